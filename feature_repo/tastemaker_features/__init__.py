@@ -1,0 +1,1 @@
+"""The Feast repository: entities, sources, views and services, over the snapshots that `tastemaker.features` computes."""

@@ -1,0 +1,1 @@
+"""Commands that drive the asset graph or the gate; they join `tastemaker` by entry point."""

@@ -1,0 +1,58 @@
+"""`tastemaker`: finds the commands, and turns errors that are meant for people into plain lines."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from tastemaker import __version__
+from tastemaker.errors import TastemakerError
+
+GROUP = "tastemaker.commands"
+
+
+class Commands(click.Group):
+    """The installed commands, each imported when it is first needed."""
+
+    @cached_property
+    def _found(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._found)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self._found.get(cmd_name)
+        if entry is None:
+            return None
+        command = entry.load()
+        if not isinstance(command, click.Command):
+            raise TastemakerError(f"entry point {entry.value} in {GROUP} is no click command")
+        return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="tastemaker")
+def cli() -> None:
+    """Put a recommender system into production and keep it honest.
+
+    \b
+    The road:
+      tastemaker frame         write down the problem
+      tastemaker data check    look at the data through the gate
+      tastemaker run           ingest, validate, make features, train, judge, report
+      tastemaker leaderboard   who is best, and is it sure?
+      tastemaker serve         answer requests
+    """
+
+
+def main() -> None:
+    """The console script. Exit status: 0 done, 1 the answer is no, 2 a mistake that the user can mend."""
+    try:
+        cli()
+    except TastemakerError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,59 @@
+"""The canonical tables: every column's name, type and meaning, in one place.
+
+A source maps its own rows to these; the gate checks them; the lake stores them; features read them.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")  # Feast's point-in-time joins need microseconds
+
+
+def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
+EVENTS = pa.schema(
+    [
+        _field("event_id", pa.string(), "unique; a repeated id is the same event reported again"),
+        _field("user_id", pa.string(), "who; any Unicode text of 1 to 200 bytes"),
+        _field("item_id", pa.string(), "what; any Unicode text of 1 to 200 bytes"),
+        _field("event_type", pa.string(), "purchase, click, view, ...; the problem file gives each its weight"),
+        _field("value", pa.float64(), "how much: money in the shop's currency for a purchase, 1 where nothing else fits"),
+        _field("occurred_at", UTC_MICROSECONDS, "when it happened"),
+        _field("request_id", pa.string(), "the recommendation request that caused it, if one did", nullable=True),
+        _field("position", pa.int32(), "the item's position in that recommendation, from 0", nullable=True),
+    ]
+)
+
+ITEMS = pa.schema(
+    [
+        _field("item_id", pa.string(), "as in events"),
+        _field("title", pa.string(), "what people call it", nullable=True),
+        _field("category", pa.string(), "the shop's own grouping", nullable=True),
+        _field("price", pa.float64(), "latest usual price in the shop's currency", nullable=True),
+        _field("first_seen_at", UTC_MICROSECONDS, "when it was first offered or first bought"),
+    ]
+)
+
+USERS = pa.schema(
+    [
+        _field("user_id", pa.string(), "as in events"),
+        _field("country", pa.string(), "where the user is", nullable=True),
+        _field("first_seen_at", UTC_MICROSECONDS, "the first event or the sign-up"),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        _field("source", pa.string(), "which source the row came from"),
+        _field("table", pa.string(), "the table that it was meant for: events, items or users"),
+        _field("day", pa.date32(), "the day that the row was read for; null where its time can't be read", nullable=True),
+        _field("rule", pa.string(), "the first rule that it failed"),
+        _field("failed_rules", pa.list_(pa.string()), "every rule that it failed, in the suite's order"),
+        _field("raw", pa.string(), "the row as it came, as JSON"),
+    ]
+)
+
+MAX_ID_BYTES = 200

@@ -1,0 +1,43 @@
+"""The errors that are meant for people: each names the thing, the value, the limit and the fix."""
+
+from __future__ import annotations
+
+
+class TastemakerError(Exception):
+    """Something that the user can mend. The command line prints it without a stack trace and exits with 2.
+
+    >>> raise TastemakerError("k is 0, must be at least 1", fix="pass --k 10")
+    Traceback (most recent call last):
+        ...
+    tastemaker.errors.TastemakerError: k is 0, must be at least 1
+      fix: pass --k 10
+    """
+
+    def __init__(self, problem: str, *, fix: str | None = None) -> None:
+        self.problem = problem
+        self.fix = fix
+        super().__init__(problem if fix is None else f"{problem}\n  fix: {fix}")
+
+
+class ProblemError(TastemakerError):
+    """`problem.yaml` does not describe a problem."""
+
+
+class SourceError(TastemakerError):
+    """A source can't be read as the tables that it claims to hold."""
+
+
+class GateError(TastemakerError):
+    """A batch of data was refused by the gate."""
+
+
+class PluginError(TastemakerError):
+    """A model plugin can't be found, loaded, or trusted."""
+
+
+class ArtifactError(TastemakerError):
+    """A stored model is incomplete, altered or of another interface version."""
+
+
+class RegistryError(TastemakerError):
+    """A model version does not exist, or may not be promoted."""

@@ -1,0 +1,38 @@
+"""The border between the platform and its models: all that a model plugin may import.
+
+A model is a folder (a distribution) with an entry point in the group `tastemaker.models`.
+"""
+
+from tastemaker.plugins.arrays import (
+    NO_ITEM,
+    UNKNOWN_USER,
+    Batch,
+    Events,
+    FeatureSource,
+    FeatureTable,
+    History,
+    Ranking,
+    TrainingData,
+)
+from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, load_array
+from tastemaker.plugins.selection import empty_ranking, forbid, select
+
+__all__ = [
+    "INTERFACE_VERSION",
+    "NO_ITEM",
+    "UNKNOWN_USER",
+    "Batch",
+    "Capabilities",
+    "Config",
+    "Events",
+    "FeatureSource",
+    "FeatureTable",
+    "History",
+    "Ranking",
+    "Recommender",
+    "TrainingData",
+    "empty_ranking",
+    "forbid",
+    "load_array",
+    "select",
+]

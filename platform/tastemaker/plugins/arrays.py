@@ -1,0 +1,249 @@
+"""The arrays that cross the border between the platform and a model.
+
+Users and items are dense integers here: row and column numbers, never the ids that people see. Times are
+int64 seconds since 1970-01-01 UTC. A model may keep views of these arrays but must not write to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from tastemaker.errors import PluginError
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+UInt64 = NDArray[np.uint64]
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+NO_ITEM = -1
+"""Pads a ranking or a candidate list that is shorter than its row."""
+
+UNKNOWN_USER = -1
+
+
+class Events(NamedTuple):
+    """What happened, one entry an event, oldest first."""
+
+    users: Int32
+    items: Int32
+    rewards: Float32
+    """What the event is worth to the problem: its event type's weight times its value."""
+    times: Int64
+
+    def __getitem__(self, selection: Any) -> Events:  # type: ignore[override]
+        """The events at a slice, mask or index array."""
+        return Events(*(column[selection] for column in (self.users, self.items, self.rewards, self.times)))
+
+    @property
+    def count(self) -> int:
+        """How many events (``len`` of a named tuple would be its number of columns)."""
+        return len(self.users)
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What each of n users did, one entry a (user, item) pair, in CSR form.
+
+    Row i holds the items ``items[offsets[i]:offsets[i + 1]]``, in ascending order and each once.
+    """
+
+    offsets: Int64
+    """int64[n + 1]"""
+    items: Int32
+    """int32[m]: item numbers, ascending inside a row."""
+    rewards: Float32
+    """float32[m]: the pair's summed reward."""
+    counts: Int32
+    """int32[m]: the pair's number of events."""
+    last_times: Int64
+    """int64[m]: when the pair's latest event happened."""
+    n_items: int
+
+    @classmethod
+    def from_events(cls, events: Events, n_users: int, n_items: int) -> History:
+        """Sum the events of each (user, item) pair. O(m log m) time, O(m) memory."""
+        pairs = events.users.astype(np.int64) * n_items + events.items
+        keys, inverse, counts = np.unique(pairs, return_inverse=True, return_counts=True)
+        rewards = np.bincount(inverse, weights=events.rewards, minlength=len(keys))
+        last_times = np.full(len(keys), np.iinfo(np.int64).min)
+        np.maximum.at(last_times, inverse, events.times)
+        offsets = np.searchsorted(keys, np.arange(n_users + 1, dtype=np.int64) * n_items)
+        return cls(
+            offsets.astype(np.int64),
+            (keys % n_items).astype(np.int32) if n_items else np.empty(0, np.int32),
+            rewards.astype(np.float32),
+            counts.astype(np.int32),
+            last_times,
+            n_items,
+        )
+
+    @classmethod
+    def empty(cls, n: int, n_items: int) -> History:
+        """n users who did nothing."""
+        return cls(
+            np.zeros(n + 1, np.int64),
+            np.empty(0, np.int32),
+            np.empty(0, np.float32),
+            np.empty(0, np.int32),
+            np.empty(0, np.int64),
+            n_items,
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, rows: slice | NDArray[np.integer]) -> History:
+        """The history of some rows; row -1 (an unknown user) is an empty one."""
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        known = rows >= 0
+        starts = np.where(known, self.offsets[rows], 0)
+        lengths = np.where(known, self.offsets[np.where(known, rows + 1, 0)] - starts, 0)
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        flat = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, lengths)
+        return History(
+            offsets, self.items[flat], self.rewards[flat], self.counts[flat], self.last_times[flat], self.n_items
+        )
+
+    @cached_property
+    def lengths(self) -> Int64:
+        """int64[n]: how many distinct items each row holds."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def rows(self) -> Int64:
+        """int64[m]: the row of each entry."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def matrix(self, values: NDArray[Any] | None = None) -> csr_array:
+        """The n x n_items matrix of `values` (the rewards, unless told otherwise)."""
+        data = self.rewards if values is None else values
+        return csr_array((data, self.items, self.offsets), shape=(len(self), self.n_items))
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """Named numeric columns: ``values`` is float32[n, len(names)], NaN where a value is missing."""
+
+    names: tuple[str, ...]
+    values: Float32
+
+    def select(self, names: Sequence[str]) -> FeatureTable:
+        """These columns, in this order. Raises PluginError naming the columns that do not exist."""
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise PluginError(
+                f"no feature named {', '.join(missing)}", fix=f"the features are: {', '.join(self.names)}"
+            )
+        return FeatureTable(tuple(names), self.values[:, [self.names.index(name) for name in names]])
+
+    def __getitem__(self, rows: Any) -> FeatureTable:
+        """The same columns for some rows; row -1 (unknown) is all NaN."""
+        values = self.values[rows]
+        if isinstance(rows, np.ndarray) and rows.dtype != np.bool_:
+            values[rows < 0] = np.nan
+        return FeatureTable(self.names, values)
+
+
+class FeatureSource(Protocol):
+    """Point-in-time features: what was known strictly before a moment."""
+
+    def users(self, before: int) -> FeatureTable:
+        """One row a user number, from events with time < `before` (seconds since 1970 UTC)."""
+
+    def items(self, before: int) -> FeatureTable:
+        """One row an item number, from events with time < `before` (seconds since 1970 UTC)."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Everything that a model may learn from."""
+
+    events: Events
+    n_users: int
+    n_items: int
+    end: int
+    """The window's end, exclusive: no event happened at or after it."""
+    repeats: bool = True
+    """Whether the problem allows an item to be recommended to a user who already had it."""
+    k: int = 10
+    """The length of list that the problem asks for."""
+    features: FeatureSource | None = None
+    available: Bool | None = None
+    """bool[n_items]: the items that may be recommended at `end`; None if all may."""
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+    @cached_property
+    def history(self) -> History:
+        """One row a user number."""
+        return History.from_events(self.events, self.n_users, self.n_items)
+
+    def before(self, end: int) -> TrainingData:
+        """The same data as it was known at an earlier moment (for labels inside the window).
+
+        Availability is not known for the past, so every item counts as available.
+        """
+        stop = int(np.searchsorted(self.events.times, end))
+        return replace(self, events=self.events[:stop], end=end, available=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """n requests for recommendations. Evaluation and serving build the same batch."""
+
+    users: Int32
+    """int32[n]: user numbers, -1 for a user that training did not see."""
+    history: History
+    """n rows: what each did until now (an unknown user may have some: an anonymous session)."""
+    seeds: UInt64
+    """uint64[n]: each row's own entropy. The answer is a pure function of the batch and the model."""
+    now: int
+    """The moment of the requests, seconds since 1970 UTC."""
+    candidates: Int32 | None = None
+    """int32[n, c], padded with -1: if given, only these may be recommended."""
+    excluded: csr_array | None = None
+    """bool n x n_items: what must not be recommended to each row."""
+    available: Bool | None = None
+    """bool[n_items]: if given, only these may be recommended to anyone."""
+    context: Float32 | None = None
+    """float32[n, d]: what the caller says of the situation."""
+    user_features: FeatureTable | None = None
+    """n rows, the columns that the model declared."""
+    item_features: FeatureTable | None = None
+    """n_items rows, the columns that the model declared."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Batch:
+        """Some of the requests, as a batch of their own."""
+        index = np.arange(len(self))[rows]
+        return replace(
+            self,
+            users=self.users[index],
+            history=self.history[index],
+            seeds=self.seeds[index],
+            candidates=None if self.candidates is None else self.candidates[index],
+            excluded=None if self.excluded is None else self.excluded[index],
+            context=None if self.context is None else self.context[index],
+            user_features=None if self.user_features is None else self.user_features[index],
+        )
+
+
+class Ranking(NamedTuple):
+    """The answer to a batch: best first; a row with fewer than k answers is padded at its end."""
+
+    items: Int32
+    """int32[n, k], padded with -1."""
+    scores: Float32
+    """float32[n, k], descending and finite; padded with -inf."""
+    propensities: Float32
+    """float32[n, k]: the probability that the policy puts this item at this position; padded with 0."""

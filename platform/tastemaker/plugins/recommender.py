@@ -1,0 +1,115 @@
+"""What a model plugin is: one frozen config and one small class that works on arrays, a batch at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy.sparse import csr_array
+
+from tastemaker.errors import ArtifactError
+from tastemaker.plugins.arrays import Batch, Ranking, TrainingData
+
+INTERFACE_VERSION = 1
+
+
+class Config(BaseModel):
+    """A model's hyperparameters: typed, bounded, frozen; each field's docstring is its description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a plugin says of itself. The laws and the platform act on it."""
+
+    personalizes: bool = False
+    """Two users with different histories may get different lists."""
+    learns_online: bool = False
+    """`update` takes feedback between fits."""
+    stochastic: bool = False
+    """The list depends on the request's seed, so propensities below 1 are reported."""
+    user_features: tuple[str, ...] = ()
+    """Columns of the user features that `recommend` reads from its batch."""
+    item_features: tuple[str, ...] = ()
+    """Columns of the item features that `recommend` reads from its batch."""
+    exempt: dict[str, str] = field(default_factory=dict)
+    """Laws that do not apply, by name, each with the reason."""
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+class Recommender(ABC, Generic[ConfigT]):
+    """A model. Its docstring gives the equation; `reference` gives the source.
+
+    A subclass names its config class (as type argument and as `config_type`), lists in `state` the attributes that `fit` sets
+    (arrays or CSR matrices), and writes `fit` and `recommend`. Saving and loading follow from `state`.
+    """
+
+    interface_version: ClassVar[int] = INTERFACE_VERSION
+    name: ClassVar[str]
+    """The entry point's name, also the model's name everywhere: lower case, words joined by `_`."""
+    reference: ClassVar[str]
+    """The paper or book that the model comes from."""
+    config_type: ClassVar[type[Config]]
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    state: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: ConfigT | None = None) -> None:
+        self.config: ConfigT = self.config_type() if config is None else config  # type: ignore[assignment]
+
+    @abstractmethod
+    def fit(self, data: TrainingData) -> Self:
+        """Learn from scratch: fitting twice is the same as fitting once. Deterministic given `data.rng`'s state."""
+
+    @abstractmethod
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        """The k best allowed items for each row: the same answer for a row alone as for the row in a batch."""
+
+    def save(self, folder: Path) -> None:
+        """Write `state` as .npy files into an existing, empty folder."""
+        for name in self.state:
+            value = getattr(self, name)
+            if isinstance(value, csr_array):
+                for part in ("data", "indices", "indptr"):
+                    np.save(folder / f"{name}.{part}.npy", getattr(value, part), allow_pickle=False)
+                np.save(folder / f"{name}.shape.npy", np.asarray(value.shape), allow_pickle=False)
+            else:
+                np.save(folder / f"{name}.npy", value, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, config: ConfigT) -> Self:
+        """Memory-map what `save` wrote. Raises ArtifactError naming the file that is missing or malformed."""
+        model = cls(config)
+        for name in cls.state:
+            setattr(model, name, _load(folder, name))
+        return model
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """Memory-map one .npy file, read-only. Raises ArtifactError if it is missing or is no such file."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtifactError(
+            f"{path.name} in {path.parent} can't be read as an array: {error}",
+            fix="train the model again, or serve another version",
+        ) from error
+
+
+def _load(folder: Path, name: str) -> NDArray[Any] | csr_array:
+    if not (folder / f"{name}.shape.npy").exists():
+        return load_array(folder / f"{name}.npy")
+    data, indices, indptr, shape = (
+        load_array(folder / f"{name}.{part}.npy") for part in ("data", "indices", "indptr", "shape")
+    )
+    try:
+        return csr_array((data, indices, indptr), shape=tuple(int(n) for n in shape))
+    except ValueError as error:
+        raise ArtifactError(f"{name} in {folder} is no CSR matrix: {error}", fix="train the model again") from error

@@ -1,0 +1,141 @@
+"""Every setting, typed, from the environment (`TASTEMAKER_...`), else from tastemaker.toml, else its default.
+
+Nothing is read when this module is imported: `Settings()` reads, and whoever needs settings is handed them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from tastemaker.errors import TastemakerError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class SourceSettings(_Section):
+    """Where events come from. Which fields count depends on the source (`tastemaker data check --help`)."""
+
+    name: str = "simulated"
+    """A source: online_retail, table, sql or simulated."""
+    path: Path | None = None
+    """The file to read (online_retail, table)."""
+    url: str | None = None
+    """SQLAlchemy URL (sql). Better given as TASTEMAKER_SOURCE__URL: it may hold a password."""
+    events: str | None = None
+    """Table or SELECT that yields events (sql)."""
+    items: str | None = None
+    """Table or SELECT (sql) or file (table) that yields items."""
+    users: str | None = None
+    """Table or SELECT (sql) or file (table) that yields users."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Canonical column -> the source's own column (table, sql)."""
+    timezone: str = "UTC"
+    """Zone of timestamps that carry none."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of one source only, such as the simulated shop's size."""
+
+
+class OnlineStoreSettings(_Section):
+    """Where Feast keeps online features."""
+
+    type: Literal["sqlite", "redis", "postgres"] = "sqlite"
+    """SQLite in the home folder, or a server."""
+    url: str | None = None
+    """redis://host:port/0 or postgresql://user:password@host:port/database."""
+
+
+class Settings(BaseSettings):
+    """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TASTEMAKER_",
+        env_nested_delimiter="__",
+        toml_file="tastemaker.toml",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    home: Path = Path(".tastemaker")
+    """The folder that holds everything while no servers are set."""
+    database_url: str | None = None
+    """SQLAlchemy URL for metadata; SQLite in the home folder if absent."""
+    problem: Path = Path("problem.yaml")
+    """The problem file."""
+    source: SourceSettings = SourceSettings()
+    """Where events come from."""
+    online_store: OnlineStoreSettings = OnlineStoreSettings()
+    """Where Feast keeps online features."""
+    chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000
+    """Rows that are held in memory at once while data is read and checked."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seeds every random number of a run."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads for training; 0 means as many as there are processors."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def metadata_url(self) -> str:
+        """The SQLAlchemy URL of the metadata database."""
+        return self.database_url or f"sqlite:///{(self.home / 'tastemaker.db').resolve()}"
+
+    @property
+    def lake(self) -> Path:
+        """Tables at rest: one folder a table, Parquet by day."""
+        return self.home / "lake"
+
+    @property
+    def features(self) -> Path:
+        """Feature snapshots, Parquet."""
+        return self.home / "features"
+
+    @property
+    def feast(self) -> Path:
+        """Feast's registry and, by default, its online store."""
+        return self.home / "feast"
+
+    @property
+    def artifacts(self) -> Path:
+        """Model versions."""
+        return self.home / "artifacts"
+
+    @property
+    def spool(self) -> Path:
+        """The durable request-response log, before it is drained into the lake."""
+        return self.home / "spool"
+
+    @property
+    def reports(self) -> Path:
+        """HTML and PNG for people."""
+        return self.home / "reports"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings. Raises TastemakerError naming every wrong key, its value and what is allowed."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in wrong['loc'])} = {wrong['input']!r}: {wrong['msg']}"
+            for wrong in error.errors(include_url=False)
+        ]
+        raise TastemakerError(
+            "settings are wrong:\n    " + "\n    ".join(lines),
+            fix="mend the TASTEMAKER_... environment variable or the key in tastemaker.toml",
+        ) from error

@@ -1,0 +1,1 @@
+"""The metadata database: tables, engine, migrations. Events and logs live in the lake, not here."""

@@ -1,0 +1,103 @@
+"""The metadata tables, for SQLite and Postgres alike. A change here needs a migration in `migrations/`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    JSON,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ingested_days = Table(
+    "ingested_days",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("digest", String(64), nullable=False, doc="of the day's rows at the source: unchanged, it is not read again"),
+    Column("rows_read", BigInteger, nullable=False),
+    Column("rows_accepted", BigInteger, nullable=False),
+    Column("rows_quarantined", JSON, nullable=False, doc="reason -> rows"),
+    Column("ingested_at", DateTime(timezone=True), nullable=False),
+)
+
+backtests = Table(
+    "backtests",
+    metadata,
+    Column("id", String(64), primary_key=True, doc="hash of problem, model, config, data and code"),
+    Column("problem", String(200), nullable=False),
+    Column("model", String(100), nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("data_hash", String(64), nullable=False, doc="of the arrays that were trained and tested on"),
+    Column("train_start", DateTime(timezone=True)),
+    Column("train_end", DateTime(timezone=True), nullable=False),
+    Column("test_end", DateTime(timezone=True), nullable=False),
+    Column("metrics", JSON, nullable=False, doc="metric -> {value, low, high}: mean over users, 95 % interval"),
+    Column("users_path", Text, nullable=False, doc="per-user metrics as .npz beside the artifacts, for paired tests"),
+    Column("users", Integer, nullable=False, doc="users judged"),
+    Column("train_seconds", Float, nullable=False),
+    Column("score_seconds", Float, nullable=False),
+    Column("artifact_bytes", BigInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Index(None, "problem", "created_at"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", String(64), primary_key=True, doc="UTC second of creation and the head of the content hash"),
+    Column("model", String(100), nullable=False),
+    Column("problem", String(200), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("manifest", JSON, nullable=False),
+    Column("backtest_id", String(64), ForeignKey("backtests.id")),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Index(None, "model", "created_at"),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("problem", String(200), nullable=False),
+    Column("version_id", String(64), ForeignKey("versions.id"), nullable=False),
+    Column("action", String(20), nullable=False, doc="promote or rollback; the newest row's version is the champion"),
+    Column("forced", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Index(None, "problem", "at"),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String(50), nullable=False, doc="drift, ..."),
+    Column("problem", String(200), nullable=False),
+    Column("version_id", String(64), ForeignKey("versions.id")),
+    Column("summary", JSON, nullable=False),
+    Column("path", Text, nullable=False, doc="the HTML page"),
+    Column("window_start", DateTime(timezone=True)),
+    Column("window_end", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Index(None, "kind", "created_at"),
+)
