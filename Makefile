@@ -1,0 +1,62 @@
+# make demo and make test are all that a newcomer needs: Python 3.11 or 3.12 and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The first of these that runs and is a version that we support.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PROJECTS := . $(wildcard models/*)
+
+# No dependency reports home.
+export BENTOML_DO_NOT_TRACK := True
+export DO_NOT_TRACK := 1
+export GX_ANALYTICS_ENABLED := False
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DAGSTER_DISABLE_TELEMETRY := 1
+# Bytecode makes the second start of a command two to three times faster.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help install demo test check lock format clean
+
+help:  ## show this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+install: $(VENV)/installed  ## set up .venv with the pinned packages and this project, editable
+
+$(VENV)/installed: requirements/bootstrap.txt requirements/dev.txt $(addsuffix /pyproject.toml,$(PROJECTS))
+	@test -n "$(PYTHON)" || { echo "Tastemaker needs Python 3.11 or 3.12; none was found. Say which: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || { echo "Making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation $(addprefix -e ,$(addprefix ./,$(PROJECTS)))
+	@touch $@
+
+demo: install  ## a simulated shop, all the way from raw events to a served, logged answer
+	$(BIN)/tastemaker demo
+
+test: install  ## run the tests
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: install  ## lint, types, import boundaries
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy platform/tastemaker pipelines/tastemaker_pipelines feature_repo/tastemaker_features expectations/tastemaker_expectations
+	for project in $(wildcard models/*); do $(BIN)/mypy $$project/tastemaker_*; done
+	$(BIN)/lint-imports
+
+format: install  ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: install  ## compile the pins anew: versions and hashes, no host names
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+		requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+		requirements/dev.in -o requirements/dev.txt \
+		$(foreach project,$(PROJECTS),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(project)/pyproject.toml | head -1))
+
+clean:  ## remove the demo's home and the caches; .venv stays
+	rm -rf .tastemaker .pytest_cache .mypy_cache .ruff_cache .hypothesis
