@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from tastemaker.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Engine
 
     from tastemaker.data.dataset import Dataset
@@ -71,12 +69,3 @@ class Workspace:
         from tastemaker.data.dataset import Dataset
 
         return Dataset.load(self.lake, self.problem, feature_root=self.settings.features, seed=self.settings.seed)
-
-    def dagster_home(self) -> Path:
-        """Where Dagster keeps its runs. Made on demand, with its telemetry off."""
-        folder = self.settings.home.resolve() / "dagster"
-        folder.mkdir(parents=True, exist_ok=True)
-        config = folder / "dagster.yaml"
-        if not config.exists():
-            config.write_text("telemetry:\n  enabled: false\n")
-        return folder
