@@ -1,17 +1,31 @@
-"""The problem as a typed file: who is shown what, what it is worth, and how we know that it worked."""
+"""The types of a problem file. Each field's docstring is also the comment that `tastemaker frame` writes above it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
-Metric = Literal["ndcg", "recall", "map", "mrr", "hit_rate", "reward", "coverage", "novelty", "diversity", "popularity_bias"]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+from tastemaker.problem.rules import broken_rules
+
+Metric = Literal[
+    "ndcg",
+    "recall",
+    "map",
+    "mrr",
+    "hit_rate",
+    "reward",
+    "coverage",
+    "novelty",
+    "diversity",
+    "popularity_bias",
+]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Placement(_Part):
@@ -49,7 +63,7 @@ class Objective(_Part):
     """Such as revenue or engagement."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """λ: its weight among the objectives; the shares add up to 1."""
-    events: Annotated[dict[str, EventReward], Field(min_length=1)]
+    events: Annotated[dict[Name, EventReward], Field(min_length=1)]
     """Event type -> its reward."""
 
 
@@ -79,9 +93,9 @@ class CandidateRules(_Part):
     """May an item be shown to a user who already had it?"""
     available_days: Annotated[int, Field(ge=1)] | None = None
     """An item without an event in this many days counts as unavailable; None: everything is available."""
-    blocked_categories: tuple[str, ...] = ()
+    blocked_categories: tuple[Name, ...] = ()
     """Categories that are never shown."""
-    blocked_items: tuple[str, ...] = ()
+    blocked_items: tuple[Name, ...] = ()
     """Items that are never shown."""
 
 
@@ -99,6 +113,14 @@ class ProblemSpec(_Part):
     """The model that any champion must beat."""
     split: Split = Split()
     candidates: CandidateRules = CandidateRules()
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        for finding in broken_rules(self.model_dump()):
+            raise PydanticCustomError(
+                "rule", "{problem}; {fix}", {"problem": finding.problem, "fix": finding.fix}
+            )
+        return self
 
     @property
     def event_weights(self) -> dict[str, float]:

@@ -1,0 +1,83 @@
+"""Reading a problem file, and saying everything that is wrong with it at once, each with its line and its fix."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from tastemaker.errors import ProblemError
+from tastemaker.problem.positions import Positions, find_positions
+from tastemaker.problem.rules import Finding, broken_rules
+from tastemaker.problem.spec import ProblemSpec
+from tastemaker.problem.wording import in_words
+
+
+class ProblemFileError(ProblemError):
+    """A problem file with mistakes: `findings` holds each with its line (1 is the first)."""
+
+    def __init__(self, path: FilePath, findings: list[tuple[int, Finding]]) -> None:
+        self.findings = tuple(findings)
+        count = "1 mistake" if len(findings) == 1 else f"{len(findings)} mistakes"
+        lines = [f"{path} has {count}"]
+        for line, finding in findings:
+            lines += [f"  line {line}: {finding.problem}", f"    fix: {finding.fix}"]
+        super().__init__("\n".join(lines))
+
+
+def load_problem(path: FilePath) -> ProblemSpec:
+    """Read and check a problem file. Raises ProblemError with every mistake, its line, its value and its fix."""
+    text = _read(path)
+    positions, data = _parse(path, text)
+    if not isinstance(data, dict):
+        found = "is empty" if data is None else f"holds {data!r:.60}"
+        raise ProblemError(
+            f"{path} {found}, must hold keys such as name and objectives",
+            fix=f"run `tastemaker frame --file {path} --force` to write a new one",
+        )
+    findings = [*positions.duplicates, *broken_rules(data)]
+    try:
+        spec = ProblemSpec.model_validate(data)
+    except ValidationError as error:
+        findings += in_words(error)
+    if findings:
+        placed = [(positions.line(finding.path), finding) for finding in findings]
+        raise ProblemFileError(path, sorted(placed, key=lambda pair: pair[0]))
+    return spec
+
+
+def _read(path: FilePath) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ProblemError(
+            f"there is no problem file at {path}",
+            fix="run `tastemaker frame` to write one, or set TASTEMAKER_PROBLEM to where it is",
+        ) from error
+    except OSError as error:
+        raise ProblemError(f"{path} can't be read: {error.strerror}", fix="name a readable file") from error
+    except UnicodeDecodeError as error:
+        raise ProblemError(
+            f"{path} is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}",
+            fix="save the file as UTF-8",
+        ) from error
+
+
+def _parse(path: FilePath, text: str) -> tuple[Positions, Any]:
+    """Where everything stands, and the plain data. Of a key given twice the first value is kept."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.allow_duplicate_keys = True
+    try:
+        return find_positions(yaml.compose(text)), yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ProblemError(
+            f"{path} is no YAML{where}: {error.problem or error.context}",
+            fix="indent with spaces, write `key: value`, and quote text that holds : # [ ] { } or starts with * & ! %",
+        ) from error
+    except YAMLError as error:
+        raise ProblemError(f"{path} is no YAML: {error}", fix="save the file as plain UTF-8 text") from error

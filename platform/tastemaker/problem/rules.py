@@ -1,0 +1,154 @@
+"""What must hold between a problem's fields, each rule a function of the plain mapping.
+
+The rules read the mapping, not the typed problem, so that a file with a mistake in one place still hears of those
+in all others. A value of the wrong type is skipped here: the types report it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+Path = tuple[str | int, ...]
+
+JUDGING_METRICS = ("ndcg", "recall", "map", "mrr", "hit_rate", "reward")
+"""Metrics that hold a list against what users did: only these can be the primary one."""
+
+SHARE_METRICS = ("ndcg", "recall", "map", "mrr", "hit_rate", "coverage", "diversity")
+"""Metrics whose values lie between 0 and 1."""
+
+
+class Finding(NamedTuple):
+    """One mistake: where it is, what it is, and what to do about it."""
+
+    path: Path
+    problem: str
+    fix: str
+
+
+def broken_rules(data: Mapping[Any, Any]) -> Iterator[Finding]:
+    """Everything that does not hold in a problem given as a mapping, in the order of the file's sections."""
+    for rule in (_shares, _objective_names, _positive_reward, _primary_metric, _guardrails, _to_beat):
+        yield from rule(data)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _mappings(data: Mapping[Any, Any], key: str) -> list[tuple[int, Mapping[Any, Any]]]:
+    parts = data.get(key)
+    if not isinstance(parts, list | tuple):
+        return []
+    return [(i, part) for i, part in enumerate(parts) if isinstance(part, Mapping)]
+
+
+def _shares(data: Mapping[Any, Any]) -> Iterator[Finding]:
+    objectives = _mappings(data, "objectives")
+    shares = [_number(objective.get("share", 1.0)) for _, objective in objectives]
+    known = [share for share in shares if share is not None]
+    total = sum(known)
+    if not known or len(known) < len(shares) or total <= 0 or math.isclose(total, 1.0, abs_tol=1e-6):
+        return
+    mended = ", ".join(f"{share / total:.4g}" for share in known)
+    yield Finding(
+        ("objectives",),
+        f"the shares of the objectives add up to {total:.6g}, must add up to 1",
+        f"to keep their proportions, write the shares {mended}",
+    )
+
+
+def _objective_names(data: Mapping[Any, Any]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for i, objective in _mappings(data, "objectives"):
+        name = objective.get("name")
+        if not isinstance(name, str):
+            continue
+        if name in seen:
+            yield Finding(
+                ("objectives", i, "name"), f"two objectives are named {name!r}", "name each objective once"
+            )
+        seen.add(name)
+
+
+def _positive_reward(data: Mapping[Any, Any]) -> Iterator[Finding]:
+    weights = [
+        _number(reward.get("weight", 1.0)) if isinstance(reward, Mapping) else None
+        for _, objective in _mappings(data, "objectives")
+        if isinstance(objective.get("events"), Mapping)
+        for reward in objective["events"].values()
+    ]
+    if weights and all(weight is not None and weight <= 0 for weight in weights):
+        yield Finding(
+            ("objectives",),
+            "no event type has a weight above 0, so showing nothing would be best",
+            "give at least one event type that you want a positive weight",
+        )
+
+
+def _primary_metric(data: Mapping[Any, Any]) -> Iterator[Finding]:
+    metric = data.get("metric")
+    if metric in ("coverage", "novelty", "diversity", "popularity_bias"):
+        yield Finding(
+            ("metric",),
+            f"metric is {metric!r}, which a model can reach without pleasing anyone",
+            f"choose one of {', '.join(JUDGING_METRICS)}, and make {metric} a guardrail",
+        )
+
+
+def _guardrails(data: Mapping[Any, Any]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for i, guardrail in _mappings(data, "guardrails"):
+        metric = guardrail.get("metric")
+        if isinstance(metric, str):
+            if metric == data.get("metric", "ndcg"):
+                yield Finding(
+                    ("guardrails", i, "metric"),
+                    f"{metric} is a guardrail and the primary metric",
+                    "a guardrail protects something else: choose another metric here",
+                )
+            if metric in seen:
+                yield Finding(
+                    ("guardrails", i, "metric"),
+                    f"two guardrails limit {metric}",
+                    "write at_least and at_most into one guardrail",
+                )
+            seen.add(metric)
+        yield from _limits(i, str(metric), guardrail)
+
+
+def _limits(i: int, metric: str, guardrail: Mapping[Any, Any]) -> Iterator[Finding]:
+    given = {key: guardrail[key] for key in ("at_least", "at_most") if guardrail.get(key) is not None}
+    if not given:
+        yield Finding(("guardrails", i), f"the guardrail on {metric} has no limit", "add at_least or at_most")
+    limits = {key: _number(value) for key, value in given.items()}
+    low, high = limits.get("at_least"), limits.get("at_most")
+    if low is not None and high is not None and low > high:
+        yield Finding(
+            ("guardrails", i),
+            f"{metric} must be at least {low:g} and at most {high:g}: nothing is both",
+            "swap the two limits, or remove one",
+        )
+    for key, limit in limits.items():
+        if metric in SHARE_METRICS and limit is not None and not 0 <= limit <= 1:
+            yield Finding(
+                ("guardrails", i, key),
+                f"guardrails[{i}].{key} is {limit:g}, but {metric} lies between 0 and 1",
+                f"write a share such as {min(limit / 100, 1):g}"
+                if limit > 1
+                else "write a share such as 0.05",
+            )
+
+
+def _to_beat(data: Mapping[Any, Any]) -> Iterator[Finding]:
+    name = data.get("to_beat", "popularity")
+    if isinstance(name, str) and not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        yield Finding(
+            ("to_beat",),
+            f"to_beat is {name!r}, which can't be a model's name",
+            "name an installed model, such as popularity (`tastemaker models list` shows all)",
+        )
