@@ -1,0 +1,1 @@
+"""The second stage of recommendation: learn to rank what several retrievers propose."""

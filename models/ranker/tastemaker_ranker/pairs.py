@@ -1,0 +1,116 @@
+"""The ranker's columns: the same function makes them for training and for serving, so they can't differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tastemaker.plugins import Batch, FeatureTable, History, TrainingData
+from tastemaker.plugins.arrays import Float32
+from tastemaker_ranker.candidates import Candidates
+
+DAY = 86_400
+RECENT_DAYS = 30
+PAIR_COLUMNS = ("pair_events", "pair_events_share", "pair_reward_share", "pair_since_last_days")
+USER_COLUMNS = ("row_events", "row_items", "row_since_last_days")
+ITEM_COLUMNS = ("item_events_share", "item_users_share", "item_events_per_user", "item_recent_share")
+
+
+def columns(
+    retrievers: Iterable[str], user_features: Sequence[str], item_features: Sequence[str]
+) -> tuple[str, ...]:
+    """The names of what `pair_features` returns, in its order."""
+    names = tuple(retrievers)
+    return (
+        *(f"{name}_score" for name in names),
+        *(f"{name}_rank" for name in names),
+        *PAIR_COLUMNS,
+        *USER_COLUMNS,
+        *ITEM_COLUMNS,
+        *user_features,
+        *item_features,
+    )
+
+
+def item_statistics(data: TrainingData) -> Float32:
+    """float32[n_items, 4], the columns ITEM_COLUMNS, from everything before `data.end`.
+
+    Shares, not counts: a longer window must not move them.
+    """
+    items, n = data.events.items, data.n_items
+    recent = items[np.searchsorted(data.events.times, data.end - RECENT_DAYS * DAY) :]
+    events, latest = np.bincount(items, minlength=n), np.bincount(recent, minlength=n)
+    users = np.bincount(data.history.items, minlength=n)
+    parts = [
+        _share(events, len(items)),
+        _share(users, data.n_users),
+        _share(events, users),
+        _share(latest, len(recent)),
+    ]
+    return np.stack(parts, axis=1).astype(np.float32)
+
+
+def pair_features(
+    candidates: Candidates,
+    batch: Batch,
+    statistics: Float32,
+    user_features: Sequence[str],
+    item_features: Sequence[str],
+) -> Float32:
+    """float32[m, f]: one row a candidate, the columns that `columns` names; NaN where unknown."""
+    rows, items = candidates.rows, candidates.items
+    return np.concatenate(
+        [
+            candidates.scores,
+            candidates.ranks,
+            _pairs(candidates, batch.history, batch.now),
+            _users(batch.history, batch.now)[rows],
+            statistics[items],
+            _chosen(batch.user_features, user_features, len(batch))[rows],
+            _chosen(batch.item_features, item_features, len(statistics))[items],
+        ],
+        axis=1,
+        dtype=np.float32,
+    )
+
+
+def _pairs(candidates: Candidates, history: History, now: int) -> Float32:
+    """float32[m, 4]: what the row's user did with the item so far (PAIR_COLUMNS)."""
+    keys = history.rows * history.n_items + history.items
+    wanted = candidates.rows * history.n_items + candidates.items
+    index = np.searchsorted(keys, wanted)
+    index[index == len(keys)] = 0
+    met = np.zeros(len(wanted), np.bool_) if len(keys) == 0 else keys[index] == wanted
+    at = index[met]
+    features = np.zeros((len(wanted), len(PAIR_COLUMNS)), np.float32)
+    features[:, 3] = np.nan
+    totals = _sums(history, history.counts), _sums(history, np.abs(history.rewards))
+    rows = candidates.rows[met]
+    features[met, 0] = history.counts[at]
+    features[met, 1] = _share(history.counts[at], totals[0][rows])
+    features[met, 2] = _share(history.rewards[at], totals[1][rows])
+    features[met, 3] = (now - history.last_times[at]) / DAY
+    return features
+
+
+def _users(history: History, now: int) -> Float32:
+    """float32[n, 3]: how much the row's user did so far (USER_COLUMNS)."""
+    last = np.full(len(history), np.iinfo(np.int64).min)
+    np.maximum.at(last, history.rows, history.last_times)
+    since = np.where(history.lengths > 0, (now - last.astype(np.float64)) / DAY, np.nan)
+    return np.stack([_sums(history, history.counts), history.lengths, since], axis=1).astype(np.float32)
+
+
+def _chosen(table: FeatureTable | None, names: Sequence[str], n: int) -> Float32:
+    """float32[n, len(names)]: the named columns, NaN if the batch brings none."""
+    return np.full((n, len(names)), np.nan, np.float32) if table is None else table.select(names).values
+
+
+def _sums(history: History, values: np.ndarray) -> np.ndarray:
+    return np.bincount(history.rows, weights=values, minlength=len(history))
+
+
+def _share(part: np.ndarray, whole: np.ndarray | int) -> np.ndarray:
+    share: np.ndarray = np.divide(part, np.maximum(whole, np.finfo(np.float32).tiny), dtype=np.float64)
+    return share

@@ -1,0 +1,214 @@
+"""The ranker: retrievers propose, boosted trees decide."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from tastemaker.errors import ArtifactError
+from tastemaker.plugins import (
+    Batch,
+    Capabilities,
+    Config,
+    Ranking,
+    Recommender,
+    TrainingData,
+    empty_ranking,
+    select,
+)
+from tastemaker.plugins.arrays import Float32
+from tastemaker_ranker import retrievers as first_stage
+from tastemaker_ranker import trees
+from tastemaker_ranker.candidates import Candidates, retrieve
+from tastemaker_ranker.lessons import Lessons, label_periods, lessons
+from tastemaker_ranker.pairs import columns, item_statistics, pair_features
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+log = logging.getLogger(__name__)
+
+NO_TREES = "no trees: the training window held no labels\n"
+
+
+class RankerConfig(Config):
+    """Hyperparameters of the ranker."""
+
+    retrievers: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "item_knn",
+        "bought_again",
+        "trending",
+        "popularity",
+    )
+    """The plugins that propose candidates; the first decides alone while there is nothing to learn from."""
+    depth: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Candidates that each retriever proposes for each user."""
+    label_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """Length of a label period: best the horizon that the problem is judged on."""
+    label_periods: Annotated[int, Field(ge=1, le=12)] = 2
+    """How many label periods are held back, one before the other, at the end of the training window."""
+    users: Annotated[int, Field(ge=1)] = 4_000
+    """At most this many users are learned from in a label period."""
+    trees: Annotated[int, Field(ge=1, le=10_000)] = 150
+    """How many trees are grown."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """How much each tree counts."""
+    leaves: Annotated[int, Field(ge=2, le=1024)] = 15
+    """Leaves of a tree."""
+    min_leaf_rows: Annotated[int, Field(ge=1)] = 50
+    """Candidates that a leaf must hold at least."""
+    regularization: Annotated[float, Field(ge=0)] = 1.0
+    """L2 penalty on the leaves' values."""
+
+
+class Ranker(Recommender[RankerConfig]):
+    """LambdaMART over the candidates of several retrievers.
+
+    Candidates: C(u) = ∪ᵣ topᵣ(u, depth). Each (u, i) ∈ C(u) becomes a row of features x(u, i, t): what every
+    retriever r thinks of it, what u did with i before t, and the user's and the item's features as of t.
+    Boosted trees f minimize, over users u and pairs with reward(u, i) > reward(u, j) in the days after t,
+
+        Σ |ΔNDCG(i, j)| · log(1 + exp(f(x_j) − f(x_i)))
+
+    where t is a moment inside the training window: the retrievers that make the lessons saw only what came
+    before t. They are then fitted again on the whole window, and the list is C(u) by descending f.
+    """
+
+    name: ClassVar[str] = "ranker"
+    reference: ClassVar[str] = (
+        "C. Burges, From RankNet to LambdaRank to LambdaMART: An Overview, MSR-TR-2010-82; "
+        "G. Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 2017"
+    )
+    config_type: ClassVar[type[Config]] = RankerConfig
+    capabilities: ClassVar[Capabilities] = Capabilities(personalizes=True)
+    state: ClassVar[tuple[str, ...]] = ("item_statistics",)
+
+    item_statistics: Float32
+    retrievers: first_stage.Retrievers
+    booster: Booster | None
+
+    def fit(self, data: TrainingData) -> Self:
+        """Lessons from label periods inside the window, then the trees, then the retrievers on all of it."""
+        taught = [
+            lesson
+            for start, end in label_periods(data, self.config.label_days, self.config.label_periods)
+            for lesson in self._lessons(data, start, end)
+        ]
+        learned = Lessons(*(np.concatenate(parts) for parts in zip(*taught, strict=True))) if taught else None
+        self._prepare(data)
+        self.booster = None
+        if learned is None or len(learned.groups) == 0:
+            log.warning(
+                "ranker: no label in the training window; %s decides alone", self.config.retrievers[0]
+            )
+            return self
+        seed = int(data.rng.integers(2**31))
+        text = trees.train(learned, self._columns, self._parameters(data.k, seed), self.config.trees)
+        self.booster = trees.read(text, len(self._columns), "the new model")
+        return self
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        """The k best candidates by the trees; rows with fewer are filled up by popularity."""
+        candidates, features = self._describe(batch)
+        scores = _first_decides(candidates) if self.booster is None else trees.score(self.booster, features)
+        ranking = _ranked(candidates, scores, len(batch), k)
+        self._fill(ranking, batch)
+        return ranking
+
+    def save(self, folder: Path) -> None:
+        """The trees as text, the item statistics as an array, each retriever in a folder of its own."""
+        super().save(folder)
+        text = NO_TREES if self.booster is None else self.booster.model_to_string()
+        (folder / "trees.txt").write_text(text, "utf-8")
+        first_stage.save(self.retrievers, folder / "retrievers")
+
+    @classmethod
+    def load(cls, folder: Path, config: RankerConfig) -> Self:
+        """What `save` wrote. Raises ArtifactError naming the file that is missing or malformed."""
+        model = super().load(folder, config)
+        model.retrievers = first_stage.load(config.retrievers, folder / "retrievers")
+        path = folder / "trees.txt"
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArtifactError(f"{path} can't be read: {error}", fix="train the ranker again") from error
+        model.booster = None if text == NO_TREES else trees.read(text, len(model._columns), str(path))
+        return model
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return columns(
+            self.config.retrievers, self.capabilities.user_features, self.capabilities.item_features
+        )
+
+    def _prepare(self, data: TrainingData) -> None:
+        self.retrievers = first_stage.fitted(self.config.retrievers, data)
+        self.item_statistics = item_statistics(data)
+
+    def _lessons(self, data: TrainingData, start: int, end: int) -> list[Lessons]:
+        """What the label period [start, end) teaches about candidates made from what came before it."""
+        past = data.before(start)
+        labels = data.events[(data.events.times >= start) & (data.events.times < end)]
+        if past.events.count == 0 or labels.count == 0:
+            return []
+        self._prepare(past)
+        return list(lessons(past, labels, self.config.users, self._describe))
+
+    def _describe(self, batch: Batch) -> tuple[Candidates, Float32]:
+        candidates = retrieve(self.retrievers, batch, self.config.depth)
+        declared = self.capabilities.user_features, self.capabilities.item_features
+        return candidates, pair_features(candidates, batch, self.item_statistics, *declared)
+
+    def _parameters(self, k: int, seed: int) -> dict[str, Any]:
+        return {
+            "learning_rate": self.config.learning_rate,
+            "num_leaves": self.config.leaves,
+            "min_data_in_leaf": self.config.min_leaf_rows,
+            "lambda_l2": self.config.regularization,
+            "lambdarank_truncation_level": 2 * k,
+            "seed": seed,
+        }
+
+    def _fill(self, ranking: Ranking, batch: Batch) -> None:
+        """Pad short rows, in place, with the most popular allowed items that they lack, below the rest."""
+        k = ranking.items.shape[1]
+        lengths = (ranking.items >= 0).sum(axis=1)
+        short = np.flatnonzero(lengths < min(k, batch.history.n_items))
+        if len(short) == 0:
+            return
+        popularity = np.tile(self.item_statistics[:, 0], (len(short), 1))
+        rows, at = np.nonzero(ranking.items[short] >= 0)
+        popularity[rows, ranking.items[short][rows, at]] = -np.inf
+        extra = select(popularity, batch[short], k)
+        rows, at = np.nonzero(extra.items >= 0)
+        place = lengths[short][rows] + at
+        rows, at, place = (part[place < k] for part in (rows, at, place))
+        lowest = np.where(lengths > 0, ranking.scores[np.arange(len(batch)), np.maximum(lengths, 1) - 1], 0)
+        ranking.items[short[rows], place] = extra.items[rows, at]
+        ranking.scores[short[rows], place] = lowest[short][rows] - 1 - at
+        ranking.propensities[short[rows], place] = 1
+
+
+def _first_decides(candidates: Candidates) -> Float32:
+    """float32[m]: the first retriever's scaled score; the next ones only break its ties."""
+    weights = 100.0 ** -np.arange(candidates.scores.shape[1])
+    return (np.nan_to_num(candidates.scores) @ weights).astype(np.float32)
+
+
+def _ranked(candidates: Candidates, scores: Float32, n: int, k: int) -> Ranking:
+    """The best k candidates of each row: by score, then by item number."""
+    order = np.lexsort((candidates.items, -scores, candidates.rows))
+    rows = candidates.rows[order]
+    position = np.arange(len(rows)) - np.searchsorted(rows, np.arange(n))[rows]
+    kept = position < k
+    ranking, at = empty_ranking(n, k), (rows[kept], position[kept])
+    ranking.items[at], ranking.scores[at], ranking.propensities[at] = (
+        candidates.items[order][kept],
+        scores[order][kept],
+        1,
+    )
+    return ranking

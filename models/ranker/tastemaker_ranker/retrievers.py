@@ -1,0 +1,54 @@
+"""The first stage: other plugins, found by name, fitted and saved inside the ranker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tastemaker.errors import ArtifactError, PluginError
+from tastemaker.plugins import Recommender, TrainingData, finder
+
+Retrievers = dict[str, Recommender[Any]]
+
+
+def fitted(names: Iterable[str], data: TrainingData) -> Retrievers:
+    """Each named plugin, fitted with its default hyperparameters. Raises PluginError for a missing one."""
+    return {name: _find(name)().fit(data) for name in names}
+
+
+def save(retrievers: Retrievers, folder: Path) -> None:
+    """One subfolder a retriever: its own artifact, and its config as JSON."""
+    for name, retriever in retrievers.items():
+        (folder / name).mkdir(parents=True)
+        retriever.save(folder / name)
+        (folder / name / "config.json").write_text(retriever.config.model_dump_json(indent=2), "utf-8")
+
+
+def load(names: Iterable[str], folder: Path) -> Retrievers:
+    """What `save` wrote. Raises ArtifactError for a config that is missing or malformed."""
+    return {name: _load(name, folder / name) for name in names}
+
+
+def _load(name: str, folder: Path) -> Recommender[Any]:
+    recommender, path = _find(name), folder / "config.json"
+    try:
+        config = recommender.config_type.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ArtifactError(
+            f"{path.name} in {folder} can't be read as the config of {name}: {error}",
+            fix="train the ranker again",
+        ) from error
+    return recommender.load(folder, config)
+
+
+def _find(name: str) -> type[Recommender[Any]]:
+    try:
+        return finder.get(name).recommender
+    except PluginError as error:
+        raise PluginError(
+            f"the ranker's retriever {name} can't be used: {error.problem}",
+            fix="install the distribution that holds it, or name others in the ranker's config `retrievers`",
+        ) from error

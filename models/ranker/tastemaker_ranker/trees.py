@@ -1,0 +1,80 @@
+"""LightGBM's LambdaRank: training, and the text form that a model is kept in (loading it runs no code)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tastemaker.errors import ArtifactError
+from tastemaker.plugins.arrays import Float32, Int32
+from tastemaker_ranker.lessons import Lessons
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+GRADES = 4
+"""Levels of reward that LambdaRank tells apart."""
+
+FEW_ROWS = 1_000
+"""Below this many candidates a second thread costs more than it saves."""
+
+
+def train(lessons: Lessons, names: Sequence[str], parameters: dict[str, Any], trees: int) -> str:
+    """Boosted trees that order each group's rows by reward, as text. The same lessons give the same text."""
+    import lightgbm
+
+    labels, gains = grade(lessons.rewards)
+    fixed = {
+        "objective": "lambdarank",
+        "label_gain": gains.tolist(),
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+    table = lightgbm.Dataset(
+        lessons.features, labels, group=lessons.groups, feature_name=list(names), params={"verbosity": -1}
+    )
+    return lightgbm.train(fixed | parameters, table, trees).model_to_string()
+
+
+def grade(rewards: Float32) -> tuple[Int32, np.ndarray]:
+    """Each reward as a level 0..GRADES, and the gain of each level: the mean reward that it stands for.
+
+    LambdaRank takes whole levels; quantiles of the positive rewards, weighed by their own mean, keep a few
+    huge orders from being all that counts. Gains are relative to level 1's.
+    """
+    positive = rewards[rewards > 0]
+    edges = np.unique(np.quantile(positive, np.arange(1, GRADES) / GRADES, method="lower"))
+    labels = np.where(rewards > 0, 1 + np.searchsorted(edges, rewards, side="left"), 0).astype(np.int32)
+    levels, inverse = np.unique(labels, return_inverse=True)
+    means = np.bincount(inverse, weights=rewards) / np.bincount(inverse)
+    base = means[levels > 0][0]
+    return inverse.astype(np.int32), means / base
+
+
+def read(text: str, n_features: int, source: str) -> Booster:
+    """The trees of a text. Raises ArtifactError, naming `source`, if it is cut off or for other columns."""
+    import lightgbm
+
+    damaged = ArtifactError(
+        f"{source} holds no ranking trees for {n_features} columns", fix="train the ranker again"
+    )
+    if not text.startswith("tree\n") or "end of trees" not in text:
+        raise damaged
+    try:
+        booster = lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise damaged from error
+    if booster.num_feature() != n_features:
+        raise damaged
+    return booster
+
+
+def score(booster: Booster, features: Float32) -> Float32:
+    """float32[m]: the trees' sum for each row."""
+    if len(features) == 0:
+        return np.empty(0, np.float32)
+    threads = 1 if len(features) < FEW_ROWS else 0
+    return np.asarray(booster.predict(features, num_threads=threads), np.float32)
