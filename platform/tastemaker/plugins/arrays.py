@@ -29,7 +29,8 @@ NO_ITEM = -1
 UNKNOWN_USER = -1
 
 
-class Events(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Events:
     """What happened, one entry an event, oldest first."""
 
     users: Int32
@@ -38,13 +39,18 @@ class Events(NamedTuple):
     """What the event is worth to the problem: its event type's weight times its value."""
     times: Int64
 
-    def __getitem__(self, selection: Any) -> Events:  # type: ignore[override]
+    def __getitem__(self, selection: slice | NDArray[Any]) -> Events:
         """The events at a slice, mask or index array."""
-        return Events(*(column[selection] for column in (self.users, self.items, self.rewards, self.times)))
+        return Events(
+            self.users[selection], self.items[selection], self.rewards[selection], self.times[selection]
+        )
+
+    def __len__(self) -> int:
+        return len(self.users)
 
     @property
     def count(self) -> int:
-        """How many events (``len`` of a named tuple would be its number of columns)."""
+        """How many events."""
         return len(self.users)
 
 
@@ -110,7 +116,12 @@ class History:
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         flat = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, lengths)
         return History(
-            offsets, self.items[flat], self.rewards[flat], self.counts[flat], self.last_times[flat], self.n_items
+            offsets,
+            self.items[flat],
+            self.rewards[flat],
+            self.counts[flat],
+            self.last_times[flat],
+            self.n_items,
         )
 
     @cached_property

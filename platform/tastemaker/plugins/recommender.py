@@ -48,8 +48,9 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 class Recommender(ABC, Generic[ConfigT]):
     """A model. Its docstring gives the equation; `reference` gives the source.
 
-    A subclass names its config class (as type argument and as `config_type`), lists in `state` the attributes that `fit` sets
-    (arrays or CSR matrices), and writes `fit` and `recommend`. Saving and loading follow from `state`.
+    A subclass names its config class (as type argument and as `config_type`), lists in `state` the attributes
+    that `fit` sets (arrays or CSR matrices), and writes `fit` and `recommend`. Saving and loading follow from
+    `state`.
     """
 
     interface_version: ClassVar[int] = INTERFACE_VERSION
@@ -66,11 +67,11 @@ class Recommender(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def fit(self, data: TrainingData) -> Self:
-        """Learn from scratch: fitting twice is the same as fitting once. Deterministic given `data.rng`'s state."""
+        """Learn from scratch: fitting twice is fitting once. Deterministic given the state of `data.rng`."""
 
     @abstractmethod
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        """The k best allowed items for each row: the same answer for a row alone as for the row in a batch."""
+        """The k best allowed items of each row, the same for a row alone as for the row in a batch."""
 
     def save(self, folder: Path) -> None:
         """Write `state` as .npy files into an existing, empty folder."""
@@ -110,6 +111,9 @@ def _load(folder: Path, name: str) -> NDArray[Any] | csr_array:
         load_array(folder / f"{name}.{part}.npy") for part in ("data", "indices", "indptr", "shape")
     )
     try:
-        return csr_array((data, indices, indptr), shape=tuple(int(n) for n in shape))
+        rows, columns = (int(n) for n in shape)
+        return csr_array((data, indices, indptr), shape=(rows, columns))
     except ValueError as error:
-        raise ArtifactError(f"{name} in {folder} is no CSR matrix: {error}", fix="train the model again") from error
+        raise ArtifactError(
+            f"{name} in {folder} is no CSR matrix: {error}", fix="train the model again"
+        ) from error

@@ -1,0 +1,67 @@
+"""Uniformly random lists: the floor of every leaderboard, and the policy whose log teaches most."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, forbid, select
+from tastemaker.plugins.arrays import Float32, UInt64
+
+ROWS_AT_ONCE = 64
+"""Hashes are 64 bits wide: a whole batch of them would outweigh its scores twice."""
+
+
+class RandomConfig(Config):
+    """No hyperparameters."""
+
+
+class Random(Recommender[RandomConfig]):
+    """Each allowed item is equally likely at each position.
+
+        s_ui = -h(seed_u, i),   h uniform on [0, 1)
+
+    A random permutation puts each of its m items at each position with probability 1/m: the propensity. The list
+    is a pure function of the request's seed.
+    """
+
+    name = "random"
+    reference = "Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014 (the hash)"
+    config_type = RandomConfig
+    capabilities = Capabilities(stochastic=True)
+    state = ("n_items",)
+
+    def fit(self, data: TrainingData) -> Self:
+        self.n_items = np.asarray(data.n_items, np.int64)
+        return self
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        scores = np.empty((len(batch), int(self.n_items)), np.float32)
+        for start in range(0, len(batch), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            scores[rows] = -uniform(batch.seeds[rows], scores.shape[1])
+        forbid(scores, batch)
+        allowed = np.isfinite(scores).sum(axis=1)
+        ranking = select(scores, batch, k)
+        chance = (1 / np.maximum(allowed, 1)).astype(np.float32)
+        return ranking._replace(propensities=ranking.propensities * chance[:, None])
+
+
+def uniform(seeds: UInt64, n_items: int) -> Float32:
+    """float32[n, n_items] in [0, 1): the outputs of one splitmix64 generator a row, started at mix(seed).
+
+    Floats are finest near 0, so the smallest values, which decide the list, keep 24 significant bits: no ties.
+    """
+    steps = np.arange(1, n_items + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    hashed = _mix(_mix(seeds)[:, None] + steps)
+    return np.minimum(
+        hashed.astype(np.float32) * np.float32(2.0**-64), np.nextafter(np.float32(1), np.float32(0))
+    )
+
+
+def _mix(z: UInt64) -> UInt64:
+    """The finalizer of splitmix64, a bijection on 64 bits."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
