@@ -26,8 +26,8 @@ class BoughtAgain(Recommender[BoughtAgainConfig]):
         s_ui = (n_ui - 1 + c·r_i) · 2^(-Δ_ui / (m·g_i))     if u had i (n_ui times, last Δ_ui ago)
         s_ui = -1 + p_i / (1 + max p)                        otherwise
 
-    r_i is the share of i's users who came back for it, g_i the typical gap between two of their events with it
-    (both smoothed by the catalogue's), p_i the number of users who have i.
+    r_i is the share of i's users who came back for it, g_i the typical gap between their events with it (both
+    smoothed by the catalogue's), p_i the number of users who have i.
     """
 
     name = "bought_again"

@@ -20,10 +20,10 @@ class RandomConfig(Config):
 class Random(Recommender[RandomConfig]):
     """Each allowed item is equally likely at each position.
 
-        s_ui = -h(seed_u, i),   h uniform on [0, 1)
+        s_ui = -h(seed_u, i),   h uniform on [0, 1]
 
-    A random permutation puts each of its m items at each position with probability 1/m: the propensity. The list
-    is a pure function of the request's seed.
+    A random permutation puts each of its m items at each position with probability 1/m: the propensity. The
+    list is a pure function of the request's seed.
     """
 
     name = "random"
@@ -49,15 +49,14 @@ class Random(Recommender[RandomConfig]):
 
 
 def uniform(seeds: UInt64, n_items: int) -> Float32:
-    """float32[n, n_items] in [0, 1): the outputs of one splitmix64 generator a row, started at mix(seed).
+    """float32[n, n_items] in [0, 1]: the outputs of one splitmix64 generator a row, started at mix(seed).
 
-    Floats are finest near 0, so the smallest values, which decide the list, keep 24 significant bits: no ties.
+    Floats are finest near 0: the smallest values, which decide the list, keep 24 significant bits. No ties.
     """
     steps = np.arange(1, n_items + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     hashed = _mix(_mix(seeds)[:, None] + steps)
-    return np.minimum(
-        hashed.astype(np.float32) * np.float32(2.0**-64), np.nextafter(np.float32(1), np.float32(0))
-    )
+    values: Float32 = hashed.astype(np.float32) * np.float32(2.0**-64)
+    return values
 
 
 def _mix(z: UInt64) -> UInt64:

@@ -28,9 +28,7 @@ class Trending(Recommender[TrendingConfig]):
     """
 
     name = "trending"
-    reference = (
-        "Ji et al., A re-visit of the popularity baseline in recommender systems, SIGIR 2020 (DecayPop)"
-    )
+    reference = "Ji et al., A re-visit of the popularity baseline, SIGIR 2020 (DecayPop)"
     config_type = TrendingConfig
     state = ("scores",)
 

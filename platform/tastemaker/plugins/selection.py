@@ -71,9 +71,9 @@ def best_columns(scores: Float32, k: int) -> Int64:
     blocks = np.sort(best_columns(np.maximum.reduceat(scores, starts, axis=1), k), axis=1)
     columns = (blocks[:, :, None] * size + np.arange(size)).reshape(n, blocks.shape[1] * size)
     values = np.take_along_axis(scores, np.minimum(columns, width - 1), axis=1)
-    values[columns >= width] = -np.inf
+    values[columns >= width] = -np.inf  # k blocks hold at least k true columns, so none of these is taken
     best: Int64 = np.take_along_axis(columns, best_columns(values, k), axis=1)
-    return np.minimum(best, width - 1)
+    return best
 
 
 def _best_of_few(scores: Float32, k: int) -> Int64:
