@@ -1,0 +1,122 @@
+"""Whether a model's answer to a batch may be scored at all. One small function a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tastemaker.errors import PluginError
+from tastemaker.plugins import NO_ITEM, Batch, Ranking
+
+Fault = Callable[[Ranking, Batch, int], str | None]
+
+
+def check(model: str, ranking: Ranking, batch: Batch, k: int) -> None:
+    """Raise PluginError naming the model and its first fault; a broken list is never scored as a poor one."""
+    for fault in FAULTS:
+        found = fault(ranking, batch, k)
+        if found:
+            raise PluginError(
+                f"model {model} gave an answer that can't be scored: {found}",
+                fix=f"run `tastemaker models check {model}`",
+            )
+
+
+def wrong_type(ranking: object, batch: Batch, k: int) -> str | None:
+    """An answer is a Ranking of numpy arrays; items are int32."""
+    if not isinstance(ranking, Ranking):
+        return f"expected a Ranking, got {type(ranking).__name__}"
+    for name, part in ranking._asdict().items():
+        if not isinstance(part, np.ndarray):
+            return f"{name} is a {type(part).__name__}, must be an array"
+    if ranking.items.dtype != np.int32:
+        return f"items are {ranking.items.dtype}, must be int32"
+    return None
+
+
+def wrong_shape(ranking: Ranking, batch: Batch, k: int) -> str | None:
+    """All three arrays are n x k."""
+    for name, part in ranking._asdict().items():
+        if part.shape != (len(batch), k):
+            return f"{name} has shape {part.shape}, must be {(len(batch), k)}"
+    return None
+
+
+def unknown_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
+    """Item numbers are those of the catalogue."""
+    n_items = batch.history.n_items
+    wrong = (ranking.items < NO_ITEM) | (ranking.items >= n_items)
+    return (
+        f"item {ranking.items[wrong][0]} does not exist, the catalogue has {n_items}" if wrong.any() else None
+    )
+
+
+def gap(ranking: Ranking, batch: Batch, k: int) -> str | None:
+    """A short row is padded at its end only."""
+    shown = ranking.items != NO_ITEM
+    wrong = (~shown[:, :-1] & shown[:, 1:]).any(axis=1)
+    return f"row {np.flatnonzero(wrong)[0]} has an item after its padding" if wrong.any() else None
+
+
+def repeated_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
+    """A list holds an item once."""
+    ordered = np.sort(ranking.items, axis=1)
+    wrong = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NO_ITEM)
+    if not wrong.any():
+        return None
+    row, column = np.argwhere(wrong)[0]
+    return f"row {row} holds item {ordered[row, column]} twice"
+
+
+def forbidden_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
+    """What the batch excludes, or does not offer, is not recommended."""
+    rows, columns = np.nonzero(ranking.items != NO_ITEM)
+    items = ranking.items[rows, columns]
+    allowed = np.ones(len(items), np.bool_)
+    if batch.available is not None:
+        allowed &= batch.available[items]
+    if batch.excluded is not None:
+        allowed &= ~np.asarray(batch.excluded[rows, items], np.bool_)
+    if batch.candidates is not None:
+        offered = np.arange(len(batch))[:, None] * np.int64(batch.history.n_items) + batch.candidates
+        wanted = rows * np.int64(batch.history.n_items) + items
+        allowed &= np.isin(wanted, offered[batch.candidates != NO_ITEM])
+    if allowed.all():
+        return None
+    at = np.flatnonzero(~allowed)[0]
+    return f"row {rows[at]} holds item {items[at]}, which its request does not allow"
+
+
+def wrong_scores(ranking: Ranking, batch: Batch, k: int) -> str | None:
+    """Scores are finite and descend along the row."""
+    shown = ranking.items != NO_ITEM
+    if np.isnan(ranking.scores).any():
+        return f"{np.isnan(ranking.scores).sum()} scores are NaN"
+    if not np.isfinite(ranking.scores[shown]).all():
+        return "a score is infinite"
+    rising = (ranking.scores[:, 1:] > ranking.scores[:, :-1]) & shown[:, 1:]
+    return (
+        f"the scores of row {np.argwhere(rising)[0][0]} rise, the best must come first"
+        if rising.any()
+        else None
+    )
+
+
+def wrong_propensities(ranking: Ranking, batch: Batch, k: int) -> str | None:
+    """The probability of what was shown is in (0, 1]."""
+    shown = ranking.propensities[ranking.items != NO_ITEM]
+    sound = (shown > 0) & (shown <= 1)
+    return None if sound.all() else f"a propensity is {shown[~sound][0]}, must be above 0 and at most 1"
+
+
+FAULTS: tuple[Fault, ...] = (
+    wrong_type,
+    wrong_shape,
+    unknown_item,
+    gap,
+    repeated_item,
+    forbidden_item,
+    wrong_scores,
+    wrong_propensities,
+)

@@ -1,0 +1,131 @@
+"""Ask a model for every test user's list, block by block, and hold the lists against what happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.errors import PluginError, TastemakerError
+from tastemaker.evaluation.answers import check
+from tastemaker.evaluation.catalogue import Catalogue
+from tastemaker.evaluation.metrics import METRICS, Judged, coverage
+from tastemaker.plugins import NO_ITEM, Batch, FeatureTable, Ranking, Recommender
+
+if TYPE_CHECKING:
+    from tastemaker.data.dataset import Split
+
+Float64 = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+"""Called with the users judged so far and the users to judge."""
+
+
+@dataclass(frozen=True, eq=False)
+class UserMetrics:
+    """How one model did for n users: each metric's figure is the mean of its array."""
+
+    values: dict[str, Float64]
+    """Metric -> float64[n], in the order of METRICS; coverage as pseudo-values."""
+    user_keys: NDArray[np.uint64]
+    """uint64[n]: a hash of each user's id, so that two models' arrays are paired only if they agree."""
+    exposures: NDArray[np.int64]
+    """int64[n_items]: how many lists held the item."""
+    score_seconds: float
+    """Seconds inside the model's `recommend`, all users."""
+
+    def __len__(self) -> int:
+        return len(self.user_keys)
+
+
+def evaluate(
+    model: Recommender[Any], split: Split, k: int, *, block: int = 2048, progress: Progress | None = None
+) -> UserMetrics:
+    """Judge the lists of length k for all test users, `block` of them at a time: that bounds the memory.
+
+    Raises PluginError naming the model where it fails or answers what can't be scored, and TastemakerError
+    where the test period holds nobody to judge.
+    """
+    n, n_items = len(split.users), split.train.n_items
+    if not n:
+        raise TastemakerError(
+            "nobody did anything rewarded in the test period, so there is nothing to judge",
+            fix="raise split.test_days or add event types to the objectives in the problem file",
+        )
+    catalogue = Catalogue.of(split.train)
+    keys = user_keys(split.user_ids)
+    values = {name: np.empty(n) for name, metric in METRICS.items() if metric.per_user}
+    exposures, shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
+    seconds = 0.0
+    for rows, batch in _batches(model, split, keys, block):
+        started = time.perf_counter()
+        ranking = ask(model, batch, k)
+        seconds += time.perf_counter() - started
+        check(model.name, ranking, batch, k)
+        judged = Judged(ranking.items, split.relevant[rows], catalogue)
+        for name, column in values.items():
+            column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
+        shown = ranking.items != NO_ITEM
+        exposures += np.bincount(ranking.items[shown], minlength=n_items)
+        shown_to[ranking.items[shown]] = np.nonzero(shown)[0] + rows.start
+        if progress:
+            progress(rows.stop, n)
+    available = split.snapshot.available
+    size = n_items if available is None else int(np.count_nonzero(available))
+    values["coverage"] = coverage(exposures, shown_to, n, size)
+    return UserMetrics({name: values[name] for name in METRICS}, keys, exposures, seconds)
+
+
+def ask(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
+    """The model's answer. Whatever it raises becomes a PluginError that names it."""
+    try:
+        return model.recommend(batch, k)
+    except TastemakerError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"model {model.name} failed to recommend: {type(error).__name__}: {error}",
+            fix=f"run `tastemaker models check {model.name}`",
+        ) from error
+
+
+def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:
+    """uint64[n]: the first 8 bytes of each id's BLAKE2b hash."""
+    digests = b"".join(blake2b(one.encode(), digest_size=8).digest() for one in user_ids)
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
+
+
+def _batches(
+    model: Recommender[Any], split: Split, keys: NDArray[np.uint64], block: int
+) -> Iterator[tuple[slice, Batch]]:
+    """Each block of test users as a batch at the moment when the test period starts."""
+    features = _user_features(model, split)
+    for start in range(0, len(split.users), block):
+        rows = slice(start, min(start + block, len(split.users)))
+        users = split.users[rows]
+        yield (
+            rows,
+            split.snapshot.batch(
+                users,
+                seeds=keys[rows],
+                capabilities=model.capabilities,
+                user_features=None if features is None else features[users],
+            ),
+        )
+
+
+def _user_features(model: Recommender[Any], split: Split) -> FeatureTable | None:
+    names = model.capabilities.user_features
+    if not names:
+        return None
+    if split.train.features is None:
+        raise PluginError(
+            f"model {model.name} reads user features ({', '.join(names)}), but none were made",
+            fix="make feature snapshots before the evaluation: `tastemaker run`",
+        )
+    table: FeatureTable = split.train.features.users(split.snapshot.end).select(names)
+    return table
