@@ -1,0 +1,155 @@
+"""The world as known at a moment: users, items and events from before it, numbered afresh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tastemaker.data.ids import IdIndex
+from tastemaker.data.snapshot import Snapshot
+from tastemaker.errors import SourceError
+from tastemaker.plugins.arrays import Bool, Events, FeatureSource, History, Int32, TrainingData
+from tastemaker.problem import ProblemSpec
+
+if TYPE_CHECKING:
+    from tastemaker.data.dataset import Dataset
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """Everything from strictly before `end`."""
+
+    problem: ProblemSpec
+    end: int
+    user_ids: IdIndex
+    """The users with an event before `end`."""
+    item_ids: IdIndex
+    """The items with an event before `end`, or listed in the catalogue before it."""
+    user_numbers: Int32
+    """int32[all users]: the data set's number -> the number here, -1 if not known yet."""
+    item_numbers: Int32
+    """int32[all items]: likewise."""
+    events: Events
+    """Numbered as here, from the beginning of the data."""
+    available: Bool | None
+    categories: Int32
+    features: FeatureSource | None
+    data_hash: str
+
+    @classmethod
+    def at(cls, dataset: Dataset, end: int) -> Cut:
+        """Renumber what is known before `end`. Raises SourceError if there is no event before it."""
+        before = dataset.events[: int(np.searchsorted(dataset.events.times, end))]
+        if not before.count:
+            raise SourceError(
+                f"no event happened before {moment(end)}; the first was at {moment(int(dataset.events.times[0]))}",
+                fix="choose a later end, or a smaller split.test_days in the problem file",
+            )
+        known_users = _marked(before.users, len(dataset.user_ids))
+        known_items = _marked(before.items, len(dataset.item_ids)) | (dataset.first_seen < end)
+        user_numbers, item_numbers = _renumber(known_users), _renumber(known_items)
+        user_ids, item_ids = dataset.user_ids.take(known_users), dataset.item_ids.take(known_items)
+        return cls(
+            problem=dataset.problem,
+            end=end,
+            user_ids=user_ids,
+            item_ids=item_ids,
+            user_numbers=user_numbers,
+            item_numbers=item_numbers,
+            events=before._replace(users=user_numbers[before.users], items=item_numbers[before.items]),
+            available=_available(dataset, before, end, known_items),
+            categories=dataset.categories[known_items],
+            features=_features(dataset, user_ids, item_ids),
+            data_hash=dataset.data_hash,
+        )
+
+    @property
+    def start(self) -> int:
+        """When the training window begins: train_days before `end`, or the first event."""
+        days = self.problem.split.train_days
+        first = int(self.events.times[0])
+        return first if days is None else max(first, self.end - days * DAY_SECONDS)
+
+    def training(self, seed: int) -> TrainingData:
+        """The training window's events; users and items from before the window keep their numbers."""
+        window = self.events[int(np.searchsorted(self.events.times, self.start)) :]
+        if not window.count:
+            raise SourceError(
+                f"no event happened from {moment(self.start)} to {moment(self.end)}, the training window",
+                fix="lengthen split.train_days in the problem file",
+            )
+        return TrainingData(
+            events=window,
+            n_users=len(self.user_ids),
+            n_items=len(self.item_ids),
+            end=self.end,
+            repeats=self.problem.candidates.repeats,
+            k=self.problem.placement.k,
+            features=self.features,
+            available=self.available,
+            rng=np.random.default_rng(seed),
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Everyone's whole history, the training window or not: what a user already had stays had."""
+        return Snapshot(
+            user_ids=self.user_ids,
+            item_ids=self.item_ids,
+            history=History.from_events(self.events, len(self.user_ids), len(self.item_ids)),
+            end=self.end,
+            repeats=self.problem.candidates.repeats,
+            available=self.available,
+            categories=self.categories,
+            popular=self._popular(),
+            item_features=None if self.features is None else self.features.items(self.end),
+            data_hash=self.data_hash,
+        )
+
+    def _popular(self) -> Int32:
+        rewards = np.bincount(self.events.items, self.events.rewards, minlength=len(self.item_ids))
+        best_first = np.argsort(-rewards, kind="stable").astype(np.int32)
+        return best_first if self.available is None else best_first[self.available[best_first]]
+
+
+def moment(time: int) -> str:
+    """A time as people write it."""
+    return datetime.fromtimestamp(time, UTC).isoformat(sep=" ")
+
+
+def _marked(numbers: Int32, n: int) -> Bool:
+    marked = np.zeros(n, np.bool_)
+    marked[numbers] = True
+    return marked
+
+
+def _renumber(known: Bool) -> Int32:
+    return np.where(known, np.cumsum(known) - 1, -1).astype(np.int32)
+
+
+def _available(dataset: Dataset, before: Events, end: int, known: Bool) -> Bool | None:
+    """bool[known items]: not blocked, and with an event in the last available_days. None if the problem sets no rule."""
+    rules = dataset.problem.candidates
+    if not (rules.available_days or rules.blocked_categories or rules.blocked_items):
+        return None
+    available = np.ones(len(known), np.bool_)
+    if rules.available_days is not None:
+        recent = before.items[int(np.searchsorted(before.times, end - rules.available_days * DAY_SECONDS)) :]
+        available = _marked(recent, len(known))
+    blocked = [n for n, name in enumerate(dataset.category_names) if name in rules.blocked_categories]
+    available &= ~np.isin(dataset.categories, blocked)
+    numbers = dataset.item_ids.lookup(rules.blocked_items)
+    available[numbers[numbers >= 0]] = False
+    return available[known]
+
+
+def _features(dataset: Dataset, user_ids: IdIndex, item_ids: IdIndex) -> FeatureSource | None:
+    if dataset.feature_root is None:
+        return None
+    from tastemaker.features.snapshots import SnapshotFeatures
+
+    return SnapshotFeatures(dataset.lake, dataset.feature_root, user_ids, item_ids)

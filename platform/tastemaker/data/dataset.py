@@ -1,0 +1,188 @@
+"""The lake's interactions as arrays: which events count for the problem, what they are worth, who and what they join.
+
+DuckDB turns ids into numbers, so ten million events never exist as Python objects. At a cut, only what was known
+before it is numbered: a model can't even name the users and items of the future.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tastemaker.data.cut import DAY_SECONDS, Cut
+from tastemaker.data.ids import IdIndex
+from tastemaker.data.snapshot import Snapshot
+from tastemaker.data.split import Split, make_split
+from tastemaker.errors import SourceError
+from tastemaker.plugins.arrays import Events, Float32, Int32, Int64, TrainingData
+from tastemaker.problem import ProblemSpec
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from tastemaker.data.lake import Lake
+
+__all__ = ["Dataset", "Split"]
+
+_EVENTS = """
+    SELECT u.number AS user_number, i.number AS item_number,
+           CAST(r.flat + r.by_value * e.value AS FLOAT) AS reward,
+           epoch_us(e.occurred_at) // 1000000 AS time
+    FROM events AS e JOIN event_rewards AS r USING (event_type)
+    JOIN user_numbers AS u USING (user_id) JOIN item_numbers AS i USING (item_id)
+    ORDER BY time, user_number, item_number, reward
+"""
+_USERS = "SELECT DISTINCT user_id AS id FROM events JOIN event_rewards USING (event_type)"
+_ITEMS = "SELECT DISTINCT item_id AS id FROM events JOIN event_rewards USING (event_type) UNION SELECT item_id FROM items"
+_CATALOGUE = """
+    SELECT n.number, any_value(i.category) AS category, any_value(i.price) AS price,
+           min(epoch_us(i.first_seen_at)) // 1000000 AS first_seen
+    FROM item_numbers AS n JOIN items AS i ON i.item_id = n.id GROUP BY n.number ORDER BY n.number
+"""
+_NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Every counted event of the lake, and the catalogue."""
+
+    problem: ProblemSpec
+    user_ids: IdIndex
+    item_ids: IdIndex
+    events: Events
+    """Rewards are the problem's: Σ over objectives of share · weight (· value where by_value)."""
+    category_names: tuple[str, ...]
+    categories: Int32
+    """int32[n_items]: a place in `category_names`, -1 where the item has none."""
+    prices: Float32
+    """float32[n_items]: NaN where the item has none."""
+    first_seen: Int64
+    """int64[n_items]: when the catalogue first listed the item; the far future if it never did."""
+    data_hash: str
+    """Of all arrays and the problem."""
+    lake: Lake
+    feature_root: Path | None = None
+    seed: int = 0
+
+    @classmethod
+    def load(
+        cls, lake: Lake, problem: ProblemSpec, *, feature_root: Path | None = None, seed: int = 0
+    ) -> Dataset:
+        """Read the events that the problem names. Raises SourceError if there are none, listing what there is."""
+        with lake.connect() as connection:
+            connection.register("event_rewards", _event_rewards(problem))
+            _require_events(connection, problem)
+            user_ids = _number(connection, "user_numbers", _USERS)
+            item_ids = _number(connection, "item_numbers", _ITEMS)
+            columns = connection.execute(_EVENTS).fetchnumpy()
+            catalogue = connection.execute(_CATALOGUE).fetchnumpy()
+        events = Events(
+            columns["user_number"].astype(np.int32, copy=False),
+            columns["item_number"].astype(np.int32, copy=False),
+            columns["reward"].astype(np.float32, copy=False),
+            columns["time"].astype(np.int64, copy=False),
+        )
+        names, categories, prices, first_seen = _unpack(catalogue, len(item_ids))
+        arrays = (user_ids.encoded, item_ids.encoded, *events, categories, prices, first_seen)
+        data_hash = _hash(problem, names, arrays)
+        return cls(
+            problem, user_ids, item_ids, events, names, categories, prices, first_seen, data_hash, lake,
+            feature_root, seed,
+        )  # fmt: skip
+
+    @property
+    def end(self) -> int:
+        """The midnight, UTC, after the last event: seconds since 1970, exclusive."""
+        return (int(self.events.times[-1]) // DAY_SECONDS + 1) * DAY_SECONDS
+
+    def cut(self, end: int | None = None) -> Cut:
+        """What was known strictly before `end` (all, unless told otherwise). Raises SourceError if nothing was."""
+        return Cut.at(self, self.end if end is None else end)
+
+    def training(self, end: int | None = None) -> TrainingData:
+        """What a model may learn from at `end`."""
+        return self.cut(end).training(self.seed)
+
+    def snapshot(self, end: int | None = None) -> Snapshot:
+        """What serving needs at `end`."""
+        return self.cut(end).snapshot()
+
+    def split(self, seed: int | None = None) -> Split:
+        """Train before, test after, as the problem says. Raises SourceError if the data is too short for it."""
+        return make_split(self, self.seed if seed is None else seed)
+
+
+def _event_rewards(problem: ProblemSpec) -> pa.Table:
+    """Event type -> what one event is worth: flat + by_value · value, added up over the objectives by share."""
+    flat: dict[str, float] = {}
+    by_value: dict[str, float] = {}
+    for objective in problem.objectives:
+        for event_type, reward in objective.events.items():
+            worth = objective.share * reward.weight
+            flat[event_type] = flat.get(event_type, 0.0) + (0.0 if reward.by_value else worth)
+            by_value[event_type] = by_value.get(event_type, 0.0) + (worth if reward.by_value else 0.0)
+    return pa.table(
+        {"event_type": list(flat), "flat": list(flat.values()), "by_value": list(by_value.values())}
+    )
+
+
+def _require_events(connection: DuckDBPyConnection, problem: ProblemSpec) -> None:
+    found = connection.execute(
+        "SELECT event_type, count(*) FROM events GROUP BY event_type ORDER BY count(*) DESC, event_type LIMIT 20"
+    ).fetchall()
+    if not found:
+        raise SourceError(
+            "the table events is empty, a model needs at least one event",
+            fix="read a source first: tastemaker run, or tastemaker data check PATH to see what the gate refuses",
+        )
+    wanted = connection.execute(
+        "SELECT count(*) FROM events JOIN event_rewards USING (event_type)"
+    ).fetchone()
+    if not wanted or not wanted[0]:
+        listed = ", ".join(f"{name} ({count:,})" for name, count in found)
+        named = ", ".join(sorted(problem.event_weights))
+        raise SourceError(
+            f"the problem {problem.name!r} counts events of type {named}, but the events are: {listed}",
+            fix="name one of these types under objectives in the problem file, or read another source",
+        )
+
+
+def _number(connection: DuckDBPyConnection, table: str, ids: str) -> IdIndex:
+    """Number distinct ids in UTF-8 order, in a temporary table (id, number) and as an index."""
+    connection.execute(
+        f"CREATE TEMP TABLE {table} AS SELECT id, CAST(row_number() OVER (ORDER BY id) - 1 AS INTEGER) AS number FROM ({ids})"  # noqa: S608 - constants of this module
+    )
+    rows = connection.execute(f"SELECT id FROM {table} ORDER BY number").fetchall()  # noqa: S608 - as above
+    return IdIndex.build(row[0] for row in rows)
+
+
+def _unpack(
+    catalogue: dict[str, NDArray[Any]], n_items: int
+) -> tuple[tuple[str, ...], Int32, Float32, Int64]:
+    """Spread the catalogue's rows over all item numbers."""
+    numbers = catalogue["number"].astype(np.int64)
+    named = ~np.ma.getmaskarray(catalogue["category"])
+    names = sorted({str(name) for name in catalogue["category"][named]})
+    places = {name: place for place, name in enumerate(names)}
+    categories = np.full(n_items, -1, np.int32)
+    categories[numbers[named]] = [places[str(name)] for name in catalogue["category"][named]]
+    prices = np.full(n_items, np.nan, np.float32)
+    prices[numbers] = np.ma.filled(catalogue["price"].astype(np.float32), np.nan)
+    first_seen = np.full(n_items, _NEVER, np.int64)
+    first_seen[numbers] = np.ma.filled(catalogue["first_seen"].astype(np.int64), _NEVER)
+    return tuple(names), categories, prices, first_seen
+
+
+def _hash(problem: ProblemSpec, names: tuple[str, ...], arrays: tuple[NDArray[Any], ...]) -> str:
+    digest = hashlib.blake2b(problem.model_dump_json().encode(), digest_size=32)
+    digest.update("\0".join(names).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()

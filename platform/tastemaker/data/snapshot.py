@@ -1,0 +1,200 @@
+"""What serving a model needs beside the model: who had what, what may be shown, and how ids are numbered.
+
+Standing on numpy alone, so that a prediction service loads it without a database, DuckDB or pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from scipy.sparse import csr_array
+
+from tastemaker.data.ids import IdIndex
+from tastemaker.errors import ArtifactError
+from tastemaker.plugins.arrays import Batch, Bool, FeatureTable, Float32, History, Int32, UInt64
+from tastemaker.plugins.recommender import Capabilities, load_array
+
+FORMAT = 1
+_HISTORY = ("offsets", "items", "rewards", "counts", "last_times")
+_NEEDS_NOTHING = Capabilities()
+
+
+class _Header(msgspec.Struct, frozen=True):
+    format: int
+    end: int
+    repeats: bool
+    data_hash: str
+    has_available: bool
+    item_feature_names: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The catalogue and everyone's history as known strictly before `end`."""
+
+    user_ids: IdIndex
+    item_ids: IdIndex
+    history: History
+    """One row a user number."""
+    end: int
+    """Seconds since 1970 UTC, exclusive."""
+    repeats: bool
+    """May an item be shown to a user who already had it?"""
+    available: Bool | None
+    """bool[n_items]: what may be shown; None if everything may."""
+    categories: Int32
+    """int32[n_items]: a number a category, -1 where the item has none."""
+    popular: Int32
+    """int32[m]: the available items by summed reward, best first: the fallback list."""
+    item_features: FeatureTable | None
+    """n_items rows as of `end`, if features were computed."""
+    data_hash: str
+    """Of the arrays and the problem that this was cut from."""
+    _selected: dict[tuple[str, ...], FeatureTable] = field(default_factory=dict, init=False, repr=False)
+
+    def batch(
+        self,
+        users: Int32,
+        *,
+        seeds: UInt64,
+        now: int | None = None,
+        capabilities: Capabilities = _NEEDS_NOTHING,
+        exclude: Sequence[Int32] | None = None,
+        candidates: Int32 | None = None,
+        context: Float32 | None = None,
+        user_features: FeatureTable | None = None,
+    ) -> Batch:
+        """The one way to ask a model, in evaluation and in serving alike.
+
+        `users` is int32[n], -1 for a stranger. `exclude` holds n arrays of item numbers that the caller does not
+        want (-1 is ignored). `user_features` has n rows; without it, declared user features are NaN. `now` is
+        the snapshot's end unless given. Raises ArtifactError if the model reads item features that are not here.
+        """
+        history = self.history[users]
+        return Batch(
+            users=users,
+            history=history,
+            seeds=seeds,
+            now=self.end if now is None else now,
+            candidates=candidates,
+            excluded=self._excluded(history, exclude),
+            available=self.available,
+            context=context,
+            user_features=_declared(user_features, capabilities.user_features, len(users)),
+            item_features=self._item_features(capabilities.item_features),
+        )
+
+    def _excluded(self, history: History, exclude: Sequence[Int32] | None) -> csr_array | None:
+        shape = (len(history), len(self.item_ids))
+        rows, items = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+        if not self.repeats:
+            rows.append(history.rows)
+            items.append(history.items)
+        for row, unwanted in enumerate(exclude or ()):
+            known = unwanted[unwanted >= 0]
+            rows.append(np.full(len(known), row))
+            items.append(known)
+        if len(rows) == 1:
+            return None
+        where = np.concatenate(rows), np.concatenate(items)
+        return csr_array((np.ones(len(where[0]), np.bool_), where), shape=shape)
+
+    def _item_features(self, names: tuple[str, ...]) -> FeatureTable | None:
+        if not names:
+            return None
+        if self.item_features is None:
+            raise ArtifactError(
+                f"the snapshot holds no item features, but the model reads {', '.join(names)}",
+                fix="compute features before training: tastemaker run",
+            )
+        if names not in self._selected:  # n_items rows are too many to copy for each request
+            self._selected[names] = self.item_features.select(names)
+        return self._selected[names]
+
+    def save(self, folder: Path) -> None:
+        """Write .npy files and snapshot.json into an existing, empty folder."""
+        self.user_ids.save(folder / "user_ids.npy")
+        self.item_ids.save(folder / "item_ids.npy")
+        arrays = {f"history.{part}": getattr(self.history, part) for part in _HISTORY}
+        arrays |= {"categories": self.categories, "popular": self.popular}
+        if self.available is not None:
+            arrays["available"] = self.available
+        if self.item_features is not None:
+            arrays["item_features"] = self.item_features.values
+        for name, values in arrays.items():
+            np.save(folder / f"{name}.npy", values, allow_pickle=False)
+        header = _Header(
+            format=FORMAT,
+            end=self.end,
+            repeats=self.repeats,
+            data_hash=self.data_hash,
+            has_available=self.available is not None,
+            item_feature_names=None if self.item_features is None else self.item_features.names,
+        )
+        (folder / "snapshot.json").write_bytes(msgspec.json.encode(header))
+
+    @classmethod
+    def load(cls, folder: Path) -> Snapshot:
+        """Memory-map what `save` wrote. Raises ArtifactError naming what is missing or does not fit together."""
+        header = _read_header(folder / "snapshot.json")
+        users, items = IdIndex.load(folder / "user_ids.npy"), IdIndex.load(folder / "item_ids.npy")
+        parts = [load_array(folder / f"history.{part}.npy") for part in _HISTORY]
+        names = header.item_feature_names
+        snapshot = cls(
+            user_ids=users,
+            item_ids=items,
+            history=History(*parts, n_items=len(items)),
+            end=header.end,
+            repeats=header.repeats,
+            available=load_array(folder / "available.npy") if header.has_available else None,
+            categories=load_array(folder / "categories.npy"),
+            popular=load_array(folder / "popular.npy"),
+            item_features=None if names is None else FeatureTable(names, load_array(folder / "item_features.npy")),
+            data_hash=header.data_hash,
+        )
+        _check_fit(snapshot, folder)
+        return snapshot
+
+
+def _declared(given: FeatureTable | None, names: tuple[str, ...], n: int) -> FeatureTable | None:
+    if not names:
+        return None
+    if given is None:
+        return FeatureTable(names, np.full((n, len(names)), np.nan, np.float32))
+    return given.select(names)
+
+
+def _read_header(path: Path) -> _Header:
+    try:
+        header = msgspec.json.decode(path.read_bytes(), type=_Header)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ArtifactError(
+            f"{path} can't be read: {error}", fix="train the model again, or serve another version"
+        ) from error
+    if header.format != FORMAT:
+        raise ArtifactError(
+            f"{path} has format {header.format}, this Tastemaker reads {FORMAT}", fix="train the model again"
+        )
+    return header
+
+
+def _check_fit(snapshot: Snapshot, folder: Path) -> None:
+    """The arrays' lengths must agree, or a later look-up would read the wrong row."""
+    n_users, n_items = len(snapshot.user_ids), len(snapshot.item_ids)
+    lengths = {
+        "history.offsets": (len(snapshot.history.offsets), n_users + 1),
+        "categories": (len(snapshot.categories), n_items),
+    }
+    if snapshot.available is not None:
+        lengths["available"] = (len(snapshot.available), n_items)
+    if snapshot.item_features is not None:
+        lengths["item_features"] = (len(snapshot.item_features.values), n_items)
+    for name, (length, expected) in lengths.items():
+        if length != expected:
+            raise ArtifactError(
+                f"{name}.npy in {folder} has {length} rows, must have {expected}", fix="train the model again"
+            )

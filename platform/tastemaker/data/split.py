@@ -1,0 +1,105 @@
+"""Train before, test after: the same moment for all users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from tastemaker.data.cut import DAY_SECONDS, Cut, moment
+from tastemaker.data.snapshot import Snapshot
+from tastemaker.errors import SourceError
+from tastemaker.plugins.arrays import Events, Int32, TrainingData
+
+if TYPE_CHECKING:
+    from tastemaker.data.dataset import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """What a model learns from, and what it is judged by."""
+
+    train: TrainingData
+    snapshot: Snapshot
+    """As of the training window's end."""
+    users: Int32
+    """int32[n]: the judged users, -1 for one that was not known before the cut."""
+    user_ids: list[str]
+    """n ids, in UTF-8 order."""
+    relevant: csr_array
+    """float32 n x n_items: the net reward of each item that the user turned to in the test period; all above 0.
+
+    Every row has an entry. If repeats are not allowed, what the user already had is left out.
+    """
+    unreachable: int
+    """Rewarded test events whose item was not known before the cut, or may not be shown: nothing could recommend it."""
+    unjudged: int
+    """Users of the test period without a relevant item, so that no list could be right for them."""
+    start: int
+    """The training window: [start, cut), seconds since 1970 UTC."""
+    cut: int
+    """The test period: [cut, end)."""
+    end: int
+    data_hash: str
+
+
+def make_split(dataset: Dataset, seed: int) -> Split:
+    """Split at problem.split.test_days before the data's end."""
+    at, end = _cut_time(dataset), dataset.end
+    cut = Cut.at(dataset, at)
+    tested = dataset.events[int(np.searchsorted(dataset.events.times, at)) :]
+    everyone = np.unique(tested.users)
+    snapshot = cut.snapshot()
+    sums, unreachable = _sums(tested, everyone, cut, snapshot)
+    judged = np.diff(sums.indptr) > 0
+    if not judged.any():
+        raise SourceError(
+            f"nobody turned to a known item between {moment(at)} and {moment(end)}, so no model can be judged",
+            fix="change split.test_days in the problem file, or allow repeats",
+        )
+    return Split(
+        train=cut.training(seed),
+        snapshot=snapshot,
+        users=cut.user_numbers[everyone[judged]],
+        user_ids=dataset.user_ids.decode(everyone[judged]),
+        relevant=sums[np.flatnonzero(judged)],
+        unreachable=unreachable,
+        unjudged=int((~judged).sum()),
+        start=cut.start,
+        cut=at,
+        end=end,
+        data_hash=dataset.data_hash,
+    )
+
+
+def _cut_time(dataset: Dataset) -> int:
+    days = dataset.problem.split.test_days
+    at = dataset.end - days * DAY_SECONDS
+    first = int(dataset.events.times[0])
+    if first >= at:
+        raise SourceError(
+            f"split.test_days is {days}, but the events span {(dataset.end - first) / DAY_SECONDS:.1f} days: "
+            "nothing is left to train on",
+            fix="lower split.test_days in the problem file, or read more events",
+        )
+    return at
+
+
+def _sums(tested: Events, everyone: Int32, cut: Cut, snapshot: Snapshot) -> tuple[csr_array, int]:
+    """float32[everyone, n_items] of net rewards above 0, and the number of rewarded events out of reach."""
+    rows = np.searchsorted(everyone, tested.users)
+    items = cut.item_numbers[tested.items]
+    reachable = items >= 0
+    if cut.available is not None:
+        reachable[reachable] = cut.available[items[reachable]]
+    shape = (len(everyone), len(cut.item_ids))
+    sums = csr_array((tested.rewards[reachable], (rows[reachable], items[reachable])), shape=shape)
+    if not snapshot.repeats:
+        had = snapshot.history[cut.user_numbers[everyone]]
+        sums = sums - sums.multiply(had.matrix(np.ones_like(had.rewards))).tocsr()
+    sums.data[sums.data < 0] = 0
+    sums.eliminate_zeros()
+    sums.sort_indices()
+    return sums, int((~reachable & (tested.rewards > 0)).sum())
