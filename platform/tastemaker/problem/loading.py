@@ -1,4 +1,4 @@
-"""Reading a problem file, and saying everything that is wrong with it at once, each with its line and its fix."""
+"""Reading a problem file, and saying everything that is wrong with it at once, line by line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ProblemFileError(ProblemError):
 
 
 def load_problem(path: FilePath) -> ProblemSpec:
-    """Read and check a problem file. Raises ProblemError with every mistake, its line, its value and its fix."""
+    """Read and check a problem file. Raises ProblemError with every mistake, its line, value and fix."""
     text = _read(path)
     positions, data = _parse(path, text)
     if not isinstance(data, dict):
@@ -77,7 +77,7 @@ def _parse(path: FilePath, text: str) -> tuple[Positions, Any]:
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ProblemError(
             f"{path} is no YAML{where}: {error.problem or error.context}",
-            fix="indent with spaces, write `key: value`, and quote text that holds : # [ ] { } or starts with * & ! %",
+            fix="indent with spaces, write `key: value`, and quote text that holds any of : # [ ] { } * & ! %",
         ) from error
     except YAMLError as error:
         raise ProblemError(f"{path} is no YAML: {error}", fix="save the file as plain UTF-8 text") from error

@@ -1,7 +1,7 @@
 """What must hold between a problem's fields, each rule a function of the plain mapping.
 
-The rules read the mapping, not the typed problem, so that a file with a mistake in one place still hears of those
-in all others. A value of the wrong type is skipped here: the types report it.
+The rules read the mapping, not the typed problem, so that a file with a mistake in one place still hears of
+those in all others. A value of the wrong type is skipped here: the types report it.
 """
 
 from __future__ import annotations

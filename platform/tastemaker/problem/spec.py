@@ -1,4 +1,4 @@
-"""The types of a problem file. Each field's docstring is also the comment that `tastemaker frame` writes above it."""
+"""The types of a problem file. Each field's docstring is also its comment in a file that is written."""
 
 from __future__ import annotations
 

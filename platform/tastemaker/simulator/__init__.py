@@ -1,1 +1,1 @@
-
+"""A shop with latent tastes: events to start from, and a known truth to hold models against."""

@@ -1,0 +1,101 @@
+"""Named random streams, and draws whose first results do not depend on how many follow.
+
+That is what lets a shop grow by a day without its earlier days changing.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEVER = 1_000_000_000
+"""The day on which something that stays leaves."""
+
+
+class Stream(IntEnum):
+    """What a stream decides. A number is part of every shop's nature: it must never get a new meaning."""
+
+    USER_ARRIVALS = 1
+    USER_LIFETIMES = 2
+    USER_SENIORITY = 3
+    USER_TASTES = 4
+    USER_ACTIVITY = 5
+    USER_COUNTRIES = 6
+    STAPLE_OWNERS = 7
+    STAPLE_TASTES = 8
+    STAPLE_ITEMS = 9
+    STAPLE_TEMPOS = 10
+    ITEM_ARRIVALS = 20
+    ITEM_LIFETIMES = 21
+    ITEM_SENIORITY = 22
+    ITEM_CATEGORIES = 23
+    ITEM_TASTES = 24
+    ITEM_POPULARITY = 25
+    ITEM_PRICES = 26
+    ITEM_TITLES = 27
+    CATEGORY_TASTES = 28
+    CALIBRATION = 40
+    DAY = 41
+
+
+def stream(seed: int, what: Stream, part: int = 0) -> np.random.Generator:
+    """The stream of one thing, or of one part of it, such as a day."""
+    return np.random.default_rng((seed, int(what), part))
+
+
+def arrival_days(rng: np.random.Generator, n_start: int, per_day: float, n_days: int) -> NDArray[np.int64]:
+    """int64[n]: 0 for the `n_start` that are there from the start, then a Poisson process of `per_day` a day.
+
+    The arrivals of a shorter time are the first arrivals of a longer one.
+    """
+    later: list[float] = []
+    moment = 1.0
+    while per_day > 0 and (moment := moment + float(rng.exponential(1 / per_day))) < n_days:
+        later.append(moment)
+    return np.concatenate((np.zeros(n_start, np.int64), np.asarray(later).astype(np.int64)))
+
+
+def departure_days(rng: np.random.Generator, arrival: NDArray[np.int64], per_day: float) -> NDArray[np.int64]:
+    """int64[n]: the first day on which each is gone, at a constant hazard a day; everyone stays for a day."""
+    uniform = 1 - rng.random(len(arrival))
+    if per_day <= 0:
+        return np.full(len(arrival), NEVER)
+    lifetime = np.ceil(np.log(uniform) / np.log1p(-per_day))
+    return arrival + np.clip(lifetime, 1, NEVER).astype(np.int64)
+
+
+def seniority_days(rng: np.random.Generator, arrival: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64[n]: the day each was first seen: its arrival, or up to two years before the start."""
+    return np.where(arrival > 0, arrival, -rng.integers(1, 731, size=len(arrival)))
+
+
+def dirichlet(rng: np.random.Generator, alpha: NDArray[np.float64]) -> NDArray[np.float32]:
+    """float32[n, Z]: one draw a row of `alpha`. The floor keeps a row from being all zeros."""
+    gammas = rng.standard_gamma(alpha) + 1e-9
+    shares: NDArray[np.float32] = (gammas / gammas.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+def draw_tastes(mixtures: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+    """int64[n]: a taste for each row of `mixtures` (float32[n, Z], rows add up to 1), given uniforms in [0, 1)."""
+    cumulative = np.cumsum(mixtures, axis=1, dtype=np.float64)
+    return np.argmax(cumulative > uniform[:, None] * cumulative[:, -1:], axis=1)
+
+
+def draw_items(
+    appeal: NDArray[np.float64], tastes: NDArray[np.int64], uniform: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """int64[n]: an item for each taste, in proportion to its column of `appeal` (float64[m, Z], no column all 0).
+
+    O(mZ + n log m). Items that are added at the end with an appeal of 0 change no draw.
+    """
+    items = np.empty(len(tastes), np.int64)
+    order = np.argsort(tastes, kind="stable")
+    bounds = np.searchsorted(tastes[order], np.arange(appeal.shape[1] + 1))
+    for taste in range(appeal.shape[1]):
+        rows = order[bounds[taste] : bounds[taste + 1]]
+        cumulative = np.cumsum(appeal[:, taste])
+        items[rows] = np.searchsorted(cumulative, uniform[rows] * cumulative[-1], side="right")
+    return items
