@@ -1,0 +1,116 @@
+"""The model on trial, and the small made-up shop that it is tried in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tastemaker.plugins.arrays import Batch, Events, FeatureTable, TrainingData
+from tastemaker.plugins.recommender import Recommender
+
+DAY_SECONDS = 86_400
+START = 1_700_000_000
+"""The shop opens on 2023-11-14."""
+DAYS = 120
+N_USERS = 40
+N_ITEMS = 30
+SILENT_USER = N_USERS - 1
+"""Known, but without an event."""
+COLD_ITEM = N_ITEMS - 1
+"""In the catalogue, but without an event."""
+LAW_SEED = 7
+
+
+class LawBroken(AssertionError):
+    """A model breaks a law; the message says how."""
+
+
+class DoesNotApply(Exception):
+    """A law has nothing to say about a model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model class, with a fitted instance that the laws share."""
+
+    recommender: type[Recommender[Any]]
+
+    def __str__(self) -> str:
+        return self.recommender.name
+
+    @cached_property
+    def model(self) -> Recommender[Any]:
+        """Fitted on `data()` with the default hyperparameters."""
+        return self.recommender().fit(self.data())
+
+    def data(
+        self, events: Events | None = None, n_users: int = N_USERS, n_items: int = N_ITEMS
+    ) -> TrainingData:
+        """Fresh training data, always the same unless told otherwise."""
+        return TrainingData(
+            shop_events() if events is None else events,
+            n_users,
+            n_items,
+            end=START + DAYS * DAY_SECONDS,
+            features=MadeUpFeatures(self.recommender, n_users, n_items),
+            rng=np.random.default_rng(LAW_SEED),
+        )
+
+    def batch(self, data: TrainingData, users: list[int], histories: list[int] | None = None) -> Batch:
+        """One request a user number; `histories` names whose history each has, by default its own."""
+        features = MadeUpFeatures(self.recommender, data.n_users, data.n_items)
+        rows = np.asarray(users, np.int32)
+        return Batch(
+            users=rows,
+            history=data.history[np.asarray(users if histories is None else histories)],
+            seeds=np.random.default_rng(LAW_SEED).integers(2**63, size=len(rows), dtype=np.uint64),
+            now=data.end + DAY_SECONDS,
+            user_features=features.users(data.end)[rows],
+            item_features=features.items(data.end),
+        )
+
+    def everyone(self) -> Batch:
+        """Every user, one unknown user with a history and one without."""
+        return self.batch(self.data(), [*range(N_USERS), -1, -1], [*range(N_USERS), 0, -1])
+
+
+@dataclass(frozen=True)
+class MadeUpFeatures:
+    """Standard normal values, some of them missing, for the columns that a model declares."""
+
+    recommender: type[Recommender[Any]]
+    n_users: int
+    n_items: int
+
+    def users(self, before: int) -> FeatureTable:
+        return _made_up(self.recommender.capabilities.user_features, self.n_users, before)
+
+    def items(self, before: int) -> FeatureTable:
+        return _made_up(self.recommender.capabilities.item_features, self.n_items, before)
+
+
+def _made_up(names: tuple[str, ...], n: int, before: int) -> FeatureTable:
+    rng = np.random.default_rng(before)
+    values = rng.normal(size=(n, len(names))).astype(np.float32)
+    values[rng.random(values.shape) < 0.1] = np.nan
+    return FeatureTable(names, values)
+
+
+def shop_events(seed: int = 0, n: int = 600) -> Events:
+    """n events over 120 days: a few items are popular, some pairs repeat, one user and one item have none."""
+    rng = np.random.default_rng(seed)
+    popularity = 1 / np.arange(1, N_ITEMS)
+    return Events(
+        users=rng.integers(0, N_USERS - 1, n).astype(np.int32),
+        items=rng.choice(N_ITEMS - 1, n, p=popularity / popularity.sum()).astype(np.int32),
+        rewards=rng.choice([0.5, 1.0, 2.0], n).astype(np.float32),
+        times=START + np.sort(rng.integers(0, DAYS * DAY_SECONDS, n)),
+    )
+
+
+Law = Callable[[Subject], None]
+"""Returns if the model keeps the law, raises LawBroken if not. Its name is the law's name."""
