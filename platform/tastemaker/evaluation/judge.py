@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -58,10 +58,18 @@ def evaluate(
         )
     catalogue = Catalogue.of(split.train)
     keys = user_keys(split.user_ids)
+    features = _user_features(model, split)
     values = {name: np.empty(n) for name, metric in METRICS.items() if metric.per_user}
     exposures, shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
     seconds = 0.0
-    for rows, batch in _batches(model, split, keys, block):
+    for start in range(0, n, block):
+        rows = slice(start, min(start + block, n))
+        batch = split.snapshot.batch(
+            split.users[rows],
+            seeds=keys[rows],
+            capabilities=model.capabilities,
+            user_features=None if features is None else features[split.users[rows]],
+        )
         started = time.perf_counter()
         ranking = ask(model, batch, k)
         seconds += time.perf_counter() - started
@@ -71,7 +79,7 @@ def evaluate(
             column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
         shown = ranking.items != NO_ITEM
         exposures += np.bincount(ranking.items[shown], minlength=n_items)
-        shown_to[ranking.items[shown]] = np.nonzero(shown)[0] + rows.start
+        shown_to[ranking.items[shown]] = np.nonzero(shown)[0] + start
         if progress:
             progress(rows.stop, n)
     available = split.snapshot.available
@@ -94,38 +102,21 @@ def ask(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
 
 
 def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:
-    """uint64[n]: the first 8 bytes of each id's BLAKE2b hash."""
-    digests = b"".join(blake2b(one.encode(), digest_size=8).digest() for one in user_ids)
+    """uint64[n]: a hash of each id; it names the user in stored results and seeds the user's request."""
+    digests = b"".join(
+        blake2b(one.encode("utf-8", "surrogatepass"), digest_size=8).digest() for one in user_ids
+    )
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
-def _batches(
-    model: Recommender[Any], split: Split, keys: NDArray[np.uint64], block: int
-) -> Iterator[tuple[slice, Batch]]:
-    """Each block of test users as a batch at the moment when the test period starts."""
-    features = _user_features(model, split)
-    for start in range(0, len(split.users), block):
-        rows = slice(start, min(start + block, len(split.users)))
-        users = split.users[rows]
-        yield (
-            rows,
-            split.snapshot.batch(
-                users,
-                seeds=keys[rows],
-                capabilities=model.capabilities,
-                user_features=None if features is None else features[users],
-            ),
-        )
-
-
 def _user_features(model: Recommender[Any], split: Split) -> FeatureTable | None:
+    """One row a user number, as known at the cut; None if the model reads none."""
     names = model.capabilities.user_features
     if not names:
         return None
     if split.train.features is None:
         raise PluginError(
             f"model {model.name} reads user features ({', '.join(names)}), but none were made",
-            fix="make feature snapshots before the evaluation: `tastemaker run`",
+            fix="make the feature snapshots first: `tastemaker run`",
         )
-    table: FeatureTable = split.train.features.users(split.snapshot.end).select(names)
-    return table
+    return split.train.features.users(split.cut).select(names)

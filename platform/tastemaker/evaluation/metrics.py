@@ -98,9 +98,9 @@ def average_precision(judged: Judged) -> Float64:
 
 
 def reciprocal_rank(judged: Judged) -> Float64:
-    """1/j of the first hit, 0 without one; its mean over users is MRR."""
-    first = judged.hits.argmax(axis=1)
-    return np.asarray(np.where(judged.hits.any(axis=1), 1 / (first + 1), 0.0))
+    """maxⱼ hⱼ/j: 1/j of the first hit, 0 without one; its mean over users is MRR."""
+    best: Float64 = (judged.hits / np.arange(1, judged.k + 1)).max(axis=1)
+    return best
 
 
 def hit_rate(judged: Judged) -> Float64:

@@ -1,0 +1,162 @@
+"""Fit one model before the cut and judge it after: measured, stored, and never done twice."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import Engine
+
+from tastemaker import __version__
+from tastemaker.data.locks import locked
+from tastemaker.errors import ArtifactError, PluginError, TastemakerError
+from tastemaker.evaluation import results
+from tastemaker.evaluation.bootstrap import Interval, intervals
+from tastemaker.evaluation.judge import UserMetrics, evaluate
+from tastemaker.evaluation.results import Backtest, UserResults
+from tastemaker.plugins import Config, Recommender
+from tastemaker.plugins.finder import Plugin
+from tastemaker.problem import ProblemSpec
+
+if TYPE_CHECKING:
+    from tastemaker.data.dataset import Split
+
+__all__ = ["Backtest", "Progress", "identify", "run"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with what goes on, the users done and all users."""
+
+_JUDGING_CODE = ("tastemaker.data", "tastemaker.evaluation", "tastemaker.features", "tastemaker.plugins")
+
+
+def run(
+    plugin: Plugin,
+    config: Config | None,
+    split: Split,
+    problem: ProblemSpec,
+    engine: Engine,
+    artifacts: Path,
+    *,
+    progress: Progress | None = None,
+) -> Backtest:
+    """The backtest of a model with a config (None: its defaults) on a split; stored, unless it already is.
+
+    The same problem, config, data, seed and code give the same id, and an id that is stored is returned
+    without fitting. A second process that asks for the same id meanwhile waits for the first.
+    """
+    config = plugin.recommender.config_type() if config is None else config
+    backtest_id = identify(plugin, config, split, problem)
+    with locked(artifacts / "backtests" / ".locks" / backtest_id):
+        stored = results.get(engine, backtest_id)
+        if stored and (artifacts / stored.users_path).exists():
+            return stored
+        backtest = _run(backtest_id, plugin, config, split, problem, artifacts, progress)
+        results.put(engine, backtest)
+        return backtest
+
+
+def identify(plugin: Plugin, config: Config, split: Split, problem: ProblemSpec) -> str:
+    """The hash of all that a backtest's figures depend on: problem, model, config, data, seed and code."""
+    parts = {
+        "problem": problem.model_dump(mode="json"),
+        "model": plugin.name,
+        "config": config.model_dump(mode="json"),
+        "data": split.data_hash,
+        "features": split.train.features is not None,
+        "rng": split.train.rng.bit_generator.state,
+        "versions": [__version__, plugin.version],
+        "code": [_code(name) for name in (plugin.recommender.__module__.split(".")[0], *_JUDGING_CODE)],
+    }
+    return blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
+
+
+def _code(package: str) -> str:
+    """A hash of a package's Python files: an edited model is not the model that was judged."""
+    module = importlib.import_module(package)
+    files = [
+        file for folder in getattr(module, "__path__", ()) for file in sorted(Path(folder).rglob("*.py"))
+    ]
+    if not files and module.__file__:
+        files = [Path(module.__file__)]
+    return blake2b(b"\0".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
+
+
+def _run(
+    backtest_id: str,
+    plugin: Plugin,
+    config: Config,
+    split: Split,
+    problem: ProblemSpec,
+    artifacts: Path,
+    progress: Progress | None,
+) -> Backtest:
+    report = progress or (lambda stage, done, total: None)
+    n, k = len(split.users), problem.placement.k
+    report("training", 0, n)
+    model, train_seconds = _fit(plugin, config, split)
+    measured = evaluate(model, split, k, progress=lambda done, total: report("judging", done, total))
+    artifact_bytes = _artifact_bytes(model, artifacts)
+    users_path = f"backtests/{backtest_id}.npz"
+    results.save_users(artifacts / users_path, UserResults(k, measured.user_keys, measured.values))
+    return Backtest(
+        id=backtest_id,
+        problem=problem.name,
+        model=plugin.name,
+        config=config.model_dump(mode="json"),
+        data_hash=split.data_hash,
+        train_start=datetime.fromtimestamp(split.start, UTC),
+        train_end=datetime.fromtimestamp(split.cut, UTC),
+        test_end=datetime.fromtimestamp(split.end, UTC),
+        metrics=summarize(measured),
+        users_path=users_path,
+        users=n,
+        train_seconds=train_seconds,
+        score_seconds=measured.score_seconds,
+        artifact_bytes=artifact_bytes,
+        created_at=datetime.now(UTC),
+    )
+
+
+def summarize(measured: UserMetrics) -> dict[str, Interval]:
+    """Metric -> its mean over users with a 95 % interval."""
+    columns = np.column_stack(list(measured.values.values()))
+    return dict(zip(measured.values, intervals(columns), strict=True))
+
+
+def _fit(plugin: Plugin, config: Config, split: Split) -> tuple[Recommender[Any], float]:
+    """The fitted model and the seconds that it took. Each fit draws from a generator of its own."""
+    train = replace(split.train, rng=copy.deepcopy(split.train.rng))
+    started = time.perf_counter()
+    try:
+        model = plugin.recommender(config).fit(train)
+    except TastemakerError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"model {plugin.name} failed to fit: {type(error).__name__}: {error}",
+            fix=f"run `tastemaker models check {plugin.name}`",
+        ) from error
+    return model, time.perf_counter() - started
+
+
+def _artifact_bytes(model: Recommender[Any], artifacts: Path) -> int:
+    """What the model takes on disk."""
+    try:
+        with tempfile.TemporaryDirectory(dir=artifacts, prefix=".measure-") as folder:
+            model.save(Path(folder))
+            return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    except OSError as error:
+        raise ArtifactError(
+            f"model {model.name} can't be saved in {artifacts}: {error.strerror or error}",
+            fix="free some space there, or set TASTEMAKER_HOME to a folder that has it",
+        ) from error

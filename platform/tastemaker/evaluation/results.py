@@ -1,0 +1,156 @@
+"""Backtests at rest: a row in the table `backtests`, and each user's metrics in an .npz by the artifacts."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, RowMapping, insert, select, update
+
+from tastemaker.errors import ArtifactError
+from tastemaker.evaluation.bootstrap import Difference, Interval, paired_difference
+from tastemaker.storage.tables import backtests
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """One model, fitted before the cut and judged after it."""
+
+    id: str
+    problem: str
+    model: str
+    config: dict[str, Any]
+    data_hash: str
+    train_start: datetime
+    train_end: datetime
+    """The cut: where training ends and the test period starts."""
+    test_end: datetime
+    metrics: dict[str, Interval]
+    users_path: str
+    """Relative to the artifacts folder."""
+    users: int
+    """Users judged."""
+    train_seconds: float
+    score_seconds: float
+    """Inside the model's `recommend`, all users."""
+    artifact_bytes: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, eq=False)
+class UserResults:
+    """What `users_path` holds."""
+
+    k: int
+    """The length of the judged lists."""
+    user_keys: NDArray[np.uint64]
+    """uint64[n]: a hash of each judged user's id."""
+    values: dict[str, Float64]
+    """Metric -> float64[n]."""
+
+
+def get(engine: Engine, backtest_id: str) -> Backtest | None:
+    """One backtest by its id."""
+    with engine.connect() as connection:
+        row = connection.execute(select(backtests).where(backtests.c.id == backtest_id)).mappings().first()
+    return None if row is None else _from_row(row)
+
+
+def newest(engine: Engine, problem: str) -> list[Backtest]:
+    """Each model's newest backtest on the data that the problem was last judged on, by model name.
+
+    Backtests on other data are left out: their figures can't be compared.
+    """
+    mine = select(backtests).where(backtests.c.problem == problem)
+    order = backtests.c.created_at.desc(), backtests.c.id
+    with engine.connect() as connection:
+        last = connection.execute(mine.order_by(*order).limit(1)).mappings().first()
+        if last is None:
+            return []
+        same_data = mine.where(backtests.c.data_hash == last["data_hash"]).order_by(*order)
+        rows = connection.execute(same_data).mappings().all()
+    by_model: dict[str, Backtest] = {}
+    for row in rows:
+        by_model.setdefault(row["model"], _from_row(row))
+    return [by_model[model] for model in sorted(by_model)]
+
+
+def problems(engine: Engine) -> list[str]:
+    """The names of all problems with a backtest."""
+    names = select(backtests.c.problem).distinct().order_by(backtests.c.problem)
+    with engine.connect() as connection:
+        return list(connection.execute(names).scalars())
+
+
+def put(engine: Engine, backtest: Backtest) -> None:
+    """Insert the row, or replace the row of the same id."""
+    row = asdict(backtest)
+    row["metrics"] = {name: _to_json(interval) for name, interval in backtest.metrics.items()}
+    same = backtests.c.id == backtest.id
+    with engine.begin() as connection:
+        if not connection.execute(update(backtests).where(same).values(row)).rowcount:
+            connection.execute(insert(backtests).values(row))
+
+
+def save_users(path: Path, results: UserResults) -> None:
+    """Write an .npz that appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metrics = {f"metric.{name}": values for name, values in results.values.items()}
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        try:
+            np.savez_compressed(file, k=results.k, user_keys=results.user_keys, **metrics)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def load_users(artifacts: Path, backtest: Backtest) -> UserResults:
+    """Each judged user's metrics. Raises ArtifactError if the file is missing or malformed."""
+    path = artifacts / backtest.users_path
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            values = {name.removeprefix("metric."): file[name] for name in file if name.startswith("metric.")}
+            return UserResults(int(file["k"]), file["user_keys"], values)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(
+            f"{path}, the users' metrics of {backtest.model}, can't be read: {error}",
+            fix="judge the models again: `tastemaker run`",
+        ) from error
+
+
+def compare(artifacts: Path, one: Backtest, other: Backtest, metric: str) -> Difference:
+    """How much more `one` reaches than `other`, per user. Raises ArtifactError if they judged other users."""
+    first, second = load_users(artifacts, one), load_users(artifacts, other)
+    if not np.array_equal(first.user_keys, second.user_keys):
+        raise ArtifactError(
+            f"{one.model} and {other.model} were judged on different users",
+            fix="judge both on the same split",
+        )
+    return paired_difference(first.values[metric], second.values[metric])
+
+
+def _to_json(interval: Interval) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else value for name, value in interval._asdict().items()}
+
+
+def _from_row(row: RowMapping) -> Backtest:
+    values = dict(row)
+    values["metrics"] = {
+        name: Interval(**{key: np.nan if value is None else value for key, value in interval.items()})
+        for name, interval in row["metrics"].items()
+    }
+    for name in ("train_start", "train_end", "test_end", "created_at"):  # SQLite forgets the zone
+        values[name] = row[name].replace(tzinfo=UTC) if row[name].tzinfo is None else row[name]
+    return Backtest(**values)
