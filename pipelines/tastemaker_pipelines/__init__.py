@@ -1,1 +1,1 @@
-"""The Dagster asset graph: wiring only. What an asset does is written in `tastemaker`, which knows no orchestrator."""
+"""The Dagster asset graph: wiring only. What an asset does is in `tastemaker`, which knows none."""

@@ -1,4 +1,4 @@
-"""What assets are handed: the workspace, as a Dagster resource. The test seam is `build_defs(workspace=...)`."""
+"""The workspace as a Dagster resource; `build_defs(workspace=...)` is the test seam."""
 
 from __future__ import annotations
 

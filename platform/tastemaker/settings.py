@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from tastemaker.errors import TastemakerError
 
@@ -72,6 +77,8 @@ class Settings(BaseSettings):
     """Where events come from."""
     online_store: OnlineStoreSettings = OnlineStoreSettings()
     """Where Feast keeps online features."""
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Model name -> hyperparameters that differ from the model's defaults."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000
     """Rows that are held in memory at once while data is read and checked."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -131,11 +138,15 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in wrong['loc'])} = {wrong['input']!r}: {wrong['msg']}"
-            for wrong in error.errors(include_url=False)
-        ]
         raise TastemakerError(
-            "settings are wrong:\n    " + "\n    ".join(lines),
+            f"settings are wrong:\n    {described(error)}",
             fix="mend the TASTEMAKER_... environment variable or the key in tastemaker.toml",
         ) from error
+
+
+def described(error: ValidationError) -> str:
+    """Every mistake on a line of its own: key, value and what is allowed."""
+    return "\n    ".join(
+        f"{'.'.join(str(part) for part in wrong['loc'])} = {wrong['input']!r}: {wrong['msg']}"
+        for wrong in error.errors(include_url=False)
+    )

@@ -1,12 +1,13 @@
-"""A workspace: the settings, and the parts of the platform opened once from them. Commands and assets start here."""
+"""A workspace: the settings, and the parts of the platform opened once from them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tastemaker.settings import Settings, load_settings
+from tastemaker.errors import TastemakerError
+from tastemaker.settings import Settings, described, load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -14,15 +15,19 @@ if TYPE_CHECKING:
     from tastemaker.data.dataset import Dataset
     from tastemaker.data.lake import Lake
     from tastemaker.data.sources import Source
+    from tastemaker.data.split import Split
+    from tastemaker.plugins import Config
+    from tastemaker.plugins.finder import Plugin
     from tastemaker.problem import ProblemSpec
     from tastemaker.registry import Registry
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """What one home folder (and its servers, if any) holds. Each part is imported and opened when first asked for."""
+    """What one home folder (and its servers, if any) holds. Each part is opened when first asked for."""
 
     settings: Settings
+    _loaded: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(cls) -> Workspace:
@@ -64,8 +69,40 @@ class Workspace:
 
         return Registry(self.engine, self.settings.artifacts)
 
+    def config(self, plugin: Plugin) -> Config:
+        """A model's hyperparameters: its defaults, unless `[models.<name>]` in tastemaker.toml differs.
+
+        Raises TastemakerError naming every hyperparameter that is wrong.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return plugin.recommender.config_type(**self.settings.models.get(plugin.name, {}))
+        except ValidationError as error:
+            raise TastemakerError(
+                f"the config of model {plugin.name} is wrong:\n    {described(error)}",
+                fix=f"mend [models.{plugin.name}] in tastemaker.toml: tastemaker models show {plugin.name}",
+            ) from error
+
     def dataset(self) -> Dataset:
-        """The lake's events as arrays, as of now."""
+        """The lake's events as arrays, as of now; loaded again only if a file of the lake changed."""
         from tastemaker.data.dataset import Dataset
 
-        return Dataset.load(self.lake, self.problem, feature_root=self.settings.features, seed=self.settings.seed)
+        files = [file.stat() for table in ("events", "items") for file in self.lake.files(table)]
+        state = tuple((file.st_ino, file.st_mtime_ns, file.st_size) for file in files)
+        if self._loaded.get("state") != state:
+            self._loaded.clear()
+            self._loaded["dataset"] = Dataset.load(
+                self.lake, self.problem, feature_root=self.settings.features, seed=self.settings.seed
+            )
+            self._loaded["state"] = state
+        dataset: Dataset = self._loaded["dataset"]
+        return dataset
+
+    def split(self) -> Split:
+        """The data set's training window and test period, as the problem says."""
+        dataset = self.dataset()
+        if "split" not in self._loaded:
+            self._loaded["split"] = dataset.split()
+        split: Split = self._loaded["split"]
+        return split

@@ -1,0 +1,120 @@
+"""The asset graph in one process: what `tastemaker run` and the demo call."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from tastemaker.errors import TastemakerError
+from tastemaker.settings import Settings
+from tastemaker_pipelines.definitions import build_defs
+from tastemaker_pipelines.instance import open_instance
+from tastemaker_pipelines.resources import WorkspaceResource
+
+
+@dataclass
+class Step:
+    """One step of a run, as it stands."""
+
+    name: str
+    state: str = "waiting"
+    """waiting, running, done, failed or skipped"""
+    seconds: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the step's materializations say of themselves."""
+    problem: str = ""
+    """Why it failed, for people."""
+
+
+@dataclass
+class Outcome:
+    """A finished run."""
+
+    run_id: str
+    success: bool
+    steps: dict[str, Step]
+
+
+Listener = Callable[[Step], None]
+
+
+def run(
+    settings: Settings,
+    *,
+    select: str = "*",
+    config: Mapping[str, Any] | None = None,
+    on_change: Listener = lambda step: None,
+) -> Outcome:
+    """Materialize the selected assets, upstream first. `select` is Dagster's syntax, such as `+leaderboard`.
+
+    What is up to date costs little: days whose digest did not change are not read again, and a backtest or
+    version that exists is not fitted again, so running again after a failure goes on where it stopped.
+    """
+    defs = build_defs(workspace=WorkspaceResource.of(settings))
+    job = defs.resolve_implicit_global_asset_job_def()
+    keys = _selected(job.asset_layer.asset_graph, select)
+    steps: dict[str, Step] = {}
+    run_id = str(uuid.uuid4())
+    with open_instance(settings) as instance:
+        instance.add_event_listener(run_id, lambda entry: _note(entry, steps, on_change))
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            asset_selection=keys,
+            run_config=config,
+            raise_on_error=False,
+        )
+    return Outcome(run_id, result.success, steps)
+
+
+def _selected(graph: Any, select: str) -> Sequence[dg.AssetKey]:
+    try:
+        keys = dg.AssetSelection.from_string(select).resolve(graph)
+    except Exception as error:
+        raise TastemakerError(f"--select {select!r}: {error}", fix="see tastemaker run --help") from error
+    if not keys:
+        known = ", ".join(sorted(key.to_user_string() for key in graph.get_all_asset_keys()))
+        raise TastemakerError(f"--select {select!r} selects no asset", fix=f"the assets are: {known}")
+    return sorted(keys)
+
+
+def _note(entry: dg.EventLogEntry, steps: dict[str, Step], on_change: Listener) -> None:
+    event = entry.dagster_event
+    if event is None or event.step_key is None:
+        return
+    step = steps.setdefault(event.step_key, Step(event.step_key.replace("__", "/")))
+    if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+        for name, value in event.step_materialization_data.materialization.metadata.items():
+            step.facts[name] = value.value
+        return
+    if not _advance(step, event):
+        return
+    on_change(step)
+
+
+def _advance(step: Step, event: dg.DagsterEvent) -> bool:
+    kind = dg.DagsterEventType
+    if event.event_type == kind.STEP_START:
+        step.state = "running"
+    elif event.event_type == kind.STEP_SUCCESS:
+        step.state = "done"
+        step.seconds = event.step_success_data.duration_ms / 1000
+    elif event.event_type == kind.STEP_FAILURE:
+        step.state = "failed"
+        step.problem = _reason(event.step_failure_data.error)
+    elif event.event_type == kind.STEP_SKIPPED:
+        step.state = "skipped"
+    else:
+        return False
+    return True
+
+
+def _reason(error: Any) -> str:
+    """The innermost cause: what went wrong, without Dagster's wrapping."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "" if error is None else str(error.message).strip()
