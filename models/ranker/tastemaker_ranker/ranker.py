@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins import (
@@ -31,6 +31,32 @@ if TYPE_CHECKING:
     from lightgbm import Booster
 
 log = logging.getLogger(__name__)
+
+USER_FEATURES = (
+    "user_tenure_days",
+    "user_events_30d_count",
+    "user_active_days_count",
+    "user_tempo_days",
+    "user_categories_count",
+    "user_items_per_basket",
+    "user_repeat_visit_share",
+    "user_spend_per_purchase",
+    "user_country_share",
+)
+"""What changes slowly. Recency and counts come from the history, which is fresher than any feature store."""
+
+ITEM_FEATURES = (
+    "item_recency_days",
+    "item_age_days",
+    "item_events_7d_count",
+    "item_events_30d_count",
+    "item_events_90d_count",
+    "item_trend_7d_log_ratio",
+    "item_trend_30d_log_ratio",
+    "item_repeat_user_share",
+    "item_companions_per_basket",
+    "item_price_paid",
+)
 
 NO_TREES = "no trees: the training window held no labels\n"
 
@@ -64,6 +90,15 @@ class RankerConfig(Config):
     regularization: Annotated[float, Field(ge=0)] = 1.0
     """L2 penalty on the leaves' values."""
 
+    @field_validator("retrievers")
+    @classmethod
+    def _are_others(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if "ranker" in names:
+            raise ValueError("ranker can't be a retriever of itself")
+        if len(set(names)) < len(names):
+            raise ValueError(f"a retriever is named twice: {', '.join(names)}")
+        return names
+
 
 class Ranker(Recommender[RankerConfig]):
     """LambdaMART over the candidates of several retrievers.
@@ -84,7 +119,9 @@ class Ranker(Recommender[RankerConfig]):
         "G. Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 2017"
     )
     config_type: ClassVar[type[Config]] = RankerConfig
-    capabilities: ClassVar[Capabilities] = Capabilities(personalizes=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        personalizes=True, user_features=USER_FEATURES, item_features=ITEM_FEATURES
+    )
     state: ClassVar[tuple[str, ...]] = ("item_statistics",)
 
     item_statistics: Float32
@@ -152,7 +189,8 @@ class Ranker(Recommender[RankerConfig]):
     def _lessons(self, data: TrainingData, start: int, end: int) -> list[Lessons]:
         """What the label period [start, end) teaches about candidates made from what came before it."""
         past = data.before(start)
-        labels = data.events[(data.events.times >= start) & (data.events.times < end)]
+        period = slice(past.events.count, int(np.searchsorted(data.events.times, end)))
+        labels = data.events[period]
         if past.events.count == 0 or labels.count == 0:
             return []
         self._prepare(past)

@@ -47,11 +47,11 @@ def grade(rewards: Float32) -> tuple[Int32, np.ndarray]:
     """
     positive = rewards[rewards > 0]
     edges = np.unique(np.quantile(positive, np.arange(1, GRADES) / GRADES, method="lower"))
-    labels = np.where(rewards > 0, 1 + np.searchsorted(edges, rewards, side="left"), 0).astype(np.int32)
-    levels, inverse = np.unique(labels, return_inverse=True)
-    means = np.bincount(inverse, weights=rewards) / np.bincount(inverse)
-    base = means[levels > 0][0]
-    return inverse.astype(np.int32), means / base
+    labels = np.where(rewards > 0, 1 + np.searchsorted(edges, rewards, side="left"), 0)
+    levels = np.unique(labels[labels > 0])  # equal quantiles leave levels out
+    labels = np.where(labels > 0, 1 + np.searchsorted(levels, labels), 0).astype(np.int32)
+    means = [rewards[labels == level].mean(dtype=np.float64) for level in range(1, len(levels) + 1)]
+    return labels, np.array([0, *means]) / means[0]
 
 
 def read(text: str, n_features: int, source: str) -> Booster:

@@ -1,0 +1,158 @@
+"""What the ranker learns from: nothing that happened at or after the moment that it pretends to stand at."""
+
+from itertools import pairwise
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tastemaker.plugins import (
+    Batch,
+    Config,
+    Events,
+    FeatureTable,
+    Ranking,
+    Recommender,
+    TrainingData,
+    finder,
+    select,
+)
+from tastemaker_ranker import trees
+from tastemaker_ranker.lessons import Lessons, label_periods
+from tastemaker_ranker.pairs import DAY, columns
+from tastemaker_ranker.ranker import ITEM_FEATURES, USER_FEATURES, Ranker, RankerConfig
+
+N_USERS, N_ITEMS, DAYS = 30, 20, 100
+CUT = 90 * DAY
+CONFIG = RankerConfig(retrievers=("popularity", "bought_again"), label_days=10, label_periods=1, trees=3)
+
+
+def shop(seed: int, later_seed: int) -> Events:
+    """Events on 100 days, the items of the last ten days drawn from another seed."""
+    rng, later = np.random.default_rng(seed), np.random.default_rng(later_seed)
+    times = np.sort(rng.integers(0, DAYS * DAY, 2_000))
+    users = rng.integers(0, N_USERS, 2_000, dtype=np.int32)
+    items = rng.integers(0, N_ITEMS, 2_000, dtype=np.int32)
+    items[times >= CUT] = later.integers(0, N_ITEMS, int((times >= CUT).sum()))
+    return Events(users, items, np.ones(2_000, np.float32), times)
+
+
+class Watched:
+    """Feature tables that remember which moments they were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[int] = set()
+
+    def users(self, before: int) -> FeatureTable:
+        self.asked.add(before)
+        return FeatureTable(USER_FEATURES, np.zeros((N_USERS, len(USER_FEATURES)), np.float32))
+
+    def items(self, before: int) -> FeatureTable:
+        self.asked.add(before)
+        return FeatureTable(ITEM_FEATURES, np.zeros((N_ITEMS, len(ITEM_FEATURES)), np.float32))
+
+
+def taught(monkeypatch: pytest.MonkeyPatch, data: TrainingData) -> Lessons:
+    """The lessons that a fit hands to the trees."""
+    seen: list[Lessons] = []
+    train = trees.train
+
+    def watch(lessons: Lessons, *rest: Any) -> str:
+        seen.append(lessons)
+        return train(lessons, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trees, "train", watch)
+        Ranker(CONFIG).fit(data)
+    return seen[0]
+
+
+def test_no_feature_sees_the_label_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (
+        taught(monkeypatch, TrainingData(shop(1, later), N_USERS, N_ITEMS, DAYS * DAY)) for later in (2, 3)
+    )
+
+    assert len(one.groups) == len(other.groups) == N_USERS
+    np.testing.assert_array_equal(one.features, other.features)
+    assert (one.rewards != other.rewards).any()
+
+
+def test_features_are_asked_for_at_the_cut() -> None:
+    watched = Watched()
+
+    Ranker(CONFIG).fit(TrainingData(shop(1, 2), N_USERS, N_ITEMS, DAYS * DAY, features=watched))
+
+    assert watched.asked == {CUT}
+
+
+def test_answers_are_what_each_user_did_in_the_label_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = shop(1, 2)
+    lessons = taught(monkeypatch, TrainingData(events, N_USERS, N_ITEMS, DAYS * DAY))
+
+    # every item is a candidate here (20 items, depth 50), so each reward of the period must turn up
+    assert lessons.groups.tolist() == [N_ITEMS] * N_USERS
+    assert lessons.rewards.sum() == (events.times >= CUT).sum()
+
+
+def test_where_repeats_are_not_allowed_nothing_owned_is_a_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = shop(1, 2)
+    events = events[((events.items + events.users) % 3 > 0) | (events.times >= CUT)]
+
+    lessons = taught(monkeypatch, TrainingData(events, N_USERS, N_ITEMS, DAYS * DAY, repeats=False))
+
+    times_bought = columns(CONFIG.retrievers, USER_FEATURES, ITEM_FEATURES).index("pair_events")
+    assert len(lessons.groups) > N_USERS / 2
+    assert (lessons.features[:, times_bought] == 0).all()
+
+
+class Spy(Recommender[Config]):
+    """A retriever that notes what it is shown."""
+
+    name: ClassVar[str] = "spy"
+    reference: ClassVar[str] = "none"
+    config_type: ClassVar[type[Config]] = Config
+    seen: ClassVar[list[tuple[int, int]]] = []
+
+    def fit(self, data: TrainingData) -> Self:
+        self.seen.append((int(data.events.times.max()), data.end))
+        return self
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        self.seen.append((int(batch.history.last_times.max()), batch.now))
+        return select(np.zeros((len(batch), batch.history.n_items), np.float32), batch, k)
+
+
+def test_retrievers_are_never_shown_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = finder.Plugin("spy", Spy, "tests", "0", "tests:Spy")
+    monkeypatch.setattr(finder, "get", lambda name: found)
+
+    Ranker(CONFIG.model_copy(update={"retrievers": ("spy",)})).fit(
+        TrainingData(shop(1, 2), N_USERS, N_ITEMS, DAYS * DAY)
+    )
+
+    assert {moment for _, moment in Spy.seen} == {CUT, DAYS * DAY}
+    assert all(latest < moment for latest, moment in Spy.seen)
+
+
+@given(
+    st.integers(1, 400 * DAY),
+    st.integers(1, 365),
+    st.integers(1, 12),
+)
+def test_label_periods_follow_one_another_in_the_window_s_second_half(
+    window: int, days: int, periods: int
+) -> None:
+    events = Events(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.array([1_000]))
+    found = label_periods(TrainingData(events, 1, 1, 1_000 + window), days, periods)
+
+    if window < 2 * periods:
+        assert found == []
+        return
+    assert len(found) == periods
+    assert found[-1][1] == 1_000 + window
+    assert found[0][0] >= 1_000 + window // 2
+    assert all(end == start for (_, end), (start, _) in pairwise(found))
+    assert len({end - start for start, end in found}) == 1
+    assert found[0][1] - found[0][0] <= days * DAY
