@@ -128,7 +128,7 @@ class Catalogue:
     @cached_property
     def mean_tastes(self) -> NDArray[np.float32]:
         """float32[Z]: the mean item of the first day, so that it stays the same as the shop grows."""
-        return self.tastes[: self.config.n_items].mean(axis=0)
+        return np.asarray(self.tastes[: self.config.n_items].mean(axis=0))
 
     def attraction_on(self, day: int) -> NDArray[np.float64]:
         """a(d), float64[m]: popularity x season x newness; 0 for what is not on offer."""

@@ -3,8 +3,8 @@
     U(u, i) = β·ln(θ_u·q_i / E[θ_u·q]) - γ·ln(price_i / usual price of its category)
     P(cart | look) = σ(a + U)          P(purchase | cart) = σ(b + U / 2)
 
-the binary logit of McFadden, "Conditional Logit Analysis of Qualitative Choice Behavior" (1974). Which items are
-looked at has no place here: that is `Shop.view_probabilities`, or a recommender's doing.
+the binary logit of McFadden, "Conditional Logit Analysis of Qualitative Choice Behavior" (1974). Which items
+are looked at has no place here: that is `Shop.view_probabilities`, or a recommender's doing.
 """
 
 from __future__ import annotations

@@ -28,13 +28,13 @@ class ShopConfig(BaseModel):
     """Items on the first day; others are launched later."""
     events_per_day: Annotated[float, Field(ge=0, le=10_000_000)] = 1_300.0
     """Mean number of events a day, while about as many users join as leave."""
-    tastes: Annotated[int, Field(ge=1, le=256)] = 16
+    tastes: Annotated[int, Field(ge=1, le=256)] = 24
     """Z: the rank of the truth. A user mixes tastes; an item appeals to some of them."""
-    taste_concentration: Annotated[float, Field(gt=0, le=100)] = 0.15
+    taste_concentration: Annotated[float, Field(gt=0, le=100)] = 0.08
     """Dirichlet parameter of users' tastes: small makes users picky and unlike each other."""
     popularity_skew: Annotated[float, Field(ge=0, le=3)] = 0.7
     """Zipf exponent: the item of popularity rank n attracts in proportion to n to the minus this."""
-    season_strength: Annotated[float, Field(ge=0, le=5)] = 1.5
+    season_strength: Annotated[float, Field(ge=0, le=5)] = 0.8
     """A category attracts exp(2 · strength) times as much at its peak as half a year off it."""
     users_joining_per_day: Rate = 0.0025
     """New users a day, as a share of n_users."""
@@ -46,5 +46,5 @@ class ShopConfig(BaseModel):
     """The chance that an item is withdrawn for good, each day."""
     staples: Annotated[int, Field(ge=0, le=20)] = 3
     """Consumables that each user buys again and again."""
-    staple_share: Chance = 0.25
+    staple_share: Chance = 0.1
     """The share of users who have such staples."""

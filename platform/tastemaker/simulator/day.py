@@ -58,12 +58,12 @@ def relative_affinity(
 ) -> NDArray[np.float64]:
     """θ_u·q_i / θ_u·E[q], pair by pair: 1 where the item appeals to the user as the mean item does."""
     tastes = population.tastes[users]
-    affinity = np.einsum("nz,nz->n", tastes, catalogue.tastes[items]) / (tastes @ catalogue.mean_tastes)
-    return affinity.astype(np.float64)
+    relative = np.einsum("nz,nz->n", tastes, catalogue.tastes[items]) / (tastes @ catalogue.mean_tastes)
+    return np.asarray(relative, np.float64)
 
 
 def calibrate(config: ShopConfig, catalogue: Catalogue, population: Population) -> Traffic:
-    """Measure on the first day's users and items how many events follow a look, and solve for the visits."""
+    """Measure on the first day's users and items how many events follow a look."""
     due_per_day = float(np.sum(1 / population.staples.tempos[population.staples.users < config.n_users]))
     staple_chance = min(0.9, 0.4 * config.events_per_day / due_per_day) if due_per_day else 0.0
     rng = stream(config.seed, Stream.CALIBRATION)

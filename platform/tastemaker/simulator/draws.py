@@ -63,7 +63,8 @@ def departure_days(rng: np.random.Generator, arrival: NDArray[np.int64], per_day
     if per_day <= 0:
         return np.full(len(arrival), NEVER)
     lifetime = np.ceil(np.log(uniform) / np.log1p(-per_day))
-    return arrival + np.clip(lifetime, 1, NEVER).astype(np.int64)
+    departure: NDArray[np.int64] = arrival + np.clip(lifetime, 1, NEVER).astype(np.int64)
+    return departure
 
 
 def seniority_days(rng: np.random.Generator, arrival: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -71,7 +72,7 @@ def seniority_days(rng: np.random.Generator, arrival: NDArray[np.int64]) -> NDAr
     return np.where(arrival > 0, arrival, -rng.integers(1, 731, size=len(arrival)))
 
 
-def dirichlet(rng: np.random.Generator, alpha: NDArray[np.float64]) -> NDArray[np.float32]:
+def dirichlet(rng: np.random.Generator, alpha: NDArray[np.floating]) -> NDArray[np.float32]:
     """float32[n, Z]: one draw a row of `alpha`. The floor keeps a row from being all zeros."""
     gammas = rng.standard_gamma(alpha) + 1e-9
     shares: NDArray[np.float32] = (gammas / gammas.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -79,15 +80,16 @@ def dirichlet(rng: np.random.Generator, alpha: NDArray[np.float64]) -> NDArray[n
 
 
 def draw_tastes(mixtures: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-    """int64[n]: a taste for each row of `mixtures` (float32[n, Z], rows add up to 1), given uniforms in [0, 1)."""
+    """int64[n]: a taste for each row of `mixtures` (float32[n, Z]), given uniforms in [0, 1)."""
     cumulative = np.cumsum(mixtures, axis=1, dtype=np.float64)
-    return np.argmax(cumulative > uniform[:, None] * cumulative[:, -1:], axis=1)
+    tastes: NDArray[np.int64] = np.argmax(cumulative > uniform[:, None] * cumulative[:, -1:], axis=1)
+    return tastes
 
 
 def draw_items(
     appeal: NDArray[np.float64], tastes: NDArray[np.int64], uniform: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """int64[n]: an item for each taste, in proportion to its column of `appeal` (float64[m, Z], no column all 0).
+    """int64[n]: an item for each taste, in proportion to its column of `appeal` (float64[m, Z], none all 0).
 
     O(mZ + n log m). Items that are added at the end with an appeal of 0 change no draw.
     """

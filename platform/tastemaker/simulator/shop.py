@@ -1,7 +1,7 @@
 """A seeded shop: its events by day as canonical tables, and the truth behind them.
 
-Users and items have latent tastes of rank Z. A visit of user u on day d is in the mood for one taste z, and its
-looks fall on items by what is on offer, popular, in season and new (a) and by what appeals to that taste (q):
+Users and items have latent tastes of rank Z. A visit of user u on day d is in the mood for one taste z, and
+its looks fall on items by what is on offer, popular, in season and new (a) and by what appeals to z (q):
 
     P(i | u, d) = Σ_z θ_uz · a_i(d)·q_iz / Σ_j a_j(d)·q_jz
 
@@ -40,7 +40,7 @@ GENERATOR_VERSION = 1
 
 
 class Shop:
-    """Users and items are numbered in the order of their arrival; number 7 is ``u0000007`` or ``i0000007``."""
+    """Users and items are numbered in the order of their arrival; user number 7 is ``u0000007``."""
 
     def __init__(self, config: ShopConfig | None = None) -> None:
         self.config = config or ShopConfig()
@@ -123,7 +123,7 @@ class Shop:
         return affinity
 
     def view_probabilities(self, users: NDArray[np.int64], day: int) -> NDArray[np.float64]:
-        """The truth: P(i | u, d), float64[len(users), n_items]; rows add up to 1, or 0 if nothing is on offer."""
+        """The truth: P(i | u, d), float64[len(users), n_items]; all 0 if nothing is on offer."""
         appeal = self.catalogue.appeal_on(day)
         totals = appeal.sum(axis=0)
         shares = np.divide(appeal, totals, out=np.zeros_like(appeal), where=totals > 0)
