@@ -153,7 +153,9 @@ class Snapshot:
             available=load_array(folder / "available.npy") if header.has_available else None,
             categories=load_array(folder / "categories.npy"),
             popular=load_array(folder / "popular.npy"),
-            item_features=None if names is None else FeatureTable(names, load_array(folder / "item_features.npy")),
+            item_features=None
+            if names is None
+            else FeatureTable(names, load_array(folder / "item_features.npy")),
             data_hash=header.data_hash,
         )
         _check_fit(snapshot, folder)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -12,12 +16,30 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    JSON,
     MetaData,
     String,
     Table,
     Text,
+    TypeDecorator,
 )
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time with a zone, read back in UTC. SQLite alone would drop the zone without converting."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone, must have one")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
 
 metadata = MetaData(
     naming_convention={
@@ -33,11 +55,16 @@ ingested_days = Table(
     metadata,
     Column("source", String(100), primary_key=True),
     Column("day", Date, primary_key=True),
-    Column("digest", String(64), nullable=False, doc="of the day's rows at the source: unchanged, it is not read again"),
+    Column(
+        "digest",
+        String(64),
+        nullable=False,
+        doc="of the day's rows at the source: unchanged, it is not read again",
+    ),
     Column("rows_read", BigInteger, nullable=False),
     Column("rows_accepted", BigInteger, nullable=False),
     Column("rows_quarantined", JSON, nullable=False, doc="reason -> rows"),
-    Column("ingested_at", DateTime(timezone=True), nullable=False),
+    Column("ingested_at", Moment, nullable=False),
 )
 
 backtests = Table(
@@ -48,16 +75,23 @@ backtests = Table(
     Column("model", String(100), nullable=False),
     Column("config", JSON, nullable=False),
     Column("data_hash", String(64), nullable=False, doc="of the arrays that were trained and tested on"),
-    Column("train_start", DateTime(timezone=True)),
-    Column("train_end", DateTime(timezone=True), nullable=False),
-    Column("test_end", DateTime(timezone=True), nullable=False),
-    Column("metrics", JSON, nullable=False, doc="metric -> {value, low, high}: mean over users, 95 % interval"),
-    Column("users_path", Text, nullable=False, doc="per-user metrics as .npz beside the artifacts, for paired tests"),
+    Column("train_start", Moment),
+    Column("train_end", Moment, nullable=False),
+    Column("test_end", Moment, nullable=False),
+    Column(
+        "metrics", JSON, nullable=False, doc="metric -> {value, low, high}: mean over users, 95 % interval"
+    ),
+    Column(
+        "users_path",
+        Text,
+        nullable=False,
+        doc="per-user metrics as .npz beside the artifacts, for paired tests",
+    ),
     Column("users", Integer, nullable=False, doc="users judged"),
     Column("train_seconds", Float, nullable=False),
     Column("score_seconds", Float, nullable=False),
     Column("artifact_bytes", BigInteger, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", Moment, nullable=False),
     Index(None, "problem", "created_at"),
 )
 
@@ -70,7 +104,7 @@ versions = Table(
     Column("content_hash", String(64), nullable=False),
     Column("manifest", JSON, nullable=False),
     Column("backtest_id", String(64), ForeignKey("backtests.id")),
-    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", Moment, nullable=False),
     Index(None, "model", "created_at"),
 )
 
@@ -80,10 +114,15 @@ promotions = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("problem", String(200), nullable=False),
     Column("version_id", String(64), ForeignKey("versions.id"), nullable=False),
-    Column("action", String(20), nullable=False, doc="promote or rollback; the newest row's version is the champion"),
+    Column(
+        "action",
+        String(20),
+        nullable=False,
+        doc="promote or rollback; the newest row's version is the champion",
+    ),
     Column("forced", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("at", DateTime(timezone=True), nullable=False),
+    Column("at", Moment, nullable=False),
     Index(None, "problem", "at"),
 )
 
@@ -96,8 +135,8 @@ reports = Table(
     Column("version_id", String(64), ForeignKey("versions.id")),
     Column("summary", JSON, nullable=False),
     Column("path", Text, nullable=False, doc="the HTML page"),
-    Column("window_start", DateTime(timezone=True)),
-    Column("window_end", DateTime(timezone=True)),
-    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("window_start", Moment),
+    Column("window_end", Moment),
+    Column("created_at", Moment, nullable=False),
     Index(None, "kind", "created_at"),
 )

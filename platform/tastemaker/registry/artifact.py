@@ -1,0 +1,167 @@
+"""A model version as a folder: written whole or not at all, verified whenever it is loaded. Needs no database.
+
+    artifacts/<model>/<version>/manifest.json
+    artifacts/<model>/<version>/model/*.npy          what the plugin saved
+    artifacts/snapshots/<hash>/*.npy                 what serving needs beside it, shared by the versions of a run
+
+An exported version carries its snapshot in `snapshot/` and can be moved anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from tastemaker.data.snapshot import Snapshot
+from tastemaker.errors import ArtifactError
+from tastemaker.plugins import finder
+from tastemaker.plugins.recommender import INTERFACE_VERSION, Recommender
+from tastemaker.registry.manifest import (
+    NAME,
+    Files,
+    Manifest,
+    content_hash,
+    hash_files,
+    hash_records,
+    read_manifest,
+    verify_files,
+)
+
+SNAPSHOTS = "snapshots"
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A version that may answer requests."""
+
+    model: Recommender[Any]
+    snapshot: Snapshot
+    manifest: Manifest
+
+
+def load_version(folder: Path) -> LoadedVersion:
+    """Verify every byte, then load. Raises ArtifactError or PluginError saying what is wrong and what to do."""
+    manifest = verify_version(folder)
+    plugin = finder.get(manifest.model)
+    try:
+        config = plugin.recommender.config_type.model_validate(manifest.config)
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{plugin.distribution} {plugin.version} no longer takes the config of {manifest.model} "
+            f"{manifest.version}: {error}",
+            fix=f"train the model again, or install {manifest.distribution} {manifest.distribution_version}",
+        ) from error
+    model = plugin.recommender.load(folder / "model", config)
+    return LoadedVersion(model, Snapshot.load(_snapshot_folder(folder, manifest)), manifest)
+
+
+def verify_version(folder: Path) -> Manifest:
+    """The manifest, if every file is as it was written and this platform can load it. Raises ArtifactError."""
+    manifest = read_manifest(folder)
+    if manifest.interface_version != INTERFACE_VERSION:
+        raise ArtifactError(
+            f"{manifest.model} {manifest.version} was made for interface version {manifest.interface_version}, "
+            f"this platform has version {INTERFACE_VERSION}",
+            fix="train the model again",
+        )
+    verify_files(folder / "model", manifest.files)
+    verify_files(_snapshot_folder(folder, manifest), manifest.snapshot_files)
+    return manifest
+
+
+def export_version(folder: Path, target: Path) -> None:
+    """Copy a verified version and its snapshot into a new folder that stands alone, such as in a Bento."""
+    manifest = verify_version(folder)
+    with _staged(target.parent) as temporary:
+        shutil.copytree(folder / "model", temporary / "model")
+        shutil.copytree(_snapshot_folder(folder, manifest), temporary / "snapshot")
+        shutil.copyfile(folder / NAME, temporary / NAME)
+        _place(temporary, target)
+
+
+def write_version(artifacts: Path, model: Recommender[Any], snapshot: Snapshot, manifest: Manifest) -> Manifest:
+    """Write a version; it appears when it is whole and on disk. Returns the manifest with hashes and version.
+
+    Raises ArtifactError if it can't be written, such as on a full disk: then nothing was.
+    """
+    try:
+        snapshot_files = _write_snapshot(artifacts / SNAPSHOTS, snapshot)
+        with _staged(artifacts / model.name) as temporary:
+            (temporary / "model").mkdir()
+            model.save(temporary / "model")
+            manifest = _complete(manifest, hash_files(temporary / "model"), snapshot_files)
+            (temporary / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+            _place(temporary, artifacts / model.name / manifest.version)
+    except OSError as error:
+        raise ArtifactError(
+            f"a version of {model.name} can't be written to {artifacts}: {error.strerror or error}",
+            fix="free some space or mend the folder's permissions, then train again; nothing was registered",
+        ) from error
+    return manifest
+
+
+def _complete(manifest: Manifest, files: Files, snapshot_files: Files) -> Manifest:
+    manifest = msgspec.structs.replace(
+        manifest, files=files, snapshot_files=snapshot_files, snapshot=hash_records(snapshot_files)
+    )
+    digest = content_hash(manifest)
+    version = f"{manifest.created_at:%Y%m%dT%H%M%SZ}-{digest[:12]}"
+    return msgspec.structs.replace(manifest, content_hash=digest, version=version)
+
+
+def _write_snapshot(parent: Path, snapshot: Snapshot) -> Files:
+    with _staged(parent) as temporary:
+        snapshot.save(temporary)
+        files = hash_files(temporary)
+        _place(temporary, parent / hash_records(files))
+    return files
+
+
+def _snapshot_folder(folder: Path, manifest: Manifest) -> Path:
+    own = folder / "snapshot"
+    return own if own.is_dir() else folder.resolve().parent.parent / SNAPSHOTS / manifest.snapshot
+
+
+@contextmanager
+def _staged(parent: Path) -> Iterator[Path]:
+    """A folder beside where it is meant to go, removed unless it was moved there."""
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _place(temporary: Path, target: Path) -> None:
+    """Move a whole folder to its place, at once, and have it on disk. The same files there already may stay."""
+    for path in (*temporary.rglob("*"), temporary):
+        _sync(path)
+    temporary.chmod(0o755)  # mkdtemp's folders are private
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        if hash_files(target) != hash_files(temporary):  # damaged since it was written: heal it
+            with _staged(target.parent) as aside:
+                os.rename(target, aside / "damaged")
+                os.rename(temporary, target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

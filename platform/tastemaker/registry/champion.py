@@ -1,0 +1,141 @@
+"""Who is champion: the log of promotions and rollbacks, and the contest that a version must win first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import Engine, insert, select
+
+from tastemaker.errors import RegistryError
+from tastemaker.evaluation import results
+from tastemaker.evaluation.bootstrap import Difference
+from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.results import Backtest
+from tastemaker.problem import ProblemSpec
+from tastemaker.storage.tables import backtests, promotions
+
+Action = Literal["promote", "rollback"]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One entry of the log."""
+
+    problem: str
+    version_id: str
+    action: Action
+    forced: bool
+    reason: str
+    """Why; for a promotion that was not forced, the contest's outcome."""
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A version's backtest against that of the one to beat, on the same users."""
+
+    model: str
+    to_beat: str
+    metric: str
+    difference: Difference
+
+    @property
+    def won(self) -> bool:
+        """The whole 95 % interval lies on the better side of 0. A NaN (one user) wins nothing."""
+        if METRICS[self.metric].larger_is_better:
+            return self.difference.low > 0
+        return self.difference.high < 0
+
+    def __str__(self) -> str:
+        found = self.difference
+        return (
+            f"{self.model} - {self.to_beat} in {self.metric}: {found.difference:+.4f} "
+            f"(95 % interval {found.low:+.4f} to {found.high:+.4f}, {found.n:,} users)"
+        )
+
+
+def hold_contest(
+    engine: Engine, artifacts: Path, backtest_id: str | None, version_id: str, problem: ProblemSpec
+) -> Contest:
+    """The contest, if it was won. Raises RegistryError, with the difference and how to force it, if not."""
+    fix = f"to promote it all the same: tastemaker models promote {version_id} --force REASON"
+    mine = None if backtest_id is None else results.get(engine, backtest_id)
+    if mine is None:
+        raise RegistryError(
+            f"version {version_id} has no backtest, so nothing shows that it beats {problem.to_beat}",
+            fix=f"run the backtests: tastemaker run; or {fix}",
+        )
+    rival = _rival(engine, mine, problem.to_beat)
+    if rival is None:
+        raise RegistryError(
+            f"{problem.to_beat}, the one to beat, has no backtest on the data that {mine.model} was judged on",
+            fix=f"run the backtests: tastemaker run; or {fix}",
+        )
+    difference = results.compare(artifacts, mine, rival, problem.metric)
+    contest = Contest(mine.model, rival.model, problem.metric, difference)
+    if not contest.won:
+        side = "above" if METRICS[problem.metric].larger_is_better else "below"
+        raise RegistryError(
+            f"version {version_id} does not beat the one to beat: {contest}; the interval must lie {side} 0", fix=fix
+        )
+    return contest
+
+
+def record(
+    engine: Engine, problem: str, version_id: str, action: Action, *, forced: bool, reason: str
+) -> Promotion:
+    """Append to the log; from then on the version is champion."""
+    promotion = Promotion(problem, version_id, action, forced, reason, datetime.now(UTC))
+    with engine.begin() as connection:
+        connection.execute(insert(promotions).values(vars(promotion)))
+    return promotion
+
+
+def log(engine: Engine, problem: str) -> list[Promotion]:
+    """Every promotion and rollback of a problem, oldest first."""
+    columns = [promotions.c[name] for name in Promotion.__dataclass_fields__]
+    query = select(*columns).where(promotions.c.problem == problem).order_by(promotions.c.id)
+    with engine.connect() as connection:
+        return [Promotion(**row) for row in connection.execute(query).mappings()]
+
+
+def current(engine: Engine, problem: str) -> str | None:
+    """The champion's version id."""
+    entries = log(engine, problem)
+    return entries[-1].version_id if entries else None
+
+
+def predecessors(engine: Engine, problem: str) -> list[str]:
+    """The champions before the current one that were not rolled back, latest first, each once.
+
+    >>> # promote a, promote b, promote c, roll back to b: only a is left to go back to
+    """
+    stack: list[str] = []
+    for entry in log(engine, problem):
+        if entry.action == "rollback":
+            while stack and stack[-1] != entry.version_id:
+                stack.pop()
+        if not stack or stack[-1] != entry.version_id:
+            stack.append(entry.version_id)
+    earlier = stack[:-1] if stack else []
+    return [each for each in dict.fromkeys(reversed(earlier)) if each != stack[-1]]
+
+
+def _rival(engine: Engine, mine: Backtest, model: str) -> Backtest | None:
+    """The newest backtest of the one to beat on the same data."""
+    query = (
+        select(backtests.c.id)
+        .where(
+            backtests.c.problem == mine.problem,
+            backtests.c.model == model,
+            backtests.c.data_hash == mine.data_hash,
+        )
+        .order_by(backtests.c.created_at.desc(), backtests.c.id)
+        .limit(1)
+    )
+    with engine.connect() as connection:
+        found = connection.execute(query).scalar()
+    return None if found is None else results.get(engine, found)

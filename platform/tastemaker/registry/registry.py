@@ -1,0 +1,226 @@
+"""The model versions: their rows in the database and their folders on disk.
+
+A version is visible when its row is there, and its row is written last: whatever breaks before leaves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Engine, RowMapping, insert, select
+
+from tastemaker.data.snapshot import Snapshot
+from tastemaker.errors import ArtifactError, PluginError, RegistryError
+from tastemaker.plugins import finder
+from tastemaker.plugins.recommender import INTERFACE_VERSION, Recommender
+from tastemaker.problem import ProblemSpec
+from tastemaker.registry import champion
+from tastemaker.registry.artifact import LoadedVersion, load_version, verify_version, write_version
+from tastemaker.registry.champion import Promotion
+from tastemaker.registry.code import code_version
+from tastemaker.registry.manifest import FORMAT, Manifest, Window, hash_json
+from tastemaker.storage.tables import versions
+
+logger = logging.getLogger("tastemaker.registry")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version."""
+
+    id: str
+    model: str
+    problem: str
+    content_hash: str
+    manifest: Manifest
+    backtest_id: str | None
+    created_at: datetime
+    folder: Path
+
+
+class Broken(NamedTuple):
+    """A version that can't be served."""
+
+    version_id: str
+    reason: str
+
+
+class Registry:
+    """The versions in one database, with their artifacts under one folder."""
+
+    def __init__(self, engine: Engine, artifacts: Path) -> None:
+        self.engine = engine
+        self.artifacts = artifacts
+
+    def add(
+        self,
+        model: Recommender[Any],
+        *,
+        problem: ProblemSpec,
+        snapshot: Snapshot,
+        window: tuple[int, int],
+        counts: Mapping[str, int],
+        seed: int,
+        backtest_id: str | None = None,
+    ) -> Version:
+        """Store a fitted model. `window` is [start, end) in seconds UTC; `counts` are of events, users, items.
+
+        Raises ArtifactError if it can't be written: then nothing is registered.
+        """
+        plugin = finder.get(model.name)
+        spec = problem.model_dump(mode="json")
+        before = self.list(model.name, problem=problem.name)
+        draft = Manifest(
+            format=FORMAT,
+            model=model.name,
+            version="",
+            interface_version=INTERFACE_VERSION,
+            distribution=plugin.distribution,
+            distribution_version=plugin.version,
+            config=model.config.model_dump(mode="json"),
+            problem=problem.name,
+            problem_spec=spec,
+            problem_hash=hash_json(spec),
+            window=Window(*window),
+            counts=dict(counts),
+            data_hash=snapshot.data_hash,
+            seed=seed,
+            code_version=code_version(),
+            created_at=datetime.now(UTC),
+            files={},
+            snapshot="",
+            snapshot_files={},
+            content_hash="",
+            backtest_id=backtest_id,
+            parent=before[0].id if before else None,
+        )
+        manifest = write_version(self.artifacts, model, snapshot, draft)
+        with self.engine.begin() as connection:
+            connection.execute(insert(versions).values(_to_row(manifest)))
+        return self.get(manifest.version)
+
+    def get(self, version_id: str) -> Version:
+        """One version. Raises RegistryError if there is none of that id."""
+        with self.engine.connect() as connection:
+            row = connection.execute(select(versions).where(versions.c.id == version_id)).mappings().first()
+        if row is None:
+            raise RegistryError(f"no version {version_id!r}", fix="tastemaker models versions lists them")
+        return self._from_row(row)
+
+    def list(self, model: str | None = None, *, problem: str | None = None) -> list[Version]:
+        """Versions, newest first: of one model, of one problem, or all."""
+        query = select(versions).order_by(versions.c.created_at.desc(), versions.c.id.desc())
+        if model is not None:
+            query = query.where(versions.c.model == model)
+        if problem is not None:
+            query = query.where(versions.c.problem == problem)
+        with self.engine.connect() as connection:
+            return [self._from_row(row) for row in connection.execute(query).mappings()]
+
+    def newest(self, model: str, *, problem: str | None = None) -> Version:
+        """The newest version that is whole and unaltered; a warning is logged for each one passed over.
+
+        Raises RegistryError if there is none, with the reason for each.
+        """
+        broken = []
+        for version in self.list(model, problem=problem):
+            if (reason := self._fault(version)) is None:
+                return version
+            broken.append(reason)
+            logger.warning("version %s of %s is passed over: %s", version.id, model, reason)
+        of_problem = f" for the problem {problem!r}" if problem else ""
+        raise RegistryError(
+            "\n    ".join([f"no sound version of {model!r}{of_problem}", *broken]),
+            fix="train it: tastemaker run; tastemaker models versions lists what there is",
+        )
+
+    def broken(self, model: str | None = None) -> tuple[Broken, ...]:
+        """Every version that can't be served, and why. Reads every file of every version."""
+        faults = ((version.id, self._fault(version)) for version in self.list(model))
+        return tuple(Broken(version_id, reason) for version_id, reason in faults if reason is not None)
+
+    def open(self, version: Version) -> LoadedVersion:
+        """Verify and load. Raises ArtifactError or PluginError."""
+        return load_version(version.folder)
+
+    def champion(self, problem: str) -> Version | None:
+        """What is served where no model is named; None before the first promotion."""
+        version_id = champion.current(self.engine, problem)
+        return None if version_id is None else self.get(version_id)
+
+    def promote(self, version_id: str, *, force_reason: str | None = None) -> Promotion:
+        """Make a version its problem's champion.
+
+        Raises RegistryError, saying by how much, unless its recipe beats the one to beat or a reason is given to
+        force it, which is recorded; and ArtifactError if its files are not sound.
+        """
+        version = self.get(version_id)
+        verify_version(version.folder)
+        problem = ProblemSpec.model_validate(version.manifest.problem_spec)
+        reason = (force_reason or "").strip()
+        if force_reason is not None and not reason:
+            raise RegistryError("the reason to force a promotion is empty", fix="say why in a few words")
+        evidence = None
+        if not reason:
+            contest = champion.hold_contest(self.engine, self.artifacts, version.backtest_id, version_id, problem)
+            evidence = str(contest)
+        return champion.record(
+            self.engine, version.problem, version_id, "promote", forced=bool(reason), reason=reason or str(evidence)
+        )
+
+    def rollback(self, problem: str, reason: str) -> Promotion:
+        """Make the champion before this one the champion again. Raises RegistryError if there is none."""
+        if not reason.strip():
+            raise RegistryError("a rollback needs a reason", fix="say why in a few words")
+        for version_id in champion.predecessors(self.engine, problem):
+            fault = self._fault(self.get(version_id))
+            if fault is None:
+                return champion.record(
+                    self.engine, problem, version_id, "rollback", forced=False, reason=reason.strip()
+                )
+            logger.warning("version %s is passed over: %s", version_id, fault)
+        raise RegistryError(
+            f"no earlier champion of the problem {problem!r} to go back to",
+            fix="promote another version: tastemaker models promote VERSION",
+        )
+
+    def _fault(self, version: Version) -> str | None:
+        """Why the version can't be served, or None."""
+        try:
+            manifest = verify_version(version.folder)
+            finder.get(version.model)
+        except (ArtifactError, PluginError) as error:
+            return error.problem
+        if manifest.content_hash != version.content_hash:
+            return f"its content hash is {manifest.content_hash}, the registry says {version.content_hash}"
+        return None
+
+    def _from_row(self, row: RowMapping) -> Version:
+        return Version(
+            id=row["id"],
+            model=row["model"],
+            problem=row["problem"],
+            content_hash=row["content_hash"],
+            manifest=msgspec.convert(row["manifest"], Manifest),
+            backtest_id=row["backtest_id"],
+            created_at=row["created_at"],
+            folder=self.artifacts / row["model"] / row["id"],
+        )
+
+
+def _to_row(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "id": manifest.version,
+        "model": manifest.model,
+        "problem": manifest.problem,
+        "content_hash": manifest.content_hash,
+        "manifest": msgspec.to_builtins(manifest),
+        "backtest_id": manifest.backtest_id,
+        "created_at": manifest.created_at,
+    }

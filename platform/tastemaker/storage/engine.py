@@ -1,0 +1,132 @@
+"""Open the metadata database, SQLite or Postgres, migrated to the newest step. Safe for several processes at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from tastemaker.errors import TastemakerError
+from tastemaker.storage.migrations import HEAD
+
+BUSY_SECONDS = 60
+"""How long a writer waits for another one."""
+CONNECT_SECONDS = 10
+_MIGRATION_LOCK = 7_236_104_551
+"""Postgres's advisory lock is a number; any will do that nobody else uses."""
+
+
+def open_engine(url: str) -> Engine:
+    """The database at a SQLAlchemy URL, with every table. Raises TastemakerError, which never shows the password."""
+    parsed = _parse(url)
+    try:
+        engine = (
+            _connect_sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _connect_postgres(parsed)
+        )
+        _migrate(engine)
+    except (SQLAlchemyError, OSError) as error:
+        raise _unreachable(parsed, error) from None  # the cause may quote the URL with its password
+    return engine
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise TastemakerError(
+            "the database URL can't be read",
+            fix="write sqlite:///path or postgresql+psycopg2://user:password@host/name",
+        ) from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise TastemakerError(
+            f"{parsed.drivername} is no supported database",
+            fix="use a URL that starts with sqlite or postgresql",
+        )
+    return parsed
+
+
+def _connect_sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    return engine
+
+
+def _connect_postgres(url: URL) -> Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg2")
+    try:
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise TastemakerError(
+            f"the driver of {url.drivername} is not installed: {error}",
+            fix="pip install 'tastemaker[postgres]'",
+        ) from None
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring the database to HEAD in one transaction, under a lock; without Alembic if it is there already."""
+    with engine.connect() as connection:
+        if _revision(connection) == HEAD:
+            return
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver opens no transaction for DDL by itself
+        else:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        revision = _revision(connection)
+        if revision != HEAD:
+            _upgrade(connection, revision)
+        connection.commit()
+
+
+def _revision(connection: Connection) -> str | None:
+    """The step that the database is at; None for a new one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _upgrade(connection: Connection, revision: str | None) -> None:
+    try:
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+    except ModuleNotFoundError:
+        raise TastemakerError(
+            f"the database is at step {revision or 'none'}, this Tastemaker needs {HEAD}",
+            fix="pip install 'tastemaker[data]' and open it once, such as with: tastemaker leaderboard",
+        ) from None
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise TastemakerError(
+            f"the database is at step {revision}, which this Tastemaker does not know (its newest is {HEAD}): {error}",
+            fix="upgrade tastemaker, or use another database",
+        ) from error
+
+
+def _unreachable(url: URL, error: Exception) -> TastemakerError:
+    reason = str(error.orig if isinstance(error, DBAPIError) and error.orig else error).strip()
+    secrets = {
+        str(url.password or ""),
+        *(str(value) for key, value in url.query.items() if "pass" in key.lower()),
+    }
+    shown = url.render_as_string(hide_password=True)
+    for secret in secrets - {""}:
+        reason, shown = reason.replace(secret, "***"), shown.replace(secret, "***")
+    return TastemakerError(
+        f"the database {shown} can't be used: {reason}",
+        fix="start it, or set TASTEMAKER_DATABASE_URL to one that answers (unset: SQLite in the home folder)",
+    )

@@ -1,0 +1,7 @@
+"""The database's history, one file a step under `versions/`. A change to `storage.tables` needs a new step here.
+
+Steps are numbered in order and never edited once released: write `op` calls out, do not import the tables.
+"""
+
+HEAD = "0001"
+"""The newest step, so that a database that is up to date is opened without Alembic."""
