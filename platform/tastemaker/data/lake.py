@@ -1,0 +1,136 @@
+"""Tables at rest: one folder a table, Parquet, by day or whole; every file appears at once or not at all.
+
+    lake/events/day=2011-12-09/part.parquet      a table kept by day
+    lake/items/part.parquet                      a table kept whole
+
+A table may hold parts of several origins side by side (`part="online_retail"`), each replaced on its own.
+What belongs in a table is decided elsewhere (`tastemaker.data.ingest`).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS
+
+SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
+
+UNDATED = date.min
+"""The day of rows whose time can't be read."""
+
+MEMORY_LIMIT = "1500MB"
+"""DuckDB spills to disk beyond this, so that millions of events fit beside Python."""
+
+
+class Lake:
+    """Parquet tables under one root folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, table: str, day: date | None = None, *, part: str = "part") -> Path:
+        """Where a part of a table is kept, whether it exists or not."""
+        folder = self.root / table
+        return (folder if day is None else folder / f"day={day.isoformat()}") / f"{part}.parquet"
+
+    def files(self, table: str, *, part: str = "*") -> list[Path]:
+        """The table's files, in the order of their days."""
+        folder = self.root / table
+        return sorted([*folder.glob(f"{part}.parquet"), *folder.glob(f"day=*/{part}.parquet")])
+
+    def days(self, table: str, *, part: str = "*") -> list[date]:
+        """The days that the table has rows for, oldest first."""
+        dated = (path for path in self.files(table, part=part) if path.parent.name.startswith("day="))
+        return sorted({day_of(path) for path in dated})
+
+    def write(self, table: str, rows: pa.Table, *, part: str = "part") -> None:
+        """Replace a table that is kept whole."""
+        self._write(self.path(table, part=part), table, rows)
+
+    def write_day(self, table: str, day: date, rows: pa.Table, *, part: str = "part") -> None:
+        """Replace a day of a table."""
+        self._write(self.path(table, day, part=part), table, rows)
+
+    def _write(self, path: Path, table: str, rows: pa.Table) -> None:
+        schema = SCHEMAS.get(table)
+        rows = rows if schema is None else rows.select(schema.names).cast(schema)
+        with parquet_writer(path, rows.schema) as writer:
+            writer.write_table(rows)
+
+    def read(self, table: str) -> pa.Table:
+        """The whole table in memory; a table that has a schema is empty rather than missing."""
+        with self.connect() as connection:
+            rows = connection.table(table).to_arrow_table()
+        schema = SCHEMAS.get(table)
+        return rows if schema is None else rows.cast(schema)
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB with one view a table; the canonical tables are there even before their first row."""
+        connection = open_duckdb()
+        folders = [path.name for path in self.root.glob("[!.]*") if path.is_dir()]
+        for table in sorted({*SCHEMAS, *folders}):
+            schema = SCHEMAS.get(table)
+            if self.files(table):
+                glob = str(self.root / table / "**" / "*.parquet")
+                rows = connection.read_parquet(glob, union_by_name=True, hive_partitioning=False)
+                columns = rows.columns if schema is None else schema.names
+                rows.project(", ".join(quoted(name) for name in columns)).create_view(table)
+            elif schema is not None:
+                connection.register(table, schema.empty_table())
+        return connection
+
+
+def day_of(path: Path) -> date:
+    """The day of a file in a table that is kept by day."""
+    return date.fromisoformat(path.parent.name.removeprefix("day="))
+
+
+def open_duckdb(database: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """DuckDB with the clock on UTC and bounded memory."""
+    connection = duckdb.connect(":memory:" if database is None else str(database))
+    connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
+    connection.execute("SET memory_limit=?", [MEMORY_LIMIT])
+    connection.execute("SET temp_directory=?", [tempfile.gettempdir()])
+    return connection
+
+
+@contextmanager
+def parquet_writer(
+    path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None
+) -> Iterator[pq.ParquetWriter]:
+    """Write a Parquet file in pieces; it takes its place when the block ends well, else leaves no trace."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    try:
+        with pq.ParquetWriter(name, schema, compression="zstd") as writer:
+            if metadata:
+                writer.add_key_value_metadata(dict(metadata))
+            yield writer
+        with open(name, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def file_metadata(path: Path) -> dict[str, str]:
+    """What `parquet_writer` was told to note in the file."""
+    noted = pq.read_metadata(path).metadata or {}
+    return {key.decode(): value.decode() for key, value in noted.items() if key != b"ARROW:schema"}
+
+
+def quoted(name: str) -> str:
+    """A column's or table's name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,61 @@
+"""Where events come from: one module a source, found by its name.
+
+A source's module has `open(settings: SourceSettings) -> Source`. It says what its rows mean in canonical
+columns; whether a row is sound is the gate's to say, so a source never drops one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Collection, Iterator
+from datetime import date
+from typing import Protocol
+
+import pyarrow as pa
+
+from tastemaker.errors import SourceError
+from tastemaker.settings import SourceSettings
+
+
+class Source(Protocol):
+    """Events by day, and what is known of items and users."""
+
+    @property
+    def name(self) -> str:
+        """The source's module, such as online_retail."""
+
+    @property
+    def identity(self) -> str:
+        """Whose events these are: rows of two identities never share a lake."""
+
+    def days(self) -> dict[date, str]:
+        """Day (UTC) -> digest of its rows, oldest first; `lake.UNDATED` holds rows without a readable time."""
+
+    def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
+        """The rows of some days (None: all), in the order of their days, at most `rows` at once.
+
+        Columns: those of EVENTS, null where the row's own value can't be read as such; `raw_...`, the row as it
+        came, as text; and whatever the source's own suite of rules looks at.
+        """
+
+    def items(self) -> pa.Table:
+        """What the source says of items: ITEMS, any column but item_id may be null. May be empty."""
+
+    def users(self) -> pa.Table:
+        """What the source says of users: USERS, any column but user_id may be null. May be empty."""
+
+
+def source_names() -> list[str]:
+    """The sources that can be opened."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def open_source(settings: SourceSettings) -> Source:
+    """The source that the settings name. Raises SourceError if there is none, or it can't be read."""
+    if settings.name not in source_names():
+        raise SourceError(
+            f"there is no source named {settings.name!r}", fix=f"choose one of: {', '.join(source_names())}"
+        )
+    source: Source = importlib.import_module(f"{__name__}.{settings.name}").open(settings)
+    return source

@@ -1,0 +1,36 @@
+"""Fixtures that every test may use: the real data sets, where this machine has them, and real servers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["servers"]
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def dataset(name: str) -> Path:
+    """Where a data set lies. A newcomer's machine may lack it: the test skips; in CI that is a failure."""
+    root = Path(os.environ.get("TASTEMAKER_DATASETS", REPOSITORY.parent / "shared" / "datasets"))
+    path = root / name
+    if not path.exists():
+        reason = f"the data set {name} is not in {root}: point TASTEMAKER_DATASETS at a folder that has it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+@pytest.fixture(scope="session")
+def online_retail() -> Path:
+    """UCI Online Retail: 541,909 lines of a British gift wholesaler, CC BY 4.0, doi.org/10.24432/C5BW33."""
+    return dataset("online_retail.parquet")
+
+
+@pytest.fixture(scope="session")
+def open_bandit() -> Path:
+    """The folder of the Open Bandit sample, campaign "men" (arXiv:2008.07146)."""
+    return dataset("open_bandit")

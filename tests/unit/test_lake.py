@@ -1,0 +1,77 @@
+"""The lake: what is written is what is read, days replace themselves, nothing half-written is ever seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tastemaker.data.lake import SCHEMAS, Lake, file_metadata, parquet_writer
+from tastemaker.data.tables import EVENTS, ITEMS
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def events(*ids: str) -> pa.Table:
+    row = {"user_id": "ü", "item_id": "i", "event_type": "view", "value": 1.0, "occurred_at": NOON}
+    return pa.Table.from_pylist([{"event_id": id_, **row} for id_ in ids], EVENTS)
+
+
+def test_a_day_is_replaced_not_appended(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write_day("events", date(2024, 5, 1), events("a", "b"))
+    lake.write_day("events", date(2024, 5, 2), events("c"))
+    lake.write_day("events", date(2024, 5, 1), events("d"))
+    assert lake.days("events") == [date(2024, 5, 1), date(2024, 5, 2)]
+    assert lake.read("events").equals(events("d", "c"))
+
+
+def test_parts_of_a_day_stand_side_by_side(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write_day("events", date(2024, 5, 1), events("a"), part="shop")
+    lake.write_day("events", date(2024, 5, 1), events("b"), part="served")
+    lake.write_day("events", date(2024, 5, 1), events("c"), part="served")
+    assert set(lake.read("events")["event_id"].to_pylist()) == {"a", "c"}
+    assert lake.days("events", part="shop") == [date(2024, 5, 1)]
+
+
+@pytest.mark.parametrize("table", sorted(SCHEMAS))
+def test_canonical_tables_exist_before_their_first_row(tmp_path: Path, table: str) -> None:
+    assert Lake(tmp_path / "not yet").read(table).equals(SCHEMAS[table].empty_table())
+
+
+def test_other_tables_are_views_too(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write("odd name", pa.table({"n": [1, 2]}))
+    with lake.connect() as connection:
+        assert connection.sql('SELECT sum(n) FROM "odd name"').fetchall() == [(3,)]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write_day("events", date(2024, 5, 1), events("a"))
+    path = lake.path("events", date(2024, 5, 1))
+    unsound = events("b").set_column(0, "event_id", pa.array([None], pa.string()))
+    with pytest.raises(ValueError, match="null"):
+        lake.write_day("events", date(2024, 5, 1), unsound)
+    assert lake.read("events").equals(events("a"))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_rows_that_do_not_fit_the_schema_are_refused(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    with pytest.raises(KeyError):
+        lake.write("items", pa.table({"item_id": ["a"]}))
+    titled = {name: [None] for name in ITEMS.names} | {"item_id": [None]}
+    with pytest.raises(ValueError, match="null"):
+        lake.write("items", pa.table(titled))
+    assert lake.files("items") == []
+
+
+def test_metadata_travels_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with parquet_writer(path, EVENTS, {"digest": "é"}) as writer:
+        writer.write_table(events("a"))
+    assert file_metadata(path) == {"digest": "é"}
