@@ -1,7 +1,7 @@
 """The problem as a typed file: who is shown what, what it is worth, and how we know that it worked.
 
 `spec` holds the types, `rules` what must hold between their fields, `loading` reads a file and says all that
-is wrong with it, `writing` makes a commented file. The mathematics that follows from a problem is in `framing`.
+is wrong with it, `writing` makes a commented file. The mathematics of a problem is in `framing`.
 """
 
 from tastemaker.problem.loading import load_problem

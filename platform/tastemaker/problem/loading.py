@@ -77,7 +77,7 @@ def _parse(path: FilePath, text: str) -> tuple[Positions, Any]:
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ProblemError(
             f"{path} is no YAML{where}: {error.problem or error.context}",
-            fix="indent with spaces, write `key: value`, and quote text that holds any of : # [ ] { } * & ! %",
+            fix="indent with spaces, write `key: value`, quote text that holds : # [ ] { } * & ! %",
         ) from error
     except YAMLError as error:
         raise ProblemError(f"{path} is no YAML: {error}", fix="save the file as plain UTF-8 text") from error
