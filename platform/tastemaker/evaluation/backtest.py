@@ -7,7 +7,6 @@ import importlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -22,7 +21,7 @@ from tastemaker.data.locks import locked
 from tastemaker.errors import ArtifactError, PluginError, TastemakerError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import Interval, intervals
-from tastemaker.evaluation.judge import UserMetrics, evaluate
+from tastemaker.evaluation.judge import Progress, UserMetrics, evaluate
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.plugins import Config, Recommender
 from tastemaker.plugins.finder import Plugin
@@ -31,10 +30,7 @@ from tastemaker.problem import ProblemSpec
 if TYPE_CHECKING:
     from tastemaker.data.dataset import Split
 
-__all__ = ["Backtest", "Progress", "identify", "run"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what goes on, the users done and all users."""
+__all__ = ["Backtest", "identify", "run"]
 
 _JUDGING_CODE = ("tastemaker.data", "tastemaker.evaluation", "tastemaker.features", "tastemaker.plugins")
 
@@ -100,11 +96,9 @@ def _run(
     artifacts: Path,
     progress: Progress | None,
 ) -> Backtest:
-    report = progress or (lambda stage, done, total: None)
-    n, k = len(split.users), problem.placement.k
-    report("training", 0, n)
+    k = problem.placement.k
     model, train_seconds = _fit(plugin, config, split)
-    measured = evaluate(model, split, k, progress=lambda done, total: report("judging", done, total))
+    measured = evaluate(model, split, k, progress=progress)
     artifact_bytes = _artifact_bytes(model, artifacts)
     users_path = f"backtests/{backtest_id}.npz"
     results.save_users(artifacts / users_path, UserResults(k, measured.user_keys, measured.values))
@@ -119,7 +113,7 @@ def _run(
         test_end=datetime.fromtimestamp(split.end, UTC),
         metrics=summarize(measured),
         users_path=users_path,
-        users=n,
+        users=len(measured),
         train_seconds=train_seconds,
         score_seconds=measured.score_seconds,
         artifact_bytes=artifact_bytes,

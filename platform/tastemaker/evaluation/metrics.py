@@ -105,7 +105,7 @@ def reciprocal_rank(judged: Judged) -> Float64:
 
 def hit_rate(judged: Judged) -> Float64:
     """1 if any item of the list is relevant, else 0."""
-    return judged.hits.any(axis=1).astype(np.float64)
+    return np.asarray(judged.hits.any(axis=1), np.float64)
 
 
 def reward(judged: Judged) -> Float64:

@@ -1,0 +1,123 @@
+"""The leaderboard as one HTML file: no script, nothing from the network, readable in light and dark."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+from inspect import getdoc
+
+from tastemaker.evaluation import wording
+from tastemaker.evaluation.forest import forest
+from tastemaker.evaluation.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.metrics import METRICS, coverage
+
+SYMBOLS = {"beats": "▲", "worse": "▼", "tied": "●", "the one to beat": "◆", "not compared": "○"}
+"""Marks are told apart by shape, not by colour alone."""
+
+
+def render(board: Leaderboard) -> str:
+    """The whole page."""
+    name = escape(board.problem.name)
+    style = files("tastemaker.evaluation").joinpath("page.css").read_text(encoding="utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Leaderboard: {name}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>{name}</h1>
+<p class="verdict">{escape(wording.verdict(board))}</p>
+<p class="basis">{escape(wording.basis(board))}</p>
+<figure>
+{forest(board)}
+<figcaption>Dot: mean over users. Bar: 95 % interval. Differences are paired: the same users, one model minus \
+{escape(board.problem.to_beat)}.</figcaption>
+</figure>
+<h2>Models</h2>
+{_summary(board)}
+<h2>Every metric</h2>
+{_every_metric(board)}
+<h2>What the figures mean</h2>
+{_glossary()}
+<p class="basis">A rank is one more than the number of models that are better beyond chance: their paired difference's \
+95 % interval lies above 0. Models that share a rank with the best can't be told from it by these users.</p>
+</main>
+</body>
+</html>
+"""
+
+
+def _summary(board: Leaderboard) -> str:
+    heads = [
+        "Rank",
+        "Model",
+        wording.title(board.metric, board.k),
+        f"Difference from {board.problem.to_beat}",
+    ]
+    heads += ["Guardrails", "Training", "Scoring", "Artifact"]
+    return _table(heads, [_summary_row(board, row) for row in board.rows])
+
+
+def _summary_row(board: Leaderboard, row: Row) -> list[str]:
+    backtest, figure = row.backtest, row.backtest.metrics[board.metric]
+    difference = row.difference
+    return [
+        str(row.rank),
+        f'<strong>{escape(row.model)}</strong> <span class="{_slug(row)}">{SYMBOLS[row.mark]} {row.mark}</span>',
+        _figure(wording.number(figure.value), wording.span(figure)),
+        "" if difference is None else _figure(
+            wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
+        ),
+        "<br>".join(f'<span class="breach">✖ {escape(wording.breach(one))}</span>' for one in row.breaches)
+        or ("kept" if board.problem.guardrails else "none set"),
+        wording.seconds(backtest.train_seconds),
+        wording.seconds(backtest.score_seconds),
+        wording.size(backtest.artifact_bytes),
+    ]  # fmt: skip
+
+
+def _every_metric(board: Leaderboard) -> str:
+    heads = ["Model"]
+    heads += [
+        f"{escape(wording.title(name, board.k))}<small>{escape(metric.unit)}, "
+        f"{'more' if metric.larger_is_better else 'less'} is better</small>"
+        for name, metric in METRICS.items()
+    ]
+    rows = [
+        [f"<strong>{escape(row.model)}</strong>"]
+        + [
+            _figure(
+                wording.number(row.backtest.metrics[name].value), wording.span(row.backtest.metrics[name])
+            )
+            for name in METRICS
+        ]
+        for row in board.rows
+    ]
+    return _table(heads, rows)
+
+
+def _glossary() -> str:
+    entries = []
+    for metric in METRICS.values():
+        meaning = (getdoc(metric.per_user or coverage) or "").split("\n\n")[0]
+        entries.append(f"<dt>{escape(metric.title)}</dt><dd>{escape(meaning)}</dd>")
+    return f"<dl>{''.join(entries)}</dl>"
+
+
+def _figure(value: str, interval: str) -> str:
+    return f"{value}<small>{interval}</small>"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f'<th scope="col">{one}</th>' for one in heads)
+    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+
+
+def _slug(row: Row) -> str:
+    return row.mark.replace(" ", "-")

@@ -1,0 +1,59 @@
+"""The leaderboard as a PNG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tastemaker.evaluation import wording
+from tastemaker.evaluation.bootstrap import Difference, Interval
+from tastemaker.evaluation.leaderboard import Leaderboard, Mark
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STYLES: dict[Mark, tuple[str, str]] = {
+    "beats": ("#0072b2", "^"),
+    "worse": ("#b84a00", "v"),
+    "tied": ("#6a737d", "o"),
+    "the one to beat": ("#1b1f24", "D"),
+    "not compared": ("#6a737d", "o"),
+}
+"""Colour and shape of each mark; the shape alone tells them apart."""
+
+
+def draw(board: Leaderboard, path: Path) -> None:
+    """Write the plot; `path` is replaced whole or not at all. Needs the extra `monitoring` (matplotlib)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 1.9 + 0.38 * len(board.rows)), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True)
+    marks = [row.mark for row in board.rows]
+    _panel(left, [row.backtest.metrics[board.metric] for row in board.rows], marks)
+    _panel(right, [row.difference for row in board.rows], marks)
+    left.set_yticks(range(len(board.rows)), [f"{row.rank}  {row.model}" for row in board.rows])
+    left.invert_yaxis()
+    left.set_title(wording.title(board.metric, board.k), loc="left", fontsize=11)
+    right.set_title(f"Difference from {board.problem.to_beat}", loc="left", fontsize=11)
+    right.axvline(0, color="#57606a", linestyle="--", linewidth=1, zorder=0)
+    figure.suptitle(board.problem.name, x=0.01, ha="left", fontweight="bold")
+    figure.supxlabel(wording.basis(board), fontsize=8, color="#57606a", x=0.01, ha="left")
+    partial = path.with_name(f".{path.name}.tmp")
+    canvas.print_figure(partial, dpi=150, format="png")
+    os.replace(partial, path)
+
+
+def _panel(axes: Axes, figures: Sequence[Interval | Difference | None], marks: Sequence[Mark]) -> None:
+    for y, (figure, mark) in enumerate(zip(figures, marks, strict=True)):
+        if figure:
+            colour, shape = STYLES[mark]
+            axes.plot([figure.low, figure.high], [y, y], color=colour, linewidth=2, solid_capstyle="round")
+            axes.plot(figure[0], y, marker=shape, color=colour, markersize=7)
+    axes.grid(axis="x", color="#d8dee4")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(left=False)

@@ -1,0 +1,83 @@
+"""Figures as people read them, the same in the terminal, on the page and on the plot."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from math import isnan
+
+from tastemaker.evaluation.bootstrap import Difference, Interval
+from tastemaker.evaluation.leaderboard import Breach, Leaderboard
+from tastemaker.evaluation.metrics import METRICS
+
+
+def title(metric: str, k: int) -> str:
+    """Such as NDCG@10."""
+    return f"{METRICS[metric].title}@{k}"
+
+
+def number(value: float, *, signed: bool = False) -> str:
+    """Four significant places below 10, then fewer: 0.0412, 3.271, 128.4, 20,145."""
+    size = abs(value)
+    places = 4 if size < 1 else 3 if size < 10 else 1 if size < 1000 else 0
+    return f"{value:{'+' if signed else ''},.{places}f}".replace("-", "−")
+
+
+def span(figures: Interval | Difference, *, signed: bool = False) -> str:
+    """Such as `0.038 to 0.045`."""
+    if isnan(figures.low):
+        return "no interval from one user"
+    return f"{number(figures.low, signed=signed)} to {number(figures.high, signed=signed)}"
+
+
+def breach(found: Breach) -> str:
+    """Such as `coverage 0.0200, must be at least 0.1000`."""
+    name = METRICS[found.metric].title
+    return f"{name} {number(found.value)}, must be {found.side} {number(found.limit)}"
+
+
+def seconds(value: float) -> str:
+    """Such as 12 ms, 3.4 s, 2 min 5 s."""
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 60:
+        return f"{value:.1f} s"
+    return f"{int(value) // 60} min {int(value) % 60} s"
+
+
+def size(n_bytes: int) -> str:
+    """Such as 640 B, 12.3 MB (powers of 1000)."""
+    value = float(n_bytes)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def basis(board: Leaderboard) -> str:
+    """What the figures stand on: users and windows."""
+    start, cut, end = board.window
+    return (
+        f"{board.users:,} users judged on {_days(cut, end)}; trained on {_days(start, cut)}; "
+        f"lists of {board.k}; 95 % intervals from {board.users:,} users by bootstrap"
+    )
+
+
+def _days(start: datetime, end: datetime) -> str:
+    """A window's first and last day, both in it."""
+    return f"{start:%Y-%m-%d} to {end - timedelta(microseconds=1):%Y-%m-%d}"
+
+
+def verdict(board: Leaderboard) -> str:
+    """The leaderboard in two sentences."""
+    best = [row.model for row in board.rows if row.rank == 1]
+    beating = sum(row.mark == "beats" for row in board.rows)
+    name = title(board.metric, board.k)
+    if len(best) == 1:
+        first = f"{best[0]} is best by {name}."
+    else:
+        first = f"Best by {name}, with no difference between them that these users show: {', '.join(best)}."
+    compared = sum(row.difference is not None for row in board.rows)
+    if not compared:
+        return f"{first} There is nothing to compare with the one to beat, {board.problem.to_beat}."
+    return f"{first} {beating} of {compared} models beat {board.problem.to_beat}, the one to beat."
