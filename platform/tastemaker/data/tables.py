@@ -56,4 +56,24 @@ QUARANTINE = pa.schema(
     ]
 )
 
+REQUESTS = pa.schema(
+    [
+        _field("request_id", pa.string(), "unique; the events that the answer caused carry it"),
+        _field("occurred_at", UTC_MICROSECONDS, "when it was asked"),
+        _field("user_id", pa.string(), "who asked; may be a user that no event knows"),
+        _field("k", pa.int32(), "how many items were asked for"),
+        _field("context", pa.string(), "the situation as the caller told it, JSON", nullable=True),
+        _field("exclude", pa.list_(pa.string()), "items that the caller did not want", nullable=True),
+        _field("candidates", pa.list_(pa.string()), "the only items that the caller wanted", nullable=True),
+        _field("features", pa.string(), "the user features that the model was given, JSON", nullable=True),
+        _field("model", pa.string(), "the plugin's name"),
+        _field("version", pa.string(), "the model version's id"),
+        _field("item_ids", pa.list_(pa.string()), "what was shown, best first"),
+        _field("scores", pa.list_(pa.float32()), "the model's own, one an item"),
+        _field("propensities", pa.list_(pa.float32()), "probability of this item at this position, one an item"),
+        _field("fallback", pa.string(), "why popular items filled (part of) the list", nullable=True),
+        _field("latency_ms", pa.float32(), "from the request's body to its answer, milliseconds"),
+    ]
+)
+
 MAX_ID_BYTES = 200

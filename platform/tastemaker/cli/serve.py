@@ -1,0 +1,98 @@
+"""`tastemaker serve`: answer requests with one model."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tastemaker.errors import PluginError, TastemakerError
+
+if TYPE_CHECKING:
+    from tastemaker.registry import Version
+    from tastemaker.settings import Settings
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option(
+    "--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port to listen on."
+)
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 128), help="Processes that answer."
+)
+def serve(model: str | None, host: str, port: int, workers: int) -> None:
+    """Answer POST /recommend with MODEL's newest version, or with the champion if no MODEL is named.
+
+    \b
+    Examples:
+      tastemaker serve
+      tastemaker serve popularity --port 3001
+      curl -X POST localhost:3000/recommend -d '{"user_id": "17850", "k": 5}'
+    """
+    from tastemaker.settings import load_settings
+
+    settings = load_settings()
+    version, why = _choose(settings, model)
+    target = _service(version.model)
+    _require_free(host, port)
+    click.echo(f"serving {version.model} {version.id} ({why}) on http://{host}:{port}", err=True)
+    home = settings.home.resolve()
+    environment = os.environ | {
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOME": str(home / "bentoml"),
+        "BENTOML_CONFIG_OPTIONS": f"services.{version.model}.workers={workers}",
+        "TASTEMAKER_HOME": str(home),
+        "TASTEMAKER_VERSION": version.id,
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
+    os.execve(sys.executable, command, environment)
+
+
+def _choose(settings: Settings, model: str | None) -> tuple[Version, str]:
+    """The version to serve and why. Raises RegistryError if there is none."""
+    from tastemaker.serving.choice import open_registry, problem_name
+
+    registry = open_registry(settings)
+    if model is not None:
+        return registry.newest(model, problem=problem_name(settings)), "its newest version"
+    from tastemaker.problem import load_problem
+
+    problem = load_problem(settings.problem)
+    champion = registry.champion(problem.name)
+    if champion is not None:
+        return champion, f"the champion of {problem.name!r}"
+    why = f"the model to beat, for {problem.name!r} has no champion yet"
+    return registry.newest(problem.to_beat, problem=problem.name), why
+
+
+def _service(model: str) -> str:
+    """Where the model's BentoML service is: `service.py` beside it, named as its class."""
+    from importlib.util import find_spec
+
+    from tastemaker.plugins import finder
+
+    module, _, name = finder.get(model).entry_point.partition(":")
+    package = module.rpartition(".")[0]
+    if not package or find_spec(f"{package}.service") is None:
+        raise PluginError(
+            f"model {model} has no service.py in {package or module}",
+            fix=f"write one: from tastemaker.serving.bento import service; {name} = service({model!r})",
+        )
+    return f"{package}.service:{name}"
+
+
+def _require_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise TastemakerError(
+                f"can't listen on {host}:{port}: {error.strerror}", fix="pass another --port or --host"
+            ) from error

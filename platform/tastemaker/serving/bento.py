@@ -1,0 +1,130 @@
+"""A model as a BentoML service: which version, when it is loaded, and how BentoML stays out of the way.
+
+A plugin's `service.py` needs one line: `Popularity = service("popularity")`. The version is the newest of
+that model in the home folder's registry (or the one that TASTEMAKER_VERSION names); inside a built Bento it
+is the one that was packed. It is chosen once a server, so that all workers serve the same one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import bentoml
+import msgspec
+from bentoml.exceptions import BentoMLException
+
+from tastemaker.errors import TastemakerError
+from tastemaker.logs.spool import Spool
+from tastemaker.registry.artifact import LoadedVersion, load_version
+from tastemaker.serving.app import Gateway, Worker
+from tastemaker.serving.choice import VERSION, version_folder
+from tastemaker.serving.messages import Request
+from tastemaker.serving.metrics import Metrics
+from tastemaker.serving.packing import PACKED_VERSION, SelfContained
+from tastemaker.serving.predictor import Predictor
+from tastemaker.settings import Settings, load_settings
+
+METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
+"""Environment: where the workers of one server share their numbers. Set by the server for its workers."""
+TIMEOUT_SECONDS = 2
+
+
+def service(model: str) -> bentoml.Service[Any]:
+    """The BentoML service of an installed model. Nothing is read or opened before the server starts."""
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    worker = Worker()
+
+    class Service:
+        """POST /recommend answers with k items; GET /livez, /readyz and /metrics say how the process does."""
+
+        @bentoml.on_deployment  # type: ignore[untyped-decorator]
+        def prepare() -> None:
+            _prepare(model, _packed(made))
+
+        @bentoml.on_startup  # type: ignore[untyped-decorator]
+        def load(self) -> None:
+            _load(worker, model, _packed(made))
+
+        @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+        def unload(self) -> None:
+            worker.close()
+
+        @bentoml.api(route="/recommend")  # type: ignore[untyped-decorator]
+        def recommend(
+            self,
+            user_id: str,
+            k: int = 10,
+            context: dict[str, Any] | list[float] | None = None,
+            exclude: list[str] | None = None,
+            candidates: list[str] | None = None,
+        ) -> dict[str, Any]:
+            """k items for a user, best first. Over HTTP the gateway answers before BentoML's routing does."""
+            request = Request(user_id, k, context, exclude, candidates)
+            answer: dict[str, Any] = msgspec.to_builtins(worker.recommend(request))
+            return answer
+
+    made: bentoml.Service[Any] = bentoml.service(
+        name=model,
+        image=SelfContained(model=model),
+        # Each request leaves a timer behind for as long as the timeout: a long one costs latency.
+        traffic={"timeout": TIMEOUT_SECONDS},
+        # BentoML labels its own metrics with the path as it came: without bounds. Ours are in `metrics`.
+        metrics={"enabled": False},
+        logging={"access": {"enabled": False}},
+        tracing={"excluded_urls": ".*"},
+    )(Service)
+    made.add_asgi_middleware(Gateway, worker=worker)
+    return made
+
+
+def _packed(made: bentoml.Service[Any]) -> Path | None:
+    """The version inside the Bento that is served, if it is one."""
+    return None if made.bento is None else Path(made.bento.path_of("src")) / PACKED_VERSION
+
+
+def _prepare(model: str, packed: Path | None) -> None:
+    """In the server, before any worker: choose and verify the version; a mistake is one plain line."""
+    try:
+        settings = load_settings()
+        folder = packed or version_folder(settings, model)
+        load_version(folder)
+    except TastemakerError as error:
+        raise BentoMLException(str(error)) from None
+    metrics = tempfile.mkdtemp(prefix="tastemaker-metrics-")
+    atexit.register(shutil.rmtree, metrics, ignore_errors=True)
+    # Workers of a Bento start in another folder: a relative home must not move with them.
+    os.environ["TASTEMAKER_HOME"] = str(settings.home.resolve())
+    os.environ[METRICS_FOLDER] = metrics
+    if packed is None:
+        os.environ[VERSION] = folder.name
+
+
+def _load(worker: Worker, model: str, packed: Path | None) -> None:
+    """In a worker, before the first request."""
+    settings = load_settings()
+    loaded = load_version(packed or version_folder(settings, model))
+    predictor = Predictor(loaded, online=_online_reader(loaded, settings))
+    predictor.warm_up(uuid4().hex, int(time.time()))
+    spool = Spool(settings.spool)
+    shared = os.environ.get(METRICS_FOLDER)
+    metrics = Metrics(predictor.model, predictor.version, spool, Path(shared) if shared else None)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: a full collection need not walk it
+    worker.open(predictor, spool, metrics)
+
+
+def _online_reader(loaded: LoadedVersion, settings: Settings) -> Any:
+    """The online store's reader, if this model reads user features: it takes seconds to import."""
+    if not loaded.model.capabilities.user_features:
+        return None
+    from tastemaker.features.online import open_reader
+
+    return open_reader(settings)

@@ -1,0 +1,81 @@
+"""What Prometheus scrapes from a serving process: requests, seconds, fallbacks, and what became of the log.
+
+Every label has few values: no ids, no paths as they come. With several workers, each writes its numbers to
+files in `folder` and any of them answers for all.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tastemaker.logs.spool import Spool
+
+SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Upper bounds of the latency buckets: fine where a service level would be set."""
+STATUSES = (200, 400, 405, 413, 500, 503)
+STATES = ("written", "waiting", "refused", "failed")
+
+
+class Metrics:
+    """One process's numbers. Make one a process: they register with the Prometheus client's own registry."""
+
+    def __init__(self, model: str, version: str, spool: Spool, folder: Path | None) -> None:
+        """`folder` is shared by the workers of one server; without it this process answers for itself."""
+        if folder is not None:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # read when prometheus_client is imported
+        import prometheus_client as prometheus
+
+        self._prometheus, self._shared = prometheus, folder is not None
+        self._spool = spool
+        requests = prometheus.Counter(
+            "tastemaker_requests_total", "Requests to /recommend", ["model", "status"]
+        )
+        self._statuses = {status: requests.labels(model, str(status)) for status in STATUSES}
+        seconds = prometheus.Histogram(
+            "tastemaker_request_seconds", "Seconds from request to answer", ["model"], buckets=SECONDS
+        )
+        self._seconds = seconds.labels(model)
+        self._fallbacks = prometheus.Counter(
+            "tastemaker_fallbacks_total", "Answers that popular items helped to fill", ["model", "reason"]
+        )
+        self._model = model
+        records = prometheus.Gauge(
+            "tastemaker_log_records",
+            "Log records of the living workers by what became of them",
+            ["state"],
+            multiprocess_mode="livesum",
+        )
+        self._records = {state: records.labels(state) for state in STATES}
+        prometheus.Gauge(
+            "tastemaker_version_info",
+            "1 for the version that is served",
+            ["model", "version"],
+            multiprocess_mode="livemax",
+        ).labels(model, version).set(1)
+
+    def answered(self, seconds: float, fallback: str | None) -> None:
+        """One request was answered."""
+        self._statuses[200].inc()
+        self._seconds.observe(seconds)
+        if fallback is not None:
+            self._fallbacks.labels(self._model, fallback).inc()
+
+    def refused(self, status: int) -> None:
+        """One request was refused."""
+        self._statuses[status].inc()
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        counts = self._spool.counts
+        for state, value in {**counts._asdict(), "waiting": self._spool.waiting}.items():
+            self._records[state].set(value)
+        if not self._shared:
+            return self._prometheus.generate_latest()
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = self._prometheus.CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return self._prometheus.generate_latest(registry)
