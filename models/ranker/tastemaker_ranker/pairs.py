@@ -104,7 +104,11 @@ def _users(history: History, now: int) -> Float32:
 
 def _chosen(table: FeatureTable | None, names: Sequence[str], n: int) -> Float32:
     """float32[n, len(names)]: the named columns, NaN if the batch brings none."""
-    return np.full((n, len(names)), np.nan, np.float32) if table is None else table.select(names).values
+    if table is None:
+        return np.full((n, len(names)), np.nan, np.float32)
+    if table.names == tuple(names):  # selecting would copy the whole catalogue for each request
+        return table.values
+    return table.select(names).values
 
 
 def _sums(history: History, values: np.ndarray) -> np.ndarray:
