@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,6 @@ class Cut:
     events: Events
     """Numbered as here, from the beginning of the data."""
     available: Bool | None
-    categories: Int32
     features: FeatureSource | None
     data_hash: str
 
@@ -46,8 +45,9 @@ class Cut:
         """Renumber what is known before `end`. Raises SourceError if there is no event before it."""
         before = dataset.events[: int(np.searchsorted(dataset.events.times, end))]
         if not before.count:
+            first = int(dataset.events.times[0])
             raise SourceError(
-                f"no event happened before {moment(end)}; the first was at {moment(int(dataset.events.times[0]))}",
+                f"no event happened before {moment(end)}; the first was at {moment(first)}",
                 fix="choose a later end, or a smaller split.test_days in the problem file",
             )
         known_users = _marked(before.users, len(dataset.user_ids))
@@ -61,9 +61,8 @@ class Cut:
             item_ids=item_ids,
             user_numbers=user_numbers,
             item_numbers=item_numbers,
-            events=before._replace(users=user_numbers[before.users], items=item_numbers[before.items]),
+            events=replace(before, users=user_numbers[before.users], items=item_numbers[before.items]),
             available=_available(dataset, before, end, known_items),
-            categories=dataset.categories[known_items],
             features=_features(dataset, user_ids, item_ids),
             data_hash=dataset.data_hash,
         )
@@ -104,7 +103,6 @@ class Cut:
             end=self.end,
             repeats=self.problem.candidates.repeats,
             available=self.available,
-            categories=self.categories,
             popular=self._popular(),
             item_features=None if self.features is None else self.features.items(self.end),
             data_hash=self.data_hash,
@@ -132,7 +130,7 @@ def _renumber(known: Bool) -> Int32:
 
 
 def _available(dataset: Dataset, before: Events, end: int, known: Bool) -> Bool | None:
-    """bool[known items]: not blocked, and with an event in the last available_days. None if the problem sets no rule."""
+    """bool[known items]: not blocked, and with an event in the last available_days. None: no rule."""
     rules = dataset.problem.candidates
     if not (rules.available_days or rules.blocked_categories or rules.blocked_items):
         return None

@@ -1,7 +1,7 @@
-"""The lake's interactions as arrays: which events count for the problem, what they are worth, who and what they join.
+"""The lake's interactions as arrays: which events count for the problem, and what each is worth.
 
-DuckDB turns ids into numbers, so ten million events never exist as Python objects. At a cut, only what was known
-before it is numbered: a model can't even name the users and items of the future.
+DuckDB turns ids into numbers, so ten million events never exist as Python objects. At a cut, only what was
+known before it is numbered: a model can't even name the users and items of the future.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tastemaker.data.ids import IdIndex
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.data.split import Split, make_split
 from tastemaker.errors import SourceError
-from tastemaker.plugins.arrays import Events, Float32, Int32, Int64, TrainingData
+from tastemaker.plugins.arrays import Events, Int32, Int64, TrainingData
 from tastemaker.problem import ProblemSpec
 
 if TYPE_CHECKING:
@@ -38,13 +38,21 @@ _EVENTS = """
     JOIN user_numbers AS u USING (user_id) JOIN item_numbers AS i USING (item_id)
     ORDER BY time, user_number, item_number, reward
 """
-_USERS = "SELECT DISTINCT user_id AS id FROM events JOIN event_rewards USING (event_type)"
-_ITEMS = "SELECT DISTINCT item_id AS id FROM events JOIN event_rewards USING (event_type) UNION SELECT item_id FROM items"
+_COUNTED = "FROM events JOIN event_rewards USING (event_type)"
+_USERS = f"SELECT DISTINCT user_id AS id {_COUNTED}"
+_ITEMS = f"SELECT DISTINCT item_id AS id {_COUNTED} UNION SELECT item_id FROM items"  # noqa: S608 - constants
 _CATALOGUE = """
-    SELECT n.number, any_value(i.category) AS category, any_value(i.price) AS price,
-           min(epoch_us(i.first_seen_at)) // 1000000 AS first_seen
-    FROM item_numbers AS n JOIN items AS i ON i.item_id = n.id GROUP BY n.number ORDER BY n.number
+    SELECT n.number, min(i.category), epoch_us(min(i.first_seen_at)) // 1000000
+    FROM item_numbers AS n JOIN items AS i ON i.item_id = n.id GROUP BY n.number
 """
+# Features are made from more than the counted events: a sum, so that it depends on no order.
+_FEATURE_INPUTS = """
+    SELECT sum(hash(user_id, item_id, event_type, value, occurred_at)) FROM events
+    UNION ALL SELECT sum(hash(item_id, category, price, first_seen_at)) FROM items
+    UNION ALL SELECT sum(hash(user_id, country, first_seen_at)) FROM users
+"""
+_FOUND_TYPES = "SELECT event_type, count(*) AS n FROM events GROUP BY event_type ORDER BY n DESC, event_type"
+_SHOWN_TYPES = 20
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -60,8 +68,6 @@ class Dataset:
     category_names: tuple[str, ...]
     categories: Int32
     """int32[n_items]: a place in `category_names`, -1 where the item has none."""
-    prices: Float32
-    """float32[n_items]: NaN where the item has none."""
     first_seen: Int64
     """int64[n_items]: when the catalogue first listed the item; the far future if it never did."""
     data_hash: str
@@ -74,27 +80,39 @@ class Dataset:
     def load(
         cls, lake: Lake, problem: ProblemSpec, *, feature_root: Path | None = None, seed: int = 0
     ) -> Dataset:
-        """Read the events that the problem names. Raises SourceError if there are none, listing what there is."""
+        """Read the events that the problem names. Raises SourceError if there are none."""
         with lake.connect() as connection:
             connection.register("event_rewards", _event_rewards(problem))
             _require_events(connection, problem)
             user_ids = _number(connection, "user_numbers", _USERS)
             item_ids = _number(connection, "item_numbers", _ITEMS)
-            columns = connection.execute(_EVENTS).fetchnumpy()
-            catalogue = connection.execute(_CATALOGUE).fetchnumpy()
-        events = Events(
-            columns["user_number"].astype(np.int32, copy=False),
-            columns["item_number"].astype(np.int32, copy=False),
-            columns["reward"].astype(np.float32, copy=False),
-            columns["time"].astype(np.int64, copy=False),
-        )
-        names, categories, prices, first_seen = _unpack(catalogue, len(item_ids))
-        arrays = (user_ids.encoded, item_ids.encoded, *events, categories, prices, first_seen)
-        data_hash = _hash(problem, names, arrays)
+            events = _read_events(connection)
+            names, categories, first_seen = _read_catalogue(connection, len(item_ids))
+            inputs = [] if feature_root is None else connection.execute(_FEATURE_INPUTS).fetchall()
         return cls(
-            problem, user_ids, item_ids, events, names, categories, prices, first_seen, data_hash, lake,
-            feature_root, seed,
-        )  # fmt: skip
+            problem=problem,
+            user_ids=user_ids,
+            item_ids=item_ids,
+            events=events,
+            category_names=names,
+            categories=categories,
+            first_seen=first_seen,
+            data_hash=_hash(
+                (problem.model_dump_json(), names, inputs),
+                (
+                    user_ids.encoded,
+                    item_ids.encoded,
+                    events.users,
+                    events.items,
+                    events.rewards,
+                    events.times,
+                ),
+                (categories, first_seen),
+            ),
+            lake=lake,
+            feature_root=feature_root,
+            seed=seed,
+        )
 
     @property
     def end(self) -> int:
@@ -102,7 +120,7 @@ class Dataset:
         return (int(self.events.times[-1]) // DAY_SECONDS + 1) * DAY_SECONDS
 
     def cut(self, end: int | None = None) -> Cut:
-        """What was known strictly before `end` (all, unless told otherwise). Raises SourceError if nothing was."""
+        """What was known strictly before `end` (by default, all). Raises SourceError if nothing was."""
         return Cut.at(self, self.end if end is None else end)
 
     def training(self, end: int | None = None) -> TrainingData:
@@ -114,12 +132,12 @@ class Dataset:
         return self.cut(end).snapshot()
 
     def split(self, seed: int | None = None) -> Split:
-        """Train before, test after, as the problem says. Raises SourceError if the data is too short for it."""
+        """Train before, test after, as the problem says. Raises SourceError if the data is too short."""
         return make_split(self, self.seed if seed is None else seed)
 
 
 def _event_rewards(problem: ProblemSpec) -> pa.Table:
-    """Event type -> what one event is worth: flat + by_value · value, added up over the objectives by share."""
+    """Event type -> what one event is worth, flat + by_value · value: Σ over objectives of share · weight."""
     flat: dict[str, float] = {}
     by_value: dict[str, float] = {}
     for objective in problem.objectives:
@@ -133,19 +151,14 @@ def _event_rewards(problem: ProblemSpec) -> pa.Table:
 
 
 def _require_events(connection: DuckDBPyConnection, problem: ProblemSpec) -> None:
-    found = connection.execute(
-        "SELECT event_type, count(*) FROM events GROUP BY event_type ORDER BY count(*) DESC, event_type LIMIT 20"
-    ).fetchall()
+    found = connection.execute(_FOUND_TYPES).fetchall()
     if not found:
         raise SourceError(
             "the table events is empty, a model needs at least one event",
-            fix="read a source first: tastemaker run, or tastemaker data check PATH to see what the gate refuses",
+            fix="read a source: tastemaker run; what the gate refuses of a file: tastemaker data check PATH",
         )
-    wanted = connection.execute(
-        "SELECT count(*) FROM events JOIN event_rewards USING (event_type)"
-    ).fetchone()
-    if not wanted or not wanted[0]:
-        listed = ", ".join(f"{name} ({count:,})" for name, count in found)
+    if not {name for name, _count in found} & problem.event_weights.keys():
+        listed = ", ".join(f"{name} ({count:,})" for name, count in found[:_SHOWN_TYPES])
         named = ", ".join(sorted(problem.event_weights))
         raise SourceError(
             f"the problem {problem.name!r} counts events of type {named}, but the events are: {listed}",
@@ -156,33 +169,39 @@ def _require_events(connection: DuckDBPyConnection, problem: ProblemSpec) -> Non
 def _number(connection: DuckDBPyConnection, table: str, ids: str) -> IdIndex:
     """Number distinct ids in UTF-8 order, in a temporary table (id, number) and as an index."""
     connection.execute(
-        f"CREATE TEMP TABLE {table} AS SELECT id, CAST(row_number() OVER (ORDER BY id) - 1 AS INTEGER) AS number FROM ({ids})"  # noqa: S608 - constants of this module
+        f"CREATE TEMP TABLE {table} AS "  # noqa: S608 - constants of this module
+        f"SELECT id, CAST(row_number() OVER (ORDER BY id) - 1 AS INTEGER) AS number FROM ({ids})"
     )
     rows = connection.execute(f"SELECT id FROM {table} ORDER BY number").fetchall()  # noqa: S608 - as above
     return IdIndex.build(row[0] for row in rows)
 
 
-def _unpack(
-    catalogue: dict[str, NDArray[Any]], n_items: int
-) -> tuple[tuple[str, ...], Int32, Float32, Int64]:
-    """Spread the catalogue's rows over all item numbers."""
-    numbers = catalogue["number"].astype(np.int64)
-    named = ~np.ma.getmaskarray(catalogue["category"])
-    names = sorted({str(name) for name in catalogue["category"][named]})
+def _read_events(connection: DuckDBPyConnection) -> Events:
+    columns: dict[str, Any] = connection.execute(_EVENTS).fetchnumpy()
+    return Events(
+        columns["user_number"].astype(np.int32, copy=False),
+        columns["item_number"].astype(np.int32, copy=False),
+        columns["reward"].astype(np.float32, copy=False),
+        columns["time"].astype(np.int64, copy=False),
+    )
+
+
+def _read_catalogue(connection: DuckDBPyConnection, n_items: int) -> tuple[tuple[str, ...], Int32, Int64]:
+    """The categories' names, each item's place among them, and when each was first listed."""
+    rows = connection.execute(_CATALOGUE).fetchall()
+    names = sorted({category for _number, category, _time in rows if category is not None})
     places = {name: place for place, name in enumerate(names)}
     categories = np.full(n_items, -1, np.int32)
-    categories[numbers[named]] = [places[str(name)] for name in catalogue["category"][named]]
-    prices = np.full(n_items, np.nan, np.float32)
-    prices[numbers] = np.ma.filled(catalogue["price"].astype(np.float32), np.nan)
     first_seen = np.full(n_items, _NEVER, np.int64)
-    first_seen[numbers] = np.ma.filled(catalogue["first_seen"].astype(np.int64), _NEVER)
-    return tuple(names), categories, prices, first_seen
+    for number, category, time in rows:
+        categories[number] = places.get(category, -1)
+        first_seen[number] = _NEVER if time is None else time
+    return tuple(names), categories, first_seen
 
 
-def _hash(problem: ProblemSpec, names: tuple[str, ...], arrays: tuple[NDArray[Any], ...]) -> str:
-    digest = hashlib.blake2b(problem.model_dump_json().encode(), digest_size=32)
-    digest.update("\0".join(names).encode())
-    for array in arrays:
+def _hash(facts: object, *groups: tuple[NDArray[Any], ...]) -> str:
+    digest = hashlib.blake2b(repr(facts).encode("utf-8", "surrogatepass"), digest_size=32)
+    for array in (array for group in groups for array in group):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()

@@ -30,7 +30,7 @@ class IdIndex:
 
     @classmethod
     def build(cls, ids: Iterable[str]) -> IdIndex:
-        """Number the distinct ids. Raises TastemakerError for an id with a NUL: fixed-width bytes end there."""
+        """Number the distinct ids. Raises TastemakerError for an id with a NUL: it would be cut."""
         encoded = [_encode(each) for each in ids]
         for each in encoded:
             if b"\0" in each:

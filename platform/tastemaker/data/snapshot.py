@@ -46,8 +46,6 @@ class Snapshot:
     """May an item be shown to a user who already had it?"""
     available: Bool | None
     """bool[n_items]: what may be shown; None if everything may."""
-    categories: Int32
-    """int32[n_items]: a number a category, -1 where the item has none."""
     popular: Int32
     """int32[m]: the available items by summed reward, best first: the fallback list."""
     item_features: FeatureTable | None
@@ -70,9 +68,10 @@ class Snapshot:
     ) -> Batch:
         """The one way to ask a model, in evaluation and in serving alike.
 
-        `users` is int32[n], -1 for a stranger. `exclude` holds n arrays of item numbers that the caller does not
-        want (-1 is ignored). `user_features` has n rows; without it, declared user features are NaN. `now` is
-        the snapshot's end unless given. Raises ArtifactError if the model reads item features that are not here.
+        `users` is int32[n], -1 for a stranger. `exclude` holds n arrays of item numbers that the caller
+        does not want (-1 is ignored). `user_features` has n rows; without it, declared user features are NaN.
+        `now` is the snapshot's end unless given. Raises ArtifactError if the model reads item features and
+        there are none.
         """
         history = self.history[users]
         return Batch(
@@ -120,7 +119,7 @@ class Snapshot:
         self.user_ids.save(folder / "user_ids.npy")
         self.item_ids.save(folder / "item_ids.npy")
         arrays = {f"history.{part}": getattr(self.history, part) for part in _HISTORY}
-        arrays |= {"categories": self.categories, "popular": self.popular}
+        arrays["popular"] = self.popular
         if self.available is not None:
             arrays["available"] = self.available
         if self.item_features is not None:
@@ -139,19 +138,18 @@ class Snapshot:
 
     @classmethod
     def load(cls, folder: Path) -> Snapshot:
-        """Memory-map what `save` wrote. Raises ArtifactError naming what is missing or does not fit together."""
+        """Memory-map what `save` wrote. Raises ArtifactError naming what is missing or does not fit."""
         header = _read_header(folder / "snapshot.json")
         users, items = IdIndex.load(folder / "user_ids.npy"), IdIndex.load(folder / "item_ids.npy")
-        parts = [load_array(folder / f"history.{part}.npy") for part in _HISTORY]
+        parts = {part: load_array(folder / f"history.{part}.npy") for part in _HISTORY}
         names = header.item_feature_names
         snapshot = cls(
             user_ids=users,
             item_ids=items,
-            history=History(*parts, n_items=len(items)),
+            history=History(n_items=len(items), **parts),
             end=header.end,
             repeats=header.repeats,
             available=load_array(folder / "available.npy") if header.has_available else None,
-            categories=load_array(folder / "categories.npy"),
             popular=load_array(folder / "popular.npy"),
             item_features=None
             if names is None
@@ -189,7 +187,6 @@ def _check_fit(snapshot: Snapshot, folder: Path) -> None:
     n_users, n_items = len(snapshot.user_ids), len(snapshot.item_ids)
     lengths = {
         "history.offsets": (len(snapshot.history.offsets), n_users + 1),
-        "categories": (len(snapshot.categories), n_items),
     }
     if snapshot.available is not None:
         lengths["available"] = (len(snapshot.available), n_items)

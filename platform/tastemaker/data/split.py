@@ -29,12 +29,13 @@ class Split:
     user_ids: list[str]
     """n ids, in UTF-8 order."""
     relevant: csr_array
-    """float32 n x n_items: the net reward of each item that the user turned to in the test period; all above 0.
+    """float32 n x n_items: the net reward of each item that the user turned to in the test period, not 0.
 
-    Every row has an entry. If repeats are not allowed, what the user already had is left out.
+    Above 0, the item is relevant: every row has one. Below 0, it did harm, such as a return. If repeats are
+    not allowed, what the user already had is left out.
     """
     unreachable: int
-    """Rewarded test events whose item was not known before the cut, or may not be shown: nothing could recommend it."""
+    """Rewarded test events out of every list's reach: the item was not known at the cut, or is forbidden."""
     unjudged: int
     """Users of the test period without a relevant item, so that no list could be right for them."""
     start: int
@@ -53,10 +54,10 @@ def make_split(dataset: Dataset, seed: int) -> Split:
     everyone = np.unique(tested.users)
     snapshot = cut.snapshot()
     sums, unreachable = _sums(tested, everyone, cut, snapshot)
-    judged = np.diff(sums.indptr) > 0
+    judged = (sums > 0).sum(axis=1) > 0
     if not judged.any():
         raise SourceError(
-            f"nobody turned to a known item between {moment(at)} and {moment(end)}, so no model can be judged",
+            f"nobody turned to a known item from {moment(at)} to {moment(end)}: no model can be judged",
             fix="change split.test_days in the problem file, or allow repeats",
         )
     return Split(
@@ -88,7 +89,7 @@ def _cut_time(dataset: Dataset) -> int:
 
 
 def _sums(tested: Events, everyone: Int32, cut: Cut, snapshot: Snapshot) -> tuple[csr_array, int]:
-    """float32[everyone, n_items] of net rewards above 0, and the number of rewarded events out of reach."""
+    """float32[everyone, n_items] of net rewards, and the number of rewarded events out of reach."""
     rows = np.searchsorted(everyone, tested.users)
     items = cut.item_numbers[tested.items]
     reachable = items >= 0
@@ -99,7 +100,6 @@ def _sums(tested: Events, everyone: Int32, cut: Cut, snapshot: Snapshot) -> tupl
     if not snapshot.repeats:
         had = snapshot.history[cut.user_numbers[everyone]]
         sums = sums - sums.multiply(had.matrix(np.ones_like(had.rewards))).tocsr()
-    sums.data[sums.data < 0] = 0
     sums.eliminate_zeros()
     sums.sort_indices()
     return sums, int((~reachable & (tested.rewards > 0)).sum())

@@ -1,8 +1,8 @@
-"""A model version as a folder: written whole or not at all, verified whenever it is loaded. Needs no database.
+"""A model version as a folder: written whole or not at all, verified when loaded, without a database.
 
     artifacts/<model>/<version>/manifest.json
     artifacts/<model>/<version>/model/*.npy          what the plugin saved
-    artifacts/snapshots/<hash>/*.npy                 what serving needs beside it, shared by the versions of a run
+    artifacts/snapshots/<hash>/*.npy                 what serving needs beside it, shared by a run's versions
 
 An exported version carries its snapshot in `snapshot/` and can be moved anywhere.
 """
@@ -49,7 +49,7 @@ class LoadedVersion:
 
 
 def load_version(folder: Path) -> LoadedVersion:
-    """Verify every byte, then load. Raises ArtifactError or PluginError saying what is wrong and what to do."""
+    """Verify every byte, then load. Raises ArtifactError or PluginError."""
     manifest = verify_version(folder)
     plugin = finder.get(manifest.model)
     try:
@@ -65,12 +65,12 @@ def load_version(folder: Path) -> LoadedVersion:
 
 
 def verify_version(folder: Path) -> Manifest:
-    """The manifest, if every file is as it was written and this platform can load it. Raises ArtifactError."""
+    """The manifest, if every file is as written and this platform can load it. Raises ArtifactError."""
     manifest = read_manifest(folder)
     if manifest.interface_version != INTERFACE_VERSION:
         raise ArtifactError(
-            f"{manifest.model} {manifest.version} was made for interface version {manifest.interface_version}, "
-            f"this platform has version {INTERFACE_VERSION}",
+            f"{manifest.model} {manifest.version} was made for interface version "
+            f"{manifest.interface_version}, this platform has version {INTERFACE_VERSION}",
             fix="train the model again",
         )
     verify_files(folder / "model", manifest.files)
@@ -79,7 +79,7 @@ def verify_version(folder: Path) -> Manifest:
 
 
 def export_version(folder: Path, target: Path) -> None:
-    """Copy a verified version and its snapshot into a new folder that stands alone, such as in a Bento."""
+    """Copy a verified version and its snapshot into a folder that stands alone, such as in a Bento."""
     manifest = verify_version(folder)
     with _staged(target.parent) as temporary:
         shutil.copytree(folder / "model", temporary / "model")
@@ -88,7 +88,9 @@ def export_version(folder: Path, target: Path) -> None:
         _place(temporary, target)
 
 
-def write_version(artifacts: Path, model: Recommender[Any], snapshot: Snapshot, manifest: Manifest) -> Manifest:
+def write_version(
+    artifacts: Path, model: Recommender[Any], snapshot: Snapshot, manifest: Manifest
+) -> Manifest:
     """Write a version; it appears when it is whole and on disk. Returns the manifest with hashes and version.
 
     Raises ArtifactError if it can't be written, such as on a full disk: then nothing was.
@@ -143,7 +145,7 @@ def _staged(parent: Path) -> Iterator[Path]:
 
 
 def _place(temporary: Path, target: Path) -> None:
-    """Move a whole folder to its place, at once, and have it on disk. The same files there already may stay."""
+    """Move a whole folder to its place, at once, and have it on disk. The same files may be there already."""
     for path in (*temporary.rglob("*"), temporary):
         _sync(path)
     temporary.chmod(0o755)  # mkdtemp's folders are private

@@ -15,6 +15,7 @@ from tastemaker.evaluation.bootstrap import Difference
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import Backtest
 from tastemaker.problem import ProblemSpec
+from tastemaker.registry.manifest import Manifest
 from tastemaker.storage.tables import backtests, promotions
 
 Action = Literal["promote", "rollback"]
@@ -57,29 +58,26 @@ class Contest:
         )
 
 
-def hold_contest(
-    engine: Engine, artifacts: Path, backtest_id: str | None, version_id: str, problem: ProblemSpec
-) -> Contest:
-    """The contest, if it was won. Raises RegistryError, with the difference and how to force it, if not."""
-    fix = f"to promote it all the same: tastemaker models promote {version_id} --force REASON"
-    mine = None if backtest_id is None else results.get(engine, backtest_id)
-    if mine is None:
+def hold_contest(engine: Engine, artifacts: Path, manifest: Manifest) -> Contest:
+    """The contest, if the version won it. Raises RegistryError, with the figures, if it lost."""
+    problem = ProblemSpec.model_validate(manifest.problem_spec)
+    force = f"to promote it all the same: tastemaker models promote {manifest.version} --force REASON"
+    mine = _evidence(engine, manifest)
+    rival = None if mine is None else _rival(engine, mine, problem.to_beat)
+    if mine is None or rival is None:
+        lacking = f"version {manifest.version}" if mine is None else f"{problem.to_beat} on the same data"
         raise RegistryError(
-            f"version {version_id} has no backtest, so nothing shows that it beats {problem.to_beat}",
-            fix=f"run the backtests: tastemaker run; or {fix}",
-        )
-    rival = _rival(engine, mine, problem.to_beat)
-    if rival is None:
-        raise RegistryError(
-            f"{problem.to_beat}, the one to beat, has no backtest on the data that {mine.model} was judged on",
-            fix=f"run the backtests: tastemaker run; or {fix}",
+            f"there is no backtest of {lacking}, so nothing shows that it beats {problem.to_beat}",
+            fix=f"run the backtests: tastemaker run; or {force}",
         )
     difference = results.compare(artifacts, mine, rival, problem.metric)
     contest = Contest(mine.model, rival.model, problem.metric, difference)
     if not contest.won:
         side = "above" if METRICS[problem.metric].larger_is_better else "below"
         raise RegistryError(
-            f"version {version_id} does not beat the one to beat: {contest}; the interval must lie {side} 0", fix=fix
+            f"version {manifest.version} does not beat the one to beat: {contest}; "
+            f"all of the interval must lie {side} 0",
+            fix=force,
         )
     return contest
 
@@ -109,9 +107,9 @@ def current(engine: Engine, problem: str) -> str | None:
 
 
 def predecessors(engine: Engine, problem: str) -> list[str]:
-    """The champions before the current one that were not rolled back, latest first, each once.
+    """The champions before the current one, latest first, each once, without those that were rolled back.
 
-    >>> # promote a, promote b, promote c, roll back to b: only a is left to go back to
+    After the promotion of a, b and c and a rollback to b, only a is left to go back to.
     """
     stack: list[str] = []
     for entry in log(engine, problem):
@@ -120,8 +118,16 @@ def predecessors(engine: Engine, problem: str) -> list[str]:
                 stack.pop()
         if not stack or stack[-1] != entry.version_id:
             stack.append(entry.version_id)
-    earlier = stack[:-1] if stack else []
-    return [each for each in dict.fromkeys(reversed(earlier)) if each != stack[-1]]
+    return [each for each in dict.fromkeys(reversed(stack)) if each != stack[-1]]
+
+
+def _evidence(engine: Engine, manifest: Manifest) -> Backtest | None:
+    """The version's backtest, if it is of this model, config and problem."""
+    found = None if manifest.backtest_id is None else results.get(engine, manifest.backtest_id)
+    if found is None:
+        return None
+    recipe = (manifest.model, manifest.config, manifest.problem)
+    return found if (found.model, found.config, found.problem) == recipe else None
 
 
 def _rival(engine: Engine, mine: Backtest, model: str) -> Backtest | None:

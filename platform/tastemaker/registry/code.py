@@ -13,7 +13,7 @@ _GIT_SECONDS = 10
 
 @cache
 def code_version() -> str:
-    """The commit that this file is tracked in, `-dirty` if the checkout differs; else the installed version."""
+    """The commit of the checkout that this file is in, `-dirty` if files differ; else the release."""
     here = Path(__file__).resolve()
     tracked = _git(here.parent, "ls-files", "--error-unmatch", here.name)
     commit = tracked and _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")

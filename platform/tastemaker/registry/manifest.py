@@ -74,7 +74,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def hash_files(folder: Path) -> Files:
     """The record of every file below a folder."""
     return {
-        path.relative_to(folder).as_posix(): _record(path) for path in sorted(folder.rglob("*")) if path.is_file()
+        path.relative_to(folder).as_posix(): _record(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
 
 
@@ -118,7 +120,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path} can't be read: {error}", fix="train the model again") from error
     if manifest.format != FORMAT:
         raise ArtifactError(
-            f"{path} has format {manifest.format}, this Tastemaker reads {FORMAT}", fix="train the model again"
+            f"{path} has format {manifest.format}, this Tastemaker reads {FORMAT}",
+            fix="train the model again",
         )
     for name, said, found in (
         ("content_hash", manifest.content_hash, content_hash(manifest)),
@@ -127,7 +130,8 @@ def read_manifest(folder: Path) -> Manifest:
     ):
         if said != found:
             raise ArtifactError(
-                f"{path} was altered: {name} is {said}, its content gives {found}", fix="train the model again"
+                f"{path} was altered: {name} is {said}, its content gives {found}",
+                fix="train the model again",
             )
     return manifest
 
@@ -141,7 +145,7 @@ def verify_files(folder: Path, expected: Files) -> None:
         size = found[name].stat().st_size
         if size != record.bytes:
             raise ArtifactError(
-                f"{name} in {folder} has {size:,} bytes, must have {record.bytes:,}: it was cut short or altered",
+                f"{name} in {folder} has {size:,} bytes, must have {record.bytes:,}: cut short or altered",
                 fix="train the model again, or serve another version",
             )
         if (sha256 := _record(found[name]).sha256) != record.sha256:

@@ -1,6 +1,6 @@
 """The model versions: their rows in the database and their folders on disk.
 
-A version is visible when its row is there, and its row is written last: whatever breaks before leaves nothing.
+A version is visible when its row is there, and its row is written last: what breaks before leaves nothing.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Registry:
         seed: int,
         backtest_id: str | None = None,
     ) -> Version:
-        """Store a fitted model. `window` is [start, end) in seconds UTC; `counts` are of events, users, items.
+        """Store a fitted model. `window` is [start, end) in seconds UTC; `counts`: events, users, items.
 
         Raises ArtifactError if it can't be written: then nothing is registered.
         """
@@ -157,21 +157,18 @@ class Registry:
     def promote(self, version_id: str, *, force_reason: str | None = None) -> Promotion:
         """Make a version its problem's champion.
 
-        Raises RegistryError, saying by how much, unless its recipe beats the one to beat or a reason is given to
-        force it, which is recorded; and ArtifactError if its files are not sound.
+        Raises RegistryError, saying by how much, unless its recipe beats the one to beat, or it is forced
+        with a reason, which is recorded; and ArtifactError if its files are not sound.
         """
         version = self.get(version_id)
-        verify_version(version.folder)
-        problem = ProblemSpec.model_validate(version.manifest.problem_spec)
-        reason = (force_reason or "").strip()
-        if force_reason is not None and not reason:
+        manifest = verify_version(version.folder)
+        if force_reason is None:
+            reason = str(champion.hold_contest(self.engine, self.artifacts, manifest))
+        elif not (reason := force_reason.strip()):
             raise RegistryError("the reason to force a promotion is empty", fix="say why in a few words")
-        evidence = None
-        if not reason:
-            contest = champion.hold_contest(self.engine, self.artifacts, version.backtest_id, version_id, problem)
-            evidence = str(contest)
+        forced = force_reason is not None
         return champion.record(
-            self.engine, version.problem, version_id, "promote", forced=bool(reason), reason=reason or str(evidence)
+            self.engine, version.problem, version_id, "promote", forced=forced, reason=reason
         )
 
     def rollback(self, problem: str, reason: str) -> Promotion:

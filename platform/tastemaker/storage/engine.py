@@ -1,4 +1,4 @@
-"""Open the metadata database, SQLite or Postgres, migrated to the newest step. Safe for several processes at once."""
+"""Open the metadata database, SQLite or Postgres, migrated to the newest step; safe for many processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MIGRATION_LOCK = 7_236_104_551
 
 
 def open_engine(url: str) -> Engine:
-    """The database at a SQLAlchemy URL, with every table. Raises TastemakerError, which never shows the password."""
+    """The database at a SQLAlchemy URL, with every table. Raises TastemakerError without the password."""
     parsed = _parse(url)
     try:
         engine = (
@@ -112,7 +112,7 @@ def _upgrade(connection: Connection, revision: str | None) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise TastemakerError(
-            f"the database is at step {revision}, which this Tastemaker does not know (its newest is {HEAD}): {error}",
+            f"the database is at step {revision}, unknown to this Tastemaker, which ends at {HEAD}: {error}",
             fix="upgrade tastemaker, or use another database",
         ) from error
 

@@ -1,4 +1,4 @@
-"""The database's history, one file a step under `versions/`. A change to `storage.tables` needs a new step here.
+"""The database's history, one file a step in `versions/`. A change to `storage.tables` needs a new step.
 
 Steps are numbered in order and never edited once released: write `op` calls out, do not import the tables.
 """

@@ -1,4 +1,4 @@
-"""Run by Alembic: takes the connection, in its transaction, from whoever asks (`tastemaker.storage.engine`)."""
+"""Run by Alembic in the connection and transaction of whoever asks (`tastemaker.storage.engine`)."""
 
 from alembic import context
 
