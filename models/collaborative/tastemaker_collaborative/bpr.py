@@ -1,0 +1,100 @@
+"""Bayesian personalized ranking: what a user had should score above what they had not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field
+from scipy.sparse import csr_array
+
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins.arrays import Float32
+from tastemaker_collaborative.interactions import (
+    answer_without_past,
+    for_implicit,
+    interactions,
+    item_counts,
+    known,
+)
+
+
+class BPRConfig(Config):
+    """Size of the vectors and how they are learned."""
+
+    embedding_size: Annotated[int, Field(ge=1, le=1024)] = 64
+    """d: the length of the vectors."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Step of the gradient ascent."""
+    regularization: Annotated[float, Field(ge=0, le=10)] = 0.01
+    """λ: pulls the vectors towards 0."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """As many draws of (user, item had, item not had) as there are interactions make an epoch."""
+
+
+class BPR(Recommender[BPRConfig]):
+    """Matrix factorization for ranking.
+
+        max Σ_(u,i,j) ln σ(s_ui - s_uj) - λ‖Θ‖²    over draws of i that u had and j that u had not
+        s_ui = x_u·y_i + b_i
+
+    A user whom training did not see gets x_u = m_u W: m_u is the mean vector of the items in the history, W
+    the ridge regression of the known users' vectors on their means.
+    """
+
+    name = "bpr"
+    reference = "Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009"
+    config_type = BPRConfig
+    capabilities = Capabilities(personalizes=True)
+    state = ("user_vectors", "item_vectors", "fold_in", "popularity")
+
+    def fit(self, data: TrainingData) -> Self:
+        matrix = interactions(data.history)
+        self.user_vectors, self.item_vectors = _learn(matrix, self.config, seed=int(data.rng.integers(2**31)))
+        means = _mean_vectors(matrix, self.item_vectors)
+        self.fold_in = _ridge(means, self.user_vectors)
+        self.popularity = item_counts(matrix)
+        return self
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        matrix = interactions(batch.history)
+        vectors: Float32 = _mean_vectors(matrix, self.item_vectors) @ self.fold_in
+        seen = known(batch, len(self.user_vectors))
+        vectors[seen] = self.user_vectors[batch.users[seen]]
+        scores: Float32 = vectors @ self.item_vectors.T
+        answer_without_past(scores, matrix, self.popularity)
+        return select(scores, batch, k)
+
+
+def _learn(matrix: csr_array, config: BPRConfig, seed: int) -> tuple[Float32, Float32]:
+    """x, float32[n_users, d + 1] whose last column is 1, and y, float32[n_items, d + 1] whose last is b."""
+    from implicit.cpu.bpr import BayesianPersonalizedRanking  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(1, "blas"):
+        model = BayesianPersonalizedRanking(
+            factors=config.embedding_size,
+            learning_rate=config.learning_rate,
+            regularization=config.regularization,
+            iterations=config.epochs,
+            num_threads=1,  # several threads race for the vectors, and no fit would repeat
+            random_state=seed,
+        )
+        model.fit(for_implicit(matrix), show_progress=False)
+    return model.user_factors, model.item_factors
+
+
+def _mean_vectors(matrix: csr_array, item_vectors: Float32) -> Float32:
+    """float32[n, d + 1]: the mean vector of each row's items (0 without any); its last column is 1."""
+    lengths = np.maximum(np.diff(matrix.indptr), 1).astype(np.float32)
+    means: Float32 = np.asarray(matrix @ item_vectors, np.float32) / lengths[:, None]
+    means[:, -1] = 1
+    return means
+
+
+def _ridge(inputs: Float32, outputs: Float32) -> Float32:
+    """W = (MᵀM + λI)⁻¹ MᵀX: the map that best sends mean vectors to user vectors."""
+    gram = inputs.T @ inputs
+    penalty = 1e-3 * np.trace(gram) / len(gram) + 1e-6
+    solved: Float32 = np.linalg.solve(gram + penalty * np.eye(len(gram)), inputs.T @ outputs)
+    return solved.astype(np.float32)

@@ -1,0 +1,97 @@
+"""Implicit alternating least squares: tastes and items as short vectors, unseen pairs as weak noes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field
+from scipy.linalg import lapack
+from scipy.sparse import csr_array
+
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins.arrays import Float32
+from tastemaker_collaborative.interactions import (
+    Weights,
+    answer_without_past,
+    for_implicit,
+    interactions,
+    item_counts,
+)
+
+
+class IALSConfig(Config):
+    """Size of the vectors and how hard they are fitted."""
+
+    embedding_size: Annotated[int, Field(ge=1, le=1024)] = 64
+    """d: the length of the vectors."""
+    regularization: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+    """λ: pulls the vectors towards 0."""
+    confidence: Annotated[float, Field(ge=0, le=1e6)] = 10.0
+    """α: how much more an observed pair counts than an unobserved one."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 15
+    """Passes over users and items."""
+    weights: Weights = "log"
+    """What a pair with n events counts as: 1, or 1 + ln n."""
+
+
+class IALS(Recommender[IALSConfig]):
+    """Matrix factorization of implicit feedback.
+
+        min Σ_ui c_ui (p_ui - x_u·y_i)² + λ (Σ_u ‖x_u‖² + Σ_i ‖y_i‖²)
+        p_ui = [r_ui > 0],   c_ui = 1 + α r_ui,   s_ui = x_u·y_i
+        x_u = (YᵀY + Yᵀ(C_u - I)Y + λI)⁻¹ Yᵀ C_u p_u
+
+    Only the item vectors Y are kept: x_u is solved from the history that the request carries, so that a new
+    user, or one with new events, is answered as if training had seen them.
+    """
+
+    name = "ials"
+    reference = "Hu, Koren, Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008"
+    config_type = IALSConfig
+    capabilities = Capabilities(personalizes=True)
+    state = ("item_vectors", "popularity")
+
+    def fit(self, data: TrainingData) -> Self:
+        matrix = interactions(data.history, self.config.weights)
+        self.item_vectors = _factorize(matrix, self.config, seed=int(data.rng.integers(2**31)))
+        self.popularity = item_counts(matrix)
+        return self
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        matrix = interactions(batch.history, self.config.weights)
+        vectors = user_vectors(matrix, self.item_vectors, self.config)
+        scores = vectors @ self.item_vectors.T
+        answer_without_past(scores, matrix, self.popularity)
+        return select(scores, batch, k)
+
+
+def user_vectors(matrix: csr_array, item_vectors: Float32, config: IALSConfig) -> Float32:
+    """float32[n, d]: x_u of each row of the interactions, by Cholesky's decomposition."""
+    vectors = np.empty((matrix.shape[0], item_vectors.shape[1]), np.float32)
+    shared = item_vectors.T @ item_vectors
+    np.fill_diagonal(shared, shared.diagonal() + np.float32(config.regularization))
+    for row, (start, stop) in enumerate(pairwise(matrix.indptr)):
+        had = item_vectors[matrix.indices[start:stop]]
+        extra = np.float32(config.confidence) * matrix.data[start:stop]
+        _, vectors[row], _ = lapack.sposv(shared + (had.T * extra) @ had, (1 + extra) @ had)
+    return vectors
+
+
+def _factorize(matrix: csr_array, config: IALSConfig, seed: int) -> Float32:
+    """float32[n_items, d]: Y."""
+    from implicit.cpu.als import AlternatingLeastSquares  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    confidence = matrix.copy()
+    confidence.data = 1 + np.float32(config.confidence) * matrix.data
+    with threadpool_limits(1, "blas"):  # implicit has threads of its own; both together are far slower
+        model = AlternatingLeastSquares(
+            factors=config.embedding_size,
+            regularization=config.regularization,
+            iterations=config.epochs,
+            random_state=seed,
+        )
+        model.fit(for_implicit(confidence), show_progress=False)
+    return np.asarray(model.item_factors)

@@ -1,0 +1,55 @@
+"""What the models of this family share: the matrix of interactions, and the answer to someone without any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from scipy.sparse import csr_array, csr_matrix
+
+from tastemaker.plugins import Batch, History
+from tastemaker.plugins.arrays import Bool, Float32
+
+Weights = Literal["one", "log"]
+"""What a (user, item) pair with n events counts as: 1, or 1 + ln n."""
+
+ROWS_AT_ONCE = 256
+
+
+def interactions(history: History, weights: Weights = "one") -> csr_array:
+    """X, float32[n, n_items]: the pairs whose summed reward is positive (a returned purchase is no taste)."""
+    values = np.ones(len(history.items)) if weights == "one" else 1 + np.log(history.counts)
+    matrix = history.matrix(np.where(history.rewards > 0, values, 0).astype(np.float32))
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def item_counts(matrix: csr_array) -> Float32:
+    """p, float32[n_items]: the number of users who have each item."""
+    return np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.float32)
+
+
+def answer_without_past(scores: Float32, matrix: csr_array, popularity: Float32) -> None:
+    """In place: a row without interactions is scored by popularity."""
+    scores[np.diff(matrix.indptr) == 0] = popularity
+
+
+def gram_rows(matrix: csr_array) -> Iterator[tuple[slice, Float32]]:
+    """XᵀX a few rows at a time, dense: (rows, float32[rows, n_items]). The whole is never held sparse."""
+    columns = csr_array(matrix.T)
+    for start in range(0, columns.shape[0], ROWS_AT_ONCE):
+        rows = slice(start, min(start + ROWS_AT_ONCE, columns.shape[0]))
+        yield rows, (columns[rows] @ matrix).toarray()
+
+
+def for_implicit(matrix: csr_array) -> csr_matrix:
+    """The same matrix in the older class with 32-bit indices that implicit asks for."""
+    return csr_matrix(
+        (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)), shape=matrix.shape
+    )
+
+
+def known(batch: Batch, n_users: int) -> Bool:
+    """bool[n]: the rows whose user training saw."""
+    return (batch.users >= 0) & (batch.users < n_users)

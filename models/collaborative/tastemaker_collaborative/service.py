@@ -1,0 +1,8 @@
+"""`bentoml serve tastemaker_collaborative.service:EASE`, and so on for each."""
+
+from tastemaker.serving.bento import service
+
+BPR = service("bpr")
+EASE = service("ease")
+IALS = service("ials")
+ItemKNN = service("item_knn")
