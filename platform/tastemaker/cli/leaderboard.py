@@ -82,18 +82,14 @@ def _problem(settings: Settings, wanted: str | None) -> ProblemSpec:
     spec = load_problem(settings.problem)
     if wanted and wanted != spec.name:
         raise TastemakerError(
-            f"--problem is {wanted!r}: there is no such file, and {settings.problem} is the problem {spec.name!r}",
+            f"--problem is {wanted!r}, which is no file; {settings.problem} is the problem {spec.name!r}",
             fix="pass the path of the other problem's file",
         )
     return spec
 
 
 def _write_html(board: Leaderboard, path: Path) -> None:
-    import os
-
-    partial = path.with_name(f".{path.name}.tmp")
-    partial.write_text(board.to_html(), encoding="utf-8")
-    os.replace(partial, path)
+    board.write_html(path)
 
 
 def _write_plot(board: Leaderboard, path: Path) -> None:

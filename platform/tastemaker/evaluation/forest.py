@@ -38,13 +38,14 @@ def forest(board: Leaderboard) -> str:
     differences = [row.difference for row in board.rows]
     marks = [row.mark for row in board.rows]
     title = f"{name} with 95 % intervals, and paired differences from {board.problem.to_beat}"
+    left, right = (LABELS + 10, middle - 24), (middle + 24, WIDTH - 20)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
         *(_label(at, row.model, row.rank) for at, row in enumerate(board.rows)),
-        *_panel(name, figures, marks, LABELS + 10, middle - 24, zero=False),
-        *_panel(f"Difference from {board.problem.to_beat}", differences, marks, middle + 24, WIDTH - 20, zero=True),
+        *_panel(name, figures, marks, *left, zero=False),
+        *_panel(f"Difference from {board.problem.to_beat}", differences, marks, *right, zero=True),
         "</svg>",
-    ]  # fmt: skip
+    ]
     return "\n".join(parts)
 
 
@@ -103,7 +104,8 @@ def _axis(values: Sequence[float], left: float, right: float) -> Axis:
 def _point(axis: Axis, figure: Interval | Difference, mark: Mark, y: float) -> str:
     x, bar = axis.at(figure[0]), ""
     if isfinite(figure.low):
-        bar = f'<line class="bar" x1="{axis.at(figure.low):.1f}" x2="{axis.at(figure.high):.1f}" y1="{y}" y2="{y}"/>'
+        low, high = axis.at(figure.low), axis.at(figure.high)
+        bar = f'<line class="bar" x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"/>'
     shapes = {
         "beats": f"M{x - 6:.1f} {y + 5}L{x:.1f} {y - 6}L{x + 6:.1f} {y + 5}Z",
         "worse": f"M{x - 6:.1f} {y - 5}L{x:.1f} {y + 6}L{x + 6:.1f} {y - 5}Z",

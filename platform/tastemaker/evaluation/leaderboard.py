@@ -8,6 +8,7 @@ the best share its rank. Rendering is in `page` (HTML), `plot` (PNG) and the com
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from sqlalchemy import Engine
 
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import results
-from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval, resampled_means
+from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval, intervals
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.problem import ProblemSpec
@@ -35,6 +36,36 @@ class Breach(NamedTuple):
     value: float
     limit: float
     side: Literal["at least", "at most"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Every model against every other, all on the same resamples of the users."""
+
+    value: Float64
+    """float64[m, m]: the mean of row model - column model."""
+    low: Float64
+    high: Float64
+    better: NDArray[np.bool_]
+    """bool[m, m]: the row model is better than the column model beyond chance."""
+    n: int
+    """Users."""
+
+    @classmethod
+    def of(cls, columns: Float64, metric: str) -> Pairs:
+        """`columns` is float64[n, m], one column a model."""
+        n, m = columns.shape
+        value, low, high = (np.zeros((m, m)) for _ in range(3))
+        above, below = np.triu_indices(m, 1)
+        for i, j, found in zip(above, below, intervals(columns[:, above] - columns[:, below]), strict=True):
+            value[i, j], low[i, j], high[i, j] = found
+            value[j, i], low[j, i], high[j, i] = -found.value, -found.high, -found.low
+        return cls(value, low, high, low > 0 if METRICS[metric].larger_is_better else high < 0, n)
+
+    def difference(self, one: int, other: int) -> Difference:
+        """What model `one` has more than model `other`."""
+        at = one, other
+        return Difference(float(self.value[at]), float(self.low[at]), float(self.high[at]), self.n)
 
 
 @dataclass(frozen=True)
@@ -78,13 +109,20 @@ class Leaderboard:
             raise _nothing_judged(engine, problem)
         users = [results.load_users(artifacts, backtest) for backtest in backtests]
         _check_same_users(backtests, users)
-        means, resampled = _means(users, metric)
-        ranks = _ranks(resampled, larger_is_better=METRICS[metric].larger_is_better)
+        pairs = Pairs.of(np.column_stack([one.values[metric] for one in users]), metric)
+        models = [backtest.model for backtest in backtests]
+        reference = models.index(problem.to_beat) if problem.to_beat in models else None
         rows = []
-        for column, backtest in enumerate(backtests):
-            difference = _from_one_to_beat(backtests, column, problem.to_beat, means, resampled)
-            mark = _mark(backtest.model, difference, problem.to_beat, metric)
-            rows.append(Row(int(ranks[column]), backtest, difference, mark, _breaches(backtest, problem)))
+        for at, backtest in enumerate(backtests):
+            rows.append(
+                Row(
+                    rank=1 + int(pairs.better[:, at].sum()),
+                    backtest=backtest,
+                    difference=None if reference in (None, at) else pairs.difference(at, reference),
+                    mark=_mark(pairs, at, reference),
+                    breaches=_breaches(backtest, problem),
+                )
+            )
         sign = -1 if METRICS[metric].larger_is_better else 1
         rows.sort(key=lambda row: (row.rank, sign * row.backtest.metrics[metric].value, row.model))
         return cls(problem, metric, users[0].k, tuple(rows))
@@ -127,6 +165,13 @@ class Leaderboard:
 
         return render(self)
 
+    def write_html(self, path: Path) -> None:
+        """Write `to_html`, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.tmp")
+        partial.write_text(self.to_html(), encoding="utf-8")
+        os.replace(partial, path)
+
     def plot(self, path: Path) -> None:
         """Write a PNG: each model's interval, and its difference from the one to beat."""
         from tastemaker.evaluation.plot import draw
@@ -151,40 +196,14 @@ def _check_same_users(backtests: list[Backtest], users: list[UserResults]) -> No
             )
 
 
-def _means(users: list[UserResults], metric: str) -> tuple[Float64, Float64]:
-    """float64[models] and float64[resamples, models]: all models see the same resamples of the users."""
-    columns = np.column_stack([one.values[metric] for one in users])
-    return columns.mean(axis=0), resampled_means(columns)
-
-
-def _ranks(resampled: Float64, *, larger_is_better: bool) -> NDArray[np.int64]:
-    ahead = resampled if larger_is_better else -resampled
-    tail = (1 - LEVEL) / 2
-    better_than = [
-        (np.quantile(ahead - ahead[:, [column]], tail, axis=0) > 0).sum() for column in range(ahead.shape[1])
-    ]
-    return 1 + np.array(better_than, np.int64)
-
-
-def _from_one_to_beat(
-    backtests: list[Backtest], column: int, to_beat: str, means: Float64, resampled: Float64
-) -> Difference | None:
-    other = next((at for at, backtest in enumerate(backtests) if backtest.model == to_beat), None)
-    if other is None or other == column:
-        return None
-    interval = Interval.of(means[column] - means[other], resampled[:, column] - resampled[:, other])
-    return Difference(*interval, n=backtests[column].users)
-
-
-def _mark(model: str, difference: Difference | None, to_beat: str, metric: str) -> Mark:
-    if model == to_beat:
-        return "the one to beat"
-    if difference is None:
+def _mark(pairs: Pairs, at: int, reference: int | None) -> Mark:
+    if reference is None:
         return "not compared"
-    above, below = difference.low > 0, difference.high < 0
-    if not METRICS[metric].larger_is_better:
-        above, below = below, above
-    return "beats" if above else "worse" if below else "tied"
+    if at == reference:
+        return "the one to beat"
+    if pairs.better[at, reference]:
+        return "beats"
+    return "worse" if pairs.better[reference, at] else "tied"
 
 
 def _breaches(backtest: Backtest, problem: ProblemSpec) -> tuple[Breach, ...]:

@@ -8,10 +8,16 @@ from inspect import getdoc
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.forest import forest
-from tastemaker.evaluation.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.leaderboard import Leaderboard, Mark, Row
 from tastemaker.evaluation.metrics import METRICS, coverage
 
-SYMBOLS = {"beats": "▲", "worse": "▼", "tied": "●", "the one to beat": "◆", "not compared": "○"}
+SYMBOLS: dict[Mark, str] = {
+    "beats": "▲",
+    "worse": "▼",
+    "tied": "●",
+    "the one to beat": "◆",
+    "not compared": "○",
+}
 """Marks are told apart by shape, not by colour alone."""
 
 
@@ -35,8 +41,8 @@ def render(board: Leaderboard) -> str:
 <p class="basis">{escape(wording.basis(board))}</p>
 <figure>
 {forest(board)}
-<figcaption>Dot: mean over users. Bar: 95 % interval. Differences are paired: the same users, one model minus \
-{escape(board.problem.to_beat)}.</figcaption>
+<figcaption>Mark: mean over users. Bar: 95 % interval. Differences are paired: the same users,
+the model minus {escape(board.problem.to_beat)}.</figcaption>
 </figure>
 <h2>Models</h2>
 {_summary(board)}
@@ -44,8 +50,9 @@ def render(board: Leaderboard) -> str:
 {_every_metric(board)}
 <h2>What the figures mean</h2>
 {_glossary()}
-<p class="basis">A rank is one more than the number of models that are better beyond chance: their paired difference's \
-95 % interval lies above 0. Models that share a rank with the best can't be told from it by these users.</p>
+<p class="basis">A rank is one more than the number of models that are better beyond chance: the 95 % interval
+of their paired difference leaves 0 out. Models that share the best one's rank can't be told from it by these
+users.</p>
 </main>
 </body>
 </html>
@@ -68,7 +75,7 @@ def _summary_row(board: Leaderboard, row: Row) -> list[str]:
     difference = row.difference
     return [
         str(row.rank),
-        f'<strong>{escape(row.model)}</strong> <span class="{_slug(row)}">{SYMBOLS[row.mark]} {row.mark}</span>',
+        f"<strong>{escape(row.model)}</strong> {_mark(row.mark)}",
         _figure(wording.number(figure.value), wording.span(figure)),
         "" if difference is None else _figure(
             wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
@@ -116,8 +123,10 @@ def _figure(value: str, interval: str) -> str:
 def _table(heads: list[str], rows: list[list[str]]) -> str:
     head = "".join(f'<th scope="col">{one}</th>' for one in heads)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+    return (
+        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+    )
 
 
-def _slug(row: Row) -> str:
-    return row.mark.replace(" ", "-")
+def _mark(mark: Mark) -> str:
+    return f'<span class="{mark.replace(" ", "-")}">{SYMBOLS[mark]} {mark}</span>'
