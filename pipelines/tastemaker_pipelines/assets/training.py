@@ -77,7 +77,7 @@ def _model(plugin: Plugin) -> dg.AssetsDefinition:
         description=f"{_headline(plugin)} Fitted on everything until now: a version that may be served.",
     )
     def model(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-        from tastemaker.registry.training import train
+        from tastemaker.training import train
 
         with told():
             version = train(workspace.open(), plugin)

@@ -1,0 +1,80 @@
+"""Who is best, and who is served: the leaderboard and the champion."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from tastemaker.plugins.finder import Plugin
+from tastemaker_pipelines.assets.common import MODEL_TEAM, PRODUCT_TEAM, told
+from tastemaker_pipelines.resources import WorkspaceResource
+
+
+def judgement_assets(plugins: Sequence[Plugin]) -> list[dg.AssetsDefinition]:
+    """The leaderboard over these models' backtests, and the champion among their versions."""
+
+    @dg.asset(
+        group_name="judgement",
+        deps=[dg.AssetKey(["backtests", plugin.name]) for plugin in plugins],
+        kinds={"html"},
+        owners=[PRODUCT_TEAM],
+        description=(
+            "All models side by side on the period after the training window: each metric with its 95 % interval, "
+            "and the paired difference from the one to beat."
+        ),
+    )
+    def leaderboard(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+        from tastemaker.evaluation.leaderboard import Leaderboard
+
+        with told():
+            opened = workspace.open()
+            board = Leaderboard.load(opened.engine, opened.problem, opened.settings.artifacts)
+            reports = opened.settings.reports
+            page, picture = reports / "leaderboard.html", reports / "leaderboard.png"
+            board.write_html(page)
+            board.plot(picture)
+        best = board.rows[0]
+        return dg.MaterializeResult(
+            metadata={
+                "best": best.model,
+                board.metric: best.backtest.metrics[board.metric].value,
+                "verdict": best.mark,
+                "users_judged": board.users,
+                "page": dg.MetadataValue.path(str(page.resolve())),
+                "plot": dg.MetadataValue.md(_embedded(picture)),
+            }
+        )
+
+    @dg.asset(
+        group_name="judgement",
+        deps=[leaderboard, *(dg.AssetKey(["models", plugin.name]) for plugin in plugins)],
+        kinds={"python"},
+        owners=[MODEL_TEAM],
+        description=(
+            "The version that is served where no model is named: the best model's newest version, "
+            "if it beats the one to beat and breaks no guardrail."
+        ),
+    )
+    def champion(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+        from tastemaker.crowning import crown
+
+        with told():
+            opened = workspace.open()
+            crowned = crown(opened)
+        version = crowned.version
+        return dg.MaterializeResult(
+            metadata={
+                "model": version.model if version else f"{opened.problem.to_beat} (no champion yet)",
+                "why": crowned.why,
+                "version": version.id if version else "",
+            }
+        )
+
+    return [leaderboard, champion]
+
+
+def _embedded(picture: Path) -> str:
+    return f"![leaderboard](data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()})"

@@ -1,0 +1,67 @@
+"""A run as people watch it: a line a step, on a terminal live, elsewhere as each one ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tastemaker_pipelines.run import Listener, Step
+
+MARKS = {"done": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[yellow]–[/]"}
+SHOWN = 4
+"""Facts a line; the rest are in Dagster."""
+
+
+@contextmanager
+def shown(console: Console, total: int) -> Iterator[Listener]:
+    """A listener for `run` that keeps `console` up to date while the block lasts."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        bar = progress.add_task("starting", total=total)
+        started: dict[str, float] = {}
+
+        def on_change(step: Step) -> None:
+            if step.state == "running":
+                started[step.name] = time.monotonic()
+                progress.update(bar, description=step.name)
+                return
+            seconds = time.monotonic() - started.get(step.name, time.monotonic())
+            console.print(line(step, seconds), highlight=False, soft_wrap=True)
+            progress.advance(bar)
+
+        yield on_change
+
+
+def line(step: Step, seconds: float) -> str:
+    """One finished step: its mark, seconds, name, and what it says of itself."""
+    from rich.markup import escape
+
+    mark = MARKS[step.state]
+    if step.state == "failed":
+        return f"  {mark} {seconds:6.1f} s  [bold]{step.name}[/]\n{escape(_indented(step.problem))}"
+    facts = "  ".join(f"{name} {_plain(value)}" for name, value in list(step.facts.items())[:SHOWN])
+    return f"  {mark} {seconds:6.1f} s  [bold]{step.name:<24}[/] [dim]{escape(facts)}[/]"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"             {each}" for each in text.splitlines())

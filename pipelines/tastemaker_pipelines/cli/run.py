@@ -1,0 +1,78 @@
+"""`tastemaker run`: the asset graph in one process."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("--select", default="*", show_default=True, help="Assets, in Dagster's selection syntax.")
+@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days from this one on.")
+@click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days until this one, inclusive.")
+@click.option("--again", is_flag=True, help="Ingest these days anew though they did not change (a backfill).")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def run(select: str, start: datetime | None, end: datetime | None, again: bool, as_json: bool) -> None:
+    """Ingest, validate, make features, train, judge and report, in one process.
+
+    What is up to date is not done again, so running again after a failure goes on where it stopped. The same
+    graph, with a page, is `dagster dev`.
+
+    \b
+    Examples:
+      tastemaker run
+      tastemaker run --select '+leaderboard'            the leaderboard and all it needs
+      tastemaker run --select 'key:backtests/item_knn+' one model's backtest and what follows from it
+      tastemaker run --start 2011-11-01 --end 2011-11-30 --again
+    """
+    from rich.console import Console
+
+    from tastemaker.workspace import Workspace
+
+    console = Console(stderr=as_json)
+    workspace = Workspace.open()
+    _ = workspace.problem  # a wrong problem file is told before anything starts
+    outcome = carry_out(workspace, console, select, _days(start, end, again))
+    if as_json:
+        click.echo(_as_json(outcome))
+    if not outcome.success:
+        sys.exit(1)
+
+
+def carry_out(workspace: Any, console: Any, select: str = "*", config: dict[str, Any] | None = None) -> Any:
+    """Run the selected assets with progress on the console; how it went."""
+    with console.status("loading the asset graph"):
+        from tastemaker_pipelines.run import run as run_graph
+        from tastemaker_pipelines.run import selected_steps
+
+        total = selected_steps(workspace.settings, select)
+    from tastemaker_pipelines.cli.progress import shown
+
+    with shown(console, total) as on_change:
+        outcome = run_graph(workspace.settings, select=select, config=config, on_change=on_change)
+    failed = [step.name for step in outcome.steps.values() if step.state == "failed"]
+    if failed:
+        console.print(f"[red]failed:[/] {', '.join(failed)}. Mend the cause, then run again: what is done stays done.")
+    return outcome
+
+
+def _days(start: datetime | None, end: datetime | None, again: bool) -> dict[str, Any] | None:
+    config: dict[str, Any] = {"again": again}
+    if start:
+        config["start"] = start.date().isoformat()
+    if end:
+        config["end"] = end.date().isoformat()
+    return {"ops": {"landed_events": {"config": config}}} if len(config) > 1 or again else None
+
+
+def _as_json(outcome: Any) -> str:
+    import json
+
+    steps = [
+        {"name": step.name, "state": step.state, "seconds": step.seconds, "facts": step.facts, "problem": step.problem}
+        for step in outcome.steps.values()
+    ]
+    return json.dumps({"run_id": outcome.run_id, "success": outcome.success, "steps": steps}, indent=2, default=str)

@@ -1,0 +1,49 @@
+"""Assembly only: the assets of the installed plugins, the resource they share, the executor, the schedule."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from tastemaker.plugins.finder import find
+from tastemaker_pipelines.assets.features import feature_registry, feature_snapshots, online_features
+from tastemaker_pipelines.assets.ingestion import landed_events
+from tastemaker_pipelines.assets.judgement import judgement_assets
+from tastemaker_pipelines.assets.monitoring import drift_report, served_requests
+from tastemaker_pipelines.assets.training import training_assets
+from tastemaker_pipelines.assets.validation import gate
+from tastemaker_pipelines.resources import WorkspaceResource
+
+
+def build_defs(workspace: WorkspaceResource | None = None) -> dg.Definitions:
+    """The whole graph; `workspace` binds it to settings of one's own (tests, `tastemaker run`)."""
+    plugins = find().sound
+    assets = [
+        landed_events,
+        gate,
+        feature_snapshots,
+        feature_registry,
+        online_features,
+        *(asset for plugin in plugins for asset in training_assets(plugin)),
+        *judgement_assets(plugins),
+        served_requests,
+        drift_report,
+    ]
+    everything = dg.define_asset_job("everything", description="From new events to a judged, served champion.")
+    return dg.Definitions(
+        assets=assets,
+        resources={"workspace": workspace or WorkspaceResource()},
+        executor=dg.in_process_executor,
+        jobs=[everything],
+        schedules=[
+            dg.ScheduleDefinition(
+                name="nightly",
+                job=everything,
+                cron_schedule="0 3 * * *",
+                execution_timezone="UTC",
+                description="Every night: new days in, models trained anew, the champion reconsidered.",
+            )
+        ],
+    )
+
+
+defs = build_defs()

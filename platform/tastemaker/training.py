@@ -1,0 +1,56 @@
+"""A model fitted on everything until now, registered with its backtest as the evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tastemaker.errors import PluginError, RegistryError, TastemakerError
+
+if TYPE_CHECKING:
+    from tastemaker.plugins.finder import Plugin
+    from tastemaker.registry import Version
+    from tastemaker.workspace import Workspace
+
+
+def train(workspace: Workspace, plugin: Plugin) -> Version:
+    """The version of a model for today's data; fitted only if there is none of the same recipe and data.
+
+    A recipe is its backtest's id: problem, model, config, data, seed and code. Two processes that ask at once get
+    the same version. Raises TastemakerError; then nothing is registered.
+    """
+    from tastemaker.data.locks import locked
+    from tastemaker.evaluation import backtest
+
+    dataset, config, seed = workspace.dataset(), workspace.config(plugin), workspace.settings.seed
+    recipe = backtest.identify(plugin, config, workspace.split(), workspace.problem)
+    with locked(workspace.settings.artifacts / plugin.name / ".lock"):
+        newest = _newest(workspace, plugin)
+        if newest is not None and newest.backtest_id == recipe:
+            return newest
+        cut = dataset.cut()
+        data = cut.training(seed)
+        try:
+            model = plugin.recommender(config).fit(data)
+        except TastemakerError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"model {plugin.name} failed to fit: {type(error).__name__}: {error}",
+                fix=f"run `tastemaker models check {plugin.name}`",
+            ) from error
+        return workspace.registry.add(
+            model,
+            problem=workspace.problem,
+            snapshot=cut.snapshot(),
+            window=(cut.start, cut.end),
+            counts={"events": len(data.events), "users": data.n_users, "items": data.n_items},
+            seed=seed,
+            backtest_id=recipe,
+        )
+
+
+def _newest(workspace: Workspace, plugin: Plugin) -> Version | None:
+    try:
+        return workspace.registry.newest(plugin.name, problem=workspace.problem.name)
+    except RegistryError:
+        return None
