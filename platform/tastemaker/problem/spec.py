@@ -53,7 +53,7 @@ class EventReward(_Part):
     window_days: Annotated[float, Field(gt=0, le=365)] = 7.0
     """Δ: an event later than this after the impression is not credited to it."""
     half_life_days: Annotated[float, Field(gt=0)] | None = None
-    """Discount: a reward that comes this late counts half. None: no discount."""
+    """Discount: a reward that comes this late counts half. null: no discount."""
 
 
 class Objective(_Part):
@@ -83,7 +83,7 @@ class Split(_Part):
     test_days: Annotated[int, Field(ge=1, le=365)] = 30
     """H: the horizon, the length of the period after the training window that is judged."""
     train_days: Annotated[int, Field(ge=1)] | None = None
-    """The training window's length; None: all history."""
+    """The training window's length; null: all history."""
 
 
 class CandidateRules(_Part):
@@ -92,7 +92,7 @@ class CandidateRules(_Part):
     repeats: bool = True
     """May an item be shown to a user who already had it?"""
     available_days: Annotated[int, Field(ge=1)] | None = None
-    """An item without an event in this many days counts as unavailable; None: everything is available."""
+    """An item without an event in this many days counts as unavailable; null: everything is available."""
     blocked_categories: tuple[Name, ...] = ()
     """Categories that are never shown."""
     blocked_items: tuple[Name, ...] = ()
@@ -105,14 +105,19 @@ class ProblemSpec(_Part):
     name: Name
     """What people call this problem; leaderboards are kept apart by it."""
     placement: Placement = Placement()
+    """Which user is shown which items, where and when."""
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
+    """What is wanted, as rewards of events. The event types are those of the data."""
     metric: Metric = "ndcg"
-    """The primary metric, at k = placement.k."""
+    """The primary metric, at k = placement.k: ndcg, recall, map, mrr, hit_rate or reward."""
     guardrails: tuple[Guardrail, ...] = ()
+    """Metrics that may not be bought with the primary one."""
     to_beat: str = "popularity"
     """The model that any champion must beat."""
     split: Split = Split()
+    """Train before, test after: the moments are the same for all users."""
     candidates: CandidateRules = CandidateRules()
+    """The constraint set: what may be shown."""
 
     @model_validator(mode="after")
     def _rules(self) -> Self:

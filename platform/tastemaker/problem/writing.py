@@ -1,0 +1,93 @@
+"""Writing a problem as a file that explains itself."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from tastemaker.errors import ProblemError
+from tastemaker.problem.spec import ProblemSpec
+
+HEADER = """\
+# What is recommended to whom, what it is worth, and how we know that it worked.
+# `tastemaker frame --show` prints this file as mathematics; a mistake in it is reported with its line.
+"""
+
+
+def to_yaml(spec: ProblemSpec) -> str:
+    """The problem as YAML, each key explained where it first appears. Loading it gives the same problem."""
+    yaml = YAML()
+    yaml.width = 10_000  # long text stays on its line, where its comment is
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), _null)
+    stream = io.StringIO()
+    yaml.dump(_commented(spec, 0, set()), stream)
+    return HEADER + stream.getvalue()
+
+
+def write_problem(spec: ProblemSpec, path: Path, *, overwrite: bool = False) -> None:
+    """Write the file whole or not at all. Raises ProblemError if it exists already or can't be written."""
+    if not overwrite:
+        refuse_existing(path)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+            temporary = Path(file.name)
+            file.write(to_yaml(spec))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise ProblemError(
+            f"{path} can't be written: {error.strerror}", fix="name a file in a folder that you may write to"
+        ) from error
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise ProblemError if there is a file already."""
+    if path.exists():
+        raise ProblemError(
+            f"{path} exists already", fix="pass --force to replace it, or --file to write elsewhere"
+        )
+
+
+def _null(representer: Any, value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _commented(part: BaseModel, indent: int, explained: set[type]) -> CommentedMap:
+    """A part with its fields' docstrings above them, unless an earlier part of its type has shown them."""
+    mapping = CommentedMap()
+    explain = type(part) not in explained
+    explained.add(type(part))
+    for key, field in type(part).model_fields.items():
+        mapping[key] = _value(getattr(part, key), indent, explained)
+        if explain and field.description:
+            mapping.yaml_set_comment_before_after_key(
+                key, before=f"\n{field.description}" if not indent else field.description, indent=indent
+            )
+    return mapping
+
+
+def _value(value: Any, indent: int, explained: set[type]) -> Any:
+    if isinstance(value, BaseModel):
+        return _commented(value, indent + 2, explained)
+    if isinstance(value, Mapping):
+        return CommentedMap({key: _value(entry, indent + 2, explained) for key, entry in value.items()})
+    if isinstance(value, tuple):
+        entries = CommentedSeq(_value(entry, indent + 2, explained) for entry in value)
+        if not entries:
+            entries.fa.set_flow_style()
+        return entries
+    return value
