@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tastemaker.features.moments import DAY_SECONDS, days_until, moment, visits
+from tastemaker.features.moments import DAY_SECONDS, days_until, first_seen, moment, visits
 from tastemaker.features.names import ITEM_FEATURES
 
 if TYPE_CHECKING:
@@ -18,46 +18,38 @@ def item_features(events: Table, items: Table, before: int) -> Table:
     No row depends on an event at or after `before`. The price is what people paid until then: the catalogue's
     price is today's, and would tell an earlier moment about a later one.
     """
-    import ibis
-
-    done = _totals(events, before)
-    company = _company(visits(events, before))
-    known = items.filter(items.first_seen_at < moment(before)).select("item_id", "first_seen_at")
-    rows = done.outer_join(known, "item_id")
-    rows = rows.select(
-        ibis.coalesce(rows.item_id, rows.item_id_right).name("item_id"),
-        *done.columns[1:],
-        first_seen_at=ibis.least(rows.first_at, rows.first_seen_at),
+    rows = (
+        first_seen("item_id", events, items, before)
+        .left_join(_totals(events, before), "item_id")
+        .left_join(_company(visits(events, before)), "item_id")
     )
-    rows = rows.left_join(company, "item_id").drop("item_id_right")
     week, month, quarter = (rows[f"events_{n}d"].fill_null(0) for n in (7, 30, 90))
-    return rows.select(
-        "item_id",
-        item_recency_days=days_until(before, rows.last_at),
-        item_age_days=days_until(before, rows.first_seen_at),
-        item_events_count=rows.events.fill_null(0),
-        item_events_7d_count=week,
-        item_events_30d_count=month,
-        item_events_90d_count=quarter,
-        item_trend_7d_log_ratio=_trend(week, month, 7 / 30),
-        item_trend_30d_log_ratio=_trend(month, quarter, 30 / 90),
-        item_users_count=rows.users.fill_null(0),
-        item_repeat_user_share=rows.repeat_users / rows.users,
-        item_companions_per_basket=rows.companions,
-        item_price_paid=rows.price_paid,
-    ).select("item_id", *(ibis._[name].cast("float32").name(name) for name in ITEM_FEATURES))
+    features = {
+        "item_recency_days": days_until(before, rows.last_at),
+        "item_age_days": days_until(before, rows.first_seen_at),
+        "item_events_count": rows.events.fill_null(0),
+        "item_events_7d_count": week,
+        "item_events_30d_count": month,
+        "item_events_90d_count": quarter,
+        "item_trend_7d_log_ratio": _trend(week, month, 7 / 30),
+        "item_trend_30d_log_ratio": _trend(month, quarter, 30 / 90),
+        "item_users_count": rows.users.fill_null(0),
+        "item_repeat_user_share": rows.repeat_users / rows.users,
+        "item_companions_per_basket": rows.companions,
+        "item_price_paid": rows.price_paid,
+    }
+    return rows.select("item_id", *(features[name].cast("float32").name(name) for name in ITEM_FEATURES))
 
 
 def _totals(events: Table, before: int) -> Table:
     past = events.filter(events.occurred_at < moment(before))
     windows = {
-        f"events_{days}d": past.count(past.occurred_at >= moment(before - days * DAY_SECONDS))
+        f"events_{days}d": (past.occurred_at >= moment(before - days * DAY_SECONDS)).sum()
         for days in (7, 30, 90)
     }
     return past.group_by("item_id").agg(
         events=past.count(),
         **windows,
-        first_at=past.occurred_at.min(),
         last_at=past.occurred_at.max(),
         price_paid=past.value.median(where=past.event_type == "purchase"),
     )
@@ -69,7 +61,7 @@ def _company(visited: Table) -> Table:
     beside = visited.inner_join(baskets, ["user_id", "day"])
     beside = beside.group_by("item_id").agg(companions=(beside.size - 1).mean())
     pairs = visited.group_by("user_id", "item_id").agg(days=visited.count())
-    users = pairs.group_by("item_id").agg(users=pairs.count(), repeat_users=pairs.count(pairs.days > 1))
+    users = pairs.group_by("item_id").agg(users=pairs.count(), repeat_users=(pairs.days > 1).sum())
     return users.inner_join(beside, "item_id").select("item_id", "users", "repeat_users", "companions")
 
 

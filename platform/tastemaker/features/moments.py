@@ -1,4 +1,4 @@
-"""Time in feature expressions, measured from fixed moments: a database session's time zone changes nothing."""
+"""Time in feature expressions, measured from fixed moments: a session's time zone changes nothing."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ def visits(events: Table, before: int) -> Table:
     """`user_id, item_id, day`, each once: what each user had on each day before `before`."""
     past = events.filter(events.occurred_at < moment(before))
     return past.select("user_id", "item_id", day=utc_day(past.occurred_at)).distinct()
+
+
+def first_seen(key: str, events: Table, known: Table, before: int) -> Table:
+    """`key, first_seen_at`: one row a user (or item) with an event or a table entry before `before`."""
+    import ibis
+
+    past = events.filter(events.occurred_at < moment(before))
+    listed = known.filter(known.first_seen_at < moment(before)).select(key, "first_seen_at")
+    seen = ibis.union(past.select(key, first_seen_at="occurred_at"), listed)
+    return seen.group_by(key).agg(first_seen_at=seen.first_seen_at.min())

@@ -1,12 +1,12 @@
 """The features' names, order and meanings. Importing this imports no library.
 
 Each feature is a number known strictly before a moment, `before`; one without a value is missing (NULL in
-Parquet, NaN in arrays). A day is a UTC day; a basket is all that one user did on one day; a visit is one item in
-one basket. `country` is text: it is stored beside the numbers for people and for Feast, and models read its share.
+Parquet, NaN in arrays). A day is a UTC day; a basket is all that one user did on one day; a visit is one item
+in one basket. `country` is text: it is stored beside the numbers for people and Feast; models read its share.
 
-Features of a (user, item) pair are not stored: there are users times items of them, nearly all empty, and they
-follow from the history that comes with every request. A model that wants them computes them there, in training
-as in serving.
+Features of a (user, item) pair are not stored: there are users times items of them, nearly all empty, and
+they follow from the history that comes with every request. A model that wants them computes them there, in
+training as in serving.
 """
 
 from __future__ import annotations
