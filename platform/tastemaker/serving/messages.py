@@ -124,7 +124,7 @@ def _at(body: bytes, path: str) -> Any:
     """The part of the body at a path such as `exclude[3]`, or None."""
     try:
         value = msgspec.json.decode(body)
-    except msgspec.DecodeError:  # a number that is out of range everywhere
+    except (msgspec.DecodeError, RecursionError):  # such as a number that is out of range everywhere
         return None
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
         if name and isinstance(value, dict):

@@ -1,0 +1,45 @@
+"""What answers requests starts fast and stays small: nothing of the pipelines is imported with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = (
+    "dagster",
+    "great_expectations",
+    "evidently",
+    "pandas",
+    "prefect",
+    "feast",
+    "duckdb",
+    "pyarrow",
+    "ibis",
+    "sqlalchemy",
+)
+
+
+def test_the_serving_path_imports_nothing_heavy() -> None:
+    code = f"""
+import sys
+import tastemaker.registry.artifact
+import tastemaker.serving.app
+import tastemaker.serving.predictor
+print(*[name for name in {HEAVY!r} if name in sys.modules])
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert found == []
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"""
+import sys
+import tastemaker.cli.serve
+print(*[name for name in {(*HEAVY, "bentoml", "numpy")!r} if name in sys.modules])
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert found == []

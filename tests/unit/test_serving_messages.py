@@ -1,0 +1,102 @@
+"""A request is read or refused, and a refusal names the field, the value and the limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tastemaker.serving.messages import MAX_LISTED, Refusal, Request, read_request
+
+
+def refused(body: bytes) -> dict[str, Any]:
+    """The problem document as the caller sees it."""
+    with pytest.raises(Refusal) as caught:
+        read_request(body)
+    document: dict[str, Any] = msgspec.to_builtins(caught.value.problem)
+    return document
+
+
+def test_the_shortest_request_has_the_defaults() -> None:
+    assert read_request(b'{"user_id": "17850"}') == Request("17850", k=10)
+
+
+def test_everything_may_be_said() -> None:
+    body = b'{"user_id":"u","k":3,"context":{"page":"home","hour":9},"exclude":["a"],"candidates":["b","c"]}'
+    assert read_request(body) == Request("u", 3, {"page": "home", "hour": 9}, ["a"], ["b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "value", "limit"),
+    [
+        (b'{"user_id": "u", "k": 0}', "k", 0, 1),
+        (b'{"user_id": "u", "k": 1001}', "k", 1001, 1000),
+        (b'{"user_id": "u", "k": "ten"}', "k", "ten", None),
+        (b'{"user_id": "u", "k": 2.5}', "k", 2.5, None),
+        (b'{"user_id": 5}', "user_id", 5, None),
+        (b'{"user_id": ""}', "user_id", "", 1),
+        (b"{}", "user_id", None, None),
+        (b'{"user_id": "u", "colour": "red"}', "colour", "red", None),
+        (b'{"user_id": "u", "exclude": ["a", 5]}', "exclude[1]", 5, None),
+        (b'{"user_id": "u", "candidates": []}', "candidates", [], 1),
+        (b'{"user_id": "u", "context": {"a": [1]}}', "context[...]", {"a": [1]}, None),
+        ('{"user_id": "' + "é" * 101 + '"}', "user_id", "é" * 101, 200),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value_and_limit(
+    body: bytes | str, field: str, value: object, limit: int | None
+) -> None:
+    problem = refused(body.encode() if isinstance(body, str) else body)
+    assert (problem["status"], problem["title"]) == (400, "Bad Request")
+    assert (problem.get("field"), problem.get("value"), problem.get("limit")) == (field, value, limit)
+    assert problem["detail"].startswith(field)
+
+
+def test_a_list_that_is_too_long_is_not_sent_back_whole() -> None:
+    problem = refused(msgspec.json.encode({"user_id": "u", "exclude": ["x"] * (MAX_LISTED + 1)}))
+    assert (problem["field"], problem["limit"]) == ("exclude", MAX_LISTED)
+    assert len(problem["value"]) < 300
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"user_id":"\xff"}', b"[" * 5_000]
+)
+def test_what_is_no_object_is_refused(body: bytes) -> None:
+    assert refused(body)["status"] == 400
+
+
+def answered(body: bytes) -> int:
+    """The HTTP status that the body gets."""
+    try:
+        read_request(body)
+    except Refusal as refusal:
+        return refusal.problem.status
+    return 200
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    assert answered(body) in (200, 400)
+
+
+IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.builds(
+        Request,
+        user_id=IDS,
+        k=st.integers(1, 1_000),
+        context=st.none()
+        | st.lists(NUMBERS)
+        | st.dictionaries(IDS, IDS | NUMBERS | st.booleans() | st.none()),
+        exclude=st.none() | st.lists(IDS),
+        candidates=st.none() | st.lists(IDS, min_size=1),
+    )
+)
+def test_a_request_survives_the_wire(request: Request) -> None:
+    assert read_request(msgspec.json.encode(request)) == request

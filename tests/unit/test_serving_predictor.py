@@ -1,0 +1,256 @@
+"""Whatever the model does, the caller gets k allowed items, and the answer says who chose them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, Self, cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.data.ids import IdIndex
+from tastemaker.data.snapshot import Snapshot
+from tastemaker.logs.records import Item
+from tastemaker.plugins import (
+    Batch,
+    Capabilities,
+    Config,
+    Events,
+    History,
+    Ranking,
+    Recommender,
+    TrainingData,
+    empty_ranking,
+    select,
+)
+from tastemaker.plugins.arrays import Float32
+from tastemaker.registry.artifact import LoadedVersion
+from tastemaker.serving.messages import Request
+from tastemaker.serving.predictor import MODEL_ERROR, MODEL_INVALID, MODEL_SHORT, Predictor
+
+ITEMS = [f"item-{number}" for number in range(8)]
+POPULAR = [7, 6, 5, 4, 3, 2, 1]
+"""Item 0 is not available."""
+NOW = 1_700_000_000
+REQUEST_ID = "0123456789abcdef" + "0" * 16
+
+
+def snapshot(*, repeats: bool = True) -> Snapshot:
+    """Two users: ann had items 6 and 7, bob had item 1."""
+    events = Events(
+        np.array([0, 0, 1], np.int32),
+        np.array([6, 7, 1], np.int32),
+        np.ones(3, np.float32),
+        np.arange(3, dtype=np.int64),
+    )
+    available = np.ones(8, np.bool_)
+    available[0] = False
+    return Snapshot(
+        user_ids=IdIndex.build(["ann", "bob"]),
+        item_ids=IdIndex.build(ITEMS),
+        history=History.from_events(events, 2, 8),
+        end=NOW,
+        repeats=repeats,
+        available=available,
+        popular=np.array(POPULAR, np.int32),
+        item_features=None,
+        data_hash="none",
+    )
+
+
+class Scripted(Recommender[Config]):
+    """Does what a test tells it to."""
+
+    name = "scripted"
+    reference = "none"
+    config_type = Config
+
+    def __init__(self, act: Callable[[Batch, int], Ranking], reads: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.act = act
+        self.capabilities = Capabilities(user_features=reads)  # type: ignore[misc]
+
+    def fit(self, data: TrainingData) -> Self:
+        return self
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        return self.act(batch, k)
+
+
+def predictor(model: Recommender[Any], *, online: Any = None, repeats: bool = True) -> Predictor:
+    """A predictor over the small snapshot."""
+    manifest = SimpleNamespace(model="scripted", version="v1")
+    return Predictor(LoadedVersion(model, snapshot(repeats=repeats), cast(Any, manifest)), online=online)
+
+
+def by_number(batch: Batch, k: int) -> Ranking:
+    """A sound model: the item with the smallest number first."""
+    return select(np.tile(-np.arange(8, dtype=np.float32), (len(batch), 1)), batch, k)
+
+
+def fixed(items: Sequence[int], scores: Sequence[float] | None = None, chance: float = 1.0) -> Scripted:
+    """A model that always says the same."""
+
+    def act(batch: Batch, k: int) -> Ranking:
+        ranking = empty_ranking(1, max(k, len(items)))
+        ranking.items[0, : len(items)] = items
+        ranking.scores[0, : len(items)] = range(len(items), 0, -1) if scores is None else scores
+        ranking.propensities[0, : len(items)] = chance
+        return ranking
+
+    return Scripted(act)
+
+
+def broken(batch: Batch, k: int) -> Ranking:
+    raise RuntimeError("no")
+
+
+def ids(items: list[Item]) -> list[int]:
+    """The numbers of the items in an answer."""
+    return [ITEMS.index(item.item_id) for item in items]
+
+
+def test_a_sound_model_answers_alone() -> None:
+    served = predictor(Scripted(by_number)).recommend(Request("ann", k=3), REQUEST_ID, NOW)
+    assert served.answer.items == [Item(f"item-{n}", -float(n), 1.0) for n in (1, 2, 3)]
+    assert (served.answer.fallback, served.answer.model, served.answer.version) == (None, "scripted", "v1")
+    assert (served.answer.request_id, served.features) == (REQUEST_ID, None)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected", "reason"),
+    [
+        (Scripted(broken), [7, 6, 5], MODEL_ERROR),
+        (fixed([]), [7, 6, 5], MODEL_SHORT),
+        (fixed([2]), [2, 7, 6], MODEL_SHORT),
+        (fixed([7, 2]), [7, 2, 6], MODEL_SHORT),
+        (fixed([2, 2, 3]), [2, 3, 7], MODEL_INVALID),
+        (fixed([0, 2, 3]), [2, 3, 7], MODEL_INVALID),
+        (fixed([99, 2, 3]), [2, 3, 7], MODEL_INVALID),
+        (fixed([1, 2, 3], [3.0, float("nan"), 1.0]), [1, 3, 7], MODEL_INVALID),
+        (fixed([1, 2, 3], chance=0.0), [7, 6, 5], MODEL_INVALID),
+        (fixed([1, 2, 3, 4, 5]), [1, 2, 3], None),
+        (Scripted(lambda batch, k: cast(Any, "no ranking")), [7, 6, 5], MODEL_ERROR),
+    ],
+)
+def test_popular_items_fill_what_the_model_leaves(
+    model: Scripted, expected: list[int], reason: str | None
+) -> None:
+    answer = predictor(model).recommend(Request("ann", k=3), REQUEST_ID, NOW).answer
+    assert (ids(answer.items), answer.fallback) == (expected, reason)
+
+
+@pytest.mark.parametrize("model", [Scripted(by_number), Scripted(broken), fixed([])])
+def test_the_fallback_keeps_to_what_is_allowed(model: Scripted) -> None:
+    fresh = predictor(model, repeats=False)
+    request = Request("ann", k=8, exclude=["item-5", "no such item"])
+    assert set(ids(fresh.recommend(request, REQUEST_ID, NOW).answer.items)) == {1, 2, 3, 4}
+    request = Request("ann", k=8, candidates=["item-1", "item-0", "item-7", "no such item"])
+    assert set(ids(fresh.recommend(request, REQUEST_ID, NOW).answer.items)) == {1}
+
+
+def test_fewer_items_than_k_are_no_fallback_where_no_more_are_allowed() -> None:
+    answer = predictor(Scripted(by_number)).recommend(Request("ann", k=100), REQUEST_ID, NOW).answer
+    assert (ids(answer.items), answer.fallback) == ([1, 2, 3, 4, 5, 6, 7], None)
+    request = Request("ann", candidates=["no such item"])
+    answer = predictor(Scripted(by_number)).recommend(request, REQUEST_ID, NOW).answer
+    assert (answer.items, answer.fallback) == ([], None)
+
+
+@pytest.mark.parametrize("user", ["nobody", "ann\0", "Ž🛍", "a" * 200])
+def test_a_stranger_has_no_history(user: str) -> None:
+    seen: list[Batch] = []
+
+    def act(batch: Batch, k: int) -> Ranking:
+        seen.append(batch)
+        return by_number(batch, k)
+
+    answer = predictor(Scripted(act), repeats=False).recommend(Request(user, k=2), REQUEST_ID, NOW).answer
+    assert (ids(answer.items), answer.fallback) == ([1, 2], None)
+    assert seen[0].users.tolist() == [-1]
+    assert seen[0].history.lengths.tolist() == [0]
+
+
+def test_the_request_id_seeds_the_batch_and_numbers_are_the_context() -> None:
+    seen: list[Batch] = []
+
+    def act(batch: Batch, k: int) -> Ranking:
+        seen.append(batch)
+        return by_number(batch, k)
+
+    one = predictor(Scripted(act))
+    one.recommend(Request("bob", context=[1.0, 2.5]), REQUEST_ID, NOW)
+    one.recommend(Request("bob", context={"page": "home"}), REQUEST_ID, NOW)
+    assert seen[0].seeds.tolist() == [0x0123456789ABCDEF]
+    assert seen[0].now == NOW
+    assert seen[0].context is not None
+    assert seen[0].context.tolist() == [[1.0, 2.5]]
+    assert seen[1].context is None
+
+
+class Online:
+    """A feature store that may be down."""
+
+    def __init__(self) -> None:
+        self.down = False
+
+    def users(self, user_ids: Sequence[str], names: Sequence[str]) -> Float32:
+        if self.down:
+            raise ConnectionError("no route to the store")
+        return np.array([[len(user_ids[0]), np.nan]], np.float32)
+
+
+def test_features_are_read_handed_over_and_logged_and_a_dead_store_means_unknown(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[list[float]] = []
+
+    def act(batch: Batch, k: int) -> Ranking:
+        assert batch.user_features is not None
+        seen.append(batch.user_features.values[0].tolist())
+        return by_number(batch, k)
+
+    store = Online()
+    one = predictor(Scripted(act, reads=("name_length", "recency_days")), online=store)
+    served = one.recommend(Request("ann", k=1), REQUEST_ID, NOW)
+    assert served.features == {"name_length": 3.0, "recency_days": None}
+    store.down = True
+    for _ in range(3):
+        served = one.recommend(Request("ann", k=1), REQUEST_ID, NOW)
+        assert served.features == {"name_length": None, "recency_days": None}
+        assert (ids(served.answer.items), served.answer.fallback) == ([1], None)
+    assert np.isnan(seen[-1]).all()
+    assert [entry.message for entry in caplog.records] == [
+        "the online feature store fails; answering without it"
+    ], "said once, not once a request"
+
+
+def test_warming_up_raises_what_the_model_raises() -> None:
+    with pytest.raises(RuntimeError, match="no"):
+        predictor(Scripted(broken)).warm_up(REQUEST_ID, NOW)
+
+
+@settings(deadline=None)
+@given(
+    items=st.lists(st.integers(-3, 20), max_size=12),
+    k=st.integers(1, 12),
+    exclude=st.lists(st.sampled_from([*ITEMS, "stranger"])),
+    candidates=st.none() | st.lists(st.sampled_from([*ITEMS, "stranger"]), min_size=1),
+    user=st.sampled_from(["ann", "bob", "nobody"]),
+    repeats=st.booleans(),
+)
+def test_every_answer_is_as_long_as_it_can_be_and_allowed(
+    items: list[int], k: int, exclude: list[str], candidates: list[str] | None, user: str, repeats: bool
+) -> None:
+    request = Request(user, k=k, exclude=exclude, candidates=candidates)
+    answer = predictor(fixed(items), repeats=repeats).recommend(request, REQUEST_ID, NOW).answer
+    had = {} if repeats else {"ann": {"item-6", "item-7"}, "bob": {"item-1"}}
+    allowed = set(ITEMS[1:]) - set(exclude) - had.get(user, set())
+    if candidates is not None:
+        allowed &= set(candidates)
+    shown = [item.item_id for item in answer.items]
+    assert len(shown) == len(set(shown)) == min(k, len(allowed))
+    assert set(shown) <= allowed
