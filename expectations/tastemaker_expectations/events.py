@@ -1,0 +1,101 @@
+"""What a sound event is, whatever source it comes from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.data.gate import Rule
+from tastemaker_expectations.ids import id_checks
+from tastemaker_expectations.suite import Check, Measures, Suite, flag, length, seconds_since
+
+CLOCK_SKEW_SECONDS = 600
+"""Shops' clocks differ; an event that is ahead of ours by less than this is taken as it is."""
+
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+"""Before the first web shop. A missing time that was filled with 0 reads as 1970."""
+
+
+def suite() -> Suite:
+    """Ids, then type and value, then time."""
+    from great_expectations import expectations as gxe
+
+    repeated = Check(
+        Rule(
+            "event_id_repeated",
+            "The event_id was seen before, so this is the same event reported again; the first report counts.",
+            "Nothing, if the source delivers at least once. Else give every event an id of its own.",
+        ),
+        gxe.ExpectColumnValuesToBeInSet(column="event_id_was_seen", value_set=[False]),
+    )
+    others = (
+        Check(
+            Rule(
+                "value_unreadable",
+                "The value is missing, or is no finite number.",
+                "Fill it at the source, or leave `value` unmapped: then each event counts 1.",
+            ),
+            gxe.ExpectColumnValuesToBeInSet(column="value_is_number", value_set=[True]),
+        ),
+        Check(
+            Rule(
+                "value_negative",
+                "The value is below 0.",
+                "Give refunds an event type of their own with a positive value; the problem file gives it a "
+                "negative weight.",
+            ),
+            gxe.ExpectColumnValuesToBeBetween(column="value", min_value=0),
+        ),
+        Check(
+            Rule(
+                "occurred_at_unreadable",
+                "The time is missing, or is no date and time.",
+                "Write times as 2024-05-31T18:00:00+02:00, or as seconds since 1970.",
+            ),
+            gxe.ExpectColumnValuesToNotBeNull(column="seconds_from_now"),
+        ),
+        Check(
+            Rule(
+                "occurred_at_too_early",
+                f"The time lies before {EARLIEST:%Y}.",
+                "Look for a missing time that was filled with 0, or for seconds taken as milliseconds.",
+            ),
+            gxe.ExpectColumnValuesToBeBetween(column="seconds_after_1990", min_value=0),
+        ),
+        Check(
+            Rule(
+                "occurred_at_in_future",
+                f"The time lies more than {CLOCK_SKEW_SECONDS // 60} minutes in the future.",
+                "Check the source's clock, and source.timezone if its times carry no zone.",
+            ),
+            gxe.ExpectColumnValuesToBeBetween(column="seconds_from_now", max_value=CLOCK_SKEW_SECONDS),
+        ),
+        Check(
+            Rule(
+                "position_negative",
+                "The position in the recommendation is below 0.",
+                "Count positions from 0, and leave them empty where no recommendation was shown.",
+            ),
+            gxe.ExpectColumnValuesToBeBetween(column="position", min_value=0),
+        ),
+    )
+    ids = (id_checks(name) for name in ("user_id", "item_id", "event_type"))
+    return Suite(
+        (*id_checks("event_id"), repeated, *(check for pair in ids for check in pair), *others), measure
+    )
+
+
+def measure(chunk: pa.Table, now: datetime) -> Measures:
+    """The columns that the checks look at."""
+    texts = ("event_id", "user_id", "item_id", "event_type")
+    return {
+        **{f"{name}_bytes": length(chunk.column(name)) for name in texts},
+        "event_id_was_seen": flag(chunk, "event_id_was_seen"),
+        "value": chunk.column("value"),
+        "value_is_number": pc.fill_null(pc.is_finite(chunk.column("value")), False),
+        "seconds_from_now": seconds_since(chunk.column("occurred_at"), now),
+        "seconds_after_1990": seconds_since(chunk.column("occurred_at"), EARLIEST),
+        "position": chunk.column("position"),
+    }

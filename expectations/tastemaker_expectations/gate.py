@@ -1,0 +1,154 @@
+"""The gate on Great Expectations: suites over pandas batches, row by row, and their Data Docs as offline HTML."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import warnings
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from tastemaker.data.gate import Rule, Verdict, part
+from tastemaker_expectations.suite import Suite
+
+if TYPE_CHECKING:
+    from great_expectations import ExpectationSuite
+    from great_expectations.core.batch_definition import BatchDefinition
+    from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+
+TABLES = ("events", "items", "users")
+RESULT_FORMAT = {
+    "result_format": "COMPLETE",
+    "exclude_unexpected_values": True,
+    "return_unexpected_index_query": False,
+}
+
+
+class GreatExpectationsGate:
+    """Judges the rows of one source. Remembers what it saw, for `write_docs`."""
+
+    def __init__(self, source: str, *, now: datetime | None = None) -> None:
+        self.source = source
+        self._now = now
+        self._results: dict[str, dict[str, ExpectationValidationResult]] = {}
+        _load_library()
+        self._suites = {table: load_suite(table, source) for table in TABLES}
+
+    @property
+    def version(self) -> str:
+        """A hash of every rule's name and expectation."""
+        checks = [
+            (
+                table,
+                check.rule.name,
+                check.expectation.configuration.type,
+                check.expectation.configuration.kwargs,
+            )
+            for table, suite in self._suites.items()
+            for check in suite.checks
+        ]
+        return hashlib.sha256(json.dumps(checks, default=str).encode()).hexdigest()[:16]
+
+    def rules(self, table: str) -> tuple[Rule, ...]:
+        """The table's rules, in the order in which a row is judged."""
+        return tuple(check.rule for check in self._suites[table].checks)
+
+    def check(self, table: str, chunk: pa.Table) -> Verdict:
+        """Part a chunk into sound rows and others."""
+        checks = self._suites[table].checks
+        names = [check.rule.name for check in checks]
+        failed = np.zeros((len(chunk), len(names)), np.bool_)
+        if len(chunk):
+            for name, result in self._validate(table, chunk).items():
+                failed[result.result["unexpected_index_list"], names.index(name)] = True
+        return part(self.source, table, chunk, names, failed)
+
+    def write_docs(self, folder: Path) -> list[Path]:
+        """Write Data Docs over everything that was checked: one page a table, readable offline."""
+        from tastemaker_expectations.docs import page
+
+        folder.mkdir(parents=True, exist_ok=True)
+        pages = []
+        for table, results in self._results.items():
+            path = folder / f"{self.source}-{table}.html"
+            written = path.with_suffix(".tmp")
+            written.write_text(page(self.source, table, list(results.values())), encoding="utf-8")
+            written.replace(path)
+            pages.append(path)
+        return pages
+
+    def _validate(self, table: str, chunk: pa.Table) -> dict[str, ExpectationValidationResult]:
+        """Rule name -> what its expectation says of the chunk's rows."""
+        suite = self._suites[table]
+        measures = suite.measure(chunk, self._now or datetime.now(UTC))
+        batch = self._batches.get_batch({"dataframe": pa.table(measures).to_pandas()})
+        found = batch.validate(self._expectations[table], result_format=RESULT_FORMAT)
+        results = {result.expectation_config.meta["rule"]: result for result in found.results}
+        for name, result in results.items():
+            if "unexpected_index_list" not in result.result:
+                raise RuntimeError(f"the rule {name} could not be checked: {result.exception_info}")
+            _add(self._results.setdefault(table, {}), name, result)
+        return results
+
+    @cached_property
+    def _expectations(self) -> dict[str, ExpectationSuite]:
+        import great_expectations as gx
+
+        for suite in self._suites.values():
+            for check in suite.checks:
+                check.expectation.meta = {"rule": check.rule.name, "notes": check.rule.meaning}
+        return {
+            table: gx.ExpectationSuite(table, expectations=[check.expectation for check in suite.checks])
+            for table, suite in self._suites.items()
+        }
+
+    @cached_property
+    def _batches(self) -> BatchDefinition[Any]:
+        """Where pandas frames become batches: a context that lives in memory and talks to nobody."""
+        import great_expectations as gx
+
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
+        asset = context.data_sources.add_pandas("chunks").add_dataframe_asset("rows")
+        return asset.add_batch_definition_whole_dataframe("all")
+
+
+def load_suite(table: str, source: str) -> Suite:
+    """The table's suite; for events, after the rules of the source's own module here, if it has one."""
+    suite: Suite = importlib.import_module(f"tastemaker_expectations.{table}").suite()
+    own = f"tastemaker_expectations.{source}"
+    if table == "events" and source not in TABLES and importlib.util.find_spec(own) is not None:
+        suite = suite.after(importlib.import_module(own).suite())
+    return suite
+
+
+def _load_library() -> None:
+    """Import Great Expectations with its analytics off and its use of deprecated modules unmentioned."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        importlib.import_module("great_expectations")
+
+
+def _add(
+    results: dict[str, ExpectationValidationResult], name: str, found: ExpectationValidationResult
+) -> None:
+    """Count a chunk's result in, so that the docs speak of the whole table."""
+    counted = results.setdefault(name, found)
+    if counted is not found:
+        counted.success = bool(counted.success and found.success)
+        for count in ("element_count", "missing_count", "unexpected_count"):
+            counted.result[count] = counted.result.get(count, 0) + found.result.get(count, 0)
+    total = counted.result["element_count"] or 1
+    present = total - counted.result.get("missing_count", 0)
+    unexpected = counted.result["unexpected_count"]
+    counted.result["unexpected_percent"] = 100 * unexpected / (present or 1)
+    counted.result["unexpected_percent_total"] = 100 * unexpected / total

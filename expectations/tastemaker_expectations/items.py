@@ -1,0 +1,51 @@
+"""What a sound item is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.data.gate import Rule
+from tastemaker_expectations.ids import id_checks
+from tastemaker_expectations.suite import Check, Measures, Suite, flag, length
+
+
+def suite() -> Suite:
+    """Its id, once, and a price that can be one."""
+    from great_expectations import expectations as gxe
+
+    return Suite(
+        (
+            *id_checks("item_id"),
+            Check(
+                Rule(
+                    "item_id_repeated",
+                    "The item_id stands in an earlier row; the first row counts.",
+                    "Keep one row an item at the source: the current one.",
+                ),
+                gxe.ExpectColumnValuesToBeInSet(column="item_id_was_seen", value_set=[False]),
+            ),
+            Check(
+                Rule(
+                    "price_impossible",
+                    "The price is below 0, or is no finite number.",
+                    "Mend it at the source, or leave it empty if it is not known.",
+                ),
+                gxe.ExpectColumnValuesToBeInSet(column="price_is_possible", value_set=[True]),
+            ),
+        ),
+        measure,
+    )
+
+
+def measure(chunk: pa.Table, now: datetime) -> Measures:
+    """The columns that the checks look at."""
+    price = chunk.column("price")
+    possible = pc.and_(pc.is_finite(price), pc.greater_equal(price, 0.0))
+    return {
+        "item_id_bytes": length(chunk.column("item_id")),
+        "item_id_was_seen": flag(chunk, "item_id_was_seen"),
+        "price_is_possible": pc.fill_null(possible, True),
+    }

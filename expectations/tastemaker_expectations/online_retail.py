@@ -1,0 +1,77 @@
+"""What makes a line of UCI Online Retail an event of a known customer with a product.
+
+These rules come before those of every event. What the columns mean: `tastemaker.data.sources.online_retail`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.data.gate import Rule
+from tastemaker_expectations.suite import Check, Measures, Suite
+
+NOTHING = "Nothing: it is what the data set is known for."
+
+
+def suite() -> Suite:
+    """Copies and cancellations first: they say nothing new, whatever else is wrong with them."""
+    from great_expectations import expectations as gxe
+
+    def is_false(column: str) -> gxe.ExpectColumnValuesToBeInSet:
+        return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[False])
+
+    rules = (
+        Rule(
+            "exact_duplicate",
+            "The line equals an earlier one in all eight columns; the first counts.",
+            NOTHING,
+        ),
+        Rule(
+            "cancellation_matched",
+            "The line cancels a purchase, whose quantity and value were reduced by it.",
+            "Nothing: the cancellation has had its effect.",
+        ),
+        Rule(
+            "cancellation_unmatched",
+            "The line cancels something, but no earlier line of the same customer and item has the quantity.",
+            "Nothing, if the purchase came before the file begins or in several lines.",
+        ),
+        Rule("no_customer", "The line has no CustomerID: a sale that can't be told to anyone.", NOTHING),
+        Rule(
+            "not_a_product",
+            "The stock code is no product's: postage, a fee, a sample, a voucher or a correction.",
+            "Nothing. If it is a product, extend PRODUCT_CODE in the source.",
+        ),
+        Rule("quantity_not_positive", "The quantity is 0 or less: a stock correction, not a sale.", NOTHING),
+        Rule("price_not_positive", "The unit price is 0 or less: a gift, a sample or a correction.", NOTHING),
+        Rule(
+            "purchase_cancelled",
+            "A later cancellation took the whole purchase back.",
+            "Nothing: the cancellation is in quarantine too, as cancellation_matched.",
+        ),
+    )
+    return Suite(tuple(Check(rule, is_false(f"is_{rule.name}")) for rule in rules), measure)
+
+
+def measure(chunk: pa.Table, now: datetime) -> Measures:
+    """One yes or no a rule. A quantity or price that is no number is left to the value's own rule."""
+    column = chunk.column
+    cancels, matched = column("is_cancellation"), column("is_matched")
+    quantity = column("quantity")
+    answers = {
+        "exact_duplicate": column("is_duplicate"),
+        "cancellation_matched": pc.and_(cancels, matched),
+        "cancellation_unmatched": pc.and_(cancels, pc.invert(matched)),
+        "no_customer": pc.is_null(column("user_id")),
+        "not_a_product": pc.invert(column("is_product")),
+        "quantity_not_positive": pc.less_equal(quantity, 0),
+        "price_not_positive": pc.less_equal(column("unit_price"), 0.0),
+        "purchase_cancelled": pc.and_(
+            pc.greater(column("cancelled_quantity"), 0),
+            pc.greater_equal(column("cancelled_quantity"), quantity),
+        ),
+    }
+    return {f"is_{name}": pc.fill_null(answer, False) for name, answer in answers.items()}

@@ -1,0 +1,54 @@
+"""A simulated shop (`tastemaker.simulator`): the default, so that everything runs before there is any data.
+
+`source.options` sets its size and nature: seed, n_days, n_users, n_items, events_per_day, ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator
+from datetime import date
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from tastemaker.data.sources._staging import canonical_types
+from tastemaker.errors import SourceError
+from tastemaker.settings import SourceSettings
+from tastemaker.simulator.config import ShopConfig
+from tastemaker.simulator.shop import Shop
+
+
+class SimulatedShop:
+    """Longer runs of one shop are the same shop; another seed or another nature is another shop."""
+
+    name = "simulated"
+
+    def __init__(self, config: ShopConfig) -> None:
+        nature = config.model_dump_json(exclude={"n_days"})
+        self.identity = f"simulated {hashlib.sha256(nature.encode()).hexdigest()[:16]}"
+        self._shop = Shop(config)
+
+    def days(self) -> dict[date, str]:
+        return self._shop.days()
+
+    def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
+        return map(canonical_types, self._shop.read(days, rows))
+
+    def items(self) -> pa.Table:
+        return self._shop.items()
+
+    def users(self) -> pa.Table:
+        return self._shop.users()
+
+
+def open(settings: SourceSettings) -> SimulatedShop:
+    """The shop that `source.options` describe."""
+    try:
+        return SimulatedShop(ShopConfig(**settings.options))
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise SourceError(
+            "source.options do not describe a shop:\n    " + "\n    ".join(wrong),
+            fix=f"the options are: {', '.join(ShopConfig.model_fields)}",
+        ) from error

@@ -1,0 +1,66 @@
+"""Any database that SQLAlchemy can reach:
+
+    [source]
+    name = "sql"
+    events = "shop.order_lines"                                # a table, or a SELECT
+    items = "SELECT sku, name, price FROM products"            # optional, and `users` likewise
+    columns = { user_id = "customer", item_id = "sku", occurred_at = "ordered", title = "name" }
+
+with TASTEMAKER_SOURCE__URL=postgresql+psycopg2://user:password@host/database. Columns as in the source `table`.
+Rows come through a server-side cursor, a chunk at a time. Days that a SELECT leaves out stay in the lake as they
+are, so `... WHERE ordered > now() - interval '7 days'` reads only what is new.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tastemaker.data.sources._files import CHUNK_ROWS, write_text
+from tastemaker.data.sources._mapped import MappedRows
+from tastemaker.errors import SourceError
+from tastemaker.settings import SourceSettings
+
+TABLE_NAME = re.compile(r"(?:(?P<schema>\w+)\.)?(?P<table>\w+)")
+
+
+def open(settings: SourceSettings) -> MappedRows:
+    """Read what `source.events` names from the database at `source.url`."""
+    if settings.url is None or settings.events is None:
+        raise SourceError(
+            "the source sql needs a database and a table",
+            fix="set TASTEMAKER_SOURCE__URL, and source.events in tastemaker.toml",
+        )
+    try:
+        url = sa.make_url(settings.url)
+    except sa.exc.ArgumentError as error:
+        raise SourceError(
+            "source.url is no SQLAlchemy URL", fix="postgresql+psycopg2://user@host/database"
+        ) from error
+    identity = f"sql {url.host}:{url.port}/{url.database}"
+    return MappedRows(settings, settings.events, name="sql", identity=identity, fetch=partial(_download, url))
+
+
+def _download(url: sa.URL, query: str, folder: Path) -> Path:
+    """Stream the rows of a table or SELECT into a Parquet file of text."""
+    named = TABLE_NAME.fullmatch(query.strip())
+    statement: sa.Executable = sa.text(query)
+    if named:
+        table = sa.table(named["table"], schema=named["schema"])
+        statement = sa.select(sa.literal_column("*")).select_from(table)
+    path = folder / f"query-{len(list(folder.glob('query-*')))}.parquet"
+    try:
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            rows = connection.execution_options(yield_per=CHUNK_ROWS).execute(statement)
+            write_text(path, list(rows.keys()), rows)
+    except (sa.exc.SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise SourceError(
+            f"{url.render_as_string(hide_password=True)} can't be read: {reason}",
+            fix="check the address, the account's rights and source.events; install the database's driver",
+        ) from error
+    return path

@@ -1,0 +1,33 @@
+"""Any CSV, Parquet or XLSX file of events, with a column mapping in tastemaker.toml:
+
+    [source]
+    name = "table"
+    path = "orders.csv"
+    items = "products.csv"            # optional, and `users` likewise
+    timezone = "Europe/Berlin"        # of times that carry no zone
+    columns = { user_id = "customer", item_id = "sku", occurred_at = "ordered", value = "amount" }
+
+`user_id`, `item_id` and `occurred_at` are needed. Without `event_type` each event is a purchase (or what
+`options.event_type` says); without `value` it counts 1; without `event_id` the id follows from the row's
+content and how often the same content came before, so it stays when rows are added below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tastemaker.data.sources._mapped import MappedRows
+from tastemaker.errors import SourceError
+from tastemaker.settings import SourceSettings
+
+
+def open(settings: SourceSettings) -> MappedRows:
+    """Read the file that `source.path` names."""
+    if settings.path is None:
+        raise SourceError("the source table needs a file", fix="set source.path in tastemaker.toml")
+    identity = f"table {settings.path.resolve()}"
+    return MappedRows(settings, str(settings.path), name="table", identity=identity, fetch=_as_path)
+
+
+def _as_path(named: str, folder: Path) -> Path:
+    return Path(named)
