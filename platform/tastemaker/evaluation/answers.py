@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tastemaker.errors import PluginError
+from tastemaker.evaluation.metrics import entries
 from tastemaker.plugins import NO_ITEM, Batch, Ranking
 
 Fault = Callable[[Ranking, Batch, int], str | None]
@@ -71,21 +72,22 @@ def repeated_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
 
 def forbidden_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
     """What the batch excludes, or does not offer, is not recommended."""
-    rows, columns = np.nonzero(ranking.items != NO_ITEM)
-    items = ranking.items[rows, columns]
-    allowed = np.ones(len(items), np.bool_)
+    rows, shown = np.arange(len(batch))[:, None], ranking.items != NO_ITEM
+    items = np.where(shown, ranking.items, 0)
+    allowed = np.ones(items.shape, np.bool_)
     if batch.available is not None:
         allowed &= batch.available[items]
     if batch.excluded is not None:
-        allowed &= ~np.asarray(batch.excluded[rows, items], np.bool_)
+        allowed &= ~entries(batch.excluded, items).astype(np.bool_)
     if batch.candidates is not None:
-        offered = np.arange(len(batch))[:, None] * np.int64(batch.history.n_items) + batch.candidates
-        wanted = rows * np.int64(batch.history.n_items) + items
-        allowed &= np.isin(wanted, offered[batch.candidates != NO_ITEM])
-    if allowed.all():
+        n_items = np.int64(batch.history.n_items)
+        offered = (rows * n_items + batch.candidates)[batch.candidates != NO_ITEM]
+        allowed &= np.isin(rows * n_items + items, offered)
+    wrong = np.argwhere(shown & ~allowed)
+    if not len(wrong):
         return None
-    at = np.flatnonzero(~allowed)[0]
-    return f"row {rows[at]} holds item {items[at]}, which its request does not allow"
+    row, column = wrong[0]
+    return f"row {row} holds item {items[row, column]}, which its request does not allow"
 
 
 def wrong_scores(ranking: Ranking, batch: Batch, k: int) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +46,7 @@ class Judged:
     @cached_property
     def rewards(self) -> Float64:
         """float64[n, k]: r(u, iⱼ), 0 for an item that the user did nothing with."""
-        rows, columns = np.nonzero(self.shown)
-        rewards = np.zeros(self.items.shape)
-        rewards[rows, columns] = self.relevant[rows, self.items[rows, columns]]
-        return rewards
+        return np.where(self.shown, entries(self.relevant, np.where(self.shown, self.items, 0)), 0.0)
 
     @cached_property
     def hits(self) -> NDArray[np.bool_]:
@@ -72,6 +69,13 @@ class Judged:
         total = np.where(self.shown, of_item[self.items], 0).sum(axis=1)
         mean: Float64 = total / np.maximum(self.shown.sum(axis=1), 1)
         return mean
+
+
+def entries(matrix: csr_array, columns: NDArray[np.int32]) -> NDArray[Any]:
+    """matrix[u, columns[u, j]] as an n x k array, without making the matrix dense."""
+    found: Any = matrix[np.arange(len(columns))[:, None], columns]  # sparse, whatever its stubs say
+    dense: NDArray[Any] = found.toarray()
+    return dense
 
 
 def recall(judged: Judged) -> Float64:
