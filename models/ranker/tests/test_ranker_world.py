@@ -1,5 +1,7 @@
 """A world whose right answer is known, and which no retriever can know alone."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,12 @@ MONTH = 30 * DAY
 MONTHS = 8
 USERS, SETTERS = 200, 60
 CONFIG = RankerConfig(
-    retrievers=("bought_again", "trending"), label_periods=3, trees=40, learning_rate=0.2, min_leaf_rows=20
+    retrievers=("bought_again", "trending"),
+    depth=20,
+    label_periods=3,
+    trees=40,
+    learning_rate=0.2,
+    min_leaf_rows=20,
 )
 
 
@@ -50,8 +57,15 @@ class Moods:
         return FeatureTable(ITEM_FEATURES, np.full((self.n_items, len(ITEM_FEATURES)), np.nan, np.float32))
 
 
+class World(NamedTuple):
+    truth: np.ndarray
+    data: TrainingData
+    batch: Batch
+    ranker: Ranker
+
+
 @pytest.fixture(scope="module")
-def world() -> tuple[Moods, TrainingData, Batch]:
+def world() -> World:
     moods = Moods()
     end = MONTHS * MONTH
     data = TrainingData(moods.events(), moods.n_users, moods.n_items, end, features=moods)
@@ -64,29 +78,22 @@ def world() -> tuple[Moods, TrainingData, Batch]:
         user_features=moods.users(end)[users],
         item_features=moods.items(end),
     )
-    return moods, data, batch
+    return World(moods.answers(MONTHS), data, batch, Ranker(CONFIG).fit(data))
 
 
-def test_the_ranker_knows_what_no_retriever_knows_alone(world: tuple[Moods, TrainingData, Batch]) -> None:
-    moods, data, batch = world
-    truth = moods.answers(MONTHS)
+def test_the_ranker_knows_what_no_retriever_knows_alone(world: World) -> None:
+    first = world.ranker.recommend(world.batch, 1).items[:, 0]
 
-    first = Ranker(CONFIG).fit(data).recommend(batch, 1).items[:, 0]
-
-    assert (first == truth).mean() > 0.98
+    assert (first == world.truth).mean() > 0.98
     for name in CONFIG.retrievers:
-        alone = finder.get(name).recommender().fit(data).recommend(batch, 1).items[:, 0]
-        assert (alone == truth).mean() < 0.6
+        alone = finder.get(name).recommender().fit(world.data).recommend(world.batch, 1).items[:, 0]
+        assert (alone == world.truth).mean() < 0.6
 
 
-def test_without_its_features_the_ranker_answers_but_can_only_guess(
-    world: tuple[Moods, TrainingData, Batch],
-) -> None:
-    moods, data, batch = world
-    model = Ranker(CONFIG).fit(data)
+def test_without_its_features_the_ranker_answers_but_can_only_guess(world: World) -> None:
+    asked = world.batch
 
-    blind = model.recommend(Batch(batch.users, batch.history, batch.seeds, batch.now), 2)
+    blind = world.ranker.recommend(Batch(asked.users, asked.history, asked.seeds, asked.now), 2)
 
-    truth = moods.answers(MONTHS)
-    assert (blind.items[:, 0] == truth).mean() < 0.7
-    assert (blind.items == truth[:, None]).any(axis=1).all()
+    assert (blind.items[:, 0] == world.truth).mean() < 0.7
+    assert (blind.items == world.truth[:, None]).any(axis=1).all()
