@@ -1,1 +1,1 @@
-"""The Feast repository: entities, sources, views and services, over the snapshots that `tastemaker.features` computes."""
+"""The Feast repository over the snapshots that `tastemaker.features` computes. Nothing is computed here."""

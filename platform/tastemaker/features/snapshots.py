@@ -141,7 +141,7 @@ def _write(lake: Lake, path: Path, kind: Kind, before: int) -> None:
         backend = ibis.duckdb.from_connection(connection)
         rows = _expression(backend, kind, before).order_by(KEYS[kind])
         with parquet_writer(path, schema, {"fingerprint": made_from}) as writer:
-            for chunk in backend.to_pyarrow_batches(rows, chunk_size=_CHUNK_ROWS):
+            for chunk in connection.sql(backend.compile(rows)).to_arrow_reader(_CHUNK_ROWS):
                 cut = pa.repeat(
                     pa.scalar(datetime.fromtimestamp(before, tz=UTC), schema.field(TIMESTAMP).type),
                     len(chunk),

@@ -1,0 +1,19 @@
+"""Where the offline values lie: the Parquet snapshots that `tastemaker.features.snapshots` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from feast import FileSource
+
+from tastemaker.features.snapshots import TIMESTAMP, Kind
+
+
+def snapshot_source(root: Path, kind: Kind) -> FileSource:
+    """All snapshots of the users or of the items under `root`."""
+    return FileSource(
+        name=f"{kind}_snapshots",
+        path=str(root.resolve() / kind / "*" / "part.parquet"),
+        timestamp_field=TIMESTAMP,
+        description=f"features of {kind} at cut moments, from events before the cut",
+    )

@@ -1,0 +1,87 @@
+"""The feature store as a whole: configured from the settings, registered, and filled for online reading."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
+from io import StringIO
+
+import pyarrow.parquet as pq
+from feast import Entity, FeatureService, FeatureStore, FeatureView, RepoConfig
+
+from tastemaker.data.locks import locked
+from tastemaker.errors import TastemakerError
+from tastemaker.features.online import ITEM_VIEW, USER_VIEW, feast_config
+from tastemaker.features.snapshots import KINDS, snapshots
+from tastemaker.plugins.finder import find
+from tastemaker.settings import Settings
+from tastemaker_features.entities import item, user
+from tastemaker_features.services import model_services
+from tastemaker_features.sources import snapshot_source
+from tastemaker_features.views import item_view, user_view
+
+Definition = Entity | FeatureView | FeatureService
+
+
+def repo_config(settings: Settings) -> RepoConfig:
+    """Feast's configuration for these settings."""
+    return RepoConfig(**feast_config(settings))
+
+
+def open_store(settings: Settings) -> FeatureStore:
+    """The feature store. Serving uses `tastemaker.features.online.open_reader` instead."""
+    settings.feast.mkdir(parents=True, exist_ok=True)
+    if settings.online_store.type == "sqlite":
+        # Readers must not wait for a writer: SQLite remembers the journal mode in the file.
+        with closing(sqlite3.connect(settings.feast / "online.db")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    return FeatureStore(config=repo_config(settings))
+
+
+def definitions(settings: Settings) -> list[Definition]:
+    """Everything that is registered: entities, views, and a service a plugin that is installed."""
+    users = user_view(snapshot_source(settings.features, "users"))
+    items = item_view(snapshot_source(settings.features, "items"))
+    return [user, item, users, items, *model_services(find().sound, users, items)]
+
+
+def apply(settings: Settings) -> list[str]:
+    """Register the definitions and forget the services of plugins that are gone. Returns what there is."""
+    wanted = definitions(settings)
+    names = [each.name for each in wanted]
+    with locked(settings.feast / "lock"), _quiet():
+        store = open_store(settings)
+        gone = [service for service in store.list_feature_services() if service.name not in names]
+        store.apply(wanted, objects_to_delete=gone, partial=False)
+    return names
+
+
+def materialize(settings: Settings, end: int) -> int:
+    """Write the latest snapshot at or before `end` (seconds UTC) to the online store. Returns its rows.
+
+    One snapshot knows every user and item until its cut, so earlier ones add nothing.
+    """
+    total = 0
+    with locked(settings.feast / "lock"), _quiet():
+        store = open_store(settings)
+        for kind, view in zip(KINDS, (USER_VIEW, ITEM_VIEW), strict=True):
+            made = [(cut, path) for cut, path in snapshots(settings.features, kind) if cut <= end]
+            if not made:
+                raise TastemakerError(
+                    f"no snapshot of the {kind}' features at or before {datetime.fromtimestamp(end, tz=UTC)}",
+                    fix="make the snapshots first: `tastemaker run`",
+                )
+            cut, path = made[-1]
+            moment = datetime.fromtimestamp(cut, tz=UTC)
+            store.materialize(moment, moment, feature_views=[view])
+            total += pq.read_metadata(path).num_rows
+    return total
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Feast prints its progress and offers no way to ask it not to."""
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        yield

@@ -1,0 +1,118 @@
+"""Reading the latest features of a few users while they wait.
+
+Feast and its registry answer here; it is imported by `open_reader`, not before. What is in the store, and
+writing to it, is `feature_repo`'s business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import numpy as np
+
+from tastemaker.errors import TastemakerError
+from tastemaker.plugins.arrays import Float32
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from tastemaker.settings import Settings
+
+PROJECT = "tastemaker"
+USER_VIEW = "user_features"
+ITEM_VIEW = "item_features"
+_WRITE_ROWS = 10_000
+
+
+class OnlineReader(Protocol):
+    """Whatever answers with the latest known features. It may be a server, so it may fail or be slow."""
+
+    def users(self, user_ids: Sequence[str], names: Sequence[str]) -> Float32:
+        """float32[len(user_ids), len(names)]; NaN for an unknown user and for a missing value."""
+
+
+class FeastReader:
+    """The online store that Feast was configured with."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+
+    def users(self, user_ids: Sequence[str], names: Sequence[str]) -> Float32:
+        """float32[len(user_ids), len(names)]; NaN for an unknown user and for a missing value."""
+        if not user_ids or not names:
+            return np.full((len(user_ids), len(names)), np.nan, np.float32)
+        answer = self._store.get_online_features(
+            features=[f"{USER_VIEW}:{name}" for name in names],
+            entity_rows=[{"user_id": user_id} for user_id in user_ids],
+        ).to_dict()
+        return np.array([answer[name] for name in names], dtype=np.float32).T  # None becomes NaN
+
+
+def open_reader(settings: Settings) -> OnlineReader:
+    """The reader of the online store that the settings name. Importing Feast takes seconds."""
+    from feast import FeatureStore, RepoConfig
+
+    return FeastReader(FeatureStore(config=RepoConfig(**feast_config(settings))))
+
+
+def feast_config(settings: Settings) -> dict[str, Any]:
+    """What feature_store.yaml says, for these settings."""
+    folder = settings.feast.resolve()
+    return {
+        "project": PROJECT,
+        "provider": "local",
+        "registry": str(folder / "registry.db"),
+        "offline_store": {"type": "duckdb"},
+        "online_store": _online_store(settings),
+        "entity_key_serialization_version": 3,
+        "materialization": {"online_write_batch_size": _WRITE_ROWS},
+    }
+
+
+def _online_store(settings: Settings) -> dict[str, Any]:
+    kind, url = settings.online_store.type, settings.online_store.url
+    if kind == "sqlite":
+        return {"type": "sqlite", "path": str(settings.feast.resolve() / "online.db")}
+    if url is None:
+        raise TastemakerError(
+            f"online_store.type is {kind!r} but online_store.url is not set",
+            fix=f"set TASTEMAKER_ONLINE_STORE__URL to {_EXAMPLES[kind]}",
+        )
+    parts = urlsplit(url)
+    if parts.hostname is None or parts.scheme.split("+")[0] not in _SCHEMES[kind]:
+        raise TastemakerError(
+            f"online_store.url is no {kind} URL (its scheme is {parts.scheme!r})",
+            fix=f"set TASTEMAKER_ONLINE_STORE__URL to something like {_EXAMPLES[kind]}",
+        )
+    return _redis(parts) if kind == "redis" else _postgres(parts)
+
+
+_EXAMPLES = {"redis": "redis://host:6379/0", "postgres": "postgresql://user:password@host:5432/database"}
+_SCHEMES = {"redis": ("redis", "rediss"), "postgres": ("postgresql", "postgres")}
+
+
+def _redis(parts: SplitResult) -> dict[str, Any]:
+    """Feast's own form: host:port,db=0,username=...,password=...,ssl=true. It parses each value as JSON."""
+    connection = [f"{parts.hostname}:{parts.port or 6379}", f"db={parts.path.strip('/') or 0}"]
+    for name, value in (("username", parts.username), ("password", parts.password)):
+        if value:
+            quoted = json.dumps(unquote(value)).replace(",", "\\u002c")  # it splits at commas first
+            connection.append(f"{name}={quoted}")
+    if parts.scheme == "rediss":
+        connection.append("ssl=true")
+    return {"type": "redis", "connection_string": ",".join(connection)}
+
+
+def _postgres(parts: SplitResult) -> dict[str, Any]:
+    return {
+        "type": "postgres",
+        "host": parts.hostname,
+        "port": parts.port or 5432,
+        "database": unquote(parts.path.strip("/")) or "postgres",
+        "user": unquote(parts.username or "postgres"),
+        "password": unquote(parts.password or ""),
+        "sslmode": dict(parse_qsl(parts.query)).get("sslmode", "prefer"),
+    }
