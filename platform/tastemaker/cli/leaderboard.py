@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from tastemaker.settings import Settings
 
 COLOURS = {"beats": "blue", "worse": "yellow", "tied": "", "the one to beat": "bold", "not compared": "dim"}
-GROUPS = (
-    ("recall", "map", "mrr", "hit_rate", "reward"),
-    ("coverage", "novelty", "diversity", "popularity_bias"),
-)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -109,8 +105,8 @@ def _show(board: Leaderboard) -> None:
     for row in board.rows:
         for breach in row.breaches:
             console.print(f"[yellow]guardrail breached:[/yellow] {row.model}: {wording.breach(breach)}")
-    for group in GROUPS:
-        console.print(_metrics(board, [name for name in group if name != board.metric]))
+    for names in wording.GROUPS.values():
+        console.print(_metrics(board, [name for name in names if name != board.metric]))
 
 
 def _summary(board: Leaderboard) -> Table:

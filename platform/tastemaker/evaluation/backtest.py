@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from tastemaker import __version__
 from tastemaker.data.locks import locked
-from tastemaker.errors import ArtifactError, PluginError, TastemakerError
+from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import Interval, intervals
 from tastemaker.evaluation.judge import Progress, UserMetrics, evaluate
@@ -145,12 +145,9 @@ def _fit(plugin: Plugin, config: Config, split: Split) -> tuple[Recommender[Any]
 
 def _artifact_bytes(model: Recommender[Any], artifacts: Path) -> int:
     """What the model takes on disk."""
-    try:
-        with tempfile.TemporaryDirectory(dir=artifacts, prefix=".measure-") as folder:
-            model.save(Path(folder))
-            return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-    except OSError as error:
-        raise ArtifactError(
-            f"model {model.name} can't be saved in {artifacts}: {error.strerror or error}",
-            fix="free some space there, or set TASTEMAKER_HOME to a folder that has it",
-        ) from error
+    with (
+        results.writing(f"model {model.name}", artifacts),
+        tempfile.TemporaryDirectory(dir=artifacts, prefix=".measure-") as folder,
+    ):
+        model.save(Path(folder))
+        return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())

@@ -49,7 +49,7 @@ def forest(board: Leaderboard) -> str:
     return "\n".join(parts)
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
     """About `count` round values inside [low, high].
 
     >>> ticks(0.013, 0.052)

@@ -46,7 +46,6 @@ the model minus {escape(board.problem.to_beat)}.</figcaption>
 </figure>
 <h2>Models</h2>
 {_summary(board)}
-<h2>Every metric</h2>
 {_every_metric(board)}
 <h2>What the figures mean</h2>
 {_glossary()}
@@ -89,22 +88,21 @@ def _summary_row(board: Leaderboard, row: Row) -> list[str]:
 
 
 def _every_metric(board: Leaderboard) -> str:
+    return "\n".join(
+        f"<h2>{title}</h2>\n{_some_metrics(board, names)}" for title, names in wording.GROUPS.items()
+    )
+
+
+def _some_metrics(board: Leaderboard, names: tuple[str, ...]) -> str:
     heads = ["Model"]
-    heads += [
-        f"{escape(wording.title(name, board.k))}<small>{escape(metric.unit)}, "
-        f"{'more' if metric.larger_is_better else 'less'} is better</small>"
-        for name, metric in METRICS.items()
-    ]
-    rows = [
-        [f"<strong>{escape(row.model)}</strong>"]
-        + [
-            _figure(
-                wording.number(row.backtest.metrics[name].value), wording.span(row.backtest.metrics[name])
-            )
-            for name in METRICS
-        ]
-        for row in board.rows
-    ]
+    for name in names:
+        better = "" if METRICS[name].larger_is_better else ", less is better"
+        heads.append(f"{wording.title(name, board.k)}<small>{METRICS[name].unit}{better}</small>")
+    rows = []
+    for row in board.rows:
+        figures = [row.backtest.metrics[name] for name in names]
+        cells = [_figure(wording.number(figure.value), wording.span(figure)) for figure in figures]
+        rows.append([f"<strong>{escape(row.model)}</strong>", *cells])
     return _table(heads, rows)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,7 +107,10 @@ def save_users(path: Path, results: UserResults) -> None:
     """Write an .npz that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     metrics = {f"metric.{name}": values for name, values in results.values.items()}
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+    with (
+        writing("the users' metrics", path.parent),
+        tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file,
+    ):
         try:
             np.savez_compressed(file, k=results.k, user_keys=results.user_keys, **metrics)  # type: ignore[arg-type]
             file.flush()
@@ -114,6 +119,18 @@ def save_users(path: Path, results: UserResults) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+@contextmanager
+def writing(what: str, folder: Path) -> Iterator[None]:
+    """Turn what the operating system refuses, such as a full disk, into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(
+            f"{what} can't be saved in {folder}: {error.strerror or error}",
+            fix="free some space there, or set TASTEMAKER_HOME to a folder that has it",
+        ) from error
 
 
 def load_users(artifacts: Path, backtest: Backtest) -> UserResults:

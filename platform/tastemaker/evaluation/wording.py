@@ -9,6 +9,12 @@ from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.leaderboard import Breach, Leaderboard
 from tastemaker.evaluation.metrics import METRICS
 
+GROUPS = {
+    "What was hit": ("ndcg", "recall", "map", "mrr", "hit_rate", "reward"),
+    "What was shown": ("coverage", "novelty", "diversity", "popularity_bias"),
+}
+"""Ten metrics in a row are too wide to read."""
+
 
 def title(metric: str, k: int) -> str:
     """Such as NDCG@10."""
@@ -19,7 +25,7 @@ def number(value: float, *, signed: bool = False) -> str:
     """Four significant places below 10, then fewer: 0.0412, 3.271, 128.4, 20,145."""
     size = abs(value)
     places = 4 if size < 1 else 3 if size < 10 else 1 if size < 1000 else 0
-    return f"{value:{'+' if signed else ''},.{places}f}".replace("-", "−")
+    return f"{value:{'+' if signed and value else ''},.{places}f}".replace("-", "−")
 
 
 def span(figures: Interval | Difference, *, signed: bool = False) -> str:
@@ -58,8 +64,8 @@ def basis(board: Leaderboard) -> str:
     """What the figures stand on: users and windows."""
     start, cut, end = board.window
     return (
-        f"{board.users:,} users judged on {_days(cut, end)}; trained on {_days(start, cut)}; "
-        f"lists of {board.k}; 95 % intervals from {board.users:,} users by bootstrap"
+        f"{board.users:,} users judged, {_days(cut, end)}; trained on {_days(start, cut)}; "
+        f"lists of {board.k}; 95 % intervals by bootstrap over users"
     )
 
 
