@@ -64,7 +64,7 @@ class SnapshotFeatures:
         ids, names = self._ids[kind], FEATURES[kind]
         values = np.full((len(ids), len(names)), np.nan, np.float32)
         path = _ensure(self._lake, self._root, kind, before)
-        for chunk in pq.ParquetFile(path).iter_batches(_CHUNK_ROWS, [KEYS[kind], *names]):
+        for chunk in pq.ParquetFile(path).iter_batches(_CHUNK_ROWS, columns=[KEYS[kind], *names]):
             numbers = ids.lookup(chunk.column(KEYS[kind]).to_pylist())
             known = numbers >= 0
             columns = [chunk.column(name).to_numpy(zero_copy_only=False)[known] for name in names]
