@@ -15,7 +15,7 @@ SECONDS_PER_DAY = 86_400
 class TrendingConfig(Config):
     """How fast popularity fades."""
 
-    half_life_days: Annotated[float, Field(gt=0, le=3650)] = 14.0
+    half_life_days: Annotated[float, Field(gt=0, le=3650)] = 7.0
     """An event this old counts half."""
 
 

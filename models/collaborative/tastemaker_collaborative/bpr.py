@@ -28,7 +28,7 @@ class BPRConfig(Config):
     """Step of the gradient ascent."""
     regularization: Annotated[float, Field(ge=0, le=10)] = 0.01
     """λ: pulls the vectors towards 0."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 100
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 50
     """As many draws of (user, item had, item not had) as there are interactions make an epoch."""
 
 

@@ -26,7 +26,7 @@ class EASEConfig(Config):
 
     regularization: Annotated[float, Field(gt=0, le=1e9)] = 300.0
     """λ: the higher, the more users a pair of items must share to count."""
-    weights: Weights = "one"
+    weights: Weights = "log"
     """What a pair with n events counts as: 1, or 1 + ln n."""
     max_items: Annotated[int, Field(ge=1, le=40_000)] = 12_000
     """Refuse a larger catalogue: fitting n items needs 12 n² bytes (1.7 GB for 12,000) and n³ operations."""

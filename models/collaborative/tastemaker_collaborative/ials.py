@@ -26,9 +26,9 @@ class IALSConfig(Config):
 
     embedding_size: Annotated[int, Field(ge=1, le=1024)] = 64
     """d: the length of the vectors."""
-    regularization: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+    regularization: Annotated[float, Field(gt=0, le=1e6)] = 30.0
     """λ: pulls the vectors towards 0."""
-    confidence: Annotated[float, Field(ge=0, le=1e6)] = 10.0
+    confidence: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """α: how much more an observed pair counts than an unobserved one."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 15
     """Passes over users and items."""

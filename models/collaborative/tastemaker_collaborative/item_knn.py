@@ -28,7 +28,7 @@ class ItemKNNConfig(Config):
 class ItemKNN(Recommender[ItemKNNConfig]):
     """Item-based k-nearest neighbours with shrunk cosine similarity.
 
-        w_ji = x_j·x_i / (‖x_j‖ ‖x_i‖ + β)     if i is among the n most similar items of j, else 0
+        w_ji = x_j·x_i / (‖x_j‖ ‖x_i‖ + β)     if j is among the n most similar items of i, else 0
         s_ui = Σ_j x_uj w_ji
 
     x_i is item i's column of the interactions X. Items with s_ui = 0 follow in order of popularity.
@@ -48,7 +48,7 @@ class ItemKNN(Recommender[ItemKNNConfig]):
             gram /= np.maximum(norms[rows, None] * norms + np.float32(self.config.shrinkage), 1e-12)
             gram[np.arange(len(gram)), np.arange(rows.start, rows.stop)] = 0
             parts.append(_most_similar(gram, self.config.neighbours))
-        self.similarity = csr_array(vstack(parts, format="csr"))
+        self.similarity = csr_array(vstack(parts, format="csr").T)
         self.popularity = item_counts(matrix)
         return self
 

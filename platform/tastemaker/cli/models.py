@@ -1,0 +1,305 @@
+"""`tastemaker models`: what is installed, whether it obeys the laws, and which version is champion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tastemaker.plugins.finder import Plugin
+    from tastemaker.registry import Version
+    from tastemaker.registry.champion import Promotion
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+
+
+@click.group()
+def models() -> None:
+    """The installed models and their trained versions.
+
+    \b
+    Examples:
+      tastemaker models list               what can be trained and served
+      tastemaker models show ease          its equation, reference and hyperparameters
+      tastemaker models new my_model       a folder for a model of your own
+      tastemaker models check my_model     does it obey the laws?
+      tastemaker models versions           what was trained
+      tastemaker models promote VERSION    make it the champion
+    """
+
+
+@models.command("list")
+@as_json_option
+def list_models(as_json: bool) -> None:
+    """List the installed models, and the broken ones with the reason.
+
+    \b
+    Examples:
+      tastemaker models list
+      tastemaker models list --json
+    """
+    from tastemaker.plugins.finder import find
+
+    plugins = find()
+    if as_json:
+        _print_json(
+            {
+                "models": [_summary(plugin) for plugin in plugins.sound],
+                "broken": [broken._asdict() for broken in plugins.broken],
+            }
+        )
+        return
+    rows = [
+        (
+            one["name"],
+            "yes" if one["personalizes"] else "no",
+            f"{one['distribution']} {one['version']}",
+            one["reference"],
+        )
+        for one in map(_summary, plugins.sound)
+    ]
+    _print_table(("model", "personal", "distribution", "reference"), rows)
+    for broken in plugins.broken:
+        click.secho(f"broken: {broken}", fg="red")
+
+
+@models.command("show")
+@click.argument("name")
+@as_json_option
+def show(name: str, as_json: bool) -> None:
+    """Show a model's equation, reference, capabilities and hyperparameters.
+
+    \b
+    Examples:
+      tastemaker models show ials
+      tastemaker models show ials --json
+    """
+    from inspect import getdoc
+
+    from tastemaker.plugins.finder import get
+    from tastemaker.workspace import Workspace
+
+    plugin = get(name)
+    config = Workspace.open().config(plugin).model_dump(mode="json")
+    schema = plugin.recommender.config_type.model_json_schema().get("properties", {})
+    if as_json:
+        _print_json(_summary(plugin) | {"config": config, "config_schema": schema})
+        return
+    click.secho(name, bold=True)
+    click.echo(f"{getdoc(plugin.recommender)}\n")
+    for label, value in _summary(plugin).items():
+        click.echo(f"{label:>17}: {_plain(value)}")
+    if config:
+        click.echo()
+        rows = [
+            (field, str(config[field]), _allowed(schema[field]), schema[field].get("description", ""))
+            for field in config
+        ]
+        _print_table(("hyperparameter", "value", "allowed", "meaning"), rows)
+
+
+@models.command("new")
+@click.argument("name")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("models"),
+    show_default=True,
+    help="Where the new folder goes.",
+)
+def new(name: str, folder: Path) -> None:
+    """Create a folder for a model of your own, which obeys the laws as it is.
+
+    \b
+    Examples:
+      tastemaker models new my_model
+      tastemaker models new my_model --folder ~/models
+    """
+    from tastemaker.plugins import scaffold
+
+    created = scaffold.new(name, folder)
+    source = created / f"tastemaker_{name}" / f"{name}.py"
+    click.echo(f"created {created}; next:")
+    click.echo(f"  pip install -e {created}  # now it is in the asset graph, on the leaderboard and servable")
+    click.echo(f"  tastemaker models check {name}  # tries every law on it")
+    click.echo(f"  edit {source}  # your equation instead of the placeholder")
+
+
+@models.command("check")
+@click.argument("name")
+@as_json_option
+@click.pass_context
+def check(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Try every law on a model. The exit status is 1 if it breaks one.
+
+    \b
+    Examples:
+      tastemaker models check my_model
+      tastemaker models check my_model --json
+    """
+    from tastemaker.plugins import laws
+    from tastemaker.plugins.finder import get
+
+    results = laws.check(get(name).recommender)
+    broken = sum(result.verdict == "broken" for result in results)
+    if as_json:
+        _print_json([result._asdict() for result in results])
+    else:
+        marks = {"kept": ("✓", "green"), "broken": ("✗", "red"), "exempt": ("–", "yellow")}
+        for result in results:
+            mark, colour = marks[result.verdict]
+            detail = f": {result.detail}" if result.detail else ""
+            click.echo(f"{click.style(mark, fg=colour)} {result.law.replace('_', ' ')}{detail}")
+        click.echo(f"\n{name} " + (f"breaks {broken} of {len(results)} laws" if broken else "obeys the laws"))
+    ctx.exit(1 if broken else 0)
+
+
+@models.command("versions")
+@click.argument("name", required=False)
+@as_json_option
+def versions(name: str | None, as_json: bool) -> None:
+    """List the trained versions, newest first; * marks the champion of its problem.
+
+    \b
+    Examples:
+      tastemaker models versions
+      tastemaker models versions ease --json
+    """
+    from tastemaker.workspace import Workspace
+
+    registry = Workspace.open().registry
+    found = registry.list(name)
+    champions = {registry.champion(problem) for problem in {version.problem for version in found}}
+    if as_json:
+        _print_json([_version(version, version in champions) for version in found])
+    elif found:
+        rows = (
+            (
+                ("* " if version in champions else "  ") + version.id,
+                version.model,
+                version.problem,
+                f"{version.created_at:%Y-%m-%d %H:%M:%S}",
+            )
+            for version in found
+        )
+        _print_table(("  version", "model", "problem", "created (UTC)"), rows)
+    else:
+        click.echo("no version yet: tastemaker run trains every model")
+
+
+@models.command("promote")
+@click.argument("version")
+@click.option(
+    "--force", "force_reason", metavar="REASON", help="Promote it all the same; the reason is kept."
+)
+@as_json_option
+def promote(version: str, force_reason: str | None, as_json: bool) -> None:
+    """Make a VERSION the champion of its problem: what `tastemaker serve` serves.
+
+    Refused unless it beats the one to beat, or --force gives a reason.
+
+    \b
+    Examples:
+      tastemaker models promote 20260401T101500-3f9a2c
+      tastemaker models promote 20260401T101500-3f9a2c --force "the campaign needs new items"
+    """
+    from tastemaker.workspace import Workspace
+
+    _print_promotion(Workspace.open().registry.promote(version, force_reason=force_reason), as_json)
+
+
+@models.command("rollback")
+@click.option("--reason", required=True, help="Why; it is kept.")
+@click.option("--problem", help="The problem's name.  [default: that of the problem file]")
+@as_json_option
+def rollback(reason: str, problem: str | None, as_json: bool) -> None:
+    """Make the champion before this one the champion again.
+
+    \b
+    Examples:
+      tastemaker models rollback --reason "clicks fell by a third since noon"
+    """
+    from tastemaker.workspace import Workspace
+
+    workspace = Workspace.open()
+    _print_promotion(workspace.registry.rollback(problem or workspace.problem.name, reason), as_json)
+
+
+def _summary(plugin: Plugin) -> dict[str, Any]:
+    """What a plugin says of itself, as JSON."""
+    said = plugin.recommender.capabilities
+    return {
+        "name": plugin.name,
+        "reference": plugin.recommender.reference,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "entry_point": plugin.entry_point,
+        "personalizes": said.personalizes,
+        "learns_online": said.learns_online,
+        "stochastic": said.stochastic,
+        "user_features": list(said.user_features),
+        "item_features": list(said.item_features),
+        "exempt": said.exempt,
+    }
+
+
+def _version(version: Version, is_champion: bool) -> dict[str, Any]:
+    return {
+        "id": version.id,
+        "model": version.model,
+        "problem": version.problem,
+        "created_at": version.created_at.isoformat(timespec="seconds"),
+        "content_hash": version.content_hash,
+        "backtest_id": version.backtest_id,
+        "champion": is_champion,
+    }
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "; ".join(f"{key.replace('_', ' ')} ({reason})" for key, reason in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return str(value)
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    """What a hyperparameter may be, from its JSON schema."""
+    if "anyOf" in schema:
+        return " or ".join(_allowed(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(str(choice) for choice in schema["enum"])
+    limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema]
+    return " ".join([str(schema.get("type", "")), ", ".join(bounds)]).strip()
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def _print_promotion(promotion: Promotion, as_json: bool) -> None:
+    if as_json:
+        _print_json(vars(promotion) | {"at": promotion.at.isoformat(timespec="seconds")})
+        return
+    forced = ", forced" if promotion.forced else ""
+    click.echo(f"champion of {promotion.problem!r}: {promotion.version_id} ({promotion.action}{forced})")
+    click.echo(f"reason: {promotion.reason}")

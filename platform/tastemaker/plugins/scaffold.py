@@ -1,0 +1,71 @@
+"""A new model's folder: a distribution that obeys every law from its first minute."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from tastemaker.errors import PluginError
+from tastemaker.plugins import finder
+
+MAX_NAME = 60
+
+
+def new(name: str, parent: Path) -> Path:
+    """Create and return `parent/name`. Raises PluginError for an unusable name or a folder that exists."""
+    _require_usable(name)
+    folder = parent / name
+    if folder.exists():
+        raise PluginError(f"{folder} exists already", fix="choose another name or another --folder")
+    parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
+    try:
+        _fill(draft, name)
+        draft.chmod(0o755)
+        os.rename(draft, folder)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise PluginError(f"{folder} can't be written: {error.strerror}") from error
+    return folder
+
+
+def _require_usable(name: str) -> None:
+    if not finder.NAME.fullmatch(name) or len(name) > MAX_NAME:
+        raise PluginError(
+            f"{name!r} can't be a model's name",
+            fix=f"use lower case words joined by _, at most {MAX_NAME} letters, such as my_model",
+        )
+    plugins = finder.find()
+    taken = {plugin.name: plugin.distribution for plugin in (*plugins.sound, *plugins.broken)}
+    if name in taken:
+        raise PluginError(
+            f"the model {name} is installed already, by {taken[name]}", fix="choose another name"
+        )
+
+
+def _fill(folder: Path, name: str) -> None:
+    words = name.split("_")
+    package = f"tastemaker_{name}"
+    values = {
+        "name": name,
+        "title": " ".join(words).capitalize(),
+        "class_name": "".join(word.capitalize() for word in words),
+        "package": package,
+        "distribution": package.replace("_", "-"),
+    }
+    for template, path in {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        "__init__.py": f"{package}/__init__.py",
+        "model.py": f"{package}/{name}.py",
+        "service.py": f"{package}/service.py",
+        "test_model.py": f"tests/test_{name}.py",
+    }.items():
+        text = (files("tastemaker.plugins") / "templates" / f"{template}.template").read_text("utf-8")
+        target = folder / path
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(Template(text).substitute(values), "utf-8")
