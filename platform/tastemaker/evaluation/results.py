@@ -106,13 +106,13 @@ def put(engine: Engine, backtest: Backtest) -> None:
 def save_users(path: Path, results: UserResults) -> None:
     """Write an .npz that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    metrics = {f"metric.{name}": values for name, values in results.values.items()}
+    arrays: dict[str, Any] = {f"metric.{name}": values for name, values in results.values.items()}
     with (
         writing("the users' metrics", path.parent),
         tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file,
     ):
         try:
-            np.savez_compressed(file, k=results.k, user_keys=results.user_keys, **metrics)  # type: ignore[arg-type]
+            np.savez_compressed(file, k=results.k, user_keys=results.user_keys, **arrays)
             file.flush()
             os.fsync(file.fileno())
             os.replace(file.name, path)
