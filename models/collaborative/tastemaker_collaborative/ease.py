@@ -33,10 +33,12 @@ class EASEConfig(Config):
 
 
 class EASE(Recommender[EASEConfig]):
-    """Embarrassingly shallow autoencoder.
+    """Embarrassingly shallow autoencoder: each item is a linear sum of all the others.
 
-    min_B ‖X - XB‖² + λ‖B‖²   subject to diag(B) = 0
-    P = (XᵀX + λI)⁻¹,   B_ij = -P_ij / P_jj (i ≠ j),   S = XB
+        min_B ‖X - XB‖² + λ‖B‖²   subject to diag(B) = 0
+        P = (XᵀX + λI)⁻¹,   B_ij = -P_ij / P_jj (i ≠ j),   S = XB
+
+    X is the matrix of interactions, S the scores.
     """
 
     name = "ease"

@@ -172,13 +172,14 @@ def versions(name: str | None, as_json: bool) -> None:
 
     registry = Workspace.open().registry
     found = registry.list(name)
-    champions = {registry.champion(problem) for problem in {version.problem for version in found}}
+    crowned = (registry.champion(problem) for problem in {version.problem for version in found})
+    champions = {version.id for version in crowned if version is not None}
     if as_json:
-        _print_json([_version(version, version in champions) for version in found])
+        _print_json([_version(version, version.id in champions) for version in found])
     elif found:
         rows = (
             (
-                ("* " if version in champions else "  ") + version.id,
+                ("* " if version.id in champions else "  ") + version.id,
                 version.model,
                 version.problem,
                 f"{version.created_at:%Y-%m-%d %H:%M:%S}",

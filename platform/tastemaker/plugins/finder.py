@@ -93,6 +93,11 @@ def get(name: str, entries: Iterable[EntryPoint] | None = None) -> Plugin:
     )
 
 
+def claims(name: str) -> list[str]:
+    """The installed distributions that have a model of that name, importing nothing."""
+    return [one.distribution for one in _found(None) if one.name == name]
+
+
 def _found(entries: Iterable[EntryPoint] | None) -> list[Found]:
     entries = entry_points(group=GROUP) if entries is None else entries
     return sorted(
@@ -108,13 +113,13 @@ def _found(entries: Iterable[EntryPoint] | None) -> list[Found]:
 
 def _refusals(found: list[Found]) -> list[BrokenPlugin | None]:
     """What the metadata alone shows to be wrong: two distributions that claim one name."""
-    claims: dict[str, list[Found]] = defaultdict(list)
+    claimed: dict[str, list[Found]] = defaultdict(list)
     for one in found:
-        claims[one.name].append(one)
+        claimed[one.name].append(one)
     reasons = {
         name: "the name is taken twice: "
         + " and ".join(f"{one.distribution} ({one.entry_point})" for one in both)
-        for name, both in claims.items()
+        for name, both in claimed.items()
         if len(both) > 1
     }
     return [BrokenPlugin(*one, reasons[one.name]) if one.name in reasons else None for one in found]

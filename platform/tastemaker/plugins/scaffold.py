@@ -39,12 +39,8 @@ def _require_usable(name: str) -> None:
             f"{name!r} can't be a model's name",
             fix=f"use lower case words joined by _, at most {MAX_NAME} letters, such as my_model",
         )
-    plugins = finder.find()
-    taken = {plugin.name: plugin.distribution for plugin in (*plugins.sound, *plugins.broken)}
-    if name in taken:
-        raise PluginError(
-            f"the model {name} is installed already, by {taken[name]}", fix="choose another name"
-        )
+    for distribution in finder.claims(name):
+        raise PluginError(f"{distribution} has a model named {name} already", fix="choose another name")
 
 
 def _fill(folder: Path, name: str) -> None:
