@@ -13,7 +13,7 @@ def snapshot_source(root: Path, kind: Kind) -> FileSource:
     """All snapshots of the users or of the items under `root`."""
     return FileSource(
         name=f"{kind}_snapshots",
-        path=str(root.resolve() / kind / "*" / "part.parquet"),
+        path=str(root.resolve() / kind),
         timestamp_field=TIMESTAMP,
         description=f"features of {kind} at cut moments, from events before the cut",
     )
