@@ -116,7 +116,7 @@ def _complete(manifest: Manifest, files: Files, snapshot_files: Files) -> Manife
         manifest, files=files, snapshot_files=snapshot_files, snapshot=hash_records(snapshot_files)
     )
     digest = content_hash(manifest)
-    version = f"{manifest.created_at:%Y%m%dT%H%M%SZ}-{digest[:12]}"
+    version = f"{manifest.created_at:%Y%m%d-%H%M%S-%f}-{digest[:12]}"
     return msgspec.structs.replace(manifest, content_hash=digest, version=version)
 
 

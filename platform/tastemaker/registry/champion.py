@@ -12,9 +12,7 @@ from sqlalchemy import Engine, insert, select
 from tastemaker.errors import RegistryError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import Difference
-from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import Backtest
-from tastemaker.problem import ProblemSpec
 from tastemaker.registry.manifest import Manifest
 from tastemaker.storage.tables import backtests, promotions
 
@@ -45,10 +43,9 @@ class Contest:
 
     @property
     def won(self) -> bool:
-        """The whole 95 % interval lies on the better side of 0. A NaN (one user) wins nothing."""
-        if METRICS[self.metric].larger_is_better:
-            return self.difference.low > 0
-        return self.difference.high < 0
+        """The whole 95 % interval lies above 0: for every metric that a problem may name as primary, more is
+        better. A NaN (one user) wins nothing."""
+        return self.difference.low > 0
 
     def __str__(self) -> str:
         found = self.difference
@@ -60,23 +57,22 @@ class Contest:
 
 def hold_contest(engine: Engine, artifacts: Path, manifest: Manifest) -> Contest:
     """The contest, if the version won it. Raises RegistryError, with the figures, if it lost."""
-    problem = ProblemSpec.model_validate(manifest.problem_spec)
+    to_beat, metric = manifest.problem_spec["to_beat"], manifest.problem_spec["metric"]
     force = f"to promote it all the same: tastemaker models promote {manifest.version} --force REASON"
     mine = _evidence(engine, manifest)
-    rival = None if mine is None else _rival(engine, mine, problem.to_beat)
+    rival = None if mine is None else _rival(engine, mine, to_beat)
     if mine is None or rival is None:
-        lacking = f"version {manifest.version}" if mine is None else f"{problem.to_beat} on the same data"
+        lacking = f"version {manifest.version}" if mine is None else f"{to_beat} on the same data"
         raise RegistryError(
-            f"there is no backtest of {lacking}, so nothing shows that it beats {problem.to_beat}",
+            f"there is no backtest of {lacking}, so nothing shows that it beats {to_beat}",
             fix=f"run the backtests: tastemaker run; or {force}",
         )
-    difference = results.compare(artifacts, mine, rival, problem.metric)
-    contest = Contest(mine.model, rival.model, problem.metric, difference)
+    difference = results.compare(artifacts, mine, rival, metric)
+    contest = Contest(mine.model, rival.model, metric, difference)
     if not contest.won:
-        side = "above" if METRICS[problem.metric].larger_is_better else "below"
         raise RegistryError(
             f"version {manifest.version} does not beat the one to beat: {contest}; "
-            f"all of the interval must lie {side} 0",
+            f"all of the interval must lie above 0",
             fix=force,
         )
     return contest

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, RowMapping, insert, select
 
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import ArtifactError, PluginError, RegistryError
+from tastemaker.evaluation import results
 from tastemaker.plugins import finder
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Recommender
 from tastemaker.problem import ProblemSpec
@@ -71,8 +72,13 @@ class Registry:
     ) -> Version:
         """Store a fitted model. `window` is [start, end) in seconds UTC; `counts`: events, users, items.
 
-        Raises ArtifactError if it can't be written: then nothing is registered.
+        Raises ArtifactError if it can't be written and RegistryError if there is no such backtest: then
+        nothing is registered.
         """
+        if backtest_id is not None and results.get(self.engine, backtest_id) is None:
+            raise RegistryError(
+                f"there is no backtest {backtest_id!r}", fix="run the backtests: tastemaker run"
+            )
         plugin = finder.get(model.name)
         spec = problem.model_dump(mode="json")
         before = self.list(model.name, problem=problem.name)

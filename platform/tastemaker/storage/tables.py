@@ -98,7 +98,7 @@ backtests = Table(
 versions = Table(
     "versions",
     metadata,
-    Column("id", String(64), primary_key=True, doc="UTC second of creation and the head of the content hash"),
+    Column("id", String(64), primary_key=True, doc="moment of creation and head of the content hash"),
     Column("model", String(100), nullable=False),
     Column("problem", String(200), nullable=False),
     Column("content_hash", String(64), nullable=False),

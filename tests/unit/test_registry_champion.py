@@ -1,0 +1,163 @@
+"""Which version is newest, which is champion, and what a version must win to become it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import versions
+
+from tastemaker.errors import ArtifactError, RegistryError
+from tastemaker.plugins import finder
+from tastemaker.registry import Registry, champion
+from tastemaker.storage.engine import open_engine
+
+RNG = np.random.default_rng(0)
+BASE = RNG.uniform(0, 0.5, 500)
+BETTER = BASE + RNG.uniform(0, 0.2, 500)
+ALIKE = BASE + RNG.uniform(-0.1, 0.1, 500)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.setattr(finder, "get", versions.plugin)
+    return Registry(open_engine(f"sqlite:///{tmp_path / 'meta.db'}"), tmp_path / "artifacts")
+
+
+def judged(registry: Registry, model: str, values: np.ndarray, **options: object) -> str:
+    return versions.put_backtest(registry.engine, registry.artifacts, model, values, **options)  # type: ignore[arg-type]
+
+
+def test_newest_is_the_newest_sound_one(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    first, second, third = (versions.add(registry, weight=weight) for weight in (1, 2, 3))
+    assert registry.newest("toy").id == third.id
+    assert [version.id for version in registry.list()] == [third.id, second.id, first.id]
+    assert third.manifest.parent == second.id
+    (third.folder / "manifest.json").unlink()
+    (second.folder / "model/scores.npy").write_bytes(b"half")
+    with caplog.at_level(logging.WARNING):
+        assert registry.newest("toy").id == first.id
+    assert [record.message.split()[1] for record in caplog.records] == [third.id, second.id]
+    assert [each.version_id for each in registry.broken()] == [third.id, second.id]
+    assert "scores.npy" in registry.broken("toy")[1].reason
+
+
+def test_no_sound_version(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="no sound version of 'toy'") as caught:
+        registry.newest("toy")
+    assert "tastemaker run" in str(caught.value.fix)
+    (versions.add(registry).folder / "manifest.json").unlink()
+    with pytest.raises(RegistryError, match=r"holds no manifest\.json"):
+        registry.newest("toy", problem="shop")
+
+
+def test_versions_are_kept_apart_by_problem(registry: Registry) -> None:
+    mine = versions.add(registry)
+    other = versions.add(registry, spec=versions.problem(name="other"))
+    assert registry.newest("toy", problem="shop").id == mine.id
+    assert registry.newest("toy").id == other.id
+    assert other.manifest.parent is None
+
+
+def test_an_unknown_version(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="no version 'nope'"):
+        registry.get("nope")
+
+
+def test_a_backtest_that_does_not_exist(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="no backtest 'nope'"):
+        versions.add(registry, backtest_id="nope")
+    assert not registry.artifacts.exists()
+
+
+def test_the_better_one_becomes_champion(registry: Registry) -> None:
+    judged(registry, "popularity", BASE)
+    version = versions.add(registry, backtest_id=judged(registry, "toy", BETTER))
+    assert registry.champion("shop") is None
+    promotion = registry.promote(version.id)
+    assert not promotion.forced
+    assert promotion.reason.startswith("toy - popularity in ndcg: +0.")
+    found = registry.champion("shop")
+    assert found is not None
+    assert found.id == version.id
+    assert registry.champion("another problem") is None
+    assert champion.log(registry.engine, "shop") == [promotion]
+
+
+@pytest.mark.parametrize("values", [ALIKE, BASE, BASE - 0.1])
+def test_one_that_does_not_beat_is_refused(registry: Registry, values: np.ndarray) -> None:
+    judged(registry, "popularity", BASE)
+    version = versions.add(registry, backtest_id=judged(registry, "toy", values))
+    with pytest.raises(RegistryError, match=r"does not beat .*95 % interval .* 500 users.* above 0") as caught:
+        registry.promote(version.id)
+    assert f"models promote {version.id} --force" in str(caught.value.fix)
+    assert registry.champion("shop") is None
+    with pytest.raises(RegistryError, match="reason to force a promotion is empty"):
+        registry.promote(version.id, force_reason="  ")
+    promotion = registry.promote(version.id, force_reason="a demo")
+    assert (promotion.forced, promotion.reason) == (True, "a demo")
+
+
+def test_one_user_proves_nothing(registry: Registry) -> None:
+    judged(registry, "popularity", BASE[:1])
+    version = versions.add(registry, backtest_id=judged(registry, "toy", BETTER[:1]))
+    with pytest.raises(RegistryError, match="does not beat"):
+        registry.promote(version.id)
+
+
+def test_without_evidence_there_is_no_promotion(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="no backtest of version"):
+        registry.promote(versions.add(registry).id)
+    mine = judged(registry, "toy", BETTER)
+    with pytest.raises(RegistryError, match="no backtest of popularity on the same data"):
+        registry.promote(versions.add(registry, backtest_id=mine).id)
+    judged(registry, "popularity", BASE, data_hash="e" * 64)
+    with pytest.raises(RegistryError, match="no backtest of popularity on the same data"):
+        registry.promote(versions.add(registry, backtest_id=mine).id)
+    judged(registry, "popularity", BASE)
+    with pytest.raises(RegistryError, match="no backtest of version"):  # the evidence is for another config
+        registry.promote(versions.add(registry, weight=5, backtest_id=mine).id)
+    registry.promote(versions.add(registry, backtest_id=mine).id)
+
+
+def test_the_rival_is_judged_by_its_newest_backtest(registry: Registry) -> None:
+    judged(registry, "popularity", BETTER + 1, age_days=3)
+    judged(registry, "popularity", BASE)
+    assert registry.promote(versions.add(registry, backtest_id=judged(registry, "toy", BETTER)).id)
+
+
+def test_a_damaged_version_is_not_promoted_even_by_force(registry: Registry) -> None:
+    version = versions.add(registry)
+    (version.folder / "model/scores.npy").unlink()
+    with pytest.raises(ArtifactError, match="missing"):
+        registry.promote(version.id, force_reason="hurry")
+
+
+def test_rollback_goes_back_step_by_step(registry: Registry) -> None:
+    first, second, third = (versions.add(registry, weight=weight).id for weight in (1, 2, 3))
+    for version_id in (first, second, second, third):
+        registry.promote(version_id, force_reason="test")
+    assert registry.rollback("shop", "third misbehaves").version_id == second
+    promotion = registry.rollback("shop", "second too")
+    assert (promotion.version_id, promotion.action, promotion.reason) == (first, "rollback", "second too")
+    with pytest.raises(RegistryError, match="no earlier champion of the problem 'shop'"):
+        registry.rollback("shop", "and now?")
+    registry.promote(third, force_reason="test")
+    assert registry.rollback("shop", "again").version_id == first
+
+
+def test_rollback_passes_over_what_is_broken(registry: Registry) -> None:
+    first, second, third = (versions.add(registry, weight=weight) for weight in (1, 2, 3))
+    for version in (first, second, third):
+        registry.promote(version.id, force_reason="test")
+    (second.folder / "manifest.json").unlink()
+    assert registry.rollback("shop", "third misbehaves").version_id == first.id
+
+
+def test_rollback_needs_a_reason_and_a_past(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="no earlier champion"):
+        registry.rollback("shop", "why not")
+    with pytest.raises(RegistryError, match="needs a reason"):
+        registry.rollback("shop", " ")
