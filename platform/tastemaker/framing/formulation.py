@@ -216,10 +216,11 @@ def estimator(spec: ProblemSpec) -> Section:
         (
             "V̂ and Δ̂ (paired by user) each come with a 95 % interval from a bootstrap over users.",
             "V̂ orders policies as V does if what users turned to in D₁ without our list is what they would "
-            "take from it, if users and tastes stay what they were in D₁, and if one user's list doesn't change "
-            "another's events.",
+            "take from it, if users and tastes stay what they were in D₁, and if one user's list doesn't "
+            "change another's events.",
             "Past events have no impression: their window and discount can't be known, and what users never "
-            "saw counts as unwanted, which favours what the shop already showed. Only an experiment measures V.",
+            "saw counts as unwanted, which favours what the shop already showed. "
+            "Only an experiment measures V.",
         ),
     )
 

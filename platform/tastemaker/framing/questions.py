@@ -183,7 +183,7 @@ QUESTIONS = (
     Question(
         "metric",
         "By which metric do you judge a list?",
-        "One number decides who is best; ndcg rewards putting the right items first, recall only having them.",
+        "One number decides who is best: ndcg wants the right items first, recall wants them somewhere.",
         "ndcg",
         one_of(JUDGING_METRICS),
         choices=JUDGING_METRICS,

@@ -63,7 +63,7 @@ def relative_affinity(
 
 
 def calibrate(config: ShopConfig, catalogue: Catalogue, population: Population) -> Traffic:
-    """Measure on the first day's users and items how many events follow a look."""
+    """The traffic at which the first day's users and items make `events_per_day` events."""
     due_per_day = float(np.sum(1 / population.staples.tempos[population.staples.users < config.n_users]))
     staple_chance = min(0.9, 0.4 * config.events_per_day / due_per_day) if due_per_day else 0.0
     rng = stream(config.seed, Stream.CALIBRATION)
@@ -79,7 +79,7 @@ def calibrate(config: ShopConfig, catalogue: Catalogue, population: Population) 
 def draw_day(
     config: ShopConfig, catalogue: Catalogue, population: Population, traffic: Traffic, day: int
 ) -> DayEvents:
-    """A pure function of its arguments. Memory in proportion to the day's events and to items times tastes."""
+    """A pure function of its arguments. Memory grows with the events of the day and with items times tastes."""
     rng = stream(config.seed, Stream.DAY, day)
     looks = _draw_looks(config, catalogue, population, traffic, day, rng)
     cart, purchase = _chances(catalogue, population, looks.users, looks.items)
@@ -111,6 +111,15 @@ def visit_rates(
     return np.where(population.present(day), factor * population.activity, 0.0)
 
 
+def staples_due(catalogue: Catalogue, population: Population, day: int) -> NDArray[np.int64]:
+    """Entries of the staples whose turn it is, whose user is there and whose item is on offer."""
+    staples = population.staples
+    due = np.flatnonzero((day + staples.phases) % staples.tempos == 0)
+    # Whoever joins later is left out before anything is drawn, or the day would depend on them.
+    there = population.present(day)[staples.users[due]] & (catalogue.departure[staples.items[due]] > day)
+    return due[there]
+
+
 def _draw_looks(
     config: ShopConfig,
     catalogue: Catalogue,
@@ -130,9 +139,7 @@ def _draw_looks(
     visits = np.repeat(np.arange(len(visitors)), lengths)
     step = np.arange(len(visits)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     seconds = 45 * step + rng.uniform(0, 40, size=len(visits))
-    items = (
-        draw_items(appeal, moods[visits], rng.random(len(visits))) if len(visits) else np.empty(0, np.int64)
-    )
+    items = draw_items(appeal, moods[visits], rng.random(len(visits)))
     return Looks(visitors[visits], items, (starts[visits] + seconds * _SECOND).astype(np.int64))
 
 
@@ -149,16 +156,13 @@ def _chances(
 def _draw_staples(
     catalogue: Catalogue, population: Population, traffic: Traffic, day: int, rng: np.random.Generator
 ) -> DayEvents:
-    staples = population.staples
-    due = staples.due(day)
-    users, items = staples.users[due], staples.items[due]
-    wanted = (rng.random(len(due)) < traffic.staple_chance) & (catalogue.departure[items] > day)
+    due = staples_due(catalogue, population, day)
+    due = due[rng.random(len(due)) < traffic.staple_chance]
+    users, items = population.staples.users[due], population.staples.items[due]
     moments = (rng.beta(4, 2.5, size=len(due)) * _DAY_MICROSECONDS).astype(np.int64)
     quantities = rng.integers(1, 4, size=len(due))
-    values = np.round(quantities * catalogue.prices[items], 2)
-    bought = wanted & population.present(day)[users]
     return DayEvents(
-        users[bought], items[bought], _all(PURCHASE, users[bought]), values[bought], moments[bought]
+        users, items, _all(PURCHASE, users), np.round(quantities * catalogue.prices[items], 2), moments
     )
 
 

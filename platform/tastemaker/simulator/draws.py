@@ -98,6 +98,8 @@ def draw_items(
     bounds = np.searchsorted(tastes[order], np.arange(appeal.shape[1] + 1))
     for taste in range(appeal.shape[1]):
         rows = order[bounds[taste] : bounds[taste + 1]]
+        if not len(rows):
+            continue
         cumulative = np.cumsum(appeal[:, taste])
         items[rows] = np.searchsorted(cumulative, uniform[rows] * cumulative[-1], side="right")
     return items

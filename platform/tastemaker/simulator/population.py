@@ -36,10 +36,6 @@ class Staples:
     """Days from one purchase to the next."""
     phases: NDArray[np.int64]
 
-    def due(self, day: int) -> NDArray[np.int64]:
-        """Entries whose turn it is on a day."""
-        return np.flatnonzero((day + self.phases) % self.tempos == 0)
-
 
 @dataclass(frozen=True, eq=False)
 class Population:

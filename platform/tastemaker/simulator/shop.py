@@ -30,7 +30,7 @@ from tastemaker.simulator.day import (
     DayEvents,
     calibrate,
     draw_day,
-    relative_affinity,
+    staples_due,
     visit_rates,
 )
 from tastemaker.simulator.population import COUNTRIES, Population
@@ -133,19 +133,15 @@ class Shop:
 
     def expected_purchases(self, users: NDArray[np.int64], day: int) -> NDArray[np.float64]:
         """The truth: expected number of purchases on a day, float64[len(users), n_items]."""
-        n, every = len(users), np.arange(self.n_items)
-        affinity = relative_affinity(
-            self.population, self.catalogue, np.repeat(users, self.n_items), np.tile(every, n)
-        ).reshape(n, self.n_items)
+        mean_affinity = self.population.tastes[users] @ self.catalogue.mean_tastes
+        affinity = self.affinity(users, np.arange(self.n_items)).astype(np.float64) / mean_affinity[:, None]
         cart, purchase = chances(utility(affinity, self.catalogue.prices / self.catalogue.usual_prices))
         looks = LOOKS_PER_VISIT * visit_rates(self.config, self.population, self.traffic, day)[users]
         expected = looks[:, None] * self.view_probabilities(users, day) * cart * purchase
         staples = self.population.staples
-        due = staples.due(day)
-        present = self.population.present(day)[staples.users[due]]
-        due = due[present & (self.catalogue.departure[staples.items[due]] > day)]
+        due = staples_due(self.catalogue, self.population, day)
         row_of = np.full(self.n_users, -1)
-        row_of[users] = np.arange(n)
+        row_of[users] = np.arange(len(users))
         rows = row_of[staples.users[due]]
         np.add.at(expected, (rows[rows >= 0], staples.items[due][rows >= 0]), self.traffic.staple_chance)
         return expected
