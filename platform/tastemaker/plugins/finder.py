@@ -128,7 +128,7 @@ def _refusals(found: list[Found]) -> list[BrokenPlugin | None]:
 def _classify(one: Found) -> Plugin | BrokenPlugin:
     try:
         loaded = EntryPoint(one.name, one.entry_point, GROUP).load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return BrokenPlugin(*one, f"it can't be imported: {type(error).__name__}: {error}")
     reason = _objection(one.name, loaded)
     if reason:
@@ -145,7 +145,7 @@ def _objection(name: str, loaded: object) -> str | None:
             f"it is written for interface version {loaded.interface_version}, "
             f"this platform has version {INTERFACE_VERSION}"
         )
-    missing = [part for part in ("name", "reference", "config_type") if not hasattr(loaded, part)]
+    missing = [part for part in ("name", "reference", "config_type") if not getattr(loaded, part, None)]
     missing += sorted(getattr(loaded, "__abstractmethods__", ()))
     if missing:
         return f"the class lacks: {', '.join(missing)}"

@@ -1,0 +1,305 @@
+"""Each law catches a model that breaks it, and lets a sound one pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pytest
+
+from tastemaker.plugins import (
+    NO_ITEM,
+    Batch,
+    Capabilities,
+    Config,
+    Ranking,
+    Recommender,
+    TrainingData,
+    forbid,
+    laws,
+    select,
+)
+from tastemaker.plugins.arrays import Float32
+
+
+class NoConfig(Config):
+    """No hyperparameters."""
+
+
+class Sound(Recommender[NoConfig]):
+    """Popularity among users of the same taste: s_u = Xᵀ X x_u + popularity / 10⁶."""
+
+    name = "sound"
+    reference = "none"
+    config_type = NoConfig
+    capabilities = Capabilities(personalizes=True)
+    state: ClassVar[tuple[str, ...]] = ("gram", "popularity")
+
+    def fit(self, data: TrainingData) -> Self:
+        matrix = data.history.matrix(np.ones(len(data.history.items), np.float32))
+        self.gram = (matrix.T @ matrix).toarray()
+        self.popularity = self.gram.diagonal() / np.float32(1e6)
+        return self
+
+    def scores(self, batch: Batch) -> Float32:
+        past: Float32 = batch.history.matrix(np.ones(len(batch.history.items), np.float32)).toarray()
+        found: Float32 = past @ self.gram + self.popularity
+        return found
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        return select(self.scores(batch), batch, k)
+
+
+class WritesToItsTrainingData(Sound):
+    def fit(self, data: TrainingData) -> Self:
+        data.events.rewards[:] = 0
+        return super().fit(data)
+
+
+class DrawsFromElsewhere(Sound):
+    def fit(self, data: TrainingData) -> Self:
+        super().fit(data)
+        self.gram = self.gram * np.random.default_rng().random(self.gram.shape).astype(np.float32)
+        return self
+
+
+class RemembersTheLastFit(Sound):
+    def fit(self, data: TrainingData) -> Self:
+        before = getattr(self, "gram", None)
+        super().fit(data)
+        if before is not None:
+            self.gram = self.gram + before
+        return self
+
+
+class NeedsTwoItems(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        scores = self.scores(batch)
+        scores[:, 1] += 0
+        return select(scores, batch, k)
+
+
+class WritesToItsBatch(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        batch.history.rewards[:] = 0
+        return super().recommend(batch, k)
+
+
+class CountsItsCalls(Sound):
+    calls = 0
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        self.calls += 1
+        scores = self.scores(batch)
+        scores[:, self.calls % scores.shape[1]] += 100
+        return select(scores, batch, k)
+
+
+class ScalesByTheBatch(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        scores = self.scores(batch)
+        return select(scores - scores.mean(), batch, k)
+
+
+class OnlyForThoseItKnows(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        ranking = super().recommend(batch, k)
+        ranking.items[batch.users < 0] = NO_ITEM
+        return ranking
+
+
+class OnlyForThoseWithAPast(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        ranking = super().recommend(batch, k)
+        ranking.items[(batch.users >= 0) & (batch.history.lengths == 0)] = NO_ITEM
+        return ranking
+
+
+class OnlyItemsWithAnEvent(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        scores = self.scores(batch)
+        scores[:, self.popularity == 0] = -np.inf
+        return select(scores, batch, k)
+
+
+class IgnoresExclusions(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        return super().recommend(replace(batch, excluded=None), k)
+
+
+class IgnoresCandidates(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        return super().recommend(replace(batch, candidates=None), k)
+
+
+class IgnoresAvailability(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        return super().recommend(replace(batch, available=None), k)
+
+
+class NarrowsTheList(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        return super().recommend(batch, min(k, batch.history.n_items))
+
+
+class RepeatsTheBest(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        ranking = super().recommend(batch, k)
+        ranking.items[:, 1:2] = ranking.items[:, :1]
+        return ranking
+
+
+class WorstFirst(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        ranking = super().recommend(batch, k)
+        return ranking._replace(scores=-np.where(np.isfinite(ranking.scores), ranking.scores, np.inf))
+
+
+class ScoresAreNaN(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        ranking = super().recommend(batch, k)
+        return ranking._replace(scores=np.full_like(ranking.scores, np.nan))
+
+
+class HalfSure(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        ranking = super().recommend(batch, k)
+        return ranking._replace(propensities=ranking.propensities * np.float32(0.5))
+
+
+class Overconfident(Sound):
+    """Uniformly random, yet it says that its list is certain."""
+
+    capabilities = Capabilities(stochastic=True)
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        scores = np.stack([np.random.default_rng(seed).random(batch.history.n_items) for seed in batch.seeds])
+        return select(scores.astype(np.float32), batch, k)
+
+
+class SecretlyRandom(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        return select(self.scores(batch) + (batch.seeds % 7)[:, None].astype(np.float32), batch, k)
+
+
+class ForgetsWhenSaved(Sound):
+    state = ("popularity",)
+
+    def __init__(self, config: NoConfig | None = None) -> None:
+        super().__init__(config)
+        self.gram = np.zeros((30, 30), np.float32)
+
+
+class SavesNothing(Sound):
+    def save(self, folder: Path) -> None:
+        pass
+
+    @classmethod
+    def load(cls, folder: Path, config: NoConfig) -> Self:
+        return cls(config)
+
+
+class SavesCode(Sound):
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        (folder / "model.pkl").write_bytes(b"")
+
+
+class TrustsItsFiles(Sound):
+    @classmethod
+    def load(cls, folder: Path, config: NoConfig) -> Self:
+        model = cls(config)
+        model.gram = np.load(folder / "gram.npy")
+        model.popularity = np.load(folder / "popularity.npy")
+        return model
+
+
+class LikesWhatOthersLike(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        return select(np.tile(self.popularity, (len(batch), 1)), batch, k)
+
+
+class ExemptForNothing(Sound):
+    capabilities = Capabilities(exempt={"recommend_is_pure": " "})
+
+
+class ExemptFromNothing(Sound):
+    capabilities = Capabilities(exempt={"gravity": "it floats"})
+
+
+BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
+    ("exemptions_are_real", ExemptForNothing),
+    ("exemptions_are_real", ExemptFromNothing),
+    ("fit_leaves_its_input_alone", WritesToItsTrainingData),
+    ("seeded_fit_repeats", DrawsFromElsewhere),
+    ("fit_twice_is_fit_once", RemembersTheLastFit),
+    ("one_event_is_enough", NeedsTwoItems),
+    ("recommend_leaves_its_input_alone", WritesToItsBatch),
+    ("recommend_is_pure", CountsItsCalls),
+    ("batch_is_one_by_one", ScalesByTheBatch),
+    ("unknown_users_are_answered", OnlyForThoseItKnows),
+    ("empty_histories_are_answered", OnlyForThoseWithAPast),
+    ("unknown_items_are_answered", OnlyItemsWithAnEvent),
+    ("excluded_items_are_never_returned", IgnoresExclusions),
+    ("candidates_are_respected", IgnoresCandidates),
+    ("unavailable_items_are_never_returned", IgnoresAvailability),
+    ("k_may_exceed_the_catalogue", NarrowsTheList),
+    ("items_are_distinct", RepeatsTheBest),
+    ("scores_descend_and_are_finite", WorstFirst),
+    ("scores_descend_and_are_finite", ScoresAreNaN),
+    ("propensities_are_probabilities", HalfSure),
+    ("propensities_are_frequencies", Overconfident),
+    ("propensities_are_frequencies", SecretlyRandom),
+    ("loaded_model_answers_the_same", ForgetsWhenSaved),
+    ("artifact_is_data", SavesNothing),
+    ("artifact_is_data", SavesCode),
+    ("malformed_artifacts_are_refused", TrustsItsFiles),
+    ("checkerboard_is_recovered", LikesWhatOthersLike),
+]
+
+test_a_sound_model_obeys = laws.lawful(Sound)
+
+
+@pytest.mark.parametrize(("law", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
+def test_the_law_catches_it(law: str, recommender: type[Recommender[Any]]) -> None:
+    verdicts = {result.law: result for result in laws.check(recommender)}
+    assert verdicts[law].verdict == "broken"
+    assert verdicts[law].detail
+
+
+def test_every_law_is_broken_by_someone() -> None:
+    assert {law for law, _ in BROKEN} == {law.__name__ for law in laws.LAWS}
+
+
+def test_exemptions_and_what_does_not_apply_are_told_apart_from_kept_laws() -> None:
+    class Exempt(Sound):
+        capabilities = Capabilities(exempt={"recommend_is_pure": "it keeps a diary"})
+
+    verdicts = {result.law: result for result in laws.check(Exempt)}
+    assert verdicts["recommend_is_pure"] == ("recommend_is_pure", "exempt", "it keeps a diary")
+    assert verdicts["checkerboard_is_recovered"].verdict == "exempt"
+    assert verdicts["items_are_distinct"] == ("items_are_distinct", "kept", "")
+
+
+def test_an_exception_breaks_the_law_in_words() -> None:
+    class Raises(Sound):
+        def recommend(self, batch: Batch, k: int) -> Ranking:
+            raise KeyError("gram")
+
+    verdicts = {result.law: result for result in laws.check(Raises)}
+    assert verdicts["items_are_distinct"].detail == "raised KeyError: 'gram'"
+
+
+def test_a_random_policy_with_true_propensities_passes() -> None:
+    class Uniform(Overconfident):
+        def recommend(self, batch: Batch, k: int) -> Ranking:
+            ranking = super().recommend(batch, k)
+            scores = np.zeros((len(batch), batch.history.n_items), np.float32)
+            forbid(scores, batch)
+            allowed = np.isfinite(scores).sum(axis=1, keepdims=True)
+            return ranking._replace(propensities=ranking.propensities / np.maximum(allowed, 1))
+
+    verdicts = {result.law: result for result in laws.check(Uniform)}
+    assert verdicts["propensities_are_frequencies"].verdict == "kept"
