@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sqlalchemy import Engine
@@ -36,7 +36,7 @@ class Toy(Recommender[ToyConfig]):
 
     name = "toy"
     reference = "none"
-    config_type = ToyConfig
+    config_type: ClassVar[type[Config]] = ToyConfig
     state = ("scores",)
     scores: np.ndarray
 
@@ -82,7 +82,11 @@ def snapshot(end: int = 10) -> Snapshot:
 
 
 def add(
-    registry: Registry, *, weight: float = 1.0, backtest_id: str | None = None, spec: ProblemSpec | None = None
+    registry: Registry,
+    *,
+    weight: float = 1.0,
+    backtest_id: str | None = None,
+    spec: ProblemSpec | None = None,
 ) -> Version:
     """Register a toy."""
     return registry.add(

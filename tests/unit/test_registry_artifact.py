@@ -6,20 +6,19 @@ import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
 import pytest
-import versions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import versions
 from tastemaker.errors import ArtifactError, PluginError
-from tastemaker.plugins import finder
+from tastemaker.plugins import Config, finder
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import export_version, load_version
-from tastemaker.registry.manifest import Manifest
 from tastemaker.storage.engine import open_engine
 
 
@@ -124,7 +123,9 @@ def test_any_changed_byte_is_noticed(registry: Registry, data: st.DataObject) ->
     path = data.draw(st.sampled_from(files))
     whole = path.read_bytes()
     place = data.draw(st.integers(0, len(whole) - 1))
-    path.write_bytes(whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :])
+    path.write_bytes(
+        whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :]
+    )
     try:
         with pytest.raises(ArtifactError, match="was altered"):
             load_version(version.folder)
@@ -140,15 +141,16 @@ def test_another_interface_version(registry: Registry, monkeypatch: pytest.Monke
         load_version(version.folder)
 
 
-def test_a_config_that_the_plugin_no_longer_takes(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_config_that_the_plugin_no_longer_takes(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     version = versions.add(registry)
 
     class Stricter(versions.ToyConfig):
-        weight: int = 0  # type: ignore[assignment]
         depth: int
 
     class Newer(versions.Toy):
-        config_type = Stricter
+        config_type: ClassVar[type[Config]] = Stricter
 
     monkeypatch.setattr(finder, "get", lambda name: versions.plugin()._replace(recommender=Newer))
     with pytest.raises(ArtifactError, match=r"tastemaker-toys 1\.2\.3 no longer takes the config") as caught:
@@ -220,7 +222,3 @@ def test_a_crash_before_the_row_leaves_nothing_visible(
     assert registry.list() == []
     versions.add(registry)
     assert len(registry.list()) == 1
-
-
-def test_manifest_documents_every_field() -> None:
-    assert set(Manifest.__struct_fields__) >= {"code_version", "created_at", "parent", "backtest_id", "window"}

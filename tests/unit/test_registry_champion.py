@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import versions
 
+import versions
 from tastemaker.errors import ArtifactError, RegistryError
 from tastemaker.plugins import finder
 from tastemaker.registry import Registry, champion
@@ -90,7 +90,9 @@ def test_the_better_one_becomes_champion(registry: Registry) -> None:
 def test_one_that_does_not_beat_is_refused(registry: Registry, values: np.ndarray) -> None:
     judged(registry, "popularity", BASE)
     version = versions.add(registry, backtest_id=judged(registry, "toy", values))
-    with pytest.raises(RegistryError, match=r"does not beat .*95 % interval .* 500 users.* above 0") as caught:
+    with pytest.raises(
+        RegistryError, match=r"does not beat .*95 % interval .* 500 users.* above 0"
+    ) as caught:
         registry.promote(version.id)
     assert f"models promote {version.id} --force" in str(caught.value.fix)
     assert registry.champion("shop") is None

@@ -119,13 +119,10 @@ def _upgrade(connection: Connection, revision: str | None) -> None:
 
 def _unreachable(url: URL, error: Exception) -> TastemakerError:
     reason = str(error.orig if isinstance(error, DBAPIError) and error.orig else error).strip()
-    secrets = {
-        str(url.password or ""),
-        *(str(value) for key, value in url.query.items() if "pass" in key.lower()),
-    }
-    shown = url.render_as_string(hide_password=True)
-    for secret in secrets - {""}:
-        reason, shown = reason.replace(secret, "***"), shown.replace(secret, "***")
+    in_query = [str(value) for key, value in url.query.items() if "pass" in key.lower()]
+    for secret in filter(None, [str(url.password or ""), *in_query]):
+        reason = reason.replace(secret, "***")
+    shown = url.set(query={}).render_as_string(hide_password=True)
     return TastemakerError(
         f"the database {shown} can't be used: {reason}",
         fix="start it, or set TASTEMAKER_DATABASE_URL to one that answers (unset: SQLite in the home folder)",

@@ -1,0 +1,225 @@
+"""The metadata database on SQLite and on a real Postgres: the same tests on both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, insert, inspect, select, text, update
+from sqlalchemy.exc import IntegrityError, StatementError
+
+import versions
+from tastemaker.errors import ArtifactError, TastemakerError
+from tastemaker.plugins import finder
+from tastemaker.registry import Registry
+from tastemaker.storage import migrations
+from tastemaker.storage.engine import open_engine
+from tastemaker.storage.tables import metadata, promotions
+
+PROCESSES = 4
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'deep' / 'er' / 'meta.db'}"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    engine = open_engine(url)
+    yield engine
+    engine.dispose()
+
+
+def test_the_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == migrations.HEAD
+
+
+def test_head_is_the_newest_step() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
+
+
+def test_opened_again_nothing_changes(url: str, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+    again = open_engine(url)
+    assert set(inspect(again).get_table_names()) == {*metadata.tables, "alembic_version"}
+    again.dispose()
+
+
+def test_many_processes_may_open_a_new_database_at_once(url: str) -> None:
+    code = "import sys; from tastemaker.storage.engine import open_engine; open_engine(sys.argv[1])"
+    command = [sys.executable, "-W", "error", "-c", code, url]
+    started = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) for _ in range(PROCESSES)
+    ]
+    for process in started:
+        _out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    engine = open_engine(url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
+    engine.dispose()
+
+
+def test_a_failed_migration_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("alembic.op.create_index", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            open_engine(url)
+    engine = open_engine(url)
+    assert "reports" in inspect(engine).get_table_names()
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_tastemaker(url: str, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(TastemakerError, match="step 9999, unknown to this Tastemaker") as caught:
+        open_engine(url)
+    assert "upgrade" in str(caught.value.fix)
+
+
+def test_without_alembic_a_migrated_database_opens_and_another_is_refused(
+    url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("alembic", "alembic.config", "alembic.util"):
+        monkeypatch.setitem(sys.modules, name, None)
+    open_engine(url).dispose()
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+    with pytest.raises(TastemakerError, match="at step none, this Tastemaker needs") as caught:
+        open_engine(url)
+    assert "tastemaker[data]" in str(caught.value.fix)
+
+
+def test_times_come_back_in_utc(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(finder, "get", versions.plugin)
+    version = versions.add(Registry(engine, tmp_path))
+    moment = datetime(2026, 5, 1, 12, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5)))
+    row = {"problem": "shop", "version_id": version.id, "action": "promote", "forced": False, "reason": ""}
+    with engine.begin() as connection:
+        connection.execute(insert(promotions).values(at=moment, **row))
+        found = connection.execute(select(promotions.c.at)).scalar_one()
+        assert found == moment
+        assert found.tzinfo is UTC
+        with pytest.raises(StatementError, match="no time zone"):
+            connection.execute(update(promotions).values(at=datetime(2026, 5, 1)))
+
+
+def test_references_are_kept(engine: Engine) -> None:
+    row = {"problem": "shop", "version_id": "nobody", "action": "promote", "forced": False, "reason": ""}
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(insert(promotions).values(at=datetime.now(UTC), **row))
+
+
+def test_a_version_from_registration_to_rollback(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finder, "get", versions.plugin)
+    registry = Registry(engine, tmp_path / "artifacts")
+    versions.put_backtest(engine, registry.artifacts, "popularity", [0.1] * 50)
+    mine = versions.put_backtest(engine, registry.artifacts, "toy", [0.2] * 50)
+    first, second = (versions.add(registry, backtest_id=mine) for _ in range(2))
+    assert [version.id for version in registry.list("toy")] == [second.id, first.id]
+    assert registry.get(first.id).manifest == first.manifest
+    for version in (first, second):
+        registry.promote(version.id)
+    assert registry.rollback("shop", "a test").version_id == first.id
+    champion = registry.champion("shop")
+    assert champion is not None
+    assert registry.open(champion).manifest.version == first.id
+
+
+def test_sqlite_waits_instead_of_failing(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'meta.db'}")
+    with engine.connect() as connection:
+        settings = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "foreign_keys", "busy_timeout")
+        ]
+    assert settings == ["wal", 1, 60_000]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg2://me:s3cret%2Fword@127.0.0.1:1/shop",
+        "postgresql://me@127.0.0.1:1/shop?password=s3cret/word",
+    ],
+)
+def test_an_unreachable_database_hides_its_password(url: str) -> None:
+    with pytest.raises(TastemakerError, match=r"127\.0\.0\.1.*can't be used.*refused") as caught:
+        open_engine(url)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://me:s3cret@host/shop", "mysql is no supported database"),
+        ("s3cret", "can't be read"),
+        ("sqlite:////dev/null/meta.db", "can't be used"),
+        ("sqlite:////proc/meta.db", "can't be used"),
+        ("postgresql+s3cret://me@host/shop", "driver"),
+    ],
+)
+def test_a_url_that_leads_nowhere(url: str, message: str) -> None:
+    with pytest.raises(TastemakerError, match=message) as caught:
+        open_engine(url)
+    assert caught.value.fix
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB. Only root may make one; elsewhere the unit test that pretends must do."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def _fill(registry: Registry) -> None:
+    for weight in range(2, 40):
+        versions.add(registry, weight=weight)
+
+
+def test_a_really_full_disk(
+    small_disk: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finder, "get", versions.plugin)
+    registry = Registry(engine, small_disk)
+    kept = versions.add(registry)
+    (small_disk / "filler").write_bytes(b"\0" * 150_000)
+    with pytest.raises(ArtifactError, match="can't be written"):
+        _fill(registry)
+    assert list(small_disk.rglob(".new-*")) == []
+    assert registry.broken() == ()
+    (small_disk / "filler").unlink()
+    assert registry.open(versions.add(registry)).manifest.model == "toy"
+    assert registry.open(kept)
