@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from importlib.resources import files
 from pathlib import Path
@@ -21,15 +19,17 @@ def new(name: str, parent: Path) -> Path:
     folder = parent / name
     if folder.exists():
         raise PluginError(f"{folder} exists already", fix="choose another name or another --folder")
-    parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
     try:
-        _fill(draft, name)
-        draft.chmod(0o755)
-        os.rename(draft, folder)
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=parent) as scratch:
+            draft = Path(scratch) / name
+            draft.mkdir()
+            _fill(draft, name)
+            draft.rename(folder)
     except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise PluginError(f"{folder} can't be written: {error.strerror}") from error
+        raise PluginError(
+            f"{folder} can't be written: {error.strerror}", fix="choose another --folder"
+        ) from error
     return folder
 
 
