@@ -79,7 +79,7 @@ def calibrate(config: ShopConfig, catalogue: Catalogue, population: Population) 
 def draw_day(
     config: ShopConfig, catalogue: Catalogue, population: Population, traffic: Traffic, day: int
 ) -> DayEvents:
-    """A pure function of its arguments. Memory grows with the events of the day and with items times tastes."""
+    """A pure function of its arguments. Memory grows with the day's events and with items times tastes."""
     rng = stream(config.seed, Stream.DAY, day)
     looks = _draw_looks(config, catalogue, population, traffic, day, rng)
     cart, purchase = _chances(catalogue, population, looks.users, looks.items)
