@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from judging import Scripted, ScriptedConfig, small_split
 from tastemaker.cli.leaderboard import leaderboard
 from tastemaker.data.split import Split
 from tastemaker.errors import ArtifactError, TastemakerError
-from tastemaker.evaluation import backtest, results, wording
+from tastemaker.evaluation import backtest, forest, results, wording
 from tastemaker.evaluation.bootstrap import Interval
 from tastemaker.evaluation.leaderboard import Leaderboard, Pairs
 from tastemaker.evaluation.results import Backtest, UserResults
@@ -31,6 +32,7 @@ PROBLEM = ProblemSpec(
     objectives=(Objective(name="sales", events={"purchase": EventReward()}),),
     guardrails=(Guardrail(metric="coverage", at_least=0.9), Guardrail(metric="popularity_bias", at_most=0.5)),
 )
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 MODELS = {"popularity": (0.0, False), "twin": (0.0, False), "contrary": (0.0, True), "noise": (1000.0, False)}
 
 
@@ -192,6 +194,11 @@ def test_the_plot_is_a_png(board: Leaderboard, home: Path) -> None:
 )
 def test_numbers_as_people_read_them(value: float, text: str) -> None:
     assert wording.number(value) == text
+
+
+def test_documented_examples() -> None:
+    assert doctest.testmod(forest) == (0, 1)
+    assert doctest.testfile(str(DOCS / "metrics.md"), module_relative=False, encoding="utf-8").failed == 0
 
 
 def test_seconds_and_sizes() -> None:

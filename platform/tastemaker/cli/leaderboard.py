@@ -104,7 +104,7 @@ def _show(board: Leaderboard) -> None:
     console.print(_summary(board))
     for row in board.rows:
         for breach in row.breaches:
-            console.print(f"[yellow]guardrail breached:[/yellow] {row.model}: {wording.breach(breach)}")
+            console.print(f"[yellow]✖ guardrail[/yellow] {row.model}: {wording.breach(breach)}")
     for names in wording.GROUPS.values():
         console.print(_metrics(board, [name for name in names if name != board.metric]))
 
@@ -120,7 +120,7 @@ def _summary(board: Leaderboard) -> Table:
     table.add_column("model", no_wrap=True)
     table.add_column(wording.title(board.metric, board.k), no_wrap=True)
     table.add_column(f"from {board.problem.to_beat}", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     for head in ("training", "scoring", "artifact"):
         table.add_column(head, justify="right", no_wrap=True)
     for row in board.rows:
@@ -143,7 +143,7 @@ def _cells(board: Leaderboard, row: Row) -> list[str]:
         escape(row.model),
         f"{wording.number(figure.value)}\n[dim]{wording.span(figure)}[/dim]",
         difference,
-        row.mark + (", guardrail breached" if row.breaches else ""),
+        row.mark + ("\n[yellow]✖ guardrail[/yellow]" if row.breaches else ""),
         wording.seconds(backtest.train_seconds),
         wording.seconds(backtest.score_seconds),
         wording.size(backtest.artifact_bytes),

@@ -13,6 +13,8 @@ from tastemaker.plugins import History, TrainingData
 Float64 = NDArray[np.float64]
 
 EMBEDDING_SIZE = 64
+_ITERATIONS = 2
+_BLOCK = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +46,23 @@ def _mid_rank(counts: NDArray[np.int64]) -> Float64:
 def _embed(history: History, counts: NDArray[np.int64]) -> Float64:
     """Vectors whose inner products are the best rank-d approximation of the co-occurrence cosines.
 
-    Vᵢᵤ = 1/√|Uᵢ| if user u had item i, so (VVᵀ)ᵢⱼ = |Uᵢ ∩ Uⱼ| / √(|Uᵢ||Uⱼ|). With Q an orthonormal basis of
-    V's range, VVᵀ ≈ Q(QᵀV)(QᵀV)ᵀQᵀ; exact when V has rank d or less. Reference for Q, by randomized subspace
+    Wᵤᵢ = 1/√|Uᵢ| if user u had item i, so (WᵀW)ᵢⱼ = |Uᵢ ∩ Uⱼ| / √(|Uᵢ||Uⱼ|). With Q an orthonormal basis of the
+    range of WᵀW, WᵀW ≈ Q(QᵀWᵀWQ)Qᵀ; exact when W has rank d or less. Reference for Q, by randomized subspace
     iteration: N. Halko et al., SIAM Review 53(2), 2011, algorithm 4.4.
     """
-    values = 1 / np.sqrt(counts[history.items])
-    v = csr_array((values, history.items, history.offsets), shape=(len(history), len(counts))).T.tocsr()
-    b: Float64 = np.random.default_rng(0).standard_normal((v.shape[1], EMBEDDING_SIZE))
-    for _ in range(3):
-        q = np.linalg.qr(np.asarray(v @ b)).Q
-        b = v.T @ q
-    weights, rotation = np.linalg.eigh(b.T @ b)
+    w = history.matrix(1 / np.sqrt(counts[history.items]))
+    q: Float64 = np.random.default_rng(0).standard_normal((len(counts), EMBEDDING_SIZE))
+    for _ in range(_ITERATIONS):
+        q = np.linalg.qr(_gram(w, q)).Q
+    weights, rotation = np.linalg.eigh(q.T @ _gram(w, q))
     embeddings: Float64 = q @ rotation * np.sqrt(np.maximum(weights, 0))
     return embeddings
+
+
+def _gram(w: csr_array, q: Float64) -> Float64:
+    """WᵀWq, some users at a time: the memory does not grow with their number."""
+    product = np.zeros_like(q)
+    for start in range(0, w.shape[0], _BLOCK):
+        some = w[start : start + _BLOCK]
+        product += some.T @ (some @ q)
+    return product

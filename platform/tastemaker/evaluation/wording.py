@@ -75,15 +75,22 @@ def _days(start: datetime, end: datetime) -> str:
 
 
 def verdict(board: Leaderboard) -> str:
-    """The leaderboard in two sentences."""
-    best = [row.model for row in board.rows if row.rank == 1]
-    beating = sum(row.mark == "beats" for row in board.rows)
+    """The leaderboard in a few sentences."""
     name = title(board.metric, board.k)
-    if len(best) == 1:
-        first = f"{best[0]} is best by {name}."
-    else:
-        first = f"Best by {name}, with no difference between them that these users show: {', '.join(best)}."
+    best = [row for row in board.rows if row.rank == 1]
+    models = ", ".join(row.model for row in best)
+    said = [
+        f"{models} is best by {name}."
+        if len(best) == 1
+        else f"Best by {name}, with no difference between them that these users show: {models}."
+    ]
+    breaching = ", ".join(row.model for row in best if row.breaches)
+    if breaching:
+        said.append(f"Outside the guardrails: {breaching}.")
     compared = sum(row.difference is not None for row in board.rows)
-    if not compared:
-        return f"{first} There is nothing to compare with the one to beat, {board.problem.to_beat}."
-    return f"{first} {beating} of {compared} models beat {board.problem.to_beat}, the one to beat."
+    beating = sum(row.mark == "beats" for row in board.rows)
+    if compared:
+        said.append(f"{beating} of {compared} models beat {board.problem.to_beat}, the one to beat.")
+    else:
+        said.append(f"There is nothing to compare with the one to beat, {board.problem.to_beat}.")
+    return " ".join(said)
