@@ -46,9 +46,9 @@ def _mid_rank(counts: NDArray[np.int64]) -> Float64:
 def _embed(history: History, counts: NDArray[np.int64]) -> Float64:
     """Vectors whose inner products are the best rank-d approximation of the co-occurrence cosines.
 
-    Wᵤᵢ = 1/√|Uᵢ| if user u had item i, so (WᵀW)ᵢⱼ = |Uᵢ ∩ Uⱼ| / √(|Uᵢ||Uⱼ|). With Q an orthonormal basis of the
-    range of WᵀW, WᵀW ≈ Q(QᵀWᵀWQ)Qᵀ; exact when W has rank d or less. Reference for Q, by randomized subspace
-    iteration: N. Halko et al., SIAM Review 53(2), 2011, algorithm 4.4.
+    Wᵤᵢ = 1/√|Uᵢ| if user u had item i, so (WᵀW)ᵢⱼ = |Uᵢ ∩ Uⱼ| / √(|Uᵢ||Uⱼ|). With Q an orthonormal basis of
+    the range of WᵀW, WᵀW ≈ Q(QᵀWᵀWQ)Qᵀ; exact when W has rank d or less. Reference for Q, by randomized
+    subspace iteration: N. Halko et al., SIAM Review 53(2), 2011, algorithm 4.4.
     """
     w = history.matrix(1 / np.sqrt(counts[history.items]))
     q: Float64 = np.random.default_rng(0).standard_normal((len(counts), EMBEDDING_SIZE))
