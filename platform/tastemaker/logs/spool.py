@@ -134,7 +134,7 @@ class Spool:
             with connection:
                 connection.executemany("INSERT INTO records (record) VALUES (?)", rows)
             self._written += len(group)
-        except sqlite3.Error as caught:
+        except Exception as caught:  # whatever it is, the thread must live
             error = SpoolError(
                 f"{self.path} can't be written: {caught}", fix="free the disk or mend its permissions"
             )

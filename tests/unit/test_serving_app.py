@@ -1,0 +1,204 @@
+"""The ASGI application: its paths, methods and refusals, and what it logs and counts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from tastemaker.logs.records import Item
+from tastemaker.logs.spool import Spool, SpoolError, read
+from tastemaker.serving.app import Gateway, Scope, Worker, not_found
+from tastemaker.serving.messages import MAX_BODY_BYTES, Answer, Request
+from tastemaker.serving.metrics import Metrics
+from tastemaker.serving.predictor import MODEL_SHORT, Served
+
+
+class Canned:
+    """A predictor that answers everybody alike, and breaks for one."""
+
+    model = "canned"
+    version = "v1"
+
+    def recommend(self, request: Request, request_id: str, now: int) -> Served:
+        if request.user_id == "defect":
+            raise RuntimeError("a defect")
+        fallback = MODEL_SHORT if request.user_id == "stranger" else None
+        items = [Item(f"item-{number}", 1.0 - number, 0.5) for number in range(request.k)]
+        return Served(Answer(request_id, self.model, self.version, items, fallback), {"recency_days": None})
+
+
+class Counted:
+    """Metrics that a test can read."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def answered(self, seconds: float, fallback: str | None) -> None:
+        assert 0 <= seconds < 5
+        self.seen.append(fallback)
+
+    def refused(self, status: int) -> None:
+        self.seen.append(status)
+
+    def page(self) -> bytes:
+        return b"tastemaker_requests_total 1\n"
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    """A process that is ready."""
+    worker = Worker()
+    worker.open(cast(Any, Canned()), Spool(tmp_path), cast(Any, Counted()))
+    yield worker
+    worker.close()
+
+
+def ask(worker: Worker, method: str, path: str, **more: Any) -> httpx.Response:
+    """One request, as over HTTP."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(Gateway(not_found, worker))
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            return await client.request(method, path, **more)
+
+    return asyncio.run(send())
+
+
+def seen(worker: Worker) -> list[Any]:
+    """What was counted."""
+    return cast(Counted, worker.metrics).seen
+
+
+def test_an_answer_has_the_documented_shape(worker: Worker) -> None:
+    answer = ask(worker, "POST", "/recommend", json={"user_id": "u", "k": 2})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    body = answer.json()
+    assert re.fullmatch("[0-9a-f]{32}", body.pop("request_id"))
+    assert body == {
+        "model": "canned",
+        "version": "v1",
+        "items": [
+            {"item_id": "item-0", "score": 1.0, "propensity": 0.5},
+            {"item_id": "item-1", "score": 0.0, "propensity": 0.5},
+        ],
+        "fallback": None,
+    }
+
+
+def test_each_answer_is_logged_as_it_was_given(worker: Worker, tmp_path: Path) -> None:
+    sent = {
+        "user_id": "stranger",
+        "k": 1,
+        "context": {"page": "home"},
+        "exclude": ["x"],
+        "candidates": ["item-0"],
+    }
+    body = ask(worker, "POST", "/recommend", json=sent).json()
+    spool = worker.spool
+    assert spool is not None
+    worker.close()
+    pending = read(spool.path, 10)
+    assert pending is not None
+    (record,) = pending.records
+    assert record.request_id == body["request_id"]
+    assert (record.user_id, record.k, record.context) == ("stranger", 1, {"page": "home"})
+    assert (record.exclude, record.candidates) == (["x"], ["item-0"])
+    assert (record.model, record.version, record.fallback) == ("canned", "v1", MODEL_SHORT)
+    assert record.items == [Item("item-0", 1.0, 0.5)]
+    assert record.features == {"recency_days": None}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status"),
+    [
+        ("POST", "/recommend", {"content": b"{"}, 400),
+        ("POST", "/recommend", {"json": {"user_id": "u", "k": 0}}, 400),
+        ("GET", "/recommend", {}, 405),
+        ("POST", "/livez", {}, 405),
+        ("POST", "/recommend", {"content": b" " * (MAX_BODY_BYTES + 1)}, 413),
+        ("GET", "/", {}, 404),
+        ("POST", "/recommend/", {}, 404),
+    ],
+)
+def test_a_refusal_is_a_problem_document(
+    worker: Worker, method: str, path: str, more: dict[str, Any], status: int
+) -> None:
+    answer = ask(worker, method, path, **more)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_a_defect_is_told_without_a_trace(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    answer = ask(worker, "POST", "/recommend", json={"user_id": "defect"})
+    assert answer.status_code == 500
+    assert "RuntimeError" not in answer.text
+    assert "RuntimeError: a defect" in caplog.text
+
+
+def test_answers_refusals_and_defects_are_counted(worker: Worker) -> None:
+    for user in ("u", "stranger", "", "defect"):
+        ask(worker, "POST", "/recommend", json={"user_id": user})
+    ask(worker, "GET", "/recommend")
+    ask(worker, "GET", "/no/such/path")
+    assert seen(worker) == [None, MODEL_SHORT, 400, 500, 405]
+
+
+def test_the_process_says_how_it_does(worker: Worker) -> None:
+    assert ask(worker, "GET", "/livez").json() == {"status": "alive"}
+    assert ask(worker, "GET", "/readyz").json() == {"status": "ready", "model": "canned", "version": "v1"}
+    page = ask(worker, "GET", "/metrics")
+    assert page.text.startswith("tastemaker_requests_total")
+    assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+    head = ask(worker, "HEAD", "/readyz")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+def test_before_the_model_is_loaded_the_process_lives_but_is_not_ready() -> None:
+    empty = Worker()
+    assert ask(empty, "GET", "/livez").status_code == 200
+    assert ask(empty, "GET", "/readyz").status_code == 503
+    assert ask(empty, "GET", "/metrics").status_code == 503
+    assert ask(empty, "POST", "/recommend", json={"user_id": "u"}).status_code == 503
+
+
+def test_other_kinds_of_connection_are_handed_on(worker: Worker) -> None:
+    handed: list[str] = []
+
+    async def behind(scope: Scope, receive: Any, send: Any) -> None:
+        handed.append(scope["type"])
+
+    asyncio.run(Gateway(behind, worker)({"type": "lifespan"}, cast(Any, None), cast(Any, None)))
+    assert handed == ["lifespan"]
+
+
+def test_the_metrics_page_has_few_labels_and_every_number(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    metrics = Metrics("canned", "v1", spool, None)
+    metrics.answered(0.0007, None)
+    metrics.answered(0.004, MODEL_SHORT)
+    metrics.refused(400)
+    assert isinstance(spool.append(cast(Any, object())).exception(), SpoolError)
+    page = metrics.page().decode()
+    spool.close()
+    for line in (
+        'tastemaker_requests_total{model="canned",status="200"} 2.0',
+        'tastemaker_requests_total{model="canned",status="400"} 1.0',
+        'tastemaker_request_seconds_bucket{le="0.001",model="canned"} 1.0',
+        'tastemaker_request_seconds_count{model="canned"} 2.0',
+        'tastemaker_fallbacks_total{model="canned",reason="model_short"} 1.0',
+        'tastemaker_version_info{model="canned",version="v1"} 1.0',
+        'tastemaker_log_records{state="refused"} 0.0',
+        'tastemaker_log_records{state="failed"} 1.0',
+    ):
+        assert line in page
