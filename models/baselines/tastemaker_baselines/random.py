@@ -12,6 +12,9 @@ from tastemaker.plugins.arrays import Float32, UInt64
 ROWS_AT_ONCE = 64
 """Hashes are 64 bits wide: a whole batch of them would outweigh its scores twice."""
 
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""The generator's step: 2^64 over the golden ratio, odd."""
+
 
 class RandomConfig(Config):
     """No hyperparameters."""
@@ -53,13 +56,13 @@ def uniform(seeds: UInt64, n_items: int) -> Float32:
 
     Floats are finest near 0: the smallest values, which decide the list, keep 24 significant bits. No ties.
     """
-    steps = np.arange(1, n_items + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    hashed = _mix(_mix(seeds)[:, None] + steps)
+    steps = np.arange(1, n_items + 1, dtype=np.uint64) * GOLDEN
+    hashed = mix(mix(seeds)[:, None] + steps)
     values: Float32 = hashed.astype(np.float32) * np.float32(2.0**-64)
     return values
 
 
-def _mix(z: UInt64) -> UInt64:
+def mix(z: UInt64) -> UInt64:
     """The finalizer of splitmix64, a bijection on 64 bits."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

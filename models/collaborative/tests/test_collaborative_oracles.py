@@ -1,0 +1,187 @@
+"""Each model against its equation, written out slowly, or against implicit's own answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from tastemaker.errors import PluginError
+from tastemaker.plugins import Batch, Events, History, Ranking, TrainingData
+from tastemaker_collaborative.bpr import BPR, BPRConfig
+from tastemaker_collaborative.ease import EASE, EASEConfig
+from tastemaker_collaborative.ials import IALS, IALSConfig, user_vectors
+from tastemaker_collaborative.interactions import interactions
+from tastemaker_collaborative.item_knn import ItemKNN, ItemKNNConfig
+
+N_USERS, N_ITEMS = 60, 25
+Matrix = NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    """Two tastes: even users mostly have even items."""
+    rng = np.random.default_rng(3)
+    users = rng.integers(0, N_USERS, 900)
+    items = rng.integers(0, N_ITEMS, 900)
+    kept = (users % 2 == items % 2) | (rng.random(900) < 0.2)
+    n = int(kept.sum())
+    return TrainingData(
+        Events(
+            users[kept].astype(np.int32),
+            items[kept].astype(np.int32),
+            np.ones(n, np.float32),
+            np.arange(n, dtype=np.int64),
+        ),
+        N_USERS,
+        N_ITEMS,
+        end=n,
+        rng=np.random.default_rng(0),
+    )
+
+
+def everyone(data: TrainingData) -> Batch:
+    users = np.arange(N_USERS, dtype=np.int32)
+    return Batch(users, data.history, users.astype(np.uint64), now=data.end)
+
+
+def dense(data: TrainingData, weights: str) -> Matrix:
+    counts = data.history.matrix(data.history.counts.astype(np.float64)).toarray()
+    if weights == "one":
+        return (counts > 0).astype(np.float64)
+    with np.errstate(divide="ignore"):
+        return np.where(counts > 0, 1 + np.log(counts), 0)
+
+
+def require_scores(ranking: Ranking, expected: Matrix) -> None:
+    """Every item's score is the expected one, and nothing is missing."""
+    rows = np.arange(len(expected))[:, None]
+    np.testing.assert_allclose(ranking.scores, expected[rows, ranking.items], rtol=1e-3, atol=1e-4)
+    assert (np.sort(ranking.items, axis=1) == np.arange(N_ITEMS)).all()
+
+
+@pytest.mark.parametrize("weights", ["one", "log"])
+def test_ease_is_the_inverse_gram_matrix(data: TrainingData, weights: str) -> None:
+    x = dense(data, weights)
+    p = np.linalg.inv(x.T @ x + 5 * np.eye(N_ITEMS))
+    b = -p / np.diag(p)
+    np.fill_diagonal(b, 0)
+    model = EASE(EASEConfig(regularization=5, weights=weights)).fit(data)
+    require_scores(model.recommend(everyone(data), N_ITEMS), x @ b)
+
+
+def test_ease_solves_its_optimization(data: TrainingData) -> None:
+    """Column j of B is the ridge regression of item j on all the others."""
+    x = dense(data, "one")
+    model = EASE(EASEConfig(regularization=5, weights="one")).fit(data)
+    for j in (0, 7):
+        others = np.delete(np.arange(N_ITEMS), j)
+        gram = x[:, others].T @ x[:, others] + 5 * np.eye(N_ITEMS - 1)
+        regression = np.linalg.solve(gram, x[:, others].T @ x[:, j])
+        assert model.weights[others, j] == pytest.approx(regression, abs=1e-5)
+        assert model.weights[j, j] == 0
+
+
+def test_ease_refuses_what_does_not_fit(data: TrainingData) -> None:
+    with pytest.raises(PluginError, match="has 25 items, max_items is 24") as refusal:
+        EASE(EASEConfig(max_items=24)).fit(data)
+    assert "raise max_items" in str(refusal.value)
+
+
+@pytest.mark.parametrize("neighbours", [3, 100])
+def test_item_knn_is_shrunk_cosine(data: TrainingData, neighbours: int) -> None:
+    x = dense(data, "one")
+    w = np.zeros((N_ITEMS, N_ITEMS))
+    for i in range(N_ITEMS):
+        similar = {}
+        for j in set(range(N_ITEMS)) - {i}:
+            similar[j] = x[:, j] @ x[:, i] / (np.linalg.norm(x[:, j]) * np.linalg.norm(x[:, i]) + 2)
+        for j in sorted(similar, key=lambda j: (-round(float(similar[j]), 6), j))[:neighbours]:
+            w[j, i] = similar[j]
+    users = x.sum(axis=0)
+    expected = np.where(x @ w > 0, x @ w, users / (1 + users.max()) - 1)
+    model = ItemKNN(ItemKNNConfig(neighbours=neighbours, shrinkage=2, weights="one")).fit(data)
+    require_scores(model.recommend(everyone(data), N_ITEMS), expected)
+
+
+def test_ials_vector_is_the_least_squares_solution(data: TrainingData) -> None:
+    """The normal equations of Hu et al. with C and P written out as full matrices."""
+    config = IALSConfig(embedding_size=6, regularization=0.7, confidence=3, weights="log")
+    model = IALS(config).fit(data)
+    y = model.item_vectors.astype(np.float64)
+    r = dense(data, "log")
+    for user in (0, 13):
+        c = np.diag(1 + 3 * r[user])
+        expected = np.linalg.solve(y.T @ c @ y + 0.7 * np.eye(6), y.T @ c @ (r[user] > 0))
+        found = user_vectors(interactions(data.history, "log"), model.item_vectors, config)[user]
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_ials_answers_as_implicit_does(data: TrainingData) -> None:
+    from implicit.cpu.als import AlternatingLeastSquares  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    config = IALSConfig(embedding_size=6, regularization=0.7, confidence=3, epochs=5, weights="one")
+    model = IALS(config).fit(replace(data, rng=np.random.default_rng(0)))
+    confidence = csr_matrix(4 * dense(data, "one").astype(np.float32))
+    with threadpool_limits(1, "blas"):
+        seed = int(np.random.default_rng(0).integers(2**31))
+        oracle = AlternatingLeastSquares(factors=6, regularization=0.7, iterations=5, random_state=seed)
+        oracle.fit(confidence, show_progress=False)
+        items, scores = oracle.recommend(
+            np.arange(N_USERS), confidence, N=N_ITEMS, filter_already_liked_items=False, recalculate_user=True
+        )
+    ranking = model.recommend(everyone(data), N_ITEMS)
+    np.testing.assert_allclose(ranking.scores, scores, rtol=1e-3, atol=1e-4)
+    assert (ranking.items == items).mean() > 0.99
+
+
+def test_bpr_puts_what_was_had_above_what_was_not(data: TrainingData) -> None:
+    """The area under the ROC curve, which BPR maximizes, on what it was fitted to."""
+    model = BPR(BPRConfig(embedding_size=8, epochs=200)).fit(data)
+    x = dense(data, "one") > 0
+    scores = np.empty(x.shape)
+    ranking = model.recommend(everyone(data), N_ITEMS)
+    np.put_along_axis(scores, ranking.items.astype(np.int64), ranking.scores, axis=1)
+    wins = [
+        (scores[u][x[u]][:, None] > scores[u][~x[u]]).mean()
+        for u in range(N_USERS)
+        if 0 < x[u].sum() < N_ITEMS
+    ]
+    assert np.mean(wins) > 0.85
+
+
+def test_bpr_places_a_stranger_among_their_like(data: TrainingData) -> None:
+    """An unknown user with an even user's past is offered even items."""
+    model = BPR(BPRConfig(embedding_size=8, epochs=200)).fit(data)
+    batch = replace(everyone(data), users=np.full(N_USERS, -1, np.int32))
+    top = model.recommend(batch, 3).items
+    share = (top % 2 == np.arange(N_USERS)[:, None] % 2).mean()
+    assert share > 0.8
+
+
+@pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
+def test_without_a_past_popularity_decides(
+    data: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
+) -> None:
+    users = np.bincount(data.history.items, minlength=N_ITEMS)
+    expected = np.lexsort((np.arange(N_ITEMS), -users))
+    stranger = Batch(
+        np.array([-1], np.int32), History.empty(1, N_ITEMS), np.zeros(1, np.uint64), now=data.end
+    )
+    ranking = recommender().fit(data).recommend(stranger, N_ITEMS)
+    assert ranking.items[0].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
+def test_nothing_but_returned_purchases_is_learned_from(
+    data: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
+) -> None:
+    """Negative rewards are no taste: with nothing else, the items come in their own order."""
+    events = replace(data.events, rewards=-data.events.rewards)
+    refunds = replace(data, events=events)
+    ranking = recommender().fit(refunds).recommend(everyone(refunds), 3)
+    assert ranking.items.tolist() == [[0, 1, 2]] * N_USERS
