@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from feast import FileSource
+from feast.data_format import ParquetFormat
 
 from tastemaker.features.snapshots import TIMESTAMP, Kind
 
@@ -14,6 +15,7 @@ def snapshot_source(root: Path, kind: Kind) -> FileSource:
     return FileSource(
         name=f"{kind}_snapshots",
         path=str(root.resolve() / kind),
+        file_format=ParquetFormat(),
         timestamp_field=TIMESTAMP,
         description=f"features of {kind} at cut moments, from events before the cut",
     )

@@ -13,7 +13,7 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, RepoConfig
 
 from tastemaker.data.locks import locked
 from tastemaker.errors import TastemakerError
-from tastemaker.features.online import ITEM_VIEW, USER_VIEW, feast_config
+from tastemaker.features.online import ITEM_VIEW, USER_VIEW, close_store, feast_config
 from tastemaker.features.snapshots import KINDS, snapshots
 from tastemaker.plugins.finder import find
 from tastemaker.settings import Settings
@@ -30,14 +30,19 @@ def repo_config(settings: Settings) -> RepoConfig:
     return RepoConfig(**feast_config(settings))
 
 
-def open_store(settings: Settings) -> FeatureStore:
-    """The feature store. Serving uses `tastemaker.features.online.open_reader` instead."""
+@contextmanager
+def open_store(settings: Settings) -> Iterator[FeatureStore]:
+    """The feature store while the context lasts. Serving uses `tastemaker.features.online.open_reader`."""
     settings.feast.mkdir(parents=True, exist_ok=True)
     if settings.online_store.type == "sqlite":
         # Readers must not wait for a writer: SQLite remembers the journal mode in the file.
         with closing(sqlite3.connect(settings.feast / "online.db")) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-    return FeatureStore(config=repo_config(settings))
+    store = FeatureStore(config=repo_config(settings))
+    try:
+        yield store
+    finally:
+        close_store(store)
 
 
 def definitions(settings: Settings) -> list[Definition]:
@@ -51,8 +56,7 @@ def apply(settings: Settings) -> list[str]:
     """Register the definitions and forget the services of plugins that are gone. Returns what there is."""
     wanted = definitions(settings)
     names = [each.name for each in wanted]
-    with locked(settings.feast / "lock"), _quiet():
-        store = open_store(settings)
+    with locked(settings.feast / "lock"), _quiet(), open_store(settings) as store:
         gone = [service for service in store.list_feature_services() if service.name not in names]
         store.apply(wanted, objects_to_delete=gone, partial=False)
     return names
@@ -64,8 +68,7 @@ def materialize(settings: Settings, end: int) -> int:
     One snapshot knows every user and item until its cut, so earlier ones add nothing.
     """
     total = 0
-    with locked(settings.feast / "lock"), _quiet():
-        store = open_store(settings)
+    with locked(settings.feast / "lock"), _quiet(), open_store(settings) as store:
         for kind, view in zip(KINDS, (USER_VIEW, ITEM_VIEW), strict=True):
             made = [(cut, path) for cut, path in snapshots(settings.features, kind) if cut <= end]
             if not made:

@@ -50,12 +50,24 @@ class FeastReader:
         ).to_dict()
         return np.array([answer[name] for name in names], dtype=np.float32).T  # None becomes NaN
 
+    def close(self) -> None:
+        """Give back the connection."""
+        close_store(self._store)
 
-def open_reader(settings: Settings) -> OnlineReader:
+
+def open_reader(settings: Settings) -> FeastReader:
     """The reader of the online store that the settings name. Importing Feast takes seconds."""
     from feast import FeatureStore, RepoConfig
 
     return FeastReader(FeatureStore(config=RepoConfig(**feast_config(settings))))
+
+
+def close_store(store: FeatureStore) -> None:
+    """Close the online store's connection: Feast itself closes only asynchronous ones."""
+    online = store._get_provider().online_store
+    for connection in (getattr(online, "_conn", None), getattr(online, "_client", None)):
+        if connection is not None:
+            connection.close()
 
 
 def feast_config(settings: Settings) -> dict[str, Any]:
