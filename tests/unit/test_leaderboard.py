@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import io
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,13 +14,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from sqlalchemy import Engine
 
 from judging import Scripted, ScriptedConfig, small_split
 from tastemaker.cli.leaderboard import leaderboard
 from tastemaker.data.split import Split
 from tastemaker.errors import ArtifactError, TastemakerError
-from tastemaker.evaluation import backtest, forest, results, wording
+from tastemaker.evaluation import backtest, forest, results, terminal, wording
 from tastemaker.evaluation.bootstrap import Interval
 from tastemaker.evaluation.leaderboard import Leaderboard, Pairs
 from tastemaker.evaluation.results import Backtest, UserResults
@@ -183,9 +186,10 @@ def test_the_page_is_well_formed_and_needs_no_network(board: Leaderboard) -> Non
 
 
 def test_the_plot_is_a_png(board: Leaderboard, home: Path) -> None:
-    board.plot(home / "board.png")
-    assert (home / "board.png").read_bytes().startswith(b"\x89PNG")
-    assert [file.name for file in home.glob(".*tmp")] == []
+    strange = replace(board, problem=board.problem.model_copy(update={"name": "商店 $1 _x$ \\q"}))
+    strange.plot(home / "new folder" / "board.png")
+    assert (home / "new folder" / "board.png").read_bytes().startswith(b"\x89PNG")
+    assert [file.name for file in home.rglob(".*tmp")] == []
 
 
 @pytest.mark.parametrize(
@@ -253,9 +257,25 @@ def test_command_writes_json_page_and_plot(in_home: Path) -> None:
     assert (in_home / "board.png").exists()
 
 
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_no_figure_is_cut_off_in_a_narrow_terminal(board: Leaderboard, columns: int) -> None:
+    console = Console(width=columns, record=True, file=io.StringIO())
+    terminal.show(board, console)
+    shown = console.export_text()
+    assert "…" not in shown
+    for row in board.rows:
+        for figure in row.backtest.metrics.values():
+            assert wording.number(figure.value) in shown
+    if columns >= 80:
+        assert all(
+            wording.span(figure) in shown for row in board.rows for figure in row.backtest.metrics.values()
+        )
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        (["--html", "/dev/null/board.html"], "/dev/null/board.html can't be written: File exists"),
         (["--metric", "accuracy"], "--metric is 'accuracy', which is no metric"),
         (["--problem", "new_items.yaml"], "--problem is 'new_items.yaml', which is no file"),
     ],

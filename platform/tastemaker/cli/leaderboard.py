@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from tastemaker.evaluation.leaderboard import Leaderboard, Row
+    from tastemaker.evaluation.leaderboard import Leaderboard
     from tastemaker.problem import ProblemSpec
     from tastemaker.settings import Settings
-
-COLOURS = {"beats": "blue", "worse": "yellow", "tied": "", "the one to beat": "bold", "not compared": "dim"}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,14 +39,18 @@ def leaderboard(
       tastemaker leaderboard --json | jq '.rows[] | [.rank, .model, .metrics.ndcg.value]'
     """
     board = _load(problem, metric)
-    for path, write in ((html, _write_html), (plot, _write_plot)):
+    for path, write in ((html, board.write_html), (plot, board.plot)):
         if path:
-            write(board, path)
+            _written(path, write)
             click.echo(f"wrote {path}", err=True)
     if as_json:
         click.echo(board.to_json())
     elif not (html or plot):
-        _show(board)
+        from rich.console import Console
+
+        from tastemaker.evaluation.terminal import show
+
+        show(board, Console(highlight=False))
 
 
 def _load(problem: str | None, metric: str | None) -> Leaderboard:
@@ -84,87 +85,12 @@ def _problem(settings: Settings, wanted: str | None) -> ProblemSpec:
     return spec
 
 
-def _write_html(board: Leaderboard, path: Path) -> None:
-    board.write_html(path)
+def _written(path: Path, write: Callable[[Path], None]) -> None:
+    from tastemaker.errors import TastemakerError
 
-
-def _write_plot(board: Leaderboard, path: Path) -> None:
-    board.plot(path)
-
-
-def _show(board: Leaderboard) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    from tastemaker.evaluation import wording
-
-    console = Console(highlight=False)
-    console.print(f"[bold]{escape(board.problem.name)}[/bold]  {escape(wording.verdict(board))}")
-    console.print(f"[dim]{wording.basis(board)}[/dim]\n")
-    console.print(_summary(board))
-    for row in board.rows:
-        for breach in row.breaches:
-            console.print(f"[yellow]✖ guardrail[/yellow] {row.model}: {wording.breach(breach)}")
-    for names in wording.GROUPS.values():
-        console.print(_metrics(board, [name for name in names if name != board.metric]))
-
-
-def _summary(board: Leaderboard) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    from tastemaker.evaluation import wording
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", justify="right")
-    table.add_column("model", no_wrap=True)
-    table.add_column(wording.title(board.metric, board.k), no_wrap=True)
-    table.add_column(f"from {board.problem.to_beat}", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for head in ("training", "scoring", "artifact"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in board.rows:
-        table.add_row(*_cells(board, row), style=COLOURS[row.mark])
-    return table
-
-
-def _cells(board: Leaderboard, row: Row) -> list[str]:
-    from rich.markup import escape
-
-    from tastemaker.evaluation import wording
-
-    backtest, figure = row.backtest, row.backtest.metrics[board.metric]
-    difference = ""
-    if row.difference:
-        value = wording.number(row.difference.difference, signed=True)
-        difference = f"{value}\n[dim]{wording.span(row.difference, signed=True)}[/dim]"
-    return [
-        str(row.rank),
-        escape(row.model),
-        f"{wording.number(figure.value)}\n[dim]{wording.span(figure)}[/dim]",
-        difference,
-        row.mark + ("\n[yellow]✖ guardrail[/yellow]" if row.breaches else ""),
-        wording.seconds(backtest.train_seconds),
-        wording.seconds(backtest.score_seconds),
-        wording.size(backtest.artifact_bytes),
-    ]
-
-
-def _metrics(board: Leaderboard, names: list[str]) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    from tastemaker.evaluation import wording
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", no_wrap=True)
-    for name in names:
-        table.add_column(wording.title(name, board.k), no_wrap=True)
-    for row in board.rows:
-        figures = [row.backtest.metrics[name] for name in names]
-        table.add_row(
-            escape(row.model),
-            *(f"{wording.number(one.value)}\n[dim]{wording.span(one)}[/dim]" for one in figures),
-        )
-    return table
+    try:
+        write(path)
+    except OSError as error:
+        raise TastemakerError(
+            f"{path} can't be written: {error.strerror or error}", fix="name a file in a folder that is yours"
+        ) from error

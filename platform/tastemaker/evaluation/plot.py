@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
@@ -37,13 +38,17 @@ def draw(board: Leaderboard, path: Path) -> None:
     _panel(right, [row.difference for row in board.rows], marks)
     left.set_yticks(range(len(board.rows)), [f"{row.rank}  {row.model}" for row in board.rows])
     left.invert_yaxis()
-    left.set_title(wording.title(board.metric, board.k), loc="left", fontsize=11)
-    right.set_title(f"Difference from {board.problem.to_beat}", loc="left", fontsize=11)
+    plain: dict[str, Any] = {"parse_math": False}  # a name may hold a $
+    left.set_title(wording.title(board.metric, board.k), loc="left", fontsize=11, **plain)
+    right.set_title(f"Difference from {board.problem.to_beat}", loc="left", fontsize=11, **plain)
     right.axvline(0, color="#57606a", linestyle="--", linewidth=1, zorder=0)
-    figure.suptitle(board.problem.name, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(board.problem.name, x=0.01, ha="left", fontweight="bold", **plain)
     figure.supxlabel(wording.basis(board), fontsize=8, color="#57606a", x=0.01, ha="left")
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.tmp")
-    canvas.print_figure(partial, dpi=150, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # scripts that the font lacks
+        canvas.print_figure(partial, dpi=150, format="png")
     os.replace(partial, path)
 
 

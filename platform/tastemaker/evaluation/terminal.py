@@ -1,0 +1,86 @@
+"""The leaderboard in a terminal, never cut off: what does not fit beside goes below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tastemaker.evaluation import wording
+from tastemaker.evaluation.bootstrap import Difference, Interval
+from tastemaker.evaluation.leaderboard import Leaderboard, Mark
+from tastemaker.evaluation.metrics import METRICS
+
+COLOURS: dict[Mark, str] = {
+    "beats": "blue",
+    "worse": "yellow",
+    "tied": "",
+    "the one to beat": "bold",
+    "not compared": "dim",
+}
+_FIGURE_WIDTH = 19
+"""Of a column of figures with their intervals, and the gap beside it."""
+
+
+def show(board: Leaderboard, console: Console) -> None:
+    """Print the verdict, the order, breached guardrails, every other metric, and what each model costs."""
+    console.print(f"[bold]{escape(board.problem.name)}[/bold]")
+    console.print(escape(wording.verdict(board)))
+    console.print(f"[dim]{wording.basis(board)}[/dim]\n")
+    console.print(_order(board))
+    for row in board.rows:
+        for breach in row.breaches:
+            console.print(f"[yellow]✖ guardrail[/yellow] {escape(row.model)}: {wording.breach(breach)}")
+    others = [name for name in METRICS if name != board.metric]
+    names = max(len(row.model) for row in board.rows) + 4
+    per_table = max(1, (console.width - names) // _FIGURE_WIDTH)
+    for start in range(0, len(others), per_table):
+        console.print(_metrics(board, others[start : start + per_table]))
+    console.print(_costs(board))
+
+
+def _order(board: Leaderboard) -> Table:
+    heads = ["#", "model", wording.title(board.metric, board.k), f"from {board.problem.to_beat}", "verdict"]
+    table = _table(heads)
+    for row in board.rows:
+        figure = row.backtest.metrics[board.metric]
+        table.add_row(
+            str(row.rank),
+            escape(row.model),
+            _figure(figure.value, figure),
+            "" if row.difference is None else _figure(row.difference.difference, row.difference, signed=True),
+            row.mark + ("\n[yellow]✖ guardrail[/yellow]" if row.breaches else ""),
+            style=COLOURS[row.mark],
+        )
+    return table
+
+
+def _metrics(board: Leaderboard, names: Sequence[str]) -> Table:
+    table = _table(["model", *(wording.title(name, board.k) for name in names)])
+    for row in board.rows:
+        figures = [row.backtest.metrics[name] for name in names]
+        table.add_row(escape(row.model), *(_figure(figure.value, figure) for figure in figures))
+    return table
+
+
+def _costs(board: Leaderboard) -> Table:
+    table = _table(["model", "training", "scoring", "artifact"])
+    for row in board.rows:
+        seconds = row.backtest.train_seconds, row.backtest.score_seconds
+        size = wording.size(row.backtest.artifact_bytes)
+        table.add_row(escape(row.model), *(wording.seconds(value) for value in seconds), size)
+    return table
+
+
+def _table(heads: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in heads:
+        table.add_column(escape(head), overflow="fold")
+    return table
+
+
+def _figure(value: float, interval: Interval | Difference, *, signed: bool = False) -> str:
+    return f"{wording.number(value, signed=signed)}\n[dim]{wording.span(interval, signed=signed)}[/dim]"
