@@ -35,7 +35,7 @@ _EVENTS = """
            CAST(r.flat + r.by_value * e.value AS FLOAT) AS reward,
            epoch_us(e.occurred_at) // 1000000 AS time
     FROM events AS e JOIN event_rewards AS r USING (event_type)
-    JOIN user_numbers AS u USING (user_id) JOIN item_numbers AS i USING (item_id)
+    JOIN user_numbers AS u ON u.id = e.user_id JOIN item_numbers AS i ON i.id = e.item_id
     ORDER BY time, user_number, item_number, reward
 """
 _COUNTED = "FROM events JOIN event_rewards USING (event_type)"

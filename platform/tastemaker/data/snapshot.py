@@ -88,19 +88,18 @@ class Snapshot:
         )
 
     def _excluded(self, history: History, exclude: Sequence[Int32] | None) -> csr_array | None:
-        shape = (len(history), len(self.item_ids))
-        rows, items = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
-        if not self.repeats:
-            rows.append(history.rows)
-            items.append(history.items)
+        had = [] if self.repeats else [history.rows * history.n_items + history.items]
         for row, unwanted in enumerate(exclude or ()):
-            known = unwanted[unwanted >= 0]
-            rows.append(np.full(len(known), row))
-            items.append(known)
-        if len(rows) == 1:
+            had.append(row * history.n_items + unwanted[unwanted >= 0].astype(np.int64))
+        if not had:
             return None
-        where = np.concatenate(rows), np.concatenate(items)
-        return csr_array((np.ones(len(where[0]), np.bool_), where), shape=shape)
+        # Place in the flattened n x n_items matrix: sorted and each once, as CSR wants them.
+        places = had[0] if len(had) == 1 and not exclude else np.unique(np.concatenate(had))
+        offsets = np.searchsorted(places, np.arange(len(history) + 1) * history.n_items)
+        ones = np.ones(len(places), np.bool_)
+        return csr_array(
+            (ones, places % max(history.n_items, 1), offsets), shape=(len(history), history.n_items)
+        )
 
     def _item_features(self, names: tuple[str, ...]) -> FeatureTable | None:
         if not names:

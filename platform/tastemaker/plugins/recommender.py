@@ -96,7 +96,7 @@ class Recommender(ABC, Generic[ConfigT]):
 def load_array(path: Path) -> NDArray[Any]:
     """Memory-map one .npy file, read-only. Raises ArtifactError if it is missing or is no such file."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # slices of np.memmap are slow
     except (OSError, ValueError, EOFError) as error:
         raise ArtifactError(
             f"{path.name} in {path.parent} can't be read as an array: {error}",
