@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,16 @@ def test_a_backtest_is_stored_and_not_done_twice(engine: Engine, artifacts: Path
     assert users.k == 5
     assert users.values["ndcg"].mean() == pytest.approx(first.metrics["ndcg"].value)
     assert [file.name for file in artifacts.iterdir()] == ["backtests"]
+
+
+def test_two_runs_at_once_fit_once(engine: Engine, artifacts: Path) -> None:
+    split = small_split()
+    Scripted.fits.clear()
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(backtest.run, PLUGIN, None, split, PROBLEM, engine, artifacts) for _ in range(2)]
+        first, second = (run.result() for run in runs)
+    assert first == second
+    assert len(Scripted.fits) == 1
 
 
 def test_another_config_or_seed_is_another_backtest_and_fits_do_not_share_random_numbers(
