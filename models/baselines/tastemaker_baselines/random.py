@@ -9,8 +9,8 @@ import numpy as np
 from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, forbid, select
 from tastemaker.plugins.arrays import Float32, UInt64
 
-ROWS_AT_ONCE = 64
-"""Hashes are 64 bits wide: a whole batch of them would outweigh its scores twice."""
+HASHES_AT_ONCE = 32_768
+"""As many as the processor's cache holds while they are mixed."""
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """The generator's step: 2^64 over the golden ratio, odd."""
@@ -41,8 +41,9 @@ class Random(Recommender[RandomConfig]):
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         scores = np.empty((len(batch), int(self.n_items)), np.float32)
-        for start in range(0, len(batch), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
+        step = max(1, HASHES_AT_ONCE // max(scores.shape[1], 1))
+        for start in range(0, len(batch), step):
+            rows = slice(start, start + step)
             scores[rows] = -uniform(batch.seeds[rows], scores.shape[1])
         forbid(scores, batch)
         allowed = np.isfinite(scores).sum(axis=1)

@@ -55,7 +55,8 @@ class ItemKNN(Recommender[ItemKNNConfig]):
     def recommend(self, batch: Batch, k: int) -> Ranking:
         scores = (interactions(batch.history, self.config.weights) @ self.similarity).toarray()
         rest = self.popularity / (1 + self.popularity.max(initial=0)) - 1  # in [-1, 0)
-        return select(np.where(scores > 0, scores, rest), batch, k)
+        np.copyto(scores, rest, where=scores <= 0)
+        return select(scores, batch, k)
 
 
 def _most_similar(similarity: Float32, n: int) -> csr_array:
