@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import versions
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.plugins import finder
 from tastemaker.registry import Registry
+from tastemaker.registry.artifact import load_version
 from tastemaker.storage import migrations
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import metadata, promotions
@@ -147,6 +150,49 @@ def test_a_version_from_registration_to_rollback(
     champion = registry.champion("shop")
     assert champion is not None
     assert registry.open(champion).manifest.version == first.id
+
+
+def test_versions_may_be_registered_at_once(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share one snapshot's folder and one table."""
+    monkeypatch.setattr(finder, "get", versions.plugin)
+    registry = Registry(engine, tmp_path / "artifacts")
+    with ThreadPoolExecutor(4) as pool:
+        added = list(pool.map(lambda n: versions.add(registry, weight=n % 3), range(12)))
+    assert {version.id for version in registry.list()} == {version.id for version in added}
+    assert len(added) == 12
+    assert registry.broken() == ()
+
+
+def test_a_process_killed_while_it_saves_leaves_nothing_visible(
+    engine: Engine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+import os, signal, sys, pathlib, versions
+from tastemaker.plugins import finder
+from tastemaker.registry import Registry
+from tastemaker.registry.artifact import load_version
+from tastemaker.storage.engine import open_engine
+finder.get = versions.plugin
+def save(self, folder):
+    (folder / "scores.npy").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+versions.Toy.save = save
+versions.add(Registry(open_engine(sys.argv[1]), pathlib.Path(sys.argv[2])))
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(versions.__file__).parent)}
+    artifacts = tmp_path / "artifacts"
+    done = subprocess.run([sys.executable, "-c", code, url, str(artifacts)], env=environment)
+    assert done.returncode == -signal.SIGKILL
+    monkeypatch.setattr(finder, "get", versions.plugin)
+    registry = Registry(engine, artifacts)
+    assert registry.list() == []
+    assert [path for path in (artifacts / "toy").iterdir() if not path.name.startswith(".")] == []
+    (unfinished,) = (artifacts / "toy").iterdir()
+    with pytest.raises(ArtifactError, match="one that was never finished"):
+        load_version(unfinished)
+    assert registry.open(versions.add(registry)).manifest.parent is None
 
 
 def test_sqlite_waits_instead_of_failing(tmp_path: Path) -> None:
