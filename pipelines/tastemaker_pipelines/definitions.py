@@ -8,7 +8,7 @@ from tastemaker.plugins.finder import find
 from tastemaker_pipelines.assets.features import feature_registry, feature_snapshots, online_features
 from tastemaker_pipelines.assets.ingestion import landed_events
 from tastemaker_pipelines.assets.judgement import judgement_assets
-from tastemaker_pipelines.assets.monitoring import drift_report, served_requests
+from tastemaker_pipelines.assets.monitoring import served_requests
 from tastemaker_pipelines.assets.training import training_assets
 from tastemaker_pipelines.assets.validation import gate
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -26,9 +26,10 @@ def build_defs(workspace: WorkspaceResource | None = None) -> dg.Definitions:
         *(asset for plugin in plugins for asset in training_assets(plugin)),
         *judgement_assets(plugins),
         served_requests,
-        drift_report,
     ]
-    everything = dg.define_asset_job("everything", description="From new events to a judged, served champion.")
+    everything = dg.define_asset_job(
+        "everything", description="From new events to a judged, served champion."
+    )
     return dg.Definitions(
         assets=assets,
         resources={"workspace": workspace or WorkspaceResource()},

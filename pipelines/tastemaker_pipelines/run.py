@@ -65,7 +65,7 @@ def run(
             instance=instance,
             run_id=run_id,
             asset_selection=keys,
-            run_config=config,
+            run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
     return Outcome(run_id, result.success, steps)
@@ -86,14 +86,15 @@ def _note(entry: dg.EventLogEntry, steps: dict[str, Step], on_change: Listener) 
     event = entry.dagster_event
     if event is None or event.step_key is None:
         return
+    planned = event.step_key not in steps
     step = steps.setdefault(event.step_key, Step(event.step_key.replace("__", "/")))
     if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
-        for name, value in event.step_materialization_data.materialization.metadata.items():
-            step.facts[name] = value.value
-        return
-    if not _advance(step, event):
-        return
-    on_change(step)
+        made = event.step_materialization_data.materialization
+        asset = made.asset_key.to_user_string()
+        for name, value in made.metadata.items():
+            step.facts[name if asset == step.name else f"{asset} {name}"] = value.value
+    elif planned or _advance(step, event):
+        on_change(step)
 
 
 def _advance(step: Step, event: dg.DagsterEvent) -> bool:
@@ -105,7 +106,7 @@ def _advance(step: Step, event: dg.DagsterEvent) -> bool:
         step.seconds = event.step_success_data.duration_ms / 1000
     elif event.event_type == kind.STEP_FAILURE:
         step.state = "failed"
-        step.problem = _reason(event.step_failure_data.error)
+        step.problem = _told(event.step_failure_data)
     elif event.event_type == kind.STEP_SKIPPED:
         step.state = "skipped"
     else:
@@ -113,8 +114,11 @@ def _advance(step: Step, event: dg.DagsterEvent) -> bool:
     return True
 
 
-def _reason(error: Any) -> str:
-    """The innermost cause: what went wrong, without Dagster's wrapping."""
+def _told(failure: Any) -> str:
+    """What went wrong, without Dagster's wrapping: the words of `told`, else the innermost error."""
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
+    error = failure.error
     while error is not None and error.cause is not None:
         error = error.cause
     return "" if error is None else str(error.message).strip()

@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 def train(workspace: Workspace, plugin: Plugin) -> Version:
     """The version of a model for today's data; fitted only if there is none of the same recipe and data.
 
-    A recipe is its backtest's id: problem, model, config, data, seed and code. Two processes that ask at once get
-    the same version. Raises TastemakerError; then nothing is registered.
+    A recipe is its backtest's id: problem, model, config, data, seed and code. The backtest is run if it has not
+    been. Two processes that ask at once get the same version. Raises TastemakerError; then nothing is registered.
     """
     from tastemaker.data.locks import locked
     from tastemaker.evaluation import backtest
 
     dataset, config, seed = workspace.dataset(), workspace.config(plugin), workspace.settings.seed
-    recipe = backtest.identify(plugin, config, workspace.split(), workspace.problem)
+    evidence = backtest.run(
+        plugin, config, workspace.split(), workspace.problem, workspace.engine, workspace.settings.artifacts
+    )
     with locked(workspace.settings.artifacts / plugin.name / ".lock"):
         newest = _newest(workspace, plugin)
-        if newest is not None and newest.backtest_id == recipe:
+        if newest is not None and newest.backtest_id == evidence.id:
             return newest
         cut = dataset.cut()
         data = cut.training(seed)
@@ -45,7 +47,7 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
             window=(cut.start, cut.end),
             counts={"events": len(data.events), "users": data.n_users, "items": data.n_items},
             seed=seed,
-            backtest_id=recipe,
+            backtest_id=evidence.id,
         )
 
 

@@ -1,7 +1,5 @@
 """What the assets share: owners, retries, and how a mistake that the user can mend is told."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

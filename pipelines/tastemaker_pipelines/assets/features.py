@@ -1,6 +1,6 @@
 """What is known of users and items at a moment, and the feature store that hands it out."""
 
-from __future__ import annotations
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -17,20 +17,20 @@ from tastemaker_pipelines.resources import WorkspaceResource
             deps=["events", "users"],
             kinds={"ibis", "duckdb", "parquet"},
             owners=[DATA_TEAM],
-            description="Recency, frequency, value, tempo and breadth of each user, at the moments that count.",
+            description="Recency, frequency, value, tempo and breadth of each user at moments that count.",
         ),
         dg.AssetSpec(
             "item_features",
             deps=["events", "items"],
             kinds={"ibis", "duckdb", "parquet"},
             owners=[DATA_TEAM],
-            description="Counts, trend, price, age and co-purchase of each item, at the moments that count.",
+            description="Counts, trend, price, age and co-purchase of each item at the moments that count.",
         ),
     ],
     retry_policy=RETRY,
 )
-def feature_snapshots(workspace: WorkspaceResource):  # type: ignore[no-untyped-def]  # Dagster reads the annotation
-    """Point-in-time snapshots: the backtest's cut, now, and whole weeks before now for point-in-time joins."""
+def feature_snapshots(workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult[None]]:
+    """Snapshots at the backtest's cut, now, and whole weeks before now."""
     from tastemaker.features.snapshots import weekly_cuts, write_snapshots
 
     with told():

@@ -1,7 +1,5 @@
 """Who is best, and who is served: the leaderboard and the champion."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +20,8 @@ def judgement_assets(plugins: Sequence[Plugin]) -> list[dg.AssetsDefinition]:
         kinds={"html"},
         owners=[PRODUCT_TEAM],
         description=(
-            "All models side by side on the period after the training window: each metric with its 95 % interval, "
-            "and the paired difference from the one to beat."
+            "All models side by side on the period after the training window: each metric with its 95 % "
+            "interval, and the paired difference from the one to beat."
         ),
     )
     def leaderboard(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:

@@ -1,10 +1,8 @@
 """What was served, and how far it has drifted from what was learned."""
 
-from __future__ import annotations
-
 import dagster as dg
 
-from tastemaker_pipelines.assets.common import DATA_TEAM, PRODUCT_TEAM, RETRY, told
+from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
 from tastemaker_pipelines.resources import WorkspaceResource
 
 

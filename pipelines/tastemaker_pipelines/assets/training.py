@@ -1,7 +1,5 @@
 """Two assets a model, made from the installed plugins: its backtest, and the version that is fit to serve."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from tastemaker.plugins.finder import Plugin

@@ -18,7 +18,7 @@ SHOWN = 4
 
 
 @contextmanager
-def shown(console: Console, total: int) -> Iterator[Listener]:
+def shown(console: Console) -> Iterator[Listener]:
     """A listener for `run` that keeps `console` up to date while the block lasts."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -31,10 +31,13 @@ def shown(console: Console, total: int) -> Iterator[Listener]:
         transient=True,
         disable=not console.is_terminal,
     ) as progress:
-        bar = progress.add_task("starting", total=total)
+        bar = progress.add_task("starting", total=0)
         started: dict[str, float] = {}
 
         def on_change(step: Step) -> None:
+            if step.state == "waiting":
+                progress.update(bar, total=(progress.tasks[bar].total or 0) + 1)
+                return
             if step.state == "running":
                 started[step.name] = time.monotonic()
                 progress.update(bar, description=step.name)
@@ -53,7 +56,10 @@ def line(step: Step, seconds: float) -> str:
     mark = MARKS[step.state]
     if step.state == "failed":
         return f"  {mark} {seconds:6.1f} s  [bold]{step.name}[/]\n{escape(_indented(step.problem))}"
-    facts = "  ".join(f"{name} {_plain(value)}" for name, value in list(step.facts.items())[:SHOWN])
+    short = {
+        name: _plain(value) for name, value in step.facts.items() if isinstance(value, int | float | str)
+    }
+    facts = "  ".join(f"{name} {value}" for name, value in list(short.items())[:SHOWN])
     return f"  {mark} {seconds:6.1f} s  [bold]{step.name:<24}[/] [dim]{escape(facts)}[/]"
 
 

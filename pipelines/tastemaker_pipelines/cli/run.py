@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tastemaker.workspace import Workspace
+    from tastemaker_pipelines.run import Outcome
 
 
 @click.command()
@@ -42,20 +48,21 @@ def run(select: str, start: datetime | None, end: datetime | None, again: bool, 
         sys.exit(1)
 
 
-def carry_out(workspace: Any, console: Any, select: str = "*", config: dict[str, Any] | None = None) -> Any:
+def carry_out(
+    workspace: Workspace, console: Console, select: str = "*", config: dict[str, Any] | None = None
+) -> Outcome:
     """Run the selected assets with progress on the console; how it went."""
     with console.status("loading the asset graph"):
         from tastemaker_pipelines.run import run as run_graph
-        from tastemaker_pipelines.run import selected_steps
-
-        total = selected_steps(workspace.settings, select)
     from tastemaker_pipelines.cli.progress import shown
 
-    with shown(console, total) as on_change:
+    with shown(console) as on_change:
         outcome = run_graph(workspace.settings, select=select, config=config, on_change=on_change)
     failed = [step.name for step in outcome.steps.values() if step.state == "failed"]
     if failed:
-        console.print(f"[red]failed:[/] {', '.join(failed)}. Mend the cause, then run again: what is done stays done.")
+        console.print(
+            f"[red]failed:[/] {', '.join(failed)}. Mend the cause and run again: what is done stays done."
+        )
     return outcome
 
 
@@ -68,11 +75,19 @@ def _days(start: datetime | None, end: datetime | None, again: bool) -> dict[str
     return {"ops": {"landed_events": {"config": config}}} if len(config) > 1 or again else None
 
 
-def _as_json(outcome: Any) -> str:
+def _as_json(outcome: Outcome) -> str:
     import json
 
     steps = [
-        {"name": step.name, "state": step.state, "seconds": step.seconds, "facts": step.facts, "problem": step.problem}
+        {
+            "name": step.name,
+            "state": step.state,
+            "seconds": step.seconds,
+            "facts": step.facts,
+            "problem": step.problem,
+        }
         for step in outcome.steps.values()
     ]
-    return json.dumps({"run_id": outcome.run_id, "success": outcome.success, "steps": steps}, indent=2, default=str)
+    return json.dumps(
+        {"run_id": outcome.run_id, "success": outcome.success, "steps": steps}, indent=2, default=str
+    )

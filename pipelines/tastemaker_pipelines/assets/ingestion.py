@@ -1,0 +1,88 @@
+"""Rows as they came: what the source has and the lake has not."""
+
+from collections.abc import Callable, Collection
+from datetime import date
+
+import dagster as dg
+
+from tastemaker.data.sources import Source
+from tastemaker.errors import TastemakerError
+from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
+from tastemaker_pipelines.resources import WorkspaceResource
+
+
+class IngestConfig(dg.Config):  # type: ignore[misc]
+    """Which days to read. Without a word: every day that is new or changed."""
+
+    start: str | None = None
+    """First day, YYYY-MM-DD."""
+    end: str | None = None
+    """Last day, inclusive, YYYY-MM-DD."""
+    again: bool = False
+    """Read these days anew though they did not change: a backfill."""
+
+
+@dg.asset(
+    group_name="ingestion",
+    kinds={"duckdb", "parquet"},
+    owners=[DATA_TEAM],
+    retry_policy=RETRY,
+    description=(
+        "Events, items and users as the source gave them, by day. Only days whose digest changed are read; "
+        "launch with start and end to restrict it, and with again for a backfill."
+    ),
+)
+def landed_events(
+    context: dg.AssetExecutionContext, config: IngestConfig, workspace: WorkspaceResource
+) -> dg.MaterializeResult[None]:
+    """Copy new and changed days into the lake."""
+    from tastemaker.data.ingest import land
+
+    with told():
+        opened = workspace.open()
+        source = opened.source
+        landed = land(
+            source,
+            opened.lake,
+            days=chosen_days(source, config.start, config.end),
+            chunk_rows=opened.settings.chunk_rows,
+            progress=logged(context),
+        )
+    return dg.MaterializeResult(
+        metadata={
+            "rows": landed.rows,
+            "days_read": len(landed.days),
+            "days_unchanged": landed.unchanged,
+            "source": source.name,
+            "items": landed.items,
+            "users": landed.users,
+        }
+    )
+
+
+def chosen_days(source: Source, start: str | None, end: str | None) -> Collection[date] | None:
+    """The source's days in a range; None for all. Raises TastemakerError for what is no date."""
+    if start is None and end is None:
+        return None
+    first = date.min if start is None else _day("start", start)
+    last = date.max if end is None else _day("end", end)
+    if first > last:
+        raise TastemakerError(f"start is {first}, after end, {last}", fix="swap them")
+    return [day for day in source.days() if first <= day <= last]
+
+
+def logged(context: dg.AssetExecutionContext) -> Callable[[str, int, int], None]:
+    """Progress as about twenty lines of the step's log."""
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if done == total or done % max(total // 20, 1) == 0:
+            context.log.info(f"{stage}: {done:,} of {total:,} days")
+
+    return progress
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise TastemakerError(f"{name} is {text!r}, must be a day", fix="write it as 2011-12-09") from error

@@ -1,0 +1,105 @@
+"""The gate: rows that models may learn from, and rows in quarantine with the reason."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from tastemaker.data.gate import Counts
+from tastemaker.data.ingest import Admitted
+from tastemaker.errors import GateError
+from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
+from tastemaker_pipelines.assets.ingestion import landed_events, logged
+from tastemaker_pipelines.resources import WorkspaceResource
+
+CHECK = "batch_is_sound"
+TABLES = {
+    "events": "Who did what to which item, when, and what it was worth. Only rows that failed no rule.",
+    "items": "The catalogue.",
+    "users": "Who is known.",
+    "quarantine": "Rows that failed a rule: the rule, and the row as it came.",
+}
+
+
+@dg.multi_asset(
+    name="gate",
+    group_name="validation",
+    specs=[
+        dg.AssetSpec(
+            name,
+            deps=[landed_events],
+            kinds={"great_expectations", "parquet"},
+            owners=[DATA_TEAM],
+            description=description,
+        )
+        for name, description in TABLES.items()
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            CHECK,
+            asset="events",
+            blocking=True,
+            description="The batch as a whole can be what was meant; if not, the tables stay as they were.",
+        )
+    ],
+    retry_policy=RETRY,
+)
+def gate(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Great Expectations judges the landed days; a batch that fails blocks everything downstream."""
+    from tastemaker.data.ingest import admit
+    from tastemaker_expectations.gate import GreatExpectationsGate
+
+    with told():
+        opened = workspace.open()
+        judge = GreatExpectationsGate(opened.source.name)
+        refusal = None
+        try:
+            admitted = admit(
+                opened.source.name,
+                opened.lake,
+                judge,
+                opened.engine,
+                chunk_rows=opened.settings.chunk_rows,
+                progress=logged(context),
+            )
+        except GateError as error:
+            refusal = error
+        pages = judge.write_docs(opened.settings.reports / "data_docs")
+    if refusal is not None:
+        context.log.error(str(refusal))
+        yield dg.AssetCheckResult(
+            check_name=CHECK,
+            asset_key="events",
+            passed=False,
+            metadata={"why": refusal.problem, "fix": refusal.fix},
+        )
+        raise dg.Failure(description=str(refusal), allow_retries=False)
+    yield from _materialized(admitted, [str(page.resolve()) for page in pages])
+    yield dg.AssetCheckResult(
+        check_name=CHECK,
+        asset_key="events",
+        passed=True,
+        metadata={"quarantined": admitted.total.refused, "accepted": admitted.total.accepted},
+    )
+
+
+def _materialized(admitted: Admitted, pages: list[str]) -> Iterator[dg.MaterializeResult[None]]:
+    for table, counts in {**admitted.tables, "events": admitted.total}.items():
+        yield dg.MaterializeResult(asset_key=table, metadata=_facts(counts))
+    reasons = "\n".join(
+        f"| {rule} | {rows:,} |"
+        for rule, rows in sorted(admitted.total.quarantined.items(), key=lambda one: -one[1])
+    )
+    yield dg.MaterializeResult(
+        asset_key="quarantine",
+        metadata={
+            "rows": admitted.total.refused,
+            "reasons": dg.MetadataValue.md(f"| reason | rows |\n|---|---:|\n{reasons}"),
+            "data_docs": dg.MetadataValue.json(pages),
+        },
+    )
+
+
+def _facts(counts: Counts) -> dict[str, int]:
+    return {"rows": counts.accepted, "read": counts.read, "quarantined": counts.refused}
