@@ -9,7 +9,17 @@ import pyarrow.compute as pc
 
 from tastemaker.data.gate import Rule
 from tastemaker_expectations.ids import id_checks
-from tastemaker_expectations.suite import Check, Measures, Suite, flag, length, seconds_since
+from tastemaker_expectations.suite import (
+    Check,
+    Measures,
+    Suite,
+    always,
+    between,
+    flag,
+    length,
+    present,
+    seconds_since,
+)
 
 CLOCK_SKEW_SECONDS = 600
 """Shops' clocks differ; an event that is ahead of ours by less than this is taken as it is."""
@@ -20,15 +30,13 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 def suite() -> Suite:
     """Ids, then type and value, then time."""
-    from great_expectations import expectations as gxe
-
     repeated = Check(
         Rule(
             "event_id_repeated",
-            "The event_id was seen before, so this is the same event reported again; the first report counts.",
+            "The event_id was seen before, so the same event is reported again; the first report counts.",
             "Nothing, if the source delivers at least once. Else give every event an id of its own.",
         ),
-        gxe.ExpectColumnValuesToBeInSet(column="event_id_was_seen", value_set=[False]),
+        always("event_id_was_seen", False),
     )
     others = (
         Check(
@@ -37,7 +45,7 @@ def suite() -> Suite:
                 "The value is missing, or is no finite number.",
                 "Fill it at the source, or leave `value` unmapped: then each event counts 1.",
             ),
-            gxe.ExpectColumnValuesToBeInSet(column="value_is_number", value_set=[True]),
+            always("value_is_number", True),
         ),
         Check(
             Rule(
@@ -46,7 +54,7 @@ def suite() -> Suite:
                 "Give refunds an event type of their own with a positive value; the problem file gives it a "
                 "negative weight.",
             ),
-            gxe.ExpectColumnValuesToBeBetween(column="value", min_value=0),
+            between("value", low=0),
         ),
         Check(
             Rule(
@@ -54,7 +62,7 @@ def suite() -> Suite:
                 "The time is missing, or is no date and time.",
                 "Write times as 2024-05-31T18:00:00+02:00, or as seconds since 1970.",
             ),
-            gxe.ExpectColumnValuesToNotBeNull(column="seconds_from_now"),
+            present("seconds_from_now"),
         ),
         Check(
             Rule(
@@ -62,7 +70,7 @@ def suite() -> Suite:
                 f"The time lies before {EARLIEST:%Y}.",
                 "Look for a missing time that was filled with 0, or for seconds taken as milliseconds.",
             ),
-            gxe.ExpectColumnValuesToBeBetween(column="seconds_after_1990", min_value=0),
+            between("seconds_after_1990", low=0),
         ),
         Check(
             Rule(
@@ -70,7 +78,7 @@ def suite() -> Suite:
                 f"The time lies more than {CLOCK_SKEW_SECONDS // 60} minutes in the future.",
                 "Check the source's clock, and source.timezone if its times carry no zone.",
             ),
-            gxe.ExpectColumnValuesToBeBetween(column="seconds_from_now", max_value=CLOCK_SKEW_SECONDS),
+            between("seconds_from_now", high=CLOCK_SKEW_SECONDS),
         ),
         Check(
             Rule(
@@ -78,7 +86,7 @@ def suite() -> Suite:
                 "The position in the recommendation is below 0.",
                 "Count positions from 0, and leave them empty where no recommendation was shown.",
             ),
-            gxe.ExpectColumnValuesToBeBetween(column="position", min_value=0),
+            between("position", low=0),
         ),
     )
     ids = (id_checks(name) for name in ("user_id", "item_id", "event_type"))

@@ -1,4 +1,4 @@
-"""The gate on Great Expectations: suites over pandas batches, row by row, and their Data Docs as offline HTML."""
+"""The gate on Great Expectations: suites over pandas batches, row by row, and Data Docs to read offline."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class GreatExpectationsGate:
         _load_library()
         self._suites = {table: load_suite(table, source) for table in TABLES}
 
-    @property
+    @cached_property
     def version(self) -> str:
         """A hash of every rule's name and expectation."""
         checks = [
@@ -91,8 +91,10 @@ class GreatExpectationsGate:
         measures = suite.measure(chunk, self._now or datetime.now(UTC))
         batch = self._batches.get_batch({"dataframe": pa.table(measures).to_pandas()})
         found = batch.validate(self._expectations[table], result_format=RESULT_FORMAT)
-        results = {result.expectation_config.meta["rule"]: result for result in found.results}
-        for name, result in results.items():
+        results = {}
+        for result in found.results:
+            name = _rule_of(result)
+            results[name] = result
             if "unexpected_index_list" not in result.result:
                 raise RuntimeError(f"the rule {name} could not be checked: {result.exception_info}")
             _add(self._results.setdefault(table, {}), name, result)
@@ -136,6 +138,13 @@ def _load_library() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         importlib.import_module("great_expectations")
+
+
+def _rule_of(result: ExpectationValidationResult) -> str:
+    config = result.expectation_config
+    if config is None or config.meta is None:
+        raise RuntimeError(f"a result without its expectation: {result}")
+    return str(config.meta["rule"])
 
 
 def _add(

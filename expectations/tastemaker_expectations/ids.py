@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from tastemaker.data.gate import Rule
 from tastemaker.data.tables import MAX_ID_BYTES
-from tastemaker_expectations.suite import Check
+from tastemaker_expectations.suite import Check, between
 
 
 def id_checks(name: str) -> tuple[Check, Check]:
     """That an id is there and no longer than an index can hold."""
-    from great_expectations import expectations as gxe
-
     return (
         Check(
             Rule(
@@ -18,7 +16,7 @@ def id_checks(name: str) -> tuple[Check, Check]:
                 f"The row has no {name}: it is null, empty or blank.",
                 f"Fill it at the source, or map the right column to {name} in tastemaker.toml.",
             ),
-            gxe.ExpectColumnValuesToBeBetween(column=f"{name}_bytes", min_value=1),
+            between(f"{name}_bytes", low=1),
         ),
         Check(
             Rule(
@@ -26,6 +24,6 @@ def id_checks(name: str) -> tuple[Check, Check]:
                 f"The {name} is longer than {MAX_ID_BYTES} bytes in UTF-8.",
                 f"Map a shorter column to {name}, or hash it at the source.",
             ),
-            gxe.ExpectColumnValuesToBeBetween(column=f"{name}_bytes", max_value=MAX_ID_BYTES),
+            between(f"{name}_bytes", high=MAX_ID_BYTES),
         ),
     )

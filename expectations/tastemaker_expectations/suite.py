@@ -28,6 +28,33 @@ class Check(NamedTuple):
     expectation: Expectation
 
 
+def between(measure: str, low: float | None = None, high: float | None = None) -> Expectation:
+    """Every value of the measure lies in [low, high]; null passes."""
+    from great_expectations.expectations.core.expect_column_values_to_be_between import (
+        ExpectColumnValuesToBeBetween,
+    )
+
+    return ExpectColumnValuesToBeBetween(column=measure, min_value=low, max_value=high)
+
+
+def always(measure: str, value: bool) -> Expectation:
+    """The measure is `value` in every row."""
+    from great_expectations.expectations.core.expect_column_values_to_be_in_set import (
+        ExpectColumnValuesToBeInSet,
+    )
+
+    return ExpectColumnValuesToBeInSet(column=measure, value_set=[value])
+
+
+def present(measure: str) -> Expectation:
+    """The measure is null in no row."""
+    from great_expectations.expectations.core.expect_column_values_to_not_be_null import (
+        ExpectColumnValuesToNotBeNull,
+    )
+
+    return ExpectColumnValuesToNotBeNull(column=measure)
+
+
 class Suite(NamedTuple):
     """The checks of a table, in the order in which a row is judged, and the measures that they look at."""
 

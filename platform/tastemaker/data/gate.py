@@ -1,12 +1,12 @@
 """The gate: what stands between rows as they came and rows that models learn from.
 
-The rules themselves are written with the library that checks them (`expectations/`); this module says what any
-gate does, so that `ingest` needs to know none.
+The rules are written with the library that checks them (`expectations/`); this module says what any gate
+does, so that `ingest` needs to know none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -15,11 +15,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tastemaker.data.lake import SCHEMAS, open_duckdb, quoted
-from tastemaker.data.tables import QUARANTINE
+from tastemaker.data.tables import QUARANTINE, nullable
 from tastemaker.errors import GateError
 
 MAX_QUARANTINED_SHARE = 0.5
 """A batch with more than this share of its rows in quarantine says something else than what was asked for."""
+
+
+Progress = Callable[[str, int, int], None]
+"""Called as work goes on, with its name, how many days are done and how many there are."""
 
 
 class Rule(NamedTuple):
@@ -37,7 +41,7 @@ class Verdict(NamedTuple):
     """A chunk, parted: every row is in one of the two tables."""
 
     accepted: pa.Table
-    """The rows that failed no rule, in the canonical columns and types."""
+    """The rows that failed no rule, in the canonical columns; nullable, as the chunk was."""
     quarantined: pa.Table
     """The others: QUARANTINE."""
     counts: dict[str, int]
@@ -81,8 +85,11 @@ class Counts:
 
 
 def judge(table: str, counts: Counts, rules: Iterable[Rule]) -> None:
-    """Refuse a batch that can't be what was meant. Raises GateError in plain words."""
-    if counts.read == 0:
+    """Refuse a batch that can't be what was meant. Raises GateError in plain words.
+
+    Items and users may be empty: a source need not tell of them, then only events do.
+    """
+    if counts.read == 0 and table == "events":
         raise GateError(
             f"the table {table} is empty: 0 rows were read",
             fix="check that the source names the right file, table or period",
@@ -95,8 +102,8 @@ def judge(table: str, counts: Counts, rules: Iterable[Rule]) -> None:
     extent = "every row" if counts.accepted == 0 else f"{share:.1%} of the rows"
     raise GateError(
         f"{extent} of {table} ({counts.refused:,} of {counts.read:,}) went to quarantine; at most "
-        f"{MAX_QUARANTINED_SHARE:.0%} may. The commonest reason is {worst} ({counts.quarantined[worst]:,} rows): "
-        f"{meanings[worst].meaning}",
+        f"{MAX_QUARANTINED_SHARE:.0%} may. The commonest reason is {worst} "
+        f"({counts.quarantined[worst]:,} rows): {meanings[worst].meaning}",
         fix=f"{meanings[worst].fix} `tastemaker data check` shows examples of every reason.",
     )
 
@@ -104,9 +111,9 @@ def judge(table: str, counts: Counts, rules: Iterable[Rule]) -> None:
 def part(
     source: str, table: str, chunk: pa.Table, rules: Sequence[str], failed: NDArray[np.bool_]
 ) -> Verdict:
-    """Part a chunk by what each row failed: bool[rows, rules], rules in the order in which a row is judged."""
+    """Part a chunk by what each row failed: bool[rows, rules], the rules in the order of judgement."""
     sound = ~failed.any(axis=1)
-    schema = SCHEMAS[table]
+    schema = nullable(SCHEMAS[table])
     rows, columns = np.nonzero(failed)
     _, starts = np.unique(rows, return_index=True)
     names = pa.array(rules, pa.string())
@@ -139,7 +146,7 @@ def _days(rows: pa.Table) -> pa.Array:
 
 
 def _as_json(table: str, rows: pa.Table) -> pa.Array:
-    """Each row as it came: the raw columns where the source gave any, else the canonical ones; values as text."""
+    """Each row as it came: the raw columns if the source gave any, else the canonical ones; all as text."""
     raw = [name for name in rows.column_names if name.startswith("raw_")]
     shown = rows.select(raw or [name for name in SCHEMAS[table].names if name in rows.column_names])
     shown = shown.rename_columns([name.removeprefix("raw_") for name in shown.column_names])

@@ -13,11 +13,14 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS
@@ -26,6 +29,8 @@ SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARA
 
 UNDATED = date.min
 """The day of rows whose time can't be read."""
+
+EPOCH = date(1970, 1, 1)
 
 MEMORY_LIMIT = "1500MB"
 """DuckDB spills to disk beyond this, so that millions of events fit beside Python."""
@@ -53,18 +58,15 @@ class Lake:
         return sorted({day_of(path) for path in dated})
 
     def write(self, table: str, rows: pa.Table, *, part: str = "part") -> None:
-        """Replace a table that is kept whole."""
-        self._write(self.path(table, part=part), table, rows)
+        """Replace a table that is kept whole. If it holds these rows already, its file stays as it is."""
+        path, rows = self.path(table, part=part), _fitted(table, rows)
+        if path.exists() and pq.read_table(path).equals(rows):
+            return
+        _write(path, rows)
 
     def write_day(self, table: str, day: date, rows: pa.Table, *, part: str = "part") -> None:
         """Replace a day of a table."""
-        self._write(self.path(table, day, part=part), table, rows)
-
-    def _write(self, path: Path, table: str, rows: pa.Table) -> None:
-        schema = SCHEMAS.get(table)
-        rows = rows if schema is None else rows.select(schema.names).cast(schema)
-        with parquet_writer(path, rows.schema) as writer:
-            writer.write_table(rows)
+        _write(self.path(table, day, part=part), _fitted(table, rows))
 
     def read(self, table: str) -> pa.Table:
         """The whole table in memory; a table that has a schema is empty rather than missing."""
@@ -74,16 +76,18 @@ class Lake:
         return rows if schema is None else rows.cast(schema)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """DuckDB with one view a table; the canonical tables are there even before their first row."""
+        """DuckDB with one view a table; the canonical tables are there even before their first row.
+
+        Landed tables have no view: nothing but the gate reads what it has not seen.
+        """
         connection = open_duckdb()
         folders = [path.name for path in self.root.glob("[!.]*") if path.is_dir()]
-        for table in sorted({*SCHEMAS, *folders}):
+        for table in sorted({*SCHEMAS, *(name for name in folders if not name.startswith("landed_"))}):
             schema = SCHEMAS.get(table)
             if self.files(table):
                 glob = str(self.root / table / "**" / "*.parquet")
-                rows = connection.read_parquet(glob, union_by_name=True, hive_partitioning=False)
-                columns = rows.columns if schema is None else schema.names
-                rows.project(", ".join(quoted(name) for name in columns)).create_view(table)
+                rows = connection.read_parquet(glob, union_by_name=schema is None, hive_partitioning=False)
+                rows.create_view(table)
             elif schema is not None:
                 connection.register(table, schema.empty_table())
         return connection
@@ -92,6 +96,16 @@ class Lake:
 def day_of(path: Path) -> date:
     """The day of a file in a table that is kept by day."""
     return date.fromisoformat(path.parent.name.removeprefix("day="))
+
+
+def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    """Part events that are in the order of their days (UTC); those without a time are UNDATED."""
+    if len(rows) == 0:
+        return
+    days = pc.fill_null(pc.cast(rows.column("occurred_at"), pa.date32()), UNDATED).cast(pa.int32()).to_numpy()
+    starts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+    for start, stop in pairwise(starts):
+        yield EPOCH + timedelta(days=int(days[start])), rows.slice(start, stop - start)
 
 
 def open_duckdb(database: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -129,6 +143,16 @@ def file_metadata(path: Path) -> dict[str, str]:
     """What `parquet_writer` was told to note in the file."""
     noted = pq.read_metadata(path).metadata or {}
     return {key.decode(): value.decode() for key, value in noted.items() if key != b"ARROW:schema"}
+
+
+def _fitted(table: str, rows: pa.Table) -> pa.Table:
+    schema = SCHEMAS.get(table)
+    return rows if schema is None else rows.select(schema.names).cast(schema)
+
+
+def _write(path: Path, rows: pa.Table) -> None:
+    with parquet_writer(path, rows.schema) as writer:
+        writer.write_table(rows)
 
 
 def quoted(name: str) -> str:

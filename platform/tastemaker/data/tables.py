@@ -19,10 +19,18 @@ EVENTS = pa.schema(
         _field("event_id", pa.string(), "unique; a repeated id is the same event reported again"),
         _field("user_id", pa.string(), "who; any Unicode text of 1 to 200 bytes"),
         _field("item_id", pa.string(), "what; any Unicode text of 1 to 200 bytes"),
-        _field("event_type", pa.string(), "purchase, click, view, ...; the problem file gives each its weight"),
-        _field("value", pa.float64(), "how much: money in the shop's currency for a purchase, 1 where nothing else fits"),
+        _field(
+            "event_type", pa.string(), "purchase, click, view, ...; the problem file gives each its weight"
+        ),
+        _field(
+            "value",
+            pa.float64(),
+            "how much: money in the shop's currency for a purchase, 1 where nothing else fits",
+        ),
         _field("occurred_at", UTC_MICROSECONDS, "when it happened"),
-        _field("request_id", pa.string(), "the recommendation request that caused it, if one did", nullable=True),
+        _field(
+            "request_id", pa.string(), "the recommendation request that caused it, if one did", nullable=True
+        ),
         _field("position", pa.int32(), "the item's position in that recommendation, from 0", nullable=True),
     ]
 )
@@ -49,7 +57,12 @@ QUARANTINE = pa.schema(
     [
         _field("source", pa.string(), "which source the row came from"),
         _field("table", pa.string(), "the table that it was meant for: events, items or users"),
-        _field("day", pa.date32(), "the day that the row was read for; null where its time can't be read", nullable=True),
+        _field(
+            "day",
+            pa.date32(),
+            "the day that the row was read for; null where its time can't be read",
+            nullable=True,
+        ),
         _field("rule", pa.string(), "the first rule that it failed"),
         _field("failed_rules", pa.list_(pa.string()), "every rule that it failed, in the suite's order"),
         _field("raw", pa.string(), "the row as it came, as JSON"),
@@ -70,10 +83,17 @@ REQUESTS = pa.schema(
         _field("version", pa.string(), "the model version's id"),
         _field("item_ids", pa.list_(pa.string()), "what was shown, best first"),
         _field("scores", pa.list_(pa.float32()), "the model's own, one an item"),
-        _field("propensities", pa.list_(pa.float32()), "probability of this item at this position, one an item"),
+        _field(
+            "propensities", pa.list_(pa.float32()), "probability of this item at this position, one an item"
+        ),
         _field("fallback", pa.string(), "why popular items filled (part of) the list", nullable=True),
         _field("latency_ms", pa.float32(), "from the request's body to its answer, milliseconds"),
     ]
 )
 
 MAX_ID_BYTES = 200
+
+
+def nullable(schema: pa.Schema) -> pa.Schema:
+    """The same columns, any of which may be null: rows as they are before the gate has seen them."""
+    return pa.schema([pa.field(field.name, field.type) for field in schema])

@@ -30,13 +30,13 @@ class Source(Protocol):
         """Whose events these are: rows of two identities never share a lake."""
 
     def days(self) -> dict[date, str]:
-        """Day (UTC) -> digest of its rows, oldest first; `lake.UNDATED` holds rows without a readable time."""
+        """Day (UTC) -> digest of its rows, oldest first; rows without a readable time are UNDATED."""
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
         """The rows of some days (None: all), in the order of their days, at most `rows` at once.
 
-        Columns: those of EVENTS, null where the row's own value can't be read as such; `raw_...`, the row as it
-        came, as text; and whatever the source's own suite of rules looks at.
+        Columns: those of EVENTS, null where the row's own value can't be read as such; `raw_...`, the row as
+        it came, as text; and whatever the source's own suite of rules looks at.
         """
 
     def items(self) -> pa.Table:

@@ -21,7 +21,7 @@ CHUNK_ROWS = 100_000
 
 
 def read_file(connection: duckdb.DuckDBPyConnection, path: Path, folder: Path) -> duckdb.DuckDBPyRelation:
-    """The columns under their own names; CSV and XLSX hold text. `folder` takes what must be unpacked first."""
+    """The columns under their own names; CSV and XLSX hold text. `folder` takes what must be unpacked."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise SourceError(
@@ -67,7 +67,7 @@ def _text(value: object) -> str | None:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8 if every byte of the file says so, else Latin-1 (the usual other one, and never wrong about bytes)."""
+    """UTF-8 if every byte of the file says so, else Latin-1, the usual other one."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
         try:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from tastemaker.data.sources._files import read_file, unreadable
 from tastemaker.data.sources._mapping import project
 from tastemaker.data.sources._staging import Staging, as_raw
-from tastemaker.data.tables import EVENTS, ITEMS, USERS
+from tastemaker.data.tables import EVENTS, ITEMS, USERS, nullable
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
@@ -80,16 +80,15 @@ class MappedRows:
 
     def _catalogue(self, named: str | None, schema: pa.Schema, key: str) -> pa.Table:
         """The items or the users, if the settings name where they are."""
-        open_schema = pa.schema([pa.field(field.name, field.type) for field in schema])
         if named is None:
-            return open_schema.empty_table()
+            return nullable(schema).empty_table()
         self._set_zone()
         own = self._read(named)
         known = {name: column for name, column in self._settings.columns.items() if column in own.columns}
         rows = own.project(project(own, schema, known, required=(key,), what=named))
         found = rows.to_arrow_table()
         self._staging.connection.execute("SET TimeZone='UTC'")
-        return found.cast(open_schema)
+        return found.cast(nullable(schema))
 
     def _read(self, named: str) -> duckdb.DuckDBPyRelation:
         folder = self._staging.folder

@@ -1,4 +1,4 @@
-"""From a source's own columns to canonical ones: which is which, and how text or numbers become ids and times."""
+"""From a source's own columns to canonical ones: which is which, and how values become ids and times."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def project(
     required: tuple[str, ...],
     what: str,
 ) -> str:
-    """A projection of `rows` onto the columns of `schema`, each null where the own value can't be read as such.
+    """A projection of `rows` onto the columns of `schema`; null where the own value can't be read as such.
 
     A column is the one that `mapping` names, else the one of the same name, else null. Times without a zone
     are read in the connection's TimeZone.
@@ -46,9 +46,10 @@ def project(
         wanted = ", ".join(
             name if name == column else f"{name} (as {column})" for name, column in missing.items()
         )
+        key = next(iter(missing))
         raise SourceError(
             f"{what} has no column {wanted}; it has {', '.join(rows.columns)}",
-            fix=f'name the column that holds it in tastemaker.toml: [source.columns] {next(iter(missing))} = "..."',
+            fix=f'name the column that holds it in tastemaker.toml, under [source.columns]: {key} = "..."',
         )
     types = dict(zip(rows.columns, map(str, rows.types), strict=True))
     return ", ".join(
@@ -71,7 +72,8 @@ def _text(name: str, own_type: str) -> str:
     """Ids that became floating point for want of a null (17850.0) are whole numbers again."""
     if own_type not in FRACTIONS:
         return f"CAST({name} AS VARCHAR)"
-    return f"CASE WHEN {name} = trunc({name}) THEN CAST(try_cast({name} AS HUGEINT) AS VARCHAR) ELSE CAST({name} AS VARCHAR) END"
+    whole = f"CASE WHEN {name} = trunc({name}) THEN CAST(try_cast({name} AS HUGEINT) AS VARCHAR) END"
+    return f"coalesce({whole}, CAST({name} AS VARCHAR))"
 
 
 def _time(name: str, own_type: str) -> str:

@@ -7,13 +7,15 @@ import tempfile
 import weakref
 from collections.abc import Collection, Iterator
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from tastemaker.data.lake import UNDATED, open_duckdb, quoted
-from tastemaker.data.tables import EVENTS
+from tastemaker.data.tables import EVENTS, nullable
 
 
 class Staging:
@@ -39,19 +41,26 @@ class Staging:
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
         """The rows of some days, as `Source.read` promises."""
-        kept = self.connection.table("staged")
-        if days is not None:
-            wanted = list(days)
-            kept = self.connection.sql(
-                "SELECT * FROM staged WHERE day IN (SELECT unnest(?))", params=[wanted]
-            )
-        for batch in kept.project("* EXCLUDE (day, row)").to_arrow_reader(rows):
-            yield canonical_types(pa.Table.from_batches([batch]))
+        kept = self.connection.table("staged").project("* EXCLUDE (row)")
+        for first, last in _ranges(list(self.days()), days):
+            between = f"day BETWEEN DATE '{first.isoformat()}' AND DATE '{last.isoformat()}'"
+            for batch in kept.filter(between).project("* EXCLUDE (day)").to_arrow_reader(rows):
+                yield canonical_types(pa.Table.from_batches([batch]))
+
+
+def _ranges(known: list[date], wanted: Collection[date] | None) -> Iterator[tuple[date, date]]:
+    """The wanted days as few ranges of known days: unlike a join, a range keeps the order of rows."""
+    marks = [wanted is None or day in wanted for day in known]
+    for is_wanted, run in groupby(zip(marks, known, strict=True), key=itemgetter(0)):
+        if is_wanted:
+            days = [day for _, day in run]
+            yield days[0], days[-1]
 
 
 def canonical_types(rows: pa.Table) -> pa.Table:
     """The EVENTS columns in their types, though nullable: the gate has not seen them yet."""
-    fields = [EVENTS.field(f.name).with_nullable(True) if f.name in EVENTS.names else f for f in rows.schema]
+    known = nullable(EVENTS)
+    fields = [known.field(field.name) if field.name in known.names else field for field in rows.schema]
     return rows.cast(pa.schema([field.remove_metadata() for field in fields]))
 
 

@@ -2,14 +2,13 @@
 
 Reads Parquet, CSV or XLSX in the UCI columns. What a line means is worked out over the whole file:
 
-- `InvoiceDate` carries no zone; the shop is British, so it is read as Europe/London (of the hour that comes twice
-  in autumn, the first).
+- `InvoiceDate` carries no zone; the shop is British, so it is read as Europe/London.
 - `StockCode` differs in case only by slips of the keyboard (85123A, 85123a): `item_id` is its upper case.
-- `event_id` is invoice, stock code and the line's number among the lines with both, in the file's order, so it
-  stays when lines are added below.
+- `event_id` is invoice, stock code and the line's number among the lines with both, in the file's order, so
+  it stays when lines are added below.
 - A line that equals an earlier one in all eight columns is an exact duplicate.
-- A cancellation (invoice C...) takes its quantity from the latest earlier purchase line of the same customer and
-  item that still has as much. A purchase's value is what is left of its quantity times its unit price.
+- A cancellation (invoice C...) takes its quantity from the latest earlier purchase line of the same customer
+  and item that still has as much. A purchase's value is what is left of its quantity times its unit price.
 - A product's code is five digits, perhaps with letters, or DCGS...; POST, DOT, M, D, S, C2, B, BANK CHARGES,
   AMAZONFEE, CRUK, PADS and gift_... are postage, fees, adjustments, samples and vouchers.
 """
@@ -165,7 +164,7 @@ class OnlineRetail:
         if missing:
             raise SourceError(
                 f"{path} has no column {', '.join(missing)}; it has {', '.join(lines.columns)}",
-                fix="give the file as UCI published it, or read it with the source `table` and a column mapping",
+                fix="give the file as UCI published it, or use the source `table` and a column mapping",
             )
         numbered = lines.project(", ".join(COLUMNS)).project("row_number() OVER () AS row, *")
         try:
@@ -187,7 +186,7 @@ class OnlineRetail:
         return self._staging.read(days, rows)
 
     def items(self) -> pa.Table:
-        """Products that were sold: their commonest description and the median price of their last 30 days of sales."""
+        """Products sold: their commonest description, and the median price of their last 30 days of sales."""
         return self._staging.connection.sql(CATALOGUE).to_arrow_table().cast(ITEMS)
 
     def users(self) -> pa.Table:

@@ -6,9 +6,9 @@
     items = "SELECT sku, name, price FROM products"            # optional, and `users` likewise
     columns = { user_id = "customer", item_id = "sku", occurred_at = "ordered", title = "name" }
 
-with TASTEMAKER_SOURCE__URL=postgresql+psycopg2://user:password@host/database. Columns as in the source `table`.
-Rows come through a server-side cursor, a chunk at a time. Days that a SELECT leaves out stay in the lake as they
-are, so `... WHERE ordered > now() - interval '7 days'` reads only what is new.
+with TASTEMAKER_SOURCE__URL=postgresql+psycopg2://user:password@host/database. Columns as in the source
+`table`. Rows come through a server-side cursor, a chunk at a time. Days that a SELECT leaves out stay in the lake as
+they are, so `... WHERE ordered >= date_trunc('day', now()) - interval '7 days'` reads only what is new.
 """
 
 from __future__ import annotations

@@ -1,0 +1,110 @@
+"""From a source into the lake: `land` copies rows as they came, `admit` lets the sound ones through the gate.
+
+    source --land--> landed_events, landed_items, landed_users --admit--> events, items, users, quarantine
+
+Both do only what is new (a day is known by the digest of its rows), may be killed at any moment and run
+again, and wait for each other where two run at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import date
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tastemaker.data.admission import Admitted, admit
+from tastemaker.data.gate import Progress
+from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, parquet_writer
+from tastemaker.data.locks import locked
+from tastemaker.data.sources import Source
+from tastemaker.data.tables import EVENTS, nullable
+from tastemaker.errors import SourceError
+
+__all__ = ["Admitted", "Landed", "admit", "land"]
+
+
+class Landed(NamedTuple):
+    """What `land` found and wrote."""
+
+    days: tuple[date, ...]
+    """Days that were new or had changed, oldest first."""
+    unchanged: int
+    """Days that were landed before and are the same at the source."""
+    rows: int
+    """Events on `days`."""
+    items: int
+    users: int
+
+
+def land(
+    source: Source,
+    lake: Lake,
+    *,
+    days: Collection[date] | None = None,
+    chunk_rows: int = 250_000,
+    progress: Progress | None = None,
+) -> Landed:
+    """Copy a source's new and changed days (of `days`, if given), its items and its users into the lake.
+
+    A day that the source no longer has stays as it was landed. Raises SourceError if the lake holds another
+    shop's events.
+    """
+    with locked(lake.root / ".land.lock"):
+        known = {day_of(path): file_metadata(path) for path in lake.files("landed_events", part=source.name)}
+        _refuse_mixture(source, lake)
+        offered = {day: digest for day, digest in source.days().items() if days is None or day in days}
+        changed = [day for day in sorted(offered) if known.get(day, {}).get("digest") != offered[day]]
+        rows = 0
+        for done, day_rows in enumerate(_land_days(source, lake, offered, changed, chunk_rows), start=1):
+            rows += day_rows
+            if progress is not None:
+                progress("land", done, len(changed))
+        items, users = source.items(), source.users()
+        lake.write("landed_items", items, part=source.name)
+        lake.write("landed_users", users, part=source.name)
+        return Landed(tuple(changed), len(offered) - len(changed), rows, len(items), len(users))
+
+
+def _refuse_mixture(source: Source, lake: Lake) -> None:
+    identities = {file_metadata(path).get("identity") for path in lake.files("landed_events")} - {None}
+    if identities - {source.identity}:
+        raise SourceError(
+            f"{lake.root} already holds events of {', '.join(sorted(map(str, identities)))}; "
+            f"those of {source.identity} would be mixed with them",
+            fix="set TASTEMAKER_HOME to a new folder, or remove this one",
+        )
+
+
+def _land_days(
+    source: Source, lake: Lake, digests: dict[date, str], days: list[date], chunk_rows: int
+) -> Iterator[int]:
+    """Write each of these days; yields each one's number of rows."""
+    if not days:
+        return
+    pieces = (piece for chunk in source.read(days, chunk_rows) for piece in by_day(chunk))
+    missing = set(days)
+    for day, group in groupby(pieces, key=itemgetter(0)):
+        if day not in missing:
+            raise SourceError(
+                f"the source {source.name} gave {day} twice, or unasked", fix="report it to its author"
+            )
+        missing.remove(day)
+        yield _land_day(source, lake, day, digests[day], (rows for _, rows in group))
+    for day in sorted(missing):
+        yield _land_day(source, lake, day, digests[day], iter([nullable(EVENTS).empty_table()]))
+
+
+def _land_day(source: Source, lake: Lake, day: date, digest: str, pieces: Iterator[pa.Table]) -> int:
+    metadata = {"identity": source.identity, "digest": digest}
+    path = lake.path("landed_events", day, part=source.name)
+    first = next(pieces)
+    with parquet_writer(path, first.schema, metadata) as writer:
+        for piece in chain([first], pieces):
+            writer.write_table(piece)
+    rows: int = pq.read_metadata(path).num_rows
+    return rows

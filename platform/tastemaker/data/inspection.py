@@ -1,0 +1,93 @@
+"""What the gate would make of landed rows, without letting any of them in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.data.admission import find_repeats, judge_days
+from tastemaker.data.catalogue import check_catalogue
+from tastemaker.data.gate import Counts, Gate, Progress, Rule, judge
+from tastemaker.data.lake import Lake, day_of
+from tastemaker.errors import GateError
+
+EXAMPLES = 3
+"""Rows that are shown for each reason."""
+
+
+class Finding(NamedTuple):
+    """A reason for which rows would go to quarantine."""
+
+    rule: Rule
+    rows: int
+    examples: tuple[dict[str, Any], ...]
+    """The first such rows, as they came."""
+
+
+class Inspected(NamedTuple):
+    """What would become of a table's rows."""
+
+    table: str
+    rows_read: int
+    rows_accepted: int
+    findings: tuple[Finding, ...]
+    """In the suite's order."""
+
+
+class Inspection(NamedTuple):
+    """What would become of everything that a source landed."""
+
+    tables: tuple[Inspected, ...]
+    refused: GateError | None
+    """Why nothing at all would be let in."""
+
+
+def inspect(
+    source: str, lake: Lake, gate: Gate, *, chunk_rows: int = 250_000, progress: Progress | None = None
+) -> Inspection:
+    """Judge everything that the source landed."""
+    days = [day_of(path) for path in lake.files("landed_events", part=source)]
+    counts = {"events": Counts()}
+    examples: dict[str, dict[str, list[dict[str, Any]]]] = {"events": {}}
+    for judged in judge_days(lake, source, gate, days, find_repeats(lake, source), chunk_rows):
+        counts["events"].add(judged.counts())
+        _take_examples(judged.quarantined, examples["events"])
+        if progress is not None:
+            progress("check", days.index(judged.day) + 1, len(days))
+    for catalogue in check_catalogue(lake, gate):
+        counts[catalogue.table] = catalogue.counts
+        _take_examples(catalogue.verdict.quarantined, examples.setdefault(catalogue.table, {}))
+    return Inspection(
+        tuple(_inspected(table, counts[table], gate, examples[table]) for table in counts),
+        next(filter(None, (_refusal(table, counts[table], gate) for table in counts)), None),
+    )
+
+
+def _take_examples(quarantined: pa.Table, examples: dict[str, list[dict[str, Any]]]) -> None:
+    for rule in quarantined.column("rule").unique().to_pylist():
+        shown = examples.setdefault(rule, [])
+        if len(shown) < EXAMPLES:
+            rows = quarantined.filter(pc.equal(quarantined.column("rule"), rule))
+            shown += map(json.loads, rows.column("raw").slice(0, EXAMPLES - len(shown)).to_pylist())
+
+
+def _inspected(
+    table: str, counts: Counts, gate: Gate, examples: dict[str, list[dict[str, Any]]]
+) -> Inspected:
+    findings = (
+        Finding(rule, counts.quarantined[rule.name], tuple(examples[rule.name]))
+        for rule in gate.rules(table)
+        if rule.name in counts.quarantined
+    )
+    return Inspected(table, counts.read, counts.accepted, tuple(findings))
+
+
+def _refusal(table: str, counts: Counts, gate: Gate) -> GateError | None:
+    try:
+        judge(table, counts, gate.rules(table))
+    except GateError as error:
+        return error
+    return None
