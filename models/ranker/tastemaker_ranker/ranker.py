@@ -66,9 +66,9 @@ class RankerConfig(Config):
 
     retrievers: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "item_knn",
+        "ials",
         "bought_again",
         "trending",
-        "popularity",
     )
     """The plugins that propose candidates; the first decides alone while there is nothing to learn from."""
     depth: Annotated[int, Field(ge=1, le=10_000)] = 50
@@ -79,9 +79,9 @@ class RankerConfig(Config):
     """How many label periods are held back, one before the other, at the end of the training window."""
     users: Annotated[int, Field(ge=1)] = 4_000
     """At most this many users are learned from in a label period."""
-    trees: Annotated[int, Field(ge=1, le=10_000)] = 150
+    trees: Annotated[int, Field(ge=1, le=10_000)] = 80
     """How many trees are grown."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
     """How much each tree counts."""
     leaves: Annotated[int, Field(ge=2, le=1024)] = 15
     """Leaves of a tree."""
