@@ -55,10 +55,12 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
 
 def _choose(settings: Settings, model: str | None) -> tuple[Version, str]:
     """The version to serve and why. Raises RegistryError if there is none."""
+    from tastemaker.plugins import finder
     from tastemaker.serving.choice import open_registry, problem_name
 
     registry = open_registry(settings)
     if model is not None:
+        finder.get(model)  # a wrong name is told apart from an untrained model
         return registry.newest(model, problem=problem_name(settings)), "its newest version"
     from tastemaker.problem import load_problem
 

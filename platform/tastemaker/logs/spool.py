@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -64,6 +64,8 @@ class Spool:
 
     def __init__(self, folder: Path, *, capacity: int = CAPACITY) -> None:
         self.path = folder / FILE_NAME
+        self.on_commit: Callable[[], None] | None = None
+        """Called by the committing thread once a group is settled, for better or worse."""
         self._capacity = capacity
         self._waiting: deque[_Waiting] = deque()
         self._arrived = threading.Condition()
@@ -139,6 +141,8 @@ class Spool:
                 f"{self.path} can't be written: {caught}", fix="free the disk or mend its permissions"
             )
             self._failed += len(group)
+        if self.on_commit is not None:
+            self.on_commit()
         for _, done in group:
             if done is not None:
                 done.set_result(None) if error is None else done.set_exception(error)

@@ -25,6 +25,7 @@ class Metrics:
     def __init__(self, model: str, version: str, spool: Spool, folder: Path | None) -> None:
         """`folder` is shared by the workers of one server; without it this process answers for itself."""
         if folder is not None:
+            _forget_the_dead(folder)
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # read when prometheus_client is imported
         import prometheus_client as prometheus
 
@@ -55,6 +56,7 @@ class Metrics:
             ["model", "version"],
             multiprocess_mode="livemax",
         ).labels(model, version).set(1)
+        spool.on_commit = self._count_records
 
     def answered(self, seconds: float, fallback: str | None) -> None:
         """One request was answered."""
@@ -69,9 +71,7 @@ class Metrics:
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""
-        counts = self._spool.counts
-        for state, value in {**counts._asdict(), "waiting": self._spool.waiting}.items():
-            self._records[state].set(value)
+        self._count_records()
         if not self._shared:
             return self._prometheus.generate_latest()
         from prometheus_client.multiprocess import MultiProcessCollector
@@ -79,3 +79,15 @@ class Metrics:
         registry = self._prometheus.CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return self._prometheus.generate_latest(registry)
+
+    def _count_records(self) -> None:
+        for state, value in {**self._spool.counts._asdict(), "waiting": self._spool.waiting}.items():
+            self._records[state].set(value)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Workers that were killed leave gauges behind that would be added up with the living ones' for ever."""
+    for path in folder.glob("gauge_live*.db"):
+        process = path.stem.rpartition("_")[2]
+        if not Path(f"/proc/{process}").exists():
+            path.unlink(missing_ok=True)

@@ -15,28 +15,41 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from bentoml.exceptions import BentoMLException
 from bentoml.images import Image
 from packaging.requirements import Requirement
 
-from tastemaker.errors import PluginError
+from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.plugins import finder
 
 PACKED_VERSION = "version"
 _PLATFORM = "tastemaker"
-_PLATFORM_PARTS = (
+_SERVING_FILES = (
     "__init__.py",
-    "data",
-    "errors.py",
-    "features",
-    "logs",
-    "plugins",
     "py.typed",
-    "registry",
-    "serving",
+    "errors.py",
     "settings.py",
+    "data/__init__.py",
+    "data/ids.py",
+    "data/snapshot.py",
+    "logs/__init__.py",
+    "logs/records.py",
+    "logs/spool.py",
+    "plugins/__init__.py",
+    "plugins/arrays.py",
+    "plugins/finder.py",
+    "plugins/recommender.py",
+    "plugins/selection.py",
+    "registry/__init__.py",
+    "registry/artifact.py",
+    "registry/manifest.py",
+    "serving/*.py",
 )
-_NOT_IN_A_BENTO = {"sqlalchemy", "alembic"}
-"""Needed to find a version in the registry; a Bento carries its version."""
+"""What a serving process imports of the platform. tests/integration/test_bento_build.py runs on it alone."""
+_FEATURE_FILES = ("features/*.py",)
+"""The same for a model that reads user features."""
+_SERVING_REQUIREMENTS = ("msgspec", "numpy", "pydantic", "pydantic-settings", "scipy")
+"""The same of the package index; BentoML adds itself."""
 
 
 @attrs.define
@@ -48,7 +61,10 @@ class SelfContained(Image):  # type: ignore[misc]
 
     def freeze(self, bento_fs: Path, envs: Any, platform_: str | None = None) -> Any:
         """Called by `bentoml build` once it has copied the build context."""
-        self.python_packages(*pack(self.model, Path(bento_fs) / "src"))
+        try:
+            self.python_packages(*pack(self.model, Path(bento_fs) / "src"))
+        except TastemakerError as error:
+            raise BentoMLException(str(error)) from None
         return super().freeze(bento_fs, envs, platform_)
 
 
@@ -61,34 +77,31 @@ def pack(model: str, source: Path) -> list[str]:
     plugin = finder.get(model)
     settings = load_settings()
     for path in source.iterdir():
-        if path.name != "bentofile.yaml":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     export_version(version_folder(settings, model), source / PACKED_VERSION)
-    package = plugin.entry_point.partition(":")[0].partition(".")[0]
-    _copy_package(_PLATFORM, source, _PLATFORM_PARTS)
-    _copy_package(package, source)
+    reads_features = bool(plugin.recommender.capabilities.user_features)
+    _copy(_PLATFORM, _SERVING_FILES + (_FEATURE_FILES if reads_features else ()), source)
+    _copy(plugin.entry_point.partition(":")[0].partition(".")[0], ("**/*",), source)
     family = distribution(plugin.distribution)
     _copy_entry_points(family, source)
-    requirements = _requirements(family, extras=()) | _requirements(
-        distribution(_PLATFORM), extras=("serving",)
-    )
-    if plugin.recommender.capabilities.user_features:
-        requirements |= {f"feast[{settings.online_store.type}]=={version('feast')}"}
+    requirements = {f"{name}=={version(name)}" for name in _SERVING_REQUIREMENTS} | _requirements(family)
+    if reads_features:
+        stores = {"duckdb", settings.online_store.type} - {"sqlite"}
+        requirements.add(f"feast[{','.join(sorted(stores))}]=={version('feast')}")
     return sorted(requirements)
 
 
-def _copy_package(name: str, source: Path, parts: tuple[str, ...] | None = None) -> None:
-    """Copy an installed package's files, all or some of its parts."""
-    spec = find_spec(name)
+def _copy(package: str, patterns: tuple[str, ...], source: Path) -> None:
+    """Copy the files of an installed package that match."""
+    spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise PluginError(f"package {name} can't be packed: it is no folder", fix="install it unzipped")
+        raise PluginError(f"package {package} can't be packed: it is no folder", fix="install it unzipped")
     root = Path(spec.submodule_search_locations[0])
-    for part in sorted(root.iterdir()) if parts is None else [root / part for part in parts]:
-        if part.is_dir() and part.name != "__pycache__":
-            shutil.copytree(part, source / name / part.name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif part.is_file():
-            (source / name).mkdir(exist_ok=True)
-            shutil.copy(part, source / name / part.name)
+    for path in {path for pattern in patterns for path in root.glob(pattern)}:
+        if path.is_file() and "__pycache__" not in path.parts:
+            target = source / package / path.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
 
 
 def _copy_entry_points(family: Distribution, source: Path) -> None:
@@ -101,13 +114,11 @@ def _copy_entry_points(family: Distribution, source: Path) -> None:
             (folder / name).write_text(text)
 
 
-def _requirements(of: Distribution, extras: tuple[str, ...]) -> set[str]:
-    """What a distribution needs beside the platform itself, at the installed versions."""
-    needed = set()
-    for line in of.requires or ():
-        requirement = Requirement(line)
-        marker = requirement.marker
-        wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
-        if wanted and requirement.name not in {_PLATFORM, *_NOT_IN_A_BENTO}:
-            needed.add(f"{requirement.name}=={version(requirement.name)}")
-    return needed
+def _requirements(of: Distribution) -> set[str]:
+    """What a distribution needs beside the platform, at the installed versions."""
+    needed = [Requirement(line) for line in of.requires or ()]
+    return {
+        f"{each.name}=={version(each.name)}"
+        for each in needed
+        if each.name != _PLATFORM and (each.marker is None or each.marker.evaluate({"extra": ""}))
+    }

@@ -6,6 +6,7 @@ Whatever the model does, the caller gets k items (or all that are allowed, if th
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -156,8 +157,8 @@ def _sound_part(ranking: Ranking, k: int, allowed: _Allowed) -> tuple[_Choice, b
     for item, score, propensity in zip(*rows, strict=True):
         if item < 0:
             continue
-        good = item in allowed and item not in seen and np.isfinite(score) and 0 < propensity <= 1
-        sound &= bool(good)
+        good = item in allowed and item not in seen and math.isfinite(score) and 0 < propensity <= 1
+        sound &= good
         if good:
             seen.add(item)
             choice.items.append(item)
