@@ -1,0 +1,184 @@
+"""Draining moves each record into the lake once, whatever dies in between and whoever else drains."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from threading import Thread
+
+import pyarrow as pa
+import pytest
+
+from tastemaker.data.lake import Lake
+from tastemaker.data.tables import EVENTS, REQUESTS
+from tastemaker.logs import drain as drains
+from tastemaker.logs.drain import Drained, drain, served
+from tastemaker.logs.records import Item, Record
+from tastemaker.logs.spool import Spool
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+DAY = 86_400.0
+
+
+def record(number: int, occurred_at: float = NOON) -> Record:
+    """A request whose answer has two items."""
+    return Record(
+        request_id=f"{number:032x}",
+        occurred_at=occurred_at,
+        user_id=f"user-{number}",
+        k=2,
+        model="random",
+        version="v1",
+        items=[Item("tea", 0.5, 0.25), Item("cup", -1.5, 0.125)],
+        latency_ms=0.75,
+        context={"page": "home"},
+        exclude=["pot"],
+        features={"recency_days": None, "orders_per_day": 0.5},
+        fallback="model_short",
+    )
+
+
+def fill(folder: Path, records: list[Record]) -> None:
+    """Log these, as a serving process that then ends."""
+    spool = Spool(folder)
+    for one in records:
+        spool.offer(one)
+    spool.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """An empty lake."""
+    return Lake(tmp_path / "lake")
+
+
+def request_ids(lake: Lake) -> list[str]:
+    """Every drained request, sorted."""
+    return sorted(served(lake)["request_id"].to_pylist())
+
+
+def test_a_request_becomes_a_row_and_an_impression_an_item(tmp_path: Path, lake: Lake) -> None:
+    fill(tmp_path / "spool", [record(1)])
+    assert drain(tmp_path / "spool", lake) == Drained(requests=1, impressions=2)
+    (row,) = served(lake).to_pylist()
+    assert row == {
+        "request_id": f"{1:032x}",
+        "occurred_at": datetime(2026, 3, 1, 12, tzinfo=UTC),
+        "user_id": "user-1",
+        "k": 2,
+        "context": '{"page":"home"}',
+        "exclude": ["pot"],
+        "candidates": None,
+        "features": '{"recency_days":null,"orders_per_day":0.5}',
+        "model": "random",
+        "version": "v1",
+        "item_ids": ["tea", "cup"],
+        "scores": [0.5, -1.5],
+        "propensities": [0.25, 0.125],
+        "fallback": "model_short",
+        "latency_ms": 0.75,
+    }
+    events = lake.read("events")
+    assert events.schema.equals(EVENTS)
+    assert [
+        (event["event_id"], event["item_id"], event["event_type"], event["request_id"], event["position"])
+        for event in events.to_pylist()
+    ] == [
+        (f"{1:032x}:0", "tea", "impression", f"{1:032x}", 0),
+        (f"{1:032x}:1", "cup", "impression", f"{1:032x}", 1),
+    ]
+    assert set(events["occurred_at"].to_pylist()) == {row["occurred_at"]}
+
+
+def test_records_go_to_the_day_on_which_they_happened_in_utc(tmp_path: Path, lake: Lake) -> None:
+    fill(tmp_path, [record(number, NOON + number * DAY / 4) for number in range(8)])
+    drain(tmp_path, lake)
+    assert lake.days("requests") == [date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)]
+    assert lake.days("events") == lake.days("requests")
+    assert len(request_ids(lake)) == 8
+
+
+def test_a_second_drain_finds_nothing_and_later_records_are_added(tmp_path: Path, lake: Lake) -> None:
+    fill(tmp_path, [record(1), record(2)])
+    assert drain(tmp_path, lake).requests == 2
+    assert drain(tmp_path, lake) == Drained(0, 0)
+    fill(tmp_path, [record(3)])
+    assert drain(tmp_path, lake).requests == 1
+    assert request_ids(lake) == [f"{number:032x}" for number in (1, 2, 3)]
+
+
+def test_what_other_origins_have_put_into_the_events_stays(tmp_path: Path, lake: Lake) -> None:
+    row = {
+        "event_id": "e", "user_id": "u", "item_id": "i", "event_type": "purchase", "value": 1.0,
+        "occurred_at": datetime(2026, 3, 1, tzinfo=UTC), "request_id": None, "position": None,
+    }  # fmt: skip
+    lake.write_day("events", date(2026, 3, 1), pa.Table.from_pylist([row], schema=EVENTS))
+    fill(tmp_path / "spool", [record(1)])
+    drain(tmp_path / "spool", lake)
+    assert sorted(lake.read("events")["event_type"].to_pylist()) == ["impression", "impression", "purchase"]
+
+
+@pytest.mark.parametrize("writes_before_death", [0, 1, 2, 3])
+def test_a_drain_that_dies_loses_and_doubles_nothing(
+    tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, writes_before_death: int
+) -> None:
+    """It dies between writing and deleting, and more is logged before the next one."""
+    fill(tmp_path, [record(number, NOON + number * DAY) for number in range(2)])
+    write, left = Lake.write_day, writes_before_death
+
+    def dying(self: Lake, table: str, day: date, rows: pa.Table, *, part: str = "part") -> None:
+        nonlocal left
+        if left == 0:
+            raise OSError("no space left on device")
+        left -= 1
+        write(self, table, day, rows, part=part)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "write_day", dying)
+        with pytest.raises(OSError, match="no space"):
+            drain(tmp_path, lake)
+    fill(tmp_path, [record(2)])
+    assert drain(tmp_path, lake).requests == 3
+    assert request_ids(lake) == [f"{number:032x}" for number in range(3)]
+    assert len(lake.read("events")) == 6
+
+
+def test_a_drain_that_dies_before_deleting_doubles_nothing(
+    tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, [record(1)])
+
+    def dying(path: Path, last: int) -> None:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(drains, "forget", dying)
+        with pytest.raises(OSError, match="killed"):
+            drain(tmp_path, lake)
+    fill(tmp_path, [record(2)])
+    drain(tmp_path, lake)
+    assert request_ids(lake) == [f"{1:032x}", f"{2:032x}"]
+    assert len(lake.read("events")) == 4
+
+
+def test_drains_and_writers_at_once_move_everything_once(
+    tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drains, "BATCH_RECORDS", 40)
+    fill(tmp_path, [record(number) for number in range(200)])
+    moved: list[int] = []
+    threads = [Thread(target=lambda: moved.append(drain(tmp_path, lake).requests)) for _ in range(2)]
+    threads.append(Thread(target=lambda: fill(tmp_path, [record(number) for number in range(200, 300)])))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    moved.append(drain(tmp_path, lake).requests)
+    assert sum(moved) == 300
+    assert request_ids(lake) == [f"{number:032x}" for number in range(300)]
+
+
+def test_nothing_served_yet_is_an_empty_table(tmp_path: Path, lake: Lake) -> None:
+    assert drain(tmp_path / "spool", lake) == Drained(0, 0)
+    assert served(lake).schema.equals(REQUESTS)
+    assert len(served(lake)) == 0
