@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from tastemaker.errors import ArtifactError, PluginError
 from tastemaker.plugins import Batch, Events, History, TrainingData, finder
 from tastemaker_ranker.candidates import Candidates
+from tastemaker_ranker.lessons import Lessons
 from tastemaker_ranker.pairs import DAY, columns, item_statistics, pair_features
 from tastemaker_ranker.ranker import Ranker, RankerConfig
-from tastemaker_ranker.trees import GRADES, grade
+from tastemaker_ranker.trees import GRADES, grade, read, score, train
 
 SMALL = RankerConfig(retrievers=("bought_again", "popularity"), trees=5, min_leaf_rows=2, label_days=10)
 
@@ -54,6 +55,20 @@ def test_grades_keep_the_order_of_rewards_and_gains_are_their_means(rewards: np.
     # the gains add up to what the rewards add up to, in units of the lowest grade's mean
     unit = rewards[labels == 1].mean(dtype=np.float64)
     assert gains[labels].sum() * unit == pytest.approx(rewards.sum(dtype=np.float64))
+
+
+def test_trees_do_not_depend_on_the_number_of_threads() -> None:
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(4_000, 6)).astype(np.float32)
+    rewards = np.where(rng.random(4_000) < 0.2, np.exp2(np.round(features[:, 0])), 0).astype(np.float32)
+    lessons = Lessons(features, rewards, np.full(40, 100))
+
+    one, four = (
+        score(read(train(lessons, list("abcdef"), {"num_threads": n}, 20), 6, "test"), features)
+        for n in (1, 4)
+    )
+
+    np.testing.assert_array_equal(one, four)
 
 
 def test_pair_features_by_hand() -> None:
