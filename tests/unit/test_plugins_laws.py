@@ -103,6 +103,11 @@ class ScalesByTheBatch(Sound):
         return select(scores - scores.mean(), batch, k)
 
 
+class LooksAtTheFirstRow(Sound):
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        return super().recommend(batch, k + int(batch.users[0] - batch.users[0]))
+
+
 class OnlyForThoseItKnows(Sound):
     def recommend(self, batch: Batch, k: int) -> Ranking:
         ranking = super().recommend(batch, k)
@@ -239,6 +244,7 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("recommend_leaves_its_input_alone", WritesToItsBatch),
     ("recommend_is_pure", CountsItsCalls),
     ("batch_is_one_by_one", ScalesByTheBatch),
+    ("empty_batches_are_answered", LooksAtTheFirstRow),
     ("unknown_users_are_answered", OnlyForThoseItKnows),
     ("empty_histories_are_answered", OnlyForThoseWithAPast),
     ("unknown_items_are_answered", OnlyItemsWithAnEvent),

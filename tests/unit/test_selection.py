@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_array
 
+from tastemaker.errors import PluginError
 from tastemaker.plugins import NO_ITEM, Batch, Events, FeatureTable, History, Ranking, TrainingData, select
 from tastemaker.plugins import selection as module
 from tastemaker.plugins.arrays import Float32
@@ -164,3 +165,13 @@ def test_training_data_as_of_an_earlier_moment_has_no_later_event() -> None:
     assert earlier.end == 500
     assert (earlier.events.times < 500).all()
     assert earlier.events.count == (data.events.times < 500).sum()
+
+
+def test_unknown_rows_of_a_feature_table_are_missing_even_from_an_empty_one() -> None:
+    table = FeatureTable(("a", "b"), np.array([[1, 2], [3, 4]], np.float32))
+    np.testing.assert_array_equal(table[np.array([1, -1])].values, [[3, 4], [np.nan, np.nan]])
+    empty = FeatureTable(("a",), np.empty((0, 1), np.float32))
+    assert np.isnan(empty[np.array([-1, -1])].values).all()
+    assert table.select(["b"])[1:].values.tolist() == [[4]]
+    with pytest.raises(PluginError, match="no feature named c"):
+        table.select(["c"])

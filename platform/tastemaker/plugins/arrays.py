@@ -158,9 +158,10 @@ class FeatureTable:
 
     def __getitem__(self, rows: Any) -> FeatureTable:
         """The same columns for some rows; row -1 (unknown) is all NaN."""
-        values = self.values[rows]
-        if isinstance(rows, np.ndarray) and rows.dtype != np.bool_:
-            values[rows < 0] = np.nan
+        if not isinstance(rows, np.ndarray) or rows.dtype == np.bool_:
+            return FeatureTable(self.names, self.values[rows])
+        values = np.full((len(rows), len(self.names)), np.nan, np.float32)
+        values[rows >= 0] = self.values[rows[rows >= 0]]
         return FeatureTable(self.names, values)
 
 

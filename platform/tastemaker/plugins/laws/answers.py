@@ -41,6 +41,12 @@ def batch_is_one_by_one(subject: Subject) -> None:
     require_same(subject.model.recommend(batch, K), joined, "a batch and its rows alone")
 
 
+def empty_batches_are_answered(subject: Subject) -> None:
+    """No request, no answer, no error."""
+    none = subject.everyone()[:0]
+    _require_full(subject.model.recommend(none, K), none, K)
+
+
 def unknown_users_are_answered(subject: Subject) -> None:
     """A user whom training did not see gets a full list, with a history and without one."""
     batch = subject.batch(subject.data(), [-1, -1], [0, -1])
@@ -127,6 +133,7 @@ LAWS: tuple[Law, ...] = (
     recommend_leaves_its_input_alone,
     recommend_is_pure,
     batch_is_one_by_one,
+    empty_batches_are_answered,
     unknown_users_are_answered,
     empty_histories_are_answered,
     unknown_items_are_answered,
