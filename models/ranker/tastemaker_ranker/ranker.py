@@ -71,7 +71,7 @@ class RankerConfig(Config):
         "trending",
     )
     """The plugins that propose candidates; the first decides alone while there is nothing to learn from."""
-    depth: Annotated[int, Field(ge=1, le=10_000)] = 50
+    depth: Annotated[int, Field(ge=1, le=10_000)] = 30
     """Candidates that each retriever proposes for each user."""
     label_days: Annotated[int, Field(ge=1, le=365)] = 30
     """Length of a label period: best the horizon that the problem is judged on."""

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 GRADES = 4
 """Levels of reward that LambdaRank tells apart."""
 
-FEW_ROWS = 20_000
-"""Below this many candidates a second thread costs more than it saves: they spin while they wait."""
+FEW_ROWS = 200_000
+"""Below this many candidates one thread does: several wait for one another by spinning, and on a busy machine that
+costs far more than it saves."""
 
 
 def train(lessons: Lessons, names: Sequence[str], parameters: dict[str, Any], trees: int) -> str:
