@@ -18,8 +18,8 @@ GRADES = 4
 """Levels of reward that LambdaRank tells apart."""
 
 FEW_ROWS = 200_000
-"""Below this many candidates one thread does: several wait for one another by spinning, and on a busy machine that
-costs far more than it saves."""
+"""Up to this many candidates one thread does. Several wait for one another by spinning, which costs far more
+than it saves on a busy machine."""
 
 
 def train(lessons: Lessons, names: Sequence[str], parameters: dict[str, Any], trees: int) -> str:

@@ -115,7 +115,9 @@ def test_what_retrievers_lack_is_filled_up_by_popularity_below_what_they_propose
 def test_only_what_is_allowed_is_filled_in() -> None:
     data = shop()
     available = np.arange(data.n_items) % 2 == 0
-    batch = requests(data, available=available, excluded=data.history[requests(data).users].matrix() != 0)
+    batch = requests(
+        data, available=available, excluded=data.history[requests(data).users].matrix().astype(np.bool_)
+    )
     ranking = Ranker(SMALL.model_copy(update={"depth": 1})).fit(data).recommend(batch, 10)
 
     rows, at = np.nonzero(ranking.items >= 0)
