@@ -21,6 +21,6 @@ if not os.path.isabs(os.environ.get("TASTEMAKER_HOME", "")):
 try:
     settings = load_settings()
     settings.feast.mkdir(parents=True, exist_ok=True)  # Feast makes one level of folders, not two
-    globals().update({f"{type(each).__name__}_{each.name}": each for each in definitions(settings)})
+    globals().update({f"{type(each).__name__}_{each.name}": each for each in definitions(settings).objects})
 except TastemakerError as error:
     raise click.ClickException(str(error)) from error

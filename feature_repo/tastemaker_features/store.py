@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from io import StringIO
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 from feast import Entity, FeatureService, FeatureStore, FeatureView, RepoConfig
@@ -22,7 +23,20 @@ from tastemaker_features.services import model_services
 from tastemaker_features.sources import snapshot_source
 from tastemaker_features.views import item_view, user_view
 
-Definition = Entity | FeatureView | FeatureService
+
+class Definitions(NamedTuple):
+    """Everything that is registered."""
+
+    entities: list[Entity]
+    users: FeatureView
+    items: FeatureView
+    services: list[FeatureService]
+    """One a plugin that is installed."""
+
+    @property
+    def objects(self) -> list[Any]:
+        """All of them, named differently each."""
+        return [*self.entities, self.users, self.items, *self.services]
 
 
 def repo_config(settings: Settings) -> RepoConfig:
@@ -45,19 +59,19 @@ def open_store(settings: Settings) -> Iterator[FeatureStore]:
         close_store(store)
 
 
-def definitions(settings: Settings) -> list[Definition]:
-    """Everything that is registered: entities, views, and a service a plugin that is installed."""
+def definitions(settings: Settings) -> Definitions:
+    """What the settings' features folder and the installed plugins ask for."""
     users = user_view(snapshot_source(settings.features, "users"))
     items = item_view(snapshot_source(settings.features, "items"))
-    return [user, item, users, items, *model_services(find().sound, users, items)]
+    return Definitions([user, item], users, items, model_services(find().sound, users, items))
 
 
 def apply(settings: Settings) -> list[str]:
     """Register the definitions and forget the services of plugins that are gone. Returns what there is."""
-    wanted = definitions(settings)
+    wanted = definitions(settings).objects
     names = [each.name for each in wanted]
     with locked(settings.feast / "lock"), _quiet(), open_store(settings) as store:
-        gone = [service for service in store.list_feature_services() if service.name not in names]
+        gone: list[Any] = [service for service in store.list_feature_services() if service.name not in names]
         store.apply(wanted, objects_to_delete=gone, partial=False)
     return names
 

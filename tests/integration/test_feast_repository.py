@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
+from typing import Any
 
 import pytest
 from click import ClickException
@@ -74,12 +75,10 @@ def test_each_model_has_a_service_of_the_features_that_it_reads(tmp_path: Path) 
 
 
 def test_views_hold_every_feature_with_its_meaning(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path)
-    views = {each.name: each for each in store.definitions(settings)}
-    for name, expected in (("user_features", (*USER_FEATURES, "country")), ("item_features", ITEM_FEATURES)):
-        features = views[name].features
-        assert tuple(feature.name for feature in features) == expected
-        assert all(feature.description for feature in features)
+    defined = store.definitions(Settings(home=tmp_path))
+    for view, expected in ((defined.users, (*USER_FEATURES, "country")), (defined.items, ITEM_FEATURES)):
+        assert tuple(feature.name for feature in view.features) == expected
+        assert all(feature.description for feature in view.features)
 
 
 def test_the_service_of_a_model_that_is_gone_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,9 +96,9 @@ def test_a_model_that_reads_an_unknown_feature_is_named() -> None:
         capabilities = replace(find().sound[0].recommender.capabilities, user_features=("shoe_size",))
 
     plugin = find().sound[0]._replace(name="wishful", recommender=Wishful)
-    users, items = (each for each in store.definitions(Settings()) if each.name.endswith("_features"))
+    defined = store.definitions(Settings())
     with pytest.raises(PluginError, match="model wishful reads features that do not exist: shoe_size"):
-        model_services([plugin], users, items)
+        model_services([plugin], defined.users, defined.items)
 
 
 def test_materializing_before_any_snapshot_says_so(tmp_path: Path) -> None:
@@ -115,7 +114,7 @@ def test_materializing_before_any_snapshot_says_so(tmp_path: Path) -> None:
 def _registered(settings: Settings) -> list[str]:
     with store.open_store(settings) as opened:
         entities = [entity for entity in opened.list_entities() if entity.name != "__dummy"]
-        objects = [*entities, *opened.list_feature_views(), *opened.list_feature_services()]
+        objects: list[Any] = [*entities, *opened.list_feature_views(), *opened.list_feature_services()]
     return sorted(each.name for each in objects)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from statistics import mean, median
 from typing import Any, NamedTuple
@@ -113,7 +113,11 @@ def _tables(shop: Shop) -> dict[str, pa.Table]:
     events = [(str(number), *event, None, None) for number, event in enumerate(shop.events)]
     users = [(user, known.text, known.time) for user, known in shop.users.items()]
     items = [(item, None, known.text, None, known.time) for item, known in shop.items.items()]
-    tables = {"events": (EVENTS, events), "users": (USERS, users), "items": (ITEMS, items)}
+    tables: dict[str, tuple[pa.Schema, Sequence[tuple[Any, ...]]]] = {
+        "events": (EVENTS, events),
+        "users": (USERS, users),
+        "items": (ITEMS, items),
+    }
     return {
         name: pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
         for name, (schema, rows) in tables.items()

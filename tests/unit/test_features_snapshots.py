@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 import ibis
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,7 @@ import pytest
 
 from feature_lakes import DAY, END, FIRST, fill, filled, user_id
 from tastemaker.data.ids import IdIndex
-from tastemaker.data.lake import Lake
+from tastemaker.data.lake import Lake, open_duckdb
 from tastemaker.data.tables import EVENTS
 from tastemaker.features import USER_FEATURES, snapshots, user_features
 from tastemaker.features.snapshots import SnapshotFeatures, weekly_cuts, write_snapshots
@@ -137,7 +136,6 @@ def test_duckdb_reads_the_snapshots_as_one_table_beside_a_writer(lake: Lake, tmp
     """Feast reads the folder: a file that is being written must not be seen."""
     write_snapshots(lake, tmp_path, [CUT, END])
     (tmp_path / "users" / f"before={CUT}" / ".part.parquet.half.tmp").write_bytes(b"PAR1")
-    counted = duckdb.sql(
-        "SELECT count(DISTINCT event_timestamp) FROM read_parquet(?)", params=[str(tmp_path / "users")]
-    )
-    assert counted.fetchall() == [(2,)]
+    counting = "SELECT count(DISTINCT event_timestamp) FROM read_parquet(?)"
+    with open_duckdb() as connection:
+        assert connection.execute(counting, [str(tmp_path / "users")]).fetchall() == [(2,)]
