@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import bentoml
@@ -31,6 +31,9 @@ from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
 from tastemaker.serving.predictor import Predictor
 from tastemaker.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tastemaker.features.online import OnlineReader
 
 METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 """Environment: where the workers of one server share their numbers. Set by the server for its workers."""
@@ -95,7 +98,7 @@ def _prepare(model: str, packed: Path | None) -> None:
     try:
         settings = load_settings()
         folder = packed or version_folder(settings, model)
-        load_version(folder)
+        _check_online_store(load_version(folder), settings)
     except TastemakerError as error:
         raise BentoMLException(str(error)) from None
     metrics = tempfile.mkdtemp(prefix="tastemaker-metrics-")
@@ -121,7 +124,15 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     worker.open(predictor, spool, metrics)
 
 
-def _online_reader(loaded: LoadedVersion, settings: Settings) -> Any:
+def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:
+    """Raises TastemakerError if the model reads user features from a store that the settings do not name."""
+    if loaded.model.capabilities.user_features:
+        from tastemaker.features.online import feast_config
+
+        feast_config(settings)
+
+
+def _online_reader(loaded: LoadedVersion, settings: Settings) -> OnlineReader | None:
     """The online store's reader, if this model reads user features: it takes seconds to import."""
     if not loaded.model.capabilities.user_features:
         return None

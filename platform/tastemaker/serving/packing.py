@@ -8,8 +8,9 @@ env/python/requirements.txt  what these need from the package index, at the vers
 
 from __future__ import annotations
 
+import re
 import shutil
-from importlib.metadata import Distribution, distribution, version
+from importlib.metadata import Distribution, EntryPoint, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,9 @@ _SERVING_FILES = (
     "serving/*.py",
 )
 """What a serving process imports of the platform. tests/integration/test_bento_build.py runs on it alone."""
-_FEATURE_FILES = ("features/*.py",)
+_FEATURE_FILES = tuple(
+    f"features/{name}.py" for name in ("__init__", "items", "moments", "names", "online", "users")
+)
 """The same for a model that reads user features."""
 _SERVING_REQUIREMENTS = ("msgspec", "numpy", "pydantic", "pydantic-settings", "scipy")
 """The same of the package index; BentoML adds itself."""
@@ -81,14 +84,55 @@ def pack(model: str, source: Path) -> list[str]:
     export_version(version_folder(settings, model), source / PACKED_VERSION)
     reads_features = bool(plugin.recommender.capabilities.user_features)
     _copy(_PLATFORM, _SERVING_FILES + (_FEATURE_FILES if reads_features else ()), source)
-    _copy(plugin.entry_point.partition(":")[0].partition(".")[0], ("**/*",), source)
-    family = distribution(plugin.distribution)
-    _copy_entry_points(family, source)
-    requirements = {f"{name}=={version(name)}" for name in _SERVING_REQUIREMENTS} | _requirements(family)
+    families = _families(plugin.distribution)
+    for family in families.values():
+        _copy_family(family, source)
+    requirements = (
+        {*_SERVING_REQUIREMENTS}.union(*map(_needs, families.values())) - families.keys() - {_PLATFORM}
+    )
+    pinned = {f"{name}=={version(name)}" for name in requirements}
     if reads_features:
         stores = {"duckdb", settings.online_store.type} - {"sqlite"}
-        requirements.add(f"feast[{','.join(sorted(stores))}]=={version('feast')}")
-    return sorted(requirements)
+        pinned.add(f"feast[{','.join(sorted(stores))}]=={version('feast')}")
+    return sorted(pinned)
+
+
+def _families(name: str) -> dict[str, Distribution]:
+    """The distribution and those of other models that it stands on: a ranker needs its retrievers."""
+    found: dict[str, Distribution] = {}
+    waiting = {name}
+    while waiting:
+        family = distribution(waiting.pop())
+        found[_normal(family.name)] = family
+        waiting |= {need for need in _needs(family) - found.keys() if _models(distribution(need))}
+    return found
+
+
+def _models(family: Distribution) -> list[EntryPoint]:
+    return list(family.entry_points.select(group=finder.GROUP))
+
+
+def _needs(family: Distribution) -> set[str]:
+    """The names of the distributions that one requires."""
+    needed = [Requirement(line) for line in family.requires or ()]
+    return {
+        _normal(each.name) for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})
+    }
+
+
+def _normal(name: str) -> str:
+    """A distribution's name as the package index compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _copy_family(family: Distribution, source: Path) -> None:
+    """Its packages, and its metadata: so its models are found by entry point without an installation."""
+    for package in {entry.module.partition(".")[0] for entry in _models(family)}:
+        _copy(package, ("**/*",), source)
+    folder = source / f"{family.name.replace('-', '_')}-{family.version}.dist-info"
+    folder.mkdir()
+    for name in ("METADATA", "entry_points.txt"):
+        (folder / name).write_text(family.read_text(name) or "")
 
 
 def _copy(package: str, patterns: tuple[str, ...], source: Path) -> None:
@@ -102,23 +146,3 @@ def _copy(package: str, patterns: tuple[str, ...], source: Path) -> None:
             target = source / package / path.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
-
-
-def _copy_entry_points(family: Distribution, source: Path) -> None:
-    """The distribution's metadata, so that the model is found by its entry point without an installation."""
-    folder = source / f"{family.name.replace('-', '_')}-{family.version}.dist-info"
-    folder.mkdir()
-    for name in ("METADATA", "entry_points.txt"):
-        text = family.read_text(name)
-        if text is not None:
-            (folder / name).write_text(text)
-
-
-def _requirements(of: Distribution) -> set[str]:
-    """What a distribution needs beside the platform, at the installed versions."""
-    needed = [Requirement(line) for line in of.requires or ()]
-    return {
-        f"{each.name}=={version(each.name)}"
-        for each in needed
-        if each.name != _PLATFORM and (each.marker is None or each.marker.evaluate({"extra": ""}))
-    }

@@ -82,7 +82,8 @@ class Predictor:
     def warm_up(self, request_id: str, now: int) -> None:
         """Answer a stranger, so that no user waits for the first page faults. Raises what the model does."""
         request = Request(user_id="nobody")
-        self._recommender.recommend(self._batch(request, request_id, now, None), request.k)
+        features = self._features(request.user_id)
+        self._recommender.recommend(self._batch(request, request_id, now, features), request.k)
 
     def _batch(self, request: Request, request_id: str, now: int, features: FeatureTable | None) -> Batch:
         snapshot = self._snapshot
