@@ -8,13 +8,13 @@ from tastemaker.plugins.finder import find
 from tastemaker_pipelines.assets.features import feature_registry, feature_snapshots, online_features
 from tastemaker_pipelines.assets.ingestion import landed_events
 from tastemaker_pipelines.assets.judgement import judgement_assets
-from tastemaker_pipelines.assets.monitoring import served_requests
+from tastemaker_pipelines.assets.monitoring import drift_report, served_requests
 from tastemaker_pipelines.assets.training import training_assets
 from tastemaker_pipelines.assets.validation import gate
-from tastemaker_pipelines.resources import WorkspaceResource
+from tastemaker_pipelines.resources import LazyWorkspace
 
 
-def build_defs(workspace: WorkspaceResource | None = None) -> dg.Definitions:
+def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
     """The whole graph; `workspace` binds it to settings of one's own (tests, `tastemaker run`)."""
     plugins = find().sound
     assets = [
@@ -26,13 +26,14 @@ def build_defs(workspace: WorkspaceResource | None = None) -> dg.Definitions:
         *(asset for plugin in plugins for asset in training_assets(plugin)),
         *judgement_assets(plugins),
         served_requests,
+        drift_report,
     ]
     everything = dg.define_asset_job(
         "everything", description="From new events to a judged, served champion."
     )
     return dg.Definitions(
         assets=assets,
-        resources={"workspace": workspace or WorkspaceResource()},
+        resources={"workspace": workspace or LazyWorkspace()},
         executor=dg.in_process_executor,
         jobs=[everything],
         schedules=[

@@ -1,29 +1,29 @@
-"""The workspace as a Dagster resource; `build_defs(workspace=...)` is the test seam."""
+"""The workspace as a Dagster resource; `build_defs(workspace=...)` is the test seam.
+
+A plain object and not a ConfigurableResource: its settings may hold passwords, and Dagster shows config.
+"""
 
 from __future__ import annotations
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 from tastemaker.settings import Settings
 from tastemaker.workspace import Workspace
 
 
-class WorkspaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class LazyWorkspace:
     """Opens the workspace when an asset first asks for it, so that loading the definitions opens nothing."""
 
-    _settings: Settings | None = PrivateAttr(default=None)
-    _opened: Workspace | None = PrivateAttr(default=None)
-
-    @classmethod
-    def of(cls, settings: Settings) -> WorkspaceResource:
-        """A resource bound to given settings instead of the environment's."""
-        resource = cls()
-        resource._settings = settings
-        return resource
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self._opened: Workspace | None = None
 
     def open(self) -> Workspace:
-        """The workspace; the same one for the life of the process."""
+        """The same workspace for the life of the process: of the given settings, or the environment's."""
         if self._opened is None:
             self._opened = Workspace.open() if self._settings is None else Workspace(self._settings)
         return self._opened
+
+
+WorkspaceResource = dg.ResourceParam[LazyWorkspace]
+"""How an asset asks for it."""

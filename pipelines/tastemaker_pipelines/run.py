@@ -13,7 +13,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
 from tastemaker_pipelines.definitions import build_defs
 from tastemaker_pipelines.instance import open_instance
-from tastemaker_pipelines.resources import WorkspaceResource
+from tastemaker_pipelines.resources import LazyWorkspace
 
 
 @dataclass
@@ -45,18 +45,18 @@ Listener = Callable[[Step], None]
 def run(
     settings: Settings,
     *,
-    select: str = "*",
+    select: str | None = None,
     config: Mapping[str, Any] | None = None,
     on_change: Listener = lambda step: None,
 ) -> Outcome:
-    """Materialize the selected assets, upstream first. `select` is Dagster's syntax, such as `+leaderboard`.
+    """Materialize assets, upstream first: all, or those that `select` names in Dagster's syntax.
 
     What is up to date costs little: days whose digest did not change are not read again, and a backtest or
     version that exists is not fitted again, so running again after a failure goes on where it stopped.
     """
-    defs = build_defs(workspace=WorkspaceResource.of(settings))
+    defs = build_defs(workspace=LazyWorkspace(settings))
     job = defs.resolve_implicit_global_asset_job_def()
-    keys = _selected(job.asset_layer.asset_graph, select)
+    keys = None if select is None else _selected(job.asset_layer.asset_graph, select)
     steps: dict[str, Step] = {}
     run_id = str(uuid.uuid4())
     with open_instance(settings) as instance:
@@ -73,7 +73,7 @@ def run(
 
 def _selected(graph: Any, select: str) -> Sequence[dg.AssetKey]:
     try:
-        keys = dg.AssetSelection.from_string(select).resolve(graph)
+        keys = dg.AssetSelection.from_string(select).required_multi_asset_neighbors().resolve(graph)
     except Exception as error:
         raise TastemakerError(f"--select {select!r}: {error}", fix="see tastemaker run --help") from error
     if not keys:

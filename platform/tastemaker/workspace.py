@@ -88,7 +88,7 @@ class Workspace:
         """The lake's events as arrays, as of now; loaded again only if a file of the lake changed."""
         from tastemaker.data.dataset import Dataset
 
-        files = [file.stat() for table in ("events", "items") for file in self.lake.files(table)]
+        files = [file.stat() for table in ("events", "items", "users") for file in self.lake.files(table)]
         state = tuple((file.st_ino, file.st_mtime_ns, file.st_size) for file in files)
         if self._loaded.get("state") != state:
             self._loaded.clear()

@@ -14,7 +14,7 @@ from tastemaker_pipelines.resources import WorkspaceResource
     specs=[
         dg.AssetSpec(
             "user_features",
-            deps=["events", "users"],
+            deps=["events", "items", "users"],
             kinds={"ibis", "duckdb", "parquet"},
             owners=[DATA_TEAM],
             description="Recency, frequency, value, tempo and breadth of each user at moments that count.",

@@ -11,7 +11,7 @@ from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
 from tastemaker_pipelines.resources import WorkspaceResource
 
 
-class IngestConfig(dg.Config):  # type: ignore[misc]
+class IngestConfig(dg.Config):
     """Which days to read. Without a word: every day that is new or changed."""
 
     start: str | None = None
@@ -45,6 +45,7 @@ def landed_events(
             source,
             opened.lake,
             days=chosen_days(source, config.start, config.end),
+            again=config.again,
             chunk_rows=opened.settings.chunk_rows,
             progress=logged(context),
         )

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
+from tastemaker_pipelines.assets.common import DATA_TEAM, PRODUCT_TEAM, RETRY, told
 from tastemaker_pipelines.resources import WorkspaceResource
 
 
@@ -21,3 +21,34 @@ def served_requests(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
         opened = workspace.open()
         drained = drain(opened.settings.spool, opened.lake)
     return dg.MaterializeResult(metadata={"requests": drained.requests, "impressions": drained.impressions})
+
+
+@dg.asset(
+    group_name="monitoring",
+    deps=[served_requests, "champion"],
+    kinds={"evidently", "html"},
+    owners=[PRODUCT_TEAM],
+    description="How far what is served has moved from what was learned: a page, and a summary in the database.",
+)
+def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """The version that answered most requests, or while none was served the one that would be."""
+    from tastemaker.health import drift
+    from tastemaker.health.traffic import most_served
+
+    with told():
+        opened = workspace.open()
+        registry, problem = opened.registry, opened.problem
+        served = most_served(opened.lake)
+        version = registry.get(served) if served else registry.champion(problem.name)
+        version = version or registry.newest(problem.to_beat, problem=problem.name)
+        report = drift.drift_report(opened.lake, opened.engine, opened.settings.reports, version)
+    return dg.MaterializeResult(
+        metadata={
+            "requests": report.summary["requests"],
+            "drifted": ", ".join(report.drifted) or "nothing",
+            "model": version.model,
+            "version": version.id,
+            "note": report.summary["note"] or "",
+            "page": dg.MetadataValue.path(str(report.path.resolve())),
+        }
+    )

@@ -47,7 +47,7 @@ def demo(requests: int) -> None:
     workspace = _workspace()
     started = time.monotonic()
     console.rule("[bold]1. From raw events to a champion", align="left")
-    _run(workspace, console, "*")
+    _run(workspace, console)
     console.rule("[bold]2. Who is best, and is it sure?", align="left")
     _tastemaker(workspace, "leaderboard")
     console.rule("[bold]3. Served and logged", align="left")
@@ -72,7 +72,7 @@ def _workspace() -> Workspace:
     return Workspace(load_settings(source=SourceSettings(name="simulated"), problem=problem))
 
 
-def _run(workspace: Workspace, console: Console, select: str) -> None:
+def _run(workspace: Workspace, console: Console, select: str | None = None) -> None:
     from tastemaker_pipelines.cli.run import carry_out
 
     if not carry_out(workspace, console, select).success:

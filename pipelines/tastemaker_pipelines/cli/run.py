@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--select", default="*", show_default=True, help="Assets, in Dagster's selection syntax.")
+@click.option("--select", help="Only these assets, in Dagster's selection syntax. Default: all.")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days from this one on.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days until this one, inclusive.")
 @click.option("--again", is_flag=True, help="Ingest these days anew though they did not change (a backfill).")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def run(select: str, start: datetime | None, end: datetime | None, again: bool, as_json: bool) -> None:
+def run(select: str | None, start: datetime | None, end: datetime | None, again: bool, as_json: bool) -> None:
     """Ingest, validate, make features, train, judge and report, in one process.
 
     What is up to date is not done again, so running again after a failure goes on where it stopped. The same
@@ -49,7 +49,7 @@ def run(select: str, start: datetime | None, end: datetime | None, again: bool, 
 
 
 def carry_out(
-    workspace: Workspace, console: Console, select: str = "*", config: dict[str, Any] | None = None
+    workspace: Workspace, console: Console, select: str | None = None, config: dict[str, Any] | None = None
 ) -> Outcome:
     """Run the selected assets with progress on the console; how it went."""
     with console.status("loading the asset graph"):

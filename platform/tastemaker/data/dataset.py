@@ -19,6 +19,7 @@ from tastemaker.data.cut import DAY_SECONDS, Cut
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.data.split import Split, make_split
+from tastemaker.data.tables import IMPRESSION
 from tastemaker.errors import SourceError
 from tastemaker.plugins.arrays import Events, Int32, Int64, TrainingData
 from tastemaker.problem import ProblemSpec
@@ -47,7 +48,7 @@ _CATALOGUE = """
 """
 # Features are made from more than the counted events: a sum, so that it depends on no order.
 _FEATURE_INPUTS = """
-    SELECT sum(hash(user_id, item_id, event_type, value, occurred_at)) FROM events
+    SELECT sum(hash(user_id, item_id, event_type, value, occurred_at)) FROM events WHERE event_type <> ?
     UNION ALL SELECT sum(hash(item_id, category, price, first_seen_at)) FROM items
     UNION ALL SELECT sum(hash(user_id, country, first_seen_at)) FROM users
 """
@@ -88,7 +89,9 @@ class Dataset:
             item_ids = _number(connection, "item_numbers", _ITEMS)
             events = _read_events(connection)
             names, categories, first_seen = _read_catalogue(connection, len(item_ids))
-            inputs = [] if feature_root is None else connection.execute(_FEATURE_INPUTS).fetchall()
+            inputs = (
+                [] if feature_root is None else connection.execute(_FEATURE_INPUTS, [IMPRESSION]).fetchall()
+            )
         return cls(
             problem=problem,
             user_ids=user_ids,

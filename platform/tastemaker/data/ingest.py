@@ -46,19 +46,22 @@ def land(
     lake: Lake,
     *,
     days: Collection[date] | None = None,
+    again: bool = False,
     chunk_rows: int = 250_000,
     progress: Progress | None = None,
 ) -> Landed:
     """Copy a source's new and changed days (of `days`, if given), its items and its users into the lake.
 
-    A day that the source no longer has stays as it was landed. Raises SourceError if the lake holds another
-    shop's events.
+    `again` copies these days though they did not change. A day that the source no longer has stays as it was
+    landed. Raises SourceError if the lake holds another shop's events.
     """
     with locked(lake.root / ".land.lock"):
         known = {day_of(path): file_metadata(path) for path in lake.files("landed_events", part=source.name)}
         _refuse_mixture(source, lake)
         offered = {day: digest for day, digest in source.days().items() if days is None or day in days}
-        changed = [day for day in sorted(offered) if known.get(day, {}).get("digest") != offered[day]]
+        changed = [
+            day for day in sorted(offered) if again or known.get(day, {}).get("digest") != offered[day]
+        ]
         rows = 0
         for done, day_rows in enumerate(_land_days(source, lake, offered, changed, chunk_rows), start=1):
             rows += day_rows

@@ -93,6 +93,12 @@ REQUESTS = pa.schema(
 
 MAX_ID_BYTES = 200
 
+IMPRESSION = "impression"
+"""An item was shown: the platform's own act, so no feature of a user or an item counts it."""
+
+SERVED = "served-"
+"""How the names of event files begin that hold nothing but impressions."""
+
 
 def nullable(schema: pa.Schema) -> pa.Schema:
     """The same columns, any of which may be null: rows as they are before the gate has seen them."""

@@ -23,10 +23,13 @@ def fingerprint(lake: Lake, before: int) -> str:
     users are rewritten whole by each run, mostly to the same content, so their content counts.
     """
     from tastemaker.data.lake import day_of
+    from tastemaker.data.tables import SERVED
 
     last = datetime.fromtimestamp(before - 1, tz=UTC).date()
     digest = hashlib.sha256(repr((LOGIC, USER_FEATURES, ITEM_FEATURES)).encode())
     for path in lake.files("events"):
+        if path.name.startswith(SERVED):
+            continue
         if not path.parent.name.startswith("day=") or day_of(path) <= last:
             digest.update(repr((str(path.relative_to(lake.root)), *_written(path))).encode())
     for table in ("items", "users"):

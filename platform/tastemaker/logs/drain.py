@@ -20,11 +20,10 @@ import pyarrow as pa
 
 from tastemaker.data.lake import Lake
 from tastemaker.data.locks import locked
-from tastemaker.data.tables import EVENTS, REQUESTS
+from tastemaker.data.tables import EVENTS, IMPRESSION, REQUESTS, SERVED
 from tastemaker.logs.records import Record
 from tastemaker.logs.spool import FILE_NAME, forget, read
 
-IMPRESSION = "impression"
 BATCH_RECORDS = 10_000
 """Records that are held in memory at once."""
 
@@ -42,7 +41,7 @@ def drain(folder: Path, lake: Lake) -> Drained:
     requests = impressions = 0
     with locked(folder / "drain.lock"):
         while pending := read(path, BATCH_RECORDS):
-            part = f"served-{pending.spool}-{pending.first:012d}"
+            part = f"{SERVED}{pending.spool}-{pending.first:012d}"
             for day, records in _by_day(pending.records).items():
                 shown = impression_rows(records)
                 lake.write_day("events", day, shown, part=part)

@@ -1,0 +1,49 @@
+"""A very small simulated shop in a folder of its own, for tests that run the asset graph."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tastemaker.settings import Settings, SourceSettings
+
+SHOP = {"n_users": 150, "n_items": 80, "n_days": 60, "events_per_day": 150, "seed": 1}
+PROBLEM = """
+name: a very small shop
+objectives:
+  - name: interest
+    events: {purchase: {weight: 1.0}, cart: {weight: 0.5}, view: {weight: 0.1}}
+split: {test_days: 10}
+"""
+RANKER = {"retrievers": ["popularity", "bought_again"], "trees": 20, "label_days": 10}
+"""Enough to take every step of the ranker in a second."""
+
+
+def settings(home: Path, **overrides: Any) -> Settings:
+    """Settings of a home folder in `home`, its problem file written."""
+    home.mkdir(parents=True, exist_ok=True)
+    problem = home / "problem.yaml"
+    problem.write_text(overrides.pop("problem", PROBLEM), encoding="utf-8")
+    return Settings(
+        home=home,
+        problem=problem,
+        **{
+            "source": SourceSettings(name="simulated", options=SHOP),
+            "models": {"ranker": RANKER},
+            **overrides,
+        },
+    )
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The same for a process of its own."""
+    config = home / "tastemaker.toml"
+    options = ", ".join(f"{name} = {value}" for name, value in SHOP.items())
+    retrievers = ", ".join(f'"{name}"' for name in RANKER["retrievers"])
+    config.write_text(
+        f'[source]\nname = "simulated"\noptions = {{ {options} }}\n\n'
+        f"[models.ranker]\nretrievers = [{retrievers}]\n"
+        f"trees = {RANKER['trees']}\nlabel_days = {RANKER['label_days']}\n"
+    )
+    return os.environ | {"TASTEMAKER_HOME": str(home), "TASTEMAKER_PROBLEM": str(home / "problem.yaml")}
