@@ -22,7 +22,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.settings import load_settings
 from tastemaker.workspace import Workspace
 
-PROBLEM = Path(__file__).parents[1] / "docs/problems/simulated.yaml"
+PROBLEM = Path(__file__).parents[1] / "platform/tastemaker/simulator/problem.yaml"
 DEFAULT_EVENTS = (500_000, 2_000_000, 10_000_000)
 DAYS = 180
 EVENTS_PER_USER = 80

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GRADES = 4
 """Levels of reward that LambdaRank tells apart."""
 
-FEW_ROWS = 200_000
+FEW_ROWS = 1_000_000
 """Up to this many candidates one thread does. Several wait for one another by spinning, which costs far more
 than it saves on a busy machine."""
 
