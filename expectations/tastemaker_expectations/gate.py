@@ -80,7 +80,8 @@ class GreatExpectationsGate:
         for table, results in self._results.items():
             path = folder / f"{self.source}-{table}.html"
             written = path.with_suffix(".tmp")
-            written.write_text(page(self.source, table, list(results.values())), encoding="utf-8")
+            seen = [(rule, results[rule.name]) for rule in self.rules(table)]
+            written.write_text(page(self.source, table, seen), encoding="utf-8")
             written.replace(path)
             pages.append(path)
         return pages

@@ -79,8 +79,8 @@ def length(text: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def seconds_since(times: pa.ChunkedArray, moment: datetime) -> pa.ChunkedArray:
     """How many seconds each time lies after a moment; null where it is null."""
-    microseconds = pc.cast(times, pa.int64())
-    return pc.divide(pc.subtract(pc.cast(microseconds, pa.float64()), moment.timestamp() * 1e6), 1e6)
+    microseconds = pc.cast(pc.cast(times, pa.int64()), pa.float64(), safe=False)  # exact until the year 2255
+    return pc.divide(pc.subtract(microseconds, moment.timestamp() * 1e6), 1e6)
 
 
 def flag(chunk: pa.Table, name: str) -> pa.ChunkedArray:

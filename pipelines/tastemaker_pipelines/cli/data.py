@@ -30,8 +30,8 @@ def data() -> None:
 def check(path: Path | None, name: str | None, as_json: bool) -> None:
     """Run the gate alone on PATH: rows read, accepted, and quarantined by reason, with what to do.
 
-    Column mapping, time zone and the like come from [source] in tastemaker.toml; so do PATH and NAME where they
-    are left out. Nothing is kept. Exit status 1 if the gate refuses the data as a whole.
+    Column mapping, time zone and the like come from [source] in tastemaker.toml; so do PATH and NAME where
+    they are left out. Nothing is kept. Exit status 1 if the gate refuses the data as a whole.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
 """Through the gate: landed rows become events, items and users, or go to quarantine with the reason.
 
 What is admitted follows from what is landed and the gate's rules alone, whatever the order in which days
-came: a day is judged again when its rows or the rules changed, or when an id on it turns out to be a repetition.
+came: a day is judged again when its rows or the rules changed, or an id on it turns out to be a repetition.
 Judged days wait beside the lake until the whole batch has passed; then they take their places.
 """
 

@@ -6,9 +6,11 @@
     items = "SELECT sku, name, price FROM products"            # optional, and `users` likewise
     columns = { user_id = "customer", item_id = "sku", occurred_at = "ordered", title = "name" }
 
-with TASTEMAKER_SOURCE__URL=postgresql+psycopg2://user:password@host/database. Columns as in the source
-`table`. Rows come through a server-side cursor, a chunk at a time. Days that a SELECT leaves out stay in the lake as
-they are, so `... WHERE ordered >= date_trunc('day', now()) - interval '7 days'` reads only what is new.
+with TASTEMAKER_SOURCE__URL=postgresql+psycopg2://user:password@host/database.
+
+Columns are mapped as in the source `table`. Rows come through a server-side cursor, a chunk at a time. Days
+that a SELECT leaves out stay in the lake as they are: to read only what is new, select whole days,
+`... WHERE ordered >= date_trunc('day', now()) - interval '7 days'`.
 """
 
 from __future__ import annotations
@@ -62,5 +64,5 @@ def _download(url: sa.URL, query: str, folder: Path) -> Path:
         raise SourceError(
             f"{url.render_as_string(hide_password=True)} can't be read: {reason}",
             fix="check the address, the account's rights and source.events; install the database's driver",
-        ) from error
+        ) from None  # the cause may quote the URL with its password
     return path

@@ -1,0 +1,93 @@
+"""The source `sql` on a real Postgres: tables and SELECTs, types, chunks, and errors without the password."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+from tastemaker.data.sources import _files, open_source
+from tastemaker.errors import SourceError
+from tastemaker.settings import SourceSettings
+
+MAPPING = {
+    "user_id": "customer",
+    "item_id": "sku",
+    "occurred_at": "ordered",
+    "value": "amount",
+    "title": "name",
+}
+
+
+@pytest.fixture
+def shop_url(postgres_url: str) -> str:
+    """A shop of 2,500 orders in two time zones' notation."""
+    engine = sa.create_engine(postgres_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA shop"))
+        connection.execute(
+            sa.text(
+                "CREATE TABLE shop.orders AS SELECT n AS id, 'kundin-' || n % 7 AS customer, n % 5 AS sku, "
+                "(n * 0.25)::numeric(10, 2) AS amount, "
+                "timestamptz '2024-03-30 12:00+01' + n * interval '1 minute' AS ordered "
+                "FROM generate_series(1, 2500) AS n"
+            )
+        )
+        connection.execute(sa.text("CREATE TABLE goods (sku int, name text, price float)"))
+        connection.execute(sa.text("INSERT INTO goods VALUES (0, 'Tee', 2.5), (1, NULL, NULL)"))
+    return postgres_url
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("events", ["shop.orders", "SELECT * FROM shop.orders"])
+def test_a_table_and_a_select_read_the_same(
+    shop_url: str, events: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_files, "CHUNK_ROWS", 300)
+    settings = SourceSettings(name="sql", url=shop_url, events=events, items="goods", columns=MAPPING)
+    source = open_source(settings)
+    rows = pa.concat_tables(source.read(None, 400)).sort_by("value").to_pylist()
+    assert len(rows) == 2_500
+    assert [row["value"] for row in rows] == [n * 0.25 for n in range(1, 2_501)]
+    assert rows[0]["occurred_at"].isoformat() == "2024-03-30T11:01:00+00:00"
+    assert (rows[9]["user_id"], rows[9]["item_id"], rows[9]["raw_id"]) == ("kundin-3", "0", "10")
+    assert source.items().select(["item_id", "title", "price"]).to_pylist() == [
+        {"item_id": "0", "title": "Tee", "price": 2.5},
+        {"item_id": "1", "title": None, "price": None},
+    ]
+    assert list(source.days()) == sorted({row["occurred_at"].date() for row in rows})
+
+
+@pytest.mark.servers
+def test_the_server_hands_over_a_chunk_at_a_time(shop_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement runs under a named cursor, so the client never holds the whole result."""
+    seen: list[bool] = []
+
+    def watch(connection: sa.Connection, cursor: object, *_: object) -> None:
+        seen.append(getattr(cursor, "name", None) is not None)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", watch)
+    try:
+        open_source(SourceSettings(name="sql", url=shop_url, events="shop.orders", columns=MAPPING))
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", watch)
+    assert seen[-1] is True
+
+
+@pytest.mark.servers
+def test_errors_name_the_database_but_no_password(shop_url: str) -> None:
+    url = sa.make_url(shop_url).set(password="s3cret").render_as_string(hide_password=False)
+    with pytest.raises(SourceError, match="nowhere") as caught:
+        open_source(SourceSettings(name="sql", url=url, events="nowhere", columns=MAPPING))
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(SourceError, match="goods has no column item_id, occurred_at; it has sku"):
+        open_source(SourceSettings(name="sql", url=url, events="goods", columns={"user_id": "sku"}))
+
+
+def test_what_is_needed_is_said() -> None:
+    with pytest.raises(SourceError, match="needs a database and a table"):
+        open_source(SourceSettings(name="sql", events="orders"))
+    with pytest.raises(SourceError, match="no SQLAlchemy URL"):
+        open_source(SourceSettings(name="sql", url="localhost", events="orders"))
+    with pytest.raises(SourceError, match="can't be read"):
+        open_source(SourceSettings(name="sql", url="nosuch://host/db", events="orders"))
