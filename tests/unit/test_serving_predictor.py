@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, Self, cast
 
@@ -80,9 +81,12 @@ class Scripted(Recommender[Config]):
         return self.act(batch, k)
 
 
-def predictor(model: Recommender[Any], *, online: Any = None, repeats: bool = True) -> Predictor:
+def predictor(
+    model: Recommender[Any], *, online: Any = None, repeats: bool = True, trained_at: int = NOW
+) -> Predictor:
     """A predictor over the small snapshot."""
-    manifest = SimpleNamespace(model="scripted", version="v1")
+    created_at = datetime.fromtimestamp(trained_at, UTC)
+    manifest = SimpleNamespace(model="scripted", version="v1", created_at=created_at)
     return Predictor(LoadedVersion(model, snapshot(repeats=repeats), cast(Any, manifest)), online=online)
 
 
@@ -189,6 +193,19 @@ def test_the_request_id_seeds_the_batch_and_numbers_are_the_context() -> None:
     assert seen[0].context is not None
     assert seen[0].context.tolist() == [[1.0, 2.5]]
     assert seen[1].context is None
+
+
+@pytest.mark.parametrize(("trained_at", "expected"), [(NOW - 3_600, NOW + 60), (NOW + 86_400, NOW - 86_340)])
+def test_time_goes_on_from_where_the_data_ended(trained_at: int, expected: int) -> None:
+    """A version that was trained a day after its data ended sees the world a day late."""
+    seen: list[int] = []
+
+    def act(batch: Batch, k: int) -> Ranking:
+        seen.append(batch.now)
+        return by_number(batch, k)
+
+    predictor(Scripted(act), trained_at=trained_at).recommend(Request("ann"), REQUEST_ID, NOW + 60)
+    assert seen == [expected]
 
 
 class Online:

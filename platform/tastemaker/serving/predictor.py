@@ -54,6 +54,9 @@ class Predictor:
         self.model = loaded.manifest.model
         self.version = loaded.manifest.version
         self._recommender, self._snapshot = loaded.model, loaded.snapshot
+        # Data that ended long before the training (a shop of years ago) is served as if no time had passed
+        # since: to the model, everybody's last visit would otherwise be equally far away.
+        self._lag = max(0, int(loaded.manifest.created_at.timestamp()) - loaded.snapshot.end)
         self._feature_names = loaded.model.capabilities.user_features
         self._online = online
         self._model_health, self._feature_health = _Health("the model"), _Health("the online feature store")
@@ -92,7 +95,7 @@ class Predictor:
         return snapshot.batch(
             snapshot.user_ids.lookup([request.user_id]),
             seeds=np.array([int(request_id[:16], 16)], np.uint64),
-            now=now,
+            now=now - self._lag,
             capabilities=self._recommender.capabilities,
             exclude=[snapshot.item_ids.lookup(request.exclude)] if request.exclude else None,
             candidates=None if listed is None else snapshot.item_ids.lookup(listed)[np.newaxis],
