@@ -59,7 +59,7 @@ def feature_registry(workspace: WorkspaceResource) -> dg.MaterializeResult[None]
 
     with told():
         applied = apply(workspace.open().settings)
-    return dg.MaterializeResult(metadata={"objects": len(applied), "names": ", ".join(applied)})
+    return dg.MaterializeResult(metadata={"objects": len(applied), "names": dg.MetadataValue.json(applied)})
 
 
 @dg.asset(

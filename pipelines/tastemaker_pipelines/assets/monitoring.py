@@ -28,7 +28,7 @@ def served_requests(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     deps=[served_requests, "champion"],
     kinds={"evidently", "html"},
     owners=[PRODUCT_TEAM],
-    description="How far what is served has moved from what was learned: a page, and a summary in the database.",
+    description="How far what is served has moved from what was learned: a page for people and a summary.",
 )
 def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """The version that answered most requests, or while none was served the one that would be."""

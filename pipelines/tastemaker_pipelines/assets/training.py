@@ -82,7 +82,6 @@ def _model(plugin: Plugin) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "version": version.id,
-                "content_hash": version.content_hash,
                 "events": version.manifest.counts["events"],
             }
         )

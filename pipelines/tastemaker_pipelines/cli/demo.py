@@ -49,7 +49,7 @@ def demo(requests: int) -> None:
     console.rule("[bold]1. From raw events to a champion", align="left")
     _run(workspace, console)
     console.rule("[bold]2. Who is best, and is it sure?", align="left")
-    _tastemaker(workspace, "leaderboard")
+    _leaderboard(workspace, console)
     console.rule("[bold]3. Served and logged", align="left")
     _serve(workspace, console, requests)
     console.rule("[bold]4. What was served, against what was learned", align="left")
@@ -88,9 +88,12 @@ def _environment(workspace: Workspace) -> dict[str, str]:
     }
 
 
-def _tastemaker(workspace: Workspace, *arguments: str) -> None:
-    command = [sys.executable, "-m", "tastemaker.cli.main", *arguments]
-    subprocess.run(command, env=_environment(workspace), check=True)
+def _leaderboard(workspace: Workspace, console: Console) -> None:
+    from tastemaker.evaluation.leaderboard import Leaderboard
+    from tastemaker.evaluation.terminal import show
+
+    board = Leaderboard.load(workspace.engine, workspace.problem, workspace.settings.artifacts)
+    show(board, console, brief=True)
 
 
 def _serve(workspace: Workspace, console: Console, requests: int) -> None:
@@ -159,6 +162,7 @@ def _where_to_look(workspace: Workspace, console: Console, seconds: float) -> No
     home, problem = workspace.settings.home, workspace.settings.problem
     console.print(
         f"\nNext, with TASTEMAKER_HOME={home} TASTEMAKER_PROBLEM={problem}:\n"
+        "  tastemaker leaderboard         every metric of every model\n"
         "  tastemaker frame --show        the problem as mathematics\n"
         "  tastemaker models list         what is installed\n"
         "  tastemaker serve popularity    any model, by name\n"

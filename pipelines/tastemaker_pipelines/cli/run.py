@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ def carry_out(
     workspace: Workspace, console: Console, select: str | None = None, config: dict[str, Any] | None = None
 ) -> Outcome:
     """Run the selected assets with progress on the console; how it went."""
+    # Libraries of libraries call each other's deprecated parts; nobody who reads this can mend it.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     with console.status("loading the asset graph"):
         from tastemaker_pipelines.run import run as run_graph
     from tastemaker_pipelines.cli.progress import shown

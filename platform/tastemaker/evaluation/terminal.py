@@ -25,8 +25,8 @@ _FIGURE_WIDTH = 19
 """Of a column of figures with their intervals, and the gap beside it."""
 
 
-def show(board: Leaderboard, console: Console) -> None:
-    """Print the verdict, the order, breached guardrails, every other metric, and what each model costs."""
+def show(board: Leaderboard, console: Console, *, brief: bool = False) -> None:
+    """Print the verdict, the order and breached guardrails; unless brief, other metrics and costs too."""
     console.print(f"[bold]{escape(board.problem.name)}[/bold]")
     console.print(escape(wording.verdict(board)))
     console.print(f"[dim]{wording.basis(board)}[/dim]\n")
@@ -34,6 +34,8 @@ def show(board: Leaderboard, console: Console) -> None:
     for row in board.rows:
         for breach in row.breaches:
             console.print(f"[yellow]✖ guardrail[/yellow] {escape(row.model)}: {wording.breach(breach)}")
+    if brief:
+        return
     others = [name for name in METRICS if name != board.metric]
     names = max(len(row.model) for row in board.rows) + 4
     per_table = max(1, (console.width - names) // _FIGURE_WIDTH)

@@ -1,0 +1,66 @@
+"""A promotion that waits for a person: the evidence is shown in Prefect's page, and somebody says yes or no.
+
+prefect server start                                        once, anywhere
+export PREFECT_API_URL=http://127.0.0.1:4200/api
+python -m tastemaker_pipelines.flows.approval VERSION       waits; answer under "Resume" in the page
+"""
+
+import sys
+
+from prefect import flow, get_run_logger, task
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+
+from tastemaker.registry.champion import hold_contest
+from tastemaker.workspace import Workspace
+
+WAIT_SECONDS = 7 * 86_400
+
+
+class Decision(RunInput):
+    """What the page asks for."""
+
+    approve: bool
+    """Make it the champion?"""
+    reason: str
+    """Why; it is recorded beside the contest's outcome."""
+
+
+@task
+def evidence(version_id: str) -> str:
+    """What speaks for the version, in Markdown. Fails if it could not be promoted: then nobody is asked."""
+    workspace = Workspace.open()
+    version = workspace.registry.get(version_id)
+    current = workspace.registry.champion(version.problem)
+    contest = hold_contest(workspace.engine, workspace.settings.artifacts, version.manifest)
+    return (
+        f"**{version.model} {version.id}** for *{version.problem}*\n\n"
+        f"- {contest}\n"
+        f"- champion now: {'none' if current is None else f'{current.model} {current.id}'}\n"
+        f"- fitted on {version.manifest.counts['events']:,} events\n"
+    )
+
+
+@task
+def promote(version_id: str) -> str:
+    """Make it the champion."""
+    return Workspace.open().registry.promote(version_id).reason
+
+
+@flow(name="promotion-with-approval")
+def promotion_with_approval(version_id: str, wait_seconds: int = WAIT_SECONDS) -> str:
+    """Show the evidence, wait for a decision, act on it. Returns what was done."""
+    log = get_run_logger()
+    shown = evidence(version_id)
+    question = Decision.with_initial_data(description=shown, approve=False, reason="")
+    decision = pause_flow_run(wait_for_input=question, timeout=wait_seconds, poll_interval=2)
+    if not decision.approve:
+        log.info("declined: %s", decision.reason)
+        return f"declined: {decision.reason}"
+    outcome = f"approved ({decision.reason}); {promote(version_id)}"
+    log.info(outcome)
+    return outcome
+
+
+if __name__ == "__main__":
+    promotion_with_approval(sys.argv[1])
