@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.data.gate import Rule, Verdict, part
+from tastemaker.files import appearing
 from tastemaker_expectations.suite import Suite
 
 if TYPE_CHECKING:
@@ -75,14 +76,12 @@ class GreatExpectationsGate:
         """Write Data Docs over everything that was checked: one page a table, readable offline."""
         from tastemaker_expectations.docs import page
 
-        folder.mkdir(parents=True, exist_ok=True)
         pages = []
         for table, results in self._results.items():
             path = folder / f"{self.source}-{table}.html"
-            written = path.with_suffix(".tmp")
             seen = [(rule, results[rule.name]) for rule in self.rules(table)]
-            written.write_text(page(self.source, table, seen), encoding="utf-8")
-            written.replace(path)
+            with appearing(path) as partial:
+                partial.write_text(page(self.source, table, seen), "utf-8")
             pages.append(path)
         return pages
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from tastemaker.files import appearing
 from tastemaker.settings import Settings
 
 CONFIG = "telemetry:\n  enabled: false\n"
@@ -16,10 +17,10 @@ def dagster_home(settings: Settings) -> Path:
     """DAGSTER_HOME if it is set, else a folder in the home folder. It is made, with its dagster.yaml."""
     given = os.environ.get("DAGSTER_HOME")
     folder = Path(given) if given else settings.home.resolve() / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
     config = folder / "dagster.yaml"
     if not config.exists():
-        config.write_text(CONFIG)
+        with appearing(config) as partial:
+            partial.write_text(CONFIG, "utf-8")
     return folder
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tastemaker.errors import TastemakerError
+from tastemaker.files import appearing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,8 +68,8 @@ def _workspace() -> Workspace:
     if not problem.exists():
         from importlib.resources import files
 
-        home.mkdir(parents=True, exist_ok=True)
-        problem.write_text((files("tastemaker.simulator") / "problem.yaml").read_text())
+        with appearing(problem) as partial:
+            partial.write_bytes((files("tastemaker.simulator") / "problem.yaml").read_bytes())
     return Workspace(load_settings(source=SourceSettings(name="simulated"), problem=problem))
 
 

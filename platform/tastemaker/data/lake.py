@@ -9,7 +9,6 @@ What belongs in a table is decided elsewhere (`tastemaker.data.ingest`).
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS
+from tastemaker.files import appearing
 
 SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
 
@@ -122,21 +122,10 @@ def parquet_writer(
     path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None
 ) -> Iterator[pq.ParquetWriter]:
     """Write a Parquet file in pieces; it takes its place when the block ends well, else leaves no trace."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    try:
-        with pq.ParquetWriter(name, schema, compression="zstd") as writer:
-            if metadata:
-                writer.add_key_value_metadata(dict(metadata))
-            yield writer
-        with open(name, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with appearing(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        if metadata:
+            writer.add_key_value_metadata(dict(metadata))
+        yield writer
 
 
 def file_metadata(path: Path) -> dict[str, str]:

@@ -8,7 +8,6 @@ the best share its rank. Rendering is in `page` (HTML), `plot` (PNG) and the com
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval, intervals
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import Backtest, UserResults
+from tastemaker.files import appearing
 from tastemaker.problem import ProblemSpec
 
 Float64 = NDArray[np.float64]
@@ -167,10 +167,8 @@ class Leaderboard:
 
     def write_html(self, path: Path) -> None:
         """Write `to_html`, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.tmp")
-        partial.write_text(self.to_html(), encoding="utf-8")
-        os.replace(partial, path)
+        with appearing(path) as partial:
+            partial.write_text(self.to_html(), "utf-8")
 
     def plot(self, path: Path) -> None:
         """Write a PNG: each model's interval, and its difference from the one to beat."""

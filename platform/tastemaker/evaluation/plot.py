@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.leaderboard import Leaderboard, Mark
+from tastemaker.files import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,12 +44,9 @@ def draw(board: Leaderboard, path: Path) -> None:
     right.axvline(0, color="#57606a", linestyle="--", linewidth=1, zorder=0)
     figure.suptitle(board.problem.name, x=0.01, ha="left", fontweight="bold", **plain)
     figure.supxlabel(wording.basis(board), fontsize=8, color="#57606a", x=0.01, ha="left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.tmp")
-    with warnings.catch_warnings():
+    with appearing(path) as partial, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # scripts that the font lacks
         canvas.print_figure(partial, dpi=150, format="png")
-    os.replace(partial, path)
 
 
 def _panel(axes: Axes, figures: Sequence[Interval | Difference | None], marks: Sequence[Mark]) -> None:

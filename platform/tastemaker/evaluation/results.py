@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from sqlalchemy import Engine, RowMapping, insert, select, update
 
 from tastemaker.errors import ArtifactError
 from tastemaker.evaluation.bootstrap import Difference, Interval, paired_difference
+from tastemaker.files import appearing
 from tastemaker.storage.tables import backtests
 
 Float64 = NDArray[np.float64]
@@ -105,20 +104,9 @@ def put(engine: Engine, backtest: Backtest) -> None:
 
 def save_users(path: Path, results: UserResults) -> None:
     """Write an .npz that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"metric.{name}": values for name, values in results.values.items()}
-    with (
-        writing("the users' metrics", path.parent),
-        tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file,
-    ):
-        try:
-            np.savez_compressed(file, k=results.k, user_keys=results.user_keys, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with writing("the users' metrics", path.parent), appearing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, k=results.k, user_keys=results.user_keys, **arrays)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import pyarrow as pa
 from sqlalchemy import Engine, insert
 
 from tastemaker.data.lake import Lake
+from tastemaker.files import appearing
 from tastemaker.health.traffic import LABELS, NUMBERS, Traffic, traffic
 from tastemaker.storage.tables import reports
 
@@ -74,7 +75,6 @@ def drift_report(
     compared = traffic(lake, version.manifest)
     now = datetime.now(UTC)
     path = folder / f"drift-{version.model}-{version.id}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
     columns: dict[str, Any] = {}
     note = _too_little(compared, min_requests)
     title = f"Drift of {version.model} {version.id}"
@@ -83,7 +83,8 @@ def drift_report(
         page = page.replace("<body>", f"<body>{_heading(title, compared)}", 1)
     else:
         page = _note_page(title, note)
-    _write(path, page)
+    with appearing(path) as partial:
+        partial.write_text(page, "utf-8")
     summary = _summary(compared, columns, note)
     with engine.begin() as connection:
         connection.execute(
@@ -172,16 +173,3 @@ def _heading(title: str, compared: Traffic) -> str:
 
 def _note_page(title: str, note: str) -> str:
     return _NOTE.substitute(title=html.escape(title), note=html.escape(note))
-
-
-def _write(path: Path, page: str) -> None:
-    """The page appears whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from tastemaker.errors import ProblemError
+from tastemaker.files import appearing
 from tastemaker.problem.spec import ProblemSpec
 
 HEADER = """\
@@ -37,18 +36,11 @@ def write_problem(spec: ProblemSpec, path: Path, *, overwrite: bool = False) -> 
     """Write the file whole or not at all. Raises ProblemError if it exists already or can't be written."""
     if not overwrite:
         refuse_existing(path)
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            file.write(to_yaml(spec))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        path.parent.stat()  # a folder that is not there is a slip of the pen: it is not made
+        with appearing(path) as partial:
+            partial.write_text(to_yaml(spec), "utf-8")
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise ProblemError(
             f"{path} can't be written: {error.strerror}", fix="name a file in a folder that you may write to"
         ) from error
