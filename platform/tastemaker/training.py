@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tastemaker.errors import PluginError, RegistryError, TastemakerError
+from tastemaker.errors import RegistryError
 
 if TYPE_CHECKING:
     from tastemaker.plugins.finder import Plugin
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 def train(workspace: Workspace, plugin: Plugin) -> Version:
     """The version of a model for today's data; fitted only if there is none of the same recipe and data.
 
-    A recipe is its backtest's id: problem, model, config, data, seed and code. The backtest is run if it has not
-    been. Two processes that ask at once get the same version. Raises TastemakerError; then nothing is registered.
+    A recipe is its backtest's id: problem, model, config, data, seed and code. The backtest is run if it has
+    not been. Two processes that ask at once get the same version. Raises TastemakerError; then nothing is
+    registered.
     """
     from tastemaker.data.locks import locked
     from tastemaker.evaluation import backtest
+    from tastemaker.plugins.calls import fit
 
     dataset, config, seed = workspace.dataset(), workspace.config(plugin), workspace.settings.seed
     evidence = backtest.run(
@@ -31,17 +33,8 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
             return newest
         cut = dataset.cut()
         data = cut.training(seed)
-        try:
-            model = plugin.recommender(config).fit(data)
-        except TastemakerError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"model {plugin.name} failed to fit: {type(error).__name__}: {error}",
-                fix=f"run `tastemaker models check {plugin.name}`",
-            ) from error
         return workspace.registry.add(
-            model,
+            fit(plugin, config, data),
             problem=workspace.problem,
             snapshot=cut.snapshot(),
             window=(cut.start, cut.end),

@@ -137,6 +137,9 @@ def test_split_against_brute_force(
         (row.user, row.item, REWARDS[row.type](row.value), row.seconds) for row in window
     )
     assert (np.diff(events.times) >= 0).all()
+    history = History.from_events(events, len(users), len(items))
+    for part in ("offsets", "items", "rewards", "counts", "last_times"):
+        np.testing.assert_array_equal(getattr(split.train.history, part), getattr(history, part))
     judged = sorted({user for user, _item in wanted})
     assert split.user_ids == judged
     assert split.users.tolist() == [users.index(user) if user in users else -1 for user in judged]

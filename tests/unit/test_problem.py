@@ -16,7 +16,11 @@ from tastemaker.problem.loading import ProblemFileError
 from tastemaker.problem.rules import SHARE_METRICS, broken_rules
 from tastemaker.problem.writing import to_yaml, write_problem
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "docs" / "problems").glob("*.yaml"))
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = [
+    *sorted((ROOT / "docs" / "problems").glob("*.yaml")),
+    ROOT / "platform" / "tastemaker" / "simulator" / "problem.yaml",
+]
 
 MINIMAL = "name: x\nobjectives:\n  - name: sales\n    events:\n      purchase: {}\n"
 
@@ -58,7 +62,7 @@ def test_there_are_examples() -> None:
     assert [path.stem for path in EXAMPLES] == [
         "online_retail_any_item",
         "online_retail_new_items",
-        "simulated",
+        "problem",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,7 +83,7 @@ class Cut:
                 f"no event happened from {moment(self.start)} to {moment(self.end)}, the training window",
                 fix="lengthen split.train_days in the problem file",
             )
-        return TrainingData(
+        data = TrainingData(
             events=window,
             n_users=len(self.user_ids),
             n_items=len(self.item_ids),
@@ -93,13 +94,19 @@ class Cut:
             available=self.available,
             rng=np.random.default_rng(seed),
         )
+        return data.with_history(self.history) if window.count == self.events.count else data
+
+    @cached_property
+    def history(self) -> History:
+        """Everyone's, the training window or not."""
+        return History.from_events(self.events, len(self.user_ids), len(self.item_ids))
 
     def snapshot(self) -> Snapshot:
         """Everyone's whole history, the training window or not: what a user already had stays had."""
         return Snapshot(
             user_ids=self.user_ids,
             item_ids=self.item_ids,
-            history=History.from_events(self.events, len(self.user_ids), len(self.item_ids)),
+            history=self.history,
             end=self.end,
             repeats=self.problem.candidates.repeats,
             available=self.available,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import json
 import tempfile
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -18,12 +16,12 @@ from sqlalchemy import Engine
 
 from tastemaker import __version__
 from tastemaker.data.locks import locked
-from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import Interval, intervals
 from tastemaker.evaluation.judge import Progress, UserMetrics, evaluate
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.plugins import Config, Recommender
+from tastemaker.plugins.calls import fit
 from tastemaker.plugins.finder import Plugin
 from tastemaker.problem import ProblemSpec
 
@@ -97,7 +95,10 @@ def _run(
     progress: Progress | None,
 ) -> Backtest:
     k = problem.placement.k
-    model, train_seconds = _fit(plugin, config, split)
+    data = split.train.reseeded()
+    started = time.perf_counter()
+    model = fit(plugin, config, data)
+    train_seconds = time.perf_counter() - started
     measured = evaluate(model, split, k, progress=progress)
     artifact_bytes = _artifact_bytes(model, artifacts)
     users_path = f"backtests/{backtest_id}.npz"
@@ -125,22 +126,6 @@ def summarize(measured: UserMetrics) -> dict[str, Interval]:
     """Metric -> its mean over users with a 95 % interval."""
     columns = np.column_stack(list(measured.values.values()))
     return dict(zip(measured.values, intervals(columns), strict=True))
-
-
-def _fit(plugin: Plugin, config: Config, split: Split) -> tuple[Recommender[Any], float]:
-    """The fitted model and the seconds that it took. Each fit draws from a generator of its own."""
-    train = replace(split.train, rng=copy.deepcopy(split.train.rng))
-    started = time.perf_counter()
-    try:
-        model = plugin.recommender(config).fit(train)
-    except TastemakerError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"model {plugin.name} failed to fit: {type(error).__name__}: {error}",
-            fix=f"run `tastemaker models check {plugin.name}`",
-        ) from error
-    return model, time.perf_counter() - started
 
 
 def _artifact_bytes(model: Recommender[Any], artifacts: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation.answers import check
 from tastemaker.evaluation.catalogue import Catalogue
 from tastemaker.evaluation.metrics import METRICS, Judged, coverage
-from tastemaker.plugins import NO_ITEM, Batch, FeatureTable, Ranking, Recommender
+from tastemaker.plugins import NO_ITEM, FeatureTable, Recommender, TrainingData
+from tastemaker.plugins.calls import recommend
 
 if TYPE_CHECKING:
     from tastemaker.data.dataset import Split
@@ -56,7 +58,7 @@ def evaluate(
             "nobody did anything rewarded in the test period, so there is nothing to judge",
             fix="raise split.test_days or add event types to the objectives in the problem file",
         )
-    catalogue = Catalogue.of(split.train)
+    catalogue = _catalogue(split.train)
     keys = user_keys(split.user_ids)
     features = _user_features(model, split)
     values = {name: np.empty(n) for name, metric in METRICS.items() if metric.per_user}
@@ -71,7 +73,7 @@ def evaluate(
             user_features=None if features is None else features[split.users[rows]],
         )
         started = time.perf_counter()
-        ranking = ask(model, batch, k)
+        ranking = recommend(model, batch, k)
         seconds += time.perf_counter() - started
         check(model.name, ranking, batch, k)
         judged = Judged(ranking.items, split.relevant[rows], catalogue)
@@ -88,17 +90,10 @@ def evaluate(
     return UserMetrics({name: values[name] for name in METRICS}, keys, exposures, seconds)
 
 
-def ask(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
-    """The model's answer. Whatever it raises becomes a PluginError that names it."""
-    try:
-        return model.recommend(batch, k)
-    except TastemakerError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"model {model.name} failed to recommend: {type(error).__name__}: {error}",
-            fix=f"run `tastemaker models check {model.name}`",
-        ) from error
+@lru_cache(maxsize=1)
+def _catalogue(train: TrainingData) -> Catalogue:
+    """All models of a run are judged by the same one."""
+    return Catalogue.of(train)
 
 
 def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:

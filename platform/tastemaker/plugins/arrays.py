@@ -7,6 +7,7 @@ int64 seconds since 1970-01-01 UTC. A model may keep views of these arrays but m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -197,6 +198,15 @@ class TrainingData:
     def history(self) -> History:
         """One row a user number."""
         return History.from_events(self.events, self.n_users, self.n_items)
+
+    def reseeded(self) -> TrainingData:
+        """The same data with a generator of its own in the same state, so that a fit can be done again."""
+        return replace(self, rng=deepcopy(self.rng)).with_history(self.history)
+
+    def with_history(self, history: History) -> TrainingData:
+        """This data, told its history where that was counted already: it takes seconds for millions."""
+        vars(self)["history"] = history
+        return self
 
     def before(self, end: int) -> TrainingData:
         """The same data as it was known at an earlier moment (for labels inside the window).
