@@ -1,4 +1,4 @@
-"""Who becomes champion after a run: the best model that beats the one to beat, unless a person has decided."""
+"""Who becomes champion after a run: the best model that beats the one to beat, unless a person decided."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Crowned(NamedTuple):
 
 
 def crown(workspace: Workspace) -> Crowned:
-    """Promote the newest version of the best model, if its recipe beats the one to beat and breaks no guardrail.
+    """Promote the best model's newest version, if its recipe beats the one to beat and breaks no guardrail.
 
-    Of models that do not differ, the champion's own stays. A forced promotion or a rollback is a person's word:
-    it stands until a person promotes without force.
+    Of models that do not differ, the champion's own stays. A forced promotion or a rollback is a person's
+    word: it stands until a person promotes without force.
     """
     from tastemaker.evaluation.leaderboard import Leaderboard
     from tastemaker.registry import champion
@@ -49,7 +49,7 @@ def crown(workspace: Workspace) -> Crowned:
 
 
 def choose(board: Leaderboard, champion: str | None) -> str | None:
-    """The model to promote: of the best that beat the one to beat within the guardrails, the champion's own first."""
+    """The model to promote: of the best that beat the one to beat and break nothing, the champion's first."""
     winners = [row for row in board.rows if row.mark == "beats" and not row.breaches]
     best = [row.model for row in winners if row.rank == winners[0].rank]
     if champion in best:

@@ -83,16 +83,22 @@ def decide(prefect: dict[str, str], workspace: Workspace, log: Path, **answer: A
     before = {one["id"] for one in httpx.post(f"{api}/flow_runs/filter", json={}).json()}
 
     def paused() -> str | None:
-        runs = httpx.post(f"{api}/flow_runs/filter", json={}).json()
+        runs = httpx.post(f"{api}/flow_runs/filter", json={}).raise_for_status().json()
         return next(
             (one["id"] for one in runs if one["id"] not in before and one["state_type"] == "PAUSED"), None
         )
 
+    def resumed() -> bool:
+        told = httpx.post(f"{api}/flow_runs/{run_id}/resume", json={"run_input": answer})
+        if told.status_code == 503:  # its database was busy; Prefect's own client asks again too
+            return False
+        assert told.is_success, told.text
+        return True
+
     command = [sys.executable, "-m", "tastemaker_pipelines.flows.approval", version.id]
     with process(command, environment, log) as flow:
         run_id = wait_for(paused, "paused flow run", log)
-        resumed = httpx.post(f"{api}/flow_runs/{run_id}/resume", json={"run_input": answer})
-        assert resumed.is_success, resumed.text
+        wait_for(resumed, "server that takes the answer", log)
         assert flow.wait(timeout=60) == 0, log.read_text()
     return log.read_text()
 

@@ -31,15 +31,3 @@ print(*[name for name in {HEAVY!r} if name in sys.modules])
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert found == []
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = f"""
-import sys
-import tastemaker.cli.serve
-print(*[name for name in {(*HEAVY, "bentoml", "numpy")!r} if name in sys.modules])
-"""
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert found == []

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Look at data before it is let in."""
+    """Look at data before it is let in.
+
+    \b
+    Examples:
+      tastemaker data check events.csv
+    """
 
 
 @data.command()

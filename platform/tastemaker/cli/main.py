@@ -19,7 +19,7 @@ class Commands(click.Group):
 
     @cached_property
     def _found(self) -> dict[str, EntryPoint]:
-        return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
+        return {entry.name: entry for entry in sorted(entry_points(group=GROUP))}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._found)
@@ -34,7 +34,9 @@ class Commands(click.Group):
         return command
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="tastemaker")
 def cli() -> None:
     """Put a recommender system into production and keep it honest.

@@ -204,8 +204,8 @@ def promote(version: str, force_reason: str | None, as_json: bool) -> None:
 
     \b
     Examples:
-      tastemaker models promote 20260401T101500-3f9a2c
-      tastemaker models promote 20260401T101500-3f9a2c --force "the campaign needs new items"
+      tastemaker models promote 20260401-101500-123456-3f9a2c41d07e
+      tastemaker models promote 20260401-101500-123456-3f9a2c41d07e --force "the campaign needs new items"
     """
     from tastemaker.workspace import Workspace
 
