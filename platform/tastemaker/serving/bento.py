@@ -114,11 +114,12 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     """In a worker, before the first request."""
     settings = load_settings()
     loaded = load_version(packed or version_folder(settings, model))
-    predictor = Predictor(loaded, online=_online_reader(loaded, settings))
-    predictor.warm_up(uuid4().hex, int(time.time()))
     spool = Spool(settings.spool)
     shared = os.environ.get(METRICS_FOLDER)
-    metrics = Metrics(predictor.model, predictor.version, spool, Path(shared) if shared else None)
+    # Before the online reader: Feast imports the Prometheus client, which must know the folder by then.
+    metrics = Metrics(loaded.manifest.model, loaded.manifest.version, spool, Path(shared) if shared else None)
+    predictor = Predictor(loaded, online=_online_reader(loaded, settings))
+    predictor.warm_up(uuid4().hex, int(time.time()))
     gc.collect()
     gc.freeze()  # what is loaded stays: a full collection need not walk it
     worker.open(predictor, spool, metrics)
