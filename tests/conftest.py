@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["servers"]
+pytest_plugins = ["servers", "homes"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

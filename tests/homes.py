@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from tastemaker.settings import Settings, SourceSettings
+
+if TYPE_CHECKING:
+    from tastemaker.workspace import Workspace
+    from tastemaker_pipelines.run import Outcome
 
 SHOP = {"n_users": 150, "n_items": 80, "n_days": 60, "events_per_day": 150, "seed": 1}
 PROBLEM = """
@@ -16,7 +22,7 @@ objectives:
     events: {purchase: {weight: 1.0}, cart: {weight: 0.5}, view: {weight: 0.1}}
 split: {test_days: 10}
 """
-RANKER = {"retrievers": ["popularity", "bought_again"], "trees": 20, "label_days": 10}
+RANKER: dict[str, Any] = {"retrievers": ["popularity", "bought_again"], "trees": 20, "label_days": 10}
 """Enough to take every step of the ranker in a second."""
 
 
@@ -47,3 +53,14 @@ def environment(home: Path) -> dict[str, str]:
         f"trees = {RANKER['trees']}\nlabel_days = {RANKER['label_days']}\n"
     )
     return os.environ | {"TASTEMAKER_HOME": str(home), "TASTEMAKER_PROBLEM": str(home / "problem.yaml")}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Outcome]:
+    """A home after its first run, shared by the tests of the group "asset_graph": they only add to it."""
+    from tastemaker.workspace import Workspace
+    from tastemaker_pipelines.run import run
+
+    chosen = settings(tmp_path_factory.mktemp("finished") / "home")
+    outcome = run(chosen)
+    return Workspace(chosen), outcome

@@ -22,13 +22,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Outcome]:
-    settings = homes.settings(tmp_path_factory.mktemp("finished") / "home")
-    outcome = run(settings)
-    return Workspace(settings), outcome
-
-
 def rows(workspace: Workspace, table: Any) -> list[Any]:
     with workspace.engine.connect() as connection:
         return list(connection.execute(select(table)).mappings())
@@ -36,7 +29,9 @@ def rows(workspace: Workspace, table: Any) -> list[Any]:
 
 def test_a_run_ends_well_and_every_step_says_what_it_did(finished: tuple[Workspace, Outcome]) -> None:
     _, outcome = finished
-    assert {step.name: (step.state, step.problem) for step in outcome.steps.values() if step.state != "done"} == {}
+    assert {
+        step.name: (step.state, step.problem) for step in outcome.steps.values() if step.state != "done"
+    } == {}
     assert outcome.success
     assert all(step.facts for step in outcome.steps.values())
 
