@@ -1,4 +1,4 @@
-"""Dagster's own storage: in the home folder, with its telemetry off."""
+"""Dagster's own storage: in the home folder, with telemetry off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import dagster as dg
 from tastemaker.files import appearing
 from tastemaker.settings import Settings
 
-CONFIG = "telemetry:\n  enabled: false\n"
+CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+"""No telemetry, and no page that asks for an address."""
 
 
 def dagster_home(settings: Settings) -> Path:
