@@ -16,6 +16,8 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := False
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DAGSTER_DISABLE_TELEMETRY := 1
+# Threads that wait for each other sleep instead of spinning: tests run side by side.
+export OMP_WAIT_POLICY := PASSIVE
 # Bytecode makes the second start of a command two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -43,8 +45,8 @@ test: install  ## run the tests
 check: install  ## lint, types, import boundaries
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy platform/tastemaker pipelines/tastemaker_pipelines feature_repo/tastemaker_features expectations/tastemaker_expectations
-	for project in $(wildcard models/*); do $(BIN)/mypy $$project/tastemaker_*; done
+	MYPYPATH=tests $(BIN)/mypy platform/tastemaker pipelines/tastemaker_pipelines feature_repo/tastemaker_features \
+		expectations/tastemaker_expectations $(wildcard models/*/tastemaker_* models/*/tests) benchmarks tests
 	$(BIN)/lint-imports
 
 format: install  ## format the code and mend what the linter can

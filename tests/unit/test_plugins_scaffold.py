@@ -69,6 +69,12 @@ def test_its_service_is_like_the_others(tmp_path: Path) -> None:
     lines = (folder / "tastemaker_third_one" / "service.py").read_text("utf-8").splitlines()
     assert lines[0] == '"""`bentoml serve tastemaker_third_one.service:ThirdOne`."""'
     assert lines[-1] == 'ThirdOne = service("third_one")'
+    bentofile = (folder / "bentofile.yaml").read_text("utf-8").splitlines()
+    assert bentofile[1] == "service: tastemaker_third_one.service:ThirdOne"
+    ours = Path(__file__).resolve().parents[2] / "models" / "ranker" / "bentofile.yaml"
+    assert [line for line in ours.read_text("utf-8").splitlines() if line not in bentofile] == [
+        "service: tastemaker_ranker.service:Ranker"
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "with-dash", "1st", "a__b", "_a", "ü", "../up", "x" * 61])

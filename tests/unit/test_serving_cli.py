@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from served_homes import make_home
+from servers import free_port
 from tastemaker.cli import serve as command
 from tastemaker.errors import PluginError, RegistryError, TastemakerError
 
@@ -46,6 +47,20 @@ def test_a_model_without_a_version_is_told_how_to_get_one() -> None:
 def test_without_a_model_and_a_problem_there_is_nothing_to_choose_by() -> None:
     with pytest.raises(TastemakerError, match=r"problem\.yaml"):
         serve()
+
+
+def test_a_worker_keeps_to_one_core_unless_it_is_told_otherwise(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home(home)
+    port = str(free_port())
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr("os.execve", lambda _program, _command, environment: started.append(environment))
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    serve("popularity", "--port", port)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    serve("popularity", "--port", port)
+    assert [environment["OPENBLAS_NUM_THREADS"] for environment in started] == ["1", "2"]
 
 
 def test_a_port_that_is_taken_is_told(home: Path) -> None:

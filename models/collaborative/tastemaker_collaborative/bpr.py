@@ -68,7 +68,7 @@ class BPR(Recommender[BPRConfig]):
 
 def _learn(matrix: csr_array, config: BPRConfig, seed: int) -> tuple[Float32, Float32]:
     """x, float32[n_users, d + 1] whose last column is 1, and y, float32[n_items, d + 1] whose last is b."""
-    from implicit.cpu.bpr import BayesianPersonalizedRanking  # type: ignore[import-untyped]
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(1, "blas"):

@@ -81,7 +81,7 @@ def user_vectors(matrix: csr_array, item_vectors: Float32, config: IALSConfig) -
 
 def _factorize(matrix: csr_array, config: IALSConfig, seed: int) -> Float32:
     """float32[n_items, d]: Y."""
-    from implicit.cpu.als import AlternatingLeastSquares  # type: ignore[import-untyped]
+    from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     confidence = matrix.copy()

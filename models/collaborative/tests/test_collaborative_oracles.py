@@ -121,7 +121,7 @@ def test_ials_vector_is_the_least_squares_solution(data: TrainingData) -> None:
 
 
 def test_ials_answers_as_implicit_does(data: TrainingData) -> None:
-    from implicit.cpu.als import AlternatingLeastSquares  # type: ignore[import-untyped]
+    from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     config = IALSConfig(embedding_size=6, regularization=0.7, confidence=3, epochs=5, weights="one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -53,6 +54,8 @@ def cli() -> None:
 
 def main() -> None:
     """The console script. Exit status: 0 done, 1 the answer is no, 2 a mistake that the user can mend."""
+    # Read when LightGBM is loaded: its threads sleep while they wait, and a busy machine can work on.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         cli()
     except TastemakerError as error:

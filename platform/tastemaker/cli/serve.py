@@ -42,13 +42,18 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
     _require_free(host, port)
     click.echo(f"serving {version.model} {version.id} ({why}) on http://{host}:{port}", err=True)
     home = settings.home.resolve()
-    environment = os.environ | {
-        "BENTOML_DO_NOT_TRACK": "True",
-        "BENTOML_HOME": str(home / "bentoml"),
-        "BENTOML_CONFIG_OPTIONS": f"services.{version.model}.workers={workers}",
-        "TASTEMAKER_HOME": str(home),
-        "TASTEMAKER_VERSION": version.id,
-    }
+    defaults = {"OPENBLAS_NUM_THREADS": "1"}  # a worker is a core's worth: more of them, not more threads
+    environment = (
+        defaults
+        | os.environ
+        | {
+            "BENTOML_DO_NOT_TRACK": "True",
+            "BENTOML_HOME": str(home / "bentoml"),
+            "BENTOML_CONFIG_OPTIONS": f"services.{version.model}.workers={workers}",
+            "TASTEMAKER_HOME": str(home),
+            "TASTEMAKER_VERSION": version.id,
+        }
+    )
     command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
     os.execve(sys.executable, command, environment)
 

@@ -59,6 +59,8 @@ def _fill(folder: Path, name: str) -> None:
         "__init__.py": f"{package}/__init__.py",
         "model.py": f"{package}/{name}.py",
         "service.py": f"{package}/service.py",
+        "py.typed": f"{package}/py.typed",
+        "bentofile.yaml": "bentofile.yaml",
         "test_model.py": f"tests/test_{name}.py",
     }.items():
         text = (files("tastemaker.plugins") / "templates" / f"{template}.template").read_text("utf-8")
