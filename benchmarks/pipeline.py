@@ -174,18 +174,9 @@ def materialize(opened: Workspace) -> str:
 
 def backtest(opened: Workspace, name: str) -> str:
     """Fit one model before the cut and judge it after."""
-    from tastemaker.evaluation import backtest
     from tastemaker.plugins.finder import get
 
-    plugin = get(name)
-    result = backtest.run(
-        plugin,
-        opened.config(plugin),
-        opened.split(),
-        opened.problem,
-        opened.engine,
-        opened.settings.artifacts,
-    )
+    result = opened.backtest(get(name))
     ndcg = result.metrics["ndcg"].value
     return f"NDCG {ndcg:.4f}, {result.train_seconds:.1f} s to fit, {result.score_seconds:.1f} s to score"
 

@@ -20,13 +20,10 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
     registered.
     """
     from tastemaker.data.locks import locked
-    from tastemaker.evaluation import backtest
     from tastemaker.plugins.calls import fit
 
     dataset, config, seed = workspace.dataset(), workspace.config(plugin), workspace.settings.seed
-    evidence = backtest.run(
-        plugin, config, workspace.split(), workspace.problem, workspace.engine, workspace.settings.artifacts
-    )
+    evidence = workspace.backtest(plugin)
     with locked(workspace.settings.artifacts / plugin.name / ".lock"):
         newest = _newest(workspace, plugin)
         if newest is not None and newest.backtest_id == evidence.id:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tastemaker.data.lake import Lake
     from tastemaker.data.sources import Source
     from tastemaker.data.split import Split
+    from tastemaker.evaluation.backtest import Backtest
+    from tastemaker.evaluation.judge import Progress
     from tastemaker.plugins import Config
     from tastemaker.plugins.finder import Plugin
     from tastemaker.problem import ProblemSpec
@@ -83,6 +85,20 @@ class Workspace:
                 f"the config of model {plugin.name} is wrong:\n    {described(error)}",
                 fix=f"mend [models.{plugin.name}] in tastemaker.toml: tastemaker models show {plugin.name}",
             ) from error
+
+    def backtest(self, plugin: Plugin, *, progress: Progress | None = None) -> Backtest:
+        """A model fitted before the split's cut and judged after it; run only if it is not stored."""
+        from tastemaker.evaluation import backtest
+
+        return backtest.run(
+            plugin,
+            self.config(plugin),
+            self.split(),
+            self.problem,
+            self.engine,
+            self.settings.artifacts,
+            progress=progress,
+        )
 
     def dataset(self) -> Dataset:
         """The lake's events as arrays, as of now; loaded again only if a file of the lake changed."""

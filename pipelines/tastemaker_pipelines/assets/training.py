@@ -35,17 +35,10 @@ def _backtest(plugin: Plugin) -> dg.AssetsDefinition:
     def backtest(
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult[None]:
-        from tastemaker.evaluation import backtest as backtests
-
         with told():
             opened = workspace.open()
-            result = backtests.run(
+            result = opened.backtest(
                 plugin,
-                opened.config(plugin),
-                opened.split(),
-                opened.problem,
-                opened.engine,
-                opened.settings.artifacts,
                 progress=lambda done, all_: context.log.info(f"judged {done:,} of {all_:,} users"),
             )
         primary = result.metrics[opened.problem.metric]

@@ -47,6 +47,17 @@ def _mappings(data: Mapping[Any, Any], key: str) -> list[tuple[int, Mapping[Any,
     return [(i, part) for i, part in enumerate(parts) if isinstance(part, Mapping)]
 
 
+def _repeated(data: Mapping[Any, Any], key: str, field: str) -> Iterator[tuple[int, str]]:
+    """The parts that say the same in a field as an earlier one, with what they say."""
+    seen: set[str] = set()
+    for i, part in _mappings(data, key):
+        said = part.get(field)
+        if isinstance(said, str):
+            if said in seen:
+                yield i, said
+            seen.add(said)
+
+
 def _shares(data: Mapping[Any, Any]) -> Iterator[Finding]:
     objectives = _mappings(data, "objectives")
     shares = [_number(objective.get("share", 1.0)) for _, objective in objectives]
@@ -63,16 +74,10 @@ def _shares(data: Mapping[Any, Any]) -> Iterator[Finding]:
 
 
 def _objective_names(data: Mapping[Any, Any]) -> Iterator[Finding]:
-    seen: set[str] = set()
-    for i, objective in _mappings(data, "objectives"):
-        name = objective.get("name")
-        if not isinstance(name, str):
-            continue
-        if name in seen:
-            yield Finding(
-                ("objectives", i, "name"), f"two objectives are named {name!r}", "name each objective once"
-            )
-        seen.add(name)
+    for i, name in _repeated(data, "objectives", "name"):
+        yield Finding(
+            ("objectives", i, "name"), f"two objectives are named {name!r}", "name each objective once"
+        )
 
 
 def _positive_reward(data: Mapping[Any, Any]) -> Iterator[Finding]:
@@ -101,23 +106,20 @@ def _primary_metric(data: Mapping[Any, Any]) -> Iterator[Finding]:
 
 
 def _guardrails(data: Mapping[Any, Any]) -> Iterator[Finding]:
-    seen: set[str] = set()
+    for i, repeated in _repeated(data, "guardrails", "metric"):
+        yield Finding(
+            ("guardrails", i, "metric"),
+            f"two guardrails limit {repeated}",
+            "write at_least and at_most into one guardrail",
+        )
     for i, guardrail in _mappings(data, "guardrails"):
         metric = guardrail.get("metric")
-        if isinstance(metric, str):
-            if metric == data.get("metric", "ndcg"):
-                yield Finding(
-                    ("guardrails", i, "metric"),
-                    f"{metric} is a guardrail and the primary metric",
-                    "a guardrail protects something else: choose another metric here",
-                )
-            if metric in seen:
-                yield Finding(
-                    ("guardrails", i, "metric"),
-                    f"two guardrails limit {metric}",
-                    "write at_least and at_most into one guardrail",
-                )
-            seen.add(metric)
+        if isinstance(metric, str) and metric == data.get("metric", "ndcg"):
+            yield Finding(
+                ("guardrails", i, "metric"),
+                f"{metric} is a guardrail and the primary metric",
+                "a guardrail protects something else: choose another metric here",
+            )
         yield from _limits(i, str(metric), guardrail)
 
 
