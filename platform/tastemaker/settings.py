@@ -6,6 +6,7 @@ Nothing is read when this module is imported: `Settings()` reads, and whoever ne
 from __future__ import annotations
 
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -137,6 +138,8 @@ def load_settings(**overrides: Any) -> Settings:
     """Read the settings. Raises TastemakerError naming every wrong key, its value and what is allowed."""
     try:
         return Settings(**overrides)
+    except TOMLDecodeError as error:
+        raise TastemakerError(f"tastemaker.toml is no TOML: {error}", fix="mend it at that place") from error
     except ValidationError as error:
         raise TastemakerError(
             f"settings are wrong:\n    {described(error)}",

@@ -57,6 +57,12 @@ def test_every_mistake_is_told_at_once(elsewhere: Path) -> None:
         assert part in str(told.value)
 
 
+def test_a_file_that_is_no_toml_is_told_with_its_place(elsewhere: Path) -> None:
+    (elsewhere / "tastemaker.toml").write_text("seed = 1\nthreads =\n")
+    with pytest.raises(TastemakerError, match=r"tastemaker.toml is no TOML: .*line 2"):
+        load_settings()
+
+
 def test_a_models_config_comes_from_its_section(elsewhere: Path) -> None:
     (elsewhere / "tastemaker.toml").write_text("[models.trending]\nhalf_life_days = 3.5\n")
     workspace = Workspace(load_settings())
