@@ -1,5 +1,6 @@
 """What is known of users and items at a moment, and the feature store that hands it out."""
 
+import warnings
 from collections.abc import Iterator
 
 import dagster as dg
@@ -55,7 +56,8 @@ def feature_snapshots(workspace: WorkspaceResource) -> Iterator[dg.MaterializeRe
 )
 def feature_registry(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """`feast apply`."""
-    from tastemaker_features.store import apply
+    with warnings.catch_warnings():  # importing Feast changes the filters for everyone
+        from tastemaker_features.store import apply
 
     with told():
         applied = apply(workspace.open().settings)
@@ -72,7 +74,8 @@ def feature_registry(workspace: WorkspaceResource) -> dg.MaterializeResult[None]
 )
 def online_features(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """`feast materialize` up to the end of the data."""
-    from tastemaker_features.store import materialize
+    with warnings.catch_warnings():
+        from tastemaker_features.store import materialize
 
     with told():
         opened = workspace.open()
