@@ -88,7 +88,7 @@ def test_events_are_in_order_unique_and_from_who_was_there() -> None:
     shop = Shop(SMALL)
     table = everything(shop)
     moments = table["occurred_at"].to_numpy()
-    assert (np.diff(moments) >= np.timedelta64(0)).all()
+    assert (np.diff(moments) >= np.timedelta64(0, "us")).all()
     assert len(table["event_id"].unique()) == len(table)
     for key, known in (("user_id", shop.users()), ("item_id", shop.items())):
         joined = table.join(known.select([key, "first_seen_at"]), key)
