@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, requires
 
 import click
 
@@ -59,8 +60,31 @@ def main() -> None:
     try:
         cli()
     except TastemakerError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        _end(error)
+    except ModuleNotFoundError as error:
+        if not (extras := extras_with(error.name or "")):
+            raise
+        _end(
+            TastemakerError(
+                f"this needs {error.name}, which is not installed",
+                fix="install an extra that has it: " + " or ".join(f"tastemaker[{one}]" for one in extras),
+            )
+        )
+
+
+def extras_with(module: str) -> list[str]:
+    """The extras of `tastemaker` that bring a module, by the names of their distributions."""
+    package = module.partition(".")[0].replace("_", "-")
+    found = (
+        re.match(rf"{re.escape(package)}\b.*extra == ['\"](\w+)", line)
+        for line in requires("tastemaker") or ()
+    )
+    return sorted({match[1] for match in found if match} - {"dev"})
+
+
+def _end(error: TastemakerError) -> None:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":
