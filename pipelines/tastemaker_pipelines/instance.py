@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from tastemaker.data.locks import locked
 from tastemaker.files import appearing
 from tastemaker.settings import Settings
 
@@ -27,4 +28,8 @@ def dagster_home(settings: Settings) -> Path:
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The instance that keeps runs, materializations and check results."""
-    return dg.DagsterInstance.from_config(str(dagster_home(settings)))
+    folder = dagster_home(settings)
+    with locked(
+        folder / ".lock"
+    ):  # Dagster makes its tables now, and two processes would trip over each other
+        return dg.DagsterInstance.from_config(str(folder))
