@@ -137,6 +137,7 @@ def test_one_user_or_one_item_takes_every_step(
     assert said.status == 0, said.text
     steps = {step["name"]: step for step in json.loads(said.out)["steps"]}
     assert {step["state"] for step in steps.values()} == {"done"}
+    assert not [step for step in steps.values() if "nan" in str(step["facts"].get("interval"))]
     assert steps["champion"]["facts"]["model"] == "popularity (no champion yet)"
     board = json.loads(tastemaker("leaderboard", "--json").out)
     assert len(board["rows"]) == 9

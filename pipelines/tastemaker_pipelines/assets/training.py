@@ -35,6 +35,8 @@ def _backtest(plugin: Plugin) -> dg.AssetsDefinition:
     def backtest(
         context: dg.AssetExecutionContext, workspace: WorkspaceResource
     ) -> dg.MaterializeResult[None]:
+        from tastemaker.evaluation.wording import span
+
         with told():
             opened = workspace.open()
             result = opened.backtest(
@@ -45,7 +47,7 @@ def _backtest(plugin: Plugin) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 opened.problem.metric: primary.value,
-                "interval": f"{primary.low:.4f} to {primary.high:.4f}",
+                "interval": span(primary),
                 "users_judged": result.users,
                 "train_seconds": result.train_seconds,
                 "score_seconds": result.score_seconds,
