@@ -40,7 +40,7 @@ demo: install  ## a simulated shop, all the way from raw events to a served, log
 	$(BIN)/tastemaker demo
 
 test: install  ## run the tests
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install  ## lint, types, import boundaries
 	$(BIN)/ruff check .

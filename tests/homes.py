@@ -57,7 +57,7 @@ def environment(home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Outcome]:
-    """A home after its first run, shared by the tests of the group "asset_graph": they only add to it."""
+    """A home after its first run, shared by all tests of a process: they only add to it."""
     from tastemaker.workspace import Workspace
     from tastemaker_pipelines.run import run
 

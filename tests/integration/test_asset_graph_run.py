@@ -16,10 +16,8 @@ from tastemaker.storage.tables import backtests, ingested_days, promotions, vers
 from tastemaker.workspace import Workspace
 from tastemaker_pipelines.run import Outcome, run
 
-pytestmark = [
-    pytest.mark.xdist_group("asset_graph"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Feast and Evidently import deprecated modules
-]
+# Feast and Evidently import deprecated modules.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def rows(workspace: Workspace, table: Any) -> list[Any]:

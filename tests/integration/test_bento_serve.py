@@ -15,7 +15,7 @@ from tastemaker.logs.drain import drain, served
 from tastemaker.registry import Registry, Version
 from tastemaker.storage.engine import open_engine
 
-pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("bento_serve")]
+pytestmark = pytest.mark.servers
 
 PROBLEM = "name: small shop\nobjectives:\n  - name: sales\n    events:\n      purchase: {weight: 1}\n"
 

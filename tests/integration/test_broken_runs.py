@@ -23,10 +23,7 @@ from tastemaker.storage.tables import backtests, ingested_days, versions
 from tastemaker.workspace import Workspace
 from tastemaker_pipelines.run import run
 
-pytestmark = [
-    pytest.mark.xdist_group("broken_runs"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # libraries of libraries
-]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
 
 MODELS = ("bought_again", "popularity")
 SELECT = "+key:models/bought_again or +key:models/popularity or key:leaderboard"

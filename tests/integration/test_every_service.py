@@ -25,7 +25,6 @@ from tastemaker_pipelines.run import Outcome, run
 
 pytestmark = [
     pytest.mark.servers,
-    pytest.mark.xdist_group("asset_graph"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Feast and Evidently import deprecated modules
 ]
 

@@ -13,10 +13,7 @@ from tastemaker.features.snapshots import weekly_cuts, write_snapshots
 from tastemaker.settings import Settings
 from tastemaker_features import store
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Feast's and Ibis's own
-    pytest.mark.xdist_group("feast_joins"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's and Ibis's own
 
 ENTITY_ROWS = 20_000
 ASOF = """

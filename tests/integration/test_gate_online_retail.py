@@ -18,8 +18,6 @@ from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import metadata
 from tastemaker_expectations.gate import GreatExpectationsGate
 
-pytestmark = pytest.mark.xdist_group("online_retail")  # the file is admitted once
-
 ACCEPTED = 388_558
 QUARANTINED = {
     "exact_duplicate": 5_268,

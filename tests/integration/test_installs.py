@@ -14,8 +14,6 @@ import pytest
 
 from tastemaker.plugins.finder import Plugin, find
 
-pytestmark = pytest.mark.xdist_group("wheels")
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAMILIES = sorted(folder.name for folder in (REPOSITORY / "models").iterdir() if folder.is_dir())
 CORE = {"click", "msgspec", "numpy", "pydantic", "pydantic-settings", "rich", "ruamel-yaml", "scipy"}

@@ -14,8 +14,6 @@ import commands
 import homes
 from bento_servers import running
 
-pytestmark = pytest.mark.xdist_group("new_model")
-
 SELECT = "+key:models/my_model or key:backtests/popularity or key:leaderboard"
 
 

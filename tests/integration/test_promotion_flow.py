@@ -19,7 +19,7 @@ from servers import free_port
 from tastemaker.workspace import Workspace
 from tastemaker_pipelines.run import run
 
-pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("prefect")]
+pytestmark = pytest.mark.servers
 
 START_SECONDS = 90
 
