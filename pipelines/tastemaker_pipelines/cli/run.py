@@ -31,7 +31,7 @@ def run(select: str | None, start: datetime | None, end: datetime | None, again:
     \b
     Examples:
       tastemaker run
-      tastemaker run --select '+leaderboard'            the leaderboard and all it needs
+      tastemaker run --select '+key:leaderboard'        the leaderboard and all it needs
       tastemaker run --select 'key:backtests/item_knn+' one model's backtest and what follows from it
       tastemaker run --start 2011-11-01 --end 2011-11-30 --again
     """
