@@ -22,13 +22,13 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
     from tastemaker.data.locks import locked
     from tastemaker.plugins.calls import fit
 
-    dataset, config, seed = workspace.dataset(), workspace.config(plugin), workspace.settings.seed
+    config, seed = workspace.config(plugin), workspace.settings.seed
     evidence = workspace.backtest(plugin)
     with locked(workspace.settings.artifacts / plugin.name / ".lock"):
         newest = _newest(workspace, plugin)
         if newest is not None and newest.backtest_id == evidence.id:
             return newest
-        cut = dataset.cut()
+        cut = workspace.cut()
         data = cut.training(seed)
         return workspace.registry.add(
             fit(plugin, config, data),

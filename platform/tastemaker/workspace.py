@@ -12,6 +12,7 @@ from tastemaker.settings import Settings, described, load_settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from tastemaker.data.cut import Cut
     from tastemaker.data.dataset import Dataset
     from tastemaker.data.lake import Lake
     from tastemaker.data.sources import Source
@@ -114,6 +115,14 @@ class Workspace:
             self._loaded["state"] = state
         dataset: Dataset = self._loaded["dataset"]
         return dataset
+
+    def cut(self) -> Cut:
+        """The data set as of its end: what versions are fitted on."""
+        dataset = self.dataset()
+        if "cut" not in self._loaded:
+            self._loaded["cut"] = dataset.cut()
+        cut: Cut = self._loaded["cut"]
+        return cut
 
     def split(self) -> Split:
         """The data set's training window and test period, as the problem says."""
