@@ -34,7 +34,7 @@ class Bin(NamedTuple):
     observed: float
     """The mean over the pairs of the share of the position's impressions that showed the action."""
     worst: float
-    """The greatest |observed − predicted| of a pair, in its standard errors; 3 is usual among a hundred pairs.
+    """The greatest |observed − predicted| of a pair, in its standard errors: 3 is usual among 100 pairs.
 
     Rough where propensities are small and vary: their standard errors are then themselves uncertain.
     """
@@ -173,6 +173,6 @@ def _how_much(found: Diagnostics) -> str:
         return "log with a policy that shows what the target shows, now and then"
     times = MIN_EFFECTIVE / max(found.effective_sample_size, 1.0)
     return (
-        f"log about {max(times, 1.1):.1f} times as much, or explore nearer to the target: each impression that it "
-        "would make is worth most where the logging policy makes it often"
+        f"log about {max(times, 1.1):.1f} times as much, or explore nearer to the target: an impression "
+        "that it would make tells most where the logging policy makes it often"
     )

@@ -121,7 +121,7 @@ def _is_uniform(log: Logged) -> bool:
 
 
 def _is_enough(matched: NDArray[np.bool_], rewards: Float64) -> bool:
-    """Replay throws away what the target's draw does not match: there may be enough for IPS, but not for it."""
+    """Replay throws away what the target's draw does not match: what is enough for IPS may not be for it."""
     rewarded = np.count_nonzero(matched & (rewards != 0))
     return bool(np.count_nonzero(matched) >= MIN_EFFECTIVE and rewarded >= MIN_REWARDED)
 

@@ -7,11 +7,12 @@
 Every contribution is on the scale of the value: its mean is the estimate, its spread gives the interval. An
 estimator that is a ratio, N/D, has the linearized contributions V + (Nᵢ − V·Dᵢ)/mean(D) (the delta method).
 
-**Lists.** With one impression a position, wᵢ holds the probability of an item *at its position* only. Adding up
-the positions (`by_list`) estimates the value of the list under the *item-position assumption*: what is earned at
-a position depends on the item there and the context, not on the rest of the list. Without it, the probabilities
-of whole lists would be needed, and nearly no logged list would match. Reference: Li, Abbasi-Yadkori, Kveton,
-Muthukrishnan, Vinay, Wen, "Offline evaluation of ranking policies with click models", KDD 2018, section 4.
+**Lists.** With one impression a position, wᵢ holds the probability of an item *at its position* only. Adding
+up the positions (`by_list`) estimates the value of the list under the *item-position assumption*: what is
+earned at a position depends on the item there and the context, not on the rest of the list. Without it, the
+probabilities of whole lists would be needed, and nearly no logged list would match. Reference: Li,
+Abbasi-Yadkori, Kveton, Muthukrishnan, Vinay, Wen, "Offline evaluation of ranking policies with click models",
+KDD 2018, section 4.
 """
 
 from __future__ import annotations

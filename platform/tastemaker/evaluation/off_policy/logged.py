@@ -106,7 +106,8 @@ class Logged:
 
     def by_round(self, values: Float64) -> Float64:
         """float64[n_rounds]: the sums over each round of `values`, float64[n]."""
-        return np.bincount(self.rounds, weights=values, minlength=self.n_rounds)
+        sums: Float64 = np.bincount(self.rounds, weights=values, minlength=self.n_rounds).astype(np.float64)
+        return sums
 
     def __getitem__(self, rows: NDArray[Any]) -> Logged:
         """The log at a mask or at row numbers; what is left of the rounds is numbered anew."""
@@ -164,8 +165,8 @@ def _numbers(name: str, values: ArrayLike, *, ndim: int = 1) -> Float64:
     found = np.asarray(values, np.float64)
     if found.ndim != ndim:
         raise OffPolicyError(f"{name} has {found.ndim} dimensions, must have {ndim}")
-    finite = np.isfinite(found) if ndim == 1 else np.isfinite(found).all(axis=1)
-    _refuse(name, found, ~finite, "a finite number", "leave such rows out, and find out how they came about")
+    wrong = np.asarray(~np.isfinite(found).reshape(len(found), -1).all(axis=1))
+    _refuse(name, found, wrong, "a finite number", "leave such rows out, and find out how they came about")
     return found
 
 

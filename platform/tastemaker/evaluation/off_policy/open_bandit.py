@@ -2,12 +2,13 @@
 
     timestamp, item_id, position (1 to 3), click, propensity_score, user_feature_*, user-item_affinity_*
 
-`propensity_score` is the probability that the logging policy puts this item *at this position*: with 34 items,
-1/34 at each position under the uniform policy, although three items are drawn without replacement. Which rows
-were shown together is not in the format, so that each is a round of its own, and a value is clicks an impression.
+`propensity_score` is the probability that the logging policy puts this item *at this position*: with 34
+items, 1/34 at each position under the uniform policy, although three items are drawn without replacement. The
+format does not say which rows were shown together: each is a round of its own, and a value is clicks an
+impression.
 
-Reference: Saito, Aihara, Matsutani, Narita, "Open Bandit Dataset and Pipeline: towards realistic and reproducible
-off-policy evaluation", NeurIPS 2021 Datasets and Benchmarks, arXiv:2008.07146.
+Reference: Saito, Aihara, Matsutani, Narita, "Open Bandit Dataset and Pipeline: towards realistic and
+reproducible off-policy evaluation", NeurIPS 2021 Datasets and Benchmarks, arXiv:2008.07146.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def thompson_sampling(priors: Priors, rng: BetaDraws, *, n_positions: int = 3, d
         best = np.argsort(-rng.beta(priors.alpha, priors.beta, size), axis=1)[:, :n_positions]
         for position, items in enumerate(best.T):
             counts[position] += np.bincount(items, minlength=len(priors.alpha))
-    return counts.T / draws
+    return np.asarray(counts.T / draws)
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> pa.Table:
@@ -125,4 +126,5 @@ def _named(table: pa.Table, prefix: str) -> list[str]:
 def _indicators(values: list[str]) -> NDArray[np.float64]:
     """float64[n, kinds - 1]: one column a value but the first, in alphabetical order."""
     kinds, place = np.unique(np.asarray(values, dtype=np.str_), return_inverse=True)
-    return (place[:, None] == np.arange(1, len(kinds))).astype(np.float64)
+    columns = place.reshape(-1, 1) == np.arange(1, len(kinds))
+    return np.asarray(columns, np.float64)
