@@ -96,8 +96,8 @@ def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Col
         reasons = "\n    ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise OffPolicyError(
             f"none of the {len(asked):,} logged requests can be used:\n    {reasons}",
-            fix="serve a policy that draws (random, or a bandit) to a share of the traffic, ingest the events of "
-            f"the {window / DAY_SECONDS:g} days after, and ask about a version trained before that",
+            fix="serve a policy that draws (random, or a bandit) to a share of the traffic, ingest the "
+            f"events of the {window / DAY_SECONDS:g} days after, and ask about a version trained before that",
         )
     return _impressions(asked.filter(pa.array(kept)), earned, left_out)
 

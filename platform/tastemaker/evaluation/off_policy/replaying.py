@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tastemaker.registry.artifact import LoadedVersion
 
 DRAWS = 100
-"""A request, of a policy that draws. A chance has a standard error of at most 0.05 but no bias, nor has IPS."""
+"""A request, of a policy that draws. A chance has a standard error of at most 0.05, and no bias."""
 HOUR_SECONDS = 3600
 _BLOCK = 512
 
@@ -106,7 +106,7 @@ def _batch(loaded: LoadedVersion, rows: list[dict[str, Any]], now: int, features
 def _user_features(
     rows: list[dict[str, Any]], users: Int32, names: tuple[str, ...], offline: OfflineFeatures
 ) -> FeatureTable | None:
-    """What was logged of the user; where the logging version read less, what was known at the version's end."""
+    """What was logged of the user; where too little was, what was known at the version's end."""
     if not names:
         return None
     logged = [json.loads(row["features"]) if row["features"] else {} for row in rows]
