@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import os
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +25,8 @@ def pipelines_stream() -> np.random.RandomState:
 def exact(priors: Priors, n_positions: int = 3) -> Float64:
     """float64[n_items, n_positions]: P(item i is at position p) = ∫ fᵢ(x) P(exactly p others exceed x) dx."""
     x = np.linspace(2e-4, 0.02, 20_001)
-    below = beta.cdf(x, priors.alpha[:, None], priors.beta[:, None])
-    density = beta.pdf(x, priors.alpha[:, None], priors.beta[:, None])
+    below = np.asarray(beta.cdf(x, priors.alpha[:, None], priors.beta[:, None]))
+    density = np.asarray(beta.pdf(x, priors.alpha[:, None], priors.beta[:, None]))
     found = np.empty((len(below), n_positions))
     for item in range(len(below)):
         above = np.zeros((n_positions, len(x)))  # row p: the chance that exactly p of the others exceed x
@@ -120,7 +119,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_examples_in_the_docs(open_bandit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "TASTEMAKER_DATASETS", str(open_bandit.parent))
+    monkeypatch.setenv("TASTEMAKER_DATASETS", str(open_bandit.parent))
     found = doctest.testfile(str(DOCS / "off_policy.md"), module_relative=False, encoding="utf-8")
     assert found.attempted > 5
     assert found.failed == 0

@@ -34,15 +34,15 @@ _SHOWN = """
 """
 _CREDITED = """
     CREATE TEMP TABLE happened AS
-    SELECT request_id, user_id, item_id, event_type, value, epoch_us(occurred_at) / 1e6 AS at
+    SELECT request_id, user_id, item_id, event_type, value, epoch_us(occurred_at) / 1e6 AS moment
     FROM events WHERE event_type IN (SELECT event_type FROM worth);
     CREATE TEMP TABLE credited AS
-    SELECT s.number, s.position, h.event_type, h.value, h.at - s.shown_at AS delay
+    SELECT s.number, s.position, h.event_type, h.value, h.moment - s.shown_at AS delay
     FROM happened AS h JOIN shown AS s USING (request_id, item_id)
     UNION ALL
-    SELECT s.number, s.position, h.event_type, h.value, h.at - s.shown_at AS delay
+    SELECT s.number, s.position, h.event_type, h.value, h.moment - s.shown_at AS delay
     FROM (SELECT * FROM happened WHERE request_id IS NULL) AS h
-    ASOF JOIN shown AS s ON s.user_id = h.user_id AND s.item_id = h.item_id AND h.at >= s.shown_at
+    ASOF JOIN shown AS s ON s.user_id = h.user_id AND s.item_id = h.item_id AND h.moment >= s.shown_at
 """
 _REWARDS = """
     SELECT number, position, sum(
@@ -51,7 +51,7 @@ _REWARDS = """
     FROM credited JOIN worth USING (event_type) WHERE delay BETWEEN 0 AND "window"
     GROUP BY number, position
 """
-_HORIZON = "SELECT max(at) FROM happened"
+_HORIZON = "SELECT max(moment) FROM happened"
 
 
 class RequestLog(NamedTuple):
@@ -84,7 +84,7 @@ def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Col
         connection.execute(_SHOWN)
         connection.execute(_CREDITED)
         horizon = connection.execute(_HORIZON).fetchall()[0][0]
-        earned = connection.execute(_REWARDS).to_arrow_table()
+        earned = connection.sql(_REWARDS).to_arrow_table()
     if horizon is None:
         raise OffPolicyError(
             f"no event is of a type that {problem.name!r} rewards, so nothing that was shown earned anything",
@@ -135,10 +135,10 @@ def _sift(
         f"from before {window_end:%Y-%m-%d %H:%M} UTC: training has seen what they led to": moments < since,
         "so late that events may still be credited to them": moments > last,
         "that popular items helped to answer": asked["fallback"].is_valid().to_numpy(),
-        "answered by versions that never draw, every propensity being 1": ~np.isin(version, exploring),
         "with a propensity outside (0, 1], or with no item": np.array(
             [not row or not all(0 < chance <= 1 for chance in row) for row in chances]
         ),
+        "answered by versions that never draw, every propensity being 1": ~np.isin(version, exploring),
     }
     kept, left_out = np.ones(len(asked), np.bool_), {}
     for reason, faulty in faults.items():

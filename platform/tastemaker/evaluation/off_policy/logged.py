@@ -165,9 +165,8 @@ def _numbers(name: str, values: ArrayLike, *, ndim: int = 1) -> Float64:
     found = np.asarray(values, np.float64)
     if found.ndim != ndim:
         raise OffPolicyError(f"{name} has {found.ndim} dimensions, must have {ndim}")
-    wrong: NDArray[np.bool_] = ~np.isfinite(found)
-    if ndim == 2:
-        wrong = wrong.any(axis=1)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(found))
+    wrong = np.asarray(~finite if ndim == 1 else ~finite.all(axis=1))
     _refuse(name, found, wrong, "a finite number", "leave such rows out, and find out how they came about")
     return found
 

@@ -13,7 +13,7 @@ import numpy as np
 from tastemaker.evaluation.answers import check
 from tastemaker.evaluation.off_policy.impressions import RequestLog
 from tastemaker.evaluation.off_policy.logged import Float64
-from tastemaker.plugins.arrays import NO_ITEM, Batch, FeatureTable, Float32, Int32
+from tastemaker.plugins.arrays import NO_ITEM, Batch, FeatureTable, Float32, Int32, Int64
 from tastemaker.plugins.calls import recommend
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ def chances(
 ) -> Float64:
     """float64[n], one an impression: the probability that the version puts this item at this position.
 
-    A version that draws its lists is asked `draws` times a request, with other seeds each time, and one that
-    doesn't once, with the request's own. Where the version itself answered, it is what was logged.
+    A version that draws its lists is asked `draws` times a request, and one that doesn't once. The draws are not
+    seeded by the request: that seed made the logged list, and the chances of what it made would be too great.
+    Where the version itself answered, its chances are those that were logged.
 
     The request's time is told to the hour, after the same shift as in serving: time stands still between the
     end of a version's data and its training.
@@ -48,21 +49,21 @@ def chances(
     rows = requests.requests.select(_ASKED).to_pylist()
     shown = np.full((len(rows), log.n_positions), NO_ITEM, np.int32)
     shown[log.rounds, log.positions] = loaded.snapshot.item_ids.lookup(requests.item_ids)
-    times = draws if loaded.model.capabilities.stochastic else 1
+    draws = draws if loaded.model.capabilities.stochastic else 1
     found = np.zeros(shown.shape)
     rng = np.random.default_rng(seed)
-    for numbers, k, now in _alike(rows, loaded):
+    own = np.array([row["version"] == version for row in rows])
+    for numbers, k, now in _alike(rows, np.flatnonzero(~own), loaded):
         batch = _batch(loaded, [rows[number] for number in numbers], now, features)
-        for draw in range(times):
-            if draw:
+        for _ in range(draws):
+            if loaded.model.capabilities.stochastic:
                 batch = _reseeded(batch, rng)
             ranking = recommend(loaded.model, batch, k)
             check(loaded.model.name, ranking, batch, k)
             width = min(k, shown.shape[1])
             part = shown[numbers, :width]
             found[numbers, :width] += (ranking.items[:, :width] == part) & (part != NO_ITEM)
-    own = np.array([row["version"] == version for row in rows])[log.rounds]
-    return np.where(own, log.propensities, found[log.rounds, log.positions] / times)
+    return np.where(own[log.rounds], log.propensities, found[log.rounds, log.positions] / draws)
 
 
 _ASKED = [
@@ -70,19 +71,22 @@ _ASKED = [
 ]  # fmt: skip
 
 
-def _alike(rows: list[dict[str, Any]], loaded: LoadedVersion) -> Iterator[tuple[list[int], int, int]]:
-    """Blocks of request numbers that fit into one batch, with their k and time (seconds)."""
+def _alike(
+    rows: list[dict[str, Any]], numbers: Int64, loaded: LoadedVersion
+) -> Iterator[tuple[list[int], int, int]]:
+    """Blocks of these request numbers that fit into one batch, with their k and time (seconds)."""
     lag = max(0, int(loaded.manifest.created_at.timestamp()) - loaded.snapshot.end)
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for number, row in enumerate(rows):
+    for number in numbers.tolist():
+        row = rows[number]
         context = _context(row)
         told = int(row["occurred_at"].timestamp()) - lag
         now = max(loaded.snapshot.end, told // HOUR_SECONDS * HOUR_SECONDS)
         length = None if context is None else len(context)
         groups[now, row["k"], row["candidates"] is None, length].append(number)
-    for (now, k, *_), numbers in groups.items():
-        for start in range(0, len(numbers), _BLOCK):
-            yield numbers[start : start + _BLOCK], k, now
+    for (now, k, *_), alike in groups.items():
+        for start in range(0, len(alike), _BLOCK):
+            yield alike[start : start + _BLOCK], k, now
 
 
 def _batch(loaded: LoadedVersion, rows: list[dict[str, Any]], now: int, features: OfflineFeatures) -> Batch:
