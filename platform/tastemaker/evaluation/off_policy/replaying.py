@@ -38,8 +38,8 @@ def chances(
 ) -> Float64:
     """float64[n], one an impression: the probability that the version puts this item at this position.
 
-    A version that draws its lists is asked `draws` times a request, and one that doesn't once. The draws are not
-    seeded by the request: that seed made the logged list, and the chances of what it made would be too great.
+    A version that draws its lists is asked `draws` times a request, and one that doesn't once. The draws are
+    not seeded by the request: that seed made the logged list too, whose chances would come out too great.
     Where the version itself answered, its chances are those that were logged.
 
     The request's time is told to the hour, after the same shift as in serving: time stands still between the
