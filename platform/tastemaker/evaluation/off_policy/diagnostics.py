@@ -136,8 +136,9 @@ def calibration(log: Logged) -> tuple[Bin, ...]:
     inverse = np.bincount(place, weights=1 / log.propensities)
     squared = np.bincount(place, weights=1 / log.propensities**2)
     predicted, observed = counts / inverse, counts / at_position
-    ratio_variance = np.maximum(squared - inverse**2 / at_position, 0) / at_position**2
-    errors = predicted * np.sqrt(ratio_variance)  # observed / predicted = inverse / at_position
+    # Of observed / predicted, whose variance is (E[1/π₀] − 1)/n if the propensities are right.
+    ratio_variance = np.maximum(squared / inverse - 1, 0) / at_position
+    errors = predicted * np.sqrt(ratio_variance)
     rounded = np.round(np.log(predicted), 6)  # equal propensities stay together
     edges = np.unique(np.quantile(rounded, np.linspace(0, 1, BINS + 1)[1:]))
     bins = np.searchsorted(edges, rounded)
