@@ -41,3 +41,7 @@ class ArtifactError(TastemakerError):
 
 class RegistryError(TastemakerError):
     """A model version does not exist, or may not be promoted."""
+
+
+class OffPolicyError(TastemakerError):
+    """Logged data is malformed, or can't say what another policy would have earned."""

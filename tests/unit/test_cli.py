@@ -63,7 +63,7 @@ print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 
 
 def test_every_command_is_found() -> None:
-    assert set(NAMES) >= {"data", "demo", "frame", "leaderboard", "models", "run", "serve"}
+    assert set(NAMES) >= {"data", "demo", "evaluate", "frame", "leaderboard", "models", "run", "serve"}
 
 
 @pytest.mark.parametrize("words", _commands(cli), ids=" ".join)

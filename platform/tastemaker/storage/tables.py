@@ -140,3 +140,30 @@ reports = Table(
     Column("created_at", Moment, nullable=False),
     Index(None, "kind", "created_at"),
 )
+
+forecasts = Table(
+    "forecasts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("problem", String(200), nullable=False),
+    Column("version_id", String(64), ForeignKey("versions.id"), nullable=False),
+    Column(
+        "against_id",
+        String(64),
+        ForeignKey("versions.id"),
+        doc="null: the policies that answered the requests",
+    ),
+    Column("estimator", String(50), nullable=False, doc="the one that the uplift is told by"),
+    Column(
+        "estimates", JSON, nullable=False, doc="estimator -> {value, low, high}: mean reward of a request"
+    ),
+    Column(
+        "uplift", JSON, nullable=False, doc="{difference, low, high, n}: paired by request, 95 % interval"
+    ),
+    Column("diagnostics", JSON, nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("window_start", Moment, nullable=False, doc="the first and the last request"),
+    Column("window_end", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "version_id", "created_at"),
+)

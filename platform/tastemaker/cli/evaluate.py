@@ -1,0 +1,96 @@
+"""`tastemaker evaluate`: what would a version earn? Answered from the request log, before any experiment."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tastemaker.registry import Version
+    from tastemaker.workspace import Workspace
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("version")
+@click.option("--from-log", is_flag=True, help="From the platform's own request log.")
+@click.option(
+    "--against",
+    metavar="VERSION|log",
+    help="Compare with another version, or with what was served.  [default: the champion, else log]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(version: str, from_log: bool, against: str | None, as_json: bool) -> None:
+    """Forecast what a version would earn, and its uplift, from requests that a randomizing policy answered.
+
+    VERSION is a version's id, or a model's name for its newest version. Diagnostics come first: where the log
+    can't answer, the reason and what to log instead are told, and no figure. The forecast is stored, so that
+    an experiment can be held against it.
+
+    \b
+    Examples:
+      tastemaker evaluate ease --from-log
+      tastemaker evaluate 20260301-120000-000000-0123456789ab --from-log --against log
+      tastemaker evaluate ease --from-log --json | jq .uplift
+    """
+    if not from_log:
+        raise click.UsageError("say what to evaluate from: --from-log is the only way so far")
+    from tastemaker.workspace import Workspace
+
+    _forecast(Workspace.open(), version, against, as_json)
+
+
+def _forecast(opened: Workspace, version: str, against: str | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from tastemaker.evaluation.off_policy import forecast
+    from tastemaker.evaluation.off_policy.terminal import show_diagnostics, show_forecast
+    from tastemaker.logs.drain import drain
+
+    settings, console = opened.settings, Console(highlight=False)
+    mine = _version(opened, version)
+    drain(settings.spool, opened.lake)
+    question = forecast.ask(
+        opened.lake,
+        opened.registry,
+        opened.problem,
+        mine,
+        _rival(opened, mine, against),
+        feature_root=settings.features,
+        seed=settings.seed,
+    )
+    if not as_json:
+        show_diagnostics(question, console)
+    found = forecast.answer(question, seed=settings.seed)
+    number = forecast.put(opened.engine, found)
+    if as_json:
+        click.echo(json.dumps({"id": number, **forecast.to_json(found)}, indent=2))
+    else:
+        show_forecast(found, console)
+        console.print(f"[dim]stored as forecast {number}[/dim]")
+
+
+def _version(opened: Workspace, named: str) -> Version:
+    """By id, or the newest of a model."""
+    from tastemaker.errors import RegistryError
+
+    registry, problem = opened.registry, opened.problem.name
+    if any(one.model == named for one in registry.list(problem=problem)):
+        return registry.newest(named, problem=problem)
+    found = registry.get(named)
+    if found.problem != problem:
+        raise RegistryError(
+            f"version {named} is of the problem {found.problem!r}, {opened.settings.problem} is {problem!r}",
+            fix="set TASTEMAKER_PROBLEM to its problem's file, or name another version",
+        )
+    return found
+
+
+def _rival(opened: Workspace, mine: Version, against: str | None) -> Version | None:
+    if against == "log":
+        return None
+    if against is not None:
+        return _version(opened, against)
+    champion = opened.registry.champion(opened.problem.name)
+    return None if champion is None or champion.id == mine.id else champion

@@ -1,0 +1,110 @@
+"""The estimators: pure functions of arrays with one entry an impression.
+
+    wᵢ = π(aᵢ | xᵢ, pᵢ) / π₀(aᵢ | xᵢ, pᵢ)          target over logging probability, at the position
+    q̂(x, a, p)                                     a model of the expected reward
+    q̂ᵢ = q̂(xᵢ, aᵢ, pᵢ),   q̂πᵢ = Σₐ π(a | xᵢ, pᵢ) q̂(xᵢ, a, pᵢ)
+
+Every contribution is on the scale of the value: its mean is the estimate, its spread gives the interval. An
+estimator that is a ratio, N/D, has the linearized contributions V + (Nᵢ − V·Dᵢ)/mean(D) (the delta method).
+
+**Lists.** With one impression a position, wᵢ holds the probability of an item *at its position* only. Adding
+up the positions (`by_list`) estimates the value of the list under the *item-position assumption*: what is
+earned at a position depends on the item there and the context, not on the rest of the list. Without it, the
+probabilities of whole lists would be needed, and nearly no logged list would match. Reference: Li,
+Abbasi-Yadkori, Kveton, Muthukrishnan, Vinay, Wen, "Offline evaluation of ranking policies with click models",
+KDD 2018, section 4.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.evaluation.off_policy.logged import Float64, Int64, Logged
+
+
+class Estimate(NamedTuple):
+    """A policy's value."""
+
+    value: float
+    """The mean reward of a round."""
+    contributions: Float64
+    """float64[n]: one a round, with this mean."""
+
+
+def direct_method(predicted_target: Float64) -> Estimate:
+    """V = (1/n) Σᵢ q̂πᵢ. As wrong as the reward model, however long the log; its interval can't know."""
+    return _mean(predicted_target)
+
+
+def ips(weights: Float64, rewards: Float64) -> Estimate:
+    """V = (1/n) Σᵢ wᵢ rᵢ. Unbiased where π₀ > 0 wherever π > 0. Horvitz and Thompson, JASA 47, 1952."""
+    return _mean(weights * rewards)
+
+
+def clipped_ips(weights: Float64, rewards: Float64, limit: float) -> Estimate:
+    """V = (1/n) Σᵢ min(wᵢ, λ) rᵢ. Rewards that are never negative: biased downwards, by less variance.
+
+    λ = √n lets the bias vanish as the log grows. Ionides, "Truncated importance sampling", JCGS 17, 2008.
+    """
+    return _mean(np.minimum(weights, limit) * rewards)
+
+
+def self_normalized_ips(weights: Float64, rewards: Float64, groups: Int64 | None = None) -> Estimate:
+    """V = Σᵢ wᵢ rᵢ / Σᵢ wᵢ. A small bias, of order 1/n, for less variance; never outside the rewards.
+
+    With `groups` (the positions of a list) each group is normalized by itself. Swaminathan and Joachims,
+    "The self-normalized estimator for counterfactual learning", NIPS 2015.
+    """
+    return _ratio(weights * rewards, weights, groups)
+
+
+def doubly_robust(
+    weights: Float64, rewards: Float64, predicted_logged: Float64, predicted_target: Float64
+) -> Estimate:
+    """V = (1/n) Σᵢ q̂πᵢ + wᵢ (rᵢ − q̂ᵢ). Right if the propensities or the model are; q̂ not fitted on row i.
+
+    Dudík, Langford, Li, "Doubly robust policy evaluation and learning", ICML 2011.
+    """
+    return _mean(predicted_target + weights * (rewards - predicted_logged))
+
+
+def switch_doubly_robust(
+    weights: Float64, rewards: Float64, predicted_logged: Float64, predicted_target: Float64, limit: float
+) -> Estimate:
+    """V = (1/n) Σᵢ q̂πᵢ + wᵢ 1(wᵢ ≤ τ) (rᵢ − q̂ᵢ). Where the weight is beyond τ, the model alone is trusted.
+
+    Wang, Agarwal, Dudík, "Optimal and adaptive off-policy evaluation in contextual bandits", ICML 2017.
+    """
+    trusted = np.where(weights <= limit, weights, 0.0)
+    return _mean(predicted_target + trusted * (rewards - predicted_logged))
+
+
+def replay(matched: NDArray[np.bool_], rewards: Float64, groups: Int64 | None = None) -> Estimate:
+    """V = the mean reward where the target's own draw is the logged action. Only for uniform logging.
+
+    Li, Chu, Langford, Wang, "Unbiased offline evaluation of contextual-bandit-based news article
+    recommendation algorithms", WSDM 2011.
+    """
+    return _ratio(matched * rewards, matched.astype(np.float64), groups)
+
+
+def by_list(estimate: Estimate, log: Logged) -> Estimate:
+    """From an impression's to a list's value: contributions are added up over the positions of each round."""
+    return _mean(log.by_round(estimate.contributions))
+
+
+def _mean(contributions: Float64) -> Estimate:
+    return Estimate(float(contributions.mean()), contributions)
+
+
+def _ratio(numerator: Float64, denominator: Float64, groups: Int64 | None) -> Estimate:
+    """Σ numerator / Σ denominator in each group. A group without any denominator is worth NaN."""
+    group = np.zeros(len(numerator), np.int64) if groups is None else groups
+    sizes = np.maximum(np.bincount(group), 1)
+    means = np.bincount(group, weights=denominator) / sizes
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = np.bincount(group, weights=numerator) / sizes / means
+        return _mean(values[group] + (numerator - values[group] * denominator) / means[group])

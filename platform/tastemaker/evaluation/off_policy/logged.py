@@ -1,0 +1,185 @@
+"""A log of randomized decisions as arrays, and a target policy's probabilities on it. Checked when made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tastemaker.errors import OffPolicyError
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+_SUM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Logged:
+    """n impressions: at a position, for a context, an action was drawn and a reward came of it.
+
+    An impression on its own is a round. The impressions of one list share a round: their rewards are added
+    up, and the list, not the impression, is what is resampled.
+    """
+
+    actions: Int64
+    """int64[n] in [0, n_actions)."""
+    rewards: Float64
+    """float64[n]"""
+    propensities: Float64
+    """float64[n] in (0, 1]: the probability that the logging policy put this action at this position."""
+    positions: Int64
+    """int64[n], from 0."""
+    contexts: Float64
+    """float64[n, d]; d may be 0."""
+    rounds: Int64
+    """int64[n] in [0, n_rounds): which list the impression belongs to."""
+    n_actions: int
+    """The size of the action set."""
+
+    @classmethod
+    def of(
+        cls,
+        actions: ArrayLike,
+        rewards: ArrayLike,
+        propensities: ArrayLike,
+        *,
+        n_actions: int,
+        positions: ArrayLike | None = None,
+        contexts: ArrayLike | None = None,
+        rounds: ArrayLike | None = None,
+    ) -> Logged:
+        """Without positions, all are 0; without rounds, each impression is one.
+
+        Raises OffPolicyError naming the first row that can't be.
+        """
+        taken = _whole("actions", actions)
+        n = len(taken)
+        if not n:
+            raise OffPolicyError("the log is empty", fix="log at least a few thousand randomized impressions")
+        places = np.zeros(n, np.int64) if positions is None else _whole("positions", positions)
+        lists = np.arange(n) if rounds is None else np.unique(np.asarray(rounds), return_inverse=True)[1]
+        known = np.empty((n, 0)) if contexts is None else _numbers("contexts", contexts, ndim=2)
+        log = cls(
+            actions=taken,
+            rewards=_numbers("rewards", rewards),
+            propensities=_numbers("propensities", propensities),
+            positions=places,
+            contexts=known,
+            rounds=lists.astype(np.int64),
+            n_actions=n_actions,
+        )
+        log._check()
+        return log
+
+    def _check(self) -> None:
+        for name in ("rewards", "propensities", "positions", "contexts", "rounds"):
+            if (length := len(getattr(self, name))) != len(self):
+                raise OffPolicyError(
+                    f"{name} has {length:,} rows, actions has {len(self):,}", fix="pass one row an impression"
+                )
+        _refuse(
+            "propensities",
+            self.propensities,
+            (self.propensities <= 0) | (self.propensities > 1),
+            "above 0 and at most 1",
+            "log the probability with which the action shown was drawn, when it is drawn",
+        )
+        outside = (self.actions < 0) | (self.actions >= self.n_actions)
+        _refuse("actions", self.actions, outside, f"in [0, {self.n_actions})", "pass n_actions of the log")
+        _refuse("positions", self.positions, self.positions < 0, "at least 0", "count positions from 0")
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def n_rounds(self) -> int:
+        """How many lists."""
+        return int(self.rounds.max()) + 1
+
+    @property
+    def n_positions(self) -> int:
+        """One more than the greatest position."""
+        return int(self.positions.max()) + 1
+
+    def by_round(self, values: Float64) -> Float64:
+        """float64[n_rounds]: the sums over each round of `values`, float64[n]."""
+        sums: Float64 = np.bincount(self.rounds, weights=values, minlength=self.n_rounds).astype(np.float64)
+        return sums
+
+    def __getitem__(self, rows: NDArray[Any]) -> Logged:
+        """The log at a mask or at row numbers; what is left of the rounds is numbered anew."""
+        return Logged(
+            self.actions[rows],
+            self.rewards[rows],
+            self.propensities[rows],
+            self.positions[rows],
+            self.contexts[rows],
+            np.unique(self.rounds[rows], return_inverse=True)[1].astype(np.int64),
+            self.n_actions,
+        )
+
+
+class Target(NamedTuple):
+    """What the policy to be judged would have done, impression by impression."""
+
+    chosen: Float64
+    """float64[n]: π(aᵢ | xᵢ, pᵢ), its probability of the logged action at the logged position."""
+    distribution: Float64 | None = None
+    """float64[n, n_actions]: π(· | xᵢ, pᵢ). Direct method and doubly robust estimators need it."""
+
+    @classmethod
+    def of(cls, log: Logged, distribution: ArrayLike) -> Target:
+        """From float64[n, n_actions]: each row a distribution over the actions at that row's position."""
+        table = _numbers("distribution", distribution, ndim=2)
+        if table.shape != (len(log), log.n_actions):
+            raise OffPolicyError(
+                f"distribution has shape {table.shape}, must be {(len(log), log.n_actions)}",
+                fix="pass one row an impression and one column an action",
+            )
+        sums = table.sum(axis=1)
+        sound = (table >= 0).all(axis=1) & (abs(sums - 1) <= _SUM_TOLERANCE)
+        _refuse("row sums of the distribution", sums, ~sound, "1 of no negative part", "normalize each row")
+        return cls(table[np.arange(len(log)), log.actions], table)
+
+    @classmethod
+    def by_position(cls, log: Logged, table: ArrayLike) -> Target:
+        """From float64[n_actions, n_positions]: a policy that looks at no context."""
+        return cls.of(log, _numbers("table", table, ndim=2).T[log.positions])
+
+    @classmethod
+    def of_logged_actions(cls, log: Logged, chosen: ArrayLike) -> Target:
+        """From float64[n], where the probabilities of actions that were not logged aren't known."""
+        values = _numbers("chosen", chosen)
+        if len(values) != len(log):
+            raise OffPolicyError(
+                f"chosen has {len(values):,} rows, the log has {len(log):,}", fix="pass one an impression"
+            )
+        _refuse("chosen", values, (values < 0) | (values > 1), "in [0, 1]", "pass probabilities")
+        return cls(values)
+
+
+def _numbers(name: str, values: ArrayLike, *, ndim: int = 1) -> Float64:
+    found = np.asarray(values, np.float64)
+    if found.ndim != ndim:
+        raise OffPolicyError(f"{name} has {found.ndim} dimensions, must have {ndim}")
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(found))
+    wrong = np.asarray(~finite if ndim == 1 else ~finite.all(axis=1))
+    _refuse(name, found, wrong, "a finite number", "leave such rows out, and find out how they came about")
+    return found
+
+
+def _whole(name: str, values: ArrayLike) -> Int64:
+    found = _numbers(name, values)
+    _refuse(name, found, found != np.floor(found), "a whole number", "number the actions and positions")
+    return found.astype(np.int64)
+
+
+def _refuse(name: str, values: NDArray[Any], wrong: NDArray[np.bool_], limit: str, fix: str) -> None:
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise OffPolicyError(
+            f"{name}[{row}] is {values[row]}, must be {limit} ({wrong.sum():,} such rows)", fix=fix
+        )

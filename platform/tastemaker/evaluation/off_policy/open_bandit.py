@@ -1,0 +1,130 @@
+"""Logs in the format of the Open Bandit Dataset: three items a visit, one impression a row.
+
+    timestamp, item_id, position (1 to 3), click, propensity_score, user_feature_*, user-item_affinity_*
+
+`propensity_score` is the probability that the logging policy puts this item *at this position*: with 34
+items, 1/34 at each position under the uniform policy, although three items are drawn without replacement. The
+format does not say which rows were shown together: each is a round of its own, and a value is clicks an
+impression.
+
+Reference: Saito, Aihara, Matsutani, Narita, "Open Bandit Dataset and Pipeline: towards realistic and
+reproducible off-policy evaluation", NeurIPS 2021 Datasets and Benchmarks, arXiv:2008.07146.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.errors import OffPolicyError
+from tastemaker.evaluation.off_policy.logged import Float64, Logged
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DRAWS = 100_000
+_COLUMNS = ("item_id", "position", "click", "propensity_score")
+_USER, _AFFINITY = "user_feature_", "user-item_affinity_"
+_BLOCK = 10_000
+
+
+class Priors(NamedTuple):
+    """Beta(α, β) of each item's click rate."""
+
+    alpha: Float64
+    """float64[n_items]"""
+    beta: Float64
+    """float64[n_items]"""
+
+
+class BetaDraws(Protocol):
+    """A numpy Generator, or a RandomState where another program's stream is to be repeated."""
+
+    def beta(self, a: Any, b: Any, size: Any) -> Any:
+        """Draws of Beta(a, b)."""
+
+
+def load_log(path: Path, *, n_items: int | None = None) -> Logged:
+    """One policy's file, such as `random_men.csv` (the full data set: `random/men/men.csv`).
+
+    Contexts are the user features as indicators of their values, then the affinities. There is one affinity
+    an item, so they tell `n_items` unless it is given. Raises OffPolicyError.
+    """
+    table = _read(path, _COLUMNS)
+    users = [_indicators(table[name].to_pylist()) for name in _named(table, _USER)]
+    affinities = [table[name].to_numpy()[:, None] for name in _named(table, _AFFINITY)]
+    items = table["item_id"].to_numpy()
+    return Logged.of(
+        items,
+        table["click"].to_numpy(),
+        table["propensity_score"].to_numpy(),
+        n_actions=n_items or len(affinities) or int(items.max(initial=0)) + 1,
+        positions=table["position"].to_numpy() - 1,
+        contexts=np.hstack([*users, *affinities]) if users or affinities else None,
+    )
+
+
+def load_priors(path: Path) -> Priors:
+    """The table `item_id, alpha, beta`, which must hold every item once. Raises OffPolicyError."""
+    table = _read(path, ("item_id", "alpha", "beta"))
+    items = table["item_id"].to_numpy()
+    if not np.array_equal(np.sort(items), np.arange(len(items))):
+        raise OffPolicyError(
+            f"{path}: item_id holds not each of 0 to {len(items) - 1} once", fix="one row an item"
+        )
+    order = np.argsort(items)
+    alpha, beta = (table[name].to_numpy()[order].astype(np.float64) for name in ("alpha", "beta"))
+    if not ((alpha > 0) & (beta > 0)).all():
+        raise OffPolicyError(f"{path}: an alpha or beta is not above 0", fix="a Beta's parameters are")
+    return Priors(alpha, beta)
+
+
+def thompson_sampling(priors: Priors, rng: BetaDraws, *, n_positions: int = 3, draws: int = DRAWS) -> Float64:
+    """float64[n_items, n_positions]: how often Bernoulli Thompson sampling puts each item at each position.
+
+    Each draw samples every item's click rate from its prior, and shows the greatest first. A probability p is
+    off by √(p(1 − p)/draws): 0.0014 at p = 0.3 and 100,000 draws, about 0.2 % of the men campaign's IPS.
+    """
+    counts = np.zeros((n_positions, len(priors.alpha)))
+    for start in range(0, draws, _BLOCK):
+        size = min(_BLOCK, draws - start), len(priors.alpha)
+        best = np.argsort(-rng.beta(priors.alpha, priors.beta, size), axis=1)[:, :n_positions]
+        for position, items in enumerate(best.T):
+            counts[position] += np.bincount(items, minlength=len(priors.alpha))
+    return np.asarray(counts.T / draws)
+
+
+def _read(path: Path, needed: tuple[str, ...]) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        table = csv.read_csv(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise OffPolicyError(
+            f"{path} can't be read as CSV: {error}", fix="name a file of the Open Bandit Dataset"
+        ) from error
+    if missing := [name for name in needed if name not in table.column_names]:
+        raise OffPolicyError(
+            f"{path} has no column {', '.join(missing)}", fix="name a file of the Open Bandit Dataset"
+        )
+    for name in needed:
+        kind = table[name].type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise OffPolicyError(f"{path}: column {name} holds {kind}, must hold numbers")
+    return table
+
+
+def _named(table: pa.Table, prefix: str) -> list[str]:
+    found = [name for name in table.column_names if name.startswith(prefix)]
+    return sorted(found, key=lambda name: int(name.removeprefix(prefix)))
+
+
+def _indicators(values: list[str]) -> NDArray[np.float64]:
+    """float64[n, kinds - 1]: one column a value but the first, in alphabetical order."""
+    kinds, place = np.unique(np.asarray(values, dtype=np.str_), return_inverse=True)
+    columns = place.reshape(-1, 1) == np.arange(1, len(kinds))
+    return np.asarray(columns, np.float64)

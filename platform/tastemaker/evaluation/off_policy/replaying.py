@@ -1,0 +1,140 @@
+"""What a version would have answered to logged requests: its probability of each item that was shown."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tastemaker.evaluation.answers import check
+from tastemaker.evaluation.off_policy.impressions import RequestLog
+from tastemaker.evaluation.off_policy.logged import Float64
+from tastemaker.plugins.arrays import NO_ITEM, Batch, FeatureTable, Float32, Int32, Int64
+from tastemaker.plugins.calls import recommend
+
+if TYPE_CHECKING:
+    from tastemaker.registry.artifact import LoadedVersion
+
+DRAWS = 100
+"""A request, of a policy that draws. A chance has a standard error of at most 0.05, and no bias."""
+HOUR_SECONDS = 3600
+_BLOCK = 512
+
+OfflineFeatures = Callable[[], FeatureTable]
+"""One row a user number of the version's snapshot: for requests whose log holds no user features."""
+
+
+def chances(
+    loaded: LoadedVersion,
+    requests: RequestLog,
+    *,
+    features: OfflineFeatures,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Float64:
+    """float64[n], one an impression: the probability that the version puts this item at this position.
+
+    A version that draws its lists is asked `draws` times a request, and one that doesn't once. The draws are
+    not seeded by the request: that seed made the logged list too, whose chances would come out too great.
+    Where the version itself answered, its chances are those that were logged.
+
+    The request's time is told to the hour, after the same shift as in serving: time stands still between the
+    end of a version's data and its training.
+    """
+    version, log = loaded.manifest.version, requests.log
+    rows = requests.requests.select(_ASKED).to_pylist()
+    shown = np.full((len(rows), log.n_positions), NO_ITEM, np.int32)
+    shown[log.rounds, log.positions] = loaded.snapshot.item_ids.lookup(requests.item_ids)
+    draws = draws if loaded.model.capabilities.stochastic else 1
+    found = np.zeros(shown.shape)
+    rng = np.random.default_rng(seed)
+    own = np.array([row["version"] == version for row in rows])
+    for numbers, k, now in _alike(rows, np.flatnonzero(~own), loaded):
+        batch = _batch(loaded, [rows[number] for number in numbers], now, features)
+        for _ in range(draws):
+            if loaded.model.capabilities.stochastic:
+                batch = _reseeded(batch, rng)
+            ranking = recommend(loaded.model, batch, k)
+            check(loaded.model.name, ranking, batch, k)
+            width = min(k, shown.shape[1])
+            part = shown[numbers, :width]
+            found[numbers, :width] += (ranking.items[:, :width] == part) & (part != NO_ITEM)
+    return np.where(own[log.rounds], log.propensities, found[log.rounds, log.positions] / draws)
+
+
+_ASKED = [
+    "request_id", "occurred_at", "user_id", "k", "context", "exclude", "candidates", "features", "version",
+]  # fmt: skip
+
+
+def _alike(
+    rows: list[dict[str, Any]], numbers: Int64, loaded: LoadedVersion
+) -> Iterator[tuple[list[int], int, int]]:
+    """Blocks of these request numbers that fit into one batch, with their k and time (seconds)."""
+    lag = max(0, int(loaded.manifest.created_at.timestamp()) - loaded.snapshot.end)
+    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for number in numbers.tolist():
+        row = rows[number]
+        context = _context(row)
+        told = int(row["occurred_at"].timestamp()) - lag
+        now = max(loaded.snapshot.end, told // HOUR_SECONDS * HOUR_SECONDS)
+        length = None if context is None else len(context)
+        groups[now, row["k"], row["candidates"] is None, length].append(number)
+    for (now, k, *_), alike in groups.items():
+        for start in range(0, len(alike), _BLOCK):
+            yield alike[start : start + _BLOCK], k, now
+
+
+def _batch(loaded: LoadedVersion, rows: list[dict[str, Any]], now: int, features: OfflineFeatures) -> Batch:
+    snapshot, capabilities = loaded.snapshot, loaded.model.capabilities
+    users = snapshot.user_ids.lookup([row["user_id"] for row in rows])
+    contexts = [_context(row) for row in rows]
+    return snapshot.batch(
+        users,
+        seeds=np.array([int(row["request_id"][:16], 16) for row in rows], np.uint64),
+        now=now,
+        capabilities=capabilities,
+        exclude=[snapshot.item_ids.lookup(row["exclude"] or []) for row in rows],
+        candidates=None
+        if rows[0]["candidates"] is None
+        else _padded([snapshot.item_ids.lookup(row["candidates"]) for row in rows]),
+        context=None if contexts[0] is None else np.array(contexts, np.float32),
+        user_features=_user_features(rows, users, capabilities.user_features, features),
+    )
+
+
+def _user_features(
+    rows: list[dict[str, Any]], users: Int32, names: tuple[str, ...], offline: OfflineFeatures
+) -> FeatureTable | None:
+    """What was logged of the user; where too little was, what was known at the version's end."""
+    if not names:
+        return None
+    logged = [json.loads(row["features"]) if row["features"] else {} for row in rows]
+    whole = np.array([all(name in each for name in names) for each in logged])
+    values: Float32 = np.full((len(rows), len(names)), np.nan, np.float32)
+    if not whole.all():
+        values = offline().select(names)[users].values.copy()
+    for row in np.flatnonzero(whole):
+        values[row] = [np.nan if (value := logged[row][name]) is None else value for name in names]
+    return FeatureTable(names, values)
+
+
+def _context(row: dict[str, Any]) -> list[float] | None:
+    """The numbers that the caller told; names with values are only logged."""
+    context = None if row["context"] is None else json.loads(row["context"])
+    return context if isinstance(context, list) else None
+
+
+def _padded(lists: list[Int32]) -> Int32:
+    padded = np.full((len(lists), max(map(len, lists))), NO_ITEM, np.int32)
+    for row, items in zip(padded, lists, strict=True):
+        row[: len(items)] = items
+    return padded
+
+
+def _reseeded(batch: Batch, rng: np.random.Generator) -> Batch:
+    return replace(batch, seeds=rng.integers(0, 2**64, len(batch), dtype=np.uint64))

@@ -1,0 +1,85 @@
+"""A forecast in a terminal: the diagnostics first, whatever comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tastemaker.evaluation.off_policy.diagnostics import (
+    MAX_MEAN_ERRORS,
+    MAX_MEAN_OFF,
+    MIN_EFFECTIVE,
+    MIN_REWARDED,
+    Diagnostics,
+)
+from tastemaker.evaluation.off_policy.forecast import Forecast, Question
+from tastemaker.evaluation.wording import number, span
+
+TITLES = {
+    "logged": "as served",
+    "against": "compared with (SNIPS)",
+    "ips": "IPS",
+    "clipped_ips": "clipped IPS",
+    "snips": "SNIPS",
+    "replay": "replay",
+}
+
+
+def show_diagnostics(question: Question, console: Console) -> None:
+    """Which requests are used, and what their log can say of the version."""
+    log, version = question.requests.log, question.version
+    console.print(f"[bold]{escape(version.model)}[/bold] {escape(version.id)}", soft_wrap=True)
+    console.print(f"{log.n_rounds:,} requests with {len(log):,} items shown")
+    for reason, count in question.requests.left_out.items():
+        console.print(f"[dim]left out: {count:,} {escape(reason)}[/dim]")
+    rows = [(name, found, needed) for name, found, needed in _rows(question.diagnostics)]
+    console.print(_table(("diagnostic", "found", "must be"), rows))
+    bins = [
+        (f"{each.pairs:,}", f"{each.predicted:.4f}", f"{each.observed:.4f}", f"{each.worst:.1f}")
+        for each in question.diagnostics.calibration
+    ]
+    console.print(_table(("items at a position", "propensity", "shown", "worst, in errors"), bins))
+
+
+def show_forecast(forecast: Forecast, console: Console) -> None:
+    """The estimates and the uplift."""
+    rows = [
+        (TITLES.get(name, name), number(interval.value), span(interval))
+        for name, interval in forecast.estimates.items()
+    ]
+    console.print(_table(("reward a request", "value", "95 % interval"), rows))
+    uplift = forecast.uplift
+    rival = "what was served" if forecast.against_id is None else forecast.against_id
+    console.print(
+        f"Uplift over {escape(rival)}: [bold]{number(uplift.difference, signed=True)}[/bold] a request, "
+        f"95 % interval {span(uplift, signed=True)}",
+        soft_wrap=True,
+    )
+
+
+def _rows(found: Diagnostics) -> list[tuple[str, str, str]]:
+    mean = f"{found.mean_weight:.3f} ± {found.mean_weight_error:.3f}"
+    near = f"1, within {MAX_MEAN_ERRORS:g} errors or {MAX_MEAN_OFF:g}"
+    return [
+        ("effective sample size", f"{found.effective_sample_size:,.0f}", f"at least {MIN_EFFECTIVE:g}"),
+        ("impressions that it might have made", f"{found.matched:,}", ""),
+        ("... and that were rewarded", f"{found.rewarded:,}", f"at least {MIN_REWARDED}"),
+        ("mean weight", mean, near),
+        ("99th percentile of the weights", f"{found.p99_weight:.2f}", ""),
+        ("greatest weight", f"{found.max_weight:.2f}", ""),
+        ("weight of the heaviest 1 %", f"{found.top_percent_share:.0%}", ""),
+        ("impressions that explored nothing", f"{found.certain:.0%}", "below 100 %"),
+    ]
+
+
+def _table(heads: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table

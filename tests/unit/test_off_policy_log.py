@@ -1,0 +1,157 @@
+"""What a log must be, and what it is refused for: a reason, what to log instead, and no figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tastemaker.errors import OffPolicyError
+from tastemaker.evaluation.off_policy import Logged, Target, estimate
+from tastemaker.evaluation.off_policy.diagnostics import calibration, diagnose
+from tastemaker.evaluation.off_policy.reward_models import Logistic, cross_fit
+
+SOUND: dict[str, Any] = {"actions": [0, 1], "rewards": [0, 1], "propensities": [0.5, 1.0], "n_actions": 2}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"propensities": [0.5, 0.0]}, r"propensities\[1\] is 0\.0, must be above 0 and at most 1"),
+        ({"propensities": [1.5, 0.5]}, r"propensities\[0\] is 1\.5, must be above 0 and at most 1"),
+        ({"propensities": [0.5, np.nan]}, r"propensities\[1\] is nan, must be a finite number"),
+        ({"propensities": [0.5]}, "propensities has 1 rows, actions has 2"),
+        ({"rewards": [0, 1, 0]}, "rewards has 3 rows, actions has 2"),
+        ({"rewards": [np.inf, 1]}, r"rewards\[0\] is inf, must be a finite number"),
+        ({"actions": [0, 2]}, r"actions\[1\] is 2, must be in \[0, 2\)"),
+        ({"actions": [0, 0.5]}, r"actions\[1\] is 0\.5, must be a whole number"),
+        ({"actions": [], "rewards": [], "propensities": []}, "the log is empty"),
+        ({"positions": [0, -1]}, r"positions\[1\] is -1, must be at least 0"),
+        ({"contexts": [[1.0], [np.nan]]}, r"contexts\[1\] is \[nan\], must be a finite number"),
+        ({"contexts": [1.0, 2.0]}, "contexts has 1 dimensions, must have 2"),
+        ({"rounds": [0, 0, 1]}, "rounds has 3 rows, actions has 2"),
+    ],
+)
+def test_a_malformed_log_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(OffPolicyError, match=message):
+        Logged.of(**(SOUND | wrong))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "message"),
+    [
+        ([[0.5, 0.5]], r"distribution has shape \(1, 2\), must be \(2, 2\)"),
+        ([[0.5, 0.5], [0.5, 0.4]], r"row sums of the distribution\[1\] is 0\.9, must be 1"),
+        ([[1.5, -0.5], [1, 0]], r"row sums of the distribution\[0\].* of no negative part"),
+        ([[np.nan, 1], [1, 0]], r"distribution\[0\] is \[nan  1\.\], must be a finite number"),
+    ],
+)
+def test_a_malformed_policy_is_refused(distribution: Any, message: str) -> None:
+    with pytest.raises(OffPolicyError, match=message):
+        Target.of(Logged.of(**SOUND), distribution)
+
+
+def test_malformed_probabilities_of_what_was_logged_are_refused() -> None:
+    log = Logged.of(**SOUND)
+    with pytest.raises(OffPolicyError, match=r"chosen\[0\] is 1\.1, must be in \[0, 1\]"):
+        Target.of_logged_actions(log, [1.1, 0.0])
+    with pytest.raises(OffPolicyError, match="chosen has 1 rows, the log has 2"):
+        Target.of_logged_actions(log, [1.0])
+
+
+def uniform(n: int = 5_000, n_actions: int = 5, seed: int = 0) -> Logged:
+    """A third of the rounds are rewarded, whatever is shown."""
+    rng = np.random.default_rng(seed)
+    return Logged.of(
+        rng.integers(0, n_actions, n), rng.random(n) < 1 / 3, np.full(n, 1 / n_actions), n_actions=n_actions
+    )
+
+
+def always(log: Logged, action: int) -> Target:
+    """The policy that shows one action."""
+    distribution = np.zeros((len(log), log.n_actions))
+    distribution[:, action] = 1
+    return Target.of(log, distribution)
+
+
+def test_diagnostics_by_hand() -> None:
+    log = Logged.of([0, 1, 0, 1], [1, 0, 0, 1], [0.5, 0.25, 1.0, 0.5], n_actions=3)
+    found = diagnose(log, Target.by_position(log, [[0.25], [0.5], [0.25]]))
+    weights = np.array([0.5, 2.0, 0.25, 1.0])
+    assert found.effective_sample_size == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    assert found.mean_weight == weights.mean()
+    assert found.mean_weight_error == pytest.approx(weights.std(ddof=1) / 2)
+    assert found.max_weight == 2.0
+    assert found.unsupported == 0.25  # action 2 was never logged
+    assert (found.matched, found.rewarded, found.certain) == (4, 2, 0.25)
+
+
+def test_refused_where_nothing_was_explored() -> None:
+    log = Logged.of(np.zeros(1000), np.ones(1000), np.ones(1000), n_actions=2)
+    with pytest.raises(OffPolicyError, match="every logged propensity is 1") as caught:
+        estimate(log, always(log, 1))
+    assert "serve a policy that draws" in str(caught.value.fix)
+
+
+def test_refused_where_an_action_was_never_logged() -> None:
+    log = uniform()
+    lacking = Logged.of(log.actions, log.rewards, log.propensities, n_actions=6)
+    with pytest.raises(OffPolicyError, match=r"100\.0% of its probability on actions that the log never"):
+        estimate(lacking, always(lacking, 5))
+
+
+def test_refused_where_the_propensities_are_wrong() -> None:
+    log = uniform()
+    wrong = Logged.of(log.actions, log.rewards, log.propensities * 1.5, n_actions=5)
+    with pytest.raises(OffPolicyError, match=r"the mean weight is 0\.6\d+ ± .*, must be 1"):
+        estimate(wrong, always(wrong, 0))
+
+
+def test_refused_where_the_mean_weight_shows_missing_support() -> None:
+    """The distribution isn't known, but half of the target's lists hold what the log never shows."""
+    log = uniform()
+    half = Target.of_logged_actions(log, np.where(log.actions == 0, 0.5, 0.0))
+    with pytest.raises(OffPolicyError, match="the log lacks actions that the target shows"):
+        estimate(log, half)
+
+
+def test_refused_where_too_little_is_left() -> None:
+    log = uniform(n=400, n_actions=5)
+    with pytest.raises(OffPolicyError, match=r"effective sample size is \d+ of 400 .*at least 200") as caught:
+        estimate(log, always(log, 2))
+    assert "times as much" in str(caught.value.fix)
+
+
+def test_refused_where_too_little_was_rewarded() -> None:
+    log = uniform()
+    poor = Logged.of(log.actions, np.arange(len(log)) < 9, log.propensities, n_actions=5)
+    with pytest.raises(OffPolicyError, match=r"only \d rewarded impressions"):
+        estimate(poor, always(poor, 2))
+
+
+def test_calibration_tells_right_propensities_from_wrong_ones() -> None:
+    rng = np.random.default_rng(1)
+    chances = rng.dirichlet(np.full(8, 2.0), 20_000)  # another distribution each round
+    actions = (rng.random(20_000)[:, None] > chances.cumsum(axis=1)).sum(axis=1).clip(0, 7)
+    right = chances[np.arange(20_000), actions]
+    sound, wrong = (
+        calibration(Logged.of(actions, np.zeros(20_000), said, n_actions=8)) for said in (right, right**0.8)
+    )
+    assert all(abs(each.observed - each.predicted) < 0.02 for each in sound)
+    assert max(each.worst for each in wrong) > 10 > max(each.worst for each in sound)
+
+
+def test_equal_propensities_share_a_bin() -> None:
+    (only,) = calibration(uniform())
+    assert only.pairs == 5
+    assert only.predicted == pytest.approx(0.2)
+    assert only.worst < 3.5
+
+
+def test_a_logistic_model_needs_yes_or_no() -> None:
+    log = Logged.of([0, 1], [0.5, 1], [0.5, 0.5], n_actions=2)
+    with pytest.raises(OffPolicyError, match="needs rewards of 0 or 1"):
+        cross_fit(log, Logistic(), folds=2)
+    with pytest.raises(OffPolicyError, match=r"folds is 3, must be in \[2, 2\]"):
+        cross_fit(log, Logistic(), folds=3)
