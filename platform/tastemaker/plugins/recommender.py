@@ -33,7 +33,7 @@ class Capabilities:
     learns_online: bool = False
     """`update` takes feedback between fits."""
     commutes: bool = False
-    """What `update` learned does not depend on the order of the feedback, so replicas need not agree on one."""
+    """What `update` learned does not depend on the feedback's order: replicas need not agree on one."""
     stochastic: bool = False
     """The list depends on the request's seed, so propensities below 1 are reported."""
     user_features: tuple[str, ...] = ()
