@@ -12,7 +12,17 @@ import numpy as np
 from tastemaker.errors import PluginError
 from tastemaker.plugins.arrays import Feedback
 from tastemaker.plugins.laws.compare import copies, require_same, require_untouched
-from tastemaker.plugins.laws.subject import DAYS, START, DoesNotApply, Law, LawBroken, Subject, shop_feedback
+from tastemaker.plugins.laws.subject import (
+    DAY_SECONDS,
+    DAYS,
+    N_ITEMS,
+    START,
+    DoesNotApply,
+    Law,
+    LawBroken,
+    Subject,
+    shop_feedback,
+)
 from tastemaker.plugins.recommender import Recommender
 
 K = 5
@@ -145,23 +155,27 @@ def replicas_converge(subject: Subject) -> None:
 
 @_online
 def feedback_is_heard(subject: Subject) -> None:
-    """An item that alone pleases, a thousand times over, comes to be first in most lists."""
-    n, best = 3000, 17
-    items = np.resize(np.array([best, 0, 5], np.int32), n)
-    heard = _fitted(subject).update(
-        Feedback(
-            users=np.zeros(n, np.int32),
-            items=items,
-            positions=np.zeros(n, np.int32),
-            rewards=(items == best).astype(np.float32),
-            propensities=np.full(n, 1 / 3, np.float32),
-            times=START + DAYS * 86_400 + np.arange(n, dtype=np.int64),
-        )
+    """Of two items shown a thousand times, the one that always pleased rises and the other falls."""
+    n, pleases, bores = 2000, 17, 0
+    items = np.resize(np.array([pleases, bores], np.int32), n)
+    feedback = Feedback(
+        users=np.zeros(n, np.int32),
+        items=items,
+        positions=np.zeros(n, np.int32),
+        rewards=(items == pleases).astype(np.float32),
+        propensities=np.full(n, 0.5, np.float32),
+        times=START + DAYS * DAY_SECONDS + np.arange(n, dtype=np.int64),
     )
-    first = heard.recommend(subject.everyone(), K).items[:, 0]
-    if (first == best).mean() <= 0.5:
+    model, batch = _fitted(subject), subject.everyone()
+    before = model.recommend(batch, N_ITEMS).items
+    after = model.update(feedback).recommend(batch, N_ITEMS).items
+    rise, fall = (
+        np.nonzero(before == item)[1].mean() - np.nonzero(after == item)[1].mean()
+        for item in (pleases, bores)
+    )
+    if not (rise > 0 and fall < 0):
         raise LawBroken(
-            f"item {best} alone was rewarded, {n // 3} times; the first items are {first.tolist()}"
+            f"item {pleases} pleased and rose by {rise} places, {bores} did not and fell by {-fall}"
         )
 
 
