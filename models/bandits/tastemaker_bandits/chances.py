@@ -25,6 +25,11 @@ from tastemaker_bandits.learning import Float64
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 MAX_PANELS = 1024
 """Where densities a thousand times narrower than the range crowd together, panels get wider than they are."""
+TAIL = 1e-9
+NEGLIGIBLE = 1e-11
+"""A rival that exceeds the lowest score of interest more rarely than this is left out."""
+FEW = 64
+"""Items whose quantiles are looked for."""
 AT_ONCE = 2_000_000
 """Numbers held in one table."""
 
@@ -41,10 +46,9 @@ class Scores(ABC):
     def scale(self) -> Float64:
         """float64[m]: over which distance the density is smooth."""
 
-    @property
     @abstractmethod
-    def reach(self) -> tuple[Float64, Float64]:
-        """float64[m] each: below the first and above the second lies less than 1e-9."""
+    def reach(self, items: Int64) -> tuple[Float64, Float64]:
+        """float64[len(items)] each: below the first and above the second lies less than 1e-9 of each."""
 
     @abstractmethod
     def distribution(self, items: Int64, x: Float64) -> Float64:
@@ -62,9 +66,9 @@ class Normal(Scores):
     def scale(self) -> Float64:
         return self.spread
 
-    @property
-    def reach(self) -> tuple[Float64, Float64]:
-        return self.centre - 6.5 * self.spread, self.centre + 6.5 * self.spread
+    def reach(self, items: Int64) -> tuple[Float64, Float64]:
+        width = 6.5 * self.spread[items]
+        return self.centre[items] - width, self.centre[items] + width
 
     def distribution(self, items: Int64, x: Float64) -> Float64:
         return np.asarray(special.ndtr(self._standard(items, x)))
@@ -95,9 +99,15 @@ class LogOdds(Scores):
     def scale(self) -> Float64:
         return np.minimum(self.spread, 1.0)
 
-    @property
-    def reach(self) -> tuple[Float64, Float64]:
-        return self.centre - 7 * self.spread - 22 / self.a, self.centre + 7 * self.spread + 22 / self.b
+    def reach(self, items: Int64) -> tuple[Float64, Float64]:
+        """Quantiles of a few; for many a wider bound that is quick: the tails fall as e^(ax) and e^(-bx)."""
+        a, b = self.a[items], self.b[items]
+        low = self.centre[items] - 7 * self.spread[items] - 22 / a
+        high = self.centre[items] + 7 * self.spread[items] + 22 / b
+        if len(items) > FEW:
+            return low, high
+        lowest, highest = special.betaincinv(a, b, TAIL), special.betaincinv(b, a, TAIL)
+        return np.maximum(low, special.logit(lowest)), np.minimum(high, -special.logit(highest))
 
     def distribution(self, items: Int64, x: Float64) -> Float64:
         a, b = self.a[items, None], self.b[items, None]
@@ -110,10 +120,11 @@ class LogOdds(Scores):
 
 def exact(scores: Scores, allowed: Int64, wanted: Int64, k: int) -> Float64:
     """float64[len(wanted), k]: the probability that each wanted item comes to each place among `allowed`."""
-    low, high = scores.reach
-    floor = max(low[wanted].min(), _crowded(scores, allowed, k))
-    rivals = allowed[(high[allowed] > floor) & ~np.isin(allowed, wanted)]
-    x, weights = _nodes(scores, np.concatenate((rivals, wanted)), floor, float(high[wanted].max()))
+    low, high = scores.reach(wanted)
+    floor = max(float(low.min()), _crowded(scores, allowed, k))
+    rivals = allowed[~np.isin(allowed, wanted)]
+    rivals = rivals[1 - scores.distribution(rivals, np.array([floor]))[:, 0] > NEGLIGIBLE]
+    x, weights = _nodes(scores, np.concatenate((rivals, wanted)), floor, float(high.max()))
     table = np.zeros((len(wanted), k))
     step = max(8, AT_ONCE // (len(wanted) * k + len(rivals)))
     for start in range(0, len(x), step):
@@ -144,7 +155,7 @@ def _crowded(scores: Scores, allowed: Int64, k: int) -> float:
 
 def _nodes(scores: Scores, items: Int64, floor: float, ceiling: float) -> tuple[Float64, Float64]:
     """Where to evaluate and with which weights: panels that march from floor to ceiling."""
-    low, high = (reach[items] for reach in scores.reach)
+    low, high = scores.reach(items)
     scale = scores.scale[items]
     edges = [floor]
     while edges[-1] < ceiling:

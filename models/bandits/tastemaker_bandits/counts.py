@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tastemaker.plugins import Feedback, Recommender, TrainingData
@@ -76,6 +77,7 @@ class CountBandit(Recommender[ConfigT]):
         )
         self.clock = self._ticks(np.asarray(data.end, np.int64))
         self.learned = np.zeros((), np.int64)
+        self.refresh(None)
         return self if data.feedback is None else self.update(data.feedback)
 
     def update(self, feedback: Feedback) -> Self:
@@ -85,6 +87,8 @@ class CountBandit(Recommender[ConfigT]):
             rows, weights = self._turn_clock(self._ticks(known.times))
             np.add.at(self.impressions, (rows, known.items), weights * known.examination)
             np.add.at(self.rewards, (rows, known.items), weights * np.clip(known.rewards, 0, 1))
+            forgets = self.config.half_life_days is not None or self.config.window_days is not None
+            self.refresh(None if forgets else known.items)
         return self
 
     @classmethod
@@ -93,13 +97,18 @@ class CountBandit(Recommender[ConfigT]):
         model = super().load(folder, config)
         for name in cls.state:
             setattr(model, name, np.array(getattr(model, name)))
+        model.refresh(None)
         return model
 
-    def totals(self) -> tuple[Float64, Float64]:
-        """float64[n_items] each: impressions and rewards, the prior's included."""
+    def refresh(self, items: NDArray[np.integer] | None) -> None:
+        """Called when the sums of these arms, or of all, have changed: for what is derived from them."""
+
+    def totals(self, items: NDArray[np.integer] | None = None) -> tuple[Float64, Float64]:
+        """float64[n_items] each: impressions and rewards, the prior's included; of some arms if named."""
+        chosen = slice(None) if items is None else items
         return (
-            self.prior_impressions + self.impressions.sum(axis=0),
-            self.prior_rewards + self.rewards.sum(axis=0),
+            self.prior_impressions[chosen] + self.impressions[:, chosen].sum(axis=0),
+            self.prior_rewards[chosen] + self.rewards[:, chosen].sum(axis=0),
         )
 
     def _ticks(self, times: Int64) -> Int64:

@@ -6,6 +6,7 @@ No inverse is computed anew: one observation changes it by a matrix of rank one 
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
@@ -137,7 +138,8 @@ class GaussianBandit(Recommender[ConfigT]):
                     fix="send as many numbers with each request, or train with another context_size",
                 )
             x[:, config.intercept :] = context
-            if np.isnan(x).any():
+            flat = x.ravel()
+            if not isfinite(flat @ flat):
                 np.nan_to_num(x, copy=False)
         return x
 
@@ -192,8 +194,7 @@ class GaussianBandit(Recommender[ConfigT]):
             precision = np.linalg.inv(self.covariance)
             moment = np.einsum("ijk,ik->ij", precision, self.mean) * left
             moment[:, 0] += (1 - left) * self.prior_precision[0] * self.prior_mean
-            covariance: Float64 = np.linalg.inv(prior + left * (precision - prior))
-            self.covariance = covariance
+            self.covariance = np.asarray(np.linalg.inv(prior + left * (precision - prior)), np.float64)
             self.mean = np.einsum("ijk,ik->ij", self.covariance, moment)
             self._refresh(np.arange(len(self.mean)))
         return fade(newest - ticks)

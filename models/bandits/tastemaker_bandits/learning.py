@@ -58,18 +58,16 @@ def lesson(feedback: Feedback, n_items: int, examination: tuple[float, ...]) -> 
         )
     if len(items) and items.min() < 0:
         feedback = feedback[items >= 0]
-    looked = np.asarray(examination)
+    looked = np.full(len(feedback), examination[-1])
+    if len(examination) > 1:
+        looked = np.asarray(examination)[np.minimum(feedback.positions, len(examination) - 1)]
     return Lesson(
-        feedback.items,
-        feedback.rewards.astype(np.float64),
-        looked[np.minimum(feedback.positions, len(looked) - 1)],
-        feedback.times,
-        feedback.context,
+        feedback.items, feedback.rewards.astype(np.float64), looked, feedback.times, feedback.context
     )
 
 
 def popularity(data: TrainingData) -> Float64:
-    """float64[n_items]: of the users with any event of positive reward, the share who had one with the item."""
+    """float64[n_items]: of all users with an event of positive reward, the share with one of the item."""
     history = data.history
     liked = history.rewards > 0
     users = len(np.unique(history.rows[liked]))

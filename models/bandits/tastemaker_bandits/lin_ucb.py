@@ -24,7 +24,7 @@ class LinUCB(LinearBandit[LinUCBConfig]):
 
         s_i(x) = xᵀm_i + α √(xᵀC_i x),    C_i = (λI + Σ e_p² x xᵀ)⁻¹,    m_i = C_i Σ e_p r x
 
-    Deterministic: every propensity is 1, so its log can't judge another policy.
+    Deterministic: propensities are 1, and its log can judge no other policy.
     """
 
     name = "lin_ucb"

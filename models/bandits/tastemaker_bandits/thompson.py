@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tastemaker.plugins import Batch, Capabilities, Ranking
-from tastemaker.plugins.arrays import Float32, Int64, UInt64
-from tastemaker.plugins.chance import GOLDEN, mix
+from tastemaker.plugins.arrays import Int64
 from tastemaker_bandits import chances
+from tastemaker_bandits.betas import Betas
 from tastemaker_bandits.counts import CountBandit, CountConfig
 from tastemaker_bandits.learning import Float64
-from tastemaker_bandits.slates import SMALLEST, best, only, rehearsals, with_propensities
+from tastemaker_bandits.slates import best, only, rehearsals, with_propensities
 
 
 class ThompsonConfig(CountConfig):
@@ -41,42 +42,33 @@ class Thompson(CountBandit[ThompsonConfig]):
     config_type = ThompsonConfig
     capabilities = Capabilities(learns_online=True, commutes=True, stochastic=True)
 
-    def posterior(self) -> tuple[Float64, Float64]:
-        """float64[n_items] each: the parameters of each arm's Beta distribution."""
-        impressions, rewards = self.totals()
-        return rewards, np.maximum(impressions - rewards, self.prior_impressions - self.prior_rewards)
+    def posterior(self, items: NDArray[np.integer] | None = None) -> tuple[Float64, Float64]:
+        """float64[len(items)] each: the parameters of these arms' Beta distributions, of all unless named."""
+        impressions, rewards = self.totals(items)
+        chosen = slice(None) if items is None else items
+        return rewards, np.maximum(
+            impressions - rewards, (self.prior_impressions - self.prior_rewards)[chosen]
+        )
+
+    def refresh(self, items: NDArray[np.integer] | None) -> None:
+        if items is None:
+            self._betas = Betas(*self.posterior())
+        else:
+            touched = np.unique(items) if len(items) > 1 else items
+            self._betas.change(touched, *self.posterior(touched))
 
     def decide(self, batch: Batch, k: int) -> Ranking:
         """The lists, without their propensities."""
-        return best(sample(*self.posterior(), batch.seeds), batch, k)
+        return best(self._betas.sample(batch.seeds), batch, k)
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        a, b = self.posterior()
-        scores = chances.LogOdds(a, b)
-        rehearsed = sample(a, b, rehearsals(self.config.draws)) if self.config.draws else None
+        betas = self._betas
+        scores = chances.LogOdds(betas.a, betas.b)
+        rehearsed = betas.sample(rehearsals(self.config.draws)) if self.config.draws else None
 
         def chance(row: int, allowed: Int64, wanted: Int64, k: int) -> Float64:
             if rehearsed is None:
                 return chances.exact(scores, allowed, wanted, k)
             return chances.estimated(only(rehearsed, allowed), wanted, k)
 
-        ranking = best(sample(a, b, batch.seeds), batch, k)
-        return with_propensities(ranking, batch, len(a), shared=True, chances=chance)
-
-
-def sample(a: Float64, b: Float64, seeds: UInt64) -> Float32:
-    """float32[n, n_items]: log-odds of Beta variates, each row's from a generator (PCG64) set by its seed."""
-    source = np.random.PCG64(0)
-    generator = np.random.Generator(source)
-    odds = np.empty((len(seeds), len(a)))
-    for row, (state, increment) in enumerate(zip(mix(seeds), mix(seeds ^ GOLDEN), strict=True)):
-        source.state = {
-            "bit_generator": "PCG64",
-            "state": {"state": int(state) << 64 | int(increment), "inc": int(increment) << 1 | 1},
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
-        odds[row] = generator.beta(a, b)
-    np.clip(odds, SMALLEST, 1 - 2.0**-53, out=odds)
-    odds /= 1 - odds
-    return np.log(odds).astype(np.float32)
+        return with_propensities(self.decide(batch, k), batch, len(betas.a), shared=True, chances=chance)

@@ -27,7 +27,7 @@ class UCB1(CountBandit[UCB1Config]):
 
         s_i = S_i / N_i + √(c ln N / N_i),    N = Σ N_i
 
-    An arm with N_i = 0 comes first. Deterministic: all propensities are 1, so its log can't judge another policy.
+    An arm with N_i = 0 comes first. Deterministic: propensities are 1, and its log can judge no other policy.
     """
 
     name = "ucb1"
