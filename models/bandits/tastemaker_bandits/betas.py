@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.plugins.arrays import Float32, UInt64
-from tastemaker.plugins.chance import GOLDEN, mix
+from tastemaker.plugins.chance import GOLDEN, mix_one
 from tastemaker_bandits.learning import Float64
 
 TWO_PI = np.float32(2 * np.pi)
 ONE = np.float32(1)
+TINY = np.float32(1e-12)
+"""A proposal below it is refused."""
 _own = threading.local()
 
 
@@ -46,8 +48,8 @@ class Betas:
         """float32[n, m]: log-odds of one variate an arm, a row from a generator (PCG64) set by its seed."""
         source, generator = _generator()
         log_odds = np.empty((len(seeds), len(self.a)), np.float32)
-        states, increments = mix(seeds).tolist(), mix(seeds ^ GOLDEN).tolist()
-        for row, (state, increment) in enumerate(zip(states, increments, strict=True)):
+        for row, seed in enumerate(seeds.tolist()):
+            state, increment = mix_one(seed), mix_one(seed ^ int(GOLDEN))
             source.state = {
                 "bit_generator": "PCG64",
                 "state": {"state": state << 64 | increment, "inc": increment << 1 | 1},
@@ -66,19 +68,27 @@ class Betas:
 
     def _log_gammas(self, generator: np.random.Generator) -> Float32:
         m = len(self.a)
-        uniforms = ONE - generator.random((2, 2 * m), np.float32)  # in (0, 1]
-        logs = np.log(uniforms)
-        radius = np.sqrt(np.float32(-2) * logs[0, :m])
-        angle = TWO_PI * uniforms[0, m:]
-        z = np.concatenate((radius * np.cos(angle), radius * np.sin(angle)))
-        root = ONE + z * self._root
-        v = root * root * root
-        log_v: Float32 = np.log(np.maximum(root, np.float32(1e-12)))
+        uniforms = generator.random(4 * m, np.float32)
+        np.subtract(ONE, uniforms, out=uniforms)  # in (0, 1]
+        logs = np.log(uniforms[: 3 * m])
+        radius = np.sqrt(np.float32(-2) * logs[:m])
+        angle = TWO_PI * uniforms[3 * m :]
+        z = np.empty(2 * m, np.float32)
+        np.multiply(radius, np.cos(angle), out=z[:m])
+        np.multiply(radius, np.sin(angle), out=z[m:])
+        root = z * self._root
+        root += ONE
+        v = root * root
+        v *= root
+        log_v: Float32 = np.log(np.maximum(root, TINY, out=root))
         log_v *= np.float32(3)
         z *= z
         z *= np.float32(0.5)
-        z += self._d * (ONE - v + log_v)
-        refused = np.nonzero(logs[1] >= z)[0]
+        np.subtract(log_v, v, out=v)
+        v += ONE
+        v *= self._d
+        z += v
+        refused = np.nonzero(logs[m:] >= z)[0]
         log_v += self._log_d
         if len(refused):
             shapes = self._shapes[refused]

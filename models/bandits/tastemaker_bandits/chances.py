@@ -6,7 +6,7 @@ the first) if its score is x and p of the others' are greater:
     P(i at p) = ∫ f_i(x) P(N_i(x) = p) dx,    N_i(x) = Σ over j ≠ i of Bernoulli(1 - F_j(x))
 
 The law of N_i (Poisson's binomial) is a product of polynomials, one factor an item, cut off at degree k. The
-integral is summed over panels as narrow as the narrowest density there, with eight nodes of Gauss and
+integral is summed over panels as narrow as the narrowest density there, with sixteen nodes of Gauss and
 Legendre each: exact to about 1e-6, with no sampling error.
 """
 
@@ -22,7 +22,7 @@ from tastemaker.plugins.arrays import Int64
 from tastemaker.plugins.selection import best_columns
 from tastemaker_bandits.learning import Float64
 
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 MAX_PANELS = 1024
 """Where densities a thousand times narrower than the range crowd together, panels get wider than they are."""
 TAIL = 1e-9
@@ -110,8 +110,10 @@ class LogOdds(Scores):
         return np.maximum(low, special.logit(lowest)), np.minimum(high, -special.logit(highest))
 
     def distribution(self, items: Int64, x: Float64) -> Float64:
-        a, b = self.a[items, None], self.b[items, None]
-        return np.asarray(special.betainc(a, b, special.expit(x)))
+        """Arms of equal counts are looked up once: betainc takes a third of a microsecond a number."""
+        arms, places = np.unique(self.a[items] + 1j * self.b[items], return_inverse=True)
+        table = special.betainc(arms.real[:, None], arms.imag[:, None], special.expit(x))
+        return np.asarray(table[places])
 
     def density(self, items: Int64, x: Float64) -> Float64:
         a, b = self.a[items, None], self.b[items, None]
@@ -126,7 +128,7 @@ def exact(scores: Scores, allowed: Int64, wanted: Int64, k: int) -> Float64:
     rivals = rivals[1 - scores.distribution(rivals, np.array([floor]))[:, 0] > NEGLIGIBLE]
     x, weights = _nodes(scores, np.concatenate((rivals, wanted)), floor, float(high.max()))
     table = np.zeros((len(wanted), k))
-    step = max(8, AT_ONCE // (len(wanted) * k + len(rivals)))
+    step = max(16, AT_ONCE // (len(wanted) * k + len(rivals)))
     for start in range(0, len(x), step):
         nodes = slice(start, start + step)
         others = _leave_one_out(scores, rivals, wanted, x[nodes], k)
