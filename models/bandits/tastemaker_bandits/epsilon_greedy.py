@@ -36,8 +36,20 @@ class EpsilonGreedy(CountBandit[EpsilonGreedyConfig]):
     config_type = EpsilonGreedyConfig
     capabilities = Capabilities(learns_online=True, commutes=True, stochastic=True)
 
-    def decide(self, batch: Batch, k: int) -> tuple[Ranking, Ranking]:
-        """The lists shown, and the greedy lists; their propensities are those of a certain list."""
+    def decide(self, batch: Batch, k: int) -> Ranking:
+        return self._slates(batch, k)[0]
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        shown, greedy = self._slates(batch, k)
+        epsilon, n_items = self.config.epsilon, self.impressions.shape[1]
+        allowed = allowed_items(batch, n_items)
+        choices = np.full(len(batch), n_items) if allowed is None else allowed.sum(axis=1)
+        chance = (1 - epsilon) * (shown.items == greedy.items) + epsilon / np.maximum(choices, 1)[:, None]
+        chance[shown.propensities == 0] = 0
+        return shown._replace(propensities=np.minimum(chance, 1).astype(np.float32))
+
+    def _slates(self, batch: Batch, k: int) -> tuple[Ranking, Ranking]:
+        """The lists shown, and the greedy lists."""
         impressions, rewards = self.totals()
         means = np.divide(rewards, impressions, where=impressions > 0, out=np.zeros_like(rewards))
         greedy = best(np.repeat(means.astype(np.float32)[None], len(batch), axis=0), batch, k)
@@ -50,12 +62,3 @@ class EpsilonGreedy(CountBandit[EpsilonGreedyConfig]):
         for part, random in zip(shown, drawn, strict=True):
             part[explores] = random
         return shown, greedy
-
-    def recommend(self, batch: Batch, k: int) -> Ranking:
-        shown, greedy = self.decide(batch, k)
-        epsilon, n_items = self.config.epsilon, self.impressions.shape[1]
-        allowed = allowed_items(batch, n_items)
-        choices = np.full(len(batch), n_items) if allowed is None else allowed.sum(axis=1)
-        chance = (1 - epsilon) * (shown.items == greedy.items) + epsilon / np.maximum(choices, 1)[:, None]
-        chance[shown.propensities == 0] = 0
-        return shown._replace(propensities=np.minimum(chance, 1).astype(np.float32))

@@ -83,7 +83,7 @@ def test_ucb1_by_hand() -> None:
 
 
 def test_the_history_is_worth_what_the_config_says() -> None:
-    """Of four users three had item 0 and one item 1: 8 impressions say 6 and 2 successes, besides the prior."""
+    """Of four users three had item 0, one had item 1: 8 impressions say 6 and 2 successes, plus the prior."""
     events = Events(
         np.array([0, 1, 2, 3, 3, 3], np.int32),
         np.array([0, 0, 0, 1, 1, 2], np.int32),

@@ -22,7 +22,8 @@ DRAWS = 20_000
 def learned(model: Thompson | LinThompson | LogisticThompson | EpsilonGreedy, d: int = 0) -> None:
     """400 shown items; arms differ in how often they were shown and how they please."""
     rng = np.random.default_rng(8)
-    events = Events(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.float32, np.int64)))
+    none = np.empty(0, np.int32)
+    events = Events(none, none, none.astype(np.float32), none.astype(np.int64))
     items: Int32 = (rng.beta(1, 2, 400) * N_ITEMS).astype(np.int32)
     model.fit(TrainingData(events, 0, N_ITEMS, end=0)).update(
         Feedback(
@@ -92,7 +93,7 @@ def test_the_first_place_against_adaptive_quadrature() -> None:
 
     def integrand(x: float, i: int) -> float:
         others = np.delete(np.arange(8), i)
-        return float(norm.pdf(x, means[i], widths[i]) * norm.cdf(x, means[others], widths[others]).prod())
+        return float(norm.pdf(x, means[i], widths[i]) * np.prod(norm.cdf(x, means[others], widths[others])))
 
     points = np.sort(np.concatenate((means, means - 4 * widths, means + 4 * widths))).tolist()
     for i in range(8):
@@ -105,7 +106,7 @@ def test_the_first_place_against_adaptive_quadrature() -> None:
     for i in range(4):
         others = np.delete(np.arange(4), i)
         truth = quad(
-            lambda u, i=i, others=others: beta.cdf(beta.ppf(u, a[i], b[i]), a[others], b[others]).prod(),
+            lambda u, i=i, others=others: np.prod(beta.cdf(beta.ppf(u, a[i], b[i]), a[others], b[others])),
             0,
             1,
             limit=500,

@@ -24,6 +24,12 @@ def recommend(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
         return model.recommend(batch, k)
 
 
+def decide(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
+    """The model's answer, whose propensities may be missing. Raises PluginError naming it where it fails."""
+    with _told_as(model.name, "decide"):
+        return model.decide(batch, k)
+
+
 def update(model: Recommender[Any], feedback: Feedback) -> Recommender[Any]:
     """The model, having learned from `feedback`. Raises PluginError naming it where it fails."""
     with _told_as(model.name, "update"):

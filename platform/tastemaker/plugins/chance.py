@@ -28,8 +28,17 @@ def mix(z: UInt64) -> UInt64:
     return z ^ (z >> np.uint64(31))
 
 
+def mix_one(z: int) -> int:
+    """`mix` of one number."""
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
+    return z ^ (z >> 31)
+
+
 def hashes(seeds: UInt64, n_items: int) -> UInt64:
     """uint64[n, n_items]: the first n_items outputs of each row's generator."""
+    if len(seeds) == 1:  # a whole number is mixed in a quarter of an array's time
+        return mix(_steps(n_items) + np.uint64(mix_one(int(seeds[0]))))[None]
     return mix(mix(seeds)[:, None] + _steps(n_items))
 
 
@@ -47,15 +56,22 @@ def uniform(seeds: UInt64, n_items: int) -> Float32:
 def normal(seeds: UInt64, n_items: int) -> Float32:
     """float32[n, n_items], standard normal: Box and Muller's transform of the two halves of each hash.
 
-    z = √(-2 log u) cos(2πv),   u, v uniform on a grid of 2^-32; |z| <= 6.8
+        z = √(-2 log u) cos(2πv), √(-2 log u) sin(2πv),   u, v uniform on a grid of 2^-32; |z| <= 6.8
+
+    A hash serves two items, i and i + ⌈n_items / 2⌉.
     """
+    pairs = (n_items + 1) // 2
     values = np.empty((len(seeds), n_items), np.float32)
     for rows in _blocks(len(seeds), n_items):
-        halves = hashes(seeds[rows], n_items).view(np.uint32).astype(np.float32)
+        halves = hashes(seeds[rows], pairs).view(np.uint32).astype(np.float32)
         halves += np.float32(0.5)
         halves *= np.float32(2.0**-32)
         radius = np.sqrt(np.float32(-2) * np.log(halves[:, ::2]))
-        np.multiply(radius, np.cos(_TWO_PI * halves[:, 1::2]), out=values[rows])
+        angle = _TWO_PI * halves[:, 1::2]
+        np.multiply(radius, np.cos(angle), out=values[rows, :pairs])
+        np.multiply(
+            radius[:, : n_items - pairs], np.sin(angle)[:, : n_items - pairs], out=values[rows, pairs:]
+        )
     return values
 
 

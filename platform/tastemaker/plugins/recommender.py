@@ -75,6 +75,13 @@ class Recommender(ABC, Generic[ConfigT]):
     def recommend(self, batch: Batch, k: int) -> Ranking:
         """The k best allowed items of each row, the same for a row alone as for the row in a batch."""
 
+    def decide(self, batch: Batch, k: int) -> Ranking:
+        """`recommend` for those who need no propensities, as offline metrics: the same items and scores.
+
+        A model for which propensities take longer than the list may leave them out (as 1) here.
+        """
+        return self.recommend(batch, k)
+
     def update(self, feedback: Feedback) -> Self:
         """Learn from what became of shown items, in place. Learning a batch is learning its rows one by one.
 
