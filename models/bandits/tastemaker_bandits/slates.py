@@ -20,10 +20,12 @@ REHEARSAL = np.uint64(0xD1342543DE82EF95)
 
 
 def best(scores: Float32, batch: Batch, k: int) -> Ranking:
-    """`select`, in a quarter of its time where one item of the whole catalogue is asked for."""
+    """`select`, in a fraction of its time where one item of the whole catalogue is asked for."""
     if k != 1 or batch.candidates is not None or not scores.shape[1]:
         return select(scores, batch, k)
     forbid(scores, batch)
+    if len(scores) == 1 and (value := scores[0, item := int(scores[0].argmax())]) > -np.inf:
+        return Ranking(np.array([[item]], np.int32), np.array([[value]]), np.ones((1, 1), np.float32))
     items = scores.argmax(axis=1)[:, None]
     ranking = Ranking(
         items.astype(np.int32),

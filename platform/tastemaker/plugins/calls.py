@@ -26,7 +26,7 @@ def recommend(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
 
 def decide(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
     """The model's answer, whose propensities may be missing. Raises PluginError naming it where it fails."""
-    with _told_as(model.name, "decide"):
+    with _told_as(model.name, "recommend"):
         return model.decide(batch, k)
 
 
