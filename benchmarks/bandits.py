@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
 
-import numpy as np  # noqa: E402  (reads the number of threads once)
+import numpy as np
 
 ARMS, CONTEXT_SIZE, TAUGHT, ROUNDS, CALLS = 1000, 20, 20_000, 200, 20
 LIMITS = {("lin_ucb", "decide 1"): 100, ("lin_ucb", "update"): 20} | {

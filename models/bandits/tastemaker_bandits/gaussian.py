@@ -106,10 +106,13 @@ class GaussianBandit(Recommender[ConfigT]):
         if not len(known.items):
             return self
         contexts = self.contexts(known.context, len(known.items))
-        weights = self._turn_clock(known.times)
         rows = zip(known.items.tolist(), known.rewards.tolist(), known.examination.tolist(), strict=True)
+        fades, commutes = self.config.half_life_days is not None, self.capabilities.commutes
+        weights = self._turn_clock(known.times) if fades and commutes else np.ones(len(known.items))
         for row, (item, reward, examination) in enumerate(rows):
-            self.learn(item, contexts[row], reward, examination, 1.0 if weights is None else weights[row])
+            if fades and not commutes:  # the past fades before each lesson, as if they came one by one
+                weights[row] = self._turn_clock(known.times[row : row + 1])[0]
+            self.learn(item, contexts[row], reward, examination, float(weights[row]))
         self._refresh(known.items)
         return self
 
@@ -177,14 +180,12 @@ class GaussianBandit(Recommender[ConfigT]):
         half_life = self.config.half_life_days
         return np.zeros_like(times) if half_life is None else step_of(times, half_life)
 
-    def _turn_clock(self, times: Int64) -> Float64 | None:
-        """Fade the beliefs to the newest step. Returns the weight of each new observation, None if all are 1.
+    def _turn_clock(self, times: Int64) -> Float64:
+        """Fade the beliefs to the newest step. Returns the weight of each new observation.
 
         What was learned is the difference of natural parameters from the prior's, C⁻¹ - C₀⁻¹ and
         C⁻¹m - C₀⁻¹m₀: it fades, the prior stays.
         """
-        if self.config.half_life_days is None:
-            return None
         ticks = self._ticks(times)
         newest = max(int(self.clock), int(ticks.max()))
         passed = newest - int(self.clock)

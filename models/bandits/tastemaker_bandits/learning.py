@@ -21,6 +21,7 @@ Float64 = NDArray[np.float64]
 Probability = Annotated[float, Field(gt=0, le=1)]
 
 SECONDS_PER_DAY = 86_400
+FEW = 8
 STEPS = 32
 """The past fades in steps of 1/32 of its half-life, by 2.1 % each: feedback of one step counts alike."""
 
@@ -51,12 +52,14 @@ class Lesson(NamedTuple):
 def lesson(feedback: Feedback, n_items: int, examination: tuple[float, ...]) -> Lesson:
     """Raises PluginError for an item beyond the catalogue: the model has no arm for it."""
     items = feedback.items
-    if len(items) and items.max() >= n_items:
+    # Python's own are a tenth of an array's for one item, the usual number while serving.
+    ends = items.tolist() if len(items) < FEW else [int(items.min()), int(items.max())]
+    if max(ends, default=-1) >= n_items:
         raise PluginError(
-            f"feedback about item {items.max()}, but the model has {n_items} arms, 0 to {n_items - 1}",
+            f"feedback about item {max(ends)}, but the model has {n_items} arms, 0 to {n_items - 1}",
             fix="train again on the catalogue that has it, or give -1 for unknown items",
         )
-    if len(items) and items.min() < 0:
+    if min(ends, default=0) < 0:
         feedback = feedback[items >= 0]
     looked = np.full(len(feedback), examination[-1])
     if len(examination) > 1:
