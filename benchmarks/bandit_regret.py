@@ -26,6 +26,7 @@ from tastemaker_bandits.world import World
 from tastemaker_baselines.random import Random
 
 WORLD = World()
+WORLDS = {"everybody likes the same": replace(WORLD, taste_spread=0.0), "tastes depend on the context": WORLD}
 
 
 class UniformlyRandom(Random):
@@ -69,13 +70,20 @@ def main(requests: int, worlds: int, out: Path) -> None:
       python benchmarks/bandit_regret.py
       python benchmarks/bandit_regret.py --worlds 5 --requests 2000 --out /tmp/regret.png
     """
+    curves = {title: _play(title, world, requests, worlds) for title, world in WORLDS.items()}
+    _plot(curves, worlds, out)
+    click.echo(f"picture in {out}")
+
+
+def _play(title: str, world: World, requests: int, worlds: int) -> dict[str, np.ndarray]:
+    """The cumulative regret of each policy, one row a world."""
+    click.echo(f"{title}: rewards lost after {requests:,} requests, mean and 95 % interval")
     curves = {}
     for name, model in policies().items():
-        curves[name] = np.stack([replace(WORLD, seed=seed).regret(model, requests) for seed in range(worlds)])
-        last, half = curves[name][:, -1], _half_width(curves[name][:, -1:])[0]
-        click.echo(f"{name:<26} {last.mean():8.1f} ± {half:.1f} lost rewards after {requests:,} requests")
-    _plot(curves, requests, worlds, out)
-    click.echo(f"picture in {out}")
+        curve = np.stack([replace(world, seed=seed).regret(model, requests) for seed in range(worlds)])
+        click.echo(f"  {name:<28} {curve[:, -1].mean():8.1f} ± {_half_width(curve[:, -1:])[0]:.1f}")
+        curves[name] = curve
+    return curves
 
 
 def _half_width(curves: np.ndarray) -> np.ndarray:
@@ -85,34 +93,35 @@ def _half_width(curves: np.ndarray) -> np.ndarray:
     return width
 
 
-def _plot(curves: dict[str, np.ndarray], requests: int, worlds: int, out: Path) -> None:
+def _plot(panels: dict[str, dict[str, np.ndarray]], worlds: int, out: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(10, 6), layout="constrained")
-    x = np.unique(np.linspace(0, requests - 1, 400).astype(int))
-    for name, curve in curves.items():
-        mean, half = curve.mean(axis=0)[x], _half_width(curve)[x]
-        (line,) = axes.plot(x + 1, mean, label=name)
-        axes.fill_between(x + 1, mean - half, mean + half, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.axhline(0, color="black", linestyle="--", linewidth=1, label="oracle")
-    axes.set_xlim(0, requests)
-    axes.set_xlabel("requests")
-    axes.set_ylabel("cumulative regret (expected rewards lost)")
+    figure, places = plt.subplots(1, len(panels), figsize=(13, 6), layout="constrained")
+    for axes, (title, curves) in zip(places, panels.items(), strict=True):
+        for name, curve in curves.items():
+            x = np.unique(np.linspace(0, curve.shape[1] - 1, 400).astype(int))
+            mean, half = curve.mean(axis=0)[x], _half_width(curve)[x]
+            (line,) = axes.plot(x + 1, mean, label=name)
+            axes.fill_between(x + 1, mean - half, mean + half, color=line.get_color(), alpha=0.2, linewidth=0)
+        axes.axhline(0, color="black", linestyle="--", linewidth=1, label="oracle")
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("requests")
+        axes.grid(alpha=0.3)
+    places[0].set_ylabel("cumulative regret (expected rewards lost)")
+    places[0].legend(loc="upper left")
     looks = ", ".join(f"{p:g}" for p in WORLD.examination)
-    axes.set_title(
+    figure.suptitle(
         f"{WORLD.arms} arms, {WORLD.context_size} context dimensions, lists of {len(WORLD.examination)} "
-        f"looked at with probabilities {looks}\n"
-        f"mean and 95 % interval over {worlds} worlds (seeds 0 to {worlds - 1}); feedback every "
-        f"{WORLD.at_once} requests",
-        fontsize=10,
+        f"looked at with probabilities {looks}, feedback every {WORLD.at_once} requests\n"
+        f"mean and 95 % interval over {worlds} worlds (seeds 0 to {worlds - 1})",
+        fontsize=11,
     )
-    axes.legend(loc="upper left")
-    axes.grid(alpha=0.3)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
+    figure.savefig(out, dpi=100)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ def update_touches_one_model(subject: Subject) -> None:
     """Feedback to one model changes no other fitted on the same data, nor the files it was loaded from."""
     data = subject.data()
     learner, bystander = subject.recommender().fit(data), subject.recommender().fit(data)
+    batch = subject.everyone()
+    before = bystander.recommend(batch, K)
     with TemporaryDirectory() as folder:
         bystander.save(Path(folder))
         files = {path: path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
@@ -75,7 +77,7 @@ def update_touches_one_model(subject: Subject) -> None:
         changed = [path.name for path, content in files.items() if path.read_bytes() != content]
     if changed:
         raise LawBroken(f"update wrote to the artifact: {', '.join(changed)}")
-    _require_same_answers(subject, bystander, _fitted(subject), "a model beside one that learned")
+    require_same(before, bystander.recommend(batch, K), "a model beside one that learned")
     _require_same_answers(subject, learner, loaded, "fitted, and loaded, after the same feedback")
 
 
