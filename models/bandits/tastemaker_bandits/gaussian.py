@@ -108,11 +108,11 @@ class GaussianBandit(Recommender[ConfigT]):
         contexts = self.contexts(known.context, len(known.items))
         rows = zip(known.items.tolist(), known.rewards.tolist(), known.examination.tolist(), strict=True)
         fades, commutes = self.config.half_life_days is not None, self.capabilities.commutes
-        weights = self._turn_clock(known.times) if fades and commutes else np.ones(len(known.items))
+        weights = self._turn_clock(known.times).tolist() if fades and commutes else [1.0] * len(contexts)
         for row, (item, reward, examination) in enumerate(rows):
             if fades and not commutes:  # the past fades before each lesson, as if they came one by one
-                weights[row] = self._turn_clock(known.times[row : row + 1])[0]
-            self.learn(item, contexts[row], reward, examination, float(weights[row]))
+                weights[row] = float(self._turn_clock(known.times[row : row + 1])[0])
+            self.learn(item, contexts[row], reward, examination, weights[row])
         self._refresh(known.items)
         return self
 
@@ -142,7 +142,7 @@ class GaussianBandit(Recommender[ConfigT]):
                 )
             x[:, config.intercept :] = context
             flat = x.ravel()
-            if not isfinite(flat @ flat):
+            if not isfinite(flat.dot(flat)):
                 np.nan_to_num(x, copy=False)
         return x
 

@@ -26,6 +26,6 @@ class LinearBandit(GaussianBandit[ConfigT]):
     def learn(self, item: int, x: Float64, reward: float, examination: float, weight: float) -> None:
         """Recursive least squares on (e_p x, r)."""
         information = weight * examination * examination
-        cx = self.covariance[item] @ x
-        shrink = information / (1 + information * float(x @ cx))
-        self.condition(item, cx, shrink, shrink * (reward / examination - float(x @ self.mean[item])))
+        cx = self.covariance[item].dot(x)  # takes half of @'s time
+        shrink = information / (1 + information * float(x.dot(cx)))
+        self.condition(item, cx, shrink, shrink * (reward / examination - float(x.dot(self.mean[item]))))
