@@ -7,7 +7,10 @@ import pytest
 
 from tastemaker_pipelines.definitions import build_defs
 
-MODELS = ("bought_again", "bpr", "ease", "ials", "item_knn", "popularity", "random", "ranker", "trending")
+MODELS = (
+    *("bought_again", "bpr", "ease", "epsilon_greedy", "ials", "item_knn", "lin_thompson", "lin_ucb"),
+    *("logistic_thompson", "popularity", "random", "ranker", "thompson", "trending", "ucb1"),
+)
 GATED = {name: ["landed_events"] for name in ("events", "items", "users", "quarantine")}
 EXPECTED = {
     "landed_events": [],

@@ -197,6 +197,11 @@ class ForgetsWhenSaved(Sound):
         self.gram = np.zeros((30, 30), np.float32)
 
 
+class DecidesOtherwise(Sound):
+    def decide(self, batch: Batch, k: int) -> Ranking:
+        return select(-self.scores(batch), batch, k)
+
+
 class SavesNothing(Sound):
     def save(self, folder: Path) -> None:
         pass
@@ -258,6 +263,7 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("propensities_are_probabilities", HalfSure),
     ("propensities_are_frequencies", Overconfident),
     ("propensities_are_frequencies", SecretlyRandom),
+    ("decisions_are_recommendations", DecidesOtherwise),
     ("loaded_model_answers_the_same", ForgetsWhenSaved),
     ("artifact_is_data", SavesNothing),
     ("artifact_is_data", SavesCode),
@@ -276,7 +282,9 @@ def test_the_law_catches_it(law: str, recommender: type[Recommender[Any]]) -> No
 
 
 def test_every_law_is_broken_by_someone() -> None:
-    assert {law for law, _ in BROKEN} == {law.__name__ for law in laws.LAWS}
+    """Those of learning are broken in a file of their own."""
+    others = {law.__name__ for law in laws.learning.LAWS}
+    assert {law for law, _ in BROKEN} == {law.__name__ for law in laws.LAWS} - others
 
 
 def test_exemptions_and_what_does_not_apply_are_told_apart_from_kept_laws() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import log2
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from tastemaker.plugins import Batch, Events, History, TrainingData
 from tastemaker_baselines.bought_again import BoughtAgain, BoughtAgainConfig
 from tastemaker_baselines.popularity import Popularity, PopularityConfig
-from tastemaker_baselines.random import Random, uniform
+from tastemaker_baselines.random import Random
 from tastemaker_baselines.trending import Trending, TrendingConfig
 
 DAY = 86_400
@@ -126,19 +125,3 @@ def test_random_follows_the_seed_alone() -> None:
     first = Random().fit(data).recommend(batch, 5)
     np.testing.assert_array_equal(first.items, again.items)
     assert len({tuple(row) for row in first.items.tolist()}) > 195
-
-
-def test_the_hash_is_splitmix64() -> None:
-    """The published first outputs of the generator seeded with 1234567 (Vigna's splitmix64.c)."""
-    from tastemaker_baselines.random import GOLDEN, mix
-
-    states = np.uint64(1234567) + np.arange(1, 4, dtype=np.uint64) * GOLDEN
-    assert mix(states).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
-
-
-def test_hashes_have_the_moments_of_a_uniform() -> None:
-    values = uniform(np.arange(300, dtype=np.uint64), 2000).astype(np.float64)
-    assert values.mean() == pytest.approx(0.5, abs=5 / np.sqrt(12 * values.size))
-    assert values.var() == pytest.approx(1 / 12, rel=0.01)
-    assert abs(np.corrcoef(values[:-1].ravel(), values[1:].ravel())[0, 1]) < 5 / np.sqrt(values.size)
-    assert -log2(values.min()) == pytest.approx(log2(values.size), abs=5)

@@ -240,6 +240,7 @@ def _summary(plugin: Plugin) -> dict[str, Any]:
         "entry_point": plugin.entry_point,
         "personalizes": said.personalizes,
         "learns_online": said.learns_online,
+        "commutes": said.commutes,
         "stochastic": said.stochastic,
         "user_features": list(said.user_features),
         "item_features": list(said.item_features),

@@ -17,7 +17,7 @@ from tastemaker.evaluation.answers import check
 from tastemaker.evaluation.catalogue import Catalogue
 from tastemaker.evaluation.metrics import METRICS, Judged, coverage
 from tastemaker.plugins import NO_ITEM, FeatureTable, Recommender, TrainingData
-from tastemaker.plugins.calls import recommend
+from tastemaker.plugins.calls import decide
 
 if TYPE_CHECKING:
     from tastemaker.data.dataset import Split
@@ -38,7 +38,7 @@ class UserMetrics:
     exposures: NDArray[np.int64]
     """int64[n_items]: how many lists held the item."""
     score_seconds: float
-    """Seconds inside the model's `recommend`, all users."""
+    """Seconds inside the model's `decide`, all users."""
 
     def __len__(self) -> int:
         return len(self.user_keys)
@@ -73,7 +73,7 @@ def evaluate(
             user_features=None if features is None else features[split.users[rows]],
         )
         started = time.perf_counter()
-        ranking = recommend(model, batch, k)
+        ranking = decide(model, batch, k)
         seconds += time.perf_counter() - started
         check(model.name, ranking, batch, k)
         judged = Judged(ranking.items, split.relevant[rows], catalogue)

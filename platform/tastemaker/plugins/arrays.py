@@ -177,6 +177,41 @@ class FeatureSource(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Feedback:
+    """What became of items that were shown, one entry a shown item: also of those that nobody touched."""
+
+    users: Int32
+    """int32[n]: user numbers, -1 for a user that training did not see."""
+    items: Int32
+    """int32[n]: the item shown; -1 for one that training did not see, from which nothing is learned."""
+    positions: Int32
+    """int32[n]: where in the list it stood, 0 for the first place."""
+    rewards: Float32
+    """float32[n]: what came of it; 0 if nothing did."""
+    propensities: Float32
+    """float32[n]: the probability with which the policy that showed it put it there."""
+    times: Int64
+    """int64[n]: when it was shown, seconds since 1970 UTC."""
+    context: Float32 | None = None
+    """float32[n, d]: the context of the request that it was shown for."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, selection: slice | NDArray[Any]) -> Feedback:
+        """The entries at a slice, mask or index array."""
+        return Feedback(
+            self.users[selection],
+            self.items[selection],
+            self.positions[selection],
+            self.rewards[selection],
+            self.propensities[selection],
+            self.times[selection],
+            None if self.context is None else self.context[selection],
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingData:
     """Everything that a model may learn from."""
 
@@ -192,6 +227,8 @@ class TrainingData:
     features: FeatureSource | None = None
     available: Bool | None = None
     """bool[n_items]: the items that may be recommended at `end`; None if all may."""
+    feedback: Feedback | None = None
+    """What became of the lists that were shown before `end`, oldest first, if that was logged."""
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     @cached_property
@@ -214,7 +251,8 @@ class TrainingData:
         Availability is not known for the past, so every item counts as available.
         """
         stop = int(np.searchsorted(self.events.times, end))
-        return replace(self, events=self.events[:stop], end=end, available=None)
+        feedback = self.feedback and self.feedback[self.feedback.times < end]
+        return replace(self, events=self.events[:stop], end=end, available=None, feedback=feedback)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tastemaker.errors import PluginError, TastemakerError
-from tastemaker.plugins.arrays import Batch, Ranking, TrainingData
+from tastemaker.plugins.arrays import Batch, Feedback, Ranking, TrainingData
 from tastemaker.plugins.finder import Plugin
 from tastemaker.plugins.recommender import Config, Recommender
 
@@ -22,6 +22,18 @@ def recommend(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
     """The model's answer. Raises PluginError naming it where it fails."""
     with _told_as(model.name, "recommend"):
         return model.recommend(batch, k)
+
+
+def decide(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
+    """The model's answer, whose propensities may be missing. Raises PluginError naming it where it fails."""
+    with _told_as(model.name, "recommend"):
+        return model.decide(batch, k)
+
+
+def update(model: Recommender[Any], feedback: Feedback) -> Recommender[Any]:
+    """The model, having learned from `feedback`. Raises PluginError naming it where it fails."""
+    with _told_as(model.name, "update"):
+        return model.update(feedback)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 
-from tastemaker.errors import ArtifactError
-from tastemaker.plugins.arrays import Batch, Ranking, TrainingData
+from tastemaker.errors import ArtifactError, PluginError
+from tastemaker.plugins.arrays import Batch, Feedback, Ranking, TrainingData
 
 INTERFACE_VERSION = 1
 
@@ -32,6 +32,8 @@ class Capabilities:
     """Two users with different histories may get different lists."""
     learns_online: bool = False
     """`update` takes feedback between fits."""
+    commutes: bool = False
+    """What `update` learned does not depend on the feedback's order: replicas need not agree on one."""
     stochastic: bool = False
     """The list depends on the request's seed, so propensities below 1 are reported."""
     user_features: tuple[str, ...] = ()
@@ -72,6 +74,22 @@ class Recommender(ABC, Generic[ConfigT]):
     @abstractmethod
     def recommend(self, batch: Batch, k: int) -> Ranking:
         """The k best allowed items of each row, the same for a row alone as for the row in a batch."""
+
+    def decide(self, batch: Batch, k: int) -> Ranking:
+        """`recommend` for those who need no propensities, as offline metrics: the same items and scores.
+
+        A model for which propensities take longer than the list may leave them out (as 1) here.
+        """
+        return self.recommend(batch, k)
+
+    def update(self, feedback: Feedback) -> Self:
+        """Learn from what became of shown items, in place. Learning a batch is learning its rows one by one.
+
+        Only models whose capabilities say `learns_online`; any other refuses with PluginError.
+        """
+        raise PluginError(
+            f"{self.name} does not learn online", fix="train it again, or choose a model that does: a bandit"
+        )
 
     def save(self, folder: Path) -> None:
         """Write `state` as .npy files into an existing, empty folder."""

@@ -58,4 +58,16 @@ def propensities_are_frequencies(subject: Subject) -> None:
         )
 
 
-LAWS: tuple[Law, ...] = (propensities_are_probabilities, propensities_are_frequencies)
+def decisions_are_recommendations(subject: Subject) -> None:
+    """`decide` gives the items and scores of `recommend`."""
+    batch = subject.everyone()
+    recommended = subject.model.recommend(batch, K)
+    decided = subject.model.decide(batch, K)._replace(propensities=recommended.propensities)
+    require_same(recommended, decided, "recommend and decide")
+
+
+LAWS: tuple[Law, ...] = (
+    propensities_are_probabilities,
+    propensities_are_frequencies,
+    decisions_are_recommendations,
+)

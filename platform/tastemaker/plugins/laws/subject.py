@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.plugins.arrays import Batch, Events, FeatureTable, TrainingData
+from tastemaker.plugins.arrays import Batch, Events, FeatureTable, Feedback, TrainingData
 from tastemaker.plugins.recommender import Recommender
 
 DAY_SECONDS = 86_400
@@ -109,6 +109,20 @@ def shop_events(seed: int = 0, n: int = 600) -> Events:
         items=rng.choice(N_ITEMS - 1, n, p=popularity / popularity.sum()).astype(np.int32),
         rewards=rng.choice([0.5, 1.0, 2.0], n).astype(np.float32),
         times=START + np.sort(rng.integers(0, DAYS * DAY_SECONDS, n)),
+    )
+
+
+def shop_feedback(seed: int = 2, n: int = 400) -> Feedback:
+    """n shown items in the ten days after the shop's 120, oldest first: a quarter pleased, some unknown."""
+    rng = np.random.default_rng(seed)
+    opened = START + DAYS * DAY_SECONDS
+    return Feedback(
+        users=rng.integers(-1, N_USERS, n).astype(np.int32),
+        items=rng.integers(-1, N_ITEMS, n).astype(np.int32),
+        positions=rng.integers(0, 5, n).astype(np.int32),
+        rewards=(rng.random(n) < 0.25).astype(np.float32),
+        propensities=rng.uniform(0.05, 1, n).astype(np.float32),
+        times=opened + np.sort(rng.integers(0, 10 * DAY_SECONDS, n)),
     )
 
 

@@ -1,0 +1,88 @@
+"""What every bandit shares: what history is worth, which places are looked at, how fast the past fades.
+
+Under the position-based model a reward takes being looked at, P(reward | item i at p) = e_p θ_i, so an item
+shown at place p is counted as e_p of an impression: Σ rewards / Σ e_p is an unbiased estimate of θ_i.
+Lagrée, Vernade, Cappé, Multiple-play bandits in the position-based model, NeurIPS 2016.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tastemaker.errors import PluginError
+from tastemaker.plugins import Config, Feedback, TrainingData
+from tastemaker.plugins.arrays import Float32, Int32, Int64
+
+Float64 = NDArray[np.float64]
+Probability = Annotated[float, Field(gt=0, le=1)]
+
+SECONDS_PER_DAY = 86_400
+FEW = 8
+STEPS = 32
+"""The past fades in steps of 1/32 of its half-life, by 2.1 % each: feedback of one step counts alike."""
+
+
+class BanditConfig(Config):
+    """How a bandit learns."""
+
+    history_impressions: Annotated[float, Field(ge=0)] = 1000.0
+    """What the training events are worth: each arm starts as if shown this often, with the share of users who
+    had it as its success rate. 0 ignores the events."""
+    examination: Annotated[tuple[Probability, ...], Field(min_length=1)] = (1.0,)
+    """The probability that a user looks at place 1, 2, ... of a list; the last holds for all further ones."""
+    half_life_days: Annotated[float, Field(gt=0, le=3650)] | None = None
+    """Feedback this much older than the newest counts half, for tastes that drift. None: nothing fades."""
+
+
+class Lesson(NamedTuple):
+    """The feedback about known items."""
+
+    items: Int32
+    rewards: Float64
+    examination: Float64
+    """float64[n]: the probability that the place was looked at."""
+    times: Int64
+    context: Float32 | None
+
+
+def lesson(feedback: Feedback, n_items: int, examination: tuple[float, ...]) -> Lesson:
+    """Raises PluginError for an item beyond the catalogue: the model has no arm for it."""
+    items = feedback.items
+    # Python's own are a tenth of an array's for one item, the usual number while serving.
+    ends = items.tolist() if len(items) < FEW else [int(items.min()), int(items.max())]
+    if max(ends, default=-1) >= n_items:
+        raise PluginError(
+            f"feedback about item {max(ends)}, but the model has {n_items} arms, 0 to {n_items - 1}",
+            fix="train again on the catalogue that has it, or give -1 for unknown items",
+        )
+    if min(ends, default=0) < 0:
+        feedback = feedback[items >= 0]
+    looked = np.full(len(feedback), examination[-1])
+    if len(examination) > 1:
+        looked = np.asarray(examination)[np.minimum(feedback.positions, len(examination) - 1)]
+    return Lesson(
+        feedback.items, feedback.rewards.astype(np.float64), looked, feedback.times, feedback.context
+    )
+
+
+def popularity(data: TrainingData) -> Float64:
+    """float64[n_items]: of all users with an event of positive reward, the share with one of the item."""
+    history = data.history
+    liked = history.rewards > 0
+    users = len(np.unique(history.rows[liked]))
+    shares: Float64 = np.bincount(history.items[liked], minlength=data.n_items) / max(users, 1)
+    return shares
+
+
+def step_of(times: Int64 | int, half_life_days: float) -> Int64:
+    """The number of whole steps of the half-life since 1970."""
+    return np.floor_divide(times, half_life_days * SECONDS_PER_DAY / STEPS).astype(np.int64)
+
+
+def fade(steps: Int64 | np.int64) -> Float64:
+    """What is left of a weight after so many steps: 2^(-steps / 32)."""
+    return np.exp2(-np.asarray(steps, np.float64) / STEPS)

@@ -1,0 +1,25 @@
+"""Thompson sampling that looks at the context."""
+
+from __future__ import annotations
+
+from tastemaker.plugins import Capabilities
+from tastemaker_bandits.linear import LinearBandit
+from tastemaker_bandits.sampling import SamplingBandit, SamplingConfig
+
+
+class LinThompsonConfig(SamplingConfig):
+    """Those of every linear bandit that samples."""
+
+
+class LinThompson(SamplingBandit[LinThompsonConfig], LinearBandit[LinThompsonConfig]):
+    """The k arms of the greatest sampled rewards in the context x, each arm with a ridge regression:
+
+        s_i(x) ~ N(xᵀm_i, v² xᵀC_i x),    C_i = (λI + Σ e_p² x xᵀ)⁻¹,    m_i = C_i Σ e_p r x
+
+    This is the score xᵀw_i of sampled coefficients w_i ~ N(m_i, v² C_i).
+    """
+
+    name = "lin_thompson"
+    reference = "Agrawal, Goyal, Thompson sampling for contextual bandits with linear payoffs, ICML 2013"
+    config_type = LinThompsonConfig
+    capabilities = Capabilities(learns_online=True, commutes=True, stochastic=True)

@@ -1,0 +1,11 @@
+"""The bandits obey the laws."""
+
+from tastemaker.plugins.laws import lawful
+from tastemaker_bandits.epsilon_greedy import EpsilonGreedy
+from tastemaker_bandits.lin_thompson import LinThompson
+from tastemaker_bandits.lin_ucb import LinUCB
+from tastemaker_bandits.logistic_thompson import LogisticThompson
+from tastemaker_bandits.thompson import Thompson
+from tastemaker_bandits.ucb1 import UCB1
+
+test_laws = lawful(EpsilonGreedy, LinThompson, LinUCB, LogisticThompson, Thompson, UCB1)

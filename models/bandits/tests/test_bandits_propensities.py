@@ -1,0 +1,139 @@
+"""Propensities against frequencies, against another integral, and against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import beta, norm
+
+from tastemaker.plugins import Batch, Events, Feedback, History, TrainingData
+from tastemaker.plugins.arrays import Int32
+from tastemaker_bandits.chances import LogOdds, Normal, exact
+from tastemaker_bandits.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
+from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
+from tastemaker_bandits.logistic_thompson import LogisticThompson, LogisticThompsonConfig
+from tastemaker_bandits.thompson import Thompson, ThompsonConfig
+
+N_ITEMS = 12
+DRAWS = 20_000
+
+
+def learned(model: Thompson | LinThompson | LogisticThompson | EpsilonGreedy, d: int = 0) -> None:
+    """400 shown items; arms differ in how often they were shown and how they please."""
+    rng = np.random.default_rng(8)
+    none = np.empty(0, np.int32)
+    events = Events(none, none, none.astype(np.float32), none.astype(np.int64))
+    items: Int32 = (rng.beta(1, 2, 400) * N_ITEMS).astype(np.int32)
+    model.fit(TrainingData(events, 0, N_ITEMS, end=0)).update(
+        Feedback(
+            np.zeros(400, np.int32),
+            items,
+            np.zeros(400, np.int32),
+            (rng.random(400) < 0.2 + 0.3 * items / N_ITEMS).astype(np.float32),
+            np.ones(400, np.float32),
+            np.zeros(400, np.int64),
+            rng.normal(size=(400, d)).astype(np.float32) if d else None,
+        )
+    )
+
+
+def asked(n: int, d: int = 0) -> Batch:
+    """The same request n times, with different seeds; some items are not available."""
+    return Batch(
+        np.full(n, -1, np.int32),
+        History.empty(n, N_ITEMS),
+        np.arange(n, dtype=np.uint64) * np.uint64(977),
+        now=0,
+        available=np.arange(N_ITEMS) % 5 != 4,
+        context=np.full((n, d), 0.5, np.float32) if d else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "d"),
+    [
+        (Thompson(), 0),
+        (LinThompson(LinThompsonConfig(context_size=3, exploration=0.7)), 3),
+        (LogisticThompson(LogisticThompsonConfig(context_size=3)), 3),
+        (EpsilonGreedy(EpsilonGreedyConfig(epsilon=0.4)), 0),
+    ],
+    ids=lambda value: value.name if hasattr(value, "name") else "",
+)
+def test_propensities_are_frequencies_at_every_place(
+    model: Thompson | LinThompson | LogisticThompson | EpsilonGreedy, d: int
+) -> None:
+    learned(model, d)
+    ranking = model.recommend(asked(DRAWS, d), 4)
+    for place in range(4):
+        for item in np.unique(ranking.items[:, place]):
+            here = ranking.items[:, place] == item
+            said = ranking.propensities[here, place]
+            assert np.ptp(said) < 1e-6
+            limit = 5 * np.sqrt(said[0] * (1 - said[0]) / DRAWS) + 1 / DRAWS
+            assert here.mean() == pytest.approx(said[0], abs=float(limit))
+
+
+def test_estimates_come_as_near_as_they_say() -> None:
+    """20,000 Monte Carlo draws are within five of their stated standard errors of the integral."""
+    certain, sampled = Thompson(), Thompson(ThompsonConfig(draws=DRAWS))
+    for model in (certain, sampled):
+        learned(model)
+    truth, estimate = (model.recommend(asked(300), 3) for model in (certain, sampled))
+    np.testing.assert_array_equal(truth.items, estimate.items)
+    p = truth.propensities.astype(np.float64)
+    assert (np.abs(estimate.propensities - p) < 5 * np.sqrt(p * (1 - p) / DRAWS) + 2 / DRAWS).all()
+
+
+def test_the_first_place_against_adaptive_quadrature() -> None:
+    """Normal scores of widths from 0.01 to 3, and the log-odds of very skewed betas: to 1e-6."""
+    rng = np.random.default_rng(2)
+    means, widths = rng.normal(size=8), np.geomspace(0.01, 3, 8)
+    table = exact(Normal(means, widths), np.arange(8), np.arange(8), 1)[:, 0]
+
+    def integrand(x: float, i: int) -> float:
+        others = np.delete(np.arange(8), i)
+        return float(norm.pdf(x, means[i], widths[i]) * np.prod(norm.cdf(x, means[others], widths[others])))
+
+    points = np.sort(np.concatenate((means, means - 4 * widths, means + 4 * widths))).tolist()
+    for i in range(8):
+        assert table[i] == pytest.approx(
+            quad(integrand, -20, 20, (i,), points=points, limit=500)[0], abs=1e-6
+        )
+
+    a, b = np.array([0.1, 1.1, 40.0, 300.0]), np.array([1000.0, 20.0, 700.0, 4700.0])
+    table = exact(LogOdds(a, b), np.arange(4), np.arange(4), 1)[:, 0]
+    for i in range(4):
+        others = np.delete(np.arange(4), i)
+        truth = quad(
+            lambda u, i=i, others=others: np.prod(beta.cdf(beta.ppf(u, a[i], b[i]), a[others], b[others])),
+            0,
+            1,
+            limit=500,
+            epsabs=1e-9,
+        )[0]
+        assert table[i] == pytest.approx(truth, abs=1e-6)
+
+
+def test_equal_arms_are_equally_likely_everywhere() -> None:
+    """1,000 equal arms: 1/1000 at each of ten places."""
+    arms = np.arange(1000)
+    for scores in (Normal(np.zeros(1000), np.ones(1000)), LogOdds(np.full(1000, 0.5), np.full(1000, 30.0))):
+        table = exact(scores, arms, arms[:5], 10)
+        assert table == pytest.approx(np.full((5, 10), 1e-3), rel=1e-5)
+
+
+def test_places_and_items_each_add_up_to_one() -> None:
+    """k = m: a permutation's table is doubly stochastic."""
+    rng = np.random.default_rng(4)
+    table = exact(Normal(rng.normal(size=9), rng.uniform(0.1, 2, 9)), np.arange(9), np.arange(9), 9)
+    assert table.sum(axis=0) == pytest.approx(np.ones(9), abs=1e-6)
+    assert table.sum(axis=1) == pytest.approx(np.ones(9), abs=1e-6)
+
+
+def test_epsilon_greedy_in_closed_form() -> None:
+    """Ten items are allowed: the greedy one has 0.7 + 0.3 / 10, any other 0.3 / 10."""
+    model = EpsilonGreedy(EpsilonGreedyConfig(epsilon=0.3))
+    learned(model)
+    ranking = model.recommend(asked(2000), 2)
+    assert sorted({round(float(p), 6) for p in ranking.propensities.ravel()}) == [0.03, 0.73]
