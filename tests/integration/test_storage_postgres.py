@@ -236,20 +236,6 @@ def test_a_url_that_leads_nowhere(url: str, message: str) -> None:
     assert caught.value.fix
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB. Only root may make one; elsewhere the unit test that pretends must do."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def _fill(registry: Registry) -> None:
     for weight in range(2, 40):
         versions.add(registry, weight=weight)
