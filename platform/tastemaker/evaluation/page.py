@@ -8,7 +8,7 @@ from inspect import getdoc
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.forest import forest
-from tastemaker.evaluation.leaderboard import Leaderboard, Mark, Row
+from tastemaker.evaluation.leaderboard import Leaderboard, Mark, Row, Standing
 from tastemaker.evaluation.metrics import METRICS, coverage
 
 SYMBOLS: dict[Mark, str] = {
@@ -18,6 +18,7 @@ SYMBOLS: dict[Mark, str] = {
     "the one to beat": "◆",
     "not compared": "○",
 }
+STANDINGS: dict[Standing, str] = {"best": "★", "tied with the best": "☆", "worse": "·"}
 """Marks are told apart by shape, not by colour alone."""
 
 
@@ -49,9 +50,13 @@ the model minus {escape(board.problem.to_beat)}.</figcaption>
 {_every_metric(board)}
 <h2>What the figures mean</h2>
 {_glossary()}
-<p class="basis">A rank is one more than the number of models that are better beyond chance: the 95 % interval
-of their paired difference leaves 0 out. Models that share the best one's rank can't be told from it by these
-users.</p>
+<p class="basis">★ best: the best figure. ☆ tied with the best: these users can't tell it from the best.
+Two models differ if a paired permutation test and a paired bootstrap test over users both say so, each with
+Holm's correction over all pairs of models: the chance of any false difference among them is at most 5 %.
+p is the larger of the two, corrected. A model's ranks are all those that this leaves open: models that do not
+differ have ranks in common. Intervals are of one figure or one pair alone, not corrected.</p>
+<h2>Every pair</h2>
+{_comparisons(board)}
 </main>
 </body>
 </html>
@@ -60,8 +65,9 @@ users.</p>
 
 def _summary(board: Leaderboard) -> str:
     heads = [
-        "Rank",
+        "Ranks",
         "Model",
+        "Standing",
         wording.title(board.metric, board.k),
         f"Difference from {board.problem.to_beat}",
     ]
@@ -73,11 +79,13 @@ def _summary_row(board: Leaderboard, row: Row) -> list[str]:
     backtest, figure = row.backtest, row.backtest.metrics[board.metric]
     difference = row.difference
     return [
-        str(row.rank),
+        wording.ranks(row.ranks),
         f"<strong>{escape(row.model)}</strong> {_mark(row.mark)}",
+        f"{STANDINGS[row.standing]} {row.standing}<small>{wording.chance(row.p_best)}</small>",
         _figure(wording.number(figure.value), wording.span(figure)),
         "" if difference is None else _figure(
-            wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
+            wording.number(difference.difference, signed=True),
+            f"{wording.span(difference, signed=True)}, {wording.chance(row.p)}",
         ),
         "<br>".join(f'<span class="breach">✖ {escape(wording.breach(one))}</span>' for one in row.breaches)
         or ("kept" if board.problem.guardrails else "none set"),
@@ -104,6 +112,24 @@ def _some_metrics(board: Leaderboard, names: tuple[str, ...]) -> str:
         cells = [_figure(wording.number(figure.value), wording.span(figure)) for figure in figures]
         rows.append([f"<strong>{escape(row.model)}</strong>", *cells])
     return _table(heads, rows)
+
+
+def _comparisons(board: Leaderboard) -> str:
+    heads = ["Better figure", "Other", "Difference", "p", "Permutation", "Bootstrap", "Verdict"]
+    heads[4:6] = (f"{one}<small>p, not corrected</small>" for one in heads[4:6])
+    return _table(heads, [_pair(board, one, other) for one, other in board.couples()])
+
+
+def _pair(board: Leaderboard, one: int, other: int) -> list[str]:
+    pairs, difference = board.pairs, board.pairs.difference(one, other)
+    figure = wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
+    return [
+        escape(board.models[one]),
+        escape(board.models[other]),
+        _figure(*figure),
+        *(wording.chance(float(p[one, other])) for p in (pairs.p, pairs.p_permutation, pairs.p_bootstrap)),
+        "differ" if pairs.better[one, other] else "no difference shown",
+    ]
 
 
 def _glossary() -> str:

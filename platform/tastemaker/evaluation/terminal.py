@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
-from tastemaker.evaluation.leaderboard import Leaderboard, Mark
+from tastemaker.evaluation.leaderboard import Leaderboard, Mark, Row
 from tastemaker.evaluation.metrics import METRICS
 
 COLOURS: dict[Mark, str] = {
@@ -50,14 +50,24 @@ def _order(board: Leaderboard) -> Table:
     for row in board.rows:
         figure = row.backtest.metrics[board.metric]
         table.add_row(
-            str(row.rank),
-            escape(row.model),
+            wording.ranks(row.ranks),
+            f"{escape(row.model)}\n[dim]{row.standing}[/dim]",
             _figure(figure.value, figure),
             "" if row.difference is None else _figure(row.difference.difference, row.difference, signed=True),
-            row.mark + ("\n[yellow]✖ guardrail[/yellow]" if row.breaches else ""),
+            _verdict(row),
             style=COLOURS[row.mark],
         )
     return table
+
+
+def _verdict(row: Row) -> str:
+    """The mark, its p, and whether a guardrail is broken, a line each."""
+    lines = [row.mark]
+    if row.p is not None:
+        lines.append(f"[dim]{wording.chance(row.p)}[/dim]")
+    if row.breaches:
+        lines.append("[yellow]✖ guardrail[/yellow]")
+    return "\n".join(lines)
 
 
 def _metrics(board: Leaderboard, names: Sequence[str]) -> Table:
