@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
-from tastemaker.evaluation.leaderboard import Leaderboard, Mark, Row
+from tastemaker.evaluation.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.marks import Mark
 
 WIDTH, ROW, TOP, BOTTOM = 960, 30, 34, 30
 """Pixels of the view box; the page scales it."""

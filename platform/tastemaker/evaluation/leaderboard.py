@@ -8,7 +8,8 @@ ranks in common. Rendering is in `page` (HTML), `plot` (PNG) and the command `ta
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
 from pathlib import Path
@@ -20,24 +21,26 @@ from sqlalchemy import Engine
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval
+from tastemaker.evaluation.marks import Mark, Standing
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.pairs import Pairs, Ranks
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.evaluation.significance import ALPHA
+from tastemaker.evaluation.slices import Slice, compare_slices, limit_of, lost
 from tastemaker.files import appearing
 from tastemaker.problem import ProblemSpec
 
-Mark = Literal["the one to beat", "beats", "tied", "worse", "not compared"]
-Standing = Literal["best", "tied with the best", "worse"]
-
 
 class Breach(NamedTuple):
-    """A guardrail that a model's figure is on the wrong side of."""
+    """A guardrail that a model is on the wrong side of."""
 
     metric: str
     value: float
+    """The model's figure; in a slice, its difference from the one to beat."""
     limit: float
     side: Literal["at least", "at most"]
+    slice: str | None = None
+    """Where it lost too much, such as users=new; None: overall."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Leaderboard:
     pairs: Pairs
     models: tuple[str, ...]
     """The models in the order of `pairs`."""
+    slices: tuple[Slice, ...]
+    """The models within parts of the users and items, in the order of `rows`."""
 
     @classmethod
     def load(
@@ -98,8 +103,11 @@ class Leaderboard:
         figures = np.array([backtest.metrics[metric].value for backtest in backtests])
         order = np.argsort(-figures if METRICS[metric].larger_is_better else figures, kind="stable")
         places = _Places(pairs, models, int(order[0]), _place(models, problem.to_beat))
-        rows = tuple(_row(places, at, backtests[at], problem) for at in order.tolist())
-        return cls(problem, metric, users[0].k, rows, pairs, tuple(models))
+        slices = _slices(users, models, problem, metric)
+        guarded = slices if metric == problem.metric else _slices(users, models, problem, problem.metric)
+        rows = tuple(_row(places, at, backtests[at], problem, guarded) for at in order.tolist())
+        ordered = tuple(replace(one, rows=tuple(one.rows[at] for at in order)) for one in slices)
+        return cls(problem, metric, users[0].k, rows, pairs, tuple(models), ordered)
 
     @property
     def users(self) -> int:
@@ -130,6 +138,7 @@ class Leaderboard:
             "data_hash": self.rows[0].backtest.data_hash,
             "rows": [_row_dict(row) for row in self.rows],
             "comparisons": self.comparisons(),
+            "slices": [_slice_dict(one) for one in self.slices],
         }
 
     def comparisons(self) -> list[dict[str, Any]]:
@@ -204,7 +213,15 @@ def _place(models: list[str], model: str) -> int | None:
     return models.index(model) if model in models else None
 
 
-def _row(places: _Places, at: int, backtest: Backtest, problem: ProblemSpec) -> Row:
+def _slices(
+    users: list[UserResults], models: list[str], problem: ProblemSpec, metric: str
+) -> tuple[Slice, ...]:
+    return compare_slices(users, models, problem.to_beat, metric, problem.slices.max_loss)
+
+
+def _row(
+    places: _Places, at: int, backtest: Backtest, problem: ProblemSpec, guarded: tuple[Slice, ...]
+) -> Row:
     pairs, models, best, reference = places
     rival = None if at == reference else reference
     return Row(
@@ -217,7 +234,7 @@ def _row(places: _Places, at: int, backtest: Backtest, problem: ProblemSpec) -> 
         p_best=None if at == best else float(pairs.p[at, best]),
         mark=_mark(pairs, at, reference),
         better_than=tuple(models[other] for other in np.flatnonzero(pairs.better[at])),
-        breaches=_breaches(backtest, problem),
+        breaches=(*_breaches(backtest, problem), *_losses(at, guarded, problem)),
     )
 
 
@@ -246,6 +263,30 @@ def _breaches(backtest: Backtest, problem: ProblemSpec) -> tuple[Breach, ...]:
         if guardrail.at_most is not None and value > guardrail.at_most:
             found.append(Breach(guardrail.metric, value, guardrail.at_most, "at most"))
     return tuple(found)
+
+
+def _losses(at: int, slices: tuple[Slice, ...], problem: ProblemSpec) -> Iterator[Breach]:
+    for one in slices:
+        limit, row = limit_of(one, problem.slices.max_loss), one.rows[at]
+        if limit is not None and row.difference is not None and lost(row, limit):
+            yield Breach(problem.metric, row.difference.difference, -limit, "at least", one.name)
+
+
+def _slice_dict(one: Slice) -> dict[str, Any]:
+    return {
+        "slice": one.name,
+        "users": one.users,
+        "rows": [
+            {
+                "model": row.model,
+                **_finite(row.figure),
+                "difference": None if row.difference is None else _finite(row.difference),
+                "p": row.p,
+                "mark": row.mark,
+            }
+            for row in one.rows
+        ],
+    }
 
 
 def _row_dict(row: Row) -> dict[str, Any]:

@@ -170,6 +170,17 @@ def coverage(
     return values
 
 
+HITS: dict[str, Callable[[Judged], Float64]] = {
+    "ndcg": ndcg,
+    "recall": recall,
+    "map": average_precision,
+    "mrr": reciprocal_rank,
+    "hit_rate": hit_rate,
+    "reward": reward,
+}
+"""Metrics that hold a list against R, and so have a value for a part of R."""
+
+
 class Metric(NamedTuple):
     """One metric as people see it."""
 

@@ -8,8 +8,10 @@ from inspect import getdoc
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.forest import forest
-from tastemaker.evaluation.leaderboard import Leaderboard, Mark, Row, Standing
+from tastemaker.evaluation.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.marks import Mark, Standing
 from tastemaker.evaluation.metrics import METRICS, coverage
+from tastemaker.evaluation.slices import SliceRow
 
 SYMBOLS: dict[Mark, str] = {
     "beats": "▲",
@@ -48,6 +50,7 @@ the model minus {escape(board.problem.to_beat)}.</figcaption>
 <h2>Models</h2>
 {_summary(board)}
 {_every_metric(board)}
+{_slices(board)}
 <h2>What the figures mean</h2>
 {_glossary()}
 <p class="basis">★ best: the best figure. ☆ tied with the best: these users can't tell it from the best.
@@ -112,6 +115,37 @@ def _some_metrics(board: Leaderboard, names: tuple[str, ...]) -> str:
         cells = [_figure(wording.number(figure.value), wording.span(figure)) for figure in figures]
         rows.append([f"<strong>{escape(row.model)}</strong>", *cells])
     return _table(heads, rows)
+
+
+def _slices(board: Leaderboard) -> str:
+    """A table a dimension: each model's figure in each slice, and how far the one to beat is there."""
+    if not board.slices:
+        return ""
+    title = wording.title(board.metric, board.k)
+    parts = [f"<h2>{title} in slices</h2>"]
+    for dimension in dict.fromkeys(one.dimension for one in board.slices):
+        slices = [one for one in board.slices if one.dimension == dimension]
+        heads = [f"{escape(one.name)}<small>{one.users:,} users</small>" for one in slices]
+        rows = [
+            [f"<strong>{escape(row.model)}</strong>", *(_in_slice(one.rows[at]) for one in slices)]
+            for at, row in enumerate(board.rows)
+        ]
+        parts.append(_table(["Model", *heads], rows))
+    parts.append(
+        f'<p class="basis">Marks: against {escape(board.problem.to_beat)} in that slice, by a paired '
+        "permutation test with Holm's correction over all slices and models. In a slice of the items only "
+        "its items count as relevant, for the users who have one there.</p>"
+    )
+    return "\n".join(parts)
+
+
+def _in_slice(row: SliceRow) -> str:
+    cell = _figure(wording.number(row.figure.value), wording.span(row.figure))
+    if row.difference is None:
+        return cell
+    value = f"{SYMBOLS[row.mark]} {wording.number(row.difference.difference, signed=True)}"
+    small = f"{wording.span(row.difference, signed=True)}, {wording.chance(row.p)}"
+    return f'{cell}<span class="{row.mark}">{value}</span><small>{small}</small>'
 
 
 def _comparisons(board: Leaderboard) -> str:

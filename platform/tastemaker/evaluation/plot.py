@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
-from tastemaker.evaluation.leaderboard import Leaderboard, Mark
+from tastemaker.evaluation.leaderboard import Leaderboard
+from tastemaker.evaluation.marks import Mark
 from tastemaker.files import appearing
 
 if TYPE_CHECKING:

@@ -51,6 +51,8 @@ def chance(p: float | None) -> str:
 def breach(found: Breach) -> str:
     """Such as `coverage 0.0200, must be at least 0.1000`."""
     name = METRICS[found.metric].title
+    if found.slice:
+        return f"{name} of {found.slice} {number(-found.value)} behind, may be {number(-found.limit)} behind"
     return f"{name} {number(found.value)}, must be {found.side} {number(found.limit)}"
 
 
@@ -98,6 +100,12 @@ def verdict(board: Leaderboard) -> str:
         if not tied
         else f"{top} has the best {name}, and these users do not tell it from: {tied}."
     ]
+    best_of_all = [row for row in board.rows if row.mark == "beats" or row.standing == "best"]
+    for row in best_of_all:
+        lost = ", ".join(one.slice for one in row.breaches if one.slice)
+        if lost:
+            won = f"beats {board.problem.to_beat} overall" if row.mark == "beats" else "is best overall"
+            said.append(f"{row.model} {won}, but loses {lost} beyond the guardrail.")
     breaching = ", ".join(row.model for row in best if row.breaches)
     if breaching:
         said.append(f"Outside the guardrails: {breaching}.")
