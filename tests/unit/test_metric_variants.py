@@ -1,8 +1,8 @@
-"""The metrics against plain loops over the same lists, one loop for each library's variant, and against implicit.
+"""The metrics against plain loops over the same lists, one a library's variant, and against implicit itself.
 
-Where a variant is ours, the figures are the same to 1e-9. Where it is not, the loop says how it differs, and the
-two agree once that is undone. Only implicit is installed beside the platform: the loops for ranx, RecTools and
-trec_eval are written from the definitions that these name, not copied and not run against them.
+Where a variant is ours, the figures are the same to 1e-9. Where it is not, the test's docstring says how it
+differs, and the two agree once that is undone. Of these libraries only implicit fits the platform's
+environment; the loops are written from the definitions of the others.
 """
 
 from __future__ import annotations
@@ -61,10 +61,6 @@ def loop(measure: Loop, shown: list[list[int]], wanted: list[Relevance]) -> NDAr
     return np.array([measure(items, relevant) for items, relevant in zip(shown, wanted, strict=True)])
 
 
-def size(judged: Judged) -> NDArray[np.int64]:
-    return judged.wanted
-
-
 def test_hit_rate_as_ranx(world: tuple[Judged, list[list[int]], list[Relevance]]) -> None:
     """ranx `hit_rate`, RecTools `HitRate`: 1 if anything is hit."""
     judged, shown, wanted = world
@@ -99,7 +95,7 @@ def test_recall_as_ranx_but_for_its_divisor(world: tuple[Judged, list[list[int]]
     def recall(items: Sequence[int], relevant: Relevance) -> float:
         return sum(1 for item in items if item in relevant) / len(relevant)
 
-    ours = metrics.recall(judged) * judged.reachable / size(judged)
+    ours = metrics.recall(judged) * judged.reachable / judged.wanted
     np.testing.assert_allclose(ours, loop(recall, shown, wanted), rtol=0, atol=EXACT)
 
 
@@ -115,7 +111,7 @@ def test_map_as_ranx_but_for_its_divisor(world: tuple[Judged, list[list[int]], l
                 total += hits / place
         return total / len(relevant)
 
-    ours = metrics.average_precision(judged) * judged.reachable / size(judged)
+    ours = metrics.average_precision(judged) * judged.reachable / judged.wanted
     np.testing.assert_allclose(ours, loop(average_precision, shown, wanted), rtol=0, atol=EXACT)
 
 
@@ -137,7 +133,7 @@ def test_ndcg_as_ranx_with_binary_relevance(world: tuple[Judged, list[list[int]]
 
 
 def test_ndcg_as_rectools_but_for_its_ideal(world: tuple[Judged, list[list[int]], list[Relevance]]) -> None:
-    """RecTools `NDCG` (divide_by_achievable=False): the ideal list has k hits, however many R has."""
+    """RecTools `NDCG` by default: the ideal list has k hits, however many R has."""
     judged, shown, wanted = world
     k = judged.k
 
@@ -162,7 +158,7 @@ def test_reward_is_the_cumulative_gain(world: tuple[Judged, list[list[int]], lis
 @pytest.mark.parametrize("k", [1, 3, 10, 40])
 @pytest.mark.parametrize("density", [0.03, 0.5])
 def test_implicit_itself(k: int, density: float) -> None:
-    """implicit's MAP and NDCG are ours; its `precision` is our recall, pooled over users before it divides."""
+    """Its MAP and NDCG are ours; its `precision` is our recall, pooled over users before it divides."""
     from implicit.evaluation import ranking_metrics_at_k
 
     lists, rewards = _world(k, 200, 60, k, density)
