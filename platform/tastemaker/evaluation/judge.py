@@ -86,7 +86,8 @@ def evaluate(
         for name, column in values.items():
             column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
         for name, relevant in slices.items():
-            _judge_slice(Judged(ranking.items, relevant[rows], catalogue), by_items[name], rows)
+            part = judged.within(split.item_slices[name], relevant[rows])
+            _judge_slice(part, by_items[name], rows)
         shown = ranking.items != NO_ITEM
         exposures += np.bincount(ranking.items[shown], minlength=n_items)
         shown_to[ranking.items[shown]] = np.nonzero(shown)[0] + start

@@ -91,7 +91,7 @@ def _summary_row(board: Leaderboard, row: Row) -> list[str]:
             f"{wording.span(difference, signed=True)}, {wording.chance(row.p)}",
         ),
         "<br>".join(f'<span class="breach">✖ {escape(wording.breach(one))}</span>' for one in row.breaches)
-        or ("kept" if board.problem.guardrails else "none set"),
+        or ("kept" if board.problem.guardrails or board.problem.slices.max_loss else "none set"),
         wording.seconds(backtest.train_seconds),
         wording.seconds(backtest.score_seconds),
         wording.size(backtest.artifact_bytes),

@@ -106,7 +106,7 @@ def verdict(board: Leaderboard) -> str:
         if lost:
             won = f"beats {board.problem.to_beat} overall" if row.mark == "beats" else "is best overall"
             said.append(f"{row.model} {won}, but loses {lost} beyond the guardrail.")
-    breaching = ", ".join(row.model for row in best if row.breaches)
+    breaching = ", ".join(row.model for row in best if any(one.slice is None for one in row.breaches))
     if breaching:
         said.append(f"Outside the guardrails: {breaching}.")
     compared = sum(row.difference is not None for row in board.rows)
