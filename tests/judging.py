@@ -69,6 +69,11 @@ def small_split(
         cut=train.end,
         end=37 * DAY,
         data_hash=snapshot.data_hash,
+        user_slices={
+            "users": np.where(np.arange(n_users) % 3, "old", "new"),
+            "country": np.where(np.arange(n_users) % 5 < 3, "Österreich", "Italia"),
+        },
+        item_slices={"head": np.arange(n_items) < 4, "tail": np.arange(n_items) >= 4},
     )
 
 

@@ -111,6 +111,14 @@ def test_the_constraint_set_has_every_rule_and_guardrail() -> None:
     assert "3 ≤ novelty@7(π) ≤ 11" in constraints
 
 
+def test_what_may_be_lost_in_a_slice_is_a_constraint() -> None:
+    limited = spec(
+        metric="ndcg", to_beat="popularity", guardrails=[], slices={"max_loss": {"users=new": 0.01}}
+    )
+    expected = "ndcg@7(π | users=new) ≥ ndcg@7(popularity | users=new) − 0.01"
+    assert expected in text_of(limited, "Constraint set")
+
+
 def test_a_problem_without_rules_has_no_conditions() -> None:
     assert "A(u, t) = { i ∈ I }" in text_of(spec(candidates={}, guardrails=[]), "Constraint set")
 

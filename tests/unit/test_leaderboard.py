@@ -23,7 +23,8 @@ from tastemaker.data.split import Split
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import backtest, forest, results, terminal, wording
 from tastemaker.evaluation.bootstrap import Interval
-from tastemaker.evaluation.leaderboard import Leaderboard, Pairs
+from tastemaker.evaluation.leaderboard import Leaderboard
+from tastemaker.evaluation.pairs import Pairs
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.plugins.finder import Plugin
 from tastemaker.problem import EventReward, Guardrail, Objective, Placement, ProblemSpec
@@ -63,14 +64,28 @@ def board(engine: Engine, home: Path) -> Leaderboard:
     return Leaderboard.load(engine, PROBLEM, home / "artifacts")
 
 
-def test_marks_and_ranks(board: Leaderboard) -> None:
-    marks = {row.model: (row.rank, row.mark) for row in board.rows}
-    assert marks["popularity"] == (1, "the one to beat")
-    assert marks["twin"] == (1, "tied")
-    assert marks["contrary"][1] == "worse"
-    assert marks["contrary"][0] > marks["noise"][0] > 1
-    assert [row.rank for row in board.rows] == sorted(row.rank for row in board.rows)
-    assert board.rows[0].model == "popularity"  # before its twin only because of its name
+def test_marks_standings_and_ranks(board: Leaderboard) -> None:
+    found = {row.model: (row.ranks, row.standing, row.mark) for row in board.rows}
+    assert found["popularity"] == ((1, 2), "best", "the one to beat")
+    assert found["twin"] == ((1, 2), "best", "tied")  # the same lists: neither is ahead
+    assert found["noise"] == ((3, 3), "worse", "worse")
+    assert found["contrary"] == ((4, 4), "worse", "worse")
+    assert [row.model for row in board.rows] == ["popularity", "twin", "noise", "contrary"]
+    assert board.rows[2].better_than == ("contrary",)
+
+
+def test_a_model_that_these_users_cannot_tell_from_the_best_is_tied_with_it(
+    engine: Engine, home: Path
+) -> None:
+    plugin = Plugin("nearly", Scripted, "tests", "1", "judging:Scripted")
+    backtest.run(plugin, ScriptedConfig(noise=40), small_split(200), PROBLEM, engine, home / "artifacts")
+    judge(engine, home, "popularity", small_split(200))
+    board = Leaderboard.load(engine, PROBLEM, home / "artifacts")
+    assert [row.standing for row in board.rows] == ["best", "tied with the best"]
+    assert [row.ranks for row in board.rows] == [(1, 2), (1, 2)]
+    assert board.rows[1].p_best is not None
+    assert board.rows[1].p_best > 0.05
+    assert "these users do not tell it from" in wording.verdict(board)
 
 
 def test_the_difference_is_the_one_that_promotion_asks_for(
@@ -137,7 +152,8 @@ def test_one_user_ties_with_everything(engine: Engine, home: Path) -> None:
         judge(engine, home, model, small_split(1))
     board = Leaderboard.load(engine, PROBLEM, home / "artifacts")
     assert {row.mark for row in board.rows} == {"the one to beat", "tied"}
-    assert {row.rank for row in board.rows} == {1}
+    assert {row.ranks for row in board.rows} == {(1, 2)}
+    assert {row.p for row in board.rows} == {None, 1.0}
     found = json.loads(board.to_json())["rows"][0]["metrics"]["ndcg"]
     assert found["low"] is None
     assert "no interval from one user" in board.to_html()
@@ -172,6 +188,23 @@ def test_json_holds_every_figure(board: Leaderboard) -> None:
     stored = next(row for row in board.rows if row.model == "contrary")
     assert {name: Interval(**one) for name, one in row["metrics"].items()} == stored.backtest.metrics
     assert row["difference"]["n"] == 200
+    assert (row["standing"], row["ranks"], row["better_than"]) == ("worse", [4, 4], [])
+    assert 0 < row["p"] <= 0.05
+    assert len(found["comparisons"]) == 6
+    last = found["comparisons"][-1]
+    assert (last["model"], last["other"], last["differ"]) == ("noise", "contrary", True)
+    assert last["difference"] > 0
+    assert last["p"] >= max(last["p_permutation"], last["p_bootstrap"])
+
+
+def test_every_way_of_showing_it_names_standings_ranks_and_p(board: Leaderboard) -> None:
+    console = Console(width=110, record=True, file=io.StringIO())
+    terminal.show(board, console)
+    for shown in (board.to_html(), console.export_text()):
+        for text in ("best", "worse", "1–2", "p 1", wording.chance(board.rows[3].p)):
+            assert text in shown
+    assert board.to_html().count("no difference shown") == 1
+    assert board.to_html().count("<td>differ</td>") == 5
 
 
 def test_the_page_is_well_formed_and_needs_no_network(board: Leaderboard) -> None:

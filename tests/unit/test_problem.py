@@ -156,10 +156,26 @@ def test_a_missing_key_is_reported(tmp_path: Path) -> None:
             "guardrails: [{metric: novelty, at_least: 3}, {metric: novelty, at_most: 9}]",
             "two guardrails limit novelty",
         ),
+        (
+            "slices: {max_loss: {town=Paris: 0.1}}",
+            "slices.max_loss limits 'town=Paris', which is no slice",
+        ),
+        ("slices: {max_loss: {users=young: 0.1}}", "slices.max_loss limits 'users=young', which is no slice"),
+        ("slices: {max_loss: {items: 5}}", "slices.max_loss.items is 5, but ndcg lies between 0 and 1"),
+        ("slices: {user_columns: [items]}", "slices.user_columns[0] 'items' is the name of other slices"),
+        ("slices: {user_columns: [a, a]}", "slices.user_columns[1] 'a' is given twice"),
+        ("slices: {max_loss: {users: -0.1}}", "slices.max_loss.users is -0.1, must be at least 0"),
+        ("slices: {head_share: 1}", "slices.head_share is 1, must be less than 1"),
     ],
 )
 def test_rules_between_fields(tmp_path: Path, extra: str, problem: str) -> None:
     assert mistakes(tmp_path, MINIMAL + extra + "\n") == {problem: 6}
+
+
+@pytest.mark.parametrize("key", ["users", "users=old", "items=head", "town", "town=Paris", "'town=a=b'"])
+def test_a_slice_can_be_limited(tmp_path: Path, key: str) -> None:
+    text = f"{MINIMAL}slices: {{user_columns: [town], max_loss: {{{key}: 0.1}}}}\n"
+    assert load_problem(written(tmp_path, text)).slices.max_loss == {key.strip("'"): 0.1}
 
 
 def test_a_problem_that_rewards_nothing_is_refused(tmp_path: Path) -> None:
@@ -283,6 +299,17 @@ SPECS = st.fixed_dictionaries(
             unique_by=lambda objective: str(objective["name"]),
         ).map(lambda objectives: [{**one, "share": 1 / len(objectives)} for one in objectives]),
         "guardrails": GUARDRAILS,
+        "slices": st.fixed_dictionaries(
+            {
+                "new_below": st.integers(1, 100),
+                "head_share": st.floats(0.01, 0.99),
+                "user_columns": st.just(["country", "town"]),
+                "max_loss": st.dictionaries(
+                    st.sampled_from(["users", "users=new", "items=tail", "town", "town=Łódź"]),
+                    st.floats(0, 1),
+                ),
+            }
+        ),
         "candidates": st.fixed_dictionaries(
             {
                 "repeats": st.booleans(),

@@ -29,14 +29,15 @@ def leaderboard(
 ) -> None:
     """Every model side by side: figures with 95 % intervals, and the paired difference from the one to beat.
 
-    Models that the judged users can't tell apart share a rank.
+    One model is best; the others are tied with it or worse, by paired tests corrected for all comparisons.
+    Models that the judged users can't tell apart have ranks in common.
 
     \b
     Examples:
       tastemaker leaderboard
       tastemaker leaderboard --metric reward
       tastemaker leaderboard --problem new_items.yaml --html leaderboard.html --plot leaderboard.png
-      tastemaker leaderboard --json | jq '.rows[] | [.rank, .model, .metrics.ndcg.value]'
+      tastemaker leaderboard --json | jq '.rows[] | [.model, .standing, .metrics.ndcg.value]'
     """
     board = _load(problem, metric)
     for path, write in ((html, board.write_html), (plot, board.plot)):

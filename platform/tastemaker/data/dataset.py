@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tastemaker.data.cut import DAY_SECONDS, Cut
 from tastemaker.data.ids import IdIndex
+from tastemaker.data.slices import Labels, read_labels
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.data.split import Split, make_split
 from tastemaker.data.tables import IMPRESSION
@@ -71,6 +72,8 @@ class Dataset:
     """int32[n_items]: a place in `category_names`, -1 where the item has none."""
     first_seen: Int64
     """int64[n_items]: when the catalogue first listed the item; the far future if it never did."""
+    labels: dict[str, Labels]
+    """Column of the table users -> what it says of each user, for slices of the judged users."""
     data_hash: str
     """Of all arrays and the problem."""
     lake: Lake
@@ -89,6 +92,10 @@ class Dataset:
             item_ids = _number(connection, "item_numbers", _ITEMS)
             events = _read_events(connection)
             names, categories, first_seen = _read_catalogue(connection, len(item_ids))
+            labels = {
+                column: read_labels(connection, column, len(user_ids))
+                for column in problem.slices.user_columns
+            }
             inputs = (
                 [] if feature_root is None else connection.execute(_FEATURE_INPUTS, [IMPRESSION]).fetchall()
             )
@@ -100,8 +107,9 @@ class Dataset:
             category_names=names,
             categories=categories,
             first_seen=first_seen,
+            labels=labels,
             data_hash=_hash(
-                (problem.model_dump_json(), names, inputs),
+                (problem.model_dump_json(), names, inputs, [one.names for one in labels.values()]),
                 (
                     user_ids.encoded,
                     item_ids.encoded,
@@ -110,7 +118,7 @@ class Dataset:
                     events.rewards,
                     events.times,
                 ),
-                (categories, first_seen),
+                (categories, first_seen, *(one.codes for one in labels.values())),
             ),
             lake=lake,
             feature_root=feature_root,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from tastemaker.data.cut import DAY_SECONDS, Cut, moment
+from tastemaker.data.slices import Strings, head_items, user_slices
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import SourceError
-from tastemaker.plugins.arrays import Events, Int32, TrainingData
+from tastemaker.plugins.arrays import Bool, Events, Int32, TrainingData
 
 if TYPE_CHECKING:
     from tastemaker.data.dataset import Dataset
@@ -44,6 +45,10 @@ class Split:
     """The test period: [cut, end)."""
     end: int
     data_hash: str
+    user_slices: dict[str, Strings] = field(default_factory=dict)
+    """Dimension -> str[n], each judged user's slice of it."""
+    item_slices: dict[str, Bool] = field(default_factory=dict)
+    """Slice of the items -> bool[n_items], which are in it."""
 
 
 def make_split(dataset: Dataset, seed: int) -> Split:
@@ -60,10 +65,14 @@ def make_split(dataset: Dataset, seed: int) -> Split:
             f"nobody turned to a known item from {moment(at)} to {moment(end)}: no model can be judged",
             fix="change split.test_days in the problem file, or allow repeats",
         )
+    users = cut.user_numbers[everyone[judged]]
+    rules = dataset.problem.slices
+    events_before = np.append(np.bincount(cut.events.users, minlength=len(cut.user_ids)), 0)  # the last: -1
+    head = head_items(np.bincount(cut.history.items, minlength=len(cut.item_ids)), rules.head_share)
     return Split(
         train=cut.training(seed),
         snapshot=snapshot,
-        users=cut.user_numbers[everyone[judged]],
+        users=users,
         user_ids=dataset.user_ids.decode(everyone[judged]),
         relevant=sums[np.flatnonzero(judged)],
         unreachable=unreachable,
@@ -72,6 +81,8 @@ def make_split(dataset: Dataset, seed: int) -> Split:
         cut=at,
         end=end,
         data_hash=dataset.data_hash,
+        user_slices=user_slices(events_before[users], rules.new_below, dataset.labels, everyone[judged]),
+        item_slices={"head": head, "tail": ~head},
     )
 
 

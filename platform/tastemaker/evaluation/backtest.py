@@ -102,7 +102,10 @@ def _run(
     measured = evaluate(model, split, k, progress=progress)
     artifact_bytes = _artifact_bytes(model, artifacts)
     users_path = f"backtests/{backtest_id}.npz"
-    results.save_users(artifacts / users_path, UserResults(k, measured.user_keys, measured.values))
+    results.save_users(
+        artifacts / users_path,
+        UserResults(k, measured.user_keys, measured.values, split.user_slices, measured.by_items),
+    )
     return Backtest(
         id=backtest_id,
         problem=problem.name,

@@ -7,6 +7,9 @@
 Users are drawn, not events: the items of one user are not independent of each other. Reference: B. Efron and
 R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13. Two models judged on the same users are
 compared by the differences per user (chapter 15), which cancels what makes a user easy or hard for both.
+
+More than 4,096 users are put into as many groups at random, and groups are drawn: time and memory stop
+growing, and the estimated spread is within 1.1 % (one standard error) of the one over single users.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ from tastemaker.errors import TastemakerError
 Float64 = NDArray[np.float64]
 
 RESAMPLES = 1000
+PAIRED_RESAMPLES = 9_999
+"""A comparison decides something, so its interval's ends are estimated more closely."""
 LEVEL = 0.95
+GROUPS = 4096
 _BLOCK = 64
 
 
@@ -52,24 +58,38 @@ class Difference(NamedTuple):
     """How many users were compared."""
 
 
+def grouped(values: Float64, rng: np.random.Generator) -> Float64:
+    """float64[g, m]: sums of the columns of `values`, float64[n, m], over g = min(n, 4096) random groups."""
+    n = len(values)
+    if n <= GROUPS:
+        return values
+    starts = np.arange(GROUPS) * n // GROUPS
+    sums: Float64 = np.add.reduceat(values[rng.permutation(n)], starts, axis=0)
+    return sums
+
+
 def resampled_means(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Float64:
     """float64[resamples, m]: the means of the columns of `values`, float[n, m], in each resample of users.
 
     All columns see the same resamples, so a difference of two columns is a paired one. With one user there is
-    nothing to resample and every mean is NaN. Memory: a block of 64 x n weights.
+    nothing to resample and every mean is NaN. Memory: a block of 64 x 4,096 weights.
     """
     columns = np.asarray(values, np.float64)
     n = len(columns)
     if n < 2:
         return np.full((resamples, columns.shape[1]), np.nan)
     rng = np.random.default_rng(seed)
+    mean = columns.mean(axis=0)
+    parts = grouped(columns - mean, rng)  # centred: groups of unequal size add no spread
     means = np.empty((resamples, columns.shape[1]))
     for start in range(0, resamples, _BLOCK):
         size = min(_BLOCK, resamples - start)
-        weights = np.empty((size, n))
+        weights = np.empty((size, len(parts)))
         for row in weights:
-            row[:] = np.bincount(rng.integers(0, n, n, dtype=np.int32), minlength=n)
-        means[start : start + size] = weights @ columns / n
+            row[:] = np.bincount(
+                rng.integers(0, len(parts), len(parts), dtype=np.int32), minlength=len(parts)
+            )
+        means[start : start + size] = mean + weights @ parts / n
     return means
 
 
@@ -85,7 +105,7 @@ def intervals(
 
 
 def paired_difference(
-    a: ArrayLike, b: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL
+    a: ArrayLike, b: ArrayLike, *, seed: int = 0, resamples: int = PAIRED_RESAMPLES, level: float = LEVEL
 ) -> Difference:
     """The mean of a - b over users, where `a` and `b` are float[n] with the same users in the same order."""
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)

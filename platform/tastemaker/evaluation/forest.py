@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
-from tastemaker.evaluation.leaderboard import Leaderboard, Mark
+from tastemaker.evaluation.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.marks import Mark
 
 WIDTH, ROW, TOP, BOTTOM = 960, 30, 34, 30
 """Pixels of the view box; the page scales it."""
@@ -41,7 +42,7 @@ def forest(board: Leaderboard) -> str:
     left, right = (LABELS + 10, middle - 24), (middle + 24, WIDTH - 20)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
-        *(_label(at, row.model, row.rank) for at, row in enumerate(board.rows)),
+        *(_label(at, row) for at, row in enumerate(board.rows)),
         *_panel(name, figures, marks, *left, zero=False),
         *_panel(f"Difference from {board.problem.to_beat}", differences, marks, *right, zero=True),
         "</svg>",
@@ -62,12 +63,13 @@ def ticks(low: float, high: float, count: int = 6) -> list[float]:
     return [round(i * step, places) for i in range(ceil(low / step), floor(high / step) + 1)]
 
 
-def _label(at: int, model: str, rank: int) -> str:
+def _label(at: int, row: Row) -> str:
     y = TOP + ROW * at
     band = f'<rect class="band" x="0" y="{y}" width="{WIDTH}" height="{ROW}"/>' if at % 2 == 0 else ""
-    shown = model if len(model) <= 20 else model[:19] + "…"
-    text = f'<text x="8" y="{y + 20}">{rank}</text><text x="30" y="{y + 20}">{escape(shown)}</text>'
-    return band + text
+    shown = row.model if len(row.model) <= 18 else row.model[:17] + "…"
+    tip = f"<title>{escape(row.model)}: {row.standing}</title>"
+    text = f'<text x="8" y="{y + 20}">{wording.ranks(row.ranks)}</text>'
+    return f'{band}{text}<text x="48" y="{y + 20}">{tip}{escape(shown)}</text>'
 
 
 def _panel(

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation.answers import check
 from tastemaker.evaluation.catalogue import Catalogue
-from tastemaker.evaluation.metrics import METRICS, Judged, coverage
+from tastemaker.evaluation.metrics import HITS, METRICS, Judged, coverage
 from tastemaker.plugins import NO_ITEM, FeatureTable, Recommender, TrainingData
 from tastemaker.plugins.calls import decide
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from tastemaker.data.dataset import Split
 
 Float64 = NDArray[np.float64]
@@ -33,6 +35,8 @@ class UserMetrics:
 
     values: dict[str, Float64]
     """Metric -> float64[n], in the order of METRICS; coverage as pseudo-values."""
+    by_items: dict[str, dict[str, Float64]]
+    """Slice of the items -> metric -> float64[n], R being only the slice's items; NaN where that is empty."""
     user_keys: NDArray[np.uint64]
     """uint64[n]: a hash of each user's id, so that two models' arrays are paired only if they agree."""
     exposures: NDArray[np.int64]
@@ -62,6 +66,8 @@ def evaluate(
     keys = user_keys(split.user_ids)
     features = _user_features(model, split)
     values = {name: np.empty(n) for name, metric in METRICS.items() if metric.per_user}
+    slices = {name: _only(split.relevant, items) for name, items in split.item_slices.items()}
+    by_items = {name: {metric: np.empty(n) for metric in HITS} for name in slices}
     exposures, shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
     seconds = 0.0
     for start in range(0, n, block):
@@ -79,6 +85,9 @@ def evaluate(
         judged = Judged(ranking.items, split.relevant[rows], catalogue)
         for name, column in values.items():
             column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
+        for name, relevant in slices.items():
+            part = judged.within(split.item_slices[name], relevant[rows])
+            _judge_slice(part, by_items[name], rows)
         shown = ranking.items != NO_ITEM
         exposures += np.bincount(ranking.items[shown], minlength=n_items)
         shown_to[ranking.items[shown]] = np.nonzero(shown)[0] + start
@@ -87,7 +96,21 @@ def evaluate(
     available = split.snapshot.available
     size = n_items if available is None else int(np.count_nonzero(available))
     values["coverage"] = coverage(exposures, shown_to, n, size)
-    return UserMetrics({name: values[name] for name in METRICS}, keys, exposures, seconds)
+    return UserMetrics({name: values[name] for name in METRICS}, by_items, keys, exposures, seconds)
+
+
+def _only(relevant: csr_array, items: NDArray[np.bool_]) -> csr_array:
+    """The rewards of some items; those of all others are 0."""
+    kept = relevant.copy()
+    kept.data *= items[kept.indices]
+    kept.eliminate_zeros()
+    return kept
+
+
+def _judge_slice(judged: Judged, columns: dict[str, Float64], rows: slice) -> None:
+    """Fill in some users' metrics; NaN for those without a relevant item in the slice."""
+    for name, metric in HITS.items():
+        columns[name][rows] = np.where(judged.wanted > 0, metric(judged), np.nan)
 
 
 @lru_cache(maxsize=1)

@@ -1,84 +1,67 @@
 """All models of a problem side by side, and what can be said of their order.
 
-Two models differ if the 95 % interval of their paired difference over users leaves 0 out. A model's rank is
-one more than the number of models that are better than it by that measure, so models that do not differ from
-the best share its rank. Rendering is in `page` (HTML), `plot` (PNG) and the command `tastemaker leaderboard`.
+Who differs from whom is decided in `pairs`, for all models at once. The best is the model with the highest
+figure; the others are tied with it or worse. A model has a range of ranks, and models that do not differ have
+ranks in common. Rendering is in `page` (HTML), `plot` (PNG) and the command `tastemaker leaderboard`.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import results
-from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval, intervals
+from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval
+from tastemaker.evaluation.marks import Mark, Standing
 from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.pairs import Pairs, Ranks
 from tastemaker.evaluation.results import Backtest, UserResults
+from tastemaker.evaluation.significance import ALPHA
+from tastemaker.evaluation.slices import Slice, compare_slices, limit_of, lost
 from tastemaker.files import appearing
 from tastemaker.problem import ProblemSpec
 
-Float64 = NDArray[np.float64]
-Mark = Literal["the one to beat", "beats", "tied", "worse", "not compared"]
-
 
 class Breach(NamedTuple):
-    """A guardrail that a model's figure is on the wrong side of."""
+    """A guardrail that a model is on the wrong side of."""
 
     metric: str
     value: float
+    """The model's figure; in a slice, its difference from the one to beat."""
     limit: float
     side: Literal["at least", "at most"]
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Every model against every other, all on the same resamples of the users."""
-
-    value: Float64
-    """float64[m, m]: the mean of row model - column model."""
-    low: Float64
-    high: Float64
-    better: NDArray[np.bool_]
-    """bool[m, m]: the row model is better than the column model beyond chance."""
-    n: int
-    """Users."""
-
-    @classmethod
-    def of(cls, columns: Float64, metric: str) -> Pairs:
-        """`columns` is float64[n, m], one column a model."""
-        n, m = columns.shape
-        value, low, high = (np.zeros((m, m)) for _ in range(3))
-        above, below = np.triu_indices(m, 1)
-        for i, j, found in zip(above, below, intervals(columns[:, above] - columns[:, below]), strict=True):
-            value[i, j], low[i, j], high[i, j] = found
-            value[j, i], low[j, i], high[j, i] = -found.value, -found.high, -found.low
-        return cls(value, low, high, low > 0 if METRICS[metric].larger_is_better else high < 0, n)
-
-    def difference(self, one: int, other: int) -> Difference:
-        """What model `one` has more than model `other`."""
-        at = one, other
-        return Difference(float(self.value[at]), float(self.low[at]), float(self.high[at]), self.n)
+    slice: str | None = None
+    """Where it lost too much, such as users=new; None: overall."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One model."""
 
-    rank: int
-    """1 for the best and all that do not differ from it."""
+    ranks: Ranks
+    standing: Standing
+    """Has the highest figure, can't be told from the model that has, or is worse than it beyond chance."""
     backtest: Backtest
     difference: Difference | None
     """From the one to beat, in the leaderboard's metric; None for itself, and where it was not judged."""
+    p: float | None
+    """Of that difference, the larger of the two tests, corrected for all pairs of models."""
+    from_best: Difference | None
+    """From the best; None for itself."""
+    p_best: float | None
     mark: Mark
     """Better than the one to beat, worse, or no difference that the users judged could show."""
+    better_than: tuple[str, ...]
+    """The models that it is better than, beyond chance."""
     breaches: tuple[Breach, ...]
 
     @property
@@ -97,6 +80,12 @@ class Leaderboard:
     k: int
     """The length of the judged lists."""
     rows: tuple[Row, ...]
+    """By their figures, the best first."""
+    pairs: Pairs
+    models: tuple[str, ...]
+    """The models in the order of `pairs`."""
+    slices: tuple[Slice, ...]
+    """The models within parts of the users and items, in the order of `rows`."""
 
     @classmethod
     def load(
@@ -111,21 +100,14 @@ class Leaderboard:
         _check_same_users(backtests, users)
         pairs = Pairs.of(np.column_stack([one.values[metric] for one in users]), metric)
         models = [backtest.model for backtest in backtests]
-        reference = models.index(problem.to_beat) if problem.to_beat in models else None
-        rows = []
-        for at, backtest in enumerate(backtests):
-            rows.append(
-                Row(
-                    rank=1 + int(pairs.better[:, at].sum()),
-                    backtest=backtest,
-                    difference=None if reference in (None, at) else pairs.difference(at, reference),
-                    mark=_mark(pairs, at, reference),
-                    breaches=_breaches(backtest, problem),
-                )
-            )
-        sign = -1 if METRICS[metric].larger_is_better else 1
-        rows.sort(key=lambda row: (row.rank, sign * row.backtest.metrics[metric].value, row.model))
-        return cls(problem, metric, users[0].k, tuple(rows))
+        figures = np.array([backtest.metrics[metric].value for backtest in backtests])
+        order = np.argsort(-figures if METRICS[metric].larger_is_better else figures, kind="stable")
+        places = _Places(pairs, models, int(order[0]), _place(models, problem.to_beat))
+        slices = _slices(users, models, problem, metric)
+        guarded = slices if metric == problem.metric else _slices(users, models, problem, problem.metric)
+        rows = tuple(_row(places, at, backtests[at], problem, guarded) for at in order.tolist())
+        ordered = tuple(replace(one, rows=tuple(one.rows[at] for at in order)) for one in slices)
+        return cls(problem, metric, users[0].k, rows, pairs, tuple(models), ordered)
 
     @property
     def users(self) -> int:
@@ -147,13 +129,36 @@ class Leaderboard:
             "k": self.k,
             "to_beat": self.problem.to_beat,
             "level": LEVEL,
+            "alpha": ALPHA,
+            "correction": "holm",
             "users": self.users,
             "train_start": start.isoformat(),
             "train_end": cut.isoformat(),
             "test_end": end.isoformat(),
             "data_hash": self.rows[0].backtest.data_hash,
             "rows": [_row_dict(row) for row in self.rows],
+            "comparisons": self.comparisons(),
+            "slices": [_slice_dict(one) for one in self.slices],
         }
+
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Every pair of models, the better figure first: its paired difference and both tests."""
+        return [
+            {
+                "model": self.models[one],
+                "other": self.models[other],
+                **_finite(self.pairs.difference(one, other)),
+                "p_permutation": float(self.pairs.p_permutation[one, other]),
+                "p_bootstrap": float(self.pairs.p_bootstrap[one, other]),
+                "p": float(self.pairs.p[one, other]),
+                "differ": bool(self.pairs.better[one, other]),
+            }
+            for one, other in self.couples()
+        ]
+
+    def couples(self) -> list[tuple[int, int]]:
+        """Places in `models` of every pair, the better figure first."""
+        return list(combinations([self.models.index(row.model) for row in self.rows], 2))
 
     def to_json(self) -> str:
         """`to_dict` as text."""
@@ -194,6 +199,51 @@ def _check_same_users(backtests: list[Backtest], users: list[UserResults]) -> No
             )
 
 
+class _Places(NamedTuple):
+    """Who stands where among the pairs."""
+
+    pairs: Pairs
+    models: list[str]
+    best: int
+    reference: int | None
+    """The one to beat, if it was judged."""
+
+
+def _place(models: list[str], model: str) -> int | None:
+    return models.index(model) if model in models else None
+
+
+def _slices(
+    users: list[UserResults], models: list[str], problem: ProblemSpec, metric: str
+) -> tuple[Slice, ...]:
+    return compare_slices(users, models, problem.to_beat, metric, problem.slices.max_loss)
+
+
+def _row(
+    places: _Places, at: int, backtest: Backtest, problem: ProblemSpec, guarded: tuple[Slice, ...]
+) -> Row:
+    pairs, models, best, reference = places
+    rival = None if at == reference else reference
+    return Row(
+        ranks=pairs.ranks(at),
+        standing=_standing(pairs, at, best),
+        backtest=backtest,
+        difference=None if rival is None else pairs.difference(at, rival),
+        p=None if rival is None else float(pairs.p[at, rival]),
+        from_best=None if at == best else pairs.difference(at, best),
+        p_best=None if at == best else float(pairs.p[at, best]),
+        mark=_mark(pairs, at, reference),
+        better_than=tuple(models[other] for other in np.flatnonzero(pairs.better[at])),
+        breaches=(*_breaches(backtest, problem), *_losses(at, guarded, problem)),
+    )
+
+
+def _standing(pairs: Pairs, at: int, best: int) -> Standing:
+    if at == best or pairs.value[at, best] == 0:
+        return "best"
+    return "worse" if pairs.better[best, at] else "tied with the best"
+
+
 def _mark(pairs: Pairs, at: int, reference: int | None) -> Mark:
     if reference is None:
         return "not compared"
@@ -215,14 +265,43 @@ def _breaches(backtest: Backtest, problem: ProblemSpec) -> tuple[Breach, ...]:
     return tuple(found)
 
 
+def _losses(at: int, slices: tuple[Slice, ...], problem: ProblemSpec) -> Iterator[Breach]:
+    for one in slices:
+        limit, row = limit_of(one, problem.slices.max_loss), one.rows[at]
+        if limit is not None and row.difference is not None and lost(row, limit):
+            yield Breach(problem.metric, row.difference.difference, -limit, "at least", one.name)
+
+
+def _slice_dict(one: Slice) -> dict[str, Any]:
+    return {
+        "slice": one.name,
+        "users": one.users,
+        "rows": [
+            {
+                "model": row.model,
+                **_finite(row.figure),
+                "difference": None if row.difference is None else _finite(row.difference),
+                "p": row.p,
+                "mark": row.mark,
+            }
+            for row in one.rows
+        ],
+    }
+
+
 def _row_dict(row: Row) -> dict[str, Any]:
     backtest = row.backtest
     return {
-        "rank": row.rank,
+        "ranks": list(row.ranks),
         "model": row.model,
+        "standing": row.standing,
         "mark": row.mark,
         "metrics": {name: _finite(interval) for name, interval in backtest.metrics.items()},
         "difference": None if row.difference is None else _finite(row.difference),
+        "p": row.p,
+        "difference_from_best": None if row.from_best is None else _finite(row.from_best),
+        "p_best": row.p_best,
+        "better_than": list(row.better_than),
         "breaches": [breach._asdict() for breach in row.breaches],
         "train_seconds": backtest.train_seconds,
         "score_seconds": backtest.score_seconds,

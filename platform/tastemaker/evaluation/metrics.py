@@ -64,6 +64,12 @@ class Judged:
         """int64[n]: min(|R|, k), the most hits that a list of k can have; 1 for an empty R, to divide by."""
         return np.clip(self.wanted, 1, self.k)
 
+    def within(self, items: NDArray[np.bool_], relevant: csr_array) -> Judged:
+        """The same lists where only some items, bool[n_items], count; `relevant` holds just those."""
+        part = Judged(self.items, relevant, self.catalogue)
+        part.__dict__["rewards"] = np.where(items[self.items], self.rewards, 0.0)  # spares looking them up
+        return part
+
     def mean_shown(self, of_item: Float64) -> Float64:
         """The mean of a statistic, float64[n_items], over each list; 0 for an empty list."""
         total = np.where(self.shown, of_item[self.items], 0).sum(axis=1)
@@ -168,6 +174,17 @@ def coverage(
     share = np.count_nonzero(exposures) / max(catalogue_size, 1)
     values: Float64 = share + (n - 1) * (own - own.mean())
     return values
+
+
+HITS: dict[str, Callable[[Judged], Float64]] = {
+    "ndcg": ndcg,
+    "recall": recall,
+    "map": average_precision,
+    "mrr": reciprocal_rank,
+    "hit_rate": hit_rate,
+    "reward": reward,
+}
+"""Metrics that hold a list against R, and so have a value for a part of R."""
 
 
 class Metric(NamedTuple):

@@ -8,8 +8,10 @@ from inspect import getdoc
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.forest import forest
-from tastemaker.evaluation.leaderboard import Leaderboard, Mark, Row
+from tastemaker.evaluation.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.marks import Mark, Standing
 from tastemaker.evaluation.metrics import METRICS, coverage
+from tastemaker.evaluation.slices import SliceRow
 
 SYMBOLS: dict[Mark, str] = {
     "beats": "▲",
@@ -18,6 +20,7 @@ SYMBOLS: dict[Mark, str] = {
     "the one to beat": "◆",
     "not compared": "○",
 }
+STANDINGS: dict[Standing, str] = {"best": "★", "tied with the best": "☆", "worse": "·"}
 """Marks are told apart by shape, not by colour alone."""
 
 
@@ -47,11 +50,16 @@ the model minus {escape(board.problem.to_beat)}.</figcaption>
 <h2>Models</h2>
 {_summary(board)}
 {_every_metric(board)}
+{_slices(board)}
 <h2>What the figures mean</h2>
 {_glossary()}
-<p class="basis">A rank is one more than the number of models that are better beyond chance: the 95 % interval
-of their paired difference leaves 0 out. Models that share the best one's rank can't be told from it by these
-users.</p>
+<p class="basis">★ best: the best figure. ☆ tied with the best: these users can't tell it from the best.
+Two models differ if a paired permutation test and a paired bootstrap test over users both say so, each with
+Holm's correction over all pairs of models: the chance of any false difference among them is at most 5 %.
+p is the larger of the two, corrected. A model's ranks are all those that this leaves open: models that do not
+differ have ranks in common. Intervals are of one figure or one pair alone, not corrected.</p>
+<h2>Every pair</h2>
+{_comparisons(board)}
 </main>
 </body>
 </html>
@@ -60,8 +68,9 @@ users.</p>
 
 def _summary(board: Leaderboard) -> str:
     heads = [
-        "Rank",
+        "Ranks",
         "Model",
+        "Standing",
         wording.title(board.metric, board.k),
         f"Difference from {board.problem.to_beat}",
     ]
@@ -73,14 +82,16 @@ def _summary_row(board: Leaderboard, row: Row) -> list[str]:
     backtest, figure = row.backtest, row.backtest.metrics[board.metric]
     difference = row.difference
     return [
-        str(row.rank),
+        wording.ranks(row.ranks),
         f"<strong>{escape(row.model)}</strong> {_mark(row.mark)}",
+        f"{STANDINGS[row.standing]} {row.standing}<small>{wording.chance(row.p_best)}</small>",
         _figure(wording.number(figure.value), wording.span(figure)),
         "" if difference is None else _figure(
-            wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
+            wording.number(difference.difference, signed=True),
+            f"{wording.span(difference, signed=True)}, {wording.chance(row.p)}",
         ),
         "<br>".join(f'<span class="breach">✖ {escape(wording.breach(one))}</span>' for one in row.breaches)
-        or ("kept" if board.problem.guardrails else "none set"),
+        or ("kept" if board.problem.guardrails or board.problem.slices.max_loss else "none set"),
         wording.seconds(backtest.train_seconds),
         wording.seconds(backtest.score_seconds),
         wording.size(backtest.artifact_bytes),
@@ -104,6 +115,55 @@ def _some_metrics(board: Leaderboard, names: tuple[str, ...]) -> str:
         cells = [_figure(wording.number(figure.value), wording.span(figure)) for figure in figures]
         rows.append([f"<strong>{escape(row.model)}</strong>", *cells])
     return _table(heads, rows)
+
+
+def _slices(board: Leaderboard) -> str:
+    """A table a dimension: each model's figure in each slice, and how far the one to beat is there."""
+    if not board.slices:
+        return ""
+    title = wording.title(board.metric, board.k)
+    parts = [f"<h2>{title} in slices</h2>"]
+    for dimension in dict.fromkeys(one.dimension for one in board.slices):
+        slices = [one for one in board.slices if one.dimension == dimension]
+        heads = [f"{escape(one.name)}<small>{one.users:,} users</small>" for one in slices]
+        rows = [
+            [f"<strong>{escape(row.model)}</strong>", *(_in_slice(one.rows[at]) for one in slices)]
+            for at, row in enumerate(board.rows)
+        ]
+        parts.append(_table(["Model", *heads], rows))
+    parts.append(
+        f'<p class="basis">Marks: against {escape(board.problem.to_beat)} in that slice, by a paired '
+        "permutation test with Holm's correction over all slices and models. In a slice of the items only "
+        "its items count as relevant, for the users who have one there.</p>"
+    )
+    return "\n".join(parts)
+
+
+def _in_slice(row: SliceRow) -> str:
+    cell = _figure(wording.number(row.figure.value), wording.span(row.figure))
+    if row.difference is None:
+        return cell
+    value = f"{SYMBOLS[row.mark]} {wording.number(row.difference.difference, signed=True)}"
+    small = f"{wording.span(row.difference, signed=True)}, {wording.chance(row.p)}"
+    return f'{cell}<span class="{row.mark}">{value}</span><small>{small}</small>'
+
+
+def _comparisons(board: Leaderboard) -> str:
+    heads = ["Better figure", "Other", "Difference", "p", "Permutation", "Bootstrap", "Verdict"]
+    heads[4:6] = (f"{one}<small>p, not corrected</small>" for one in heads[4:6])
+    return _table(heads, [_pair(board, one, other) for one, other in board.couples()])
+
+
+def _pair(board: Leaderboard, one: int, other: int) -> list[str]:
+    pairs, difference = board.pairs, board.pairs.difference(one, other)
+    figure = wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
+    return [
+        escape(board.models[one]),
+        escape(board.models[other]),
+        _figure(*figure),
+        *(wording.chance(float(p[one, other])) for p in (pairs.p, pairs.p_permutation, pairs.p_bootstrap)),
+        "differ" if pairs.better[one, other] else "no difference shown",
+    ]
 
 
 def _glossary() -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
-from tastemaker.evaluation.leaderboard import Leaderboard, Mark
+from tastemaker.evaluation.leaderboard import Leaderboard
+from tastemaker.evaluation.marks import Mark
 from tastemaker.files import appearing
 
 if TYPE_CHECKING:
@@ -30,15 +31,16 @@ def draw(board: Leaderboard, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 1.9 + 0.38 * len(board.rows)), layout="constrained")
+    figure = Figure(figsize=(11, 1.9 + 0.45 * len(board.rows)), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
     marks = [row.mark for row in board.rows]
+    plain: dict[str, Any] = {"parse_math": False}  # a name may hold a $
     _panel(left, [row.backtest.metrics[board.metric] for row in board.rows], marks)
     _panel(right, [row.difference for row in board.rows], marks)
-    left.set_yticks(range(len(board.rows)), [f"{row.rank}  {row.model}" for row in board.rows])
+    labels = [f"{row.model}\n{row.standing}, rank {wording.ranks(row.ranks)}" for row in board.rows]
+    left.set_yticks(range(len(board.rows)), labels, fontsize=8.5, **plain)
     left.invert_yaxis()
-    plain: dict[str, Any] = {"parse_math": False}  # a name may hold a $
     left.set_title(wording.title(board.metric, board.k), loc="left", fontsize=11, **plain)
     right.set_title(f"Difference from {board.problem.to_beat}", loc="left", fontsize=11, **plain)
     right.axvline(0, color="#57606a", linestyle="--", linewidth=1, zorder=0)

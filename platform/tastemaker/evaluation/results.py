@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,10 @@ class UserResults:
     """uint64[n]: a hash of each judged user's id."""
     values: dict[str, Float64]
     """Metric -> float64[n]."""
+    user_slices: dict[str, NDArray[np.str_]] = field(default_factory=dict)
+    """Dimension -> str[n], each user's slice of it."""
+    by_items: dict[str, dict[str, Float64]] = field(default_factory=dict)
+    """Slice of the items -> metric -> float64[n], NaN for users without a relevant item in it."""
 
 
 def get(engine: Engine, backtest_id: str) -> Backtest | None:
@@ -105,6 +109,9 @@ def put(engine: Engine, backtest: Backtest) -> None:
 def save_users(path: Path, results: UserResults) -> None:
     """Write an .npz that appears whole or not at all."""
     arrays: dict[str, Any] = {f"metric.{name}": values for name, values in results.values.items()}
+    arrays |= {f"users.{dimension}": slices for dimension, slices in results.user_slices.items()}
+    for name, metrics in results.by_items.items():
+        arrays |= {f"items.{name}.{metric}": values for metric, values in metrics.items()}
     with writing("the users' metrics", path.parent), appearing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, k=results.k, user_keys=results.user_keys, **arrays)
 
@@ -126,13 +133,21 @@ def load_users(artifacts: Path, backtest: Backtest) -> UserResults:
     path = artifacts / backtest.users_path
     try:
         with np.load(path, allow_pickle=False) as file:
-            values = {name.removeprefix("metric."): file[name] for name in file if name.startswith("metric.")}
-            return UserResults(int(file["k"]), file["user_keys"], values)
+            by_items: dict[str, dict[str, Float64]] = {}
+            for name, values in _named(file, "items.").items():
+                one, metric = name.split(".")
+                by_items.setdefault(one, {})[metric] = values
+            slices = _named(file, "users.")
+            return UserResults(int(file["k"]), file["user_keys"], _named(file, "metric."), slices, by_items)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(
             f"{path}, the users' metrics of {backtest.model}, can't be read: {error}",
             fix="judge the models again: `tastemaker run`",
         ) from error
+
+
+def _named(file: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): file[name] for name in file if name.startswith(prefix)}
 
 
 def compare(artifacts: Path, one: Backtest, other: Backtest, metric: str) -> Difference:

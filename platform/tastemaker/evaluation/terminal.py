@@ -11,8 +11,10 @@ from rich.table import Table
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
-from tastemaker.evaluation.leaderboard import Leaderboard, Mark
+from tastemaker.evaluation.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.marks import Mark
 from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.slices import Slice
 
 COLOURS: dict[Mark, str] = {
     "beats": "blue",
@@ -41,6 +43,10 @@ def show(board: Leaderboard, console: Console, *, brief: bool = False) -> None:
     per_table = max(1, (console.width - names) // _FIGURE_WIDTH)
     for start in range(0, len(others), per_table):
         console.print(_metrics(board, others[start : start + per_table]))
+    for dimension in dict.fromkeys(one.dimension for one in board.slices):
+        slices = [one for one in board.slices if one.dimension == dimension]
+        for start in range(0, len(slices), per_table):
+            console.print(_slices(board, slices[start : start + per_table]))
     console.print(_costs(board))
 
 
@@ -50,14 +56,24 @@ def _order(board: Leaderboard) -> Table:
     for row in board.rows:
         figure = row.backtest.metrics[board.metric]
         table.add_row(
-            str(row.rank),
-            escape(row.model),
+            wording.ranks(row.ranks),
+            f"{escape(row.model)}\n[dim]{row.standing}[/dim]",
             _figure(figure.value, figure),
             "" if row.difference is None else _figure(row.difference.difference, row.difference, signed=True),
-            row.mark + ("\n[yellow]✖ guardrail[/yellow]" if row.breaches else ""),
+            _verdict(row),
             style=COLOURS[row.mark],
         )
     return table
+
+
+def _verdict(row: Row) -> str:
+    """The mark, its p, and whether a guardrail is broken, a line each."""
+    lines: list[str] = [row.mark]
+    if row.p is not None:
+        lines.append(f"[dim]{wording.chance(row.p)}[/dim]")
+    if row.breaches:
+        lines.append("[yellow]✖ guardrail[/yellow]")
+    return "\n".join(lines)
 
 
 def _metrics(board: Leaderboard, names: Sequence[str]) -> Table:
@@ -65,6 +81,20 @@ def _metrics(board: Leaderboard, names: Sequence[str]) -> Table:
     for row in board.rows:
         figures = [row.backtest.metrics[name] for name in names]
         table.add_row(escape(row.model), *(_figure(figure.value, figure) for figure in figures))
+    return table
+
+
+def _slices(board: Leaderboard, slices: Sequence[Slice]) -> Table:
+    """The board's metric in some slices; a mark where a model beats the one to beat there, or is worse."""
+    heads = [f"{one.name}\n{one.users:,} users" for one in slices]
+    table = _table([f"model, {wording.title(board.metric, board.k)}", *heads])
+    for at, row in enumerate(board.rows):
+        cells = []
+        for one in slices:
+            found = one.rows[at]
+            said = f"\n{found.mark}" if found.mark in ("beats", "worse") else ""
+            cells.append(_figure(found.figure.value, found.figure) + said)
+        table.add_row(escape(row.model), *cells)
     return table
 
 

@@ -8,6 +8,7 @@ from math import isnan
 from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.leaderboard import Breach, Leaderboard
 from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.pairs import Ranks
 
 GROUPS = {
     "What was hit": ("ndcg", "recall", "map", "mrr", "hit_rate", "reward"),
@@ -35,9 +36,23 @@ def span(figures: Interval | Difference, *, signed: bool = False) -> str:
     return f"{number(figures.low, signed=signed)} to {number(figures.high, signed=signed)}"
 
 
+def ranks(found: Ranks) -> str:
+    """Such as 1, or 2–4 where these users can't tell."""
+    return str(found.first) if found.first == found.last else f"{found.first}–{found.last}"
+
+
+def chance(p: float | None) -> str:
+    """Such as `p 0.034`, `p < 0.001`; nothing where nothing was compared."""
+    if p is None:
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p {p:.3f}" if p < 0.9995 else "p 1"
+
+
 def breach(found: Breach) -> str:
     """Such as `coverage 0.0200, must be at least 0.1000`."""
     name = METRICS[found.metric].title
+    if found.slice:
+        return f"{name} of {found.slice} {number(-found.value)} behind, may be {number(-found.limit)} behind"
     return f"{name} {number(found.value)}, must be {found.side} {number(found.limit)}"
 
 
@@ -77,14 +92,21 @@ def _days(start: datetime, end: datetime) -> str:
 def verdict(board: Leaderboard) -> str:
     """The leaderboard in a few sentences."""
     name = title(board.metric, board.k)
-    best = [row for row in board.rows if row.rank == 1]
-    models = ", ".join(row.model for row in best)
+    top = board.rows[0].model
+    best = [row for row in board.rows if row.standing != "worse"]
+    tied = ", ".join(row.model for row in best[1:])
     said = [
-        f"{models} is best by {name}."
-        if len(best) == 1
-        else f"Best by {name}, with no difference between them that these users show: {models}."
+        f"{top} is best by {name}."
+        if not tied
+        else f"{top} has the best {name}, and these users do not tell it from: {tied}."
     ]
-    breaching = ", ".join(row.model for row in best if row.breaches)
+    best_of_all = [row for row in board.rows if row.mark == "beats" or row.standing == "best"]
+    for row in best_of_all:
+        lost = ", ".join(one.slice for one in row.breaches if one.slice)
+        if lost:
+            won = f"beats {board.problem.to_beat} overall" if row.mark == "beats" else "is best overall"
+            said.append(f"{row.model} {won}, but loses {lost} beyond the guardrail.")
+    breaching = ", ".join(row.model for row in best if any(one.slice is None for one in row.breaches))
     if breaching:
         said.append(f"Outside the guardrails: {breaching}.")
     compared = sum(row.difference is not None for row in board.rows)

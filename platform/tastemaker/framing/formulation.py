@@ -124,6 +124,7 @@ def constraints(spec: ProblemSpec) -> Section:
             ),
             allowed,
             *(_limit(guardrail, k) for guardrail in spec.guardrails),
+            *(_slice_limit(spec, part, limit) for part, limit in spec.slices.max_loss.items()),
         ),
         (
             "I: the items that are known at time t.",
@@ -163,6 +164,16 @@ def _limit(guardrail: Guardrail, k: int) -> Formula:
         high = number(guardrail.at_most)
         text, latex = f"{text} ≤ {high.text}", rf"{latex} \leq {high.latex}"
     return Formula(text, latex)
+
+
+def _slice_limit(spec: ProblemSpec, part: str, limit: float) -> Formula:
+    metric, to_beat = name(f"{spec.metric}@{spec.placement.k}"), name(spec.to_beat)
+    where, loss = name(part), number(limit)
+    return Formula(
+        f"{metric.text}(π | {where.text}) ≥ {metric.text}({to_beat.text} | {where.text}) − {loss.text}",
+        rf"{metric.latex}(\pi \mid {where.latex}) \geq "
+        rf"{metric.latex}({to_beat.latex} \mid {where.latex}) - {loss.latex}",
+    )
 
 
 def split(spec: ProblemSpec) -> Section:

@@ -13,6 +13,7 @@ from tastemaker.problem.spec import (
     Objective,
     Placement,
     ProblemSpec,
+    Slices,
     Split,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "Objective",
     "Placement",
     "ProblemSpec",
+    "Slices",
     "Split",
     "load_problem",
 ]

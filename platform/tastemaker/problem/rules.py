@@ -20,6 +20,10 @@ SHARE_METRICS = ("ndcg", "recall", "map", "mrr", "hit_rate", "coverage", "divers
 """Metrics whose values lie between 0 and 1."""
 
 
+SLICES = {"users": ("new", "old"), "items": ("head", "tail")}
+"""Slices that every problem has; those of the columns of the table users come on top."""
+
+
 class Finding(NamedTuple):
     """One mistake: where it is, what it is, and what to do about it."""
 
@@ -30,7 +34,15 @@ class Finding(NamedTuple):
 
 def broken_rules(data: Mapping[Any, Any]) -> Iterator[Finding]:
     """Everything that does not hold in a problem given as a mapping, in the order of the file's sections."""
-    for rule in (_shares, _objective_names, _positive_reward, _primary_metric, _guardrails, _to_beat):
+    for rule in (
+        _shares,
+        _objective_names,
+        _positive_reward,
+        _primary_metric,
+        _guardrails,
+        _slices,
+        _to_beat,
+    ):
         yield from rule(data)
 
 
@@ -144,6 +156,38 @@ def _limits(i: int, metric: str, guardrail: Mapping[Any, Any]) -> Iterator[Findi
                 if limit > 1
                 else "write a share such as 0.05",
             )
+
+
+def _slices(data: Mapping[Any, Any]) -> Iterator[Finding]:
+    slices = data.get("slices")
+    if not isinstance(slices, Mapping):
+        return
+    columns = slices.get("user_columns", ("country",))
+    columns = [one for one in columns if isinstance(one, str)] if isinstance(columns, list | tuple) else []
+    for i, column in enumerate(columns):
+        if column in SLICES or column in columns[:i]:
+            again = "is given twice" if column in columns[:i] else "is the name of other slices"
+            yield Finding(
+                ("slices", "user_columns", i), f"slices.user_columns[{i}] {column!r} {again}", "remove it"
+            )
+    limits = slices.get("max_loss")
+    for key, limit in limits.items() if isinstance(limits, Mapping) else ():
+        yield from _slice_limit(str(key), _number(limit), columns, data.get("metric", "ndcg"))
+
+
+def _slice_limit(key: str, limit: float | None, columns: list[str], metric: object) -> Iterator[Finding]:
+    path = ("slices", "max_loss", key)
+    dimension, _, value = key.partition("=")
+    known = [f"{name}={one}" for name, values in SLICES.items() for one in values]
+    if dimension not in (*SLICES, *columns) or (value and value not in SLICES.get(dimension, (value,))):
+        fix = ", ".join([*SLICES, *known, *(f"{name}, {name}=VALUE" for name in columns)])
+        yield Finding(path, f"slices.max_loss limits {key!r}, which is no slice", f"write one of {fix}")
+    if limit is not None and limit > 1 and metric in SHARE_METRICS:
+        yield Finding(
+            path,
+            f"slices.max_loss.{key} is {limit:g}, but {metric} lies between 0 and 1",
+            f"write a part of it such as {min(limit / 100, 1):g}",
+        )
 
 
 def _to_beat(data: Mapping[Any, Any]) -> Iterator[Finding]:

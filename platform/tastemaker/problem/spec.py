@@ -86,6 +86,20 @@ class Split(_Part):
     """The training window's length; null: all history."""
 
 
+class Slices(_Part):
+    """Parts of the users and items that are judged apart: users=new, items=tail, country=France, ..."""
+
+    new_below: Annotated[int, Field(ge=1)] = 5
+    """users=new: fewer counted events than this before the test period; else users=old."""
+    head_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """items=head: the fewest items that make up this share of what users had; else items=tail."""
+    user_columns: tuple[Name, ...] = ("country",)
+    """Columns of the table users; each of their values is a slice."""
+    max_loss: dict[Name, Annotated[float, Field(ge=0)]] = {}
+    """Guardrails: slice, or dimension for all of its slices -> by how much of the primary metric a model may
+    fall behind the one to beat there."""
+
+
 class CandidateRules(_Part):
     """The constraint set: what may be shown."""
 
@@ -112,6 +126,8 @@ class ProblemSpec(_Part):
     """The primary metric, at k = placement.k: ndcg, recall, map, mrr, hit_rate or reward."""
     guardrails: tuple[Guardrail, ...] = ()
     """Metrics that may not be bought with the primary one."""
+    slices: Slices = Slices()
+    """Parts of the users and items that are judged apart, and what a model may lose in them."""
     to_beat: str = "popularity"
     """The model that any champion must beat."""
     split: Split = Split()

@@ -19,6 +19,7 @@ from tastemaker.problem.spec import (
     Objective,
     Placement,
     ProblemSpec,
+    Slices,
     Split,
 )
 
@@ -89,6 +90,8 @@ def _part(path: Path) -> type[BaseModel]:
             return EventReward
         case ("guardrails", _):
             return Guardrail
+        case ("slices",):
+            return Slices
         case ("split",):
             return Split
         case ("candidates",):

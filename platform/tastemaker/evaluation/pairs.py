@@ -1,0 +1,104 @@
+"""Every model against every other on the same users: who is better, and what ranks that allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.evaluation.bootstrap import Difference, Interval, resampled_means
+from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.significance import (
+    ALPHA,
+    bootstrap_p,
+    enough,
+    flipped_means,
+    holm,
+    permutation_p,
+)
+
+Float64 = NDArray[np.float64]
+
+
+class Ranks(NamedTuple):
+    """The ranks that a model can have, given who is better than whom beyond chance.
+
+    All hold at once with 95 % confidence. Two models that do not differ have ranks in common. Reference:
+    D. Al Mohamad, J. Goeman and E. van Zwet, Statistics in Medicine 41(16), 2022.
+    """
+
+    first: int
+    """One more than the number of models that are better."""
+    last: int
+    """The number of models, less those that are worse."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Every model against every other, all on the same resamples of the users.
+
+    Two models differ if both tests say so after Holm's correction over all pairs, or if a third model lies
+    between them: better than one, and worse than the other.
+    """
+
+    value: Float64
+    """float64[m, m]: the mean of row model - column model."""
+    low: Float64
+    """float64[m, m]: the 95 % bootstrap interval of this pair alone, not corrected."""
+    high: Float64
+    p_permutation: Float64
+    """float64[m, m]: of the sign-flip test, not corrected; 1 on the diagonal."""
+    p_bootstrap: Float64
+    p: Float64
+    """float64[m, m]: the larger of both tests' corrected p."""
+    better: NDArray[np.bool_]
+    """bool[m, m]: the row model is better than the column model beyond chance."""
+    n: int
+    """Users."""
+
+    @classmethod
+    def of(cls, columns: Float64, metric: str, *, seed: int = 0, resamples: int | None = None) -> Pairs:
+        """`columns` is float64[n, m], one column a model."""
+        n, m = columns.shape
+        above, below = np.triu_indices(m, 1)
+        count = enough(len(above)) if resamples is None else resamples
+        centred = columns - columns.mean(axis=1, keepdims=True)  # differences stay, rounding errors shrink
+        boots = resampled_means(centred, seed=seed, resamples=count)
+        flips = flipped_means(centred, seed=seed, resamples=count)
+        value, low, high = (np.zeros((m, m)) for _ in range(3))
+        raw = np.ones((2, m, m))
+        for i, j in zip(above, below, strict=True):
+            difference = centred[:, i] - centred[:, j]
+            observed, scale = difference.mean(keepdims=True), np.sqrt((difference**2).mean(keepdims=True))
+            drawn = boots[:, [i]] - boots[:, [j]]
+            found = Interval.of(observed[0], drawn[:, 0])
+            value[i, j], low[i, j], high[i, j] = found
+            value[j, i], low[j, i], high[j, i] = -found.value, -found.high, -found.low
+            swapped = flips._replace(means=flips.means[:, [i]] - flips.means[:, [j]])
+            raw[:, i, j] = raw[:, j, i] = (
+                permutation_p(observed, swapped, scale)[0],
+                bootstrap_p(drawn, scale)[0],
+            )
+        p = np.ones((m, m))
+        p[above, below] = p[below, above] = np.maximum(*(holm(one[above, below]) for one in raw))
+        ahead = value > 0 if METRICS[metric].larger_is_better else value < 0
+        return cls(value, low, high, raw[0], raw[1], p, _closed(ahead & (p <= ALPHA)), n)
+
+    def difference(self, one: int, other: int) -> Difference:
+        """What model `one` has more than model `other`."""
+        at = one, other
+        return Difference(float(self.value[at]), float(self.low[at]), float(self.high[at]), self.n)
+
+    def ranks(self, one: int) -> Ranks:
+        """Which ranks model `one` can have."""
+        return Ranks(1 + int(self.better[:, one].sum()), len(self.better) - int(self.better[one].sum()))
+
+
+def _closed(better: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """With a better than b and b better than c, a is better than c: this adds no error of its own."""
+    closed = better.copy()
+    for between in range(len(closed)):
+        closed |= closed[:, [between]] & closed[[between]]
+    return closed

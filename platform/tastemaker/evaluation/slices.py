@@ -1,0 +1,169 @@
+"""Models compared within slices of the users and items, and what a model lost in one.
+
+A slice of the users is some rows of the users' metrics. A slice of the items keeps the lists as they are and
+counts as relevant only the items of the slice, over the users who have one there. In each slice every model
+is compared with the one to beat, by the permutation test of `significance` with Holm's correction over all
+slices and models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.evaluation.bootstrap import Difference, Interval, resampled_means
+from tastemaker.evaluation.marks import Mark
+from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.results import UserResults
+from tastemaker.evaluation.significance import ALPHA, enough, flipped_means, holm, permutation_p
+
+Float64 = NDArray[np.float64]
+
+LARGEST = 12
+"""Of a dimension's values, so many with the most users are slices of their own."""
+OTHER = "other"
+
+
+class SliceRow(NamedTuple):
+    """One model in one slice."""
+
+    model: str
+    figure: Interval
+    difference: Difference | None
+    """From the one to beat, on the slice's users."""
+    p: float | None
+    """Of that difference, corrected for all slices and models."""
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class Slice:
+    """All models in one slice."""
+
+    dimension: str
+    """users, items, or a column of the table users."""
+    value: str
+    users: int
+    """Users judged in it."""
+    rows: tuple[SliceRow, ...]
+    """In the order in which the models were given."""
+
+    @property
+    def name(self) -> str:
+        """Such as users=new."""
+        return f"{self.dimension}={self.value}"
+
+
+class _Part(NamedTuple):
+    dimension: str
+    value: str
+    columns: Float64
+    """float64[users in the slice, models]."""
+
+
+def compare_slices(
+    users: Sequence[UserResults],
+    models: Sequence[str],
+    to_beat: str,
+    metric: str,
+    named: Mapping[str, float] | None = None,
+) -> tuple[Slice, ...]:
+    """Every slice that holds some of the users and not just all of them; those `named` are never merged.
+
+    Coverage belongs to all users together: it has no slices.
+    """
+    if METRICS[metric].per_user is None:
+        return ()
+    parts = [*_of_users(users, metric, named or {}), *_of_items(users, metric)]
+    reference = models.index(to_beat) if to_beat in models else None
+    p = _corrected(parts, reference)
+    return tuple(
+        _slice(part, models, reference, some, METRICS[metric].larger_is_better)
+        for part, some in zip(parts, p, strict=True)
+    )
+
+
+def _of_users(users: Sequence[UserResults], metric: str, named: Mapping[str, float]) -> Iterator[_Part]:
+    columns = np.column_stack([one.values[metric] for one in users])
+    for dimension, labels in users[0].user_slices.items():
+        values, codes = _merged(dimension, labels, named)
+        if len(values) > 1:
+            for code, value in enumerate(values):
+                yield _Part(dimension, value, columns[codes == code])
+
+
+def _merged(
+    dimension: str, labels: NDArray[np.str_], named: Mapping[str, float]
+) -> tuple[list[str], NDArray[np.int64]]:
+    """The slices' values, by users, and each user's place among them; small ones are put together."""
+    found, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    order = np.argsort(-counts, kind="stable").tolist()
+    kept = [at for place, at in enumerate(order) if place < LARGEST or f"{dimension}={found[at]}" in named]
+    values = [str(found[at]) for at in kept]
+    places = np.full(len(found), len(kept))
+    places[kept] = np.arange(len(kept))
+    return values if len(kept) == len(found) else [*values, OTHER], places[codes]
+
+
+def _of_items(users: Sequence[UserResults], metric: str) -> Iterator[_Part]:
+    for name in users[0].by_items:
+        if all(metric in one.by_items.get(name, ()) for one in users):
+            columns = np.column_stack([one.by_items[name][metric] for one in users])
+            judged = ~np.isnan(columns).any(axis=1)
+            if judged.any():
+                yield _Part("items", name, columns[judged])
+
+
+def _corrected(parts: Sequence[_Part], reference: int | None) -> list[Float64]:
+    """float64[models] a slice: the corrected p of each difference from the one to beat, 1 for itself."""
+    if reference is None or not parts:
+        return [np.ones(part.columns.shape[1]) for part in parts]
+    m = parts[0].columns.shape[1]
+    rivals = np.delete(np.arange(m), reference)
+    raw = [_p(part.columns[:, rivals] - part.columns[:, [reference]], len(parts)) for part in parts]
+    p = np.ones((len(parts), m))
+    p[:, rivals] = holm(np.concatenate(raw)).reshape(len(parts), len(rivals))
+    return list(p)
+
+
+def _p(differences: Float64, slices: int) -> Float64:
+    flips = flipped_means(differences, resamples=enough(slices * differences.shape[1]))
+    return permutation_p(differences.mean(axis=0), flips, np.sqrt((differences**2).mean(axis=0)))
+
+
+def _slice(
+    part: _Part, models: Sequence[str], reference: int | None, p: Float64, larger_is_better: bool
+) -> Slice:
+    columns, n = part.columns, len(part.columns)
+    means = resampled_means(columns)
+    rows = []
+    for at, model in enumerate(models):
+        figure = Interval.of(columns[:, at].mean(), means[:, at])
+        if reference is None or at == reference:
+            mark: Mark = "not compared" if reference is None else "the one to beat"
+            rows.append(SliceRow(model, figure, None, None, mark))
+            continue
+        found = Interval.of(
+            (columns[:, at] - columns[:, reference]).mean(), means[:, at] - means[:, reference]
+        )
+        ahead = (found.value > 0) == larger_is_better
+        mark = "tied" if p[at] > ALPHA else "beats" if ahead else "worse"
+        rows.append(SliceRow(model, figure, Difference(*found, n), float(p[at]), mark))
+    return Slice(part.dimension, part.value, n, tuple(rows))
+
+
+def limit_of(one: Slice, max_loss: Mapping[str, float]) -> float | None:
+    """What a model may lose in a slice: the slice's own limit, else its dimension's."""
+    return max_loss.get(one.name, max_loss.get(one.dimension))
+
+
+def lost(row: SliceRow, limit: float) -> bool:
+    """Is the model behind the one to beat by more than the limit, and by more than nothing beyond chance?
+
+    For metrics of which more is better, as any primary metric is. The 95 % interval is the pair's own.
+    """
+    return row.difference is not None and row.difference.difference < -limit and row.difference.high < 0

@@ -1,0 +1,261 @@
+"""Slices: who is in which, what counts there, and a model that wins overall and loses one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from judging import Scripted, ScriptedConfig, small_split
+from tastemaker.crowning import choose
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.lake import Lake
+from tastemaker.data.slices import Labels, head_items, user_slices
+from tastemaker.data.tables import EVENTS, USERS
+from tastemaker.errors import SourceError
+from tastemaker.evaluation import backtest, results, wording
+from tastemaker.evaluation.bootstrap import intervals, paired_difference
+from tastemaker.evaluation.catalogue import Catalogue
+from tastemaker.evaluation.judge import evaluate, user_keys
+from tastemaker.evaluation.leaderboard import Breach, Leaderboard
+from tastemaker.evaluation.metrics import HITS, METRICS, Judged
+from tastemaker.evaluation.results import UserResults
+from tastemaker.evaluation.slices import LARGEST, OTHER, compare_slices
+from tastemaker.plugins.finder import Plugin
+from tastemaker.problem import EventReward, Objective, Placement, ProblemSpec, Slices
+from tastemaker.storage.engine import open_engine
+
+DAY = 86_400
+
+
+def test_head_by_hand() -> None:
+    counts = np.array([1, 5, 0, 3, 1])
+    assert head_items(counts, 0.5).tolist() == [False, True, False, False, False]
+    assert head_items(counts, 0.51).tolist() == [False, True, False, True, False]
+    assert head_items(counts, 0.85).tolist() == [True, True, False, True, False]  # of equals, the first
+    assert not head_items(np.zeros(3, np.int64), 0.5).any()
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.floats(0.01, 0.99))
+def test_the_head_is_the_smallest_that_reaches_its_share(counts: list[int], share: float) -> None:
+    had = np.array(counts)
+    head = head_items(had, share)
+    if had.any():
+        assert had[head].sum() >= share * had.sum() * (1 - 1e-12)
+        assert had[head].sum() - had[head].min() < share * had.sum()
+        assert had[head].min() >= had[~head].max(initial=0)
+
+
+def test_users_by_events_and_by_column() -> None:
+    labels = {"country": Labels(("AT", "IT"), np.array([1, -1, 0], np.int32))}
+    found = user_slices(np.array([0, 5, 4]), 5, labels, np.array([0, 1, 2], np.int32))
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "users": ["new", "old", "new"],
+        "country": ["IT", "unknown", "AT"],
+    }
+
+
+def shop(root: Path) -> Lake:
+    """Before the cut at day 10: a has 3 purchases, b one. After it a, b and the stranger c buy one each."""
+    rows = [("a", "x", 0), ("a", "y", 1), ("a", "x", 2), ("b", "x", 3), ("b", "z", 12), ("c", "y", 12)]
+    rows += [("a", "x", 13), ("c", "x", 19)]
+    lake = Lake(root)
+    events = {
+        "event_id": [str(n) for n in range(len(rows))],
+        "user_id": [row[0] for row in rows],
+        "item_id": [row[1] for row in rows],
+        "event_type": ["purchase"] * len(rows),
+        "value": [1.0] * len(rows),
+        "occurred_at": [datetime.fromtimestamp(row[2] * DAY + 5, UTC) for row in rows],
+        "request_id": [None] * len(rows),
+        "position": [None] * len(rows),
+    }
+    lake.write("events", pa.table(events, schema=EVENTS))
+    users = {"user_id": ["a", "c", "unheard of"], "country": ["IT", None, "AT"]}
+    seen = [datetime(2020, 1, 1, tzinfo=UTC)] * 3
+    lake.write("users", pa.table(users | {"first_seen_at": seen}, schema=USERS))
+    return lake
+
+
+def problem(**slices: Any) -> ProblemSpec:
+    return ProblemSpec.model_validate(
+        {
+            "name": "slices",
+            "placement": {"k": 5},
+            "objectives": [{"name": "sales", "events": {"purchase": {}}}],
+            "split": {"test_days": 10},
+            "slices": slices,
+        }
+    )
+
+
+def test_a_split_knows_its_slices(tmp_path: Path) -> None:
+    split = Dataset.load(shop(tmp_path), problem(new_below=2)).split()
+    assert split.user_ids == ["a", "c"]  # b bought only what the cut did not know
+    assert split.user_slices["users"].tolist() == ["old", "new"]
+    assert split.user_slices["country"].tolist() == ["IT", "unknown"]
+    assert split.item_slices["head"].tolist() == [True, False]  # x: 2 users, y: 1
+    assert split.item_slices["tail"].tolist() == [False, True]
+
+
+def test_who_moved_is_other_data(tmp_path: Path) -> None:
+    lake = shop(tmp_path)
+    before = Dataset.load(lake, problem()).data_hash
+    moved = lake.read("users").set_column(1, USERS.field("country"), pa.array(["AT", None, "AT"]))
+    lake.write("users", moved)
+    assert Dataset.load(lake, problem()).data_hash != before
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="names 'town', but the table users has no such column") as caught:
+        Dataset.load(shop(tmp_path), problem(user_columns=["town"]))
+    assert "country, first_seen_at" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize("block", [7, 2048])
+def test_only_the_items_of_the_slice_count_as_relevant(block: int) -> None:
+    split = small_split()
+    relevant = split.relevant.copy()
+    model = Scripted(ScriptedConfig(noise=5)).fit(split.train)
+    judged = evaluate(model, split, 5, block=block)
+    lists = model.recommend(split.snapshot.batch(split.users, seeds=user_keys(split.user_ids)), 5).items
+    for name, items in split.item_slices.items():
+        wanted = relevant.toarray() * items
+        alone = Judged(lists, type(relevant)(wanted), Catalogue.of(split.train))
+        some = (wanted > 0).any(axis=1)
+        for metric, found in judged.by_items[name].items():
+            assert np.isnan(found[~some]).all()
+            np.testing.assert_array_equal(found[some], HITS[metric](alone)[some], err_msg=metric)
+    np.testing.assert_array_equal(split.relevant.toarray(), relevant.toarray())
+    parts = judged.by_items
+    both = np.nan_to_num(parts["head"]["reward"]) + np.nan_to_num(parts["tail"]["reward"])
+    np.testing.assert_allclose(both, judged.values["reward"], atol=1e-9)  # a sum over the items
+
+
+def users_of(values: list[list[float]], labels: list[str]) -> list[UserResults]:
+    keys = np.arange(len(labels), dtype=np.uint64)
+    return [
+        UserResults(5, keys, {"ndcg": np.array(one)}, {"country": np.array(labels)}, {}) for one in values
+    ]
+
+
+def test_a_slice_is_its_users_alone() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random(90), rng.random(90)
+    labels = ["AT"] * 50 + ["IT"] * 40
+    slices = compare_slices(users_of([first.tolist(), second.tolist()], labels), ["m", "p"], "p", "ndcg")
+    assert [(one.name, one.users) for one in slices] == [("country=AT", 50), ("country=IT", 40)]
+    (expected,) = intervals(first[50:, None])
+    row = slices[1].rows[0]
+    np.testing.assert_allclose(row.figure, expected)
+    assert row.difference is not None
+    np.testing.assert_allclose(row.difference, paired_difference(first[50:], second[50:], resamples=1000))
+    assert [found.mark for found in slices[1].rows] == ["tied", "the one to beat"]
+
+
+def test_one_value_is_no_slice_and_small_ones_go_together() -> None:
+    one = users_of([[0.1, 0.2], [0.2, 0.3]], ["AT", "AT"])
+    assert compare_slices(one, ["m", "p"], "p", "ndcg") == ()
+    labels = [f"c{n:02}" for n in range(20) for _ in range(21 - n)]
+    many = users_of([[0.1] * len(labels)] * 2, labels)
+    names = [found.value for found in compare_slices(many, ["m", "p"], "p", "ndcg", {"country=c19": 0.1})]
+    assert names == [*(f"c{n:02}" for n in range(LARGEST)), "c19", OTHER]
+    assert sum(found.users for found in compare_slices(many, ["m", "p"], "p", "ndcg")) == len(labels)
+
+
+def test_models_that_are_alike_differ_in_any_slice_in_at_most_5_percent_of_cases() -> None:
+    """100 cases of 4 slices and 3 rivals: the share's standard error is 2.2 %."""
+    rng = np.random.default_rng(1)
+    labels = np.repeat([f"c{n}" for n in range(4)], 11).tolist()
+    false = 0
+    for _case in range(100):
+        values = (rng.exponential(1, 44) + rng.exponential(1, (4, 44))).tolist()
+        slices = compare_slices(users_of(values, labels), ["a", "b", "c", "p"], "p", "ndcg")
+        false += any(row.mark in ("beats", "worse") for one in slices for row in one.rows)
+    assert false / 100 <= 0.05 + 2 * 0.022
+
+
+def test_coverage_has_no_slices() -> None:
+    assert compare_slices(users_of([[0.1, 0.2]], ["AT", "IT"]), ["p"], "p", "coverage") == ()
+
+
+def win_but_lose_the_new(home: Path, spec: ProblemSpec) -> Leaderboard:
+    """`rival` is 0.2 better for the old and 0.1 worse for the new, of whom there are half as many."""
+    engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
+    rng = np.random.default_rng(0)
+    for model, (old, new) in {"popularity": (0.0, 0.0), "rival": (0.2, -0.1)}.items():
+        plugin = Plugin(model, Scripted, "tests", "1", "judging:Scripted")
+        done = backtest.run(plugin, None, small_split(300), spec, engine, home)
+        users = results.load_users(home, done)
+        base = np.where(users.user_slices["users"] == "new", new, old) + 0.4
+        users.values["ndcg"] = base + rng.normal(0, 0.05, 300)
+        results.save_users(home / done.users_path, users)
+        (figure,) = intervals(users.values["ndcg"][:, None])
+        results.put(engine, replace(done, metrics=done.metrics | {"ndcg": figure}))
+    return Leaderboard.load(engine, spec, home)
+
+
+def spec(**max_loss: float) -> ProblemSpec:
+    return ProblemSpec(
+        name="small",
+        placement=Placement(k=5),
+        objectives=(Objective(name="sales", events={"purchase": EventReward()}),),
+        slices=Slices(max_loss={key.replace("_", "="): limit for key, limit in max_loss.items()}),
+    )
+
+
+@pytest.mark.parametrize("key", ["users_new", "users"])
+def test_a_model_that_wins_overall_and_loses_a_slice_says_so(tmp_path: Path, key: str) -> None:
+    board = win_but_lose_the_new(tmp_path, spec(**{key: 0.05}))
+    rival = board.rows[0]
+    assert (rival.model, rival.mark, rival.standing) == ("rival", "beats", "best")
+    (breach,) = rival.breaches
+    assert (breach.slice, breach.metric, breach.limit) == ("users=new", "ndcg", -0.05)
+    assert breach.value == pytest.approx(-0.1, abs=0.02)
+    said = wording.verdict(board)
+    assert "rival beats popularity overall, but loses users=new beyond the guardrail." in said
+    assert "but loses users=new beyond the guardrail" in board.to_html()
+    assert choose(board, None) is None  # it does not become champion by itself
+    marks = {one.name: one.rows[0].mark for one in board.slices}
+    assert (marks["users=new"], marks["users=old"]) == ("worse", "beats")
+    assert [row.model for row in board.rows] == [row.model for row in board.slices[0].rows]
+
+
+def test_within_the_guardrail_or_without_one_nothing_is_broken(tmp_path: Path) -> None:
+    board = win_but_lose_the_new(tmp_path, spec(users_new=0.2, country=0.0))
+    assert [row.breaches for row in board.rows] == [(), ()]
+    assert "beyond" not in wording.verdict(board)
+    assert choose(board, None) == "rival"
+    assert {one.name for one in board.slices} == {
+        "users=new", "users=old", "country=Österreich", "country=Italia", "items=head", "items=tail",
+    }  # fmt: skip
+
+
+def test_a_guardrail_of_a_slice_is_held_in_the_primary_metric_whatever_is_shown(tmp_path: Path) -> None:
+    limited = spec(users_new=0.05)
+    board = win_but_lose_the_new(tmp_path, limited)
+    engine = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
+    other = Leaderboard.load(engine, limited, tmp_path, metric="coverage")
+    assert other.slices == ()
+    losses = {row.model: row.breaches for row in board.rows}
+    assert {row.model: row.breaches for row in other.rows} == losses
+    assert isinstance(losses["rival"][0], Breach)
+
+
+def test_slices_are_stored_and_read_back(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
+    split = small_split()
+    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    users = results.load_users(tmp_path, backtest.run(plugin, None, split, spec(), engine, tmp_path))
+    for dimension, labels in split.user_slices.items():
+        assert users.user_slices[dimension].tolist() == labels.tolist()
+    assert set(users.by_items) == {"head", "tail"}
+    assert set(users.by_items["head"]) == {"ndcg", "recall", "map", "mrr", "hit_rate", "reward"}
+    assert set(users.values) == set(METRICS)
