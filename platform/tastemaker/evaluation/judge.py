@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation.answers import check
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from tastemaker.data.dataset import Split
 
 Float64 = NDArray[np.float64]
+SCORES_AT_ONCE = 2**25
+USERS_AT_ONCE = 2048
+
 Progress = Callable[[int, int], None]
 """Called with the users judged so far and the users to judge."""
 
@@ -45,9 +49,18 @@ class UserMetrics:
 
 
 def evaluate(
-    model: Recommender[Any], split: Split, k: int, *, block: int = 2048, progress: Progress | None = None
+    model: Recommender[Any],
+    split: Split,
+    k: int,
+    *,
+    metrics: Collection[str] = tuple(METRICS),
+    block: int | None = None,
+    progress: Progress | None = None,
 ) -> UserMetrics:
-    """Judge the lists of length k for all test users, `block` of them at a time: that bounds the memory.
+    """Judge the lists of length k for all test users by the metrics that are asked for.
+
+    `block` users are judged at a time, which bounds the memory: unless it is given, 2,048, or fewer if their
+    scores of all items would take more than 128 MB.
 
     Raises PluginError naming the model where it fails or answers what can't be scored, and TastemakerError
     where the test period holds nobody to judge.
@@ -58,10 +71,12 @@ def evaluate(
             "nobody did anything rewarded in the test period, so there is nothing to judge",
             fix="raise split.test_days or add event types to the objectives in the problem file",
         )
+    _known(metrics)
+    block = block or max(min(SCORES_AT_ONCE // max(n_items, 1), USERS_AT_ONCE), 1)
     catalogue = _catalogue(split.train)
     keys = user_keys(split.user_ids)
     features = _user_features(model, split)
-    values = {name: np.empty(n) for name, metric in METRICS.items() if metric.per_user}
+    values = {name: np.empty(n) for name, metric in METRICS.items() if name in metrics and metric.per_user}
     exposures, shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
     seconds = 0.0
     for start in range(0, n, block):
@@ -73,7 +88,8 @@ def evaluate(
             user_features=None if features is None else features[split.users[rows]],
         )
         started = time.perf_counter()
-        ranking = recommend(model, batch, k)
+        with threadpool_limits(1, "blas"):  # `select` has threads of its own; both together are far slower
+            ranking = recommend(model, batch, k)
         seconds += time.perf_counter() - started
         check(model.name, ranking, batch, k)
         judged = Judged(ranking.items, split.relevant[rows], catalogue)
@@ -86,14 +102,23 @@ def evaluate(
             progress(rows.stop, n)
     available = split.snapshot.available
     size = n_items if available is None else int(np.count_nonzero(available))
-    values["coverage"] = coverage(exposures, shown_to, n, size)
-    return UserMetrics({name: values[name] for name in METRICS}, keys, exposures, seconds)
+    if "coverage" in metrics:
+        values["coverage"] = coverage(exposures, shown_to, n, size)
+    return UserMetrics({name: values[name] for name in METRICS if name in values}, keys, exposures, seconds)
+
+
+def _known(metrics: Collection[str]) -> None:
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise TastemakerError(
+            f"there is no metric named {', '.join(unknown)}", fix=f"the metrics are: {', '.join(METRICS)}"
+        )
 
 
 @lru_cache(maxsize=1)
 def _catalogue(train: TrainingData) -> Catalogue:
     """All models of a run are judged by the same one."""
-    return Catalogue.of(train)
+    return Catalogue(train)
 
 
 def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:
