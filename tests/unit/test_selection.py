@@ -92,6 +92,7 @@ def test_many_rows_are_answered_by_threads_as_by_one(
     expected = obvious(scores, batch, k)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CACHED", cached)
+        patch.setattr(module, "ROWS", 1)
         patch.setattr(module, "WORTH_THREADS", 2)
         found = select_rows(lambda rows: scores[rows].copy(), batch, k)
     for ours, wanted in zip(found, expected, strict=True):
@@ -105,6 +106,7 @@ def test_scores_that_fail_in_a_thread_fail_the_selection(monkeypatch: pytest.Mon
         return np.zeros((1, 4), np.float32)
 
     monkeypatch.setattr(module, "CACHED", 4)
+    monkeypatch.setattr(module, "ROWS", 1)
     with pytest.raises(ZeroDivisionError, match="row 1"):
         select_rows(score, batch_of(8, 4), 2)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Float64 = NDArray[np.float64]
 SCORES_AT_ONCE = 2**25
+"""128 MB, where a model makes the scores of all users of a block together."""
 USERS_AT_ONCE = 2048
 
 Progress = Callable[[int, int], None]
@@ -59,8 +60,7 @@ def evaluate(
 ) -> UserMetrics:
     """Judge the lists of length k for all test users by the metrics that are asked for.
 
-    `block` users are judged at a time, which bounds the memory: unless it is given, 2,048, or fewer if their
-    scores of all items would take more than 128 MB.
+    `block` users are judged at a time, which bounds the memory; `block_users` says how many by default.
 
     Raises PluginError naming the model where it fails or answers what can't be scored, and TastemakerError
     where the test period holds nobody to judge.
@@ -72,7 +72,7 @@ def evaluate(
             fix="raise split.test_days or add event types to the objectives in the problem file",
         )
     _known(metrics)
-    block = block or max(min(SCORES_AT_ONCE // max(n_items, 1), USERS_AT_ONCE), 1)
+    block = block_users(n_items) if block is None else block
     catalogue = _catalogue(split.train)
     keys = user_keys(split.user_ids)
     features = _user_features(model, split)
@@ -105,6 +105,11 @@ def evaluate(
     if "coverage" in metrics:
         values["coverage"] = coverage(exposures, shown_to, n, size)
     return UserMetrics({name: values[name] for name in METRICS if name in values}, keys, exposures, seconds)
+
+
+def block_users(n_items: int) -> int:
+    """How many users are judged at a time: USERS_AT_ONCE, or as few as keep to SCORES_AT_ONCE."""
+    return max(min(SCORES_AT_ONCE // max(n_items, 1), USERS_AT_ONCE), 1)
 
 
 def _known(metrics: Collection[str]) -> None:

@@ -17,6 +17,9 @@ FEW = 2048
 CACHED = 2**19
 """Scores that are worked on at a time: 2 MB."""
 
+ROWS = 64
+"""No fewer rows at a time, however wide: a matrix product of few rows reads its other factor for little."""
+
 WORTH_THREADS = 4
 """A batch of so many parts is worth the start of threads."""
 
@@ -37,7 +40,7 @@ def select_rows(score: Callable[[slice], Float32], batch: Batch, k: int) -> Rank
     rows as a processor's cache holds; of a large batch, by several threads: numpy needs no lock of Python's.
     """
     ranking = empty_ranking(len(batch), k)
-    size = max(CACHED // max(batch.history.n_items, 1), 1)
+    size = max(CACHED // max(batch.history.n_items, 1), ROWS)
     starts = range(0, len(batch), size)
 
     def fill(start: int) -> None:
