@@ -238,7 +238,7 @@ def plan(size: Size) -> str:
     results = size.users * (len(METRICS) + 1) * 8 + size.items * 16
     return (
         f"{size.users:,} users x {size.items:,} items, planned: {-(-size.users // users):,} blocks of "
-        f"{users:,} users; at most {scores / 1e6:,.0f} MB of scores (all together: {everything / 1e9:,.0f} GB), "
+        f"{users:,} users; at most {scores / 1e6:,.0f} MB of scores (of all, {everything / 1e9:,.0f} GB), "
         f"{results / 1e6:,.0f} MB of results"
     )
 
