@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation.answers import check
@@ -78,7 +78,7 @@ def evaluate(
     features = _user_features(model, split)
     values = {name: np.empty(n) for name, metric in METRICS.items() if name in metrics and metric.per_user}
     exposures, shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
-    seconds = 0.0
+    seconds, blas = 0.0, ThreadpoolController()
     for start in range(0, n, block):
         rows = slice(start, min(start + block, n))
         batch = split.snapshot.batch(
@@ -88,7 +88,7 @@ def evaluate(
             user_features=None if features is None else features[split.users[rows]],
         )
         started = time.perf_counter()
-        with threadpool_limits(1, "blas"):  # `select` has threads of its own; both together are far slower
+        with blas.limit(limits=1, user_api="blas"):  # `select` has threads of its own: both are far slower
             ranking = recommend(model, batch, k)
         seconds += time.perf_counter() - started
         check(model.name, ranking, batch, k)
