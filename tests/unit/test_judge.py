@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from judging import DAY, Scripted, ScriptedConfig, small_split
 from tastemaker.data.split import Split
 from tastemaker.errors import ArtifactError, PluginError, TastemakerError
-from tastemaker.evaluation import backtest, metrics, results
+from tastemaker.evaluation import backtest, catalogue, judge, metrics, results
 from tastemaker.evaluation.catalogue import Catalogue
 from tastemaker.evaluation.judge import evaluate, user_keys
 from tastemaker.evaluation.metrics import METRICS, Judged
@@ -52,13 +52,28 @@ def test_judging_in_blocks_is_judging_at_once() -> None:
     np.testing.assert_array_equal(whole.exposures, blocks.exposures)
 
 
+def test_only_the_metrics_that_are_asked_for_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = small_split(repeats=False)
+    model = Scripted().fit(split.train)
+    whole = evaluate(model, split, 5)
+    judge._catalogue.cache_clear()
+    monkeypatch.setattr(catalogue, "_embed", None)  # only diversity asks for the embeddings
+    some = evaluate(model, split, 5, metrics=("novelty", "recall", "coverage"))
+    assert list(some.values) == ["recall", "coverage", "novelty"]
+    for name, values in some.values.items():
+        np.testing.assert_array_equal(values, whole.values[name])
+    with pytest.raises(TastemakerError, match="no metric named f1") as error:
+        evaluate(model, split, 5, metrics=("recall", "f1"))
+    assert "ndcg, recall, map" in str(error.value.fix)
+
+
 def test_the_figures_are_those_of_the_lists() -> None:
     split = small_split(repeats=False)
     model = Scripted().fit(split.train)
     judged = evaluate(model, split, 5)
     batch = split.snapshot.batch(split.users, seeds=user_keys(split.user_ids))
     lists = model.recommend(batch, 5).items
-    alone = Judged(lists, split.relevant, Catalogue.of(split.train))
+    alone = Judged(lists, split.relevant, Catalogue(split.train))
     np.testing.assert_array_equal(judged.values["ndcg"], metrics.ndcg(alone))
     assert judged.exposures.sum() == (lists >= 0).sum()
     assert judged.values["coverage"].mean() == pytest.approx(len(np.unique(lists[lists >= 0])) / 20)

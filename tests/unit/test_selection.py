@@ -13,7 +13,17 @@ from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_array
 
 from tastemaker.errors import PluginError
-from tastemaker.plugins import NO_ITEM, Batch, Events, FeatureTable, History, Ranking, TrainingData, select
+from tastemaker.plugins import (
+    NO_ITEM,
+    Batch,
+    Events,
+    FeatureTable,
+    History,
+    Ranking,
+    TrainingData,
+    select,
+    select_rows,
+)
 from tastemaker.plugins import selection as module
 from tastemaker.plugins.arrays import Float32
 from tastemaker.plugins.selection import best_columns, forbid
@@ -74,6 +84,33 @@ def test_select_is_its_definition(request_: tuple[Float32, Batch, int]) -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
+@given(requests(), st.integers(1, 100))
+def test_many_rows_are_answered_by_threads_as_by_one(
+    request_: tuple[Float32, Batch, int], cached: int
+) -> None:
+    scores, batch, k = request_
+    expected = obvious(scores, batch, k)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CACHED", cached)
+        patch.setattr(module, "ROWS", 1)
+        patch.setattr(module, "WORTH_THREADS", 2)
+        found = select_rows(lambda rows: scores[rows].copy(), batch, k)
+    for ours, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
+def test_scores_that_fail_in_a_thread_fail_the_selection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(rows: slice) -> Float32:
+        if rows.start:
+            raise ZeroDivisionError(f"row {rows.start}")
+        return np.zeros((1, 4), np.float32)
+
+    monkeypatch.setattr(module, "CACHED", 4)
+    monkeypatch.setattr(module, "ROWS", 1)
+    with pytest.raises(ZeroDivisionError, match="row 1"):
+        select_rows(score, batch_of(8, 4), 2)
+
+
 @given(requests())
 def test_forbid_leaves_the_allowed(request_: tuple[Float32, Batch, int]) -> None:
     scores, batch, _ = request_
@@ -84,7 +121,7 @@ def test_forbid_leaves_the_allowed(request_: tuple[Float32, Batch, int]) -> None
 
 
 @pytest.mark.parametrize(("width", "k"), [(2049, 1), (5003, 10), (5003, 300), (5003, 5003), (70_001, 7)])
-@pytest.mark.parametrize("levels", [2, 1000])
+@pytest.mark.parametrize("levels", [1, 2, 1000, 2**24])
 def test_wide_rows_are_sorted_exactly(width: int, k: int, levels: int) -> None:
     """Rows wide enough to be cut into blocks, also where nearly everything ties."""
     scores = np.random.default_rng(width).integers(0, levels, (3, width)).astype(np.float32)

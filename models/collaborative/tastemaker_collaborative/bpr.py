@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_array
 
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData
 from tastemaker.plugins.arrays import Float32
 from tastemaker_collaborative.interactions import (
-    answer_without_past,
+    best_products,
     for_implicit,
     interactions,
     item_counts,
@@ -61,9 +61,7 @@ class BPR(Recommender[BPRConfig]):
         vectors: Float32 = _mean_vectors(matrix, self.item_vectors) @ self.fold_in
         seen = known(batch, len(self.user_vectors))
         vectors[seen] = self.user_vectors[batch.users[seen]]
-        scores: Float32 = vectors @ self.item_vectors.T
-        answer_without_past(scores, matrix, self.popularity)
-        return select(scores, batch, k)
+        return best_products(vectors, self.item_vectors.T, matrix, self.popularity, batch, k)
 
 
 def _learn(matrix: csr_array, config: BPRConfig, seed: int) -> tuple[Float32, Float32]:

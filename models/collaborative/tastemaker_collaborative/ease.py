@@ -10,11 +10,11 @@ from pydantic import Field
 from scipy.linalg import lapack
 
 from tastemaker.errors import PluginError
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData
 from tastemaker.plugins.arrays import Float32
 from tastemaker_collaborative.interactions import (
     Weights,
-    answer_without_past,
+    best_products,
     gram_rows,
     interactions,
     item_counts,
@@ -65,9 +65,7 @@ class EASE(Recommender[EASEConfig]):
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         matrix = interactions(batch.history, self.config.weights)
-        scores = np.asarray(matrix @ self.weights)
-        answer_without_past(scores, matrix, self.popularity)
-        return select(scores, batch, k)
+        return best_products(matrix, self.weights, matrix, self.popularity, batch, k)
 
 
 def _weights(gram: NDArray[np.float64]) -> Float32:

@@ -10,11 +10,11 @@ from pydantic import Field
 from scipy.linalg import lapack
 from scipy.sparse import csr_array
 
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData
 from tastemaker.plugins.arrays import Float32
 from tastemaker_collaborative.interactions import (
     Weights,
-    answer_without_past,
+    best_products,
     for_implicit,
     interactions,
     item_counts,
@@ -62,9 +62,7 @@ class IALS(Recommender[IALSConfig]):
     def recommend(self, batch: Batch, k: int) -> Ranking:
         matrix = interactions(batch.history, self.config.weights)
         vectors = user_vectors(matrix, self.item_vectors, self.config)
-        scores = vectors @ self.item_vectors.T
-        answer_without_past(scores, matrix, self.popularity)
-        return select(scores, batch, k)
+        return best_products(vectors, self.item_vectors.T, matrix, self.popularity, batch, k)
 
 
 def user_vectors(matrix: csr_array, item_vectors: Float32, config: IALSConfig) -> Float32:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 
-from tastemaker.plugins import Batch, History
+from tastemaker.plugins import Batch, History, Ranking, select_rows
 from tastemaker.plugins.arrays import Bool, Float32
 
 Weights = Literal["one", "log"]
@@ -30,9 +30,18 @@ def item_counts(matrix: csr_array) -> Float32:
     return np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.float32)
 
 
-def answer_without_past(scores: Float32, matrix: csr_array, popularity: Float32) -> None:
-    """In place: a row without interactions is scored by popularity."""
-    scores[np.diff(matrix.indptr) == 0] = popularity
+def best_products(
+    users: Float32 | csr_array, items: Float32, matrix: csr_array, popularity: Float32, batch: Batch, k: int
+) -> Ranking:
+    """The best by `users` @ `items`, [n, d] @ [d, n_items]; by popularity for a row without interactions."""
+    lonely = np.diff(matrix.indptr) == 0
+
+    def score(rows: slice) -> Float32:
+        scores = np.asarray(users[rows] @ items, np.float32)
+        scores[lonely[rows]] = popularity
+        return scores
+
+    return select_rows(score, batch, k)
 
 
 def gram_rows(matrix: csr_array) -> Iterator[tuple[slice, Float32]]:

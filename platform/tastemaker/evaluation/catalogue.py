@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +20,33 @@ _BLOCK = 65_536
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Statistics of n items, counting each (user, item) pair of the training window once."""
+    """Statistics of n items, counting each (user, item) pair of the training window once.
 
-    self_information: Float64
-    """float64[n], bits: -log₂ p(i), where p(i) = (users who had i + 1) / (users + 1)."""
-    popularity: Float64
-    """float64[n] in (0, 1): the share of items that fewer users had, ties counted half."""
-    embeddings: Float64
-    """float64[n, d]: eᵢ·eⱼ approximates the cosine of the items' co-occurrence."""
+    Each is made when a metric first asks for it.
+    """
 
-    @classmethod
-    def of(cls, train: TrainingData) -> Catalogue:
-        """O(pairs · d) time."""
-        counts = np.bincount(train.history.items, minlength=train.n_items)
-        p = (counts + 1) / (train.n_users + 1)
-        return cls(-np.log2(p), _mid_rank(counts), _embed(train.history, counts))
+    train: TrainingData
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """int64[n]: how many users had the item."""
+        return np.bincount(self.train.history.items, minlength=self.train.n_items)
+
+    @cached_property
+    def self_information(self) -> Float64:
+        """float64[n], bits: -log₂ p(i), where p(i) = (users who had i + 1) / (users + 1)."""
+        p: Float64 = (self.counts + 1) / (self.train.n_users + 1)
+        return -np.log2(p)
+
+    @cached_property
+    def popularity(self) -> Float64:
+        """float64[n] in (0, 1): the share of items that fewer users had, ties counted half."""
+        return _mid_rank(self.counts)
+
+    @cached_property
+    def embeddings(self) -> Float64:
+        """float64[n, d]: eᵢ·eⱼ approximates the cosine of the items' co-occurrence. O(pairs · d) time."""
+        return _embed(self.train.history, self.counts)
 
 
 def _mid_rank(counts: NDArray[np.int64]) -> Float64:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation.answers import check
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from tastemaker.data.dataset import Split
 
 Float64 = NDArray[np.float64]
+SCORES_AT_ONCE = 2**25
+"""128 MB, where a model makes the scores of all users of a block together."""
+USERS_AT_ONCE = 2048
+
 Progress = Callable[[int, int], None]
 """Called with the users judged so far and the users to judge."""
 
@@ -49,9 +54,17 @@ class UserMetrics:
 
 
 def evaluate(
-    model: Recommender[Any], split: Split, k: int, *, block: int = 2048, progress: Progress | None = None
+    model: Recommender[Any],
+    split: Split,
+    k: int,
+    *,
+    metrics: Collection[str] = tuple(METRICS),
+    block: int | None = None,
+    progress: Progress | None = None,
 ) -> UserMetrics:
-    """Judge the lists of length k for all test users, `block` of them at a time: that bounds the memory.
+    """Judge the lists of length k for all test users by the metrics that are asked for.
+
+    `block` users are judged at a time, which bounds the memory; `block_users` says how many by default.
 
     Raises PluginError naming the model where it fails or answers what can't be scored, and TastemakerError
     where the test period holds nobody to judge.
@@ -62,14 +75,17 @@ def evaluate(
             "nobody did anything rewarded in the test period, so there is nothing to judge",
             fix="raise split.test_days or add event types to the objectives in the problem file",
         )
+    _known(metrics)
+    block = block_users(n_items) if block is None else block
     catalogue = _catalogue(split.train)
     keys = user_keys(split.user_ids)
     features = _user_features(model, split)
-    values = {name: np.empty(n) for name, metric in METRICS.items() if metric.per_user}
+    values = {name: np.empty(n) for name, metric in METRICS.items() if name in metrics and metric.per_user}
+    hits = {name: metric for name, metric in HITS.items() if name in metrics}
     slices = {name: _only(split.relevant, items) for name, items in split.item_slices.items()}
-    by_items = {name: {metric: np.empty(n) for metric in HITS} for name in slices}
+    by_items = {name: {metric: np.empty(n) for metric in hits} for name in slices}
     exposures, shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
-    seconds = 0.0
+    seconds, blas = 0.0, ThreadpoolController()
     for start in range(0, n, block):
         rows = slice(start, min(start + block, n))
         batch = split.snapshot.batch(
@@ -79,7 +95,8 @@ def evaluate(
             user_features=None if features is None else features[split.users[rows]],
         )
         started = time.perf_counter()
-        ranking = decide(model, batch, k)
+        with blas.limit(limits=1, user_api="blas"):  # `select` has threads of its own: both are far slower
+            ranking = decide(model, batch, k)
         seconds += time.perf_counter() - started
         check(model.name, ranking, batch, k)
         judged = Judged(ranking.items, split.relevant[rows], catalogue)
@@ -87,7 +104,8 @@ def evaluate(
             column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
         for name, relevant in slices.items():
             part = judged.within(split.item_slices[name], relevant[rows])
-            _judge_slice(part, by_items[name], rows)
+            for metric, column in by_items[name].items():  # NaN for those without a relevant item in the slice
+                column[rows] = np.where(part.wanted > 0, hits[metric](part), np.nan)
         shown = ranking.items != NO_ITEM
         exposures += np.bincount(ranking.items[shown], minlength=n_items)
         shown_to[ranking.items[shown]] = np.nonzero(shown)[0] + start
@@ -95,8 +113,23 @@ def evaluate(
             progress(rows.stop, n)
     available = split.snapshot.available
     size = n_items if available is None else int(np.count_nonzero(available))
-    values["coverage"] = coverage(exposures, shown_to, n, size)
-    return UserMetrics({name: values[name] for name in METRICS}, by_items, keys, exposures, seconds)
+    if "coverage" in metrics:
+        values["coverage"] = coverage(exposures, shown_to, n, size)
+    judged_by = {name: values[name] for name in METRICS if name in values}
+    return UserMetrics(judged_by, by_items, keys, exposures, seconds)
+
+
+def block_users(n_items: int) -> int:
+    """How many users are judged at a time: USERS_AT_ONCE, or as few as keep to SCORES_AT_ONCE."""
+    return max(min(SCORES_AT_ONCE // max(n_items, 1), USERS_AT_ONCE), 1)
+
+
+def _known(metrics: Collection[str]) -> None:
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise TastemakerError(
+            f"there is no metric named {', '.join(unknown)}", fix=f"the metrics are: {', '.join(METRICS)}"
+        )
 
 
 def _only(relevant: csr_array, items: NDArray[np.bool_]) -> csr_array:
@@ -107,16 +140,10 @@ def _only(relevant: csr_array, items: NDArray[np.bool_]) -> csr_array:
     return kept
 
 
-def _judge_slice(judged: Judged, columns: dict[str, Float64], rows: slice) -> None:
-    """Fill in some users' metrics; NaN for those without a relevant item in the slice."""
-    for name, metric in HITS.items():
-        columns[name][rows] = np.where(judged.wanted > 0, metric(judged), np.nan)
-
-
 @lru_cache(maxsize=1)
 def _catalogue(train: TrainingData) -> Catalogue:
     """All models of a run are judged by the same one."""
-    return Catalogue.of(train)
+    return Catalogue(train)
 
 
 def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:

@@ -16,7 +16,7 @@ from tastemaker.plugins.arrays import (
     TrainingData,
 )
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, load_array
-from tastemaker.plugins.selection import empty_ranking, forbid, select
+from tastemaker.plugins.selection import empty_ranking, forbid, select, select_rows
 
 __all__ = [
     "INTERFACE_VERSION",
@@ -37,4 +37,5 @@ __all__ = [
     "forbid",
     "load_array",
     "select",
+    "select_rows",
 ]
