@@ -51,7 +51,7 @@ def world(request: pytest.FixtureRequest) -> tuple[Judged, list[list[int]], list
     lists, rewards = WORLDS[request.param]
     n_items = rewards.shape[1]
     one = Events(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.zeros(1, np.int64))
-    judged = Judged(lists, csr_array(rewards), Catalogue.of(TrainingData(one, 1, n_items, 1)))
+    judged = Judged(lists, csr_array(rewards), Catalogue(TrainingData(one, 1, n_items, 1)))
     shown = [[item for item in row if item >= 0] for row in lists.tolist()]
     wanted = [{item: worth for item, worth in enumerate(row) if worth > 0} for row in rewards.tolist()]
     return judged, shown, wanted
@@ -223,7 +223,7 @@ def test_implicit_itself(k: int, density: float) -> None:
         Fixed(), csr_matrix(rewards.shape), csr_matrix(rewards), K=k, show_progress=False, num_threads=1
     )
     one = Events(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.zeros(1, np.int64))
-    judged = Judged(lists, csr_array(rewards), Catalogue.of(TrainingData(one, 1, rewards.shape[1], 1)))
+    judged = Judged(lists, csr_array(rewards), Catalogue(TrainingData(one, 1, rewards.shape[1], 1)))
     assert metrics.average_precision(judged).mean() == pytest.approx(theirs["map"], abs=EXACT)
     assert metrics.ndcg(judged).mean() == pytest.approx(theirs["ndcg"], abs=EXACT)
     assert judged.hits.sum() / judged.reachable.sum() == pytest.approx(theirs["precision"], abs=EXACT)

@@ -128,7 +128,7 @@ def test_only_the_items_of_the_slice_count_as_relevant(block: int) -> None:
     lists = model.recommend(split.snapshot.batch(split.users, seeds=user_keys(split.user_ids)), 5).items
     for name, items in split.item_slices.items():
         wanted = relevant.toarray() * items
-        alone = Judged(lists, type(relevant)(wanted), Catalogue.of(split.train))
+        alone = Judged(lists, type(relevant)(wanted), Catalogue(split.train))
         some = (wanted > 0).any(axis=1)
         for metric, found in judged.by_items[name].items():
             assert np.isnan(found[~some]).all()

@@ -104,7 +104,7 @@ def evaluate(
             column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
         for name, relevant in slices.items():
             part = judged.within(split.item_slices[name], relevant[rows])
-            for metric, column in by_items[name].items():  # NaN for those without a relevant item in the slice
+            for metric, column in by_items[name].items():  # NaN where nothing of the slice is relevant
                 column[rows] = np.where(part.wanted > 0, hits[metric](part), np.nan)
         shown = ranking.items != NO_ITEM
         exposures += np.bincount(ranking.items[shown], minlength=n_items)
