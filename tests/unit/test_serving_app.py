@@ -13,10 +13,11 @@ import pytest
 
 from tastemaker.logs.records import Item
 from tastemaker.logs.spool import Spool, SpoolError, read
-from tastemaker.serving.app import Gateway, Scope, Worker, not_found
+from tastemaker.serving.app import Gateway, Scope, not_found
 from tastemaker.serving.messages import MAX_BODY_BYTES, Answer, Request
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.predictor import MODEL_SHORT, Served
+from tastemaker.serving.worker import Worker
 
 
 class Canned:

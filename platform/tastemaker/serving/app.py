@@ -7,19 +7,14 @@ access log cost five times what the answer does, so the hot path is answered bef
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import msgspec
 
-from tastemaker.logs.records import Record
-from tastemaker.logs.spool import Spool
-from tastemaker.serving.messages import MAX_BODY_BYTES, Answer, Problem, Refusal, Request, read_request
-from tastemaker.serving.metrics import Metrics
-from tastemaker.serving.predictor import Predictor, Served
+from tastemaker.serving.messages import MAX_BODY_BYTES, Problem, Refusal, read_request
+from tastemaker.serving.worker import Worker
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -45,36 +40,6 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Worker:
-    """What one process serves with. `open` fills it, once, before the first request."""
-
-    def __init__(self) -> None:
-        self.predictor: Predictor | None = None
-        self.spool: Spool | None = None
-        self.metrics: Metrics | None = None
-
-    def open(self, predictor: Predictor, spool: Spool, metrics: Metrics) -> None:
-        """Be ready."""
-        self.predictor, self.spool, self.metrics = predictor, spool, metrics
-
-    def close(self) -> None:
-        """Be no longer ready, with every record on disk."""
-        spool, self.predictor, self.spool = self.spool, None, None
-        if spool is not None:
-            spool.close()
-
-    def recommend(self, request: Request) -> Answer:
-        """Answer, count and log. Raises Refusal (503) while there is no model."""
-        if self.predictor is None or self.spool is None or self.metrics is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
-        start, occurred_at = time.perf_counter(), time.time()
-        served = self.predictor.recommend(request, uuid4().hex, int(occurred_at))
-        seconds = time.perf_counter() - start
-        self.metrics.answered(seconds, served.answer.fallback)
-        self.spool.offer(_record(request, served, occurred_at, seconds))
-        return served.answer
-
-
 class Gateway:
     """ASGI middleware: answers the platform's own paths, hands on the rest."""
 
@@ -93,7 +58,8 @@ class Gateway:
         try:
             _check_method(path, method)
             if path == "/recommend":
-                return Reply(200, _encode(self.worker.recommend(read_request(await read_body(receive)))))
+                request = read_request(await read_body(receive))
+                return Reply(200, _encode(await self.worker.recommend(request)))
             return self._status(path)
         except Refusal as refusal:
             return self._refusal(path, refusal.problem)
@@ -158,22 +124,3 @@ def _check_method(path: str, method: str) -> None:
     allowed = _METHODS[path]
     if method != allowed and not (method == "HEAD" and allowed == "GET"):
         raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} {path}: only {allowed} is allowed")
-
-
-def _record(request: Request, served: Served, occurred_at: float, seconds: float) -> Record:
-    answer = served.answer
-    return Record(
-        request_id=answer.request_id,
-        occurred_at=occurred_at,
-        user_id=request.user_id,
-        k=request.k,
-        model=answer.model,
-        version=answer.version,
-        items=answer.items,
-        latency_ms=seconds * 1_000,
-        context=request.context,
-        exclude=request.exclude,
-        candidates=request.candidates,
-        features=served.features,
-        fallback=answer.fallback,
-    )

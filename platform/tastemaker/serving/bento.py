@@ -24,12 +24,13 @@ from bentoml.exceptions import BentoMLException
 from tastemaker.errors import TastemakerError
 from tastemaker.logs.spool import Spool
 from tastemaker.registry.artifact import LoadedVersion, load_version
-from tastemaker.serving.app import Gateway, Worker
+from tastemaker.serving.app import Gateway
 from tastemaker.serving.choice import VERSION, version_folder
 from tastemaker.serving.messages import Request
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
 from tastemaker.serving.predictor import Predictor
+from tastemaker.serving.worker import Worker
 from tastemaker.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def service(model: str) -> bentoml.Service[Any]:
             worker.close()
 
         @bentoml.api(route="/recommend")  # type: ignore[untyped-decorator]
-        def recommend(
+        async def recommend(
             self,
             user_id: str,
             k: int = 10,
@@ -71,7 +72,7 @@ def service(model: str) -> bentoml.Service[Any]:
         ) -> dict[str, Any]:
             """k items for a user, best first. Over HTTP the gateway answers before BentoML's routing does."""
             request = Request(user_id, k, context, exclude, candidates)
-            answer: dict[str, Any] = msgspec.to_builtins(worker.recommend(request))
+            answer: dict[str, Any] = msgspec.to_builtins(await worker.recommend(request))
             return answer
 
     made: bentoml.Service[Any] = bentoml.service(

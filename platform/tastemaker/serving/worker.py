@@ -1,0 +1,62 @@
+"""What one serving process answers with: the model, the log and the counters behind every endpoint."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from uuid import uuid4
+
+from tastemaker.logs.records import Record
+from tastemaker.logs.spool import Spool
+from tastemaker.serving.messages import Answer, Refusal, Request
+from tastemaker.serving.metrics import Metrics
+from tastemaker.serving.predictor import Predictor, Served
+
+
+class Worker:
+    """What one process serves with. `open` fills it, once, before the first request."""
+
+    def __init__(self) -> None:
+        self.predictor: Predictor | None = None
+        self.spool: Spool | None = None
+        self.metrics: Metrics | None = None
+
+    def open(self, predictor: Predictor, spool: Spool, metrics: Metrics) -> None:
+        """Be ready."""
+        self.predictor, self.spool, self.metrics = predictor, spool, metrics
+
+    def close(self) -> None:
+        """Be no longer ready, with every record on disk."""
+        spool, self.predictor, self.spool = self.spool, None, None
+        if spool is not None:
+            spool.close()
+
+    async def recommend(self, request: Request) -> Answer:
+        """Answer, count and log. Raises Refusal (503) while there is no model."""
+        if self.predictor is None or self.spool is None or self.metrics is None:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
+        start, occurred_at = time.perf_counter(), time.time()
+        served = self.predictor.recommend(request, uuid4().hex, int(occurred_at))
+        seconds = time.perf_counter() - start
+        self.metrics.answered(seconds, served.answer.fallback)
+        self.spool.offer(_record(request, served, occurred_at, seconds))
+        return served.answer
+
+
+def _record(request: Request, served: Served, occurred_at: float, seconds: float) -> Record:
+    answer = served.answer
+    return Record(
+        request_id=answer.request_id,
+        occurred_at=occurred_at,
+        user_id=request.user_id,
+        k=request.k,
+        model=answer.model,
+        version=answer.version,
+        items=answer.items,
+        latency_ms=seconds * 1_000,
+        context=request.context,
+        exclude=request.exclude,
+        candidates=request.candidates,
+        features=served.features,
+        fallback=answer.fallback,
+    )
