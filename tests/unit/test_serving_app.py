@@ -89,6 +89,7 @@ def test_an_answer_has_the_documented_shape(worker: Worker) -> None:
             {"item_id": "item-1", "score": 0.0, "propensity": 0.5},
         ],
         "fallback": None,
+        "stage": "model",
     }
 
 

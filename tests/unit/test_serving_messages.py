@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.serving.messages import MAX_LISTED, Refusal, Request, read_request
+from tastemaker.serving.messages import (
+    MAX_LISTED,
+    Feedback,
+    FeedbackEvent,
+    ItemUpserts,
+    Refusal,
+    Request,
+    SessionRequest,
+)
+from tastemaker.serving.reading import Reader, read_request
 
 
 def refused(body: bytes) -> dict[str, Any]:
@@ -55,6 +64,55 @@ def test_a_wrong_field_is_named_with_its_value_and_limit(
     assert problem["detail"].startswith(field)
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "field", "value", "limit"),
+    [
+        (SessionRequest, '{"items": []}', "items", [], 1),
+        (SessionRequest, '{"items": ["é", "a\\u0000b"]}', "items[1]", "a\0b", None),
+        (Feedback, '{"events": []}', "events", [], 1),
+        (
+            Feedback,
+            '{"events": [{"event_id": "1", "event_type": "click", "item_id": "i"}]}',
+            "events[0].user_id",
+            None,
+            None,
+        ),
+        (
+            Feedback,
+            '{"events": [{"event_id": "%s", "event_type": "click", "item_id": "i", "user_id": "u"}]}'
+            % ("é" * 101),
+            "events[0].event_id",
+            "é" * 101,
+            200,
+        ),
+        (ItemUpserts, '{"items": [{"item_id": "i", "price": -1}]}', "items[0].price", -1, 0),
+    ],
+)
+def test_a_wrong_field_is_named_wherever_it_lies(
+    kind: type[msgspec.Struct], body: str, field: str, value: object, limit: int | None
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        Reader(kind)(body.encode())
+    problem = caught.value.problem
+    assert (problem.field, problem.value, problem.limit) == (field, value, limit)
+
+
+def test_a_title_may_be_longer_than_an_id_but_no_text_holds_nul() -> None:
+    read = Reader(ItemUpserts)
+    title = "é" * 1_000
+    assert read(msgspec.json.encode({"items": [{"item_id": "i", "title": title}]})).items[0].title == title
+    with pytest.raises(Refusal, match="NUL"):
+        read(b'{"items": [{"item_id": "i", "title": "a\\u0000"}]}')
+
+
+def test_feedback_names_its_user_or_its_request() -> None:
+    read = Reader(Feedback)
+    event = {"event_id": "1", "event_type": "click", "item_id": "i", "request_id": "r"}
+    assert read(msgspec.json.encode({"events": [event]})).events == [
+        FeedbackEvent("1", "click", "i", request_id="r")
+    ]
+
+
 def test_a_list_that_is_too_long_is_not_sent_back_whole() -> None:
     problem = refused(msgspec.json.encode({"user_id": "u", "exclude": ["x"] * (MAX_LISTED + 1)}))
     assert (problem["field"], problem["limit"]) == ("exclude", MAX_LISTED)
@@ -82,7 +140,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     assert answered(body) in (200, 400)
 
 
-IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 

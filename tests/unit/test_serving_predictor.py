@@ -145,6 +145,7 @@ def test_popular_items_fill_what_the_model_leaves(
 ) -> None:
     answer = predictor(model).recommend(Request("ann", k=3), REQUEST_ID, NOW).answer
     assert (ids(answer.items), answer.fallback) == (expected, reason)
+    assert answer.stage == ("popular" if expected == [7, 6, 5] else "model")
 
 
 @pytest.mark.parametrize("model", [Scripted(by_number), Scripted(broken), fixed([])])

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
+
+Stage = Literal["model", "precomputed", "popular", "static"]
+"""What chose a list: the model, the model's precomputed list, popularity, or the list that never fails."""
+Kind = Literal["recommend", "session", "rank"]
+"""What was asked, as the endpoint is called."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -33,4 +40,9 @@ class Record(msgspec.Struct, frozen=True):
     features: dict[str, float | None] | None = None
     """The user features that the model was given; None for a missing value."""
     fallback: str | None = None
-    """Why popular items fill (a part of) the list."""
+    """Why the list, or a part of it, is not the model's."""
+    stage: Stage = "model"
+    """What the list begins with."""
+    kind: Kind = "recommend"
+    session: list[str] | None = None
+    """The recent items of an anonymous visitor, oldest first (kind `session`)."""

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tastemaker.serving.messages import MAX_BODY_BYTES, Problem, Refusal, read_request
+from tastemaker.serving.messages import MAX_BODY_BYTES, Problem, Refusal
+from tastemaker.serving.reading import read_request
 from tastemaker.serving.worker import Worker
 
 Message = MutableMapping[str, Any]

@@ -1,25 +1,39 @@
-"""What is said over HTTP: the request, the answer, and the problem document that refuses a request."""
+"""What is said over HTTP: the requests, the answers, and the problem document that refuses a request.
+
+These structs are the contract: `reading` decodes bodies by them, `openapi` describes them, and
+`tastemaker.client` speaks in them. How a body is refused that does not fit stands in `reading`.
+"""
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from tastemaker.logs.records import Item
+from tastemaker.logs.records import Item, Stage
 
 MAX_ID_BYTES = 200
 """As in the canonical tables."""
 MAX_K = 1_000
 MAX_LISTED = 10_000
-"""The longest `exclude`, `candidates` or `context`."""
+"""The longest `exclude`, `candidates`, `context` or `blocked_items`."""
+MAX_BATCH = 100
+"""Requests in one batch."""
+MAX_SESSION = 100
+"""Recent items of one session."""
+MAX_CHANGES = 1_000
+"""Events, items or users in one body."""
 MAX_BODY_BYTES = 4 << 20
+MAX_SECONDS = 253_402_300_799
+"""The last second of the year 9999."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Ids = Annotated[list[Id], Meta(max_length=MAX_LISTED)]
+K = Annotated[int, Meta(ge=1, le=MAX_K)]
+Candidates = Annotated[list[Id], Meta(min_length=1, max_length=MAX_LISTED)]
+Text = Annotated[str, Meta(max_length=1_000)]
 Context = (
     Annotated[list[float], Meta(max_length=MAX_LISTED)]
     | Annotated[dict[str, str | float | bool | None], Meta(max_length=MAX_LISTED)]
@@ -31,26 +45,190 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     user_id: Id
     """A user that training never saw is answered too."""
-    k: Annotated[int, Meta(ge=1, le=MAX_K)] = 10
+    k: K = 10
     """The length of the list."""
     context: Context | None = None
     """The situation: numbers are handed to the model in this order; names with values are only logged."""
     exclude: Ids | None = None
     """Items not to show, such as what is on the page already. Unknown ids are ignored."""
-    candidates: Annotated[list[Id], Meta(min_length=1, max_length=MAX_LISTED)] | None = None
+    candidates: Candidates | None = None
     """If given, only these may be shown. Unknown ids are ignored."""
+
+
+class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /recommend/batch: several requests at once, for a mailing or a page with several lists."""
+
+    requests: Annotated[list[Request], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /session: a visitor whom nobody knows, but for the items just looked at."""
+
+    items: Annotated[list[Id], Meta(min_length=1, max_length=MAX_SESSION)]
+    """The recent items, oldest first. Unknown ids are ignored."""
+    k: K = 10
+    """The length of the list."""
+    exclude: Ids | None = None
+    """Items not to show. Unknown ids are ignored."""
+    context: Context | None = None
+    """The situation, as in /recommend."""
+    session_id: Id | None = None
+    """Ties the session's requests together in the log."""
+
+
+class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /rank: the caller's own items in the best order for a user."""
+
+    user_id: Id
+    """A user that training never saw is answered too."""
+    candidates: Candidates
+    """The items to order. Unknown ids are ignored."""
+    k: K | None = None
+    """How many of them to return; null for all that may be shown, MAX_K at most."""
+    context: Context | None = None
+    """The situation, as in /recommend."""
 
 
 class Answer(msgspec.Struct, frozen=True):
     """k items, best first; fewer only where so few are allowed."""
 
     request_id: str
-    """32 hexadecimal digits. Events that the answer causes are to carry it."""
+    """Events that the answer causes are to carry it."""
     model: str
     version: str
     items: list[Item]
     fallback: str | None
-    """Why popular items fill (part of) the list, as in `predictor`; null where the model answered in full."""
+    """Why the list, or a part of it, is not the model's; null where the model answered in full."""
+    stage: Stage = "model"
+    """What the list begins with."""
+
+
+class BatchAnswer(msgspec.Struct, frozen=True):
+    """One answer a request, in their order."""
+
+    answers: list[Answer]
+
+
+class SimilarItem(msgspec.Struct, frozen=True):
+    """A neighbour of an item."""
+
+    item_id: str
+    score: float
+    """The likeness, in the units of what found it; descending."""
+
+
+class SimilarAnswer(msgspec.Struct, frozen=True):
+    """GET /similar/{item_id}: the items most like one, most alike first."""
+
+    model: str
+    version: str
+    item_id: str
+    items: list[SimilarItem]
+
+
+class FeedbackEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person did. Its user is named, or known by the request that the event answers."""
+
+    event_id: Id
+    """Unique: an event that comes twice counts once, so that it can be sent again after a doubt."""
+    event_type: Annotated[str, Meta(min_length=1, max_length=64)]
+    """purchase, click, view, ...; the problem file gives each its weight."""
+    item_id: Id
+    user_id: Id | None = None
+    request_id: Id | None = None
+    """The `request_id` of the answer that showed the item."""
+    value: float = 1.0
+    """How much: money in the shop's currency for a purchase, 1 where nothing else fits."""
+    occurred_at: Annotated[float, Meta(ge=0, le=MAX_SECONDS)] | None = None
+    """Seconds since 1970 UTC; when the server got it, if absent."""
+    position: Annotated[int, Meta(ge=0, le=MAX_K)] | None = None
+    """The item's place in the list that was shown, from 0."""
+
+    def __post_init__(self) -> None:
+        if self.user_id is None and self.request_id is None:
+            raise ValueError("Object missing required field `user_id` (or `request_id` in its place)")
+
+
+class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /feedback: events, acknowledged once they are durable."""
+
+    events: Annotated[list[FeedbackEvent], Meta(min_length=1, max_length=MAX_CHANGES)]
+
+
+class ItemUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An item as it is from now on. What is left out is unknown, whatever was said earlier."""
+
+    item_id: Id
+    title: Text | None = None
+    category: Text | None = None
+    price: Annotated[float, Meta(ge=0)] | None = None
+    """In the shop's currency."""
+    available: bool = True
+    """False: it is no longer shown to anybody."""
+
+
+class ItemUpserts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /items: new items, and old ones that changed."""
+
+    items: Annotated[list[ItemUpsert], Meta(min_length=1, max_length=MAX_CHANGES)]
+
+
+class UserUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user as they are from now on. What is left out is unknown, whatever was said earlier."""
+
+    user_id: Id
+    country: Text | None = None
+    blocked_items: Ids | None = None
+    """Items that this user is never shown."""
+
+
+class UserUpserts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /users: new users, and old ones that changed."""
+
+    users: Annotated[list[UserUpsert], Meta(min_length=1, max_length=MAX_CHANGES)]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What was sent is on disk."""
+
+    accepted: int
+    """New ones."""
+    duplicates: int = 0
+    """Ones that were known already, by their event id."""
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """Why an item was shown."""
+
+    item_id: str
+    reasons: list[str]
+    """In words, the weightiest first."""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """GET /explain/{request_id}: why an answer was what it was."""
+
+    request_id: str
+    model: str
+    version: str
+    stage: Stage
+    items: list[Explained]
+    features: dict[str, float | None] | None
+    """The user features that the model was given."""
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """GET /readyz: the version that answers."""
+
+    model: str
+    version: str
+    status: Literal["ready"] = "ready"
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """GET /livez: the process runs."""
+
+    status: Literal["alive"] = "alive"
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,76 +245,10 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 class Refusal(Exception):
     """Carries the problem document to whoever sends it."""
 
-    def __init__(self, status: HTTPStatus, detail: str, **more: Any) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, retry_after: int | None = None, **more: Any
+    ) -> None:
+        """`retry_after` in seconds, where trying again may help."""
         super().__init__(detail)
         self.problem = Problem(status.phrase, int(status), detail, **more)
-
-
-_decoder = msgspec.json.Decoder(Request)
-_SAID = re.compile(r"(?P<detail>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
-_NAMED = re.compile(r"(?:unknown|missing required) field `(?P<name>.*)`")
-_LIMIT = re.compile(r"(?:<=|>=) (?P<limit>\d+)")
-_SHOWN_LENGTH = 200
-
-
-def read_request(body: bytes) -> Request:
-    """Parse and validate a body. Raises Refusal (400) naming the field, its value and the limit."""
-    try:
-        request = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise _refused(str(error), body) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body can't be read as JSON: {error}") from None
-    _check_bytes("user_id", request.user_id)
-    for name, ids in (("exclude", request.exclude), ("candidates", request.candidates)):
-        for position, one in enumerate(ids or ()):
-            _check_bytes(f"{name}[{position}]", one)
-    return request
-
-
-def _check_bytes(field: str, value: str) -> None:
-    """The struct limits characters, the tables limit bytes: they differ only beyond ASCII."""
-    if not value.isascii() and (size := len(value.encode())) > MAX_ID_BYTES:
-        detail = f"{field} has {size} bytes, at most {MAX_ID_BYTES} are allowed"
-        raise Refusal(HTTPStatus.BAD_REQUEST, detail, field=field, value=value, limit=MAX_ID_BYTES)
-
-
-def _refused(message: str, body: bytes) -> Refusal:
-    """The refusal that msgspec's message, such as "Expected `int` >= 1 - at `$.k`", amounts to."""
-    said = _SAID.fullmatch(message)
-    detail, path = (said["detail"], said["path"] or "$") if said else (message, "$")
-    field = path.removeprefix("$").removeprefix(".")
-    if named := _NAMED.search(detail):
-        field = f"{field}.{named['name']}".removeprefix(".")
-    value = _shorten(_at(body, field))
-    limit = _LIMIT.search(detail)
-    given = f"{field} = {value!r}: " if value is not None else f"{field}: " if field else ""
-    return Refusal(
-        HTTPStatus.BAD_REQUEST,
-        given + detail,
-        field=field or None,
-        value=value,
-        limit=int(limit["limit"]) if limit else None,
-    )
-
-
-def _at(body: bytes, path: str) -> Any:
-    """The part of the body at a path such as `exclude[3]`, or None."""
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):  # such as a number that is out of range everywhere
-        return None
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
-        if name and isinstance(value, dict):
-            value = value.get(name)
-        elif index and isinstance(value, list) and int(index) < len(value):
-            value = value[int(index)]
-        else:
-            return None
-    return value
-
-
-def _shorten(value: Any) -> Any:
-    """The value, or its beginning if it is too long to send back."""
-    text = value if isinstance(value, str) else repr(value)
-    return value if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
+        self.retry_after = retry_after

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tastemaker.logs.records import Item
+from tastemaker.logs.records import Item, Stage
 from tastemaker.plugins import Batch, FeatureTable, Ranking
 from tastemaker.serving.messages import Answer, Request
 
@@ -67,6 +67,7 @@ class Predictor:
         batch = self._batch(request, request_id, now, features)
         allowed = _Allowed(batch, len(self._snapshot.item_ids))
         choice, fallback = self._ask(batch, request.k, allowed)
+        stage: Stage = "model" if choice.items else "popular"
         missing = request.k - len(choice.items)
         if missing > 0:
             filler = allowed.among(self._snapshot.popular, but_not=choice.items)[:missing].tolist()
@@ -79,7 +80,7 @@ class Predictor:
             )
         ids = self._snapshot.item_ids.decode(choice.items)
         items = [Item(*each) for each in zip(ids, choice.scores, choice.propensities, strict=True)]
-        answer = Answer(request_id, self.model, self.version, items, fallback)
+        answer = Answer(request_id, self.model, self.version, items, fallback, stage)
         return Served(answer, None if features is None else _by_name(features))
 
     def warm_up(self, request_id: str, now: int) -> None:

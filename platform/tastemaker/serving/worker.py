@@ -31,12 +31,15 @@ class Worker:
         if spool is not None:
             spool.close()
 
-    async def recommend(self, request: Request) -> Answer:
-        """Answer, count and log. Raises Refusal (503) while there is no model."""
+    async def recommend(self, request: Request, request_id: str | None = None) -> Answer:
+        """Answer, count and log. Raises Refusal (503) while there is no model.
+
+        `request_id`, 32 hexadecimal digits, is the caller's own; a new one is made without it.
+        """
         if self.predictor is None or self.spool is None or self.metrics is None:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
         start, occurred_at = time.perf_counter(), time.time()
-        served = self.predictor.recommend(request, uuid4().hex, int(occurred_at))
+        served = self.predictor.recommend(request, request_id or uuid4().hex, int(occurred_at))
         seconds = time.perf_counter() - start
         self.metrics.answered(seconds, served.answer.fallback)
         self.spool.offer(_record(request, served, occurred_at, seconds))
@@ -59,4 +62,5 @@ def _record(request: Request, served: Served, occurred_at: float, seconds: float
         candidates=request.candidates,
         features=served.features,
         fallback=answer.fallback,
+        stage=answer.stage,
     )
