@@ -56,6 +56,15 @@ class OnlineStoreSettings(_Section):
     """redis://host:port/0 or postgresql://user:password@host:port/database."""
 
 
+class LogSettings(_Section):
+    """The log of requests, feedback, and changed items and users."""
+
+    spool_records: Annotated[int, Field(ge=5_000)] = 50_000
+    """Records that may wait in memory for the disk; about 1 kB each."""
+    spool_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
+    """What may lie on the local disk undrained. Feedback is refused (429) at 80 % of either limit."""
+
+
 class Settings(BaseSettings):
     """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
 
@@ -78,6 +87,8 @@ class Settings(BaseSettings):
     """Where events come from."""
     online_store: OnlineStoreSettings = OnlineStoreSettings()
     """Where Feast keeps online features."""
+    log: LogSettings = LogSettings()
+    """The log of requests, feedback, and changed items and users."""
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Model name -> hyperparameters that differ from the model's defaults."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000

@@ -20,8 +20,8 @@ from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS
 from tastemaker.errors import OffPolicyError, RegistryError
 from tastemaker.evaluation.off_policy import forecast
-from tastemaker.logs.drain import impression_rows, request_rows
 from tastemaker.logs.records import Record
+from tastemaker.logs.rows import impression_rows, request_rows
 from tastemaker.plugins import finder
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version

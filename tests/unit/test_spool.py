@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
 from threading import Thread
@@ -14,8 +18,9 @@ import msgspec
 import pytest
 
 from tastemaker.logs import spool as spools
-from tastemaker.logs.records import Item, Record
-from tastemaker.logs.spool import FILE_NAME, Spool, SpoolError, forget, read
+from tastemaker.logs.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
+from tastemaker.logs.spool import FILE_NAME, Spool, SpoolError, SpoolFull, forget, read
+from tastemaker.logs.spool_file import Row, find_request, insert
 
 
 def record(number: int, *, occurred_at: float = 1_700_000_000.0) -> Record:
@@ -34,7 +39,7 @@ def record(number: int, *, occurred_at: float = 1_700_000_000.0) -> Record:
     )
 
 
-def stored(folder: Path) -> list[Record]:
+def stored(folder: Path) -> list[Entry]:
     """Everything that is on disk."""
     pending = read(folder / FILE_NAME, 1_000_000)
     return [] if pending is None else pending.records
@@ -75,7 +80,7 @@ for number in range(10**9):
         acknowledged = [int(process.stdout.readline()) for _ in range(20)]
         process.send_signal(signal.SIGKILL)
         acknowledged += [int(line) for line in process.stdout.read().split()]
-    found = [int(one.request_id, 16) for one in stored(tmp_path)]
+    found = [int(one.request_id, 16) for one in stored(tmp_path) if isinstance(one, Record)]
     assert found[: len(acknowledged)] == acknowledged
     assert found == list(range(len(found))), "at most one record beyond the acknowledged, and none torn"
 
@@ -94,7 +99,7 @@ def test_several_writers_share_a_spool(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     expected = {f"{1_000 * place + number:032x}" for place in range(3) for number in range(200)}
-    found = [one.request_id for one in stored(tmp_path)]
+    found = [one.request_id for one in stored(tmp_path) if isinstance(one, Record)]
     assert len(found) == 600
     assert set(found) == expected
 
@@ -160,3 +165,164 @@ def test_a_record_may_gain_optional_fields_later() -> None:
     """A spool that an older version wrote is still drained."""
     old = {name: value for name, value in msgspec.to_builtins(record(1)).items() if name != "features"}
     assert msgspec.convert(old, Record).features is None
+
+
+def click(number: int) -> FeedbackRecord:
+    """Feedback that is told from others by its id."""
+    return FeedbackRecord(f"click-{number}", "tea", "click", 1.0, 5.0, 6.0, user_id="Žofie 🛍", position=3)
+
+
+def test_one_spool_keeps_every_kind_in_the_order_of_arrival(tmp_path: Path) -> None:
+    item, user = ItemRecord("tea", 7.0, title="Tea"), UserRecord("Žofie", 8.0, blocked_items=["cup"])
+    spool = Spool(tmp_path)
+    spool.append(record(1), click(1), item, user).result()
+    spool.close()
+    assert stored(tmp_path) == [record(1), click(1), item, user]
+    pending = read(spool.path, 10)
+    assert pending is not None
+    assert pending.of(FeedbackRecord) == [click(1)]
+
+
+def test_an_event_that_is_told_again_is_stored_once_and_said_to_be_known(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    assert spool.append(click(1), click(2), click(1)).result() == (2, 1)
+    assert spool.append(click(2), click(3)).result() == (1, 1)
+    changed = ItemRecord("tea", 7.0)
+    assert spool.append(changed, changed).result() == (2, 0), "what changes may change back"
+    spool.close()
+    assert [one.event_id for one in stored(tmp_path) if isinstance(one, FeedbackRecord)] == [
+        "click-1",
+        "click-2",
+        "click-3",
+    ]
+
+
+def test_an_event_loop_is_woken_once_for_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+
+    async def tell(wakes: list[int]) -> list[object]:
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        def counted(call: Callable[..., object], *values: object) -> object:
+            wakes.append(1)
+            return wake(call, *values)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        return list(await asyncio.gather(*(spool.stored([click(number)]) for number in range(500))))
+
+    wakes: list[int] = []
+    assert asyncio.run(tell(wakes)) == [(1, 0)] * 500
+    assert len(wakes) < 50
+    spool.close()
+    assert len(stored(tmp_path)) == 500
+
+
+def test_who_stops_waiting_disturbs_nobody(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+
+    async def tell() -> None:
+        gone = asyncio.ensure_future(spool.stored([click(1)]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await spool.stored([click(2)])
+
+    asyncio.run(tell())
+    spool.close()
+    assert spool.counts.written == 2
+
+
+def test_a_full_file_refuses_feedback_first_and_takes_it_again_after_a_drain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
+    spool = Spool(tmp_path, max_bytes=200_000)
+    for first in range(0, 100_000, 100):
+        told = spool.append(*(click(first + number) for number in range(100)))
+        if told.exception() is not None:
+            break
+    with pytest.raises(SpoolFull, match=r"holds \d+ bytes, at most 200000") as refused:
+        told.result()
+    assert refused.value.retry_seconds == spools.DRAIN_SECONDS
+    assert spool.backlog().bytes < 200_000
+    assert spool.offer(record(1)), "an answer is told once only: it may use what is left"
+    while spool.waiting:
+        time.sleep(0.01)
+    forget(spool.path, 10_000)
+    while spool.backlog().records or spool._backlog.bytes > 150_000:
+        time.sleep(0.01)
+    assert spool.append(click(-1)).result() == (1, 0)
+    spool.close()
+
+
+def test_what_is_offered_waits_while_the_disk_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
+    spool = Spool(tmp_path)
+    full = [True]
+
+    def refusing(connection: sqlite3.Connection, rows: list[Row]) -> int:
+        if full:
+            raise sqlite3.OperationalError("database or disk is full")
+        return insert(connection, rows)
+
+    monkeypatch.setattr(spools, "insert", refusing)
+    assert all(spool.offer(record(number)) for number in range(10))
+    with pytest.raises(SpoolError, match="disk is full"):
+        spool.append(click(1)).result()
+    assert all(spool.offer(record(number)) for number in range(10, 20))
+    full.clear()
+    spool.append(click(2)).result()
+    spool.close()
+    assert stored(tmp_path) == [*(record(number) for number in range(20)), click(2)]
+    assert spool.counts == (21, 0, 1)
+
+
+def test_what_can_not_be_encoded_fails_alone(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    bad = spool.append(ItemRecord("\ud800", 1.0))
+    good = spool.append(click(1))
+    assert good.result() == (1, 0)
+    with pytest.raises(SpoolError, match="can't be encoded"):
+        bad.result()
+    spool.close()
+    assert spool.waiting == 0
+
+
+def test_the_backlog_is_known(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    assert spool.backlog().records == 0
+    spool.append(click(1), click(2)).result()
+    backlog = spool.backlog()
+    assert backlog.records == 2
+    assert 0 <= backlog.oldest_seconds < 60
+    assert backlog.bytes >= 4_096
+    forget(spool.path, 2)
+    assert spool.backlog()[0] == 0
+    spool.close()
+
+
+def test_a_request_is_found_by_its_id(tmp_path: Path) -> None:
+    assert find_request(tmp_path / FILE_NAME, "nothing") is None
+    spool = Spool(tmp_path)
+    spool.append(record(1), record(2)).result()
+    spool.close()
+    assert find_request(spool.path, record(2).request_id) == record(2)
+    assert find_request(spool.path, "click-1") is None
+
+
+def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    with spools.connected(tmp_path / FILE_NAME) as connection, connection:
+        connection.execute(
+            "CREATE TABLE records (number INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL)"
+        )
+        connection.execute("CREATE TABLE spool (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL)")
+        connection.execute("INSERT INTO spool VALUES (1, 'old')")
+        connection.execute("INSERT INTO records (record) VALUES (?)", (msgspec.msgpack.encode(record(1)),))
+    spool = Spool(tmp_path)
+    spool.append(click(1)).result()
+    spool.close()
+    pending = read(spool.path, 10)
+    assert pending is not None
+    assert (pending.spool, pending.records) == ("old", [record(1), click(1)])

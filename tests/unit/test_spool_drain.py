@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -12,8 +14,8 @@ import pytest
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, REQUESTS
 from tastemaker.logs import drain as drains
-from tastemaker.logs.drain import Drained, drain, served
-from tastemaker.logs.records import Item, Record
+from tastemaker.logs.drain import Drained, drain, served, told
+from tastemaker.logs.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
 from tastemaker.logs.spool import Spool
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
@@ -38,7 +40,7 @@ def record(number: int, occurred_at: float = NOON) -> Record:
     )
 
 
-def fill(folder: Path, records: list[Record]) -> None:
+def fill(folder: Path, records: Sequence[Entry]) -> None:
     """Log these, as a serving process that then ends."""
     spool = Spool(folder)
     for one in records:
@@ -77,6 +79,9 @@ def test_a_request_becomes_a_row_and_an_impression_an_item(tmp_path: Path, lake:
         "propensities": [0.25, 0.125],
         "fallback": "model_short",
         "latency_ms": 0.75,
+        "stage": "model",
+        "kind": "recommend",
+        "session": None,
     }
     events = lake.read("events")
     assert events.schema.equals(EVENTS)
@@ -182,3 +187,67 @@ def test_nothing_served_yet_is_an_empty_table(tmp_path: Path, lake: Lake) -> Non
     assert drain(tmp_path / "spool", lake) == Drained(0, 0)
     assert served(lake).schema.equals(REQUESTS)
     assert len(served(lake)) == 0
+
+
+def click(
+    number: int, *, occurred_at: float = NOON, received_at: float = NOON, **other: Any
+) -> FeedbackRecord:
+    """Feedback."""
+    return FeedbackRecord(f"click-{number}", "tea", "click", 1.0, occurred_at, received_at, **other)
+
+
+def test_feedback_is_kept_as_it_was_told_by_the_day_on_which_it_came(tmp_path: Path, lake: Lake) -> None:
+    fill(tmp_path, [click(1, occurred_at=NOON - 9 * DAY, user_id="ann", position=4), record(1)])
+    assert drain(tmp_path, lake) == Drained(requests=1, impressions=2, feedback=1)
+    assert lake.days("feedback") == [date(2026, 3, 1)]
+    assert told(lake).to_pylist() == [
+        {
+            "event_id": "click-1",
+            "user_id": "ann",
+            "item_id": "tea",
+            "event_type": "click",
+            "value": 1.0,
+            "occurred_at": datetime(2026, 3, 1, 12, tzinfo=UTC) - timedelta(days=9),
+            "received_at": datetime(2026, 3, 1, 12, tzinfo=UTC),
+            "request_id": None,
+            "position": 4,
+        }
+    ]
+
+
+def test_an_event_that_was_told_to_several_processes_or_drained_twice_is_one(
+    tmp_path: Path, lake: Lake
+) -> None:
+    fill(tmp_path / "one", [click(1, received_at=NOON + 5, user_id="second"), click(2)])
+    fill(tmp_path / "two", [click(1, received_at=NOON, user_id="first"), click(3)])
+    drain(tmp_path / "one", lake)
+    drain(tmp_path / "two", lake)
+    fill(tmp_path / "one", [click(1, received_at=NOON + DAY, user_id="third")])
+    drain(tmp_path / "one", lake)
+    found = told(lake).to_pylist()
+    assert sorted(row["event_id"] for row in found) == ["click-1", "click-2", "click-3"]
+    assert next(row["user_id"] for row in found if row["event_id"] == "click-1") == "first"
+
+
+def test_changes_of_items_and_users_are_kept(tmp_path: Path, lake: Lake) -> None:
+    fill(
+        tmp_path,
+        [
+            ItemRecord("tea", NOON, title="Tea", price=2.5, available=False),
+            UserRecord("ann", NOON, country="NL", blocked_items=["cup"]),
+        ],
+    )
+    assert drain(tmp_path, lake).changes == 2
+    (item,) = lake.read("item_changes").to_pylist()
+    assert (item["item_id"], item["title"], item["price"], item["available"]) == ("tea", "Tea", 2.5, False)
+    (user,) = lake.read("user_changes").to_pylist()
+    assert (user["user_id"], user["country"], user["blocked_items"]) == ("ann", "NL", ["cup"])
+
+
+def test_requests_that_an_earlier_version_drained_are_still_read(tmp_path: Path, lake: Lake) -> None:
+    fill(tmp_path, [record(1)])
+    drain(tmp_path, lake)
+    (path,) = lake.files("requests")
+    old = lake.read("requests").drop_columns(["stage", "kind", "session"])
+    lake.write_day("requests", date(2026, 3, 1), old, part=path.stem)
+    assert served(lake)["stage"].to_pylist() == [None]

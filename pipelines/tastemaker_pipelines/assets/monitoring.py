@@ -11,7 +11,7 @@ from tastemaker_pipelines.resources import WorkspaceResource
     kinds={"sqlite", "parquet"},
     owners=[DATA_TEAM],
     retry_policy=RETRY,
-    description="Requests and the impressions they made, moved from the services' durable log into the lake.",
+    description="What was asked, shown and told, moved from the services' durable log into the lake.",
 )
 def served_requests(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """Drain the spool. The impressions are events that the next run reads."""
@@ -20,7 +20,7 @@ def served_requests(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     with told():
         opened = workspace.open()
         drained = drain(opened.settings.spool, opened.lake)
-    return dg.MaterializeResult(metadata={"requests": drained.requests, "impressions": drained.impressions})
+    return dg.MaterializeResult(metadata=drained._asdict())
 
 
 @dg.asset(

@@ -88,6 +88,45 @@ REQUESTS = pa.schema(
         ),
         _field("fallback", pa.string(), "why popular items filled (part of) the list", nullable=True),
         _field("latency_ms", pa.float32(), "from the request's body to its answer, milliseconds"),
+        _field("stage", pa.string(), "what the list begins with: model, popular, ...", nullable=True),
+        _field("kind", pa.string(), "what was asked: recommend, session, rank", nullable=True),
+        _field("session", pa.list_(pa.string()), "an anonymous visitor's items, oldest first", nullable=True),
+    ]
+)
+
+FEEDBACK = pa.schema(
+    [
+        _field("event_id", pa.string(), "unique; an event that was told twice is the one that came first"),
+        _field("user_id", pa.string(), "who, if that was told; else the request's user", nullable=True),
+        _field("item_id", pa.string(), "what"),
+        _field("event_type", pa.string(), "as in events"),
+        _field("value", pa.float64(), "as in events"),
+        _field("occurred_at", UTC_MICROSECONDS, "when it happened, by the clock of whoever told it"),
+        _field("received_at", UTC_MICROSECONDS, "when it came, by our clock"),
+        _field(
+            "request_id", pa.string(), "the request that showed the item, if one was named", nullable=True
+        ),
+        _field("position", pa.int32(), "the item's position in that list, as told, from 0", nullable=True),
+    ]
+)
+
+ITEM_CHANGES = pa.schema(
+    [
+        _field("item_id", pa.string(), "which item"),
+        _field("received_at", UTC_MICROSECONDS, "since when it is so, by our clock"),
+        _field("title", pa.string(), "as in items", nullable=True),
+        _field("category", pa.string(), "as in items", nullable=True),
+        _field("price", pa.float64(), "as in items", nullable=True),
+        _field("available", pa.bool_(), "whether it may be shown"),
+    ]
+)
+
+USER_CHANGES = pa.schema(
+    [
+        _field("user_id", pa.string(), "which user"),
+        _field("received_at", UTC_MICROSECONDS, "since when it is so, by our clock"),
+        _field("country", pa.string(), "as in users", nullable=True),
+        _field("blocked_items", pa.list_(pa.string()), "what this user is never to be shown", nullable=True),
     ]
 )
 

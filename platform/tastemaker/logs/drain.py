@@ -1,28 +1,35 @@
-"""Moves committed records from the spool into the lake: what was asked, answered and thereby shown.
+"""Moves committed records from the spool to where they are kept.
 
-    requests/day=…/served-….parquet    one row a request
-    events/day=…/served-….parquet      one row an item shown, event type `impression`, for the next run
+Nothing is doubled and nothing is lost: records are deleted only after the target has them, and a target takes
+the same records twice as if once. A drain that dies in between is followed by one that starts at the same
+record. Two drains of one spool wait for each other.
 
-Nothing is doubled and nothing is lost: a part is named by the spool and its first record's number, and
-records are deleted only after their part is in place. A drain that dies in between is followed by
-one that starts at the same record, and so replaces the same parts.
+The lake is the target where everything is in one folder:
+
+    requests/day=…/served-….parquet        one row a request
+    events/day=…/served-….parquet          one row an item shown, event type `impression`, for the next run
+    feedback/day=…/served-….parquet        one row an event that callers told
+    item_changes/…, user_changes/…         one row an item or user that callers changed
+
+A part is named by the spool and its first record's number, so that a part is replaced by its repetition.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import msgspec
 import pyarrow as pa
 
 from tastemaker.data.lake import Lake
 from tastemaker.data.locks import locked
-from tastemaker.data.tables import EVENTS, IMPRESSION, REQUESTS, SERVED
-from tastemaker.logs.records import Record
-from tastemaker.logs.spool import FILE_NAME, forget, read
+from tastemaker.data.tables import FEEDBACK, REQUESTS, SERVED
+from tastemaker.logs.records import FeedbackRecord, ItemRecord, Record, UserRecord
+from tastemaker.logs.rows import feedback_rows, impression_rows, item_rows, moment, request_rows, user_rows
+from tastemaker.logs.spool_file import FILE_NAME, Pending, forget, read
 
 BATCH_RECORDS = 10_000
 """Records that are held in memory at once."""
@@ -31,80 +38,103 @@ BATCH_RECORDS = 10_000
 class Drained(NamedTuple):
     """What one drain moved."""
 
-    requests: int
-    impressions: int
+    requests: int = 0
+    impressions: int = 0
+    feedback: int = 0
+    changes: int = 0
+    """Of items and users."""
+
+    def plus(self, other: Drained) -> Drained:
+        """Both together."""
+        return Drained(*(mine + more for mine, more in zip(self, other, strict=True)))
 
 
-def drain(folder: Path, lake: Lake) -> Drained:
-    """Empty the spool in `folder` into the lake. A second drain waits for the first, and finds it empty."""
+class Target(Protocol):
+    """Where records are kept."""
+
+    def put(self, pending: Pending) -> None:
+        """Keep these records, durably when it returns. What it has already stays as it is."""
+
+
+def drain(
+    folder: Path, target: Target | Lake, *, progress: Callable[[Drained], None] | None = None
+) -> Drained:
+    """Empty the spool in `folder`. A second drain waits for the first, and finds it empty."""
+    if isinstance(target, Lake):
+        target = LakeTarget(target)
     path = folder / FILE_NAME
-    requests = impressions = 0
+    moved = Drained()
     with locked(folder / "drain.lock"):
         while pending := read(path, BATCH_RECORDS):
-            part = f"{SERVED}{pending.spool}-{pending.first:012d}"
-            for day, records in _by_day(pending.records).items():
-                shown = impression_rows(records)
-                lake.write_day("events", day, shown, part=part)
-                lake.write_day("requests", day, request_rows(records), part=part)
-                impressions += len(shown)
+            target.put(pending)
             forget(path, pending.last)
-            requests += len(pending.records)
-    return Drained(requests, impressions)
+            moved = moved.plus(_count(pending))
+            if progress is not None:
+                progress(moved)
+    return moved
+
+
+class LakeTarget:
+    """Parquet by day."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+
+    def put(self, pending: Pending) -> None:
+        """Write the records' days."""
+        put_rows(self.lake, f"{SERVED}{pending.spool}-{pending.first:012d}", pending)
+
+
+def put_rows(lake: Lake, part: str, pending: Pending) -> None:
+    """Write records into the lake as parts of this name."""
+    tables: list[tuple[str, Sequence[Any], Callable[[Any], pa.Table]]] = [
+        ("events", pending.of(Record), impression_rows),
+        ("requests", pending.of(Record), request_rows),
+        ("feedback", pending.of(FeedbackRecord), feedback_rows),
+        ("item_changes", pending.of(ItemRecord), item_rows),
+        ("user_changes", pending.of(UserRecord), user_rows),
+    ]
+    for table, records, rows_of in tables:
+        for day, some in _by_day(records).items():
+            lake.write_day(table, day, rows_of(some), part=part)
 
 
 def served(lake: Lake) -> pa.Table:
     """All drained requests; empty if nothing was served yet."""
-    if not lake.files("requests"):
-        return REQUESTS.empty_table()
-    return lake.read("requests").cast(REQUESTS)
+    return _table(lake, "requests", REQUESTS)
 
 
-def request_rows(records: list[Record]) -> pa.Table:
-    """One row a request."""
-    rows = [
-        {
-            **{name: getattr(record, name) for name in REQUESTS.names if hasattr(record, name)},
-            "occurred_at": _moment(record),
-            "context": _json(record.context),
-            "features": _json(record.features),
-            "item_ids": [item.item_id for item in record.items],
-            "scores": [item.score for item in record.items],
-            "propensities": [item.propensity for item in record.items],
-        }
-        for record in records
-    ]
-    return pa.Table.from_pylist(rows, schema=REQUESTS)
+def told(lake: Lake) -> pa.Table:
+    """All drained feedback, each event once, however often and to however many processes it was told."""
+    rows = _table(lake, "feedback", FEEDBACK)
+    if not len(rows):
+        return rows
+    ordered = rows.sort_by([("received_at", "ascending"), ("occurred_at", "ascending")])
+    numbers = pa.array(range(len(ordered)))
+    first = ordered.append_column("number", numbers).group_by("event_id").aggregate([("number", "min")])
+    return ordered.take(first["number_min"].combine_chunks().sort())
 
 
-def impression_rows(records: list[Record]) -> pa.Table:
-    """One event an item shown."""
-    rows = [
-        {
-            "event_id": f"{record.request_id}:{position}",
-            "user_id": record.user_id,
-            "item_id": item.item_id,
-            "event_type": IMPRESSION,
-            "value": 1.0,
-            "occurred_at": _moment(record),
-            "request_id": record.request_id,
-            "position": position,
-        }
-        for record in records
-        for position, item in enumerate(record.items)
-    ]
-    return pa.Table.from_pylist(rows, schema=EVENTS)
+def _table(lake: Lake, name: str, schema: pa.Schema) -> pa.Table:
+    if not lake.files(name):
+        return schema.empty_table()
+    rows = lake.read(name)
+    for field in schema:
+        if field.name not in rows.column_names:  # written before the column was thought of
+            rows = rows.append_column(field.name, pa.nulls(len(rows), field.type))
+    return rows.select(schema.names).cast(schema)
 
 
-def _by_day(records: list[Record]) -> dict[date, list[Record]]:
-    days: dict[date, list[Record]] = defaultdict(list)
+def _count(pending: Pending) -> Drained:
+    requests, feedback = pending.of(Record), pending.of(FeedbackRecord)
+    shown = sum(len(record.items) for record in requests)
+    return Drained(len(requests), shown, len(feedback), len(pending.records) - len(requests) - len(feedback))
+
+
+def _by_day(records: Sequence[Any]) -> dict[date, list[Any]]:
+    """Feedback and changes by the day on which they came: their own clocks may be anywhere."""
+    days: dict[date, list[Any]] = defaultdict(list)
     for record in records:
-        days[_moment(record).date()].append(record)
+        seconds = record.occurred_at if isinstance(record, Record) else record.received_at
+        days[moment(seconds).date()].append(record)
     return days
-
-
-def _moment(record: Record) -> datetime:
-    return datetime.fromtimestamp(record.occurred_at, UTC)
-
-
-def _json(value: object) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()

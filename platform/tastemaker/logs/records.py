@@ -1,4 +1,6 @@
-"""What is logged of one request: enough to compute the answer again and to weigh it off-policy."""
+"""What is logged: of a request, enough to compute the answer again and to weigh it off-policy; of feedback
+and of changed items and users, what was said and when it came.
+"""
 
 from __future__ import annotations
 
@@ -46,3 +48,44 @@ class Record(msgspec.Struct, frozen=True):
     kind: Kind = "recommend"
     session: list[str] | None = None
     """The recent items of an anonymous visitor, oldest first (kind `session`)."""
+
+
+class FeedbackRecord(msgspec.Struct, frozen=True):
+    """What a person did, as it was told. What caused it and whether it came in time: `attribution`."""
+
+    event_id: str
+    """An event that is told twice counts once."""
+    item_id: str
+    event_type: str
+    value: float
+    occurred_at: float
+    """Seconds since 1970 UTC, by the clock of whoever told it."""
+    received_at: float
+    """Seconds since 1970 UTC, by our clock."""
+    user_id: str | None = None
+    """None where only the request is known: then its user is meant."""
+    request_id: str | None = None
+    position: int | None = None
+
+
+class ItemRecord(msgspec.Struct, frozen=True):
+    """An item as it is from `received_at` (seconds since 1970 UTC) on."""
+
+    item_id: str
+    received_at: float
+    title: str | None = None
+    category: str | None = None
+    price: float | None = None
+    available: bool = True
+
+
+class UserRecord(msgspec.Struct, frozen=True):
+    """A user as they are from `received_at` (seconds since 1970 UTC) on."""
+
+    user_id: str
+    received_at: float
+    country: str | None = None
+    blocked_items: list[str] | None = None
+
+
+Entry = Record | FeedbackRecord | ItemRecord | UserRecord

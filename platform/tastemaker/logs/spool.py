@@ -1,48 +1,72 @@
-"""The durable request-response log of a serving process, before `drain` moves it into the lake.
+"""The durable log of a serving process, before `drain` moves it on.
 
 SQLite in WAL mode with `synchronous=FULL`: what is committed survives kill -9 and a power cut. One thread
 commits; whatever is offered while one commit runs goes into the next (group commit), so that a full disk
 sync is shared by many requests. Several processes may append to one spool, and drains may run meanwhile.
 
-Two promises to choose from:
+Three promises to choose from:
 
-- `append(record)` returns a future that is done when the record is on disk.
+- `append(records)` returns a future that is done when the records are on disk; `stored` is its like for an
+  event loop, where a whole group is acknowledged with one wake-up.
 - `offer(record)` returns at once. An answer must not wait for a disk: kill -9 within the few milliseconds
-  between the answer and the commit loses that record. When `capacity` records wait, the next is refused.
+  between the answer and the commit loses that record. While the disk refuses, what was offered waits.
+
+The spool is bounded in memory (`capacity`, records) and on disk (`max_bytes`). Nobody tells an answer
+twice, so what is offered may use all of it; what is appended can be sent again, and gets DURABLE_SHARE.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from tastemaker.errors import TastemakerError
-from tastemaker.logs.records import Record
+from tastemaker.logs.records import Entry
+from tastemaker.logs.spool_file import (
+    FILE_NAME,
+    Backlog,
+    Row,
+    connected,
+    create,
+    forget,
+    insert,
+    measure,
+    read,
+    rows_of,
+)
 
-FILE_NAME = "requests.db"
+__all__ = [
+    "FILE_NAME",
+    "Backlog",
+    "Counts",
+    "Spool",
+    "SpoolError",
+    "SpoolFull",
+    "connected",
+    "forget",
+    "read",
+]
+
 CAPACITY = 50_000
 """Records that may wait for the disk (about 1 kB each)."""
-BUSY_SECONDS = 10.0
+MAX_BYTES = 1 << 30
+"""What may lie on the disk before it is drained: about a million requests."""
+DURABLE_SHARE = 0.8
+RETRY_SECONDS = 1.0
+"""Between two attempts on a disk that refuses, and between two looks at a full spool."""
+DRAIN_SECONDS = 10.0
+"""When to come back to a spool whose file is full: it is a drain that makes room."""
 _GROUP = 5_000
 _PAUSE_SECONDS = 0.005
 """Time for a group to gather: without it, a busy server would sync for each request."""
-_CREATE = """
-    CREATE TABLE IF NOT EXISTS records (number INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
-    CREATE TABLE IF NOT EXISTS spool (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL);
-    INSERT OR IGNORE INTO spool VALUES (1, lower(hex(randomblob(8))));
-"""
-
-
-_Waiting = tuple[Record, Future[None] | None]
 
 
 class Counts(NamedTuple):
@@ -55,25 +79,55 @@ class Counts(NamedTuple):
     """The disk refused them."""
 
 
+class Stored(NamedTuple):
+    """What is on disk now."""
+
+    accepted: int
+    duplicates: int
+    """Records that the spool knew by their keys."""
+
+
 class SpoolError(TastemakerError):
     """The spool can't take a record."""
+
+
+class SpoolFull(SpoolError):
+    """The spool has no room for a record now."""
+
+    def __init__(self, problem: str, *, retry_seconds: float) -> None:
+        super().__init__(problem, fix="retry later")
+        self.retry_seconds = retry_seconds
+
+
+_Done = Future[Stored] | asyncio.Future[Stored]
+
+
+class _Waiting(NamedTuple):
+    records: Sequence[Entry]
+    done: _Done | None
+    """None: it was only offered."""
+
+
+class _Settled(NamedTuple):
+    done: _Done
+    outcome: Stored | SpoolError
 
 
 class Spool:
     """Appends records from any thread. `close` commits what still waits."""
 
-    def __init__(self, folder: Path, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, folder: Path, *, capacity: int = CAPACITY, max_bytes: int = MAX_BYTES) -> None:
         self.path = folder / FILE_NAME
         self.on_commit: Callable[[], None] | None = None
         """Called by the committing thread once a group is settled, for better or worse."""
-        self._capacity = capacity
+        self._capacity, self._max_bytes = capacity, max_bytes
         self._waiting: deque[_Waiting] = deque()
         self._arrived = threading.Condition()
         self._closing = False
-        self._written = self._refused = self._failed = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        with connected(self.path) as connection:
-            connection.executescript(_CREATE)
+        self._n_waiting = self._written = self._refused = self._failed = 0
+        self._backlog = Backlog(0, 0, 0.0)
+        create(self.path)
+        self.backlog()
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._thread.start()
 
@@ -85,18 +139,32 @@ class Spool:
     @property
     def waiting(self) -> int:
         """Records that are not on disk yet."""
-        return len(self._waiting)
+        return self._n_waiting
 
-    def offer(self, record: Record) -> bool:
-        """Have it written soon. False, and counted, if too many wait or the spool is closed."""
-        return self._enqueue(record, None)
+    def backlog(self) -> Backlog:
+        """What lies in the file now, of all processes that share it; as last seen if it can't be read."""
+        with suppress(sqlite3.Error), connected(self.path) as connection:
+            self._look(connection)
+        return self._backlog
 
-    def append(self, record: Record) -> Future[None]:
-        """Done when the record is on disk; fails with SpoolError if it can't be put there."""
-        done: Future[None] = Future()
-        if not self._enqueue(record, done):
-            done.set_exception(SpoolError(f"{self._capacity} records wait for the disk", fix="retry later"))
+    def offer(self, record: Entry) -> bool:
+        """Have it written soon. False, and counted, if there is no room or the spool is closed."""
+        return self._enqueue(_Waiting((record,), None)) is None
+
+    def append(self, *records: Entry) -> Future[Stored]:
+        """Done when the records are on disk; fails with SpoolError if they can't be put there."""
+        done: Future[Stored] = Future()
+        if (refusal := self._enqueue(_Waiting(records, done))) is not None:
+            done.set_exception(refusal)
         return done
+
+    async def stored(self, records: Sequence[Entry]) -> Stored:
+        """Returns when the records are on disk. Raises SpoolFull, or SpoolError if the disk refuses."""
+        done = asyncio.get_running_loop().create_future()
+        if (refusal := self._enqueue(_Waiting(records, done))) is not None:
+            raise refusal
+        outcome: Stored = await done
+        return outcome
 
     def close(self) -> None:
         """Commit what waits, and stop."""
@@ -105,84 +173,139 @@ class Spool:
             self._arrived.notify()
         self._thread.join()
 
-    def _enqueue(self, record: Record, done: Future[None] | None) -> bool:
+    def _enqueue(self, entry: _Waiting) -> SpoolError | None:
         with self._arrived:
-            if self._closing or len(self._waiting) >= self._capacity:
-                self._refused += 1
-                return False
-            self._waiting.append((record, done))
+            refusal = self._refusal(entry)
+            if refusal is not None:
+                self._refused += len(entry.records)
+                return refusal
+            self._waiting.append(entry)
+            self._n_waiting += len(entry.records)
             if len(self._waiting) == 1:
                 self._arrived.notify()
-            return True
+            return None
+
+    def _refusal(self, entry: _Waiting) -> SpoolError | None:
+        share = 1.0 if entry.done is None else DURABLE_SHARE
+        if self._closing:
+            return SpoolError("the log is closed", fix="ask another process")
+        if self._n_waiting + len(entry.records) > max(1, share * self._capacity):
+            problem = f"{self._n_waiting} records wait for the disk, at most {self._capacity} may"
+            return SpoolFull(problem, retry_seconds=RETRY_SECONDS)
+        if self._backlog.bytes >= share * self._max_bytes:
+            problem = f"the log holds {self._backlog.bytes} bytes, at most {self._max_bytes} are allowed"
+            return SpoolFull(problem, retry_seconds=DRAIN_SECONDS)
+        return None
 
     def _run(self) -> None:
         with connected(self.path) as connection:
-            while group := self._next_group():
-                self._commit(connection, group)
+            while True:
+                closing, group = self._next_group()
+                if group and not self._commit(connection, group):
+                    with self._arrived:
+                        self._arrived.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
+                if closing and not group:
+                    return
+                if not group:
+                    self._look(connection)
 
-    def _next_group(self) -> list[_Waiting]:
-        """What waits, oldest first; nothing once the spool is closed and empty."""
+    def _next_group(self) -> tuple[bool, list[_Waiting]]:
+        """What waits, oldest first. Nothing, once the spool is closed and empty or to look for room."""
+        is_full = self._backlog.bytes >= DURABLE_SHARE * self._max_bytes
         with self._arrived:
-            self._arrived.wait_for(lambda: self._waiting or self._closing)
-            closing = self._closing
-        if not closing:
-            time.sleep(_PAUSE_SECONDS)
-        return [self._waiting.popleft() for _ in range(min(_GROUP, len(self._waiting)))]
-
-    def _commit(self, connection: sqlite3.Connection, group: list[_Waiting]) -> None:
-        error: SpoolError | None = None
-        try:
-            rows = [(msgspec.msgpack.encode(record),) for record, _ in group]
-            with connection:
-                connection.executemany("INSERT INTO records (record) VALUES (?)", rows)
-            self._written += len(group)
-        except Exception as caught:  # whatever it is, the thread must live
-            error = SpoolError(
-                f"{self.path} can't be written: {caught}", fix="free the disk or mend its permissions"
+            self._arrived.wait_for(
+                lambda: self._waiting or self._closing, timeout=RETRY_SECONDS if is_full else None
             )
-            self._failed += len(group)
+            closing, some = self._closing, bool(self._waiting)
+        if some and not closing:
+            time.sleep(_PAUSE_SECONDS)
+        group: list[_Waiting] = []
+        size = 0
+        while self._waiting and size < _GROUP:
+            group.append(self._waiting.popleft())
+            size += len(group[-1].records)
+        return closing, group
+
+    def _commit(self, connection: sqlite3.Connection, group: list[_Waiting]) -> bool:
+        """Put a group on disk and tell whoever waits for it. False: the disk refuses."""
+        settled: list[_Settled] = []
+        encoded = [(entry, rows) for entry in group if (rows := self._encoded(entry, settled)) is not None]
+        works = True
+        try:
+            with connection:
+                new = [insert(connection, rows) for _, rows in encoded]
+        except Exception as caught:  # whatever it is, the thread must live
+            settled += self._put_back([entry for entry, _ in encoded], caught)
+            works = False
+        else:
+            self._written += sum(new)
+            self._leave(sum(len(rows) for _, rows in encoded))
+            settled += [
+                _Settled(entry.done, Stored(n, len(rows) - n))
+                for (entry, rows), n in zip(encoded, new, strict=True)
+                if entry.done is not None
+            ]
+        self._look(connection)  # before anybody is told, and sends more
         if self.on_commit is not None:
             self.on_commit()
-        for _, done in group:
-            if done is not None:
-                done.set_result(None) if error is None else done.set_exception(error)
+        _settle(settled)
+        return works
+
+    def _look(self, connection: sqlite3.Connection) -> None:
+        with suppress(sqlite3.Error):
+            self._backlog = measure(connection)
+
+    def _encoded(self, entry: _Waiting, settled: list[_Settled]) -> list[Row] | None:
+        """The entry's rows. What can't be encoded must not keep the others waiting: it fails on its own."""
+        try:
+            return rows_of(entry.records)
+        except Exception as caught:
+            self._fail(entry, SpoolError(f"a record can't be encoded: {caught}"), settled)
+            return None
+
+    def _put_back(self, group: list[_Waiting], caught: Exception) -> list[_Settled]:
+        """After a commit that failed: what was offered is tried again, whoever waits is told."""
+        settled: list[_Settled] = []
+        error = SpoolError(
+            f"{self.path} can't be written: {caught}", fix="free the disk or mend its permissions"
+        )
+        offered = [entry for entry in group if entry.done is None and not self._closing]
+        for entry in group:
+            if entry.done is not None or self._closing:
+                self._fail(entry, error, settled)
+        with self._arrived:
+            self._waiting.extendleft(reversed(offered))
+        return settled
+
+    def _fail(self, entry: _Waiting, error: SpoolError, settled: list[_Settled]) -> None:
+        self._failed += len(entry.records)
+        self._leave(len(entry.records))
+        if entry.done is not None:
+            settled.append(_Settled(entry.done, error))
+
+    def _leave(self, n: int) -> None:
+        with self._arrived:
+            self._n_waiting -= n
 
 
-@contextmanager
-def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection whose commits are on disk when they return."""
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        yield connection
+def _settle(settled: list[_Settled]) -> None:
+    """Tell whoever waits: each event loop is woken once, however many of its futures are done."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Settled]] = defaultdict(list)
+    for each in settled:
+        if isinstance(each.done, asyncio.Future):
+            loops[each.done.get_loop()].append(each)
+        else:
+            _resolve([each])
+    for loop, waiting in loops.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, waiting)
 
 
-class Pending(NamedTuple):
-    """The oldest committed records of a spool."""
-
-    spool: str
-    """The spool's own id: a new file numbers from 1 again."""
-    first: int
-    last: int
-    """The numbers of the first and the last record."""
-    records: list[Record]
-
-
-def read(path: Path, limit: int) -> Pending | None:
-    """The oldest committed records, at most `limit`; None if there are none."""
-    if not path.exists():
-        return None
-    with connected(path) as connection:
-        (spool,) = connection.execute("SELECT id FROM spool").fetchone()
-        oldest = "SELECT number, record FROM records ORDER BY number LIMIT ?"
-        rows = connection.execute(oldest, (limit,)).fetchall()
-    if not rows:
-        return None
-    decode = msgspec.msgpack.Decoder(Record).decode
-    return Pending(spool, rows[0][0], rows[-1][0], [decode(record) for _, record in rows])
-
-
-def forget(path: Path, last: int) -> None:
-    """Delete the records numbered up to and including `last`."""
-    with connected(path) as connection, connection:
-        connection.execute("DELETE FROM records WHERE number <= ?", (last,))
+def _resolve(settled: list[_Settled]) -> None:
+    for done, outcome in settled:
+        if done.done():  # whoever waited has gone
+            continue
+        if isinstance(outcome, SpoolError):
+            done.set_exception(outcome)
+        else:
+            done.set_result(outcome)

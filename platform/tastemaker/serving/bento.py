@@ -115,7 +115,8 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     """In a worker, before the first request."""
     settings = load_settings()
     loaded = load_version(packed or version_folder(settings, model))
-    spool = Spool(settings.spool)
+    log = settings.log
+    spool = Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes)
     shared = os.environ.get(METRICS_FOLDER)
     # Before the online reader: Feast imports the Prometheus client, which must know the folder by then.
     metrics = Metrics(loaded.manifest.model, loaded.manifest.version, spool, Path(shared) if shared else None)

@@ -50,6 +50,17 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self._records = {state: records.labels(state) for state in STATES}
+        backlog = {
+            "records": "Log records that were not drained yet",
+            "bytes": "Bytes on disk that the log takes",
+            "oldest_seconds": "Age of the oldest log record that was not drained yet",
+        }
+        self._backlog = {
+            name: prometheus.Gauge(
+                f"tastemaker_log_backlog_{name}", meaning, multiprocess_mode="livemostrecent"
+            )
+            for name, meaning in backlog.items()
+        }
         prometheus.Gauge(
             "tastemaker_version_info",
             "1 for the version that is served",
@@ -72,6 +83,8 @@ class Metrics:
     def page(self) -> bytes:
         """The text that Prometheus reads."""
         self._count_records()
+        for name, value in self._spool.backlog()._asdict().items():
+            self._backlog[name].set(value)
         if not self._shared:
             return self._prometheus.generate_latest()
         from prometheus_client.multiprocess import MultiProcessCollector

@@ -36,6 +36,7 @@ _SERVING_FILES = (
     "logs/__init__.py",
     "logs/records.py",
     "logs/spool.py",
+    "logs/spool_file.py",
     "plugins/__init__.py",
     "plugins/arrays.py",
     "plugins/finder.py",

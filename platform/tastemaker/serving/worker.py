@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from tastemaker.logs.records import Record
 from tastemaker.logs.spool import Spool
-from tastemaker.serving.messages import Answer, Refusal, Request
+from tastemaker.serving.intake import feedback_records, keep
+from tastemaker.serving.messages import Answer, FeedbackEvent, Receipt, Refusal, Request
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.predictor import Predictor, Served
 
@@ -44,6 +45,12 @@ class Worker:
         self.metrics.answered(seconds, served.answer.fallback)
         self.spool.offer(_record(request, served, occurred_at, seconds))
         return served.answer
+
+    async def feedback(self, events: list[FeedbackEvent]) -> Receipt:
+        """Log what people did; returns when it is durable. Raises Refusal while there is no room for it."""
+        if self.spool is None:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the log is not open yet")
+        return await keep(self.spool, feedback_records(events, time.time()))
 
 
 def _record(request: Request, served: Served, occurred_at: float, seconds: float) -> Record:

@@ -1,0 +1,155 @@
+"""The file behind the spool: SQLite in WAL mode, one row a record, numbered in the order of arrival.
+
+A record's kind and key stand in columns of their own: what has a key that is there already is not stored
+again, and a request is found by its id without reading the others.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from tastemaker.logs.records import Entry, FeedbackRecord, ItemRecord, Record, UserRecord
+
+FILE_NAME = "requests.db"
+BUSY_SECONDS = 10.0
+_KEYS: dict[type[Entry], str | None] = {
+    Record: "request_id",
+    FeedbackRecord: "event_id",
+    ItemRecord: None,
+    UserRecord: None,
+}
+"""What a record is known by, if it is to be stored once only."""
+_NAMES = {Record: "request", FeedbackRecord: "feedback", ItemRecord: "item", UserRecord: "user"}
+_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    name: msgspec.msgpack.Decoder(kind) for kind, name in _NAMES.items()
+}
+_CREATE = """
+    CREATE TABLE IF NOT EXISTS records (number INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS spool (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL);
+    INSERT OR IGNORE INTO spool VALUES (1, lower(hex(randomblob(8))));
+"""
+_COLUMNS = {
+    "kind": "TEXT NOT NULL DEFAULT 'request'",
+    "key": "TEXT",
+    "stored_at": "REAL NOT NULL DEFAULT 0",
+}
+_INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (kind, key)"
+_INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record) VALUES (?, ?, ?, ?)"
+_OLDEST = "SELECT number, kind, record FROM records ORDER BY number LIMIT ?"
+_encode = msgspec.msgpack.Encoder().encode
+
+Kind = TypeVar("Kind", bound=Entry)
+Row = tuple[str, str | None, float, bytes]
+"""A record as it is inserted."""
+
+
+class Backlog(NamedTuple):
+    """What lies in the file and was not drained yet."""
+
+    records: int
+    bytes: int
+    oldest_seconds: float
+    """The age of the oldest record; 0 if there is none."""
+
+
+class Pending(NamedTuple):
+    """The oldest committed records of a spool."""
+
+    spool: str
+    """The spool's own id: a new file numbers from 1 again."""
+    first: int
+    last: int
+    """The numbers of the first and the last record."""
+    records: list[Entry]
+
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        """The records of one kind."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection whose commits are on disk when they return."""
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        yield connection
+
+
+def create(path: Path) -> None:
+    """Make the file, or bring one that an older version made up to date."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with connected(path) as connection:
+        connection.executescript(_CREATE)
+        connection.execute("BEGIN IMMEDIATE")
+        present = {row[1] for row in connection.execute("PRAGMA table_info(records)")}
+        for name, kind in _COLUMNS.items():
+            if name not in present:
+                connection.execute(f"ALTER TABLE records ADD COLUMN {name} {kind}")
+        connection.execute(_INDEX)
+        connection.commit()
+
+
+def rows_of(records: Iterable[Entry]) -> list[Row]:
+    """The records as they are inserted now."""
+    now = time.time()
+    return [(_NAMES[type(one)], _key(one), now, _encode(one)) for one in records]
+
+
+def insert(connection: sqlite3.Connection, rows: list[Row]) -> int:
+    """Insert rows, in the connection's transaction; returns how many were new."""
+    return connection.executemany(_INSERT, rows).rowcount
+
+
+def read(path: Path, limit: int) -> Pending | None:
+    """The oldest committed records, at most `limit`; None if there are none."""
+    if not path.exists():
+        return None
+    create(path)
+    with connected(path) as connection:
+        (spool,) = connection.execute("SELECT id FROM spool").fetchone()
+        rows = connection.execute(_OLDEST, (limit,)).fetchall()
+    if not rows:
+        return None
+    records = [_DECODERS[kind].decode(record) for _, kind, record in rows]
+    return Pending(spool, rows[0][0], rows[-1][0], records)
+
+
+def find_request(path: Path, request_id: str) -> Record | None:
+    """The record of a request, if it was not drained yet."""
+    if not path.exists():
+        return None
+    wanted = "SELECT record FROM records WHERE kind = 'request' AND key = ?"
+    with connected(path) as connection:
+        row = connection.execute(wanted, (request_id,)).fetchone()
+    return None if row is None else _DECODERS["request"].decode(row[0])
+
+
+def forget(path: Path, last: int) -> None:
+    """Delete the records numbered up to and including `last`."""
+    with connected(path) as connection, connection:
+        connection.execute("DELETE FROM records WHERE number <= ?", (last,))
+
+
+def measure(connection: sqlite3.Connection) -> Backlog:
+    """The backlog. Numbers are given in order and taken from the front, so nothing needs to be counted."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    first, last = connection.execute("SELECT min(number), max(number) FROM records").fetchone()
+    if first is None:
+        return Backlog(0, (pages - free) * page_bytes, 0.0)
+    (stored_at,) = connection.execute("SELECT stored_at FROM records WHERE number = ?", (first,)).fetchone()
+    return Backlog(last - first + 1, (pages - free) * page_bytes, max(0.0, time.time() - stored_at))
+
+
+def _key(record: Entry) -> str | None:
+    name = _KEYS[type(record)]
+    return None if name is None else getattr(record, name)

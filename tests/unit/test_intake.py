@@ -1,0 +1,69 @@
+"""What callers tell is acknowledged when it is durable, and refused with a time to come back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from tastemaker.logs import spool as spools
+from tastemaker.logs.records import FeedbackRecord, ItemRecord
+from tastemaker.logs.spool import FILE_NAME, Spool, read
+from tastemaker.serving.intake import feedback_records, keep
+from tastemaker.serving.messages import FeedbackEvent, Receipt, Refusal
+from tastemaker.serving.worker import Worker
+
+EVENTS = [
+    FeedbackEvent("a", "click", "tea", user_id="ann", occurred_at=5.0, position=2),
+    FeedbackEvent("b", "purchase", "cup", request_id="r", value=9.5),
+]
+
+
+def test_events_are_logged_as_they_were_told(tmp_path: Path) -> None:
+    assert feedback_records(EVENTS, 100.0) == [
+        FeedbackRecord("a", "tea", "click", 1.0, 5.0, 100.0, user_id="ann", position=2),
+        FeedbackRecord("b", "cup", "purchase", 9.5, 100.0, 100.0, request_id="r"),
+    ]
+
+
+def test_a_receipt_counts_what_is_new_and_what_was_known(tmp_path: Path) -> None:
+    worker = Worker()
+    worker.spool = Spool(tmp_path)
+    assert asyncio.run(worker.feedback(EVENTS)) == Receipt(2, 0)
+    pending = read(tmp_path / FILE_NAME, 10)
+    assert pending is not None
+    assert [one.event_id for one in pending.of(FeedbackRecord)] == ["a", "b"], "it is on disk by then"
+    assert asyncio.run(worker.feedback(EVENTS)) == Receipt(0, 2)
+    worker.spool.close()
+
+
+def test_a_full_log_is_told_as_429_with_a_time_to_come_back(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, max_bytes=1)
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(keep(spool, [ItemRecord("tea", 1.0)]))
+    spool.close()
+    assert refused.value.problem.status == HTTPStatus.TOO_MANY_REQUESTS
+    assert refused.value.retry_after == spools.DRAIN_SECONDS
+
+
+def test_a_disk_that_refuses_is_told_as_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(spools, "insert", refusing)
+    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
+    spool = Spool(tmp_path)
+    with pytest.raises(Refusal, match="nothing of this was kept") as refused:
+        asyncio.run(keep(spool, [ItemRecord("tea", 1.0)]))
+    spool.close()
+    assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
+    assert refused.value.retry_after is not None
+
+
+def test_before_the_log_is_open_nothing_is_acknowledged() -> None:
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(Worker().feedback(EVENTS))
+    assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
