@@ -120,8 +120,10 @@ def test_the_forecast_holds_the_truth_and_is_kept(home: Home) -> None:
     result = home.run(popularity.id, "--from-log", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    for name in ("ips", "snips", "replay"):
+    for name in ("ips", "snips", "replay", "direct_method", "dr", "switch_dr"):
         assert found["estimates"][name]["low"] <= truth(popularity) <= found["estimates"][name]["high"], name
+    width = {name: each["high"] - each["low"] for name, each in found["estimates"].items()}
+    assert width["direct_method"] < width["dr"] < width["ips"]
     served = CHANCES.mean(axis=0).sum()
     assert found["estimates"]["logged"]["low"] <= served <= found["estimates"]["logged"]["high"]
     assert found["uplift"]["low"] <= truth(popularity) - served <= found["uplift"]["high"]
@@ -144,6 +146,8 @@ def test_two_versions_are_compared_on_the_same_requests(home: Home) -> None:
 def test_the_version_that_answered_is_worth_what_it_earned(home: Home) -> None:
     found = json.loads(home.run(home.versions["random"].id, "--from-log", "--json").stdout)
     assert found["uplift"]["difference"] == pytest.approx(0, abs=1e-9)
+    for name in ("ips", "dr"):
+        assert found["estimates"][name]["value"] == pytest.approx(found["estimates"]["logged"]["value"]), name
 
 
 def test_a_policy_that_draws_is_worth_what_its_twin_earned(home: Home) -> None:
@@ -170,6 +174,7 @@ def test_diagnostics_and_figures_are_shown(home: Home) -> None:
     result = home.run(home.versions["popularity"].id, "--from-log", "--against", "log")
     assert result.exit_code == 0, result.output
     assert result.output.index("effective sample size") < result.output.index("SNIPS")
+    assert all(title in result.output for title in ("direct method", "doubly robust", "switch-DR"))
     assert "Uplift over what was served" in result.output
     assert "stored as forecast" in result.output
 

@@ -12,8 +12,9 @@ from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy import Logged, Target, estimate
 from tastemaker.evaluation.off_policy import estimators as e
 from tastemaker.evaluation.off_policy.bounds import empirical_bernstein
+from tastemaker.evaluation.off_policy.diagnostics import diagnose
 from tastemaker.evaluation.off_policy.estimate import evaluate
-from tastemaker.evaluation.off_policy.reward_models import Logistic, Ridge, cross_fit
+from tastemaker.evaluation.off_policy.reward_models import Logistic, Predicted, Ridge, cross_fit
 
 WEIGHTS = np.array([2.0, 0.0, 0.5, 1.5])
 REWARDS = np.array([1.0, 1.0, 0.0, 2.0])
@@ -84,12 +85,18 @@ class World:
         return log, Target.of(log, cls.target[x])
 
 
+def told(table: np.ndarray) -> Predicted:
+    """What a model that predicts this table, float64[n, n_actions], says of the enumerated log."""
+    logged = table[np.arange(len(World.log)), World.log.actions]
+    return Predicted(logged, (World.target[World.x] * table).sum(axis=1))
+
+
 def test_unbiased_in_an_enumerated_world() -> None:
     """DR whatever the model says; the direct method only with the right one."""
     assert World.chance.sum() == pytest.approx(1)
     wrong = np.random.default_rng(0).random((2, 3))[World.x]
     for predicted, right in ((wrong, False), (World.rewards[World.x], True)):
-        found = evaluate(World.log, World.policy, predicted, limit=math.inf)
+        found = evaluate(World.log, World.policy, told(predicted), limit=math.inf)
         value = {name: World.chance @ each.contributions for name, each in found.items()}
         for name in ("ips", "clipped_ips", "dr", "switch_dr"):
             assert value[name] == pytest.approx(World.truth), name
@@ -119,7 +126,7 @@ def test_replay_is_unbiased_where_logging_is_uniform() -> None:
 
 def test_doubly_robust_halves_the_variance_with_a_good_model() -> None:
     """Against the exact variances, which the enumeration gives."""
-    found = evaluate(World.log, World.policy, World.rewards[World.x], limit=math.inf)
+    found = evaluate(World.log, World.policy, told(World.rewards[World.x]), limit=math.inf)
     variance = {
         name: World.chance @ (each.contributions - World.truth) ** 2
         for name, each in found.items()
@@ -152,9 +159,11 @@ def test_lists_under_the_item_position_assumption() -> None:
 
 @pytest.mark.parametrize("model", [Ridge(), Logistic()])
 def test_reward_models_learn_and_never_see_what_they_predict(model: Ridge | Logistic) -> None:
-    log, _target = World.sample(6_000, np.random.default_rng(2))
-    predicted = cross_fit(log, model, folds=3)
-    assert abs(predicted - World.rewards[log.contexts[:, 0].astype(int)]).mean() < 0.12
+    log, target = World.sample(6_000, np.random.default_rng(2))
+    x = log.contexts[:, 0].astype(int)
+    predicted = cross_fit(log, target, model, folds=3)
+    assert abs(predicted.logged - World.rewards[x, log.actions]).mean() < 0.12
+    assert abs(predicted.target - (World.target * World.rewards).sum(axis=1)[x]).mean() < 0.12
     changed = Logged.of(
         log.actions,
         np.r_[1 - log.rewards[0], log.rewards[1:]],
@@ -162,7 +171,39 @@ def test_reward_models_learn_and_never_see_what_they_predict(model: Ridge | Logi
         n_actions=3,
         contexts=log.contexts,
     )
-    np.testing.assert_array_equal(cross_fit(changed, model, folds=3)[0], predicted[0])
+    again = cross_fit(changed, target, model, folds=3)
+    assert (again.logged[0], again.target[0]) == (predicted.logged[0], predicted.target[0])
+    assert not np.array_equal(again.logged, predicted.logged)
+
+
+@pytest.mark.parametrize("model", [Ridge(), Logistic()])
+def test_draws_stand_for_the_distribution(model: Ridge | Logistic) -> None:
+    """Ten draws in exactly the target's shares say what its table says; -1 shows nothing, and is worth 0."""
+    log, target = World.sample(3_000, np.random.default_rng(6))
+    shares = np.array([[0] + [1] + [2] * 8, [1] * 9 + [2]])[log.contexts[:, 0].astype(int)]
+    drawn = Target.of_logged_actions(log, target.chosen, shares)
+    one, other = (cross_fit(log, each, model) for each in (target, drawn))
+    np.testing.assert_allclose(one.target, other.target, atol=1e-12)
+    np.testing.assert_array_equal(one.logged, other.logged)
+    half = Target.of_logged_actions(log, target.chosen, np.where(np.arange(10) < 5, shares, -1))
+    assert cross_fit(log, half, model).target.mean() < one.target.mean()
+    assert estimate(log, drawn, reward_model=model).diagnostics.unsupported == 0
+
+
+@pytest.mark.parametrize(("model", "least"), [(Ridge(), 0.77), (Logistic(), 0.6)])
+def test_features_tell_of_actions_that_were_never_logged(model: Ridge | Logistic, least: float) -> None:
+    """Rewards grow with the one feature of an action. Action 4 has the greatest, and no row in the log.
+
+    Its mean reward is 0.8, that of the others 0.43. The logistic model's penalty draws it towards theirs.
+    """
+    rng = np.random.default_rng(8)
+    features = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])[:, None]
+    actions = rng.integers(0, 4, 8_000)
+    rewards = rng.random(8_000) < 0.5 + 0.3 * features[actions, 0]
+    log = Logged.of(actions, rewards, np.full(8_000, 0.25), n_actions=5, action_features=features)
+    last = Target.of_logged_actions(log, np.zeros(8_000), np.full((8_000, 1), 4))
+    assert least < cross_fit(log, last, model).target.mean() < 0.83
+    assert diagnose(log, last).unsupported == 1
 
 
 def test_lightgbm_fits_the_protocol() -> None:
@@ -170,18 +211,14 @@ def test_lightgbm_fits_the_protocol() -> None:
 
     class Boosted:
         def fit(self, log: Logged) -> Boosted:
-            self.n_actions = log.n_actions
             data = lightgbm.Dataset(np.column_stack([log.contexts, log.actions]), log.rewards)
             settings = {"verbosity": -1, "num_threads": 1, "num_leaves": 8, "deterministic": True}
             self.trees = lightgbm.train(settings, data, num_boost_round=20)
             return self
 
-        def predict(self, contexts: np.ndarray, positions: np.ndarray) -> np.ndarray:
-            columns = [
-                self.trees.predict(np.column_stack([contexts, np.full(len(contexts), action)]))
-                for action in range(self.n_actions)
-            ]
-            return np.column_stack(columns)
+        def predict(self, contexts: np.ndarray, positions: np.ndarray, actions: np.ndarray) -> np.ndarray:
+            pairs = np.column_stack([np.repeat(contexts, actions.shape[1], axis=0), actions.ravel()])
+            return np.reshape(self.trees.predict(pairs), actions.shape)
 
     log, target = World.sample(5_000, np.random.default_rng(4))
     low, high = estimate(log, target, reward_model=Boosted(), folds=2).results["dr"].bootstrap[1:]

@@ -30,6 +30,7 @@ SOUND: dict[str, Any] = {"actions": [0, 1], "rewards": [0, 1], "propensities": [
         ({"positions": [0, -1]}, r"positions\[1\] is -1, must be at least 0"),
         ({"contexts": [[1.0], [np.nan]]}, r"contexts\[1\] is \[nan\], must be a finite number"),
         ({"contexts": [1.0, 2.0]}, "contexts has 1 dimensions, must have 2"),
+        ({"action_features": [[1.0]]}, "action_features has 1 rows, there are 2 actions"),
         ({"rounds": [0, 0, 1]}, "rounds has 3 rows, actions has 2"),
     ],
 )
@@ -56,6 +57,8 @@ def test_malformed_probabilities_of_what_was_logged_are_refused() -> None:
     log = Logged.of(**SOUND)
     with pytest.raises(OffPolicyError, match=r"chosen\[0\] is 1\.1, must be in \[0, 1\]"):
         Target.of_logged_actions(log, [1.1, 0.0])
+    with pytest.raises(OffPolicyError, match=r"drawn has 2 rows of actions in \[0, 2\]"):
+        Target.of_logged_actions(log, [1.0, 0.0], np.array([[0], [2]]))
     with pytest.raises(OffPolicyError, match="chosen has 1 rows, the log has 2"):
         Target.of_logged_actions(log, [1.0])
 
@@ -152,6 +155,8 @@ def test_equal_propensities_share_a_bin() -> None:
 def test_a_logistic_model_needs_yes_or_no() -> None:
     log = Logged.of([0, 1], [0.5, 1], [0.5, 0.5], n_actions=2)
     with pytest.raises(OffPolicyError, match="needs rewards of 0 or 1"):
-        cross_fit(log, Logistic(), folds=2)
+        cross_fit(log, always(log, 1), Logistic(), folds=2)
+    with pytest.raises(OffPolicyError, match="what the target would show is not known"):
+        cross_fit(log, Target.of_logged_actions(log, [0.5, 0.5]), Logistic(), folds=2)
     with pytest.raises(OffPolicyError, match=r"folds is 3, must be in \[2, 2\]"):
-        cross_fit(log, Logistic(), folds=3)
+        cross_fit(log, always(log, 1), Logistic(), folds=3)

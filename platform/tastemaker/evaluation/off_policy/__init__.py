@@ -7,7 +7,7 @@ diagnostics    whether the log can answer at all
 bounds         intervals that hold at every sample size
 estimate       all of it at once, diagnostics first: refused, or with intervals
 open_bandit    logs in the format of the Open Bandit Dataset
-impressions, replaying, forecast, terminal    the platform's own request log
+impressions, replaying, described, forecast, terminal    the platform's own request log
 """
 
 from tastemaker.evaluation.off_policy.estimate import Report, estimate

@@ -162,11 +162,13 @@ def _mean_error(log: Logged, weights: Float64) -> float:
 
 
 def _unsupported(log: Logged, target: Target) -> float | None:
-    if target.distribution is None:
+    support = target.support(log.n_actions)
+    if support is None:
         return None
+    actions, chances = support
     shown = np.zeros((log.n_positions, log.n_actions), np.bool_)
     shown[log.positions, log.actions] = True
-    return float(np.where(shown[log.positions], 0.0, target.distribution).sum(axis=1).mean())
+    return float(np.where(shown[log.positions[:, None], actions], 0.0, chances).sum(axis=1).mean())
 
 
 def _how_much(found: Diagnostics) -> str:

@@ -20,7 +20,7 @@ from tastemaker.evaluation.off_policy.diagnostics import (
 )
 from tastemaker.evaluation.off_policy.estimators import Estimate
 from tastemaker.evaluation.off_policy.logged import Float64, Logged, Target
-from tastemaker.evaluation.off_policy.reward_models import RewardModel, cross_fit
+from tastemaker.evaluation.off_policy.reward_models import Predicted, RewardModel, cross_fit
 
 _UNIFORM_TOLERANCE = 1e-6
 
@@ -66,16 +66,16 @@ def estimate(
 ) -> Report:
     """Every estimator that applies. Raises OffPolicyError, without a figure, if the log can't answer.
 
-    `reward_model` is cross-fitted; without it, or without the target's distribution, there is no direct
-    method and no doubly robust estimator. `limit`, √n unless given, is the weight at which clipped IPS clips
-    and switch-DR switches. The empirical Bernstein interval takes `reward_range` and `max_weight` as bounds;
-    unless given they are those of the log, and the interval is only as good as they are.
+    `reward_model` is cross-fitted; without it, or without the target's distribution or draws of it, there is
+    no direct method and no doubly robust estimator. `limit`, √n unless given, is the weight at which clipped
+    IPS clips and switch-DR switches. The empirical Bernstein interval takes `reward_range` and `max_weight`
+    as bounds; unless given they are those of the log, and the interval is only as good as they are.
     """
     diagnostics = diagnose(log, target)
     require_answer(diagnostics)
     predicted = None
-    if reward_model is not None and target.distribution is not None:
-        predicted = cross_fit(log, reward_model, folds=folds, seed=seed)
+    if reward_model is not None and target.support(log.n_actions) is not None:
+        predicted = cross_fit(log, target, reward_model, folds=folds, seed=seed)
     limit = math.sqrt(len(log)) if limit is None else limit
     estimates = evaluate(log, target, predicted, limit=limit, seed=seed)
     low, high = _range(log) if reward_range is None else reward_range
@@ -95,18 +95,16 @@ def estimate(
 
 
 def evaluate(
-    log: Logged, target: Target, predicted: Float64 | None, *, limit: float, seed: int = 0
+    log: Logged, target: Target, predicted: Predicted | None, *, limit: float, seed: int = 0
 ) -> dict[str, Estimate]:
-    """The estimates alone, a round's value each. `predicted` is float64[n, n_actions], cross-fitted."""
+    """The estimates alone, a round's value each. `predicted` is cross-fitted."""
     weights, rewards = target.chosen / log.propensities, log.rewards
     groups = log.positions if log.n_rounds < len(log) else None
     found: dict[str, Estimate] = {}
-    if predicted is not None and target.distribution is not None:
-        of_logged = predicted[np.arange(len(log)), log.actions]
-        of_target = (target.distribution * predicted).sum(axis=1)
-        found["direct_method"] = estimators.direct_method(of_target)
-        found["dr"] = estimators.doubly_robust(weights, rewards, of_logged, of_target)
-        found["switch_dr"] = estimators.switch_doubly_robust(weights, rewards, of_logged, of_target, limit)
+    if predicted is not None:
+        found["direct_method"] = estimators.direct_method(predicted.target)
+        found["dr"] = estimators.doubly_robust(weights, rewards, *predicted)
+        found["switch_dr"] = estimators.switch_doubly_robust(weights, rewards, *predicted, limit)
     found["ips"] = estimators.ips(weights, rewards)
     found["clipped_ips"] = estimators.clipped_ips(weights, rewards, limit)
     found["snips"] = estimators.self_normalized_ips(weights, rewards, groups)
@@ -131,14 +129,14 @@ def _range(log: Logged) -> tuple[float, float]:
 
 
 def _ranges(
-    log: Logged, predicted: Float64 | None, rewards: tuple[float, float], weight: float, limit: float
+    log: Logged, predicted: Predicted | None, rewards: tuple[float, float], weight: float, limit: float
 ) -> dict[str, tuple[float, float]]:
     """Estimator -> what a round's contribution can't leave. A ratio's contributions have no such range."""
     (low, high), size = rewards, int(np.bincount(log.rounds).max())
     clipped = min(weight, limit)
     ranges = {"ips": (weight * low, weight * high), "clipped_ips": (clipped * low, clipped * high)}
     if predicted is not None:
-        least, most = float(predicted.min()), float(predicted.max())
+        least, most = predicted.range
         for name, heaviest in (("dr", weight), ("switch_dr", clipped)):
             ranges[name] = (
                 least + heaviest * min(low - most, 0.0),

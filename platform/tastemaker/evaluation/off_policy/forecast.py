@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,18 +16,19 @@ from sqlalchemy import Engine, insert, select
 from tastemaker.data.lake import Lake
 from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.bootstrap import Difference, Interval, paired_difference
+from tastemaker.evaluation.off_policy.described import Described, describe
 from tastemaker.evaluation.off_policy.diagnostics import Diagnostics, diagnose
 from tastemaker.evaluation.off_policy.estimate import Result, estimate
 from tastemaker.evaluation.off_policy.impressions import RequestLog, read_requests
-from tastemaker.evaluation.off_policy.logged import Target
-from tastemaker.evaluation.off_policy.replaying import chances
-from tastemaker.plugins.arrays import FeatureTable
+from tastemaker.evaluation.off_policy.reward_models import RewardModel, Ridge
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry, Version
 from tastemaker.storage.tables import forecasts
 
 ESTIMATOR = "snips"
-"""The one that the uplift is told by: its errors are smaller than those of IPS wherever weights vary."""
+"""The one that the uplift is told by: its errors are smaller than those of IPS wherever weights vary, and no
+reward model is in it."""
+REWARD_MODEL: RewardModel = Ridge()
 
 
 class Question(NamedTuple):
@@ -38,8 +38,8 @@ class Question(NamedTuple):
     against: Version | None
     """None: the policies that answered the requests."""
     requests: RequestLog
-    target: Target
-    rival: Target | None
+    mine: Described
+    rival: Described | None
     diagnostics: Diagnostics
     """Of the version."""
 
@@ -77,20 +77,22 @@ def ask(
     since = max(one.manifest.window.end for one in (version, against) if one is not None)
     versions = {one.id for one in registry.list(problem=problem.name)}
     requests = read_requests(lake, problem, since=since, versions=versions)
-    target = _target(lake, registry, version, requests, feature_root, seed)
-    rival = None if against is None else _target(lake, registry, against, requests, feature_root, seed)
-    return Question(version, against, requests, target, rival, diagnose(requests.log, target))
+    mine = describe(lake, registry.open(version), requests, feature_root, seed=seed)
+    rival = (
+        None if against is None else describe(lake, registry.open(against), requests, feature_root, seed=seed)
+    )
+    return Question(version, against, requests, mine, rival, diagnose(*mine))
 
 
 def answer(question: Question, *, seed: int = 0) -> Forecast:
     """The forecast. Raises OffPolicyError, and gives no figure, where the log can't answer."""
-    log, times = question.requests.log, question.requests.requests["occurred_at"].to_pylist()
-    report = estimate(log, question.target, seed=seed)
+    log, times = question.mine.log, question.requests.requests["occurred_at"].to_pylist()
+    report = estimate(*question.mine, reward_model=REWARD_MODEL, seed=seed)
     found = {"logged": report.logged} | {name: each.bootstrap for name, each in report.results.items()}
     if question.rival is None:
         rival = log.by_round(log.rewards)
     else:
-        result = _rival(question.requests, question.rival, seed)
+        result = _rival(question.rival, seed)
         found["against"], rival = result.bootstrap, result.estimate.contributions
     mine = report.results[ESTIMATOR].estimate.contributions
     return Forecast(
@@ -141,26 +143,9 @@ def newest(engine: Engine, version_id: str) -> Forecast | None:
     return Forecast(**values)
 
 
-def _target(
-    lake: Lake, registry: Registry, version: Version, requests: RequestLog, feature_root: Path, seed: int
-) -> Target:
-    from tastemaker.features.snapshots import SnapshotFeatures
-
-    loaded = registry.open(version)
-    snapshot = loaded.snapshot
-
-    @cache
-    def features() -> FeatureTable:
-        source = SnapshotFeatures(lake, feature_root, snapshot.user_ids, snapshot.item_ids)
-        return source.users(snapshot.end)
-
-    found = chances(loaded, requests, features=features, seed=seed)
-    return Target.of_logged_actions(requests.log, found)
-
-
-def _rival(requests: RequestLog, rival: Target, seed: int) -> Result:
+def _rival(rival: Described, seed: int) -> Result:
     try:
-        return estimate(requests.log, rival, seed=seed).results[ESTIMATOR]
+        return estimate(*rival, seed=seed).results[ESTIMATOR]
     except OffPolicyError as error:
         raise OffPolicyError(
             f"the version to compare with: {error.problem}",

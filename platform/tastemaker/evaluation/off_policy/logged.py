@@ -38,6 +38,8 @@ class Logged:
     """int64[n] in [0, n_rounds): which list the impression belongs to."""
     n_actions: int
     """The size of the action set."""
+    action_features: Float64
+    """float64[n_actions, f]: what is known of each action; f may be 0."""
 
     @classmethod
     def of(
@@ -50,6 +52,7 @@ class Logged:
         positions: ArrayLike | None = None,
         contexts: ArrayLike | None = None,
         rounds: ArrayLike | None = None,
+        action_features: ArrayLike | None = None,
     ) -> Logged:
         """Without positions, all are 0; without rounds, each impression is one.
 
@@ -62,6 +65,11 @@ class Logged:
         places = np.zeros(n, np.int64) if positions is None else _whole("positions", positions)
         lists = np.arange(n) if rounds is None else np.unique(np.asarray(rounds), return_inverse=True)[1]
         known = np.empty((n, 0)) if contexts is None else _numbers("contexts", contexts, ndim=2)
+        of_actions = (
+            np.empty((n_actions, 0))
+            if action_features is None
+            else _numbers("action_features", action_features, ndim=2)
+        )
         log = cls(
             actions=taken,
             rewards=_numbers("rewards", rewards),
@@ -70,6 +78,7 @@ class Logged:
             contexts=known,
             rounds=lists.astype(np.int64),
             n_actions=n_actions,
+            action_features=of_actions,
         )
         log._check()
         return log
@@ -80,6 +89,11 @@ class Logged:
                 raise OffPolicyError(
                     f"{name} has {length:,} rows, actions has {len(self):,}", fix="pass one row an impression"
                 )
+        if len(self.action_features) != self.n_actions:
+            raise OffPolicyError(
+                f"action_features has {len(self.action_features):,} rows, there are {self.n_actions} actions",
+                fix="pass one row an action",
+            )
         _refuse(
             "propensities",
             self.propensities,
@@ -119,6 +133,7 @@ class Logged:
             self.contexts[rows],
             np.unique(self.rounds[rows], return_inverse=True)[1].astype(np.int64),
             self.n_actions,
+            self.action_features,
         )
 
 
@@ -128,7 +143,21 @@ class Target(NamedTuple):
     chosen: Float64
     """float64[n]: π(aᵢ | xᵢ, pᵢ), its probability of the logged action at the logged position."""
     distribution: Float64 | None = None
-    """float64[n, n_actions]: π(· | xᵢ, pᵢ). Direct method and doubly robust estimators need it."""
+    """float64[n, n_actions]: π(· | xᵢ, pᵢ). Direct method and doubly robust estimators need it, or draws."""
+    drawn: Int64 | None = None
+    """int64[n, draws]: actions drawn from π(· | xᵢ, pᵢ), for a policy that can be asked but not written down,
+    or whose table would be too large; -1 where it shows nothing."""
+
+    def support(self, n_actions: int) -> tuple[Int64, Float64] | None:
+        """int64 and float64[n, c]: the actions that the target may show, -1 for none, and with which chance.
+
+        None if only the chances of the logged actions are known.
+        """
+        if self.distribution is not None:
+            return np.broadcast_to(np.arange(n_actions), self.distribution.shape), self.distribution
+        if self.drawn is not None:
+            return self.drawn, np.where(self.drawn >= 0, 1 / self.drawn.shape[1], 0.0)
+        return None
 
     @classmethod
     def of(cls, log: Logged, distribution: ArrayLike) -> Target:
@@ -150,15 +179,20 @@ class Target(NamedTuple):
         return cls.of(log, _numbers("table", table, ndim=2).T[log.positions])
 
     @classmethod
-    def of_logged_actions(cls, log: Logged, chosen: ArrayLike) -> Target:
-        """From float64[n], where the probabilities of actions that were not logged aren't known."""
+    def of_logged_actions(cls, log: Logged, chosen: ArrayLike, drawn: Int64 | None = None) -> Target:
+        """From float64[n], where the probabilities of other actions aren't known: at most draws of them."""
         values = _numbers("chosen", chosen)
         if len(values) != len(log):
             raise OffPolicyError(
                 f"chosen has {len(values):,} rows, the log has {len(log):,}", fix="pass one an impression"
             )
         _refuse("chosen", values, (values < 0) | (values > 1), "in [0, 1]", "pass probabilities")
-        return cls(values)
+        if drawn is not None and (len(drawn) != len(log) or drawn.min() < -1 or drawn.max() >= log.n_actions):
+            raise OffPolicyError(
+                f"drawn has {len(drawn):,} rows of actions in [{drawn.min()}, {drawn.max()}]",
+                fix=f"pass {len(log):,} rows of actions in [-1, {log.n_actions})",
+            )
+        return cls(values, None, drawn)
 
 
 def _numbers(name: str, values: ArrayLike, *, ndim: int = 1) -> Float64:

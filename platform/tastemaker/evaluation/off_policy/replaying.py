@@ -1,4 +1,4 @@
-"""What a version would have answered to logged requests: its probability of each item that was shown."""
+"""What a version would have answered to logged requests: its probability of each item shown, and draws."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DRAWS = 100
 """A request, of a policy that draws. A chance has a standard error of at most 0.05, and no bias."""
+KEPT_DRAWS = 20
+"""Of these draws: what the version would show, for reward models. A million impressions take 80 MB."""
 HOUR_SECONDS = 3600
 _BLOCK = 512
 
@@ -28,19 +30,28 @@ OfflineFeatures = Callable[[], FeatureTable]
 """One row a user number of the version's snapshot: for requests whose log holds no user features."""
 
 
-def chances(
+class Replayed(NamedTuple):
+    """One entry an impression."""
+
+    chosen: Float64
+    """float64[n]: the probability that the version puts this item at this position."""
+    drawn: Int32
+    """int32[n, draws]: items that it put there, by their numbers in its snapshot; -1 for none."""
+
+
+def replay(
     loaded: LoadedVersion,
     requests: RequestLog,
     *,
     features: OfflineFeatures,
     seed: int = 0,
     draws: int = DRAWS,
-) -> Float64:
-    """float64[n], one an impression: the probability that the version puts this item at this position.
+) -> Replayed:
+    """Ask a version the logged requests again.
 
     A version that draws its lists is asked `draws` times a request, and one that doesn't once. The draws are
     not seeded by the request: that seed made the logged list too, whose chances would come out too great.
-    Where the version itself answered, its chances are those that were logged.
+    Where the version itself answered, its chances are those that were logged, and what was shown is its draw.
 
     The request's time is told to the hour, after the same shift as in serving: time stands still between the
     end of a version's data and its training.
@@ -49,21 +60,28 @@ def chances(
     rows = requests.requests.select(_ASKED).to_pylist()
     shown = np.full((len(rows), log.n_positions), NO_ITEM, np.int32)
     shown[log.rounds, log.positions] = loaded.snapshot.item_ids.lookup(requests.item_ids)
-    draws = draws if loaded.model.capabilities.stochastic else 1
+    stochastic = loaded.model.capabilities.stochastic
+    draws = draws if stochastic else 1
     found = np.zeros(shown.shape)
+    drawn = np.repeat(shown[:, :, None], min(draws, KEPT_DRAWS), axis=2)
     rng = np.random.default_rng(seed)
     own = np.array([row["version"] == version for row in rows])
+    drawn[~own] = NO_ITEM
     for numbers, k, now in _alike(rows, np.flatnonzero(~own), loaded):
         batch = _batch(loaded, [rows[number] for number in numbers], now, features)
-        for _ in range(draws):
-            if loaded.model.capabilities.stochastic:
+        width = min(k, shown.shape[1])
+        part = shown[numbers, :width]
+        for draw in range(draws):
+            if stochastic:
                 batch = _reseeded(batch, rng)
             ranking = recommend(loaded.model, batch, k)
             check(loaded.model.name, ranking, batch, k)
-            width = min(k, shown.shape[1])
-            part = shown[numbers, :width]
-            found[numbers, :width] += (ranking.items[:, :width] == part) & (part != NO_ITEM)
-    return np.where(own[log.rounds], log.propensities, found[log.rounds, log.positions] / draws)
+            items = ranking.items[:, :width]
+            found[numbers, :width] += (items == part) & (part != NO_ITEM)
+            if draw < drawn.shape[2]:
+                drawn[numbers, :width, draw] = items
+    chosen = np.where(own[log.rounds], log.propensities, found[log.rounds, log.positions] / draws)
+    return Replayed(chosen, drawn[log.rounds, log.positions])
 
 
 _ASKED = [
@@ -79,7 +97,7 @@ def _alike(
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for number in numbers.tolist():
         row = rows[number]
-        context = _context(row)
+        context = told_numbers(row)
         told = int(row["occurred_at"].timestamp()) - lag
         now = max(loaded.snapshot.end, told // HOUR_SECONDS * HOUR_SECONDS)
         length = None if context is None else len(context)
@@ -92,7 +110,7 @@ def _alike(
 def _batch(loaded: LoadedVersion, rows: list[dict[str, Any]], now: int, features: OfflineFeatures) -> Batch:
     snapshot, capabilities = loaded.snapshot, loaded.model.capabilities
     users = snapshot.user_ids.lookup([row["user_id"] for row in rows])
-    contexts = [_context(row) for row in rows]
+    contexts = [told_numbers(row) for row in rows]
     return snapshot.batch(
         users,
         seeds=np.array([int(row["request_id"][:16], 16) for row in rows], np.uint64),
@@ -123,7 +141,7 @@ def _user_features(
     return FeatureTable(names, values)
 
 
-def _context(row: dict[str, Any]) -> list[float] | None:
+def told_numbers(row: dict[str, Any]) -> list[float] | None:
     """The numbers that the caller told; names with values are only logged."""
     context = None if row["context"] is None else json.loads(row["context"])
     return context if isinstance(context, list) else None

@@ -6,21 +6,24 @@ Another model, such as LightGBM, fits in by having the two methods below.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.logged import Float64, Int64, Logged
+from tastemaker.evaluation.off_policy.logged import Float64, Int64, Logged, Target
+
+AT_ONCE = 500_000
+"""Pairs of impression and action that are predicted in one go."""
 
 
 class Fitted(Protocol):
     """A reward model that has learned."""
 
-    def predict(self, contexts: Float64, positions: Int64) -> Float64:
-        """float64[n, n_actions]: the expected reward of every action; contexts float64[n, d]."""
+    def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
+        """float64[n, c]: the expected reward of actions int64[n, c] for contexts float64[n, d]."""
 
 
 class RewardModel(Protocol):
@@ -30,53 +33,74 @@ class RewardModel(Protocol):
         """Learn from a log. The log's own propensities need not be used."""
 
 
-def cross_fit(log: Logged, model: RewardModel, *, folds: int = 5, seed: int = 0) -> Float64:
-    """float64[n, n_actions]: each row predicted by a model fitted on the other folds. Folds are of rounds.
+class Predicted(NamedTuple):
+    """What a reward model says of each impression."""
+
+    logged: Float64
+    """q̂ᵢ, float64[n]: of the logged action."""
+    target: Float64
+    """q̂πᵢ, float64[n]: in expectation over the target's actions."""
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest."""
+        return float(min(map(np.min, self))), float(max(map(np.max, self)))
+
+
+def cross_fit(log: Logged, target: Target, model: RewardModel, *, folds: int = 5, seed: int = 0) -> Predicted:
+    """Each row predicted by a model fitted on the other folds. Folds are of rounds.
 
     A model that saw rᵢ would pull q̂ᵢ towards it, and the doubly robust correction would be too small.
     Reference: Chernozhukov et al., "Double/debiased machine learning", Econometrics Journal 21, 2018.
     """
     if not 2 <= folds <= log.n_rounds:
         raise OffPolicyError(f"folds is {folds}, must be in [2, {log.n_rounds}] (the rounds)", fix="pass 5")
+    if (support := target.support(log.n_actions)) is None:
+        raise OffPolicyError("what the target would show is not known", fix="give its distribution, or draws")
     fold = np.random.default_rng(seed).permutation(log.n_rounds)[log.rounds] % folds
-    predicted = np.empty((len(log), log.n_actions))
+    found = Predicted(np.empty(len(log)), np.empty(len(log)))
+    step = max(1, AT_ONCE // support[0].shape[1])
     for number in range(folds):
-        out = fold == number
-        fitted = model.fit(log[~out])
-        predicted[out] = fitted.predict(log.contexts[out], log.positions[out])
-    return predicted
+        fitted = model.fit(log[fold != number])
+        out = np.flatnonzero(fold == number)
+        for rows in (out[start : start + step] for start in range(0, len(out), step)):
+            actions, chances = (part[rows] for part in support)
+            known = log.contexts[rows], log.positions[rows]
+            found.logged[rows] = fitted.predict(*known, log.actions[rows, None])[:, 0]
+            found.target[rows] = (fitted.predict(*known, np.maximum(actions, 0)) * chances).sum(axis=1)
+    return found
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """q(x, a, p) = shared ridge on (1, x, p) + each action's own ridge on what that leaves.
+    """q(x, a, p) = shared regression on (z, φₐ) + each action's own ridge on what that leaves, z = (1, x, p).
 
-        θ = (ZᵀZ + λI)⁻¹ Zᵀ r,    θₐ = (ZₐᵀZₐ + λI)⁻¹ Zₐᵀ (r − Zθ)ₐ
+        (θ, ψ) = argmin ‖r − Zθ − Φψ‖²,    θₐ = (ZₐᵀZₐ + λI)⁻¹ Zₐᵀ (r − Zθ − Φψ)ₐ,    q = zᵀ(θ + θₐ) + φₐᵀψ
 
-    An action that was never logged is worth what the shared part says. Hoerl and Kennard, 1970.
+    φₐ is the action's features. An action that was never logged is worth what the shared part says.
+    Hoerl and Kennard, 1970.
     """
 
     regularization: float = 10.0
     """λ: in rows; an action with fewer rows than this is mostly predicted by the shared part."""
 
     def fit(self, log: Logged) -> FittedRidge:
-        """Solve one small system for all actions and one for each. O(n d² + n_actions d³)."""
-        n_positions = log.n_positions
-        z = _design(log.contexts, log.positions, n_positions)
+        """Solve one small system for all actions and one for each logged. O(n d² + n_actions d³)."""
+        z = _design(log.contexts, log.positions, log.n_positions)
         width = z.shape[1]
+        both = np.column_stack([z, log.action_features[log.actions]])
+        shared = np.linalg.solve(both.T @ both + 1e-6 * len(z) * np.eye(both.shape[1]), both.T @ log.rewards)
+        left = log.rewards - both @ shared
+        coefficients = np.tile(shared[:width], (log.n_actions, 1))
+        coefficients[:, 0] += log.action_features @ shared[width:]
         penalty = self.regularization * np.eye(width)
-        shared = np.linalg.solve(z.T @ z + 1e-6 * len(z) * np.eye(width), z.T @ log.rewards)
-        left = log.rewards - z @ shared
-        grams = np.tile(penalty, (log.n_actions, 1, 1))
-        moments = np.zeros((log.n_actions, width))
         order = np.argsort(log.actions, kind="stable")
         bounds = np.searchsorted(log.actions[order], np.arange(log.n_actions + 1))
         for action in np.flatnonzero(np.diff(bounds)):
             rows = order[bounds[action] : bounds[action + 1]]
-            grams[action] += z[rows].T @ z[rows]
-            moments[action] = z[rows].T @ left[rows]
-        own = np.linalg.solve(grams, moments[:, :, None])[:, :, 0]
-        return FittedRidge(shared + own, n_positions)
+            gram, moment = z[rows].T @ z[rows] + penalty, z[rows].T @ left[rows]
+            coefficients[action] += np.linalg.solve(gram, moment)
+        return FittedRidge(coefficients, log.n_positions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,18 +108,21 @@ class FittedRidge:
     """Coefficients."""
 
     coefficients: Float64
-    """float64[n_actions, width]"""
+    """float64[n_actions, width]: θ + θₐ, and φₐᵀψ in the first column."""
     n_positions: int
 
-    def predict(self, contexts: Float64, positions: Int64) -> Float64:
-        """Zθₐ for every action."""
-        predicted: Float64 = _design(contexts, positions, self.n_positions) @ self.coefficients.T
-        return predicted
+    def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
+        """zᵀ(θ + θₐ) + φₐᵀψ"""
+        z = _design(contexts, positions, self.n_positions)
+        return np.asarray(np.einsum("nw,ncw->nc", z, self.coefficients[actions]))
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """For rewards that are 0 or 1:  q(x, a, p) = σ(zᵀθ + αₐ),  penalty (λ/2)(‖θ‖² + ‖α‖²), intercept free."""
+    """For rewards that are 0 or 1:  q(x, a, p) = σ(zᵀθ + φₐᵀψ + αₐ), φₐ the action's features.
+
+    Penalty (λ/2)(‖θ‖² + ‖ψ‖² + ‖α‖²), intercept free.
+    """
 
     regularization: float = 1.0
     """λ"""
@@ -104,7 +131,8 @@ class Logistic:
         """L-BFGS on the convex log loss. Raises OffPolicyError if a reward is neither 0 nor 1."""
         if not np.isin(log.rewards, (0.0, 1.0)).all():
             raise OffPolicyError("a logistic reward model needs rewards of 0 or 1", fix="use Ridge()")
-        z = _design(log.contexts, log.positions, log.n_positions)
+        own = _design(log.contexts, log.positions, log.n_positions)
+        z = np.column_stack([own, log.action_features[log.actions]])
         width = z.shape[1]
         penalized = np.r_[0.0, np.ones(width - 1 + log.n_actions)] * self.regularization
 
@@ -117,7 +145,9 @@ class Logistic:
 
         start = np.zeros(width + log.n_actions)
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})
-        return FittedLogistic(found.x[:width], found.x[width:], log.n_positions)
+        shared, of_features = np.split(found.x[:width], [own.shape[1]])
+        actions = found.x[width:] + log.action_features @ of_features
+        return FittedLogistic(shared, actions, log.n_positions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +157,13 @@ class FittedLogistic:
     shared: Float64
     """float64[width]"""
     actions: Float64
-    """float64[n_actions]"""
+    """float64[n_actions]: φₐᵀψ + αₐ"""
     n_positions: int
 
-    def predict(self, contexts: Float64, positions: Int64) -> Float64:
-        """The probability of a reward, for every action."""
+    def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
+        """The probability of a reward."""
         base = _design(contexts, positions, self.n_positions) @ self.shared
-        predicted: Float64 = expit(base[:, None] + self.actions)
+        predicted: Float64 = expit(base[:, None] + self.actions[actions])
         return predicted
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from tastemaker.evaluation.off_policy.diagnostics import (
     MAX_MEAN_ERRORS,
     MAX_MEAN_OFF,
+    MAX_UNSUPPORTED,
     MIN_EFFECTIVE,
     MIN_REWARDED,
     Diagnostics,
@@ -22,6 +23,9 @@ from tastemaker.evaluation.wording import number, span
 TITLES = {
     "logged": "as served",
     "against": "compared with (SNIPS)",
+    "direct_method": "direct method",
+    "dr": "doubly robust",
+    "switch_dr": "switch-DR",
     "ips": "IPS",
     "clipped_ips": "clipped IPS",
     "snips": "SNIPS",
@@ -63,12 +67,14 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
 
 def _rows(found: Diagnostics) -> list[tuple[str, str, str]]:
     mean = f"{found.mean_weight:.3f} ± {found.mean_weight_error:.3f}"
+    lacking = "not known" if found.unsupported is None else f"{found.unsupported:.1%}"
     near = f"1, within {MAX_MEAN_ERRORS:g} errors or {MAX_MEAN_OFF:g}"
     return [
         ("effective sample size", f"{found.effective_sample_size:,.0f}", f"at least {MIN_EFFECTIVE:g}"),
         ("impressions that it might have made", f"{found.matched:,}", ""),
         ("... and that were rewarded", f"{found.rewarded:,}", f"at least {MIN_REWARDED}"),
         ("mean weight", mean, near),
+        ("shown, but never logged at its position", lacking, f"at most {MAX_UNSUPPORTED:.0%}"),
         ("99th percentile of the weights", f"{found.p99_weight:.2f}", ""),
         ("greatest weight", f"{found.max_weight:.2f}", ""),
         ("weight of the heaviest 1 %", f"{found.top_percent_share:.0%}", ""),
