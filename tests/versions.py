@@ -19,6 +19,7 @@ from tastemaker.plugins import Batch, Config, Events, History, Ranking, Recommen
 from tastemaker.plugins.finder import Plugin
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry, Version
+from tastemaker.registry.artifact import Precompute
 
 N_ITEMS = 3
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,6 +88,7 @@ def add(
     weight: float = 1.0,
     backtest_id: str | None = None,
     spec: ProblemSpec | None = None,
+    precompute: Precompute | None = None,
 ) -> Version:
     """Register a toy."""
     return registry.add(
@@ -97,6 +99,7 @@ def add(
         counts={"events": 4, "users": 1, "items": N_ITEMS},
         seed=0,
         backtest_id=backtest_id,
+        precompute=precompute,
     )
 
 

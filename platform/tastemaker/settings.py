@@ -65,6 +65,13 @@ class LogSettings(_Section):
     """What may lie on the local disk undrained. Feedback is refused (429) at 80 % of either limit."""
 
 
+class RetrievalSettings(_Section):
+    """How lists are put together from candidates."""
+
+    index_items: Annotated[int, Field(ge=1)] = 50_000
+    """Catalogues of more items than this get an index of their vectors; smaller ones are scored whole."""
+
+
 class Settings(BaseSettings):
     """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
 
@@ -89,6 +96,8 @@ class Settings(BaseSettings):
     """Where Feast keeps online features."""
     log: LogSettings = LogSettings()
     """The log of requests, feedback, and changed items and users."""
+    retrieval: RetrievalSettings = RetrievalSettings()
+    """How lists are put together from candidates."""
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Model name -> hyperparameters that differ from the model's defaults."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000

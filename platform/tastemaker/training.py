@@ -21,6 +21,7 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
     """
     from tastemaker.data.locks import locked
     from tastemaker.plugins.calls import fit
+    from tastemaker.serving.precomputed import precomputing
 
     config, seed = workspace.config(plugin), workspace.settings.seed
     evidence = workspace.backtest(plugin)
@@ -38,6 +39,7 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
             counts={"events": len(data.events), "users": data.n_users, "items": data.n_items},
             seed=seed,
             backtest_id=evidence.id,
+            precompute=precomputing(workspace.settings.retrieval),
         )
 
 

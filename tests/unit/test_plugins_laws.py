@@ -231,6 +231,32 @@ class LikesWhatOthersLike(Sound):
         return select(np.tile(self.popularity, (len(batch), 1)), batch, k)
 
 
+class Embeds(Sound):
+    """s_u = [x_u, 1] · [XᵀX, p]."""
+
+    capabilities = Capabilities(personalizes=True, embeds=True)
+    state = ("gram", "popularity", "item_vectors")
+
+    def fit(self, data: TrainingData) -> Self:
+        super().fit(data)
+        self.item_vectors = np.hstack([self.gram, self.popularity[:, None]])
+        return self
+
+    def embed(self, batch: Batch) -> Float32:
+        past: Float32 = batch.history.matrix(np.ones(len(batch.history.items), np.float32)).toarray()
+        return np.hstack([past, np.ones((len(batch), 1), np.float32)])
+
+
+class EmbedsAnotherModel(Embeds):
+    def embed(self, batch: Batch) -> Float32:
+        return super().embed(batch) * 2
+
+
+class EmbedsNobody(Embeds):
+    def embed(self, batch: Batch) -> Float32:
+        return super().embed(batch) * np.float32(np.nan)
+
+
 class ExemptForNothing(Sound):
     capabilities = Capabilities(exempt={"recommend_is_pure": " "})
 
@@ -269,9 +295,11 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("artifact_is_data", SavesCode),
     ("malformed_artifacts_are_refused", TrustsItsFiles),
     ("checkerboard_is_recovered", LikesWhatOthersLike),
+    ("scores_are_dot_products", EmbedsAnotherModel),
+    ("scores_are_dot_products", EmbedsNobody),
 ]
 
-test_a_sound_model_obeys = laws.lawful(Sound)
+test_a_sound_model_obeys = laws.lawful(Sound, Embeds)
 
 
 @pytest.mark.parametrize(("law", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value))

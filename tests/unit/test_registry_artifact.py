@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import versions
+from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import ArtifactError, PluginError
-from tastemaker.plugins import Config, finder
+from tastemaker.plugins import Config, Recommender, finder
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import export_version, load_version
 from tastemaker.storage.engine import open_engine
@@ -53,6 +54,23 @@ def test_nothing_temporary_stays(registry: Registry) -> None:
     version = versions.add(registry)
     assert [path.name for path in version.folder.parent.iterdir()] == [version.id]
     assert sorted(path.name for path in version.folder.iterdir()) == ["manifest.json", "model"]
+
+
+def _precompute(model: Recommender[Any], snapshot: Snapshot, folder: Path) -> None:
+    np.save(folder / "likes.npy", np.arange(len(snapshot.item_ids)))
+
+
+def test_what_is_precomputed_belongs_to_the_version(registry: Registry, tmp_path: Path) -> None:
+    plain, version = versions.add(registry), versions.add(registry, precompute=_precompute)
+    assert plain.content_hash != version.content_hash
+    assert registry.open(plain).serving is None
+    export_version(version.folder, tmp_path / "exported")
+    serving = load_version(tmp_path / "exported").serving
+    assert serving is not None
+    assert np.load(serving / "likes.npy").tolist() == [0, 1, 2]
+    (serving / "likes.npy").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"likes\.npy"):
+        load_version(tmp_path / "exported")
 
 
 def _cut_short(folder: Path) -> None:

@@ -16,6 +16,7 @@ from tastemaker_collaborative.interactions import (
     interactions,
     item_counts,
     known,
+    with_past,
 )
 
 
@@ -45,7 +46,7 @@ class BPR(Recommender[BPRConfig]):
     name = "bpr"
     reference = "Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009"
     config_type = BPRConfig
-    capabilities = Capabilities(personalizes=True)
+    capabilities = Capabilities(personalizes=True, embeds=True)
     state = ("user_vectors", "item_vectors", "fold_in", "popularity")
 
     def fit(self, data: TrainingData) -> Self:
@@ -58,10 +59,19 @@ class BPR(Recommender[BPRConfig]):
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         matrix = interactions(batch.history)
+        return best_products(
+            self._vectors(batch, matrix), self.item_vectors.T, matrix, self.popularity, batch, k
+        )
+
+    def embed(self, batch: Batch) -> Float32:
+        matrix = interactions(batch.history)
+        return with_past(self._vectors(batch, matrix), matrix)
+
+    def _vectors(self, batch: Batch, matrix: csr_array) -> Float32:
         vectors: Float32 = _mean_vectors(matrix, self.item_vectors) @ self.fold_in
         seen = known(batch, len(self.user_vectors))
         vectors[seen] = self.user_vectors[batch.users[seen]]
-        return best_products(vectors, self.item_vectors.T, matrix, self.popularity, batch, k)
+        return vectors
 
 
 def _learn(matrix: csr_array, config: BPRConfig, seed: int) -> tuple[Float32, Float32]:

@@ -18,6 +18,7 @@ from tastemaker_collaborative.interactions import (
     for_implicit,
     interactions,
     item_counts,
+    with_past,
 )
 
 
@@ -43,33 +44,37 @@ class IALS(Recommender[IALSConfig]):
         p_ui = [r_ui > 0],   c_ui = 1 + α r_ui,   s_ui = x_u·y_i
         x_u = (YᵀY + Yᵀ(C_u - I)Y + λI)⁻¹ Yᵀ C_u p_u
 
-    Only the item vectors Y are kept: x_u is solved from the history that the request carries, so that a new
-    user, or one with new events, is answered as if training had seen them.
+    Only the item vectors Y (and YᵀY) are kept: x_u is solved from the history that the request carries, so
+    that a new user, or one with new events, is answered as if training had seen them.
     """
 
     name = "ials"
     reference = "Hu, Koren, Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008"
     config_type = IALSConfig
-    capabilities = Capabilities(personalizes=True)
-    state = ("item_vectors", "popularity")
+    capabilities = Capabilities(personalizes=True, embeds=True)
+    state = ("item_vectors", "gram", "popularity")
 
     def fit(self, data: TrainingData) -> Self:
         matrix = interactions(data.history, self.config.weights)
         self.item_vectors = _factorize(matrix, self.config, seed=int(data.rng.integers(2**31)))
+        self.gram = self.item_vectors.T @ self.item_vectors
         self.popularity = item_counts(matrix)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         matrix = interactions(batch.history, self.config.weights)
-        vectors = user_vectors(matrix, self.item_vectors, self.config)
+        vectors = user_vectors(matrix, self.item_vectors, self.gram, self.config)
         return best_products(vectors, self.item_vectors.T, matrix, self.popularity, batch, k)
 
+    def embed(self, batch: Batch) -> Float32:
+        matrix = interactions(batch.history, self.config.weights)
+        return with_past(user_vectors(matrix, self.item_vectors, self.gram, self.config), matrix)
 
-def user_vectors(matrix: csr_array, item_vectors: Float32, config: IALSConfig) -> Float32:
-    """float32[n, d]: x_u of each row of the interactions, by Cholesky's decomposition."""
+
+def user_vectors(matrix: csr_array, item_vectors: Float32, gram: Float32, config: IALSConfig) -> Float32:
+    """float32[n, d]: x_u of each row of the interactions, by Cholesky's decomposition; gram is YᵀY."""
     vectors = np.empty((matrix.shape[0], item_vectors.shape[1]), np.float32)
-    shared = item_vectors.T @ item_vectors
-    np.fill_diagonal(shared, shared.diagonal() + np.float32(config.regularization))
+    shared = gram + np.float32(config.regularization) * np.eye(len(gram), dtype=np.float32)
     for row, (start, stop) in enumerate(pairwise(matrix.indptr)):
         had = item_vectors[matrix.indices[start:stop]]
         extra = np.float32(config.confidence) * matrix.data[start:stop]

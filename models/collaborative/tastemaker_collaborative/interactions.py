@@ -44,6 +44,12 @@ def best_products(
     return select_rows(score, batch, k)
 
 
+def with_past(vectors: Float32, matrix: csr_array) -> Float32:
+    """The users' vectors, in place NaN where a row has no interactions: it is answered by popularity."""
+    vectors[np.diff(matrix.indptr) == 0] = np.nan
+    return vectors
+
+
 def gram_rows(matrix: csr_array) -> Iterator[tuple[slice, Float32]]:
     """XᵀX a few rows at a time, dense: (rows, float32[rows, n_items]). The whole is never held sparse."""
     columns = csr_array(matrix.T)

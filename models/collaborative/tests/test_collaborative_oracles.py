@@ -116,7 +116,7 @@ def test_ials_vector_is_the_least_squares_solution(data: TrainingData) -> None:
     for user in (0, 13):
         c = np.diag(1 + 3 * r[user])
         expected = np.linalg.solve(y.T @ c @ y + 0.7 * np.eye(6), y.T @ c @ (r[user] > 0))
-        found = user_vectors(interactions(data.history, "log"), model.item_vectors, config)[user]
+        found = user_vectors(interactions(data.history, "log"), model.item_vectors, model.gram, config)[user]
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 
 from tastemaker.errors import ArtifactError, PluginError
-from tastemaker.plugins.arrays import Batch, Feedback, Ranking, TrainingData
+from tastemaker.plugins.arrays import Batch, Feedback, Float32, Ranking, TrainingData
 
 INTERFACE_VERSION = 1
 
@@ -36,6 +36,8 @@ class Capabilities:
     """What `update` learned does not depend on the feedback's order: replicas need not agree on one."""
     stochastic: bool = False
     """The list depends on the request's seed, so propensities below 1 are reported."""
+    embeds: bool = False
+    """The score is a dot product, so that the best items can be found without scoring all: see `embed`."""
     user_features: tuple[str, ...] = ()
     """Columns of the user features that `recommend` reads from its batch."""
     item_features: tuple[str, ...] = ()
@@ -90,6 +92,17 @@ class Recommender(ABC, Generic[ConfigT]):
         raise PluginError(
             f"{self.name} does not learn online", fix="train it again, or choose a model that does: a bandit"
         )
+
+    item_vectors: Float32
+    """float32[n_items, d], of a model whose capabilities say `embeds`: list it in `state`."""
+
+    def embed(self, batch: Batch) -> Float32:
+        """float32[n, d]: x_u with s_ui = x_u · item_vectors[i] for every item, s the scores of `recommend`.
+
+        A row of NaN says that this one is answered in another way, such as by popularity without a past.
+        Only models whose capabilities say `embeds`; any other refuses with PluginError.
+        """
+        raise PluginError(f"{self.name} has no vectors", fix="ask `recommend`, or choose a model that embeds")
 
     def save(self, folder: Path) -> None:
         """Write `state` as .npy files into an existing, empty folder."""

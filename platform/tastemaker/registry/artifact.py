@@ -2,6 +2,7 @@
 
     artifacts/<model>/<version>/manifest.json
     artifacts/<model>/<version>/model/*.npy          what the plugin saved
+    artifacts/<model>/<version>/serving/             what was precomputed for serving it, if anything was
     artifacts/snapshots/<hash>/*.npy                 what serving needs beside it, shared by a run's versions
 
 An exported version carries its snapshot in `snapshot/` and can be moved anywhere.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ from tastemaker.registry.manifest import (
 )
 
 SNAPSHOTS = "snapshots"
+SERVING = "serving"
+Precompute = Callable[[Recommender[Any], Snapshot, Path], None]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class LoadedVersion:
     model: Recommender[Any]
     snapshot: Snapshot
     manifest: Manifest
+    serving: Path | None = None
+    """The folder of what was precomputed, memory-mapped by who reads it; None if nothing was."""
 
 
 def load_version(folder: Path) -> LoadedVersion:
@@ -61,7 +66,8 @@ def load_version(folder: Path) -> LoadedVersion:
             fix=f"train the model again, or install {manifest.distribution} {manifest.distribution_version}",
         ) from error
     model = plugin.recommender.load(folder / "model", config)
-    return LoadedVersion(model, Snapshot.load(_snapshot_folder(folder, manifest)), manifest)
+    snapshot = Snapshot.load(_snapshot_folder(folder, manifest))
+    return LoadedVersion(model, snapshot, manifest, folder / SERVING if manifest.serving_files else None)
 
 
 def verify_version(folder: Path) -> Manifest:
@@ -74,6 +80,7 @@ def verify_version(folder: Path) -> Manifest:
             fix="train the model again",
         )
     verify_files(folder / "model", manifest.files)
+    verify_files(folder / SERVING, manifest.serving_files)
     verify_files(_snapshot_folder(folder, manifest), manifest.snapshot_files)
     return manifest
 
@@ -82,17 +89,24 @@ def export_version(folder: Path, target: Path) -> None:
     """Copy a verified version and its snapshot into a folder that stands alone, such as in a Bento."""
     manifest = verify_version(folder)
     with _staged(target.parent) as temporary:
-        shutil.copytree(folder / "model", temporary / "model")
+        for part in ("model", SERVING):
+            if (folder / part).is_dir():
+                shutil.copytree(folder / part, temporary / part)
         shutil.copytree(_snapshot_folder(folder, manifest), temporary / "snapshot")
         shutil.copyfile(folder / NAME, temporary / NAME)
         _place(temporary, target)
 
 
 def write_version(
-    artifacts: Path, model: Recommender[Any], snapshot: Snapshot, manifest: Manifest
+    artifacts: Path,
+    model: Recommender[Any],
+    snapshot: Snapshot,
+    manifest: Manifest,
+    precompute: Precompute | None = None,
 ) -> Manifest:
     """Write a version; it appears when it is whole and on disk. Returns the manifest with hashes and version.
 
+    `precompute` is handed an empty folder for what serving this model is faster with.
     Raises ArtifactError if it can't be written, such as on a full disk: then nothing was.
     """
     try:
@@ -100,7 +114,11 @@ def write_version(
         with _staged(artifacts / model.name) as temporary:
             (temporary / "model").mkdir()
             model.save(temporary / "model")
-            manifest = _complete(manifest, hash_files(temporary / "model"), snapshot_files)
+            if precompute is not None:
+                (temporary / SERVING).mkdir()
+                precompute(model, snapshot, temporary / SERVING)
+            files, serving_files = (hash_files(temporary / part) for part in ("model", SERVING))
+            manifest = _complete(manifest, files, serving_files, snapshot_files)
             (temporary / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
             _place(temporary, artifacts / model.name / manifest.version)
     except OSError as error:
@@ -111,9 +129,13 @@ def write_version(
     return manifest
 
 
-def _complete(manifest: Manifest, files: Files, snapshot_files: Files) -> Manifest:
+def _complete(manifest: Manifest, files: Files, serving_files: Files, snapshot_files: Files) -> Manifest:
     manifest = msgspec.structs.replace(
-        manifest, files=files, snapshot_files=snapshot_files, snapshot=hash_records(snapshot_files)
+        manifest,
+        files=files,
+        serving_files=serving_files,
+        snapshot_files=snapshot_files,
+        snapshot=hash_records(snapshot_files),
     )
     digest = content_hash(manifest)
     version = f"{manifest.created_at:%Y%m%d-%H%M%S-%f}-{digest[:12]}"

@@ -65,6 +65,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     snapshot_files: Files
     content_hash: str
     """Of the config, problem, data, seed and every file's hash. The same training gives the same hash."""
+    serving_files: Files = {}
+    """What was precomputed for serving this version, below `serving/`."""
     backtest_id: str | None = None
     """The evidence for the recipe."""
     parent: str | None = None
@@ -102,6 +104,7 @@ def content_hash(manifest: Manifest) -> str:
             "seed": manifest.seed,
             "files": hash_records(manifest.files),
             "snapshot": manifest.snapshot,
+            "serving": hash_records(manifest.serving_files),
         }
     )
 

@@ -22,7 +22,13 @@ from tastemaker.plugins import finder
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Recommender
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import champion
-from tastemaker.registry.artifact import LoadedVersion, load_version, verify_version, write_version
+from tastemaker.registry.artifact import (
+    LoadedVersion,
+    Precompute,
+    load_version,
+    verify_version,
+    write_version,
+)
 from tastemaker.registry.champion import Promotion
 from tastemaker.registry.code import code_version
 from tastemaker.registry.manifest import FORMAT, Manifest, Window, hash_json
@@ -69,8 +75,11 @@ class Registry:
         counts: Mapping[str, int],
         seed: int,
         backtest_id: str | None = None,
+        precompute: Precompute | None = None,
     ) -> Version:
         """Store a fitted model. `window` is [start, end) in seconds UTC; `counts`: events, users, items.
+
+        `precompute` writes what serving it is faster with into the folder that it is handed.
 
         Raises ArtifactError if it can't be written and RegistryError if there is no such backtest: then
         nothing is registered.
@@ -106,7 +115,7 @@ class Registry:
             backtest_id=backtest_id,
             parent=before[0].id if before else None,
         )
-        manifest = write_version(self.artifacts, model, snapshot, draft)
+        manifest = write_version(self.artifacts, model, snapshot, draft, precompute)
         with self.engine.begin() as connection:
             connection.execute(insert(versions).values(_to_row(manifest)))
         return self.get(manifest.version)

@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.plugins import finder
+from tastemaker.serving.candidates import nearest
 
 PACKED_VERSION = "version"
 _PLATFORM = "tastemaker"
@@ -46,6 +47,7 @@ _SERVING_FILES = (
     "registry/artifact.py",
     "registry/manifest.py",
     "serving/*.py",
+    "serving/candidates/*.py",
 )
 """What a serving process imports of the platform. tests/integration/test_bento_build.py runs on it alone."""
 _FEATURE_FILES = tuple(
@@ -74,7 +76,7 @@ class SelfContained(Image):  # type: ignore[misc]
 
 def pack(model: str, source: Path) -> list[str]:
     """Make `source` hold what serves the model; returns the requirements. Raises TastemakerError."""
-    from tastemaker.registry.artifact import export_version
+    from tastemaker.registry.artifact import SERVING, export_version
     from tastemaker.serving.choice import version_folder
     from tastemaker.settings import load_settings
 
@@ -91,6 +93,8 @@ def pack(model: str, source: Path) -> list[str]:
     requirements = (
         {*_SERVING_REQUIREMENTS}.union(*map(_needs, families.values())) - families.keys() - {_PLATFORM}
     )
+    if (source / PACKED_VERSION / SERVING / nearest.FILE_NAME).exists():
+        requirements.add("usearch")
     pinned = {f"{name}=={version(name)}" for name in requirements}
     if reads_features:
         stores = {"duckdb", settings.online_store.type} - {"sqlite"}

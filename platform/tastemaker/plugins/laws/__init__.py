@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from tastemaker.plugins.laws import answers, fitting, learning, propensities, storage, taste
+from tastemaker.plugins.laws import answers, fitting, learning, propensities, storage, taste, vectors
 from tastemaker.plugins.laws.subject import DoesNotApply, Law, LawBroken, Subject
 from tastemaker.plugins.recommender import Recommender
 
@@ -43,6 +43,7 @@ LAWS: tuple[Law, ...] = (
     *propensities.LAWS,
     *storage.LAWS,
     *taste.LAWS,
+    *vectors.LAWS,
     *learning.LAWS,
 )
 

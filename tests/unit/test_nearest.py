@@ -1,0 +1,153 @@
+"""The index of a large catalogue: what it misses, what filters leave, and what a broken file says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from tastemaker.errors import ArtifactError
+from tastemaker.plugins import NO_ITEM, Batch, Capabilities, Config, History, Ranking, Recommender, select
+from tastemaker.plugins.arrays import Float32, TrainingData
+from tastemaker.serving.candidates.nearest import Nearest, build
+
+N_ITEMS, SIZE, N_USERS, K = 3_000, 16, 50, 10
+
+
+class _None(Config):
+    """No hyperparameters."""
+
+
+class Vectors(Recommender[_None]):
+    """s_ui = x_u · y_i, with vectors given; user -1 has none and gets items in their order."""
+
+    name, reference, config_type = "vectors", "none", _None
+    capabilities = Capabilities(personalizes=True, embeds=True)
+    user_vectors: Float32
+    asked = 0
+
+    def fit(self, data: TrainingData) -> Self:
+        return self
+
+    def embed(self, batch: Batch) -> Float32:
+        vectors: Float32 = self.user_vectors[np.maximum(batch.users, 0)].copy()
+        vectors[batch.users < 0] = np.nan
+        return vectors
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        self.asked += len(batch)
+        scores = self.user_vectors[np.maximum(batch.users, 0)] @ self.item_vectors.T
+        scores[batch.users < 0] = -np.arange(len(self.item_vectors))
+        return select(scores.astype(np.float32), batch, k)
+
+
+def model(n_items: int = N_ITEMS) -> Vectors:
+    """Clustered items of unequal length, and users near the clusters."""
+    rng = np.random.default_rng(5)
+    centres = rng.normal(size=(30, SIZE))
+    made = Vectors()
+    items = centres[rng.integers(0, 30, n_items)] + 0.5 * rng.normal(size=(n_items, SIZE))
+    made.item_vectors = (items * rng.lognormal(0, 0.4, (n_items, 1))).astype(np.float32)
+    users = centres[rng.integers(0, 30, N_USERS)] + 0.5 * rng.normal(size=(N_USERS, SIZE))
+    made.user_vectors = users.astype(np.float32)
+    return made
+
+
+def batch(users: Any = range(N_USERS), **more: Any) -> Batch:
+    rows = np.asarray(users, np.int32)
+    history = History.empty(len(rows), N_ITEMS)
+    return replace(Batch(rows, history, np.zeros(len(rows), np.uint64), now=0), **more)
+
+
+def indexed(made: Vectors, folder: Path, available: Any = None) -> Nearest:
+    build(folder / "nearest.usearch", made.item_vectors, available)
+    return Nearest(made, folder / "nearest.usearch")
+
+
+def excluding(rows: dict[int, Any]) -> csr_array:
+    dense = np.zeros((N_USERS, N_ITEMS), np.bool_)
+    for row, items in rows.items():
+        dense[row, items] = True
+    return csr_array(dense)
+
+
+def test_nearly_all_of_the_best_are_found_at_the_models_own_scores(tmp_path: Path) -> None:
+    made = model()
+    found, exact = indexed(made, tmp_path).recommend(batch(), K), made.recommend(batch(), K)
+    common = [len(set(a) & set(b)) for a, b in zip(found.items.tolist(), exact.items.tolist(), strict=True)]
+    assert sum(common) >= 0.97 * N_USERS * K
+    products = np.einsum("nd,nkd->nk", made.user_vectors, made.item_vectors[found.items])
+    np.testing.assert_allclose(found.scores, products, rtol=1e-5)
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+    assert (found.propensities == 1).all()
+
+
+def test_the_same_vectors_give_the_same_file(tmp_path: Path) -> None:
+    made = model()
+    for name in "ab":
+        build(tmp_path / name, made.item_vectors, None)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_what_may_not_be_shown_is_not(tmp_path: Path) -> None:
+    made = model()
+    best = made.recommend(batch(), 40).items
+    available = np.ones(N_ITEMS, np.bool_)
+    available[best[:, 0]] = False
+    asked = batch(excluded=excluding({row: best[row, 1:30] for row in range(N_USERS)}), available=available)
+    found = indexed(made, tmp_path).recommend(asked, K)
+    for row in range(N_USERS):
+        assert not set(found.items[row]) & set(best[row, 1:30])
+    assert available[found.items].all()
+    assert (found.items != NO_ITEM).all()
+
+
+def test_where_filters_leave_too_little_the_model_answers(tmp_path: Path) -> None:
+    """All but 20 items are sold out since the index was built; and one user excludes nearly everything."""
+    made = model()
+    near = indexed(made, tmp_path)
+    few = np.zeros(N_ITEMS, np.bool_)
+    few[::150] = True
+    much = excluding({3: np.arange(N_ITEMS - 12)})
+    for asked in (batch(available=few), batch(excluded=much)):
+        found, exact = near.recommend(asked, K), made.recommend(asked, K)
+        assert (found.items != NO_ITEM).all()
+        np.testing.assert_array_equal(found.items[3], exact.items[3])
+
+
+def test_strangers_candidates_and_long_lists_go_to_the_model(tmp_path: Path) -> None:
+    made = model()
+    near = indexed(made, tmp_path)
+    assert near.recommend(batch([-1, 0]), K).items[0].tolist() == list(range(K))
+    listed = batch([0], candidates=np.array([[5, 9]], np.int32))
+    assert set(near.recommend(listed, 2).items[0].tolist()) == {5, 9}
+    assert (near.recommend(batch([0]), N_ITEMS).items[0] != NO_ITEM).all()
+    assert near.recommend(batch([]), K).items.shape == (0, K)
+    made.asked = 0
+    near.recommend(batch(), K)
+    assert made.asked == 0
+
+
+def test_sold_out_items_are_not_indexed(tmp_path: Path) -> None:
+    made = model()
+    available = np.arange(N_ITEMS) % 2 == 0
+    found = indexed(made, tmp_path, available).recommend(batch(), K)
+    assert available[found.items].all()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00\xff" * 100])
+def test_a_broken_index_is_refused(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "nearest.usearch"
+    path.write_bytes(damage)
+    with pytest.raises(ArtifactError, match=r"nearest\.usearch"):
+        Nearest(model(), path)
+
+
+def test_an_index_of_other_vectors_is_refused(tmp_path: Path) -> None:
+    build(tmp_path / "nearest.usearch", np.eye(SIZE + 1, dtype=np.float32), None)
+    with pytest.raises(ArtifactError, match="16-vectors"):
+        Nearest(model(), tmp_path / "nearest.usearch")
