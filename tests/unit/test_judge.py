@@ -237,6 +237,28 @@ def test_a_backtest_is_stored_and_not_done_twice(engine: Engine, artifacts: Path
     assert [file.name for file in artifacts.iterdir()] == ["backtests"]
 
 
+def test_the_leaderboard_shows_what_was_listed_last(engine: Engine, artifacts: Path) -> None:
+    split = small_split()
+
+    def run(noise: float, *, listed: bool = True) -> str:
+        config = ScriptedConfig(noise=noise)
+        return backtest.run(PLUGIN, config, split, PROBLEM, engine, artifacts, listed=listed).id
+
+    def shown() -> list[str]:
+        return [one.id for one in results.newest(engine, "small")]
+
+    aside = run(3, listed=False)
+    assert shown() == []
+    first, second = run(1), run(2)
+    assert shown() == [second]
+    assert run(1) == first
+    assert shown() == [first]
+    assert run(2, listed=False) == second
+    assert shown() == [first]
+    assert run(3) == aside
+    assert shown() == [aside]
+
+
 def test_two_runs_at_once_fit_once(engine: Engine, artifacts: Path) -> None:
     split = small_split()
     Scripted.fits.clear()

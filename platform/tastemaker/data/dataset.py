@@ -7,7 +7,7 @@ known before it is numbered: a model can't even name the users and items of the 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +49,12 @@ _CATALOGUE = """
 """
 # Features are made from more than the counted events: a sum, so that it depends on no order.
 _FEATURE_INPUTS = """
-    SELECT sum(hash(user_id, item_id, event_type, value, occurred_at)) FROM events WHERE event_type <> ?
+    SELECT sum(hash(user_id, item_id, event_type, value, occurred_at)) FROM events
+    WHERE event_type <> $shown AND epoch_us(occurred_at) < $end
     UNION ALL SELECT sum(hash(item_id, category, price, first_seen_at)) FROM items
+    WHERE epoch_us(first_seen_at) < $end IS NOT FALSE
     UNION ALL SELECT sum(hash(user_id, country, first_seen_at)) FROM users
+    WHERE epoch_us(first_seen_at) < $end IS NOT FALSE
 """
 _FOUND_TYPES = "SELECT event_type, count(*) AS n FROM events GROUP BY event_type ORDER BY n DESC, event_type"
 _SHOWN_TYPES = 20
@@ -79,6 +82,8 @@ class Dataset:
     lake: Lake
     feature_root: Path | None = None
     seed: int = 0
+    until: int | None = None
+    """Where the data was cut off, seconds since 1970; None: it goes on to its last event."""
 
     @classmethod
     def load(
@@ -96,9 +101,7 @@ class Dataset:
                 column: read_labels(connection, column, len(user_ids))
                 for column in problem.slices.user_columns
             }
-            inputs = (
-                [] if feature_root is None else connection.execute(_FEATURE_INPUTS, [IMPRESSION]).fetchall()
-            )
+            inputs = [] if feature_root is None else _feature_inputs(connection)
         return cls(
             problem=problem,
             user_ids=user_ids,
@@ -127,7 +130,9 @@ class Dataset:
 
     @property
     def end(self) -> int:
-        """The midnight, UTC, after the last event: seconds since 1970, exclusive."""
+        """The midnight, UTC, after the last event, or where the data was cut off: seconds, exclusive."""
+        if self.until is not None:
+            return self.until
         return (int(self.events.times[-1]) // DAY_SECONDS + 1) * DAY_SECONDS
 
     def cut(self, end: int | None = None) -> Cut:
@@ -142,9 +147,67 @@ class Dataset:
         """What serving needs at `end`."""
         return self.cut(end).snapshot()
 
-    def split(self, seed: int | None = None) -> Split:
-        """Train before, test after, as the problem says. Raises SourceError if the data is too short."""
-        return make_split(self, self.seed if seed is None else seed)
+    def split(
+        self,
+        seed: int | None = None,
+        *,
+        at: int | None = None,
+        end: int | None = None,
+        train_days: int | None = None,
+    ) -> Split:
+        """Train before, test after, as the problem says. Raises SourceError if the data is too short.
+
+        `at` moves the cut, `end` ends the test period, and `train_days` shortens the training window.
+        """
+        return make_split(self.windowed(train_days), self.seed if seed is None else seed, at, end)
+
+    def windowed(self, train_days: int | None) -> Dataset:
+        """The same data with another length of the training window; None: as the problem says."""
+        if train_days is None:
+            return self
+        split = self.problem.split.model_copy(update={"train_days": train_days})
+        return replace(self, problem=self.problem.model_copy(update={"split": split}))
+
+    def before(self, end: int) -> Dataset:
+        """The data set as it was at `end`: nothing later is left in it, nor does its hash depend on it.
+
+        Raises SourceError if there was no event yet.
+        """
+        cut = Cut.at(self, end)
+        users, items = cut.user_numbers >= 0, cut.item_numbers >= 0
+        first_seen = np.where(self.first_seen[items] < end, self.first_seen[items], _NEVER)
+        labels = {column: Labels(one.names, one.codes[users]) for column, one in self.labels.items()}
+        everyone = np.arange(len(cut.user_ids), dtype=np.int32)
+        known_by_name = (
+            np.array([*self.category_names, ""])[self.categories[items]].tolist(),
+            [one.of(everyone).tolist() for one in labels.values()],
+        )
+        inputs: list[Any] = []
+        if self.feature_root is not None:
+            with self.lake.connect() as connection:
+                inputs = _feature_inputs(connection, end)
+        return replace(
+            self,
+            user_ids=cut.user_ids,
+            item_ids=cut.item_ids,
+            events=cut.events,
+            categories=self.categories[items],
+            first_seen=first_seen,
+            labels=labels,
+            data_hash=_hash(
+                (self.problem.model_dump_json(), end, known_by_name, inputs),
+                (*_id_bytes(cut.user_ids), *_id_bytes(cut.item_ids)),
+                (cut.events.users, cut.events.items, cut.events.rewards, cut.events.times, first_seen),
+            ),
+            until=end,
+        )
+
+
+def _id_bytes(ids: IdIndex) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Ids as one row of bytes and where each ends: the same whatever width the array has."""
+    encoded = ids.encoded.tolist()
+    lengths = np.cumsum([len(each) for each in encoded])
+    return np.frombuffer(b"".join(encoded), np.uint8), lengths
 
 
 def _event_rewards(problem: ProblemSpec) -> pa.Table:
@@ -185,6 +248,12 @@ def _number(connection: DuckDBPyConnection, table: str, ids: str) -> IdIndex:
     )
     rows = connection.execute(f"SELECT id FROM {table} ORDER BY number").fetchall()  # noqa: S608 - as above
     return IdIndex.build(row[0] for row in rows)
+
+
+def _feature_inputs(connection: DuckDBPyConnection, end: int | None = None) -> list[Any]:
+    """What features are made from, as hashes: all of it, or what was there before `end`."""
+    microseconds = _NEVER if end is None else end * 1_000_000
+    return connection.execute(_FEATURE_INPUTS, {"shown": IMPRESSION, "end": microseconds}).fetchall()
 
 
 def _read_events(connection: DuckDBPyConnection) -> Events:

@@ -51,11 +51,11 @@ class Split:
     """Slice of the items -> bool[n_items], which are in it."""
 
 
-def make_split(dataset: Dataset, seed: int) -> Split:
-    """Split at problem.split.test_days before the data's end."""
-    at, end = _cut_time(dataset), dataset.end
+def make_split(dataset: Dataset, seed: int, at: int | None = None, end: int | None = None) -> Split:
+    """Split at `at` (by default problem.split.test_days before the data's end); test until `end`."""
+    at, end = _cut_time(dataset) if at is None else at, dataset.end if end is None else end
     cut = Cut.at(dataset, at)
-    tested = dataset.events[int(np.searchsorted(dataset.events.times, at)) :]
+    tested = dataset.events[slice(*np.searchsorted(dataset.events.times, [at, end]).tolist())]
     everyone = np.unique(tested.users)
     snapshot = cut.snapshot()
     sums, unreachable = _sums(tested, everyone, cut, snapshot)

@@ -6,7 +6,9 @@ import importlib
 import json
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import Interval, intervals
 from tastemaker.evaluation.judge import Progress, UserMetrics, evaluate
 from tastemaker.evaluation.results import Backtest, UserResults
+from tastemaker.evaluation.stale import Stale
 from tastemaker.plugins import Config, Recommender
 from tastemaker.plugins.calls import fit
 from tastemaker.plugins.finder import Plugin
@@ -28,7 +31,7 @@ from tastemaker.problem import ProblemSpec
 if TYPE_CHECKING:
     from tastemaker.data.dataset import Split
 
-__all__ = ["Backtest", "identify", "run"]
+__all__ = ["Backtest", "Fitted", "identify", "run"]
 
 _JUDGING_CODE = ("tastemaker.data", "tastemaker.evaluation", "tastemaker.features", "tastemaker.plugins")
 
@@ -42,32 +45,70 @@ def run(
     artifacts: Path,
     *,
     progress: Progress | None = None,
+    listed: bool = True,
+    fitted: Fitted | None = None,
 ) -> Backtest:
     """The backtest of a model with a config (None: its defaults) on a split; stored, unless it already is.
 
     The same problem, config, data, seed and code give the same id, and an id that is stored is returned
-    without fitting. A second process that asks for the same id meanwhile waits for the first.
+    without fitting. A second process that asks for the same id meanwhile waits for the first. The leaderboard
+    shows the model's backtest that was `listed` last. `fitted` is a model of that config that learned from an
+    earlier split and has not been trained since.
     """
     config = plugin.recommender.config_type() if config is None else config
-    backtest_id = identify(plugin, config, split, problem)
+    backtest_id = identify(plugin, config, split, problem, fitted.split if fitted else None)
     with locked(artifacts / "backtests" / ".locks" / backtest_id):
         stored = results.get(engine, backtest_id)
         if stored and (artifacts / stored.users_path).exists():
+            if listed:
+                results.list_again(engine, backtest_id)
             return stored
-        backtest = _run(backtest_id, plugin, config, split, problem, artifacts, progress)
-        results.put(engine, backtest)
+        fitted = fitted or Fitted(plugin, config, split)
+        backtest = _run(backtest_id, fitted, split, problem, artifacts, progress)
+        results.put(engine, backtest, listed=listed)
         return backtest
 
 
-def identify(plugin: Plugin, config: Config, split: Split, problem: ProblemSpec) -> str:
-    """The hash of all that a backtest's figures depend on: problem, model, config, data, seed and code."""
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A model that is fitted on a split's training window when it is first asked for."""
+
+    plugin: Plugin
+    config: Config
+    split: Split
+
+    @cached_property
+    def model(self) -> Recommender[Any]:
+        """The fitted model."""
+        return self._timed[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long the fit took."""
+        return self._timed[1]
+
+    @cached_property
+    def _timed(self) -> tuple[Recommender[Any], float]:
+        data, started = self.split.train.reseeded(), time.perf_counter()
+        return fit(self.plugin, self.config, data), time.perf_counter() - started
+
+
+def identify(
+    plugin: Plugin, config: Config, split: Split, problem: ProblemSpec, trained_on: Split | None = None
+) -> str:
+    """The hash of all that a backtest's figures depend on: problem, model, config, data, seed and code.
+
+    `trained_on` is the split whose training window the model learned from, if it is not this one's.
+    """
+    learned = split if trained_on is None else trained_on
     parts = {
         "problem": problem.model_dump(mode="json"),
         "model": plugin.name,
         "config": config.model_dump(mode="json"),
         "data": split.data_hash,
+        "moments": [learned.start, learned.cut, split.cut, split.end],
         "features": split.train.features is not None,
-        "rng": split.train.rng.bit_generator.state,
+        "rng": learned.train.rng.bit_generator.state,
         "versions": [__version__, plugin.version],
         "code": [_code(name) for name in (plugin.recommender.__module__.split(".")[0], *_JUDGING_CODE)],
     }
@@ -87,20 +128,16 @@ def _code(package: str) -> str:
 
 def _run(
     backtest_id: str,
-    plugin: Plugin,
-    config: Config,
+    fitted: Fitted,
     split: Split,
     problem: ProblemSpec,
     artifacts: Path,
     progress: Progress | None,
 ) -> Backtest:
-    k = problem.placement.k
-    data = split.train.reseeded()
-    started = time.perf_counter()
-    model = fit(plugin, config, data)
-    train_seconds = time.perf_counter() - started
+    k, plugin, learned = problem.placement.k, fitted.plugin, fitted.split
+    model = fitted.model if learned is split else Stale(fitted.model, learned.snapshot, split.snapshot)
     measured = evaluate(model, split, k, progress=progress)
-    artifact_bytes = _artifact_bytes(model, artifacts)
+    artifact_bytes = _artifact_bytes(fitted.model, artifacts)
     users_path = f"backtests/{backtest_id}.npz"
     results.save_users(
         artifacts / users_path,
@@ -110,15 +147,15 @@ def _run(
         id=backtest_id,
         problem=problem.name,
         model=plugin.name,
-        config=config.model_dump(mode="json"),
+        config=fitted.config.model_dump(mode="json"),
         data_hash=split.data_hash,
-        train_start=datetime.fromtimestamp(split.start, UTC),
-        train_end=datetime.fromtimestamp(split.cut, UTC),
+        train_start=datetime.fromtimestamp(learned.start, UTC),
+        train_end=datetime.fromtimestamp(learned.cut, UTC),
         test_end=datetime.fromtimestamp(split.end, UTC),
         metrics=summarize(measured),
         users_path=users_path,
         users=len(measured),
-        train_seconds=train_seconds,
+        train_seconds=fitted.seconds,
         score_seconds=measured.score_seconds,
         artifact_bytes=artifact_bytes,
         created_at=datetime.now(UTC),

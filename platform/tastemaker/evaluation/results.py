@@ -33,7 +33,7 @@ class Backtest:
     data_hash: str
     train_start: datetime
     train_end: datetime
-    """The cut: where training ends and the test period starts."""
+    """The cut: where training ends. The test period starts there, unless a stale model was judged."""
     test_end: datetime
     metrics: dict[str, Interval]
     users_path: str
@@ -71,12 +71,12 @@ def get(engine: Engine, backtest_id: str) -> Backtest | None:
 
 
 def newest(engine: Engine, problem: str) -> list[Backtest]:
-    """Each model's newest backtest on the data that the problem was last judged on, by model name.
+    """Each model's newest listed backtest on the data that the problem was last judged on, by model name.
 
     Backtests on other data are left out: their figures can't be compared.
     """
-    mine = select(backtests).where(backtests.c.problem == problem)
-    order = backtests.c.created_at.desc(), backtests.c.id
+    mine = select(backtests).where(backtests.c.problem == problem, backtests.c.listed_at.is_not(None))
+    order = backtests.c.listed_at.desc(), backtests.c.id
     with engine.connect() as connection:
         last = connection.execute(mine.order_by(*order).limit(1)).mappings().first()
         if last is None:
@@ -96,14 +96,21 @@ def problems(engine: Engine) -> list[str]:
         return list(connection.execute(names).scalars())
 
 
-def put(engine: Engine, backtest: Backtest) -> None:
-    """Insert the row, or replace the row of the same id."""
-    row = asdict(backtest)
+def put(engine: Engine, backtest: Backtest, *, listed: bool = True) -> None:
+    """Insert the row, or replace the row of the same id. `listed`: it is the model's own figure."""
+    row = asdict(backtest) | ({"listed_at": backtest.created_at} if listed else {})
     row["metrics"] = {name: _to_json(interval) for name, interval in backtest.metrics.items()}
     same = backtests.c.id == backtest.id
     with engine.begin() as connection:
         if not connection.execute(update(backtests).where(same).values(row)).rowcount:
             connection.execute(insert(backtests).values(row))
+
+
+def list_again(engine: Engine, backtest_id: str) -> None:
+    """A stored backtest is the model's own figure from now on."""
+    stored = update(backtests).where(backtests.c.id == backtest_id)
+    with engine.begin() as connection:
+        connection.execute(stored.values(listed_at=datetime.now(UTC)))
 
 
 def save_users(path: Path, results: UserResults) -> None:
@@ -167,6 +174,7 @@ def _to_json(interval: Interval) -> dict[str, float | None]:
 
 def _from_row(row: RowMapping) -> Backtest:
     values = dict(row)
+    del values["listed_at"]
     values["metrics"] = {
         name: Interval(**{key: np.nan if value is None else value for key, value in interval.items()})
         for name, interval in row["metrics"].items()

@@ -92,7 +92,38 @@ backtests = Table(
     Column("score_seconds", Float, nullable=False),
     Column("artifact_bytes", BigInteger, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column(
+        "listed_at",
+        Moment,
+        doc="when it was last asked for as the model's figure; null: never, such as one with another seed",
+    ),
     Index(None, "problem", "created_at"),
+)
+
+seed_spreads = Table(
+    "seed_spreads",
+    metadata,
+    Column("backtest_id", String(64), ForeignKey("backtests.id"), primary_key=True, doc="of the first seed"),
+    Column("seeds", JSON, nullable=False),
+    Column("metrics", JSON, nullable=False, doc="metric -> the figure with each seed"),
+    Column("created_at", Moment, nullable=False),
+)
+
+stalenesses = Table(
+    "stalenesses",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("problem", String(200), nullable=False),
+    Column("model", String(100), nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("data_hash", String(64), nullable=False),
+    Column("metric", String(50), nullable=False),
+    Column("trained_until", Moment, nullable=False, doc="the cut of the model that was not trained again"),
+    Column("fresh", JSON, nullable=False, doc="{value, low, high} of the model trained again each week"),
+    Column("loss_per_week", JSON, nullable=False, doc="{value, low, high} in the metric's unit"),
+    Column("weeks", JSON, nullable=False, doc="a list of {age_days, difference, low, high, n, fresh, stale}"),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "problem", "model", "created_at"),
 )
 
 versions = Table(
