@@ -34,7 +34,7 @@ def test_a_mistake_is_one_line_and_its_fix(
     [
         ("dagster", ["pipelines"]),
         ("great_expectations.core", ["pipelines"]),
-        ("ibis", ["data", "pipelines"]),
+        ("ibis", ["data", "pipelines", "simulation", "tuning"]),
         ("evidently", ["monitoring"]),
         ("bentoml", ["serving"]),
     ],

@@ -38,6 +38,10 @@ class Stream(IntEnum):
     CATEGORY_TASTES = 28
     CALIBRATION = 40
     DAY = 41
+    LIVE_VISIT = 50
+    LIVE_DRIFT = 51
+    LIVE_ARRIVALS = 52
+    LIVE_FAULTS = 53
 
 
 def stream(seed: int, what: Stream, part: int = 0) -> np.random.Generator:

@@ -27,19 +27,19 @@ class SimulatedShop:
     def __init__(self, config: ShopConfig) -> None:
         nature = config.model_dump_json(exclude={"n_days"})
         self.identity = f"simulated {hashlib.sha256(nature.encode()).hexdigest()[:16]}"
-        self._shop = Shop(config)
+        self.shop = Shop(config)
 
     def days(self) -> dict[date, str]:
-        return self._shop.days()
+        return self.shop.days()
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
-        return map(canonical_types, self._shop.read(days, rows))
+        return map(canonical_types, self.shop.read(days, rows))
 
     def items(self) -> pa.Table:
-        return self._shop.items()
+        return self.shop.items()
 
     def users(self) -> pa.Table:
-        return self._shop.users()
+        return self.shop.users()
 
 
 def open(settings: SourceSettings) -> SimulatedShop:

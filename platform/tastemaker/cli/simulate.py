@@ -1,0 +1,231 @@
+"""`tastemaker simulate`: the people of the simulated shop visit a running service."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tastemaker.settings import Settings
+    from tastemaker.simulator.live.audience import Nature
+    from tastemaker.simulator.live.plan import Plan
+    from tastemaker.simulator.live.tally import Summary, Tally
+
+KEY = "TASTEMAKER_API_KEY"
+"""Environment: the API key to show the service, where it wants one."""
+SHARE = click.FloatRange(0, 1)
+DEFAULT_SHARE = 0.05
+"""Of a fault that is named without one."""
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Seconds, from 90, 90s, 1.5m or 1h."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", value)
+    if not found or not float(found[1]):
+        raise click.BadParameter(f"{value!r} is no length of time; write 60s, 5m or 1h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3_600}[found[2] or "s"]
+
+
+def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:
+    """Name -> share, from NAME or NAME=SHARE."""
+    from tastemaker.simulator.live.manners import FAULTS
+
+    shares = {}
+    for one in value:
+        name, _, share = one.partition("=")
+        if name not in FAULTS:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(FAULTS)}")
+        try:
+            shares[name] = float(share or DEFAULT_SHARE)
+        except ValueError:
+            raise click.BadParameter(f"{one!r}: {share!r} is no number") from None
+        if not 0 <= shares[name] <= 1:
+            raise click.BadParameter(f"{one!r}: a share is from 0 to 1")
+    return shares
+
+
+@click.command()
+@click.argument("url", default="http://127.0.0.1:3000")
+@click.option(
+    "--for",
+    "seconds",
+    metavar="TIME",
+    callback=_duration,
+    help="How long; 60s if --visits is not given either.",
+)
+@click.option("--visits", type=click.IntRange(min=1), help="How many visits.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Visits a second. Default: all it can.")
+@click.option(
+    "--at-once", default=32, show_default=True, type=click.IntRange(1, 1_000), help="Visits at a time."
+)
+@click.option(
+    "--k", default=10, show_default=True, type=click.IntRange(1, 1_000), help="Length of the lists."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of this traffic.")
+@click.option(
+    "--anonymous", default=0.1, show_default=True, type=SHARE, help="Share of visits without a sign-in."
+)
+@click.option("--bots", default=0.0, type=SHARE, help="Share of visits by programs that open everything.")
+@click.option(
+    "--drift", default=0.0, type=SHARE, help="Share of users whose tastes change, a day of the shop."
+)
+@click.option("--new-items", is_flag=True, help="Launch and withdraw items as the shop's days go by.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    callback=_faults,
+    metavar="NAME[=SHARE]",
+    help="See below; again for more.",
+)
+@click.option(
+    "--patience",
+    default="15s",
+    show_default=True,
+    metavar="TIME",
+    callback=_duration,
+    help="For unacknowledged events.",
+)
+@click.option(
+    "--ledger", type=click.Path(path_type=Path, dir_okay=False), help="Default: a new one in the home."
+)
+@click.option(
+    "--check",
+    "checked",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="LEDGER",
+    help="Visit nobody: drain this home's logs, and say what of the ledger they have lost or doubled.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def simulate(
+    url: str,
+    seconds: float | None,
+    visits: int | None,
+    rate: float | None,
+    at_once: int,
+    k: int,
+    seed: int,
+    anonymous: float,
+    bots: float,
+    drift: float,
+    new_items: bool,
+    faults: dict[str, float],
+    patience: float,
+    ledger: Path | None,
+    checked: Path | None,
+    as_json: bool,
+) -> None:
+    """The people of the simulated shop visit the service at URL, click, buy, come back or stay away.
+
+    The shop is the one of the settings' source, some days later. Whatever the service acknowledges is noted
+    in a ledger, durably; --check holds the logs against it (exit status 1: something was lost or doubled).
+
+    \b
+    Faults, each a share of the visits (0.05 if none is given):
+      dropped    the connection breaks before the reply        repeated   events are sent again
+      late       events come seconds later, out of order       skewed     the clock is an hour wrong
+      orphaned   events name no request                        reshown    impressions are reported, twice
+      slow       bodies trickle in
+
+    \b
+    Examples:
+      tastemaker simulate --for 60s --rate 100
+      tastemaker simulate --visits 10000 --drift 0.02 --new-items
+      tastemaker simulate http://shop:3000 --for 5m --bots 0.1 --fault dropped --fault repeated=0.2
+      tastemaker simulate --check .tastemaker/simulate/3f9c2ab1.jsonl
+    """
+    from rich.console import Console
+
+    from tastemaker.settings import load_settings
+    from tastemaker.simulator.live.audience import Nature
+    from tastemaker.simulator.live.manners import Faults
+    from tastemaker.simulator.live.plan import Plan
+
+    settings, console = load_settings(), Console(highlight=False, stderr=as_json)
+    if checked is not None:
+        _check(settings, checked, console, as_json)
+        return
+    run = uuid4().hex[:8]
+    plan = Plan(
+        run=run,
+        seconds=60.0 if seconds is None and visits is None else seconds,
+        visits=visits,
+        rate=rate,
+        at_once=at_once,
+        k=k,
+        patience=patience,
+        new_items=new_items,
+        faults=Faults(**faults),
+    )
+    nature = Nature(seed=seed, anonymous=anonymous, bots=bots, drift=drift)
+    path = ledger or settings.home / "simulate" / f"{run}.jsonl"
+    summary = _visit(settings, url, nature, plan, path, console)
+    _tell(summary, console, as_json)
+
+
+def _visit(
+    settings: Settings, url: str, nature: Nature, plan: Plan, ledger: Path, console: Console
+) -> Summary:
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from tastemaker.simulator.live.simulation import shop_of
+    from tastemaker.simulator.live.simulation import simulate as run
+
+    with console.status("opening the shop"):
+        shop = shop_of(settings.source)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[counts]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("visits", total=1.0, counts="")
+
+        def show(share: float, tally: Tally) -> None:
+            counts = (
+                f"{tally.visits:,} visits, {tally.acknowledged:,} events, {tally.failed:,} without a list"
+            )
+            progress.update(task, completed=share, counts=counts)
+
+        return run(shop, url, nature, plan, ledger, headers=_credentials(), on_progress=show)
+
+
+def _credentials() -> dict[str, str]:
+    key = os.environ.get(KEY)
+    return {} if key is None else {"authorization": f"Bearer {key}"}
+
+
+def _tell(summary: Summary, console: Console, as_json: bool) -> None:
+    from tastemaker.simulator.live.terminal import show
+
+    if as_json:
+        click.echo(json.dumps(summary.as_dict(), indent=2))
+    else:
+        show(summary, console)
+
+
+def _check(settings: Settings, ledger: Path, console: Console, as_json: bool) -> None:
+    from tastemaker.simulator.live.terminal import show_verdict
+    from tastemaker.simulator.live.verdict import verdict
+
+    found = verdict(settings, ledger)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+    else:
+        show_verdict(found, console)
+    if not found.sound:
+        sys.exit(1)

@@ -1,0 +1,142 @@
+"""What a simulation saw with its own eyes: every answer it got and every event that was acknowledged to it.
+
+One JSON object a line. A line counts once `flush` has put it on disk, so that whatever the ledger holds after
+a crash did happen; a line that a crash cut short is dropped when the file is opened again. It is the witness
+that logs are held against (`check`), so it shares no code with them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from tastemaker.errors import TastemakerError
+
+
+class Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """A run of the simulator begins."""
+
+    run: str
+    url: str
+    seed: int
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered"):
+    """A list arrived."""
+
+    request_id: str
+    user_id: str | None
+    """Null: an anonymous visitor's."""
+    stage: str
+    item_ids: list[str]
+
+
+class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
+    """The service said that it has these events on disk."""
+
+    event_ids: list[str]
+
+
+class Abandoned(msgspec.Struct, frozen=True, tag="abandoned"):
+    """These events were sent and never acknowledged: the log may hold each of them once, or not."""
+
+    event_ids: list[str]
+    why: str
+
+
+Entry = Begun | Answered | Acknowledged | Abandoned
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+class LedgerError(TastemakerError):
+    """A ledger can't be read or written."""
+
+
+class Ledger:
+    """Appends to a file that may hold earlier runs. `note` in one thread; `flush` in any, one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._waiting: list[bytes] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab")
+            self._file.truncate(_whole(path))
+        except OSError as error:
+            raise _failed(path, error) from error
+
+    def note(self, entry: Entry) -> None:
+        """Have it written by the next flush."""
+        self._waiting.append(_encode(entry))
+
+    def flush(self) -> None:
+        """Put what was noted on disk. Raises LedgerError."""
+        lines, self._waiting = self._waiting, []
+        if not lines:
+            return
+        try:
+            self._file.write(b"\n".join(lines) + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _failed(self.path, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Flush, for the last time."""
+        try:
+            self.flush()
+        finally:
+            self._file.close()
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """The entries, oldest first. Raises LedgerError naming the line that is none."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n"):  # else a crash cut it short: it never counted
+                    yield _entry(path, number, line)
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def _entry(path: Path, number: int, line: bytes) -> Entry:
+    try:
+        entry: Entry = _decode(line)
+        return entry
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LedgerError(
+            f"{path}, line {number}, is no entry of a ledger: {error}",
+            fix="name a file that tastemaker simulate wrote",
+        ) from error
+
+
+def _whole(path: Path) -> int:
+    """Bytes up to the end of the last whole line."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        while size:
+            start = max(0, size - 65_536)
+            file.seek(start)
+            end = file.read(size - start).rfind(b"\n")
+            if end >= 0:
+                return start + end + 1
+            size = start
+    return 0
+
+
+def _failed(path: Path, error: OSError) -> LedgerError:
+    return LedgerError(
+        f"the ledger {path}: {error.strerror or error}", fix="name a file in a folder that is yours"
+    )

@@ -1,0 +1,61 @@
+"""One simulation from beginning to end: audience, ledger and connections, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from tastemaker.errors import TastemakerError
+from tastemaker.settings import SourceSettings
+from tastemaker.simulator.live.audience import Audience, Nature
+from tastemaker.simulator.live.courier import Courier
+from tastemaker.simulator.live.ledger import Ledger
+from tastemaker.simulator.live.plan import Plan
+from tastemaker.simulator.live.tally import Summary
+from tastemaker.simulator.live.traffic import Listener, Traffic
+from tastemaker.simulator.shop import Shop
+
+TIMEOUT_SECONDS = 10.0
+"""A request without a reply by then has none."""
+
+
+def simulate(
+    shop: Shop,
+    url: str,
+    nature: Nature,
+    plan: Plan,
+    ledger: Path,
+    *,
+    headers: Mapping[str, str] | None = None,
+    on_progress: Listener = lambda share, tally: None,
+) -> Summary:
+    """Visit the service at `url`. Ctrl-C ends it early, with the summary of what was."""
+    begun: list[Traffic] = []
+
+    async def visit() -> Summary:
+        courier = Courier(url, connections=2 * plan.at_once, timeout=TIMEOUT_SECONDS, headers=headers)
+        async with courier:
+            await courier.ready()
+            with Ledger(ledger) as witness:
+                begun.append(Traffic(Audience(shop, nature), courier, witness, plan))
+                return await begun[0].run(on_progress)
+
+    try:
+        return asyncio.run(visit())
+    except KeyboardInterrupt:
+        if not begun:
+            raise
+        return begun[0].summary()
+
+
+def shop_of(source: SourceSettings) -> Shop:
+    """The shop whose events the settings name as their source. Raises TastemakerError if it is no shop."""
+    from tastemaker.data.sources import simulated
+
+    if source.name != simulated.SimulatedShop.name:
+        raise TastemakerError(
+            f"source.name is {source.name!r}: only the users of a simulated shop can be simulated",
+            fix="set TASTEMAKER_SOURCE__NAME=simulated, and serve a model that learned from it",
+        )
+    return simulated.open(source).shop

@@ -1,0 +1,173 @@
+"""Drives a service over HTTP with an audience, and notes in the ledger what the service said.
+
+Some number of visits go on at once. Each asks for a list, reacts to it, reports that, and repeats the report
+under the same event ids until the service acknowledges it or patience ends, as an honest client would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from tastemaker.serving.messages import MAX_CHANGES, Answer, Feedback, FeedbackEvent, ItemUpserts
+from tastemaker.simulator.live import page
+from tastemaker.simulator.live.audience import Audience, Reaction, Visit
+from tastemaker.simulator.live.courier import NO_REPLY, Courier, Reply
+from tastemaker.simulator.live.ledger import Abandoned, Acknowledged, Answered, Begun, Ledger
+from tastemaker.simulator.live.manners import Manners, manners
+from tastemaker.simulator.live.plan import Pacer, Plan
+from tastemaker.simulator.live.tally import Summary, Tally
+
+FLUSH_SECONDS = 0.1
+"""How often the ledger is put on disk."""
+PAUSE_SECONDS = 0.2
+"""After a request without a reply, before the visitor does anything else; then twice as long each time."""
+LONGEST_PAUSE_SECONDS = 2.0
+LATE_SECONDS = (1.0, 4.0)
+"""How long late events are held back."""
+TRY_AGAIN = frozenset({NO_REPLY, 429, 500, 502, 503, 504})
+_encode = msgspec.json.Encoder().encode
+
+Listener = Callable[[float, Tally], None]
+"""Told the share that is done and the counts, several times a second."""
+
+
+class Traffic:
+    """One simulation, once."""
+
+    def __init__(self, audience: Audience, courier: Courier, ledger: Ledger, plan: Plan) -> None:
+        self.audience, self.courier, self.ledger, self.plan = audience, courier, ledger, plan
+        self.seed = audience.nature.seed
+        self.tally = Tally(audience.first_day)
+        self.pacer = Pacer(plan, self.seed)
+        self._open_until = audience.first_day - 1
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def run(self, on_progress: Listener = lambda share, tally: None) -> Summary:
+        """Until the plan is fulfilled, nobody is left, or the caller cancels."""
+        self.ledger.note(Begun(self.plan.run, self.courier.url, self.seed))
+        self.pacer = Pacer(self.plan, self.seed)
+        keeper = asyncio.create_task(self._keep(on_progress))
+        visitors = [asyncio.create_task(self._visitors()) for _ in range(self.plan.at_once)]
+        try:
+            await asyncio.gather(*visitors)
+            await asyncio.gather(*self._late)
+        finally:
+            tasks = (*visitors, *self._late, keeper)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return self.summary()
+
+    def summary(self) -> Summary:
+        """As it stands."""
+        return self.tally.summary(self.pacer.seconds, str(self.ledger.path))
+
+    async def _keep(self, on_progress: Listener) -> None:
+        """Put the ledger on disk again and again."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.to_thread(self.ledger.flush)
+            on_progress(self.pacer.share_done, self.tally)
+
+    async def _visitors(self) -> None:
+        """One visit after the other."""
+        while await self.pacer.next():
+            visit = self.audience.arrive()
+            if visit is None:
+                return
+            self.tally.came(visit)
+            if self.plan.new_items and visit.day > self._open_until:
+                await self._change_items(visit.day)
+            await self._visit(visit, manners(self.plan.faults, self.seed, visit.number))
+
+    async def _visit(self, visit: Visit, how: Manners) -> None:
+        answer = await self._ask(visit, how)
+        reactions: list[Reaction] = []
+        events: list[FeedbackEvent] = []
+        if answer is not None:
+            shown = page.item_numbers(answer, len(self.audience.shop.catalogue))
+            reactions = self.audience.react(visit, shown)
+            self.tally.reacted(visit, len(shown), reactions)
+            events = page.report(self.plan.run, visit, how, answer, shown, reactions)
+        if not self.audience.stay(visit, sum(one.event_type == "view" for one in reactions)):
+            self.tally.days[visit.day].left += 1
+        if events and how.late:
+            task = asyncio.create_task(self._deliver_late(visit, events, how))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        elif events:
+            await self._deliver(events, how)
+
+    async def _ask(self, visit: Visit, how: Manners) -> Answer | None:
+        """The list that the visitor gets, if any."""
+        path, body = page.question(visit, self.plan.k)
+        if how.dropped:
+            await self.courier.hang_up(path, body)
+        reply = await self.courier.post(path, body, slow=how.slow)
+        self.tally.replied(path, reply, usual=not how.slow)
+        if not reply.good:
+            self.tally.failed += 1
+            if reply.status == NO_REPLY:
+                await asyncio.sleep(PAUSE_SECONDS)
+            return None
+        answer = page.read_answer(reply.body)
+        item_ids = [item.item_id for item in answer.items]
+        self.ledger.note(Answered(answer.request_id, page.user_id(visit), answer.stage, item_ids))
+        self.tally.answered(answer, item_ids, time.monotonic())
+        return answer
+
+    async def _deliver_late(self, visit: Visit, events: list[FeedbackEvent], how: Manners) -> None:
+        await asyncio.sleep(float(visit.rng.uniform(*LATE_SECONDS)))
+        await self._deliver(events[::-1], how)
+
+    async def _deliver(self, events: list[FeedbackEvent], how: Manners) -> None:
+        """Send until acknowledged, or patience ends."""
+        body, ids = _encode(Feedback(events)), [event.event_id for event in events]
+        if how.dropped:
+            await self.courier.hang_up("/feedback", body)
+        reply = await self._insist(body, how)
+        if not reply.good:
+            self.ledger.note(Abandoned(ids, f"status {reply.status}" if reply.status else "no reply"))
+            self.tally.abandoned += len(ids)
+            return
+        self.ledger.note(Acknowledged(ids))
+        self.tally.acknowledged += len(ids)
+        self.tally.duplicates += page.read_receipt(reply.body).duplicates
+        if how.repeated:
+            again = await self._insist(body, how)
+            if again.good:
+                self.tally.duplicates += page.read_receipt(again.body).duplicates
+
+    async def _insist(self, body: bytes, how: Manners) -> Reply:
+        """The reply to feedback: the first that settles it, or the last."""
+        give_up = time.monotonic() + self.plan.patience
+        pause = PAUSE_SECONDS
+        while True:
+            reply = await self.courier.post("/feedback", body, slow=how.slow)
+            self.tally.replied("/feedback", reply, usual=not how.slow)
+            wait = pause if reply.retry_after is None else reply.retry_after
+            if reply.status not in TRY_AGAIN or time.monotonic() + wait > give_up:
+                return reply
+            await asyncio.sleep(wait)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _change_items(self, day: int) -> None:
+        """Open the shop's next days: tell the service what is launched and withdrawn on them."""
+        days = range(self._open_until + 1, day + 1)
+        self._open_until = day
+        audience, catalogue = self.audience, self.audience.shop.catalogue
+        launched = np.concatenate([audience.launched(one) for one in days]).tolist()
+        withdrawn = np.concatenate([audience.withdrawn(one) for one in days]).tolist()
+        changes = [page.upsert(catalogue, item, available=True) for item in launched]
+        changes += [page.upsert(catalogue, item, available=False) for item in withdrawn]
+        for start in range(0, len(changes), MAX_CHANGES):
+            part = changes[start : start + MAX_CHANGES]
+            reply = await self.courier.post("/items", _encode(ItemUpserts(part)))
+            self.tally.replied("/items", reply)
+            if reply.good:
+                self.tally.changed(part, time.monotonic())
