@@ -74,7 +74,10 @@ def test_a_known_user_a_stranger_and_every_option(
 def test_a_wrong_request_is_refused_with_the_field_and_its_limit(popularity: httpx.Client) -> None:
     answer = popularity.post("/recommend", json={"user_id": "u", "k": 5_000})
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
-    assert answer.json() == {
+    problem = answer.json()
+    assert problem.pop("request_id") == answer.headers["x-request-id"]
+    assert problem == {
+        "type": "about:blank",
         "title": "Bad Request",
         "status": 400,
         "detail": "k = 5000: Expected `int` <= 1000",
@@ -101,8 +104,10 @@ def test_the_server_says_how_it_does(popularity: httpx.Client, versions: dict[st
 
 
 def test_the_page_for_people_documents_the_request(popularity: httpx.Client) -> None:
+    assert "static_content/swagger-initializer.js" in popularity.get("/").text
+    assert "docs.json" in popularity.get("/static_content/swagger-initializer.js").text
     document = popularity.get("/docs.json").json()
-    fields = document["components"]["schemas"]["recommend__Input"]["properties"]
+    fields = document["components"]["schemas"]["Request"]["properties"]
     assert set(fields) == {"user_id", "k", "context", "exclude", "candidates"}
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from tastemaker.logs.records import Item
 from tastemaker.logs.spool import Spool, SpoolError, read
-from tastemaker.serving.app import Gateway, Scope, not_found
+from tastemaker.serving.app import Gateway, not_found
+from tastemaker.serving.asgi import Scope
 from tastemaker.serving.messages import MAX_BODY_BYTES, Answer, Request
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.predictor import MODEL_SHORT, Served
@@ -124,8 +125,11 @@ def test_each_answer_is_logged_as_it_was_given(worker: Worker, tmp_path: Path) -
         ("GET", "/recommend", {}, 405),
         ("POST", "/livez", {}, 405),
         ("POST", "/recommend", {"content": b" " * (MAX_BODY_BYTES + 1)}, 413),
+        ("POST", "/recommend", {"files": {"body": b"{}"}}, 415),
+        ("POST", "/recommend", {"content": b"{}", "headers": {"Content-Encoding": "gzip"}}, 415),
         ("GET", "/", {}, 404),
         ("POST", "/recommend/", {}, 404),
+        ("GET", "/%ff%00", {}, 404),
     ],
 )
 def test_a_refusal_is_a_problem_document(
@@ -138,14 +142,60 @@ def test_a_refusal_is_a_problem_document(
     assert body["status"] == status
     assert body["title"]
     assert body["detail"]
+    assert body["type"] == "about:blank"
     assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("0af7651916cd43dd8448eb211c80319c", True),
+        ("0AF7651916CD43DD8448EB211C80319C", False),
+        ("1" * 33, False),
+        ("' OR 1", False),
+        ("", False),
+    ],
+)
+def test_the_callers_request_id_is_kept_if_it_is_one(worker: Worker, given: str, kept: bool) -> None:
+    for body in ({"user_id": "u"}, {}):
+        answer = ask(worker, "POST", "/recommend", json=body, headers={"X-Request-Id": given})
+        echoed = answer.headers["x-request-id"]
+        assert (echoed == given) == kept
+        assert re.fullmatch("[0-9a-f]{32}", echoed)
+        assert answer.json()["request_id"] == echoed
+
+
+def test_a_caller_who_hangs_up_in_the_middle_gets_no_answer(worker: Worker) -> None:
+    said = iter(
+        [{"type": "http.request", "body": b'{"user_id"', "more_body": True}, {"type": "http.disconnect"}]
+    )
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(said)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/recommend", "method": "POST", "headers": [], "query_string": b""}
+    asyncio.run(Gateway(not_found, worker)(scope, receive, send))
+    assert (sent, seen(worker)) == ([], [])
+
+
+def test_the_document_is_served_for_machines_and_for_the_page(worker: Worker) -> None:
+    document = ask(worker, "GET", "/openapi.json")
+    assert "/recommend" in document.json()["paths"]
+    assert ask(worker, "GET", "/docs.json").content == document.content
 
 
 def test_a_defect_is_told_without_a_trace(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     answer = ask(worker, "POST", "/recommend", json={"user_id": "defect"})
     assert answer.status_code == 500
     assert "RuntimeError" not in answer.text
-    assert "RuntimeError: a defect" in caplog.text
+    (line,) = caplog.records
+    assert (line.message, line.levelname) == ("request failed", "ERROR")
+    assert line.exc_info is not None
+    assert line.exc_info[0] is RuntimeError
 
 
 def test_answers_refusals_and_defects_are_counted(worker: Worker) -> None:

@@ -1,127 +1,136 @@
-"""The serving process as a plain ASGI application: POST /recommend, GET /livez, /readyz and /metrics.
+"""The serving process as an ASGI application: finds the route, asks the doors, answers or refuses.
 
-It stands in front of another application, which gets every other path. BentoML's own routing, tracing and
-access log cost five times what the answer does, so the hot path is answered before they see it.
+It stands in front of BentoML's own application. BentoML's routing, tracing and access log cost five times
+what the answer does, so every endpoint is answered before they see it; only its page for people is left to
+it.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+import re
+import time
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from uuid import uuid4
 
 import msgspec
 
-from tastemaker.serving.messages import MAX_BODY_BYTES, Problem, Refusal
-from tastemaker.serving.reading import read_request
+from tastemaker.serving.asgi import (
+    PROBLEM,
+    Application,
+    Gone,
+    Headers,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    read_json,
+    send_reply,
+)
+from tastemaker.serving.journal import SLOW_SECONDS, Journal
+from tastemaker.serving.messages import Refusal
+from tastemaker.serving.routes import ROUTES, Call, Route, find
 from tastemaker.serving.worker import Worker
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-JSON = b"application/json"
-PROBLEM = b"application/problem+json"
-TEXT = b"text/plain; version=0.0.4; charset=utf-8"
-_METHODS = {"/recommend": "POST", "/livez": "GET", "/readyz": "GET", "/metrics": "GET"}
+_is_id = re.compile(rb"[0-9a-f]{32}").fullmatch
 _encode = msgspec.json.Encoder().encode
 
-logger = logging.getLogger("tastemaker.serving")
 
+class _Exchange(NamedTuple):
+    """A request, and what was found out about it."""
 
-class Reply(NamedTuple):
-    """One HTTP response."""
-
-    status: int
-    body: bytes
-    content_type: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    scope: Scope
+    headers: Headers
+    route: Route | None
+    argument: str
+    request_id: str
+    start: float
+    """`time.perf_counter()` when it arrived."""
 
 
 class Gateway:
-    """ASGI middleware: answers the platform's own paths, hands on the rest."""
+    """ASGI middleware: answers the platform's own paths, and refuses what nobody answers."""
 
     def __init__(self, app: Application, worker: Worker) -> None:
-        self.app, self.worker = app, worker
+        self.app, self.worker, self._journal = app, worker, Journal()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"] if scope["type"] == "http" else None
-        if path not in _METHODS:
+        if scope["type"] != "http" or _is_page(scope["path"]):
             await self.app(scope, receive, send)
             return
-        reply = await self._reply(path, scope["method"], receive)
-        await _send(send, reply, with_body=scope["method"] != "HEAD")
-
-    async def _reply(self, path: str, method: str, receive: Receive) -> Reply:
+        start = time.perf_counter()
+        route, argument = find(scope)
+        headers: Headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id", b""))
+        exchange = _Exchange(scope, headers, route, argument, request_id, start)
         try:
-            _check_method(path, method)
-            if path == "/recommend":
-                request = read_request(await read_body(receive))
-                return Reply(200, _encode(await self.worker.recommend(request)))
-            return self._status(path)
+            reply = await self._reply(exchange, receive)
+        except Gone:
+            return
         except Refusal as refusal:
-            return self._refusal(path, refusal.problem)
-        except Exception:  # a defect of ours: the caller is told so, the log gets the trace
-            logger.exception("%s %s failed", method, path)
-            status = HTTPStatus.INTERNAL_SERVER_ERROR
-            problem = Problem(status.phrase, int(status), "a defect; the server's log says more")
-            return self._refusal(path, problem)
+            reply = self._refused(exchange, refusal)
+        except Exception:  # a defect of ours: the caller is told so, the journal gets the place
+            defect = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "a defect; the server's journal says more")
+            reply = self._refused(exchange, defect)
+        else:
+            if time.perf_counter() - start > SLOW_SECONDS:
+                self._tell(exchange, reply.status)
+        await send_reply(send, reply, request_id, with_body=scope["method"] != "HEAD")
 
-    def _status(self, path: str) -> Reply:
-        predictor, metrics = self.worker.predictor, self.worker.metrics
-        if path == "/livez":
-            return Reply(200, b'{"status":"alive"}')
-        if predictor is None or metrics is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
-        if path == "/metrics":
-            return Reply(200, metrics.page(), TEXT)
-        ready = {"status": "ready", "model": predictor.model, "version": predictor.version}
-        return Reply(200, _encode(ready))
+    async def _reply(self, exchange: _Exchange, receive: Receive) -> Reply:
+        scope, headers, route, argument, request_id, _ = exchange
+        if route is None:
+            known = ", ".join(each.path for each in ROUTES)
+            raise Refusal(HTTPStatus.NOT_FOUND, f"there is nothing at this path; try {known}")
+        _check_method(route, scope["method"])
+        body = b"" if route.takes is None else await read_json(headers, receive)
+        said = await route.act(Call(self.worker, body, argument, scope["query_string"], request_id))
+        return said if isinstance(said, Reply) else Reply(200, _encode(said))
 
-    def _refusal(self, path: str, problem: Problem) -> Reply:
-        if path == "/recommend" and self.worker.metrics is not None:
-            self.worker.metrics.refused(problem.status)
-        wrong_method = problem.status == HTTPStatus.METHOD_NOT_ALLOWED
-        headers = ((b"allow", _METHODS[path].encode()),) if wrong_method else ()
-        return Reply(problem.status, _encode(problem), PROBLEM, headers)
+    def _refused(self, exchange: _Exchange, refusal: Refusal) -> Reply:
+        """The problem document; counted, and told to the journal."""
+        route, status = exchange.route, refusal.problem.status
+        if route is not None and route.path == "/recommend" and self.worker.metrics is not None:
+            self.worker.metrics.refused(status)
+        self._tell(exchange, status, refusal.problem.field)
+        problem = msgspec.structs.replace(refusal.problem, request_id=exchange.request_id)
+        headers = []
+        if refusal.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % refusal.retry_after))
+        if route is not None and status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers.append((b"allow", ", ".join(route.methods).encode()))
+        return Reply(status, _encode(problem), PROBLEM, tuple(headers))
+
+    def _tell(self, exchange: _Exchange, status: int, field: str | None = None) -> None:
+        route = exchange.route
+        self._journal.tell(
+            status,
+            time.perf_counter() - exchange.start,
+            path=None if route is None else route.path,
+            method=exchange.scope["method"],
+            request_id=exchange.request_id,
+            field=field,
+        )
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """The application behind a gateway that has nothing behind it."""
-    if scope["type"] != "http":
-        return
-    detail = f"there is nothing at {scope['path']}; try {', '.join(_METHODS)}"
-    problem = Problem(HTTPStatus.NOT_FOUND.phrase, int(HTTPStatus.NOT_FOUND), detail)
-    await _send(send, Reply(problem.status, _encode(problem), PROBLEM))
+    if scope["type"] == "http":
+        problem = Refusal(HTTPStatus.NOT_FOUND, "there are no pages here").problem
+        await send_reply(send, Reply(problem.status, _encode(problem), PROBLEM), uuid4().hex)
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body. Raises Refusal (413) as soon as it is too long."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body", False) and len(body) <= MAX_BODY_BYTES:
-        message = await receive()
-        body += message.get("body", b"")
-    if len(body) > MAX_BODY_BYTES:
-        detail = f"the body has more than {MAX_BODY_BYTES} bytes"
-        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, limit=MAX_BODY_BYTES)
-    return body
+def _is_page(path: str) -> bool:
+    """Whether BentoML's page for people has it."""
+    return path == "/" or path.startswith("/static_content/")
 
 
-async def _send(send: Send, reply: Reply, *, with_body: bool = True) -> None:
-    headers = [
-        (b"content-type", reply.content_type),
-        (b"content-length", b"%d" % len(reply.body)),
-        *reply.headers,
-    ]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body if with_body else b""})
+def _request_id(given: bytes) -> str:
+    """The caller's, if it is one that can seed an answer; else a new one."""
+    return given.decode() if _is_id(given) else uuid4().hex
 
 
-def _check_method(path: str, method: str) -> None:
-    allowed = _METHODS[path]
-    if method != allowed and not (method == "HEAD" and allowed == "GET"):
-        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} {path}: only {allowed} is allowed")
+def _check_method(route: Route, method: str) -> None:
+    if method not in route.methods:
+        allowed = " and ".join(route.methods)
+        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is allowed here", field="method")

@@ -26,6 +26,7 @@ from tastemaker.logs.spool import Spool
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.app import Gateway
 from tastemaker.serving.choice import VERSION, version_folder
+from tastemaker.serving.journal import write_json_lines
 from tastemaker.serving.messages import Request
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
@@ -113,6 +114,7 @@ def _prepare(model: str, packed: Path | None) -> None:
 
 def _load(worker: Worker, model: str, packed: Path | None) -> None:
     """In a worker, before the first request."""
+    write_json_lines()
     settings = load_settings()
     loaded = load_version(packed or version_folder(settings, model))
     log = settings.log

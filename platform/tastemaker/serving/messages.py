@@ -29,14 +29,18 @@ MAX_BODY_BYTES = 4 << 20
 MAX_SECONDS = 253_402_300_799
 """The last second of the year 9999."""
 
-Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES)]
+_WITHOUT_NUL = {"pattern": "^[^\\u0000]*$"}
+"""Only described here; `reading` holds texts to it, and ids to the bytes."""
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, extra_json_schema=_WITHOUT_NUL)]
 Ids = Annotated[list[Id], Meta(max_length=MAX_LISTED)]
 K = Annotated[int, Meta(ge=1, le=MAX_K)]
 Candidates = Annotated[list[Id], Meta(min_length=1, max_length=MAX_LISTED)]
-Text = Annotated[str, Meta(max_length=1_000)]
+Text = Annotated[str, Meta(max_length=1_000, extra_json_schema=_WITHOUT_NUL)]
+Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
+_Word = Annotated[str, Meta(extra_json_schema=_WITHOUT_NUL)]
 Context = (
-    Annotated[list[float], Meta(max_length=MAX_LISTED)]
-    | Annotated[dict[str, str | float | bool | None], Meta(max_length=MAX_LISTED)]
+    Annotated[list[Number], Meta(max_length=MAX_LISTED)]
+    | Annotated[dict[_Word, _Word | Number | bool | None], Meta(max_length=MAX_LISTED)]
 )
 
 
@@ -131,13 +135,13 @@ class FeedbackEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     event_id: Id
     """Unique: an event that comes twice counts once, so that it can be sent again after a doubt."""
-    event_type: Annotated[str, Meta(min_length=1, max_length=64)]
+    event_type: Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema=_WITHOUT_NUL)]
     """purchase, click, view, ...; the problem file gives each its weight."""
     item_id: Id
     user_id: Id | None = None
     request_id: Id | None = None
     """The `request_id` of the answer that showed the item."""
-    value: float = 1.0
+    value: Number = 1.0
     """How much: money in the shop's currency for a purchase, 1 where nothing else fits."""
     occurred_at: Annotated[float, Meta(ge=0, le=MAX_SECONDS)] | None = None
     """Seconds since 1970 UTC; when the server got it, if absent."""
@@ -149,10 +153,24 @@ class FeedbackEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("Object missing required field `user_id` (or `request_id` in its place)")
 
 
+_AttributedEvent = Annotated[
+    FeedbackEvent,
+    Meta(
+        extra_json_schema={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("user_id", "request_id")
+            ]
+        }
+    ),
+]
+"""Only described here; the event itself holds to it."""
+
+
 class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /feedback: events, acknowledged once they are durable."""
 
-    events: Annotated[list[FeedbackEvent], Meta(min_length=1, max_length=MAX_CHANGES)]
+    events: Annotated[list[_AttributedEvent], Meta(min_length=1, max_length=MAX_CHANGES)]
 
 
 class ItemUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,7 +179,7 @@ class ItemUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     item_id: Id
     title: Text | None = None
     category: Text | None = None
-    price: Annotated[float, Meta(ge=0)] | None = None
+    price: Annotated[float, Meta(ge=0, le=1e15)] | None = None
     """In the shop's currency."""
     available: bool = True
     """False: it is no longer shown to anybody."""
@@ -231,8 +249,11 @@ class Alive(msgspec.Struct, frozen=True):
     status: Literal["alive"] = "alive"
 
 
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A refusal, as RFC 9457's application/problem+json with what was wrong and what is allowed."""
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="about:blank"):
+    """A refusal, as RFC 9457's application/problem+json with what was wrong and what is allowed.
+
+    Its type is `about:blank`: the status says what kind of problem it is, as the RFC has it.
+    """
 
     title: str
     status: int
@@ -240,6 +261,8 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     field: str | None = None
     value: Any = None
     limit: int | None = None
+    request_id: str | None = None
+    """As in the header X-Request-Id of the response."""
 
 
 class Refusal(Exception):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Upper bounds of the latency buckets: fine where a service level would be set."""
-STATUSES = (200, 400, 405, 413, 500, 503)
+STATUSES = (200, 400, 401, 403, 405, 413, 415, 429, 500, 503)
 STATES = ("written", "waiting", "refused", "failed")
 
 

@@ -14,7 +14,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 _SAID = re.compile(r"(?P<detail>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 _NAMED = re.compile(r"(?:unknown|missing required) field `(?P<name>[^`]*)`")
-_LIMIT = re.compile(r"(?:<=|>=) (?P<limit>\d+)")
+_LIMIT = re.compile(r"(?:<=|>=) (?P<limit>-?\d+)")
 _SHOWN_LENGTH = 200
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 from tastemaker.logs.records import Record
 from tastemaker.logs.spool import Spool
 from tastemaker.serving.intake import feedback_records, keep
-from tastemaker.serving.messages import Answer, FeedbackEvent, Receipt, Refusal, Request
+from tastemaker.serving.messages import Answer, FeedbackEvent, Ready, Receipt, Refusal, Request
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.predictor import Predictor, Served
 
@@ -31,6 +31,12 @@ class Worker:
         spool, self.predictor, self.spool = self.spool, None, None
         if spool is not None:
             spool.close()
+
+    def ready(self) -> Ready:
+        """The version that answers. Raises Refusal (503) while there is none."""
+        if self.predictor is None:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
+        return Ready(self.predictor.model, self.predictor.version)
 
     async def recommend(self, request: Request, request_id: str | None = None) -> Answer:
         """Answer, count and log. Raises Refusal (503) while there is no model.

@@ -1,0 +1,81 @@
+"""The little of ASGI that the gateway needs: types, reading a body, sending a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from tastemaker.serving.messages import MAX_BODY_BYTES, Refusal
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+
+JSON = b"application/json"
+PROBLEM = b"application/problem+json"
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+
+_READABLE = (b"", JSON, b"application/x-www-form-urlencoded")
+"""Bodies are JSON; `curl -d` calls them a form without being asked."""
+
+
+class Reply(NamedTuple):
+    """One HTTP response."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Gone(Exception):
+    """The caller hung up before the body was whole."""
+
+
+async def read_json(headers: Headers, receive: Receive) -> bytes:
+    """The whole body. Raises Refusal: 415 if it can't be JSON, 413 as soon as it is too long."""
+    content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if content_type not in _READABLE:
+        raise _unsupported("Content-Type", content_type, "application/json")
+    if encoding := headers.get(b"content-encoding"):
+        raise _unsupported("Content-Encoding", encoding, "none")
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise _too_long()
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False) and len(body) <= MAX_BODY_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise Gone
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_long()
+    return body
+
+
+async def send_reply(send: Send, reply: Reply, request_id: str, *, with_body: bool = True) -> None:
+    """Send it whole."""
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"content-length", b"%d" % len(reply.body)),
+        (b"x-request-id", request_id.encode()),
+        *reply.headers,
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body if with_body else b""})
+
+
+def _too_long() -> Refusal:
+    detail = f"the body has more than {MAX_BODY_BYTES} bytes"
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, field="body", limit=MAX_BODY_BYTES)
+
+
+def _unsupported(header: str, value: bytes, allowed: str) -> Refusal:
+    given = value.decode("latin-1")[:100]
+    detail = f"{header} = {given!r}: only {allowed} is understood"
+    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, field=header, value=given)

@@ -1,0 +1,129 @@
+"""Which path is answered by what: one entry an endpoint, from which the OpenAPI document is made too.
+
+A path is either whole (`/recommend`) or a word and one argument (`/similar/{item_id}`), so that finding a
+route is one look-up, or two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Literal, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from tastemaker.serving.asgi import TEXT, Reply, Scope
+from tastemaker.serving.messages import Alive, Answer, Feedback, Ready, Receipt, Refusal, Request
+from tastemaker.serving.reading import Reader
+from tastemaker.serving.worker import Worker
+
+KeyScope = Literal["recommend", "feedback", "manage"]
+"""What an API key allows. Probes, figures and the OpenAPI document need no key."""
+
+
+class Call(NamedTuple):
+    """What a handler is given of a request."""
+
+    worker: Worker
+    body: bytes
+    argument: str
+    """What the path holds after its word, percent-decoded."""
+    query: bytes
+    request_id: str
+
+
+class Route(NamedTuple):
+    """One endpoint. The handler's docstring is its summary."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    scope: KeyScope | None
+    """None: open to everybody."""
+    act: Callable[[Call], Awaitable[msgspec.Struct | Reply]]
+    answers: type[msgspec.Struct] | None = None
+    """What the handler returns; None if it is no struct."""
+    takes: type[msgspec.Struct] | None = None
+    """What the body holds."""
+    query: type[msgspec.Struct] | None = None
+    """What may stand behind the question mark."""
+    needs_model: bool = True
+    """Whether it is refused (503) before a model is loaded."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What may be asked of the path: HEAD too, where GET may."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+
+async def _recommend(call: Call) -> Answer:
+    """k items for a user, best first."""
+    return await call.worker.recommend(_read_request(call.body), call.request_id)
+
+
+async def _feedback(call: Call) -> Receipt:
+    """What people did, acknowledged once it is on disk.
+
+    Sending an event again does no harm: by its `event_id` it counts once.
+    """
+    return await call.worker.feedback(_read_feedback(call.body).events)
+
+
+async def _livez(call: Call) -> Alive:
+    """The process runs."""
+    return Alive()
+
+
+async def _readyz(call: Call) -> Ready:
+    """A model is loaded, and which."""
+    return call.worker.ready()
+
+
+async def _metrics(call: Call) -> Reply:
+    """What Prometheus scrapes."""
+    if call.worker.metrics is None:
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
+    return Reply(200, call.worker.metrics.page(), TEXT)
+
+
+async def _openapi(call: Call) -> Reply:
+    """This document."""
+    from tastemaker.serving.openapi import document
+
+    return Reply(200, document())
+
+
+_read_request = Reader(Request)
+_read_feedback = Reader(Feedback)
+
+ROUTES = (
+    Route("POST", "/recommend", "recommend", _recommend, Answer, Request),
+    Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback),
+    Route("GET", "/livez", None, _livez, Alive, needs_model=False),
+    Route("GET", "/readyz", None, _readyz, Ready),
+    Route("GET", "/metrics", None, _metrics),
+    Route("GET", "/openapi.json", None, _openapi, needs_model=False),
+)
+
+_WHOLE = {route.path: route for route in ROUTES if "{" not in route.path}
+_WHOLE["/docs.json"] = _WHOLE["/openapi.json"]  # where BentoML's page for people looks for it
+_WORDS = {route.path.partition("{")[0]: route for route in ROUTES if "{" in route.path}
+
+
+def find(scope: Scope) -> tuple[Route | None, str]:
+    """The route of a request, and the argument in its path.
+
+    An id may hold anything, a slash too, in any encoding; what is no UTF-8 is replaced by U+FFFD.
+    """
+    path: str = scope["path"]
+    route = _WHOLE.get(path)
+    if route is not None:
+        return route, ""
+    word = path[: path.find("/", 1) + 1]
+    route = _WORDS.get(word)
+    if route is None or len(path) == len(word):
+        return None, ""
+    raw: bytes = scope.get("raw_path", b"").partition(b"?")[0]
+    if raw.startswith(word.encode()):
+        return route, unquote_to_bytes(raw[len(word) :]).decode(errors="replace")
+    return route, path[len(word) :]

@@ -1,0 +1,79 @@
+"""The journal tells of trouble, seldom, in JSON, and names nobody."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tastemaker.serving.journal import Journal, write_json_lines
+
+
+@pytest.fixture
+def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What a worker writes there, until the test ends."""
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    platform = logging.getLogger("tastemaker")
+    before = (platform.handlers, platform.level, platform.propagate)
+    write_json_lines()
+    yield stream
+    platform.handlers, platform.level, platform.propagate = before
+
+
+def test_a_refusal_is_one_json_line(stderr: io.StringIO) -> None:
+    Journal().tell(400, 0.00123, path="/recommend", method="POST", request_id="ab", field="k")
+    told = json.loads(stderr.getvalue())
+    assert told.pop("timestamp").endswith("Z")
+    assert told == {
+        "event": "request refused",
+        "level": "warning",
+        "logger": "tastemaker.requests",
+        "path": "/recommend",
+        "method": "POST",
+        "request_id": "ab",
+        "field": "k",
+        "status": 400,
+        "ms": 1.23,
+        "untold": 0,
+    }
+
+
+def test_an_exception_shows_its_type_and_place_but_not_its_message(stderr: io.StringIO) -> None:
+    try:
+        try:
+            raise KeyError("user-17 of Delft")
+        except KeyError as error:
+            raise RuntimeError("nothing for user-17") from error
+    except RuntimeError:
+        Journal().tell(500, 0.0, path="/recommend")
+    line = stderr.getvalue()
+    assert "user-17" not in line
+    told = json.loads(line)
+    assert (told["event"], told["level"]) == ("request failed", "error")
+    assert [one["type"] for one in told["exceptions"]] == ["RuntimeError", "KeyError"]
+    assert __file__ in told["exceptions"][0]["places"][0]
+
+
+def test_a_thousand_alike_make_one_line_and_a_count(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    journal = Journal()
+    for _ in range(1_000):
+        journal.tell(400, 0.0, path="/recommend")
+    journal.tell(400, 0.0, path=None)
+    journal.tell(200, 0.3, path="/recommend")
+    now += 1.0
+    journal.tell(400, 0.0, path="/recommend")
+    told = [(line.message, line.__dict__["path"], line.__dict__["untold"]) for line in caplog.records]
+    assert told == [
+        ("request refused", "/recommend", 0),
+        ("request refused", None, 0),
+        ("request slow", "/recommend", 0),
+        ("request refused", "/recommend", 999),
+    ]
