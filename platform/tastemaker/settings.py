@@ -72,6 +72,17 @@ class RetrievalSettings(_Section):
     """Catalogues of more items than this get an index of their vectors; smaller ones are scored whole."""
 
 
+class ServingSettings(_Section):
+    """How requests are answered."""
+
+    model_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
+    """The model's deadline. A request that it has not answered by then gets a precomputed list."""
+    waiting: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Requests that may wait for the model. One more gets a precomputed list at once."""
+    static_items: tuple[str, ...] = ()
+    """Item ids for when nothing else can answer; what was popular when the model was loaded, if empty."""
+
+
 class Settings(BaseSettings):
     """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
 
@@ -98,6 +109,8 @@ class Settings(BaseSettings):
     """The log of requests, feedback, and changed items and users."""
     retrieval: RetrievalSettings = RetrievalSettings()
     """How lists are put together from candidates."""
+    serving: ServingSettings = ServingSettings()
+    """How requests are answered."""
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Model name -> hyperparameters that differ from the model's defaults."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000

@@ -26,7 +26,7 @@ from tastemaker.plugins import finder
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving.messages import Request
-from tastemaker.serving.predictor import Predictor
+from tastemaker.serving.predictor import Ask, Predictor
 from tastemaker.storage.engine import open_engine
 
 AFTER = served_homes.START + timedelta(days=served_homes.DAYS + 1)
@@ -43,7 +43,7 @@ def answered(version: Version, n: int, rng: np.random.Generator) -> list[Record]
         moment = (AFTER + timedelta(seconds=60 * number)).timestamp()
         request_id = rng.bytes(16).hex()
         asked = Request(user_id=f"visitor-{number}", k=K)
-        answer = predictor.recommend(asked, request_id, int(moment)).answer
+        answer = predictor.recommend([Ask(asked, request_id, moment)])[0].answer
         records.append(
             Record(request_id, moment, asked.user_id, K, answer.model, answer.version, answer.items, 1.0)
         )

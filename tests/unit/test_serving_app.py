@@ -4,35 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
-from tastemaker.logs.records import Item
+from tastemaker.logs.records import Item, Record, Stage
 from tastemaker.logs.spool import Spool, SpoolError, read
 from tastemaker.serving.app import Gateway, not_found
 from tastemaker.serving.asgi import Scope
-from tastemaker.serving.messages import MAX_BODY_BYTES, Answer, Request
+from tastemaker.serving.chain import MODEL_SHORT
+from tastemaker.serving.messages import MAX_BODY_BYTES, Answer
 from tastemaker.serving.metrics import Metrics
-from tastemaker.serving.predictor import MODEL_SHORT, Served
+from tastemaker.serving.predictor import Ask, Served
 from tastemaker.serving.worker import Worker
 
 
 class Canned:
-    """A predictor that answers everybody alike, and breaks for one."""
+    """A predictor that answers everybody alike."""
 
     model = "canned"
     version = "v1"
+    n_items = 3
 
-    def recommend(self, request: Request, request_id: str, now: int) -> Served:
-        if request.user_id == "defect":
-            raise RuntimeError("a defect")
-        fallback = MODEL_SHORT if request.user_id == "stranger" else None
-        items = [Item(f"item-{number}", 1.0 - number, 0.5) for number in range(request.k)]
-        return Served(Answer(request_id, self.model, self.version, items, fallback), {"recency_days": None})
+    def recommend(self, asks: Sequence[Ask]) -> list[Served]:
+        return [
+            self.fall_back(ask, MODEL_SHORT if ask.request.user_id == "stranger" else None) for ask in asks
+        ]
+
+    def fall_back(self, ask: Ask, reason: str | None) -> Served:
+        items = [Item(f"item-{number}", 1.0 - number, 0.5) for number in range(ask.request.k)]
+        answer = Answer(ask.request_id, self.model, self.version, items, reason)
+        return Served(answer, {"recency_days": None})
+
+    def popular_ids(self, at_most: int) -> list[str]:
+        return ["item-0"]
 
 
 class Counted:
@@ -41,7 +50,8 @@ class Counted:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def answered(self, seconds: float, fallback: str | None) -> None:
+    def answered(self, seconds: float, stage: Stage, fallback: str | None) -> None:
+        assert stage == "model"
         assert 0 <= seconds < 5
         self.seen.append(fallback)
 
@@ -56,7 +66,7 @@ class Counted:
 def worker(tmp_path: Path) -> Iterator[Worker]:
     """A process that is ready."""
     worker = Worker()
-    worker.open(cast(Any, Canned()), Spool(tmp_path), cast(Any, Counted()))
+    worker.open("canned", cast(Any, Canned()), Spool(tmp_path), cast(Any, Counted()))
     yield worker
     worker.close()
 
@@ -109,6 +119,7 @@ def test_each_answer_is_logged_as_it_was_given(worker: Worker, tmp_path: Path) -
     pending = read(spool.path, 10)
     assert pending is not None
     (record,) = pending.records
+    assert isinstance(record, Record)
     assert record.request_id == body["request_id"]
     assert (record.user_id, record.k, record.context) == ("stranger", 1, {"page": "home"})
     assert (record.exclude, record.candidates) == (["x"], ["item-0"])
@@ -188,7 +199,10 @@ def test_the_document_is_served_for_machines_and_for_the_page(worker: Worker) ->
     assert ask(worker, "GET", "/docs.json").content == document.content
 
 
-def test_a_defect_is_told_without_a_trace(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_is_told_without_a_trace(
+    worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "recommend", Mock(side_effect=RuntimeError("a defect")))
     answer = ask(worker, "POST", "/recommend", json={"user_id": "defect"})
     assert answer.status_code == 500
     assert "RuntimeError" not in answer.text
@@ -199,11 +213,11 @@ def test_a_defect_is_told_without_a_trace(worker: Worker, caplog: pytest.LogCapt
 
 
 def test_answers_refusals_and_defects_are_counted(worker: Worker) -> None:
-    for user in ("u", "stranger", "", "defect"):
+    for user in ("u", "stranger", ""):
         ask(worker, "POST", "/recommend", json={"user_id": user})
     ask(worker, "GET", "/recommend")
     ask(worker, "GET", "/no/such/path")
-    assert seen(worker) == [None, MODEL_SHORT, 400, 500, 405]
+    assert seen(worker) == [None, MODEL_SHORT, 400, 405]
 
 
 def test_the_process_says_how_it_does(worker: Worker) -> None:
@@ -237,8 +251,8 @@ def test_other_kinds_of_connection_are_handed_on(worker: Worker) -> None:
 def test_the_metrics_page_has_few_labels_and_every_number(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     metrics = Metrics("canned", "v1", spool, None)
-    metrics.answered(0.0007, None)
-    metrics.answered(0.004, MODEL_SHORT)
+    metrics.answered(0.0007, "model", None)
+    metrics.answered(0.004, "popular", MODEL_SHORT)
     metrics.refused(400)
     assert isinstance(spool.append(cast(Any, object())).exception(), SpoolError)
     page = metrics.page().decode()
@@ -248,7 +262,7 @@ def test_the_metrics_page_has_few_labels_and_every_number(tmp_path: Path) -> Non
         'tastemaker_requests_total{model="canned",status="400"} 1.0',
         'tastemaker_request_seconds_bucket{le="0.001",model="canned"} 1.0',
         'tastemaker_request_seconds_count{model="canned"} 2.0',
-        'tastemaker_fallbacks_total{model="canned",reason="model_short"} 1.0',
+        'tastemaker_answers_total{model="canned",reason="model_short",stage="popular"} 1.0',
         'tastemaker_version_info{model="canned",version="v1"} 1.0',
         'tastemaker_log_records{state="refused"} 0.0',
         'tastemaker_log_records{state="failed"} 1.0',

@@ -29,8 +29,9 @@ from tastemaker.plugins import (
 )
 from tastemaker.plugins.arrays import Float32
 from tastemaker.registry.artifact import LoadedVersion
+from tastemaker.serving.chain import MODEL_ERROR, MODEL_INVALID, MODEL_SHORT
 from tastemaker.serving.messages import Request
-from tastemaker.serving.predictor import MODEL_ERROR, MODEL_INVALID, MODEL_SHORT, Predictor
+from tastemaker.serving.predictor import Ask, Predictor, Served
 
 ITEMS = [f"item-{number}" for number in range(8)]
 POPULAR = [7, 6, 5, 4, 3, 2, 1]
@@ -90,6 +91,11 @@ def predictor(
     return Predictor(LoadedVersion(model, snapshot(repeats=repeats), cast(Any, manifest)), online=online)
 
 
+def answered(one: Predictor, request: Request, now: int = NOW) -> Served:
+    """The answer to one request."""
+    return one.recommend([Ask(request, REQUEST_ID, now)])[0]
+
+
 def by_number(batch: Batch, k: int) -> Ranking:
     """A sound model: the item with the smallest number first."""
     return select(np.tile(-np.arange(8, dtype=np.float32), (len(batch), 1)), batch, k)
@@ -118,7 +124,7 @@ def ids(items: list[Item]) -> list[int]:
 
 
 def test_a_sound_model_answers_alone() -> None:
-    served = predictor(Scripted(by_number)).recommend(Request("ann", k=3), REQUEST_ID, NOW)
+    served = answered(predictor(Scripted(by_number)), Request("ann", k=3))
     assert served.answer.items == [Item(f"item-{n}", -float(n), 1.0) for n in (1, 2, 3)]
     assert (served.answer.fallback, served.answer.model, served.answer.version) == (None, "scripted", "v1")
     assert (served.answer.request_id, served.features) == (REQUEST_ID, None)
@@ -143,7 +149,7 @@ def test_a_sound_model_answers_alone() -> None:
 def test_popular_items_fill_what_the_model_leaves(
     model: Scripted, expected: list[int], reason: str | None
 ) -> None:
-    answer = predictor(model).recommend(Request("ann", k=3), REQUEST_ID, NOW).answer
+    answer = answered(predictor(model), Request("ann", k=3)).answer
     assert (ids(answer.items), answer.fallback) == (expected, reason)
     assert answer.stage == ("popular" if expected == [7, 6, 5] else "model")
 
@@ -152,16 +158,16 @@ def test_popular_items_fill_what_the_model_leaves(
 def test_the_fallback_keeps_to_what_is_allowed(model: Scripted) -> None:
     fresh = predictor(model, repeats=False)
     request = Request("ann", k=8, exclude=["item-5", "no such item"])
-    assert set(ids(fresh.recommend(request, REQUEST_ID, NOW).answer.items)) == {1, 2, 3, 4}
+    assert set(ids(answered(fresh, request).answer.items)) == {1, 2, 3, 4}
     request = Request("ann", k=8, candidates=["item-1", "item-0", "item-7", "no such item"])
-    assert set(ids(fresh.recommend(request, REQUEST_ID, NOW).answer.items)) == {1}
+    assert set(ids(answered(fresh, request).answer.items)) == {1}
 
 
 def test_fewer_items_than_k_are_no_fallback_where_no_more_are_allowed() -> None:
-    answer = predictor(Scripted(by_number)).recommend(Request("ann", k=100), REQUEST_ID, NOW).answer
+    answer = answered(predictor(Scripted(by_number)), Request("ann", k=100)).answer
     assert (ids(answer.items), answer.fallback) == ([1, 2, 3, 4, 5, 6, 7], None)
     request = Request("ann", candidates=["no such item"])
-    answer = predictor(Scripted(by_number)).recommend(request, REQUEST_ID, NOW).answer
+    answer = answered(predictor(Scripted(by_number)), request).answer
     assert (answer.items, answer.fallback) == ([], None)
 
 
@@ -173,7 +179,7 @@ def test_a_stranger_has_no_history(user: str) -> None:
         seen.append(batch)
         return by_number(batch, k)
 
-    answer = predictor(Scripted(act), repeats=False).recommend(Request(user, k=2), REQUEST_ID, NOW).answer
+    answer = answered(predictor(Scripted(act), repeats=False), Request(user, k=2)).answer
     assert (ids(answer.items), answer.fallback) == ([1, 2], None)
     assert seen[0].users.tolist() == [-1]
     assert seen[0].history.lengths.tolist() == [0]
@@ -187,8 +193,8 @@ def test_the_request_id_seeds_the_batch_and_numbers_are_the_context() -> None:
         return by_number(batch, k)
 
     one = predictor(Scripted(act))
-    one.recommend(Request("bob", context=[1.0, 2.5]), REQUEST_ID, NOW)
-    one.recommend(Request("bob", context={"page": "home"}), REQUEST_ID, NOW)
+    answered(one, Request("bob", context=[1.0, 2.5]))
+    answered(one, Request("bob", context={"page": "home"}))
     assert seen[0].seeds.tolist() == [0x0123456789ABCDEF]
     assert seen[0].now == NOW
     assert seen[0].context is not None
@@ -205,7 +211,7 @@ def test_time_goes_on_from_where_the_data_ended(trained_at: int, expected: int) 
         seen.append(batch.now)
         return by_number(batch, k)
 
-    predictor(Scripted(act), trained_at=trained_at).recommend(Request("ann"), REQUEST_ID, NOW + 60)
+    answered(predictor(Scripted(act), trained_at=trained_at), Request("ann"), NOW + 60)
     assert seen == [expected]
 
 
@@ -233,11 +239,11 @@ def test_features_are_read_handed_over_and_logged_and_a_dead_store_means_unknown
 
     store = Online()
     one = predictor(Scripted(act, reads=("name_length", "recency_days")), online=store)
-    served = one.recommend(Request("ann", k=1), REQUEST_ID, NOW)
+    served = answered(one, Request("ann", k=1))
     assert served.features == {"name_length": 3.0, "recency_days": None}
     store.down = True
     for _ in range(3):
-        served = one.recommend(Request("ann", k=1), REQUEST_ID, NOW)
+        served = answered(one, Request("ann", k=1))
         assert served.features == {"name_length": None, "recency_days": None}
         assert (ids(served.answer.items), served.answer.fallback) == ([1], None)
     assert np.isnan(seen[-1]).all()
@@ -264,7 +270,7 @@ def test_every_answer_is_as_long_as_it_can_be_and_allowed(
     items: list[int], k: int, exclude: list[str], candidates: list[str] | None, user: str, repeats: bool
 ) -> None:
     request = Request(user, k=k, exclude=exclude, candidates=candidates)
-    answer = predictor(fixed(items), repeats=repeats).recommend(request, REQUEST_ID, NOW).answer
+    answer = answered(predictor(fixed(items), repeats=repeats), request).answer
     had = {} if repeats else {"ann": {"item-6", "item-7"}, "bob": {"item-1"}}
     allowed = set(ITEMS[1:]) - set(exclude) - had.get(user, set())
     if candidates is not None:

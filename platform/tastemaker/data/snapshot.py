@@ -60,6 +60,7 @@ class Snapshot:
         *,
         seeds: UInt64,
         now: int | None = None,
+        history: History | None = None,
         capabilities: Capabilities = _NEEDS_NOTHING,
         exclude: Sequence[Int32] | None = None,
         candidates: Int32 | None = None,
@@ -68,12 +69,14 @@ class Snapshot:
     ) -> Batch:
         """The one way to ask a model, in evaluation and in serving alike.
 
-        `users` is int32[n], -1 for a stranger. `exclude` holds n arrays of item numbers that the caller
+        `users` is int32[n], -1 for a stranger. `history` has n rows, for visitors who have one of their own;
+        without it, it is what is known of the users. `exclude` holds n arrays of item numbers that the caller
         does not want (-1 is ignored). `user_features` has n rows; without it, declared user features are NaN.
         `now` is the snapshot's end unless given. Raises ArtifactError if the model reads item features and
         there are none.
         """
-        history = self.history[users]
+        if history is None:
+            history = self.history[users]
         return Batch(
             users=users,
             history=history,

@@ -26,6 +26,7 @@ from tastemaker.logs.spool import Spool
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.app import Gateway
 from tastemaker.serving.choice import VERSION, version_folder
+from tastemaker.serving.engine import Limits
 from tastemaker.serving.journal import write_json_lines
 from tastemaker.serving.messages import Request
 from tastemaker.serving.metrics import Metrics
@@ -126,7 +127,9 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     predictor.warm_up(uuid4().hex, int(time.time()))
     gc.collect()
     gc.freeze()  # what is loaded stays: a full collection need not walk it
-    worker.open(predictor, spool, metrics)
+    serving = settings.serving
+    limits = Limits(serving.model_seconds, serving.waiting)
+    worker.open(model, predictor, spool, metrics, limits=limits, static_ids=serving.static_items)
 
 
 def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tastemaker.logs.records import Stage
     from tastemaker.logs.spool import Spool
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -39,8 +40,10 @@ class Metrics:
             "tastemaker_request_seconds", "Seconds from request to answer", ["model"], buckets=SECONDS
         )
         self._seconds = seconds.labels(model)
-        self._fallbacks = prometheus.Counter(
-            "tastemaker_fallbacks_total", "Answers that popular items helped to fill", ["model", "reason"]
+        self._answers = prometheus.Counter(
+            "tastemaker_answers_total",
+            "Answers by what their list begins with, and why it is not (all) the model's",
+            ["model", "stage", "reason"],
         )
         self._model = model
         records = prometheus.Gauge(
@@ -69,12 +72,11 @@ class Metrics:
         ).labels(model, version).set(1)
         spool.on_commit = self._count_records
 
-    def answered(self, seconds: float, fallback: str | None) -> None:
+    def answered(self, seconds: float, stage: Stage, fallback: str | None) -> None:
         """One request was answered."""
         self._statuses[200].inc()
         self._seconds.observe(seconds)
-        if fallback is not None:
-            self._fallbacks.labels(self._model, fallback).inc()
+        self._answers.labels(self._model, stage, fallback or "none").inc()
 
     def refused(self, status: int) -> None:
         """One request was refused."""

@@ -1,33 +1,61 @@
-"""From a request to an answer: ids to numbers, the model's list, and popular items where the model has none.
+"""From requests to answers, for one loaded version: ids to numbers, a batch to the model, numbers to ids.
 
-Whatever the model does, the caller gets k items (or all that are allowed, if they are fewer).
+Whatever the model does, the caller gets k items, or all that are allowed, if they are fewer: see `chain`.
+When a model is asked, and how long it may take, is `engine`'s business.
 """
 
 from __future__ import annotations
 
 import logging
-import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tastemaker.logs.records import Item, Stage
-from tastemaker.plugins import Batch, FeatureTable, Ranking
+from tastemaker.logs.records import Item, Kind, Stage
+from tastemaker.plugins import Batch, Capabilities, Events, FeatureTable, History, Ranking
+from tastemaker.plugins.arrays import UNKNOWN_USER, Float32, Int32
+from tastemaker.serving.chain import (
+    MODEL_ERROR,
+    MODEL_INVALID,
+    MODEL_SHORT,
+    Row,
+    Rules,
+    fill,
+    sound_rows,
+)
 from tastemaker.serving.messages import Answer, Request
 
 if TYPE_CHECKING:
     from tastemaker.features.online import OnlineReader
     from tastemaker.registry.artifact import LoadedVersion
 
-MODEL_ERROR = "model_error"
-"""The model raised: the whole list is popular items."""
-MODEL_INVALID = "model_invalid"
-"""The model returned items that do not exist, are forbidden or repeated, or have no score: dropped."""
-MODEL_SHORT = "model_short"
-"""The model returned fewer items than it might have."""
-FALLBACKS = (MODEL_ERROR, MODEL_INVALID, MODEL_SHORT)
-
 logger = logging.getLogger("tastemaker.serving")
+_NOTHING = Row([], [], [], False)
+_READS_NOTHING = Capabilities()
+
+
+class Abandoned(BaseException):
+    """Raised by `engine` inside a plugin that hangs; no `except Exception` of the plugin's stops it."""
+
+
+class Ask(NamedTuple):
+    """One request, with all that its answer depends on beside the version and the user's features."""
+
+    request: Request
+    request_id: str
+    """32 hexadecimal digits; the first 16 seed the answer."""
+    occurred_at: float
+    """Seconds since 1970 UTC; the model is told the whole ones."""
+    kind: Kind = "recommend"
+    session: Sequence[str] | None = None
+    """The recent items of an anonymous visitor, oldest first: then the request's user is nobody we know."""
+
+    @property
+    def now(self) -> int:
+        """What the model takes for now, in seconds since 1970 UTC."""
+        return int(self.occurred_at)
 
 
 class Served(NamedTuple):
@@ -38,16 +66,24 @@ class Served(NamedTuple):
     """The user features that the model was given."""
 
 
-class _Choice(NamedTuple):
-    """The items of one list, by number."""
+class LastResort(NamedTuple):
+    """The list that needs no version: the same items for everybody but for what the caller rules out."""
 
-    items: list[int]
-    scores: list[float]
-    propensities: list[float]
+    model: str
+    item_ids: Sequence[str]
+
+    def answer(self, ask: Ask, version: str, reason: str) -> Served:
+        """As many of the items as the caller allows."""
+        request = ask.request
+        out = frozenset(request.exclude or ())
+        allowed = None if request.candidates is None else frozenset(request.candidates)
+        ids = [each for each in self.item_ids if each not in out and (allowed is None or each in allowed)]
+        items = [Item(each, 0.0, 1.0) for each in ids[: request.k]]
+        return Served(Answer(ask.request_id, self.model, version, items, reason, "static"), None)
 
 
 class Predictor:
-    """Answers for one loaded version. Not thread-safe: a worker's event loop calls it."""
+    """Answers for one loaded version. `recommend` runs the plugin's code and is for one thread at a time."""
 
     def __init__(self, loaded: LoadedVersion, *, online: OnlineReader | None = None) -> None:
         """`online` is needed where the model declares user features; it may fail at any time."""
@@ -61,119 +97,175 @@ class Predictor:
         self._online = online
         self._model_health, self._feature_health = _Health("the model"), _Health("the online feature store")
 
-    def recommend(self, request: Request, request_id: str, now: int) -> Served:
-        """The answer is a function of the request, its id, the features, `now` (seconds) and the version."""
-        features = self._features(request.user_id)
-        batch = self._batch(request, request_id, now, features)
-        allowed = _Allowed(batch, len(self._snapshot.item_ids))
-        choice, fallback = self._ask(batch, request.k, allowed)
-        stage: Stage = "model" if choice.items else "popular"
-        missing = request.k - len(choice.items)
-        if missing > 0:
-            filler = allowed.among(self._snapshot.popular, but_not=choice.items)[:missing].tolist()
-            if filler and fallback is None:
-                fallback = MODEL_SHORT
-            choice = _Choice(
-                choice.items + filler,
-                choice.scores + [0.0] * len(filler),
-                choice.propensities + [1.0] * len(filler),
-            )
-        ids = self._snapshot.item_ids.decode(choice.items)
-        items = [Item(*each) for each in zip(ids, choice.scores, choice.propensities, strict=True)]
-        answer = Answer(request_id, self.model, self.version, items, fallback, stage)
-        return Served(answer, None if features is None else _by_name(features))
+    def popular_ids(self, at_most: int) -> list[str]:
+        """The most popular items."""
+        return self._snapshot.item_ids.decode(self._snapshot.popular[:at_most])
+
+    @property
+    def n_items(self) -> int:
+        """The catalogue's size."""
+        return len(self._snapshot.item_ids)
+
+    def recommend(self, asks: Sequence[Ask]) -> list[Served]:
+        """One answer a request, in order: a function of the request, its features and the version alone."""
+        features = self._features(asks)
+        served: list[Served] = [None] * len(asks)  # type: ignore[list-item]  # filled by the groups
+        for rows in _alike(asks):
+            group = [asks[row] for row in rows]
+            given = None if features is None else features[np.array(rows)]
+            for row, answer in zip(rows, self._answer(group, given), strict=True):
+                served[row] = answer
+        return served
+
+    def fall_back(self, ask: Ask, reason: str) -> Served:
+        """The answer without the model."""
+        return self._served([ask], [_NOTHING], [reason], self._batch([ask], None, reads=False), None)[0]
 
     def warm_up(self, request_id: str, now: int) -> None:
         """Answer a stranger, so that no user waits for the first page faults. Raises what the model does."""
-        request = Request(user_id="nobody")
-        features = self._features(request.user_id)
-        self._recommender.recommend(self._batch(request, request_id, now, features), request.k)
+        ask = Ask(Request(user_id="nobody"), request_id, float(now))
+        self._recommender.recommend(self._batch([ask], self._features([ask])), ask.request.k)
 
-    def _batch(self, request: Request, request_id: str, now: int, features: FeatureTable | None) -> Batch:
-        snapshot = self._snapshot
-        listed = request.candidates
-        context = request.context
+    def _answer(self, asks: Sequence[Ask], features: FeatureTable | None) -> list[Served]:
+        """For requests that fit into one batch."""
+        batch = self._batch(asks, features)
+        rows = self._ask(batch, asks[0].request.k)
+        reasons = [MODEL_ERROR if row is None else None if row.sound else MODEL_INVALID for row in rows]
+        return self._served(asks, [row or _NOTHING for row in rows], reasons, batch, features)
+
+    def _batch(self, asks: Sequence[Ask], features: FeatureTable | None, *, reads: bool = True) -> Batch:
+        """`reads`: with the item features that the model declares, too."""
+        snapshot, first = self._snapshot, asks[0]
+        requests = [ask.request for ask in asks]
+        context = [request.context for request in requests if isinstance(request.context, list)]
+        excluded = [snapshot.item_ids.lookup(request.exclude or ()) for request in requests]
+        known = first.session is None
         return snapshot.batch(
-            snapshot.user_ids.lookup([request.user_id]),
-            seeds=np.array([int(request_id[:16], 16)], np.uint64),
-            now=now - self._lag,
-            capabilities=self._recommender.capabilities,
-            exclude=[snapshot.item_ids.lookup(request.exclude)] if request.exclude else None,
-            candidates=None if listed is None else snapshot.item_ids.lookup(listed)[np.newaxis],
-            context=np.array([context], np.float32) if isinstance(context, list) else None,
+            snapshot.user_ids.lookup([request.user_id for request in requests])
+            if known
+            else np.full(len(asks), UNKNOWN_USER, np.int32),
+            seeds=np.array([int(ask.request_id[:16], 16) for ask in asks], np.uint64),
+            now=first.now - self._lag,
+            history=None if known else self._sessions(asks),
+            exclude=excluded if any(request.exclude for request in requests) else None,
+            candidates=None if first.request.candidates is None else self._candidates(requests),
+            context=np.array(context, np.float32) if context else None,
             user_features=features,
+            capabilities=self._recommender.capabilities if reads else _READS_NOTHING,
         )
 
-    def _features(self, user_id: str) -> FeatureTable | None:
-        """The user's features as of now; NaN, as for a stranger, while the store can't be read."""
+    def _candidates(self, requests: Sequence[Request]) -> Int32:
+        """int32[n, the longest list], padded with -1."""
+        lists = [self._snapshot.item_ids.lookup(request.candidates or ()) for request in requests]
+        listed = np.full((len(lists), max(map(len, lists))), -1, np.int32)
+        for row, items in enumerate(lists):
+            listed[row, : len(items)] = items
+        return listed
+
+    def _sessions(self, asks: Sequence[Ask]) -> History:
+        """What the visitors looked at, as histories: an event of reward 1 each, a second apart until now."""
+        lists = [self._snapshot.item_ids.lookup(ask.session or ()) for ask in asks]
+        rows = np.repeat(np.arange(len(lists), dtype=np.int32), [len(items) for items in lists])
+        items = np.concatenate(lists)
+        ages = np.concatenate([np.arange(len(items))[::-1] for items in lists])
+        known = items >= 0
+        times = asks[0].now - self._lag - 1 - ages[known]
+        events = Events(rows[known], items[known], np.ones(int(known.sum()), np.float32), times)
+        return History.from_events(events, len(asks), self.n_items)
+
+    def _features(self, asks: Sequence[Ask]) -> FeatureTable | None:
+        """The users' features as of now; NaN, as for a stranger, while the store can't be read."""
         names = self._feature_names
         if not names:
             return None
-        values = np.full((1, len(names)), np.nan, np.float32)
-        if self._online is not None:
+        values: Float32 = np.full((len(asks), len(names)), np.nan, np.float32)
+        known = [row for row, ask in enumerate(asks) if ask.session is None]
+        if self._online is not None and known:
             try:
-                values = self._online.users([user_id], names)
+                values[known] = self._online.users([asks[row].request.user_id for row in known], names)
                 self._feature_health.good()
             except Exception:  # whatever driver the store uses
                 self._feature_health.bad()
         return FeatureTable(names, values)
 
-    def _ask(self, batch: Batch, k: int, allowed: _Allowed) -> tuple[_Choice, str | None]:
-        """What the model gives and the reason, if any, for which not all of it can be used."""
+    def _ask(self, batch: Batch, k: int) -> list[Row | None]:
+        """What the model gives each row; None where it fails. A row that it fails at takes no other along."""
         try:
-            ranking = self._recommender.recommend(batch, k)
-            choice, sound = _sound_part(ranking, k, allowed)
-        except Exception:  # a plugin may raise anything; the caller gets a list all the same
+            rows: list[Row | None] = [*sound_rows(self._rank(batch, k), batch, k, self.n_items)]
+        except Abandoned:
+            raise
+        except BaseException:  # a plugin may raise anything, SystemExit too; the caller gets a list
             self._model_health.bad()
-            return _Choice([], [], []), MODEL_ERROR
+            if len(batch) == 1:
+                return [None]
+            half = len(batch) // 2
+            return self._ask(batch[:half], k) + self._ask(batch[half:], k)
         self._model_health.good()
-        return choice, None if sound else MODEL_INVALID
+        return rows
 
+    def _rank(self, batch: Batch, k: int) -> Ranking:
+        """The seam: what narrows the batch to candidates, and what reorders the list, belongs here."""
+        return self._recommender.recommend(batch, k)
 
-class _Allowed:
-    """Which items the one row of a batch may be shown."""
+    def _served(
+        self,
+        asks: Sequence[Ask],
+        rows: Sequence[Row],
+        reasons: Sequence[str | None],
+        batch: Batch,
+        features: FeatureTable | None,
+    ) -> list[Served]:
+        """The answers that the model's rows amount to, filled up where they are short."""
+        asked = enumerate(zip(asks, rows, reasons, strict=True))
+        lists = [self._filled(ask, row, reason, batch, number) for number, (ask, row, reason) in asked]
+        numbers = [item for row, *_ in lists for item in row.items]
+        ids = iter(self._snapshot.item_ids.decode(numbers))
+        served = []
+        for number, (ask, (row, stage, reason)) in enumerate(zip(asks, lists, strict=True)):
+            items = [Item(*each) for each in zip(_take(ids, row), row.scores, row.propensities, strict=True)]
+            answer = Answer(ask.request_id, self.model, self.version, items, reason, stage)
+            served.append(Served(answer, None if features is None else _by_name(features, number)))
+        return served
 
-    def __init__(self, batch: Batch, n_items: int) -> None:
-        self.n_items = n_items
-        self.available = batch.available
-        self.excluded = frozenset() if batch.excluded is None else frozenset(batch.excluded.indices.tolist())
-        self.candidates = None if batch.candidates is None else frozenset(batch.candidates[0].tolist())
-
-    def __contains__(self, item: int) -> bool:
+    def _filled(
+        self, ask: Ask, row: Row, reason: str | None, batch: Batch, number: int
+    ) -> tuple[Row, Stage, str | None]:
+        missing = ask.request.k - len(row.items)
+        if missing <= 0:
+            return row, "model", reason
+        more, first = fill(row.items, ask.request.k, Rules.of(batch, number), self._stages(ask))
+        if more and reason is None:
+            reason = MODEL_SHORT
+        stage: Stage = "model" if row.items or reason is None else first or "static"
+        n = len(more)
         return (
-            item < self.n_items
-            and item not in self.excluded
-            and (self.candidates is None or item in self.candidates)
-            and (self.available is None or bool(self.available[item]))
+            Row(row.items + more, row.scores + [0.0] * n, row.propensities + [1.0] * n, False),
+            stage,
+            reason,
         )
 
-    def among(self, items: np.ndarray, *, but_not: list[int]) -> np.ndarray:
-        """Those of `items` that are allowed and not taken, in their order."""
-        keep = ~np.isin(items, list(self.excluded.union(but_not)))
-        if self.candidates is not None:
-            keep &= np.isin(items, list(self.candidates))
-        return items[keep]
+    def _stages(self, ask: Ask) -> tuple[tuple[Stage, Int32], ...]:
+        """What fills a gap, best first."""
+        return (("popular", self._snapshot.popular),)
 
 
-def _sound_part(ranking: Ranking, k: int, allowed: _Allowed) -> tuple[_Choice, bool]:
-    """The entries of a one-row ranking that may be shown, and whether all but the padding were such."""
-    choice, seen, sound = _Choice([], [], []), set(), True
-    rows = (part[0, :k].tolist() for part in ranking)
-    for item, score, propensity in zip(*rows, strict=True):
-        if item < 0:
-            continue
-        good = item in allowed and item not in seen and math.isfinite(score) and 0 < propensity <= 1
-        sound &= good
-        if good:
-            seen.add(item)
-            choice.items.append(item)
-            choice.scores.append(score)
-            choice.propensities.append(propensity)
-    return choice, sound
+def _alike(asks: Sequence[Ask]) -> Iterator[list[int]]:
+    """The requests by what a batch must have in common, as positions in `asks`."""
+    groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    for position, ask in enumerate(asks):
+        request = ask.request
+        context = len(request.context) if isinstance(request.context, list) else None
+        shape = (context, request.candidates is None, ask.session is None)
+        groups[ask.now, request.k, *shape].append(position)
+    yield from groups.values()
 
 
-def _by_name(features: FeatureTable) -> dict[str, float | None]:
-    values = features.values[0].tolist()
+def _take(ids: Iterator[str], row: Row) -> list[str]:
+    return [next(ids) for _ in row.items]
+
+
+def _by_name(features: FeatureTable, row: int) -> dict[str, float | None]:
+    values = features.values[row].tolist()
     return {
         name: None if value != value else value for name, value in zip(features.names, values, strict=True)
     }

@@ -2,55 +2,93 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from uuid import uuid4
 
-from tastemaker.logs.records import Record
+from tastemaker.logs.records import Kind, Record
 from tastemaker.logs.spool import Spool
+from tastemaker.serving.engine import Engine, Limits, Waiting
 from tastemaker.serving.intake import feedback_records, keep
-from tastemaker.serving.messages import Answer, FeedbackEvent, Ready, Receipt, Refusal, Request
+from tastemaker.serving.messages import (
+    MAX_K,
+    Answer,
+    FeedbackEvent,
+    RankRequest,
+    Ready,
+    Receipt,
+    Refusal,
+    Request,
+    SessionRequest,
+)
 from tastemaker.serving.metrics import Metrics
-from tastemaker.serving.predictor import Predictor, Served
+from tastemaker.serving.predictor import Ask, Predictor, Served
 
 
 class Worker:
     """What one process serves with. `open` fills it, once, before the first request."""
 
     def __init__(self) -> None:
-        self.predictor: Predictor | None = None
+        self.engine: Engine | None = None
         self.spool: Spool | None = None
         self.metrics: Metrics | None = None
 
-    def open(self, predictor: Predictor, spool: Spool, metrics: Metrics) -> None:
-        """Be ready."""
-        self.predictor, self.spool, self.metrics = predictor, spool, metrics
+    def open(
+        self,
+        model: str,
+        predictor: Predictor | None,
+        spool: Spool,
+        metrics: Metrics,
+        *,
+        limits: Limits | None = None,
+        static_ids: Sequence[str] = (),
+    ) -> None:
+        """Be ready. Without a predictor, the static list answers until a version can be loaded."""
+        self.spool, self.metrics = spool, metrics
+        self.engine = Engine(model, predictor, self._settle, limits, static_ids)
 
     def close(self) -> None:
         """Be no longer ready, with every record on disk."""
-        spool, self.predictor, self.spool = self.spool, None, None
+        engine, spool = self.engine, self.spool
+        self.engine = self.spool = None
+        if engine is not None:
+            engine.close()
         if spool is not None:
             spool.close()
 
     def ready(self) -> Ready:
         """The version that answers. Raises Refusal (503) while there is none."""
-        if self.predictor is None:
+        predictor = None if self.engine is None else self.engine.predictor
+        if predictor is None:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
-        return Ready(self.predictor.model, self.predictor.version)
+        return Ready(predictor.model, predictor.version)
 
     async def recommend(self, request: Request, request_id: str | None = None) -> Answer:
-        """Answer, count and log. Raises Refusal (503) while there is no model.
+        """Answer, count and log. Raises Refusal (503) before the process is ready.
 
         `request_id`, 32 hexadecimal digits, is the caller's own; a new one is made without it.
         """
-        if self.predictor is None or self.spool is None or self.metrics is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
-        start, occurred_at = time.perf_counter(), time.time()
-        served = self.predictor.recommend(request, request_id or uuid4().hex, int(occurred_at))
-        seconds = time.perf_counter() - start
-        self.metrics.answered(seconds, served.answer.fallback)
-        self.spool.offer(_record(request, served, occurred_at, seconds))
-        return served.answer
+        return (await self._submit(request, request_id)).answer
+
+    async def recommend_batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answers in the requests' order, each counted and logged as a request of its own."""
+        served = await asyncio.gather(*(self._submit(request) for request in requests))
+        return [each.answer for each in served]
+
+    async def session(self, request: SessionRequest, request_id: str | None = None) -> Answer:
+        """Answer a visitor of whom nothing is known but the items just looked at."""
+        asked = Request(
+            user_id=request.session_id or "", k=request.k, context=request.context, exclude=request.exclude
+        )
+        return (await self._submit(asked, request_id, "session", request.items)).answer
+
+    async def rank(self, request: RankRequest, request_id: str | None = None) -> Answer:
+        """The caller's own items in the best order for a user."""
+        k = request.k or min(len(request.candidates), MAX_K)
+        asked = Request(request.user_id, k, request.context, candidates=request.candidates)
+        return (await self._submit(asked, request_id, "rank")).answer
 
     async def feedback(self, events: list[FeedbackEvent]) -> Receipt:
         """Log what people did; returns when it is durable. Raises Refusal while there is no room for it."""
@@ -58,12 +96,33 @@ class Worker:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the log is not open yet")
         return await keep(self.spool, feedback_records(events, time.time()))
 
+    def _submit(
+        self,
+        request: Request,
+        request_id: str | None = None,
+        kind: Kind = "recommend",
+        session: list[str] | None = None,
+    ) -> asyncio.Future[Served]:
+        if self.engine is None:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
+        return self.engine.submit(Ask(request, request_id or uuid4().hex, time.time(), kind, session))
 
-def _record(request: Request, served: Served, occurred_at: float, seconds: float) -> Record:
-    answer = served.answer
+    def _settle(self, answers: Sequence[tuple[Waiting, Served]], moment: float) -> None:
+        """Count and log what was answered."""
+        spool, metrics = self.spool, self.metrics
+        if spool is None or metrics is None:
+            return
+        for waiting, served in answers:
+            seconds = moment - waiting.since
+            metrics.answered(seconds, served.answer.stage, served.answer.fallback)
+            spool.offer(_record(waiting.ask, served, seconds))
+
+
+def _record(ask: Ask, served: Served, seconds: float) -> Record:
+    request, answer = ask.request, served.answer
     return Record(
         request_id=answer.request_id,
-        occurred_at=occurred_at,
+        occurred_at=ask.occurred_at,
         user_id=request.user_id,
         k=request.k,
         model=answer.model,
@@ -76,4 +135,6 @@ def _record(request: Request, served: Served, occurred_at: float, seconds: float
         features=served.features,
         fallback=answer.fallback,
         stage=answer.stage,
+        kind=ask.kind,
+        session=None if ask.session is None else list(ask.session),
     )
