@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tastemaker.data.content import Content, Listed
 from tastemaker.data.ids import IdIndex
+from tastemaker.data.neighbours import Neighbours
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import SourceError
 from tastemaker.plugins.arrays import Bool, Events, FeatureSource, History, Int32, TrainingData
@@ -17,6 +19,7 @@ from tastemaker.problem import ProblemSpec
 
 if TYPE_CHECKING:
     from tastemaker.data.dataset import Dataset
+    from tastemaker.data.lake import Lake
 
 DAY_SECONDS = 86_400
 
@@ -40,6 +43,7 @@ class Cut:
     available: Bool | None
     features: FeatureSource | None
     data_hash: str
+    lake: Lake
 
     @classmethod
     def at(cls, dataset: Dataset, end: int) -> Cut:
@@ -66,6 +70,7 @@ class Cut:
             available=_available(dataset, before, end, known_items),
             features=_features(dataset, user_ids, item_ids),
             data_hash=dataset.data_hash,
+            lake=dataset.lake,
         )
 
     @property
@@ -115,6 +120,12 @@ class Cut:
             data_hash=self.data_hash,
         )
 
+    @cached_property
+    def served(self) -> Snapshot:
+        """The snapshot with what only serving needs: item to item, and what the catalogue says."""
+        neighbours, content = Neighbours.of(self.history), Content.build(_listed(self.lake, self.item_ids))
+        return replace(self.snapshot(), neighbours=neighbours, content=content)
+
     def _popular(self) -> Int32:
         rewards = np.bincount(self.events.items, self.events.rewards, minlength=len(self.item_ids))
         best_first = np.argsort(-rewards, kind="stable").astype(np.int32)
@@ -158,3 +169,15 @@ def _features(dataset: Dataset, user_ids: IdIndex, item_ids: IdIndex) -> Feature
     from tastemaker.features.snapshots import SnapshotFeatures
 
     return SnapshotFeatures(dataset.lake, dataset.feature_root, user_ids, item_ids)
+
+
+def _listed(lake: Lake, item_ids: IdIndex) -> list[Listed]:
+    """What the table items says of each item, by number."""
+    listed = [Listed()] * len(item_ids)
+    with lake.connect() as connection:
+        rows = connection.execute("SELECT item_id, title, category, price FROM items").fetchall()
+    numbers = item_ids.lookup([row[0] for row in rows]).tolist()
+    for number, (_, *known) in zip(numbers, rows, strict=True):
+        if number >= 0:
+            listed[number] = Listed(*known)
+    return listed

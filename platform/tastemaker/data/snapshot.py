@@ -13,7 +13,9 @@ import msgspec
 import numpy as np
 from scipy.sparse import csr_array
 
+from tastemaker.data.content import Content
 from tastemaker.data.ids import IdIndex
+from tastemaker.data.neighbours import Neighbours
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins.arrays import Batch, Bool, FeatureTable, Float32, History, Int32, UInt64
 from tastemaker.plugins.recommender import Capabilities, load_array
@@ -30,6 +32,8 @@ class _Header(msgspec.Struct, frozen=True):
     data_hash: str
     has_available: bool
     item_feature_names: tuple[str, ...] | None
+    has_neighbours: bool = False
+    has_content: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,10 @@ class Snapshot:
     """n_items rows as of `end`, if features were computed."""
     data_hash: str
     """Of the arrays and the problem that this was cut from."""
+    neighbours: Neighbours | None = None
+    """Item to item, where it was worked out: only serving needs it."""
+    content: Content | None = None
+    """Titles and the like, where they were read: only serving needs them."""
     _selected: dict[tuple[str, ...], FeatureTable] = field(default_factory=dict, init=False, repr=False)
 
     def batch(
@@ -128,6 +136,9 @@ class Snapshot:
             arrays["item_features"] = self.item_features.values
         for name, values in arrays.items():
             np.save(folder / f"{name}.npy", values, allow_pickle=False)
+        for part in (self.neighbours, self.content):
+            if part is not None:
+                part.save(folder)
         header = _Header(
             format=FORMAT,
             end=self.end,
@@ -135,6 +146,8 @@ class Snapshot:
             data_hash=self.data_hash,
             has_available=self.available is not None,
             item_feature_names=None if self.item_features is None else self.item_features.names,
+            has_neighbours=self.neighbours is not None,
+            has_content=self.content is not None,
         )
         (folder / "snapshot.json").write_bytes(msgspec.json.encode(header))
 
@@ -157,6 +170,8 @@ class Snapshot:
             if names is None
             else FeatureTable(names, load_array(folder / "item_features.npy")),
             data_hash=header.data_hash,
+            neighbours=Neighbours.load(folder) if header.has_neighbours else None,
+            content=Content.load(folder) if header.has_content else None,
         )
         _check_fit(snapshot, folder)
         return snapshot
@@ -194,6 +209,10 @@ def _check_fit(snapshot: Snapshot, folder: Path) -> None:
         lengths["available"] = (len(snapshot.available), n_items)
     if snapshot.item_features is not None:
         lengths["item_features"] = (len(snapshot.item_features.values), n_items)
+    if snapshot.neighbours is not None:
+        lengths["neighbours.items"] = (len(snapshot.neighbours), n_items)
+    if snapshot.content is not None:
+        lengths["content.prices"] = (len(snapshot.content), n_items)
     for name, (length, expected) in lengths.items():
         if length != expected:
             raise ArtifactError(
