@@ -1,3 +1,42 @@
-"""Tastemaker: put a recommender system into production and keep it honest."""
+"""Tastemaker: put a recommender system into production and keep it honest.
+
+    from tastemaker import load, split, fit, evaluate, compare
+
+is for notebooks and scripts; each name is imported when it is first used, so that a service or a command,
+which uses none, starts fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tastemaker.plugins import Config, Recommender, select
+    from tastemaker.workbench.judging import compare, evaluate
+    from tastemaker.workbench.loading import load
+    from tastemaker.workbench.modelling import fit, split
 
 __version__ = "0.1.0"
+__all__ = ["Config", "Recommender", "compare", "evaluate", "fit", "load", "select", "split"]
+
+_HOMES = {
+    "Config": "tastemaker.plugins",
+    "Recommender": "tastemaker.plugins",
+    "compare": "tastemaker.workbench.judging",
+    "evaluate": "tastemaker.workbench.judging",
+    "fit": "tastemaker.workbench.modelling",
+    "load": "tastemaker.workbench.loading",
+    "select": "tastemaker.plugins",
+    "split": "tastemaker.workbench.modelling",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tastemaker' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

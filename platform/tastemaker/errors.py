@@ -18,6 +18,15 @@ class TastemakerError(Exception):
         self.fix = fix
         super().__init__(problem if fix is None else f"{problem}\n  fix: {fix}")
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a stack trace; where the user's own code failed, its trace too."""
+        told = f"{type(self).__name__}: {self}"
+        if isinstance(self, PluginError) and self.__cause__ is not None:
+            from traceback import format_exception
+
+            return [*format_exception(self.__cause__), told]
+        return [told]
+
 
 class ProblemError(TastemakerError):
     """`problem.yaml` does not describe a problem."""

@@ -94,6 +94,12 @@ REFUSED = {
     ),
     "ugly name": ("Bad-Name", "refused_ugly:Model", model("Bad-Name"), "lower case words joined by _"),
     "no reference": ("broken", "refused_part:Model", model("broken", "reference = ''"), "reference"),
+    "no config type": (
+        "broken",
+        "refused_untyped:Model",
+        model("broken").replace("config_type = Settings", ""),
+        "the class lacks: config_type",
+    ),
     "config type": (
         "broken",
         "refused_config:Model",

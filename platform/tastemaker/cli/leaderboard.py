@@ -86,7 +86,7 @@ def _problem(settings: Settings, wanted: str | None) -> ProblemSpec:
     return spec
 
 
-def _written(path: Path, write: Callable[[Path], None]) -> None:
+def _written(path: Path, write: Callable[[Path], object]) -> None:
     from tastemaker.errors import TastemakerError
 
     try:

@@ -31,7 +31,7 @@ from tastemaker.problem import ProblemSpec
 if TYPE_CHECKING:
     from tastemaker.data.dataset import Split
 
-__all__ = ["Backtest", "Fitted", "identify", "run"]
+__all__ = ["Backtest", "Fitted", "identify", "measure", "run"]
 
 _JUDGING_CODE = ("tastemaker.data", "tastemaker.evaluation", "tastemaker.features", "tastemaker.plugins")
 
@@ -134,32 +134,42 @@ def _run(
     artifacts: Path,
     progress: Progress | None,
 ) -> Backtest:
-    k, plugin, learned = problem.placement.k, fitted.plugin, fitted.split
+    backtest, users = measure(backtest_id, fitted, split, problem, artifacts, progress=progress)
+    results.save_users(artifacts / backtest.users_path, users)
+    return backtest
+
+
+def measure(
+    backtest_id: str,
+    fitted: Fitted,
+    split: Split,
+    problem: ProblemSpec,
+    scratch: Path,
+    *,
+    progress: Progress | None = None,
+) -> tuple[Backtest, UserResults]:
+    """Judge a model by a split's test period; nothing is stored, `scratch` is an existing folder."""
+    k, learned = problem.placement.k, fitted.split
     model = fitted.model if learned is split else Stale(fitted.model, learned.snapshot, split.snapshot)
     measured = evaluate(model, split, k, progress=progress)
-    artifact_bytes = _artifact_bytes(fitted.model, artifacts)
-    users_path = f"backtests/{backtest_id}.npz"
-    results.save_users(
-        artifacts / users_path,
-        UserResults(k, measured.user_keys, measured.values, split.user_slices, measured.by_items),
-    )
-    return Backtest(
+    backtest = Backtest(
         id=backtest_id,
         problem=problem.name,
-        model=plugin.name,
+        model=fitted.plugin.name,
         config=fitted.config.model_dump(mode="json"),
         data_hash=split.data_hash,
         train_start=datetime.fromtimestamp(learned.start, UTC),
         train_end=datetime.fromtimestamp(learned.cut, UTC),
         test_end=datetime.fromtimestamp(split.end, UTC),
         metrics=summarize(measured),
-        users_path=users_path,
+        users_path=f"backtests/{backtest_id}.npz",
         users=len(measured),
         train_seconds=fitted.seconds,
         score_seconds=measured.score_seconds,
-        artifact_bytes=artifact_bytes,
+        artifact_bytes=_artifact_bytes(fitted.model, scratch),
         created_at=datetime.now(UTC),
     )
+    return backtest, UserResults(k, measured.user_keys, measured.values, split.user_slices, measured.by_items)
 
 
 def summarize(measured: UserMetrics) -> dict[str, Interval]:

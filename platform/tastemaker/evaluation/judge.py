@@ -75,11 +75,11 @@ def evaluate(
             "nobody did anything rewarded in the test period, so there is nothing to judge",
             fix="raise split.test_days or add event types to the objectives in the problem file",
         )
-    _known(metrics)
+    require_metrics(metrics)
     block = block_users(n_items) if block is None else block
     catalogue = _catalogue(split.train)
     keys = user_keys(split.user_ids)
-    features = _user_features(model, split)
+    features = user_features(model, split)
     values = {name: np.empty(n) for name, metric in METRICS.items() if name in metrics and metric.per_user}
     hits = {name: metric for name, metric in HITS.items() if name in metrics}
     slices = {name: _only(split.relevant, items) for name, items in split.item_slices.items()}
@@ -124,7 +124,8 @@ def block_users(n_items: int) -> int:
     return max(min(SCORES_AT_ONCE // max(n_items, 1), USERS_AT_ONCE), 1)
 
 
-def _known(metrics: Collection[str]) -> None:
+def require_metrics(metrics: Collection[str]) -> None:
+    """Raise TastemakerError for a metric that does not exist."""
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise TastemakerError(
@@ -154,7 +155,7 @@ def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
-def _user_features(model: Recommender[Any], split: Split) -> FeatureTable | None:
+def user_features(model: Recommender[Any], split: Split) -> FeatureTable | None:
     """One row a user number, as known at the cut; None if the model reads none."""
     names = model.capabilities.user_features
     if not names:

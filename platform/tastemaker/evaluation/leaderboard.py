@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from sqlalchemy import Engine
@@ -29,6 +29,9 @@ from tastemaker.evaluation.significance import ALPHA
 from tastemaker.evaluation.slices import Slice, compare_slices, limit_of, lost
 from tastemaker.files import appearing
 from tastemaker.problem import ProblemSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Breach(NamedTuple):
@@ -70,7 +73,7 @@ class Row:
         return self.backtest.model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Leaderboard:
     """Every model's newest backtest on the data that the problem was last judged on, best first."""
 
@@ -92,11 +95,23 @@ class Leaderboard:
         cls, engine: Engine, problem: ProblemSpec, artifacts: Path, *, metric: str | None = None
     ) -> Leaderboard:
         """Read the backtests and compare them. Raises TastemakerError if there are none."""
-        metric = problem.metric if metric is None else metric
         backtests = results.newest(engine, problem.name)
         if not backtests:
             raise _nothing_judged(engine, problem)
         users = [results.load_users(artifacts, backtest) for backtest in backtests]
+        return cls.of(problem, backtests, users, metric=metric)
+
+    @classmethod
+    def of(
+        cls,
+        problem: ProblemSpec,
+        backtests: list[Backtest],
+        users: list[UserResults],
+        *,
+        metric: str | None = None,
+    ) -> Leaderboard:
+        """Compare models, one backtest each. Raises ArtifactError if they were judged on other users."""
+        metric = problem.metric if metric is None else metric
         _check_same_users(backtests, users)
         pairs = Pairs.of(np.column_stack([one.values[metric] for one in users]), metric)
         models = [backtest.model for backtest in backtests]
@@ -175,11 +190,25 @@ class Leaderboard:
         with appearing(path) as partial:
             partial.write_text(self.to_html(), "utf-8")
 
-    def plot(self, path: Path) -> None:
-        """Write a PNG: each model's interval, and its difference from the one to beat."""
-        from tastemaker.evaluation.plot import draw
+    def plot(self, path: Path | None = None) -> Figure:
+        """Each model's interval, and its difference from the one to beat; also as PNG at `path`, if given."""
+        from tastemaker.evaluation.plot import draw, figure
 
-        draw(self, path)
+        drawn = figure(self)
+        if path is not None:
+            draw(drawn, path)
+        return drawn
+
+    def __repr__(self) -> str:
+        from tastemaker.evaluation.terminal import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from tastemaker.evaluation.page import fragment
+
+        return fragment(self)
 
 
 def _nothing_judged(engine: Engine, problem: ProblemSpec) -> TastemakerError:

@@ -27,7 +27,6 @@ STANDINGS: dict[Standing, str] = {"best": "★", "tied with the best": "☆", "w
 def render(board: Leaderboard) -> str:
     """The whole page."""
     name = escape(board.problem.name)
-    style = files("tastemaker.evaluation").joinpath("page.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -35,18 +34,12 @@ def render(board: Leaderboard) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Leaderboard: {name}</title>
 <style>
-{style}</style>
+{style()}</style>
 </head>
-<body>
+<body class="tastemaker">
 <main>
 <h1>{name}</h1>
-<p class="verdict">{escape(wording.verdict(board))}</p>
-<p class="basis">{escape(wording.basis(board))}</p>
-<figure>
-{forest(board)}
-<figcaption>Mark: mean over users. Bar: 95 % interval. Differences are paired: the same users,
-the model minus {escape(board.problem.to_beat)}.</figcaption>
-</figure>
+{_head(board)}
 <h2>Models</h2>
 {_summary(board)}
 {_every_metric(board)}
@@ -66,6 +59,31 @@ differ have ranks in common. Intervals are of one figure or one pair alone, not 
 """
 
 
+def fragment(board: Leaderboard) -> str:
+    """The verdict, the plot and the models, for a notebook's cell."""
+    return in_cell(f"{_head(board)}\n{_summary(board)}")
+
+
+def in_cell(body: str) -> str:
+    """HTML with the page's own style, which touches nothing else of a notebook."""
+    return f'<div class="tastemaker cell">\n<style>\n{style()}</style>\n{body}\n</div>'
+
+
+def style() -> str:
+    """The style sheet; every rule is for what is inside an element of the class `tastemaker`."""
+    return files("tastemaker.evaluation").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def _head(board: Leaderboard) -> str:
+    return f"""<p class="verdict">{escape(wording.verdict(board))}</p>
+<p class="basis">{escape(wording.basis(board))}</p>
+<figure>
+{forest(board)}
+<figcaption>Mark: mean over users. Bar: 95 % interval. Differences are paired: the same users,
+the model minus {escape(board.problem.to_beat)}.</figcaption>
+</figure>"""
+
+
 def _summary(board: Leaderboard) -> str:
     heads = [
         "Ranks",
@@ -75,7 +93,7 @@ def _summary(board: Leaderboard) -> str:
         f"Difference from {board.problem.to_beat}",
     ]
     heads += ["Guardrails", "Training", "Scoring", "Artifact"]
-    return _table(heads, [_summary_row(board, row) for row in board.rows])
+    return table(heads, [_summary_row(board, row) for row in board.rows])
 
 
 def _summary_row(board: Leaderboard, row: Row) -> list[str]:
@@ -85,8 +103,8 @@ def _summary_row(board: Leaderboard, row: Row) -> list[str]:
         wording.ranks(row.ranks),
         f"<strong>{escape(row.model)}</strong> {_mark(row.mark)}",
         f"{STANDINGS[row.standing]} {row.standing}<small>{wording.chance(row.p_best)}</small>",
-        _figure(wording.number(figure.value), wording.span(figure)),
-        "" if difference is None else _figure(
+        with_interval(wording.number(figure.value), wording.span(figure)),
+        "" if difference is None else with_interval(
             wording.number(difference.difference, signed=True),
             f"{wording.span(difference, signed=True)}, {wording.chance(row.p)}",
         ),
@@ -112,9 +130,9 @@ def _some_metrics(board: Leaderboard, names: tuple[str, ...]) -> str:
     rows = []
     for row in board.rows:
         figures = [row.backtest.metrics[name] for name in names]
-        cells = [_figure(wording.number(figure.value), wording.span(figure)) for figure in figures]
+        cells = [with_interval(wording.number(figure.value), wording.span(figure)) for figure in figures]
         rows.append([f"<strong>{escape(row.model)}</strong>", *cells])
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _slices(board: Leaderboard) -> str:
@@ -130,7 +148,7 @@ def _slices(board: Leaderboard) -> str:
             [f"<strong>{escape(row.model)}</strong>", *(_in_slice(one.rows[at]) for one in slices)]
             for at, row in enumerate(board.rows)
         ]
-        parts.append(_table(["Model", *heads], rows))
+        parts.append(table(["Model", *heads], rows))
     parts.append(
         f'<p class="basis">Marks: against {escape(board.problem.to_beat)} in that slice, by a paired '
         "permutation test with Holm's correction over all slices and models. In a slice of the items only "
@@ -140,7 +158,7 @@ def _slices(board: Leaderboard) -> str:
 
 
 def _in_slice(row: SliceRow) -> str:
-    cell = _figure(wording.number(row.figure.value), wording.span(row.figure))
+    cell = with_interval(wording.number(row.figure.value), wording.span(row.figure))
     if row.difference is None:
         return cell
     value = f"{SYMBOLS[row.mark]} {wording.number(row.difference.difference, signed=True)}"
@@ -151,7 +169,7 @@ def _in_slice(row: SliceRow) -> str:
 def _comparisons(board: Leaderboard) -> str:
     heads = ["Better figure", "Other", "Difference", "p", "Permutation", "Bootstrap", "Verdict"]
     heads[4:6] = (f"{one}<small>p, not corrected</small>" for one in heads[4:6])
-    return _table(heads, [_pair(board, one, other) for one, other in board.couples()])
+    return table(heads, [_pair(board, one, other) for one, other in board.couples()])
 
 
 def _pair(board: Leaderboard, one: int, other: int) -> list[str]:
@@ -160,7 +178,7 @@ def _pair(board: Leaderboard, one: int, other: int) -> list[str]:
     return [
         escape(board.models[one]),
         escape(board.models[other]),
-        _figure(*figure),
+        with_interval(*figure),
         *(wording.chance(float(p[one, other])) for p in (pairs.p, pairs.p_permutation, pairs.p_bootstrap)),
         "differ" if pairs.better[one, other] else "no difference shown",
     ]
@@ -174,11 +192,13 @@ def _glossary() -> str:
     return f"<dl>{''.join(entries)}</dl>"
 
 
-def _figure(value: str, interval: str) -> str:
+def with_interval(value: str, interval: str) -> str:
+    """A figure with its interval below."""
     return f"{value}<small>{interval}</small>"
 
 
-def _table(heads: list[str], rows: list[list[str]]) -> str:
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """Cells are HTML."""
     head = "".join(f'<th scope="col">{one}</th>' for one in heads)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return (

@@ -15,6 +15,7 @@ from tastemaker.files import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STYLES: dict[Mark, tuple[str, str]] = {
     "beats": ("#0072b2", "^"),
@@ -26,13 +27,11 @@ STYLES: dict[Mark, tuple[str, str]] = {
 """Colour and shape of each mark; the shape alone tells them apart."""
 
 
-def draw(board: Leaderboard, path: Path) -> None:
-    """Write the plot; `path` is replaced whole or not at all. Needs the extra `monitoring` (matplotlib)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def figure(board: Leaderboard) -> Figure:
+    """The plot. Needs the extra `monitoring` (matplotlib)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 1.9 + 0.45 * len(board.rows)), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
     marks = [row.mark for row in board.rows]
     plain: dict[str, Any] = {"parse_math": False}  # a name may hold a $
@@ -46,9 +45,16 @@ def draw(board: Leaderboard, path: Path) -> None:
     right.axvline(0, color="#57606a", linestyle="--", linewidth=1, zorder=0)
     figure.suptitle(board.problem.name, x=0.01, ha="left", fontweight="bold", **plain)
     figure.supxlabel(wording.basis(board), fontsize=8, color="#57606a", x=0.01, ha="left")
+    return figure
+
+
+def draw(figure: Figure, path: Path) -> None:
+    """Write a plot as PNG; `path` is replaced whole or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     with appearing(path) as partial, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # scripts that the font lacks
-        canvas.print_figure(partial, dpi=150, format="png")
+        FigureCanvasAgg(figure).print_figure(partial, dpi=150, format="png")
 
 
 def _panel(axes: Axes, figures: Sequence[Interval | Difference | None], marks: Sequence[Mark]) -> None:

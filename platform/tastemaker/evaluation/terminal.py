@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 
 from rich import box
 from rich.console import Console
@@ -48,6 +49,13 @@ def show(board: Leaderboard, console: Console, *, brief: bool = False) -> None:
         for start in range(0, len(slices), per_table):
             console.print(_slices(board, slices[start : start + per_table]))
     console.print(_costs(board))
+
+
+def as_text(board: Leaderboard) -> str:
+    """The verdict and the order, without colours, 110 columns wide."""
+    text = StringIO()
+    show(board, Console(file=text, width=110, color_system=None, highlight=False), brief=True)
+    return text.getvalue().rstrip()
 
 
 def _order(board: Leaderboard) -> Table:

@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from tastemaker.errors import PluginError
-from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender
+from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, Untyped
 
 GROUP = "tastemaker.models"
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -146,6 +146,7 @@ def _objection(name: str, loaded: object) -> str | None:
             f"this platform has version {INTERFACE_VERSION}"
         )
     missing = [part for part in ("name", "reference", "config_type") if not getattr(loaded, part, None)]
+    missing += ["config_type"] if loaded.config_type is Untyped else []
     missing += sorted(getattr(loaded, "__abstractmethods__", ()))
     if missing:
         return f"the class lacks: {', '.join(missing)}"

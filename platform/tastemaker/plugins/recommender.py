@@ -24,6 +24,12 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class Untyped(Config):
+    """Whatever a model is tried out with, before it has a config class of its own, as every plugin must."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a plugin says of itself. The laws and the platform act on it."""
@@ -62,12 +68,19 @@ class Recommender(ABC, Generic[ConfigT]):
     """The entry point's name, also the model's name everywhere: lower case, words joined by `_`."""
     reference: ClassVar[str]
     """The paper or book that the model comes from."""
-    config_type: ClassVar[type[Config]]
+    config_type: ClassVar[type[Config]] = Untyped
     capabilities: ClassVar[Capabilities] = Capabilities()
     state: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, config: ConfigT | None = None) -> None:
-        self.config: ConfigT = self.config_type() if config is None else config  # type: ignore[assignment]
+    def __init__(self, config: ConfigT | None = None, **hyperparameters: Any) -> None:
+        """With a config, or with the hyperparameters of one: `Trending(half_life_days=7)`."""
+        if config is not None and hyperparameters:
+            raise PluginError(
+                f"{self.name} was given a config and {', '.join(hyperparameters)}",
+                fix="give one or the other",
+            )
+        made = self.config_type(**hyperparameters) if config is None else config
+        self.config: ConfigT = made  # type: ignore[assignment]
 
     @abstractmethod
     def fit(self, data: TrainingData) -> Self:

@@ -49,7 +49,8 @@ def project(
         key = next(iter(missing))
         raise SourceError(
             f"{what} has no column {wanted}; it has {', '.join(rows.columns)}",
-            fix=f'name the column that holds it in tastemaker.toml, under [source.columns]: {key} = "..."',
+            fix=f'name the column that holds it in tastemaker.toml, under [source.columns]: {key} = "..."; '
+            f'in a notebook: load(..., columns={{"{key}": "..."}})',
         )
     types = dict(zip(rows.columns, map(str, rows.types), strict=True))
     return ", ".join(

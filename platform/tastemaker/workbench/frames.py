@@ -1,0 +1,47 @@
+"""Tables that are in memory already, as a source: the same mapping and the same gate as for a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tastemaker.data.sources._mapped import MappedRows
+from tastemaker.errors import SourceError
+from tastemaker.settings import SourceSettings
+
+
+def is_frame(thing: object) -> bool:
+    """Is it a table of pandas, polars, pyarrow or another library that speaks Arrow?"""
+    return isinstance(thing, pa.Table) or hasattr(thing, "__arrow_c_stream__")
+
+
+def frame_source(settings: SourceSettings, events: str, frames: Mapping[str, object]) -> MappedRows:
+    """Rows of tables in memory, under the names that `events` and `settings` use; other names are paths."""
+    tables = {name: _as_table(name, frame) for name, frame in frames.items()}
+
+    def fetch(named: str, folder: Path) -> Path:
+        if named not in tables:
+            return Path(named)
+        path = folder / f"{hashlib.sha256(named.encode()).hexdigest()[:8]}.parquet"
+        pq.write_table(tables[named], path)
+        return path
+
+    return MappedRows(settings, events, name="table", identity="tables in memory", fetch=fetch)
+
+
+def _as_table(name: str, frame: Any) -> pa.Table:
+    """The columns as Arrow. Raises SourceError for a column that mixes types."""
+    try:
+        if type(frame).__module__.partition(".")[0] == "pandas":
+            return pa.Table.from_pandas(frame, preserve_index=False)
+        return pa.table(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise SourceError(
+            f"{name} can't be read as a table: {' '.join(str(error).split())[:300]}",
+            fix="give each column one type: text, numbers or times",
+        ) from error

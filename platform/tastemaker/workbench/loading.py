@@ -1,0 +1,167 @@
+"""`load`: a table, a file or a home folder, through the source's mapping and the gate, as a data set."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.gate import Counts, Gate
+from tastemaker.data.ingest import admit, land
+from tastemaker.data.lake import Lake
+from tastemaker.data.sources import Source, open_source
+from tastemaker.errors import GateError, SourceError
+from tastemaker.problem import EventReward, Objective, ProblemSpec, load_problem
+from tastemaker.settings import SourceSettings, load_settings
+from tastemaker.storage.engine import open_engine
+from tastemaker.workbench.frames import frame_source, is_frame
+from tastemaker.workbench.showing import Shown, days
+
+Problem = ProblemSpec | str | Path
+SIMULATED = "simulated"
+GATES = "tastemaker.gates"
+"""The entry points that make a gate for a source's name: the rules live outside the platform."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Data(Shown):
+    """Events that went through the gate, as the problem counts them."""
+
+    dataset: Dataset
+    gate: Counts | None
+    """What became of the rows; None if they were let into the lake before."""
+
+    @property
+    def title(self) -> str:
+        events = self.dataset.events
+        users, items = len(self.dataset.user_ids), len(self.dataset.item_ids)
+        return f"{len(events):,} events of {users:,} users with {items:,} items"
+
+    def facts(self) -> dict[str, str]:
+        problem, times = self.dataset.problem, self.dataset.events.times
+        weights = ", ".join(f"{kind} {weight:g}" for kind, weight in problem.event_weights.items())
+        facts = {
+            "problem": problem.name,
+            "days": days(int(times[0]), self.dataset.end),
+            "an event counts": weights,
+            "judged by": f"{problem.metric} of lists of {problem.placement.k}",
+        }
+        if self.gate is not None:
+            reasons = ", ".join(f"{rule} {n:,}" for rule, n in self.gate.quarantined.items())
+            facts["rows read"] = f"{self.gate.read:,}"
+            facts["in quarantine"] = f"{self.gate.refused:,}" + (f" ({reasons})" if reasons else "")
+        return facts
+
+
+def load(
+    events: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    items: Any = None,
+    users: Any = None,
+    timezone: str = "UTC",
+    problem: Problem | None = None,
+    source: str | None = None,
+    **options: Any,
+) -> Data:
+    """Events from wherever they are, through the gate.
+
+    `events` is a table (pandas, polars, pyarrow), the path of a CSV, Parquet or XLSX file, a home folder that
+    `tastemaker run` filled, or "simulated", whose size and nature `options` set (`n_users=500`). `items` and
+    `users` are tables or paths too. `columns` maps canonical columns to the table's own, such as
+    `{"user_id": "customer"}`; times without a zone are in `timezone`. `source` names another source for a
+    path, such as "online_retail".
+
+    Without a `problem` (a file or a ProblemSpec), every event counts 1, whatever its type.
+    Raises TastemakerError in plain words for what can't be read, mapped or let in.
+    """
+    tables = {"the events": events, "the items": items, "the users": users}
+    frames = {name: given for name, given in tables.items() if is_frame(given)}
+    if not (frames or isinstance(events, (str, Path))):
+        raise SourceError(
+            f"events are a {type(events).__name__}, must be a table or a path",
+            fix="hand over a pandas, polars or pyarrow table, or the path of a CSV or Parquet file",
+        )
+    named = {name: name if name in frames else given for name, given in tables.items()}
+    simulated = named["the events"] == SIMULATED
+    if not (frames or simulated) and Path(events).is_dir():
+        return _from_home(Path(events), problem)
+    settings = SourceSettings(
+        name=source or (SIMULATED if simulated else "table"),
+        path=None if simulated or "the events" in frames else Path(events),
+        items=None if items is None else str(named["the items"]),
+        users=None if users is None else str(named["the users"]),
+        columns=dict(columns or {}),
+        timezone=timezone,
+        options=options,
+    )
+    opened = frame_source(settings, str(named["the events"]), frames) if frames else open_source(settings)
+    if simulated and problem is None:
+        problem = Path(str(files("tastemaker.simulator") / "problem.yaml"))
+    return _admitted(opened, problem)
+
+
+def _from_home(home: Path, problem: Problem | None) -> Data:
+    if not (home / "lake" / "events").is_dir():
+        raise SourceError(
+            f"{home} holds no events: it has no folder lake/events",
+            fix=f"fill it with TASTEMAKER_HOME={home} tastemaker run, or name a file",
+        )
+    settings = load_settings(home=home)
+    own = home / "problem.yaml"
+    chosen = problem or (own if own.exists() else settings.problem)
+    lake = Lake(settings.lake)
+    return Data(
+        Dataset.load(lake, _spec(chosen, lake), feature_root=settings.features, seed=settings.seed), None
+    )
+
+
+def _admitted(source: Source, problem: Problem | None) -> Data:
+    """Land and admit in a scratch home of its own, which stays until the process ends."""
+    home = Path(tempfile.mkdtemp(dir=_scratch()))
+    settings = load_settings(home=home, database_url=None)
+    lake, chunk_rows = Lake(settings.lake), settings.chunk_rows
+    land(source, lake, chunk_rows=chunk_rows)
+    engine = open_engine(settings.metadata_url)
+    admitted = admit(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
+    engine.dispose()
+    spec = _spec(problem, lake)
+    dataset = Dataset.load(lake, spec, feature_root=settings.features, seed=settings.seed)
+    return Data(dataset, admitted.total)
+
+
+def _spec(given: Problem | None, lake: Lake) -> ProblemSpec:
+    """The problem that is given, or one for which every event in the lake counts 1."""
+    if isinstance(given, ProblemSpec):
+        return given
+    if given is not None:
+        return load_problem(Path(given))
+    with lake.connect() as connection:
+        kinds = connection.execute("SELECT DISTINCT event_type FROM events ORDER BY 1").fetchall()
+    rewards = {kind: EventReward() for (kind,) in kinds}
+    return ProblemSpec(name="every event counts 1", objectives=(Objective(name="events", events=rewards),))
+
+
+def _gate(source: str) -> Gate:
+    """The installed gate for a source's rows. Raises GateError if there is none: nothing goes in unseen."""
+    found = sorted(entry_points(group=GATES))
+    if not found:
+        raise GateError("no gate is installed", fix="pip install 'tastemaker[pipelines]'")
+    gate: Gate = found[0].load()(source)
+    return gate
+
+
+@cache
+def _scratch() -> Path:
+    """A folder for this process: data sets, and what is computed from them, outlive any one variable."""
+    folder = Path(tempfile.mkdtemp(prefix="tastemaker-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

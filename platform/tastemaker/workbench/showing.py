@@ -1,0 +1,77 @@
+"""How results look: a table and perhaps a drawing in a notebook, plain lines in a terminal."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+from html import escape
+
+import numpy as np
+
+from tastemaker.plugins.arrays import Int64
+
+WIDTH, HEIGHT = 960, 90
+"""Pixels of a timeline's view box."""
+
+
+class Shown(ABC):
+    """A result that says of itself what a person wants to know first."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What it is, in a few words."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, str]:
+        """What is known of it -> in words."""
+
+    def drawing(self) -> str:
+        """An <svg> element, or nothing."""
+        return ""
+
+    def __repr__(self) -> str:
+        facts = self.facts()
+        width = max(map(len, facts), default=0)
+        return "\n".join([self.title, *(f"  {name:<{width}}  {value}" for name, value in facts.items())])
+
+    def _repr_html_(self) -> str:
+        from tastemaker.evaluation.page import in_cell
+
+        rows = "\n".join(
+            f"<tr><th scope='row'>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self.facts().items()
+        )
+        head = f'<p class="verdict">{escape(self.title)}</p>'
+        return in_cell(f"{head}\n{self.drawing()}\n<table class='facts'><tbody>\n{rows}\n</tbody></table>")
+
+
+def days(start: int, end: int) -> str:
+    """The first and last day of [start, end), seconds since 1970 UTC."""
+    return f"{_day(start)} to {_day(end - 1)}"
+
+
+def _day(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
+
+
+def timeline(times: Int64, start: int, cut: int, end: int, bars: int = 120) -> str:
+    """Events over [start, end) as bars, those from `cut` on in another colour; all in seconds since 1970."""
+    edges = np.linspace(start, end, bars + 1)
+    counts, _ = np.histogram(times, edges)
+    scale = (HEIGHT - 22) / max(counts.max(), 1)
+    width = WIDTH / bars
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="events over time">']
+    for at, count in enumerate(counts.tolist()):
+        kind = "bar-train" if edges[at] < cut else "bar-test"
+        parts.append(
+            f'<rect class="{kind}" x="{at * width:.1f}" y="{HEIGHT - 20 - count * scale:.1f}" '
+            f'width="{width - 1:.1f}" height="{count * scale:.1f}"/>'
+        )
+    split = (cut - start) / (end - start) * WIDTH
+    parts.append(f'<text class="tick" x="0" y="{HEIGHT - 4}">{_day(start)}</text>')
+    parts.append(
+        f'<text class="tick" x="{split:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{_day(cut)}</text>'
+    )
+    parts.append(f'<text class="tick" x="{WIDTH}" y="{HEIGHT - 4}" text-anchor="end">{_day(end - 1)}</text>')
+    return "\n".join([*parts, "</svg>"])
