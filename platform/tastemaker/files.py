@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def appearing(path: Path) -> Iterator[Path]:
+def appearing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """A new file beside `path` to write to; it takes the place of `path` when the block ends well.
 
     If the block raises, `path` stays as it was and the new file is gone. The folder is made if it is missing.
@@ -23,7 +23,7 @@ def appearing(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        partial.chmod(0o644)  # mkstemp's files are private
+        partial.chmod(mode)  # mkstemp's files are private
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -162,6 +162,11 @@ class Settings(BaseSettings):
         return self.home / "spool"
 
     @property
+    def keys(self) -> Path:
+        """Digests of the service's API keys."""
+        return self.home / "keys.json"
+
+    @property
     def reports(self) -> Path:
         """HTML and PNG for people."""
         return self.home / "reports"

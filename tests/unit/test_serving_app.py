@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import httpx
 import pytest
 
-from tastemaker.logs.records import Item, Record, Stage
+from tastemaker.logs.records import FeedbackRecord, Item, Record, Stage
 from tastemaker.logs.spool import Spool, SpoolError, read
 from tastemaker.serving.app import Gateway, not_found
 from tastemaker.serving.asgi import Scope
@@ -126,6 +126,19 @@ def test_each_answer_is_logged_as_it_was_given(worker: Worker, tmp_path: Path) -
     assert (record.model, record.version, record.fallback) == ("canned", "v1", MODEL_SHORT)
     assert record.items == [Item("item-0", 1.0, 0.5)]
     assert record.features == {"recency_days": None}
+
+
+def test_feedback_is_on_disk_when_it_is_acknowledged(worker: Worker) -> None:
+    event = {"event_id": "1", "event_type": "click", "item_id": "i", "user_id": "u", "occurred_at": 5.0}
+    for duplicates in (0, 1):
+        answer = ask(worker, "POST", "/feedback", json={"events": [event]})
+        assert answer.json() == {"accepted": 1 - duplicates, "duplicates": duplicates}
+        assert worker.spool is not None
+        pending = read(worker.spool.path, 10)
+        assert pending is not None
+        (record,) = pending.records
+        assert isinstance(record, FeedbackRecord)
+        assert (record.event_id, record.occurred_at, record.user_id) == ("1", 5.0, "u")
 
 
 @pytest.mark.parametrize(

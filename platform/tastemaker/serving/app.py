@@ -27,6 +27,7 @@ from tastemaker.serving.asgi import (
     read_json,
     send_reply,
 )
+from tastemaker.serving.doors import Doors
 from tastemaker.serving.journal import SLOW_SECONDS, Journal
 from tastemaker.serving.messages import Refusal
 from tastemaker.serving.routes import ROUTES, Call, Route, find
@@ -51,8 +52,8 @@ class _Exchange(NamedTuple):
 class Gateway:
     """ASGI middleware: answers the platform's own paths, and refuses what nobody answers."""
 
-    def __init__(self, app: Application, worker: Worker) -> None:
-        self.app, self.worker, self._journal = app, worker, Journal()
+    def __init__(self, app: Application, worker: Worker, doors: Doors | None = None) -> None:
+        self.app, self.worker, self.doors, self._journal = app, worker, doors or Doors(), Journal()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _is_page(scope["path"]):
@@ -83,6 +84,8 @@ class Gateway:
             known = ", ".join(each.path for each in ROUTES)
             raise Refusal(HTTPStatus.NOT_FOUND, f"there is nothing at this path; try {known}")
         _check_method(route, scope["method"])
+        if route.scope is not None:
+            self.doors.admit(route.scope, headers, scope.get("client"))
         body = b"" if route.takes is None else await read_json(headers, receive)
         said = await route.act(Call(self.worker, body, argument, scope["query_string"], request_id))
         return said if isinstance(said, Reply) else Reply(200, _encode(said))
@@ -99,6 +102,8 @@ class Gateway:
             headers.append((b"retry-after", b"%d" % refusal.retry_after))
         if route is not None and status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append((b"allow", ", ".join(route.methods).encode()))
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers.append((b"www-authenticate", b'Bearer realm="tastemaker"'))
         return Reply(status, _encode(problem), PROBLEM, tuple(headers))
 
     def _tell(self, exchange: _Exchange, status: int, field: str | None = None) -> None:

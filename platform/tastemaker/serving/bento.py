@@ -26,9 +26,12 @@ from tastemaker.logs.spool import Spool
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.app import Gateway
 from tastemaker.serving.choice import VERSION, version_folder
+from tastemaker.serving.doors import Doors
 from tastemaker.serving.engine import Limits
 from tastemaker.serving.journal import write_json_lines
+from tastemaker.serving.keys import read_keys
 from tastemaker.serving.messages import Request
+from tastemaker.serving.meters import Meters
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
 from tastemaker.serving.predictor import Predictor
@@ -46,7 +49,7 @@ TIMEOUT_SECONDS = 2
 def service(model: str) -> bentoml.Service[Any]:
     """The BentoML service of an installed model. Nothing is read or opened before the server starts."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    worker = Worker()
+    worker, doors = Worker(), Doors()
 
     class Service:
         """POST /recommend answers with k items; GET /livez, /readyz and /metrics say how the process does."""
@@ -57,6 +60,7 @@ def service(model: str) -> bentoml.Service[Any]:
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         def load(self) -> None:
+            _guard(doors)
             _load(worker, model, _packed(made))
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
@@ -87,7 +91,7 @@ def service(model: str) -> bentoml.Service[Any]:
         logging={"access": {"enabled": False}},
         tracing={"excluded_urls": ".*"},
     )(Service)
-    made.add_asgi_middleware(Gateway, worker=worker)
+    made.add_asgi_middleware(Gateway, worker=worker, doors=doors)
     return made
 
 
@@ -102,6 +106,7 @@ def _prepare(model: str, packed: Path | None) -> None:
         settings = load_settings()
         folder = packed or version_folder(settings, model)
         _check_online_store(load_version(folder), settings)
+        read_keys(settings.keys)
     except TastemakerError as error:
         raise BentoMLException(str(error)) from None
     metrics = tempfile.mkdtemp(prefix="tastemaker-metrics-")
@@ -130,6 +135,12 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     serving = settings.serving
     limits = Limits(serving.model_seconds, serving.waiting)
     worker.open(model, predictor, spool, metrics, limits=limits, static_ids=serving.static_items)
+
+
+def _guard(doors: Doors) -> None:
+    """In a worker, before the first request."""
+    settings = load_settings()
+    doors.open(settings.keys, Meters(settings.home / "meters"))
 
 
 def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:

@@ -14,12 +14,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from tastemaker.serving.asgi import TEXT, Reply, Scope
+from tastemaker.serving.keys import KeyScope
 from tastemaker.serving.messages import Alive, Answer, Feedback, Ready, Receipt, Refusal, Request
 from tastemaker.serving.reading import Reader
 from tastemaker.serving.worker import Worker
-
-KeyScope = Literal["recommend", "feedback", "manage"]
-"""What an API key allows. Probes, figures and the OpenAPI document need no key."""
 
 
 class Call(NamedTuple):

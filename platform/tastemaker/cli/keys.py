@@ -1,0 +1,187 @@
+"""`tastemaker keys`: who may ask the service for what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tastemaker.serving.keys import Key, Made
+
+SCOPES = ("recommend", "feedback", "manage")
+_json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+_HOUR, _DAY = 3_600, 86_400
+
+
+@click.group()
+def keys() -> None:
+    """API keys of the prediction service. Running workers follow within a second.
+
+    While there is none, the service answers this machine only.
+
+    \b
+    Examples:
+      tastemaker keys new web-shop --scope recommend --scope feedback
+      tastemaker keys list
+      tastemaker keys rotate web-shop      a new key; the old one works another day
+      tastemaker keys revoke web-shop      no key of that name works any more
+    """
+
+
+@keys.command("new")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(SCOPES),
+    help="recommend: all lists, similar items, explanations. feedback: events. manage: items and users.",
+)
+@click.option("--per-second", type=click.FloatRange(0, min_open=True), help="Requests that it may make.")
+@click.option(
+    "--days", type=click.FloatRange(0, min_open=True), help="How long it works; for ever if absent."
+)
+@_json_option
+def new(
+    name: str, scopes: tuple[str, ...], per_second: float | None, days: float | None, as_json: bool
+) -> None:
+    """Make a key for NAME and print it, this once: what is kept can't be turned back into it.
+
+    \b
+    Examples:
+      tastemaker keys new web-shop --scope recommend --scope feedback
+      tastemaker keys new catalogue-job --scope manage --per-second 10 --days 90
+    """
+    import time
+    from typing import cast
+
+    from tastemaker.serving.keys import KeyScope, add, changed
+
+    end = None if days is None else time.time() + days * _DAY
+    chosen = cast("list[KeyScope]", [scope for scope in SCOPES if scope in scopes])
+    with changed(_file()) as known:
+        made = add(known, _checked(name), chosen, per_second=per_second, expires_at=end)
+    _print_secret(made, as_json)
+
+
+@keys.command("list")
+@_json_option
+def list_keys(as_json: bool) -> None:
+    """List the keys by what may be known of them.
+
+    \b
+    Examples:
+      tastemaker keys list
+      tastemaker keys list --json
+    """
+    from tastemaker.serving.keys import read_keys
+
+    found = [_shown(key) for key in read_keys(_file())]
+    if as_json:
+        _print_json(found)
+        return
+    if not found:
+        click.echo("there are no keys: the service answers this machine only")
+    for key in found:
+        rate = "any number" if key["per_second"] is None else f"{key['per_second']:g} a second"
+        until = f" until {key['expires_at']}" if key["state"] == "works" and key["expires_at"] else ""
+        click.echo(f"{key['id']}  {key['name']}  {','.join(key['scopes'])}  {rate}  {key['state']}{until}")
+
+
+@keys.command("rotate")
+@click.argument("name")
+@click.option(
+    "--grace-hours",
+    default=24.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="How long the old key works on.",
+)
+@_json_option
+def rotate_key(name: str, grace_hours: float, as_json: bool) -> None:
+    """Make a key that may do what NAME's may, which work on for a while.
+
+    \b
+    Examples:
+      tastemaker keys rotate web-shop
+      tastemaker keys rotate web-shop --grace-hours 1
+    """
+    from tastemaker.serving.keys import changed, rotate
+
+    with changed(_file()) as known:
+        made = rotate(known, name, grace_hours * _HOUR)
+    _print_secret(made, as_json)
+
+
+@keys.command("revoke")
+@click.argument("name")
+@_json_option
+def revoke_key(name: str, as_json: bool) -> None:
+    """Have NAME's keys, or the key with that id, open nothing any more.
+
+    \b
+    Examples:
+      tastemaker keys revoke web-shop
+      tastemaker keys revoke 3f9a1c2b4d5e
+    """
+    from tastemaker.serving.keys import changed, revoke
+
+    with changed(_file()) as known:
+        revoked = [_shown(key) for key in revoke(known, name)]
+    if as_json:
+        _print_json(revoked)
+        return
+    for key in revoked:
+        click.echo(f"revoked {key['id']} of {key['name']}")
+
+
+def _file() -> Path:
+    from tastemaker.settings import load_settings
+
+    return load_settings().keys
+
+
+def _checked(name: str) -> str:
+    from tastemaker.errors import TastemakerError
+
+    if not 1 <= len(name) <= 100 or not name.isprintable():
+        raise TastemakerError(f"name = {name!r}: must be 1 to 100 printable characters", fix="shorten it")
+    return name
+
+
+def _shown(key: Key) -> dict[str, Any]:
+    import time
+    from datetime import UTC, datetime
+
+    def moment(seconds: float | None) -> str | None:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+    state = "works" if key.works(time.time()) else "revoked" if key.revoked_at is not None else "out of date"
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": key.scopes,
+        "per_second": key.per_second,
+        "state": state,
+        "created_at": moment(key.created_at),
+        "expires_at": moment(key.expires_at),
+        "revoked_at": moment(key.revoked_at),
+    }
+
+
+def _print_secret(made: Made, as_json: bool) -> None:
+    if as_json:
+        _print_json({**_shown(made.key), "key": made.secret})
+        return
+    click.echo(f"made {made.key.id} of {made.key.name}; it is shown this once:", err=True)
+    click.echo(made.secret)
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,112 @@
+"""Who may ask for what: API keys with scopes and limits, from a file that is looked at once a second.
+
+Without a key file only this machine is answered. With one, every request needs a key that works and allows
+it; if the file then goes away or can't be read, the keys that were known stay in force.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+import os
+import time
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from tastemaker.errors import TastemakerError
+from tastemaker.serving.asgi import Headers
+from tastemaker.serving.keys import Key, KeyScope, digest, id_of, read_keys
+from tastemaker.serving.messages import Refusal
+from tastemaker.serving.meters import Meters
+
+LOOK_SECONDS = 1.0
+"""How long a running worker may not know of a change."""
+_BEARER = "bearer "
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+class Doors:
+    """Admits requests or refuses them. Until `open` it knows no key."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Key] | None = None
+        """By id; None while there is no key file."""
+        self._meters: Meters | None = None
+        self._path: Path | None = None
+        self._stamp: Any = None
+        self._next_look = 0.0
+
+    def open(self, path: Path, meters: Meters) -> None:
+        """Guard by the keys in this file, now or later. Raises TastemakerError if it can't be read."""
+        read_keys(path)
+        self._path, self._meters = path, meters
+
+    def admit(self, needed: KeyScope, headers: Headers, client: Any) -> None:
+        """Raises Refusal: 401 without a key that works, 403 if it does not allow this, 429 over its limit."""
+        now = time.monotonic()
+        if self._path is not None and now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            self._look(self._path)
+        if self._keys is None:
+            _require_local(headers, client)
+            return
+        key = self._known(headers.get(b"authorization", b"").decode("latin-1"))
+        if needed not in key.scopes:
+            detail = f"the key {key.name!r} does not allow {needed!r}, only {', '.join(key.scopes)}"
+            raise Refusal(HTTPStatus.FORBIDDEN, detail)
+        if key.per_second is not None and self._meters is not None:
+            self._meter(key, key.per_second, self._meters)
+
+    def _known(self, authorization: str) -> Key:
+        """The working key that the header holds."""
+        if authorization[: len(_BEARER)].lower() != _BEARER:
+            detail = "this needs an API key: send the header `Authorization: Bearer tm_...`"
+            raise Refusal(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
+        secret = authorization[len(_BEARER) :].strip()
+        key = (self._keys or {}).get(id_of(secret))
+        if key is None or not hmac.compare_digest(digest(secret), key.digest) or not key.works(time.time()):
+            detail = "this API key is not known, was revoked or is out of date"
+            raise Refusal(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
+        return key
+
+    def _meter(self, key: Key, per_second: float, meters: Meters) -> None:
+        seconds = meters.wait(key.slot, per_second)
+        if seconds > 0:
+            detail = f"the key {key.name!r} allows {per_second:g} requests a second"
+            raise Refusal(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                detail,
+                limit=max(1, int(per_second)),
+                retry_after=math.ceil(seconds),
+            )
+
+    def _look(self, path: Path) -> None:
+        """Read the file again if it is another one."""
+        try:
+            found = os.stat(path)
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        except OSError:
+            stamp = None
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        if stamp is None:
+            logger.warning("the API key file is gone; the keys that were known stay in force")
+            return
+        try:
+            self._keys = {key.id: key for key in read_keys(path)}
+        except TastemakerError:
+            self._keys = self._keys or {}
+            logger.warning("the API key file can't be read; the keys that were known stay in force")
+
+
+def _require_local(headers: Headers, client: Any) -> None:
+    """Raises Refusal (401) unless the request comes from this machine, and not through a proxy."""
+    host = "" if client is None else client[0]
+    local = not host or host == "::1" or host.removeprefix("::ffff:").startswith("127.")
+    if not local or b"x-forwarded-for" in headers or b"forwarded" in headers:
+        detail = "no API key exists yet, so only this machine is answered; make one: tastemaker keys new"
+        raise Refusal(HTTPStatus.UNAUTHORIZED, detail)

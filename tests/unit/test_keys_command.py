@@ -1,0 +1,81 @@
+"""`tastemaker keys`, as its user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tastemaker.cli.keys import keys
+from tastemaker.errors import TastemakerError
+from tastemaker.serving.keys import digest, read_keys
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home."""
+    monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words: str) -> Any:
+    """The JSON that a command prints."""
+    done = CliRunner().invoke(keys, [*words, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_new_list_rotate_revoke(home: Path) -> None:
+    made = run("new", "web shop", "--scope", "feedback", "--scope", "recommend", "--per-second", "50")
+    (kept,) = read_keys(home / "keys.json")
+    assert kept.digest == digest(made["key"])
+    assert (made["scopes"], made["per_second"], made["state"]) == (["recommend", "feedback"], 50.0, "works")
+    turned = run("rotate", "web shop", "--grace-hours", "0")
+    assert [one["state"] for one in run("list")] == ["out of date", "works"]
+    assert "key" not in run("list")[0]
+    assert [one["id"] for one in run("revoke", turned["id"])] == [turned["id"]]
+    assert [one["state"] for one in run("list")] == ["out of date", "revoked"]
+
+
+def test_for_people_the_key_alone_goes_to_stdout() -> None:
+    done = CliRunner().invoke(keys, ["new", "job", "--scope", "manage", "--days", "90"])
+    assert done.stdout.startswith("tm_")
+    assert "shown this once" in done.stderr
+    listed = CliRunner().invoke(keys, ["list"]).stdout
+    assert "job  manage  any number  works until 2" in listed
+    assert done.stdout.strip() not in listed
+
+
+def test_without_keys_the_list_says_who_is_answered() -> None:
+    assert "this machine only" in CliRunner().invoke(keys, ["list"]).stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("rotate", "nobody"), ("revoke", "nobody"), ("new", "\n", "--scope", "manage")]
+)
+def test_what_does_not_exist_is_named(words: tuple[str, ...]) -> None:
+    with pytest.raises(TastemakerError, match=r"nobody|printable"):
+        CliRunner().invoke(keys, words, catch_exceptions=False)
+
+
+def test_a_spoilt_file_is_not_overwritten(home: Path) -> None:
+    (home / "keys.json").write_text('[{"id": 5}]')
+    with pytest.raises(TastemakerError, match=r"keys\.json can't be read"):
+        CliRunner().invoke(keys, ["new", "job", "--scope", "manage"], catch_exceptions=False)
+    assert (home / "keys.json").read_text() == '[{"id": 5}]'
+
+
+def test_ten_at_once_make_ten_keys(home: Path) -> None:
+    command = [sys.executable, "-m", "tastemaker.cli.main", "keys", "new", "job", "--scope", "manage"]
+    running = [subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE) for _ in range(10)]
+    made = {one.communicate(timeout=60)[0].decode().strip() for one in running}
+    kept = read_keys(home / "keys.json")
+    assert len(made) == 10
+    assert {digest(secret) for secret in made} == {key.digest for key in kept}
+    assert sorted(key.slot for key in kept) == list(range(10))

@@ -1,0 +1,206 @@
+"""Who gets in: keys, scopes, limits, and changes while the service runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from tastemaker.serving import doors as doors_module
+from tastemaker.serving.app import Gateway, not_found
+from tastemaker.serving.doors import Doors
+from tastemaker.serving.keys import Key, KeyScope, add, changed, read_keys, revoke, rotate
+from tastemaker.serving.messages import Answer, Refusal, Request
+from tastemaker.serving.meters import Meters
+from tastemaker.serving.worker import Worker
+
+HERE = ("127.0.0.1", 5)
+
+
+class Answering:
+    """A worker that only recommends."""
+
+    metrics = None
+
+    async def recommend(self, request: Request, request_id: str) -> Answer:
+        return Answer(request_id, "m", "v", [], None)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the keys are kept."""
+    return tmp_path / "keys.json"
+
+
+@pytest.fixture
+def doors(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doors:
+    """Doors that look at the file every time."""
+    monkeypatch.setattr(doors_module, "LOOK_SECONDS", 0.0)
+    doors = Doors()
+    doors.open(path, Meters(tmp_path / "meters"))
+    return doors
+
+
+def make(path: Path, *scopes: KeyScope, **more: Any) -> str:
+    """A new key of the web shop."""
+    with changed(path) as keys:
+        return add(keys, "web shop", list(scopes), **more).secret
+
+
+def status(
+    doors: Doors, secret: str | None, scope: KeyScope = "recommend", client: Any = HERE, **headers: Any
+) -> int:
+    """The HTTP status that the doors give; 200 if they let the request in."""
+    sent = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    if secret is not None:
+        sent[b"authorization"] = b"Bearer " + secret.encode()
+    try:
+        doors.admit(scope, sent, client)
+    except Refusal as refusal:
+        return refusal.problem.status
+    return 200
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "expected"),
+    [
+        (HERE, {}, 200),
+        (("127.8.0.9", 1), {}, 200),
+        (("::1", 1), {}, 200),
+        (("::ffff:127.0.0.1", 1), {}, 200),
+        (None, {}, 200),
+        (("10.0.0.7", 1), {}, 401),
+        (("127evil.example", 1), {}, 401),
+        (HERE, {"x_forwarded_for": "10.0.0.7"}, 401),
+        (HERE, {"forwarded": "for=10.0.0.7"}, 401),
+    ],
+)
+def test_without_keys_this_machine_alone_is_answered(
+    doors: Doors, client: Any, headers: dict[str, str], expected: int
+) -> None:
+    assert status(doors, None, "recommend", client, **headers) == expected
+
+
+def test_a_key_opens_what_its_scopes_name_from_anywhere(doors: Doors, path: Path) -> None:
+    secret = make(path, "recommend", "feedback")
+    far = ("203.0.113.9", 1)
+    assert status(doors, secret, client=far) == status(doors, secret, "feedback", client=far) == 200
+    assert status(doors, secret, "manage") == 403
+    for wrong in (None, "", "tm_", secret[:-1], secret + "x", secret.replace("tm_", ""), "tm_ab_é"):
+        assert status(doors, wrong) == 401
+    assert status(doors, None, authorization=f"bearer {secret}") == 200
+    assert status(doors, None, authorization=f"Basic {secret}") == 401
+
+
+def test_the_file_holds_no_key_and_is_the_owners_alone(path: Path) -> None:
+    secret = make(path, "recommend")
+    assert secret.rpartition("_")[2] not in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_rotation_leaves_two_keys_alive_until_the_old_one_expires(
+    doors: Doors, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = make(path, "recommend", per_second=1_000.0)
+    with changed(path) as keys:
+        made = rotate(keys, "web shop", grace_seconds=3_600)
+    assert (made.key.scopes, made.key.per_second) == (["recommend"], 1_000.0)
+    assert status(doors, old) == status(doors, made.secret) == 200
+    monkeypatch.setattr("time.time", lambda: made.key.created_at + 3_600)
+    assert (status(doors, old), status(doors, made.secret)) == (401, 200)
+
+
+def test_a_revoked_key_stops_working_and_the_doors_stay_shut(doors: Doors, path: Path) -> None:
+    secret = make(path, "recommend")
+    assert status(doors, secret) == 200
+    with changed(path) as keys:
+        revoke(keys, keys[0].id)
+    assert status(doors, secret) == 401
+    assert status(doors, None) == 401, "no key works, but some were made"
+
+
+@pytest.mark.parametrize("spoil", [os.unlink, lambda path: path.write_text("[{")])
+def test_a_key_file_that_is_lost_or_spoilt_changes_nothing(
+    doors: Doors, path: Path, spoil: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = make(path, "recommend")
+    assert status(doors, secret) == 200
+    spoil(path)
+    assert (status(doors, secret), status(doors, None)) == (200, 401)
+    assert len(caplog.records) == 1, "it is said once"
+
+
+def test_a_limit_lets_its_number_through_and_says_when_to_come_back(
+    doors: Doors, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, other = make(path, "recommend", per_second=5), make(path, "recommend")
+    now = 1_000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    assert [status(doors, secret) for _ in range(7)] == [200] * 5 + [429] * 2
+    assert status(doors, other) == 200, "another key's limit is its own"
+    with pytest.raises(Refusal) as caught:
+        doors.admit("recommend", {b"authorization": b"Bearer " + secret.encode()}, HERE)
+    assert (caught.value.retry_after, caught.value.problem.limit) == (1, 5)
+    now += 0.2
+    assert [status(doors, secret) for _ in range(2)] == [200, 429]
+    now += 3_600
+    assert [status(doors, secret) for _ in range(6)] == [200] * 5 + [429]
+
+
+def test_a_slow_limit_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meters, now = Meters(tmp_path / "meters"), 50.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    assert meters.wait(3, 0.1) == 0
+    assert meters.wait(3, 0.1) == pytest.approx(10.0)
+    now = 60.0
+    assert meters.wait(3, 0.1) == 0
+
+
+def test_processes_share_the_meters_and_a_restart_of_the_machine_clears_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 9_000.0)
+    first, second = Meters(tmp_path / "meters"), Meters(tmp_path / "meters")
+    waits = [meters.wait(7, 4) for meters in (first, second) * 3]
+    assert waits == [0, 0, 0, 0, pytest.approx(0.25), pytest.approx(0.25)]
+    monkeypatch.setattr("time.monotonic", lambda: 3.0)
+    assert second.wait(7, 4) == 0
+
+
+def test_over_http_the_refusals_carry_their_headers(path: Path, doors: Doors) -> None:
+    secret = make(path, "recommend", per_second=1)
+
+    async def ask(url: str, **headers: str) -> httpx.Response:
+        transport = httpx.ASGITransport(Gateway(not_found, cast(Worker, Answering()), doors))
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            method = "GET" if url == "/livez" else "POST"
+            return await client.request(method, url, content=b'{"user_id": "u"}', headers=headers)
+
+    anonymous = asyncio.run(ask("/recommend"))
+    assert (anonymous.status_code, anonymous.headers["www-authenticate"]) == (
+        401,
+        'Bearer realm="tastemaker"',
+    )
+    assert asyncio.run(ask("/livez")).status_code == 200, "probes need no key"
+    allowed = asyncio.run(ask("/recommend", Authorization=f"Bearer {secret}"))
+    assert allowed.status_code == 200
+    limited = asyncio.run(ask("/recommend", Authorization=f"Bearer {secret}"))
+    assert (limited.status_code, limited.headers["retry-after"]) == (429, "1")
+    wrong = asyncio.run(ask("/feedback", Authorization=f"Bearer {secret}"))
+    assert wrong.status_code == 403
+    assert secret not in wrong.text + anonymous.text
+
+
+def test_slots_are_taken_by_working_keys_only(path: Path) -> None:
+    make(path, "recommend")
+    with changed(path) as keys:
+        revoke(keys, "web shop")
+        second = add(keys, "job", ["manage"]).key
+        third: Key = add(keys, "job", ["manage"]).key
+    assert [second.slot, third.slot] == [0, 1]
+    assert [key.name for key in read_keys(path)] == ["web shop", "job", "job"]
