@@ -38,9 +38,7 @@ class Meters:
         pause = 1.0 / per_second
         slack = max(0.0, 1.0 - pause)
         due = self._next[slot]
-        if (
-            due > now + slack + pause + _ROUNDING_SECONDS
-        ):  # of another rate, or from before the machine started
+        if due > now + slack + pause + _ROUNDING_SECONDS:  # from before the machine started
             due = now
         if due - now > slack + _ROUNDING_SECONDS:
             return due - now - slack
