@@ -59,6 +59,10 @@ class OnlineStoreSettings(_Section):
 class LogSettings(_Section):
     """The log of requests, feedback, and changed items and users."""
 
+    target: Literal["lake", "postgres"] = "lake"
+    """Where local logs are drained to: the home folder's lake, or a database where several meet."""
+    url: str | None = None
+    """postgresql://user:password@host/database (postgres); the metadata database if absent."""
     spool_records: Annotated[int, Field(ge=5_000)] = 50_000
     """Records that may wait in memory for the disk; about 1 kB each."""
     spool_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
@@ -135,6 +139,11 @@ class Settings(BaseSettings):
     def metadata_url(self) -> str:
         """The SQLAlchemy URL of the metadata database."""
         return self.database_url or f"sqlite:///{(self.home / 'tastemaker.db').resolve()}"
+
+    @property
+    def log_url(self) -> str:
+        """The SQLAlchemy URL of the database where logs meet."""
+        return self.log.url or self.metadata_url
 
     @property
     def lake(self) -> Path:

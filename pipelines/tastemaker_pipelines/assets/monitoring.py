@@ -14,12 +14,12 @@ from tastemaker_pipelines.resources import WorkspaceResource
     description="What was asked, shown and told, moved from the services' durable log into the lake.",
 )
 def served_requests(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-    """Drain the spool. The impressions are events that the next run reads."""
-    from tastemaker.logs.drain import drain
+    """Bring the logs in. The impressions are events that the next run reads."""
+    from tastemaker.logs.shipping import gather
 
     with told():
         opened = workspace.open()
-        drained = drain(opened.settings.spool, opened.lake)
+        drained = gather(opened.settings, opened.lake)
     return dg.MaterializeResult(metadata=drained._asdict())
 
 

@@ -46,11 +46,11 @@ def _forecast(opened: Workspace, version: str, against: str | None, as_json: boo
 
     from tastemaker.evaluation.off_policy import forecast
     from tastemaker.evaluation.off_policy.terminal import show_diagnostics, show_forecast
-    from tastemaker.logs.drain import drain
+    from tastemaker.logs.shipping import gather
 
     settings, console = opened.settings, Console(highlight=False)
     mine = _version(opened, version)
-    drain(settings.spool, opened.lake)
+    gather(settings, opened.lake)
     question = forecast.ask(
         opened.lake,
         opened.registry,

@@ -68,7 +68,7 @@ def drain(
         while pending := read(path, BATCH_RECORDS):
             target.put(pending)
             forget(path, pending.last)
-            moved = moved.plus(_count(pending))
+            moved = moved.plus(count(pending))
             if progress is not None:
                 progress(moved)
     return moved
@@ -125,7 +125,8 @@ def _table(lake: Lake, name: str, schema: pa.Schema) -> pa.Table:
     return rows.select(schema.names).cast(schema)
 
 
-def _count(pending: Pending) -> Drained:
+def count(pending: Pending) -> Drained:
+    """What a batch holds."""
     requests, feedback = pending.of(Record), pending.of(FeedbackRecord)
     shown = sum(len(record.items) for record in requests)
     return Drained(len(requests), shown, len(feedback), len(pending.records) - len(requests) - len(feedback))

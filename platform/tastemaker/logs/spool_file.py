@@ -25,10 +25,15 @@ _KEYS: dict[type[Entry], str | None] = {
     ItemRecord: None,
     UserRecord: None,
 }
-"""What a record is known by, if it is to be stored once only."""
-_NAMES = {Record: "request", FeedbackRecord: "feedback", ItemRecord: "item", UserRecord: "user"}
+KINDS: dict[str, type[Entry]] = {
+    "request": Record,
+    "feedback": FeedbackRecord,
+    "item": ItemRecord,
+    "user": UserRecord,
+}
+_NAMES = {kind: name for name, kind in KINDS.items()}
 _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
-    name: msgspec.msgpack.Decoder(kind) for kind, name in _NAMES.items()
+    name: msgspec.msgpack.Decoder(kind) for name, kind in KINDS.items()
 }
 _CREATE = """
     CREATE TABLE IF NOT EXISTS records (number INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
@@ -100,7 +105,7 @@ def create(path: Path) -> None:
 def rows_of(records: Iterable[Entry]) -> list[Row]:
     """The records as they are inserted now."""
     now = time.time()
-    return [(_NAMES[type(one)], _key(one), now, _encode(one)) for one in records]
+    return [(name_of(one), key_of(one), now, _encode(one)) for one in records]
 
 
 def insert(connection: sqlite3.Connection, rows: list[Row]) -> int:
@@ -150,6 +155,12 @@ def measure(connection: sqlite3.Connection) -> Backlog:
     return Backlog(last - first + 1, (pages - free) * page_bytes, max(0.0, time.time() - stored_at))
 
 
-def _key(record: Entry) -> str | None:
+def name_of(record: Entry) -> str:
+    """A record's kind, as KINDS has it."""
+    return _NAMES[type(record)]
+
+
+def key_of(record: Entry) -> str | None:
+    """What the record is known by, if it is to be stored once only."""
     name = _KEYS[type(record)]
     return None if name is None else getattr(record, name)

@@ -20,7 +20,7 @@ _MIGRATION_LOCK = 7_236_104_551
 
 def open_engine(url: str) -> Engine:
     """The database at a SQLAlchemy URL, with every table. Raises TastemakerError without the password."""
-    parsed = _parse(url)
+    parsed = parse(url)
     try:
         engine = (
             _connect_sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _connect_postgres(parsed)
@@ -31,7 +31,8 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-def _parse(url: str) -> URL:
+def parse(url: str) -> URL:
+    """A SQLAlchemy URL of a database that is supported. Raises TastemakerError that does not quote it."""
     try:
         parsed = make_url(url)
     except ArgumentError:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 
@@ -197,4 +198,24 @@ forecasts = Table(
     Column("window_end", Moment, nullable=False),
     Column("created_at", Moment, nullable=False),
     Index(None, "version_id", "created_at"),
+)
+
+log_records = Table(
+    "log_records",
+    metadata,
+    Column(
+        "number",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+        doc="in the order of commits: what is new since a number is all that follows it",
+    ),
+    Column("kind", String(10), nullable=False, doc="request, feedback, item or user"),
+    Column("key", Text, nullable=False, doc="request or event id; else the spool and the record's number"),
+    Column("user_id", Text, doc="null where only the request is known"),
+    Column("at", Moment, nullable=False, doc="when it was asked or told, by the service's clock"),
+    Column("record", JSON, nullable=False),
+    UniqueConstraint("kind", "key", name="uq_log_records_kind_key"),
+    Index(None, "user_id"),
+    Index(None, "at"),
 )

@@ -1,0 +1,78 @@
+"""`tastemaker ship`: from the services' local logs to where logs are kept."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tastemaker.logs.drain import Drained
+    from tastemaker.settings import Settings
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--follow", is_flag=True, help="Go on until stopped (SIGTERM or Ctrl-C).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow a line a batch.")
+def ship(follow: bool, as_json: bool) -> None:
+    """Move this home's local log to the lake, or to Postgres if log.target says so.
+
+    May be stopped or killed at any moment and run twice at once: nothing is lost, nothing doubled. While
+    Postgres is away, --follow waits for it and the log stays here, up to log.spool_bytes.
+
+    \b
+    Examples:
+      tastemaker ship
+      TASTEMAKER_LOG__TARGET=postgres TASTEMAKER_LOG__URL=postgresql://shop@db/logs tastemaker ship --follow
+    """
+    from tastemaker.settings import load_settings
+
+    settings = load_settings()
+    if follow:
+        _follow(settings, as_json)
+    else:
+        _once(settings, as_json)
+
+
+def _once(settings: Settings, as_json: bool) -> None:
+    from rich.console import Console
+
+    from tastemaker.logs.drain import drain
+    from tastemaker.logs.shipping import open_target
+
+    with Console(stderr=True).status("shipping") as status:
+        moved = drain(
+            settings.spool,
+            open_target(settings),
+            progress=lambda done: status.update(f"shipping: {sum(_records(done).values()):,} records"),
+        )
+    click.echo(json.dumps(_records(moved)) if as_json else _worded(moved, settings))
+
+
+def _follow(settings: Settings, as_json: bool) -> None:
+    from threading import Event
+
+    from tastemaker.logs.shipping import follow
+
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    follow(
+        settings,
+        stop,
+        progress=lambda moved: click.echo(
+            json.dumps(_records(moved)) if as_json else _worded(moved, settings)
+        ),
+        away=lambda why: click.echo(why, err=True),
+    )
+
+
+def _records(moved: Drained) -> dict[str, int]:
+    return {"requests": moved.requests, "feedback": moved.feedback, "changes": moved.changes}
+
+
+def _worded(moved: Drained, settings: Settings) -> str:
+    counts = ", ".join(f"{count:,} {name}" for name, count in _records(moved).items())
+    return f"{counts} moved to {settings.log.target}"

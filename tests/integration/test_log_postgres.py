@@ -1,0 +1,184 @@
+"""Postgres as the log's target: idempotent, and brought into lakes whole, on a real server."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import create_engine, text
+
+from logged import NOON, click, fill, request, settings_of
+from tastemaker.cli.ship import ship
+from tastemaker.data.lake import Lake
+from tastemaker.logs import drain as drains
+from tastemaker.logs.drain import Drained, drain, served, told
+from tastemaker.logs.lookup import find
+from tastemaker.logs.postgres import AwayError, PostgresTarget, pull
+from tastemaker.logs.records import Entry, ItemRecord, UserRecord
+from tastemaker.logs.shipping import follow, gather
+from tastemaker.logs.spool_file import FILE_NAME, read
+
+pytestmark = pytest.mark.servers
+
+EVERYTHING: list[Entry] = [
+    request(1, user_id="Žofie 🛍", context=[1.5, 2.0], session=["tea"], kind="session"),
+    request(2, fallback="model_error", stage="popular", exclude=["pot"], candidates=["tea", "cup"]),
+    click(1, user_id=None, request_id=f"{1:032x}", position=0),
+    click('quo"te,\n\\.\n', value=-2.5),
+    ItemRecord("tea", NOON, title='Te"a', available=False),
+    UserRecord("ann", NOON, country="NL", blocked_items=["cup"]),
+]
+
+
+def rows(url: str) -> int:
+    """How many records the database holds."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = int(connection.execute(text("SELECT count(*) FROM log_records")).scalar_one())
+    engine.dispose()
+    return found
+
+
+def test_what_goes_through_postgres_is_what_goes_straight_into_the_lake(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    straight, through = Lake(tmp_path / "straight"), Lake(tmp_path / "through")
+    fill(tmp_path / "one", EVERYTHING)
+    fill(tmp_path / "home" / "spool", EVERYTHING)
+    drained = drain(tmp_path / "one", straight)
+    assert gather(settings_of(tmp_path / "home", postgres_url), through) == drained
+    for table in ("requests", "feedback", "events", "item_changes", "user_changes"):
+        assert through.read(table).to_pylist() == straight.read(table).to_pylist(), table
+        assert through.days(table) == straight.days(table)
+
+
+def test_a_batch_that_comes_again_changes_nothing(tmp_path: Path, postgres_url: str) -> None:
+    fill(tmp_path, EVERYTHING)
+    pending = read(tmp_path / FILE_NAME, 100)
+    assert pending is not None
+    target = PostgresTarget(postgres_url)
+    target.put(pending)
+    target.put(pending)
+    target.close()
+    PostgresTarget(postgres_url).put(pending)
+    assert rows(postgres_url) == len(EVERYTHING)
+
+
+def test_an_event_told_to_two_services_is_kept_once(tmp_path: Path, postgres_url: str) -> None:
+    for name in ("one", "two"):
+        fill(tmp_path / name, [click(1, user_id=name), click(name)])
+        drain(tmp_path / name, PostgresTarget(postgres_url))
+    lake = Lake(tmp_path / "lake")
+    assert pull(postgres_url, lake).feedback == 3
+    assert sorted(told(lake)["event_id"].to_pylist()) == ["click-1", "click-one", "click-two"]
+
+
+def test_only_what_is_new_is_brought_into_the_lake(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.logs.postgres.BATCH_RECORDS", 7)
+    settings, lake = settings_of(tmp_path, postgres_url), Lake(tmp_path / "lake")
+    fill(settings.spool, [request(number) for number in range(20)])
+    assert gather(settings, lake) == Drained(requests=20, impressions=40)
+    assert gather(settings, lake) == Drained()
+    fill(settings.spool, [request(number) for number in range(20, 25)])
+    assert gather(settings, lake).requests == 5
+    assert sorted(served(lake)["user_id"].to_pylist()) == sorted(f"user-{number}" for number in range(25))
+
+
+def test_a_pull_that_dies_is_gone_on_with(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    fill(tmp_path / "one", [request(number, occurred_at=NOON + 86_400 * number) for number in range(3)])
+    drain(tmp_path / "one", PostgresTarget(postgres_url))
+    write, left = Lake.write_day, [2]
+
+    def dying(*arguments: object, **named: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError("killed")
+        write(*arguments, **named)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "write_day", dying)
+        with pytest.raises(OSError, match="killed"):
+            pull(postgres_url, lake)
+    fill(tmp_path / "one", [request(3)])
+    drain(tmp_path / "one", PostgresTarget(postgres_url))
+    pull(postgres_url, lake)
+    assert sorted(served(lake)["request_id"].to_pylist()) == [f"{number:032x}" for number in range(4)]
+
+
+def test_text_that_postgres_can_not_hold_does_not_stop_the_rest(tmp_path: Path, postgres_url: str) -> None:
+    fill(tmp_path, [click("nul\0"), request(1, user_id="a\0b", context={"k\0": "\0"}), click(2)])
+    drain(tmp_path, PostgresTarget(postgres_url))
+    assert rows(postgres_url) == 3
+
+
+def test_a_request_is_found_wherever_it_is(tmp_path: Path, postgres_url: str) -> None:
+    wanted = request(1, exclude=["pot"], fallback="model_short", stage="popular")
+    settings = settings_of(tmp_path / "home", postgres_url)
+    assert find(wanted.request_id, settings) is None
+    fill(settings.spool, [wanted, request(2)])
+    assert find(wanted.request_id, settings) == wanted
+    drain(settings.spool, PostgresTarget(postgres_url))
+    assert find(wanted.request_id, settings) == wanted
+    at_home = settings_of(tmp_path / "home")
+    assert find(wanted.request_id, at_home) is None
+    pull(postgres_url, Lake(at_home.lake))
+    assert find(wanted.request_id, at_home) == wanted
+
+
+def test_the_command_ships_and_counts(tmp_path: Path, postgres_url: str) -> None:
+    fill(tmp_path / "spool", EVERYTHING)
+    environment = {
+        "TASTEMAKER_HOME": str(tmp_path),
+        "TASTEMAKER_LOG__TARGET": "postgres",
+        "TASTEMAKER_LOG__URL": postgres_url,
+    }
+    result = CliRunner().invoke(ship, ["--json"], env=environment, catch_exceptions=False)
+    assert json.loads(result.stdout) == {"requests": 2, "feedback": 2, "changes": 2}
+    again = CliRunner().invoke(ship, [], env=environment, catch_exceptions=False)
+    assert again.stdout == "0 requests, 0 feedback, 0 changes moved to postgres\n"
+
+
+def test_a_database_that_is_away_is_told_without_the_password(tmp_path: Path) -> None:
+    fill(tmp_path / "spool", [click(1)])
+    url = "postgresql://shop:secret@127.0.0.1:1/logs"
+    with pytest.raises(AwayError, match=r"127\.0\.0\.1:1/logs can't be used") as told_:
+        gather(settings_of(tmp_path, url), Lake(tmp_path / "lake"))
+    assert "secret" not in str(told_.value)
+    pending = read(tmp_path / "spool" / FILE_NAME, 10)
+    assert pending is not None
+    assert pending.records == [click(1)]
+
+
+def test_following_goes_on_until_it_is_stopped(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.logs.shipping.POLL_SECONDS", 0.01)
+    settings, stop, moved = settings_of(tmp_path, postgres_url), Event(), []
+
+    def run(work: Callable[[], None]) -> None:
+        thread = Thread(target=lambda: follow(settings, stop, progress=moved.append, away=print))
+        thread.start()
+        work()
+        stop.set()
+        thread.join()
+
+    def work() -> None:
+        for number in range(3):
+            fill(settings.spool, [click(number)])
+            while read(settings.spool / FILE_NAME, 1):
+                time.sleep(0.01)
+
+    run(work)
+    assert rows(postgres_url) == 3
+    assert sum(each.feedback for each in moved) == 3
+    assert drains.drain(settings.spool, PostgresTarget(postgres_url)) == Drained()

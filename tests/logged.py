@@ -1,0 +1,59 @@
+"""Records to log, and homes whose log they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tastemaker.logs.records import Entry, FeedbackRecord, Item, Record
+from tastemaker.logs.spool import Spool
+from tastemaker.settings import LogSettings, Settings
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+
+
+def request(number: int, **other: Any) -> Record:
+    """A request whose answer has two items."""
+    fields: dict[str, Any] = {
+        "request_id": f"{number:032x}",
+        "occurred_at": NOON + number,
+        "user_id": f"user-{number}",
+        "k": 2,
+        "model": "random",
+        "version": "v1",
+        "items": [Item("tea", 0.5, 0.25), Item("cup", -1.5, 0.125)],
+        "latency_ms": 0.75,
+        "context": {"page": "home"},
+        "features": {"recency_days": None, "orders_per_day": 0.5},
+    }
+    return Record(**fields | other)
+
+
+def click(name: int | str, **other: Any) -> FeedbackRecord:
+    """Ann's click on tea, which came as it happened."""
+    fields: dict[str, Any] = {
+        "event_id": f"click-{name}",
+        "item_id": "tea",
+        "event_type": "click",
+        "value": 1.0,
+        "occurred_at": NOON,
+        "received_at": NOON,
+        "user_id": "ann",
+    }
+    return FeedbackRecord(**fields | other)
+
+
+def fill(folder: Path, records: Sequence[Entry]) -> None:
+    """Log these, as a serving process that then ends."""
+    spool = Spool(folder)
+    for one in records:
+        spool.offer(one)
+    spool.close()
+
+
+def settings_of(home: Path, url: str | None = None) -> Settings:
+    """A home whose log goes to a Postgres, or to its own lake."""
+    log = LogSettings() if url is None else LogSettings(target="postgres", url=url)
+    return Settings(home=home, log=log)
