@@ -163,7 +163,8 @@ def test_following_goes_on_until_it_is_stopped(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tastemaker.logs.shipping.POLL_SECONDS", 0.01)
-    settings, stop, moved = settings_of(tmp_path, postgres_url), Event(), []
+    settings, stop = settings_of(tmp_path, postgres_url), Event()
+    moved: list[Drained] = []
 
     def run(work: Callable[[], None]) -> None:
         thread = Thread(target=lambda: follow(settings, stop, progress=moved.append, away=print))

@@ -100,19 +100,21 @@ def put_rows(lake: Lake, part: str, pending: Pending) -> None:
 
 
 def served(lake: Lake) -> pa.Table:
-    """All drained requests; empty if nothing was served yet."""
-    return _table(lake, "requests", REQUESTS)
+    """All drained requests, each once; empty if nothing was served yet."""
+    return _firsts(_table(lake, "requests", REQUESTS), "request_id", "occurred_at")
 
 
 def told(lake: Lake) -> pa.Table:
     """All drained feedback, each event once, however often and to however many processes it was told."""
-    rows = _table(lake, "feedback", FEEDBACK)
-    if not len(rows):
-        return rows
-    ordered = rows.sort_by([("received_at", "ascending"), ("occurred_at", "ascending")])
-    numbers = pa.array(range(len(ordered)))
-    first = ordered.append_column("number", numbers).group_by("event_id").aggregate([("number", "min")])
-    return ordered.take(first["number_min"].combine_chunks().sort())
+    return _firsts(_table(lake, "feedback", FEEDBACK), "event_id", "received_at")
+
+
+def _firsts(rows: pa.Table, key: str, moment: str) -> pa.Table:
+    """The first row of each key, in the order of `moment`."""
+    ordered = rows.sort_by([(moment, "ascending"), (key, "ascending")])
+    numbered = ordered.append_column("number", pa.array(range(len(ordered)), pa.int64()))
+    firsts = numbered.group_by(key).aggregate([("number", "min")])["number_min"]
+    return ordered.take(firsts.combine_chunks().sort())
 
 
 def _table(lake: Lake, name: str, schema: pa.Schema) -> pa.Table:

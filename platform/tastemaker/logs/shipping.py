@@ -17,8 +17,6 @@ LONGEST_WAIT_SECONDS = 30.0
 """Between attempts on a target that is away; doubled from one to the next."""
 
 
-
-
 def open_target(settings: Settings) -> Target:
     """Where the settings say that logs are kept. It is not touched before there is something to keep."""
     if settings.log.target == "postgres":
