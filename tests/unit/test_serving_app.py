@@ -55,7 +55,8 @@ class Counted:
         assert 0 <= seconds < 5
         self.seen.append(fallback)
 
-    def refused(self, status: int) -> None:
+    def refused(self, endpoint: str, status: int, *, list_asked: bool) -> None:
+        assert list_asked == (endpoint == "/recommend")
         self.seen.append(status)
 
     def page(self) -> bytes:
@@ -126,6 +127,31 @@ def test_each_answer_is_logged_as_it_was_given(worker: Worker, tmp_path: Path) -
     assert (record.model, record.version, record.fallback) == ("canned", "v1", MODEL_SHORT)
     assert record.items == [Item("item-0", 1.0, 0.5)]
     assert record.features == {"recency_days": None}
+
+
+def test_a_batch_is_answered_in_its_order_each_under_an_id_of_its_own(worker: Worker) -> None:
+    sent = {"requests": [{"user_id": "u", "k": 1}, {"user_id": "stranger", "k": 2}, {"user_id": "u", "k": 3}]}
+    answers = ask(worker, "POST", "/recommend/batch", json=sent).json()["answers"]
+    assert [len(answer["items"]) for answer in answers] == [1, 2, 3]
+    assert [answer["fallback"] for answer in answers] == [None, MODEL_SHORT, None]
+    assert len({answer["request_id"] for answer in answers}) == 3
+
+
+def test_a_session_and_a_ranking_are_logged_as_what_they_are(worker: Worker) -> None:
+    visit = {"items": ["item-1", "item-2"], "k": 2, "session_id": "visit"}
+    candidates = {"user_id": "u", "candidates": ["item-2", "item-0", "item-1"]}
+    visited = ask(worker, "POST", "/session", json=visit).json()
+    ranked = ask(worker, "POST", "/rank", json=candidates).json()
+    assert (len(visited["items"]), len(ranked["items"])) == (2, 3)
+    spool = worker.spool
+    assert spool is not None
+    worker.close()
+    pending = read(spool.path, 10)
+    assert pending is not None
+    logged = {record.request_id: record for record in pending.records if isinstance(record, Record)}
+    session, rank = logged[visited["request_id"]], logged[ranked["request_id"]]
+    assert (session.kind, session.session, session.k) == ("session", ["item-1", "item-2"], 2)
+    assert (rank.kind, rank.candidates, rank.k) == ("rank", ["item-2", "item-0", "item-1"], 3)
 
 
 def test_feedback_is_on_disk_when_it_is_acknowledged(worker: Worker) -> None:
@@ -266,13 +292,15 @@ def test_the_metrics_page_has_few_labels_and_every_number(tmp_path: Path) -> Non
     metrics = Metrics("canned", "v1", spool, None)
     metrics.answered(0.0007, "model", None)
     metrics.answered(0.004, "popular", MODEL_SHORT)
-    metrics.refused(400)
+    metrics.refused("/recommend", 400, list_asked=True)
+    metrics.refused("/feedback", 429, list_asked=False)
     assert isinstance(spool.append(cast(Any, object())).exception(), SpoolError)
     page = metrics.page().decode()
     spool.close()
     for line in (
         'tastemaker_requests_total{model="canned",status="200"} 2.0',
         'tastemaker_requests_total{model="canned",status="400"} 1.0',
+        'tastemaker_refusals_total{endpoint="/feedback",model="canned",status="429"} 1.0',
         'tastemaker_request_seconds_bucket{le="0.001",model="canned"} 1.0',
         'tastemaker_request_seconds_count{model="canned"} 2.0',
         'tastemaker_answers_total{model="canned",reason="model_short",stage="popular"} 1.0',

@@ -29,7 +29,7 @@ from tastemaker.serving.asgi import (
 )
 from tastemaker.serving.doors import Doors
 from tastemaker.serving.journal import SLOW_SECONDS, Journal
-from tastemaker.serving.messages import Refusal
+from tastemaker.serving.messages import Answer, Refusal
 from tastemaker.serving.routes import ROUTES, Call, Route, find
 from tastemaker.serving.worker import Worker
 
@@ -93,8 +93,8 @@ class Gateway:
     def _refused(self, exchange: _Exchange, refusal: Refusal) -> Reply:
         """The problem document; counted, and told to the journal."""
         route, status = exchange.route, refusal.problem.status
-        if route is not None and route.path == "/recommend" and self.worker.metrics is not None:
-            self.worker.metrics.refused(status)
+        if route is not None and self.worker.metrics is not None:
+            self.worker.metrics.refused(route.path, status, list_asked=route.answers is Answer)
         self._tell(exchange, status, refusal.problem.field)
         problem = msgspec.structs.replace(refusal.problem, request_id=exchange.request_id)
         headers = []

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Upper bounds of the latency buckets: fine where a service level would be set."""
-STATUSES = (200, 400, 401, 403, 405, 413, 415, 429, 500, 503)
 STATES = ("written", "waiting", "refused", "failed")
 
 
@@ -32,10 +31,15 @@ class Metrics:
 
         self._prometheus, self._shared = prometheus, folder is not None
         self._spool = spool
-        requests = prometheus.Counter(
-            "tastemaker_requests_total", "Requests to /recommend", ["model", "status"]
+        self._requests = prometheus.Counter(
+            "tastemaker_requests_total", "Lists that were asked for, by HTTP status", ["model", "status"]
         )
-        self._statuses = {status: requests.labels(model, str(status)) for status in STATUSES}
+        self._answered = self._requests.labels(model, "200")
+        self._refusals = prometheus.Counter(
+            "tastemaker_refusals_total",
+            "Requests that were refused, or failed",
+            ["model", "endpoint", "status"],
+        )
         seconds = prometheus.Histogram(
             "tastemaker_request_seconds", "Seconds from request to answer", ["model"], buckets=SECONDS
         )
@@ -74,13 +78,15 @@ class Metrics:
 
     def answered(self, seconds: float, stage: Stage, fallback: str | None) -> None:
         """One request was answered."""
-        self._statuses[200].inc()
+        self._answered.inc()
         self._seconds.observe(seconds)
         self._answers.labels(self._model, stage, fallback or "none").inc()
 
-    def refused(self, status: int) -> None:
-        """One request was refused."""
-        self._statuses[status].inc()
+    def refused(self, endpoint: str, status: int, *, list_asked: bool) -> None:
+        """One request was refused; `endpoint` is a path's template, never a path."""
+        self._refusals.labels(self._model, endpoint, str(status)).inc()
+        if list_asked:
+            self._requests.labels(self._model, str(status)).inc()
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""

@@ -18,22 +18,31 @@ from tastemaker.serving import messages
 from tastemaker.serving.messages import (
     Alive,
     Answer,
+    BatchAnswer,
+    BatchRequest,
     Feedback,
     FeedbackEvent,
     Id,
     Problem,
+    RankRequest,
     Ready,
     Receipt,
     Request,
+    SessionRequest,
 )
 from tastemaker.serving.routes import ROUTES, Route
 
 _REF = "#/components/schemas/{name}"
 _EXAMPLE_ID = "b5a5892ca489463bb3a800e59d500c44"
 _ITEMS = [Item("i0000360", 2.01, 1.0), Item("i0000017", 1.87, 1.0)]
+_ANSWER = Answer(_EXAMPLE_ID, "ranker", "20261123-060420-247687-40fe08d840cb", _ITEMS, None)
 EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
     Request: Request("u0000000", k=2, exclude=["i0000001"]),
-    Answer: Answer(_EXAMPLE_ID, "ranker", "20261123-060420-247687-40fe08d840cb", _ITEMS, None, "model"),
+    BatchRequest: BatchRequest([Request("u0000000"), Request("u0000001", k=5)]),
+    SessionRequest: SessionRequest(["i0000017", "i0000360"], k=2, session_id="a-visit"),
+    RankRequest: RankRequest("u0000000", ["i0000017", "i0000360"]),
+    Answer: _ANSWER,
+    BatchAnswer: BatchAnswer([_ANSWER]),
     Feedback: Feedback([FeedbackEvent("order-4711", "purchase", "i0000360", "u0000000", _EXAMPLE_ID, 9.5)]),
     Receipt: Receipt(accepted=1, duplicates=0),
     Ready: Ready("ranker", "20261123-060420-247687-40fe08d840cb"),

@@ -15,7 +15,19 @@ import msgspec
 
 from tastemaker.serving.asgi import TEXT, Reply, Scope
 from tastemaker.serving.keys import KeyScope
-from tastemaker.serving.messages import Alive, Answer, Feedback, Ready, Receipt, Refusal, Request
+from tastemaker.serving.messages import (
+    Alive,
+    Answer,
+    BatchAnswer,
+    BatchRequest,
+    Feedback,
+    RankRequest,
+    Ready,
+    Receipt,
+    Refusal,
+    Request,
+    SessionRequest,
+)
 from tastemaker.serving.reading import Reader
 from tastemaker.serving.worker import Worker
 
@@ -59,6 +71,24 @@ async def _recommend(call: Call) -> Answer:
     return await call.worker.recommend(_read_request(call.body), call.request_id)
 
 
+async def _recommend_batch(call: Call) -> BatchAnswer:
+    """Several requests at once, each answered as /recommend would.
+
+    Each answer has a request id of its own.
+    """
+    return BatchAnswer(await call.worker.recommend_batch(_read_batch(call.body).requests))
+
+
+async def _session(call: Call) -> Answer:
+    """k items for an anonymous visitor, by the items just looked at."""
+    return await call.worker.session(_read_session(call.body), call.request_id)
+
+
+async def _rank(call: Call) -> Answer:
+    """The caller's own items in the best order for a user."""
+    return await call.worker.rank(_read_rank(call.body), call.request_id)
+
+
 async def _feedback(call: Call) -> Receipt:
     """What people did, acknowledged once it is on disk.
 
@@ -92,10 +122,16 @@ async def _openapi(call: Call) -> Reply:
 
 
 _read_request = Reader(Request)
+_read_batch = Reader(BatchRequest)
+_read_session = Reader(SessionRequest)
+_read_rank = Reader(RankRequest)
 _read_feedback = Reader(Feedback)
 
 ROUTES = (
     Route("POST", "/recommend", "recommend", _recommend, Answer, Request),
+    Route("POST", "/recommend/batch", "recommend", _recommend_batch, BatchAnswer, BatchRequest),
+    Route("POST", "/session", "recommend", _session, Answer, SessionRequest),
+    Route("POST", "/rank", "recommend", _rank, Answer, RankRequest),
     Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback),
     Route("GET", "/livez", None, _livez, Alive, needs_model=False),
     Route("GET", "/readyz", None, _readyz, Ready),
