@@ -1,0 +1,56 @@
+"""A home folder of a small simulated shop, with models that learned from it: for visits by its own people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from served_homes import register
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.lake import Lake, by_day
+from tastemaker.plugins import finder
+from tastemaker.problem import load_problem
+from tastemaker.registry import Version
+from tastemaker.settings import Settings
+from tastemaker.simulator.config import ShopConfig
+from tastemaker.simulator.shop import Shop
+
+CONFIG = ShopConfig(n_users=300, n_items=120, n_days=40, events_per_day=300, seed=5)
+PROBLEM = """
+name: visited shop
+objectives:
+  - name: interest
+    events: {purchase: {weight: 1.0}, cart: {weight: 0.5}, view: {weight: 0.1}}
+split: {test_days: 10}
+"""
+
+
+def make_shop_home(home: Path, models: Sequence[str] = ("popularity",)) -> dict[str, Version]:
+    """Fill a home folder's lake with the shop's events, and register one version a model."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "problem.yaml").write_text(PROBLEM, encoding="utf-8")
+    shop, lake = Shop(CONFIG), Lake(home / "lake")
+    for table in shop.read():
+        for day, rows in by_day(table):
+            lake.write_day("events", day, rows)
+    lake.write("items", shop.items())
+    lake.write("users", shop.users())
+    dataset = Dataset.load(lake, load_problem(home / "problem.yaml"))
+    return {name: register(home, finder.get(name).recommender(), dataset) for name in models}
+
+
+def settings(home: Path) -> Settings:
+    """The settings of such a home."""
+    return Settings(home=home, problem=home / "problem.yaml")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What tells a process about this home and its shop."""
+    options = CONFIG.model_dump(mode="json", exclude_defaults=True)
+    return {
+        "TASTEMAKER_HOME": str(home),
+        "TASTEMAKER_PROBLEM": str(home / "problem.yaml"),
+        "TASTEMAKER_SOURCE__NAME": "simulated",
+        "TASTEMAKER_SOURCE__OPTIONS": json.dumps(options),
+    }
