@@ -74,6 +74,10 @@ class RetrievalSettings(_Section):
 
     index_items: Annotated[int, Field(ge=1)] = 50_000
     """Catalogues of more items than this get an index of their vectors; smaller ones are scored whole."""
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """λ of maximal marginal relevance: 0 leaves the model's order, 1 wants nothing but variety."""
+    new_items: bool = True
+    """Whether lists of 5 and more give their last place to an item that no model knows yet."""
 
 
 class ServingSettings(_Section):

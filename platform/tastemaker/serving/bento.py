@@ -34,6 +34,7 @@ from tastemaker.serving.messages import Request
 from tastemaker.serving.meters import Meters
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
+from tastemaker.serving.pipeline import Pipeline
 from tastemaker.serving.predictor import Predictor
 from tastemaker.serving.worker import Worker
 from tastemaker.settings import Settings, load_settings
@@ -128,7 +129,8 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     shared = os.environ.get(METRICS_FOLDER)
     # Before the online reader: Feast imports the Prometheus client, which must know the folder by then.
     metrics = Metrics(loaded.manifest.model, loaded.manifest.version, spool, Path(shared) if shared else None)
-    predictor = Predictor(loaded, online=_online_reader(loaded, settings))
+    pipeline = Pipeline(loaded, settings.retrieval, settings.spool)
+    predictor = Predictor(loaded, online=_online_reader(loaded, settings), pipeline=pipeline)
     predictor.warm_up(uuid4().hex, int(time.time()))
     gc.collect()
     gc.freeze()  # what is loaded stays: a full collection need not walk it

@@ -26,6 +26,7 @@ from tastemaker.serving.chain import (
     sound_rows,
 )
 from tastemaker.serving.messages import Answer, Request
+from tastemaker.serving.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from tastemaker.features.online import OnlineReader
@@ -85,8 +86,15 @@ class LastResort(NamedTuple):
 class Predictor:
     """Answers for one loaded version. `recommend` runs the plugin's code and is for one thread at a time."""
 
-    def __init__(self, loaded: LoadedVersion, *, online: OnlineReader | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedVersion,
+        *,
+        online: OnlineReader | None = None,
+        pipeline: Pipeline | None = None,
+    ) -> None:
         """`online` is needed where the model declares user features; it may fail at any time."""
+        self.pipeline = pipeline or Pipeline(loaded)
         self.model = loaded.manifest.model
         self.version = loaded.manifest.version
         self._recommender, self._snapshot = loaded.model, loaded.snapshot
@@ -124,7 +132,7 @@ class Predictor:
     def warm_up(self, request_id: str, now: int) -> None:
         """Answer a stranger, so that no user waits for the first page faults. Raises what the model does."""
         ask = Ask(Request(user_id="nobody"), request_id, float(now))
-        self._recommender.recommend(self._batch([ask], self._features([ask])), ask.request.k)
+        self._rank(self._batch([ask], self._features([ask])), ask.request.k)
 
     def _answer(self, asks: Sequence[Ask], features: FeatureTable | None) -> list[Served]:
         """For requests that fit into one batch."""
@@ -140,7 +148,7 @@ class Predictor:
         context = [request.context for request in requests if isinstance(request.context, list)]
         excluded = [snapshot.item_ids.lookup(request.exclude or ()) for request in requests]
         known = first.session is None
-        return snapshot.batch(
+        batch = snapshot.batch(
             snapshot.user_ids.lookup([request.user_id for request in requests])
             if known
             else np.full(len(asks), UNKNOWN_USER, np.int32),
@@ -153,6 +161,7 @@ class Predictor:
             user_features=features,
             capabilities=self._recommender.capabilities if reads else _READS_NOTHING,
         )
+        return self.pipeline.restrict(batch, [request.user_id for request in requests])
 
     def _candidates(self, requests: Sequence[Request]) -> Int32:
         """int32[n, the longest list], padded with -1."""
@@ -204,8 +213,7 @@ class Predictor:
         return rows
 
     def _rank(self, batch: Batch, k: int) -> Ranking:
-        """The seam: what narrows the batch to candidates, and what reorders the list, belongs here."""
-        return self._recommender.recommend(batch, k)
+        return self.pipeline.recommend(batch, k)
 
     def _served(
         self,
@@ -223,6 +231,7 @@ class Predictor:
         served = []
         for number, (ask, (row, stage, reason)) in enumerate(zip(asks, lists, strict=True)):
             items = [Item(*each) for each in zip(_take(ids, row), row.scores, row.propensities, strict=True)]
+            items = self._with_new(items, ask, row, batch.history, number)
             answer = Answer(ask.request_id, self.model, self.version, items, reason, stage)
             served.append(Served(answer, None if features is None else _by_name(features, number)))
         return served
@@ -243,6 +252,13 @@ class Predictor:
             stage,
             reason,
         )
+
+    def _with_new(self, items: list[Item], ask: Ask, row: Row, history: History, number: int) -> list[Item]:
+        if not self.pipeline.has_new:
+            return items
+        past = history.items[history.offsets[number] : history.offsets[number + 1]]
+        near = np.concatenate([np.array(row.items, np.int32), past])
+        return self.pipeline.with_new(items, ask.request, int(ask.request_id[:16], 16), near)
 
     def _stages(self, ask: Ask) -> tuple[tuple[Stage, Int32], ...]:
         """What fills a gap, best first."""

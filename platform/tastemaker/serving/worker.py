@@ -10,18 +10,23 @@ from uuid import uuid4
 
 from tastemaker.logs.records import Kind, Record
 from tastemaker.logs.spool import Spool
+from tastemaker.serving.changes import Changes, item_records, keep_changes, user_records
 from tastemaker.serving.engine import Engine, Limits, Waiting
 from tastemaker.serving.intake import feedback_records, keep
 from tastemaker.serving.messages import (
     MAX_K,
     Answer,
     FeedbackEvent,
+    ItemUpsert,
     RankRequest,
     Ready,
     Receipt,
     Refusal,
     Request,
     SessionRequest,
+    SimilarAnswer,
+    SimilarItem,
+    UserUpsert,
 )
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.predictor import Ask, Predictor, Served
@@ -60,9 +65,7 @@ class Worker:
 
     def ready(self) -> Ready:
         """The version that answers. Raises Refusal (503) while there is none."""
-        predictor = None if self.engine is None else self.engine.predictor
-        if predictor is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
+        predictor = self._predictor()
         return Ready(predictor.model, predictor.version)
 
     async def recommend(self, request: Request, request_id: str | None = None) -> Answer:
@@ -95,6 +98,37 @@ class Worker:
         if self.spool is None:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the log is not open yet")
         return await keep(self.spool, feedback_records(events, time.time()))
+
+    def similar(self, item_id: str, k: int) -> SimilarAnswer:
+        """The items most like one. Raises Refusal: 404 if nobody knows it, 503 while there is no model."""
+        predictor = self._predictor()
+        found = predictor.pipeline.similar(item_id, k)
+        if found is None:
+            detail = f"there is no item {item_id!r}"
+            raise Refusal(HTTPStatus.NOT_FOUND, detail, field="item_id", value=item_id)
+        items = [SimilarItem(*each) for each in found]
+        return SimilarAnswer(predictor.model, predictor.version, item_id, items)
+
+    async def upsert_items(self, items: list[ItemUpsert]) -> Receipt:
+        """Know items anew from now on; returns when that is durable. Raises Refusal."""
+        return await self._change(item_records(items, time.time()))
+
+    async def upsert_users(self, users: list[UserUpsert]) -> Receipt:
+        """Know users anew from now on; returns when that is durable. Raises Refusal."""
+        return await self._change(user_records(users, time.time()))
+
+    async def _change(self, records: Changes) -> Receipt:
+        if self.spool is None or self.engine is None:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the log is not open yet")
+        predictor = self.engine.predictor
+        reader = None if predictor is None else predictor.pipeline.overlay
+        return await keep_changes(self.spool, records, reader)
+
+    def _predictor(self) -> Predictor:
+        predictor = None if self.engine is None else self.engine.predictor
+        if predictor is None:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
+        return predictor
 
     def _submit(
         self,

@@ -1,0 +1,63 @@
+"""Maximal marginal relevance: a list whose items are good, and not all of one kind.
+
+    next = argmax over i not in S of (1 - λ) rel(i) - λ max over j in S of likeness(i, j)
+
+rel is the model's score, scaled to [0, 1] over the row's candidates; likeness lies in [-1, 1]; λ = 0 leaves
+the model's order as it is. Carbonell, Goldstein, The use of MMR, SIGIR 1998.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tastemaker.plugins import NO_ITEM, Ranking, empty_ranking
+from tastemaker.plugins.arrays import Float32, Int32, Int64
+
+DEPTH = 4
+"""Candidates that the model is asked for, in lengths of the list."""
+Likeness = Callable[[Int32], Float32]
+"""int32[m] items -> float32[m, m], how alike each is to each."""
+
+
+def diversified(ranking: Ranking, k: int, likeness: Likeness, strength: float) -> Ranking:
+    """The k items of each row that `order` chooses. Scores stay the model's, so they need not descend."""
+    chosen = empty_ranking(len(ranking.items), k)
+    for row, items in enumerate(ranking.items):
+        known = items[items != NO_ITEM]
+        places = order(ranking.scores[row, : len(known)], likeness(known), k, strength)
+        for whole, part in zip(chosen, ranking, strict=True):
+            whole[row, : len(places)] = part[row, places]
+    return chosen
+
+
+def order(scores: Float32, likeness: Float32, k: int, strength: float) -> Int64:
+    """int64[min(k, m)]: greedy places among m candidates, whose `scores` descend; equal ones by place."""
+    relevance = (1 - strength) * _scaled(scores)
+    redundancy: Float32 = np.full(len(scores), -np.inf, np.float32)
+    taken = np.zeros(len(scores), np.bool_)
+    places = np.empty(min(k, len(scores)), np.int64)
+    for n in range(len(places)):
+        worth = relevance - strength * redundancy if n else relevance
+        places[n] = best = int(np.where(taken, -np.inf, worth).argmax())
+        taken[best] = True
+        np.maximum(redundancy, likeness[best], out=redundancy)
+    return places
+
+
+def cosine(vectors: Float32) -> Float32:
+    """float32[m, m]: the cosine of each pair of rows; 0 where a row is 0."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(norms > 0, norms, 1)
+    alike: Float32 = unit @ unit.T
+    return alike
+
+
+def _scaled(scores: Float32) -> Float32:
+    """To [0, 1] over the row; all 1 where they are equal."""
+    if not len(scores):
+        return scores
+    spread = scores.max() - scores.min()
+    scaled: Float32 = (scores - scores.min()) / spread if spread > 0 else np.ones_like(scores)
+    return scaled

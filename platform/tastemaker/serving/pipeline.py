@@ -1,0 +1,145 @@
+"""From a batch to its lists, for one version: candidates, filters, the model, variety, a place for the new.
+
+Candidates come before the model only where scoring the whole catalogue is slow, or where the model can't tell
+what goes with a visitor's few items. Variety comes last, as it weighs what the model made of the items; a
+list whose propensities it would falsify, a stochastic model's, is left as it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tastemaker.logs.records import Item
+from tastemaker.plugins import UNKNOWN_USER, Batch, Ranking
+from tastemaker.plugins.arrays import Bool, Float32, Int32
+from tastemaker.serving.candidates.cold import MIN_K, ColdStart
+from tastemaker.serving.candidates.session import by_neighbours
+from tastemaker.serving.candidates.similar import Alike, by_content, similar
+from tastemaker.serving.diversity import DEPTH, cosine, diversified
+from tastemaker.serving.filters import Filters
+from tastemaker.serving.messages import Request
+from tastemaker.serving.overlay import Overlay
+from tastemaker.serving.precomputed import answerer
+from tastemaker.settings import RetrievalSettings
+
+if TYPE_CHECKING:
+    from tastemaker.registry.artifact import LoadedVersion
+
+
+class Pipeline:
+    """Thread-safe but for `recommend`, which runs the plugin's code."""
+
+    def __init__(
+        self,
+        loaded: LoadedVersion,
+        settings: RetrievalSettings | None = None,
+        changes: Path | None = None,
+    ) -> None:
+        """`changes`: the folder in which callers' changes of items and users are kept, if they are."""
+        self._model, self._snapshot = loaded.model, loaded.snapshot
+        self._answers = answerer(loaded)
+        self._settings = settings or RetrievalSettings()
+        self._popularity = _ranks(self._snapshot.popular, len(self._snapshot.item_ids))
+        known = np.zeros(len(self._snapshot.item_ids) + 1, np.bool_)  # the last is for unknown ids
+        known[self._snapshot.history.items] = True
+        self.overlay = Overlay(changes, lambda ids: ~known[self._snapshot.item_ids.lookup(ids)])
+        self._filters = Filters(self._snapshot, self.overlay)
+        self.overlay.refresh()
+        self._cold, self._cold_state = (
+            ColdStart(self._snapshot, self.overlay.new.values()),
+            self.overlay.state,
+        )
+        self._making = threading.Lock()
+
+    def restrict(self, batch: Batch, user_ids: Sequence[str]) -> Batch:
+        """The batch without what is sold out or blocked by now; row i asks for `user_ids[i]`."""
+        return self._filters.restrict(batch, user_ids)
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        """The k best of each row."""
+        strength = self._settings.diversity
+        capabilities = self._model.capabilities
+        if strength == 0 or capabilities.stochastic or batch.candidates is not None:
+            return self._ranked(batch, k)
+        return diversified(self._ranked(batch, DEPTH * k), k, self._likeness, strength)
+
+    @property
+    def has_new(self) -> bool:
+        """Whether there are items that no model knows yet."""
+        return self._settings.new_items and len(self._known_new()) > 0
+
+    def with_new(self, items: list[Item], request: Request, seed: int, near: Int32) -> list[Item]:
+        """The list with its last place given to an item that no model knows yet, if one may be shown.
+
+        A list with room takes it at the end; a full one gives up its last item, unless it is shorter than
+        MIN_K. `near`: the numbers of what the list and the history hold.
+        """
+        if len(items) >= request.k and request.k < MIN_K:
+            return items
+        cold = self._known_new()
+        blocked = self.overlay.blocked([request.user_id]).get(request.user_id, ())
+        gone = () if self._cold_state == self.overlay.state else set(cold.ids) - self.overlay.new.keys()
+        taken = {item.item_id for item in items}.union(request.exclude or (), blocked, gone)
+        drawn = cold.draw(seed, near, but_not=taken, among=request.candidates)
+        if drawn is None:
+            return items
+        score = min((item.score for item in items), default=0.0)
+        return [*items[: request.k - 1], Item(drawn.item_id, score, drawn.propensity)]
+
+    def similar(self, item_id: str, k: int) -> list[tuple[str, float]] | None:
+        """The k items most like one that may be shown, by id; None if nobody knows the item."""
+        self.overlay.refresh()
+        number = int(self._snapshot.item_ids.lookup([item_id])[0])
+        alike: list[Alike] = similar(self._snapshot, number) if number >= 0 else []
+        if not alike:
+            listed = self.overlay.listed(item_id)
+            if listed is None and number < 0:
+                return None
+            alike = alike if listed is None else by_content(self._snapshot, listed, but_not=number)
+        available: Bool | None = self._filters.available
+        shown = [each for each in alike if available is None or available[each.item]][:k]
+        ids = self._snapshot.item_ids.decode([each.item for each in shown])
+        return [(each, one.score) for each, one in zip(ids, shown, strict=True)]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.overlay.close()
+
+    def _ranked(self, batch: Batch, k: int) -> Ranking:
+        neighbours = self._snapshot.neighbours
+        sessions = (batch.users == UNKNOWN_USER) & (batch.history.lengths > 0)
+        if self._model.capabilities.personalizes or neighbours is None or not sessions.all():
+            return self._answers.recommend(batch, k)
+        return by_neighbours(neighbours, batch, k, self._popularity)
+
+    def _likeness(self, items: Int32) -> Float32:
+        """By the model's vectors, else by the catalogue's words, else nothing is like anything."""
+        if self._model.capabilities.embeds:
+            return cosine(self._model.item_vectors[items])
+        if self._snapshot.content is not None:
+            return self._snapshot.content.likeness(items)
+        return np.zeros((len(items), len(items)), np.float32)
+
+    def _known_new(self) -> ColdStart:
+        """The new items, as of a moment ago: another thread looks at those that just came."""
+        if self._cold_state != self.overlay.state and not self._making.locked():
+            threading.Thread(target=self._look_at_new, name="new items", daemon=True).start()
+        return self._cold
+
+    def _look_at_new(self) -> None:
+        with self._making:
+            state = self.overlay.state
+            self._cold = ColdStart(self._snapshot, self.overlay.new.values())
+            self._cold_state = state
+
+
+def _ranks(best_first: Int32, n_items: int) -> Float32:
+    """float32[n_items] in [0, 1): the greater, the earlier in the list; 0 for what is not in it."""
+    ranks = np.zeros(n_items, np.float32)
+    ranks[best_first] = np.arange(len(best_first), 0, -1) / (len(best_first) + 1)
+    return ranks

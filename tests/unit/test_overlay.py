@@ -1,0 +1,169 @@
+"""What callers change: kept, read by others, bounded, and never in the way of an answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tastemaker.data.content import Listed
+from tastemaker.logs.records import ItemRecord, UserRecord
+from tastemaker.serving import overlay
+from tastemaker.serving.overlay import FILE_NAME, NEW_SECONDS, Overlay, OverlayError, forget_user, put
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """It is NOW, until a test says how much later it is."""
+    moment = [NOW]
+    monkeypatch.setattr(overlay.time, "time", lambda: moment[0])
+
+    def later(seconds: float) -> None:
+        moment[0] += seconds
+
+    return later
+
+
+def unknown(ids: Sequence[str]) -> np.ndarray:
+    """The version knows what begins with 'old'."""
+    return np.array([not item_id.startswith("old") for item_id in ids], np.bool_)
+
+
+def item(item_id: str, **known: object) -> ItemRecord:
+    return ItemRecord(item_id, NOW, **known)  # type: ignore[arg-type]
+
+
+def read(folder: Path) -> Overlay:
+    reader = Overlay(folder, unknown)
+    reader.refresh()
+    return reader
+
+
+def test_what_is_put_is_read_also_after_a_restart(tmp_path: Path) -> None:
+    put(tmp_path, [item("new ✓", title="Lamp", category="lights", price=3.5), item("old-1", available=False)])
+    put(tmp_path, [UserRecord("ann", NOW, "NL", ["old-2", "old-3"])])
+    reader = read(tmp_path)
+    assert reader.sold_out == {"old-1"}
+    assert reader.new["new ✓"].listed == reader.listed("new ✓") == Listed("Lamp", "lights", 3.5)
+    assert "old-1" not in reader.new
+    assert reader.blocked(["ann", "bob", "ann"]) == {"ann": ["old-2", "old-3"]}
+    assert reader.listed("nobody's") is None
+
+
+def test_the_last_word_counts(tmp_path: Path) -> None:
+    reader = read(tmp_path)
+    for available in (False, True, False, True):
+        put(tmp_path, [item("new-1", available=available, title=str(available))])
+        reader.refresh(at_once=True)
+        assert ("new-1" in reader.new, "new-1" in reader.sold_out) == (available, not available)
+    put(tmp_path, [UserRecord("ann", NOW, None, ["a"]), UserRecord("ann", NOW, "NL", None)])
+    reader.refresh(at_once=True)
+    assert reader.blocked(["ann"]) == {}
+
+
+def test_the_state_changes_with_what_is_read_only(tmp_path: Path) -> None:
+    reader = read(tmp_path)
+    assert reader.state == 0
+    put(tmp_path, [item("new-1")])
+    reader.refresh(at_once=True)
+    state = reader.state
+    assert state > 0
+    reader.refresh(at_once=True)
+    assert reader.state == state
+
+
+def test_others_are_looked_at_every_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = [100.0]
+    monkeypatch.setattr(overlay.time, "monotonic", lambda: moment[0])
+    reader = read(tmp_path)
+    put(tmp_path, [item("old-1", available=False)])
+    reader.refresh()
+    assert not reader.sold_out
+    moment[0] += overlay.POLL_SECONDS
+    reader.refresh()
+    assert reader.sold_out == {"old-1"}
+
+
+def test_an_item_is_new_for_a_month(tmp_path: Path, clock: Callable[[float], None]) -> None:
+    put(tmp_path, [item("new-1"), item("old-9")])
+    reader = read(tmp_path)
+    assert list(reader.new) == ["new-1"]
+    clock(NEW_SECONDS + 1)
+    put(tmp_path, [ItemRecord("new-1", NOW + NEW_SECONDS + 1, "another title"), item("old-9")])
+    reader.refresh(at_once=True)
+    assert not reader.new
+    assert not read(tmp_path).new
+
+
+def test_only_the_latest_new_items_are_kept_in_mind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlay, "MAX_NEW", 10)
+    put(tmp_path, [ItemRecord(f"new-{n:03d}", NOW + n) for n in range(50)])
+    put(tmp_path, [ItemRecord(f"old-{n:03d}", NOW + 100) for n in range(50)])
+    assert sorted(read(tmp_path).new) == [f"new-{n:03d}" for n in range(40, 50)]
+
+
+def test_another_process_may_write_meanwhile(tmp_path: Path) -> None:
+    reader = read(tmp_path)
+    code = """
+import sys, json
+from pathlib import Path
+from tastemaker.logs.records import ItemRecord
+from tastemaker.serving.overlay import put
+for n in range(30):
+    put(Path(sys.argv[1]), [ItemRecord(f"{sys.argv[2]}-{n}", json.loads(sys.argv[3]), available=False)])
+"""
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name, json.dumps(NOW)]) for name in "ab"
+    ]
+    while any(writer.poll() is None for writer in writers):
+        reader.refresh(at_once=True)
+    assert [writer.returncode for writer in writers] == [0, 0]
+    reader.refresh(at_once=True)
+    assert reader.sold_out == {f"{name}-{n}" for name in "ab" for n in range(30)}
+
+
+def test_a_file_that_cant_be_read_takes_nothing_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, [item("old-1", available=False), UserRecord("ann", NOW, None, ["a"])])
+    reader = read(tmp_path)
+    reader.close()
+    for path in tmp_path.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    (tmp_path / FILE_NAME).write_bytes(b"no database at all" * 100)
+    for _ in range(3):
+        reader.refresh(at_once=True)
+        assert reader.blocked(["ann"]) == {}
+    assert reader.sold_out == {"old-1"}
+    assert len([line for line in caplog.messages if "can't be read" in line]) == 1
+
+
+def test_what_cant_be_written_is_refused_whole(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(OverlayError, match=FILE_NAME):
+        put(tmp_path, [item("new-1")])
+
+
+def test_without_a_folder_or_a_file_nothing_was_changed(tmp_path: Path) -> None:
+    for reader in (Overlay(None, unknown), read(tmp_path)):
+        reader.refresh(at_once=True)
+        assert not reader.sold_out
+        assert not reader.new
+        assert reader.blocked(["ann"]) == {}
+        assert reader.listed("x") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_user_is_forgotten(tmp_path: Path) -> None:
+    assert not forget_user(tmp_path, "ann")
+    put(tmp_path, [UserRecord("ann-secret", NOW, None, ["a"])])
+    assert forget_user(tmp_path, "ann-secret")
+    assert not forget_user(tmp_path, "ann-secret")
+    assert read(tmp_path).blocked(["ann-secret"]) == {}
