@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ NOW = 1_800_000_000.0
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """It is NOW, until a test says how much later it is."""
     moment = [NOW]
-    monkeypatch.setattr(overlay.time, "time", lambda: moment[0])
+    monkeypatch.setattr(time, "time", lambda: moment[0])
 
     def later(seconds: float) -> None:
         moment[0] += seconds
@@ -81,7 +82,7 @@ def test_the_state_changes_with_what_is_read_only(tmp_path: Path) -> None:
 
 def test_others_are_looked_at_every_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = [100.0]
-    monkeypatch.setattr(overlay.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(time, "monotonic", lambda: moment[0])
     reader = read(tmp_path)
     put(tmp_path, [item("old-1", available=False)])
     reader.refresh()

@@ -39,8 +39,9 @@ def order(scores: Float32, likeness: Float32, k: int, strength: float) -> Int64:
     taken = np.zeros(len(scores), np.bool_)
     places = np.empty(min(k, len(scores)), np.int64)
     for n in range(len(places)):
-        worth = relevance - strength * redundancy if n else relevance
-        places[n] = best = int(np.where(taken, -np.inf, worth).argmax())
+        worth = relevance - strength * redundancy if n else relevance.copy()
+        worth[taken] = -np.inf
+        places[n] = best = int(worth.argmax())
         taken[best] = True
         np.maximum(redundancy, likeness[best], out=redundancy)
     return places
