@@ -24,6 +24,7 @@ os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", 
 import numpy as np
 
 ARMS, CONTEXT_SIZE, TAUGHT, ROUNDS, CALLS = 1000, 20, 20_000, 200, 20
+MANY_ARMS, MANY_TAUGHT = 4000, 80_000
 LIMITS = {("lin_ucb", "decide 1"): 100, ("lin_ucb", "update"): 20} | {
     (name, "decide 1"): 60 for name in ("thompson", "lin_thompson")
 }
@@ -38,11 +39,11 @@ class Work(NamedTuple):
     contexts: Any
 
 
-def work(n: int, seed: int) -> Work:
+def work(n: int, seed: int, arms: int = ARMS) -> Work:
     """n shown items with contexts from a standard normal; one in ten pleases."""
     rng = np.random.default_rng(seed)
     rewards = (rng.random(n) < 0.1).astype(np.float32)
-    return Work(rng.integers(0, ARMS, n).astype(np.int32), rewards, rng.normal(size=(n, CONTEXT_SIZE)))
+    return Work(rng.integers(0, arms, n).astype(np.int32), rewards, rng.normal(size=(n, CONTEXT_SIZE)))
 
 
 def microseconds(call: Callable[[int], object], rounds: int = ROUNDS, calls: int = CALLS) -> float:
@@ -63,7 +64,7 @@ def ours() -> dict[str, dict[str, float]]:
 
     none = np.empty(0, np.int32)
     events = Events(none, none, none.astype(np.float32), none.astype(np.int64))
-    data = TrainingData(events, n_users=0, n_items=ARMS, end=0)
+    data, much = (TrainingData(events, n_users=0, n_items=arms, end=0) for arms in (ARMS, MANY_ARMS))
 
     def feedback(done: Work) -> Feedback:
         n = len(done.items)
@@ -71,12 +72,12 @@ def ours() -> dict[str, dict[str, float]]:
         context = done.contexts.astype(np.float32)
         return Feedback(zeros, done.items, zeros, done.rewards, ones, zeros.astype(np.int64), context)
 
-    def request(i: int) -> Batch:
+    def request(i: int, arms: int = ARMS) -> Batch:
         seed, context = np.array([i], np.uint64), questions.contexts[i : i + 1].astype(np.float32)
-        return Batch(np.full(1, -1, np.int32), History.empty(1, ARMS), seed, now=0, context=context)
+        return Batch(np.full(1, -1, np.int32), History.empty(1, arms), seed, now=0, context=context)
 
     questions = work(1000, seed=1)
-    requests = [request(i) for i in range(1000)]
+    requests, of_many = ([request(i, arms) for i in range(1000)] for arms in (ARMS, MANY_ARMS))
     lessons = [feedback(questions)[i : i + 1] for i in range(1000)]
     figures = {}
     for name in ("epsilon_greedy", "ucb1", "thompson", "lin_ucb", "lin_thompson", "logistic_thompson"):
@@ -93,6 +94,14 @@ def ours() -> dict[str, dict[str, float]]:
             "update of 1,000": microseconds(partial(_teach, model, [feedback(questions)] * 1000), 5, 1)
             / 1000,
         }
+        if model.capabilities.stochastic:
+            many = kind(kind.config_type(**looks)).fit(much)
+            many.update(feedback(work(MANY_TAUGHT, seed=0, arms=MANY_ARMS)))
+            figures[name] |= {
+                "decide 10*": microseconds(partial(_answer, many.decide, of_many, 10), 20),
+                "recommend 10*": microseconds(partial(_answer, many.recommend, of_many, 10), 10, 5),
+                "taught, then*": microseconds(partial(_taught, many, lessons, of_many), 5, 2),
+            }
     return figures
 
 
@@ -102,6 +111,10 @@ def _answer(deed: Callable[[Any, int], object], requests: list[Any], k: int, i: 
 
 def _teach(model: Any, lessons: list[Any], i: int) -> None:
     model.update(lessons[i])
+
+
+def _taught(model: Any, lessons: list[Any], requests: list[Any], i: int) -> None:
+    model.update(lessons[i]).recommend(requests[i], 10)
 
 
 def theirs() -> dict[str, dict[str, float]]:
@@ -150,6 +163,7 @@ def main() -> None:
         sys.exit(f"{__doc__}")
     print(f"{_processor()}, one thread; {ARMS:,} arms, {CONTEXT_SIZE} context dimensions; fastest round, µs")
     print("decide: without propensities, as MABWiser; recommend: with them; 1 and 10: the length of the list")
+    print(f"*: of {MANY_ARMS:,} arms; taught, then: an update, and the first list with propensities after it")
     print(f"{'policy':<18} {'':<15} {'ours':>9} {'MABWiser':>9} {'ratio':>7} {'limit':>6}")
     for row in _table(ours(), other):
         print(row)

@@ -3,137 +3,160 @@
 Scores are independent, item j's with distribution function F_j and density f_j. Item i is at place p (0 is
 the first) if its score is x and p of the others' are greater:
 
-    P(i at p) = ∫ f_i(x) P(N_i(x) = p) dx,    N_i(x) = Σ over j ≠ i of Bernoulli(1 - F_j(x))
+    P(i at p) = ∫ f_i(x) P(N_i(x) = p) dx,    N_i(x) = Σ over j ≠ i of Bernoulli(p_j),  p_j = 1 - F_j(x)
 
-The law of N_i (Poisson's binomial) is a product of polynomials, one factor an item, cut off at degree k. The
-integral is summed over panels as narrow as the narrowest density there, with sixteen nodes of Gauss and
-Legendre each: exact to about 1e-6, with no sampling error.
+The law of N_i (Poisson's binomial) has the generating function Π (1 - p_j + p_j z). Of the few items that are
+likely to exceed x it is multiplied out, cut off at degree k. Of the thousands that are not, it is
+
+    exp( Σ_j log(1 - p_j) + Σ_r (-1)^(r+1) S_r zʳ / r ),   S_r = Σ_j (p_j / (1 - p_j))ʳ,   r < k
+
+so that an item is taken out of a sum instead of all others being multiplied anew (Chen, Dempster, Liu,
+Weighted finite population sampling to maximize entropy, Biometrika 1994). The sums are made once for a state
+of the model. The integral is summed over panels with sixteen nodes each, and begins where fewer than k items
+lie above with a probability below 1e-8: that much is neglected, and as much by leaving out what hardly ever
+lies above. All in all it is exact to 1e-6, with no sampling error.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from functools import cached_property
+from math import log
 
 import numpy as np
-from scipy import special
+from scipy.optimize import brentq
 
-from tastemaker.plugins.arrays import Int64
+from tastemaker.plugins.arrays import Bool, Int64
 from tastemaker.plugins.selection import best_columns
 from tastemaker_bandits.learning import Float64
+from tastemaker_bandits.scores import Panels, Scores
 
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 MAX_PANELS = 1024
 """Where densities a thousand times narrower than the range crowd together, panels get wider than they are."""
-TAIL = 1e-9
-NEGLIGIBLE = 1e-11
-"""A rival that exceeds the lowest score of interest more rarely than this is left out."""
-FEW = 64
-"""Items whose quantiles are looked for."""
-AT_ONCE = 2_000_000
-"""Numbers held in one table."""
+WIDTH = 1.3
+"""Of a panel, in the scales of the narrowest density."""
+CROWDING = 12.0
+"""Of a panel at most, in the distances over which the number of items above it is decided."""
+NEGLECTED = 1e-8
+"""The probability that the list reaches below the floor."""
+NEGLIGIBLE = 1e-8
+"""The probability that any of the items exceeds the floor which are left out."""
+STABLE = 16.0
+"""Σ (p / (1 - p))² of the items in the sums: rounding errors grow as e to this."""
+AT_ONCE = 30_000
+"""Numbers held in one table: as many as the processor's cache holds."""
+MAX_FIELDS = 8
+"""Kept at once: one a length of list."""
+LIGHT, HEAVY = 1, 2
 
 
-@dataclass(frozen=True, eq=False)
-class Scores(ABC):
-    """Independent continuous scores, by their centres and widths, float64[m]."""
+class Field:
+    """All items that may be shown, ready to be asked for the chances of some of them in lists of k."""
 
-    centre: Float64
-    spread: Float64
-
-    @property
-    @abstractmethod
-    def scale(self) -> Float64:
-        """float64[m]: over which distance the density is smooth."""
-
-    @abstractmethod
-    def reach(self, items: Int64) -> tuple[Float64, Float64]:
-        """float64[len(items)] each: below the first and above the second lies less than 1e-9 of each."""
-
-    @abstractmethod
-    def distribution(self, items: Int64, x: Float64) -> Float64:
-        """float64[len(items), len(x)]: F"""
-
-    @abstractmethod
-    def density(self, items: Int64, x: Float64) -> Float64:
-        """float64[len(items), len(x)]: f"""
-
-
-class Normal(Scores):
-    """Normal scores: centre is the mean, spread the standard deviation."""
-
-    @property
-    def scale(self) -> Float64:
-        return self.spread
-
-    def reach(self, items: Int64) -> tuple[Float64, Float64]:
-        width = 6.5 * self.spread[items]
-        return self.centre[items] - width, self.centre[items] + width
-
-    def distribution(self, items: Int64, x: Float64) -> Float64:
-        return np.asarray(special.ndtr(self._standard(items, x)))
-
-    def density(self, items: Int64, x: Float64) -> Float64:
-        z = self._standard(items, x)
-        return np.asarray(np.exp(-0.5 * z * z) / (np.sqrt(2 * np.pi) * self.spread[items, None]))
-
-    def _standard(self, items: Int64, x: Float64) -> Float64:
-        return np.asarray((x - self.centre[items, None]) / self.spread[items, None])
-
-
-class LogOdds(Scores):
-    """The log-odds log θ / (1 - θ) of θ ~ Beta(a, b): smooth everywhere, however skewed θ is."""
-
-    def __init__(self, a: Float64, b: Float64) -> None:
-        super().__init__(
-            special.digamma(a) - special.digamma(b),
-            np.sqrt(special.polygamma(1, a) + special.polygamma(1, b)),
+    def __init__(self, scores: Scores, allowed: Int64, k: int) -> None:
+        self._scores, self._k = scores, k
+        self._allowed = allowed
+        low, high = scores.reach(allowed)
+        self._needed, floor = _floor(scores, allowed, k, float(low.min()), float(high.max()))
+        beyond = scores.exceeds(allowed, floor)
+        self._crowd = float(beyond.sum())
+        order = np.argsort(-beyond, kind="stable")
+        order = order[: 1 + int(np.count_nonzero(beyond[order][::-1].cumsum()[::-1][1:] > NEGLIGIBLE))]
+        rivals, beyond = allowed[order], beyond[order]
+        scale = np.minimum(
+            WIDTH * scores.scale[rivals], CROWDING * self._decided(floor, scores.scale[rivals])
         )
-        object.__setattr__(self, "a", a)
-        object.__setattr__(self, "b", b)
+        self._floor, self._panels = floor, _panels(scale, low[order], high[order], floor)
+        n_heavy = _n_heavy(beyond)
+        self._heavy = rivals[:n_heavy]
+        self._kind = np.zeros(len(scores.centre), np.int8)
+        self._kind[self._heavy], self._kind[rivals[n_heavy:]] = HEAVY, LIGHT
+        self._sums = self._power_sums(rivals[n_heavy:], beyond[n_heavy:])
 
-    a: Float64
-    b: Float64
+    def still(self, without: Int64) -> bool:
+        """Whether enough items are left above the floor if these may not be shown."""
+        return self._crowd - float(self._scores.exceeds(without, self._floor).sum()) >= self._needed
 
-    @property
-    def scale(self) -> Float64:
-        return np.minimum(self.spread, 1.0)
+    def chances(self, wanted: Int64, without: Int64) -> Float64:
+        """float64[len(wanted), k]: of each wanted item at each place, if `without` may not be shown."""
+        gone = np.concatenate((wanted, without))
+        taken = gone[self._kind[gone] == LIGHT]
+        sums = self._sums - self._power_sums(taken, np.full(len(taken), 0.5))
+        start = _series(sums)
+        left = ~np.isin(self._heavy, gone)
+        for chance in self._heavy_above[left]:
+            _multiply(start, chance)
+        others = _leave_one_out(start, self._scores.above(wanted, self._panels))
+        weighted = self._scores.density(wanted, self._panels) * self._panels.weights
+        return np.asarray(np.einsum("wx,wkx->wk", weighted, others))
 
-    def reach(self, items: Int64) -> tuple[Float64, Float64]:
-        """Quantiles of a few; for many a wider bound that is quick: the tails fall as e^(ax) and e^(-bx)."""
-        a, b = self.a[items], self.b[items]
-        low = self.centre[items] - 7 * self.spread[items] - 22 / a
-        high = self.centre[items] + 7 * self.spread[items] + 22 / b
-        if len(items) > FEW:
-            return low, high
-        lowest, highest = special.betaincinv(a, b, TAIL), special.betaincinv(b, a, TAIL)
-        return np.maximum(low, special.logit(lowest)), np.minimum(high, -special.logit(highest))
+    @cached_property
+    def _heavy_above(self) -> Float64:
+        return self._scores.above(self._heavy, self._panels)
 
-    def distribution(self, items: Int64, x: Float64) -> Float64:
-        """Arms of equal counts are looked up once: betainc takes a third of a microsecond a number."""
-        arms, places = np.unique(self.a[items] + 1j * self.b[items], return_inverse=True)
-        table = special.betainc(arms.real[:, None], arms.imag[:, None], special.expit(x))
-        return np.asarray(table[places])
+    def _decided(self, floor: float, scale: Float64) -> float:
+        """The distance over which the mean number above the floor falls by its own spread, √λ of λ."""
+        step = 0.25 * float(scale.min(initial=np.inf))
+        if not 0 < step < np.inf:
+            return np.inf
+        fallen = log(self._crowd / float(self._scores.exceeds(self._allowed, floor + step).sum()))
+        return step / (fallen * float(np.sqrt(self._crowd))) if fallen > 0 else np.inf
 
-    def density(self, items: Int64, x: Float64) -> Float64:
-        a, b = self.a[items, None], self.b[items, None]
-        return np.asarray(np.exp(a * special.log_expit(x) + b * special.log_expit(-x) - special.betaln(a, b)))
+    def _power_sums(self, items: Int64, beyond: Float64) -> Float64:
+        """float64[k, nodes]: Σ log(1 - p), S_1, ..., S_{k-1} of items by descending p at the floor, ≤ 1/2.
+
+        Powers too small to count are not taken: o^r < 1e-12 / m for all nodes if it is at the floor.
+        """
+        sums = np.zeros((self._k, self._panels.x.size))
+        odds_at_floor = beyond / (1 - beyond)
+        step = max(1, AT_ONCE // sums.shape[1])
+        for start in range(0, len(items), step):
+            above = self._scores.above(items[start : start + step], self._panels)
+            below = 1 - above
+            sums[0] += np.log(below.prod(axis=0))
+            odds = np.divide(above, below, out=above)
+            power, known = odds.copy(), odds_at_floor[start : start + step]
+            for r in range(1, self._k):
+                many = int(np.count_nonzero(known**r > 1e-12 / len(items)))
+                if not many:
+                    break
+                sums[r] += power[:many].sum(axis=0)
+                power[:many] *= odds[:many]
+        return sums
+
+
+class Fields:
+    """The fields of one state of a model, made when first asked for."""
+
+    def __init__(self, scores: Scores) -> None:
+        self._scores = scores
+        self._made: dict[tuple[int, bytes], Field] = {}
+
+    def chances(self, common: Bool, allowed: Int64, wanted: Int64, k: int) -> Float64:
+        """As `exact`; what is not among `allowed` of the `common` items, bool[m], is taken out of their field
+
+        unless half of them are out, or so many that lists reach below the floor.
+        """
+        out = common.copy()
+        out[allowed] = False
+        without = np.flatnonzero(out)
+        if 2 * len(without) <= len(allowed):
+            field = self._field(common, k)
+            if field.still(without):
+                return field.chances(wanted, without)
+        return exact(self._scores, allowed, wanted, k)
+
+    def _field(self, common: Bool, k: int) -> Field:
+        key = (k, np.packbits(common).tobytes())
+        if (field := self._made.get(key)) is None:
+            if len(self._made) >= MAX_FIELDS:
+                self._made.clear()
+            field = self._made[key] = Field(self._scores, np.flatnonzero(common), k)
+        return field
 
 
 def exact(scores: Scores, allowed: Int64, wanted: Int64, k: int) -> Float64:
     """float64[len(wanted), k]: the probability that each wanted item comes to each place among `allowed`."""
-    low, high = scores.reach(wanted)
-    floor = max(float(low.min()), _crowded(scores, allowed, k))
-    rivals = allowed[~np.isin(allowed, wanted)]
-    rivals = rivals[1 - scores.distribution(rivals, np.array([floor]))[:, 0] > NEGLIGIBLE]
-    x, weights = _nodes(scores, np.concatenate((rivals, wanted)), floor, float(high.max()))
-    table = np.zeros((len(wanted), k))
-    step = max(16, AT_ONCE // (len(wanted) * k + len(rivals)))
-    for start in range(0, len(x), step):
-        nodes = slice(start, start + step)
-        others = _leave_one_out(scores, rivals, wanted, x[nodes], k)
-        table += np.einsum("wx,wkx->wk", scores.density(wanted, x[nodes]) * weights[nodes], others)
-    return table
+    return Field(scores, allowed, k).chances(wanted, np.empty(0, np.int64))
 
 
 def estimated(draws: Float64, wanted: Int64, k: int) -> Float64:
@@ -148,44 +171,68 @@ def estimated(draws: Float64, wanted: Int64, k: int) -> Float64:
     return np.asarray((counts[wanted] + 1) / (len(draws) + 1))
 
 
-def _crowded(scores: Scores, allowed: Int64, k: int) -> float:
-    """A score that k items exceed, but for a chance of 1e-9: what is lower is in no list."""
-    likely = (scores.centre - scores.spread)[allowed]  # each exceeds this with a probability of 0.8
-    enough = 2 * k + 12
-    return float(-np.inf if len(likely) < enough else np.partition(likely, -enough)[-enough])
+def _floor(scores: Scores, allowed: Int64, k: int, low: float, high: float) -> tuple[float, float]:
+    """The mean number of items above the floor that is enough, and the floor: below it is no list's item.
+
+    By Chernoff's bound P(N < k) ≤ exp(k - 1 - λ + (k - 1) log(λ / (k - 1))) for a mean of λ; one more item
+    than that is wanted, as the one that is asked about does not count.
+    """
+    enough = float(k)
+    while enough - (k - 1) * (1 + log(enough / max(k - 1, 1))) < -log(NEGLECTED):
+        enough += 1
+    enough += 1
+
+    def surplus(x: float) -> float:
+        return log(float(scores.exceeds(allowed, x).sum()) + 1e-12) - log(enough)
+
+    if len(allowed) <= enough or surplus(low) <= 0:
+        return 0.0, low
+    tolerance = 0.05 * float(scores.scale[allowed].min())
+    root = float(brentq(surplus, low, high, xtol=tolerance))
+    while surplus(root) < 0:
+        root -= tolerance
+    return enough, root
 
 
-def _nodes(scores: Scores, items: Int64, floor: float, ceiling: float) -> tuple[Float64, Float64]:
-    """Where to evaluate and with which weights: panels that march from floor to ceiling."""
-    low, high = scores.reach(items)
-    scale = scores.scale[items]
-    edges = [floor]
+def _panels(scale: Float64, low: Float64, high: Float64, floor: float) -> Panels:
+    """Panels that march from the floor to the highest reach, no wider than what is narrowest there."""
+    edges, ceiling = [floor], max(float(high.max(initial=floor)), floor + 1e-6)
     while edges[-1] < ceiling:
         x = edges[-1]
         ahead = np.where(high > x, np.maximum(scale, low - x), np.inf)
         widest = (ceiling - x) / max(MAX_PANELS - len(edges), 1)
-        edges.append(
-            min(ceiling, x + max(float(ahead.min()), 0.0 if len(edges) < MAX_PANELS / 2 else widest))
-        )
-    bounds = np.asarray(edges)
-    halves = np.diff(bounds)[:, None] / 2
-    return (bounds[:-1, None] + halves * (1 + NODES)).ravel(), (halves * WEIGHTS).ravel()
+        width = max(float(ahead.min(initial=np.inf)), 0.0 if len(edges) < MAX_PANELS / 2 else widest)
+        edges.append(min(ceiling, x + width))
+    return Panels.between(np.asarray(edges))
 
 
-def _leave_one_out(scores: Scores, rivals: Int64, wanted: Int64, x: Float64, k: int) -> Float64:
-    """float64[wanted, k, x]: P(N_i(x) = p) for each wanted i. From the left times from the right."""
-    beyond = 1 - scores.distribution(rivals, x)
-    if k == 1:
-        start = np.prod(1 - beyond, axis=0)[None]
-    else:
-        start = np.zeros((k, len(x)))
-        start[0] = 1
-        for chance in beyond:
-            _multiply(start, chance)
-    factors = 1 - scores.distribution(wanted, x)
-    left = np.empty((len(wanted), k, len(x)))
+def _n_heavy(beyond: Float64) -> int:
+    """How many of the items, by descending chance to exceed the floor, are too likely for the sums."""
+    odds = np.minimum(beyond / np.maximum(1 - beyond, 1e-9), 1e9)
+    rest = np.cumsum(odds[::-1] ** 2)[::-1]
+    return int(np.count_nonzero((rest > STABLE) | (beyond > 0.5)))
+
+
+def _series(sums: Float64) -> Float64:
+    """float64[k, nodes]: the probability of 0, 1, ... of the items above, from their power sums.
+
+    n g_n = Σ over r of (-1)^(r+1) S_r g_(n-r)
+    """
+    series = np.empty_like(sums)
+    series[0] = np.exp(sums[0])
+    signed = sums.copy()
+    signed[2::2] *= -1
+    for n in range(1, len(sums)):
+        series[n] = (signed[1 : n + 1] * series[n - 1 :: -1][:n]).sum(axis=0) / n
+    return series
+
+
+def _leave_one_out(start: Float64, factors: Float64) -> Float64:
+    """float64[wanted, k, nodes]: P(N_i(x) = p) for each wanted i. From the left times from the right."""
+    k, nodes = start.shape
+    left = np.empty((len(factors), k, nodes))
     right = np.empty_like(left)
-    tail = np.zeros((k, len(x)))
+    tail = np.zeros((k, nodes))
     tail[0] = 1
     for i, chance in enumerate(factors):
         left[i] = start

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tastemaker.plugins import Batch, Ranking
@@ -16,7 +18,8 @@ from tastemaker.plugins.chance import normal
 from tastemaker_bandits import chances
 from tastemaker_bandits.gaussian import GaussianBandit, GaussianConfig
 from tastemaker_bandits.learning import Float64
-from tastemaker_bandits.slates import best, only, rehearsals, with_propensities
+from tastemaker_bandits.scores import Normal
+from tastemaker_bandits.slates import best, common_items, only, rehearsals, with_propensities
 
 
 class SamplingConfig(GaussianConfig):
@@ -35,6 +38,9 @@ ConfigT = TypeVar("ConfigT", bound=SamplingConfig)
 class SamplingBandit(GaussianBandit[ConfigT]):
     """The k arms of the greatest draws s_i ~ N(xᵀm_i, v² xᵀC_i x), independent of each other."""
 
+    _fields: chances.Fields | None
+    """Of the state as it is, if no context tells requests apart."""
+
     def decide(self, batch: Batch, k: int) -> Ranking:
         """The lists, without their propensities."""
         scores, deviations = self.beliefs(batch)
@@ -46,16 +52,23 @@ class SamplingBandit(GaussianBandit[ConfigT]):
     def recommend(self, batch: Batch, k: int) -> Ranking:
         means, deviations = (part.astype("f8") for part in self.beliefs(batch))
         deviations *= self.config.exploration
-        draws = self.config.draws
+        draws, contextual = self.config.draws, self.config.context_size > 0
         rehearsed = normal(rehearsals(draws), means.shape[1]) if draws else None
+        common = common_items(batch, means.shape[1])
 
         def chance(row: int, allowed: Int64, wanted: Int64, k: int) -> Float64:
-            if rehearsed is None:
-                scores = chances.Normal(means[row], deviations[row])
-                return chances.exact(scores, allowed, wanted, k)
-            drawn = means[row] + deviations[row] * rehearsed
-            return chances.estimated(only(drawn, allowed), wanted, k)
+            if rehearsed is not None:
+                drawn = means[row] + deviations[row] * rehearsed
+                return chances.estimated(only(drawn, allowed), wanted, k)
+            if contextual:
+                return chances.exact(Normal(means[row], deviations[row]), allowed, wanted, k)
+            if self._fields is None:
+                self._fields = chances.Fields(Normal(means[row], deviations[row]))
+            return self._fields.chances(common, allowed, wanted, k)
 
         ranking = self.decide(batch, k)
-        contextual = self.config.context_size > 0
         return with_propensities(ranking, batch, means.shape[1], shared=not contextual, chances=chance)
+
+    def _refresh(self, items: NDArray[np.integer]) -> None:
+        super()._refresh(items)
+        self._fields = None

@@ -49,6 +49,11 @@ def allowed_items(batch: Batch, n_items: int) -> Bool | None:
     return np.isfinite(marks)
 
 
+def common_items(batch: Batch, n_items: int) -> Bool:
+    """bool[n_items]: what is allowed to everyone who is not told otherwise."""
+    return np.ones(n_items, np.bool_) if batch.available is None else batch.available
+
+
 Chances = Callable[[int, Int64, Int64, int], Float64]
 """(a row of the batch, the allowed items, the wanted ones, k) -> float64[wanted, k], by place."""
 

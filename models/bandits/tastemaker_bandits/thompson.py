@@ -14,7 +14,8 @@ from tastemaker_bandits import chances
 from tastemaker_bandits.betas import Betas
 from tastemaker_bandits.counts import CountBandit, CountConfig
 from tastemaker_bandits.learning import Float64
-from tastemaker_bandits.slates import best, only, rehearsals, with_propensities
+from tastemaker_bandits.scores import LogOdds
+from tastemaker_bandits.slates import best, common_items, only, rehearsals, with_propensities
 
 
 class ThompsonConfig(CountConfig):
@@ -51,6 +52,7 @@ class Thompson(CountBandit[ThompsonConfig]):
         )
 
     def refresh(self, items: NDArray[np.integer] | None) -> None:
+        self._fields: chances.Fields | None = None
         if items is None:
             self._betas = Betas(*self.posterior())
         else:
@@ -63,12 +65,15 @@ class Thompson(CountBandit[ThompsonConfig]):
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         betas = self._betas
-        scores = chances.LogOdds(betas.a, betas.b)
+        if self._fields is None:
+            self._fields = chances.Fields(LogOdds(betas.a, betas.b))
+        fields = self._fields
+        common = common_items(batch, len(betas.a))
         rehearsed = betas.sample(rehearsals(self.config.draws)) if self.config.draws else None
 
         def chance(row: int, allowed: Int64, wanted: Int64, k: int) -> Float64:
             if rehearsed is None:
-                return chances.exact(scores, allowed, wanted, k)
+                return fields.chances(common, allowed, wanted, k)
             return chances.estimated(only(rehearsed, allowed), wanted, k)
 
         return with_propensities(self.decide(batch, k), batch, len(betas.a), shared=True, chances=chance)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.stats import beta, norm
 
 from tastemaker.plugins import Batch, Events, Feedback, History, TrainingData
 from tastemaker.plugins.arrays import Int32
-from tastemaker_bandits.chances import LogOdds, Normal, exact
+from tastemaker_bandits.chances import Fields, exact
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
+from tastemaker_bandits.learning import Float64
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.logistic_thompson import LogisticThompson, LogisticThompsonConfig
+from tastemaker_bandits.scores import LogOdds, Normal
 from tastemaker_bandits.thompson import Thompson, ThompsonConfig
 
 N_ITEMS = 12
@@ -113,6 +116,58 @@ def test_the_first_place_against_adaptive_quadrature() -> None:
             epsabs=1e-9,
         )[0]
         assert table[i] == pytest.approx(truth, abs=1e-6)
+
+
+def brute(scores: Normal, arms: NDArray[np.int64], k: int) -> Float64:
+    """float64[arms, k] by the law of N_i multiplied out, on a grid of 12,000 points."""
+    x = np.linspace(-14, 22, 12_001)
+    beyond = norm.sf(x, scores.centre[:, None], scores.spread[:, None])
+    table = np.empty((len(arms), k))
+    for i in arms:
+        law = np.zeros((k, len(x)))
+        law[0] = 1
+        for chance in np.delete(beyond, i, axis=0):
+            law[1:], law[0] = law[1:] * (1 - chance) + law[:-1] * chance, law[0] * (1 - chance)
+        density = norm.pdf(x, scores.centre[i], scores.spread[i])
+        table[i] = np.trapezoid(density * law, x, axis=1)
+    return table
+
+
+@pytest.mark.parametrize(("m", "k"), [(120, 1), (120, 5), (60, 20)])
+def test_the_sums_of_many_rivals_against_the_product(m: int, k: int) -> None:
+    rng = np.random.default_rng(3)
+    scores = Normal(rng.normal(size=m), rng.uniform(0.2, 2, m))
+    arms = np.arange(m)
+    np.testing.assert_allclose(exact(scores, arms, arms, k), brute(scores, arms, k), atol=1e-6)
+
+
+def test_a_field_serves_whoever_may_see_less() -> None:
+    """What is taken out of everybody's field is as if it had never been in it, however much it is."""
+    rng = np.random.default_rng(4)
+    scores = LogOdds(rng.uniform(0.5, 30, 500), rng.uniform(20, 400, 500))
+    fields, common = Fields(scores), rng.random(500) < 0.9
+    best = np.argsort(-scores.centre)
+    best = best[common[best]]
+    for out in (best[:0], best[:1], best[3:200:7], best[-100:], best[:40], best[:300]):
+        allowed = np.setdiff1d(np.flatnonzero(common), out)
+        wanted = rng.choice(allowed, 6, replace=False)
+        wanted[:3] = [each for each in best if each in set(allowed)][:3]
+        wanted = np.unique(wanted)
+        found = fields.chances(common, allowed, wanted, 5)
+        np.testing.assert_allclose(found, exact(scores, allowed, wanted, 5), atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [Thompson(), LinThompson()], ids=["thompson", "lin_thompson"])
+def test_what_was_learned_since_counts(model: Thompson | LinThompson) -> None:
+    """The propensities are those of the state as it is now, asked before or not."""
+    learned(model)
+    model.recommend(asked(1), 3)
+    shown = np.full(50, 2, np.int32)
+    more = Feedback(shown, shown, shown, np.ones(50, np.float32), np.ones(50, np.float32), shown.astype("i8"))
+    fresh = type(model)()
+    learned(fresh)
+    now, never_asked = (each.update(more).recommend(asked(20), 3) for each in (model, fresh))
+    np.testing.assert_array_equal(now.propensities, never_asked.propensities)
 
 
 def test_equal_arms_are_equally_likely_everywhere() -> None:
