@@ -12,15 +12,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tastemaker.plugins import Config, Recommender, select
+    from tastemaker.plugins import Capabilities, Config, Recommender, select
     from tastemaker.workbench.judging import compare, evaluate
     from tastemaker.workbench.loading import load
     from tastemaker.workbench.modelling import fit, split
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Recommender", "compare", "evaluate", "fit", "load", "select", "split"]
+__all__ = ["Capabilities", "Config", "Recommender", "compare", "evaluate", "fit", "load", "select", "split"]
 
 _HOMES = {
+    "Capabilities": "tastemaker.plugins",
     "Config": "tastemaker.plugins",
     "Recommender": "tastemaker.plugins",
     "compare": "tastemaker.workbench.judging",

@@ -111,7 +111,9 @@ def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
 def open_duckdb(database: Path | None = None) -> duckdb.DuckDBPyConnection:
     """DuckDB with the clock on UTC and bounded memory."""
     connection = duckdb.connect(":memory:" if database is None else str(database))
-    connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
+    connection.execute("SET TimeZone='UTC'")
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(True,)]:
+        connection.execute("SET enable_progress_bar=false")  # in Jupyter, where it is off, this may raise
     connection.execute("SET memory_limit=?", [MEMORY_LIMIT])
     connection.execute("SET temp_directory=?", [tempfile.gettempdir()])
     return connection

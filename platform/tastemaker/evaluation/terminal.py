@@ -54,7 +54,8 @@ def show(board: Leaderboard, console: Console, *, brief: bool = False) -> None:
 def as_text(board: Leaderboard) -> str:
     """The verdict and the order, without colours, 110 columns wide."""
     text = StringIO()
-    show(board, Console(file=text, width=110, color_system=None, highlight=False), brief=True)
+    console = Console(file=text, width=110, color_system=None, highlight=False, force_jupyter=False)
+    show(board, console, brief=True)
     return text.getvalue().rstrip()
 
 

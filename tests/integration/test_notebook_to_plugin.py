@@ -1,0 +1,55 @@
+"""The page that turns a cell into a plugin: executed, and both are the same model."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import commands
+from conftest import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "notebook_to_plugin.md"
+
+
+@pytest.fixture(scope="module")
+def blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_the_cell_becomes_a_plugin_that_answers_the_same(blocks: list[str], tmp_path: Path) -> None:
+    loading, cell, judging, module, laws, same = blocks
+    home, site, folder = tmp_path / "home", tmp_path / "site", tmp_path / "companions"
+    home.mkdir()
+    commands.done(home, "tastemaker", "models", "new", "companions", "--folder", str(tmp_path))
+    (folder / "tastemaker_companions" / "companions.py").write_text(module, "utf-8")
+    (folder / "tests" / "test_companions.py").write_text(laws, "utf-8")
+    install = ["uv", "pip", "install", "--offline", "--no-deps", "--no-build-isolation"]
+    commands.done(home, *install, "--python", sys.executable, "--target", str(site), str(folder))
+    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    installed = {"PYTHONPATH": os.pathsep.join(paths)}
+    checked = commands.done(home, "tastemaker", "models", "check", "companions", more=installed).stdout
+    assert checked.endswith("companions obeys the laws\n")
+    assert "checkerboard" in checked
+    told = commands.done(home, "pytest", "-q", "-p", "no:cacheprovider", str(folder), more=installed).stdout
+    assert " passed" in told
+    script = home / "page.py"
+    script.write_text("\n".join([loading, cell, judging, same, "print(compare(cell))"]), "utf-8")
+    shown = commands.done(home, "python", str(script), more=installed).stdout
+    assert "companions" in shown
+
+
+def test_fit_and_recommend_do_not_change(blocks: list[str]) -> None:
+    _loading, cell, _judging, module, *_rest = blocks
+    assert methods(cell) == methods(module)
+    assert methods(cell).keys() == {"fit", "recommend"}
+
+
+def methods(source: str) -> dict[str, str]:
+    """The methods of the model's class, as they are written."""
+    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    return {node.name: ast.get_source_segment(source, node) or "" for node in found}
