@@ -51,8 +51,7 @@ def cosine(vectors: Float32) -> Float32:
     """float32[m, m]: the cosine of each pair of rows; 0 where a row is 0."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(norms > 0, norms, 1)
-    alike: Float32 = unit @ unit.T
-    return alike
+    return np.asarray(unit @ unit.T, np.float32)
 
 
 def _scaled(scores: Float32) -> Float32:
