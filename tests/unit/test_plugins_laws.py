@@ -14,6 +14,7 @@ from tastemaker.plugins import (
     Batch,
     Capabilities,
     Config,
+    FeatureTable,
     Ranking,
     Recommender,
     TrainingData,
@@ -21,7 +22,7 @@ from tastemaker.plugins import (
     laws,
     select,
 )
-from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.arrays import Float32, Int32
 
 
 class NoConfig(Config):
@@ -257,6 +258,27 @@ class EmbedsNobody(Embeds):
         return super().embed(batch) * np.float32(np.nan)
 
 
+class Explains(Sound):
+    """Its parts: what each item of the past adds, and the popularity."""
+
+    def contributions(self, batch: Batch, items: Int32) -> FeatureTable | None:
+        (past,) = batch.history.matrix(np.ones(len(batch.history.items), np.float32)).toarray()
+        values = np.column_stack([(past[:, None] * self.gram)[:, items].T, self.popularity[items]])
+        return FeatureTable((*(f"had {item}" for item in range(len(past))), "popularity"), values)
+
+
+class ExplainsAnotherModel(Explains):
+    def contributions(self, batch: Batch, items: Int32) -> FeatureTable | None:
+        table = super().contributions(batch, items)
+        assert table is not None
+        return FeatureTable(table.names, table.values * 2)
+
+
+class ExplainsNothing(Explains):
+    def contributions(self, batch: Batch, items: Int32) -> FeatureTable | None:
+        return FeatureTable(("what",), np.full((len(items), 1), np.nan, np.float32))
+
+
 class ExemptForNothing(Sound):
     capabilities = Capabilities(exempt={"recommend_is_pure": " "})
 
@@ -297,9 +319,11 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("checkerboard_is_recovered", LikesWhatOthersLike),
     ("scores_are_dot_products", EmbedsAnotherModel),
     ("scores_are_dot_products", EmbedsNobody),
+    ("contributions_add_up", ExplainsAnotherModel),
+    ("contributions_add_up", ExplainsNothing),
 ]
 
-test_a_sound_model_obeys = laws.lawful(Sound, Embeds)
+test_a_sound_model_obeys = laws.lawful(Sound, Embeds, Explains)
 
 
 @pytest.mark.parametrize(("law", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value))

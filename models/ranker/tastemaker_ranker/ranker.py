@@ -14,13 +14,14 @@ from tastemaker.plugins import (
     Batch,
     Capabilities,
     Config,
+    FeatureTable,
     Ranking,
     Recommender,
     TrainingData,
     empty_ranking,
     select,
 )
-from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.arrays import Float32, Int32
 from tastemaker_ranker import retrievers as first_stage
 from tastemaker_ranker import trees
 from tastemaker_ranker.candidates import Candidates, retrieve
@@ -155,6 +156,17 @@ class Ranker(Recommender[RankerConfig]):
         ranking = _ranked(candidates, scores, len(batch), k)
         self._fill(ranking, batch)
         return ranking
+
+    def contributions(self, batch: Batch, items: Int32) -> FeatureTable | None:
+        """What each column adds to the trees' sum (Lundberg et al., arXiv:1802.03888); None without trees."""
+        if self.booster is None:
+            return None
+        candidates, features = self._describe(batch)
+        values = np.full((len(items), len(self._columns)), np.nan, np.float32)
+        places = np.searchsorted(candidates.items, items)  # of one row, so they ascend
+        known = np.isin(items, candidates.items)
+        values[known] = trees.contributions(self.booster, features[places[known]])
+        return FeatureTable(self._columns, values)
 
     def save(self, folder: Path) -> None:
         """The trees as text, the item statistics as an array, each retriever in a folder of its own."""

@@ -81,6 +81,12 @@ def score(booster: Booster, features: Float32) -> Float32:
     return np.asarray(booster.predict(features, num_threads=_threads(len(features))), np.float32)
 
 
+def contributions(booster: Booster, features: Float32) -> Float32:
+    """float32[m, f]: what each column adds to each row's sum, relative to the average sum."""
+    parts = booster.predict(features, pred_contrib=True, num_threads=_threads(len(features)))
+    return np.asarray(parts, np.float32).reshape(len(features), -1)[:, :-1]  # the last is the average
+
+
 def _threads(rows: int) -> int:
     """LightGBM's number of threads, 0 for all; the trees are the same whatever it is."""
     return 1 if rows < FEW_ROWS else 0

@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 
 from tastemaker.errors import ArtifactError, PluginError
-from tastemaker.plugins.arrays import Batch, Feedback, Float32, Ranking, TrainingData
+from tastemaker.plugins.arrays import (
+    Batch,
+    FeatureTable,
+    Feedback,
+    Float32,
+    Int32,
+    Ranking,
+    TrainingData,
+)
 
 INTERFACE_VERSION = 1
 
@@ -116,6 +124,14 @@ class Recommender(ABC, Generic[ConfigT]):
         Only models whose capabilities say `embeds`; any other refuses with PluginError.
         """
         raise PluginError(f"{self.name} has no vectors", fix="ask `recommend`, or choose a model that embeds")
+
+    def contributions(self, batch: Batch, items: Int32) -> FeatureTable | None:
+        """What made up the scores of `items`, int32[m], in the answer to a batch of one row; None if unknown.
+
+        One column a part, m rows: a row's parts add up to its score, but for a constant that all rows share.
+        A row of NaN says that the item's score is not made of parts, such as one that only fills the list.
+        """
+        return None
 
     def save(self, folder: Path) -> None:
         """Write `state` as .npy files into an existing, empty folder."""

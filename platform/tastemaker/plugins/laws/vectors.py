@@ -1,12 +1,13 @@
-"""Laws of models whose score is a dot product."""
+"""Laws of models that say what their scores are made of: a dot product, or a sum of parts."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tastemaker.plugins.arrays import NO_ITEM, Batch
-from tastemaker.plugins.laws.subject import N_ITEMS, DoesNotApply, Law, LawBroken, Subject
+from tastemaker.plugins.laws.subject import N_ITEMS, N_USERS, DoesNotApply, Law, LawBroken, Subject
 
+K = 5
 RELATIVE = 1e-3
 """Sums of floats depend on their order."""
 
@@ -26,7 +27,28 @@ def scores_are_dot_products(subject: Subject) -> None:
         _require_products(subject, batch[np.asarray([row])], items @ vectors[row])
 
 
-LAWS: tuple[Law, ...] = (scores_are_dot_products,)
+def contributions_add_up(subject: Subject) -> None:
+    """The parts of each item's score add up to it, but for one constant a row."""
+    told = False
+    for row in range(N_USERS):
+        batch = subject.everyone()[row : row + 1]
+        items, scores, _ = subject.model.recommend(batch, K)
+        table = subject.model.contributions(batch, items[0])
+        if table is None:
+            raise DoesNotApply("it does not say what its scores are made of")
+        if table.values.shape != (K, len(table.names)):
+            raise LawBroken(f"{K} items have contributions of shape {table.values.shape}")
+        made = np.isfinite(table.values).all(axis=1)
+        rest = scores[0, made] - table.values[made].sum(axis=1)
+        scale = max(float(np.abs(table.values[made]).sum(axis=1).max(initial=0)), 1e-12)
+        if len(rest) and float(np.ptp(rest)) > RELATIVE * scale:
+            raise LawBroken(f"user {batch.users[0]}: scores less their parts are {rest.tolist()}, not equal")
+        told |= bool(made.any())
+    if not told:
+        raise LawBroken("contributions of nothing but NaN; return None instead")
+
+
+LAWS: tuple[Law, ...] = (scores_are_dot_products, contributions_add_up)
 
 
 def _require_products(subject: Subject, batch: Batch, products: np.ndarray) -> None:
