@@ -87,6 +87,12 @@ class ServingSettings(_Section):
     """The model's deadline. A request that it has not answered by then gets a precomputed list."""
     waiting: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     """Requests that may wait for the model. One more gets a precomputed list at once."""
+    features_seconds: Annotated[float, Field(gt=0, le=60)] = 0.05
+    """How long a request may wait for the online feature store; later, it goes on without the features."""
+    features_fresh_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long a user's features are remembered before they are read again."""
+    features_users: Annotated[int, Field(ge=0)] = 100_000
+    """How many users' features are remembered."""
     static_items: tuple[str, ...] = ()
     """Item ids for when nothing else can answer; what was popular when the model was loaded, if empty."""
 

@@ -83,12 +83,12 @@ class Scripted(Recommender[Config]):
 
 
 def predictor(
-    model: Recommender[Any], *, online: Any = None, repeats: bool = True, trained_at: int = NOW
+    model: Recommender[Any], *, features: Any = None, repeats: bool = True, trained_at: int = NOW
 ) -> Predictor:
     """A predictor over the small snapshot."""
     created_at = datetime.fromtimestamp(trained_at, UTC)
     manifest = SimpleNamespace(model="scripted", version="v1", created_at=created_at)
-    return Predictor(LoadedVersion(model, snapshot(repeats=repeats), cast(Any, manifest)), online=online)
+    return Predictor(LoadedVersion(model, snapshot(repeats=repeats), cast(Any, manifest)), features=features)
 
 
 def answered(one: Predictor, request: Request, now: int = NOW) -> Served:
@@ -215,41 +215,27 @@ def test_time_goes_on_from_where_the_data_ended(trained_at: int, expected: int) 
     assert seen == [expected]
 
 
-class Online:
-    """A feature store that may be down."""
-
-    def __init__(self) -> None:
-        self.down = False
-
-    def users(self, user_ids: Sequence[str], names: Sequence[str]) -> Float32:
-        if self.down:
-            raise ConnectionError("no route to the store")
-        return np.array([[len(user_ids[0]), np.nan]], np.float32)
-
-
-def test_features_are_read_handed_over_and_logged_and_a_dead_store_means_unknown(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_features_are_handed_over_and_logged_and_a_visitor_has_none() -> None:
     seen: list[list[float]] = []
 
     def act(batch: Batch, k: int) -> Ranking:
         assert batch.user_features is not None
-        seen.append(batch.user_features.values[0].tolist())
+        seen.extend(batch.user_features.values.tolist())
         return by_number(batch, k)
 
-    store = Online()
-    one = predictor(Scripted(act, reads=("name_length", "recency_days")), online=store)
-    served = answered(one, Request("ann", k=1))
-    assert served.features == {"name_length": 3.0, "recency_days": None}
-    store.down = True
-    for _ in range(3):
-        served = answered(one, Request("ann", k=1))
-        assert served.features == {"name_length": None, "recency_days": None}
-        assert (ids(served.answer.items), served.answer.fallback) == ([1], None)
-    assert np.isnan(seen[-1]).all()
-    assert [entry.message for entry in caplog.records] == [
-        "the online feature store fails; answering without it"
-    ], "said once, not once a request"
+    def features(user_ids: Sequence[str]) -> Float32:
+        return np.array([[len(user_id), np.nan] for user_id in user_ids], np.float32)
+
+    one = predictor(Scripted(act, reads=("name_length", "recency_days")), features=features)
+    request = Request("bobby", k=1)
+    asks = [Ask(request, REQUEST_ID, NOW), Ask(request, REQUEST_ID, NOW, "session", ["item-1"])]
+    served = one.recommend([*asks, Ask(Request("ann", k=1), REQUEST_ID, NOW)])
+    assert [each.features for each in served] == [
+        {"name_length": 5.0, "recency_days": None},
+        {"name_length": None, "recency_days": None},
+        {"name_length": 3.0, "recency_days": None},
+    ]
+    assert [[value for value in row if value == value] for row in seen] == [[5.0], [3.0], []]
 
 
 def test_warming_up_raises_what_the_model_raises() -> None:

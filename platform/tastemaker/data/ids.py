@@ -61,7 +61,7 @@ class IdIndex:
         if places.size and (places.min() < 0 or places.max() >= len(self)):
             wrong = places[(places < 0) | (places >= len(self))][0]
             raise IndexError(f"number {wrong} is no id, must be in [0, {len(self)})")
-        return [_decode(each) for each in self.encoded[places].tolist()]
+        return [each.decode("utf-8", "surrogatepass") for each in self.encoded[places].tolist()]
 
     def take(self, kept: Bool) -> IdIndex:
         """The index of the ids where `kept`, bool[len(self)], is true; they keep their order."""

@@ -47,6 +47,8 @@ _COLUMNS = {
 }
 _INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (kind, key)"
 _INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record) VALUES (?, ?, ?, ?)"
+_ENDS = "SELECT (SELECT min(number) FROM records), (SELECT max(number) FROM records)"
+"""Two look-ups: asked for both at once, SQLite reads the whole table."""
 _OLDEST = "SELECT number, kind, record FROM records ORDER BY number LIMIT ?"
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -148,7 +150,7 @@ def measure(connection: sqlite3.Connection) -> Backlog:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    first, last = connection.execute("SELECT min(number), max(number) FROM records").fetchone()
+    first, last = connection.execute(_ENDS).fetchone()
     if first is None:
         return Backlog(0, (pages - free) * page_bytes, 0.0)
     (stored_at,) = connection.execute("SELECT stored_at FROM records WHERE number = ?", (first,)).fetchone()

@@ -11,7 +11,6 @@ import re
 import time
 from http import HTTPStatus
 from typing import NamedTuple
-from uuid import uuid4
 
 import msgspec
 
@@ -30,6 +29,7 @@ from tastemaker.serving.asgi import (
 from tastemaker.serving.doors import Doors
 from tastemaker.serving.journal import SLOW_SECONDS, Journal
 from tastemaker.serving.messages import Answer, Refusal
+from tastemaker.serving.predictor import new_request_id
 from tastemaker.serving.routes import ROUTES, Call, Route, find
 from tastemaker.serving.worker import Worker
 
@@ -122,7 +122,7 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """The application behind a gateway that has nothing behind it."""
     if scope["type"] == "http":
         problem = Refusal(HTTPStatus.NOT_FOUND, "there are no pages here").problem
-        await send_reply(send, Reply(problem.status, _encode(problem), PROBLEM), uuid4().hex)
+        await send_reply(send, Reply(problem.status, _encode(problem), PROBLEM), new_request_id())
 
 
 def _is_page(path: str) -> bool:
@@ -132,7 +132,7 @@ def _is_page(path: str) -> bool:
 
 def _request_id(given: bytes) -> str:
     """The caller's, if it is one that can seed an answer; else a new one."""
-    return given.decode() if _is_id(given) else uuid4().hex
+    return given.decode() if _is_id(given) else new_request_id()
 
 
 def _check_method(route: Route, method: str) -> None:

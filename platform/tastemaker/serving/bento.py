@@ -12,10 +12,8 @@ import gc
 import os
 import shutil
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import Any
 
 import bentoml
 import msgspec
@@ -30,17 +28,13 @@ from tastemaker.serving.doors import Doors
 from tastemaker.serving.engine import Limits
 from tastemaker.serving.journal import write_json_lines
 from tastemaker.serving.keys import read_keys
+from tastemaker.serving.loading import Loader
 from tastemaker.serving.messages import Request
 from tastemaker.serving.meters import Meters
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
-from tastemaker.serving.pipeline import Pipeline
-from tastemaker.serving.predictor import Predictor
 from tastemaker.serving.worker import Worker
 from tastemaker.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from tastemaker.features.online import OnlineReader
 
 METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 """Environment: where the workers of one server share their numbers. Set by the server for its workers."""
@@ -115,6 +109,8 @@ def _prepare(model: str, packed: Path | None) -> None:
     # Workers of a Bento start in another folder: a relative home must not move with them.
     os.environ["TASTEMAKER_HOME"] = str(settings.home.resolve())
     os.environ[METRICS_FOLDER] = metrics
+    for library in ("OPENBLAS", "OMP", "MKL"):  # a worker is a core's worth: more of them, not more threads
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     if packed is None:
         os.environ[VERSION] = folder.name
 
@@ -129,9 +125,7 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     shared = os.environ.get(METRICS_FOLDER)
     # Before the online reader: Feast imports the Prometheus client, which must know the folder by then.
     metrics = Metrics(loaded.manifest.model, loaded.manifest.version, spool, Path(shared) if shared else None)
-    pipeline = Pipeline(loaded, settings.retrieval, settings.spool)
-    predictor = Predictor(loaded, online=_online_reader(loaded, settings), pipeline=pipeline)
-    predictor.warm_up(uuid4().hex, int(time.time()))
+    predictor = Loader(settings, metrics).ready(loaded)
     gc.collect()
     gc.freeze()  # what is loaded stays: a full collection need not walk it
     serving = settings.serving
@@ -151,12 +145,3 @@ def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:
         from tastemaker.features.online import feast_config
 
         feast_config(settings)
-
-
-def _online_reader(loaded: LoadedVersion, settings: Settings) -> OnlineReader | None:
-    """The online store's reader, if this model reads user features: it takes seconds to import."""
-    if not loaded.model.capabilities.user_features:
-        return None
-    from tastemaker.features.online import open_reader
-
-    return open_reader(settings)

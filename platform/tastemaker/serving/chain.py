@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.logs.records import Stage
-from tastemaker.plugins.arrays import NO_ITEM, Batch, Bool, Float32, Int32, Ranking
+from tastemaker.plugins.arrays import NO_ITEM, Batch, Bool, Float32, Int32, Int64, Ranking
 
 MODEL_ERROR: Final = "model_error"
 """The model raised, or what it returned is no ranking."""
@@ -85,16 +85,24 @@ def _checked(ranking: Ranking, n: int, k: int) -> tuple[Int32, Float32, Float32]
 def _allowed(items: Int32, batch: Batch, n_items: int) -> Bool:
     """bool[n, k]: what the batch lets be shown; `items` lie in [0, n_items)."""
     allowed: Bool = np.ones(items.shape, np.bool_) if batch.available is None else batch.available[items]
-    rows = np.arange(len(items))[:, np.newaxis]
+    places = np.arange(len(items))[:, np.newaxis] * n_items + items
     if batch.excluded is not None and batch.excluded.nnz:
         excluded = batch.excluded
-        lengths = np.diff(excluded.indptr)
-        places = np.repeat(np.arange(len(items)), lengths) * n_items + excluded.indices
-        allowed &= ~np.isin(rows * n_items + items, places)
+        rows = np.repeat(np.arange(len(items)), np.diff(excluded.indptr))
+        allowed &= ~_among(places, np.sort(rows * n_items + excluded.indices))
     if batch.candidates is not None:
-        listed = rows * n_items + batch.candidates
-        allowed &= np.isin(rows * n_items + items, listed[batch.candidates >= 0])
+        listed = np.arange(len(items))[:, np.newaxis] * n_items + batch.candidates
+        allowed &= _among(places, np.sort(listed[batch.candidates >= 0]))
     return allowed
+
+
+def _among(places: Int64, ordered: Int64) -> Bool:
+    """Which of the places occur in an ascending array."""
+    if not len(ordered):
+        return np.zeros(places.shape, np.bool_)
+    found = np.searchsorted(ordered, places)
+    same: Bool = np.take(ordered, found, mode="clip") == places
+    return same
 
 
 def _repeated(items: Int32) -> Bool:

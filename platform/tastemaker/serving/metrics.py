@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tastemaker.logs.records import Stage
     from tastemaker.logs.spool import Spool
+    from tastemaker.serving.user_features import Outcome
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Upper bounds of the latency buckets: fine where a service level would be set."""
@@ -49,6 +50,11 @@ class Metrics:
             "Answers by what their list begins with, and why it is not (all) the model's",
             ["model", "stage", "reason"],
         )
+        self._features = prometheus.Counter(
+            "tastemaker_user_features_total",
+            "Users whose features were wanted, by what became of it",
+            ["model", "outcome"],
+        )
         self._model = model
         records = prometheus.Gauge(
             "tastemaker_log_records",
@@ -81,6 +87,10 @@ class Metrics:
         self._answered.inc()
         self._seconds.observe(seconds)
         self._answers.labels(self._model, stage, fallback or "none").inc()
+
+    def featured(self, outcome: Outcome, users: int) -> None:
+        """The features of so many users were read from memory, from the store, too late or not at all."""
+        self._features.labels(self._model, outcome).inc(users)
 
     def refused(self, endpoint: str, status: int, *, list_asked: bool) -> None:
         """One request was refused; `endpoint` is a path's template, never a path."""

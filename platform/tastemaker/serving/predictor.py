@@ -7,8 +7,10 @@ When a model is asked, and how long it may take, is `engine`'s business.
 from __future__ import annotations
 
 import logging
+import os
+import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -29,12 +31,20 @@ from tastemaker.serving.messages import Answer, Request
 from tastemaker.serving.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from tastemaker.features.online import OnlineReader
     from tastemaker.registry.artifact import LoadedVersion
 
 logger = logging.getLogger("tastemaker.serving")
 _NOTHING = Row([], [], [], False)
 _READS_NOTHING = Capabilities()
+
+
+_random = random.Random()  # the system's would give up the interpreter's lock, to wait for it under load
+os.register_at_fork(after_in_child=_random.seed)
+
+
+def new_request_id() -> str:
+    """32 hexadecimal digits."""
+    return f"{_random.getrandbits(128):032x}"
 
 
 class Abandoned(BaseException):
@@ -90,10 +100,10 @@ class Predictor:
         self,
         loaded: LoadedVersion,
         *,
-        online: OnlineReader | None = None,
+        features: Callable[[Sequence[str]], Float32] | None = None,
         pipeline: Pipeline | None = None,
     ) -> None:
-        """`online` is needed where the model declares user features; it may fail at any time."""
+        """`features` gives the users' rows where the model declares user features: see `user_features`."""
         self.pipeline = pipeline or Pipeline(loaded)
         self.model = loaded.manifest.model
         self.version = loaded.manifest.version
@@ -102,8 +112,8 @@ class Predictor:
         # since: to the model, everybody's last visit would otherwise be equally far away.
         self._lag = max(0, int(loaded.manifest.created_at.timestamp()) - loaded.snapshot.end)
         self._feature_names = loaded.model.capabilities.user_features
-        self._online = online
-        self._model_health, self._feature_health = _Health("the model"), _Health("the online feature store")
+        self._read_features = features
+        self._works = True
 
     def popular_ids(self, at_most: int) -> list[str]:
         """The most popular items."""
@@ -146,7 +156,9 @@ class Predictor:
         snapshot, first = self._snapshot, asks[0]
         requests = [ask.request for ask in asks]
         context = [request.context for request in requests if isinstance(request.context, list)]
-        excluded = [snapshot.item_ids.lookup(request.exclude or ()) for request in requests]
+        excluded = None
+        if any(request.exclude for request in requests):
+            excluded = [snapshot.item_ids.lookup(request.exclude or ()) for request in requests]
         known = first.session is None
         batch = snapshot.batch(
             snapshot.user_ids.lookup([request.user_id for request in requests])
@@ -155,7 +167,7 @@ class Predictor:
             seeds=np.array([int(ask.request_id[:16], 16) for ask in asks], np.uint64),
             now=first.now - self._lag,
             history=None if known else self._sessions(asks),
-            exclude=excluded if any(request.exclude for request in requests) else None,
+            exclude=excluded,
             candidates=None if first.request.candidates is None else self._candidates(requests),
             context=np.array(context, np.float32) if context else None,
             user_features=features,
@@ -183,18 +195,14 @@ class Predictor:
         return History.from_events(events, len(asks), self.n_items)
 
     def _features(self, asks: Sequence[Ask]) -> FeatureTable | None:
-        """The users' features as of now; NaN, as for a stranger, while the store can't be read."""
+        """The users' features as of now; NaN for a visitor whom nobody knows."""
         names = self._feature_names
         if not names:
             return None
         values: Float32 = np.full((len(asks), len(names)), np.nan, np.float32)
         known = [row for row, ask in enumerate(asks) if ask.session is None]
-        if self._online is not None and known:
-            try:
-                values[known] = self._online.users([asks[row].request.user_id for row in known], names)
-                self._feature_health.good()
-            except Exception:  # whatever driver the store uses
-                self._feature_health.bad()
+        if self._read_features is not None and known:
+            values[known] = self._read_features([asks[row].request.user_id for row in known])
         return FeatureTable(names, values)
 
     def _ask(self, batch: Batch, k: int) -> list[Row | None]:
@@ -204,13 +212,21 @@ class Predictor:
         except Abandoned:
             raise
         except BaseException:  # a plugin may raise anything, SystemExit too; the caller gets a list
-            self._model_health.bad()
+            self._told(False)
             if len(batch) == 1:
                 return [None]
             half = len(batch) // 2
             return self._ask(batch[:half], k) + self._ask(batch[half:], k)
-        self._model_health.good()
+        self._told(True)
         return rows
+
+    def _told(self, works: bool) -> None:
+        """Say once that the model fails and once that it works again, not once a request."""
+        if works and not self._works:
+            logger.info("the model works again")
+        elif self._works and not works:
+            logger.warning("the model fails; answering without it", exc_info=True)
+        self._works = works
 
     def _rank(self, batch: Batch, k: int) -> Ranking:
         return self.pipeline.recommend(batch, k)
@@ -285,22 +301,3 @@ def _by_name(features: FeatureTable, row: int) -> dict[str, float | None]:
     return {
         name: None if value != value else value for name, value in zip(features.names, values, strict=True)
     }
-
-
-class _Health:
-    """Says once that something fails and once that it works again, not once a request."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.works = True
-
-    def good(self) -> None:
-        if not self.works:
-            self.works = True
-            logger.info("%s works again", self.name)
-
-    def bad(self) -> None:
-        """Call in an except clause."""
-        if self.works:
-            self.works = False
-            logger.warning("%s fails; answering without it", self.name, exc_info=True)

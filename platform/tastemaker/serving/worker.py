@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
-from uuid import uuid4
 
 from tastemaker.logs.records import Kind, Record
 from tastemaker.logs.spool import Spool
@@ -29,7 +28,7 @@ from tastemaker.serving.messages import (
     UserUpsert,
 )
 from tastemaker.serving.metrics import Metrics
-from tastemaker.serving.predictor import Ask, Predictor, Served
+from tastemaker.serving.predictor import Ask, Predictor, Served, new_request_id
 
 
 class Worker:
@@ -139,7 +138,7 @@ class Worker:
     ) -> asyncio.Future[Served]:
         if self.engine is None:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
-        return self.engine.submit(Ask(request, request_id or uuid4().hex, time.time(), kind, session))
+        return self.engine.submit(Ask(request, request_id or new_request_id(), time.time(), kind, session))
 
     def _settle(self, answers: Sequence[tuple[Waiting, Served]], moment: float) -> None:
         """Count and log what was answered."""

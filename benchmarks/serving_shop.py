@@ -1,0 +1,123 @@
+"""What the serving benchmark serves: a home folder with one version of `factors`, and its users' features."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tastemaker.data.ids import IdIndex
+from tastemaker.data.lake import Lake
+from tastemaker.data.snapshot import Snapshot
+from tastemaker.data.tables import EVENTS, ITEMS, USERS
+from tastemaker.features.snapshots import write_snapshots
+from tastemaker.plugins import Events, History, TrainingData
+from tastemaker.problem import ProblemSpec
+from tastemaker.registry import Registry
+from tastemaker.serving.precomputed import precomputing
+from tastemaker.settings import RetrievalSettings, Settings
+from tastemaker.storage.engine import open_engine
+
+N_USERS, HISTORY, SIZE = 5_000, 20, 64
+DAY = 86_400
+END = 1_700_000_000 // DAY * DAY
+PROBLEM = ProblemSpec.model_validate(
+    {"name": "benchmark", "objectives": [{"name": "sales", "events": {"purchase": {}}}]}
+)
+
+
+def install_plugin(folder: Path) -> Path:
+    """`factors` as an installed distribution would look, in a folder for PYTHONPATH."""
+    package, about = folder / "tastemaker_factors", folder / "tastemaker_factors-1.dist-info"
+    for each in (package, about):
+        each.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "factors.py").write_text(Path(__file__).with_name("factors.py").read_text())
+    (package / "service.py").write_text(
+        "from tastemaker.serving.bento import service\n\nFactors = service('factors')\n"
+    )
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: tastemaker-factors\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(
+        "[tastemaker.models]\nfactors = tastemaker_factors.factors:Factors\n"
+    )
+    sys.path.insert(0, str(folder))
+    return folder
+
+
+def user_id(number: int) -> str:
+    """The id of a user by number."""
+    return f"user-{number:06d}"
+
+
+def make_home(home: Path, n_items: int, *, index: bool) -> None:
+    """A version over `n_items` items, with the index of a large catalogue or without, and online features."""
+    settings = Settings(home=home)
+    rng = np.random.default_rng(0)
+    snapshot = _snapshot(n_items, rng)
+    from tastemaker_factors.factors import Factors  # type: ignore[import-not-found]  # installed above
+
+    none = np.empty(0, np.int32)
+    events = Events(none, none, none.astype(np.float32), none.astype(np.int64))
+    model = Factors().fit(TrainingData(events, N_USERS, n_items, END, rng=rng))
+    Registry(open_engine(settings.metadata_url), settings.artifacts).add(
+        model,
+        problem=PROBLEM,
+        snapshot=snapshot,
+        window=(0, END),
+        counts={"events": N_USERS * HISTORY, "users": N_USERS, "items": n_items},
+        seed=0,
+        precompute=precomputing(RetrievalSettings(index_items=1 if index else 10**9)),
+    )
+    _fill_features(settings, rng)
+
+
+def _snapshot(n_items: int, rng: np.random.Generator) -> Snapshot:
+    users = np.repeat(np.arange(N_USERS, dtype=np.int32), HISTORY)
+    items = rng.integers(0, n_items, len(users)).astype(np.int32)
+    events = Events(users, items, np.ones(len(users), np.float32), END - np.arange(len(users))[::-1] - 1)
+    return Snapshot(
+        user_ids=IdIndex.build(user_id(number) for number in range(N_USERS)),
+        item_ids=IdIndex.build(f"item-{number:07d}" for number in range(n_items)),
+        history=History.from_events(events, N_USERS, n_items),
+        end=END,
+        repeats=False,
+        available=None,
+        popular=rng.permutation(n_items).astype(np.int32),
+        item_features=None,
+        data_hash="0" * 64,
+    )
+
+
+def _fill_features(settings: Settings, rng: np.random.Generator) -> None:
+    """Four purchases a user, their features, and those in the online store."""
+    from tastemaker_features import store
+
+    n = 4 * N_USERS
+    moments = np.sort(rng.integers(END - 5 * DAY, END, n))
+    rows = pa.table(
+        {
+            "event_id": [f"event-{number}" for number in range(n)],
+            "user_id": [user_id(number % N_USERS) for number in range(n)],
+            "item_id": [f"item-{number % 50:07d}" for number in range(n)],
+            "event_type": ["purchase"] * n,
+            "value": rng.integers(1, 400, n) / 4,
+            "occurred_at": pa.array(moments * 1_000_000, EVENTS.field("occurred_at").type),
+            "request_id": pa.nulls(n, pa.string()),
+            "position": pa.nulls(n, pa.int32()),
+        }
+    )
+    lake, days = Lake(settings.lake), moments // DAY
+    for day in np.unique(days):
+        lake.write_day("events", day.astype("datetime64[D]").item(), rows.filter(pa.array(days == day)))
+    first = (END - 5 * DAY) * 1_000_000
+    people = [dict(zip(USERS.names, (user_id(n), "NL", first), strict=True)) for n in range(N_USERS)]
+    goods = [
+        dict(zip(ITEMS.names, (f"item-{n:07d}", None, "c", None, first), strict=True)) for n in range(50)
+    ]
+    lake.write("users", pa.Table.from_pylist(people, USERS))
+    lake.write("items", pa.Table.from_pylist(goods, ITEMS))
+    write_snapshots(lake, settings.features, [END])
+    store.apply(settings)
+    store.materialize(settings, END)

@@ -1,0 +1,60 @@
+"""A version made ready to answer: verified, opened, warmed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tastemaker.registry.artifact import LoadedVersion, load_version
+from tastemaker.serving.pipeline import Pipeline
+from tastemaker.serving.predictor import Predictor, new_request_id
+from tastemaker.serving.user_features import UserFeatures
+
+if TYPE_CHECKING:
+    from tastemaker.serving.metrics import Metrics
+    from tastemaker.settings import Settings
+
+
+class Loader:
+    """Opens versions of one model for one process; they share the connection to the online store."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._features: UserFeatures | None = None
+
+    def open(self, folder: Path) -> Predictor:
+        """Ready to answer. Raises TastemakerError if it is not sound, and what the model raises."""
+        return self.ready(load_version(folder))
+
+    def ready(self, loaded: LoadedVersion) -> Predictor:
+        """The same for a version that is loaded already."""
+        features = self._user_features(loaded.model.capabilities.user_features)
+        pipeline = Pipeline(loaded, self._settings.retrieval, self._settings.spool)
+        predictor = Predictor(
+            loaded, features=None if features is None else features.users, pipeline=pipeline
+        )
+        predictor.warm_up(new_request_id(), int(time.time()))
+        return predictor
+
+    def close(self) -> None:
+        """Let go of the online store."""
+        if self._features is not None:
+            self._features.close()
+
+    def _user_features(self, names: tuple[str, ...]) -> UserFeatures | None:
+        """The reader of these columns. Opening one imports Feast, which takes seconds."""
+        if names and (self._features is None or self._features.names != names):
+            from tastemaker.features.online import open_reader
+
+            serving = self._settings.serving
+            self.close()
+            self._features = UserFeatures(
+                open_reader(self._settings),
+                names,
+                seconds=serving.features_seconds,
+                fresh_seconds=serving.features_fresh_seconds,
+                size=serving.features_users,
+                count=self._metrics.featured,
+            )
+        return self._features if names else None

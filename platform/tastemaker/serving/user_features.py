@@ -1,0 +1,127 @@
+"""The features of the users of a batch: from memory if they were read lately, else in one read of the store.
+
+A request never waits longer than the deadline: a thread of its own reads, and what comes late is remembered
+for the next time. While a read is late, nobody waits at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+from tastemaker.plugins.arrays import Float32
+
+if TYPE_CHECKING:
+    from tastemaker.features.online import OnlineReader
+
+Outcome = Literal["cached", "read", "late", "failed"]
+OUTCOMES: Final[tuple[Outcome, ...]] = ("cached", "read", "late", "failed")
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+class _Job:
+    """One read of the store."""
+
+    __slots__ = ("done", "user_ids", "values")
+
+    def __init__(self, user_ids: list[str]) -> None:
+        self.user_ids = user_ids
+        self.done = threading.Event()
+        self.values: Float32 | None = None
+
+
+class UserFeatures:
+    """A bounded memory of one model's user features before a store that may be slow or away."""
+
+    def __init__(
+        self,
+        reader: OnlineReader,
+        names: tuple[str, ...],
+        *,
+        seconds: float = 0.05,
+        fresh_seconds: float = 30.0,
+        size: int = 100_000,
+        count: Callable[[Outcome, int], None] = lambda outcome, n: None,
+    ) -> None:
+        """Wait for the store for at most `seconds`; remember `size` users, each for `fresh_seconds`.
+
+        `count` is told what became of how many users' features.
+        """
+        self.names = names
+        self._reader, self._count = reader, count
+        self._seconds, self._fresh, self._size = seconds, fresh_seconds, size
+        self._known: dict[str, tuple[float, Float32]] = {}
+        """User id -> (until when it is fresh, float32[len(names)]), the oldest first."""
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._running: _Job | None = None
+        self._works = True
+        self._thread = threading.Thread(target=self._run, name="user features", daemon=True)
+        self._thread.start()
+
+    def users(self, user_ids: Sequence[str]) -> Float32:
+        """float32[n, len(names)]; NaN for unknown users, missing values and what came too late."""
+        values = np.full((len(user_ids), len(self.names)), np.nan, np.float32)
+        now = time.monotonic()
+        missing = []
+        for row, user_id in enumerate(user_ids):
+            known = self._known.get(user_id)
+            if known is not None and known[0] > now:
+                values[row] = known[1]
+            else:
+                missing.append(row)
+        if len(missing) < len(user_ids):
+            self._count("cached", len(user_ids) - len(missing))
+        if missing:
+            outcome, found = self._read([user_ids[row] for row in missing])
+            self._count(outcome, len(missing))
+            if found is not None:
+                values[missing] = found
+        return values
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._jobs.put(None)
+
+    def _read(self, user_ids: list[str]) -> tuple[Outcome, Float32 | None]:
+        running = self._running
+        if running is not None and not running.done.is_set():
+            return "late", None
+        job = self._running = _Job(user_ids)
+        self._jobs.put(job)
+        if not job.done.wait(self._seconds):
+            return "late", None
+        return ("failed" if job.values is None else "read"), job.values
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                values = self._reader.users(job.user_ids, self.names)
+                self._remember(job.user_ids, values)
+                job.values = values
+                self._told(True)
+            except Exception:  # whatever driver the store uses
+                self._told(False)
+            job.done.set()
+
+    def _remember(self, user_ids: list[str], values: Float32) -> None:
+        until = time.monotonic() + self._fresh
+        for user_id, row in zip(user_ids, values, strict=True):
+            self._known.pop(user_id, None)  # to the end: the oldest stay first
+            self._known[user_id] = (until, row)
+        while len(self._known) > self._size:
+            del self._known[next(iter(self._known))]
+
+    def _told(self, works: bool) -> None:
+        """Say once that the store fails and once that it works again, not once a request."""
+        if works and not self._works:
+            logger.info("the online feature store works again")
+        elif self._works and not works:
+            logger.warning("the online feature store fails; answering without it", exc_info=True)
+        self._works = works

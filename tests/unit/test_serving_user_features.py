@@ -1,0 +1,132 @@
+"""Users' features: remembered for a while, read once a batch, and never waited for longer than allowed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from tastemaker.plugins.arrays import Float32
+from tastemaker.serving.user_features import Outcome, UserFeatures
+
+NAMES = ("name_length", "reads")
+PATIENT = 20.0
+
+
+class Store:
+    """An online store that a test can stop."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.down = False
+        self.go = threading.Event()
+        self.go.set()
+
+    def users(self, user_ids: Sequence[str], names: Sequence[str]) -> Float32:
+        assert tuple(names) == NAMES
+        self.asked.append(list(user_ids))
+        self.go.wait(PATIENT)
+        if self.down:
+            raise ConnectionError("no route to the store")
+        return np.array([[len(user_id), len(self.asked)] for user_id in user_ids], np.float32)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def counted() -> Counter[Outcome]:
+    """How often each outcome was reported."""
+    return Counter()
+
+
+Make = Callable[..., UserFeatures]
+
+
+@pytest.fixture
+def make(store: Store, counted: Counter[Outcome]) -> Iterator[Make]:
+    """Makes readers that are closed in the end."""
+    made: list[UserFeatures] = []
+
+    def one(**more: float) -> UserFeatures:
+        def count(outcome: Outcome, n: int) -> None:
+            counted[outcome] += n
+
+        arguments = {"seconds": PATIENT, "fresh_seconds": PATIENT, **more}
+        made.append(UserFeatures(store, NAMES, count=count, **arguments))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield one
+    store.go.set()
+    for each in made:
+        each.close()
+
+
+def test_a_batch_is_one_read_and_then_none(store: Store, make: Make, counted: Counter[Outcome]) -> None:
+    features = make()
+    expected = [[3.0, 1.0], [5.0, 1.0]]
+    for _ in range(3):
+        assert features.users(["ann", "bobby"]).tolist() == expected
+    assert features.users(["bobby", "eve", "ann"]).tolist() == [[5.0, 1.0], [3.0, 2.0], [3.0, 1.0]]
+    assert store.asked == [["ann", "bobby"], ["eve"]]
+    assert counted == {"read": 3, "cached": 6}
+    assert features.users([]).shape == (0, 2)
+
+
+def test_what_is_no_longer_fresh_is_read_again(store: Store, make: Make) -> None:
+    features = make(fresh_seconds=0)
+    features.users(["ann"])
+    assert features.users(["ann"]).tolist() == [[3.0, 2.0]]
+
+
+def test_the_oldest_are_forgotten(store: Store, make: Make) -> None:
+    features = make(size=2)
+    for user in ("a", "b", "c"):
+        features.users([user])
+    features.users(["b", "c"])
+    features.users(["a"])
+    assert store.asked == [["a"], ["b"], ["c"], ["a"]]
+
+
+def test_a_late_store_is_not_waited_for_and_what_it_brings_is_kept(
+    store: Store, make: Make, counted: Counter[Outcome]
+) -> None:
+    features = make(seconds=0.05)
+    store.go.clear()
+    start = time.monotonic()
+    assert np.isnan(features.users(["ann"])).all()
+    waited = time.monotonic()
+    assert waited - start >= 0.05
+    for _ in range(100):
+        assert np.isnan(features.users(["ann", "bob"])).all()
+    assert time.monotonic() - waited < 100 * 0.05, "while one read is late, nobody waits for another"
+    assert counted == {"late": 201}
+    store.go.set()
+    end = time.monotonic() + PATIENT
+    while np.isnan(features.users(["ann"])).any():
+        assert time.monotonic() < end
+    assert counted["cached"] == 1
+    assert len(store.asked) <= 2
+
+
+def test_a_store_that_fails_means_unknown_and_is_said_once(
+    store: Store, make: Make, counted: Counter[Outcome], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tastemaker.serving")
+    features = make()
+    store.down = True
+    for _ in range(3):
+        assert np.isnan(features.users(["ann"])).all()
+    store.down = False
+    assert features.users(["ann"]).tolist() == [[3.0, 4.0]]
+    assert counted == {"failed": 3, "read": 1}
+    assert [entry.message for entry in caplog.records] == [
+        "the online feature store fails; answering without it",
+        "the online feature store works again",
+    ]
