@@ -6,9 +6,9 @@ import dagster as dg
 
 from tastemaker.plugins.finder import find
 from tastemaker_pipelines.assets.features import feature_registry, feature_snapshots, online_features
-from tastemaker_pipelines.assets.ingestion import landed_events
+from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback
 from tastemaker_pipelines.assets.judgement import judgement_assets
-from tastemaker_pipelines.assets.monitoring import drift_report, served_requests
+from tastemaker_pipelines.assets.monitoring import attributed_impressions, drift_report, served_requests
 from tastemaker_pipelines.assets.training import training_assets
 from tastemaker_pipelines.assets.validation import gate
 from tastemaker_pipelines.resources import LazyWorkspace
@@ -19,6 +19,7 @@ def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
     plugins = find().sound
     assets = [
         landed_events,
+        landed_feedback,
         gate,
         feature_snapshots,
         feature_registry,
@@ -26,6 +27,7 @@ def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
         *(asset for plugin in plugins for asset in training_assets(plugin)),
         *judgement_assets(plugins),
         served_requests,
+        attributed_impressions,
         drift_report,
     ]
     everything = dg.define_asset_job(

@@ -11,9 +11,10 @@ MODELS = (
     *("bought_again", "bpr", "ease", "epsilon_greedy", "ials", "item_knn", "lin_thompson", "lin_ucb"),
     *("logistic_thompson", "popularity", "random", "ranker", "thompson", "trending", "ucb1"),
 )
-GATED = {name: ["landed_events"] for name in ("events", "items", "users", "quarantine")}
+GATED = {name: ["landed_events", "landed_feedback"] for name in ("events", "items", "users", "quarantine")}
 EXPECTED = {
     "landed_events": [],
+    "landed_feedback": ["landed_events", "served_requests"],
     **GATED,
     "user_features": ["events", "items", "users"],
     "item_features": ["events", "items"],
@@ -25,6 +26,7 @@ EXPECTED = {
     "leaderboard": [f"backtests/{name}" for name in MODELS],
     "champion": ["leaderboard", *(f"models/{name}" for name in MODELS)],
     "served_requests": [],
+    "attributed_impressions": ["events", "served_requests"],
     "drift_report": ["champion", "served_requests"],
 }
 """Asset -> what it is made from."""

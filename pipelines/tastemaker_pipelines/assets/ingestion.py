@@ -61,6 +61,26 @@ def landed_events(
     )
 
 
+@dg.asset(
+    group_name="ingestion",
+    deps=[landed_events, "served_requests"],
+    kinds={"duckdb", "parquet"},
+    owners=[DATA_TEAM],
+    retry_policy=RETRY,
+    description=(
+        "What callers told the services, as rows for the gate: events that the source does not have, and "
+        "items and users that it does not know."
+    ),
+)
+def landed_feedback(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """Land what the log tells."""
+    from tastemaker.logs.landing import land_told
+
+    with told():
+        landed = land_told(workspace.open().lake)
+    return dg.MaterializeResult(metadata=landed._asdict())
+
+
 def chosen_days(source: Source, start: str | None, end: str | None) -> Collection[date] | None:
     """The source's days in a range; None for all. Raises TastemakerError for what is no date."""
     if start is None and end is None:

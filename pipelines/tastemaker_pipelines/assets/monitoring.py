@@ -13,14 +13,44 @@ from tastemaker_pipelines.resources import WorkspaceResource
     retry_policy=RETRY,
     description="What was asked, shown and told, moved from the services' durable log into the lake.",
 )
-def served_requests(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-    """Bring the logs in. The impressions are events that the next run reads."""
+def served_requests(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource
+) -> dg.MaterializeResult[None]:
+    """Bring the logs in. While their database is away, what is in the lake already has to do."""
+    from tastemaker.logs.postgres import AwayError
     from tastemaker.logs.shipping import gather
 
     with told():
         opened = workspace.open()
-        drained = gather(opened.settings, opened.lake)
+        try:
+            drained = gather(opened.settings, opened.lake)
+        except AwayError as error:
+            context.log.warning(str(error))
+            return dg.MaterializeResult(metadata={"away": error.problem})
     return dg.MaterializeResult(metadata=drained._asdict())
+
+
+@dg.asset(
+    group_name="monitoring",
+    deps=[served_requests, "events"],
+    kinds={"duckdb", "parquet"},
+    owners=[DATA_TEAM],
+    retry_policy=RETRY,
+    description=(
+        "Each item shown, with its propensity, its position and what it earned by the problem's rewards; and "
+        "each event told, with the showing that caused it, or the mark orphan, early or late."
+    ),
+)
+def attributed_impressions(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """The tables attributed_impressions and attributed_feedback of the lake."""
+    from tastemaker.logs.attribution import attribute
+
+    with told():
+        opened = workspace.open()
+        found = attribute(opened.lake, opened.problem)
+        opened.lake.write("attributed_impressions", found.impressions)
+        opened.lake.write("attributed_feedback", found.feedback)
+    return dg.MaterializeResult(metadata=found.summary())
 
 
 @dg.asset(

@@ -7,8 +7,9 @@ import dagster as dg
 from tastemaker.data.gate import Counts
 from tastemaker.data.ingest import Admitted
 from tastemaker.errors import GateError
+from tastemaker.workspace import Workspace
 from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
-from tastemaker_pipelines.assets.ingestion import landed_events, logged
+from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback, logged
 from tastemaker_pipelines.resources import WorkspaceResource
 
 CHECK = "batch_is_sound"
@@ -26,7 +27,7 @@ TABLES = {
     specs=[
         dg.AssetSpec(
             name,
-            deps=[landed_events],
+            deps=[landed_events, landed_feedback],
             kinds={"great_expectations", "parquet"},
             owners=[DATA_TEAM],
             description=description,
@@ -52,20 +53,25 @@ def gate(
 
     with told():
         opened = workspace.open()
-        judge = GreatExpectationsGate(opened.source.name)
+        admitted: list[Admitted] = []
+        pages: list[str] = []
         refusal = None
-        try:
-            admitted = admit(
-                opened.source.name,
-                opened.lake,
-                judge,
-                opened.engine,
-                chunk_rows=opened.settings.chunk_rows,
-                progress=logged(context),
-            )
-        except GateError as error:
-            refusal = error
-        pages = judge.write_docs(opened.settings.reports / "data_docs")
+        for source in _sources(opened):
+            judge = GreatExpectationsGate(source)
+            try:
+                admitted.append(
+                    admit(
+                        source,
+                        opened.lake,
+                        judge,
+                        opened.engine,
+                        chunk_rows=opened.settings.chunk_rows,
+                        progress=logged(context),
+                    )
+                )
+            except GateError as error:
+                refusal = refusal or error
+            pages += map(str, judge.write_docs(opened.settings.reports.resolve() / "data_docs"))
     if refusal is not None:
         context.log.error(str(refusal))
         yield dg.AssetCheckResult(
@@ -75,26 +81,38 @@ def gate(
             metadata={"why": refusal.problem, "fix": refusal.fix},
         )
         raise dg.Failure(description=str(refusal), allow_retries=False)
-    yield from _materialized(admitted, [str(page.resolve()) for page in pages])
+    total = Counts()
+    for each in admitted:
+        total.add(each.total)
+    yield from _materialized(admitted[-1].tables, total, pages)
     yield dg.AssetCheckResult(
         check_name=CHECK,
         asset_key="events",
         passed=True,
-        metadata={"quarantined": admitted.total.refused, "accepted": admitted.total.accepted},
+        metadata={"quarantined": total.refused, "accepted": total.accepted},
     )
 
 
-def _materialized(admitted: Admitted, pages: list[str]) -> Iterator[dg.MaterializeResult[None]]:
-    for table, counts in {**admitted.tables, "events": admitted.total}.items():
+def _sources(opened: Workspace) -> list[str]:
+    """The shop's source, and what callers told."""
+    from tastemaker.logs.landing import FEEDBACK_SOURCE
+
+    has_feedback = opened.lake.files("landed_events", part=FEEDBACK_SOURCE)
+    return [opened.source.name, *([FEEDBACK_SOURCE] if has_feedback else [])]
+
+
+def _materialized(
+    tables: dict[str, Counts], total: Counts, pages: list[str]
+) -> Iterator[dg.MaterializeResult[None]]:
+    for table, counts in {**tables, "events": total}.items():
         yield dg.MaterializeResult(asset_key=table, metadata=_facts(counts))
     reasons = "\n".join(
-        f"| {rule} | {rows:,} |"
-        for rule, rows in sorted(admitted.total.quarantined.items(), key=lambda one: -one[1])
+        f"| {rule} | {rows:,} |" for rule, rows in sorted(total.quarantined.items(), key=lambda one: -one[1])
     )
     yield dg.MaterializeResult(
         asset_key="quarantine",
         metadata={
-            "rows": admitted.total.refused,
+            "rows": total.refused,
             "reasons": dg.MetadataValue.md(f"| reason | rows |\n|---|---:|\n{reasons}"),
             "data_docs": dg.MetadataValue.json(pages),
         },

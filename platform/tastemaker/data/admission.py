@@ -118,7 +118,8 @@ def admit(
         write_ledger(engine, source, entries)
         for catalogue in catalogues:
             write_catalogue(lake, catalogue)
-        return Admitted(tuple(pending), tables, _sum(read_ledger(engine, source).values(), order))
+        landed = [entry for day, entry in read_ledger(engine, source).items() if day in digests]
+        return Admitted(tuple(pending), tables, _sum(landed, order))
 
 
 def find_repeats(lake: Lake, source: str) -> Repeats:

@@ -14,7 +14,7 @@ from tastemaker.data.ids import IdIndex
 from tastemaker.data.neighbours import Neighbours
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import SourceError
-from tastemaker.plugins.arrays import Bool, Events, FeatureSource, History, Int32, TrainingData
+from tastemaker.plugins.arrays import Bool, Events, FeatureSource, Feedback, History, Int32, TrainingData
 from tastemaker.problem import ProblemSpec
 
 if TYPE_CHECKING:
@@ -97,9 +97,20 @@ class Cut:
             k=self.problem.placement.k,
             features=self.features,
             available=self.available,
+            feedback=self.feedback,
             rng=np.random.default_rng(seed),
         )
         return data.with_history(self.history) if window.count == self.events.count else data
+
+    @cached_property
+    def feedback(self) -> Feedback | None:
+        """What became of what was shown, as known before `end`; None if nothing was shown."""
+        if not self.lake.files("requests"):
+            return None
+        from tastemaker.logs.attribution import as_feedback, attribute
+
+        shown = attribute(self.lake, self.problem, until=self.end).impressions
+        return as_feedback(shown, self.user_ids, self.item_ids) if len(shown) else None
 
     @cached_property
     def history(self) -> History:

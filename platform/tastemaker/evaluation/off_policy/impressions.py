@@ -1,9 +1,6 @@
-"""The platform's own request log as rewarded impressions: which requests count, what each item shown earned.
+"""The platform's own request log as rewarded impressions: which requests count.
 
-    r = Σ over objectives and events of  λ · w · value^(1 if by value) · 2^(−δ / half-life),   0 ≤ δ ≤ window
-
-An event that carries a request id is credited to that request's showing of its item. One that carries none is
-credited to the last showing of its item to its user before it. Each event is credited once an objective.
+What each item shown earned is for `tastemaker.logs.attribution` to say.
 """
 
 from __future__ import annotations
@@ -18,40 +15,13 @@ from numpy.typing import NDArray
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.lake import Lake
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.logged import Float64, Int64, Logged
+from tastemaker.evaluation.off_policy.logged import Logged
+from tastemaker.logs.attribution import DAY_SECONDS, attribute
 from tastemaker.logs.drain import served
 from tastemaker.problem import ProblemSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-DAY_SECONDS = 86_400.0
-
-_SHOWN = """
-    CREATE TEMP TABLE shown AS SELECT number, request_id, user_id, epoch_us(occurred_at) / 1e6 AS shown_at,
-        unnest(item_ids) AS item_id, unnest(range(len(item_ids))) AS position
-    FROM asked
-"""
-_CREDITED = """
-    CREATE TEMP TABLE happened AS
-    SELECT request_id, user_id, item_id, event_type, value, epoch_us(occurred_at) / 1e6 AS moment
-    FROM events WHERE event_type IN (SELECT event_type FROM worth);
-    CREATE TEMP TABLE credited AS
-    SELECT s.number, s.position, h.event_type, h.value, h.moment - s.shown_at AS delay
-    FROM happened AS h JOIN shown AS s USING (request_id, item_id)
-    UNION ALL
-    SELECT s.number, s.position, h.event_type, h.value, h.moment - s.shown_at AS delay
-    FROM (SELECT * FROM happened WHERE request_id IS NULL) AS h
-    ASOF JOIN shown AS s ON s.user_id = h.user_id AND s.item_id = h.item_id AND h.moment >= s.shown_at
-"""
-_REWARDS = """
-    SELECT number, position, sum(
-        (flat + by_value * value) * CASE WHEN half_life IS NULL THEN 1 ELSE pow(2, -delay / half_life) END
-    ) AS reward
-    FROM credited JOIN worth USING (event_type) WHERE delay BETWEEN 0 AND "window"
-    GROUP BY number, position
-"""
-_HORIZON = "SELECT max(moment) FROM happened"
 
 
 class RequestLog(NamedTuple):
@@ -76,48 +46,22 @@ def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Col
         raise OffPolicyError(
             "the request log is empty", fix="serve a version, ask it, then drain its log: tastemaker run"
         )
-    asked = asked.append_column("number", pa.array(np.arange(len(asked))))
-    worth = _worth(problem)
-    with lake.connect() as connection:
-        connection.register("asked", asked)
-        connection.register("worth", worth)
-        connection.execute(_SHOWN)
-        connection.execute(_CREDITED)
-        horizon = connection.execute(_HORIZON).fetchall()[0][0]
-        earned = connection.sql(_REWARDS).to_arrow_table()
-    if horizon is None:
+    found = attribute(lake, problem)
+    if found.horizon is None:
         raise OffPolicyError(
             f"no event is of a type that {problem.name!r} rewards, so nothing that was shown earned anything",
             fix="ingest the events that followed: tastemaker run",
         )
-    window = max(worth["window"].to_pylist())
-    kept, left_out = _sift(asked, since=since, versions=versions, last=horizon - window)
+    kept, left_out = _sift(asked, since=since, versions=versions, last=found.horizon - found.window)
     if not kept.any():
+        days = found.window / DAY_SECONDS
         reasons = "\n    ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise OffPolicyError(
             f"none of the {len(asked):,} logged requests can be used:\n    {reasons}",
             fix="serve a policy that draws (random, or a bandit) to a share of the traffic, ingest the "
-            f"events of the {window / DAY_SECONDS:g} days after, and ask about a version trained before that",
+            f"events of the {days:g} days after, and ask about a version trained before that",
         )
-    return _impressions(asked.filter(pa.array(kept)), earned, left_out)
-
-
-def _worth(problem: ProblemSpec) -> pa.Table:
-    """One row an objective and event type; times in seconds."""
-    rows = [
-        {
-            "event_type": event_type,
-            "flat": 0.0 if reward.by_value else objective.share * reward.weight,
-            "by_value": objective.share * reward.weight if reward.by_value else 0.0,
-            "window": reward.window_days * DAY_SECONDS,
-            "half_life": None if reward.half_life_days is None else reward.half_life_days * DAY_SECONDS,
-        }
-        for objective in problem.objectives
-        for event_type, reward in objective.events.items()
-    ]
-    numbers = ("flat", "by_value", "window", "half_life")
-    schema = pa.schema([("event_type", pa.string()), *((name, pa.float64()) for name in numbers)])
-    return pa.Table.from_pylist(rows, schema=schema)
+    return _impressions(asked, kept, found.impressions, left_out)
 
 
 def _sift(
@@ -148,33 +92,20 @@ def _sift(
     return kept, left_out
 
 
-def _impressions(requests: pa.Table, earned: pa.Table, left_out: dict[str, int]) -> RequestLog:
-    lengths = requests["item_ids"].combine_chunks().value_lengths().to_numpy()
-    rounds = np.repeat(np.arange(len(requests)), lengths)
-    positions = np.arange(len(rounds)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    item_ids: list[str] = requests["item_ids"].combine_chunks().flatten().to_pylist()
-    numbers = requests["number"].to_numpy()
+def _impressions(
+    asked: pa.Table, kept: NDArray[np.bool_], impressions: pa.Table, left_out: dict[str, int]
+) -> RequestLog:
+    """The impressions stand in the order of their requests."""
+    lengths = asked["item_ids"].combine_chunks().value_lengths().to_numpy()
+    shown = impressions.filter(pa.array(np.repeat(kept, lengths)))
+    item_ids: list[str] = shown["item_id"].to_pylist()
     index = IdIndex.build(item_ids)
     log = Logged.of(
         index.lookup(item_ids),
-        _aligned(numbers[rounds], positions, earned),
-        requests["propensities"].combine_chunks().flatten().to_numpy().astype(np.float64),
+        shown["reward"].to_numpy(),
+        shown["propensity"].to_numpy().astype(np.float64),
         n_actions=len(index),
-        positions=positions,
-        rounds=rounds,
+        positions=shown["position"].to_numpy(),
+        rounds=np.repeat(np.arange(np.count_nonzero(kept)), lengths[kept]),
     )
-    return RequestLog(requests.drop_columns("number"), item_ids, log, left_out)
-
-
-def _aligned(numbers: Int64, positions: Int64, earned: pa.Table) -> Float64:
-    """float64[n]: the reward of each impression; 0 where none was credited."""
-    width = int(positions.max(initial=0)) + 1
-    within = earned.filter(pa.compute.less(earned["position"], width))
-    keys = within["number"].to_numpy() * width + within["position"].to_numpy()
-    order = np.argsort(keys)
-    wanted = numbers * width + positions
-    if not len(keys):
-        return np.zeros(len(wanted))
-    place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    found = keys[order][place] == wanted
-    return np.where(found, within["reward"].to_numpy()[order][place], 0.0)
+    return RequestLog(asked.filter(pa.array(kept)), item_ids, log, left_out)

@@ -1,0 +1,161 @@
+"""What callers told becomes events through the gate, once, whatever else tells of it; and training data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from logged import NOON, click, fill, request
+from served_homes import events as shop_events
+from served_homes import problem
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.ingest import admit
+from tastemaker.data.lake import Lake, by_day, parquet_writer
+from tastemaker.data.tables import EVENTS
+from tastemaker.logs.drain import drain
+from tastemaker.logs.landing import FEEDBACK_SOURCE, land_told
+from tastemaker.logs.records import Entry, ItemRecord, UserRecord
+from tastemaker.storage.engine import open_engine
+from tastemaker_expectations.gate import GreatExpectationsGate
+
+DAY = 86_400.0
+
+
+class Home:
+    """A home into which a shop's source and callers tell of events."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lake = path, Lake(path / "lake")
+        self.engine = open_engine(f"sqlite:///{path / 'tastemaker.db'}")
+
+    def run(self, told: Iterable[Entry] = ()) -> dict[str, int]:
+        """Log, drain, land and admit; returns event id -> how often it is in the lake, impressions apart."""
+        fill(self.path / "spool", list(told))
+        drain(self.path / "spool", self.lake)
+        land_told(self.lake)
+        for source in ("shop", FEEDBACK_SOURCE):
+            if self.lake.files("landed_events", part=source):
+                admit(source, self.lake, GreatExpectationsGate(source), self.engine)
+        counts: dict[str, int] = {}
+        for row in self.lake.read("events").to_pylist():
+            if row["event_type"] != "impression":
+                counts[row["event_id"]] = counts.get(row["event_id"], 0) + 1
+        return counts
+
+    def land(self, rows: pa.Table, name: str = "shop") -> None:
+        """As the shop's source lands its days."""
+        for day, some in by_day(rows.sort_by("occurred_at")):
+            path = self.lake.path("landed_events", day, part=name)
+            with parquet_writer(path, some.schema, {"identity": "shop", "digest": str(len(some))}) as writer:
+                writer.write_table(some)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path)
+    made.land(shop_events())
+    made.run()
+    return made
+
+
+def bought(name: str, **other: Any) -> Entry:
+    """A purchase that a caller told."""
+    return click(name, **{"event_type": "purchase", "value": 3.0} | other)
+
+
+def test_what_was_told_is_learned_from_once(home: Home) -> None:
+    before = Dataset.load(home.lake, problem())
+    counts = home.run(
+        [bought("a"), bought("b", item_id="cup", user_id=None, request_id=f"{1:032x}"), request(1)]
+    )
+    assert counts["click-a"] == counts["click-b"] == 1
+    assert len(counts) == 602
+    found = {row["event_id"]: row for row in home.lake.read("events").to_pylist()}
+    assert found["click-b"]["user_id"] == "user-1", "the request's"
+    assert found["click-b"]["request_id"] == f"{1:032x}"
+    after = Dataset.load(home.lake, problem())
+    assert after.events.count == before.events.count + 2
+    assert after.data_hash != before.data_hash
+    assert home.run([bought("a")]) == counts, "told again"
+
+
+def test_impressions_alone_change_nothing_that_is_learned_from(home: Home) -> None:
+    before = Dataset.load(home.lake, problem()).data_hash
+    home.run([request(1), click("seen", event_type="impression", request_id=f"{1:032x}")])
+    assert Dataset.load(home.lake, problem()).data_hash == before
+
+
+def test_an_event_that_the_shops_source_has_too_is_the_sources(home: Home) -> None:
+    counts = home.run(
+        [bought("a"), bought("event-5"), bought("b", received_at=NOON + DAY, occurred_at=NOON + DAY)]
+    )
+    assert counts["event-5"] == 1
+    late = shop_events(1).to_pylist()[0]
+    late |= {"event_id": "click-a", "occurred_at": datetime.fromtimestamp(NOON, UTC), "value": 99.0}
+    home.land(pa.Table.from_pylist([late], schema=EVENTS))
+    assert home.run() == counts
+    (found,) = [row for row in home.lake.read("events").to_pylist() if row["event_id"] == "click-a"]
+    assert found["value"] == 99
+
+
+def test_what_can_not_be_an_event_is_kept_but_not_learned_from(home: Home) -> None:
+    counts = home.run(
+        [
+            bought("orphan", user_id=None, request_id="nobody knows"),
+            bought("negative", value=-1.0),
+            *(bought(str(number)) for number in range(5)),
+            bought("ahead", occurred_at=NOON + 90 * DAY),
+        ]
+    )
+    assert {name for name in counts if name.startswith("click")} == {
+        *(f"click-{number}" for number in range(5)),
+        "click-ahead",
+    }
+    times = {row["event_id"]: row["occurred_at"].timestamp() for row in home.lake.read("events").to_pylist()}
+    assert times["click-ahead"] == NOON, "it can't have happened after it was told"
+    reasons = home.lake.read("quarantine")["rule"].to_pylist()
+    assert "value_negative" in reasons
+    assert len(home.lake.read("feedback")) == 8
+
+
+def test_items_and_users_that_no_source_knows_enter_the_catalogue_as_last_told(home: Home) -> None:
+    home.run(
+        [
+            ItemRecord("new", NOON, title="Old name", price=1.0),
+            ItemRecord("new", NOON + 60, title="New name"),
+            ItemRecord("item-00", NOON, title="Known by its events"),
+            UserRecord("dora", NOON, country="CZ"),
+        ]
+    )
+    items = {row["item_id"]: row for row in home.lake.read("items").to_pylist()}
+    assert (items["new"]["title"], items["new"]["price"]) == ("New name", None)
+    assert items["new"]["first_seen_at"].timestamp() == NOON
+    assert items["item-00"]["title"] == "Known by its events"
+    users = {row["user_id"]: row for row in home.lake.read("users").to_pylist()}
+    assert users["dora"]["country"] == "CZ"
+
+
+def test_training_data_holds_what_was_shown_and_what_came_of_it(home: Home) -> None:
+    assert Dataset.load(home.lake, problem()).training().feedback is None
+    home.run(
+        [
+            request(1, user_id="ann"),
+            bought("a", request_id=f"{1:032x}", received_at=NOON + 9, occurred_at=NOON + 9),
+        ]
+    )
+    dataset = Dataset.load(home.lake, problem())
+    feedback = dataset.training().feedback
+    assert feedback is not None
+    assert feedback.rewards.tolist() == [1.0, 0.0]
+    assert feedback.propensities.tolist() == [0.25, 0.125]
+    names = dataset.cut().item_ids.decode(feedback.items[:1])
+    assert names == ["tea"]
+    assert dataset.training(int(NOON)).feedback is None, "not shown yet"
+    early = dataset.training(int(NOON) + 5).feedback
+    assert early is not None
+    assert early.rewards.tolist() == [0.0, 0.0], "not bought yet"
