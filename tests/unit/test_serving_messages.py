@@ -38,6 +38,10 @@ def test_everything_may_be_said() -> None:
     assert read_request(body) == Request("u", 3, {"page": "home", "hour": 9}, ["a"], ["b", "c"])
 
 
+def test_a_whole_number_is_an_integer_however_it_is_written() -> None:
+    assert read_request(b'{"user_id": "u", "k": 5.0, "context": [2.0, 2.5]}') == Request("u", 5, [2.0, 2.5])
+
+
 @pytest.mark.parametrize(
     ("body", "field", "value", "limit"),
     [

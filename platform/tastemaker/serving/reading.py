@@ -22,14 +22,14 @@ class Reader(Generic[T]):
     """Decodes one kind of body. Make one a kind: it is compiled when it is made."""
 
     def __init__(self, kind: type[T]) -> None:
-        self._decode = msgspec.json.Decoder(kind).decode
+        self._kind, self._decode = kind, msgspec.json.Decoder(kind).decode
 
     def __call__(self, body: bytes) -> T:
         """Parse and validate a body. Raises Refusal (400)."""
         try:
             message = self._decode(body)
-        except msgspec.ValidationError as error:
-            raise _refused(str(error), body) from None
+        except msgspec.ValidationError:
+            message = self._forgiving(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"the body can't be read as JSON: {error}") from None
         if (
@@ -38,8 +38,26 @@ class Reader(Generic[T]):
             _check_texts(message, "")
         return message
 
+    def _forgiving(self, body: bytes) -> T:
+        """In JSON 5.0 is the integer 5, whatever msgspec says. Raises Refusal (400)."""
+        try:
+            return msgspec.convert(_with_whole_numbers(msgspec.json.decode(body)), self._kind)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise _refused(str(error), body) from None
+
 
 read_request = Reader(Request)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """The same with integers for floats that are whole."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_with_whole_numbers(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(one) for name, one in value.items()}
+    return value
 
 
 def _check_texts(message: Any, path: str) -> None:
