@@ -51,6 +51,8 @@ class LoadedVersion:
     manifest: Manifest
     serving: Path | None = None
     """The folder of what was precomputed, memory-mapped by who reads it; None if nothing was."""
+    folder: Path | None = None
+    """Where it was loaded from."""
 
 
 def load_version(folder: Path) -> LoadedVersion:
@@ -67,7 +69,8 @@ def load_version(folder: Path) -> LoadedVersion:
         ) from error
     model = plugin.recommender.load(folder / "model", config)
     snapshot = Snapshot.load(_snapshot_folder(folder, manifest))
-    return LoadedVersion(model, snapshot, manifest, folder / SERVING if manifest.serving_files else None)
+    serving = folder / SERVING if manifest.serving_files else None
+    return LoadedVersion(model, snapshot, manifest, serving, folder)
 
 
 def verify_version(folder: Path) -> Manifest:

@@ -41,6 +41,7 @@ class Pipeline:
         changes: Path | None = None,
     ) -> None:
         """`changes`: the folder in which callers' changes of items and users are kept, if they are."""
+        self.folder = loaded.folder
         self._model, self._snapshot = loaded.model, loaded.snapshot
         self._answers = answerer(loaded)
         self._settings = settings or RetrievalSettings()

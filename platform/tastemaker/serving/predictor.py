@@ -7,10 +7,11 @@ When a model is asked, and how long it may take, is `engine`'s business.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -134,6 +135,13 @@ class Predictor:
             for row, answer in zip(rows, self._answer(group, given), strict=True):
                 served[row] = answer
         return served
+
+    def batch(self, ask: Ask, features: Mapping[str, float | None] | None) -> Batch:
+        """What the model is asked for one request, given the user's features by name."""
+        names = self._feature_names
+        values = [math.nan if (value := (features or {}).get(name)) is None else value for name in names]
+        table = FeatureTable(names, np.array([values], np.float32)) if names else None
+        return self._batch([ask], table)
 
     def fall_back(self, ask: Ask, reason: str) -> Served:
         """The answer without the model."""

@@ -11,10 +11,12 @@ from tastemaker.logs.records import Kind, Record
 from tastemaker.logs.spool import Spool
 from tastemaker.serving.changes import Changes, item_records, keep_changes, user_records
 from tastemaker.serving.engine import Engine, Limits, Waiting
+from tastemaker.serving.explain import Explainer
 from tastemaker.serving.intake import feedback_records, keep
 from tastemaker.serving.messages import (
     MAX_K,
     Answer,
+    Explanation,
     FeedbackEvent,
     ItemUpsert,
     RankRequest,
@@ -38,6 +40,7 @@ class Worker:
         self.engine: Engine | None = None
         self.spool: Spool | None = None
         self.metrics: Metrics | None = None
+        self._explainer = Explainer()
 
     def open(
         self,
@@ -107,6 +110,12 @@ class Worker:
             raise Refusal(HTTPStatus.NOT_FOUND, detail, field="item_id", value=item_id)
         items = [SimilarItem(*each) for each in found]
         return SimilarAnswer(predictor.model, predictor.version, item_id, items)
+
+    async def explain(self, request_id: str) -> Explanation:
+        """Why an answer was what it was. Raises Refusal: 404 if it is not in the log."""
+        predictor = None if self.engine is None else self.engine.predictor
+        served = None if predictor is None else predictor.pipeline.folder
+        return await asyncio.to_thread(self._explainer.explain, request_id, served)
 
     async def upsert_items(self, items: list[ItemUpsert]) -> Receipt:
         """Know items anew from now on; returns when that is durable. Raises Refusal."""

@@ -1,0 +1,173 @@
+"""Reasons, from what was logged and the version that answered."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import Mock
+
+import pytest
+
+import served_homes
+from tastemaker.data.lake import Lake
+from tastemaker.logs import lookup
+from tastemaker.logs.drain import drain
+from tastemaker.logs.records import Record
+from tastemaker.logs.spool import Spool
+from tastemaker.registry import Version
+from tastemaker.registry.artifact import load_version
+from tastemaker.serving.explain import GONE, Explainer, explanation
+from tastemaker.serving.messages import Answer, Explanation, ItemUpsert, Refusal, Request, SessionRequest
+from tastemaker.serving.pipeline import Pipeline
+from tastemaker.serving.predictor import Predictor
+from tastemaker.serving.worker import Worker
+from tastemaker.settings import load_settings
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Version]]:
+    """A home with versions."""
+    home = tmp_path_factory.mktemp("home")
+    return home, served_homes.make_home(home, ("item_knn", "popularity", "random"))
+
+
+@pytest.fixture
+def home(made: tuple[Path, dict[str, Version]], monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TASTEMAKER_HOME", str(made[0]))
+    return made[0]
+
+
+@pytest.fixture
+def worker(made: tuple[Path, dict[str, Version]], home: Path) -> Iterator[Worker]:
+    """Serves item_knn."""
+    worker = open_worker(made[1]["item_knn"], home)
+    yield worker
+    worker.close()
+
+
+def open_worker(version: Version, home: Path) -> Worker:
+    loaded, worker = load_version(version.folder), Worker()
+    pipeline = Pipeline(loaded, changes=home / "spool")
+    spool = Spool(home / "spool")
+    worker.open(version.model, Predictor(loaded, pipeline=pipeline), spool, cast(Any, Mock()))
+    return worker
+
+
+def logged(worker: Worker, answer: Answer) -> Answer:
+    """Wait until the record is on disk."""
+    deadline = time.monotonic() + 20
+    while worker.spool is not None and worker.spool.waiting:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    while lookup.find(answer.request_id, load_settings()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return answer
+
+
+def explained(worker: Worker, answer: Answer) -> Explanation:
+    return asyncio.run(worker.explain(logged(worker, answer).request_id))
+
+
+def test_what_the_user_had_and_what_goes_with_it(worker: Worker) -> None:
+    answer = asyncio.run(worker.recommend(Request("user-01", k=5)))
+    found = explained(worker, answer)
+    assert (found.request_id, found.model, found.version) == (answer.request_id, "item_knn", answer.version)
+    assert [one.item_id for one in found.items] == [item.item_id for item in answer.items]
+    assert found.features is None
+    assert worker.engine is not None
+    assert worker.engine.predictor is not None
+    folder = worker.engine.predictor.pipeline.folder
+    assert folder is not None
+    snapshot = load_version(folder).snapshot
+    mine = snapshot.history[snapshot.user_ids.lookup(["user-01"])]
+    had = dict(zip(snapshot.item_ids.decode(mine.items), mine.counts.tolist(), strict=True))
+    for one in found.items:
+        again = [reason for reason in one.reasons if reason.startswith("the user had it before")]
+        assert len(again) == (one.item_id in had)
+        if again:
+            assert f": {had[one.item_id]} time" in again[0]
+        (first, *_) = [reason for reason in one.reasons if reason.startswith("it goes with Item ")]
+        (item_id,) = [each for each in had if f"({each})" in first]
+        assert item_id != one.item_id
+        assert first.endswith(", which the user had")
+
+
+def test_a_visitors_reasons_are_the_sessions(worker: Worker) -> None:
+    found = explained(worker, asyncio.run(worker.session(SessionRequest(["item-05"], k=3))))
+    for one in found.items:
+        if one.item_id != "item-05":
+            assert one.reasons[0] == "it goes with Item 5 (item-05), which was just looked at"
+
+
+def test_what_is_new_and_what_fills_the_list(worker: Worker, home: Path) -> None:
+    asyncio.run(worker.upsert_items([ItemUpsert("fresh"), ItemUpsert("fresher")]))
+    assert worker.engine is not None
+    predictor = worker.engine.predictor
+    assert predictor is not None
+    while not predictor.pipeline.has_new:
+        time.sleep(0.01)
+    answer = asyncio.run(worker.recommend(Request("user-01")))
+    reasons = explained(worker, answer).items[-1].reasons
+    assert reasons == [
+        "it is new, so that no model knows it: the last place is for such items, drawn with probability 0.5"
+    ]
+    asyncio.run(worker.upsert_items([ItemUpsert(each, available=False) for each in ("fresh", "fresher")]))
+    predictor._recommender.recommend = Mock(side_effect=RuntimeError)  # type: ignore[method-assign]
+    predictor.pipeline._answers = predictor._recommender
+    answer = asyncio.run(worker.recommend(Request("user-01", k=2)))
+    for one in explained(worker, answer).items:
+        assert one.reasons[0] == "it is popular, as the model failed"
+        assert any(reason.endswith("among the most popular items") for reason in one.reasons)
+
+
+def test_impersonal_and_random_models_claim_nothing_personal(
+    made: tuple[Path, dict[str, Version]], home: Path
+) -> None:
+    for model in ("popularity", "random"):
+        worker = open_worker(made[1][model], home)
+        found = explained(worker, asyncio.run(worker.recommend(Request("user-01", k=5))))
+        worker.close()
+        reasons = [reason for one in found.items for reason in one.reasons]
+        assert not any("the user" in reason for reason in reasons)
+        assert all(one.reasons for one in found.items)
+        assert any(reason.startswith("chance has a part") for reason in reasons) == (model == "random")
+
+
+def test_an_unknown_id_is_no_answer(worker: Worker) -> None:
+    for unknown in ("no-such-id", "", "../../etc/passwd", "'; DROP TABLE records; --", "ü" * 200):
+        with pytest.raises(Refusal) as refused:
+            asyncio.run(worker.explain(unknown))
+        assert refused.value.problem.status == HTTPStatus.NOT_FOUND
+        assert refused.value.problem.value == unknown
+
+
+def test_another_version_explains_its_own_and_one_that_is_gone_says_so(
+    made: tuple[Path, dict[str, Version]], worker: Worker, home: Path
+) -> None:
+    other = open_worker(made[1]["popularity"], home)
+    answer = logged(other, asyncio.run(other.recommend(Request("user-01", k=2))))
+    other.close()
+    explainer, served = Explainer(), made[1]["item_knn"].folder
+    drain(home / "spool", Lake(home / "lake"))
+    found = explainer.explain(answer.request_id, served)
+    assert found.model == "popularity"
+    assert found.items[0].reasons == ["number 1 among the most popular items"]
+    shutil.move(made[1]["popularity"].folder, home / "aside")
+    gone = Explainer().explain(answer.request_id, served)
+    assert [one.reasons for one in gone.items] == [[GONE], [GONE]]
+    shutil.move(home / "aside", made[1]["popularity"].folder)
+
+
+def test_a_record_of_nothing(made: tuple[Path, dict[str, Version]]) -> None:
+    loaded = load_version(made[1]["item_knn"].folder)
+    version = loaded.manifest.version
+    record = Record(
+        "0" * 32, 0.0, "nobody", 3, "item_knn", version, [], 0.1, stage="static", fallback="no_model"
+    )
+    assert explanation(empty, loaded).items == []
