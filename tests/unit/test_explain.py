@@ -21,6 +21,7 @@ from tastemaker.logs.records import Record
 from tastemaker.logs.spool import Spool
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
+from tastemaker.serving import explain
 from tastemaker.serving.explain import GONE, Explainer, explanation
 from tastemaker.serving.messages import Answer, Explanation, ItemUpsert, Refusal, Request, SessionRequest
 from tastemaker.serving.pipeline import Pipeline
@@ -167,7 +168,13 @@ def test_another_version_explains_its_own_and_one_that_is_gone_says_so(
 def test_a_record_of_nothing(made: tuple[Path, dict[str, Version]]) -> None:
     loaded = load_version(made[1]["item_knn"].folder)
     version = loaded.manifest.version
-    record = Record(
-        "0" * 32, 0.0, "nobody", 3, "item_knn", version, [], 0.1, stage="static", fallback="no_model"
-    )
+    empty = Record("0" * 32, 0.0, "nobody", 3, "item_knn", version, [], 0.1)
     assert explanation(empty, loaded).items == []
+
+
+def test_a_service_that_cant_read_further_says_so(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = Mock(side_effect=ImportError("no", name="pyarrow"))
+    monkeypatch.setattr(explain, "find", missing)
+    with pytest.raises(Refusal, match="has no pyarrow") as refused:
+        asyncio.run(worker.explain("0" * 32))
+    assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE

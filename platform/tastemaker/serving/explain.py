@@ -72,6 +72,11 @@ class Explainer:
             record = find(request_id, settings)
         except TastemakerError as error:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.problem, retry_after=AWAY_SECONDS) from None
+        except ImportError as error:  # a Bento holds what answers, not every reader of the log
+            detail = (
+                f"{request_id} is no longer in this service's own log, and it has no {error.name} to read on"
+            )
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail) from None
         if record is None:
             detail = f"there is no answer with the request id {request_id!r} in the log"
             raise Refusal(HTTPStatus.NOT_FOUND, detail, field="request_id", value=request_id)
