@@ -72,20 +72,31 @@ class Workspace:
 
         return Registry(self.engine, self.settings.artifacts)
 
-    def config(self, plugin: Plugin) -> Config:
-        """A model's hyperparameters: its defaults, unless `[models.<name>]` in tastemaker.toml differs.
+    def config(self, plugin: Plugin, *, tuned: bool = True) -> Config:
+        """A model's hyperparameters: what tastemaker.toml says, else what tuning found, else the defaults.
 
         Raises TastemakerError naming every hyperparameter that is wrong.
         """
         from pydantic import ValidationError
 
+        found = self._tuned(plugin) if tuned else {}
         try:
-            return plugin.recommender.config_type(**self.settings.models.get(plugin.name, {}))
+            return plugin.recommender.config_type(**found | self.settings.models.get(plugin.name, {}))
         except ValidationError as error:
             raise TastemakerError(
                 f"the config of model {plugin.name} is wrong:\n    {described(error)}",
-                fix=f"mend [models.{plugin.name}] in tastemaker.toml: tastemaker models show {plugin.name}",
+                fix=f"mend [models.{plugin.name}] in tastemaker.toml"
+                + (f", or tune it again: tastemaker tune {plugin.name}" if found else ""),
             ) from error
+
+    def _tuned(self, plugin: Plugin) -> dict[str, Any]:
+        """What tuning found for the problem in use."""
+        from tastemaker.tuning import tuned
+
+        home, problem = self.settings.home, self.settings.problem
+        if not (home / "tuned").exists() or not problem.exists():
+            return {}
+        return tuned.read(home, self.problem.name, plugin.name)
 
     def backtest(self, plugin: Plugin, *, progress: Progress | None = None) -> Backtest:
         """A model fitted before the split's cut and judged after it; run only if it is not stored."""

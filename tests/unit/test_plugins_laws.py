@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import pytest
+from pydantic import Field
 
 from tastemaker.plugins import (
     NO_ITEM,
@@ -17,6 +18,7 @@ from tastemaker.plugins import (
     FeatureTable,
     Ranking,
     Recommender,
+    Search,
     TrainingData,
     forbid,
     laws,
@@ -29,12 +31,12 @@ class NoConfig(Config):
     """No hyperparameters."""
 
 
-class Sound(Recommender[NoConfig]):
+class Sound(Recommender[Any]):
     """Popularity among users of the same taste: s_u = Xᵀ X x_u + popularity / 10⁶."""
 
     name = "sound"
     reference = "none"
-    config_type = NoConfig
+    config_type: ClassVar[type[Config]] = NoConfig
     capabilities = Capabilities(personalizes=True)
     state: ClassVar[tuple[str, ...]] = ("gram", "popularity")
 
@@ -287,6 +289,30 @@ class ExemptFromNothing(Sound):
     capabilities = Capabilities(exempt={"gravity": "it floats"})
 
 
+class DefaultIsOutside(Config):
+    epochs: Annotated[int, Search(20, 50)] = 10
+
+
+class EndIsRefused(Config):
+    epochs: Annotated[int, Field(le=40), Search(5, 50)] = 10
+
+
+class LogarithmOfNothing(Config):
+    shrinkage: Annotated[float, Search(0, 50, log=True)] = 10.0
+
+
+class SearchesElsewhere(Sound):
+    config_type = DefaultIsOutside
+
+
+class SearchesWhatIsRefused(Sound):
+    config_type = EndIsRefused
+
+
+class SearchesFromZero(Sound):
+    config_type = LogarithmOfNothing
+
+
 BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("exemptions_are_real", ExemptForNothing),
     ("exemptions_are_real", ExemptFromNothing),
@@ -321,6 +347,9 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("scores_are_dot_products", EmbedsNobody),
     ("contributions_add_up", ExplainsAnotherModel),
     ("contributions_add_up", ExplainsNothing),
+    ("search_space_holds_the_defaults", SearchesElsewhere),
+    ("search_space_holds_the_defaults", SearchesWhatIsRefused),
+    ("search_space_holds_the_defaults", SearchesFromZero),
 ]
 
 test_a_sound_model_obeys = laws.lawful(Sound, Embeds, Explains)

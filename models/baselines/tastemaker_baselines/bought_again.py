@@ -7,16 +7,16 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field
 
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData, select
 from tastemaker.plugins.arrays import Int64
 
 
 class BoughtAgainConfig(Config):
     """How much the past of one user says about a repeat."""
 
-    prior_events: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    prior_events: Annotated[float, Field(gt=0, le=1000), Search(0.03, 100, log=True)] = 1.0
     """c: how many events the item's general repeat rate counts as beside the user's own."""
-    memory_gaps: Annotated[float, Field(gt=0, le=1000)] = 4.0
+    memory_gaps: Annotated[float, Field(gt=0, le=1000), Search(0.3, 100, log=True)] = 4.0
     """m: after this many typical gaps without the item, the user's wish for it has halved."""
 
 

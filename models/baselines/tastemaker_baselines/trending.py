@@ -7,7 +7,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field
 
-from tastemaker.plugins import Batch, Config, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins import Batch, Config, Ranking, Recommender, Search, TrainingData, select
 
 SECONDS_PER_DAY = 86_400
 
@@ -15,7 +15,7 @@ SECONDS_PER_DAY = 86_400
 class TrendingConfig(Config):
     """How fast popularity fades."""
 
-    half_life_days: Annotated[float, Field(gt=0, le=3650)] = 7.0
+    half_life_days: Annotated[float, Field(gt=0, le=3650), Search(0.5, 180, log=True)] = 7.0
     """An event this old counts half."""
 
 

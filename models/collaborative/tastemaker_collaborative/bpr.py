@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_array
 
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData
 from tastemaker.plugins.arrays import Float32
 from tastemaker_collaborative.interactions import (
     best_products,
@@ -23,13 +23,13 @@ from tastemaker_collaborative.interactions import (
 class BPRConfig(Config):
     """Size of the vectors and how they are learned."""
 
-    embedding_size: Annotated[int, Field(ge=1, le=1024)] = 64
+    embedding_size: Annotated[int, Field(ge=1, le=1024), Search(8, 256, log=True)] = 64
     """d: the length of the vectors."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    learning_rate: Annotated[float, Field(gt=0, le=1), Search(0.002, 0.5, log=True)] = 0.05
     """Step of the gradient ascent."""
-    regularization: Annotated[float, Field(ge=0, le=10)] = 0.01
+    regularization: Annotated[float, Field(ge=0, le=10), Search(1e-4, 0.3, log=True)] = 0.01
     """λ: pulls the vectors towards 0."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 50
+    epochs: Annotated[int, Field(ge=1, le=10_000), Search(10, 200, log=True)] = 50
     """As many draws of (user, item had, item not had) as there are interactions make an epoch."""
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.linalg import lapack
 
 from tastemaker.errors import PluginError
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData
 from tastemaker.plugins.arrays import Float32
 from tastemaker_collaborative.interactions import (
     Weights,
@@ -24,7 +24,7 @@ from tastemaker_collaborative.interactions import (
 class EASEConfig(Config):
     """How smooth, and how large a catalogue may be."""
 
-    regularization: Annotated[float, Field(gt=0, le=1e9)] = 300.0
+    regularization: Annotated[float, Field(gt=0, le=1e9), Search(3, 10_000, log=True)] = 300.0
     """λ: the higher, the more users a pair of items must share to count."""
     weights: Weights = "log"
     """What a pair with n events counts as: 1, or 1 + ln n."""

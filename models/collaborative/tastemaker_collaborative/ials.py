@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.linalg import lapack
 from scipy.sparse import csr_array
 
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData
 from tastemaker.plugins.arrays import Float32
 from tastemaker_collaborative.interactions import (
     Weights,
@@ -25,13 +25,13 @@ from tastemaker_collaborative.interactions import (
 class IALSConfig(Config):
     """Size of the vectors and how hard they are fitted."""
 
-    embedding_size: Annotated[int, Field(ge=1, le=1024)] = 64
+    embedding_size: Annotated[int, Field(ge=1, le=1024), Search(8, 256, log=True)] = 64
     """d: the length of the vectors."""
-    regularization: Annotated[float, Field(gt=0, le=1e6)] = 30.0
+    regularization: Annotated[float, Field(gt=0, le=1e6), Search(0.03, 300, log=True)] = 30.0
     """λ: pulls the vectors towards 0."""
-    confidence: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    confidence: Annotated[float, Field(ge=0, le=1e6), Search(0.03, 100, log=True)] = 1.0
     """α: how much more an observed pair counts than an unobserved one."""
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 15
+    epochs: Annotated[int, Field(ge=1, le=1000), Search(3, 40, log=True)] = 15
     """Passes over users and items."""
     weights: Weights = "log"
     """What a pair with n events counts as: 1, or 1 + ln n."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 
-from tastemaker.plugins import Batch, History, Ranking, select_rows
+from tastemaker.plugins import Batch, Choice, History, Ranking, select_rows
 from tastemaker.plugins.arrays import Bool, Float32
 
-Weights = Literal["one", "log"]
+Weights = Annotated[Literal["one", "log"], Choice("one", "log")]
 """What a (user, item) pair with n events counts as: 1, or 1 + ln n."""
 
 ROWS_AT_ONCE = 256

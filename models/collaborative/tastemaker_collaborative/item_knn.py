@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_array, vstack
 
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData, select
 from tastemaker.plugins.arrays import Float32
 from tastemaker.plugins.selection import best_columns
 from tastemaker_collaborative.interactions import Weights, gram_rows, interactions, item_counts
@@ -17,9 +17,9 @@ from tastemaker_collaborative.interactions import Weights, gram_rows, interactio
 class ItemKNNConfig(Config):
     """How many neighbours, and how sure of them."""
 
-    neighbours: Annotated[int, Field(ge=1, le=10_000)] = 100
+    neighbours: Annotated[int, Field(ge=1, le=10_000), Search(10, 1000, log=True)] = 100
     """n: how many of its most similar items each item keeps."""
-    shrinkage: Annotated[float, Field(ge=0, le=1e6)] = 10.0
+    shrinkage: Annotated[float, Field(ge=0, le=1e6), Search(0.3, 1000, log=True)] = 10.0
     """β: pulls the similarity of items with few users towards 0."""
     weights: Weights = "one"
     """What a pair with n events counts as: 1, or 1 + ln n."""

@@ -17,6 +17,7 @@ from tastemaker.plugins import (
     FeatureTable,
     Ranking,
     Recommender,
+    Search,
     TrainingData,
     empty_ranking,
     select,
@@ -72,23 +73,23 @@ class RankerConfig(Config):
         "trending",
     )
     """The plugins that propose candidates; the first decides alone while there is nothing to learn from."""
-    depth: Annotated[int, Field(ge=1, le=10_000)] = 30
+    depth: Annotated[int, Field(ge=1, le=10_000), Search(10, 100, log=True)] = 30
     """Candidates that each retriever proposes for each user."""
     label_days: Annotated[int, Field(ge=1, le=365)] = 30
     """Length of a label period: best the horizon that the problem is judged on."""
-    label_periods: Annotated[int, Field(ge=1, le=12)] = 2
+    label_periods: Annotated[int, Field(ge=1, le=12), Search(1, 4)] = 2
     """How many label periods are held back, one before the other, at the end of the training window."""
     users: Annotated[int, Field(ge=1)] = 4_000
     """At most this many users are learned from in a label period."""
-    trees: Annotated[int, Field(ge=1, le=10_000)] = 80
+    trees: Annotated[int, Field(ge=1, le=10_000), Search(20, 400, log=True)] = 80
     """How many trees are grown."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    learning_rate: Annotated[float, Field(gt=0, le=1), Search(0.02, 0.3, log=True)] = 0.1
     """How much each tree counts."""
-    leaves: Annotated[int, Field(ge=2, le=1024)] = 15
+    leaves: Annotated[int, Field(ge=2, le=1024), Search(4, 63, log=True)] = 15
     """Leaves of a tree."""
-    min_leaf_rows: Annotated[int, Field(ge=1)] = 50
+    min_leaf_rows: Annotated[int, Field(ge=1), Search(5, 500, log=True)] = 50
     """Candidates that a leaf must hold at least."""
-    regularization: Annotated[float, Field(ge=0)] = 1.0
+    regularization: Annotated[float, Field(ge=0), Search(0.01, 100, log=True)] = 1.0
     """L2 penalty on the leaves' values."""
 
     @field_validator("retrievers")

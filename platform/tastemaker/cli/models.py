@@ -80,9 +80,11 @@ def show(name: str, as_json: bool) -> None:
     from inspect import getdoc
 
     from tastemaker.plugins.finder import get
+    from tastemaker.plugins.search import search_space
     from tastemaker.workspace import Workspace
 
     plugin = get(name)
+    space = search_space(plugin.recommender.config_type)
     config = Workspace.open().config(plugin).model_dump(mode="json")
     schema = plugin.recommender.config_type.model_json_schema().get("properties", {})
     if as_json:
@@ -95,10 +97,16 @@ def show(name: str, as_json: bool) -> None:
     if config:
         click.echo()
         rows = [
-            (field, str(config[field]), _allowed(schema[field]), schema[field].get("description", ""))
+            (
+                field,
+                str(config[field]),
+                _allowed(schema[field]),
+                str(space.get(field, "")),
+                schema[field].get("description", ""),
+            )
             for field in config
         ]
-        _print_table(("hyperparameter", "value", "allowed", "meaning"), rows)
+        _print_table(("hyperparameter", "value", "allowed", "searched", "meaning"), rows)
 
 
 @models.command("new")

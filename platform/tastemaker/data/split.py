@@ -53,7 +53,7 @@ class Split:
 
 def make_split(dataset: Dataset, seed: int, at: int | None = None, end: int | None = None) -> Split:
     """Split at `at` (by default problem.split.test_days before the data's end); test until `end`."""
-    at, end = _cut_time(dataset) if at is None else at, dataset.end if end is None else end
+    at, end = test_start(dataset) if at is None else at, dataset.end if end is None else end
     cut = Cut.at(dataset, at)
     tested = dataset.events[slice(*np.searchsorted(dataset.events.times, [at, end]).tolist())]
     everyone = np.unique(tested.users)
@@ -86,7 +86,8 @@ def make_split(dataset: Dataset, seed: int, at: int | None = None, end: int | No
     )
 
 
-def _cut_time(dataset: Dataset) -> int:
+def test_start(dataset: Dataset) -> int:
+    """Where the test period starts. Raises SourceError if nothing is left before it."""
     days = dataset.problem.split.test_days
     at = dataset.end - days * DAY_SECONDS
     first = int(dataset.events.times[0])

@@ -79,12 +79,12 @@ def basis(board: Leaderboard) -> str:
     """What the figures stand on: users and windows."""
     start, cut, end = board.window
     return (
-        f"{board.users:,} users judged, {_days(cut, end)}; trained on {_days(start, cut)}; "
+        f"{board.users:,} users judged, {days(cut, end)}; trained on {days(start, cut)}; "
         f"lists of {board.k}; 95 % intervals by bootstrap over users"
     )
 
 
-def _days(start: datetime, end: datetime) -> str:
+def days(start: datetime, end: datetime) -> str:
     """A window's first and last day, both in it."""
     return f"{start:%Y-%m-%d} to {end - timedelta(microseconds=1):%Y-%m-%d}"
 

@@ -16,6 +16,7 @@ from tastemaker.plugins.arrays import (
     TrainingData,
 )
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, load_array
+from tastemaker.plugins.search import Choice, Search
 from tastemaker.plugins.selection import empty_ranking, forbid, select, select_rows
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "UNKNOWN_USER",
     "Batch",
     "Capabilities",
+    "Choice",
     "Config",
     "Events",
     "FeatureSource",
@@ -32,6 +34,7 @@ __all__ = [
     "History",
     "Ranking",
     "Recommender",
+    "Search",
     "TrainingData",
     "empty_ranking",
     "forbid",

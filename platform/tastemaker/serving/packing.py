@@ -46,6 +46,7 @@ _SERVING_FILES = (
     "plugins/chance.py",
     "plugins/finder.py",
     "plugins/recommender.py",
+    "plugins/search.py",
     "plugins/selection.py",
     "registry/__init__.py",
     "registry/artifact.py",

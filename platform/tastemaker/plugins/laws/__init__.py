@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from tastemaker.plugins.laws import answers, fitting, learning, propensities, storage, taste, vectors
+from tastemaker.plugins.laws import (
+    answers,
+    fitting,
+    learning,
+    propensities,
+    searching,
+    storage,
+    taste,
+    vectors,
+)
 from tastemaker.plugins.laws.subject import DoesNotApply, Law, LawBroken, Subject
 from tastemaker.plugins.recommender import Recommender
 
@@ -45,6 +54,7 @@ LAWS: tuple[Law, ...] = (
     *taste.LAWS,
     *vectors.LAWS,
     *learning.LAWS,
+    *searching.LAWS,
 )
 
 

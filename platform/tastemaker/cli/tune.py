@@ -1,0 +1,82 @@
+"""`tastemaker tune`: search for a model's hyperparameters."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tastemaker.tuning.study import Tried
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+class Duration(click.ParamType[float]):
+    """Such as 90s, 10m, 1.5h."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value).strip())
+        if not found or float(found[1]) == 0:
+            self.fail(f"{value!r} is no duration above 0, write 90s, 10m or 1.5h", param, ctx)
+        return float(found[1]) * UNITS[found[2]]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model")
+@click.option("--trials", default=30, show_default=True, type=click.IntRange(1), help="How many in all.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option("--for", "seconds", type=Duration(), help="Start no trial after so long: 90s, 10m, 1.5h.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the PNG goes.  [default: reports/tune_MODEL.png in the home folder]",
+)
+def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: bool, plot: Path | None) -> None:
+    """Search for a MODEL's hyperparameters; from then on it is trained with the best ones.
+
+    The search sees the training window only: it trains on the first part and judges on the last. The winner
+    is then judged on the test period, beside the config before. Killed or stopped, the same command goes on
+    where it was. What tastemaker.toml says of a hyperparameter is left alone.
+
+    \b
+    Examples:
+      tastemaker tune ials
+      tastemaker tune ranker --trials 50 --jobs 2 --for 1h
+      tastemaker tune ease --json | jq .test.difference
+    """
+    import json
+
+    from rich.console import Console
+
+    from tastemaker.plugins.finder import get
+    from tastemaker.tuning import plot as plotting
+    from tastemaker.tuning import report, search
+    from tastemaker.workspace import Workspace
+
+    plugin, opened = get(model), Workspace.open()
+    found = search.tune(opened, plugin, trials=trials, jobs=jobs, seconds=seconds, progress=_progress(trials))
+    picture = plot or opened.settings.reports / f"tune_{model}.png"
+    plotting.draw(found, picture)
+    click.echo(f"wrote {picture}", err=True)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(found), indent=2, ensure_ascii=False))
+    else:
+        report.show(found, Console(highlight=False))
+
+
+def _progress(trials: int) -> Callable[[Tried, Tried | None, int], None]:
+    """A line a trial, on stderr."""
+    from tastemaker.tuning.report import line
+
+    def said(trial: Tried, best: Tried | None, ended: int) -> None:
+        click.echo(f"{ended:>{len(str(trials))}} of {trials}  {line(trial, best)}", err=True)
+
+    return said

@@ -1,0 +1,108 @@
+"""A search as a PNG: the figures as they came, and against each hyperparameter."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tastemaker.evaluation import wording
+from tastemaker.evaluation.metrics import METRICS
+from tastemaker.files import appearing
+from tastemaker.plugins.search import Choice, Search
+from tastemaker.tuning.search import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREY, INK = "#0072b2", "#b84a00", "#d8dee4", "#57606a"
+COLUMNS = 3
+
+
+def draw(found: Outcome, path: Path) -> None:
+    """Write the plot; `path` is replaced whole or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    name = wording.title(found.metric, found.k)
+    rows = -(-(1 + len(found.space)) // COLUMNS)
+    figure = Figure(figsize=(11, 0.9 + 2.7 * rows), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).flatten()
+    _history(panels[0], found)
+    for axes, (field, mark) in zip(panels[1:], found.space.items(), strict=False):
+        _slice(axes, found, field, mark)
+    for axes in panels:
+        axes.grid(axis="y", color=GREY)
+        axes.set_axisbelow(True)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[1 + len(found.space) :]:
+        axes.set_visible(False)
+    for axes in panels[::COLUMNS]:
+        axes.set_ylabel(name, fontsize=9, parse_math=False)
+    figure.suptitle(
+        f"{found.model}: {len(found.trials)} trials", x=0.01, ha="left", fontweight="bold", parse_math=False
+    )
+    start, cut, end = found.window
+    figure.supxlabel(
+        f"Trained on {wording.days(start, cut)}, judged on {wording.days(cut, end)}; "
+        "star: the best trial, diamond: the config before",
+        fontsize=8, color=INK, x=0.01, ha="left",
+    )  # fmt: skip
+    with appearing(path) as partial, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # scripts that the font lacks
+        canvas.print_figure(partial, dpi=150, format="png")
+
+
+def _history(axes: Axes, found: Outcome) -> None:
+    """The figure of each trial, and the best until then."""
+    from matplotlib.ticker import MaxNLocator
+
+    ended = [(trial.number, trial.value) for trial in found.trials if trial.value is not None]
+    numbers, values = zip(*ended, strict=True)
+    best = accumulate(values, max if METRICS[found.metric].larger_is_better else min)
+    _dots(axes, numbers, values)
+    axes.step(numbers, list(best), where="post", color=ORANGE, linewidth=1.5)
+    _marked(axes, found, [found.base.number], [found.best.number])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title("trial; line: the best until then", loc="left", fontsize=9)
+
+
+def _slice(axes: Axes, found: Outcome, field: str, mark: Search | Choice) -> None:
+    """The figure of each trial against one hyperparameter."""
+    ended = [trial for trial in found.trials if trial.value is not None]
+
+    def place(value: Any) -> Any:
+        return mark.values.index(value) if isinstance(mark, Choice) else value
+
+    values = [place(trial.params[field]) for trial in ended]
+    _dots(axes, values, [trial.figure for trial in ended])
+    _marked(axes, found, [place(found.base.params[field])], [place(found.best.params[field])])
+    if isinstance(mark, Choice):
+        axes.set_xticks(range(len(mark.values)), [str(value) for value in mark.values], parse_math=False)
+        axes.set_xlim(-0.5, len(mark.values) - 0.5)
+    elif mark.log:
+        _plain(axes)
+    axes.set_title(field, loc="left", fontsize=9, parse_math=False)
+
+
+def _plain(axes: Axes) -> None:
+    """A logarithmic axis with ticks at 1, 2, 5, 10, ... as people write them."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _dots(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None:
+    axes.plot(x, y, "o", color=BLUE, alpha=0.5, markersize=5, markeredgewidth=0)
+
+
+def _marked(axes: Axes, found: Outcome, base: list[Any], best: list[Any]) -> None:
+    axes.plot(base, [found.base.figure], "D", color="#1b1f24", markersize=6)
+    axes.plot(best, [found.best.figure], "*", color=ORANGE, markersize=13)

@@ -1,0 +1,118 @@
+"""What a search found, for a terminal and for a machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tastemaker.evaluation import wording
+from tastemaker.evaluation.metrics import METRICS
+from tastemaker.tuning.search import Outcome
+from tastemaker.tuning.study import Params, Tried
+
+SHOWN = 10
+"""Trials in the table; all of them are in the JSON and on the plot."""
+
+
+def to_dict(found: Outcome) -> dict[str, Any]:
+    """Everything, in types that JSON has."""
+    start, cut, end = (moment.isoformat() for moment in found.window)
+    return {
+        "model": found.model,
+        "metric": found.metric,
+        "study": found.study,
+        "seed": found.seed,
+        "space": {name: vars(mark) for name, mark in found.space.items()},
+        "trained_from": start,
+        "trained_until": cut,
+        "judged_until": end,
+        "trials": [trial._asdict() for trial in found.trials],
+        "before": found.base._asdict(),
+        "best": found.best._asdict(),
+        "config": found.config,
+        "path": str(found.path),
+        "test": {
+            "before": found.base_backtest.metrics[found.metric]._asdict(),
+            "after": found.backtest.metrics[found.metric]._asdict(),
+            "difference": found.difference._asdict(),
+            "backtest": found.backtest.id,
+        },
+    }
+
+
+def line(trial: Tried, best: Tried | None) -> str:
+    """Such as `0.2214  best 0.2290  epochs 12, weights log`."""
+    figure = "failed" if trial.value is None else wording.number(trial.value)
+    record = "" if best is None or best.value is None else f"  best {wording.number(best.value)}"
+    why = f"  {trial.error}" if trial.error else ""
+    return f"{figure}{record}  {_written(trial.params)}{why}"
+
+
+def show(found: Outcome, console: Console) -> None:
+    """The best trials, and what the winner is worth on days that the search has not seen."""
+    name = wording.title(found.metric, found.k)
+    start, cut, end = found.window
+    console.print(_trials(found, name))
+    console.print(f"[dim]trained on {wording.days(start, cut)}, judged on {wording.days(cut, end)}[/dim]\n")
+    before, after = (one.metrics[found.metric] for one in (found.base_backtest, found.backtest))
+    test = wording.days(found.backtest.train_end, found.backtest.test_end)
+    console.print(f"On {test}, which the search has not seen, {found.backtest.users:,} users:")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("config", name, "95 % interval"):
+        table.add_column(head)
+    for label, figure in (("before", before), ("tuned", after)):
+        table.add_row(label, wording.number(figure.value), wording.span(figure))
+    difference = found.difference
+    signed = wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
+    table.add_row("difference, paired", *signed)
+    console.print(table)
+    console.print(escape(_verdict(found)))
+    console.print(f"wrote [bold]{escape(str(found.path))}[/bold]; delete it to go back", soft_wrap=True)
+
+
+def _trials(found: Outcome, name: str) -> Table:
+    larger = METRICS[found.metric].larger_is_better
+    ended = [trial for trial in found.trials if trial.value is not None]
+    ended.sort(key=lambda trial: trial.figure, reverse=larger)
+    failed = len(found.trials) - len(ended)
+    title = f"{found.model}: the best {min(SHOWN, len(ended))} of {len(found.trials)} trials"
+    title += f", {failed} failed" if failed else ""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    for head in ("trial", name, *found.space):
+        table.add_column(head, overflow="fold")
+    shown = ended[:SHOWN]
+    if found.base not in shown:
+        shown.append(found.base)
+    for trial in shown:
+        number = f"{trial.number} before" if trial == found.base else str(trial.number)
+        cells = [_value(trial.params[field]) for field in found.space]
+        style = "bold" if trial == found.best else ""
+        table.add_row(number, wording.number(trial.figure), *cells, style=style)
+    return table
+
+
+def _verdict(found: Outcome) -> str:
+    if found.best == found.base:
+        return "No trial was better than the config as it was, which stays."
+    low, high = found.difference.low, found.difference.high
+    if not METRICS[found.metric].larger_is_better:
+        low, high = -high, -low
+    if low > 0:
+        return "The tuned config is better beyond chance."
+    return (
+        "The tuned config is worse beyond chance: what was found held for the days of the search only."
+        if high < 0
+        else "These users can't tell the tuned config from the one before."
+    )
+
+
+def _written(params: Params) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in params.items())
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,227 @@
+"""Search for a model's hyperparameters inside the training window, and judge what was found outside of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tastemaker.errors import PluginError, TastemakerError
+from tastemaker.tuning import tuned
+from tastemaker.tuning.bench import Bench, Measured
+from tastemaker.tuning.study import Params, Study, Tried
+from tastemaker.tuning.workers import Submit, measuring
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from tastemaker.evaluation.bootstrap import Difference
+    from tastemaker.evaluation.results import Backtest
+    from tastemaker.plugins import Config
+    from tastemaker.plugins.finder import Plugin
+    from tastemaker.plugins.search import Space
+    from tastemaker.workspace import Workspace
+
+Progress = Callable[[Tried, Tried | None, int], None]
+"""Called with a trial that has ended, the best so far, and how many have ended."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search found, and what that is worth on the test period, which the search has not seen."""
+
+    study: str
+    model: str
+    metric: str
+    k: int
+    seed: int
+    space: Space
+    trials: tuple[Tried, ...]
+    base: Tried
+    """The config that the model had before."""
+    best: Tried
+    config: Params
+    """The hyperparameters that were searched, as the best trial has them."""
+    path: Path
+    """The file that training reads."""
+    window: tuple[datetime, datetime, datetime]
+    """Of the trials: training's start, the cut and the end."""
+    base_backtest: Backtest
+    backtest: Backtest
+    difference: Difference
+    """What the config found has more than the one before, per user of the test period."""
+
+
+def tune(
+    workspace: Workspace,
+    plugin: Plugin,
+    *,
+    trials: int = 30,
+    jobs: int = 1,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Go on until `trials` have ended in all, or until `seconds` are over; then write the best config.
+
+    The first trial is the model's config as it is: the defaults and what tastemaker.toml says, which is not
+    searched. A second process that tunes the same model waits for the first. Raises TastemakerError if there
+    is nothing to search, or the first trial fails.
+    """
+    from tastemaker.data.locks import locked
+    from tastemaker.evaluation.backtest import identify
+    from tastemaker.evaluation.metrics import METRICS
+    from tastemaker.tuning.storage import open_storage
+
+    settings, problem = workspace.settings, workspace.problem
+    base = workspace.config(plugin, tuned=False)
+    space = searched(plugin, fixed=settings.models.get(plugin.name, {}))
+    bench = Bench.inside(workspace.dataset(), plugin)
+    name = f"{plugin.name}-{identify(plugin, base, bench.split, problem)}"
+    storage = open_storage(settings, workspace.engine)
+    with locked(settings.home / "tuning" / f"{name}.lock"):
+        study = Study(
+            storage,
+            name,
+            space,
+            base.model_dump(),
+            larger_is_better=METRICS[problem.metric].larger_is_better,
+            seed=settings.seed,
+        )
+        until = None if seconds is None else time.monotonic() + seconds
+        with measuring(bench, settings, jobs) as submit:
+            _Loop(study, base, submit, jobs, trials, until, progress).run()
+        return _judged(workspace, plugin, base, space, bench, study, name)
+
+
+def searched(plugin: Plugin, fixed: dict[str, Any]) -> Space:
+    """The search space without what a person fixed. Raises TastemakerError if it is empty or wrong."""
+    from tastemaker.plugins.search import mistakes, search_space
+
+    config_type = plugin.recommender.config_type
+    whole = search_space(config_type)
+    wrong = mistakes(config_type)
+    if wrong:
+        raise PluginError(
+            f"the search space of {plugin.name} is wrong: {'; '.join(wrong)}",
+            fix=f"mend {config_type.__name__}: tastemaker models check {plugin.name}",
+        )
+    space = {name: mark for name, mark in whole.items() if name not in fixed}
+    if not space:
+        why = "tastemaker.toml fixes all that is" if whole else "none is"
+        raise TastemakerError(
+            f"model {plugin.name} has no hyperparameter to search: {why} marked as worth it",
+            fix=f"remove some from [models.{plugin.name}] in tastemaker.toml"
+            if whole
+            else f"mark them in {config_type.__name__}: Annotated[int, Search(low, high)]",
+        )
+    return space
+
+
+@dataclass
+class _Loop:
+    """Ask, measure, tell; `jobs` at a time."""
+
+    study: Study
+    start: Config
+    submit: Submit
+    jobs: int
+    trials: int
+    until: float | None
+    progress: Progress | None
+
+    def run(self) -> None:
+        running: dict[Future[Measured], Trial] = {}
+        while True:
+            while len(running) < self.jobs and self._wanted(len(running)):
+                trial = self.study.ask()
+                known = self.study.known(trial.params)
+                if known is not None and known.value is not None:
+                    self._tell(trial, Measured(known.value, 0.0))  # the same fit gives the same figure
+                else:
+                    config = self.start.model_validate(self.start.model_dump() | trial.params)
+                    running[self.submit(config)] = trial
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                self._take(running.pop(future), future)
+
+    def _wanted(self, running: int) -> bool:
+        ended = len(self.study.tried())
+        late = self.until is not None and time.monotonic() >= self.until and ended + running > 0
+        return ended + running < self.trials and not late
+
+    def _take(self, trial: Trial, future: Future[Measured]) -> None:
+        try:
+            self._tell(trial, future.result())
+        except TastemakerError as error:
+            if self.study.is_base(trial.params):
+                raise
+            self.study.fail(trial, str(error))
+            self._report(trial.number)
+
+    def _tell(self, trial: Trial, measured: Measured) -> None:
+        self.study.tell(trial, *measured)
+        self._report(trial.number)
+
+    def _report(self, number: int) -> None:
+        if self.progress:
+            ended = self.study.tried()
+            self.progress(next(one for one in ended if one.number == number), self.study.best, len(ended))
+
+
+def _judged(
+    workspace: Workspace, plugin: Plugin, base: Config, space: Space, bench: Bench, study: Study, name: str
+) -> Outcome:
+    """Write the best config, and hold it against the one before on the test period."""
+    from tastemaker.evaluation import backtest, results
+
+    settings, problem, split = workspace.settings, workspace.problem, bench.split
+    first, best = study.base, study.best
+    if first is None or best is None:
+        raise TastemakerError(f"no config of {plugin.name} was measured", fix="give it more time: --for 10m")
+    start, cut, end = (datetime.fromtimestamp(moment, UTC) for moment in (split.start, split.cut, split.end))
+    path = tuned.path_of(settings.home, problem.name, plugin.name)
+    tuned.write(
+        path,
+        best.params,
+        {
+            "name": name,
+            "model": plugin.name,
+            "problem": problem.name,
+            "trial": best.number,
+            "trials": len(study.tried()),
+            "seed": settings.seed,
+            "metric": problem.metric,
+            "value": best.value,
+            "value_before": first.value,
+            "trained_from": start.isoformat(),
+            "trained_until": cut.isoformat(),
+            "judged_until": end.isoformat(),
+            "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+    before = backtest.run(
+        plugin, base, workspace.split(), problem, workspace.engine, settings.artifacts, listed=False
+    )
+    after = workspace.backtest(plugin)
+    return Outcome(
+        study=name,
+        model=plugin.name,
+        metric=problem.metric,
+        k=bench.k,
+        seed=settings.seed,
+        space=space,
+        trials=tuple(study.tried()),
+        base=first,
+        best=best,
+        config=best.params,
+        path=path,
+        window=(start, cut, end),
+        base_backtest=before,
+        backtest=after,
+        difference=results.compare(settings.artifacts, after, before, problem.metric),
+    )

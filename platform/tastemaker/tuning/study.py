@@ -1,0 +1,143 @@
+"""A search that goes on where it ended: which config comes next, and what the ones before it gave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tastemaker.plugins.search import Choice, Space
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial, Trial
+
+Params = dict[str, Any]
+
+
+class Tried(NamedTuple):
+    """A trial that has ended."""
+
+    number: int
+    params: Params
+    value: float | None
+    """None: the model failed."""
+    seconds: float
+    error: str | None
+
+    @property
+    def figure(self) -> float:
+        """The value, NaN where the model failed."""
+        return np.nan if self.value is None else self.value
+
+
+class Study:
+    """Optuna's study of one model on one data set, with one seed. One process at a time may hold it.
+
+    The sampler is seeded by the trial's place, so a search that was killed and goes on asks for the same
+    configs as one that was not.
+    """
+
+    def __init__(
+        self,
+        storage: BaseStorage,
+        name: str,
+        space: Space,
+        base: Params,
+        *,
+        larger_is_better: bool,
+        seed: int,
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._study: optuna.Study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize" if larger_is_better else "minimize",
+            load_if_exists=True,
+        )
+        self._distributions = {field: _distribution(mark, base[field]) for field, mark in space.items()}
+        self._base = {field: base[field] for field in space}
+        self._sign = 1.0 if larger_is_better else -1.0
+        self._seed = seed
+        self._recover()
+
+    def ask(self) -> Trial:
+        """The next trial. The first one is the config that the model has now."""
+        from optuna.samplers import TPESampler
+
+        place = len(self.tried()) + len(self._running())
+        seed = int(np.random.SeedSequence([self._seed, place]).generate_state(1)[0])
+        self._study.sampler = TPESampler(seed=seed, multivariate=False)
+        return self._study.ask(self._distributions)
+
+    def tell(self, trial: Trial, value: float, seconds: float) -> None:
+        """What the trial gave. Durable when this returns."""
+        trial.set_user_attr("seconds", seconds)
+        self._study.tell(trial, value)
+
+    def fail(self, trial: Trial, error: str) -> None:
+        """The model failed with this config; it is not tried again."""
+        from optuna.trial import TrialState
+
+        trial.set_user_attr("error", error)
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def known(self, params: Params) -> Tried | None:
+        """The same config, if it was tried already."""
+        return next((one for one in self.tried() if one.params == params and one.value is not None), None)
+
+    def tried(self) -> list[Tried]:
+        """All that have ended, in order. Those that were lost with their process do not count."""
+        trials = (_tried(trial) for trial in self._study.get_trials(deepcopy=False))
+        return [trial for trial in trials if trial is not None]
+
+    @property
+    def base(self) -> Tried | None:
+        """The trial of the config that the model has now."""
+        return self.known(self._base)
+
+    def is_base(self, params: Params) -> bool:
+        """Is this the config that the model has now?"""
+        return params == self._base
+
+    @property
+    def best(self) -> Tried | None:
+        """The best figure; of equals the first."""
+        ended = [one for one in self.tried() if one.value is not None]
+        return max(ended, key=lambda one: self._sign * one.figure, default=None)
+
+    def _running(self) -> list[FrozenTrial]:
+        from optuna.trial import TrialState
+
+        return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+    def _recover(self) -> None:
+        """Queue the first trial, and again those that were under way when the last process died."""
+        from optuna.trial import TrialState
+
+        if not self._study.get_trials(deepcopy=False):
+            self._study.enqueue_trial(self._base)
+        for lost in self._running():
+            self._study.enqueue_trial(lost.params)
+            self._study.tell(lost.number, state=TrialState.FAIL)
+
+
+def _distribution(mark: Any, default: Any) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(mark, Choice):
+        return CategoricalDistribution(mark.values)
+    if isinstance(default, int):
+        return IntDistribution(int(mark.low), int(mark.high), log=mark.log)
+    return FloatDistribution(mark.low, mark.high, log=mark.log)
+
+
+def _tried(trial: FrozenTrial) -> Tried | None:
+    error = trial.user_attrs.get("error")
+    if not trial.state.is_finished() or (trial.value is None and error is None):
+        return None
+    return Tried(trial.number, trial.params, trial.value, trial.user_attrs.get("seconds", 0.0), error)
