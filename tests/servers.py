@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 
 import pytest
 from sqlalchemy import NullPool, create_engine, text
@@ -27,9 +27,63 @@ from sqlalchemy.exc import OperationalError
 START_SECONDS = 30.0
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """SQLAlchemy URL, without a database's name, of a Postgres that forgets everything at the end."""
+class Server:
+    """A server process that can be started, stopped, frozen and started again on what it left."""
+
+    def __init__(
+        self, command: list[str], folder: Path, account: str | None, answers: Callable[[], bool]
+    ) -> None:
+        self._command, self._account, self._answers = command, account, answers
+        self._folder, self._log = folder, folder / "server.log"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                user=self._account,
+                cwd=self._folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        give_up = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > give_up:
+                pytest.fail(f"{self._command[0]} did not start:\n{self._log.read_text(errors='replace')}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Returns when it is gone."""
+        if self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGINT)  # both servers drop their clients and stop at once
+        try:
+            self._process.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Connections stay open, and nobody answers."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+
+@contextmanager
+def postgres() -> Iterator[tuple[Server, str]]:
+    """A running Postgres that forgets everything at the end, and its URL without a database's name."""
     binaries = _postgres_binaries()
     account = "postgres" if os.geteuid() == 0 else None  # Postgres refuses to run as root
     with _folder(account) as folder:
@@ -38,18 +92,29 @@ def postgres_server() -> Iterator[str]:
         initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"]
         initdb += ["-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run(initdb, check=True, user=account, cwd=folder, stdout=subprocess.DEVNULL)
-        command = [
-            str(binaries / "postgres"),
-            "-D",
-            str(data),
-            "-p",
-            str(port),
-            "--fsync=off",
-            "--timezone=UTC",
-        ]
+        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "--fsync=off"]
         command += ["--listen_addresses=127.0.0.1", "--unix_socket_directories=", "--timezone=UTC"]
-        with _running(command, folder, account, lambda: _postgres_answers(url)):
-            yield url
+        with Server(command, folder, account, lambda: _postgres_answers(url)) as server:
+            yield server, url
+
+
+@contextmanager
+def redis() -> Iterator[tuple[Server, str]]:
+    """A running Redis that keeps nothing on disk, and its URL."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        not_installed("redis-server")
+    port = free_port()
+    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with _folder(None) as folder, Server(command, folder, None, lambda: _redis_answers(port)) as server:
+        yield server, f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """SQLAlchemy URL, without a database's name, of a Postgres that forgets everything at the end."""
+    with postgres() as (_, url):
+        yield url
 
 
 _database_numbers = count(1)
@@ -67,21 +132,16 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     """redis:// URL of a Redis that keeps nothing on disk."""
-    binary = shutil.which("redis-server")
-    if binary is None:
-        not_installed("redis-server")
-    port = free_port()
-    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with _folder(None) as folder, _running(command, folder, None, lambda: _redis_answers(port)):
-        yield f"redis://127.0.0.1:{port}/0"
+    with redis() as (_, url):
+        yield url
 
 
 @pytest.fixture
 def redis_url(redis_server: str) -> str:
     """redis:// URL of the session's Redis, emptied."""
-    import redis
+    from redis import Redis
 
-    with closing(redis.Redis.from_url(redis_server)) as client:
+    with closing(Redis.from_url(redis_server)) as client:
         client.flushall()
     return redis_server
 
@@ -119,32 +179,6 @@ def _folder(account: str | None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _running(
-    command: list[str], folder: Path, account: str | None, answers: Callable[[], bool]
-) -> Iterator[None]:
-    """Run a server while the context lasts, from the moment that it answers."""
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, user=account, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        give_up = time.monotonic() + START_SECONDS
-        while not answers():
-            if server.poll() is not None or time.monotonic() > give_up:
-                pytest.fail(f"{command[0]} did not start:\n{log.read_text(errors='replace')}")
-            time.sleep(0.05)
-        yield
-    finally:
-        server.send_signal(signal.SIGINT)  # both servers drop their clients and stop at once
-        try:
-            server.wait(START_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
 
 
 def _postgres_answers(server: str) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import homes
 from served_homes import register
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake, by_day
 from tastemaker.plugins import finder
 from tastemaker.problem import load_problem
 from tastemaker.registry import Version
-from tastemaker.settings import Settings
+from tastemaker.settings import OnlineStoreSettings, Settings
 from tastemaker.simulator.config import ShopConfig
 from tastemaker.simulator.shop import Shop
 
@@ -28,6 +30,27 @@ split: {test_days: 10}
 
 def make_shop_home(home: Path, models: Sequence[str] = ("popularity",)) -> dict[str, Version]:
     """Fill a home folder's lake with the shop's events, and register one version a model."""
+    dataset = Dataset.load(_fill(home), load_problem(home / "problem.yaml"))
+    return {name: register(home, finder.get(name).recommender(), dataset) for name in models}
+
+
+def make_ranker_home(home: Path, online_store: OnlineStoreSettings) -> Version:
+    """The same with a ranker, which reads the users' features from the online store."""
+    from tastemaker.features.snapshots import weekly_cuts, write_snapshots
+    from tastemaker_features import store
+
+    chosen = settings(home, online_store=online_store)
+    lake = _fill(home)
+    problem = load_problem(chosen.problem)
+    bare = Dataset.load(lake, problem)
+    write_snapshots(lake, chosen.features, weekly_cuts(int(bare.events.times[0]), bare.end, most=4))
+    store.apply(chosen)
+    store.materialize(chosen, bare.end)
+    dataset = Dataset.load(lake, problem, feature_root=chosen.features)
+    return register(home, finder.get("ranker").recommender(**homes.RANKER), dataset)
+
+
+def _fill(home: Path) -> Lake:
     home.mkdir(parents=True, exist_ok=True)
     (home / "problem.yaml").write_text(PROBLEM, encoding="utf-8")
     shop, lake = Shop(CONFIG), Lake(home / "lake")
@@ -36,13 +59,12 @@ def make_shop_home(home: Path, models: Sequence[str] = ("popularity",)) -> dict[
             lake.write_day("events", day, rows)
     lake.write("items", shop.items())
     lake.write("users", shop.users())
-    dataset = Dataset.load(lake, load_problem(home / "problem.yaml"))
-    return {name: register(home, finder.get(name).recommender(), dataset) for name in models}
+    return lake
 
 
-def settings(home: Path) -> Settings:
+def settings(home: Path, **overrides: Any) -> Settings:
     """The settings of such a home."""
-    return Settings(home=home, problem=home / "problem.yaml")
+    return Settings(home=home, problem=home / "problem.yaml", **overrides)
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 import psutil
 
-import commands
 import shop_homes
 from servers import free_port
 from tastemaker.registry import Version
 
+BIN = Path(sys.executable).parent
 KEEPER = Path(__file__).parent / "keeper.py"
 TARGETS = {
     "popularity": "tastemaker_baselines.service:Popularity",
@@ -30,8 +30,8 @@ START_SECONDS = 90.0
 """A busy machine with two cores takes its time."""
 
 
-def environment(home: Path, version: Version, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """For a process that serves this version of the shop's home: nothing of the developer's own settings."""
+def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """For a process of the shop's home: nothing of the developer's own settings."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("TASTEMAKER_", "BENTOML_"))
     }
@@ -39,7 +39,6 @@ def environment(home: Path, version: Version, more: Mapping[str, str] | None = N
         "BENTOML_DO_NOT_TRACK": "True",
         "BENTOML_HOME": str(home / "bentoml"),
         "OPENBLAS_NUM_THREADS": "1",
-        "TASTEMAKER_VERSION": version.id,
     }
     return kept | own | shop_homes.environment(home) | dict(more or {})
 
@@ -92,11 +91,11 @@ def served(
     port, log = free_port(), home / "service.log"
     words = [sys.executable, str(KEEPER), TARGETS[version.model], str(port)]
     if command is not None:
-        words = [str(commands.BIN / command[0]), *command[1:], "--port", str(port)]
+        words = [str(BIN / command[0]), *command[1:], "--port", str(port)]
     with log.open("ab") as output:
         process = subprocess.Popen(
             words,
-            env=environment(home, version, more),
+            env=environment(home, {"TASTEMAKER_VERSION": version.id, **(more or {})}),
             cwd=home,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -144,10 +143,10 @@ class Visits:
 def visiting(home: Path, service: Service, *words: str) -> Iterator[Visits]:
     """People visit until `end`, or until the block ends. Returns when the first events are acknowledged."""
     ledger = home / "ledger.jsonl"
-    command = [str(commands.BIN / "tastemaker"), "simulate", service.url, "--for", "10m", "--json"]
+    command = [str(BIN / "tastemaker"), "simulate", service.url, "--for", "10m", "--json"]
     process = subprocess.Popen(
         [*command, "--ledger", str(ledger), *words],
-        env=commands.environment(home, shop_homes.environment(home)),
+        env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
