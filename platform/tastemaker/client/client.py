@@ -1,0 +1,122 @@
+"""What a caller may ask of the prediction service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+from tastemaker.client.transport import Transport
+from tastemaker.serving.messages import (
+    MAX_BATCH,
+    MAX_CHANGES,
+    Answer,
+    BatchAnswer,
+    BatchRequest,
+    Context,
+    Feedback,
+    FeedbackEvent,
+    RankRequest,
+    Ready,
+    Receipt,
+    Request,
+    SessionRequest,
+)
+
+
+class Client:
+    """A service's client. It keeps connections: make one, and use it from any thread.
+
+    Lists are asked for once, since a page waits for them. What must not be lost (feedback, items, users) is
+    sent again while the service is away or asks to come back later: it does no harm there twice.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout_seconds: float = 2.0,
+        patience_seconds: float = 30.0,
+        connections: int = 10,
+    ) -> None:
+        """`timeout_seconds` is for one attempt; `patience_seconds` for all attempts at what must arrive."""
+        self.url = url
+        self._transport = Transport(url, key, timeout_seconds, connections)
+        self._patience = patience_seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def ready(self) -> Ready:
+        """The version that answers. Raises ServiceError while there is none."""
+        return self._transport.call("GET", "/readyz", Ready)
+
+    def recommend(
+        self,
+        user_id: str,
+        k: int = 10,
+        *,
+        context: Context | None = None,
+        exclude: Sequence[str] | None = None,
+        candidates: Sequence[str] | None = None,
+        request_id: str | None = None,
+    ) -> Answer:
+        """k items for a user, best first. `request_id`: 32 hexadecimal digits of the caller's own."""
+        asked = Request(user_id, k, context, _list(exclude), _list(candidates))
+        return self._transport.call("POST", "/recommend", Answer, asked, request_id=request_id)
+
+    def recommend_many(self, requests: Sequence[Request]) -> list[Answer]:
+        """One answer a request, in their order, whatever their number."""
+        answers: list[Answer] = []
+        for first in range(0, len(requests), MAX_BATCH):
+            part = BatchRequest(list(requests[first : first + MAX_BATCH]))
+            answers += self._transport.call("POST", "/recommend/batch", BatchAnswer, part).answers
+        return answers
+
+    def session(
+        self,
+        items: Sequence[str],
+        k: int = 10,
+        *,
+        exclude: Sequence[str] | None = None,
+        context: Context | None = None,
+        session_id: str | None = None,
+        request_id: str | None = None,
+    ) -> Answer:
+        """k items for a visitor of whom nothing is known but the items just looked at, oldest first."""
+        asked = SessionRequest(list(items), k, _list(exclude), context, session_id)
+        return self._transport.call("POST", "/session", Answer, asked, request_id=request_id)
+
+    def rank(
+        self,
+        user_id: str,
+        candidates: Sequence[str],
+        k: int | None = None,
+        *,
+        context: Context | None = None,
+        request_id: str | None = None,
+    ) -> Answer:
+        """The caller's own items in the best order for a user."""
+        asked = RankRequest(user_id, list(candidates), k, context)
+        return self._transport.call("POST", "/rank", Answer, asked, request_id=request_id)
+
+    def feedback(self, events: Sequence[FeedbackEvent]) -> Receipt:
+        """Returns once all are on the service's disk. Raises ServiceError if some may not be."""
+        accepted = duplicates = 0
+        for first in range(0, len(events), MAX_CHANGES):
+            part = Feedback(list(events[first : first + MAX_CHANGES]))
+            receipt = self._transport.insist("/feedback", Receipt, part, self._patience)
+            accepted += receipt.accepted
+            duplicates += receipt.duplicates
+        return Receipt(accepted, duplicates)
+
+
+def _list(ids: Sequence[str] | None) -> list[str] | None:
+    return None if ids is None else list(ids)

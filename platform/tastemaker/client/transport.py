@@ -1,0 +1,90 @@
+"""One call over HTTP: what is sent, what comes back, and when it is worth sending again."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, TypeVar
+
+import msgspec
+import urllib3
+
+from tastemaker.errors import TastemakerError
+from tastemaker.serving.messages import Problem
+
+T = TypeVar("T")
+_LATER = (429, 502, 503, 504)
+"""Statuses after which the same may go well: a limit, a full log, a service that starts."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+"""Seconds between attempts where the service names none."""
+
+
+class ServiceError(TastemakerError):
+    """The service refused or could not be reached."""
+
+    def __init__(self, problem: Problem | None, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.details = problem
+        """What the service said; None if nothing that it said arrived."""
+        self.retry_after = retry_after
+        """Seconds to wait, where the service named them."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may go well later."""
+        return self.details is None or self.details.status in _LATER
+
+
+class Transport:
+    """Calls a service over kept connections. Safe to use from several threads."""
+
+    def __init__(self, url: str, key: str | None, timeout_seconds: float, connections: int) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Content-Type": "application/json"}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._pool = urllib3.PoolManager(
+            maxsize=connections, timeout=urllib3.Timeout(timeout_seconds), retries=False
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def call(
+        self, method: str, path: str, answers: type[T], body: Any = None, *, request_id: str | None = None
+    ) -> T:
+        """One attempt. Raises ServiceError."""
+        headers = self._headers if request_id is None else {**self._headers, "X-Request-Id": request_id}
+        sent = None if body is None else msgspec.json.encode(body)
+        try:
+            reply = self._pool.request(method, self._url + path, body=sent, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise ServiceError(None, f"{self._url} can't be reached: {error}") from error
+        if reply.status != 200:
+            raise _refused(reply)
+        return msgspec.json.decode(reply.data, type=answers)
+
+    def insist(self, path: str, answers: type[T], body: Any, patience_seconds: float) -> T:
+        """POST what may be sent twice, again and again while that may help, for at most so long."""
+        end = time.monotonic() + patience_seconds
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return self.call("POST", path, answers, body)
+            except ServiceError as error:
+                wait = pause * random.uniform(0.5, 1.0) if error.retry_after is None else error.retry_after
+                if not error.passing or time.monotonic() + wait > end:
+                    raise
+            time.sleep(wait)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _refused(reply: urllib3.BaseHTTPResponse) -> ServiceError:
+    try:
+        problem = msgspec.json.decode(reply.data, type=Problem)
+    except msgspec.DecodeError:  # a proxy's own page
+        problem = Problem(reply.reason or "Error", reply.status, "no problem document came with it")
+    after = reply.headers.get("Retry-After", "")
+    detail = f"{problem.status} {problem.title}: {problem.detail}"
+    return ServiceError(problem, detail, float(after) if after.isdigit() else None)
