@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock
 
+import httpx
+import msgspec
 import pytest
 
 import served_homes
@@ -22,6 +24,7 @@ from tastemaker.logs.spool import Spool
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving import explain
+from tastemaker.serving.app import Gateway, not_found
 from tastemaker.serving.explain import GONE, Explainer, explanation
 from tastemaker.serving.messages import Answer, Explanation, ItemUpsert, Refusal, Request, SessionRequest
 from tastemaker.serving.pipeline import Pipeline
@@ -178,3 +181,42 @@ def test_a_service_that_cant_read_further_says_so(worker: Worker, monkeypatch: p
     with pytest.raises(Refusal, match="has no pyarrow") as refused:
         asyncio.run(worker.explain("0" * 32))
     assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def test_over_http(worker: Worker) -> None:
+    """Every path that changes, compares or explains, as a caller meets it."""
+
+    async def talk() -> None:
+        transport = httpx.ASGITransport(Gateway(not_found, worker))
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            told = await client.post("/items", json={"items": [{"item_id": "a/ü", "title": "Item 7"}]})
+            assert (told.status_code, told.json()) == (200, {"accepted": 1, "duplicates": 0})
+            told = await client.post(
+                "/users", json={"users": [{"user_id": "u", "blocked_items": ["item-00"]}]}
+            )
+            assert told.status_code == 200
+            like = await client.get("/similar/a%2F%C3%BC?k=1")
+            assert [item["item_id"] for item in like.json()["items"]] == ["item-07"]
+            assert len((await client.get("/similar/item-00")).json()["items"]) == 10
+            answer = (await client.post("/recommend", json={"user_id": "u", "k": 2})).json()
+            assert "item-00" not in [item["item_id"] for item in answer["items"]]
+            logged(worker, msgspec.convert(answer, Answer))
+            why = (await client.get(f"/explain/{answer['request_id']}")).json()
+            assert [one["item_id"] for one in why["items"]] == [item["item_id"] for item in answer["items"]]
+            for path, status in {
+                "/similar/nobody's": 404,
+                "/similar/item-00?k=0": 400,
+                "/similar/item-00?k=two": 400,
+                "/similar/item-00?n=2": 400,
+                "/similar/item-00?k=1&k=2": 400,
+                "/similar/a%00b": 400,
+                f"/similar/{'x' * 201}": 400,
+                "/explain/unknown": 404,
+            }.items():
+                refused = await client.get(path)
+                assert refused.status_code == status, path
+                assert refused.headers["content-type"] == "application/problem+json"
+            wrong = await client.post("/items", json={"items": [{"item_id": "x", "price": -1}]})
+            assert (wrong.status_code, wrong.json()["field"]) == (400, "items[0].price")
+
+    asyncio.run(talk())

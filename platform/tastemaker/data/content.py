@@ -121,7 +121,7 @@ class Content:
 
 def _bag(item: Listed) -> Counter[int]:
     """The columns of an item's words, and how often each comes."""
-    words = [word for word in _WORD.findall((item.title or "").casefold()) if len(word) > 1]
+    words = _WORD.findall((item.title or "").casefold())
     if item.category:
         words.append(f"category {item.category}")
     if item.price is not None and 0 < item.price < math.inf:

@@ -113,6 +113,13 @@ class BatchAnswer(msgspec.Struct, frozen=True):
     answers: list[Answer]
 
 
+class SimilarQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may stand behind /similar/{item_id}?"""
+
+    k: K = 10
+    """The most neighbours to return."""
+
+
 class SimilarItem(msgspec.Struct, frozen=True):
     """A neighbour of an item."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -44,6 +45,33 @@ class Reader(Generic[T]):
             return msgspec.convert(_with_whole_numbers(msgspec.json.decode(body)), self._kind)
         except (msgspec.DecodeError, RecursionError) as error:
             raise _refused(str(error), body) from None
+
+
+class QueryReader(Generic[T]):
+    """Decodes what stands behind a path's question mark, each name once."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._kind = kind
+
+    def __call__(self, query: bytes) -> T:
+        """Parse and validate. Raises Refusal (400)."""
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        said = dict(pairs)
+        if len(said) < len(pairs):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "a name stands twice in the query; once is allowed")
+        try:
+            return msgspec.convert(said, self._kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise _refused(str(error), msgspec.json.encode(said)) from None
+
+
+def read_id(field: str, value: str) -> str:
+    """An id that stands in a path. Raises Refusal (400)."""
+    check_text(field, value)
+    if len(value) > MAX_ID_BYTES:
+        detail = f"{field} has {len(value)} characters, at most {MAX_ID_BYTES} are allowed"
+        raise Refusal(HTTPStatus.BAD_REQUEST, detail, field=field, value=shortened(value), limit=MAX_ID_BYTES)
+    return value
 
 
 read_request = Reader(Request)

@@ -20,15 +20,20 @@ from tastemaker.serving.messages import (
     Answer,
     BatchAnswer,
     BatchRequest,
+    Explanation,
     Feedback,
+    ItemUpserts,
     RankRequest,
     Ready,
     Receipt,
     Refusal,
     Request,
     SessionRequest,
+    SimilarAnswer,
+    SimilarQuery,
+    UserUpserts,
 )
-from tastemaker.serving.reading import Reader
+from tastemaker.serving.reading import QueryReader, Reader, read_id
 from tastemaker.serving.worker import Worker
 
 
@@ -89,6 +94,34 @@ async def _rank(call: Call) -> Answer:
     return await call.worker.rank(_read_rank(call.body), call.request_id)
 
 
+async def _similar(call: Call) -> SimilarAnswer:
+    """The items most like one, most alike first.
+
+    By who had both; an item that nobody had yet is placed by its title, category and price.
+    """
+    item_id = read_id("item_id", call.argument)
+    return call.worker.similar(item_id, _read_similar(call.query).k)
+
+
+async def _explain(call: Call) -> Explanation:
+    """Why an answer was what it was, in words."""
+    return await call.worker.explain(read_id("request_id", call.argument))
+
+
+async def _items(call: Call) -> Receipt:
+    """New items, and old ones that changed, acknowledged once that is on disk.
+
+    A new item may be shown within seconds; one that is sold out disappears as fast. Sending it again does no
+    harm.
+    """
+    return await call.worker.upsert_items(_read_items(call.body).items)
+
+
+async def _users(call: Call) -> Receipt:
+    """New users, and old ones that changed, acknowledged once that is on disk."""
+    return await call.worker.upsert_users(_read_users(call.body).users)
+
+
 async def _feedback(call: Call) -> Receipt:
     """What people did, acknowledged once it is on disk.
 
@@ -126,12 +159,19 @@ _read_batch = Reader(BatchRequest)
 _read_session = Reader(SessionRequest)
 _read_rank = Reader(RankRequest)
 _read_feedback = Reader(Feedback)
+_read_items = Reader(ItemUpserts)
+_read_users = Reader(UserUpserts)
+_read_similar = QueryReader(SimilarQuery)
 
 ROUTES = (
     Route("POST", "/recommend", "recommend", _recommend, Answer, Request),
     Route("POST", "/recommend/batch", "recommend", _recommend_batch, BatchAnswer, BatchRequest),
     Route("POST", "/session", "recommend", _session, Answer, SessionRequest),
     Route("POST", "/rank", "recommend", _rank, Answer, RankRequest),
+    Route("GET", "/similar/{item_id}", "recommend", _similar, SimilarAnswer, query=SimilarQuery),
+    Route("GET", "/explain/{request_id}", "manage", _explain, Explanation),
+    Route("POST", "/items", "manage", _items, Receipt, ItemUpserts),
+    Route("POST", "/users", "manage", _users, Receipt, UserUpserts),
     Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback),
     Route("GET", "/livez", None, _livez, Alive, needs_model=False),
     Route("GET", "/readyz", None, _readyz, Ready),
