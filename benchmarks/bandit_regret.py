@@ -1,21 +1,28 @@
-"""What each bandit loses while it learns: cumulative regret in worlds whose success rates are known.
+"""What each bandit loses while it learns: cumulative regret where the success rates are known.
 
-Every policy plays the same worlds (the same seeds: the same arms, users and coins). Bands are 95 % intervals
-of the mean over worlds. The oracle knows the rates and loses nothing.
+Two pictures: the bandits' own small world, and the platform's simulated shop, where random lists and what
+sells best are to be beaten. Every policy plays the same worlds (the same seeds: the same items, users and
+coins). Bands are 95 % intervals of the mean over worlds. The oracle knows the rates and loses nothing.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
 from scipy.stats import t as student
 
 from tastemaker.plugins import Recommender
+from tastemaker.simulator.config import ShopConfig
+from tastemaker.simulator.live.behaviour import examination
+from tastemaker.simulator.regret import Reward, Showroom
+from tastemaker.simulator.shop import Shop
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.lin_ucb import LinUCB, LinUCBConfig
@@ -23,10 +30,23 @@ from tastemaker_bandits.logistic_thompson import LogisticThompson, LogisticThomp
 from tastemaker_bandits.thompson import Thompson, ThompsonConfig
 from tastemaker_bandits.ucb1 import UCB1, UCB1Config
 from tastemaker_bandits.world import World
+from tastemaker_baselines.popularity import Popularity
 from tastemaker_baselines.random import Random
 
 WORLD = World()
-WORLDS = {"everybody likes the same": replace(WORLD, taste_spread=0.0), "tastes depend on the context": WORLD}
+SHOP = ShopConfig(n_users=500, n_items=50, n_days=30, tastes=5, events_per_day=300, taste_concentration=0.3)
+LIST = 5
+Models = dict[str, Recommender[Any]]
+Play = Callable[[Recommender[Any] | None, int, int], np.ndarray]
+"""(a model, or None for the oracle; a seed; requests) -> cumulative regret, float64[requests]."""
+
+
+class Scene(NamedTuple):
+    """One picture: its panels by title, who plays, and what is said above it."""
+
+    panels: dict[str, Play]
+    policies: Models
+    caption: str
 
 
 class UniformlyRandom(Random):
@@ -36,17 +56,67 @@ class UniformlyRandom(Random):
         return self
 
 
-def policies() -> dict[str, Recommender[Any]]:
+def world() -> Scene:
+    """Gaussian contexts and arms of logistic rates."""
+
+    def play(spread: float) -> Play:
+        return lambda model, seed, requests: (
+            np.zeros(requests)
+            if model is None
+            else replace(WORLD, taste_spread=spread, seed=seed).regret(model, requests)
+        )
+
+    titles = {"everybody likes the same": 0.0, "tastes depend on the context": WORLD.taste_spread}
+    looks = ", ".join(f"{p:g}" for p in WORLD.examination)
+    return Scene(
+        {title: play(spread) for title, spread in titles.items()},
+        {"random": UniformlyRandom(), **bandits(WORLD.examination, WORLD.context_size)},
+        f"{WORLD.arms} arms, {WORLD.context_size} context dimensions, lists of {len(WORLD.examination)} "
+        f"looked at with probabilities {looks}, feedback every {WORLD.at_once} requests",
+    )
+
+
+def shop() -> Scene:
+    """The simulated shop after 30 days of its own. Bandits start knowing nothing of them."""
+
+    @cache
+    def room(reward: Reward, seed: int) -> Showroom:
+        return Showroom(Shop(SHOP.model_copy(update={"seed": seed})), reward=reward, k=LIST)
+
+    def play(reward: Reward) -> Play:
+        def regret(model: Recommender[Any] | None, seed: int, requests: int) -> np.ndarray:
+            where = room(reward, seed)
+            if model is None:
+                return where.regret(where.oracle, requests)
+            model.fit(where.data)
+            learns = model.capabilities.learns_online
+            return where.regret(model.decide, requests, model.update if learns else None)
+
+        return regret
+
+    return Scene(
+        {"reward: a click": play("click"), "reward: a cart": play("cart")},
+        {
+            "random": Random(),
+            "popularity": Popularity(),
+            **bandits(tuple(examination(LIST)), SHOP.tastes, history_impressions=0),
+        },
+        f"The simulated shop: {SHOP.n_items} items, {SHOP.n_users} users of {SHOP.tastes} tastes, told as "
+        f"context; lists of {LIST}, examined with (1 + place)^-0.7; feedback every 20 requests",
+    )
+
+
+SCENES: dict[str, Callable[[], Scene]] = {"world": world, "shop": shop}
+
+
+def bandits(looked: tuple[float, ...], context_size: int, **common: Any) -> Models:
     """Each is told how far users look, and has its defaults but for what is named; none is tuned further."""
-    looked = WORLD.examination
-    looks: dict[str, Any] = {"context_size": WORLD.context_size, "examination": looked}
+    common |= {"examination": looked}
+    looks = {"context_size": context_size, **common}
     return {
-        "random": UniformlyRandom(),
-        "epsilon_greedy (ε = 0.1)": EpsilonGreedy(EpsilonGreedyConfig(examination=looked)),
-        "ucb1 (c = 2)": UCB1(UCB1Config(examination=looked, prior_successes=0, prior_failures=0)),
-        "thompson (prior 1, 1)": Thompson(
-            ThompsonConfig(examination=looked, prior_successes=1, prior_failures=1)
-        ),
+        "epsilon_greedy (ε = 0.1)": EpsilonGreedy(EpsilonGreedyConfig(**common)),
+        "ucb1 (c = 2)": UCB1(UCB1Config(prior_successes=0, prior_failures=0, **common)),
+        "thompson (prior 1, 1)": Thompson(ThompsonConfig(prior_successes=1, prior_failures=1, **common)),
         "lin_ucb (α = 0.5)": LinUCB(LinUCBConfig(exploration=0.5, **looks)),
         "lin_thompson (v = 0.25)": LinThompson(LinThompsonConfig(exploration=0.25, **looks)),
         "logistic_thompson (v = 0.5)": LogisticThompson(LogisticThompsonConfig(exploration=0.5, **looks)),
@@ -54,33 +124,38 @@ def policies() -> dict[str, Recommender[Any]]:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("scenes", nargs=-1, type=click.Choice([*SCENES]))
 @click.option("--requests", default=10_000, show_default=True, type=click.IntRange(min=100))
 @click.option("--worlds", default=20, show_default=True, type=click.IntRange(min=2), help="Seeds 0, 1, ...")
 @click.option(
     "--out",
-    default=Path("docs/images/bandit_regret.png"),
+    default=Path("docs/images"),
     show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder.",
 )
-def main(requests: int, worlds: int, out: Path) -> None:
-    """Plot the cumulative regret of every bandit, of random lists and of the oracle on one picture.
+def main(scenes: tuple[str, ...], requests: int, worlds: int, out: Path) -> None:
+    """Plot the cumulative regret of every bandit, of what they must beat and of the oracle on one picture.
 
     \b
     Examples:
       python benchmarks/bandit_regret.py
-      python benchmarks/bandit_regret.py --worlds 5 --requests 2000 --out /tmp/regret.png
+      python benchmarks/bandit_regret.py shop --worlds 5 --requests 2000 --out /tmp
     """
-    curves = {title: _play(title, world, requests, worlds) for title, world in WORLDS.items()}
-    _plot(curves, worlds, out)
-    click.echo(f"picture in {out}")
+    for name in scenes or SCENES:
+        scene = SCENES[name]()
+        curves = {title: _play(title, play, scene, requests, worlds) for title, play in scene.panels.items()}
+        path = out / f"{'bandit' if name == 'world' else name}_regret.png"
+        _plot(curves, scene.caption, worlds, path)
+        click.echo(f"picture in {path}")
 
 
-def _play(title: str, world: World, requests: int, worlds: int) -> dict[str, np.ndarray]:
+def _play(title: str, play: Play, scene: Scene, requests: int, worlds: int) -> dict[str, np.ndarray]:
     """The cumulative regret of each policy, one row a world."""
     click.echo(f"{title}: rewards lost after {requests:,} requests, mean and 95 % interval")
     curves = {}
-    for name, model in policies().items():
-        curve = np.stack([replace(world, seed=seed).regret(model, requests) for seed in range(worlds)])
+    for name, model in (scene.policies | {"oracle": None}).items():
+        curve = np.stack([play(model, seed, requests) for seed in range(worlds)])
         click.echo(f"  {name:<28} {curve[:, -1].mean():8.1f} ± {_half_width(curve[:, -1:])[0]:.1f}")
         curves[name] = curve
     return curves
@@ -93,7 +168,7 @@ def _half_width(curves: np.ndarray) -> np.ndarray:
     return width
 
 
-def _plot(panels: dict[str, dict[str, np.ndarray]], worlds: int, out: Path) -> None:
+def _plot(panels: dict[str, dict[str, np.ndarray]], caption: str, worlds: int, out: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -104,20 +179,16 @@ def _plot(panels: dict[str, dict[str, np.ndarray]], worlds: int, out: Path) -> N
         for name, curve in curves.items():
             x = np.unique(np.linspace(0, curve.shape[1] - 1, 400).astype(int))
             mean, half = curve.mean(axis=0)[x], _half_width(curve)[x]
-            (line,) = axes.plot(x + 1, mean, label=name)
+            style = {"color": "black", "linestyle": "--", "linewidth": 1} if name == "oracle" else {}
+            (line,) = axes.plot(x + 1, mean, label=name, **style)
             axes.fill_between(x + 1, mean - half, mean + half, color=line.get_color(), alpha=0.2, linewidth=0)
-        axes.axhline(0, color="black", linestyle="--", linewidth=1, label="oracle")
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("requests")
         axes.grid(alpha=0.3)
     places[0].set_ylabel("cumulative regret (expected rewards lost)")
     places[0].legend(loc="upper left")
-    looks = ", ".join(f"{p:g}" for p in WORLD.examination)
     figure.suptitle(
-        f"{WORLD.arms} arms, {WORLD.context_size} context dimensions, lists of {len(WORLD.examination)} "
-        f"looked at with probabilities {looks}, feedback every {WORLD.at_once} requests\n"
-        f"mean and 95 % interval over {worlds} worlds (seeds 0 to {worlds - 1})",
-        fontsize=11,
+        f"{caption}\nmean and 95 % interval over {worlds} worlds (seeds 0 to {worlds - 1})", fontsize=11
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=100)

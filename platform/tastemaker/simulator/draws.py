@@ -42,6 +42,7 @@ class Stream(IntEnum):
     LIVE_DRIFT = 51
     LIVE_ARRIVALS = 52
     LIVE_FAULTS = 53
+    SHOWROOM = 60
 
 
 def stream(seed: int, what: Stream, part: int = 0) -> np.random.Generator:

@@ -1,0 +1,124 @@
+"""What a policy loses in the shop while it learns there: the truth is known, so regret can be computed.
+
+    regret(T) = Σ over t ≤ T of  max over lists E[rewards | u_t, list] - E[rewards | u_t, list shown]
+    E[rewards | u, list] = Σ_p P(examined at p) · P(reward | u, i_p, examined)
+
+Visitors come in proportion to their activity and answer lists as in `live.behaviour`. A reward is a click,
+which in this shop depends on how well tastes fit alone, so that no list is better than others for everybody;
+or a click that leads to a cart, which also depends on the price. It is the regret of expectations, not of
+rewards: the same visitors and coins for every policy, and 0 for the oracle exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, time
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.plugins import Batch, Events, Feedback, History, Ranking, TrainingData
+from tastemaker.simulator.choice import chances, utility
+from tastemaker.simulator.day import relative_affinity
+from tastemaker.simulator.draws import Stream, stream
+from tastemaker.simulator.live.behaviour import Floats, click_chances, examination
+from tastemaker.simulator.shop import Shop
+
+Decide = Callable[[Batch, int], Ranking]
+Learn = Callable[[Feedback], object]
+Reward = Literal["click", "cart"]
+SECONDS_BETWEEN = 60
+"""From one visitor to the next."""
+
+
+class Showroom:
+    """A shop after its last day, whose catalogue stands still, and where a policy chooses what is shown.
+
+    Requests carry the visitor's tastes as their context: a policy may look at it or not.
+    """
+
+    def __init__(self, shop: Shop, *, reward: Reward = "click", k: int = 5, at_once: int = 20) -> None:
+        """Lists of k. `at_once` visitors are answered before what they did is learned from."""
+        self.shop, self.k, self.at_once, self._reward = shop, k, at_once, reward
+        last = shop.config.n_days - 1
+        self.on_offer: NDArray[np.bool_] = shop.catalogue.attraction_on(last) > 0
+        """bool[n_items]"""
+        self._present = np.flatnonzero(shop.population.present(last))
+
+    @cached_property
+    def data(self) -> TrainingData:
+        """The shop's events until now: everything that somebody looked at, put into the cart or bought."""
+        days = [self.shop.draw_day(day) for day in range(self.shop.config.n_days)]
+        midnight = int(datetime.combine(self.shop.config.start, time(), UTC).timestamp())
+        events = Events(
+            np.concatenate([day.users for day in days]).astype(np.int32),
+            np.concatenate([day.items for day in days]).astype(np.int32),
+            np.ones(sum(len(day.users) for day in days), np.float32),
+            np.concatenate(
+                [midnight + 86_400 * n + day.microseconds // 1_000_000 for n, day in enumerate(days)]
+            ),
+        )
+        end = midnight + 86_400 * self.shop.config.n_days
+        return TrainingData(
+            events, self.shop.n_users, self.shop.n_items, end=end, k=self.k, available=self.on_offer
+        )
+
+    def reward_chances(self, users: NDArray[np.int64]) -> Floats:
+        """float64[n, n_items]: P(reward | examined); 0 for what is not on offer."""
+        catalogue, items = self.shop.catalogue, np.arange(self.shop.n_items)
+        pairs = np.repeat(users, len(items)), np.tile(items, len(users))
+        affinity = relative_affinity(self.shop.population, catalogue, *pairs).reshape(len(users), len(items))
+        rewarded = click_chances(affinity)
+        if self._reward == "cart":
+            rewarded *= chances(utility(affinity, catalogue.prices / catalogue.usual_prices)).cart
+        return rewarded * self.on_offer
+
+    def oracle(self, batch: Batch, k: int) -> Ranking:
+        """The lists of somebody who knows the tastes: the greater the chance, the higher the place."""
+        rates = self.reward_chances(batch.users.astype(np.int64))
+        items = np.argsort(-rates, axis=1, kind="stable")[:, :k]
+        scores = np.take_along_axis(rates, items, axis=1).astype(np.float32)
+        return Ranking(items.astype(np.int32), scores, np.ones(items.shape, np.float32))
+
+    def regret(self, decide: Decide, requests: int, learn: Learn | None = None) -> Floats:
+        """float64[requests]: cumulated. `learn` is told what became of each batch of lists."""
+        rng = stream(self.shop.config.seed, Stream.SHOWROOM)
+        activity = self.shop.population.activity[self._present]
+        visitors = rng.choice(self._present, requests, p=activity / activity.sum())
+        looked, lost = examination(self.k), np.empty(requests)
+        for start in range(0, requests, self.at_once):
+            users = visitors[start : start + self.at_once]
+            batch, coins = self._batch(users, rng, start), rng.random((len(users), self.k))
+            items = decide(batch, self.k).items.astype(np.int64)
+            rates = self.reward_chances(users)
+            rewarded = np.where(items >= 0, np.take_along_axis(rates, items, axis=1), 0.0) * looked
+            best = -np.sort(-rates, axis=1)[:, : self.k] @ looked
+            lost[start : start + len(users)] = best - rewarded.sum(axis=1)
+            if learn is not None:
+                learn(_feedback(batch, items, coins < rewarded))
+        return np.cumsum(lost)
+
+    def _batch(self, users: NDArray[np.int64], rng: np.random.Generator, start: int) -> Batch:
+        return Batch(
+            users=users.astype(np.int32),
+            history=History.empty(len(users), self.shop.n_items),
+            seeds=rng.integers(2**63, size=len(users), dtype=np.uint64),
+            now=self.data.end + start * SECONDS_BETWEEN,
+            available=self.on_offer,
+            context=self.shop.population.tastes[users],
+        )
+
+
+def _feedback(batch: Batch, items: NDArray[np.int64], rewarded: NDArray[np.bool_]) -> Feedback:
+    n, k = items.shape
+    return Feedback(
+        users=np.repeat(batch.users, k),
+        items=items.ravel().astype(np.int32),
+        positions=np.tile(np.arange(k, dtype=np.int32), n),
+        rewards=rewarded.ravel().astype(np.float32),
+        propensities=np.ones(n * k, np.float32),
+        times=np.full(n * k, batch.now, np.int64),
+        context=np.repeat(batch.context, k, axis=0) if batch.context is not None else None,
+    )
