@@ -97,6 +97,17 @@ class ServingSettings(_Section):
     """Item ids for when nothing else can answer; what was popular when the model was loaded, if empty."""
 
 
+class PrivacySettings(_Section):
+    """How people are hidden, and how long what they did is kept."""
+
+    pseudonymize: bool = False
+    """Keep a keyed hash in the place of user ids. Its key: TASTEMAKER_PSEUDONYM_KEY in the environment."""
+    log_days: Annotated[int, Field(ge=1)] | None = None
+    """Requests, feedback and impressions older than this are deleted; null: they are kept."""
+    events_days: Annotated[int, Field(ge=1)] | None = None
+    """Events older than this are deleted, also as they were landed; null: they are kept."""
+
+
 class Settings(BaseSettings):
     """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
 
@@ -125,6 +136,8 @@ class Settings(BaseSettings):
     """How lists are put together from candidates."""
     serving: ServingSettings = ServingSettings()
     """How requests are answered."""
+    privacy: PrivacySettings = PrivacySettings()
+    """How people are hidden, and how long what they did is kept."""
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Model name -> hyperparameters that differ from the model's defaults."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000

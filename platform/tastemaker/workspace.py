@@ -60,10 +60,14 @@ class Workspace:
 
     @cached_property
     def source(self) -> Source:
-        """Where events come from. Raises SourceError."""
+        """Where events come from, as it may be kept. Raises SourceError."""
         from tastemaker.data.sources import open_source
+        from tastemaker.privacy.forgotten import Forgotten
+        from tastemaker.privacy.guarded import GuardedSource
+        from tastemaker.privacy.pseudonyms import open_pseudonyms
 
-        return open_source(self.settings.source)
+        pseudonyms = open_pseudonyms(self.settings)
+        return GuardedSource(open_source(self.settings.source), pseudonyms, Forgotten(self.settings.home))
 
     @cached_property
     def registry(self) -> Registry:

@@ -21,6 +21,7 @@ from bentoml.exceptions import BentoMLException
 
 from tastemaker.errors import TastemakerError
 from tastemaker.logs.spool import Spool
+from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.app import Gateway
 from tastemaker.serving.choice import VERSION, version_folder
@@ -99,6 +100,7 @@ def _prepare(model: str, packed: Path | None) -> None:
     """In the server, before any worker: choose and verify the version; a mistake is one plain line."""
     try:
         settings = load_settings()
+        open_pseudonyms(settings)  # a key that is missing is told before anything starts
         folder = packed or version_folder(settings, model)
         _check_online_store(load_version(folder), settings)
         read_keys(settings.keys)
@@ -130,7 +132,15 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     gc.freeze()  # what is loaded stays: a full collection need not walk it
     serving = settings.serving
     limits = Limits(serving.model_seconds, serving.waiting)
-    worker.open(model, predictor, spool, metrics, limits=limits, static_ids=serving.static_items)
+    worker.open(
+        model,
+        predictor,
+        spool,
+        metrics,
+        limits=limits,
+        static_ids=serving.static_items,
+        pseudonyms=open_pseudonyms(settings),
+    )
 
 
 def _guard(doors: Doors) -> None:

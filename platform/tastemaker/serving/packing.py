@@ -48,6 +48,8 @@ _SERVING_FILES = (
     "plugins/recommender.py",
     "plugins/search.py",
     "plugins/selection.py",
+    "privacy/__init__.py",
+    "privacy/pseudonyms.py",
     "registry/__init__.py",
     "registry/artifact.py",
     "registry/manifest.py",

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from tastemaker.logs.records import Kind, Record
 from tastemaker.logs.spool import Spool
+from tastemaker.privacy.pseudonyms import Message, Pseudonyms
 from tastemaker.serving.changes import Changes, item_records, keep_changes, user_records
 from tastemaker.serving.engine import Engine, Limits, Waiting
 from tastemaker.serving.explain import Explainer
@@ -40,6 +41,7 @@ class Worker:
         self.engine: Engine | None = None
         self.spool: Spool | None = None
         self.metrics: Metrics | None = None
+        self.pseudonyms: Pseudonyms | None = None
         self._explainer = Explainer()
 
     def open(
@@ -51,9 +53,13 @@ class Worker:
         *,
         limits: Limits | None = None,
         static_ids: Sequence[str] = (),
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
-        """Be ready. Without a predictor, the static list answers until a version can be loaded."""
-        self.spool, self.metrics = spool, metrics
+        """Be ready. Without a predictor, the static list answers until a version can be loaded.
+
+        With `pseudonyms`, nothing behind these methods learns a user's id.
+        """
+        self.spool, self.metrics, self.pseudonyms = spool, metrics, pseudonyms
         self.engine = Engine(model, predictor, self._settle, limits, static_ids)
 
     def close(self) -> None:
@@ -99,7 +105,7 @@ class Worker:
         """Log what people did; returns when it is durable. Raises Refusal while there is no room for it."""
         if self.spool is None:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the log is not open yet")
-        return await keep(self.spool, feedback_records(events, time.time()))
+        return await keep(self.spool, feedback_records(self._hidden(events), time.time()))
 
     def similar(self, item_id: str, k: int) -> SimilarAnswer:
         """The items most like one. Raises Refusal: 404 if nobody knows it, 503 while there is no model."""
@@ -123,7 +129,7 @@ class Worker:
 
     async def upsert_users(self, users: list[UserUpsert]) -> Receipt:
         """Know users anew from now on; returns when that is durable. Raises Refusal."""
-        return await self._change(user_records(users, time.time()))
+        return await self._change(user_records(self._hidden(users), time.time()))
 
     async def _change(self, records: Changes) -> Receipt:
         if self.spool is None or self.engine is None:
@@ -138,6 +144,9 @@ class Worker:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
         return predictor
 
+    def _hidden(self, messages: list[Message]) -> list[Message]:
+        return messages if self.pseudonyms is None else list(map(self.pseudonyms.hide, messages))
+
     def _submit(
         self,
         request: Request,
@@ -147,6 +156,7 @@ class Worker:
     ) -> asyncio.Future[Served]:
         if self.engine is None:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
+        (request,) = self._hidden([request])
         return self.engine.submit(Ask(request, request_id or new_request_id(), time.time(), kind, session))
 
     def _settle(self, answers: Sequence[tuple[Waiting, Served]], moment: float) -> None:
