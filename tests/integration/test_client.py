@@ -13,7 +13,15 @@ import pytest
 
 from bento_servers import free_port, running
 from served_homes import make_home
-from tastemaker.client import Client, FeedbackEvent, Receipt, Request, ServiceError
+from tastemaker.client import (
+    Client,
+    FeedbackEvent,
+    ItemUpsert,
+    Receipt,
+    Request,
+    ServiceError,
+    UserUpsert,
+)
 from tastemaker.logs.records import FeedbackRecord
 from tastemaker.logs.spool import read
 from tastemaker.serving.keys import add, changed
@@ -31,9 +39,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def secret(home: Path) -> str:
-    """A key for lists and feedback."""
+    """A key for everything."""
     with changed(home / "keys.json") as keys:
-        return add(keys, "web shop", ["recommend", "feedback"]).secret
+        return add(keys, "web shop", ["recommend", "feedback", "manage"]).secret
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +77,31 @@ def test_feedback_of_any_length_is_acknowledged_and_counts_once(client: Client, 
     assert pending is not None
     logged = [record.event_id for record in pending.records if isinstance(record, FeedbackRecord)]
     assert sorted(logged) == sorted(event.event_id for event in events)
+
+
+def test_an_answer_is_explained(client: Client) -> None:
+    answer = client.recommend("user-01", 2)
+    explanation = client.explain(answer.request_id)
+    assert (explanation.request_id, explanation.stage) == (answer.request_id, "model")
+    assert [one.item_id for one in explanation.items] == [item.item_id for item in answer.items]
+    assert all(one.reasons for one in explanation.items)
+
+
+def test_an_item_with_any_id_is_known_once_it_is_told_and_gone_when_it_is_not_available(
+    client: Client,
+) -> None:
+    strange = "50%/é ?#"
+    with pytest.raises(ServiceError, match="404"):
+        client.similar(strange)
+    changed_items = [ItemUpsert(strange, "Item 3", "odd", 4.0), ItemUpsert("item-00", available=False)]
+    assert client.upsert_items(changed_items).accepted == 2
+    assert client.similar(strange, 3).item_id == strange
+    assert "item-00" not in {item.item_id for item in client.recommend("user-02", 25).items}
+
+
+def test_a_user_is_not_shown_what_they_blocked(client: Client) -> None:
+    assert client.upsert_users([UserUpsert("user-03", "NL", ["item-01"])]).accepted == 1
+    assert "item-01" not in {item.item_id for item in client.recommend("user-03", 25).items}
 
 
 def test_threads_share_a_client(client: Client) -> None:

@@ -17,8 +17,9 @@ from tastemaker.serving.messages import (
     Refusal,
     Request,
     SessionRequest,
+    SimilarQuery,
 )
-from tastemaker.serving.reading import Reader, read_request
+from tastemaker.serving.reading import QueryReader, Reader, read_id, read_request
 
 
 def refused(body: bytes) -> dict[str, Any]:
@@ -162,3 +163,30 @@ NUMBERS = st.floats(-1e15, 1e15)
 )
 def test_a_request_survives_the_wire(request: Request) -> None:
     assert read_request(msgspec.json.encode(request)) == request
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "value", "limit"),
+    [
+        (b"k=0", "k", "0", 1),
+        (b"k=", "k", "", None),
+        (b"k=ten", "k", "ten", None),
+        (b"colour=red", "colour", "red", None),
+    ],
+)
+def test_a_wrong_query_is_refused_as_a_wrong_body_is(
+    query: bytes, field: str, value: str, limit: int | None
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        QueryReader(SimilarQuery)(query)
+    problem = caught.value.problem
+    assert (problem.field, problem.value, problem.limit) == (field, value, limit)
+
+
+def test_a_query_and_an_id_of_a_path_are_read() -> None:
+    assert QueryReader(SimilarQuery)(b"").k == 10
+    assert QueryReader(SimilarQuery)(b"k=7").k == 7
+    assert read_id("item_id", "é" * 100) == "é" * 100
+    for wrong in ("é" * 101, "x" * 201, "a\0"):
+        with pytest.raises(Refusal):
+            read_id("item_id", wrong)

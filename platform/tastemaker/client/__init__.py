@@ -12,11 +12,28 @@ from tastemaker.client.client import Client
 from tastemaker.client.transport import ServiceError
 from tastemaker.serving.messages import (
     Answer,
+    Explanation,
     FeedbackEvent,
+    ItemUpsert,
     Problem,
     Ready,
     Receipt,
     Request,
+    SimilarAnswer,
+    UserUpsert,
 )
 
-__all__ = ["Answer", "Client", "FeedbackEvent", "Problem", "Ready", "Receipt", "Request", "ServiceError"]
+__all__ = [
+    "Answer",
+    "Client",
+    "Explanation",
+    "FeedbackEvent",
+    "ItemUpsert",
+    "Problem",
+    "Ready",
+    "Receipt",
+    "Request",
+    "ServiceError",
+    "SimilarAnswer",
+    "UserUpsert",
+]

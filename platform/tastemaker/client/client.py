@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Iterator, Sequence
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
 
 from tastemaker.client.transport import Transport
 from tastemaker.serving.messages import (
@@ -13,14 +16,22 @@ from tastemaker.serving.messages import (
     BatchAnswer,
     BatchRequest,
     Context,
+    Explanation,
     Feedback,
     FeedbackEvent,
+    ItemUpsert,
+    ItemUpserts,
     RankRequest,
     Ready,
     Receipt,
     Request,
     SessionRequest,
+    SimilarAnswer,
+    UserUpsert,
+    UserUpserts,
 )
+
+T = TypeVar("T")
 
 
 class Client:
@@ -107,15 +118,35 @@ class Client:
         asked = RankRequest(user_id, list(candidates), k, context)
         return self._transport.call("POST", "/rank", Answer, asked, request_id=request_id)
 
+    def similar(self, item_id: str, k: int = 10) -> SimilarAnswer:
+        """The items most like one, most alike first."""
+        return self._transport.call("GET", f"/similar/{quote(item_id, safe='')}?k={k}", SimilarAnswer)
+
+    def explain(self, request_id: str) -> Explanation:
+        """Why an answer was what it was, in words."""
+        return self._transport.call("GET", f"/explain/{quote(request_id, safe='')}", Explanation)
+
     def feedback(self, events: Sequence[FeedbackEvent]) -> Receipt:
         """Returns once all are on the service's disk. Raises ServiceError if some may not be."""
-        accepted = duplicates = 0
-        for first in range(0, len(events), MAX_CHANGES):
-            part = Feedback(list(events[first : first + MAX_CHANGES]))
-            receipt = self._transport.insist("/feedback", Receipt, part, self._patience)
-            accepted += receipt.accepted
-            duplicates += receipt.duplicates
-        return Receipt(accepted, duplicates)
+        return self._insist("/feedback", [Feedback(part) for part in _parts(events)])
+
+    def upsert_items(self, items: Sequence[ItemUpsert]) -> Receipt:
+        """Make items known as they are from now on. Returns and raises as `feedback` does."""
+        return self._insist("/items", [ItemUpserts(part) for part in _parts(items)])
+
+    def upsert_users(self, users: Sequence[UserUpsert]) -> Receipt:
+        """Make users known as they are from now on. Returns and raises as `feedback` does."""
+        return self._insist("/users", [UserUpserts(part) for part in _parts(users)])
+
+    def _insist(self, path: str, bodies: Sequence[msgspec.Struct]) -> Receipt:
+        receipts = [self._transport.insist(path, Receipt, body, self._patience) for body in bodies]
+        return Receipt(sum(one.accepted for one in receipts), sum(one.duplicates for one in receipts))
+
+
+def _parts(changes: Sequence[T]) -> Iterator[list[T]]:
+    """As many as the service takes at once."""
+    for first in range(0, len(changes), MAX_CHANGES):
+        yield list(changes[first : first + MAX_CHANGES])
 
 
 def _list(ids: Sequence[str] | None) -> list[str] | None:
