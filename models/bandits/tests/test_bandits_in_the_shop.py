@@ -44,7 +44,8 @@ def test_who_knows_the_tastes_loses_nothing(reward: Any) -> None:
     np.testing.assert_allclose(room.regret(room.oracle, 500), 0, atol=1e-9)
 
     def upside_down(batch: Batch, k: int) -> Ranking:
-        return Ranking(*(part[:, ::-1] for part in room.oracle(batch, k)))
+        best = room.oracle(batch, k)
+        return Ranking(best.items[:, ::-1], best.scores[:, ::-1], best.propensities[:, ::-1])
 
     assert 0 < room.regret(upside_down, 500)[-1] < room.regret(Random().fit(room.data).decide, 500)[-1]
 
