@@ -37,13 +37,11 @@ _is_id = re.compile(rb"[0-9a-f]{32}").fullmatch
 _encode = msgspec.json.Encoder().encode
 
 
-class _Exchange(NamedTuple):
-    """A request, and what was found out about it."""
+class _Asked(NamedTuple):
+    """What is told of a request that did not go well. Made only then."""
 
     scope: Scope
-    headers: Headers
     route: Route | None
-    argument: str
     request_id: str
     start: float
     """`time.perf_counter()` when it arrived."""
@@ -56,47 +54,57 @@ class Gateway:
         self.app, self.worker, self.doors, self._journal = app, worker, doors or Doors(), Journal()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_page(scope["path"]):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
         route, argument = find(scope)
+        if route is None and _is_page(scope["path"]):
+            await self.app(scope, receive, send)
+            return
         headers: Headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id", b""))
-        exchange = _Exchange(scope, headers, route, argument, request_id, start)
+        given = headers.get(b"x-request-id")
+        request_id = given.decode() if given is not None and _is_id(given) else new_request_id()
         try:
-            reply = await self._reply(exchange, receive)
+            reply = await self._reply(scope, headers, receive, route, argument, request_id)
         except Gone:
             return
         except Refusal as refusal:
-            reply = self._refused(exchange, refusal)
+            reply = self._refused(refusal, _Asked(scope, route, request_id, start))
         except Exception:  # a defect of ours: the caller is told so, the journal gets the place
             defect = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "a defect; the server's journal says more")
-            reply = self._refused(exchange, defect)
+            reply = self._refused(defect, _Asked(scope, route, request_id, start))
         else:
             if time.perf_counter() - start > SLOW_SECONDS:
-                self._tell(exchange, reply.status)
+                self._tell(reply.status, _Asked(scope, route, request_id, start))
         await send_reply(send, reply, request_id, with_body=scope["method"] != "HEAD")
 
-    async def _reply(self, exchange: _Exchange, receive: Receive) -> Reply:
-        scope, headers, route, argument, request_id, _ = exchange
+    async def _reply(
+        self,
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+        route: Route | None,
+        argument: str,
+        request_id: str,
+    ) -> Reply:
         if route is None:
-            known = ", ".join(each.path for each in ROUTES)
-            raise Refusal(HTTPStatus.NOT_FOUND, f"there is nothing at this path; try {known}")
-        _check_method(route, scope["method"])
+            raise _nothing_here()
+        if scope["method"] != route.method:
+            _check_method(route, scope["method"])
         if route.scope is not None:
             self.doors.admit(route.scope, headers, scope.get("client"))
         body = b"" if route.takes is None else await read_json(headers, receive)
         said = await route.act(Call(self.worker, body, argument, scope["query_string"], request_id))
         return said if isinstance(said, Reply) else Reply(200, _encode(said))
 
-    def _refused(self, exchange: _Exchange, refusal: Refusal) -> Reply:
+    def _refused(self, refusal: Refusal, asked: _Asked) -> Reply:
         """The problem document; counted, and told to the journal."""
-        route, status = exchange.route, refusal.problem.status
+        route, status = asked.route, refusal.problem.status
         if route is not None and self.worker.metrics is not None:
             self.worker.metrics.refused(route.path, status, list_asked=route.answers is Answer)
-        self._tell(exchange, status, refusal.problem.field)
-        problem = msgspec.structs.replace(refusal.problem, request_id=exchange.request_id)
+        self._tell(status, asked, refusal.problem.field)
+        problem = msgspec.structs.replace(refusal.problem, request_id=asked.request_id)
         headers = []
         if refusal.retry_after is not None:
             headers.append((b"retry-after", b"%d" % refusal.retry_after))
@@ -106,14 +114,13 @@ class Gateway:
             headers.append((b"www-authenticate", b'Bearer realm="tastemaker"'))
         return Reply(status, _encode(problem), PROBLEM, tuple(headers))
 
-    def _tell(self, exchange: _Exchange, status: int, field: str | None = None) -> None:
-        route = exchange.route
+    def _tell(self, status: int, asked: _Asked, field: str | None = None) -> None:
         self._journal.tell(
             status,
-            time.perf_counter() - exchange.start,
-            path=None if route is None else route.path,
-            method=exchange.scope["method"],
-            request_id=exchange.request_id,
+            time.perf_counter() - asked.start,
+            path=None if asked.route is None else asked.route.path,
+            method=asked.scope["method"],
+            request_id=asked.request_id,
             field=field,
         )
 
@@ -130,9 +137,9 @@ def _is_page(path: str) -> bool:
     return path == "/" or path.startswith("/static_content/")
 
 
-def _request_id(given: bytes) -> str:
-    """The caller's, if it is one that can seed an answer; else a new one."""
-    return given.decode() if _is_id(given) else new_request_id()
+def _nothing_here() -> Refusal:
+    known = ", ".join(route.path for route in ROUTES)
+    return Refusal(HTTPStatus.NOT_FOUND, f"there is nothing at this path; try {known}")
 
 
 def _check_method(route: Route, method: str) -> None:

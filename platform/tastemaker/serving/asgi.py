@@ -21,6 +21,7 @@ TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 _READABLE = (b"", JSON, b"application/x-www-form-urlencoded")
 """Bodies are JSON; `curl -d` calls them a form without being asked."""
+_LONG_DIGITS = len(str(MAX_BODY_BYTES))
 
 
 class Reply(NamedTuple):
@@ -38,13 +39,13 @@ class Gone(Exception):
 
 async def read_json(headers: Headers, receive: Receive) -> bytes:
     """The whole body. Raises Refusal: 415 if it can't be JSON, 413 as soon as it is too long."""
-    content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    content_type = headers.get(b"content-type", b"")
     if content_type not in _READABLE:
-        raise _unsupported("Content-Type", content_type, "application/json")
-    if encoding := headers.get(b"content-encoding"):
-        raise _unsupported("Content-Encoding", encoding, "none")
+        _check_content_type(content_type)
+    if b"content-encoding" in headers:
+        raise _unsupported("Content-Encoding", headers[b"content-encoding"], "none")
     length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+    if len(length) >= _LONG_DIGITS and length.isdigit() and int(length) > MAX_BODY_BYTES:
         raise _too_long()
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -68,6 +69,12 @@ async def send_reply(send: Send, reply: Reply, request_id: str, *, with_body: bo
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body if with_body else b""})
+
+
+def _check_content_type(value: bytes) -> None:
+    """Parameters and capitals make no difference."""
+    if value.partition(b";")[0].strip().lower() not in _READABLE:
+        raise _unsupported("Content-Type", value, "application/json")
 
 
 def _too_long() -> Refusal:

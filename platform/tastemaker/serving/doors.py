@@ -24,6 +24,8 @@ from tastemaker.serving.meters import Meters
 LOOK_SECONDS = 1.0
 """How long a running worker may not know of a change."""
 _BEARER = "bearer "
+_HERE = ("127.0.0.1", "::1", "")
+"""The last one is a Unix socket's."""
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -106,7 +108,7 @@ class Doors:
 def _require_local(headers: Headers, client: Any) -> None:
     """Raises Refusal (401) unless the request comes from this machine, and not through a proxy."""
     host = "" if client is None else client[0]
-    local = not host or host == "::1" or host.removeprefix("::ffff:").startswith("127.")
+    local = host in _HERE or host.removeprefix("::ffff:").startswith("127.")
     if not local or b"x-forwarded-for" in headers or b"forwarded" in headers:
         detail = "no API key exists yet, so only this machine is answered; make one: tastemaker keys new"
         raise Refusal(HTTPStatus.UNAUTHORIZED, detail)

@@ -37,7 +37,7 @@ from tastemaker.serving.reading import QueryReader, Reader, read_id
 from tastemaker.serving.worker import Worker
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """What a handler is given of a request."""
 
     worker: Worker
