@@ -53,7 +53,7 @@ def user_id(number: int) -> str:
 
 def make_home(home: Path, n_items: int, *, index: bool) -> None:
     """A version over `n_items` items, with the index of a large catalogue or without, and online features."""
-    settings = Settings(home=home)
+    settings = Settings(home=home, retrieval=RetrievalSettings(index_items=1 if index else 10**9))
     rng = np.random.default_rng(0)
     snapshot = _snapshot(n_items, rng)
     from tastemaker_factors.factors import Factors  # type: ignore[import-not-found]  # installed above
@@ -68,7 +68,7 @@ def make_home(home: Path, n_items: int, *, index: bool) -> None:
         window=(0, END),
         counts={"events": N_USERS * HISTORY, "users": N_USERS, "items": n_items},
         seed=0,
-        precompute=precomputing(RetrievalSettings(index_items=1 if index else 10**9)),
+        precompute=precomputing(settings),
     )
     _fill_features(settings, rng)
 

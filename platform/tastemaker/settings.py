@@ -93,6 +93,10 @@ class ServingSettings(_Section):
     """How long a user's features are remembered before they are read again."""
     features_users: Annotated[int, Field(ge=0)] = 100_000
     """How many users' features are remembered."""
+    lists_users: Annotated[int, Field(ge=0, le=10_000_000)] = 50_000
+    """How many users get a precomputed list when a version is registered: those who came last."""
+    lists_items: Annotated[int, Field(ge=1, le=1_000)] = 50
+    """How long these lists are."""
     static_items: tuple[str, ...] = ()
     """Item ids for when nothing else can answer; what was popular when the model was loaded, if empty."""
 

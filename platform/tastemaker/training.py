@@ -39,7 +39,7 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
             counts={"events": len(data.events), "users": data.n_users, "items": data.n_items},
             seed=seed,
             backtest_id=evidence.id,
-            precompute=precomputing(workspace.settings.retrieval),
+            precompute=precomputing(workspace.settings, data.features),
         )
 
 

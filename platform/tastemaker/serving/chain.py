@@ -149,7 +149,7 @@ class Rules(NamedTuple):
 
 
 def fill(
-    taken: Sequence[int], k: int, rules: Rules, stages: Sequence[tuple[Stage, Int32]]
+    taken: Sequence[int], k: int, rules: Rules, stages: Iterable[tuple[Stage, Int32]]
 ) -> tuple[list[int], Stage | None]:
     """Up to k - len(taken) more items, and the first stage that gave one.
 

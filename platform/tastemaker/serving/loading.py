@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tastemaker.registry.artifact import LoadedVersion, load_version
+from tastemaker.serving import golden
 from tastemaker.serving.pipeline import Pipeline
 from tastemaker.serving.predictor import Predictor, new_request_id
 from tastemaker.serving.user_features import UserFeatures
@@ -24,11 +25,12 @@ class Loader:
         self._features: UserFeatures | None = None
 
     def open(self, folder: Path) -> Predictor:
-        """Ready to answer. Raises TastemakerError if it is not sound, and what the model raises."""
+        """Ready to answer. Raises TastemakerError if it is not sound, or answers otherwise than once."""
         return self.ready(load_version(folder))
 
     def ready(self, loaded: LoadedVersion) -> Predictor:
         """The same for a version that is loaded already."""
+        golden.check(loaded)
         features = self._user_features(loaded.model.capabilities.user_features)
         pipeline = Pipeline(loaded, self._settings.retrieval, self._settings.spool)
         predictor = Predictor(

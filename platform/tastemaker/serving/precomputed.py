@@ -9,20 +9,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.data.snapshot import Snapshot
-from tastemaker.plugins import Recommender
+from tastemaker.plugins import FeatureSource, Recommender
+from tastemaker.serving import golden, lists
 from tastemaker.serving.candidates import nearest
 
 if TYPE_CHECKING:
     from tastemaker.registry.artifact import LoadedVersion, Precompute
-    from tastemaker.settings import RetrievalSettings
+    from tastemaker.settings import Settings
 
 
-def precomputing(settings: RetrievalSettings) -> Precompute:
-    """What `Registry.add` calls with the fitted model, its snapshot and an empty folder."""
+def precomputing(settings: Settings, features: FeatureSource | None = None) -> Precompute:
+    """What `Registry.add` calls with the fitted model, its snapshot and an empty folder.
+
+    `features`: those of the users at the snapshot's end, for the lists of models that read them.
+    """
 
     def precompute(model: Recommender[Any], snapshot: Snapshot, folder: Path) -> None:
-        if model.capabilities.embeds and len(snapshot.item_ids) > settings.index_items:
+        if model.capabilities.embeds and len(snapshot.item_ids) > settings.retrieval.index_items:
             nearest.build(folder / nearest.FILE_NAME, model.item_vectors, snapshot.available)
+        reads = model.capabilities.user_features
+        lists.write(
+            folder,
+            model,
+            snapshot,
+            features.users(snapshot.end) if features is not None and reads else None,
+            most_users=settings.serving.lists_users,
+            length=settings.serving.lists_items,
+        )
+        golden.write(folder, model, snapshot)
 
     return precompute
 

@@ -28,6 +28,7 @@ from tastemaker.serving.chain import (
     fill,
     sound_rows,
 )
+from tastemaker.serving.lists import Lists
 from tastemaker.serving.messages import Answer, Request
 from tastemaker.serving.pipeline import Pipeline
 
@@ -114,6 +115,7 @@ class Predictor:
         self._lag = max(0, int(loaded.manifest.created_at.timestamp()) - loaded.snapshot.end)
         self._feature_names = loaded.model.capabilities.user_features
         self._read_features = features
+        self._lists = None if loaded.serving is None else Lists.load(loaded.serving)
         self._works = True
 
     def popular_ids(self, at_most: int) -> list[str]:
@@ -266,7 +268,9 @@ class Predictor:
         missing = ask.request.k - len(row.items)
         if missing <= 0:
             return row, "model", reason
-        more, first = fill(row.items, ask.request.k, Rules.of(batch, number), self._stages(ask))
+        more, first = fill(
+            row.items, ask.request.k, Rules.of(batch, number), self._stages(int(batch.users[number]))
+        )
         if more and reason is None:
             reason = MODEL_SHORT
         stage: Stage = "model" if row.items or reason is None else first or "static"
@@ -284,9 +288,11 @@ class Predictor:
         near = np.concatenate([np.array(row.items, np.int32), past])
         return self.pipeline.with_new(items, ask.request, int(ask.request_id[:16], 16), near)
 
-    def _stages(self, ask: Ask) -> tuple[tuple[Stage, Int32], ...]:
+    def _stages(self, user: int) -> Iterator[tuple[Stage, Int32]]:
         """What fills a gap, best first."""
-        return (("popular", self._snapshot.popular),)
+        if self._lists is not None:
+            yield "precomputed", self._lists.of(user)
+        yield "popular", self._snapshot.popular
 
 
 def _alike(asks: Sequence[Ask]) -> Iterator[list[int]]:
