@@ -289,7 +289,8 @@ def test_other_kinds_of_connection_are_handed_on(worker: Worker) -> None:
 
 def test_the_metrics_page_has_few_labels_and_every_number(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    metrics = Metrics("canned", "v1", spool, None)
+    metrics = Metrics("canned", spool, None)
+    metrics.serves("v1")
     metrics.answered(0.0007, "model", None)
     metrics.answered(0.004, "popular", MODEL_SHORT)
     metrics.refused("/recommend", 400, list_asked=True)

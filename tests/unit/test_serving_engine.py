@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -392,6 +394,20 @@ def test_another_version_answers_from_the_next_request_on() -> None:
 
     with engine(Misbehaving(act)) as one:
         assert asyncio.run(swapped(one)) == ["v1", "v2"]
+
+
+def test_a_version_that_was_replaced_is_forgotten_at_once() -> None:
+    with engine(Misbehaving()) as one:
+        assert one.predictor is not None
+        old = weakref.ref(one.predictor)
+        answers(one, [asked()])
+        gc.disable()  # what is loaded at first is frozen, so the collector never looks at it
+        try:
+            one.swap(predictor(Misbehaving(), "v2"))
+            answers(one, [asked()])
+            assert old() is None
+        finally:
+            gc.enable()
 
 
 def test_without_a_version_the_static_list_answers() -> None:

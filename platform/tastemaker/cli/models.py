@@ -27,7 +27,8 @@ def models() -> None:
       tastemaker models new my_model       a folder for a model of your own
       tastemaker models check my_model     does it obey the laws?
       tastemaker models versions           what was trained
-      tastemaker models promote VERSION    make it the champion
+      tastemaker models promote VERSION    make it the champion, and have it served
+      tastemaker models deploy VERSION     have it served by its model's services
     """
 
 
@@ -218,6 +219,28 @@ def promote(version: str, force_reason: str | None, as_json: bool) -> None:
     from tastemaker.workspace import Workspace
 
     _print_promotion(Workspace.open().registry.promote(version, force_reason=force_reason), as_json)
+
+
+@models.command("deploy")
+@click.argument("version")
+def deploy(version: str) -> None:
+    """Have services of its model go over to VERSION, without a failed request; going back is the same.
+
+    Running services notice within two seconds, try the version first, and refuse it if it is not sound or
+    answers otherwise than when it was registered. `promote` and `rollback` deploy too.
+
+    \b
+    Examples:
+      tastemaker models deploy 20260401-101500-123456-3f9a2c41d07e
+    """
+    from tastemaker.serving import golden
+    from tastemaker.workspace import Workspace
+
+    registry = Workspace.open().registry
+    found = registry.get(version)
+    golden.check(registry.open(found))
+    registry.deploy(found)
+    click.echo(f"deployed: {found.model} {found.id}")
 
 
 @models.command("rollback")

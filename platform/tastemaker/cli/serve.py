@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--workers", default=1, show_default=True, type=click.IntRange(1, 128), help="Processes that answer."
 )
 def serve(model: str | None, host: str, port: int, workers: int) -> None:
-    """Answer POST /recommend with MODEL's newest version, or with the champion if no MODEL is named.
+    """Answer POST /recommend with MODEL's deployed version (else its newest), or with the champion.
 
     \b
     Examples:
@@ -61,11 +61,13 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
 def _choose(settings: Settings, model: str | None) -> tuple[Version, str]:
     """The version to serve and why. Raises RegistryError if there is none."""
     from tastemaker.plugins import finder
-    from tastemaker.serving.choice import open_registry, problem_name
+    from tastemaker.serving.choice import deployed_folder, open_registry, problem_name
 
     registry = open_registry(settings)
     if model is not None:
         finder.get(model)  # a wrong name is told apart from an untrained model
+        if (deployed := deployed_folder(settings, model)) is not None:
+            return registry.get(deployed.name), "the deployed version"
         return registry.newest(model, problem=problem_name(settings)), "its newest version"
     from tastemaker.problem import load_problem
 

@@ -21,7 +21,7 @@ from tastemaker.evaluation import results
 from tastemaker.plugins import finder
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Recommender
 from tastemaker.problem import ProblemSpec
-from tastemaker.registry import champion
+from tastemaker.registry import champion, deployment
 from tastemaker.registry.artifact import (
     LoadedVersion,
     Precompute,
@@ -29,7 +29,7 @@ from tastemaker.registry.artifact import (
     verify_version,
     write_version,
 )
-from tastemaker.registry.champion import Promotion
+from tastemaker.registry.champion import Action, Promotion
 from tastemaker.registry.code import code_version
 from tastemaker.registry.manifest import FORMAT, Manifest, Window, hash_json
 from tastemaker.storage.tables import versions
@@ -182,25 +182,35 @@ class Registry:
         elif not (reason := force_reason.strip()):
             raise RegistryError("the reason to force a promotion is empty", fix="say why in a few words")
         forced = force_reason is not None
-        return champion.record(
-            self.engine, version.problem, version_id, "promote", forced=forced, reason=reason
-        )
+        return self._crown(version, "promote", reason, forced=forced)
 
     def rollback(self, problem: str, reason: str) -> Promotion:
         """Make the champion before this one the champion again. Raises RegistryError if there is none."""
         if not reason.strip():
             raise RegistryError("a rollback needs a reason", fix="say why in a few words")
         for version_id in champion.predecessors(self.engine, problem):
-            fault = self._fault(self.get(version_id))
+            version = self.get(version_id)
+            fault = self._fault(version)
             if fault is None:
-                return champion.record(
-                    self.engine, problem, version_id, "rollback", forced=False, reason=reason.strip()
-                )
+                return self._crown(version, "rollback", reason.strip(), forced=False)
             logger.warning("version %s is passed over: %s", version_id, fault)
         raise RegistryError(
             f"no earlier champion of the problem {problem!r} to go back to",
             fix="promote another version: tastemaker models promote VERSION",
         )
+
+    def deploy(self, version: Version) -> None:
+        """Have services of its model go over to this version. Raises ArtifactError if it is not sound."""
+        verify_version(version.folder)
+        deployment.deploy(self.artifacts, version.model, version.id, version.problem)
+
+    def _crown(self, version: Version, action: Action, reason: str, *, forced: bool) -> Promotion:
+        """Make a sound version the champion, and have it served."""
+        promotion = champion.record(
+            self.engine, version.problem, version.id, action, forced=forced, reason=reason
+        )
+        deployment.deploy(self.artifacts, version.model, version.id, version.problem)
+        return promotion
 
     def _fault(self, version: Version) -> str | None:
         """Why the version can't be served, or None."""

@@ -11,6 +11,7 @@ import atexit
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,24 +23,30 @@ from bentoml.exceptions import BentoMLException
 from tastemaker.errors import TastemakerError
 from tastemaker.logs.spool import Spool
 from tastemaker.privacy.pseudonyms import open_pseudonyms
+from tastemaker.registry import deployment
 from tastemaker.registry.artifact import LoadedVersion, load_version
+from tastemaker.serving import golden
 from tastemaker.serving.app import Gateway
-from tastemaker.serving.choice import VERSION, version_folder
+from tastemaker.serving.choice import SEEN, VERSION, folders, version_folder
 from tastemaker.serving.doors import Doors
 from tastemaker.serving.engine import Limits
 from tastemaker.serving.journal import write_json_lines
 from tastemaker.serving.keys import read_keys
-from tastemaker.serving.loading import Loader
+from tastemaker.serving.loading import Loader, first_sound
 from tastemaker.serving.messages import Request
 from tastemaker.serving.meters import Meters
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
+from tastemaker.serving.predictor import Predictor
+from tastemaker.serving.swap import Swapper, Watch
 from tastemaker.serving.worker import Worker
 from tastemaker.settings import Settings, load_settings
 
 METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 """Environment: where the workers of one server share their numbers. Set by the server for its workers."""
 TIMEOUT_SECONDS = 2
+SWITCH_SECONDS = 0.0005
+"""How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
 
 
 def service(model: str) -> bentoml.Service[Any]:
@@ -101,8 +108,11 @@ def _prepare(model: str, packed: Path | None) -> None:
     try:
         settings = load_settings()
         open_pseudonyms(settings)  # a key that is missing is told before anything starts
+        seen = deployment.state(deployment.path_of(settings.artifacts, model))
         folder = packed or version_folder(settings, model)
-        _check_online_store(load_version(folder), settings)
+        loaded = load_version(folder)
+        golden.check(loaded)
+        _check_online_store(loaded, settings)
         read_keys(settings.keys)
     except TastemakerError as error:
         raise BentoMLException(str(error)) from None
@@ -114,33 +124,43 @@ def _prepare(model: str, packed: Path | None) -> None:
     for library in ("OPENBLAS", "OMP", "MKL"):  # a worker is a core's worth: more of them, not more threads
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     if packed is None:
-        os.environ[VERSION] = folder.name
+        os.environ |= {VERSION: folder.name, SEEN: seen}
 
 
 def _load(worker: Worker, model: str, packed: Path | None) -> None:
     """In a worker, before the first request."""
     write_json_lines()
     settings = load_settings()
-    loaded = load_version(packed or version_folder(settings, model))
     log = settings.log
     spool = Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes)
     shared = os.environ.get(METRICS_FOLDER)
     # Before the online reader: Feast imports the Prometheus client, which must know the folder by then.
-    metrics = Metrics(loaded.manifest.model, loaded.manifest.version, spool, Path(shared) if shared else None)
-    predictor = Loader(settings, metrics).ready(loaded)
+    metrics = Metrics(model, spool, Path(shared) if shared else None)
+    loader = Loader(settings, metrics)
+    deployed = deployment.path_of(settings.artifacts, model)
+    seen = deployment.state(deployed)
+    found = first_sound(loader, [packed] if packed else folders(settings, model))
+    if isinstance(found, Predictor):
+        metrics.serves(found.version)
+    elif not settings.serving.static_items:
+        raise found
     gc.collect()
     gc.freeze()  # what is loaded stays: a full collection need not walk it
+    sys.setswitchinterval(SWITCH_SECONDS)
     serving = settings.serving
     limits = Limits(serving.model_seconds, serving.waiting)
-    worker.open(
+    engine = worker.open(
         model,
-        predictor,
+        found if isinstance(found, Predictor) else None,
         spool,
         metrics,
         limits=limits,
         static_ids=serving.static_items,
         pseudonyms=open_pseudonyms(settings),
     )
+    if packed is None:
+        swapper = Swapper(model, settings.artifacts, loader, engine, metrics)
+        worker.watch = Watch(deployed, seen, swapper.swap)
 
 
 def _guard(doors: Doors) -> None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tastemaker.errors import ArtifactError
+from tastemaker.registry import deployment
+from tastemaker.registry.artifact import verify_version
+from tastemaker.registry.manifest import NAME as MANIFEST
 from tastemaker.settings import Settings
 
 if TYPE_CHECKING:
     from tastemaker.registry import Registry
 
 VERSION = "TASTEMAKER_VERSION"
-"""Environment: the id of the version to serve; the newest sound one if it is not set."""
+"""Environment: the id of the version to serve; if not set, the deployed one or the newest sound one."""
+SEEN = "TASTEMAKER_DEPLOYMENT_SEEN"
+"""Environment: the state of the model's deployment when the server chose its version. Set for its workers."""
+
+logger = logging.getLogger("tastemaker.serving")
 
 
 def version_folder(settings: Settings, model: str) -> Path:
@@ -23,7 +33,36 @@ def version_folder(settings: Settings, model: str) -> Path:
     named = os.environ.get(VERSION)
     if named:
         return settings.artifacts / model / named
-    return open_registry(settings).newest(model, problem=problem_name(settings)).folder
+    deployed = deployed_folder(settings, model)
+    return deployed or open_registry(settings).newest(model, problem=problem_name(settings)).folder
+
+
+def deployed_folder(settings: Settings, model: str) -> Path | None:
+    """Where the deployed version is kept; None if none is for this problem, or it is not sound."""
+    try:
+        deployed = deployment.read(deployment.path_of(settings.artifacts, model))
+        if deployed is None or problem_name(settings) not in (None, deployed.problem):
+            return None
+        folder = settings.artifacts / model / deployed.version
+        verify_version(folder)
+    except ArtifactError as error:
+        logger.warning("the deployed version of %s is passed over: %s", model, error.problem)
+        return None
+    return folder
+
+
+def folders(settings: Settings, model: str) -> Iterator[Path]:
+    """Where a worker may find a version, best first: what was deployed since the server chose, what it chose,
+    and, if these were damaged since, what else there is, the newest first.
+    """
+    chosen = version_folder(settings, model)
+    if deployment.state(deployment.path_of(settings.artifacts, model)) != os.environ.get(SEEN):
+        deployed = deployed_folder(settings, model)
+        if deployed is not None and deployed != chosen:
+            yield deployed
+    yield chosen
+    others = chosen.parent.glob(f"*/{MANIFEST}") if chosen.parent.is_dir() else ()
+    yield from sorted((path.parent for path in others if path.parent != chosen), reverse=True)
 
 
 def problem_name(settings: Settings) -> str | None:

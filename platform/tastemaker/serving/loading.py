@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ from tastemaker.serving.user_features import UserFeatures
 if TYPE_CHECKING:
     from tastemaker.serving.metrics import Metrics
     from tastemaker.settings import Settings
+
+logger = logging.getLogger("tastemaker.serving")
 
 
 class Loader:
@@ -60,3 +64,15 @@ class Loader:
                 count=self._metrics.featured,
             )
         return self._features if names else None
+
+
+def first_sound(loader: Loader, folders: Iterable[Path]) -> Predictor | Exception:
+    """The first of the versions that can be opened; the first one's fault if none can."""
+    faults: list[Exception] = []
+    for folder in folders:
+        try:
+            return loader.open(folder)
+        except Exception as fault:  # the plugin's own code may raise anything
+            logger.error("version %s is refused: %s", folder.name, fault)
+            faults.append(fault)
+    return faults[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from tastemaker.logs.records import Stage
@@ -23,7 +23,7 @@ STATES = ("written", "waiting", "refused", "failed")
 class Metrics:
     """One process's numbers. Make one a process: they register with the Prometheus client's own registry."""
 
-    def __init__(self, model: str, version: str, spool: Spool, folder: Path | None) -> None:
+    def __init__(self, model: str, spool: Spool, folder: Path | None) -> None:
         """`folder` is shared by the workers of one server; without it this process answers for itself."""
         if folder is not None:
             _forget_the_dead(folder)
@@ -74,12 +74,18 @@ class Metrics:
             )
             for name, meaning in backlog.items()
         }
-        prometheus.Gauge(
+        self._swaps = prometheus.Counter(
+            "tastemaker_swaps_total",
+            "Changes of the served version, done and refused",
+            ["model", "outcome"],
+        )
+        self._versions = prometheus.Gauge(
             "tastemaker_version_info",
             "1 for the version that is served",
             ["model", "version"],
             multiprocess_mode="livemax",
-        ).labels(model, version).set(1)
+        )
+        self._version: str | None = None
         spool.on_commit = self._count_records
 
     def answered(self, seconds: float, stage: Stage, fallback: str | None) -> None:
@@ -87,6 +93,17 @@ class Metrics:
         self._answered.inc()
         self._seconds.observe(seconds)
         self._answers.labels(self._model, stage, fallback or "none").inc()
+
+    def serves(self, version: str) -> None:
+        """This version is served from now on."""
+        if self._version is not None:
+            self._versions.labels(self._model, self._version).set(0)
+        self._version = version
+        self._versions.labels(self._model, version).set(1)
+
+    def swapped(self, outcome: Literal["done", "refused"]) -> None:
+        """Another version was deployed, and put in place or refused."""
+        self._swaps.labels(self._model, outcome).inc()
 
     def featured(self, outcome: Outcome, users: int) -> None:
         """The features of so many users were read from memory, from the store, too late or not at all."""

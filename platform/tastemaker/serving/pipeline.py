@@ -48,7 +48,8 @@ class Pipeline:
         self._popularity = _ranks(self._snapshot.popular, len(self._snapshot.item_ids))
         known = np.zeros(len(self._snapshot.item_ids) + 1, np.bool_)  # the last is for unknown ids
         known[self._snapshot.history.items] = True
-        self.overlay = Overlay(changes, lambda ids: ~known[self._snapshot.item_ids.lookup(ids)])
+        item_ids = self._snapshot.item_ids  # not through self: a circle would keep a replaced version alive
+        self.overlay = Overlay(changes, lambda ids: ~known[item_ids.lookup(ids)])
         self._filters = Filters(self._snapshot, self.overlay)
         self.overlay.refresh()
         self._cold, self._cold_state = (

@@ -32,6 +32,7 @@ from tastemaker.serving.messages import (
 )
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.predictor import Ask, Predictor, Served, new_request_id
+from tastemaker.serving.swap import Watch
 
 
 class Worker:
@@ -43,6 +44,8 @@ class Worker:
         self.metrics: Metrics | None = None
         self.pseudonyms: Pseudonyms | None = None
         self._explainer = Explainer()
+        self.watch: Watch | None = None
+        """Follows the deployment, where there is one to follow."""
 
     def open(
         self,
@@ -54,16 +57,19 @@ class Worker:
         limits: Limits | None = None,
         static_ids: Sequence[str] = (),
         pseudonyms: Pseudonyms | None = None,
-    ) -> None:
+    ) -> Engine:
         """Be ready. Without a predictor, the static list answers until a version can be loaded.
 
         With `pseudonyms`, nothing behind these methods learns a user's id.
         """
         self.spool, self.metrics, self.pseudonyms = spool, metrics, pseudonyms
         self.engine = Engine(model, predictor, self._settle, limits, static_ids)
+        return self.engine
 
     def close(self) -> None:
         """Be no longer ready, with every record on disk."""
+        if self.watch is not None:
+            self.watch.close()
         engine, spool = self.engine, self.spool
         self.engine = self.spool = None
         if engine is not None:

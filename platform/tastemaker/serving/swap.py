@@ -1,0 +1,90 @@
+"""Going over to another version without a failed request: loaded beside the old, tried, then in its place.
+
+The old version answers until the new one has been verified, has answered its golden requests as it once did,
+and is warm. A version that fails at any of this is refused, and the old one serves on. Its memory is given
+back when the last batch that uses it is answered. Rolling back is the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tastemaker.errors import TastemakerError
+from tastemaker.registry import deployment
+from tastemaker.serving.predictor import Predictor
+
+if TYPE_CHECKING:
+    from tastemaker.serving.engine import Engine
+    from tastemaker.serving.loading import Loader
+    from tastemaker.serving.metrics import Metrics
+
+LOOK_SECONDS = 1.0
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+class Watch:
+    """Looks at a model's deployment once a second, and swaps when it names another version."""
+
+    def __init__(
+        self, path: Path, seen: str, swap: Callable[[str], None], *, seconds: float = LOOK_SECONDS
+    ) -> None:
+        """`seen`: the file's `deployment.state` that was acted on already."""
+        self._path, self._seen, self._swap, self._seconds = path, seen, swap, seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="deployment", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._seconds):
+            state = deployment.state(self._path)
+            if state == self._seen:
+                continue
+            self._seen = state
+            try:
+                wanted = deployment.read(self._path)
+            except TastemakerError as error:
+                logger.error("the deployment is not followed: %s", error)
+            else:
+                if wanted is not None:
+                    self._swap(wanted.version)
+
+
+class Swapper:
+    """Puts versions of one model in place of each other."""
+
+    def __init__(self, model: str, artifacts: Path, loader: Loader, engine: Engine, metrics: Metrics) -> None:
+        self._folder, self._loader = artifacts / model, loader
+        self._engine, self._metrics = engine, metrics
+
+    def swap(self, version: str) -> None:
+        """Serve this version from the next batch on, or say why not."""
+        serving = self._engine.predictor
+        if serving is not None and serving.version == version:
+            return
+        predictor = self._opened(version)
+        if predictor is None:
+            self._metrics.swapped("refused")
+            return
+        self._engine.swap(predictor)
+        self._metrics.swapped("done")
+        self._metrics.serves(version)
+        logger.info("version %s is served now", version)
+
+    def _opened(self, version: str) -> Predictor | None:
+        try:
+            return self._loader.open(self._folder / version)
+        except TastemakerError as error:
+            logger.error("version %s is refused, the old one serves on: %s", version, error)
+        except Exception:  # the plugin's own code may raise anything
+            logger.exception("version %s is refused, the old one serves on", version)
+        return None

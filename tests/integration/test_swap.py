@@ -1,0 +1,159 @@
+"""A server that is asked all the time goes from version to version, and never fails to answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+import served_homes
+from bento_servers import running
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.lake import Lake
+from tastemaker.plugins import finder
+from tastemaker.registry import Registry, Version, deployment
+from tastemaker.serving.precomputed import precomputing
+from tastemaker.settings import Settings
+from tastemaker.storage.engine import open_engine
+
+pytestmark = pytest.mark.servers
+
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of four versions of popularity, all sound."""
+    home = tmp_path_factory.mktemp("swap") / "home"
+    home.mkdir()
+    served_homes.fill(Lake(home / "lake"), served_homes.events())
+    return home
+
+
+@pytest.fixture(scope="module")
+def registry(home: Path) -> Registry:
+    return Registry(open_engine(f"sqlite:///{home / 'tastemaker.db'}"), home / "artifacts")
+
+
+@pytest.fixture(scope="module")
+def versions(home: Path, registry: Registry) -> list[Version]:
+    """The oldest first."""
+    cut = Dataset.load(Lake(home / "lake"), served_homes.problem()).cut()
+    model = finder.get("popularity").recommender().fit(cut.training(0))
+    return [
+        registry.add(
+            model,
+            problem=served_homes.problem(),
+            snapshot=cut.snapshot(),
+            window=(cut.start, cut.end),
+            counts={"events": 1, "users": 1, "items": 1},
+            seed=seed,
+            precompute=precomputing(Settings(home=home)),
+        )
+        for seed in range(4)
+    ]
+
+
+class Customer(threading.Thread):
+    """Asks without a pause, and remembers what came of it."""
+
+    def __init__(self, url: httpx.URL) -> None:
+        super().__init__(daemon=True)
+        self._url = url
+        self.leave = threading.Event()
+        self.answers: list[tuple[int, str, str | None]] = []
+        """Status, version, and why it was not the model's."""
+
+    def run(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=10) as client:
+            while not self.leave.is_set():
+                answer = client.post("/recommend", json={"user_id": "user-01", "k": 3})
+                body = answer.json()
+                self.answers.append((answer.status_code, body["version"], body["fallback"]))
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[tuple[httpx.Client, list[Customer]]]:
+    """A server with one worker and two customers."""
+    environment = {"TASTEMAKER_HOME": str(home), "BENTOML_HOME": str(home.parent / "bentoml")}
+    command = ["bentoml", "serve", "tastemaker_baselines.service:Popularity"]
+    with running(command, home.parent, environment) as client:
+        customers = [Customer(client.base_url) for _ in range(2)]
+        for customer in customers:
+            customer.start()
+        yield client, customers
+        for customer in customers:
+            customer.leave.set()
+            customer.join()
+
+
+def served(client: httpx.Client) -> str:
+    """The version that answers now."""
+    version: str = client.get("/readyz").json()["version"]
+    return version
+
+
+def serves(client: httpx.Client, version: Version) -> bool:
+    """Whether this version answers now."""
+    return served(client) == version.id
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_swaps_and_refusals_under_constant_requests(
+    home: Path, registry: Registry, versions: list[Version]
+) -> None:
+    first, second, corrupt, newest = versions
+    damaged = corrupt.folder / "serving" / "lists.npy"
+    content = damaged.read_bytes()
+    with serving(home) as (client, customers):
+        assert served(client) == newest.id, "where nothing is deployed"
+        for version in (first, second, first):  # there, and back again
+            registry.deploy(version)
+            wait_for(partial(serves, client, version))
+        damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        deployment.deploy(registry.artifacts, "popularity", corrupt.id, "small shop")
+        refused = 'tastemaker_swaps_total{model="popularity",outcome="refused"} 1.0'
+        wait_for(lambda: refused in client.get("/metrics").text)
+        assert served(client) == first.id
+        deployment.path_of(registry.artifacts, "popularity").write_text("{")
+        registry.promote(second.id, force_reason="a test")
+        wait_for(partial(serves, client, second))
+        registry.promote(newest.id, force_reason="a test")
+        wait_for(partial(serves, client, newest))
+        registry.rollback("small shop", "a test")
+        wait_for(partial(serves, client, second))
+        page = client.get("/metrics").text
+        assert f'tastemaker_version_info{{model="popularity",version="{second.id}"}} 1.0' in page
+        assert f'tastemaker_version_info{{model="popularity",version="{first.id}"}} 0.0' in page
+    answers = [answer for customer in customers for answer in customer.answers]
+    assert len(answers) > 100
+    assert {(status, reason) for status, _, reason in answers} == {(200, None)}
+    assert {version for _, version, _ in answers} == {first.id, second.id, newest.id}
+    (log,) = home.parent.glob("server-*.log")
+    assert f"version {corrupt.id} is refused, the old one serves on: lists.npy" in log.read_text()
+
+
+def test_a_server_starts_with_what_is_deployed_unless_that_is_damaged(
+    home: Path, registry: Registry, versions: list[Version]
+) -> None:
+    first, _, corrupt, newest = versions
+    registry.deploy(first)
+    with serving(home) as (client, _):
+        assert served(client) == first.id
+    damaged = corrupt.folder / "serving" / "lists.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    deployment.deploy(registry.artifacts, "popularity", corrupt.id, "small shop")
+    with serving(home) as (client, _):
+        assert served(client) == newest.id
