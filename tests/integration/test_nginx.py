@@ -1,0 +1,163 @@
+"""The nginx configuration that we ship, before a real service: TLS, sizes, ids, keys, and who sees what."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bento_servers import free_port, running
+from served_homes import make_home
+from servers import not_installed
+from tastemaker.serving.keys import add, changed
+
+pytestmark = pytest.mark.servers
+
+SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "nginx" / "tastemaker.conf"
+ID = "0af7651916cd43dd8448eb211c80319c"
+ASK = {"user_id": "user-01", "k": 3}
+
+
+def certify(folder: Path) -> None:
+    """A certificate for 127.0.0.1, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "tastemaker.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "tastemaker.key").write_bytes(secret)
+
+
+def configure(folder: Path, port: int, upstream: int) -> Path:
+    """The shipped file with this test's ports and paths, inside an http block."""
+    site = SHIPPED.read_text()
+    for shipped, ours in {
+        "127.0.0.1:3000": f"127.0.0.1:{upstream}",
+        "listen 443": f"listen 127.0.0.1:{port}",
+        "    listen [::]:443 ssl http2;\n": "",
+        "/etc/nginx/tls/": f"{folder}/",
+        "/var/log/nginx/": f"{folder}/",
+    }.items():
+        assert shipped in site
+        site = site.replace(shipped, ours)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+    head = f"daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}\n"
+    path = folder / "nginx.conf"
+    path.write_text(f"{head}http {{\n{paths}{site}}}\n")
+    return path
+
+
+@contextmanager
+def proxied(folder: Path, upstream: int) -> Iterator[httpx.Client]:
+    """nginx in front of a port, as a client that trusts its certificate."""
+    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if binary is None:
+        not_installed("nginx")
+    certify(folder)
+    port = free_port()
+    command = [binary, "-p", str(folder), "-c", str(configure(folder, port, upstream))]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    trusted = ssl.create_default_context(cafile=str(folder / "tastemaker.pem"))
+    try:
+        with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, timeout=10) as client:
+            wait(client, server)
+            yield client
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)
+
+
+def wait(client: httpx.Client, server: subprocess.Popen[str]) -> None:
+    """Until nginx answers."""
+    for _ in range(100):
+        if server.poll() is not None:
+            pytest.fail(f"nginx ended: {server.communicate()[1]}")
+        try:
+            client.get("/metrics")
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("nginx does not answer")
+
+
+def test_tls_sizes_ids_and_keys(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    make_home(home, ["popularity"])
+    environment = {"TASTEMAKER_HOME": str(home), "BENTOML_HOME": str(tmp_path / "bentoml")}
+    command = ["bentoml", "serve", "tastemaker_baselines.service:Popularity"]
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    folder.chmod(0o755)
+    with (
+        running(command, tmp_path, environment) as direct,
+        proxied(folder, direct.base_url.port or 0) as outside,
+    ):
+        assert direct.post("/recommend", json=ASK).status_code == 200, "no key yet: this machine alone"
+        refused = outside.post("/recommend", json=ASK)
+        assert (refused.status_code, "tastemaker keys new" in refused.text) == (401, True)
+
+        with changed(home / "keys.json") as keys:
+            secret = add(keys, "web shop", ["recommend"], per_second=4).secret
+        time.sleep(1.1)  # workers look once a second
+        outside.headers["Authorization"] = f"Bearer {secret}"
+        answer = outside.post("/recommend", json=ASK, headers={"X-Request-Id": ID})
+        assert (answer.status_code, answer.json()["request_id"], len(answer.json()["items"])) == (200, ID, 3)
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        made = outside.post("/recommend", json=ASK, headers={"X-Request-Id": "mine"}).json()["request_id"]
+        assert re.fullmatch("[0-9a-f]{32}", made)
+        assert outside.get("/similar/a%2Fb%20%C3%A9").json()["value"] == "a/b é"
+
+        for hidden in ("/metrics", "/readyz", "/livez"):
+            assert problem(outside.get(hidden), 404)
+        assert problem(outside.post("/recommend", content=b" " * ((4 << 20) + 1)), 413)["limit"] == 4 << 20
+        limited = [outside.post("/recommend", json=ASK) for _ in range(8)][-1]
+        assert problem(limited, 429)
+        assert limited.headers["retry-after"] == "1"
+        logged = (folder / "tastemaker.log").read_text()
+        assert ID in logged
+        assert not re.search(r"recommend|similar|127\.0\.0\.1|tm_", logged), "nothing of a person or a key"
+    away = tmp_path / "away"
+    away.mkdir()
+    with proxied(away, free_port()) as outside:
+        gone = outside.post("/recommend", json=ASK)
+        assert problem(gone, 503)
+        assert gone.headers["retry-after"] == "1"
+        assert "strict-transport-security" in gone.headers
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, object]:
+    """The problem document of an answer with this status."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    document: dict[str, object] = answer.json()
+    assert document["status"] == status
+    return document
