@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from small_lakes import DAY, Row, make_lake
+from small_lakes import DAY, START, Row, make_lake
 from tastemaker.errors import PluginError
 from tastemaker.plugins import (
     Batch,
@@ -89,8 +89,58 @@ def rows(seed: int = 0, days: int = DAYS) -> list[Row]:
     return made
 
 
-def world(home: Path, events: list[Row] | None = None, **settings: Any) -> Workspace:
+def world(home: Path, events: list[Row] | None = None, problem: str = PROBLEM, **settings: Any) -> Workspace:
     """A home with these events, ready to train."""
     make_lake(home / "lake", rows() if events is None else events)
-    (home / "problem.yaml").write_text(PROBLEM, encoding="utf-8")
+    (home / "problem.yaml").write_text(problem, encoding="utf-8")
     return Workspace(Settings(home=home, problem=home / "problem.yaml", **settings))
+
+
+class LatestConfig(Config):
+    """No hyperparameters."""
+
+
+class Latest(Recommender[LatestConfig]):
+    """What the user had last; it learns nothing."""
+
+    name = "latest"
+    reference = "none"
+    config_type = LatestConfig
+    capabilities = Capabilities(personalizes=True)
+    state = ("nothing",)
+    fits: ClassVar[list[int]] = []
+    """The end of the data of each fit."""
+
+    def fit(self, data: TrainingData) -> Self:
+        self.fits.append(data.end)
+        self.nothing = np.zeros(1, np.float32)
+        return self
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        ages = batch.history.matrix((batch.history.last_times - START + 1).astype(np.float32)).toarray()
+        return select(ages, batch, k)
+
+
+LATEST = Plugin("latest", Latest, "tests", "1", "tuning_worlds:Latest")
+DRIFT_PROBLEM = """
+name: drift
+objectives: [{name: sales, events: {purchase: {}}}]
+metric: hit_rate
+placement: {k: 1}
+split: {test_days: 7}
+slices: {user_columns: []}
+"""
+
+
+def drifting_rows(changing: float, *, users: int = 600, weeks: int = 6, seed: int = 3) -> list[Row]:
+    """Each user buys one favourite all week; each Monday it is another one with the chance `changing`."""
+    rng = np.random.default_rng(seed)
+    favourites, made = rng.integers(0, 200, users), []
+    for week in range(weeks):
+        if week:
+            moved = rng.random(users) < changing
+            favourites = np.where(moved, (favourites + rng.integers(1, 200, users)) % 200, favourites)
+        for day in (0, 6):
+            for user, item in enumerate(favourites):
+                made.append(Row(f"user {user:03}", f"item {item:03}", (7 * week + day) * DAY + user))
+    return made

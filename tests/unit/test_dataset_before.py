@@ -61,7 +61,7 @@ def test_nothing_happened_yet(tmp_path: Path) -> None:
 
 def test_a_split_elsewhere(tmp_path: Path) -> None:
     data = load(tmp_path, PAST + FUTURE)
-    moved = data.split(at=START + 2 * DAY, end=END, train_days=1)
+    moved = data.windowed(1).split(at=START + 2 * DAY, end=END)
     assert (moved.start, moved.cut, moved.end) == (START + DAY, START + 2 * DAY, END)
     assert moved.user_ids == ["c", "ä"]
     assert moved.train.events.count == 1

@@ -153,13 +153,12 @@ class Dataset:
         *,
         at: int | None = None,
         end: int | None = None,
-        train_days: int | None = None,
     ) -> Split:
         """Train before, test after, as the problem says. Raises SourceError if the data is too short.
 
-        `at` moves the cut, `end` ends the test period, and `train_days` shortens the training window.
+        `at` moves the cut, and `end` ends the test period.
         """
-        return make_split(self.windowed(train_days), self.seed if seed is None else seed, at, end)
+        return make_split(self, self.seed if seed is None else seed, at, end)
 
     def windowed(self, train_days: int | None) -> Dataset:
         """The same data with another length of the training window; None: as the problem says."""

@@ -19,12 +19,13 @@ import numpy as np
 from sqlalchemy import Engine
 
 from tastemaker.errors import ArtifactError, TastemakerError
-from tastemaker.evaluation import results
+from tastemaker.evaluation import results, seeds
 from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval
 from tastemaker.evaluation.marks import Mark, Standing
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.pairs import Pairs, Ranks
 from tastemaker.evaluation.results import Backtest, UserResults
+from tastemaker.evaluation.seeds import SeedSpread
 from tastemaker.evaluation.significance import ALPHA
 from tastemaker.evaluation.slices import Slice, compare_slices, limit_of, lost
 from tastemaker.files import appearing
@@ -66,6 +67,8 @@ class Row:
     better_than: tuple[str, ...]
     """The models that it is better than, beyond chance."""
     breaches: tuple[Breach, ...]
+    seeds: SeedSpread | None = None
+    """What other seeds give, if that was measured."""
 
     @property
     def model(self) -> str:
@@ -99,7 +102,11 @@ class Leaderboard:
         if not backtests:
             raise _nothing_judged(engine, problem)
         users = [results.load_users(artifacts, backtest) for backtest in backtests]
-        return cls.of(problem, backtests, users, metric=metric)
+        spreads = seeds.known(engine, [backtest.id for backtest in backtests])
+        board = cls.of(problem, backtests, users, metric=metric)
+        return replace(
+            board, rows=tuple(replace(row, seeds=spreads.get(row.backtest.id)) for row in board.rows)
+        )
 
     @classmethod
     def of(
@@ -151,7 +158,7 @@ class Leaderboard:
             "train_end": cut.isoformat(),
             "test_end": end.isoformat(),
             "data_hash": self.rows[0].backtest.data_hash,
-            "rows": [_row_dict(row) for row in self.rows],
+            "rows": [_row_dict(row, self.metric) for row in self.rows],
             "comparisons": self.comparisons(),
             "slices": [_slice_dict(one) for one in self.slices],
         }
@@ -318,7 +325,7 @@ def _slice_dict(one: Slice) -> dict[str, Any]:
     }
 
 
-def _row_dict(row: Row) -> dict[str, Any]:
+def _row_dict(row: Row, metric: str) -> dict[str, Any]:
     backtest = row.backtest
     return {
         "ranks": list(row.ranks),
@@ -332,6 +339,7 @@ def _row_dict(row: Row) -> dict[str, Any]:
         "p_best": row.p_best,
         "better_than": list(row.better_than),
         "breaches": [breach._asdict() for breach in row.breaches],
+        "seeds": row.seeds and seeds.to_dict(row.seeds, metric, backtest.metrics[metric]),
         "train_seconds": backtest.train_seconds,
         "score_seconds": backtest.score_seconds,
         "artifact_bytes": backtest.artifact_bytes,

@@ -44,6 +44,7 @@ def render(board: Leaderboard) -> str:
 {_summary(board)}
 {_every_metric(board)}
 {_slices(board)}
+{_seeds(board)}
 <h2>What the figures mean</h2>
 {_glossary()}
 <p class="basis">★ best: the best figure. ☆ tied with the best: these users can't tell it from the best.
@@ -155,6 +156,26 @@ def _slices(board: Leaderboard) -> str:
         "its items count as relevant, for the users who have one there.</p>"
     )
     return "\n".join(parts)
+
+
+def _seeds(board: Leaderboard) -> str:
+    """How much chance in training there is, for the models of which that is known."""
+    rows = [
+        [
+            f"<strong>{escape(row.model)}</strong>",
+            *wording.seeds(row.seeds, board.metric, row.backtest.metrics[board.metric]),
+        ]
+        for row in board.rows
+        if row.seeds
+    ]
+    if not rows:
+        return ""
+    return (
+        f"<h2>{wording.title(board.metric, board.k)} with other seeds</h2>\n"
+        + table(["Model", *wording.SEED_HEADS], rows)
+        + '<p class="basis">An interval over users holds nothing of another fit: where the seeds move a '
+        "figure more than the users do, two models may differ by their seeds alone.</p>"
+    )
 
 
 def _in_slice(row: SliceRow) -> str:

@@ -99,7 +99,7 @@ def problems(engine: Engine) -> list[str]:
 def put(engine: Engine, backtest: Backtest, *, listed: bool = True) -> None:
     """Insert the row, or replace the row of the same id. `listed`: it is the model's own figure."""
     row = asdict(backtest) | ({"listed_at": backtest.created_at} if listed else {})
-    row["metrics"] = {name: _to_json(interval) for name, interval in backtest.metrics.items()}
+    row["metrics"] = {name: to_json(interval) for name, interval in backtest.metrics.items()}
     same = backtests.c.id == backtest.id
     with engine.begin() as connection:
         if not connection.execute(update(backtests).where(same).values(row)).rowcount:
@@ -168,17 +168,20 @@ def compare(artifacts: Path, one: Backtest, other: Backtest, metric: str) -> Dif
     return paired_difference(first.values[metric], second.values[metric])
 
 
-def _to_json(interval: Interval) -> dict[str, float | None]:
-    return {name: None if np.isnan(value) else value for name, value in interval._asdict().items()}
+def to_json(figures: Interval | Difference) -> dict[str, float | None]:
+    """NaN, of an interval that one user can't give, is no JSON."""
+    return {name: None if np.isnan(value) else value for name, value in figures._asdict().items()}
+
+
+def from_json(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as they were."""
+    return {name: np.nan if value is None else value for name, value in figures.items()}
 
 
 def _from_row(row: RowMapping) -> Backtest:
     values = dict(row)
     del values["listed_at"]
-    values["metrics"] = {
-        name: Interval(**{key: np.nan if value is None else value for key, value in interval.items()})
-        for name, interval in row["metrics"].items()
-    }
+    values["metrics"] = {name: Interval(**from_json(interval)) for name, interval in row["metrics"].items()}
     for name in ("train_start", "train_end", "test_end", "created_at"):  # SQLite forgets the zone
         values[name] = row[name].replace(tzinfo=UTC) if row[name].tzinfo is None else row[name]
     return Backtest(**values)

@@ -15,6 +15,8 @@ from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.leaderboard import Leaderboard, Row
 from tastemaker.evaluation.marks import Mark
 from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.results import Backtest
+from tastemaker.evaluation.seeds import SeedSpread
 from tastemaker.evaluation.slices import Slice
 
 COLOURS: dict[Mark, str] = {
@@ -48,6 +50,9 @@ def show(board: Leaderboard, console: Console, *, brief: bool = False) -> None:
         slices = [one for one in board.slices if one.dimension == dimension]
         for start in range(0, len(slices), per_table):
             console.print(_slices(board, slices[start : start + per_table]))
+    spreads = [(row.backtest, row.seeds) for row in board.rows if row.seeds]
+    if spreads:
+        console.print(seeds_table(spreads, board.metric, board.k))
     console.print(_costs(board))
 
 
@@ -104,6 +109,14 @@ def _slices(board: Leaderboard, slices: Sequence[Slice]) -> Table:
             said = f"\n{found.mark}" if found.mark in ("beats", "worse") else ""
             cells.append(_figure(found.figure.value, found.figure) + said)
         table.add_row(escape(row.model), *cells)
+    return table
+
+
+def seeds_table(spreads: Sequence[tuple[Backtest, SeedSpread]], metric: str, k: int) -> Table:
+    """How much chance in training there is beside that of the users."""
+    table = _table([f"model, {wording.title(metric, k)}", *wording.SEED_HEADS])
+    for backtest, spread in spreads:
+        table.add_row(escape(backtest.model), *wording.seeds(spread, metric, backtest.metrics[metric]))
     return table
 
 

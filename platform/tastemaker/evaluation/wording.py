@@ -9,6 +9,7 @@ from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.leaderboard import Breach, Leaderboard
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.pairs import Ranks
+from tastemaker.evaluation.seeds import SeedSpread, standard_error
 
 GROUPS = {
     "What was hit": ("ndcg", "recall", "map", "mrr", "hit_rate", "reward"),
@@ -73,6 +74,24 @@ def size(n_bytes: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
+
+
+def seeds(found: SeedSpread, metric: str, users: Interval) -> tuple[str, str, str]:
+    """The spread over seeds, the error over users, and which is the larger."""
+    larger = {
+        "seeds": "seeds: another seed may change the order",
+        "users": "users",
+        "neither": "neither",
+    }
+    return (
+        f"{number(found.deviation(metric))}, {len(found.seeds)} seeds",
+        number(standard_error(users)),
+        larger[found.larger(metric, users)],
+    )
+
+
+SEED_HEADS = ("standard deviation over seeds", "standard error over users", "larger")
+"""What `seeds` tells."""
 
 
 def basis(board: Leaderboard) -> str:

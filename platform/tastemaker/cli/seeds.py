@@ -1,0 +1,56 @@
+"""`tastemaker seeds`: how much of a figure is chance in training?"""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--seeds", "count", default=5, show_default=True, type=click.IntRange(2, 1000), help="How many seeds."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def seeds(models: tuple[str, ...], count: int, as_json: bool) -> None:
+    """Train each MODEL with several seeds, and hold the spread of its figure against that over users.
+
+    The first seed is the one in the settings. What was judged once is not judged again, and the leaderboard
+    shows the spread from then on.
+
+    \b
+    Examples:
+      tastemaker seeds bpr ranker
+      tastemaker seeds bpr --seeds 20
+      tastemaker seeds bpr --json | jq '.[] | [.model, .larger]'
+    """
+    import json
+
+    from rich.console import Console
+
+    from tastemaker.evaluation import results
+    from tastemaker.evaluation import seeds as spreads
+    from tastemaker.evaluation.terminal import seeds_table
+    from tastemaker.plugins.finder import get
+    from tastemaker.workspace import Workspace
+
+    opened = Workspace.open()
+    problem, told = opened.problem, []
+    for plugin in [get(model) for model in dict.fromkeys(models)]:
+        spread = spreads.measure(
+            opened,
+            plugin,
+            count,
+            lambda what, figure, model=plugin.name: click.echo(f"{model}  {what}  {figure:.4f}", err=True),  # type: ignore[misc]
+        )
+        backtest = results.get(opened.engine, spread.backtest_id)
+        if backtest is not None:
+            told.append((backtest, spread))
+    metric = problem.metric
+    if as_json:
+        listed = [
+            {"model": one.model, "metric": metric} | spreads.to_dict(spread, metric, one.metrics[metric])
+            for one, spread in told
+        ]
+        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+    else:
+        Console(highlight=False).print(seeds_table(told, metric, problem.placement.k))

@@ -1,0 +1,122 @@
+"""How much of a figure is chance in training? The same backtest with several seeds, beside the users'.
+
+    s_seeds = √(Σ_s (x_s - x̄)² / (n - 1))      the spread of one training, over n seeds
+    s_users = (high - low) / (2 · 1.96)          the standard error over users, from their bootstrap interval
+
+The interval over users says how the figure of this one fit would vary with other users; it holds nothing of
+another fit. Where s_seeds is the larger, two figures may differ by their seeds alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from sqlalchemy import Engine, insert, select, update
+
+from tastemaker.evaluation.bootstrap import Interval
+from tastemaker.storage.tables import seed_spreads
+
+if TYPE_CHECKING:
+    from tastemaker.evaluation.windows import Told
+    from tastemaker.plugins.finder import Plugin
+    from tastemaker.workspace import Workspace
+
+SEEDS = 5
+_NORMAL = 1.959964
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """One config's figures with several seeds."""
+
+    backtest_id: str
+    """Of the first seed: the one that the leaderboard shows."""
+    seeds: tuple[int, ...]
+    metrics: dict[str, tuple[float, ...]]
+    """Metric -> the figure with each seed."""
+    created_at: datetime
+
+    def deviation(self, metric: str) -> float:
+        """s_seeds."""
+        return float(np.std(self.metrics[metric], ddof=1))
+
+    def larger(self, metric: str, users: Interval) -> Literal["seeds", "users", "neither"]:
+        """Which of both chances moves the figure more."""
+        seeds, error = self.deviation(metric), standard_error(users)
+        return "neither" if seeds == error == 0 else "seeds" if seeds > error else "users"
+
+
+def standard_error(interval: Interval) -> float:
+    """s_users."""
+    return (interval.high - interval.low) / (2 * _NORMAL)
+
+
+def measure(workspace: Workspace, plugin: Plugin, count: int = SEEDS, told: Told | None = None) -> SeedSpread:
+    """Backtests with `count` seeds, the settings' own first. Stored ones are not done again."""
+    from tastemaker.evaluation import backtest
+
+    problem, settings, first = workspace.problem, workspace.settings, workspace.settings.seed
+    found = []
+    for seed in range(first, first + count):
+        split = workspace.split() if seed == first else workspace.dataset().split(seed)
+        found.append(
+            backtest.run(
+                plugin,
+                workspace.config(plugin),
+                split,
+                problem,
+                workspace.engine,
+                settings.artifacts,
+                listed=False,
+            )
+        )
+        if told:
+            told(f"seed {seed}", found[-1].metrics[problem.metric].value)
+    spread = SeedSpread(
+        found[0].id,
+        tuple(range(first, first + count)),
+        {name: tuple(one.metrics[name].value for one in found) for name in found[0].metrics},
+        datetime.now(UTC),
+    )
+    put(workspace.engine, spread)
+    return spread
+
+
+def put(engine: Engine, spread: SeedSpread) -> None:
+    """Insert the row, or replace that of the same backtest."""
+    row = asdict(spread)
+    same = seed_spreads.c.backtest_id == spread.backtest_id
+    with engine.begin() as connection:
+        if not connection.execute(update(seed_spreads).where(same).values(row)).rowcount:
+            connection.execute(insert(seed_spreads).values(row))
+
+
+def known(engine: Engine, backtest_ids: Collection[str]) -> dict[str, SeedSpread]:
+    """Backtest -> its spread, for those that have one."""
+    wanted = select(seed_spreads).where(seed_spreads.c.backtest_id.in_(sorted(backtest_ids)))
+    with engine.connect() as connection:
+        rows = connection.execute(wanted).mappings().all()
+    return {
+        row["backtest_id"]: SeedSpread(
+            row["backtest_id"],
+            tuple(row["seeds"]),
+            {name: tuple(values) for name, values in row["metrics"].items()},
+            row["created_at"],
+        )
+        for row in rows
+    }
+
+
+def to_dict(spread: SeedSpread, metric: str, users: Interval) -> dict[str, Any]:
+    """Everything, in types that JSON has."""
+    return {
+        "seeds": list(spread.seeds),
+        "figures": list(spread.metrics[metric]),
+        "deviation": spread.deviation(metric),
+        "standard_error_users": standard_error(users),
+        "larger": spread.larger(metric, users),
+    }

@@ -1,0 +1,98 @@
+"""How much history does a model need? Trained on the last part of the window, judged on the same period.
+
+A shorter window is what `split.train_days` would make of it: the model learns from its events only, while the
+requests carry everyone's whole history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, NamedTuple
+
+from tastemaker.data.cut import DAY_SECONDS
+from tastemaker.evaluation import backtest, results
+from tastemaker.evaluation.bootstrap import Difference, Interval
+from tastemaker.evaluation.metrics import METRICS
+
+if TYPE_CHECKING:
+    from tastemaker.evaluation.results import Backtest
+    from tastemaker.plugins.finder import Plugin
+    from tastemaker.workspace import Workspace
+
+SHARES = (1 / 8, 1 / 4, 1 / 2)
+"""Of the training window, beside the whole of it."""
+
+Told = Callable[[str, float], None]
+"""Called with what was judged, in words, and its figure."""
+
+
+class Point(NamedTuple):
+    """One length of the training window."""
+
+    days: int
+    figure: Interval
+    from_whole: Difference | None
+    """What it has more than the whole window, per user; None for the whole window itself."""
+    backtest: str
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """A model's figure by the days that it learned from, the fewest first."""
+
+    model: str
+    metric: str
+    k: int
+    points: tuple[Point, ...]
+
+    @property
+    def enough(self) -> int:
+        """The shortest window of those from which on no one is worse than the whole beyond chance."""
+        larger = METRICS[self.metric].larger_is_better
+        shortest = self.points[-1].days
+        for point in reversed(self.points[:-1]):
+            found = point.from_whole
+            if found is None or (found.high < 0 if larger else found.low > 0):
+                break
+            shortest = point.days
+        return shortest
+
+
+def learning_curve(workspace: Workspace, plugin: Plugin, told: Told | None = None) -> LearningCurve:
+    """Backtests on the last parts of the training window; those that are stored are not done again."""
+    metric, artifacts = workspace.problem.metric, workspace.settings.artifacts
+    split = workspace.split()
+    whole = ceil((split.cut - split.start) / DAY_SECONDS)
+    lengths = sorted({max(1, round(share * whole)) for share in SHARES} - {whole})
+    judged: list[tuple[int, Backtest]] = []
+    for days in [*lengths, whole]:
+        judged.append((days, _judge(workspace, plugin, days if days < whole else None)))
+        if told:
+            told(f"trained on the last {days} days", judged[-1][1].metrics[metric].value)
+    reference = judged[-1][1]
+    points = tuple(
+        Point(
+            days,
+            one.metrics[metric],
+            None if one is reference else results.compare(artifacts, one, reference, metric),
+            one.id,
+        )
+        for days, one in judged
+    )
+    return LearningCurve(plugin.name, metric, workspace.problem.placement.k, points)
+
+
+def _judge(workspace: Workspace, plugin: Plugin, days: int | None) -> Backtest:
+    """None: the window that the problem says, whose backtest the leaderboard shows."""
+    dataset = workspace.dataset().windowed(days)
+    return backtest.run(
+        plugin,
+        workspace.config(plugin),
+        workspace.split() if days is None else dataset.split(),
+        dataset.problem,
+        workspace.engine,
+        workspace.settings.artifacts,
+        listed=False,
+    )
