@@ -112,6 +112,17 @@ class PrivacySettings(_Section):
     """Events older than this are deleted, also as they were landed; null: they are kept."""
 
 
+class LearningSettings(_Section):
+    """How models learn from live feedback."""
+
+    patience_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 600.0
+    """An item shown is learned when it is so old, with what was told of it by then. What is told later waits
+    for the next training."""
+    every_seconds: Annotated[float, Field(gt=0, le=86_400)] = 5.0
+    """How long a learner that follows the log waits between two looks, and a service between two looks for
+    what was learned."""
+
+
 class Settings(BaseSettings):
     """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
 
@@ -142,6 +153,8 @@ class Settings(BaseSettings):
     """How requests are answered."""
     privacy: PrivacySettings = PrivacySettings()
     """How people are hidden, and how long what they did is kept."""
+    learning: LearningSettings = LearningSettings()
+    """How models learn from live feedback."""
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Model name -> hyperparameters that differ from the model's defaults."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000
@@ -196,6 +209,11 @@ class Settings(BaseSettings):
     def spool(self) -> Path:
         """The durable request-response log, before it is drained into the lake."""
         return self.home / "spool"
+
+    @property
+    def learning_root(self) -> Path:
+        """What versions have learned since their training."""
+        return self.home / "learning"
 
     @property
     def keys(self) -> Path:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tastemaker.cli.versions import named
+
 if TYPE_CHECKING:
     from tastemaker.registry import Version
     from tastemaker.workspace import Workspace
@@ -49,7 +51,7 @@ def _forecast(opened: Workspace, version: str, against: str | None, as_json: boo
     from tastemaker.logs.shipping import gather
 
     settings, console = opened.settings, Console(highlight=False)
-    mine = _version(opened, version)
+    mine = named(opened, version)
     gather(settings, opened.lake)
     question = forecast.ask(
         opened.lake,
@@ -71,26 +73,10 @@ def _forecast(opened: Workspace, version: str, against: str | None, as_json: boo
         console.print(f"[dim]stored as forecast {number}[/dim]")
 
 
-def _version(opened: Workspace, named: str) -> Version:
-    """By id, or the newest of a model."""
-    from tastemaker.errors import RegistryError
-
-    registry, problem = opened.registry, opened.problem.name
-    if any(one.model == named for one in registry.list(problem=problem)):
-        return registry.newest(named, problem=problem)
-    found = registry.get(named)
-    if found.problem != problem:
-        raise RegistryError(
-            f"version {named} is of the problem {found.problem!r}, {opened.settings.problem} is {problem!r}",
-            fix="set TASTEMAKER_PROBLEM to its problem's file, or name another version",
-        )
-    return found
-
-
 def _rival(opened: Workspace, mine: Version, against: str | None) -> Version | None:
     if against == "log":
         return None
     if against is not None:
-        return _version(opened, against)
+        return named(opened, against)
     champion = opened.registry.champion(opened.problem.name)
     return None if champion is None or champion.id == mine.id else champion

@@ -7,7 +7,8 @@ credited to the last showing of its item to its user before it (last touch). Eac
 objective. Whoever names a request saw its answer: if their clock says that it was a little earlier, δ is 0.
 
 Events are those of the lake and those that were told and are not there (yet); an event id counts once. What
-was told to have happened after it came, happened when it came.
+was told to have happened after it came, happened when it came. Sums are made in the order of the events' ids:
+they come out the same, to the last bit, however the log is stored.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from tastemaker.data.ids import IdIndex
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import FEEDBACK, IMPRESSION, UTC_MICROSECONDS
 from tastemaker.logs.drain import served, told
+from tastemaker.logs.records import FeedbackRecord, Record
+from tastemaker.logs.spool_file import Pending
 from tastemaker.plugins.arrays import Feedback, Float32
 from tastemaker.problem import ProblemSpec
 
@@ -74,34 +77,38 @@ _SHOWN = """
 """
 _HAPPENED = """
     CREATE TEMP TABLE happened AS
-    SELECT event_id, request_id, user_id, item_id, event_type, value, epoch_us(occurred_at) / 1e6 AS moment
+    SELECT event_id, request_id, user_id, item_id, event_type, value, epoch_us(occurred_at) / 1e6 AS moment,
+        'infinity'::DOUBLE AS came
     FROM events ANTI JOIN told USING (event_id)
     WHERE event_type IN (SELECT event_type FROM worth) AND event_type <> $impression
         AND epoch_us(occurred_at) / 1e6 < $until
     UNION ALL
     SELECT event_id, request_id, coalesce(told.user_id, asked.user_id), item_id, event_type, value,
-        epoch_us(least(told.occurred_at, told.received_at)) / 1e6 AS moment
+        epoch_us(least(told.occurred_at, told.received_at)) / 1e6 AS moment,
+        epoch_us(told.received_at) / 1e6 AS came
     FROM told LEFT JOIN asked USING (request_id)
     WHERE epoch_us(least(told.occurred_at, told.received_at)) / 1e6 < $until
 """
 _CREDITED = """
     CREATE TEMP TABLE credited AS
-    SELECT h.event_id, s.request_id, s.position, h.event_type, h.value, h.moment,
+    SELECT h.event_id, s.request_id, s.position, h.event_type, h.value, h.moment, h.came - s.shown_at AS wait,
         CASE WHEN h.moment BETWEEN s.shown_at - $skew AND s.shown_at THEN 0 ELSE h.moment - s.shown_at END
             AS delay
     FROM happened AS h JOIN shown AS s USING (request_id, item_id)
     UNION ALL
-    SELECT h.event_id, s.request_id, s.position, h.event_type, h.value, h.moment, h.moment - s.shown_at
+    SELECT h.event_id, s.request_id, s.position, h.event_type, h.value, h.moment, h.came - s.shown_at,
+        h.moment - s.shown_at
     FROM (SELECT * FROM happened WHERE request_id IS NULL) AS h
     ASOF JOIN shown AS s ON s.user_id = h.user_id AND s.item_id = h.item_id AND h.moment >= s.shown_at
 """
 _IMPRESSIONS = """
     WITH earned AS (
-        SELECT request_id, position, count(DISTINCT event_id) AS events, min(delay) AS delay, sum(
+        SELECT request_id, position, count(DISTINCT event_id) AS events, min(delay) AS delay, list_sum(list(
             (flat + by_value * value) * CASE WHEN half_life IS NULL THEN 1 ELSE pow(2, -delay / half_life) END
-        ) AS reward
+            ORDER BY event_id, flat, by_value
+        )) AS reward
         FROM credited JOIN worth USING (event_type)
-        WHERE delay BETWEEN 0 AND "window" AND event_type <> $impression
+        WHERE delay BETWEEN 0 AND "window" AND event_type <> $impression AND wait <= $patience
         GROUP BY request_id, position
     ),
     reported AS (
@@ -153,20 +160,35 @@ class Attribution(NamedTuple):
         }
 
 
-def attribute(lake: Lake, problem: ProblemSpec, *, until: float = np.inf) -> Attribution:
-    """Join what was shown with what came of it, as it was known strictly before `until` (seconds UTC)."""
+def attribute(
+    lake: Lake,
+    problem: ProblemSpec,
+    *,
+    until: float = np.inf,
+    patience: float = np.inf,
+    undrained: Pending | None = None,
+) -> Attribution:
+    """Join what was shown with what came of it, as it was known strictly before `until` (seconds UTC).
+
+    With `patience` (seconds) an impression earns only what was told so soon after it, by our clock: then it
+    is the same whenever it is asked for. `undrained` is what still lies in a spool.
+    """
+    requests, feedback = (
+        ([], []) if undrained is None else (undrained.of(Record), undrained.of(FeedbackRecord))
+    )
     worth = _worth(problem)
     window = max(worth["window"].to_pylist())
     with lake.connect() as connection:
-        connection.register("asked", served(lake))
-        connection.register("told", told(lake))
+        connection.register("asked", served(lake, requests))
+        connection.register("told", told(lake, feedback))
         connection.register("worth", worth)
         connection.execute(_SHOWN, {"until": until})
         connection.execute(_HAPPENED, {"until": until, "impression": IMPRESSION})
         connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
         horizon = connection.execute(_HORIZON).fetchall()[0][0]
         closed = -np.inf if horizon is None else horizon - window
-        shown = connection.sql(_IMPRESSIONS, params={"closed": closed, "impression": IMPRESSION})
+        known = {"impression": IMPRESSION, "patience": patience}
+        shown = connection.sql(_IMPRESSIONS, params={"closed": closed} | known)
         marked = connection.sql(_MARKED, params={"skew": CLOCK_SKEW_SECONDS})
         return Attribution(
             shown.to_arrow_table().select(ATTRIBUTED.names).cast(ATTRIBUTED),

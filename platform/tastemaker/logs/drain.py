@@ -99,14 +99,16 @@ def put_rows(lake: Lake, part: str, pending: Pending) -> None:
             lake.write_day(table, day, rows_of(some), part=part)
 
 
-def served(lake: Lake) -> pa.Table:
-    """All drained requests, each once; empty if nothing was served yet."""
-    return _firsts(_table(lake, "requests", REQUESTS), "request_id", "occurred_at")
+def served(lake: Lake, more: Sequence[Record] = ()) -> pa.Table:
+    """All drained requests, and `more` that are not drained yet, each once; empty if nothing was served."""
+    rows = pa.concat_tables([_table(lake, "requests", REQUESTS), request_rows(more)])
+    return _firsts(rows, "request_id", "occurred_at")
 
 
-def told(lake: Lake) -> pa.Table:
-    """All drained feedback, each event once, however often and to however many processes it was told."""
-    return _firsts(_table(lake, "feedback", FEEDBACK), "event_id", "received_at")
+def told(lake: Lake, more: Sequence[FeedbackRecord] = ()) -> pa.Table:
+    """All drained feedback, and `more`: each event once, however often and to however many it was told."""
+    rows = pa.concat_tables([_table(lake, "feedback", FEEDBACK), feedback_rows(more)])
+    return _firsts(rows, "event_id", "received_at")
 
 
 def _firsts(rows: pa.Table, key: str, moment: str) -> pa.Table:

@@ -91,13 +91,13 @@ def verify_version(folder: Path) -> Manifest:
 def export_version(folder: Path, target: Path) -> None:
     """Copy a verified version and its snapshot into a folder that stands alone, such as in a Bento."""
     manifest = verify_version(folder)
-    with _staged(target.parent) as temporary:
+    with staged(target.parent) as temporary:
         for part in ("model", SERVING):
             if (folder / part).is_dir():
                 shutil.copytree(folder / part, temporary / part)
         shutil.copytree(_snapshot_folder(folder, manifest), temporary / "snapshot")
         shutil.copyfile(folder / NAME, temporary / NAME)
-        _place(temporary, target)
+        place(temporary, target)
 
 
 def write_version(
@@ -114,7 +114,7 @@ def write_version(
     """
     try:
         snapshot_files = _write_snapshot(artifacts / SNAPSHOTS, snapshot)
-        with _staged(artifacts / model.name) as temporary:
+        with staged(artifacts / model.name) as temporary:
             (temporary / "model").mkdir()
             model.save(temporary / "model")
             if precompute is not None:
@@ -123,7 +123,7 @@ def write_version(
             files, serving_files = (hash_files(temporary / part) for part in ("model", SERVING))
             manifest = _complete(manifest, files, serving_files, snapshot_files)
             (temporary / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
-            _place(temporary, artifacts / model.name / manifest.version)
+            place(temporary, artifacts / model.name / manifest.version)
     except OSError as error:
         raise ArtifactError(
             f"a version of {model.name} can't be written to {artifacts}: {error.strerror or error}",
@@ -146,10 +146,10 @@ def _complete(manifest: Manifest, files: Files, serving_files: Files, snapshot_f
 
 
 def _write_snapshot(parent: Path, snapshot: Snapshot) -> Files:
-    with _staged(parent) as temporary:
+    with staged(parent) as temporary:
         snapshot.save(temporary)
         files = hash_files(temporary)
-        _place(temporary, parent / hash_records(files))
+        place(temporary, parent / hash_records(files))
     return files
 
 
@@ -159,7 +159,7 @@ def _snapshot_folder(folder: Path, manifest: Manifest) -> Path:
 
 
 @contextmanager
-def _staged(parent: Path) -> Iterator[Path]:
+def staged(parent: Path) -> Iterator[Path]:
     """A folder beside where it is meant to go, removed unless it was moved there."""
     parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
@@ -169,7 +169,7 @@ def _staged(parent: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _place(temporary: Path, target: Path) -> None:
+def place(temporary: Path, target: Path) -> None:
     """Move a whole folder to its place, at once, and have it on disk. The same files may be there already."""
     for path in (*temporary.rglob("*"), temporary):
         _sync(path)
@@ -180,7 +180,7 @@ def _place(temporary: Path, target: Path) -> None:
         if not target.is_dir():
             raise
         if hash_files(target) != hash_files(temporary):  # damaged since it was written: heal it
-            with _staged(target.parent) as aside:
+            with staged(target.parent) as aside:
                 os.rename(target, aside / "damaged")
                 os.rename(temporary, target)
     _sync(target.parent)

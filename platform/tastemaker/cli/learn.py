@@ -1,0 +1,76 @@
+"""`tastemaker learn`: a version goes on learning from what became of the lists that were shown."""
+
+from __future__ import annotations
+
+import json
+import signal
+from threading import Event
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tastemaker.learning.learner import Learned
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("version")
+@click.option("--follow/--once", help="Go on until stopped, or look once.  [default: once]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line a look that learned something.")
+def learn(version: str, follow: bool, as_json: bool) -> None:
+    """Learn from live feedback: what was shown, what came of it, by a model that learns online.
+
+    VERSION is a version's id, or a model's name for its newest version. An item shown is learned when it is
+    `learning.patience_seconds` old, with what was told of it by then. Each look keeps a snapshot, which
+    services of the version take up within seconds. Stopped or killed, the next one goes on where it was.
+
+    \b
+    Examples:
+      tastemaker learn thompson
+      TASTEMAKER_LEARNING__PATIENCE_SECONDS=60 tastemaker learn thompson --follow
+      tastemaker learn lin_ucb --json | jq .impressions
+    """
+    from rich.console import Console
+
+    from tastemaker.cli.versions import named
+    from tastemaker.learning.sessions import session
+    from tastemaker.workspace import Workspace
+
+    opened, console = Workspace.open(), Console(highlight=False)
+    found = named(opened, version)
+
+    def tell(learned: Learned) -> None:
+        click.echo(json.dumps(_plain(learned))) if as_json else console.print(_line(learned), soft_wrap=True)
+
+    with session(opened, found) as learning:
+        if not follow:
+            return tell(learning.step())
+        stop = Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        if not as_json:
+            console.print(f"{found.model} {found.id} learns; Ctrl-C ends it")
+        learning.follow(stop, tell)
+
+
+def _plain(learned: Learned) -> dict[str, object]:
+    from msgspec import to_builtins
+
+    return learned._asdict() | {"position": to_builtins(learned.position)}
+
+
+def _line(learned: Learned) -> str:
+    from datetime import UTC, datetime
+
+    position = learned.position
+    parts = [
+        f"learned {learned.impressions:,} items shown by {learned.requests:,} requests, "
+        f"{learned.rewarded:,} of them rewarded"
+    ]
+    if learned.skipped:
+        parts.append(f"{learned.skipped:,} refused by the model, such as for another context")
+    if learned.replayed:
+        parts.append("replayed, as something came late")
+    until = datetime.fromtimestamp(position.until, UTC)
+    parts.append(f"in all {position.impressions:,}, shown before {until:%Y-%m-%d %H:%M:%S} UTC")
+    return "; ".join(parts)

@@ -1,0 +1,115 @@
+"""What a version learns from: impressions whose reward is final, in an order that every replica agrees on.
+
+An impression is learned when it is `patience` seconds old, with what was told of it by then (by our clock).
+Not sooner: clicks are told, their absence is not, so that whoever learned each click at once would believe
+that nearly all who were asked lately had clicked. What comes later waits for the next training. So what is
+learned of an impression never changes, however often, by whom and in which order it is read.
+
+The order is that of time, request and position. All that was shown within one second is learned at once: also
+the batches are the same for every replica, and so is the rounding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.data.ids import IdIndex
+from tastemaker.data.lake import Lake
+from tastemaker.logs.attribution import as_feedback, attribute
+from tastemaker.logs.spool_file import Pending
+from tastemaker.plugins.arrays import Feedback, Float32
+from tastemaker.problem import ProblemSpec
+
+_LEARNED = ("occurred_at", "request_id", "position", "user_id", "item_id", "reward", "propensity", "context")
+
+
+class Lessons:
+    """Impressions, oldest first."""
+
+    def __init__(self, impressions: pa.Table) -> None:
+        """`impressions` are rows of `attribution.ATTRIBUTED`, in its order."""
+        self._rows = impressions.combine_chunks()
+        self.seconds = self._rows["occurred_at"].cast(pa.int64()).to_numpy() // 1_000_000
+        """int64[n]: when each was shown, seconds since 1970."""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def before(self, moment: int) -> int:
+        """How many were shown before a moment (seconds since 1970)."""
+        return int(np.searchsorted(self.seconds, moment))
+
+    def digest(self, n: int) -> str:
+        """Of the first n: equal if and only if they are."""
+        offsets, content = self._joined
+        return hashlib.blake2b(content[: offsets[n]], digest_size=16).hexdigest()
+
+    def requests(self, start: int, stop: int) -> int:
+        """How many requests some of them belong to."""
+        return int(pc.count_distinct(self._rows["request_id"][start:stop]).as_py())
+
+    def rewarded(self, start: int, stop: int) -> int:
+        """How many of them earned something."""
+        return int(np.count_nonzero(self._rows["reward"].to_numpy()[start:stop]))
+
+    def taught(self, start: int, stop: int, user_ids: IdIndex, item_ids: IdIndex) -> Iterator[Feedback]:
+        """Some of them as a model learns them: a second at a time, contexts of one width together."""
+        if start == stop:
+            return
+        rows = self._rows.slice(start, stop - start)
+        feedback = replace(as_feedback(rows, user_ids, item_ids), context=None)
+        contexts = _contexts(rows["context"])
+        widths = np.array([-1 if each is None else len(each) for each in contexts])
+        turns = np.flatnonzero(np.diff(feedback.times) | np.diff(widths)) + 1
+        for first, last in zip([0, *turns], [*turns, len(rows)], strict=True):
+            part = feedback[first:last]
+            told = [each for each in contexts[first:last] if each is not None]
+            yield replace(part, context=np.stack(told)) if told else part
+
+    @cached_property
+    def _joined(self) -> tuple[np.ndarray, memoryview]:
+        """Where each row ends, and all rows as one text."""
+        columns = [pc.cast(self._rows[name], pa.string()) for name in _LEARNED]
+        rows = pc.binary_join_element_wise(*columns, "\x1f", null_handling="replace", null_replacement="\x1e")
+        array = pc.cast(rows, pa.large_string()).combine_chunks()
+        _, offsets, content = array.buffers()
+        ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+        return ends, memoryview(b"" if content is None else content)
+
+
+def settled(
+    lake: Lake,
+    problem: ProblemSpec,
+    *,
+    versions: Collection[str],
+    since: int,
+    patience: float,
+    undrained: Pending | None = None,
+) -> Lessons:
+    """What `versions` showed from `since` on (seconds), with what it earned within `patience` seconds.
+
+    Those that are younger than `patience` are among them: their rewards are not final.
+    """
+    shown = attribute(lake, problem, patience=patience, undrained=undrained).impressions
+    late_enough = pc.greater_equal(
+        shown["occurred_at"], pa.scalar(datetime.fromtimestamp(since, UTC), shown["occurred_at"].type)
+    )
+    ours = pc.is_in(shown["version"], pa.array(list(versions), pa.string()))
+    return Lessons(shown.filter(pc.and_(late_enough, ours)))
+
+
+def _contexts(texts: pa.ChunkedArray) -> list[Float32 | None]:
+    """float32[d] of each row; None where the caller told no numbers."""
+    encoded = texts.combine_chunks().dictionary_encode()
+    told = [json.loads(text) for text in encoded.dictionary.to_pylist()]
+    known = [np.array(each, np.float32) if isinstance(each, list) else None for each in told]
+    return [None if place is None else known[place] for place in encoded.indices.to_pylist()]

@@ -1,0 +1,72 @@
+"""A learner in a workspace: brings the log in, learns what is final, and says what it came to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+
+from tastemaker.data.locks import locked
+from tastemaker.learning.learner import Learned, Learner
+from tastemaker.learning.lessons import settled
+from tastemaker.learning.states import States
+from tastemaker.logs.shipping import gather
+from tastemaker.logs.spool_file import FILE_NAME, read
+from tastemaker.registry import Version
+from tastemaker.registry.artifact import load_version
+from tastemaker.workspace import Workspace
+
+GRACE_SECONDS = 1.0
+"""From a record's moment until it is on disk. What takes longer comes late, which costs a replay."""
+UNDRAINED = 10_000
+"""Records that a learner reads from the spool itself: drained at each look, the lake would get a file each
+time.
+"""
+
+
+class Session:
+    """One version's learner, for as long as its lock is held: see `session`."""
+
+    def __init__(self, workspace: Workspace, version: Version) -> None:
+        settings = workspace.settings
+        self._workspace, self._version = workspace, version
+        states = States(settings.learning_root, load_version(version.folder))
+        states.sweep()
+        self._learner = Learner(version, states)
+
+    def step(self, now: float | None = None) -> Learned:
+        """Learn everything whose reward is final by now. Raises TastemakerError."""
+        settings = self._workspace.settings
+        moment = (time.time() if now is None else now) - settings.learning.patience_seconds - GRACE_SECONDS
+        path = settings.spool / FILE_NAME
+        undrained = read(path, UNDRAINED)
+        if settings.log.target == "postgres" or (undrained and len(undrained.records) == UNDRAINED):
+            gather(settings, self._workspace.lake)
+            undrained = read(path, UNDRAINED)
+        # The spool was read before the lake will be: what is drained in between is in both, and counts once.
+        problem = self._workspace.problem
+        lessons = settled(
+            self._workspace.lake,
+            problem,
+            versions={one.id for one in self._workspace.registry.list(problem=problem.name)},
+            since=self._version.manifest.window.end,
+            patience=settings.learning.patience_seconds,
+            undrained=undrained,
+        )
+        return self._learner.learn(lessons, int(moment))
+
+    def follow(self, stop: Event, told: Callable[[Learned], None]) -> None:
+        """Step after step until `stop` is set; `told` of each that learned something."""
+        while not stop.is_set():
+            learned = self.step()
+            if learned.state is not None:
+                told(learned)
+            stop.wait(self._workspace.settings.learning.every_seconds)
+
+
+@contextmanager
+def session(workspace: Workspace, version: Version) -> Iterator[Session]:
+    """A session of its own: whoever comes second waits, and takes over when the first one ends or dies."""
+    with locked(workspace.settings.learning_root / version.id / ".lock"):
+        yield Session(workspace, version)

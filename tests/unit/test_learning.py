@@ -1,0 +1,194 @@
+"""What was learned is a function of the log: not of when and how often it was read, nor of its order."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import served_homes
+import taught
+from tastemaker.data.lake import Lake
+from tastemaker.errors import TastemakerError
+from tastemaker.learning.states import EMPTY, Position, States
+from tastemaker.logs.drain import drain
+from tastemaker.logs.records import Entry, FeedbackRecord
+from tastemaker.plugins import finder
+from tastemaker.registry import Version
+from tastemaker.registry.artifact import load_version
+
+BANDITS = ("epsilon_greedy", "lin_thompson", "lin_ucb", "logistic_thompson", "thompson", "ucb1")
+MODELS = (*BANDITS, "popularity")
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Version]]:
+    home = tmp_path_factory.mktemp("learning") / "home"
+    return home, served_homes.make_home(home, MODELS)
+
+
+@pytest.fixture
+def home(origin: tuple[Path, dict[str, Version]], tmp_path: Path) -> Path:
+    return taught.copied(origin[0], tmp_path / "home")
+
+
+@pytest.fixture
+def versions(origin: tuple[Path, dict[str, Version]]) -> dict[str, Version]:
+    return origin[1]
+
+
+@pytest.mark.parametrize("model", BANDITS)
+def test_a_learner_that_was_stopped_again_and_again_is_one_that_never_was(
+    home: Path, versions: dict[str, Version], tmp_path: Path, model: str
+) -> None:
+    version = versions[model]
+    whole = taught.copied(home, tmp_path / "whole")
+    entries = taught.traffic(version.id, 300)
+    taught.log(whole, entries)
+    at_once = taught.learn(whole, version)
+    assert (at_once.requests, at_once.impressions) == (300, 900)
+    assert at_once.rewarded == sum(isinstance(entry, FeedbackRecord) for entry in entries)
+
+    taught.log(home, entries)
+    looks = [taught.learn(home, version, taught.END + at) for at in (0, 70, 500, 500, 499, 1_700, 5_000)]
+    assert sum(look.impressions for look in looks) == 900
+    assert not any(look.replayed for look in looks)
+    assert [look.state is None for look in looks][3:5] == [True, True]
+    assert taught.state(home, version) == taught.state(whole, version)
+
+
+@pytest.mark.parametrize("model", BANDITS)
+def test_replicas_that_read_in_another_order_agree(
+    home: Path, versions: dict[str, Version], tmp_path: Path, model: str
+) -> None:
+    """Two spools, each in its own order, some records in both, one drained already, one late by an hour."""
+    version = versions[model]
+    other = taught.copied(home, tmp_path / "other")
+    entries = taught.traffic(version.id, 200)
+    taught.log(other, entries)
+    taught.learn(other, version)
+
+    shuffled = random.Random(3).sample(entries, len(entries))
+    taught.log(home, shuffled[:150] + shuffled[:20])
+    taught.learn(home, version, taught.END + 2_000)
+    drain(home / "spool", Lake(home / "lake"))
+    taught.learn(home, version, taught.END + 3_100)
+    shutil.rmtree(home / "spool")
+    taught.log(home, shuffled[100:])
+    late = taught.learn(home, version)
+    assert late.replayed
+    assert late.position.impressions == 600
+    assert taught.state(home, version) == taught.state(other, version)
+
+
+def test_what_is_young_or_told_late_is_not_learned(home: Path, versions: dict[str, Version]) -> None:
+    version = versions["epsilon_greedy"]
+    first = taught.shown(1, version.id, 10, ["item-03", "item-04"])
+    entries: list[Entry] = [
+        first,
+        taught.bought("in time", first, "item-03", 30),
+        taught.bought("in time", first, "item-03", 30),  # told twice
+        taught.bought("told late", first, "item-04", 30, came_after=61),
+        taught.bought("unknown", first, "item-99", 5),
+        taught.shown(2, version.id, 50, ["item-03"]),
+        taught.shown(3, "another-problem's", 10, ["item-03"]),
+        taught.shown(4, version.id, -10, ["item-03"]),  # the training has seen it
+    ]
+    taught.log(home, entries)
+    found = taught.learn(home, version, taught.END + 10 + taught.PATIENCE + 2)
+    assert (found.impressions, found.requests, found.rewarded) == (2, 1, 1)
+    again = taught.learn(home, version, taught.END + 50 + taught.PATIENCE + 2)
+    assert (again.impressions, again.rewarded, again.position.impressions) == (1, 0, 3)
+
+    model = learned(home, version)
+    before: Any = load_version(version.folder).model
+    np.testing.assert_array_equal(np.flatnonzero(model.rewards[0] - before.rewards[0]), [3])
+    assert model.impressions[0, 3] - before.impressions[0, 3] == 2
+
+
+def learned(home: Path, version: Version) -> Any:
+    """The model that is served."""
+    states = States(home / "learning", load_version(version.folder))
+    name = states.current()
+    assert name is not None
+    return states.open(name).model
+
+
+def test_the_order_does_not_matter_to_those_that_say_so(home: Path, versions: dict[str, Version]) -> None:
+    """`commutes`: taught in another order than the log's, the sums agree to rounding."""
+    for name in BANDITS:
+        if not finder.get(name).recommender.capabilities.commutes:
+            continue
+        version = versions[name]
+        rows = taught.lessons(taught.traffic(version.id, 100), version)
+        forwards, backwards = (load_version(version.folder).model for _ in range(2))
+        for row in range(len(rows)):
+            forwards.update(rows[row : row + 1])
+            backwards.update(rows[len(rows) - 1 - row : len(rows) - row])
+        for part in forwards.state:
+            np.testing.assert_allclose(getattr(forwards, part), getattr(backwards, part), atol=1e-9)
+
+
+def test_a_damaged_snapshot_costs_a_replay_and_nothing_else(
+    home: Path, versions: dict[str, Version], tmp_path: Path
+) -> None:
+    version = versions["thompson"]
+    taught.log(home, taught.traffic(version.id, 100))
+    for at in (500, 1_500, 2_500):
+        taught.learn(home, version, taught.END + at)
+    whole = taught.copied(home, tmp_path / "whole")
+    taught.learn(whole, version)
+    states = States(home / "learning", load_version(version.folder))
+    newest = states.folder / states.names()[0]
+    (newest / "model" / "rewards.npy").write_bytes(b"")
+    (states.folder / ".new-killed").mkdir()
+    found = taught.learn(home, version)
+    assert found.position.impressions == 300
+    assert taught.state(home, version) == taught.state(whole, version)
+    assert not list(states.folder.glob(".new-*"))
+    shutil.rmtree(states.folder)
+    taught.learn(home, version)
+    assert taught.state(home, version) == taught.state(whole, version)
+
+
+def test_few_snapshots_are_kept(tmp_path: Path, versions: dict[str, Version]) -> None:
+    loaded = load_version(versions["ucb1"].folder)
+    states = States(tmp_path, loaded)
+    for at in range(0, 8_000, 100):
+        states.save(loaded.model, Position(taught.END + at, EMPTY))
+        ages = [taught.END + at - int(name[:12]) for name in states.names()]
+        assert len(ages) <= 6
+        assert ages[:2] == [0, 100][: len(ages)]
+        assert at < 600 or any(60 <= age < 3_600 for age in ages)
+        assert ages[-1] == at  # until a day has passed, the first of all
+    position = states.open(states.names()[2]).position
+    states.drop_after(position)
+    assert states.open(states.names()[0]).position == position
+
+
+def test_contexts_of_another_width_are_refused_and_counted(tmp_path: Path) -> None:
+    version = taught.contextual_home(tmp_path / "home", width=2)
+    entries = [
+        *taught.traffic(version.id, 20, width=2),
+        *taught.traffic(version.id, 5, width=3, seed=1),
+        *taught.traffic(version.id, 10, seed=2),  # without a context: taken as zeros
+    ]
+    taught.log(tmp_path / "home", entries)
+    found = taught.learn(tmp_path / "home", version)
+    assert (found.impressions, found.skipped) == (105, 15)
+    assert learned(tmp_path / "home", version).mean[:, 1:].any()
+
+
+def test_only_models_that_learn_online_do(home: Path, versions: dict[str, Version]) -> None:
+    with pytest.raises(TastemakerError, match="model popularity does not learn online"):
+        taught.learn(home, versions["popularity"])
+
+
+def test_nothing_shown_is_nothing_learned(home: Path, versions: dict[str, Version]) -> None:
+    found = taught.learn(home, versions["thompson"])
+    assert (found.impressions, found.state) == (0, None)
+    assert States(home / "learning", load_version(versions["thompson"].folder)).current() is None
