@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tastemaker.registry import Version
     from tastemaker.settings import Settings
 
+_HERE = ("127.0.0.1", "::1", "localhost")
+
 
 @click.command()
 @click.argument("model", required=False)
@@ -41,6 +43,8 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
     target = _service(version.model)
     _require_free(host, port)
     click.echo(f"serving {version.model} {version.id} ({why}) on http://{host}:{port}", err=True)
+    if host not in _HERE and not settings.keys.exists():
+        click.echo("no API key exists, so only this machine is answered: tastemaker keys new", err=True)
     home = settings.home.resolve()
     defaults = {"OPENBLAS_NUM_THREADS": "1"}  # a worker is a core's worth: more of them, not more threads
     environment = (
