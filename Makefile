@@ -46,7 +46,7 @@ check: install  ## lint, types, import boundaries
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=tests $(BIN)/mypy platform/tastemaker pipelines/tastemaker_pipelines feature_repo/tastemaker_features \
-		expectations/tastemaker_expectations $(wildcard models/*/tastemaker_* models/*/tests) benchmarks tests
+		expectations/tastemaker_expectations $(wildcard models/*/tastemaker_* models/*/tests) benchmarks docs tests
 	$(BIN)/lint-imports
 
 format: install  ## format the code and mend what the linter can
