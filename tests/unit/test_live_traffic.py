@@ -127,6 +127,7 @@ def test_the_ledger_holds_what_the_service_acknowledged(tmp_path: Path) -> None:
     assert summary.statuses["/recommend"]["200"] + summary.statuses["/session"]["200"] == 150
     assert summary.events_acknowledged == len(service.events) > 0
     assert summary.clicks == sum(event.event_type == "view" for event in service.events.values())
+    assert summary.expected_click_rate == pytest.approx(summary.click_rate, rel=0.35)
     assert service.keys == {"Bearer k"}
 
 

@@ -77,6 +77,18 @@ def test_a_shop_that_stays_open_longer_has_the_same_past(seed: int, more: int) -
             np.testing.assert_array_equal(before, after)
 
 
+def test_a_shop_at_another_time_is_the_same_shop() -> None:
+    moved = Shop(SMALL.model_copy(update={"dated": SMALL.start + timedelta(weeks=90)}))
+    here, there = everything(Shop(SMALL)), everything(moved)
+    for name in ("user_id", "item_id", "event_type", "value"):
+        assert there[name].equals(here[name])
+    passed = np.asarray(there["occurred_at"]) - np.asarray(here["occurred_at"])
+    assert set(passed.tolist()) == {timedelta(weeks=90)}
+    assert set(moved.days()) == {day + timedelta(weeks=90) for day in Shop(SMALL).days()}
+    assert not set(moved.days().values()) & set(Shop(SMALL).days().values())
+    assert len(pa.concat_tables(moved.read([SMALL.start + timedelta(weeks=90)]))) > 0
+
+
 def test_digests_tell_days_and_natures_apart() -> None:
     digests = set(Shop(SMALL).days().values()) | set(
         Shop(SMALL.model_copy(update={"seed": 4})).days().values()

@@ -1,46 +1,48 @@
-"""`tastemaker demo`: the whole road once, on a shop that is made up."""
+"""`tastemaker demo`: the whole road, and once around again, on a shop that is made up."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from tastemaker.errors import TastemakerError
 from tastemaker.files import appearing
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tastemaker.registry import Version
+    from tastemaker.simulator.live.tally import Summary
     from tastemaker.workspace import Workspace
 
-STARTUP_SECONDS = 120
-"""The ranker's service imports Feast and LightGBM, which takes a while on a cold disk."""
+AT_ONCE = 16
+AGAIN = ("popularity", "bought_again", "ials", "ranker")
+"""What is trained a second time: the rest would show nothing more, and takes as long."""
 
 
 @click.command()
 @click.option(
-    "--requests", default=500, show_default=True, type=click.IntRange(1, 100_000), help="Answers to ask for."
+    "--visits",
+    default=1_500,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="Visits to the service.",
 )
-def demo(requests: int) -> None:
-    """A simulated shop, all the way: data, gate, features, models, leaderboard, service, log, drift.
+def demo(visits: int) -> None:
+    """A simulated shop, all the way: data, models, leaderboard, service, live traffic, and learning from it.
 
     It lives in the home folder (.tastemaker, or TASTEMAKER_HOME). Running it again does only what changed.
 
     \b
     Examples:
       tastemaker demo
-      TASTEMAKER_HOME=/tmp/shop tastemaker demo --requests 2000
+      TASTEMAKER_HOME=/tmp/shop tastemaker demo --visits 5000
     """
     from rich.console import Console
 
@@ -51,10 +53,13 @@ def demo(requests: int) -> None:
     _run(workspace, console)
     console.rule("[bold]2. Who is best, and is it sure?", align="left")
     _leaderboard(workspace, console)
-    console.rule("[bold]3. Served and logged", align="left")
-    _serve(workspace, console, requests)
-    console.rule("[bold]4. What was served, against what was learned", align="left")
-    _run(workspace, console, "key:served_requests or key:drift_report")
+    console.rule("[bold]3. Served to the shop's people", align="left")
+    before = _visit(workspace, console, visits, whole=True)
+    console.rule("[bold]4. Logged, credited, and learned from", align="left")
+    _learn(workspace, console, Path(before.ledger))
+    console.rule("[bold]5. The same people again", align="left")
+    after = _visit(workspace, console, visits, whole=False)
+    _compare(before, after, console)
     _where_to_look(workspace, console, time.monotonic() - started)
 
 
@@ -70,7 +75,23 @@ def _workspace() -> Workspace:
 
         with appearing(problem) as partial:
             partial.write_bytes((files("tastemaker.simulator") / "problem.yaml").read_bytes())
-    return Workspace(load_settings(source=SourceSettings(name="simulated"), problem=problem))
+    source = SourceSettings(name="simulated", options={"dated": _dated(home).isoformat()})
+    return Workspace(load_settings(source=source, problem=problem))
+
+
+def _dated(home: Path) -> date:
+    """The date of the shop's first day: as in this home's first demo, when the last day was within a week."""
+    from tastemaker.simulator.config import ShopConfig
+
+    noted = home / "demo.json"
+    if noted.exists():
+        return date.fromisoformat(json.loads(noted.read_text())["dated"])
+    shop = ShopConfig()
+    weeks = (datetime.now(UTC).date() - timedelta(days=shop.n_days) - shop.start).days // 7
+    dated = shop.start + timedelta(weeks=weeks)
+    with appearing(noted) as partial:
+        partial.write_text(json.dumps({"dated": dated.isoformat()}))
+    return dated
 
 
 def _run(workspace: Workspace, console: Console, select: str | None = None) -> None:
@@ -78,15 +99,6 @@ def _run(workspace: Workspace, console: Console, select: str | None = None) -> N
 
     if not carry_out(workspace, console, select).success:
         sys.exit(1)
-
-
-def _environment(workspace: Workspace) -> dict[str, str]:
-    settings = workspace.settings
-    return os.environ | {
-        "TASTEMAKER_HOME": str(settings.home.resolve()),
-        "TASTEMAKER_PROBLEM": str(settings.problem.resolve()),
-        "TASTEMAKER_SOURCE__NAME": "simulated",
-    }
 
 
 def _leaderboard(workspace: Workspace, console: Console) -> None:
@@ -97,75 +109,97 @@ def _leaderboard(workspace: Workspace, console: Console) -> None:
     show(board, console, brief=True)
 
 
-def _serve(workspace: Workspace, console: Console, requests: int) -> None:
-    users = workspace.dataset().user_ids
-    # Known users at even steps, and a stranger at the end: everyone gets an answer.
-    step = max(len(users) // requests, 1)
-    asked = [*users.decode(range(0, len(users), step))[: requests - 1], "a stranger"]
-    with _service(workspace, console) as url, console.status("asking"):
-        answers = [_ask(url, user_id) for user_id in asked]
-    first = answers[0]
-    console.print(f"[bold]POST /recommend[/] {json.dumps({'user_id': asked[0], 'k': 10})}")
-    console.print_json(json.dumps({**first, "items": first["items"][:3]}))
-    models = {f"{answer['model']}{' (fallback)' if answer['fallback'] else ''}" for answer in answers}
+def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) -> Summary:
+    """The champion is served, and people come. The same people, each time."""
+    from uuid import uuid4
+
+    from tastemaker.simulator.live.audience import Nature
+    from tastemaker.simulator.live.plan import Plan
+    from tastemaker.simulator.live.simulation import shop_of, simulate
+    from tastemaker.simulator.live.terminal import show
+    from tastemaker_pipelines.cli.demo_service import ask, service
+
+    plan = Plan(run=uuid4().hex[:8], visits=visits, at_once=AT_ONCE)
+    ledger = workspace.settings.home / "simulate" / f"{plan.run}.jsonl"
+    with service(workspace, console) as url:
+        if whole:
+            question = {"user_id": "u0000000", "k": 10}
+            answer = ask(url, "u0000000")
+            console.print(f"[bold]POST /recommend[/] {json.dumps(question)}")
+            console.print_json(json.dumps({**answer, "items": answer["items"][:3]}))
+        with console.status(f"{visits:,} visits"):
+            summary = simulate(shop_of(workspace.settings.source), url, Nature(anonymous=0.1), plan, ledger)
+    if whole:
+        show(summary, console)
+    return summary
+
+
+def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
+    """The logs come in, are held against what the people saw, and a second training uses them."""
+    from tastemaker.simulator.live.terminal import show_verdict
+    from tastemaker.simulator.live.verdict import verdict
+
+    first = _champion(workspace)
+    select = [f"+key:models/{name}" for name in AGAIN]
+    select += ["key:leaderboard", "key:champion", "key:online_features", "key:attributed_impressions"]
+    _run(workspace, console, " or ".join([*select, "key:drift_report"]))
+    show_verdict(verdict(workspace.settings, ledger), console)
+    second = _champion(workspace)
+    with workspace.lake.connect() as connection:
+        shown, rewarded = connection.execute(
+            "SELECT count(*), count(*) FILTER (events > 0) FROM attributed_impressions"
+        ).fetchall()[0]
     console.print(
-        f"{len(answers):,} users got 10 items each, from {', '.join(sorted(models))}; the rest is not shown."
+        f"[bold]{first.model} {first.id}[/] had learned from {first.manifest.counts['events']:,} events, "
+        f"[bold]{second.model} {second.id}[/] from {second.manifest.counts['events']:,}: the others are live "
+        f"feedback. Of {shown:,} items shown, {rewarded:,} were credited with some."
     )
 
 
-@contextmanager
-def _service(workspace: Workspace, console: Console) -> Iterator[str]:
-    """The champion, served on a free port for as long as the block lasts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = workspace.settings.home / "service.log"
-    command = [sys.executable, "-m", "tastemaker.cli.main", "serve", "--port", str(port)]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=_environment(workspace), stdout=output, stderr=output)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        with console.status("starting the champion's BentoML service"):
-            _wait(url, process, log)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+def _champion(workspace: Workspace) -> Version:
+    """What `tastemaker serve` serves: while no model beats the one to beat, that one."""
+    registry, problem = workspace.registry, workspace.problem
+    return registry.champion(problem.name) or registry.newest(problem.to_beat, problem=problem.name)
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise TastemakerError(
-        f"the service was not ready in {STARTUP_SECONDS} s; it last said: {log.read_text()[-500:].strip()}",
-        fix=f"look at {log}",
-    )
+def _compare(before: Summary, after: Summary, console: Console) -> None:
+    """The same visits, to what was learned before them and with them."""
+    from rich.table import Table
+
+    table = Table("", "first version", "second version", box=None, pad_edge=False, padding=(0, 2))
+    rows: dict[str, Callable[[Summary], str]] = {
+        "lists": lambda one: f"{one.visits - one.failed:,}",
+        "clicks an item shown": lambda one: f"{one.click_rate or 0:.2%}",
+        "  to be expected, by the shop's truth": lambda one: f"{one.expected_click_rate or 0:.2%}",
+        "purchases": lambda one: f"{one.purchases:,}",
+        "people who left for good": lambda one: f"{one.left:,}",
+        "p50, p99": _speed,
+    }
+    for name, value in rows.items():
+        table.add_row(name, value(before), value(after))
+    console.print(table)
 
 
-def _ask(url: str, user_id: str) -> dict[str, Any]:
-    body = json.dumps({"user_id": user_id, "k": 10}).encode()
-    request = urllib.request.Request(f"{url}/recommend", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as response:
-        answer: dict[str, Any] = json.load(response)
-    return answer
+def _speed(summary: Summary) -> str:
+    latency = summary.latency_ms["/recommend"]
+    return f"{latency.p50:.1f} ms, {latency.p99:.1f} ms"
 
 
 def _where_to_look(workspace: Workspace, console: Console, seconds: float) -> None:
+    from tastemaker_pipelines.cli.demo_service import variables
+
     console.rule(f"[bold]Done in {seconds:.0f} s", align="left")
     reports = workspace.settings.reports
     for page in sorted(reports.rglob("*.html")):
         console.print(f"  {page}")
-    home, problem = workspace.settings.home, workspace.settings.problem
+    home = workspace.settings.home.resolve()
+    exports = "\n".join(f"  export {name}='{value}'" for name, value in variables(workspace).items())
     console.print(
-        f"\nNext, with TASTEMAKER_HOME={home} TASTEMAKER_PROBLEM={problem}:\n"
+        f"\nNext, after\n{exports}\n\n"
         "  tastemaker leaderboard         every metric of every model\n"
         "  tastemaker frame --show        the problem as mathematics\n"
         "  tastemaker models list         what is installed\n"
         "  tastemaker serve popularity    any model, by name\n"
-        f"  DAGSTER_HOME={home.resolve() / 'dagster'} dagster dev    the asset graph"
+        "  tastemaker simulate            the shop's people visit what you serve\n"
+        f"  DAGSTER_HOME={home / 'dagster'} dagster dev    the asset graph"
     )

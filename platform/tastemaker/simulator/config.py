@@ -19,7 +19,9 @@ class ShopConfig(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seeds everything: users, items, and each day on its own."""
     start: date = date(2025, 1, 1)
-    """The first day."""
+    """The first day: its season and its day of the week."""
+    dated: date | None = None
+    """The date that the first day bears, if not `start`: the same shop, at another time."""
     n_days: Annotated[int, Field(ge=1, le=3_660)] = 180
     """How many days the shop is open."""
     n_users: Annotated[int, Field(ge=1, le=10_000_000)] = 2_800
@@ -48,3 +50,13 @@ class ShopConfig(BaseModel):
     """Consumables that each user buys again and again."""
     staple_share: Chance = 0.1
     """The share of users who have such staples."""
+
+    @property
+    def first_date(self) -> date:
+        """The date that the first day bears."""
+        return self.start if self.dated is None else self.dated
+
+    @property
+    def nature(self) -> str:
+        """All that a day follows from but its number."""
+        return self.model_dump_json(exclude={"n_days"}, exclude_none=True)

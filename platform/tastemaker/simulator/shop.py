@@ -60,9 +60,9 @@ class Shop:
 
     def days(self) -> dict[date, str]:
         """Each day's digest, which stays the same when the shop is only kept open longer."""
-        nature = self.config.model_dump_json(exclude={"n_days"})
+        nature = self.config.nature
         return {
-            self.config.start + timedelta(days=day): hashlib.sha256(
+            self.config.first_date + timedelta(days=day): hashlib.sha256(
                 f"{GENERATOR_VERSION} {day} {nature}".encode()
             ).hexdigest()
             for day in range(self.config.n_days)
@@ -76,7 +76,7 @@ class Shop:
         wanted = self.days() if days is None else sorted(days)
         waiting: list[pa.Table] = []
         for day in wanted:
-            number = (day - self.config.start).days
+            number = (day - self.config.first_date).days
             if not 0 <= number < self.config.n_days:
                 continue
             table = self._table(number)
@@ -149,7 +149,7 @@ class Shop:
     def _table(self, number: int) -> pa.Table:
         events = self.draw_day(number)
         n = len(events.users)
-        day = self.config.start + timedelta(days=number)
+        day = self.config.first_date + timedelta(days=number)
         midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
         columns = {
             "event_id": _ids(f"e{day:%Y%m%d}-", np.arange(n)),
@@ -164,7 +164,7 @@ class Shop:
         return pa.table(columns, schema=EVENTS)
 
     def _midnights(self, days: NDArray[np.int64]) -> pa.Array:
-        moments = np.datetime64(self.config.start, "us") + days * np.timedelta64(1, "D")
+        moments = np.datetime64(self.config.first_date, "us") + days * np.timedelta64(1, "D")
         return pa.array(moments).cast(ITEMS.field("first_seen_at").type)
 
 

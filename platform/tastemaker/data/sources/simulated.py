@@ -25,8 +25,7 @@ class SimulatedShop:
     name = "simulated"
 
     def __init__(self, config: ShopConfig) -> None:
-        nature = config.model_dump_json(exclude={"n_days"})
-        self.identity = f"simulated {hashlib.sha256(nature.encode()).hexdigest()[:16]}"
+        self.identity = f"simulated {hashlib.sha256(config.nature.encode()).hexdigest()[:16]}"
         self.shop = Shop(config)
 
     def days(self) -> dict[date, str]:

@@ -140,7 +140,7 @@ class Audience:
         return stays
 
     def expected_clicks(self, user: int, items: NDArray[np.int64]) -> float:
-        """The truth: how many items of this list the user clicks in the mean."""
+        """The truth: how many items of this list the member clicks in the mean, today."""
         chance = click_chances(self._affinity(user, items))
         return float(self._examination[: len(items)] @ chance)
 

@@ -30,6 +30,8 @@ class Day:
     visits: int = 0
     impressions: int = 0
     clicks: int = 0
+    expected_clicks: float = 0.0
+    """What the lists were worth by the shop's truth, whatever chance made of them."""
     purchases: int = 0
     revenue: float = 0.0
     left: int = 0
@@ -61,6 +63,8 @@ class Summary:
     clicks: int
     click_rate: float | None
     """Clicks an impression."""
+    expected_click_rate: float | None
+    """The same in the mean over all chance, by the shop's truth."""
     purchases: int
     revenue: float
     events_acknowledged: int
@@ -120,12 +124,13 @@ class Tally:
             self.visitors[visit.user] += 1
             self.days[visit.day].visits += 1
 
-    def reacted(self, visit: Visit, shown: int, reactions: list[Reaction]) -> None:
-        """Somebody saw a list."""
+    def reacted(self, visit: Visit, shown: int, expected: float, reactions: list[Reaction]) -> None:
+        """Somebody saw a list, of which so many clicks were to be expected."""
         if visit.kind is Kind.BOT:
             return
         day = self.days[visit.day]
         day.impressions += shown
+        day.expected_clicks += expected
         day.clicks += sum(one.event_type == "view" for one in reactions)
         day.purchases += sum(one.event_type == "purchase" for one in reactions)
         day.revenue += sum(one.value for one in reactions if one.event_type == "purchase")
@@ -149,6 +154,7 @@ class Tally:
         requests = sum(counts.total() for counts in self.statuses.values())
         days = [self.days[day] for day in range(self.first_day, max(self.days, default=-1) + 1)]
         impressions, clicks = sum(day.impressions for day in days), sum(day.clicks for day in days)
+        expected = sum(day.expected_clicks for day in days)
         return Summary(
             seconds=seconds,
             requests=requests,
@@ -168,6 +174,7 @@ class Tally:
             impressions=impressions,
             clicks=clicks,
             click_rate=clicks / impressions if impressions else None,
+            expected_click_rate=expected / impressions if impressions else None,
             purchases=sum(day.purchases for day in days),
             revenue=round(sum(day.revenue for day in days), 2),
             events_acknowledged=self.acknowledged,

@@ -49,7 +49,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         speed = f"   p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms" if latency else ""
         rows.append((f"  {path}", _counts(statuses) + speed))
     rows.append(("lists from", _counts(summary.stages) or "nowhere"))
-    rows += [(f"  {model}", f"{n:,}") for model, n in summary.models.items()]
+    rows += [("", f"{model}: {n:,}") for model, n in summary.models.items()]
     if summary.fallbacks:
         rows.append(("  fallbacks", _counts(summary.fallbacks)))
     rows.append(("without a list", f"{summary.failed:,}"))
@@ -58,9 +58,11 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         ("people", f"{summary.visitors:,}, {summary.came_back:,} came back, {summary.left:,} left for good")
     )
     rate = (
-        "" if summary.click_rate is None else f" ({summary.click_rate:.2%} of {summary.impressions:,} shown)"
+        "" if summary.click_rate is None else f", {summary.click_rate:.2%} of {summary.impressions:,} shown"
     )
-    rows.append(("clicks", f"{summary.clicks:,}{rate}"))
+    truth = summary.expected_click_rate
+    worth = "" if truth is None else f" (to be expected of these lists: {truth:.2%})"
+    rows.append(("clicks", f"{summary.clicks:,}{rate}{worth}"))
     rows.append(("purchases", f"{summary.purchases:,} for {summary.revenue:,.2f}"))
     rows.append(
         (

@@ -92,7 +92,8 @@ class Traffic:
         if answer is not None:
             shown = page.item_numbers(answer, len(self.audience.shop.catalogue))
             reactions = self.audience.react(visit, shown)
-            self.tally.reacted(visit, len(shown), reactions)
+            expected = self.audience.expected_clicks(visit.user, shown)
+            self.tally.reacted(visit, len(shown), expected, reactions)
             events = page.report(self.plan.run, visit, how, answer, shown, reactions)
         if not self.audience.stay(visit, sum(one.event_type == "view" for one in reactions)):
             self.tally.days[visit.day].left += 1

@@ -1,0 +1,61 @@
+"""The simulated shop's people visit a real service: everything they do arrives, new items reach them."""
+
+from __future__ import annotations
+
+import time
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+import shop_homes
+import visited
+from tastemaker.data.lake import Lake
+from tastemaker.logs.drain import told
+from tastemaker.simulator.live.manners import FAULTS
+from tastemaker.simulator.live.verdict import verdict
+
+pytestmark = pytest.mark.servers
+
+NEW = {"item_id": "brand new", "title": "green tea", "category": "Coffee & Tea", "price": 4.5}
+
+
+def test_every_kind_of_visit_arrives_in_the_log_as_it_was(tmp_path: Path) -> None:
+    """Members, anonymous people and programs; drift, launched items, and every fault at once."""
+    home = tmp_path / "home"
+    version = shop_homes.make_shop_home(home)["popularity"]
+    words = ["--anonymous", "0.3", "--bots", "0.1", "--drift", "0.1", "--new-items", "--rate", "60"]
+    for name in FAULTS:
+        words += ["--fault", f"{name}=0.1"]
+    with visited.served(home, version) as service, visited.visiting(home, service, *words) as visits:
+        visits.go_on(60)
+        summary = visits.end()
+    assert {"/recommend", "/session", "/feedback"} <= summary["statuses"].keys()
+    assert summary["failed"] == summary["events_abandoned"] == 0
+    assert all(statuses.keys() == {"200"} for statuses in summary["statuses"].values())
+    found = verdict(shop_homes.settings(home), visits.ledger)
+    assert found.sound
+    assert found.acknowledged == summary["events_acknowledged"]
+    events = told(Lake(home / "lake"))
+    assert {"impression", "view"} <= set(events["event_type"].to_pylist())
+    assert events["user_id"].null_count > 0, "anonymous people are known by their request"
+    assert events["request_id"].null_count > 0, "orphans are known by their user"
+
+
+def test_a_new_item_is_shown_within_a_minute_and_a_withdrawn_one_is_not(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    version = shop_homes.make_shop_home(home)["popularity"]
+    people = cycle([f"u{number:07d}" for number in range(40)])
+    with visited.served(home, version) as service:
+        assert service.post("/items", {"items": [NEW]}).status_code == 200
+        start = time.monotonic()
+        visited.until(lambda: NEW["item_id"] in _shown(service, next(people)), "it is never shown", 60)
+        assert time.monotonic() - start < 60
+        assert service.post("/items", {"items": [{**NEW, "available": False}]}).status_code == 200
+        visited.until(
+            lambda: all(NEW["item_id"] not in _shown(service, next(people)) for _ in range(40)), "", 60
+        )
+
+
+def _shown(service: visited.Service, user_id: str) -> set[object]:
+    return {item["item_id"] for item in service.recommend(user_id)["items"]}

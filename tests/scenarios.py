@@ -1,0 +1,247 @@
+"""What may happen to a service while people visit it, and how it came out. Tests and a benchmark judge it."""
+
+from __future__ import annotations
+
+import errno
+import random
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import psycopg2
+
+import keeper
+import servers
+import shop_homes
+import visited
+from tastemaker.logs.records import Record
+from tastemaker.logs.spool_file import FILE_NAME, find_request
+from tastemaker.settings import LogSettings, OnlineStoreSettings
+from tastemaker.simulator.live.check import Verdict
+from tastemaker.simulator.live.verdict import verdict
+from tastemaker.storage.engine import open_engine
+
+HOUR = 3_600.0
+NO_ANONYMOUS = ("--anonymous", "0")
+
+
+class Survived(NamedTuple):
+    """A scenario's end."""
+
+    summary: dict[str, Any]
+    """The simulator's."""
+    verdict: Verdict
+    recovery_seconds: list[float]
+    """From each fault's end to the first proof that all works again."""
+
+
+def killed(home: Path, kills: int) -> Survived:
+    """kill -9, again and again. Clients send again what was not acknowledged, and some what was."""
+    rng, recovery = random.Random(0), []
+    version = shop_homes.make_shop_home(home)["popularity"]
+    words = ("--rate", "60", "--at-once", "16", "--patience", "60s", *NO_ANONYMOUS)
+    faults = ("--fault", "repeated=0.2", "--fault", "dropped=0.1", "--fault", "late=0.1")
+    with visited.served(home, version) as service, visited.visiting(home, service, *words, *faults) as visits:
+        for _ in range(kills):
+            visits.go_on()
+            time.sleep(rng.random() * 0.3)
+            service.kill()
+            recovery.append(_seconds(service.wait))
+        visits.go_on()
+        summary = visits.end()
+    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
+
+
+def supervised(home: Path) -> Survived:
+    """kill -9 of the worker under BentoML's own supervisor."""
+    version = shop_homes.make_shop_home(home)["popularity"]
+    command = ["tastemaker", "serve", "popularity"]
+    words = ("--rate", "30", "--patience", "60s", *NO_ANONYMOUS)
+    with (
+        visited.served(home, version, command=command) as service,
+        visited.visiting(home, service, *words) as visits,
+    ):
+        service.kill()
+        recovery = _seconds(service.wait)
+        visits.go_on()
+        summary = visits.end()
+    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery])
+
+
+def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.Response, list[str]]:
+    """The spool's file system is full. Also: a refusal of feedback, and the stages of lists meanwhile."""
+    version = shop_homes.make_shop_home(home)["popularity"]
+    words = ("--rate", "40", "--patience", "300s", *NO_ANONYMOUS)
+    with visited.served(home, version) as service, visited.visiting(home, service, *words) as visits:
+        _fill(spool / "ballast")
+        sent = iter(range(1_000_000))
+        visited.until(
+            lambda: _tell(service, next(sent)).status_code != 200,
+            "feedback is acknowledged though there is no room for it",
+        )
+        refusal = _tell(service, next(sent))
+        stages = [service.recommend()["stage"] for _ in range(100)]
+        time.sleep(seconds)
+        (spool / "ballast").unlink()
+        recovery = _seconds(
+            lambda: visited.until(lambda: _tell(service, next(sent)).status_code == 200, "full")
+        )
+        visits.go_on(5)
+        summary = visits.end()
+    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery]), refusal, stages
+
+
+def clock_jumps(home: Path) -> Survived:
+    """The service's clock jumps back and forth by hours and days."""
+    clock = home.with_suffix(".clock")
+    clock.write_bytes(struct.pack("d", 0.0))
+    version = shop_homes.make_shop_home(home)["popularity"]
+    with (
+        visited.served(home, version, more={keeper.CLOCK: str(clock)}) as service,
+        visited.visiting(home, service, "--rate", "40", *NO_ANONYMOUS) as visits,
+    ):
+        recovery = []
+        for ahead in (-HOUR, 25 * HOUR, -49 * HOUR, 0.0):
+            with clock.open("r+b") as file:
+                file.write(struct.pack("d", ahead))
+            recovery.append(_seconds(lambda: visits.go_on(4)))
+        summary = visits.end()
+    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
+
+
+def redis_away(home: Path, seconds: float) -> Survived:
+    """The online store refuses, and then hangs, for so long each. Features must come back both times."""
+    from tastemaker_features import store
+
+    with servers.redis() as (server, url):
+        online = OnlineStoreSettings(type="redis", url=url)
+        version = shop_homes.make_ranker_home(home, online)
+        more = {
+            "TASTEMAKER_ONLINE_STORE__TYPE": "redis",
+            "TASTEMAKER_ONLINE_STORE__URL": url,
+            "TASTEMAKER_SERVING__FEATURES_FRESH_SECONDS": "0",  # what was read is not kept
+            "TASTEMAKER_SERVING__FEATURES_SECONDS": "0.2",  # a busy machine is no reason not to read
+        }
+        people = (f"u{number % 200:07d}" for number in count())
+        with (
+            visited.served(home, version, more=more) as service,
+            visited.visiting(home, service, "--rate", "20", *NO_ANONYMOUS) as visits,
+        ):
+
+            def reads() -> bool:
+                return _reads_features(home, service, next(people))
+
+            visited.until(reads, "features are never read")
+            server.stop()
+            visited.until(lambda: not any(reads() for _ in range(20)), "features of a store that is away")
+            time.sleep(seconds)
+            server.start()
+            store.materialize(shop_homes.settings(home, online_store=online), version.manifest.window.end)
+            recovery = [_seconds_until(reads)]
+            with server.frozen():
+                time.sleep(seconds)
+            recovery.append(_seconds_until(reads))
+            visits.go_on()
+            summary = visits.end()
+    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
+
+
+def postgres_away(home: Path, seconds: float) -> Survived:
+    """The database of metadata and logs is stopped for so long, while a shipper follows the log."""
+    version = shop_homes.make_shop_home(home)["popularity"]
+    with servers.postgres() as (server, address):
+        url = f"{address}/postgres"
+        open_engine(url).dispose()  # makes the tables
+        more = {"TASTEMAKER_DATABASE_URL": url, "TASTEMAKER_LOG__TARGET": "postgres"}
+        with (
+            visited.served(home, version, more=more) as service,
+            visited.visiting(home, service, "--rate", "30", *NO_ANONYMOUS) as visits,
+        ):
+            with _shipping(home, more) as shipper:
+                visited.until(lambda: shipper.poll() is not None or _shipped(url) > 0, "nothing is shipped")
+                before = _shipped(url)
+                server.stop()
+                visits.go_on()
+                time.sleep(seconds)
+                assert shipper.poll() is None, "the shipper gave up"
+                server.start()
+                visits.go_on()
+                recovery = _seconds(
+                    lambda: visited.until(lambda: _shipped(url) > before, "nothing is shipped")
+                )
+            summary = visits.end()
+        settings = shop_homes.settings(home, log=LogSettings(target="postgres", url=url))
+        return Survived(summary, verdict(settings, visits.ledger), [recovery])
+
+
+def _seconds(act: Callable[[], None]) -> float:
+    start = time.monotonic()
+    act()
+    return time.monotonic() - start
+
+
+def _seconds_until(works: Callable[[], bool]) -> float:
+    return _seconds(lambda: visited.until(works, "it does not recover"))
+
+
+def _fill(path: Path) -> None:
+    """Take all the room that is left."""
+    with path.open("wb", buffering=0) as file:
+        for size in (65_536, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+
+
+def _tell(service: visited.Service, number: int) -> httpx.Response:
+    event = {"event_id": f"mine-{number}", "event_type": "view", "item_id": "i0000001", "user_id": "u0000001"}
+    return service.post("/feedback", {"events": [event]})
+
+
+def _reads_features(home: Path, service: visited.Service, user_id: str) -> bool:
+    """Was anything known of the user when this list was made?"""
+    request_id = service.recommend(user_id)["request_id"]
+    found: list[Record] = []
+
+    def logged() -> bool:
+        record = find_request(home / "spool" / FILE_NAME, request_id)
+        found.extend([] if record is None else [record])
+        return bool(found)
+
+    visited.until(logged, f"{request_id} is not logged")
+    return any(value is not None for value in (found[0].features or {}).values())
+
+
+@contextmanager
+def _shipping(home: Path, more: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A shipper at work."""
+    with (home / "ship.log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(visited.BIN / "tastemaker"), "ship", "--follow"],
+            env=visited.environment(home, more),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _shipped(url: str) -> int:
+    """Records in the database."""
+    with psycopg2.connect(url.replace("+psycopg2", "")) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM log_records")
+        (n,) = cursor.fetchone() or (0,)
+    connection.close()
+    return int(n)
