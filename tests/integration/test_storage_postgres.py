@@ -12,15 +12,17 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, insert, inspect, select, text, update
+from sqlalchemy import Engine, create_engine, insert, inspect, make_url, select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 import versions
 from tastemaker.errors import ArtifactError, TastemakerError
+from tastemaker.evaluation import results
 from tastemaker.plugins import finder
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import load_version
@@ -58,6 +60,31 @@ def test_head_is_the_newest_step() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
+
+
+def test_backtests_of_an_older_tastemaker_stay_on_the_leaderboard(url: str) -> None:
+    path = make_url(url).database or ""
+    if url.startswith("sqlite"):
+        Path(path).parent.mkdir(parents=True)
+    older = create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with older.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(
+            text(
+                "INSERT INTO backtests (id, problem, model, config, data_hash, train_start, train_end, "
+                "test_end, metrics, users_path, users, train_seconds, score_seconds, artifact_bytes, "
+                "created_at) VALUES "
+                "('b', 'shop', 'toy', '{}', 'd', :t, :t, :t, '{}', 'p', 1, 1, 1, 1, :t)"
+            ),
+            {"t": "2026-01-01 00:00:00+00:00" if url.startswith("postgres") else "2026-01-01 00:00:00"},
+        )
+    older.dispose()
+    opened = open_engine(url)
+    assert [one.model for one in results.newest(opened, "shop")] == ["toy"]
+    opened.dispose()
 
 
 def test_opened_again_nothing_changes(url: str, engine: Engine) -> None:

@@ -113,7 +113,7 @@ def test_what_it_shows(home: Path, tmp_path: Path) -> None:
     done = commands.done(home, "tastemaker", "tune", "trending", "--trials", "3", "--plot", str(plot))
     assert "3 of 3" in done.stderr
     assert "which the search has not seen" in done.stdout
-    assert "0 before" in done.stdout
+    assert "0, before" in done.stdout
     assert plot.read_bytes().startswith(b"\x89PNG")
     shown = commands.done(home, "tastemaker", "models", "show", "trending").stdout
     assert "0.5 to 180 (log)" in shown

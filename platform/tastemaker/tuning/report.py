@@ -82,16 +82,15 @@ def _trials(found: Outcome, name: str) -> Table:
     title = f"{found.model}: the best {min(SHOWN, len(ended))} of {len(found.trials)} trials"
     title += f", {failed} failed" if failed else ""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style="bold")
-    for head in ("trial", name, *found.space):
+    for head in ("trial", name, "config"):
         table.add_column(head, overflow="fold")
     shown = ended[:SHOWN]
     if found.base not in shown:
         shown.append(found.base)
     for trial in shown:
-        number = f"{trial.number} before" if trial == found.base else str(trial.number)
-        cells = [_value(trial.params[field]) for field in found.space]
+        number = f"{trial.number}, before" if trial == found.base else str(trial.number)
         style = "bold" if trial == found.best else ""
-        table.add_row(number, wording.number(trial.figure), *cells, style=style)
+        table.add_row(number, wording.number(trial.figure), _written(trial.params), style=style)
     return table
 
 
