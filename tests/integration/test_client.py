@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -75,12 +77,14 @@ def test_feedback_of_any_length_is_acknowledged_and_counts_once(client: Client, 
     assert client.feedback(events[:3]) == Receipt(0, 3)
     pending = read(home / "spool" / "requests.db", 10_000)
     assert pending is not None
-    logged = [record.event_id for record in pending.records if isinstance(record, FeedbackRecord)]
+    told = [record.event_id for record in pending.records if isinstance(record, FeedbackRecord)]
+    logged = [event_id for event_id in told if event_id.startswith("event-")]
     assert sorted(logged) == sorted(event.event_id for event in events)
 
 
 def test_an_answer_is_explained(client: Client) -> None:
     answer = client.recommend("user-01", 2)
+    client.feedback([FeedbackEvent("seen", "view", "item-00", user_id="u")])  # the log is written in order
     explanation = client.explain(answer.request_id)
     assert (explanation.request_id, explanation.stage) == (answer.request_id, "model")
     assert [one.item_id for one in explanation.items] == [item.item_id for item in answer.items]
@@ -124,6 +128,17 @@ def test_a_refusal_comes_with_its_problem(client: Client) -> None:
 def test_a_wrong_key_is_not_tried_again(client: Client) -> None:
     with Client(client.url, key="tm_wrong") as stranger, pytest.raises(ServiceError, match="401"):
         stranger.feedback([FeedbackEvent("1", "click", "i", user_id="u")])
+
+
+def test_the_journal_tells_of_refusals_and_names_nobody(client: Client, home: Path) -> None:
+    for wrong in (0, 5_000):
+        with pytest.raises(ServiceError):
+            client.recommend("user-of-delft", wrong, exclude=["item-in-secret"])
+    (log,) = home.parent.glob("server-*.log")
+    text = log.read_text()
+    told = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    assert ("/recommend", 400, "k") in {(line["path"], line["status"], line["field"]) for line in told}
+    assert not re.search("user-|item-|tm_[0-9a-f]|Ž", text)
 
 
 class Busy(BaseHTTPRequestHandler):

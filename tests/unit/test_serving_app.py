@@ -151,6 +151,7 @@ def test_a_session_and_a_ranking_are_logged_as_what_they_are(worker: Worker) -> 
     logged = {record.request_id: record for record in pending.records if isinstance(record, Record)}
     session, rank = logged[visited["request_id"]], logged[ranked["request_id"]]
     assert (session.kind, session.session, session.k) == ("session", ["item-1", "item-2"], 2)
+    assert session.user_id == "session:visit"
     assert (rank.kind, rank.candidates, rank.k) == ("rank", ["item-2", "item-0", "item-1"], 3)
 
 

@@ -78,6 +78,9 @@ def status(
         (("127evil.example", 1), {}, 401),
         (HERE, {"x_forwarded_for": "10.0.0.7"}, 401),
         (HERE, {"forwarded": "for=10.0.0.7"}, 401),
+        (HERE, {"origin": "http://localhost:3000", "host": "localhost:3000"}, 200),
+        (HERE, {"origin": "https://evil.example", "host": "localhost:3000"}, 401),
+        (HERE, {"origin": "null", "host": "localhost:3000"}, 401),
     ],
 )
 def test_without_keys_this_machine_alone_is_answered(

@@ -106,9 +106,12 @@ class Doors:
 
 
 def _require_local(headers: Headers, client: Any) -> None:
-    """Raises Refusal (401) unless the request comes from this machine, and not through a proxy."""
+    """Raises Refusal (401) unless the request is this machine's own: not a proxy's, nor a foreign page's."""
     host = "" if client is None else client[0]
     local = host in _HERE or host.removeprefix("::ffff:").startswith("127.")
-    if not local or b"x-forwarded-for" in headers or b"forwarded" in headers:
+    proxied = b"x-forwarded-for" in headers or b"forwarded" in headers
+    origin = headers.get(b"origin")  # a page that this machine's browser shows may come from anywhere
+    foreign = origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
+    if not local or proxied or foreign:
         detail = "no API key exists yet, so only this machine is answered; make one: tastemaker keys new"
         raise Refusal(HTTPStatus.UNAUTHORIZED, detail)

@@ -95,10 +95,13 @@ class Worker:
         return [each.answer for each in served]
 
     async def session(self, request: SessionRequest, request_id: str | None = None) -> Answer:
-        """Answer a visitor of whom nothing is known but the items just looked at."""
-        asked = Request(
-            user_id=request.session_id or "", k=request.k, context=request.context, exclude=request.exclude
-        )
+        """Answer a visitor of whom nothing is known but the items just looked at.
+
+        In the log they are a user of their own, whom no known user's id can name: `session:...`.
+        """
+        request_id = request_id or new_request_id()
+        visitor = f"session:{request.session_id or request_id}"
+        asked = Request(visitor, request.k, request.context, request.exclude)
         return (await self._submit(asked, request_id, "session", request.items)).answer
 
     async def rank(self, request: RankRequest, request_id: str | None = None) -> Answer:
