@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tastemaker.logs.records import Entry, FeedbackRecord, Item, Record
 from tastemaker.logs.spool import Spool
 from tastemaker.settings import LogSettings, Settings
@@ -43,6 +45,11 @@ def click(name: int | str, **other: Any) -> FeedbackRecord:
         "user_id": "ann",
     }
     return FeedbackRecord(**fields | other)
+
+
+def as_json(record: Entry) -> str:
+    """The whole record."""
+    return msgspec.json.encode(record).decode()
 
 
 def fill(folder: Path, records: Sequence[Entry]) -> None:

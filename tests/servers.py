@@ -82,7 +82,7 @@ class Server:
 
 
 @contextmanager
-def postgres() -> Iterator[tuple[Server, str]]:
+def postgres(*, fsync: bool = False) -> Iterator[tuple[Server, str]]:
     """A running Postgres that forgets everything at the end, and its URL without a database's name."""
     binaries = _postgres_binaries()
     account = "postgres" if os.geteuid() == 0 else None  # Postgres refuses to run as root
@@ -92,7 +92,14 @@ def postgres() -> Iterator[tuple[Server, str]]:
         initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"]
         initdb += ["-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run(initdb, check=True, user=account, cwd=folder, stdout=subprocess.DEVNULL)
-        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "--fsync=off"]
+        command = [
+            str(binaries / "postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            f"--fsync={'on' if fsync else 'off'}",
+        ]
         command += ["--listen_addresses=127.0.0.1", "--unix_socket_directories=", "--timezone=UTC"]
         with Server(command, folder, account, lambda: _postgres_answers(url)) as server:
             yield server, url

@@ -6,7 +6,7 @@ import dagster as dg
 
 from tastemaker.plugins.finder import find
 from tastemaker_pipelines.assets.features import feature_registry, feature_snapshots, online_features
-from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback
+from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback, retention
 from tastemaker_pipelines.assets.judgement import judgement_assets
 from tastemaker_pipelines.assets.monitoring import attributed_impressions, drift_report, served_requests
 from tastemaker_pipelines.assets.training import training_assets
@@ -18,6 +18,7 @@ def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
     """The whole graph; `workspace` binds it to settings of one's own (tests, `tastemaker run`)."""
     plugins = find().sound
     assets = [
+        retention,
         landed_events,
         landed_feedback,
         gate,

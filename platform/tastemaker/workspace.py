@@ -65,9 +65,15 @@ class Workspace:
         from tastemaker.privacy.forgotten import Forgotten
         from tastemaker.privacy.guarded import GuardedSource
         from tastemaker.privacy.pseudonyms import open_pseudonyms
+        from tastemaker.privacy.retention import first_day
 
         pseudonyms = open_pseudonyms(self.settings)
-        return GuardedSource(open_source(self.settings.source), pseudonyms, Forgotten(self.settings.home))
+        return GuardedSource(
+            open_source(self.settings.source),
+            pseudonyms,
+            Forgotten(self.settings.home),
+            first_day=first_day(self.settings.privacy.events_days),
+        )
 
     @cached_property
     def registry(self) -> Registry:

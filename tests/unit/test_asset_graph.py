@@ -13,7 +13,8 @@ MODELS = (
 )
 GATED = {name: ["landed_events", "landed_feedback"] for name in ("events", "items", "users", "quarantine")}
 EXPECTED = {
-    "landed_events": [],
+    "retention": [],
+    "landed_events": ["retention"],
     "landed_feedback": ["landed_events", "served_requests"],
     **GATED,
     "user_features": ["events", "items", "users"],
@@ -25,7 +26,7 @@ EXPECTED = {
     **{f"models/{name}": [f"backtests/{name}"] for name in MODELS},
     "leaderboard": [f"backtests/{name}" for name in MODELS],
     "champion": ["leaderboard", *(f"models/{name}" for name in MODELS)],
-    "served_requests": [],
+    "served_requests": ["retention"],
     "attributed_impressions": ["events", "served_requests"],
     "drift_report": ["champion", "served_requests"],
 }

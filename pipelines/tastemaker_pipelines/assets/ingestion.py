@@ -24,6 +24,24 @@ class IngestConfig(dg.Config):
 
 @dg.asset(
     group_name="ingestion",
+    kinds={"parquet"},
+    owners=[DATA_TEAM],
+    retry_policy=RETRY,
+    description="What is older than the settings' retention periods is deleted, before anything new is read.",
+)
+def retention(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """Delete expired days."""
+    from tastemaker.privacy.retention import expire
+
+    with told():
+        opened = workspace.open()
+        expired = expire(opened.settings, opened.lake)
+    return dg.MaterializeResult(metadata=expired._asdict())
+
+
+@dg.asset(
+    group_name="ingestion",
+    deps=[retention],
     kinds={"duckdb", "parquet"},
     owners=[DATA_TEAM],
     retry_policy=RETRY,
@@ -75,9 +93,11 @@ def landed_events(
 def landed_feedback(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """Land what the log tells."""
     from tastemaker.logs.landing import land_told
+    from tastemaker.privacy.retention import first_day
 
     with told():
-        landed = land_told(workspace.open().lake)
+        opened = workspace.open()
+        landed = land_told(opened.lake, first_day=first_day(opened.settings.privacy.events_days))
     return dg.MaterializeResult(metadata=landed._asdict())
 
 

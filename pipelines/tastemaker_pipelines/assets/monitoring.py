@@ -8,6 +8,7 @@ from tastemaker_pipelines.resources import WorkspaceResource
 
 @dg.asset(
     group_name="monitoring",
+    deps=["retention"],
     kinds={"sqlite", "parquet"},
     owners=[DATA_TEAM],
     retry_policy=RETRY,

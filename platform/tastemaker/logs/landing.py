@@ -28,6 +28,7 @@ _EVENTS = """
         least(told.occurred_at, received_at) AS occurred_at, request_id, position
     FROM told LEFT JOIN asked USING (request_id)
     WHERE event_type <> $impression AND coalesce(told.user_id, asked.user_id, '') <> ''
+        AND least(told.occurred_at, received_at)::DATE >= $first
         AND event_id NOT IN (SELECT event_id FROM landed WHERE event_id IS NOT NULL)
     ORDER BY occurred_at::DATE, event_id
 """
@@ -52,17 +53,17 @@ class Told(NamedTuple):
     users: int
 
 
-def land_told(lake: Lake) -> Told:
-    """Land what the log tells of events, items and users."""
+def land_told(lake: Lake, *, first_day: date = date.min) -> Told:
+    """Land what the log tells of events (not before `first_day`), items and users."""
     with locked(lake.root / ".land.lock"):
-        events = _told_events(lake)
+        events = _told_events(lake, first_day)
         changed = _land_events(lake, events)
         items = _land_catalogue(lake, "item_changes", "landed_items", _ITEMS, nullable(ITEMS))
         users = _land_catalogue(lake, "user_changes", "landed_users", _USERS, nullable(USERS))
         return Told(len(events), changed, items, users)
 
 
-def _told_events(lake: Lake) -> pa.Table:
+def _told_events(lake: Lake, first_day: date) -> pa.Table:
     others = [str(path) for path in lake.files("landed_events") if path.stem != FEEDBACK_SOURCE]
     with lake.connect() as connection:
         connection.register("asked", served(lake).select(["request_id", "user_id"]))
@@ -71,7 +72,9 @@ def _told_events(lake: Lake) -> pa.Table:
             connection.read_parquet(others, hive_partitioning=False).create_view("landed")
         else:
             connection.register("landed", EVENTS.empty_table())
-        found = connection.sql(_EVENTS, params={"impression": IMPRESSION}).to_arrow_table()
+        found = connection.sql(
+            _EVENTS, params={"impression": IMPRESSION, "first": first_day}
+        ).to_arrow_table()
     return found.cast(nullable(EVENTS))
 
 

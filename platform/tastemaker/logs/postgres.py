@@ -68,7 +68,7 @@ class PostgresTarget:
     def put(self, pending: Pending) -> None:
         """Raises AwayError, with nothing kept, while the database does not answer."""
         with _told(self.url):
-            connection, self._connection = self._connection or _connect(self.url), None
+            connection, self._connection = self._connection or connect(self.url), None
             try:
                 _put(connection, _lines(pending))
             except BaseException:
@@ -91,7 +91,7 @@ def pull(url: str, lake: Lake) -> Drained:
     pulled = Drained()
     name = hashlib.blake2b(_place(url).encode(), digest_size=8).hexdigest()
     noted = lake.root / ".pulled" / f"{name}.json"
-    with locked(lake.root / ".pulled" / f"{name}.lock"), _told(url), closing(_connect(url)) as connection:
+    with locked(lake.root / ".pulled" / f"{name}.lock"), _told(url), closing(connect(url)) as connection:
         last = json.loads(noted.read_text())["last"] if noted.exists() else 0
         while rows := _newer(connection, last):
             records: list[Entry] = [_DECODERS[kind].decode(record) for _, kind, record in rows]
@@ -106,7 +106,7 @@ def pull(url: str, lake: Lake) -> Drained:
 
 def find_request(url: str, request_id: str) -> Record | None:
     """The record of a request, if it was shipped. Raises AwayError."""
-    with _told(url), closing(_connect(url)) as connection, connection.cursor() as cursor:
+    with _told(url), closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(_FOUND, (_text(request_id),))
         row = cursor.fetchone()
     return None if row is None else _DECODERS["request"].decode(row[0])
@@ -126,7 +126,7 @@ def _told(url: str) -> Iterator[None]:
         ) from None
 
 
-def _connect(url: str) -> Connection:
+def connect(url: str) -> Connection:
     """A connection to a database that has the tables."""
     import psycopg2
 

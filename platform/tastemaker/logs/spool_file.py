@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -137,6 +137,29 @@ def find_request(path: Path, request_id: str) -> Record | None:
     with connected(path) as connection:
         row = connection.execute(wanted, (request_id,)).fetchone()
     return None if row is None else _DECODERS["request"].decode(row[0])
+
+
+class About(NamedTuple):
+    """A record that is about a user."""
+
+    number: int
+    request_id: str | None
+
+
+def rows_about_user(path: Path, user_ids: Collection[str], request_ids: Collection[str] = ()) -> list[About]:
+    """The records that name one of these users, or answer one of these requests."""
+    if not path.exists():
+        return []
+    create(path)
+    with connected(path) as connection:
+        rows = connection.execute("SELECT number, kind, record FROM records ORDER BY number").fetchall()
+    found = []
+    for number, kind, record in rows:
+        decoded = _DECODERS[kind].decode(record)
+        request_id = getattr(decoded, "request_id", None)
+        if getattr(decoded, "user_id", None) in user_ids or request_id in request_ids:
+            found.append(About(number, request_id))
+    return found
 
 
 def forget(path: Path, last: int) -> None:

@@ -20,8 +20,17 @@ from tastemaker.privacy.pseudonyms import Pseudonyms
 class GuardedSource:
     """What a source says, as it may be kept."""
 
-    def __init__(self, source: Source, pseudonyms: Pseudonyms | None, forgotten: Forgotten) -> None:
+    def __init__(
+        self,
+        source: Source,
+        pseudonyms: Pseudonyms | None,
+        forgotten: Forgotten,
+        *,
+        first_day: date = date.min,
+    ) -> None:
+        """Days before `first_day` are no longer kept, and so not offered."""
         self._source, self._pseudonyms, self._forgotten = source, pseudonyms, forgotten
+        self._first_day = first_day
         self.name = source.name
 
     @property
@@ -31,10 +40,12 @@ class GuardedSource:
         return own if self._pseudonyms is None else f"{own} (pseudonyms {self._pseudonyms.fingerprint})"
 
     def days(self) -> dict[date, str]:
-        return self._source.days()
+        return {
+            day: digest for day, digest in self._source.days().items() if not date.min < day < self._first_day
+        }
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
-        for chunk in self._source.read(days, rows):
+        for chunk in self._source.read(self.days() if days is None else days, rows):
             yield self._guarded(chunk, "occurred_at")
 
     def items(self) -> pa.Table:

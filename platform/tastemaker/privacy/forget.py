@@ -1,0 +1,183 @@
+"""Erase a person from everything that a home folder and its servers keep, and prove it by searching again.
+
+What was logged, landed, admitted and computed of them is deleted; reports that show them are deleted, for
+they are made anew. A model version keeps the ids of those whom it knows, so versions that know them are
+deleted, too, but for those in use: these remain, and so does the duty to train anew and forget again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from tastemaker.data.lake import file_metadata, parquet_writer
+from tastemaker.data.locks import locked
+from tastemaker.files import appearing
+from tastemaker.logs.spool_file import FILE_NAME, connected, rows_about_user
+from tastemaker.privacy.forgotten import Forgotten
+from tastemaker.privacy.pseudonyms import open_pseudonyms
+from tastemaker.privacy.search import (
+    Person,
+    Searched,
+    is_database,
+    row_about,
+    rows_about,
+    search_home,
+    tables_of,
+)
+from tastemaker.privacy.servers import request_ids, search_servers
+from tastemaker.registry import Registry, Version
+from tastemaker.registry.artifact import SNAPSHOTS
+from tastemaker.settings import Settings
+from tastemaker.storage.engine import open_engine
+
+_LOCKS = ("lake/.land.lock", "lake/.admit.lock", "spool/drain.lock")
+_OWN_TABLES = ("spool", "feast")
+"""Folders whose databases hold rows a person: they are deleted. Other databases are only searched."""
+
+
+class Proof(NamedTuple):
+    """What forgetting did."""
+
+    erased: list[Searched]
+    """Where the person was, and how often."""
+    searched: list[Searched]
+    """Every place that was searched afterwards."""
+
+    @property
+    def remains(self) -> list[Searched]:
+        """Where the person still is."""
+        return [place for place in self.searched if place.found]
+
+
+def person_of(settings: Settings, user_id: str) -> Person:
+    """Whom to look for: the id, its pseudonym, and the requests that were theirs."""
+    pseudonyms = open_pseudonyms(settings)
+    ids = (user_id,) if pseudonyms is None else (user_id, pseudonyms.of(user_id))
+    person = Person(ids)
+    known = request_ids(settings, person) | _lake_requests(settings.lake, person)
+    known |= {row.request_id for row in rows_about_user(settings.spool / FILE_NAME, ids) if row.request_id}
+    return Person(ids, frozenset(known))
+
+
+def search(settings: Settings, person: Person) -> list[Searched]:
+    """Every file and server, and what is found there of the person."""
+    return [*search_home(settings.home, person), *search_servers(settings, person)]
+
+
+def forget(settings: Settings, user_id: str) -> Proof:
+    """Erase and search again. Raises TastemakerError if a server is away: then nothing is proved."""
+    person = person_of(settings, user_id)
+    home = settings.home
+    with ExitStack() as stack:
+        for name in _LOCKS:
+            stack.enter_context(locked(home / name))
+        for one in person.ids:
+            Forgotten(home).add(one)
+        erased = [place for place in search_servers(settings, person, erase=True) if place.found]
+        erased += _erase_files(settings, person)
+    return Proof(erased, search(settings, person))
+
+
+def _erase_files(settings: Settings, person: Person) -> list[Searched]:
+    registry = Registry(open_engine(settings.metadata_url), settings.artifacts)
+    used = _in_use(registry)
+    erased = []
+    for place in list(search_home(settings.home, person)):
+        path = settings.home / place.place
+        if place.found and path.exists() and _erase(path, settings, person, used):
+            erased.append(place)
+    for version in registry.list():  # a version is nothing without its snapshot
+        if version.folder not in used and not _snapshot(registry, version).exists():
+            shutil.rmtree(version.folder, ignore_errors=True)
+    for name in _OWN_TABLES:
+        for path in filter(is_database, (settings.home / name).glob("*.db")):
+            _scrub(path)
+    return erased
+
+
+def _erase(path: Path, settings: Settings, person: Person, used: set[Path]) -> bool:
+    """Whether the person was taken out of the file."""
+    parts = path.relative_to(settings.home).parts
+    if settings.artifacts in path.parents:
+        return _erase_version(path, settings, used)
+    if path.suffix == ".parquet":
+        _rewrite(path, person)
+    elif path.suffix == ".db" and parts[0] in _OWN_TABLES and is_database(path):
+        _delete_rows(path, person)
+    elif path.suffix == ".jsonl":
+        _drop_lines(path, person)
+    elif parts[0] == settings.reports.name:
+        path.unlink()
+    else:
+        return False
+    return True
+
+
+def _rewrite(path: Path, person: Person) -> None:
+    rows = pq.read_table(path, partitioning=None)
+    kept = rows.filter(~rows_about(rows, person))
+    with parquet_writer(path, rows.schema, file_metadata(path)) as writer:
+        writer.write_table(kept)
+
+
+def _delete_rows(path: Path, person: Person) -> None:
+    if path.name == FILE_NAME:
+        numbers = [row.number for row in rows_about_user(path, person.ids, person.request_ids)]
+        with connected(path) as connection, connection:
+            connection.executemany("DELETE FROM records WHERE number = ?", [(one,) for one in numbers])
+        return
+    with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+        for table in tables_of(connection):
+            rows = connection.execute(f"SELECT rowid, * FROM {table}")  # noqa: S608 - the database's own names
+            theirs = [(row[0],) for row in rows if row_about(row[1:], person)]
+            connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", theirs)  # noqa: S608 - as above
+
+
+def _scrub(path: Path) -> None:
+    """Leave nothing of deleted rows in a database's free pages and its write-ahead log."""
+    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _drop_lines(path: Path, person: Person) -> None:
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    with appearing(path) as partial:
+        partial.write_text("".join(one for one in lines if not any(q in one for q in person.quoted)), "utf-8")
+
+
+def _erase_version(path: Path, settings: Settings, used: set[Path]) -> bool:
+    """Delete the whole folder of the version or snapshot that the file belongs to, unless it is in use."""
+    depth = len(settings.artifacts.parts) + 2
+    folder = Path(*path.parts[:depth])
+    if folder in used:
+        return False
+    shutil.rmtree(folder) if folder.is_dir() else folder.unlink(missing_ok=True)
+    return True
+
+
+def _in_use(registry: Registry) -> set[Path]:
+    """The folders of the champions and of each model's newest version, and their snapshots'."""
+    listed = registry.list()
+    newest = {(one.problem, one.model): one for one in reversed(listed)}.values()
+    champions = [registry.champion(problem) for problem in {one.problem for one in listed}]
+    versions = [*newest, *(one for one in champions if one is not None)]
+    return {folder for one in versions for folder in (one.folder, _snapshot(registry, one))}
+
+
+def _snapshot(registry: Registry, version: Version) -> Path:
+    return registry.artifacts / SNAPSHOTS / version.manifest.snapshot
+
+
+def _lake_requests(lake: Path, person: Person) -> set[str]:
+    found: set[str] = set()
+    for path in lake.glob("requests/**/*.parquet"):
+        rows = pq.read_table(path, columns=["request_id", "user_id"], partitioning=None)
+        found |= set(rows.filter(rows_about(rows, person))["request_id"].to_pylist())
+    return found

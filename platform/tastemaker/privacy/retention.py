@@ -1,0 +1,71 @@
+"""What is kept no longer than the settings say: logs and events, in the lake and in the database of logs.
+
+Whole days are deleted. What was computed from them (features, models) is made anew from what is left by the
+same run, and a source that still has them is not asked for them again.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
+
+from tastemaker.data.lake import Lake, day_of
+from tastemaker.data.tables import SERVED
+from tastemaker.logs.postgres import connect
+from tastemaker.settings import Settings
+
+LOG_TABLES = ("requests", "feedback")
+EVENT_TABLES = ("events", "landed_events", "quarantine")
+
+
+class Expired(NamedTuple):
+    """What was deleted."""
+
+    log_days: int
+    """Files of a day of requests, feedback or impressions."""
+    event_days: int
+    """Files of a day of events, landed or admitted."""
+    log_records: int
+    """Rows of the database of logs."""
+
+
+def first_day(days: int | None, today: date | None = None) -> date:
+    """The first day that is kept, where the last `days` days are (all, if None).
+
+    >>> first_day(30, date(2026, 3, 31))
+    datetime.date(2026, 3, 2)
+    """
+    return date.min if days is None else (today or datetime.now(UTC).date()) - timedelta(days=days - 1)
+
+
+def expire(settings: Settings, lake: Lake, *, today: date | None = None) -> Expired:
+    """Delete what is older than the settings say; nothing unless they say so."""
+    kept = settings.privacy
+    logs, events = first_day(kept.log_days, today), first_day(kept.events_days, today)
+    log_days = sum(_drop(lake, table, logs, part="*") for table in LOG_TABLES)
+    log_days += _drop(lake, "events", logs, part=f"{SERVED}*")
+    event_days = sum(_drop(lake, table, events, part="*") for table in EVENT_TABLES)
+    return Expired(log_days, event_days, _drop_records(settings, logs))
+
+
+def _drop(lake: Lake, table: str, first: date, *, part: str) -> int:
+    old = [
+        path
+        for path in lake.files(table, part=part)
+        if path.parent.name.startswith("day=") and date.min < day_of(path) < first
+    ]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
+
+
+def _drop_records(settings: Settings, first: date) -> int:
+    if settings.log.target != "postgres" or first == date.min:
+        return 0
+    with closing(connect(settings.log_url)) as connection, connection, connection.cursor() as cursor:
+        midnight = datetime.combine(first, time.min, UTC)
+        cursor.execute(
+            "DELETE FROM log_records WHERE kind IN ('request', 'feedback') AND at < %s", (midnight,)
+        )
+        return int(cursor.rowcount)

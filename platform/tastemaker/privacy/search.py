@@ -1,0 +1,185 @@
+"""Looks for a person in every file of a home folder, whatever wrote it.
+
+*.parquet          rows: every text column that may name a person; JSON in them by its quoted values
+*.db               rows of every table, and then the file's bytes: deleted rows must not linger in it
+*.npy              values of text arrays, such as a snapshot's user ids
+*.json, *.jsonl    quoted values
+other files        bytes, where the id stands as a word; ids of fewer than MIN_BYTES bytes would be found
+                   everywhere by chance, so there they are not looked for
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tastemaker.privacy.forgotten import FILE_NAME as FORGOTTEN
+
+MIN_BYTES = 5
+_REQUESTS = ("request_id", "credited_request_id")
+_THINGS = (
+    "item_id item_ids exclude candidates session blocked_items title category country model version kind"
+)
+_FACTS = "stage fallback event_type source table rule failed_rules marks"
+_NOBODY = frozenset(f"{_THINGS} {_FACTS}".split())
+"""Columns that name things, not people: an item may be called as a person is."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whom to look for."""
+
+    ids: tuple[str, ...]
+    """The user id as callers say it, and its pseudonym if there is one."""
+    request_ids: frozenset[str] = frozenset()
+    """The requests that were theirs."""
+
+    @cached_property
+    def quoted(self) -> tuple[str, ...]:
+        """The ids as JSON writes them."""
+        return tuple({json.dumps(one, ensure_ascii=ascii_) for one in self.ids for ascii_ in (True, False)})
+
+    @cached_property
+    def words(self) -> re.Pattern[bytes]:
+        """The ids where they stand as words of their own, in UTF-8."""
+        forms = [one for one in self.ids if len(one.encode()) >= MIN_BYTES]
+        any_of = b"|".join(re.escape(one.encode()) for one in forms) or rb"(?!)"
+        return re.compile(rb"(?<![0-9A-Za-z_])(?:" + any_of + rb")(?![0-9A-Za-z_])")
+
+
+class Searched(NamedTuple):
+    """What was looked at, and how often the person was there."""
+
+    place: str
+    how: str
+    looked_at: int
+    """Rows, values or bytes."""
+    found: int
+
+
+def search_home(home: Path, person: Person) -> Iterator[Searched]:
+    """Every file of the home folder."""
+    for path in sorted(home.rglob("*")):
+        if path.is_file() and not path.is_symlink() and path.name != FORGOTTEN:
+            for how, looked_at, found in search_file(path, person):
+                yield Searched(str(path.relative_to(home)), how, looked_at, found)
+
+
+def search_file(path: Path, person: Person) -> Iterator[tuple[str, int, int]]:
+    """(how, looked at, found) of each way in which a file is searched. One that has gone holds nothing."""
+    search = _BY_SUFFIX.get(path.suffix)
+    try:
+        if path.suffix == ".db" and not is_database(path):
+            search = None
+        if search is not None:
+            how, look = search
+            yield how, *look(path, person)
+        if search is None or path.suffix == ".db":
+            content = path.read_bytes()
+            yield "bytes", len(content), len(person.words.findall(content))
+    except FileNotFoundError:
+        return
+
+
+def rows_about(rows: pa.Table, person: Person) -> NDArray[np.bool_]:
+    """bool[len(rows)]: which rows are about the person."""
+    about = np.zeros(len(rows), np.bool_)
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if name in _NOBODY:
+            continue
+        kind = column.type
+        if pa.types.is_dictionary(kind):
+            column, kind = column.cast(kind.value_type), kind.value_type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            continue
+        wanted = person.request_ids if name in _REQUESTS else person.ids
+        about |= _true(pc.is_in(column, pa.array(sorted(wanted), kind)))
+        for quoted in person.quoted:
+            about |= _true(pc.match_substring(column, quoted))
+    return about
+
+
+def _true(found: pa.ChunkedArray) -> NDArray[np.bool_]:
+    filled: NDArray[np.bool_] = pc.fill_null(found, False).to_numpy()
+    return filled
+
+
+def _in_parquet(path: Path, person: Person) -> tuple[int, int]:
+    rows = pq.read_table(path, partitioning=None)
+    return len(rows), int(rows_about(rows, person).sum())
+
+
+def _in_database(path: Path, person: Person) -> tuple[int, int]:
+    looked_at = found = 0
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
+        for table in tables_of(connection):
+            for row in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - the database's own names
+                looked_at += 1
+                found += row_about(row, person)
+    return looked_at, found
+
+
+def is_database(path: Path) -> bool:
+    """Whether SQLite wrote the file: Feast's registry has the same suffix."""
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
+def tables_of(connection: sqlite3.Connection) -> list[str]:
+    """The names of a SQLite database's tables, as SQL writes them."""
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return ['"' + name.replace('"', '""') + '"' for (name,) in names]
+
+
+def row_about(row: tuple[object, ...], person: Person) -> bool:
+    """Whether a database's row is about the person: a text that is the id, or text or bytes that hold it."""
+    for cell in row:
+        if isinstance(cell, str):
+            if cell in person.ids or any(quoted in cell for quoted in person.quoted):
+                return True
+            cell = cell.encode("utf-8", "surrogatepass")
+        if isinstance(cell, bytes) and (person.words.search(cell) or _as_key(cell, person)):
+            return True
+    return False
+
+
+def _as_key(cell: bytes, person: Person) -> bool:
+    """Feast's serialized entity keys hold an id after its length."""
+    encoded = (one.encode() for one in person.ids)
+    return any(len(one).to_bytes(4, "little") + one in cell for one in encoded)
+
+
+def _in_array(path: Path, person: Person) -> tuple[int, int]:
+    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    if values.dtype.kind not in "SU":
+        return values.size, 0
+    wanted = [one.encode() if values.dtype.kind == "S" else one for one in person.ids]
+    return values.size, int(np.isin(values, wanted).sum())
+
+
+def _in_json(path: Path, person: Person) -> tuple[int, int]:
+    text = path.read_text("utf-8", "replace")
+    return len(text), sum(text.count(quoted) for quoted in person.quoted)
+
+
+_Look = Callable[[Path, Person], tuple[int, int]]
+_BY_SUFFIX: dict[str, tuple[str, _Look]] = {
+    ".parquet": ("rows", _in_parquet),
+    ".db": ("rows", _in_database),
+    ".npy": ("values", _in_array),
+    ".json": ("text", _in_json),
+    ".jsonl": ("text", _in_json),
+}

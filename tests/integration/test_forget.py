@@ -1,0 +1,194 @@
+"""Forgetting takes a person out of every place where the platform put them, and says where they remain."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import create_engine, text
+
+import served_homes
+from logged import NOON, click, fill, request
+from served_homes import make_home
+from tastemaker.cli.forget import forget
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.lake import Lake
+from tastemaker.data.tables import EVENTS, QUARANTINE
+from tastemaker.features.online import open_reader
+from tastemaker.features.snapshots import write_snapshots
+from tastemaker.logs.drain import drain, served
+from tastemaker.logs.postgres import PostgresTarget
+from tastemaker.logs.records import Entry, UserRecord
+from tastemaker.plugins import finder
+from tastemaker.privacy.search import Person, search_home
+from tastemaker.settings import LogSettings, OnlineStoreSettings, Settings
+from tastemaker_features import store
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's and Ibis's own
+
+WHO, OTHER = "user-07", "user-08"
+TRANSIENT = {".db-wal", ".db-shm"}
+"""SQLite makes them while somebody reads."""
+
+
+def run(settings: Settings, *words: str) -> Result:
+    """`tastemaker forget` in this home."""
+    environment = {"TASTEMAKER_HOME": str(settings.home)}
+    for section in ("log", "online_store"):
+        for name, value in getattr(settings, section).model_dump(exclude_defaults=True).items():
+            environment[f"TASTEMAKER_{section}__{name}".upper()] = str(value)
+    return CliRunner().invoke(forget, list(words), env=environment, catch_exceptions=False)
+
+
+def lived_in(home: Path, **settings: Any) -> Settings:
+    """A home in which two people bought, were answered, told, went to quarantine and into reports."""
+    made = Settings(home=home, **settings)
+    lake = Lake(made.lake)
+    make_home(home)
+    told: list[Entry] = [
+        *(request(number, user_id=user) for number, user in enumerate((WHO, OTHER))),
+        click("own", user_id=WHO),
+        click("by request", user_id=None, request_id=f"{0:032x}"),
+        click("other", user_id=OTHER),
+        UserRecord(WHO, NOON, country="NL"),
+    ]
+    fill(made.spool, told)
+    drain(made.spool, lake)
+    fill(made.spool, [click(f"{number} again", user_id=user) for number, user in enumerate((WHO, OTHER))])
+    row = {"source": "s", "table": "events", "day": None, "rule": "r", "failed_rules": ["r"]}
+    raw = [row | {"raw": json.dumps({"customer": user})} for user in (WHO, OTHER)]
+    lake.write_day(
+        "quarantine", datetime(2026, 3, 1, tzinfo=UTC).date(), pa.Table.from_pylist(raw, QUARANTINE)
+    )
+    write_snapshots(lake, made.features, [int(served_homes.START.timestamp()) + 30 * 86_400])
+    made.reports.mkdir()
+    (made.reports / "gate.html").write_text(f"<td>{WHO}</td>")
+    (made.reports / "board.html").write_text("<td>nobody</td>")
+    (home / "simulate").mkdir()
+    (home / "simulate" / "run.jsonl").write_text(f'{{"user": "{WHO}"}}\n{{"user": "{OTHER}"}}\n')
+    return made
+
+
+def places(settings: Settings, user_id: str) -> dict[str, int]:
+    """File -> how often the person is found there."""
+    found = search_home(settings.home, Person((user_id,)))
+    return {place.place: place.found for place in found if place.found}
+
+
+def test_a_person_is_erased_from_all_but_the_versions_in_use(tmp_path: Path) -> None:
+    settings = lived_in(tmp_path)
+    before, others = places(settings, WHO), places(settings, OTHER)
+    kinds = {name.split("/")[1] if name.startswith("lake/") else name.split("/")[0] for name in before}
+    assert kinds == {
+        *("events", "requests", "feedback", "users", "user_changes", "quarantine"),
+        *("spool", "features", "artifacts", "reports", "simulate"),
+    }
+    result = run(settings, WHO, "--json")
+    said = json.loads(result.stdout)
+    assert result.exit_code == 1, "the version in use knows them"
+    assert {place["place"].split("/")[0] for place in said["remains"]} == {"artifacts"}
+    assert {place["place"] for place in said["erased"]} >= {one for one in before if "artifacts" not in one}
+    assert places(settings, OTHER) == others, "nobody else is touched"
+    ids = set(Lake(settings.lake).read("feedback")["event_id"].to_pylist())
+    assert ids == {"click-other"}, "what answered their request is theirs"
+    assert served(Lake(settings.lake))["user_id"].to_pylist() == [OTHER]
+
+
+def test_after_training_anew_nothing_remains_and_the_proof_says_what_was_searched(tmp_path: Path) -> None:
+    settings = lived_in(tmp_path)
+    assert run(settings, WHO).exit_code == 1
+    dataset = Dataset.load(Lake(settings.lake), served_homes.problem())
+    new = served_homes.register(tmp_path, finder.get("popularity").recommender(), dataset)
+    result = run(settings, WHO)
+    assert result.exit_code == 0, result.stdout
+    assert result.stdout.splitlines()[-1] == "nothing of them remains"
+    assert new.folder.exists()
+    assert [path.name for path in new.folder.parent.iterdir() if not path.name.startswith(".")] == [new.id]
+    found = json.loads(run(settings, WHO, "--check", "--json").stdout)
+    assert not found["remains"]
+    present = (path for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in TRANSIENT)
+    files = {str(path.relative_to(tmp_path)) for path in present}
+    assert files - {"forgotten.json"} <= {place["place"] for place in found["searched"]}
+
+
+def test_a_check_erases_nothing(tmp_path: Path) -> None:
+    settings = lived_in(tmp_path)
+    before = places(settings, WHO)
+    result = run(settings, WHO, "--check")
+    assert result.exit_code == 1
+    assert "found     lake/users/part.parquet: 1 rows" in result.stdout
+    assert places(settings, WHO) == before
+
+
+def test_whoever_is_called_as_an_item_is_does_not_take_it_along(tmp_path: Path) -> None:
+    settings = lived_in(tmp_path)
+    lake = Lake(settings.lake)
+    row = {
+        "event_id": "e",
+        "user_id": "item-01",
+        "item_id": "item-02",
+        "event_type": "purchase",
+        "value": 1.0,
+    }
+    row |= {"occurred_at": served_homes.START, "request_id": None, "position": None}
+    day = served_homes.START.date()
+    lake.write_day("events", day, pa.Table.from_pylist([row], schema=EVENTS), part="another")
+    before = len(lake.read("events"))
+    run(settings, "item-01")
+    assert len(lake.read("events")) == before - 1
+
+
+def test_a_stranger_is_found_nowhere(tmp_path: Path) -> None:
+    settings = lived_in(tmp_path)
+    before = places(settings, OTHER)
+    assert run(settings, "nobody we know").exit_code == 0
+    assert places(settings, OTHER) == before
+
+
+@pytest.mark.servers
+def test_servers_forget_too(tmp_path: Path, postgres_url: str, redis_url: str) -> None:
+    log = LogSettings(target="postgres", url=postgres_url)
+    settings = lived_in(tmp_path, log=log, online_store=OnlineStoreSettings(type="redis", url=redis_url))
+    told: list[Entry] = [
+        request(10, user_id=WHO),
+        request(11, user_id=OTHER),
+        click("c", user_id=None, request_id=f"{10:032x}"),
+    ]
+    fill(settings.spool, told)
+    drain(settings.spool, PostgresTarget(postgres_url))
+    store.apply(settings)
+    store.materialize(settings, int(served_homes.START.timestamp()) + 30 * 86_400)
+    result = run(settings, WHO, "--json")
+    remains = {place["place"].split("/")[0] for place in json.loads(result.stdout)["remains"]}
+    assert remains == {"artifacts"}
+    engine = create_engine(postgres_url)
+    with engine.connect() as connection:
+        keys = set(connection.execute(text("SELECT key FROM log_records")).scalars())
+    engine.dispose()
+    assert f"{11:032x}" in keys
+    assert f"{10:032x}" not in keys
+    assert "click-c" not in keys
+    reader = open_reader(settings)
+    features = reader.users([WHO, OTHER], ["user_events_count"])
+    reader.close()
+    assert features[0, 0] != features[0, 0], "NaN: unknown"
+    assert features[1, 0] > 0
+
+
+def test_the_embedded_online_store_forgets(tmp_path: Path) -> None:
+    settings = lived_in(tmp_path)
+    store.apply(settings)
+    store.materialize(settings, int(served_homes.START.timestamp()) + 30 * 86_400)
+    assert places(settings, WHO)["feast/online.db"]
+    run(settings, WHO)
+    reader = open_reader(settings)
+    features = reader.users([WHO, OTHER], ["user_events_count"])
+    reader.close()
+    assert features[0, 0] != features[0, 0], "NaN: unknown"
+    assert features[1, 0] > 0
+    assert b"user-07" not in (settings.feast / "online.db").read_bytes()

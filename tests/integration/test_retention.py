@@ -1,0 +1,79 @@
+"""What is older than its period is deleted, stays deleted, and nothing younger is touched."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from logged import NOON, click, fill, request
+from tastemaker.data.lake import Lake
+from tastemaker.logs.drain import drain
+from tastemaker.logs.landing import land_told
+from tastemaker.logs.postgres import PostgresTarget
+from tastemaker.privacy.retention import Expired, expire, first_day
+from tastemaker.settings import LogSettings, PrivacySettings, Settings
+from tastemaker.workspace import Workspace
+
+DAY = 86_400.0
+TODAY = date(2026, 3, 1) + timedelta(days=9)
+"""Records are of the ten days until today."""
+
+
+def logged_days(folder: Path) -> Lake:
+    """A lake with ten days of requests and purchases that were told."""
+    lake = Lake(folder / "lake")
+    for number in range(10):
+        at = NOON + number * DAY
+        bought = click(number, event_type="purchase", occurred_at=at, received_at=at)
+        fill(folder / "spool", [request(number, occurred_at=at), bought])
+    drain(folder / "spool", lake)
+    land_told(lake)
+    return lake
+
+
+def test_nothing_is_deleted_unless_the_settings_say_so(tmp_path: Path) -> None:
+    lake = logged_days(tmp_path)
+    assert expire(Settings(home=tmp_path), lake, today=TODAY) == Expired(0, 0, 0)
+    assert len(lake.days("requests")) == 10
+
+
+def test_logs_and_events_have_periods_of_their_own(tmp_path: Path) -> None:
+    lake = logged_days(tmp_path)
+    settings = Settings(home=tmp_path, privacy=PrivacySettings(log_days=3, events_days=5))
+    expire(settings, lake, today=TODAY)
+    for table, kept in {"requests": 3, "feedback": 3, "events": 3, "landed_events": 5}.items():
+        assert lake.days(table) == [TODAY - timedelta(days=n) for n in reversed(range(kept))], table
+
+
+def test_what_was_told_does_not_come_back(tmp_path: Path) -> None:
+    lake = logged_days(tmp_path)
+    settings = Settings(home=tmp_path, privacy=PrivacySettings(events_days=5))
+    expire(settings, lake, today=TODAY)
+    land_told(lake, first_day=first_day(5, TODAY))
+    assert len(lake.days("landed_events")) == 5
+
+
+def test_a_source_is_not_asked_for_days_that_are_not_kept(tmp_path: Path) -> None:
+    source = {"name": "simulated", "options": {"n_users": 30, "n_items": 20, "n_days": 20}}
+    everything = Workspace(Settings(home=tmp_path, source=source)).source.days()
+    since = (date.today() - min(everything)).days - 4
+    kept = Workspace(Settings(home=tmp_path, source=source, privacy=PrivacySettings(events_days=since)))
+    assert len(everything) - len(kept.source.days()) == 5
+
+
+@pytest.mark.servers
+def test_the_database_of_logs_is_held_to_it_too(tmp_path: Path, postgres_url: str) -> None:
+    lake = Lake(tmp_path / "lake")
+    fill(tmp_path / "spool", [request(number, occurred_at=NOON + number * DAY) for number in range(10)])
+    drain(tmp_path / "spool", PostgresTarget(postgres_url))
+    log, privacy = LogSettings(target="postgres", url=postgres_url), PrivacySettings(log_days=4)
+    settings = Settings(home=tmp_path, log=log, privacy=privacy)
+    assert expire(settings, lake, today=TODAY).log_records == 6
+    engine = create_engine(postgres_url)
+    with engine.connect() as connection:
+        keys = set(connection.execute(text("SELECT key FROM log_records")).scalars())
+    engine.dispose()
+    assert keys == {f"{number:032x}" for number in range(6, 10)}
