@@ -70,10 +70,12 @@ def bought(
     )
 
 
-def traffic(version: str, n: int, *, seconds: float = 3_000, seed: int = 0, width: int = 0) -> list[Entry]:
+def traffic(
+    version: str, n: int, *, seconds: float = 3_000, seed: int = 0, width: int = 0
+) -> list[Record | FeedbackRecord]:
     """Requests of lists of three; item-00 is bought every other time, the others rarely."""
     rng = np.random.default_rng(seed)
-    entries: list[Entry] = []
+    entries: list[Record | FeedbackRecord] = []
     for number in range(n):
         items = [f"item-{item:02d}" for item in rng.choice(served_homes.N_ITEMS, 3, replace=False)]
         context = rng.normal(size=width).tolist() if width else None

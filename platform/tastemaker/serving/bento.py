@@ -22,6 +22,7 @@ from bentoml.exceptions import BentoMLException
 
 from tastemaker.errors import TastemakerError
 from tastemaker.logs.spool import Spool
+from tastemaker.plugins import finder
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.registry import deployment
 from tastemaker.registry.artifact import LoadedVersion, load_version
@@ -32,6 +33,7 @@ from tastemaker.serving.doors import Doors
 from tastemaker.serving.engine import Limits
 from tastemaker.serving.journal import write_json_lines
 from tastemaker.serving.keys import read_keys
+from tastemaker.serving.learned import Learned
 from tastemaker.serving.loading import Loader, first_sound
 from tastemaker.serving.messages import Request
 from tastemaker.serving.meters import Meters
@@ -158,6 +160,8 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
         static_ids=serving.static_items,
         pseudonyms=open_pseudonyms(settings),
     )
+    if finder.get(model).recommender.capabilities.learns_online:
+        worker.learned = Learned(settings.learning_root, engine, seconds=settings.learning.every_seconds)
     if packed is None:
         swapper = Swapper(model, settings.artifacts, loader, engine, metrics)
         worker.watch = Watch(deployed, seen, swapper.swap)

@@ -76,6 +76,7 @@ class Engine:
         """`predictor` is None where no version could be loaded yet: then the static list answers."""
         self.model = model
         self.predictor = predictor
+        self._swapping = threading.Lock()
         self._static_ids = static_ids
         self._last_resort = self._made_last_resort()
         self.limits = limits or Limits()
@@ -94,10 +95,15 @@ class Engine:
         """Threads that were abandoned and have not come back yet."""
         return sum(line.is_alive() for line in self._hung)
 
-    def swap(self, predictor: Predictor) -> None:
-        """Ask another version from the next batch on; the batch that runs is finished by the old one."""
-        self.predictor = predictor
-        self._last_resort = self._made_last_resort()
+    def swap(self, predictor: Predictor, *, instead_of: Predictor | None = None) -> None:
+        """Ask another version from the next batch on; the batch that runs is finished by the old one.
+
+        If `instead_of` is not the one that is asked now, that is left as it is.
+        """
+        with self._swapping:
+            if instead_of is None or instead_of is self.predictor:
+                self.predictor = predictor
+                self._last_resort = self._made_last_resort()
 
     def close(self) -> None:
         """Let the thread end; requests that still wait are answered by their deadline."""

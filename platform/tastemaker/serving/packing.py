@@ -37,6 +37,8 @@ _SERVING_FILES = (
     "data/ids.py",
     "data/neighbours.py",
     "data/snapshot.py",
+    "learning/__init__.py",
+    "learning/states.py",
     "logs/__init__.py",
     "logs/lookup.py",
     "logs/records.py",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tastemaker.logs.records import Item
-from tastemaker.plugins import UNKNOWN_USER, Batch, Ranking
+from tastemaker.plugins import UNKNOWN_USER, Batch, Ranking, Recommender
 from tastemaker.plugins.arrays import Bool, Float32, Int32
 from tastemaker.serving.candidates.cold import MIN_K, ColdStart
 from tastemaker.serving.candidates.session import by_neighbours
@@ -57,6 +58,12 @@ class Pipeline:
             self.overlay.state,
         )
         self._making = threading.Lock()
+
+    def taught(self, model: Recommender[Any]) -> Pipeline:
+        """The same for the version as it is after having learned. An index of its vectors no longer holds."""
+        other = copy(self)
+        other._model = other._answers = model
+        return other
 
     def restrict(self, batch: Batch, user_ids: Sequence[str]) -> Batch:
         """The batch without what is sold out or blocked by now; row i asks for `user_ids[i]`."""

@@ -12,12 +12,13 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from copy import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tastemaker.logs.records import Item, Kind, Stage
-from tastemaker.plugins import Batch, Capabilities, Events, FeatureTable, History, Ranking
+from tastemaker.plugins import Batch, Capabilities, Events, FeatureTable, History, Ranking, Recommender
 from tastemaker.plugins.arrays import UNKNOWN_USER, Float32, Int32
 from tastemaker.serving.chain import (
     MODEL_ERROR,
@@ -107,6 +108,9 @@ class Predictor:
     ) -> None:
         """`features` gives the users' rows where the model declares user features: see `user_features`."""
         self.pipeline = pipeline or Pipeline(loaded)
+        self.loaded = loaded
+        self.learned: str | None = None
+        """The state that the model has learned since, by name; None as it was trained."""
         self.model = loaded.manifest.model
         self.version = loaded.manifest.version
         self._recommender, self._snapshot = loaded.model, loaded.snapshot
@@ -117,6 +121,13 @@ class Predictor:
         self._read_features = features
         self._lists = None if loaded.serving is None else Lists.load(loaded.serving)
         self._works = True
+
+    def taught(self, model: Recommender[Any], name: str) -> Predictor:
+        """Another one that asks the same version as it is after having learned."""
+        other = copy(self)
+        other._recommender, other.learned = model, name
+        other.pipeline = self.pipeline.taught(model)
+        return other
 
     def popular_ids(self, at_most: int) -> list[str]:
         """The most popular items."""

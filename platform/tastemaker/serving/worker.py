@@ -14,6 +14,7 @@ from tastemaker.serving.changes import Changes, item_records, keep_changes, user
 from tastemaker.serving.engine import Engine, Limits, Waiting
 from tastemaker.serving.explain import Explainer
 from tastemaker.serving.intake import feedback_records, keep
+from tastemaker.serving.learned import Learned
 from tastemaker.serving.messages import (
     MAX_K,
     Answer,
@@ -46,6 +47,8 @@ class Worker:
         self._explainer = Explainer()
         self.watch: Watch | None = None
         """Follows the deployment, where there is one to follow."""
+        self.learned: Learned | None = None
+        """Follows what a learner makes of the model, where it learns online."""
 
     def open(
         self,
@@ -68,8 +71,9 @@ class Worker:
 
     def close(self) -> None:
         """Be no longer ready, with every record on disk."""
-        if self.watch is not None:
-            self.watch.close()
+        for follower in (self.watch, self.learned):
+            if follower is not None:
+                follower.close()
         engine, spool = self.engine, self.spool
         self.engine = self.spool = None
         if engine is not None:

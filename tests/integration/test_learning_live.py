@@ -1,0 +1,124 @@
+"""A served bandit learns from what visitors do, serves what it learned, and loses none of it to kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import served_homes
+import taught
+from bento_servers import run, running
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.lake import Lake
+from tastemaker.plugins import finder
+from tastemaker.registry import Version
+
+pytestmark = pytest.mark.servers
+
+LOVED = "item-17"
+PATIENCE_SECONDS = 60
+ENVIRONMENT = {
+    "TASTEMAKER_HOME": "home",
+    "TASTEMAKER_PROBLEM": "problem.yaml",
+    "TASTEMAKER_LEARNING__PATIENCE_SECONDS": "0.5",
+    "TASTEMAKER_LEARNING__EVERY_SECONDS": "0.2",
+}
+
+
+def home_of(folder: Path) -> Version:
+    """A home with a Thompson sampler that starts knowing nothing."""
+    (folder / "problem.yaml").write_text(served_homes.problem().model_dump_json())
+    served_homes.make_home(folder / "home", ())
+    model = finder.get("thompson").recommender(history_impressions=0)
+    dataset = Dataset.load(Lake(folder / "home" / "lake"), served_homes.problem())
+    return served_homes.register(folder / "home", model, dataset)
+
+
+def visits(client: httpx.Client, n: int, *, name: str) -> list[str]:
+    """What n visitors are shown at the first place. Each buys the loved item if it is in the list."""
+    firsts = []
+    for number in range(n):
+        answer = client.post("/recommend", json={"user_id": f"{name}-{number}", "k": 5}).json()
+        shown = [item["item_id"] for item in answer["items"]]
+        firsts.append(shown[0])
+        if LOVED in shown:
+            event = {"event_id": f"{name}-{number}", "event_type": "purchase", "item_id": LOVED}
+            told = {"events": [event | {"request_id": answer["request_id"]}]}
+            assert client.post("/feedback", json=told).status_code in (200, 202)
+    return firsts
+
+
+def until(found: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not found():
+        assert time.monotonic() < end, what
+        time.sleep(0.2)
+
+
+def test_a_served_bandit_learns_and_a_restart_loses_nothing(tmp_path: Path) -> None:
+    version = home_of(tmp_path)
+    serve = ["bentoml", "serve", "tastemaker_bandits.service:Thompson"]
+
+    def learn() -> dict[str, Any]:
+        time.sleep(2)  # so that all is half a second old, and on disk
+        done = run(["tastemaker", "learn", "thompson", "--json"], tmp_path, ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    with running(serve, tmp_path, ENVIRONMENT) as client:
+        ignorant = visits(client, 150, name="early")
+        assert ignorant.count(LOVED) < 40  # one in twenty-five, by chance
+        first = learn()
+        assert (first["requests"], first["impressions"]) == (150, 750)
+        assert first["rewarded"] > 10
+        until(lambda: visits(client, 10, name="asking").count(LOVED) >= 9, "the list did not change")
+    with running(serve, tmp_path, ENVIRONMENT) as client:
+        assert visits(client, 20, name="after the restart").count(LOVED) >= 18
+        again = learn()
+    assert again["position"]["impressions"] == first["impressions"] + again["impressions"]
+    assert again["position"]["rewarded"] == first["rewarded"] + again["rewarded"]
+    assert not again["replayed"]
+    states = list((tmp_path / "home" / "learning" / version.id).glob("[!.]*/state.json"))
+    assert len(states) >= 2
+
+
+def test_killed_again_and_again_it_has_learned_what_one_has_that_was_not(tmp_path: Path) -> None:
+    version = home_of(tmp_path)
+    home, whole = tmp_path / "home", tmp_path / "whole"
+    entries = sorted(taught.traffic(version.id, 400, seconds=2_000), key=lambda entry: entry.occurred_at)
+    taught.copied(home, whole)
+    taught.log(whole, entries)
+    taught.learn(whole, version)
+
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASTEMAKER_")}
+    environment = inherited | ENVIRONMENT | {"TASTEMAKER_LEARNING__PATIENCE_SECONDS": str(taught.PATIENCE)}
+    command = [str(Path(sys.executable).parent / "tastemaker"), "learn", "thompson", "--follow", "--json"]
+    chance, size = random.Random(1), len(entries) // 4
+    looks = 0
+    for start in range(0, len(entries), size):
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as learner:
+            for part in range(start, min(start + size, len(entries)), 30):
+                taught.log(home, entries[part : part + 30])
+                time.sleep(chance.uniform(0, 0.5))
+            assert learner.stdout is not None
+            learner.stdout.readline()  # it has learned something
+            time.sleep(chance.uniform(0, 0.5))
+            learner.send_signal(signal.SIGKILL)
+            looks += 1 + len(learner.stdout.read().splitlines())
+    assert looks > 4
+    last = taught.learn(home, version)
+    assert last.position.impressions == 1_200
+    assert last.impressions < 1_200  # it went on where they were
+    assert taught.state(home, version) == taught.state(whole, version)
