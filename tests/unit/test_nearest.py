@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins import NO_ITEM, Batch, Capabilities, Config, History, Ranking, Recommender, select
 from tastemaker.plugins.arrays import Float32, TrainingData
-from tastemaker.serving.candidates.nearest import Nearest, build
+from tastemaker.serving.candidates.nearest import FILE_NAME, TURN, Nearest, balance, build
 
 N_ITEMS, SIZE, N_USERS, K = 3_000, 16, 50, 10
 
@@ -64,8 +64,8 @@ def batch(users: Any = range(N_USERS), **more: Any) -> Batch:
 
 
 def indexed(made: Vectors, folder: Path, available: Any = None) -> Nearest:
-    build(folder / "nearest.usearch", made.item_vectors, available)
-    return Nearest(made, folder / "nearest.usearch")
+    build(folder, made.item_vectors, made.user_vectors[::2], available)
+    return Nearest(made, folder)
 
 
 def excluding(rows: dict[int, Any]) -> csr_array:
@@ -88,9 +88,34 @@ def test_nearly_all_of_the_best_are_found_at_the_models_own_scores(tmp_path: Pat
 
 def test_the_same_vectors_give_the_same_file(tmp_path: Path) -> None:
     made = model()
-    for name in "ab":
-        build(tmp_path / name, made.item_vectors, None)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        build(folder, made.item_vectors, made.user_vectors, None)
+    for name in (FILE_NAME, TURN):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_users_and_items_are_turned_to_the_same_second_moments() -> None:
+    rng = np.random.default_rng(2)
+    users = rng.normal(size=(500, 6)) * [9, 1, 1, 0.1, 3, 1] @ rng.normal(size=(6, 6))
+    items = rng.normal(size=(900, 6)) * [0.1, 1, 5, 2, 1, 1] @ rng.normal(size=(6, 6))
+    turn = balance(users, items)
+    turned_users, turned_items = users @ turn, np.linalg.solve(turn, items.T).T
+    np.testing.assert_allclose(turned_users @ turned_items.T, users @ items.T, rtol=1e-6, atol=1e-6)
+    one, other = (each.T @ each / len(each) for each in (turned_users, turned_items))
+    assert np.abs(one - other).max() < 0.02 * np.abs(one).max()
+    for none in (np.empty((0, 6)), np.zeros((3, 6))):
+        np.testing.assert_array_equal(balance(none, items), np.eye(6))
+
+
+def test_queries_that_point_elsewhere_than_the_items_are_answered_well(tmp_path: Path) -> None:
+    """The same products, but the users' vectors are large where the items' are small, as those of iALS."""
+    made = model()
+    stretch = np.geomspace(0.1, 10, SIZE).astype(np.float32)
+    made.item_vectors, made.user_vectors = made.item_vectors * stretch, made.user_vectors / stretch
+    found, exact = indexed(made, tmp_path).recommend(batch(), K), made.recommend(batch(), K)
+    common = [len(set(a) & set(b)) for a, b in zip(found.items.tolist(), exact.items.tolist(), strict=True)]
+    assert sum(common) >= 0.97 * N_USERS * K
 
 
 def test_what_may_not_be_shown_is_not(tmp_path: Path) -> None:
@@ -141,13 +166,15 @@ def test_sold_out_items_are_not_indexed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"\x00\xff" * 100])
 def test_a_broken_index_is_refused(tmp_path: Path, damage: bytes) -> None:
-    path = tmp_path / "nearest.usearch"
-    path.write_bytes(damage)
+    made = model()
+    indexed(made, tmp_path)
+    (tmp_path / FILE_NAME).write_bytes(damage)
     with pytest.raises(ArtifactError, match=r"nearest\.usearch"):
-        Nearest(model(), path)
+        Nearest(made, tmp_path)
 
 
 def test_an_index_of_other_vectors_is_refused(tmp_path: Path) -> None:
-    build(tmp_path / "nearest.usearch", np.eye(SIZE + 1, dtype=np.float32), None)
+    others = np.eye(SIZE + 1, dtype=np.float32)
+    build(tmp_path, others, others, None)
     with pytest.raises(ArtifactError, match="of length 16"):
-        Nearest(model(), tmp_path / "nearest.usearch")
+        Nearest(model(), tmp_path)

@@ -8,14 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.plugins import FeatureSource, Recommender
+from tastemaker.plugins.arrays import Float32
 from tastemaker.serving import golden, lists
 from tastemaker.serving.candidates import nearest
 
 if TYPE_CHECKING:
     from tastemaker.registry.artifact import LoadedVersion, Precompute
     from tastemaker.settings import Settings
+
+SOME_USERS = 2_000
+"""Whose vectors say where queries point."""
 
 
 def precomputing(settings: Settings, features: FeatureSource | None = None) -> Precompute:
@@ -26,7 +32,7 @@ def precomputing(settings: Settings, features: FeatureSource | None = None) -> P
 
     def precompute(model: Recommender[Any], snapshot: Snapshot, folder: Path) -> None:
         if model.capabilities.embeds and len(snapshot.item_ids) > settings.retrieval.index_items:
-            nearest.build(folder / nearest.FILE_NAME, model.item_vectors, snapshot.available)
+            nearest.build(folder, model.item_vectors, _some_users(model, snapshot), snapshot.available)
         reads = model.capabilities.user_features
         lists.write(
             folder,
@@ -43,5 +49,16 @@ def precomputing(settings: Settings, features: FeatureSource | None = None) -> P
 
 def answerer(loaded: LoadedVersion) -> nearest.Answers:
     """What lists are asked of: the index over the model's vectors if it has one, else the model."""
-    path = None if loaded.serving is None else loaded.serving / nearest.FILE_NAME
-    return loaded.model if path is None or not path.exists() else nearest.Nearest(loaded.model, path)
+    folder = loaded.serving
+    if folder is None or not (folder / nearest.FILE_NAME).exists():
+        return loaded.model
+    return nearest.Nearest(loaded.model, folder)
+
+
+def _some_users(model: Recommender[Any], snapshot: Snapshot) -> Float32:
+    """float32[m, d]: the vectors of users spread over all of them; of those who have one."""
+    n_users = len(snapshot.user_ids)
+    users = np.unique(np.linspace(0, max(n_users - 1, 0), SOME_USERS, dtype=np.int32))[:n_users]
+    seeds = np.zeros(len(users), np.uint64)
+    vectors = model.embed(snapshot.batch(users, seeds=seeds, capabilities=model.capabilities))
+    return vectors[np.isfinite(vectors).all(axis=1)]

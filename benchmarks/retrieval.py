@@ -1,0 +1,219 @@
+"""How much faster an index finds a large catalogue's best items, and how many of them it misses.
+
+    python benchmarks/retrieval.py                             # 100,000 items x 64, made up
+    python benchmarks/retrieval.py --shop online_retail.parquet  # and the vectors of a real shop, fitted here
+
+Other libraries are no dependencies of the project. They get an environment of their own, in which this script
+runs again on the same vectors:
+
+    uv venv /tmp/others && uv pip install --python /tmp/others/bin/python hnswlib faiss-cpu numpy
+    python benchmarks/retrieval.py --others /tmp/others/bin/python
+
+Everything runs on one thread. Read the ratios: seconds are this machine's.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
+
+import numpy as np
+
+N_ITEMS, SIZE, N_USERS, HISTORY = 100_000, 64, 300, 16
+LENGTHS = (10, 50)
+Lists = list[list[int]]
+
+
+def made_up(n_items: int = N_ITEMS) -> tuple[Any, list[Any]]:
+    """Item vectors in 200 clusters, of lengths that vary as popularity does; histories of two clusters."""
+    rng = np.random.default_rng(0)
+    fading = 0.93 ** np.arange(SIZE)
+    cluster = rng.integers(0, 200, n_items)
+    centres = rng.normal(size=(200, SIZE)) * fading
+    vectors = (centres[cluster] + 0.7 * rng.normal(size=(n_items, SIZE)) * fading) / 8
+    vectors *= rng.lognormal(0, 0.6, (n_items, 1))
+    members = [np.flatnonzero(cluster == number) for number in range(200)]
+    histories = [
+        np.unique(np.concatenate([rng.choice(members[one], HISTORY // 2) for one in rng.integers(0, 200, 2)]))
+        for _ in range(N_USERS)
+    ]
+    return vectors.astype(np.float32), histories
+
+
+def model_of(vectors: Any) -> Any:
+    """iALS as if it had learned these item vectors."""
+    from tastemaker_collaborative.ials import IALS
+
+    model = IALS()
+    model.item_vectors, model.gram = vectors, vectors.T @ vectors
+    model.popularity = np.zeros(len(vectors), np.float32)
+    return model
+
+
+def requests(histories: Sequence[Any], n_items: int, *, exclude: bool) -> list[Any]:
+    """One batch a user, as a service makes them."""
+    from scipy.sparse import csr_array
+
+    from tastemaker.plugins import Batch, History
+
+    batches = []
+    for items in histories:
+        n = len(items)
+        offsets, ones = np.array([0, n]), np.ones(n, np.float32)
+        past = History(offsets, items.astype(np.int32), ones, np.ones(n, np.int32), np.zeros(n, int), n_items)
+        had = csr_array((np.ones(n, np.bool_), items, offsets), shape=(1, n_items)) if exclude else None
+        batches.append(Batch(np.array([-1], np.int32), past, np.zeros(1, np.uint64), now=1, excluded=had))
+    return batches
+
+
+def first_row(answers: Any, k: int) -> Callable[[Any], Any]:
+    """Asks for the k best items of a batch of one."""
+    return lambda batch: answers.recommend(batch, k).items[0]
+
+
+def timed(recommend: Callable[[Any], Any], batches: Sequence[Any]) -> tuple[Lists, float]:
+    """The lists, and what one takes: the median of the requests, each at its fastest of 3, microseconds."""
+    lists, seconds = [], []
+    for batch in batches:
+        took = []
+        for _ in range(3):
+            start = time.perf_counter()
+            found = recommend(batch)
+            took.append(time.perf_counter() - start)
+        lists.append([int(item) for item in found])
+        seconds.append(min(took))
+    return lists, float(np.median(seconds)) * 1e6
+
+
+def recall(found: Lists, exact: Lists, k: int) -> float:
+    """The share of the true k best that is among the k found."""
+    pairs = zip(found, exact, strict=True)
+    return float(np.mean([len(set(one[:k]) & set(other[:k])) / k for one, other in pairs]))
+
+
+def compare(name: str, model: Any, histories: Sequence[Any]) -> None:
+    """Print recall and ratio of the index beside the model that scores everything."""
+    from tastemaker.serving.candidates.nearest import FILE_NAME, Nearest, build
+
+    n_items = len(model.item_vectors)
+    with tempfile.TemporaryDirectory() as folder:
+        asked, others = histories[::2], histories[1::2]
+        known = np.concatenate([model.embed(one) for one in requests(others, n_items, exclude=False)])
+        start = time.perf_counter()
+        build(Path(folder), model.item_vectors, known, None)
+        built, megabytes = time.perf_counter() - start, (Path(folder) / FILE_NAME).stat().st_size / 1e6
+        near = Nearest(model, Path(folder))
+        print(f"{name}: {n_items:,} items x {SIZE}; index built in {built:.1f} s, {megabytes:.0f} MB")
+        for exclude in (False, True):
+            batches = requests(asked, n_items, exclude=exclude)
+            for k in LENGTHS:
+                exact, slow = timed(first_row(model, k), batches)
+                found, fast = timed(first_row(near, k), batches)
+                what = "what was had excluded" if exclude else ""
+                print(
+                    f"  k {k:2}  {what:22} recall {recall(found, exact, k):.4f}   exact {slow:6,.0f} us"
+                    f"   index {fast:6,.0f} us   ratio {slow / fast:.1f}"
+                )
+
+
+def real(path: str) -> tuple[Any, list[Any]]:
+    """iALS fitted on a real shop, and the histories of some of its customers."""
+    import duckdb
+
+    from tastemaker.data.ids import IdIndex
+    from tastemaker.plugins import Events, TrainingData
+    from tastemaker_collaborative.ials import IALS
+
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "SELECT CustomerID::VARCHAR, StockCode FROM read_parquet(?) "
+            "WHERE CustomerID IS NOT NULL AND Quantity > 0",
+            [path],
+        ).fetchall()
+    people, goods = (IdIndex.build(row[part] for row in rows) for part in (0, 1))
+    users, items = (ids.lookup([row[part] for row in rows]) for part, ids in enumerate((people, goods)))
+    events = Events(users, items, np.ones(len(rows), np.float32), np.arange(len(rows)))
+    data = TrainingData(events, len(people), len(goods), end=len(rows))
+    model = IALS().fit(data)
+    chosen = np.random.default_rng(1).choice(len(people), N_USERS, replace=False)
+    bounds = data.history.offsets
+    return model, [data.history.items[bounds[user] : bounds[user + 1]] for user in chosen]
+
+
+def others() -> None:
+    """HNSW of other libraries on the same vectors and queries, in an environment that has them."""
+    import faiss
+    import hnswlib
+
+    vectors, histories = made_up()
+    queries = np.stack([vectors[items].mean(axis=0) for items in histories])
+    exact = np.argsort(-(queries @ vectors.T), axis=1, kind="stable")[:, : max(LENGTHS)].tolist()
+    faiss.omp_set_num_threads(1)
+    flat = faiss.IndexHNSWFlat(SIZE, 32, faiss.METRIC_INNER_PRODUCT)
+    flat.hnsw.efConstruction = flat.hnsw.efSearch = 128
+    graph = hnswlib.Index("ip", SIZE)
+    graph.init_index(len(vectors), M=32, ef_construction=128, random_seed=1)
+    graph.set_ef(128)
+    graph.set_num_threads(1)
+    searches: dict[str, tuple[Callable[[], object], Callable[[Any], Any]]] = {
+        "hnswlib": (lambda: graph.add_items(vectors), lambda q: graph.knn_query(q, 50)[0][0]),
+        "faiss": (lambda: flat.add(vectors), lambda q: flat.search(q[None], 50)[1][0]),
+    }
+    _print_searches(searches, queries, exact)
+
+
+def ours_bare() -> None:
+    """USearch alone on the queries of `others`, without the model around it."""
+    from usearch.index import Index
+
+    vectors, histories = made_up()
+    queries = np.stack([vectors[items].mean(axis=0) for items in histories])
+    exact = np.argsort(-(queries @ vectors.T), axis=1, kind="stable")[:, : max(LENGTHS)].tolist()
+    index = Index(
+        ndim=SIZE, metric="ip", dtype="f16", connectivity=32, expansion_add=128, expansion_search=128
+    )
+
+    def add() -> None:
+        index.add(np.arange(len(vectors), dtype=np.uint64), vectors, threads=1)
+
+    _print_searches({"usearch": (add, lambda q: index.search(q, 50, threads=1).keys)}, queries, exact)
+
+
+def _print_searches(searches: dict[str, Any], queries: Any, exact: Lists) -> None:
+    for name, (build, search) in searches.items():
+        start = time.perf_counter()
+        build()
+        built = time.perf_counter() - start
+        found, microseconds = timed(search, list(queries))
+        shares = ", ".join(f"recall@{k} {recall(found, exact, k):.4f}" for k in LENGTHS)
+        print(
+            f"  {name:8} built in {built:5.1f} s, 50 neighbours in {microseconds:5.0f} us, {shares}",
+            flush=True,
+        )
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["others"]:
+        return others()
+    vectors, histories = made_up()
+    compare("made up", model_of(vectors), histories)
+    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    if "--shop" in options:
+        compare("a real shop", *real(options["--shop"]))
+    if "--others" in options:
+        print("libraries side by side, queries that are means of histories:")
+        ours_bare()
+        subprocess.run([options["--others"], __file__, "others"], check=True)
+    return None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
