@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,19 @@ def test_a_spoilt_file_is_not_overwritten(home: Path) -> None:
     with pytest.raises(TastemakerError, match=r"keys\.json can't be read"):
         CliRunner().invoke(keys, ["new", "job", "--scope", "manage"], catch_exceptions=False)
     assert (home / "keys.json").read_text() == '[{"id": 5}]'
+
+
+def test_a_full_disk_is_named_and_leaves_the_keys_as_they_were(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASTEMAKER_HOME", str(small_disk))
+    secret = run("new", "web shop", "--scope", "recommend")["key"]
+    with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 4_096)
+    with pytest.raises(TastemakerError, match="No space left"):
+        CliRunner().invoke(keys, ["new", "job", "--scope", "manage"], catch_exceptions=False)
+    assert [key.digest for key in read_keys(small_disk / "keys.json")] == [digest(secret)]
 
 
 def test_ten_at_once_make_ten_keys(home: Path) -> None:

@@ -12,6 +12,7 @@ from served_homes import make_home
 from servers import free_port
 from tastemaker.cli import serve as command
 from tastemaker.errors import PluginError, RegistryError, TastemakerError
+from tastemaker.serving.keys import add, changed
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,23 @@ def test_a_worker_keeps_to_one_core_unless_it_is_told_otherwise(
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     serve("popularity", "--port", port)
     assert [environment["OPENBLAS_NUM_THREADS"] for environment in started] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("host", "with_key", "warned"),
+    [("127.0.0.1", False, False), ("0.0.0.0", False, True), ("0.0.0.0", True, False)],
+)
+def test_a_service_that_strangers_can_reach_but_not_use_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch, host: str, with_key: bool, warned: bool
+) -> None:
+    make_home(home)
+    if with_key:
+        with changed(home / "keys.json") as keys:
+            add(keys, "web shop", ["recommend"])
+    monkeypatch.setattr("os.execve", lambda *_: None)
+    words = ["popularity", "--host", host, "--port", str(free_port())]
+    said = CliRunner().invoke(command.serve, words, catch_exceptions=False).stderr
+    assert ("tastemaker keys new" in said) == warned
 
 
 def test_a_port_that_is_taken_is_told(home: Path) -> None:

@@ -82,15 +82,24 @@ def read_keys(path: Path) -> list[Key]:
 
 @contextmanager
 def changed(path: Path) -> Iterator[list[Key]]:
-    """The keys, to be changed in place; written when the block ends well, for the owner's eyes only."""
+    """The keys, to be changed in place; written when the block ends well, for the owner's eyes only.
+
+    Raises TastemakerError if they can't be read or written; the file is then as it was.
+    """
     from tastemaker.data.locks import locked
     from tastemaker.files import appearing
 
-    with locked(path.with_suffix(".lock")):
-        keys = read_keys(path)
-        yield keys
-        with appearing(path, mode=0o600) as partial:
-            partial.write_bytes(msgspec.json.format(msgspec.json.encode(keys), indent=1))
+    try:
+        with locked(path.with_suffix(".lock")):
+            keys = read_keys(path)
+            yield keys
+            with appearing(path, mode=0o600) as partial:
+                partial.write_bytes(msgspec.json.format(msgspec.json.encode(keys), indent=1))
+    except OSError as error:
+        raise TastemakerError(
+            f"the API keys in {path} can't be written: {error.strerror}",
+            fix="free the disk or mend the folder's permissions",
+        ) from None
 
 
 def add(

@@ -140,6 +140,7 @@ def _operation(route: Route) -> dict[str, Any]:
     summary, _, more = (inspect.getdoc(route.act) or "").partition("\n\n")
     operation: dict[str, Any] = {
         "operationId": route.act.__name__.strip("_"),
+        "tags": [route.scope or "open"],
         "summary": summary,
         "parameters": [*_parameters(route)],
         "responses": {"200": _success(route)} | {str(int(one)): _failure(one) for one in _failures(route)},
