@@ -7,14 +7,14 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner
 
-from tastemaker.cli.keys import keys
+from tastemaker.cli.keys import SCOPES, keys
 from tastemaker.errors import TastemakerError
-from tastemaker.serving.keys import digest, read_keys
+from tastemaker.serving.keys import KeyScope, digest, read_keys
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,10 @@ def test_new_list_rotate_revoke(home: Path) -> None:
     assert "key" not in run("list")[0]
     assert [one["id"] for one in run("revoke", turned["id"])] == [turned["id"]]
     assert [one["state"] for one in run("list")] == ["out of date", "revoked"]
+
+
+def test_the_command_knows_every_scope() -> None:
+    assert get_args(KeyScope) == SCOPES
 
 
 def test_for_people_the_key_alone_goes_to_stdout() -> None:
