@@ -132,33 +132,45 @@ def test_the_learning_curve_is_what_train_days_would_give(tmp_path: Path) -> Non
     opened = world(tmp_path / "curve")
     own = opened.backtest(AIMS)
     Aims.latest.clear()
-    curve = windows.learning_curve(opened, AIMS)
-    assert [point.days for point in curve.points] == [2, 4, 8, 16]
-    assert curve.points[-1].backtest == own.id
-    assert curve.points[-1].from_whole is None
+    found = windows.learning_curve(opened, AIMS)
+    assert [point.days for point in found.points] == [2, 4, 8, 16]
+    assert found.points[-1].backtest == own.id
+    assert found.points[-1].from_whole is None
     assert len(Aims.latest) == 3
-    assert windows.learning_curve(Workspace(opened.settings), AIMS) == curve
+    assert windows.learning_curve(Workspace(opened.settings), AIMS) == found
     assert len(Aims.latest) == 3
     assert [one.id for one in results.newest(opened.engine, "tastes")] == [own.id]
     text = opened.settings.problem.read_text().replace(f"{TEST_DAYS}}}", f"{TEST_DAYS}, train_days: 4}}")
     other = world(tmp_path / "other", rows(), text)
-    assert other.backtest(AIMS).metrics["ndcg"] == curve.points[1].figure
+    assert other.backtest(AIMS).metrics["ndcg"] == found.points[1].figure
+
+
+def curve(metric: str, *from_whole: tuple[float, float]) -> LearningCurve:
+    """Windows of 10, 20, ... days with these differences from the whole."""
+    points = [
+        Point(10 * (at + 1), Interval(0, 0, 0), Difference(0, low, high, 9), "id")
+        for at, (low, high) in enumerate(from_whole)
+    ]
+    whole = Point(99, Interval(0, 0, 0), None, "id")
+    return LearningCurve("m", metric, 10, (*points, whole))
 
 
 def test_enough_is_the_shortest_window_that_is_not_shown_to_be_worse() -> None:
-    def curve(metric: str, *from_whole: tuple[float, float]) -> LearningCurve:
-        points = [
-            Point(10 * (at + 1), Interval(0, 0, 0), Difference(0, low, high, 9), "id")
-            for at, (low, high) in enumerate(from_whole)
-        ]
-        whole = Point(99, Interval(0, 0, 0), None, "id")
-        return LearningCurve("m", metric, 10, (*points, whole))
-
     assert curve("ndcg", (-2, -1), (-1, 1), (-1, 1)).enough == 20
     assert curve("ndcg", (-1, 1), (-2, -1), (-1, 1)).enough == 30
     assert curve("ndcg", (1, 2), (1, 2)).enough == 10
     assert curve("ndcg", (-1, 1), (-2, -1)).enough == 99
     assert curve("popularity_bias", (1, 2), (-2, -1)).enough == 20
+
+
+def test_better_is_the_window_that_gains_most_beyond_chance() -> None:
+    def days(metric: str, *from_whole: tuple[float, float]) -> int | None:
+        better = curve(metric, *from_whole).better
+        return better and better.days
+
+    assert days("ndcg", (-1, 9), (1, 2), (2, 3)) == 30
+    assert days("ndcg", (-1, 1), (-3, -2)) is None
+    assert days("popularity_bias", (1, 2), (-3, -2)) == 20
 
 
 def test_the_picture_and_the_page(drifting: tuple[Workspace, Staleness], tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def to_dict(found: Curves) -> dict[str, Any]:
             for point in learning.points
         ],
         "enough_days": learning.enough,
+        "better_days": learning.better and learning.better.days,
         "staleness": staleness.to_dict(found.staleness),
     }
 
@@ -170,11 +171,17 @@ def verdict(found: Curves) -> str:
     """Both answers in two sentences."""
     learning, stale = found.learning, found.staleness
     whole = learning.points[-1].days
-    needs = (
-        f"needs its whole history, {whole} days"
-        if learning.enough == whole
-        else f"is not shown to be worse with {learning.enough} days of history than with all {whole}"
-    )
+    better = learning.better
+    if better is not None and better.from_whole is not None:
+        gain = wording.number(better.from_whole.difference, signed=True)
+        gain += f" ({wording.span(better.from_whole, signed=True)})"
+        needs = f"is better with the last {better.days} days of history than with all {whole}: {gain}"
+    elif learning.enough == whole:
+        needs = f"needs its whole history, {whole} days"
+    else:
+        needs = (
+            f"is not shown to be worse with the last {learning.enough} days of history than with all {whole}"
+        )
     rate = stale.loss_per_week
     loss = f"{wording.number(rate.value, signed=True)} a week ({wording.span(rate, signed=True)})"
     return f"{found.learning.model} {needs}. Not trained again it loses {loss}: {until(stale)}."

@@ -50,14 +50,26 @@ class LearningCurve:
     @property
     def enough(self) -> int:
         """The shortest window of those from which on no one is worse than the whole beyond chance."""
-        larger = METRICS[self.metric].larger_is_better
         shortest = self.points[-1].days
         for point in reversed(self.points[:-1]):
-            found = point.from_whole
-            if found is None or (found.high < 0 if larger else found.low > 0):
+            if self._gain(point)[1] < 0:
                 break
             shortest = point.days
         return shortest
+
+    @property
+    def better(self) -> Point | None:
+        """The window with the most to gain, of those that are better than the whole beyond chance."""
+        ahead = [point for point in self.points if self._gain(point)[0] > 0]
+        return max(ahead, key=lambda point: sum(self._gain(point)), default=None)
+
+    def _gain(self, point: Point) -> tuple[float, float]:
+        """From where to where a window is better than the whole."""
+        found = point.from_whole
+        if found is None:
+            return 0.0, 0.0
+        larger = METRICS[self.metric].larger_is_better
+        return (found.low, found.high) if larger else (-found.high, -found.low)
 
 
 def learning_curve(workspace: Workspace, plugin: Plugin, told: Told | None = None) -> LearningCurve:
