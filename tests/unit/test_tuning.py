@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from optuna.exceptions import StorageInternalError
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from judging import Scripted
 from small_lakes import DAY, START, Row
@@ -23,8 +26,9 @@ from tastemaker.tuning import report, tuned
 from tastemaker.tuning.bench import Bench
 from tastemaker.tuning.plot import draw
 from tastemaker.tuning.search import Outcome, tune
-from tastemaker.tuning.storage import open_storage
+from tastemaker.tuning.storage import storage
 from tastemaker.tuning.study import Study
+from tastemaker.workspace import Workspace
 from tuning_worlds import AIMS, BEST, DAYS, TEST_DAYS, AimConfig, Aims, rows, world
 
 CUT = START + (DAYS - TEST_DAYS) * DAY
@@ -211,9 +215,11 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 def test_a_trial_that_died_is_done_again_and_none_that_ended_is_lost(engine: Engine, tmp_path: Path) -> None:
     opened = world(tmp_path)
 
-    def study() -> Study:
-        storage = open_storage(opened.settings, engine)
-        return Study(storage, "s", SPACE_OF_ONE, {"aim": 2.0}, larger_is_better=True, seed=0)
+    stack = ExitStack()
+
+    def study(name: str) -> Study:
+        kept = stack.enter_context(storage(opened.settings, engine))
+        return Study(kept, name, SPACE_OF_ONE, {"aim": 2.0}, larger_is_better=True, seed=0)
 
     def go_on(one: Study, n: int) -> list[float]:
         for _ in range(n):
@@ -221,18 +227,40 @@ def test_a_trial_that_died_is_done_again_and_none_that_ended_is_lost(engine: Eng
             one.tell(trial, -abs(trial.params["aim"] - BEST), 0.1)
         return [trial.params["aim"] for trial in one.tried()]
 
-    first = study()
+    first = study("killed")
     go_on(first, 3)
     lost = first.ask().params  # and the process dies
-    second = study()
+    second = study("killed")
     assert len(second.tried()) == 3
     aims = go_on(second, 12)
     assert aims[0] == 2.0
     assert aims[3] == lost["aim"]
     assert abs((second.best or second.tried()[0]).params["aim"] - BEST) < 1
-    storage = open_storage(opened.settings, engine)
-    whole = Study(storage, "whole", SPACE_OF_ONE, {"aim": 2.0}, larger_is_better=True, seed=0)
-    np.testing.assert_array_equal(go_on(whole, 15), aims)
+    np.testing.assert_array_equal(go_on(study("whole"), 15), aims)
+    stack.close()
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = world(tmp_path)
+    tune(opened, AIMS, trials=2)
+
+    def full(*_args: object, **_named: object) -> None:
+        raise StorageInternalError from OperationalError("", None, Exception("database or disk is full"))
+
+    monkeypatch.setattr("optuna.storages.RDBStorage.set_trial_state_values", full)
+    with pytest.raises(TastemakerError, match=r"tuning\.db: database or disk is full"):
+        tune(opened, AIMS, trials=3)
+    monkeypatch.undo()
+    assert len(tune(opened, AIMS, trials=3).trials) == 3
+
+
+def test_what_was_fixed_at_its_default_is_another_search(tmp_path: Path) -> None:
+    opened = world(tmp_path)
+    free = tune(opened, AIMS, trials=2)
+    settings = opened.settings.model_copy(update={"models": {"aims": {"side": "wrong"}}})
+    fixed = tune(Workspace(settings), AIMS, trials=2)
+    assert fixed.study != free.study
+    assert fixed.config.keys() == {"aim"}
 
 
 def _values(found: Outcome) -> list[tuple[dict[str, Any], float | None]]:

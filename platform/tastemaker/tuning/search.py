@@ -7,13 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.tuning import tuned
 from tastemaker.tuning.bench import Bench, Measured
-from tastemaker.tuning.study import Params, Study, Tried
+from tastemaker.tuning.study import Ended, Params, Study, Tried
 from tastemaker.tuning.workers import Submit, measuring
 
 if TYPE_CHECKING:
@@ -74,27 +75,28 @@ def tune(
     from tastemaker.data.locks import locked
     from tastemaker.evaluation.backtest import identify
     from tastemaker.evaluation.metrics import METRICS
-    from tastemaker.tuning.storage import open_storage
+    from tastemaker.tuning.storage import storage
 
     settings, problem = workspace.settings, workspace.problem
     base = workspace.config(plugin, tuned=False)
     space = searched(plugin, fixed=settings.models.get(plugin.name, {}))
     bench = Bench.inside(workspace.dataset(), plugin)
-    name = f"{plugin.name}-{identify(plugin, base, bench.split, problem)}"
-    storage = open_storage(settings, workspace.engine)
+    name = _name(plugin, identify(plugin, base, bench.split, problem), space)
+    larger = METRICS[problem.metric].larger_is_better
     with locked(settings.home / "tuning" / f"{name}.lock"):
-        study = Study(
-            storage,
-            name,
-            space,
-            base.model_dump(),
-            larger_is_better=METRICS[problem.metric].larger_is_better,
-            seed=settings.seed,
-        )
-        until = None if seconds is None else time.monotonic() + seconds
-        with measuring(bench, settings, jobs) as submit:
-            _Loop(study, base, submit, jobs, trials, until, progress).run()
-        return _judged(workspace, plugin, base, space, bench, study, name)
+        with storage(settings, workspace.engine) as kept:
+            study = Study(kept, name, space, base.model_dump(), larger_is_better=larger, seed=settings.seed)
+            until = None if seconds is None else time.monotonic() + seconds
+            with measuring(bench, settings, jobs) as submit:
+                _Loop(study, base, submit, jobs, trials, until, progress).run()
+            ended = study.ended()
+        return _judged(workspace, plugin, base, space, bench, ended, name)
+
+
+def _name(plugin: Plugin, recipe: str, space: Space) -> str:
+    """All that a search depends on."""
+    digest = blake2b(f"{recipe} {space}".encode(), digest_size=16).hexdigest()
+    return f"{plugin.name}-{digest}"
 
 
 def searched(plugin: Plugin, fixed: dict[str, Any]) -> Space:
@@ -174,13 +176,13 @@ class _Loop:
 
 
 def _judged(
-    workspace: Workspace, plugin: Plugin, base: Config, space: Space, bench: Bench, study: Study, name: str
+    workspace: Workspace, plugin: Plugin, base: Config, space: Space, bench: Bench, ended: Ended, name: str
 ) -> Outcome:
     """Write the best config, and hold it against the one before on the test period."""
     from tastemaker.evaluation import backtest, results
 
     settings, problem, split = workspace.settings, workspace.problem, bench.split
-    first, best = study.base, study.best
+    trials, first, best = ended
     if first is None or best is None:
         raise TastemakerError(f"no config of {plugin.name} was measured", fix="give it more time: --for 10m")
     start, cut, end = (datetime.fromtimestamp(moment, UTC) for moment in (split.start, split.cut, split.end))
@@ -193,7 +195,7 @@ def _judged(
             "model": plugin.name,
             "problem": problem.name,
             "trial": best.number,
-            "trials": len(study.tried()),
+            "trials": len(trials),
             "seed": settings.seed,
             "metric": problem.metric,
             "value": best.value,
@@ -215,7 +217,7 @@ def _judged(
         k=bench.k,
         seed=settings.seed,
         space=space,
-        trials=tuple(study.tried()),
+        trials=tuple(trials),
         base=first,
         best=best,
         config=best.params,

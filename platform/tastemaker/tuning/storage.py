@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.data.locks import locked
@@ -18,32 +20,44 @@ SCHEMA = "tuning"
 """Of Optuna's tables in Postgres: they have migrations of their own, which would collide with ours."""
 
 
-def open_storage(settings: Settings, engine: Engine) -> RDBStorage:
-    """`tuning.db` in the home folder, or the schema `tuning` of the metadata's Postgres."""
+@contextmanager
+def storage(settings: Settings, engine: Engine) -> Iterator[RDBStorage]:
+    """`tuning.db` in the home folder, or the schema `tuning` of the metadata's Postgres.
+
+    Raises TastemakerError, without the password, where it can't be opened or written.
+    """
+    from optuna.exceptions import StorageInternalError
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import SQLAlchemyError
 
-    if engine.dialect.name == "sqlite":
-        url = f"sqlite:///{(settings.home / 'tuning.db').resolve()}"
-        connect: dict[str, Any] = {"timeout": BUSY_SECONDS}
-    else:
-        url = engine.url.render_as_string(hide_password=False)
-        connect = {"options": f"-csearch_path={SCHEMA}"}
+    sqlite = engine.dialect.name == "sqlite"
+    path = (settings.home / "tuning.db").resolve()
+    connect: dict[str, Any] = {"timeout": BUSY_SECONDS} if sqlite else {"options": f"-csearch_path={SCHEMA}"}
+    url = f"sqlite:///{path}" if sqlite else engine.url.render_as_string(hide_password=False)
+    opened: RDBStorage | None = None
     try:
         with locked(settings.home / "tuning" / ".open"):  # two that create the tables at once would fail
-            _make_schema(engine)
-            return RDBStorage(url, engine_kwargs={"connect_args": connect})
-    except SQLAlchemyError as error:
+            if not sqlite:
+                _make_schema(engine)
+            opened = RDBStorage(url, engine_kwargs={"connect_args": connect})
+        yield opened
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = str(getattr(cause, "orig", None) or type(error).__name__).strip().splitlines()[0]
+        where = path if sqlite else engine.url.set(query={}).render_as_string(hide_password=True)
         raise TastemakerError(
-            f"the trials can't be kept in {engine.url.render_as_string(hide_password=True)}: "
-            f"{type(error).__name__}",
-            fix=f"let its user create the schema {SCHEMA!r}, or create it: CREATE SCHEMA {SCHEMA}",
+            f"the trials can't be kept in {where}: {reason}",
+            fix="free some space there"
+            if sqlite
+            else f"start it, and let its user create the schema {SCHEMA!r}: CREATE SCHEMA {SCHEMA}",
         ) from None  # the cause may quote the URL with its password
+    finally:
+        if opened is not None:
+            opened.engine.dispose()
 
 
 def _make_schema(engine: Engine) -> None:
     from sqlalchemy.schema import CreateSchema
 
-    if engine.dialect.name != "sqlite":
-        with engine.begin() as connection:
-            connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
+    with engine.begin() as connection:
+        connection.execute(CreateSchema(SCHEMA, if_not_exists=True))

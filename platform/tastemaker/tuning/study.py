@@ -33,6 +33,15 @@ class Tried(NamedTuple):
         return np.nan if self.value is None else self.value
 
 
+class Ended(NamedTuple):
+    """What a search has come to."""
+
+    trials: list[Tried]
+    base: Tried | None
+    """The trial of the config that the model had before."""
+    best: Tried | None
+
+
 class Study:
     """Optuna's study of one model on one data set, with one seed. One process at a time may hold it.
 
@@ -95,10 +104,9 @@ class Study:
         trials = (_tried(trial) for trial in self._study.get_trials(deepcopy=False))
         return [trial for trial in trials if trial is not None]
 
-    @property
-    def base(self) -> Tried | None:
-        """The trial of the config that the model has now."""
-        return self.known(self._base)
+    def ended(self) -> Ended:
+        """All of it, to keep when the storage is closed."""
+        return Ended(self.tried(), self.known(self._base), self.best)
 
     def is_base(self, params: Params) -> bool:
         """Is this the config that the model has now?"""
