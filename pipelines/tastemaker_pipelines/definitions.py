@@ -8,7 +8,12 @@ from tastemaker.plugins.finder import find
 from tastemaker_pipelines.assets.features import feature_registry, feature_snapshots, online_features
 from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback, retention
 from tastemaker_pipelines.assets.judgement import judgement_assets
-from tastemaker_pipelines.assets.monitoring import attributed_impressions, drift_report, served_requests
+from tastemaker_pipelines.assets.monitoring import (
+    attributed_impressions,
+    drift_report,
+    learned_states,
+    served_requests,
+)
 from tastemaker_pipelines.assets.training import training_assets
 from tastemaker_pipelines.assets.validation import gate
 from tastemaker_pipelines.resources import LazyWorkspace
@@ -29,6 +34,7 @@ def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
         *judgement_assets(plugins),
         served_requests,
         attributed_impressions,
+        learned_states,
         drift_report,
     ]
     everything = dg.define_asset_job(

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pytest
 
@@ -14,12 +15,15 @@ import served_homes
 import taught
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
+from tastemaker.learning.sessions import LearnerBusy, answering, session
 from tastemaker.learning.states import EMPTY, Position, States
 from tastemaker.logs.drain import drain
 from tastemaker.logs.records import Entry, FeedbackRecord
 from tastemaker.plugins import finder
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
+from tastemaker_pipelines.assets.monitoring import learned_states
+from tastemaker_pipelines.resources import LazyWorkspace
 
 BANDITS = ("epsilon_greedy", "lin_thompson", "lin_ucb", "logistic_thompson", "thompson", "ucb1")
 MODELS = (*BANDITS, "popularity")
@@ -186,6 +190,32 @@ def test_contexts_of_another_width_are_refused_and_counted(tmp_path: Path) -> No
 def test_only_models_that_learn_online_do(home: Path, versions: dict[str, Version]) -> None:
     with pytest.raises(TastemakerError, match="model popularity does not learn online"):
         taught.learn(home, versions["popularity"])
+
+
+def test_a_version_has_one_learner_at_a_time(home: Path, versions: dict[str, Version]) -> None:
+    opened, version = taught.workspace(home), versions["thompson"]
+    refused = pytest.raises(LearnerBusy, match=f"learns for thompson {version.id} already")
+    with session(opened, version), refused, session(opened, version, wait=False):
+        pass
+    with session(opened, version, wait=False) as learning:
+        assert learning.step(taught.LATER).impressions == 0
+
+
+def test_the_graph_learns_for_the_versions_that_answer(home: Path, versions: dict[str, Version]) -> None:
+    entries = [*taught.traffic(versions["ucb1"].id, 5), *taught.traffic(versions["popularity"].id, 5, seed=1)]
+    taught.log(home, entries)
+    opened = taught.workspace(home)
+    assert answering(opened) == []
+    drain(home / "spool", opened.lake)
+    assert [version.id for version in answering(opened)] == [versions["ucb1"].id]
+    resources = {"workspace": LazyWorkspace(opened.settings)}
+    result = dg.materialize([learned_states], resources=resources)
+    (done,) = result.asset_materializations_for_node("learned_states")
+    assert done.metadata["ucb1"].value == "30 impressions"  # also those that popularity's lists made
+    with session(opened, versions["ucb1"]):
+        again = dg.materialize([learned_states], resources=resources)
+        (left,) = again.asset_materializations_for_node("learned_states")
+        assert left.metadata["ucb1"].value == "left to the learner that follows"
 
 
 def test_nothing_shown_is_nothing_learned(home: Path, versions: dict[str, Version]) -> None:

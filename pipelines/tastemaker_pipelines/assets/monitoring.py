@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from tastemaker_pipelines.assets.common import DATA_TEAM, PRODUCT_TEAM, RETRY, told
+from tastemaker_pipelines.assets.common import DATA_TEAM, MODEL_TEAM, PRODUCT_TEAM, RETRY, told
 from tastemaker_pipelines.resources import WorkspaceResource
 
 
@@ -52,6 +52,35 @@ def attributed_impressions(workspace: WorkspaceResource) -> dg.MaterializeResult
         opened.lake.write("attributed_impressions", found.impressions)
         opened.lake.write("attributed_feedback", found.feedback)
     return dg.MaterializeResult(metadata=found.summary())
+
+
+@dg.asset(
+    group_name="monitoring",
+    deps=[served_requests],
+    kinds={"numpy"},
+    owners=[MODEL_TEAM],
+    description=(
+        "What models that learn online have made of the live feedback: a snapshot of each version that "
+        "answers requests, which its services take up."
+    ),
+)
+def learned_states(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource
+) -> dg.MaterializeResult[None]:
+    """One look a version. A version for which a learner follows the log already is left to that one."""
+    from tastemaker.learning.sessions import LearnerBusy, answering, session
+
+    learned: dict[str, str] = {}
+    with told():
+        opened = workspace.open()
+        for version in answering(opened):
+            try:
+                with session(opened, version, wait=False) as learning:
+                    learned[version.model] = f"{learning.step().position.impressions:,} impressions"
+            except LearnerBusy as busy:
+                context.log.info(str(busy))
+                learned[version.model] = "left to the learner that follows"
+    return dg.MaterializeResult(metadata=learned)
 
 
 @dg.asset(

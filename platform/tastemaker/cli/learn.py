@@ -22,7 +22,8 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
 
     VERSION is a version's id, or a model's name for its newest version. An item shown is learned when it is
     `learning.patience_seconds` old, with what was told of it by then. Each look keeps a snapshot, which
-    services of the version take up within seconds. Stopped or killed, the next one goes on where it was.
+    services of the version take up within seconds. Stopped or killed, the next one goes on where it was. A
+    second one that is to follow waits, and takes over when the first one ends.
 
     \b
     Examples:
@@ -42,7 +43,7 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
     def tell(learned: Learned) -> None:
         click.echo(json.dumps(_plain(learned))) if as_json else console.print(_line(learned), soft_wrap=True)
 
-    with session(opened, found) as learning:
+    with session(opened, found, wait=follow) as learning:
         if not follow:
             return tell(learning.step())
         stop = Event()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Event
 
 from tastemaker.data.locks import locked
+from tastemaker.errors import TastemakerError
 from tastemaker.learning.learner import Learned, Learner
 from tastemaker.learning.lessons import settled
 from tastemaker.learning.states import States
+from tastemaker.logs.drain import served
 from tastemaker.logs.shipping import gather
 from tastemaker.logs.spool_file import FILE_NAME, read
+from tastemaker.plugins import finder
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
 from tastemaker.workspace import Workspace
@@ -65,8 +68,32 @@ class Session:
             stop.wait(self._workspace.settings.learning.every_seconds)
 
 
+class LearnerBusy(TastemakerError):
+    """Another process learns for this version."""
+
+
 @contextmanager
-def session(workspace: Workspace, version: Version) -> Iterator[Session]:
-    """A session of its own: whoever comes second waits, and takes over when the first one ends or dies."""
-    with locked(workspace.settings.learning_root / version.id / ".lock"):
+def session(workspace: Workspace, version: Version, *, wait: bool = True) -> Iterator[Session]:
+    """A session of its own: whoever comes second waits, and takes over when the first one ends or dies.
+
+    Without `wait` it raises LearnerBusy instead.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(workspace.settings.learning_root / version.id / ".lock", wait=wait))
+        except BlockingIOError:
+            raise LearnerBusy(
+                f"another process learns for {version.model} {version.id} already",
+                fix="leave it to that one, or end it first",
+            ) from None
         yield Session(workspace, version)
+
+
+def answering(workspace: Workspace) -> list[Version]:
+    """Of each model that learns online the newest version that has answered requests, by the lake's log."""
+    versions = set(served(workspace.lake)["version"].to_pylist())
+    found: dict[str, Version] = {}
+    for version in workspace.registry.list(problem=workspace.problem.name):  # newest first
+        if version.id in versions and finder.get(version.model).recommender.capabilities.learns_online:
+            found.setdefault(version.model, version)
+    return list(found.values())
