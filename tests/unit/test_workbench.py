@@ -65,7 +65,7 @@ class Streamed:
     """A table of a library that speaks Arrow, such as polars, with types that are its own."""
 
     def __init__(self, table: pa.Table) -> None:
-        kinds = {pa.string(): pa.string_view()}
+        kinds = {pa.string(): pa.dictionary(pa.uint32(), pa.string_view())}
         fields = [pa.field(field.name, kinds.get(field.type, field.type)) for field in table.schema]
         self._table = table.cast(pa.schema(fields))
 
@@ -186,12 +186,20 @@ class WithoutConfig(Recent):
 
 
 MISTAKES: dict[str, tuple[Any, str]] = {
-    "column": (lambda p: load(orders(20), columns={"user_id": "buyer"}), r"the events has no column .*buyer"),
+    "column": (
+        lambda p: load(orders(20), columns={"user_id": "buyer"}),
+        r"the table of events has no column .*buyer",
+    ),
+    "mapping": (
+        lambda p: load(orders(20), columns={"customer": "user_id"}),
+        "source.columns maps customer, which is no canonical column",
+    ),
     "column, fix": (lambda p: load(orders(20)), r'load\(\.\.\., columns=\{"user_id": "\.\.\."\}\)'),
     "file": (lambda p: load("nowhere.csv"), "there is no file nowhere.csv"),
     "home": (lambda p: load(Path("/")), "holds no events"),
     "nothing": (lambda p: load(None), "events are a NoneType"),
-    "mixed": (lambda p: load(pd.DataFrame({"user_id": [1, "b"]})), "the events can't be read as a table"),
+    "mixed": (lambda p: load(pd.DataFrame({"user_id": [1, "b"]})), "the table of events can't be read"),
+    "source": (lambda p: load(orders(20), source="simulated"), "which reads files"),
     "no rows": (lambda p: load(orders(0), columns=COLUMNS), "the table events is empty"),
     "option": (lambda p: load("simulated", n_userss=3), "n_userss"),
     "nobody to judge": (

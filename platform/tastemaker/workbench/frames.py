@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from tastemaker.data.lake import open_duckdb
 from tastemaker.data.sources._mapped import MappedRows
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
@@ -27,8 +26,9 @@ def frame_source(settings: SourceSettings, events: str, frames: Mapping[str, obj
     def fetch(named: str, folder: Path) -> Path:
         if named not in tables:
             return Path(named)
-        path = folder / f"{hashlib.sha256(named.encode()).hexdigest()[:8]}.parquet"
-        pq.write_table(tables[named], path)
+        path = folder / f"{named.split()[-1]}.parquet"
+        with open_duckdb() as connection:  # it knows more of Arrow's types than Arrow's own writer
+            connection.from_arrow(tables[named]).write_parquet(str(path))
         return path
 
     return MappedRows(settings, events, name="table", identity="tables in memory", fetch=fetch)

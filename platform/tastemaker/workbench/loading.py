@@ -83,27 +83,33 @@ def load(
     Without a `problem` (a file or a ProblemSpec), every event counts 1, whatever its type.
     Raises TastemakerError in plain words for what can't be read, mapped or let in.
     """
-    tables = {"the events": events, "the items": items, "the users": users}
+    tables = {"the table of events": events, "the table of items": items, "the table of users": users}
     frames = {name: given for name, given in tables.items() if is_frame(given)}
     if not (frames or isinstance(events, (str, Path))):
         raise SourceError(
             f"events are a {type(events).__name__}, must be a table or a path",
             fix="hand over a pandas, polars or pyarrow table, or the path of a CSV or Parquet file",
         )
+    if "the table of events" in frames and source is not None:
+        raise SourceError(
+            f"a table was given with source={source!r}, which reads files", fix="leave source out"
+        )
     named = {name: name if name in frames else given for name, given in tables.items()}
-    simulated = named["the events"] == SIMULATED
+    simulated = named["the table of events"] == SIMULATED
     if not (frames or simulated) and Path(events).is_dir():
         return _from_home(Path(events), problem)
     settings = SourceSettings(
         name=source or (SIMULATED if simulated else "table"),
-        path=None if simulated or "the events" in frames else Path(events),
-        items=None if items is None else str(named["the items"]),
-        users=None if users is None else str(named["the users"]),
+        path=None if simulated or "the table of events" in frames else Path(events),
+        items=None if items is None else str(named["the table of items"]),
+        users=None if users is None else str(named["the table of users"]),
         columns=dict(columns or {}),
         timezone=timezone,
         options=options,
     )
-    opened = frame_source(settings, str(named["the events"]), frames) if frames else open_source(settings)
+    opened = (
+        frame_source(settings, str(named["the table of events"]), frames) if frames else open_source(settings)
+    )
     if simulated and problem is None:
         problem = Path(str(files("tastemaker.simulator") / "problem.yaml"))
     return _admitted(opened, problem)

@@ -31,6 +31,7 @@ class MappedRows:
         self, settings: SourceSettings, events: str, *, name: str, identity: str, fetch: Fetch
     ) -> None:
         refuse_unknown_options(settings.options, OPTIONS)
+        refuse_unknown_columns(settings.columns)
         self.name = name
         self.identity = identity
         self._settings = settings
@@ -110,4 +111,15 @@ def refuse_unknown_options(options: Mapping[str, Any], known: tuple[str, ...]) -
     if unknown:
         raise SourceError(
             f"source.options has no option {', '.join(unknown)}", fix=f"the options are: {', '.join(known)}"
+        )
+
+
+def refuse_unknown_columns(mapping: Mapping[str, str]) -> None:
+    """Raise SourceError for a mapping of a column that no canonical table has."""
+    known = list(dict.fromkeys([*EVENTS.names, *ITEMS.names, *USERS.names]))
+    unknown = [name for name in mapping if name not in known]
+    if unknown:
+        raise SourceError(
+            f"source.columns maps {', '.join(unknown)}, which is no canonical column",
+            fix=f"the canonical columns are: {', '.join(known)}; write canonical = own",
         )
