@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock
@@ -176,6 +176,7 @@ def test_feedback_is_on_disk_when_it_is_acknowledged(worker: Worker) -> None:
         ("GET", "/recommend", {}, 405),
         ("POST", "/livez", {}, 405),
         ("POST", "/recommend", {"content": b" " * (MAX_BODY_BYTES + 1)}, 413),
+        ("POST", "/recommend", {"content": b"{}", "headers": {"Content-Length": "9" * 5_000}}, 413),
         ("POST", "/recommend", {"files": {"body": b"{}"}}, 415),
         ("POST", "/recommend", {"content": b"{}", "headers": {"Content-Encoding": "gzip"}}, 415),
         ("GET", "/", {}, 404),
@@ -214,6 +215,16 @@ def test_the_callers_request_id_is_kept_if_it_is_one(worker: Worker, given: str,
         assert (echoed == given) == kept
         assert re.fullmatch("[0-9a-f]{32}", echoed)
         assert answer.json()["request_id"] == echoed
+
+
+def test_a_body_may_come_in_pieces_but_not_without_end(worker: Worker) -> None:
+    async def pieces(end: bytes) -> AsyncIterator[bytes]:
+        for piece in (b'{"user', b'_id": "u"', b', "k": 2', end):
+            yield piece
+
+    answer = ask(worker, "POST", "/recommend", content=pieces(b"}"))
+    assert len(answer.json()["items"]) == 2
+    assert ask(worker, "POST", "/recommend", content=pieces(b" " * MAX_BODY_BYTES)).status_code == 413
 
 
 def test_a_caller_who_hangs_up_in_the_middle_gets_no_answer(worker: Worker) -> None:

@@ -21,7 +21,7 @@ TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 _READABLE = (b"", JSON, b"application/x-www-form-urlencoded")
 """Bodies are JSON; `curl -d` calls them a form without being asked."""
-_LONG_DIGITS = len(str(MAX_BODY_BYTES))
+_MOST_DIGITS = len(str(MAX_BODY_BYTES))
 
 
 class Reply(NamedTuple):
@@ -45,14 +45,13 @@ async def read_json(headers: Headers, receive: Receive) -> bytes:
     if b"content-encoding" in headers:
         raise _unsupported("Content-Encoding", headers[b"content-encoding"], "none")
     length = headers.get(b"content-length", b"")
-    if len(length) >= _LONG_DIGITS and length.isdigit() and int(length) > MAX_BODY_BYTES:
+    if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > MAX_BODY_BYTES):
         raise _too_long()
     message = await receive()
     body: bytes = message.get("body", b"")
-    while message.get("more_body", False) and len(body) <= MAX_BODY_BYTES:
-        message = await receive()
-        body += message.get("body", b"")
-    if message["type"] == "http.disconnect":
+    if message.get("more_body", False):
+        body = await _rest(bytearray(body), receive)
+    elif message["type"] == "http.disconnect":
         raise Gone
     if len(body) > MAX_BODY_BYTES:
         raise _too_long()
@@ -69,6 +68,18 @@ async def send_reply(send: Send, reply: Reply, request_id: str, *, with_body: bo
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body if with_body else b""})
+
+
+async def _rest(body: bytearray, receive: Receive) -> bytes:
+    """The body with what follows: all of it, or as much as shows that it is too long."""
+    more = True
+    while more and len(body) <= MAX_BODY_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
 
 
 def _check_content_type(value: bytes) -> None:
