@@ -17,7 +17,7 @@ from tastemaker.plugins import Events, History, TrainingData
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
 from tastemaker.serving.precomputed import precomputing
-from tastemaker.settings import RetrievalSettings, Settings
+from tastemaker.settings import RetrievalSettings, ServingSettings, Settings
 from tastemaker.storage.engine import open_engine
 
 N_USERS, HISTORY, SIZE = 5_000, 20, 64
@@ -52,8 +52,12 @@ def user_id(number: int) -> str:
 
 
 def make_home(home: Path, n_items: int, *, index: bool) -> None:
-    """A version over `n_items` items, with the index of a large catalogue or without, and online features."""
-    settings = Settings(home=home, retrieval=RetrievalSettings(index_items=1 if index else 10**9))
+    """A version over `n_items` items, with the index of a large catalogue or without."""
+    settings = Settings(
+        home=home,
+        retrieval=RetrievalSettings(index_items=1 if index else 10**9),
+        serving=ServingSettings(lists_users=500),
+    )
     rng = np.random.default_rng(0)
     snapshot = _snapshot(n_items, rng)
     from tastemaker_factors.factors import Factors  # type: ignore[import-not-found]  # installed above
@@ -70,7 +74,6 @@ def make_home(home: Path, n_items: int, *, index: bool) -> None:
         seed=0,
         precompute=precomputing(settings),
     )
-    _fill_features(settings, rng)
 
 
 def _snapshot(n_items: int, rng: np.random.Generator) -> Snapshot:
@@ -90,10 +93,11 @@ def _snapshot(n_items: int, rng: np.random.Generator) -> Snapshot:
     )
 
 
-def _fill_features(settings: Settings, rng: np.random.Generator) -> None:
+def fill_features(home: Path) -> None:
     """Four purchases a user, their features, and those in the online store."""
     from tastemaker_features import store
 
+    settings, rng = Settings(home=home), np.random.default_rng(0)
     n = 4 * N_USERS
     moments = np.sort(rng.integers(END - 5 * DAY, END, n))
     rows = pa.table(

@@ -1,0 +1,332 @@
+"""How fast the prediction service answers, beside stock BentoML, bare Starlette, and FastAPI by hand.
+
+A personal top-10 by dot product over 4,000 and 100,000 items of 64 dimensions; user features read from the
+online store (remembered for 30 s, as by default), every answer logged durably, one worker under
+`bentoml serve`. Rounds of wrk go from server to server, so that what the machine does besides hits all alike:
+read the ratios. Latency is that of an open-loop client (`loads`) at half of the server's own maximum.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import serving_rivals
+from loads import Flood, Paced, flood, paced, ratios
+from serving_shop import N_USERS, fill_features, install_plugin, make_home, user_id
+
+HERE = Path(__file__).parent
+BINARIES = Path(sys.executable).parent
+OURS, LARGE, INDEXED = "tastemaker, 4,000 items", "tastemaker, 100,000 items", "the same, with its index"
+NOOP, BARE, BY_HAND = (
+    "bentoml, @bentoml.api no-op",
+    "Starlette + msgspec, no-op",
+    "FastAPI + Redis, 4,000 items",
+)
+TARGETS = {OURS: 5.0, LARGE: 2.0}
+"""Times the throughput of the no-op."""
+MAX_P99_MS, MAX_MB, MAX_WARM_US, MAX_COLD, MAX_ITEMS_MS = 10.0, 400, 50.0, 1.1, 0.5
+
+
+class Server(NamedTuple):
+    """A server that runs."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--quick", is_flag=True, help="Short rounds and no index: no more than a hint.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep the homes here, and use them again.")
+@click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+def main(quick: bool, folder: Path | None, as_json: bool) -> None:
+    """Throughput, latency, feature reads and memory of the prediction service, side by side with others."""
+    with ExitStack() as kept:
+        where = folder or Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="serving-")))
+        figures = measure(where.resolve(), quick)
+    print(json.dumps(figures, indent=2)) if as_json else _show(figures)
+
+
+def measure(folder: Path, quick: bool) -> dict[str, Any]:
+    """Every figure."""
+    homes = {OURS: ("small", 4_000, False), LARGE: ("large", 100_000, False)}
+    if not quick:
+        homes[INDEXED] = ("indexed", 100_000, True)
+    environment = _prepare(folder, list(homes.values()))
+    figures: dict[str, Any] = {"features": feature_reads(folder / "small", 50 if quick else 300)}
+    with ExitStack() as running:
+        url = running.enter_context(_redis(folder))
+        commands = _rivals(folder, environment, url)
+        commands |= {name: _service(folder, environment, home) for name, (home, _, _) in homes.items()}
+        servers = {name: running.enter_context(server(*command)) for name, command in commands.items()}
+        floods = _floods(servers, folder, *((2, 2.0) if quick else (5, 6.0)))
+        figures["throughput"] = _throughput(floods)
+        figures["latency"] = _latency(servers, figures["throughput"], 3 if quick else 15)
+        figures["one worker"] = memory(servers[LARGE].process.pid)
+    with server(*_service(folder, environment, "large", workers=2)) as both:
+        flood(both.port, 2, N_USERS, folder)
+        figures["two workers"] = memory(both.process.pid)
+    return figures
+
+
+def _prepare(folder: Path, homes: Sequence[tuple[str, int, bool]]) -> dict[str, str]:
+    """The homes and the plugin; returns the servers' environment."""
+    shutil.rmtree(folder / "plugins", ignore_errors=True)
+    plugins = install_plugin(folder / "plugins")
+    (plugins / "noop_service.py").write_text("from serving_rivals import noop\n\nNoop = noop()\n")
+    for name, n_items, index in homes:
+        if not (folder / name / "feast").exists():
+            print(f"making a home of {n_items:,} items{' with an index' * index} ...", file=sys.stderr)
+            make_home(folder / name, n_items, index=index)
+            if name == homes[0][0]:
+                fill_features(folder / name)
+            else:
+                shutil.copytree(folder / homes[0][0] / "feast", folder / name / "feast")
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TASTEMAKER_", "BENTOML_"))
+    }
+    return kept | {
+        "PYTHONPATH": f"{plugins}{os.pathsep}{HERE}",
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PYTHONWARNINGS": "ignore",
+        **{f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")},
+    }
+
+
+Command = tuple[Sequence[str], dict[str, str], Path]
+
+
+@contextmanager
+def _redis(folder: Path) -> Iterator[str]:
+    """A Redis with everybody's features, for `by_hand`; its URL."""
+    port = _free_port()
+    process = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--save", "", "--appendonly", "yes", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        _wait(port, process, path=None)
+        url = f"redis://127.0.0.1:{port}/0"
+        serving_rivals.fill(url, N_USERS)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder / "appendonlydir", ignore_errors=True)
+
+
+def _rivals(folder: Path, environment: dict[str, str], redis: str) -> dict[str, Command]:
+    """How the others are started."""
+    uvicorn = [str(BINARIES / "uvicorn"), "--no-access-log", "--log-level", "warning"]
+    noop = environment | {"BENTOML_HOME": str(folder / "bento-noop")}
+    return {
+        NOOP: ([str(BINARIES / "bentoml"), "serve", "noop_service:Noop"], noop, folder),
+        BARE: ([*uvicorn, "--factory", "serving_rivals:bare"], environment, folder),
+        BY_HAND: ([*uvicorn, "serving_by_hand:app"], environment | {"BENCHMARK_REDIS": redis}, folder),
+    }
+
+
+def _service(folder: Path, environment: dict[str, str], home: str, workers: int = 1) -> Command:
+    more = {
+        "TASTEMAKER_HOME": str(folder / home),
+        "BENTOML_HOME": str(folder / f"bento-{home}-{workers}"),
+        "BENTOML_CONFIG_OPTIONS": f"services.factors.workers={workers}",
+    }
+    command = [str(BINARIES / "bentoml"), "serve", "tastemaker_factors.service:Factors"]
+    return command, environment | more, folder
+
+
+@contextmanager
+def server(command: Sequence[str], environment: dict[str, str], folder: Path) -> Iterator[Server]:
+    """A server that answers, on a port of its own."""
+    port = _free_port()
+    with (folder / f"server-{port}.log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], cwd=folder, env=environment, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        _wait(port, process, path="/recommend")
+        yield Server(port, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], path: str | None) -> None:
+    """Until it answers (or, without a path, until it listens)."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if path is None:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            body = json.dumps({"user_id": user_id(1), "k": 10}).encode()
+            headers = {"Content-Type": "application/json"}
+            request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers)
+            if urllib.request.urlopen(request, timeout=5).status == 200:
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"no server on port {port}: {process.args!r}")
+
+
+def _floods(
+    servers: Mapping[str, Server], folder: Path, rounds: int, seconds: float
+) -> dict[str, list[Flood]]:
+    for each in servers.values():
+        flood(each.port, 1, N_USERS, folder)  # warm
+    found: dict[str, list[Flood]] = {name: [] for name in servers}
+    for _ in range(rounds):
+        for name, each in servers.items():
+            found[name].append(flood(each.port, seconds, N_USERS, folder))
+    return found
+
+
+def _throughput(floods: Mapping[str, list[Flood]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "per_second": sorted(one.per_second for one in found)[len(found) // 2],
+            "best_per_second": max(one.per_second for one in found),
+            "times_noop": ratios(found, floods[NOOP]),
+            "failed": sum(one.failed for one in found),
+        }
+        for name, found in floods.items()
+    }
+
+
+def _latency(
+    servers: Mapping[str, Server], throughput: Mapping[str, Mapping[str, float]], seconds: float
+) -> dict[str, dict[str, float]]:
+    """At half of each server's own maximum; the others at no more than half of ours, to know the machine."""
+    found: dict[str, dict[str, float]] = {}
+    for name in servers:
+        if name != NOOP:
+            half = min(throughput[each]["per_second"] for each in (name, OURS)) / 2
+            asked: Paced = paced(servers[name].port, half, seconds, N_USERS)
+            found[name] = asked._asdict()
+    return found
+
+
+def feature_reads(home: Path, calls: int) -> dict[str, float]:
+    """Microseconds of one user's features by Feast itself, cold and warm, and of 100 items' features."""
+    import numpy as np
+    from factors import FEATURES
+
+    from tastemaker.features.online import USER_VIEW, open_reader
+    from tastemaker.plugins import FeatureTable
+    from tastemaker.serving.user_features import UserFeatures
+    from tastemaker.settings import Settings
+
+    reader = open_reader(Settings(home=home))
+    references = [f"{USER_VIEW}:{name}" for name in FEATURES]
+    warm = UserFeatures(reader, FEATURES, seconds=5, fresh_seconds=600)
+    cold = UserFeatures(reader, FEATURES, seconds=5, fresh_seconds=0)
+    warm.users([user_id(number) for number in range(calls)])
+    table = FeatureTable(FEATURES, np.random.default_rng(0).random((100_000, len(FEATURES)), np.float32))
+    candidates = np.arange(0, 100_000, 1_000)
+    ways: dict[str, Callable[[str], object]] = {
+        "feast": lambda user: reader._store.get_online_features(references, [{"user_id": user}]).to_dict(),
+        "cold": lambda user: cold.users([user]),
+        "warm": lambda user: warm.users([user]),
+        "100 items": lambda user: table[candidates],
+    }
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(calls):
+        for name, read in ways.items():
+            start = time.perf_counter()
+            read(user_id(number))
+            took[name].append(time.perf_counter() - start)
+    return {f"{name}_us": sorted(seconds)[len(seconds) // 2] * 1e6 for name, seconds in took.items()}
+
+
+def memory(process: int) -> list[dict[str, float]]:
+    """Megabytes of each worker, and of that what it maps of the version: shared, so that others pay a part."""
+    import psutil
+
+    found = []
+    for child in psutil.Process(process).children(recursive=True):
+        if any("worker" in part for part in child.cmdline()):
+            whole = child.memory_full_info()
+            maps = [each for each in child.memory_maps() if "/artifacts/" in each.path]
+            sizes = {
+                "rss": whole.rss,
+                "pss": whole.pss,
+                "version_rss": sum(each.rss for each in maps),
+                "version_pss": sum(each.pss for each in maps),
+            }
+            found.append({f"{name}_mb": size / 2**20 for name, size in sizes.items()})
+    return found
+
+
+def _show(figures: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, width=120)
+    table = Table("server", "req/s", "best", "times no-op", "p50 ms", "p99 ms", "failed", box=None)
+    for name, row in figures["throughput"].items():
+        late = figures["latency"].get(name, {})
+        times, target = row["times_noop"], TARGETS.get(name)
+        table.add_row(
+            name,
+            f"{row['per_second']:,.0f}",
+            f"{row['best_per_second']:,.0f}",
+            f"{times:.1f}" + (f"  (≥ {target:g}: {_mark(times >= target)})" if target else ""),
+            *(f"{late[each]:.1f}" if late else "" for each in ("p50_ms", "p99_ms")),
+            f"{row['failed'] + late.get('failed', 0):.0f}",
+        )
+    console.print(table)
+    p99 = figures["latency"][OURS]["p99_ms"]
+    console.print(
+        f"\np99 at half of its own maximum: {p99:.1f} ms (≤ {MAX_P99_MS:g}: {_mark(p99 <= MAX_P99_MS)})"
+    )
+    reads = figures["features"]
+    console.print(
+        f"one user's features: Feast {reads['feast_us']:.0f} us; cold {reads['cold_us']:.0f} us "
+        f"(≤ {MAX_COLD:g} of Feast: {_mark(reads['cold_us'] <= MAX_COLD * reads['feast_us'])}); "
+        f"warm {reads['warm_us']:.0f} us (≤ {MAX_WARM_US:g}: {_mark(reads['warm_us'] <= MAX_WARM_US)})"
+    )
+    items_ms = reads["100 items_us"] / 1e3
+    console.print(
+        f"100 items' features: {items_ms:.3f} ms (≤ {MAX_ITEMS_MS:g}: {_mark(items_ms <= MAX_ITEMS_MS)})"
+    )
+    for name in ("one worker", "two workers"):
+        each = "; ".join(
+            f"{one['rss_mb']:.0f} MB, {one['pss_mb']:.0f} of them its own, "
+            f"of the version {one['version_rss_mb']:.0f} and {one['version_pss_mb']:.0f}"
+            for one in figures[name]
+        )
+        fits = _mark(all(one["rss_mb"] < MAX_MB for one in figures[name]))
+        console.print(f"{name} of 100,000 items (RSS and PSS): {each} (< {MAX_MB} MB: {fits})")
+
+
+def _mark(kept: bool) -> str:
+    return "✓" if kept else "✗"
+
+
+if __name__ == "__main__":
+    main()
