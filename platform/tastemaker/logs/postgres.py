@@ -7,7 +7,6 @@ given in the order of commits, and a reader that knows the last number it saw mi
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -24,7 +23,6 @@ from tastemaker.errors import TastemakerError
 from tastemaker.files import appearing
 from tastemaker.logs.drain import BATCH_RECORDS, Drained, count, put_rows
 from tastemaker.logs.records import Entry, Record
-from tastemaker.logs.rows import moment
 from tastemaker.logs.spool_file import KINDS, Pending, key_of, name_of
 
 if TYPE_CHECKING:
@@ -37,12 +35,12 @@ _FIX = "start it, or set TASTEMAKER_LOG__URL to one that answers; nothing is los
 _WRITERS = 5_020_164_733
 """Postgres's advisory lock is a number; any will do that nobody else uses."""
 _STAGE = """
-    CREATE TEMP TABLE staged (kind text, key text, user_id text, at timestamptz, record json) ON COMMIT DROP
+    CREATE TEMP TABLE staged (kind text, key text, user_id text, at float8, record json) ON COMMIT DROP
 """
 _COPY = "COPY staged FROM STDIN WITH (FORMAT csv)"
 _INSERT = """
     INSERT INTO log_records (kind, key, user_id, at, record)
-    SELECT kind, key, user_id, at, record FROM staged ON CONFLICT DO NOTHING
+    SELECT kind, key, user_id, to_timestamp(at), record FROM staged ON CONFLICT DO NOTHING
 """
 _NEWER = "SELECT number, kind, record::text FROM log_records WHERE number > %s ORDER BY number LIMIT %s"
 _FOUND = "SELECT record::text FROM log_records WHERE kind = 'request' AND key = %s"
@@ -107,7 +105,7 @@ def pull(url: str, lake: Lake) -> Drained:
 def find_request(url: str, request_id: str) -> Record | None:
     """The record of a request, if it was shipped. Raises AwayError."""
     with _told(url), closing(connect(url)) as connection, connection.cursor() as cursor:
-        cursor.execute(_FOUND, (_text(request_id),))
+        cursor.execute(_FOUND, (request_id.replace("\0", ""),))
         row = cursor.fetchone()
     return None if row is None else _DECODERS["request"].decode(row[0])
 
@@ -156,21 +154,20 @@ def _newer(connection: Connection, last: int) -> list[tuple[int, str, str]]:
 
 
 def _lines(pending: Pending) -> io.StringIO:
-    lines = io.StringIO(newline="")
-    write = csv.writer(lines).writerow
+    """What COPY reads: CSV, in which a missing value is nothing and an empty text is quoted."""
+    lines = []
     for place, record in enumerate(pending.records):
         key = key_of(record) or f"{pending.spool}:{pending.first}:{place}"
         at = record.occurred_at if isinstance(record, Record) else record.received_at
         user_id = getattr(record, "user_id", None)
-        row = (name_of(record), _text(key), user_id and _text(user_id), moment(at).isoformat())
-        write((*row, _encode(record).decode()))
-    lines.seek(0)
-    return lines
+        who = "" if user_id is None else _quoted(user_id)
+        lines.append(f"{name_of(record)},{_quoted(key)},{who},{at!r},{_quoted(_encode(record).decode())}\n")
+    return io.StringIO("".join(lines))
 
 
-def _text(value: str) -> str:
+def _quoted(value: str) -> str:
     """Postgres's text holds any character but NUL, which no id has that the gate lets in."""
-    return value.replace("\0", "\ufffd")
+    return '"' + value.replace("\0", "\ufffd").replace('"', '""') + '"'
 
 
 def _place(url: str) -> str:
