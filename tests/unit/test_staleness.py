@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_known_drift_is_measured(drifting: tuple[Workspace, Staleness]) -> None:
     assert found.loss_per_week.value == pytest.approx(slope)
     assert 0.1 < found.loss_per_week.low < found.loss_per_week.value < found.loss_per_week.high < 0.25
     days = found.days_until(0.05)
-    assert days.value == pytest.approx(7 * 0.05 * found.fresh.value / found.loss_per_week.value)
+    assert days.value == pytest.approx(7 * 0.05 * found.fresh.value / losses[1])
     assert days.low is not None
     assert days.high is not None
     assert days.low < (days.value or 0) < days.high < 7
@@ -58,7 +59,7 @@ def test_in_a_world_that_stands_still_nothing_is_lost(tmp_path: Path) -> None:
     assert found.loss_per_week == Interval(0, 0, 0)
     assert found.fresh == Interval(1, 1, 1)
     assert found.days_until() == Days(None, None, None)
-    assert "no loss is shown" in curves.until(found)
+    assert curves.until(found) == "5 % of its figure not within the 21 days that were judged"
 
 
 def test_it_is_trained_once_and_again_for_each_week_and_never_twice(tmp_path: Path) -> None:
@@ -122,10 +123,20 @@ def test_what_was_measured_last_is_found(engine: Engine) -> None:
     assert found is not None
     assert repr(found) == repr(made_up("shop", 0.02))  # NaN is not equal to itself
     json.dumps(staleness.to_dict(found), allow_nan=False)
-    days = found.days_until(0.1)
-    assert days.high is None
-    np.testing.assert_allclose([days.value or 0, days.low or 0], [17.5, 7.0])
-    assert "no loss is shown, 5 % of its figure not before day 4" in curves.until(found)
+    assert found.days_until(0.1) == Days(3.5, None, None)
+
+
+def test_when_a_loss_is_reached_is_read_off_the_rising_curve() -> None:
+    """The means are 0, 0, 1, 3, 2 with intervals of ±1; 3 and 2 become 2.5 each, no later week being less."""
+    losses = [Difference(value, value - 1, value + 1, 10) for value in (0.0, 1.0, 3.0, 2.0)]
+    weeks = [Week(0, Difference(0.0, 0.0, 0.0, 10), 10.0, 10.0)]
+    weeks += [Week(7 * (at + 1), loss, 10.0, 10 - loss.difference) for at, loss in enumerate(losses)]
+    found = replace(made_up("shop", 0.5), fresh=Interval(10.0, 9.0, 11.0), weeks=tuple(weeks))
+    for share, days in ((0.05, (10.5, 3.5, 14 + 7 * 0.5 / 1.5)), (0.1, (14, 7, 14 + 7 / 1.5))):
+        np.testing.assert_allclose(np.array(found.days_until(share), float), days)
+    assert found.days_until(0.2).high is None
+    assert found.days_until(0.9) == Days(None, None, None)
+    assert curves.until(found) == "5 % of its figure after 10 days (4 to 16)"
 
 
 def test_the_learning_curve_is_what_train_days_would_give(tmp_path: Path) -> None:

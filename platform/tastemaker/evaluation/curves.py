@@ -14,7 +14,7 @@ import numpy as np
 from tastemaker.evaluation import results, staleness, wording
 from tastemaker.evaluation.bootstrap import Difference
 from tastemaker.evaluation.page import table
-from tastemaker.evaluation.staleness import MAX_LOSS, Days, Staleness
+from tastemaker.evaluation.staleness import MAX_LOSS, Staleness
 from tastemaker.evaluation.windows import LearningCurve
 from tastemaker.files import appearing
 
@@ -88,7 +88,9 @@ def draw(found: Sequence[Curves], path: Path) -> None:
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    left.legend(frameon=False, fontsize=8)
+    figure.legend(
+        *left.get_legend_handles_labels(), loc="outside upper left", ncols=8, frameon=False, fontsize=9
+    )
     figure.supxlabel(
         "Means over users with 95 % intervals; losses are paired, line: the loss a week",
         fontsize=8, color="#57606a", x=0.01, ha="left",
@@ -189,19 +191,11 @@ def verdict(found: Curves) -> str:
 
 def until(found: Staleness, share: float = MAX_LOSS) -> str:
     """Such as `5 % of its figure after 23 days (19 to 31)`."""
-    days = found.days_until(share)
-    if days.value is None or not found.loss_per_week.low > 0:
-        soonest = (
-            "" if days.low is None else f", {share * 100:g} % of its figure not before day {days.low:.0f}"
-        )
-        return f"no loss is shown{soonest}"
-    said = f"{share * 100:g} % of its figure after {days.value:.0f} days ({_range(days)})"
-    beyond = days.value > found.observed_days
-    return said + (f", beyond the {found.observed_days} days that were seen" if beyond else "")
-
-
-def _range(days: Days) -> str:
-    return f"{days.low or 0:.0f} to {'never' if days.high is None else f'{days.high:.0f}'}"
+    days, lost = found.days_until(share), f"{share * 100:g} % of its figure"
+    if days.value is None:
+        return f"{lost} not within the {found.observed_days} days that were judged"
+    low, high = "0" if days.low is None else f"{days.low:.0f}", f"{days.high:.0f}" if days.high else "later"
+    return f"{lost} after {days.value:.0f} days ({low} to {high})"
 
 
 def _learning_rows(found: Sequence[Curves]) -> list[list[str]]:

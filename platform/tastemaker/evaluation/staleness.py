@@ -2,6 +2,7 @@
 
     d_uw   what the model trained again has more than the one trained w weeks before, on user u of week w
     β      = Σ_uw w·d_uw / Σ_uw w²     the loss a week: the line through 0 that fits best, since d_u0 = 0
+    ℓ(w)   = the weeks' mean losses, made to rise by isotonic regression, straight between weeks
 
 Both answer the same users of the same week, so the season cancels out. The interval is a bootstrap over
 users, each with all their weeks. What "stale" means is said in `stale`. References: J. Gama et al., "A survey
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 from sqlalchemy import Engine, insert, select
 
 from tastemaker.data.cut import DAY_SECONDS
@@ -62,12 +64,13 @@ class Week(NamedTuple):
 
 
 class Days(NamedTuple):
-    """When a loss is reached, in days after training; None: never, as far as can be told."""
+    """When a loss is reached, in days after training; None: not within the weeks that were judged."""
 
     value: float | None
     low: float | None
-    """As soon as that is within the 95 % interval of the loss a week."""
+    """From when on it is within the weeks' 95 % intervals that it has been reached."""
     high: float | None
+    """From when on it is certain by them."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,26 @@ class Staleness:
 
     @property
     def observed_days(self) -> int:
-        """The oldest that the model was when it was judged. What lies beyond is extrapolated."""
+        """The oldest that the model was when it was judged."""
         return self.weeks[-1].age_days
 
     def days_until(self, share: float = MAX_LOSS) -> Days:
-        """When this share of a fresh model's figure is lost, if the loss goes on as it was seen."""
-        loss, rate = share * self.fresh.value, self.loss_per_week
-        value, low, high = (7 * loss / one if one > 0 else None for one in (rate.value, rate.high, rate.low))
-        return Days(value, low, high)
+        """When ℓ reaches this share of a fresh model's figure. It need not be a straight line."""
+        curves = zip(*(week.loss[:3] for week in self.weeks), strict=True)
+        value, low, high = (self._reached(share * self.fresh.value, np.array(one)) for one in curves)
+        return Days(value, high, low)  # the highest losses are there first
+
+    def _reached(self, loss: float, losses: Float64) -> float | None:
+        """Where the rising curve through these losses reaches `loss`."""
+        if not np.isfinite(losses).all():
+            return None
+        ages = [week.age_days for week in self.weeks]
+        rising = isotonic_regression(losses, weights=[week.loss.n for week in self.weeks]).x
+        at = int(np.searchsorted(rising, loss))
+        if at == 0 or at == len(ages):
+            return None
+        before, after = rising[at - 1], rising[at]
+        return float(ages[at - 1] + (loss - before) / (after - before) * (ages[at] - ages[at - 1]))
 
 
 def measure(workspace: Workspace, plugin: Plugin, weeks: int = WEEKS, told: Told | None = None) -> Staleness:
