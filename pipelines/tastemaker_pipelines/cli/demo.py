@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tastemaker.workspace import Workspace
 
 AT_ONCE = 16
+BANDIT = "thompson"
+PATIENCE_SECONDS = 2.0
+"""What a list earns within this time, the bandit learns at once: simulated people answer right away."""
 AGAIN = ("popularity", "bought_again", "ials", "ranker")
 """What is trained a second time: the rest would show nothing more, and takes as long."""
 
@@ -65,7 +68,7 @@ def demo(visits: int) -> None:
 
 def _workspace() -> Workspace:
     """The simulated shop, whatever tastemaker.toml says, with the problem file in the home folder."""
-    from tastemaker.settings import SourceSettings, load_settings
+    from tastemaker.settings import LearningSettings, SourceSettings, load_settings
     from tastemaker.workspace import Workspace
 
     home = load_settings().home
@@ -76,7 +79,8 @@ def _workspace() -> Workspace:
         with appearing(problem) as partial:
             partial.write_bytes((files("tastemaker.simulator") / "problem.yaml").read_bytes())
     source = SourceSettings(name="simulated", options={"dated": _dated(home).isoformat()})
-    return Workspace(load_settings(source=source, problem=problem))
+    learning = LearningSettings(patience_seconds=PATIENCE_SECONDS)
+    return Workspace(load_settings(source=source, problem=problem, learning=learning))
 
 
 def _dated(home: Path) -> date:
@@ -135,11 +139,18 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
 
 
 def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
-    """The logs come in, are held against what the people saw, and a second training uses them."""
+    """A bandit learns from the feedback at once, all others in a second training. Is it all there?"""
+    from tastemaker.learning.sessions import session
     from tastemaker.simulator.live.terminal import show_verdict
     from tastemaker.simulator.live.verdict import verdict
 
-    first = _champion(workspace)
+    first, bandit = _champion(workspace), workspace.registry.newest(BANDIT, problem=workspace.problem.name)
+    with session(workspace, bandit) as learning:
+        learned = learning.step()
+    console.print(
+        f"[bold]{BANDIT}[/] went on learning, from {learned.impressions:,} items shown, {learned.rewarded:,} "
+        "of them rewarded; tastemaker learn does so for ever"
+    )
     select = [f"+key:models/{name}" for name in AGAIN]
     select += ["key:leaderboard", "key:champion", "key:online_features", "key:attributed_impressions"]
     _run(workspace, console, " or ".join([*select, "key:drift_report"]))
