@@ -27,6 +27,15 @@ PATIENCE_SECONDS = 2.0
 """What a list earns within this time, the bandit learns at once: simulated people answer right away."""
 AGAIN = ("popularity", "bought_again", "ials", "ranker")
 """What is trained a second time: the rest would show nothing more, and takes as long."""
+ALSO = (
+    "key:feature_registry",
+    "key:online_features",
+    "key:leaderboard",
+    "key:champion",
+    "key:attributed_impressions",
+    "key:drift_report",
+)
+"""What else the second run is to make."""
 
 
 @click.command()
@@ -151,9 +160,7 @@ def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
         f"[bold]{BANDIT}[/] went on learning, from {learned.impressions:,} items shown, {learned.rewarded:,} "
         "of them rewarded; tastemaker learn does so for ever"
     )
-    select = [f"+key:models/{name}" for name in AGAIN]
-    select += ["key:leaderboard", "key:champion", "key:online_features", "key:attributed_impressions"]
-    _run(workspace, console, " or ".join([*select, "key:drift_report"]))
+    _run(workspace, console, " or ".join([*(f"+key:models/{name}" for name in AGAIN), *ALSO]))
     show_verdict(verdict(workspace.settings, ledger), console)
     second = _champion(workspace)
     with workspace.lake.connect() as connection:
