@@ -264,7 +264,7 @@ def feature_reads(home: Path, calls: int) -> dict[str, float]:
 
 
 def memory(process: int) -> list[dict[str, float]]:
-    """Megabytes of each worker, and of that what it maps of the version: shared, so that others pay a part."""
+    """Megabytes of each worker, and of what it maps of the version: workers share that."""
     import psutil
 
     found = []

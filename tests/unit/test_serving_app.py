@@ -50,10 +50,11 @@ class Counted:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def answered(self, seconds: float, stage: Stage, fallback: str | None) -> None:
-        assert stage == "model"
-        assert 0 <= seconds < 5
-        self.seen.append(fallback)
+    def answered(self, answers: Sequence[tuple[float, Stage, str | None]]) -> None:
+        for seconds, stage, fallback in answers:
+            assert stage == "model"
+            assert 0 <= seconds < 5
+            self.seen.append(fallback)
 
     def refused(self, endpoint: str, status: int, *, list_asked: bool) -> None:
         assert list_asked == (endpoint == "/recommend")
@@ -303,8 +304,7 @@ def test_the_metrics_page_has_few_labels_and_every_number(tmp_path: Path) -> Non
     spool = Spool(tmp_path)
     metrics = Metrics("canned", spool, None)
     metrics.serves("v1")
-    metrics.answered(0.0007, "model", None)
-    metrics.answered(0.004, "popular", MODEL_SHORT)
+    metrics.answered([(0.0007, "model", None), (0.004, "popular", MODEL_SHORT)])
     metrics.refused("/recommend", 400, list_asked=True)
     metrics.refused("/feedback", 429, list_asked=False)
     assert isinstance(spool.append(cast(Any, object())).exception(), SpoolError)

@@ -182,7 +182,7 @@ def _declared(given: FeatureTable | None, names: tuple[str, ...], n: int) -> Fea
         return None
     if given is None:
         return FeatureTable(names, np.full((n, len(names)), np.nan, np.float32))
-    return given.select(names)
+    return given if given.names == names else given.select(names)
 
 
 def _read_header(path: Path) -> _Header:

@@ -7,6 +7,8 @@ files in `folder` and any of them answers for all.
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -88,11 +90,13 @@ class Metrics:
         self._version: str | None = None
         spool.on_commit = self._count_records
 
-    def answered(self, seconds: float, stage: Stage, fallback: str | None) -> None:
-        """One request was answered."""
-        self._answered.inc()
-        self._seconds.observe(seconds)
-        self._answers.labels(self._model, stage, fallback or "none").inc()
+    def answered(self, answers: Sequence[tuple[float, Stage, str | None]]) -> None:
+        """Requests were answered together: the seconds of each, its stage and why it fell back."""
+        self._answered.inc(len(answers))
+        for seconds, _, _ in answers:
+            self._seconds.observe(seconds)
+        for (stage, fallback), n in Counter((stage, fallback) for _, stage, fallback in answers).items():
+            self._answers.labels(self._model, stage, fallback or "none").inc(n)
 
     def serves(self, version: str) -> None:
         """This version is served from now on."""

@@ -141,8 +141,11 @@ class Predictor:
     def recommend(self, asks: Sequence[Ask]) -> list[Served]:
         """One answer a request, in order: a function of the request, its features and the version alone."""
         features = self._features(asks)
+        groups = _alike(asks)
+        if len(groups) == 1:
+            return self._answer(asks, features)
         served: list[Served] = [None] * len(asks)  # type: ignore[list-item]  # filled by the groups
-        for rows in _alike(asks):
+        for rows in groups:
             group = [asks[row] for row in rows]
             given = None if features is None else features[np.array(rows)]
             for row, answer in zip(rows, self._answer(group, given), strict=True):
@@ -306,7 +309,7 @@ class Predictor:
         yield "popular", self._snapshot.popular
 
 
-def _alike(asks: Sequence[Ask]) -> Iterator[list[int]]:
+def _alike(asks: Sequence[Ask]) -> list[list[int]]:
     """The requests by what a batch must have in common, as positions in `asks`."""
     groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for position, ask in enumerate(asks):
@@ -314,7 +317,7 @@ def _alike(asks: Sequence[Ask]) -> Iterator[list[int]]:
         context = len(request.context) if isinstance(request.context, list) else None
         shape = (context, request.candidates is None, ask.session is None)
         groups[ask.now, request.k, *shape].append(position)
-    yield from groups.values()
+    return list(groups.values())
 
 
 def _take(ids: Iterator[str], row: Row) -> list[str]:

@@ -177,10 +177,11 @@ class Worker:
         spool, metrics = self.spool, self.metrics
         if spool is None or metrics is None:
             return
+        metrics.answered(
+            [(moment - waiting.since, one.answer.stage, one.answer.fallback) for waiting, one in answers]
+        )
         for waiting, served in answers:
-            seconds = moment - waiting.since
-            metrics.answered(seconds, served.answer.stage, served.answer.fallback)
-            spool.offer(_record(waiting.ask, served, seconds))
+            spool.offer(_record(waiting.ask, served, moment - waiting.since))
 
 
 def _record(ask: Ask, served: Served, seconds: float) -> Record:
