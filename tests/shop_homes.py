@@ -18,7 +18,8 @@ from tastemaker.settings import OnlineStoreSettings, Settings
 from tastemaker.simulator.config import ShopConfig
 from tastemaker.simulator.shop import Shop
 
-CONFIG = ShopConfig(n_users=300, n_items=120, n_days=40, events_per_day=300, seed=5)
+CONFIG = ShopConfig(n_users=4_000, n_items=120, n_days=40, events_per_day=300, seed=5)
+"""So many users that those who leave for good during an outage are not missed."""
 PROBLEM = """
 name: visited shop
 objectives:

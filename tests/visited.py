@@ -143,7 +143,7 @@ class Visits:
 def visiting(home: Path, service: Service, *words: str) -> Iterator[Visits]:
     """People visit until `end`, or until the block ends. Returns when the first events are acknowledged."""
     ledger = home / "ledger.jsonl"
-    command = [str(BIN / "tastemaker"), "simulate", service.url, "--for", "10m", "--json"]
+    command = [str(BIN / "tastemaker"), "simulate", service.url, "--for", "1h", "--json"]
     process = subprocess.Popen(
         [*command, "--ledger", str(ledger), *words],
         env=environment(home),

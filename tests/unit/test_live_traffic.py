@@ -264,6 +264,13 @@ def test_items_are_launched_and_withdrawn_once_as_days_go_by(tmp_path: Path) -> 
     assert len(summary.days) == days
 
 
+def test_it_ends_when_nobody_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tastemaker.simulator.live.audience.leave_chance", lambda clicks: 1.0)
+    summary = simulated(tmp_path, Service(), replace(PLAN, visits=100_000))
+    assert summary.deserted
+    assert summary.left == summary.visitors > 0, "each of them once, though visits overlap"
+
+
 def test_a_rate_and_a_time_bound_the_traffic(tmp_path: Path) -> None:
     service = Service()
     summary = simulated(tmp_path, service, Plan(run="run", seconds=1.0, rate=50.0))

@@ -133,11 +133,11 @@ class Audience:
         return reactions
 
     def stay(self, visit: Visit, clicks: int) -> bool:
-        """Will the visitor come back? Who got no list at all found nothing to click."""
-        stays = visit.kind is Kind.BOT or visit.rng.random() >= leave_chance(clicks)
-        if not stays:
-            self.gone[visit.user] = True
-        return stays
+        """False: the visitor leaves for good, now. Who got no list at all found nothing to click."""
+        if visit.kind is Kind.BOT or visit.rng.random() >= leave_chance(clicks) or self.gone[visit.user]:
+            return True
+        self.gone[visit.user] = True
+        return False
 
     def expected_clicks(self, user: int, items: NDArray[np.int64]) -> float:
         """The truth: how many items of this list the member clicks in the mean, today."""

@@ -79,6 +79,8 @@ class Summary:
     """From a launch's acknowledgement to the first list with the item: the shortest."""
     failed: int
     """Requests for a list that got none."""
+    deserted: bool
+    """Everybody had left for good before the end."""
     days: list[Day]
     ledger: str
     """The file that holds every acknowledgement."""
@@ -105,6 +107,7 @@ class Tally:
     duplicates: int = 0
     abandoned: int = 0
     failed: int = 0
+    deserted: bool = False
     launched_at: dict[str, float] = field(default_factory=dict)
     """Item id -> when its launch was acknowledged, monotonic seconds."""
     withdrawn: int = 0
@@ -185,6 +188,7 @@ class Tally:
             launched_shown=len(self.shown_after),
             first_shown_seconds=min(self.shown_after.values(), default=None),
             failed=self.failed,
+            deserted=self.deserted,
             days=days,
             ledger=ledger,
         )

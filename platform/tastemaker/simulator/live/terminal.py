@@ -54,9 +54,9 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("  fallbacks", _counts(summary.fallbacks)))
     rows.append(("without a list", f"{summary.failed:,}"))
     rows.append(("visits", f"{summary.visits:,} on {len(summary.days):,} days of the shop"))
-    rows.append(
-        ("people", f"{summary.visitors:,}, {summary.came_back:,} came back, {summary.left:,} left for good")
-    )
+    nobody = "; nobody is left" if summary.deserted else ""
+    people = f"{summary.visitors:,}, {summary.came_back:,} came back, {summary.left:,} left for good{nobody}"
+    rows.append(("people", people))
     rate = (
         "" if summary.click_rate is None else f", {summary.click_rate:.2%} of {summary.impressions:,} shown"
     )

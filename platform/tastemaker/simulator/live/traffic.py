@@ -79,6 +79,7 @@ class Traffic:
         while await self.pacer.next():
             visit = self.audience.arrive()
             if visit is None:
+                self.tally.deserted = True
                 return
             self.tally.came(visit)
             if self.plan.new_items and visit.day > self._open_until:
