@@ -17,7 +17,7 @@ from tastemaker.data.lake import Lake
 from tastemaker.learning.learner import Learned
 from tastemaker.learning.sessions import session
 from tastemaker.learning.states import States
-from tastemaker.logs.attribution import as_feedback, attribute
+from tastemaker.logs.attribution import as_feedback, impressions
 from tastemaker.logs.records import Entry, FeedbackRecord, Item, Record
 from tastemaker.logs.spool_file import FILE_NAME, read
 from tastemaker.plugins import Feedback, finder
@@ -92,11 +92,11 @@ def log(home: Path, entries: Iterable[Entry]) -> None:
     fill(home / "spool", list(entries))
 
 
-def learn(home: Path, version: Version, now: float = LATER) -> Learned:
+def learn(home: Path, version: Version, now: float = LATER, *, whole: bool = True) -> Learned:
     """One look by a learner that then ends."""
     opened = workspace(home)
     with session(opened, opened.registry.get(version.id)) as learning:
-        return learning.step(now)
+        return learning.step(now, whole=whole)
 
 
 def state(home: Path, version: Version) -> dict[str, bytes]:
@@ -113,9 +113,10 @@ def lessons(entries: Iterable[Entry], version: Version) -> Feedback:
     with tempfile.TemporaryDirectory() as folder:
         log(Path(folder), entries)
         undrained = read(Path(folder) / "spool" / FILE_NAME, 100_000)
-        shown = attribute(Lake(Path(folder) / "lake"), served_homes.problem(), undrained=undrained)
+        problem = served_homes.problem()
+        shown = impressions(Lake(Path(folder) / "lake"), problem, patience=PATIENCE, undrained=undrained)
         snapshot = load_version(version.folder).snapshot
-        return as_feedback(shown.impressions, snapshot.user_ids, snapshot.item_ids)
+        return as_feedback(shown, snapshot.user_ids, snapshot.item_ids)
 
 
 def contextual_home(home: Path, width: int) -> Version:

@@ -89,6 +89,31 @@ def test_replicas_that_read_in_another_order_agree(
     assert taught.state(home, version) == taught.state(other, version)
 
 
+def test_looks_at_the_tail_of_the_log_come_to_the_same(
+    home: Path, versions: dict[str, Version], tmp_path: Path
+) -> None:
+    """What comes late is seen there if its place is in the tail, and with the whole log wherever it is."""
+    version = versions["lin_thompson"]
+    other = taught.copied(home, tmp_path / "other")
+    entries = taught.traffic(version.id, 200)
+    late = [
+        taught.shown(9_001, version.id, 100, ["item-03"]),
+        taught.shown(9_002, version.id, 2_800, ["item-04"]),
+    ]
+    taught.log(other, [*entries, *late])
+    taught.learn(other, version)
+
+    taught.log(home, entries)
+    for at in range(100, 3_600, 250):
+        assert not taught.learn(home, version, taught.END + at, whole=False).replayed
+    taught.log(home, late[1:])
+    assert taught.learn(home, version, taught.END + 3_400, whole=False).replayed
+    taught.log(home, late[:1])
+    assert not taught.learn(home, version, taught.END + 3_500, whole=False).replayed
+    assert taught.learn(home, version).replayed
+    assert taught.state(home, version) == taught.state(other, version)
+
+
 def test_what_is_young_or_told_late_is_not_learned(home: Path, versions: dict[str, Version]) -> None:
     version = versions["epsilon_greedy"]
     first = taught.shown(1, version.id, 10, ["item-03", "item-04"])

@@ -46,14 +46,16 @@ class Learner:
                 f"model {version.model} does not learn online",
                 fix="train it again (tastemaker run), or choose a model that does: a bandit",
             )
+        self.start = Position(version.manifest.window.end, EMPTY)
+        """Where the log begins that the version was not trained on."""
         self._user_ids, self._item_ids = loaded.snapshot.user_ids, loaded.snapshot.item_ids
         self.model, self.position = next(states.sound(), self._fresh(loaded.model))
 
     def learn(self, lessons: Lessons, until: int) -> Learned:
         """Learn what was shown before `until` (seconds since 1970), and keep a snapshot of it.
 
-        `lessons` begins with the log that the version was not trained on. A moment that was passed before
-        is taken for the present one: what was learned is not unlearned.
+        Unless `lessons` begin with `start` it must be that they hold what was learned: see `holds`. A moment
+        that was passed before is taken for the present one: what was learned is not unlearned.
         """
         until = max(until, self.position.until)
         replayed = self._go_back(lessons)
@@ -71,6 +73,14 @@ class Learner:
         state = self._states.save(self.model, self.position) if stop > start or replayed else None
         return Learned(requests, stop - start, rewarded, skipped, replayed, self.position, state)
 
+    def holds(self, lessons: Lessons) -> bool:
+        """Whether the log is still what was learned, as far as the lessons go back."""
+        return _holds(lessons, self.position)
+
+    def tail(self, seconds: int) -> Position:
+        """Where to read the log from if nothing came later than by so many seconds."""
+        return self._states.older(self.position.until - seconds) or self.start
+
     def _teach(self, lessons: Lessons, start: int, stop: int) -> int:
         skipped = 0
         for feedback in lessons.taught(start, stop, self._user_ids, self._item_ids):
@@ -84,17 +94,18 @@ class Learner:
 
     def _go_back(self, lessons: Lessons) -> bool:
         """To the newest state whose past is still what it was; False if that is the present one."""
-        if self._holds(lessons, self.position):
+        if self.holds(lessons):
             return False
-        fitting = (state for state in self._states.sound() if self._holds(lessons, state.position))
+        fitting = (state for state in self._states.sound() if _holds(lessons, state.position))
         fresh = self._fresh(load_version(self._version.folder).model)
         self.model, self.position = next(fitting, fresh)
         self._states.drop_after(self.position)
         return True
 
-    def _holds(self, lessons: Lessons, position: Position) -> bool:
-        return lessons.digest(lessons.before(position.until)) == position.digest
-
     def _fresh(self, model: Recommender[Any]) -> State:
         """The version as it was trained."""
-        return State(model, Position(self._version.manifest.window.end, EMPTY))
+        return State(model, self.start)
+
+
+def _holds(lessons: Lessons, position: Position) -> bool:
+    return lessons.digest(lessons.before(position.until)) == position.digest

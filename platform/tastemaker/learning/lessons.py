@@ -15,16 +15,17 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.lake import Lake
-from tastemaker.logs.attribution import as_feedback, attribute
+from tastemaker.learning.states import Position
+from tastemaker.logs.attribution import as_feedback, impressions
 from tastemaker.logs.spool_file import Pending
 from tastemaker.plugins.arrays import Feedback, Float32
 from tastemaker.problem import ProblemSpec
@@ -35,9 +36,10 @@ _LEARNED = ("occurred_at", "request_id", "position", "user_id", "item_id", "rewa
 class Lessons:
     """Impressions, oldest first."""
 
-    def __init__(self, impressions: pa.Table) -> None:
-        """`impressions` are rows of `attribution.ATTRIBUTED`, in its order."""
+    def __init__(self, impressions: pa.Table, after: Position) -> None:
+        """`impressions` are rows of `attribution.ATTRIBUTED`, in its order: all those since a position."""
         self._rows = impressions.combine_chunks()
+        self._after = after
         self.seconds = self._rows["occurred_at"].cast(pa.int64()).to_numpy() // 1_000_000
         """int64[n]: when each was shown, seconds since 1970."""
 
@@ -45,13 +47,18 @@ class Lessons:
         return len(self._rows)
 
     def before(self, moment: int) -> int:
-        """How many were shown before a moment (seconds since 1970)."""
+        """How many of them were shown before a moment (seconds since 1970)."""
         return int(np.searchsorted(self.seconds, moment))
 
     def digest(self, n: int) -> str:
-        """Of the first n: equal if and only if they are."""
-        offsets, content = self._joined
-        return hashlib.blake2b(content[: offsets[n]], digest_size=16).hexdigest()
+        """Of the first n and of all before them: equal, but for a chance of 2^-64, if and only if they are.
+
+        The sum of the rows' digests, in two halves, so that what follows a snapshot can be added to its own.
+        """
+        halves = np.array([int(self._after.digest[:16], 16), int(self._after.digest[16:], 16)], np.uint64)
+        if n:
+            halves += self._digests[n - 1]
+        return "".join(f"{int(half):016x}" for half in halves)
 
     def requests(self, start: int, stop: int) -> int:
         """How many requests some of them belong to."""
@@ -76,35 +83,32 @@ class Lessons:
             yield replace(part, context=np.stack(told)) if told else part
 
     @cached_property
-    def _joined(self) -> tuple[np.ndarray, memoryview]:
-        """Where each row ends, and all rows as one text."""
+    def _digests(self) -> NDArray[np.uint64]:
+        """uint64[n, 2]: the sums of the rows' digests up to each, modulo 2^64."""
         columns = [pc.cast(self._rows[name], pa.string()) for name in _LEARNED]
         rows = pc.binary_join_element_wise(*columns, "\x1f", null_handling="replace", null_replacement="\x1e")
-        array = pc.cast(rows, pa.large_string()).combine_chunks()
-        _, offsets, content = array.buffers()
-        ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-        return ends, memoryview(b"" if content is None else content)
+        digests = b"".join(
+            hashlib.blake2b(row, digest_size=16).digest() for row in pc.cast(rows, pa.binary()).to_pylist()
+        )
+        return np.cumsum(np.frombuffer(digests, np.uint64).reshape(-1, 2), axis=0)
 
 
-def settled(
+def read(
     lake: Lake,
     problem: ProblemSpec,
     *,
     versions: Collection[str],
-    since: int,
+    after: Position,
     patience: float,
     undrained: Pending | None = None,
 ) -> Lessons:
-    """What `versions` showed from `since` on (seconds), with what it earned within `patience` seconds.
+    """What `versions` showed after a position, with what it earned within `patience` seconds.
 
     Those that are younger than `patience` are among them: their rewards are not final.
     """
-    shown = attribute(lake, problem, patience=patience, undrained=undrained).impressions
-    late_enough = pc.greater_equal(
-        shown["occurred_at"], pa.scalar(datetime.fromtimestamp(since, UTC), shown["occurred_at"].type)
-    )
+    shown = impressions(lake, problem, patience=patience, since=after.until, undrained=undrained)
     ours = pc.is_in(shown["version"], pa.array(list(versions), pa.string()))
-    return Lessons(shown.filter(pc.and_(late_enough, ours)))
+    return Lessons(shown.filter(ours), after)
 
 
 def _contexts(texts: pa.ChunkedArray) -> list[Float32 | None]:

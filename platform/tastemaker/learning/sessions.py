@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,12 +10,14 @@ from threading import Event
 
 from tastemaker.data.locks import locked
 from tastemaker.errors import TastemakerError
+from tastemaker.learning import lessons
 from tastemaker.learning.learner import Learned, Learner
-from tastemaker.learning.lessons import settled
-from tastemaker.learning.states import States
+from tastemaker.learning.lessons import Lessons
+from tastemaker.learning.states import Position, States
+from tastemaker.logs import spool_file
 from tastemaker.logs.drain import served
 from tastemaker.logs.shipping import gather
-from tastemaker.logs.spool_file import FILE_NAME, read
+from tastemaker.logs.spool_file import FILE_NAME
 from tastemaker.plugins import finder
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
@@ -22,6 +25,10 @@ from tastemaker.workspace import Workspace
 
 GRACE_SECONDS = 1.0
 """From a record's moment until it is on disk. What takes longer comes late, which costs a replay."""
+LATE_SECONDS = 600
+"""Records that come later than by so much are learned when the whole log is read again."""
+WHOLE_SECONDS = 600.0
+"""How often a learner that follows the log reads the whole of it."""
 UNDRAINED = 10_000
 """Records that a learner reads from the spool itself: drained at each look, the lake would get a file each
 time.
@@ -38,31 +45,43 @@ class Session:
         states.sweep()
         self._learner = Learner(version, states)
 
-    def step(self, now: float | None = None) -> Learned:
-        """Learn everything whose reward is final by now. Raises TastemakerError."""
-        settings = self._workspace.settings
+    def step(self, now: float | None = None, *, whole: bool = True) -> Learned:
+        """Learn everything whose reward is final by now. Raises TastemakerError.
+
+        The `whole` log since the version's training is read, or what is less than LATE_SECONDS behind.
+        """
+        settings, learner = self._workspace.settings, self._learner
         moment = (time.time() if now is None else now) - settings.learning.patience_seconds - GRACE_SECONDS
+        log = self._read(learner.start if whole else learner.tail(LATE_SECONDS))
+        if not whole and not learner.holds(log):
+            log = self._read(learner.start)
+        return learner.learn(log, int(moment))
+
+    def _read(self, after: Position) -> Lessons:
+        settings = self._workspace.settings
         path = settings.spool / FILE_NAME
-        undrained = read(path, UNDRAINED)
+        undrained = spool_file.read(path, UNDRAINED)
         if settings.log.target == "postgres" or (undrained and len(undrained.records) == UNDRAINED):
             gather(settings, self._workspace.lake)
-            undrained = read(path, UNDRAINED)
+            undrained = spool_file.read(path, UNDRAINED)
         # The spool was read before the lake will be: what is drained in between is in both, and counts once.
         problem = self._workspace.problem
-        lessons = settled(
+        return lessons.read(
             self._workspace.lake,
             problem,
             versions={one.id for one in self._workspace.registry.list(problem=problem.name)},
-            since=self._version.manifest.window.end,
+            after=after,
             patience=settings.learning.patience_seconds,
             undrained=undrained,
         )
-        return self._learner.learn(lessons, int(moment))
 
     def follow(self, stop: Event, told: Callable[[Learned], None]) -> None:
         """Step after step until `stop` is set; `told` of each that learned something."""
+        read_at = -math.inf
         while not stop.is_set():
-            learned = self.step()
+            whole = time.monotonic() > read_at + WHOLE_SECONDS
+            read_at = time.monotonic() if whole else read_at
+            learned = self.step(whole=whole)
             if learned.state is not None:
                 told(learned)
             stop.wait(self._workspace.settings.learning.every_seconds)

@@ -11,11 +11,11 @@ Imported by prediction services too, which have numpy and no data frame.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from tastemaker.registry.manifest import Files, hash_files, verify_files
 FORMAT = 1
 NAME, CURRENT = "state.json", "current.json"
 AGES_SECONDS = (60, 600, 3_600, 86_400)
-EMPTY = hashlib.blake2b(digest_size=16).hexdigest()
+EMPTY = "0" * 32
 """The digest of no impressions."""
 
 logger = logging.getLogger("tastemaker.learning")
@@ -115,6 +115,14 @@ class States:
     def names(self) -> list[str]:
         """All snapshots, newest first."""
         return sorted((path.parent.name for path in self.folder.glob(f"[!.]*/{NAME}")), reverse=True)
+
+    def older(self, moment: int) -> Position | None:
+        """Where the newest snapshot of nothing but what was shown before a moment (seconds) ends."""
+        for name in self.names():
+            if _until(name) <= moment:
+                with suppress(ArtifactError):
+                    return self._header(name).position
+        return None
 
     def drop_after(self, position: Position) -> None:
         """Remove the snapshots later than this place: the log before them has changed since."""

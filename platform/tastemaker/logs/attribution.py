@@ -14,19 +14,23 @@ they come out the same, to the last bit, however the log is stored.
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from tastemaker.data.ids import IdIndex
-from tastemaker.data.lake import Lake
-from tastemaker.data.tables import FEEDBACK, IMPRESSION, UTC_MICROSECONDS
+from tastemaker.data.lake import Lake, open_duckdb
+from tastemaker.data.tables import EVENTS, FEEDBACK, IMPRESSION, UTC_MICROSECONDS
 from tastemaker.logs.drain import served, told
 from tastemaker.logs.records import FeedbackRecord, Record
 from tastemaker.logs.spool_file import Pending
 from tastemaker.plugins.arrays import Feedback, Float32
 from tastemaker.problem import ProblemSpec
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 DAY_SECONDS = 86_400.0
 CLOCK_SKEW_SECONDS = 600.0
@@ -160,42 +164,54 @@ class Attribution(NamedTuple):
         }
 
 
-def attribute(
-    lake: Lake,
-    problem: ProblemSpec,
-    *,
-    until: float = np.inf,
-    patience: float = np.inf,
-    undrained: Pending | None = None,
-) -> Attribution:
-    """Join what was shown with what came of it, as it was known strictly before `until` (seconds UTC).
+def attribute(lake: Lake, problem: ProblemSpec, *, until: float = np.inf) -> Attribution:
+    """Join what was shown with what came of it, as it was known strictly before `until` (seconds UTC)."""
+    worth = _worth(problem)
+    window = max(worth["window"].to_pylist())
+    with lake.connect() as connection:
+        _join(connection, served(lake), told(lake), worth, until)
+        horizon = connection.execute(_HORIZON).fetchall()[0][0]
+        closed = -np.inf if horizon is None else horizon - window
+        marked = connection.sql(_MARKED, params={"skew": CLOCK_SKEW_SECONDS}).to_arrow_table()
+        return Attribution(_impressions(connection, closed, np.inf), marked.cast(MARKED), horizon, window)
 
-    With `patience` (seconds) an impression earns only what was told so soon after it, by our clock: then it
-    is the same whenever it is asked for. `undrained` is what still lies in a spool.
+
+def impressions(
+    lake: Lake, problem: ProblemSpec, *, patience: float, since: int = 0, undrained: Pending | None = None
+) -> pa.Table:
+    """ATTRIBUTED: what was shown from `since` on, with what was told of it within `patience` (seconds).
+
+    Told by our clock, of what happened within its window: an impression so old is the same whenever it is
+    asked for. `undrained` still lies in a spool. Events that came by another way than being told don't count.
     """
     requests, feedback = (
         ([], []) if undrained is None else (undrained.of(Record), undrained.of(FeedbackRecord))
     )
-    worth = _worth(problem)
-    window = max(worth["window"].to_pylist())
-    with lake.connect() as connection:
-        connection.register("asked", served(lake, requests))
-        connection.register("told", told(lake, feedback))
-        connection.register("worth", worth)
-        connection.execute(_SHOWN, {"until": until})
-        connection.execute(_HAPPENED, {"until": until, "impression": IMPRESSION})
-        connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
-        horizon = connection.execute(_HORIZON).fetchall()[0][0]
-        closed = -np.inf if horizon is None else horizon - window
-        known = {"impression": IMPRESSION, "patience": patience}
-        shown = connection.sql(_IMPRESSIONS, params={"closed": closed} | known)
-        marked = connection.sql(_MARKED, params={"skew": CLOCK_SKEW_SECONDS})
-        return Attribution(
-            shown.to_arrow_table().select(ATTRIBUTED.names).cast(ATTRIBUTED),
-            marked.to_arrow_table().cast(MARKED),
-            horizon,
-            window,
-        )
+    with open_duckdb() as connection:
+        connection.register("events", EVENTS.empty_table())
+        asked, said = served(lake, requests, since=since), told(lake, feedback, since=since)
+        _join(connection, asked, said, _worth(problem), np.inf)
+        rows = _impressions(connection, np.inf, patience)
+    first = pa.scalar(datetime.fromtimestamp(since, UTC), UTC_MICROSECONDS)
+    return rows.filter(pa.compute.greater_equal(rows["occurred_at"], first))
+
+
+def _join(
+    connection: DuckDBPyConnection, asked: pa.Table, said: pa.Table, worth: pa.Table, until: float
+) -> None:
+    """Make the tables `shown` and `credited`."""
+    connection.register("asked", asked)
+    connection.register("told", said)
+    connection.register("worth", worth)
+    connection.execute(_SHOWN, {"until": until})
+    connection.execute(_HAPPENED, {"until": until, "impression": IMPRESSION})
+    connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
+
+
+def _impressions(connection: DuckDBPyConnection, closed: float, patience: float) -> pa.Table:
+    known = {"closed": closed, "impression": IMPRESSION, "patience": patience}
+    shown = connection.sql(_IMPRESSIONS, params=known)
+    return shown.to_arrow_table().select(ATTRIBUTED.names).cast(ATTRIBUTED)
 
 
 def as_feedback(impressions: pa.Table, user_ids: IdIndex, item_ids: IdIndex) -> Feedback:

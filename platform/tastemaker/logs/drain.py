@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from tastemaker.data.lake import Lake
+from tastemaker.data.lake import Lake, quoted
 from tastemaker.data.locks import locked
 from tastemaker.data.tables import FEEDBACK, REQUESTS, SERVED
 from tastemaker.logs.records import FeedbackRecord, ItemRecord, Record, UserRecord
@@ -99,15 +99,21 @@ def put_rows(lake: Lake, part: str, pending: Pending) -> None:
             lake.write_day(table, day, rows_of(some), part=part)
 
 
-def served(lake: Lake, more: Sequence[Record] = ()) -> pa.Table:
-    """All drained requests, and `more` that are not drained yet, each once; empty if nothing was served."""
-    rows = pa.concat_tables([_table(lake, "requests", REQUESTS), request_rows(more)])
+def served(lake: Lake, more: Sequence[Record] = (), *, since: int = 0) -> pa.Table:
+    """All drained requests from `since` on (seconds), and `more` that are not drained yet, each once.
+
+    Empty if nothing was served.
+    """
+    rows = pa.concat_tables([_table(lake, "requests", REQUESTS, "occurred_at", since), request_rows(more)])
     return _firsts(rows, "request_id", "occurred_at")
 
 
-def told(lake: Lake, more: Sequence[FeedbackRecord] = ()) -> pa.Table:
-    """All drained feedback, and `more`: each event once, however often and to however many it was told."""
-    rows = pa.concat_tables([_table(lake, "feedback", FEEDBACK), feedback_rows(more)])
+def told(lake: Lake, more: Sequence[FeedbackRecord] = (), *, since: int = 0) -> pa.Table:
+    """All feedback that came from `since` on (seconds), drained and `more`.
+
+    Each event once, however often and to however many it was told.
+    """
+    rows = pa.concat_tables([_table(lake, "feedback", FEEDBACK, "received_at", since), feedback_rows(more)])
     return _firsts(rows, "event_id", "received_at")
 
 
@@ -119,10 +125,12 @@ def _firsts(rows: pa.Table, key: str, moment: str) -> pa.Table:
     return ordered.take(firsts.combine_chunks().sort())
 
 
-def _table(lake: Lake, name: str, schema: pa.Schema) -> pa.Table:
+def _table(lake: Lake, name: str, schema: pa.Schema, moment: str, since: int) -> pa.Table:
     if not lake.files(name):
         return schema.empty_table()
-    rows = lake.read(name)
+    with lake.connect() as connection:
+        late_enough = f"epoch_us({quoted(moment)}) >= {1_000_000 * since}"
+        rows = connection.table(name).filter(late_enough).to_arrow_table()
     for field in schema:
         if field.name not in rows.column_names:  # written before the column was thought of
             rows = rows.append_column(field.name, pa.nulls(len(rows), field.type))
