@@ -22,6 +22,7 @@ from tastemaker.logs.postgres import AwayError, PostgresTarget, pull
 from tastemaker.logs.records import Entry, ItemRecord, UserRecord
 from tastemaker.logs.shipping import follow, gather
 from tastemaker.logs.spool_file import FILE_NAME, read
+from tastemaker_pipelines.run import run
 
 pytestmark = pytest.mark.servers
 
@@ -159,6 +160,14 @@ def test_a_database_that_is_away_is_told_without_the_password(tmp_path: Path) ->
     assert pending.records == [click(1)]
 
 
+def test_a_run_goes_on_with_what_it_has_while_the_database_is_away(tmp_path: Path) -> None:
+    fill(tmp_path / "spool", [click(1)])
+    settings = settings_of(tmp_path, "postgresql://shop:secret@127.0.0.1:1/logs")
+    outcome = run(settings, select="served_requests")
+    assert outcome.success
+    assert "127.0.0.1:1/logs can't be used" in outcome.steps["served_requests"].facts["away"]
+
+
 def test_following_goes_on_until_it_is_stopped(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +175,7 @@ def test_following_goes_on_until_it_is_stopped(
     settings, stop = settings_of(tmp_path, postgres_url), Event()
     moved: list[Drained] = []
 
-    def run(work: Callable[[], None]) -> None:
+    def follow_while(work: Callable[[], None]) -> None:
         thread = Thread(target=lambda: follow(settings, stop, progress=moved.append, away=print))
         thread.start()
         work()
@@ -179,7 +188,7 @@ def test_following_goes_on_until_it_is_stopped(
             while read(settings.spool / FILE_NAME, 1):
                 time.sleep(0.01)
 
-    run(work)
+    follow_while(work)
     assert rows(postgres_url) == 3
     assert sum(each.feedback for each in moved) == 3
     assert drains.drain(settings.spool, PostgresTarget(postgres_url)) == Drained()
