@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from tastemaker.logs.records import FeedbackRecord, Item, Record, Stage
-from tastemaker.logs.spool import Spool, SpoolError, read
+from tastemaker.logs.spool import FILE_NAME, Spool, SpoolError, read
+from tastemaker.privacy.pseudonyms import Pseudonyms
 from tastemaker.serving.app import Gateway, not_found
 from tastemaker.serving.asgi import Scope
 from tastemaker.serving.chain import MODEL_SHORT
@@ -288,6 +289,28 @@ def test_before_the_model_is_loaded_the_process_lives_but_is_not_ready() -> None
     assert ask(empty, "GET", "/readyz").status_code == 503
     assert ask(empty, "GET", "/metrics").status_code == 503
     assert ask(empty, "POST", "/recommend", json={"user_id": "u"}).status_code == 503
+
+
+def test_behind_pseudonyms_nothing_that_is_stored_names_anybody(tmp_path: Path) -> None:
+    worker, names = Worker(), Pseudonyms(b"k" * 32)
+    worker.open("canned", cast(Any, Canned()), Spool(tmp_path), cast(Any, Counted()), pseudonyms=names)
+    event = {"event_id": "e", "event_type": "click", "item_id": "tea", "user_id": "Annabel"}
+    bodies: dict[str, Any] = {
+        "/recommend": {"user_id": "Annabel"},
+        "/recommend/batch": {"requests": [{"user_id": "Annabel"}]},
+        "/rank": {"user_id": "Annabel", "candidates": ["tea"]},
+        "/session": {"session_id": "Annabel", "items": ["tea"]},
+        "/feedback": {"events": [event]},
+    }
+    for path, body in bodies.items():
+        assert ask(worker, "POST", path, json=body).status_code == 200, path
+    worker.close()
+    pending = read(tmp_path / FILE_NAME, 100)
+    assert pending is not None
+    whose = {names.of("Annabel"), names.of("session:Annabel")}
+    assert {getattr(one, "user_id", None) for one in pending.records} == whose
+    assert len(pending.records) == len(bodies)
+    assert all(b"Annabel" not in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_other_kinds_of_connection_are_handed_on(worker: Worker) -> None:
