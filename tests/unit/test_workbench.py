@@ -198,6 +198,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "file": (lambda p: load("nowhere.csv"), "there is no file nowhere.csv"),
     "home": (lambda p: load(Path("/")), "holds no events"),
     "nothing": (lambda p: load(None), "events are a NoneType"),
+    "items only": (lambda p: load(None, items=orders(3)), "events are a NoneType"),
     "mixed": (lambda p: load(pd.DataFrame({"user_id": [1, "b"]})), "the table of events can't be read"),
     "source": (lambda p: load(orders(20), source="simulated"), "which reads files"),
     "no rows": (lambda p: load(orders(0), columns=COLUMNS), "the table events is empty"),

@@ -20,7 +20,7 @@ from tastemaker.data.lake import Lake
 from tastemaker.data.sources import Source, open_source
 from tastemaker.errors import GateError, SourceError
 from tastemaker.problem import EventReward, Objective, ProblemSpec, load_problem
-from tastemaker.settings import SourceSettings, load_settings
+from tastemaker.settings import Settings, SourceSettings, load_settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.workbench.frames import frame_source, is_frame
 from tastemaker.workbench.showing import Shown, days
@@ -83,36 +83,37 @@ def load(
     Without a `problem` (a file or a ProblemSpec), every event counts 1, whatever its type.
     Raises TastemakerError in plain words for what can't be read, mapped or let in.
     """
-    tables = {"the table of events": events, "the table of items": items, "the table of users": users}
-    frames = {name: given for name, given in tables.items() if is_frame(given)}
-    if not (frames or isinstance(events, (str, Path))):
+    if not (is_frame(events) or isinstance(events, (str, Path))):
         raise SourceError(
             f"events are a {type(events).__name__}, must be a table or a path",
             fix="hand over a pandas, polars or pyarrow table, or the path of a CSV or Parquet file",
         )
-    if "the table of events" in frames and source is not None:
-        raise SourceError(
-            f"a table was given with source={source!r}, which reads files", fix="leave source out"
-        )
-    named = {name: name if name in frames else given for name, given in tables.items()}
-    simulated = named["the table of events"] == SIMULATED
+    tables = {"the table of events": events, "the table of items": items, "the table of users": users}
+    frames = {name: given for name, given in tables.items() if is_frame(given)}
+    named_events, named_items, named_users = (
+        given if given is None else name if name in frames else str(given) for name, given in tables.items()
+    )
+    simulated = named_events == SIMULATED
     if not (frames or simulated) and Path(events).is_dir():
         return _from_home(Path(events), problem)
     settings = SourceSettings(
         name=source or (SIMULATED if simulated else "table"),
-        path=None if simulated or "the table of events" in frames else Path(events),
-        items=None if items is None else str(named["the table of items"]),
-        users=None if users is None else str(named["the table of users"]),
+        path=None if simulated or is_frame(events) else Path(events),
+        items=named_items,
+        users=named_users,
         columns=dict(columns or {}),
         timezone=timezone,
         options=options,
     )
-    opened = (
-        frame_source(settings, str(named["the table of events"]), frames) if frames else open_source(settings)
-    )
     if simulated and problem is None:
         problem = Path(str(files("tastemaker.simulator") / "problem.yaml"))
-    return _admitted(opened, problem)
+    if not frames:
+        return _admitted(open_source(settings), problem)
+    if settings.name != "table":
+        raise SourceError(
+            f"a table was given with source={source!r}, which reads files", fix="leave source out"
+        )
+    return _admitted(frame_source(settings, str(named_events), frames), problem)
 
 
 def _from_home(home: Path, problem: Problem | None) -> Data:
@@ -124,10 +125,7 @@ def _from_home(home: Path, problem: Problem | None) -> Data:
     settings = load_settings(home=home)
     own = home / "problem.yaml"
     chosen = problem or (own if own.exists() else settings.problem)
-    lake = Lake(settings.lake)
-    return Data(
-        Dataset.load(lake, _spec(chosen, lake), feature_root=settings.features, seed=settings.seed), None
-    )
+    return Data(_dataset(settings, Lake(settings.lake), chosen), None)
 
 
 def _admitted(source: Source, problem: Problem | None) -> Data:
@@ -137,11 +135,15 @@ def _admitted(source: Source, problem: Problem | None) -> Data:
     lake, chunk_rows = Lake(settings.lake), settings.chunk_rows
     land(source, lake, chunk_rows=chunk_rows)
     engine = open_engine(settings.metadata_url)
-    admitted = admit(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
-    engine.dispose()
-    spec = _spec(problem, lake)
-    dataset = Dataset.load(lake, spec, feature_root=settings.features, seed=settings.seed)
-    return Data(dataset, admitted.total)
+    try:
+        admitted = admit(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
+    finally:
+        engine.dispose()
+    return Data(_dataset(settings, lake, problem), admitted.total)
+
+
+def _dataset(settings: Settings, lake: Lake, problem: Problem | None) -> Dataset:
+    return Dataset.load(lake, _spec(problem, lake), feature_root=settings.features, seed=settings.seed)
 
 
 def _spec(given: Problem | None, lake: Lake) -> ProblemSpec:
