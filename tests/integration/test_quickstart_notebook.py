@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 from pathlib import Path
 
 import nbformat
@@ -33,8 +34,12 @@ def test_every_cell_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(pages) == TABLES
     assert all("<table" in page for page in pages)
     assert sum("<svg" in page for page in pages) == 3  # the timeline and two forest plots
-    plain = [ast.literal_eval(out.data["text/plain"]) for out in outputs if "text/html" not in out.data]
-    [shown, standings] = plain
+    [picture] = [
+        base64.b64decode(output.data["image/png"]) for output in outputs if "image/png" in output.data
+    ]
+    assert picture.startswith(b"\x89PNG")
+    plain = [out.data["text/plain"] for out in outputs if len(out.data) == 1]
+    [shown, standings] = map(ast.literal_eval, plain)
     assert len(set(shown)) == 5
     assert {name for name, _ranks, _standing in standings} == {"ials", "ease", "bought_again", "popularity"}
     assert standings[0][1][0] == 1

@@ -199,11 +199,12 @@ class Leaderboard:
 
     def plot(self, path: Path | None = None) -> Figure:
         """Each model's interval, and its difference from the one to beat; also as PNG at `path`, if given."""
-        from tastemaker.evaluation.plot import draw, figure
+        from tastemaker.evaluation.plot import figure, png
 
         drawn = figure(self)
         if path is not None:
-            draw(drawn, path)
+            with appearing(path) as partial:
+                partial.write_bytes(png(drawn))
         return drawn
 
     def __repr__(self) -> str:

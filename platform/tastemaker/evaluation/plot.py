@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.leaderboard import Leaderboard
 from tastemaker.evaluation.marks import Mark
-from tastemaker.files import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +30,13 @@ def figure(board: Leaderboard) -> Figure:
     """The plot. Needs the extra `monitoring` (matplotlib)."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 1.9 + 0.45 * len(board.rows)), layout="constrained")
+    class Picture(Figure):
+        """A figure that a notebook shows though pyplot, with its global state, was never imported."""
+
+        def _repr_png_(self) -> bytes:
+            return png(self)
+
+    figure = Picture(figsize=(11, 1.9 + 0.45 * len(board.rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     marks = [row.mark for row in board.rows]
     plain: dict[str, Any] = {"parse_math": False}  # a name may hold a $
@@ -48,13 +53,15 @@ def figure(board: Leaderboard) -> Figure:
     return figure
 
 
-def draw(figure: Figure, path: Path) -> None:
-    """Write a plot as PNG; `path` is replaced whole or not at all."""
+def png(figure: Figure) -> bytes:
+    """A plot as a PNG file's content."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with appearing(path) as partial, warnings.catch_warnings():
+    content = BytesIO()
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # scripts that the font lacks
-        FigureCanvasAgg(figure).print_figure(partial, dpi=150, format="png")
+        FigureCanvasAgg(figure).print_figure(content, dpi=150, format="png")
+    return content.getvalue()
 
 
 def _panel(axes: Axes, figures: Sequence[Interval | Difference | None], marks: Sequence[Mark]) -> None:
