@@ -98,7 +98,8 @@ def race(folder: Path) -> None:
         rows = np.ascontiguousarray(features[:n], np.float32)
         ours, theirs = native(rows), onnx(rows)
         # Sums of floats in another order: equal ones may differ in their last bits.
-        alike = np.array_equal(*(np.argsort(-np.round(each, 5), kind="stable") for each in (ours, theirs)))
+        first, second = (np.argsort(-np.round(each, 5), kind="stable") for each in (ours, theirs))
+        alike = np.array_equal(first, second)
         fast, slow = microseconds(native, rows), microseconds(onnx, rows)
         print(
             f"  {n} candidates  LightGBM {fast:5.0f} us  ONNX Runtime {slow:5.0f} us  ratio {fast / slow:.1f}"
