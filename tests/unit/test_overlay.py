@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +146,17 @@ def test_a_file_that_cant_be_read_takes_nothing_away(
         assert reader.blocked(["ann"]) == {}
     assert reader.sold_out == {"old-1"}
     assert len([line for line in caplog.messages if "can't be read" in line]) == 1
+
+
+def test_a_reader_waits_for_no_writer(tmp_path: Path) -> None:
+    put(tmp_path, [item("old-1", available=False), UserRecord("ann", NOW, None, ["a"])])
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        reader, start = read(tmp_path), time.perf_counter()
+        reader.refresh(at_once=True)
+        assert reader.blocked(["ann"]) == {"ann": ["a"]}
+        assert time.perf_counter() - start < overlay.BUSY_SECONDS
+    assert reader.sold_out == {"old-1"}
 
 
 def test_what_cant_be_written_is_refused_whole(tmp_path: Path) -> None:

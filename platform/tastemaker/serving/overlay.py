@@ -29,6 +29,9 @@ NEW_SECONDS = 30 * 86_400
 MAX_NEW = 2_000
 """New items that are kept in mind, the latest; each needs about 1 kB."""
 BUSY_SECONDS = 5.0
+"""How long a writer waits for another one."""
+READER_SECONDS = 0.05
+"""A reader waits for nobody but while the file is made: an answer depends on it."""
 _CREATE = """
     CREATE TABLE IF NOT EXISTS items (
         item_id TEXT PRIMARY KEY, change INTEGER NOT NULL, first_at REAL NOT NULL, available INTEGER NOT NULL,
@@ -118,9 +121,10 @@ class Overlay:
             return
         self._looked_at = now
         with self._lock:
-            rows = self._rows(_CHANGES, self._last_change)
-            self._anyone_blocks = bool(self._rows(_ANY_USER))
-            self._apply(rows)
+            changes, anyone = self._rows(_CHANGES, self._last_change), self._rows(_ANY_USER)
+            if anyone is not None:
+                self._anyone_blocks = bool(anyone)
+            self._apply(changes or ())
 
     def blocked(self, user_ids: Iterable[str]) -> dict[str, list[str]]:
         """The items that each of these users is never shown; only of those who block any."""
@@ -129,7 +133,7 @@ class Overlay:
         asked = msgspec.json.encode(list(set(user_ids))).decode()
         with self._lock:
             rows = self._rows(_BLOCKED, asked)
-        return {user_id: msgspec.json.decode(blocked) for user_id, blocked in rows}
+        return {user_id: msgspec.json.decode(blocked) for user_id, blocked in rows or ()}
 
     def listed(self, item_id: str) -> Listed | None:
         """What callers said of an item; None if nothing."""
@@ -144,19 +148,19 @@ class Overlay:
             if connection is not None:
                 connection.close()
 
-    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-        """What the file says; nothing while it does not exist or can't be read."""
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]] | None:
+        """What the file says: nothing while there is no file, None while it can't be read."""
         try:
             if self._connection is None:
                 if self._path is None or not self._path.exists():
                     return []
-                self._connection = _connect(self._path)
+                self._connection = _connect(self._path, READER_SECONDS)
             rows = self._connection.execute(query, arguments).fetchall()
         except sqlite3.Error:
             if self._works:
                 logger.warning("%s can't be read; what it said last counts", self._path, exc_info=True)
             self._works = False
-            return []
+            return None
         self._works = True
         return rows
 
@@ -189,8 +193,9 @@ class _Change(NamedTuple):
     price: float | None
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+def _connect(path: Path, seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """`seconds`: how long to wait for others."""
+    connection = sqlite3.connect(path, timeout=seconds, check_same_thread=False)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
     connection.executescript(_CREATE)
