@@ -59,11 +59,11 @@ def _command(url: str, key: str, cases: int, seed: int, report: Path) -> list[st
 
 
 def _varied(document: str) -> int:
-    """How many operations take something that can be varied."""
+    """How many operations take something that can be varied, beside the request's id."""
     with urllib.request.urlopen(document) as answer:
         paths: dict[str, Any] = json.load(answer)["paths"]
     return sum(
-        bool(operation["parameters"] or "requestBody" in operation)
+        len(operation["parameters"]) > 1 or "requestBody" in operation
         for methods in paths.values()
         for operation in methods.values()
     )

@@ -91,6 +91,14 @@ _HEADERS = {
     },
 }
 
+_REQUEST_ID = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "required": False,
+    "description": "The caller's own id for this request, 32 hexadecimal digits; anything else is replaced.",
+    "schema": {"type": "string", "example": _EXAMPLE_ID},
+}
+
 
 @cache
 def document() -> bytes:
@@ -113,6 +121,7 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
         "components": {
             "schemas": _schemas(routes),
             "headers": _HEADERS,
+            "parameters": {"X-Request-Id": _REQUEST_ID},
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -154,6 +163,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _parameters(route: Route) -> Iterator[dict[str, Any]]:
+    yield {"$ref": "#/components/parameters/X-Request-Id"}
     if "{" in route.path:
         name = route.path.partition("{")[2].rstrip("}")
         yield {"name": name, "in": "path", "required": True, "schema": msgspec.json.schema(Id)}
