@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import served_homes
-from bento_servers import running
+from bento_servers import run, running
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
 from tastemaker.plugins import finder
@@ -120,7 +120,8 @@ def test_swaps_and_refusals_under_constant_requests(
     with serving(home) as (client, customers):
         assert served(client) == newest.id, "where nothing is deployed"
         for version in (first, second, first):  # there, and back again
-            registry.deploy(version)
+            done = run(["tastemaker", "models", "deploy", version.id], home, {"TASTEMAKER_HOME": str(home)})
+            assert (done.returncode, done.stdout) == (0, f"deployed: popularity {version.id}\n"), done.stderr
             wait_for(partial(serves, client, version))
         damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         deployment.deploy(registry.artifacts, "popularity", corrupt.id, "small shop")

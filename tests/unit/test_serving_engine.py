@@ -429,6 +429,20 @@ def test_when_even_the_look_ups_fail_what_was_popular_answers(monkeypatch: pytes
         assert said(answers(one, [asked()])[0]) == ([5, 4, 3], "static", MODEL_ERROR)
 
 
+def test_answers_that_can_not_be_counted_or_logged_are_answers(caplog: pytest.LogCaptureFixture) -> None:
+    def full(answers: Sequence[tuple[Waiting, Served]], moment: float) -> None:
+        raise OSError("no space left on device")
+
+    stop = threading.Event()
+    model = Misbehaving(sleeping(stop))
+    with engine(model, DEADLINE, settle=full) as one:
+        assert said(answers(one, [asked()])[0]) == ([5, 4, 3], "popular", MODEL_TIMEOUT)
+        model.act = None
+        wait_for(lambda: answers(one, [asked()])[0].answer.fallback is None, "it is still looked after")
+        stop.set()
+    assert "could not be counted or logged" in caplog.text
+
+
 def test_a_breaker_opens_rests_longer_each_time_and_closes() -> None:
     breaker = Breaker(failures=2, rest_seconds=1, longest_seconds=3)
     breaker.bad(0)
@@ -443,6 +457,8 @@ def test_a_breaker_opens_rests_longer_each_time_and_closes() -> None:
         breaker.bad(rested)
         assert not breaker.admits(rested + rest - 0.1)
     assert breaker.admits(9)
+    assert not breaker.admits(11)
+    assert breaker.admits(12), "the probe was never heard of again"
     breaker.good()
     assert breaker.closed
     assert breaker.admits(9)

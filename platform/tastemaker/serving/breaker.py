@@ -20,7 +20,7 @@ class Breaker:
         self._failures = 0
         self._rest = rest_seconds
         self._closed_again: float | None = None
-        """When the rest ends; None while closed."""
+        """When the next probe may pass; None while closed."""
         self._probing = False
 
     @property
@@ -32,9 +32,10 @@ class Breaker:
         """Whether one more may try; `now` in seconds of any steady clock. Half-open, it is the probe."""
         if self._closed_again is None:
             return True
-        if self._probing or now < self._closed_again:
+        if now < self._closed_again:
             return False
         self._probing = True
+        self._closed_again = now + self._rest  # another probe, should this one never be heard of again
         return True
 
     def good(self) -> None:

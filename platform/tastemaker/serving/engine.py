@@ -131,7 +131,7 @@ class Engine:
             return NO_MODEL
         if self.queue.qsize() >= self.limits.waiting:
             return MODEL_OVERLOADED
-        if self._line is None:
+        if self._line is None or not self._line.is_alive():
             self._replace()
         return None if self._line is not None and self.breaker.admits(now) else MODEL_RESTING
 
@@ -213,7 +213,10 @@ class Engine:
     def _deliver(self, answers: Sequence[tuple[Waiting, Served]]) -> None:
         for waiting, served in answers:
             waiting.future.set_result(served)
-        self._settle(answers, time.monotonic())
+        try:
+            self._settle(answers, time.monotonic())
+        except Exception:  # such as a disk that is full: what waits must still be looked after
+            logger.exception("answers of %s could not be counted or logged", self.model)
 
 
 class _Line(threading.Thread):
