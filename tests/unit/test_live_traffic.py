@@ -202,6 +202,13 @@ def test_a_service_of_something_else_is_told_from_the_shops(
         simulated(tmp_path, service)
 
 
+@pytest.mark.parametrize("path", ["/recommend", "/feedback", "/items"])
+def test_a_door_that_is_shut_is_told_at_once(tmp_path: Path, path: str) -> None:
+    service = Service(lambda asked: web.Response(status=401) if asked == path else None)
+    with pytest.raises(TastemakerError, match=rf"refuses {path} \(401\)\n  fix: set TASTEMAKER_API_KEY"):
+        simulated(tmp_path, service, replace(PLAN, visits=1_000, new_items=True))
+
+
 def test_a_service_that_is_not_ready_is_not_visited(tmp_path: Path) -> None:
     service = Service(lambda path: web.Response(status=503))
     with pytest.raises(TastemakerError, match=r"/readyz says 503\n  fix: start one"):

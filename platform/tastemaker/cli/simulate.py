@@ -131,6 +131,7 @@ def simulate(
 
     The shop is the one of the settings' source, some days later. Whatever the service acknowledges is noted
     in a ledger, durably; --check holds the logs against it (exit status 1: something was lost or doubled).
+    TASTEMAKER_API_KEY is shown to a service that wants a key.
 
     \b
     Faults, each a share of the visits (0.05 if none is given):

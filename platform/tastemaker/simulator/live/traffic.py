@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from tastemaker.errors import TastemakerError
 from tastemaker.serving.messages import MAX_CHANGES, Answer, Feedback, FeedbackEvent, ItemUpserts
 from tastemaker.simulator.live import page
 from tastemaker.simulator.live.audience import Audience, Reaction, Visit
@@ -29,6 +30,7 @@ PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 2.0
 LATE_SECONDS = (1.0, 4.0)
 """How long late events are held back."""
+SHUT = frozenset({401, 403})
 TRY_AGAIN = frozenset({NO_REPLY, 429, 500, 502, 503, 504})
 _encode = msgspec.json.Encoder().encode
 
@@ -110,8 +112,7 @@ class Traffic:
         path, body = page.question(visit, self.plan.k)
         if how.dropped:
             await self.courier.hang_up(path, body)
-        reply = await self.courier.post(path, body, slow=how.slow)
-        self.tally.replied(path, reply, usual=not how.slow)
+        reply = await self._post(path, body, how)
         if not reply.good:
             self.tally.failed += 1
             if reply.status == NO_REPLY:
@@ -122,6 +123,19 @@ class Traffic:
         self.ledger.note(Answered(answer.request_id, page.user_id(visit), answer.stage, item_ids))
         self.tally.answered(answer, item_ids, time.monotonic())
         return answer
+
+    async def _post(self, path: str, body: bytes, how: Manners | None = None) -> Reply:
+        """Counted. Raises TastemakerError where the service wants to see a key, or another one."""
+        slow = how is not None and how.slow
+        reply = await self.courier.post(path, body, slow=slow)
+        self.tally.replied(path, reply, usual=not slow)
+        if reply.status in SHUT:
+            raise TastemakerError(
+                f"the service refuses {path} ({reply.status})",
+                fix="set TASTEMAKER_API_KEY to a key with the scopes recommend, feedback and manage: "
+                "tastemaker keys new",
+            )
+        return reply
 
     async def _deliver_late(self, visit: Visit, events: list[FeedbackEvent], how: Manners) -> None:
         await asyncio.sleep(float(visit.rng.uniform(*LATE_SECONDS)))
@@ -150,8 +164,7 @@ class Traffic:
         give_up = time.monotonic() + self.plan.patience
         pause = PAUSE_SECONDS
         while True:
-            reply = await self.courier.post("/feedback", body, slow=how.slow)
-            self.tally.replied("/feedback", reply, usual=not how.slow)
+            reply = await self._post("/feedback", body, how)
             wait = pause if reply.retry_after is None else reply.retry_after
             if reply.status not in TRY_AGAIN or time.monotonic() + wait > give_up:
                 return reply
@@ -169,7 +182,6 @@ class Traffic:
         changes += [page.upsert(catalogue, item, available=False) for item in withdrawn]
         for start in range(0, len(changes), MAX_CHANGES):
             part = changes[start : start + MAX_CHANGES]
-            reply = await self.courier.post("/items", _encode(ItemUpserts(part)))
-            self.tally.replied("/items", reply)
+            reply = await self._post("/items", _encode(ItemUpserts(part)))
             if reply.good:
                 self.tally.changed(part, time.monotonic())
