@@ -16,7 +16,17 @@ from tastemaker.plugins.finder import Plugin, find
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAMILIES = sorted(folder.name for folder in (REPOSITORY / "models").iterdir() if folder.is_dir())
-CORE = {"click", "msgspec", "numpy", "pydantic", "pydantic-settings", "rich", "ruamel-yaml", "scipy"}
+CORE = {
+    "click",
+    "msgspec",
+    "numpy",
+    "pydantic",
+    "pydantic-settings",
+    "rich",
+    "ruamel-yaml",
+    "scipy",
+    "threadpoolctl",
+}
 HEAVY = {
     "bentoml",
     "dagster",
