@@ -58,12 +58,17 @@ def running(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -
             _wait(client, process, log)
             yield client
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server that leads a session of its own, and whatever it started."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _program(command: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
+import bento_servers
 import shop_homes
 from servers import free_port
 from tastemaker.registry import Version
@@ -107,12 +108,7 @@ def served(
         yield service
     finally:
         service.close()
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        bento_servers.stop(process)
 
 
 class Visits:
