@@ -34,7 +34,7 @@ LATER = END + 10_000.0
 def workspace(home: Path, patience: float = PATIENCE) -> Workspace:
     """What lies in a home."""
     (home / "problem.yaml").write_text(served_homes.problem().model_dump_json())
-    learning = LearningSettings(patience_seconds=patience)
+    learning = LearningSettings(patience_seconds=patience, every_seconds=0.1)
     return Workspace(Settings(home=home, problem=home / "problem.yaml", learning=learning))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ import served_homes
 import taught
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
+from tastemaker.learning.learner import Learned
 from tastemaker.learning.sessions import LearnerBusy, answering, session
 from tastemaker.learning.states import EMPTY, Position, States
 from tastemaker.logs.drain import drain
@@ -224,6 +226,32 @@ def test_a_version_has_one_learner_at_a_time(home: Path, versions: dict[str, Ver
         pass
     with session(opened, version, wait=False) as learning:
         assert learning.step(taught.LATER).impressions == 0
+
+
+def test_a_learner_that_follows_outlives_a_disk_that_is_away(
+    home: Path, versions: dict[str, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught.log(home, taught.traffic(versions["ucb1"].id, 5))
+    opened, stop = taught.workspace(home), Event()
+    found: list[int] = []
+    problems: list[str] = []
+
+    def tell(learned: Learned) -> None:
+        found.append(learned.impressions)
+        stop.set()
+
+    with session(opened, versions["ucb1"]) as learning:
+        step, fails = learning.step, iter([True, True, False])
+
+        def shaky(*, whole: bool) -> Learned:
+            if next(fails):
+                raise OSError("the disk is away")
+            assert whole  # as none was read yet
+            return step(whole=whole)
+
+        monkeypatch.setattr(learning, "step", shaky)
+        learning.follow(stop, told=tell, away=problems.append)
+    assert (found, problems) == ([15], ["the disk is away"] * 2)
 
 
 def test_the_graph_learns_for_the_versions_that_answer(home: Path, versions: dict[str, Version]) -> None:

@@ -51,7 +51,7 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
             signal.signal(number, lambda *_: stop.set())
         if not as_json:
             console.print(f"{found.model} {found.id} learns; Ctrl-C ends it")
-        learning.follow(stop, tell)
+        learning.follow(stop, told=tell, away=lambda problem: click.echo(f"not yet: {problem}", err=True))
 
 
 def _plain(learned: Learned) -> dict[str, object]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event
+
+import duckdb
 
 from tastemaker.data.locks import locked
 from tastemaker.errors import TastemakerError
@@ -16,6 +19,7 @@ from tastemaker.learning.lessons import Lessons
 from tastemaker.learning.states import Position, States
 from tastemaker.logs import spool_file
 from tastemaker.logs.drain import served
+from tastemaker.logs.postgres import AwayError
 from tastemaker.logs.shipping import gather
 from tastemaker.logs.spool_file import FILE_NAME
 from tastemaker.plugins import finder
@@ -75,15 +79,23 @@ class Session:
             undrained=undrained,
         )
 
-    def follow(self, stop: Event, told: Callable[[Learned], None]) -> None:
-        """Step after step until `stop` is set; `told` of each that learned something."""
+    def follow(self, stop: Event, *, told: Callable[[Learned], None], away: Callable[[str], None]) -> None:
+        """Step after step until `stop` is set: `told` of each that learned something.
+
+        `away` is told of each that failed as a disk or a database is away; it is tried again.
+        """
         read_at = -math.inf
         while not stop.is_set():
             whole = time.monotonic() > read_at + WHOLE_SECONDS
-            read_at = time.monotonic() if whole else read_at
-            learned = self.step(whole=whole)
-            if learned.state is not None:
-                told(learned)
+            began = time.monotonic()
+            try:
+                learned = self.step(whole=whole)
+            except (AwayError, OSError, sqlite3.Error, duckdb.IOException) as error:
+                away(str(error))
+            else:
+                read_at = began if whole else read_at
+                if learned.state is not None:
+                    told(learned)
             stop.wait(self._workspace.settings.learning.every_seconds)
 
 

@@ -189,7 +189,8 @@ def impressions(
     )
     with open_duckdb() as connection:
         connection.register("events", EVENTS.empty_table())
-        asked, said = served(lake, requests, since=since), told(lake, feedback, since=since)
+        asked = served(lake, requests, since=since)
+        said = told(lake, feedback, since=since - int(CLOCK_SKEW_SECONDS))
         _join(connection, asked, said, _worth(problem), np.inf)
         rows = _impressions(connection, np.inf, patience)
     first = pa.scalar(datetime.fromtimestamp(since, UTC), UTC_MICROSECONDS)
