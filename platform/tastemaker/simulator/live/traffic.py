@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,7 +28,7 @@ FLUSH_SECONDS = 0.1
 """How often the ledger is put on disk."""
 PAUSE_SECONDS = 0.2
 """After a request without a reply, before the visitor does anything else; then twice as long each time."""
-LONGEST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 5.0
 LATE_SECONDS = (1.0, 4.0)
 """How long late events are held back."""
 SHUT = frozenset({401, 403})
@@ -36,6 +37,14 @@ _encode = msgspec.json.Encoder().encode
 
 Listener = Callable[[float, Tally], None]
 """Told the share that is done and the counts, several times a second."""
+
+
+class _Sent(NamedTuple):
+    """A report on its way."""
+
+    body: bytes
+    event_ids: list[str]
+    how: Manners
 
 
 class Traffic:
@@ -47,7 +56,7 @@ class Traffic:
         self.tally = Tally(audience.first_day)
         self.pacer = Pacer(plan, self.seed)
         self._open_until = audience.first_day - 1
-        self._late: set[asyncio.Task[None]] = set()
+        self._asides: set[asyncio.Task[None]] = set()
 
     async def run(self, on_progress: Listener = lambda share, tally: None) -> Summary:
         """Until the plan is fulfilled, nobody is left, or the caller cancels."""
@@ -57,9 +66,10 @@ class Traffic:
         visitors = [asyncio.create_task(self._visitors()) for _ in range(self.plan.at_once)]
         try:
             await asyncio.gather(*visitors)
-            await asyncio.gather(*self._late)
+            while self._asides:
+                await asyncio.gather(*self._asides)
         finally:
-            tasks = (*visitors, *self._late, keeper)
+            tasks = (*visitors, *self._asides, keeper)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -101,9 +111,7 @@ class Traffic:
         if not self.audience.stay(visit, sum(one.event_type == "view" for one in reactions)):
             self.tally.days[visit.day].left += 1
         if events and how.late:
-            task = asyncio.create_task(self._deliver_late(visit, events, how))
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
+            self._aside(self._deliver_late(visit, events, how))
         elif events:
             await self._deliver(events, how)
 
@@ -142,34 +150,49 @@ class Traffic:
         await self._deliver(events[::-1], how)
 
     async def _deliver(self, events: list[FeedbackEvent], how: Manners) -> None:
-        """Send until acknowledged, or patience ends."""
-        body, ids = _encode(Feedback(events)), [event.event_id for event in events]
+        """The first attempt. Where others may help, they follow while the visitor goes on."""
+        sent = _Sent(_encode(Feedback(events)), [event.event_id for event in events], how)
         if how.dropped:
-            await self.courier.hang_up("/feedback", body)
-        reply = await self._insist(body, how)
+            await self.courier.hang_up("/feedback", sent.body)
+        reply = await self._post("/feedback", sent.body, how)
+        if reply.status in TRY_AGAIN:
+            self._aside(self._insist(sent, reply))
+        else:
+            await self._settle(sent, reply)
+
+    async def _insist(self, sent: _Sent, reply: Reply) -> None:
+        """Send until a reply settles it, or patience ends."""
+        give_up = time.monotonic() + self.plan.patience
+        pause = PAUSE_SECONDS
+        while reply.status in TRY_AGAIN:
+            wait = max(pause, reply.retry_after or 0.0)
+            if time.monotonic() + wait > give_up:
+                break
+            await asyncio.sleep(wait)
+            reply = await self._post("/feedback", sent.body, sent.how)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        await self._settle(sent, reply)
+
+    async def _settle(self, sent: _Sent, reply: Reply) -> None:
+        """Note what became of events."""
         if not reply.good:
-            self.ledger.note(Abandoned(ids, f"status {reply.status}" if reply.status else "no reply"))
-            self.tally.abandoned += len(ids)
+            why = f"status {reply.status}" if reply.status else "no reply"
+            self.ledger.note(Abandoned(sent.event_ids, why))
+            self.tally.abandoned += len(sent.event_ids)
             return
-        self.ledger.note(Acknowledged(ids))
-        self.tally.acknowledged += len(ids)
+        self.ledger.note(Acknowledged(sent.event_ids))
+        self.tally.acknowledged += len(sent.event_ids)
         self.tally.duplicates += page.read_receipt(reply.body).duplicates
-        if how.repeated:
-            again = await self._insist(body, how)
+        if sent.how.repeated:
+            again = await self._post("/feedback", sent.body, sent.how)
             if again.good:
                 self.tally.duplicates += page.read_receipt(again.body).duplicates
 
-    async def _insist(self, body: bytes, how: Manners) -> Reply:
-        """The reply to feedback: the first that settles it, or the last."""
-        give_up = time.monotonic() + self.plan.patience
-        pause = PAUSE_SECONDS
-        while True:
-            reply = await self._post("/feedback", body, how)
-            wait = pause if reply.retry_after is None else reply.retry_after
-            if reply.status not in TRY_AGAIN or time.monotonic() + wait > give_up:
-                return reply
-            await asyncio.sleep(wait)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+    def _aside(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Have something done while the visit ends; the simulation waits for it."""
+        task = asyncio.create_task(doing)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
 
     async def _change_items(self, day: int) -> None:
         """Open the shop's next days: tell the service what is launched and withdrawn on them."""
