@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -10,10 +13,28 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+import served_homes
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.lake import Lake
 from tastemaker.errors import ArtifactError
-from tastemaker.plugins import NO_ITEM, Batch, Capabilities, Config, History, Ranking, Recommender, select
+from tastemaker.plugins import (
+    NO_ITEM,
+    Batch,
+    Capabilities,
+    Config,
+    History,
+    Ranking,
+    Recommender,
+    finder,
+    select,
+)
 from tastemaker.plugins.arrays import Float32, TrainingData
+from tastemaker.registry import Registry
+from tastemaker.registry.artifact import export_version, load_version
 from tastemaker.serving.candidates.nearest import FILE_NAME, TURN, Nearest, balance, build
+from tastemaker.serving.precomputed import answerer, precomputing
+from tastemaker.settings import RetrievalSettings, Settings
+from tastemaker.storage.engine import open_engine
 
 N_ITEMS, SIZE, N_USERS, K = 3_000, 16, 50, 10
 
@@ -178,3 +199,48 @@ def test_an_index_of_other_vectors_is_refused(tmp_path: Path) -> None:
     build(tmp_path, others, others, None)
     with pytest.raises(ArtifactError, match="of length 16"):
         Nearest(model(), tmp_path)
+
+
+def test_a_version_of_a_large_catalogue_is_served_by_its_index(tmp_path: Path) -> None:
+    """Registered with its index, loaded anywhere, answering as the model does; and packed with USearch."""
+    settings = Settings(home=tmp_path, retrieval=RetrievalSettings(index_items=5))
+    lake = Lake(tmp_path / "lake")
+    served_homes.fill(lake, served_homes.events())
+    cut = Dataset.load(lake, served_homes.problem()).cut()
+    fitted = finder.get("bpr").recommender().fit(cut.training(0))
+    version = Registry(open_engine(settings.metadata_url), settings.artifacts).add(
+        fitted,
+        problem=served_homes.problem(),
+        snapshot=cut.served,
+        window=(cut.start, cut.end),
+        counts={},
+        seed=0,
+        precompute=precomputing(settings),
+    )
+    export_version(version.folder, tmp_path / "elsewhere")
+    loaded = load_version(tmp_path / "elsewhere")
+    near = answerer(loaded)
+    assert isinstance(near, Nearest)
+    users = np.arange(served_homes.N_USERS, dtype=np.int32)
+    asked = loaded.snapshot.batch(users, seeds=np.zeros(len(users), np.uint64))
+    found, exact = near.recommend(asked, 5), loaded.model.recommend(asked, 5)
+    np.testing.assert_array_equal(found.items, exact.items)
+    np.testing.assert_allclose(found.scores, exact.scores, rtol=1e-4)
+
+    (tmp_path / "packed").mkdir()
+    code = """
+from pathlib import Path
+from tastemaker.serving.packing import pack
+print(*pack("bpr", Path("packed")))
+"""
+    environment = os.environ | {"TASTEMAKER_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"}
+    packing = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert " usearch==" in packing.stdout
+    assert isinstance(answerer(load_version(tmp_path / "packed" / "version")), Nearest)
