@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import served_homes
-from tastemaker.logs.records import ItemRecord, Kind, UserRecord
+from tastemaker.logs.records import ItemRecord, Kind, Record, UserRecord
 from tastemaker.logs.spool import Spool, read
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.messages import Answer, ItemUpsert, Refusal, Request, UserUpsert
@@ -210,7 +210,34 @@ def test_variety_by_vectors_or_content(opened: Open, versions: dict[str, LoadedV
         assert item.score == pytest.approx(scores[item.item_id], rel=1e-4)
 
 
+def test_a_request_may_ask_for_its_own_variety_and_the_log_says_so(worker: Worker, opened: Open) -> None:
+    """Batched with others that do not: each gets its own, and the log says which list was reordered."""
+    predictor = opened("bpr")
+    wanted = [None, 0.9, 0.0, 0.9, None]
+    asks = [
+        Ask(Request("user-01", 6, diversity=strength), f"{n:032x}", time.time())
+        for n, strength in enumerate(wanted)
+    ]
+    served = predictor.recommend(asks)
+    plain, varied = ids(ask(opened("bpr"), k=6)), ids(ask(opened("bpr", diversity=0.9), k=6))
+    assert [ids(one.answer) for one in served] == [plain, varied, plain, varied, plain]
+    assert [one.diversity for one in served] == [None, 0.9, None, 0.9, None]
+    listed = predictor.pipeline.strength(Request("user-01", candidates=["item-00"]))
+    assert listed == opened("bpr", diversity=0.9).pipeline.strength(Request("u", candidates=["x"])) == 0.0
+
+
+def test_variety_is_logged(worker: Worker, tmp_path: Path) -> None:
+    asyncio.run(worker.recommend(Request("user-01", 6, diversity=0.5)))
+    assert worker.spool is not None
+    worker.spool.close()
+    pending = read(tmp_path / "requests.db", 10)
+    assert pending is not None
+    (record,) = pending.of(Record)
+    assert record.diversity == 0.5
+
+
 def test_variety_never_falsifies_propensities(opened: Open) -> None:
+    assert ask(opened("random"), diversity=0.9) == ask(opened("random"))
     assert ask(opened("random", diversity=0.9)) == ask(opened("random"))
 
 

@@ -77,10 +77,11 @@ class Client:
         context: Context | None = None,
         exclude: Sequence[str] | None = None,
         candidates: Sequence[str] | None = None,
+        diversity: float | None = None,
         request_id: str | None = None,
     ) -> Answer:
         """k items for a user, best first. `request_id`: 32 hexadecimal digits of the caller's own."""
-        asked = Request(user_id, k, context, _list(exclude), _list(candidates))
+        asked = Request(user_id, k, context, _list(exclude), _list(candidates), diversity)
         return self._transport.call("POST", "/recommend", Answer, asked, request_id=request_id)
 
     def recommend_many(self, requests: Sequence[Request]) -> list[Answer]:

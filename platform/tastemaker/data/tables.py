@@ -91,6 +91,7 @@ REQUESTS = pa.schema(
         _field("stage", pa.string(), "what the list begins with: model, popular, ...", nullable=True),
         _field("kind", pa.string(), "what was asked: recommend, session, rank", nullable=True),
         _field("session", pa.list_(pa.string()), "an anonymous visitor's items, oldest first", nullable=True),
+        _field("diversity", pa.float32(), "how much variety reordered the list, 0 to 1", nullable=True),
     ]
 )
 

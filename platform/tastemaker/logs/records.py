@@ -19,7 +19,9 @@ class Item(msgspec.Struct, frozen=True):
 
     item_id: str
     score: float
-    """The model's own; in arbitrary units, descending. 0 for an item that the fallback filled in."""
+    """The model's own, in arbitrary units; descending unless variety reordered the list. 0 for an item that
+    the fallback filled in.
+    """
     propensity: float
     """The probability that the policy puts this item at this position."""
 
@@ -48,6 +50,8 @@ class Record(msgspec.Struct, frozen=True):
     kind: Kind = "recommend"
     session: list[str] | None = None
     """The recent items of an anonymous visitor, oldest first (kind `session`)."""
+    diversity: float | None = None
+    """λ of the step that reordered the list for variety; None where the model's order stands."""
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True):

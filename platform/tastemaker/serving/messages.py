@@ -57,6 +57,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Items not to show, such as what is on the page already. Unknown ids are ignored."""
     candidates: Candidates | None = None
     """If given, only these may be shown. Unknown ids are ignored."""
+    diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """How much variety counts, 0 for the model's order; the service's own setting if absent."""
 
 
 class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -69,11 +69,17 @@ class Pipeline:
         """The batch without what is sold out or blocked by now; row i asks for `user_ids[i]`."""
         return self._filters.restrict(batch, user_ids)
 
-    def recommend(self, batch: Batch, k: int) -> Ranking:
-        """The k best of each row."""
-        strength = self._settings.diversity
-        capabilities = self._model.capabilities
-        if strength == 0 or capabilities.stochastic or batch.candidates is not None:
+    def strength(self, request: Request) -> float:
+        """λ for this request: its own, else the settings'; 0 where variety would falsify propensities."""
+        if self._model.capabilities.stochastic:
+            return 0.0
+        if request.diversity is not None:
+            return request.diversity
+        return self._settings.diversity if request.candidates is None else 0.0
+
+    def recommend(self, batch: Batch, k: int, strength: float) -> Ranking:
+        """The k best of each row, reordered for variety where `strength` is above 0."""
+        if strength == 0:
             return self._ranked(batch, k)
         return diversified(self._ranked(batch, DEPTH * k), k, self._likeness, strength)
 

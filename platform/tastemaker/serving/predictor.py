@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tastemaker.logs.records import Item, Kind, Stage
-from tastemaker.plugins import Batch, Capabilities, Events, FeatureTable, History, Ranking, Recommender
+from tastemaker.plugins import Batch, Capabilities, Events, FeatureTable, History, Recommender
 from tastemaker.plugins.arrays import UNKNOWN_USER, Float32, Int32
 from tastemaker.serving.chain import (
     MODEL_ERROR,
@@ -78,6 +78,8 @@ class Served(NamedTuple):
     answer: Answer
     features: dict[str, float | None] | None
     """The user features that the model was given."""
+    diversity: float | None = None
+    """λ of the step that reordered the list; None where the model's order stands."""
 
 
 class LastResort(NamedTuple):
@@ -166,14 +168,17 @@ class Predictor:
     def warm_up(self, request_id: str, now: int) -> None:
         """Answer a stranger, so that no user waits for the first page faults. Raises what the model does."""
         ask = Ask(Request(user_id="nobody"), request_id, float(now))
-        self._rank(self._batch([ask], self._features([ask])), ask.request.k)
+        batch = self._batch([ask], self._features([ask]))
+        self.pipeline.recommend(batch, ask.request.k, self.pipeline.strength(ask.request))
 
     def _answer(self, asks: Sequence[Ask], features: FeatureTable | None) -> list[Served]:
         """For requests that fit into one batch."""
         batch = self._batch(asks, features)
-        rows = self._ask(batch, asks[0].request.k)
+        strength = self.pipeline.strength(asks[0].request)
+        rows = self._ask(batch, asks[0].request.k, strength)
         reasons = [MODEL_ERROR if row is None else None if row.sound else MODEL_INVALID for row in rows]
-        return self._served(asks, [row or _NOTHING for row in rows], reasons, batch, features)
+        served = self._served(asks, [row or _NOTHING for row in rows], reasons, batch, features)
+        return [one._replace(diversity=strength) for one in served] if strength else served
 
     def _batch(self, asks: Sequence[Ask], features: FeatureTable | None, *, reads: bool = True) -> Batch:
         """`reads`: with the item features that the model declares, too."""
@@ -229,10 +234,12 @@ class Predictor:
             values[known] = self._read_features([asks[row].request.user_id for row in known])
         return FeatureTable(names, values)
 
-    def _ask(self, batch: Batch, k: int) -> list[Row | None]:
+    def _ask(self, batch: Batch, k: int, strength: float) -> list[Row | None]:
         """What the model gives each row; None where it fails. A row that it fails at takes no other along."""
         try:
-            rows: list[Row | None] = [*sound_rows(self._rank(batch, k), batch, k, self.n_items)]
+            rows: list[Row | None] = [
+                *sound_rows(self.pipeline.recommend(batch, k, strength), batch, k, self.n_items)
+            ]
         except Abandoned:
             raise
         except BaseException:  # a plugin may raise anything, SystemExit too; the caller gets a list
@@ -240,7 +247,7 @@ class Predictor:
             if len(batch) == 1:
                 return [None]
             half = len(batch) // 2
-            return self._ask(batch[:half], k) + self._ask(batch[half:], k)
+            return self._ask(batch[:half], k, strength) + self._ask(batch[half:], k, strength)
         self._told(True)
         return rows
 
@@ -251,9 +258,6 @@ class Predictor:
         elif self._works and not works:
             logger.warning("the model fails; answering without it", exc_info=True)
         self._works = works
-
-    def _rank(self, batch: Batch, k: int) -> Ranking:
-        return self.pipeline.recommend(batch, k)
 
     def _served(
         self,
@@ -316,7 +320,7 @@ def _alike(asks: Sequence[Ask]) -> list[list[int]]:
         request = ask.request
         context = len(request.context) if isinstance(request.context, list) else None
         shape = (context, request.candidates is None, ask.session is None)
-        groups[ask.now, request.k, *shape].append(position)
+        groups[ask.now, request.k, request.diversity, *shape].append(position)
     return list(groups.values())
 
 

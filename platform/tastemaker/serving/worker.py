@@ -203,4 +203,5 @@ def _record(ask: Ask, served: Served, seconds: float) -> Record:
         stage=answer.stage,
         kind=ask.kind,
         session=None if ask.session is None else list(ask.session),
+        diversity=served.diversity,
     )
