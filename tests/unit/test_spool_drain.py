@@ -82,6 +82,7 @@ def test_a_request_becomes_a_row_and_an_impression_an_item(tmp_path: Path, lake:
         "stage": "model",
         "kind": "recommend",
         "session": None,
+        "diversity": None,
     }
     events = lake.read("events")
     assert events.schema.equals(EVENTS)
@@ -248,6 +249,6 @@ def test_requests_that_an_earlier_version_drained_are_still_read(tmp_path: Path,
     fill(tmp_path, [record(1)])
     drain(tmp_path, lake)
     (path,) = lake.files("requests")
-    old = lake.read("requests").drop_columns(["stage", "kind", "session"])
+    old = lake.read("requests").drop_columns(["stage", "kind", "session", "diversity"])
     lake.write_day("requests", date(2026, 3, 1), old, part=path.stem)
     assert served(lake)["stage"].to_pylist() == [None]
