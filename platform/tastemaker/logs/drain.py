@@ -22,6 +22,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from tastemaker.data.lake import Lake, quoted
@@ -120,7 +121,7 @@ def told(lake: Lake, more: Sequence[FeedbackRecord] = (), *, since: int = 0) -> 
 def _firsts(rows: pa.Table, key: str, moment: str) -> pa.Table:
     """The first row of each key, in the order of `moment`."""
     ordered = rows.sort_by([(moment, "ascending"), (key, "ascending")])
-    numbered = ordered.append_column("number", pa.array(range(len(ordered)), pa.int64()))
+    numbered = ordered.append_column("number", pa.array(np.arange(len(ordered))))
     firsts = numbered.group_by(key).aggregate([("number", "min")])["number_min"]
     return ordered.take(firsts.combine_chunks().sort())
 
