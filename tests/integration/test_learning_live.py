@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 60
 ENVIRONMENT = {
     "TASTEMAKER_HOME": "home",
     "TASTEMAKER_PROBLEM": "problem.yaml",
-    "TASTEMAKER_LEARNING__PATIENCE_SECONDS": "0.5",
+    "TASTEMAKER_LEARNING__PATIENCE_SECONDS": "3",
     "TASTEMAKER_LEARNING__EVERY_SECONDS": "0.2",
 }
 
@@ -71,7 +71,7 @@ def test_a_served_bandit_learns_and_a_restart_loses_nothing(tmp_path: Path) -> N
     serve = ["bentoml", "serve", "tastemaker_bandits.service:Thompson"]
 
     def learn() -> dict[str, Any]:
-        time.sleep(2)  # so that all is half a second old, and on disk
+        time.sleep(5)  # so that all is three seconds old, and on disk
         done = run(["tastemaker", "learn", "thompson", "--json"], tmp_path, ENVIRONMENT)
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)

@@ -14,6 +14,7 @@ import pytest
 
 import served_homes
 import taught
+from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.learning.learner import Learned
@@ -27,14 +28,27 @@ from tastemaker.registry.artifact import load_version
 from tastemaker_pipelines.assets.monitoring import learned_states
 from tastemaker_pipelines.resources import LazyWorkspace
 
-BANDITS = ("epsilon_greedy", "lin_thompson", "lin_ucb", "logistic_thompson", "thompson", "ucb1")
-MODELS = (*BANDITS, "popularity")
+LEARNERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "thompson": ("thompson", {}),
+    "fading": ("thompson", {"half_life_days": 0.01}),
+    "window": ("epsilon_greedy", {"window_days": 0.02}),
+    "lin_ucb": ("lin_ucb", {"half_life_days": 0.01}),
+    "logistic_thompson": ("logistic_thompson", {}),
+    "popularity": ("popularity", {}),
+}
+"""Name -> model and config. The traffic takes 0.035 days."""
+BANDITS = [name for name in LEARNERS if name != "popularity"]
 
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Version]]:
     home = tmp_path_factory.mktemp("learning") / "home"
-    return home, served_homes.make_home(home, MODELS)
+    served_homes.make_home(home, ())
+    dataset = Dataset.load(Lake(home / "lake"), served_homes.problem())
+    return home, {
+        name: served_homes.register(home, finder.get(model).recommender(**config), dataset)
+        for name, (model, config) in LEARNERS.items()
+    }
 
 
 @pytest.fixture
@@ -95,7 +109,7 @@ def test_looks_at_the_tail_of_the_log_come_to_the_same(
     home: Path, versions: dict[str, Version], tmp_path: Path
 ) -> None:
     """What comes late is seen there if its place is in the tail, and with the whole log wherever it is."""
-    version = versions["lin_thompson"]
+    version = versions["lin_ucb"]
     other = taught.copied(home, tmp_path / "other")
     entries = taught.traffic(version.id, 200)
     late = [
@@ -117,7 +131,7 @@ def test_looks_at_the_tail_of_the_log_come_to_the_same(
 
 
 def test_what_is_young_or_told_late_is_not_learned(home: Path, versions: dict[str, Version]) -> None:
-    version = versions["epsilon_greedy"]
+    version = versions["thompson"]
     first = taught.shown(1, version.id, 10, ["item-03", "item-04"])
     entries: list[Entry] = [
         first,
@@ -152,9 +166,9 @@ def learned(home: Path, version: Version) -> Any:
 def test_the_order_does_not_matter_to_those_that_say_so(home: Path, versions: dict[str, Version]) -> None:
     """`commutes`: taught in another order than the log's, the sums agree to rounding."""
     for name in BANDITS:
-        if not finder.get(name).recommender.capabilities.commutes:
-            continue
         version = versions[name]
+        if not finder.get(version.model).recommender.capabilities.commutes:
+            continue
         rows = taught.lessons(taught.traffic(version.id, 100), version)
         forwards, backwards = (load_version(version.folder).model for _ in range(2))
         for row in range(len(rows)):
@@ -187,7 +201,7 @@ def test_a_damaged_snapshot_costs_a_replay_and_nothing_else(
 
 
 def test_few_snapshots_are_kept(tmp_path: Path, versions: dict[str, Version]) -> None:
-    loaded = load_version(versions["ucb1"].folder)
+    loaded = load_version(versions["window"].folder)
     states = States(tmp_path, loaded)
     for at in range(0, 8_000, 100):
         states.save(loaded.model, Position(taught.END + at, EMPTY))
@@ -231,7 +245,7 @@ def test_a_version_has_one_learner_at_a_time(home: Path, versions: dict[str, Ver
 def test_a_learner_that_follows_outlives_a_disk_that_is_away(
     home: Path, versions: dict[str, Version], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taught.log(home, taught.traffic(versions["ucb1"].id, 5))
+    taught.log(home, taught.traffic(versions["window"].id, 5))
     opened, stop = taught.workspace(home), Event()
     found: list[int] = []
     problems: list[str] = []
@@ -240,7 +254,7 @@ def test_a_learner_that_follows_outlives_a_disk_that_is_away(
         found.append(learned.impressions)
         stop.set()
 
-    with session(opened, versions["ucb1"]) as learning:
+    with session(opened, versions["window"]) as learning:
         step, fails = learning.step, iter([True, True, False])
 
         def shaky(*, whole: bool) -> Learned:
@@ -255,20 +269,23 @@ def test_a_learner_that_follows_outlives_a_disk_that_is_away(
 
 
 def test_the_graph_learns_for_the_versions_that_answer(home: Path, versions: dict[str, Version]) -> None:
-    entries = [*taught.traffic(versions["ucb1"].id, 5), *taught.traffic(versions["popularity"].id, 5, seed=1)]
+    entries = [
+        *taught.traffic(versions["window"].id, 5),
+        *taught.traffic(versions["popularity"].id, 5, seed=1),
+    ]
     taught.log(home, entries)
     opened = taught.workspace(home)
     assert answering(opened) == []
     drain(home / "spool", opened.lake)
-    assert [version.id for version in answering(opened)] == [versions["ucb1"].id]
+    assert [version.id for version in answering(opened)] == [versions["window"].id]
     resources = {"workspace": LazyWorkspace(opened.settings)}
     result = dg.materialize([learned_states], resources=resources)
     (done,) = result.asset_materializations_for_node("learned_states")
-    assert done.metadata["ucb1"].value == "30 impressions"  # also those that popularity's lists made
-    with session(opened, versions["ucb1"]):
+    assert done.metadata["epsilon_greedy"].value == "30 impressions"
+    with session(opened, versions["window"]):
         again = dg.materialize([learned_states], resources=resources)
         (left,) = again.asset_materializations_for_node("learned_states")
-        assert left.metadata["ucb1"].value == "left to the learner that follows"
+        assert left.metadata["epsilon_greedy"].value == "left to the learner that follows"
 
 
 def test_nothing_shown_is_nothing_learned(home: Path, versions: dict[str, Version]) -> None:
