@@ -80,7 +80,7 @@ def learned_states(
             except LearnerBusy as busy:
                 context.log.info(str(busy))
                 learned[version.model] = "left to the learner that follows"
-    return dg.MaterializeResult(metadata=learned)
+    return dg.MaterializeResult(metadata={"versions": len(learned), **learned})
 
 
 @dg.asset(
