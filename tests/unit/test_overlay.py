@@ -17,7 +17,7 @@ import pytest
 from tastemaker.data.content import Listed
 from tastemaker.logs.records import ItemRecord, UserRecord
 from tastemaker.serving import overlay
-from tastemaker.serving.overlay import FILE_NAME, NEW_SECONDS, Overlay, OverlayError, forget_user, put
+from tastemaker.serving.overlay import FILE_NAME, NEW_SECONDS, Overlay, OverlayError, put
 
 NOW = 1_800_000_000.0
 
@@ -173,11 +173,3 @@ def test_without_a_folder_or_a_file_nothing_was_changed(tmp_path: Path) -> None:
         assert reader.blocked(["ann"]) == {}
         assert reader.listed("x") is None
     assert not list(tmp_path.iterdir())
-
-
-def test_a_user_is_forgotten(tmp_path: Path) -> None:
-    assert not forget_user(tmp_path, "ann")
-    put(tmp_path, [UserRecord("ann-secret", NOW, None, ["a"])])
-    assert forget_user(tmp_path, "ann-secret")
-    assert not forget_user(tmp_path, "ann-secret")
-    assert read(tmp_path).blocked(["ann-secret"]) == {}

@@ -83,15 +83,6 @@ def put(folder: Path, records: Iterable[ItemRecord | UserRecord]) -> None:
         raise OverlayError(f"{path} can't be written: {error}", fix="free the disk") from error
 
 
-def forget_user(folder: Path, user_id: str) -> bool:
-    """Erase what a user blocked; whether there was anything."""
-    path = folder / FILE_NAME
-    if not path.exists():
-        return False
-    with closing(_connect(path)) as connection, connection:
-        return connection.execute(_DROP_USER, (user_id,)).rowcount > 0
-
-
 class Overlay:
     """The reader of one version in one process. Thread-safe.
 

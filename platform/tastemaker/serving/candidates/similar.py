@@ -8,6 +8,9 @@ from typing import NamedTuple
 from tastemaker.data.content import Listed
 from tastemaker.data.snapshot import Snapshot
 
+N_ALIKE = 50
+"""Items that content is asked for."""
+
 
 class Alike(NamedTuple):
     """An item by its number, and how alike it is."""
@@ -31,10 +34,6 @@ def by_content(snapshot: Snapshot, listed: Listed, *, but_not: int | None = None
     items, scores = snapshot.content.alike(listed, N_ALIKE + 1)
     pairs = map(Alike, items.tolist(), scores.tolist())
     return [alike for alike in pairs if alike.item != but_not][:N_ALIKE]
-
-
-N_ALIKE = 50
-"""Items that content is asked for."""
 
 
 def _co_occurring(snapshot: Snapshot, item: int) -> Iterator[Alike]:
