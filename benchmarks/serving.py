@@ -75,6 +75,7 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
         floods = _floods(servers, folder, *((2, 2.0) if quick else (5, 6.0)))
         figures["throughput"] = _throughput(floods)
         figures["latency"] = _latency(servers, figures["throughput"], 3 if quick else 15)
+        figures["answers"] = {name: answers(servers[name].port) for name in homes}
         figures["one worker"] = memory(servers[LARGE].process.pid)
     with server(*_service(folder, environment, "large", workers=2)) as both:
         flood(both.port, 2, N_USERS, folder)
@@ -231,6 +232,18 @@ def _latency(
     return found
 
 
+def answers(port: int) -> dict[str, float]:
+    """What part of the answers was the model's, and of the log's records reached the disk."""
+    page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode()
+    lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
+    given = {name: float(value) for name, _, value in lines}
+    all_of = {name: value for name, value in given.items() if name.startswith("tastemaker_answers_total")}
+    by_model = sum(value for name, value in all_of.items() if 'reason="none"' in name)
+    states = {state: given[f'tastemaker_log_records{{state="{state}"}}'] for state in ("written", "waiting")}
+    total = sum(all_of.values())
+    return {"by_model": by_model / total, "logged": sum(states.values()) / total}
+
+
 def feature_reads(home: Path, calls: int) -> dict[str, float]:
     """Microseconds of one user's features by Feast itself, cold and warm, and of 100 items' features."""
     import numpy as np
@@ -300,6 +313,8 @@ def _show(figures: Mapping[str, Any]) -> None:
             f"{row['failed'] + late.get('failed', 0):.0f}",
         )
     console.print(table)
+    for name, said in figures["answers"].items():
+        console.print(f"{name}: {said['by_model']:.1%} by the model, {said['logged']:.1%} logged")
     p99 = figures["latency"][OURS]["p99_ms"]
     console.print(
         f"\np99 at half of its own maximum: {p99:.1f} ms (≤ {MAX_P99_MS:g}: {_mark(p99 <= MAX_P99_MS)})"

@@ -99,18 +99,18 @@ class Snapshot:
         )
 
     def _excluded(self, history: History, exclude: Sequence[Int32] | None) -> csr_array | None:
+        shape = (len(history), history.n_items)
+        if not exclude:
+            seen = np.ones(len(history.items), np.bool_)
+            return None if self.repeats else csr_array((seen, history.items, history.offsets), shape=shape)
         had = [] if self.repeats else [history.rows * history.n_items + history.items]
-        for row, unwanted in enumerate(exclude or ()):
+        for row, unwanted in enumerate(exclude):
             had.append(row * history.n_items + unwanted[unwanted >= 0].astype(np.int64))
-        if not had:
-            return None
         # Place in the flattened n x n_items matrix: sorted and each once, as CSR wants them.
-        places = had[0] if len(had) == 1 and not exclude else np.unique(np.concatenate(had))
+        places = np.unique(np.concatenate(had))
         offsets = np.searchsorted(places, np.arange(len(history) + 1) * history.n_items)
         ones = np.ones(len(places), np.bool_)
-        return csr_array(
-            (ones, places % max(history.n_items, 1), offsets), shape=(len(history), history.n_items)
-        )
+        return csr_array((ones, places % max(history.n_items, 1), offsets), shape=shape)
 
     def _item_features(self, names: tuple[str, ...]) -> FeatureTable | None:
         if not names:

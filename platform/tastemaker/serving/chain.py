@@ -57,7 +57,9 @@ def sound_rows(ranking: Ranking, batch: Batch, k: int, n_items: int) -> list[Row
     padding = items == NO_ITEM
     good = (items >= 0) & (items < n_items) & np.isfinite(scores) & (propensities > 0) & (propensities <= 1)
     safe = np.where(good, items, 0)
-    good &= _allowed(safe, batch, n_items) & ~_repeated(items)
+    good &= _allowed(safe, batch, n_items)
+    if (repeated := _repeated(items)) is not None:
+        good &= ~repeated
     sound = (good | padding).all(axis=1).tolist()
     rows = zip(items.tolist(), scores.tolist(), propensities.tolist(), good.tolist(), sound, strict=True)
     return [
@@ -105,12 +107,13 @@ def _among(places: Int64, ordered: Int64) -> Bool:
     return same
 
 
-def _repeated(items: Int32) -> Bool:
-    """bool[n, k]: entries whose item stands further left already."""
+def _repeated(items: Int32) -> Bool | None:
+    """bool[n, k]: entries whose item stands further left already; None if there are none."""
+    rows = [row for row, listed in enumerate(items.tolist()) if len(set(listed)) < len(listed)]
+    if not rows:
+        return None
     repeated: Bool = np.zeros(items.shape, np.bool_)
-    ordered = np.sort(items, axis=1)
-    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-    for row in np.flatnonzero(twice.any(axis=1)):
+    for row in rows:
         repeated[row] = True
         repeated[row, np.unique(items[row], return_index=True)[1]] = False
     return repeated
