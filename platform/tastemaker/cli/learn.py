@@ -64,14 +64,14 @@ def _line(learned: Learned) -> str:
     from datetime import UTC, datetime
 
     position = learned.position
-    parts = [
-        f"learned {learned.impressions:,} items shown by {learned.requests:,} requests, "
-        f"{learned.rewarded:,} of them rewarded"
-    ]
+    parts = ["nothing new to learn"]
+    if learned.impressions:
+        shown = f"{learned.impressions:,} items shown, requests {learned.requests:,}"
+        parts = [f"learned {shown}, rewarded {learned.rewarded:,}"]
     if learned.skipped:
         parts.append(f"{learned.skipped:,} refused by the model, such as for another context")
     if learned.replayed:
         parts.append("replayed, as something came late")
     until = datetime.fromtimestamp(position.until, UTC)
-    parts.append(f"in all {position.impressions:,}, shown before {until:%Y-%m-%d %H:%M:%S} UTC")
+    parts.append(f"in all {position.impressions:,} items shown before {until:%Y-%m-%d %H:%M:%S} UTC")
     return "; ".join(parts)
