@@ -50,6 +50,15 @@ def test_the_same_training_gives_the_same_content_hash(registry: Registry) -> No
     assert len(list((registry.artifacts / "snapshots").iterdir())) == 1  # shared
 
 
+def test_a_version_from_before_there_were_precomputed_files_is_served_still(registry: Registry) -> None:
+    version = versions.add(registry)
+    path = version.folder / "manifest.json"
+    manifest = msgspec.json.decode(path.read_bytes())
+    assert manifest.pop("serving_files") == {}
+    path.write_bytes(msgspec.json.encode(manifest))
+    assert load_version(version.folder).serving is None
+
+
 def test_nothing_temporary_stays(registry: Registry) -> None:
     version = versions.add(registry)
     assert [path.name for path in version.folder.parent.iterdir()] == [version.id]

@@ -94,19 +94,19 @@ def hash_json(value: object) -> str:
 
 def content_hash(manifest: Manifest) -> str:
     """What `manifest.content_hash` must be."""
-    return hash_json(
-        {
-            "model": manifest.model,
-            "interface_version": manifest.interface_version,
-            "config": manifest.config,
-            "problem": manifest.problem_hash,
-            "data": manifest.data_hash,
-            "seed": manifest.seed,
-            "files": hash_records(manifest.files),
-            "snapshot": manifest.snapshot,
-            "serving": hash_records(manifest.serving_files),
-        }
-    )
+    content = {
+        "model": manifest.model,
+        "interface_version": manifest.interface_version,
+        "config": manifest.config,
+        "problem": manifest.problem_hash,
+        "data": manifest.data_hash,
+        "seed": manifest.seed,
+        "files": hash_records(manifest.files),
+        "snapshot": manifest.snapshot,
+    }
+    if manifest.serving_files:  # versions from before there were such files keep their hash
+        content["serving"] = hash_records(manifest.serving_files)
+    return hash_json(content)
 
 
 def read_manifest(folder: Path) -> Manifest:
