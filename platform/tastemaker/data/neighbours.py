@@ -18,7 +18,7 @@ SHRINKAGE = 10.0
 """β: pulls the likeness of items with few users towards 0."""
 MAX_ITEMS_PER_USER = 500
 """Of a longer history the latest count: a reseller's thousands say little of any pair, and cost most."""
-_ROWS_AT_ONCE = 1_024
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)
