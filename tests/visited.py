@@ -127,9 +127,9 @@ class Visits:
         until(lambda: self.acknowledged() >= before + times, "nothing is acknowledged any more")
 
     def end(self) -> dict[str, Any]:
-        """Let nobody come any more; the summary."""
+        """Let nobody come any more, and those who are there do what they came for; the summary."""
         self._process.send_signal(signal.SIGINT)
-        out, err = self._process.communicate(timeout=60)
+        out, err = self._process.communicate(timeout=2 * START_SECONDS)
         assert self._process.returncode == 0, err
         summary: dict[str, Any] = json.loads(out)
         return summary

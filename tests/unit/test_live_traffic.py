@@ -86,7 +86,12 @@ class Service:
 
 
 def simulated(
-    folder: Path, service: Service, plan: Plan = PLAN, nature: Nature = NATURE, headers: Any = None
+    folder: Path,
+    service: Service,
+    plan: Plan = PLAN,
+    nature: Nature = NATURE,
+    headers: Any = None,
+    running: list[Traffic] | None = None,
 ) -> Summary:
     """Traffic against the service, in one event loop."""
 
@@ -104,7 +109,10 @@ def simulated(
             ) as courier:
                 await courier.ready()
                 with Ledger(folder / "ledger.jsonl") as ledger:
-                    return await Traffic(Audience(SHOP, nature), courier, ledger, plan).run()
+                    traffic = Traffic(Audience(SHOP, nature), courier, ledger, plan)
+                    if running is not None:
+                        running.append(traffic)
+                    return await traffic.run()
         finally:
             await runner.cleanup()
 
@@ -269,6 +277,28 @@ def test_items_are_launched_and_withdrawn_once_as_days_go_by(tmp_path: Path) -> 
     assert {one for one, available in service.items.items() if not available} == withdrawn
     assert (summary.items_launched, summary.items_withdrawn) == (len(launched), len(withdrawn))
     assert len(summary.days) == days
+
+
+def test_who_is_there_when_it_closes_is_served(tmp_path: Path) -> None:
+    """After the twentieth list nobody comes any more; every report arrives, if not the first time."""
+    running: list[Traffic] = []
+    refused: set[bytes] = set()
+
+    class Closing(Service):
+        async def reply(self, request: web.Request) -> web.Response:
+            body = await request.read()
+            if len(self.requests) == 20:
+                running[0].close()
+            if request.path == "/feedback" and body not in refused:
+                refused.add(body)
+                return web.Response(status=503)
+            return await super().reply(request)
+
+    service = Closing()
+    summary = simulated(tmp_path, service, replace(PLAN, visits=100_000), running=running)
+    assert 20 <= summary.visits < 40
+    assert summary.events_acknowledged == len(service.events) > 0
+    assert summary.events_abandoned == 0
 
 
 def test_it_ends_when_nobody_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,9 +37,15 @@ class Pacer:
     def __init__(self, plan: Plan, seed: int) -> None:
         self._plan = plan
         self._rng = stream(seed, Stream.LIVE_ARRIVALS)
-        self._start = time.monotonic()
         self._due = 0.0
         self.begun = 0
+        self.closed = False
+        """Nobody comes any more."""
+        self.start()
+
+    def start(self) -> None:
+        """Time begins."""
+        self._start = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -55,7 +61,7 @@ class Pacer:
 
     async def next(self) -> bool:
         """Wait for the next visit; False if there is none to come."""
-        if self._plan.visits is not None and self.begun >= self._plan.visits:
+        if self.closed or (self._plan.visits is not None and self.begun >= self._plan.visits):
             return False
         if self._plan.rate is not None:
             self._due += float(self._rng.exponential(1 / self._plan.rate))
@@ -65,4 +71,4 @@ class Pacer:
         self.begun += 1
         if (early := self._due - self.seconds) > 0:
             await asyncio.sleep(early)
-        return True
+        return not self.closed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def simulate(
     headers: Mapping[str, str] | None = None,
     on_progress: Listener = lambda share, tally: None,
 ) -> Summary:
-    """Visit the service at `url`. Ctrl-C ends it early, with the summary of what was."""
+    """Visit the service at `url`. Ctrl-C lets nobody come any more; once more, and it ends at once."""
     begun: list[Traffic] = []
 
     async def visit() -> Summary:
@@ -39,6 +41,7 @@ def simulate(
             await courier.ready()
             with Ledger(ledger) as witness:
                 begun.append(Traffic(Audience(shop, nature), courier, witness, plan))
+                _close_on_interrupt(begun[0])
                 return await begun[0].run(on_progress)
 
     try:
@@ -47,6 +50,18 @@ def simulate(
         if not begun:
             raise
         return begun[0].summary()
+
+
+def _close_on_interrupt(traffic: Traffic) -> None:
+    """The first Ctrl-C only; outside the main thread signals are somebody else's."""
+    loop = asyncio.get_running_loop()
+
+    def close() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        traffic.close()
+
+    with contextlib.suppress(RuntimeError, ValueError):
+        loop.add_signal_handler(signal.SIGINT, close)
 
 
 def shop_of(source: SourceSettings) -> Shop:

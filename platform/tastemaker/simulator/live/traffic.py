@@ -61,7 +61,7 @@ class Traffic:
     async def run(self, on_progress: Listener = lambda share, tally: None) -> Summary:
         """Until the plan is fulfilled, nobody is left, or the caller cancels."""
         self.ledger.note(Begun(self.plan.run, self.courier.url, self.seed))
-        self.pacer = Pacer(self.plan, self.seed)
+        self.pacer.start()
         keeper = asyncio.create_task(self._keep(on_progress))
         visitors = [asyncio.create_task(self._visitors()) for _ in range(self.plan.at_once)]
         try:
@@ -74,6 +74,10 @@ class Traffic:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return self.summary()
+
+    def close(self) -> None:
+        """Let nobody come any more; `run` returns when everybody who is there is done."""
+        self.pacer.closed = True
 
     def summary(self) -> Summary:
         """As it stands."""
