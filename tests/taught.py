@@ -22,7 +22,7 @@ from tastemaker.logs.records import Entry, FeedbackRecord, Item, Record
 from tastemaker.logs.spool_file import FILE_NAME, read
 from tastemaker.plugins import Feedback, finder
 from tastemaker.registry import Version
-from tastemaker.registry.artifact import load_version
+from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.settings import LearningSettings, Settings
 from tastemaker.workspace import Workspace
 
@@ -108,15 +108,14 @@ def state(home: Path, version: Version) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def lessons(entries: Iterable[Entry], version: Version) -> Feedback:
+def lessons(entries: Iterable[Entry], loaded: LoadedVersion) -> Feedback:
     """The entries as a model learns them, in the log's order."""
     with tempfile.TemporaryDirectory() as folder:
         log(Path(folder), entries)
         undrained = read(Path(folder) / "spool" / FILE_NAME, 100_000)
         problem = served_homes.problem()
         shown = impressions(Lake(Path(folder) / "lake"), problem, patience=PATIENCE, undrained=undrained)
-        snapshot = load_version(version.folder).snapshot
-        return as_feedback(shown, snapshot.user_ids, snapshot.item_ids)
+        return as_feedback(shown, loaded.snapshot.user_ids, loaded.snapshot.item_ids)
 
 
 def contextual_home(home: Path, width: int) -> Version:

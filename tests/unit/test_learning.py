@@ -169,7 +169,7 @@ def test_the_order_does_not_matter_to_those_that_say_so(home: Path, versions: di
         version = versions[name]
         if not finder.get(version.model).recommender.capabilities.commutes:
             continue
-        rows = taught.lessons(taught.traffic(version.id, 100), version)
+        rows = taught.lessons(taught.traffic(version.id, 100), load_version(version.folder))
         forwards, backwards = (load_version(version.folder).model for _ in range(2))
         for row in range(len(rows)):
             forwards.update(rows[row : row + 1])

@@ -1,0 +1,79 @@
+"""A service takes up what was learned of its version, and serves on where that can't be loaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import served_homes
+import taught
+from tastemaker.learning.states import EMPTY, Position, States
+from tastemaker.registry.artifact import load_version
+from tastemaker.serving.engine import Engine
+from tastemaker.serving.learned import Learned
+from tastemaker.serving.predictor import Predictor
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    version = served_homes.make_home(tmp_path / "home", ("thompson",))["thompson"]
+    engine = Engine("thompson", Predictor(load_version(version.folder)), lambda answers, moment: None)
+    yield engine
+    engine.close()
+
+
+def served(engine: Engine) -> Predictor:
+    assert engine.predictor is not None
+    return engine.predictor
+
+
+def test_the_newest_state_is_served_and_nothing_else_changes(engine: Engine, tmp_path: Path) -> None:
+    before = served(engine)
+    states = States(tmp_path / "learning", before.loaded)
+    watch = Learned(tmp_path / "learning", engine, seconds=1_000)
+    assert served(engine) is before
+    for until in (1, 2):
+        model = load_version(tmp_path / "home" / "artifacts" / "thompson" / before.version).model
+        model.update(taught.lessons(taught.traffic(before.version, 20, seed=until), before.loaded))
+        name = states.save(model, Position(until, EMPTY))
+        watch.look()
+        after = served(engine)
+        assert (after.learned, after.version, after.loaded) == (name, before.version, before.loaded)
+        assert after.pipeline.overlay is before.pipeline.overlay
+    assert before.learned is None
+    watch.look()
+    assert served(engine) is after
+    watch.close()
+    again = Learned(tmp_path / "learning", engine, seconds=1_000)  # a restart begins with it
+    assert served(engine).learned == name
+    again.close()
+
+
+def test_a_state_that_is_damaged_is_not_served(
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = served(engine)
+    states = States(tmp_path / "learning", before.loaded)
+    name = states.save(before.loaded.model, Position(1, EMPTY))
+    (states.folder / name / "model" / "rewards.npy").write_bytes(b"")
+    with caplog.at_level(logging.ERROR):
+        watch = Learned(tmp_path / "learning", engine, seconds=1_000)
+        watch.look()
+    assert served(engine) is before
+    assert [record.levelname for record in caplog.records] == ["ERROR"]  # once, however often it looks
+    assert "rewards.npy" in caplog.text
+    states.save(before.loaded.model, Position(2, EMPTY))
+    watch.look()
+    assert served(engine).learned is not None
+    watch.close()
+
+
+def test_another_version_that_came_meanwhile_stays(engine: Engine) -> None:
+    old = served(engine)
+    other = Predictor(old.loaded)
+    engine.swap(other)
+    engine.swap(old.taught(old.loaded.model, "late"), instead_of=old)
+    assert served(engine) is other
