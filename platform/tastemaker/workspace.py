@@ -95,8 +95,8 @@ class Workspace:
         except ValidationError as error:
             raise TastemakerError(
                 f"the config of model {plugin.name} is wrong:\n    {described(error)}",
-                fix=f"mend [models.{plugin.name}] in tastemaker.toml"
-                + (f", or tune it again: tastemaker tune {plugin.name}" if found else ""),
+                fix=f"mend [models.{plugin.name}] in tastemaker.toml: tastemaker models show {plugin.name}"
+                + (f"; or tune it again: tastemaker tune {plugin.name}" if found else ""),
             ) from error
 
     def _tuned(self, plugin: Plugin) -> dict[str, Any]:
