@@ -149,12 +149,13 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
 
 def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
     """A bandit learns from the feedback at once, all others in a second training. Is it all there?"""
-    from tastemaker.learning.sessions import session
+    from tastemaker.learning.sessions import GRACE_SECONDS, session
     from tastemaker.simulator.live.terminal import show_verdict
     from tastemaker.simulator.live.verdict import verdict
 
     first, bandit = _champion(workspace), workspace.registry.newest(BANDIT, problem=workspace.problem.name)
-    with session(workspace, bandit) as learning:
+    with session(workspace, bandit) as learning, console.status(f"{BANDIT} learns"):
+        time.sleep(PATIENCE_SECONDS + GRACE_SECONDS + 1)  # until the last list has earned what it will
         learned = learning.step()
     console.print(
         f"[bold]{BANDIT}[/] went on learning, from {learned.impressions:,} items shown, {learned.rewarded:,} "
