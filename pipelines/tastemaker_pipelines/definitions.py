@@ -12,6 +12,7 @@ from tastemaker_pipelines.assets.monitoring import (
     attributed_impressions,
     drift_report,
     learned_states,
+    product_metrics,
     served_requests,
 )
 from tastemaker_pipelines.assets.training import training_assets
@@ -34,6 +35,7 @@ def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
         *judgement_assets(plugins),
         served_requests,
         attributed_impressions,
+        product_metrics,
         learned_states,
         drift_report,
     ]

@@ -108,7 +108,7 @@ def test_the_page_for_people_documents_the_request(popularity: httpx.Client) -> 
     assert "docs.json" in popularity.get("/static_content/swagger-initializer.js").text
     document = popularity.get("/docs.json").json()
     fields = document["components"]["schemas"]["Request"]["properties"]
-    assert set(fields) == {"user_id", "k", "context", "exclude", "candidates"}
+    assert set(fields) == {"user_id", "k", "context", "exclude", "candidates", "diversity"}
 
 
 @pytest.mark.parametrize(

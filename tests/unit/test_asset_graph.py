@@ -28,6 +28,7 @@ EXPECTED = {
     "champion": ["leaderboard", *(f"models/{name}" for name in MODELS)],
     "served_requests": ["retention"],
     "attributed_impressions": ["events", "served_requests"],
+    "product_metrics": ["attributed_impressions"],
     "learned_states": ["served_requests"],
     "drift_report": ["champion", "served_requests"],
 }

@@ -56,6 +56,29 @@ def attributed_impressions(workspace: WorkspaceResource) -> dg.MaterializeResult
 
 @dg.asset(
     group_name="monitoring",
+    deps=[attributed_impressions],
+    kinds={"parquet"},
+    owners=[PRODUCT_TEAM],
+    description="How people took what each version showed them: how often it was asked, what that earned.",
+)
+def product_metrics(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """The table product_metrics of the lake, one row a version."""
+    from tastemaker.product.engagement import engagement
+
+    with told():
+        lake = workspace.open().lake
+        found = engagement(lake.read("attributed_impressions"))
+        lake.write("product_metrics", found)
+    columns = ("model", "requests", "rewarded_share", "reward_per_request")
+    rows = [dg.TableRecord({name: row[name] for name in columns}) for row in found.to_pylist()]
+    schema = dg.TableSchema([dg.TableColumn(name) for name in columns])
+    return dg.MaterializeResult(
+        metadata={"versions": len(rows), "table": dg.MetadataValue.table(rows, schema=schema)}
+    )
+
+
+@dg.asset(
+    group_name="monitoring",
     deps=[served_requests],
     kinds={"numpy"},
     owners=[MODEL_TEAM],

@@ -33,6 +33,7 @@ ALSO = (
     "key:leaderboard",
     "key:champion",
     "key:attributed_impressions",
+    "key:product_metrics",
     "key:drift_report",
 )
 """What else the second run is to make."""
