@@ -26,7 +26,8 @@ class Loader:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
-        self._features: UserFeatures | None = None
+        self._features: dict[tuple[str, ...], UserFeatures] = {}
+        """By columns: a version that serves still reads its own while another one is tried."""
 
     def open(self, folder: Path) -> Predictor:
         """Ready to answer. Raises TastemakerError if it is not sound, or answers otherwise than once."""
@@ -45,17 +46,16 @@ class Loader:
 
     def close(self) -> None:
         """Let go of the online store."""
-        if self._features is not None:
-            self._features.close()
+        for features in self._features.values():
+            features.close()
 
     def _user_features(self, names: tuple[str, ...]) -> UserFeatures | None:
         """The reader of these columns. Opening one imports Feast, which takes seconds."""
-        if names and (self._features is None or self._features.names != names):
+        if names and names not in self._features:
             from tastemaker.features.online import open_reader
 
             serving = self._settings.serving
-            self.close()
-            self._features = UserFeatures(
+            self._features[names] = UserFeatures(
                 open_reader(self._settings),
                 names,
                 seconds=serving.features_seconds,
@@ -63,7 +63,7 @@ class Loader:
                 size=serving.features_users,
                 count=self._metrics.featured,
             )
-        return self._features if names else None
+        return self._features[names] if names else None
 
 
 def first_sound(loader: Loader, folders: Iterable[Path]) -> Predictor | Exception:

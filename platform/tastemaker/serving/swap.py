@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tastemaker.serving.metrics import Metrics
 
 LOOK_SECONDS = 1.0
+TRIAL_SECONDS = 120.0
+"""How long a version may take to be loaded, tried and warmed: a plugin may hang, and others come after it."""
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -62,8 +65,17 @@ class Watch:
 class Swapper:
     """Puts versions of one model in place of each other."""
 
-    def __init__(self, model: str, artifacts: Path, loader: Loader, engine: Engine, metrics: Metrics) -> None:
-        self._folder, self._loader = artifacts / model, loader
+    def __init__(
+        self,
+        model: str,
+        artifacts: Path,
+        loader: Loader,
+        engine: Engine,
+        metrics: Metrics,
+        *,
+        seconds: float = TRIAL_SECONDS,
+    ) -> None:
+        self._folder, self._loader, self._seconds = artifacts / model, loader, seconds
         self._engine, self._metrics = engine, metrics
 
     def swap(self, version: str) -> None:
@@ -81,10 +93,20 @@ class Swapper:
         logger.info("version %s is served now", version)
 
     def _opened(self, version: str) -> Predictor | None:
+        trial: Future[Predictor] = Future()
+        threading.Thread(target=self._try, args=(version, trial), name="trial", daemon=True).start()
         try:
-            return self._loader.open(self._folder / version)
+            return trial.result(self._seconds)
+        except TimeoutError:
+            logger.error("version %s is refused, it was not ready after %g s", version, self._seconds)
         except TastemakerError as error:
             logger.error("version %s is refused, the old one serves on: %s", version, error)
-        except Exception:  # the plugin's own code may raise anything
+        except BaseException:  # the plugin's own code may raise anything, SystemExit too
             logger.exception("version %s is refused, the old one serves on", version)
         return None
+
+    def _try(self, version: str, trial: Future[Predictor]) -> None:
+        try:
+            trial.set_result(self._loader.open(self._folder / version))
+        except BaseException as fault:
+            trial.set_exception(fault)

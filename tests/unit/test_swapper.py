@@ -1,0 +1,69 @@
+"""Versions that can't be tried are refused one by one, and the next one is served."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tastemaker.errors import ArtifactError
+from tastemaker.serving.swap import Swapper
+
+ENDED = threading.Event()
+"""Lets the versions that hang go."""
+
+
+class Trials:
+    """A loader whose versions misbehave as they are called."""
+
+    def open(self, folder: Path) -> SimpleNamespace:
+        if folder.name == "hangs":
+            ENDED.wait()
+        if folder.name == "exits":
+            raise SystemExit(1)
+        if folder.name == "corrupt":
+            raise ArtifactError("model.npy has changed", fix="train again")
+        return SimpleNamespace(version=folder.name)
+
+
+class Seen:
+    """An engine and metrics that remember what they are told."""
+
+    def __init__(self) -> None:
+        self.predictor: Any = SimpleNamespace(version="old")
+        self.swaps: list[str] = []
+        self.served: list[str] = []
+
+    def swap(self, predictor: Any) -> None:
+        self.predictor = predictor
+
+    def swapped(self, outcome: str) -> None:
+        self.swaps.append(outcome)
+
+    def serves(self, version: str) -> None:
+        self.served.append(version)
+
+
+@pytest.fixture
+def seen() -> Iterator[Seen]:
+    ENDED.clear()
+    yield Seen()
+    ENDED.set()
+
+
+@pytest.mark.parametrize("fault", ["hangs", "exits", "corrupt"])
+def test_a_version_that_fails_is_refused_and_the_next_is_served(
+    seen: Seen, fault: str, tmp_path: Path
+) -> None:
+    one = cast(Any, seen)
+    swapper = Swapper("random", tmp_path, cast(Any, Trials()), one, one, seconds=0.2)
+    swapper.swap(fault)
+    assert (seen.predictor.version, seen.swaps) == ("old", ["refused"])
+    swapper.swap("new")
+    assert (seen.predictor.version, seen.swaps, seen.served) == ("new", ["refused", "done"], ["new"])
+    swapper.swap("new")
+    assert seen.swaps == ["refused", "done"]
