@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import commands
 import homes
 import served_homes
 from bento_servers import running
+from disks import mounted
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
 from tastemaker.plugins import finder
+from tastemaker.settings import Settings
 from tastemaker.storage.tables import backtests, ingested_days, versions
 from tastemaker.workspace import Workspace
 from tastemaker_pipelines.run import run
@@ -60,12 +63,16 @@ SALES = "name: small shop\nobjectives:\n  - name: sales\n    events: {purchase: 
 
 
 def test_a_disk_that_fills_up_while_training_leaves_nothing_half_written(
-    tmp_path: Path, small_disk: Path
+    tmp_path: Path,
 ) -> None:
-    settings = homes.settings(tmp_path / "home")
-    settings.artifacts.symlink_to(small_disk)
-    filler = small_disk / "filler"
-    filler.write_bytes(b"\0" * 230_000)
+    with mounted(tmp_path / "disk", "4m") as disk:
+        check_a_disk_that_fills_up(homes.settings(tmp_path / "home"), disk)
+
+
+def check_a_disk_that_fills_up(settings: Settings, disk: Path) -> None:
+    settings.artifacts.symlink_to(disk)
+    filler = disk / "filler"
+    filler.write_bytes(b"\0" * (shutil.disk_usage(disk).free - 70_000))
     outcome = run(settings, select=SELECT)
     assert not outcome.success
     failed = {name: step.problem for name, step in outcome.steps.items() if step.state == "failed"}
@@ -76,9 +83,7 @@ def test_a_disk_that_fills_up_while_training_leaves_nothing_half_written(
     workspace = Workspace(settings)
     assert workspace.registry.broken() == ()
     assert workspace.registry.champion(workspace.problem.name) is None
-    assert not [
-        path for path in small_disk.rglob("*") if path.name.startswith(".new") or path.suffix == ".tmp"
-    ]
+    assert not [path for path in disk.rglob("*") if path.name.startswith(".new") or path.suffix == ".tmp"]
     filler.unlink()
     assert run(settings, select=SELECT).success
     assert sorted(version.model for version in workspace.registry.list()) == list(MODELS)
