@@ -16,6 +16,7 @@ export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := False
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DAGSTER_DISABLE_TELEMETRY := 1
+export ORT_DISABLE_TELEMETRY := 1
 # Threads that wait for each other sleep instead of spinning: tests run side by side.
 export OMP_WAIT_POLICY := PASSIVE
 # Bytecode makes the second start of a command two to three times faster.

@@ -26,6 +26,7 @@ HEAVY = (
     "matplotlib",
     "msgspec",
     "numpy",
+    "onnxruntime",
     "pandas",
     "prefect",
     "pyarrow",

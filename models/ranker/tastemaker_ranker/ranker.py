@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from tastemaker.errors import ArtifactError
 from tastemaker.plugins import (
     Batch,
     Capabilities,
@@ -28,9 +27,6 @@ from tastemaker_ranker import trees
 from tastemaker_ranker.candidates import Candidates, retrieve
 from tastemaker_ranker.lessons import Lessons, label_periods, lessons
 from tastemaker_ranker.pairs import columns, item_statistics, pair_features
-
-if TYPE_CHECKING:
-    from lightgbm import Booster
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +55,6 @@ ITEM_FEATURES = (
     "item_companions_per_basket",
     "item_price_paid",
 )
-
-NO_TREES = "no trees: the training window held no labels\n"
 
 
 class RankerConfig(Config):
@@ -128,7 +122,7 @@ class Ranker(Recommender[RankerConfig]):
 
     item_statistics: Float32
     retrievers: first_stage.Retrievers
-    booster: Booster | None
+    ensemble: trees.Ensemble | None
 
     def fit(self, data: TrainingData) -> Self:
         """Lessons from label periods inside the window, then the trees, then the retrievers on all of it."""
@@ -139,7 +133,7 @@ class Ranker(Recommender[RankerConfig]):
         ]
         learned = Lessons(*(np.concatenate(parts) for parts in zip(*taught, strict=True))) if taught else None
         self._prepare(data)
-        self.booster = None
+        self.ensemble = None
         if learned is None or len(learned.groups) == 0:
             log.warning(
                 "ranker: no label in the training window; %s decides alone", self.config.retrievers[0]
@@ -147,33 +141,32 @@ class Ranker(Recommender[RankerConfig]):
             return self
         seed = int(data.rng.integers(2**31))
         text = trees.train(learned, self._columns, self._parameters(data.k, seed), self.config.trees)
-        self.booster = trees.read(text, len(self._columns), "the new model")
+        self.ensemble = trees.Ensemble.of(text, len(self._columns))
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         """The k best candidates by the trees; rows with fewer are filled up by popularity."""
         candidates, features = self._describe(batch)
-        scores = _first_decides(candidates) if self.booster is None else trees.score(self.booster, features)
+        scores = _first_decides(candidates) if self.ensemble is None else self.ensemble.score(features)
         ranking = _ranked(candidates, scores, len(batch), k)
         self._fill(ranking, batch)
         return ranking
 
     def contributions(self, batch: Batch, items: Int32) -> FeatureTable | None:
         """What each column adds to the trees' sum (Lundberg et al., arXiv:1802.03888); None without trees."""
-        if self.booster is None:
+        if self.ensemble is None:
             return None
         candidates, features = self._describe(batch)
         values = np.full((len(items), len(self._columns)), np.nan, np.float32)
         places = np.searchsorted(candidates.items, items)  # of one row, so they ascend
         known = np.isin(items, candidates.items)
-        values[known] = trees.contributions(self.booster, features[places[known]])
+        values[known] = self.ensemble.contributions(features[places[known]])
         return FeatureTable(self._columns, values)
 
     def save(self, folder: Path) -> None:
-        """The trees as text, the item statistics as an array, each retriever in a folder of its own."""
+        """The trees in both forms, the item statistics as an array, each retriever in a folder of its own."""
         super().save(folder)
-        text = NO_TREES if self.booster is None else self.booster.model_to_string()
-        (folder / "trees.txt").write_text(text, "utf-8")
+        trees.save(self.ensemble, folder)
         first_stage.save(self.retrievers, folder / "retrievers")
 
     @classmethod
@@ -181,12 +174,7 @@ class Ranker(Recommender[RankerConfig]):
         """What `save` wrote. Raises ArtifactError naming the file that is missing or malformed."""
         model = super().load(folder, config)
         model.retrievers = first_stage.load(config.retrievers, folder / "retrievers")
-        path = folder / "trees.txt"
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArtifactError(f"{path} can't be read: {error}", fix="train the ranker again") from error
-        model.booster = None if text == NO_TREES else trees.read(text, len(model._columns), str(path))
+        model.ensemble = trees.load(folder, len(model._columns))
         return model
 
     @property

@@ -1,14 +1,17 @@
-"""LightGBM's LambdaRank: training, and the text form that a model is kept in (loading it runs no code)."""
+"""LightGBM's LambdaRank: training, and the two forms that trees are kept in (loading them runs no code)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins.arrays import Float32, Int32
+from tastemaker_ranker import graph
 from tastemaker_ranker.lessons import Lessons
 
 if TYPE_CHECKING:
@@ -21,6 +24,11 @@ FEW_ROWS = 1_000_000
 """Up to this many candidates one thread does. Several wait for one another by spinning, which costs far more
 than it saves on a busy machine."""
 
+TEXT, MODEL = "trees.txt", "model.onnx"
+NO_TREES = "no trees: the training window held no labels\n"
+_END = "\nend of trees\n"
+_FIX = "train the ranker again"
+
 
 def train(lessons: Lessons, names: Sequence[str], parameters: dict[str, Any], trees: int) -> str:
     """Boosted trees that order each group's rows by reward, as text. The same lessons give the same text."""
@@ -31,7 +39,7 @@ def train(lessons: Lessons, names: Sequence[str], parameters: dict[str, Any], tr
         "objective": "lambdarank",
         "label_gain": gains.tolist(),
         "deterministic": True,
-        "num_threads": _threads(len(lessons.rewards)),
+        "num_threads": 1 if len(lessons.rewards) < FEW_ROWS else 0,
         "force_row_wise": True,
         "verbosity": -1,
     }
@@ -56,37 +64,55 @@ def grade(rewards: Float32) -> tuple[Int32, np.ndarray]:
     return labels, np.array([0, *means]) / means[0]
 
 
-def read(text: str, n_features: int, source: str) -> Booster:
-    """The trees of a text. Raises ArtifactError, naming `source`, if it is cut off or for other columns."""
-    import lightgbm
+class Ensemble:
+    """Fitted trees: an ONNX graph, which scores, and LightGBM's text, which explains.
 
-    damaged = ArtifactError(
-        f"{source} holds no ranking trees for {n_features} columns", fix="train the ranker again"
-    )
-    if not text.startswith("tree\n") or "end of trees" not in text:
-        raise damaged
+    A service that is never asked to explain never loads LightGBM.
+    """
+
+    def __init__(self, text: str, model: bytes, n_features: int, source: str = "the new model") -> None:
+        """Raises ArtifactError, naming `source`, if the graph is damaged or for other columns."""
+        self.text = text
+        self.model = model
+        self._session = graph.load(model, n_features, source)
+
+    @classmethod
+    def of(cls, text: str, n_features: int) -> Self:
+        """From LightGBM's text alone."""
+        return cls(text, graph.convert(text, n_features), n_features)
+
+    def score(self, features: Float32) -> Float32:
+        """float32[m]: the trees' sum for each row."""
+        return graph.score(self._session, features)
+
+    def contributions(self, features: Float32) -> Float32:
+        """float32[m, f]: what each column adds to each row's sum, relative to the average sum."""
+        parts = self._booster.predict(features, pred_contrib=True, num_threads=1)
+        return np.asarray(parts, np.float32).reshape(len(features), -1)[:, :-1]  # the last is the average
+
+    @cached_property
+    def _booster(self) -> Booster:
+        import lightgbm
+
+        return lightgbm.Booster(model_str=self.text)
+
+
+def save(ensemble: Ensemble | None, folder: Path) -> None:
+    """trees.txt and model.onnx; without trees the text says so."""
+    (folder / TEXT).write_text(NO_TREES if ensemble is None else ensemble.text, "utf-8")
+    if ensemble is not None:
+        (folder / MODEL).write_bytes(ensemble.model)
+
+
+def load(folder: Path, n_features: int) -> Ensemble | None:
+    """What `save` wrote. Raises ArtifactError naming what is missing, damaged or for other columns."""
     try:
-        booster = lightgbm.Booster(model_str=text)
-    except lightgbm.basic.LightGBMError as error:
-        raise damaged from error
-    if booster.num_feature() != n_features:
-        raise damaged
-    return booster
-
-
-def score(booster: Booster, features: Float32) -> Float32:
-    """float32[m]: the trees' sum for each row."""
-    if len(features) == 0:
-        return np.empty(0, np.float32)
-    return np.asarray(booster.predict(features, num_threads=_threads(len(features))), np.float32)
-
-
-def contributions(booster: Booster, features: Float32) -> Float32:
-    """float32[m, f]: what each column adds to each row's sum, relative to the average sum."""
-    parts = booster.predict(features, pred_contrib=True, num_threads=_threads(len(features)))
-    return np.asarray(parts, np.float32).reshape(len(features), -1)[:, :-1]  # the last is the average
-
-
-def _threads(rows: int) -> int:
-    """LightGBM's number of threads, 0 for all; the trees are the same whatever it is."""
-    return 1 if rows < FEW_ROWS else 0
+        text = (folder / TEXT).read_text("utf-8")
+        model = b"" if text == NO_TREES else (folder / MODEL).read_bytes()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{TEXT} or {MODEL} in {folder} can't be read: {error}", fix=_FIX) from error
+    if text == NO_TREES:
+        return None
+    if not (text.startswith("tree\n") and f"\nmax_feature_idx={n_features - 1}\n" in text and _END in text):
+        raise ArtifactError(f"{folder / TEXT} holds no ranking trees for {n_features} columns", fix=_FIX)
+    return Ensemble(text, model, n_features, str(folder / MODEL))

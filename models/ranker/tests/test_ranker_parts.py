@@ -15,7 +15,7 @@ from tastemaker_ranker.candidates import Candidates
 from tastemaker_ranker.lessons import Lessons
 from tastemaker_ranker.pairs import DAY, columns, item_statistics, pair_features
 from tastemaker_ranker.ranker import Ranker, RankerConfig
-from tastemaker_ranker.trees import GRADES, grade, read, score, train
+from tastemaker_ranker.trees import GRADES, Ensemble, grade, train
 
 SMALL = RankerConfig(retrievers=("bought_again", "popularity"), trees=5, min_leaf_rows=2, label_days=10)
 
@@ -64,8 +64,7 @@ def test_trees_do_not_depend_on_the_number_of_threads() -> None:
     lessons = Lessons(features, rewards, np.full(40, 100))
 
     one, four = (
-        score(read(train(lessons, list("abcdef"), {"num_threads": n}, 20), 6, "test"), features)
-        for n in (1, 4)
+        Ensemble.of(train(lessons, list("abcdef"), {"num_threads": n}, 20), 6).score(features) for n in (1, 4)
     )
 
     np.testing.assert_array_equal(one, four)
@@ -172,11 +171,11 @@ def test_retrievers_that_make_no_sense_are_refused(retrievers: tuple[str, ...], 
         RankerConfig(retrievers=retrievers)
 
 
-def test_an_artifact_is_arrays_json_and_text(tmp_path: Path) -> None:
+def test_an_artifact_is_arrays_json_text_and_a_graph(tmp_path: Path) -> None:
     Ranker(SMALL).fit(shop()).save(tmp_path)
 
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".npy", ".json", ".txt"}
+    assert {path.suffix for path in files} == {".npy", ".json", ".txt", ".onnx"}
     for path in files:
         if path.suffix == ".npy":
             np.load(path, allow_pickle=False)

@@ -13,7 +13,7 @@ from tastemaker.errors import ArtifactError
 from tastemaker.plugins.laws.compare import require_same
 from tastemaker.plugins.laws.subject import Law, LawBroken, Subject
 
-DATA = {".npy", ".json", ".txt"}
+DATA = {".npy", ".json", ".txt", ".onnx"}
 """Formats that hold data only: reading one runs no code."""
 
 
@@ -28,7 +28,7 @@ def loaded_model_answers_the_same(subject: Subject) -> None:
 
 
 def artifact_is_data(subject: Subject) -> None:
-    """Every file is an array of numbers, JSON or text: loading a model never runs code."""
+    """Every file is an array of numbers, JSON, text or an ONNX graph: loading a model never runs code."""
     with TemporaryDirectory() as folder:
         subject.model.save(Path(folder))
         files = _files(Path(folder))
@@ -41,7 +41,7 @@ def artifact_is_data(subject: Subject) -> None:
                 np.load(path, allow_pickle=False)
             elif path.suffix == ".json":
                 json.loads(path.read_text("utf-8"))
-            else:
+            elif path.suffix == ".txt":
                 path.read_text("utf-8")
 
 
