@@ -69,12 +69,12 @@ def product_metrics(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
         lake = workspace.open().lake
         found = engagement(lake.read("attributed_impressions"))
         lake.write("product_metrics", found)
-    columns = ("model", "requests", "rewarded_share", "reward_per_request")
-    rows = [dg.TableRecord({name: row[name] for name in columns}) for row in found.to_pylist()]
-    schema = dg.TableSchema([dg.TableColumn(name) for name in columns])
-    return dg.MaterializeResult(
-        metadata={"versions": len(rows), "table": dg.MetadataValue.table(rows, schema=schema)}
-    )
+    told_of = {
+        f"{row['model']} {row['version']}": f"{row['impressions']:,} shown, {row['rewarded_share']:.2%} "
+        f"rewarded, {row['reward_per_request']:.3g} a request"
+        for row in found.to_pylist()
+    }
+    return dg.MaterializeResult(metadata={"versions": len(found), **told_of})
 
 
 @dg.asset(
