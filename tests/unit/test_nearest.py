@@ -263,7 +263,7 @@ def test_recall_on_a_real_shop(online_retail: Path, tmp_path: Path) -> None:
     events = Events(users, items, np.ones(len(rows), np.float32), np.arange(len(rows)))
     data = TrainingData(events, len(people), len(goods), end=len(rows))
     plugin = finder.get("ials")
-    fitted = plugin.recommender(plugin.recommender.config_type(epochs=3)).fit(data)
+    fitted = plugin.recommender(plugin.recommender.config_type.model_validate({"epochs": 3})).fit(data)
     chosen = np.arange(0, len(people), 30, dtype=np.int32)
     asked = Batch(chosen, data.history[chosen], np.zeros(len(chosen), np.uint64), now=len(rows))
     others = np.arange(7, len(people), 30, dtype=np.int32)
