@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import TypeVar
 
 from tastemaker.logs.records import Kind, Record
 from tastemaker.logs.spool import Spool
@@ -34,6 +35,11 @@ from tastemaker.serving.messages import (
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.predictor import Ask, Predictor, Served, new_request_id
 from tastemaker.serving.swap import Watch
+
+NO_LOG = "the log is not open yet"
+NO_MODEL = "the model is not loaded yet"
+
+Part = TypeVar("Part")
 
 
 class Worker:
@@ -83,7 +89,7 @@ class Worker:
 
     def ready(self) -> Ready:
         """The version that answers. Raises Refusal (503) while there is none."""
-        predictor = self._predictor()
+        predictor = _there(self._predictor, NO_MODEL)
         return Ready(predictor.model, predictor.version)
 
     async def recommend(self, request: Request, request_id: str | None = None) -> Answer:
@@ -116,13 +122,12 @@ class Worker:
 
     async def feedback(self, events: list[FeedbackEvent]) -> Receipt:
         """Log what people did; returns when it is durable. Raises Refusal while there is no room for it."""
-        if self.spool is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the log is not open yet")
-        return await keep(self.spool, feedback_records(self._hidden(events), time.time()))
+        spool = _there(self.spool, NO_LOG)
+        return await keep(spool, feedback_records(self._hidden(events), time.time()))
 
     def similar(self, item_id: str, k: int) -> SimilarAnswer:
         """The items most like one. Raises Refusal: 404 if nobody knows it, 503 while there is no model."""
-        predictor = self._predictor()
+        predictor = _there(self._predictor, NO_MODEL)
         found = predictor.pipeline.similar(item_id, k)
         if found is None:
             detail = f"there is no item {item_id!r}"
@@ -132,7 +137,7 @@ class Worker:
 
     async def explain(self, request_id: str) -> Explanation:
         """Why an answer was what it was. Raises Refusal: 404 if it is not in the log."""
-        predictor = None if self.engine is None else self.engine.predictor
+        predictor = self._predictor
         served = None if predictor is None else predictor.pipeline.folder
         return await asyncio.to_thread(self._explainer.explain, request_id, served)
 
@@ -145,17 +150,13 @@ class Worker:
         return await self._change(user_records(self._hidden(users), time.time()))
 
     async def _change(self, records: Changes) -> Receipt:
-        if self.spool is None or self.engine is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the log is not open yet")
-        predictor = self.engine.predictor
+        predictor = self._predictor
         reader = None if predictor is None else predictor.pipeline.overlay
-        return await keep_changes(self.spool, records, reader)
+        return await keep_changes(_there(self.spool, NO_LOG), records, reader)
 
-    def _predictor(self) -> Predictor:
-        predictor = None if self.engine is None else self.engine.predictor
-        if predictor is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
-        return predictor
+    @property
+    def _predictor(self) -> Predictor | None:
+        return None if self.engine is None else self.engine.predictor
 
     def _hidden(self, messages: list[Message]) -> list[Message]:
         return messages if self.pseudonyms is None else list(map(self.pseudonyms.hide, messages))
@@ -167,10 +168,9 @@ class Worker:
         kind: Kind = "recommend",
         session: list[str] | None = None,
     ) -> asyncio.Future[Served]:
-        if self.engine is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
+        engine = _there(self.engine, NO_MODEL)
         (request,) = self._hidden([request])
-        return self.engine.submit(Ask(request, request_id or new_request_id(), time.time(), kind, session))
+        return engine.submit(Ask(request, request_id or new_request_id(), time.time(), kind, session))
 
     def _settle(self, answers: Sequence[tuple[Waiting, Served]], moment: float) -> None:
         """Count and log what was answered."""
@@ -182,6 +182,13 @@ class Worker:
         )
         for waiting, served in answers:
             spool.offer(_record(waiting.ask, served, moment - waiting.since))
+
+
+def _there(part: Part | None, otherwise: str) -> Part:
+    """What `open` gave. Raises Refusal (503) before that, and after `close`."""
+    if part is None:
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, otherwise)
+    return part
 
 
 def _record(ask: Ask, served: Served, seconds: float) -> Record:
