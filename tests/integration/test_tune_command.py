@@ -96,6 +96,21 @@ def test_workers_end_with_their_parent(home: Path) -> None:
     assert not alive
 
 
+def test_a_worker_that_dies_is_told_and_costs_no_trial(home: Path) -> None:
+    parent = commands.start(home, "tastemaker", "tune", "bpr", "--trials", "500", "--jobs", "2")
+    until(parent, "2 of 500")
+    children = psutil.Process(parent.pid).children(recursive=True)
+    next(one for one in children if "spawn_main" in " ".join(one.cmdline())).kill()
+    _out, err = parent.communicate(timeout=SECONDS)
+    assert parent.returncode == 2
+    assert "a worker process died" in err
+    assert "fewer --jobs" in err
+    assert "Traceback" not in err
+    _gone, alive = psutil.wait_procs(children, timeout=SECONDS)
+    assert not alive
+    assert len(json_of(home, "bpr", "--trials", "3")["trials"]) >= 3
+
+
 def test_what_it_shows(home: Path, tmp_path: Path) -> None:
     plot = tmp_path / "deep" / "plot.png"
     done = commands.done(home, "tastemaker", "tune", "trending", "--trials", "3", "--plot", str(plot))

@@ -1,20 +1,27 @@
-"""Who measures: this process, or several of them, each with the data loaded once."""
+"""Who measures: this process, or several of them, each with the data loaded once.
+
+Each worker has a thread of its own here, and a pipe that no other worker holds: there is no lock or queue
+among them that one could take along when it dies.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
 from tastemaker.tuning.bench import Bench, Measured
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from tastemaker.plugins import Config
     from tastemaker.plugins.finder import Plugin
     from tastemaker.settings import Settings
@@ -22,29 +29,31 @@ if TYPE_CHECKING:
 Submit = Callable[["Config"], "Future[Measured]"]
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_bench: Bench | None = None
-"""Of a worker process."""
 
 
 @contextmanager
 def measuring(bench: Bench, settings: Settings, jobs: int) -> Iterator[Submit]:
-    """Start `jobs` measurements at a time. Processes are started afresh: threads do not survive a fork."""
+    """Start `jobs` measurements at a time. Raises TastemakerError in words when a worker process dies."""
     if jobs == 1:
         with ThreadPoolExecutor(1) as pool:
             yield lambda config: pool.submit(bench.measure, config)
         return
-    with (
-        _threads_each(max(1, (os.cpu_count() or 1) // jobs)),
-        ProcessPoolExecutor(
-            jobs,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(settings, bench.plugin),
-        ) as pool,
-    ):
+    idle: SimpleQueue[_Worker] = SimpleQueue()
+
+    def measure(config: Config) -> Measured:
+        worker = idle.get()
         try:
-            yield lambda config: pool.submit(_measure, config)
-        except BrokenProcessPool as error:
+            return worker.measure(config)
+        finally:
+            idle.put(worker)
+
+    with ThreadPoolExecutor(jobs) as pool, ExitStack() as workers:
+        with _threads_each(max(1, (os.cpu_count() or 1) // jobs)):
+            for _ in range(jobs):
+                idle.put(workers.enter_context(_worker(settings, bench.plugin)))
+        try:
+            yield lambda config: pool.submit(measure, config)
+        except _DiedError as error:
             raise TastemakerError(
                 "a worker process died, most likely for lack of memory; trials that had ended are kept",
                 fix="go on with fewer --jobs",
@@ -63,13 +72,60 @@ def _threads_each(count: int) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _start(settings: Settings, plugin: Plugin) -> None:
-    """Load the data in a worker, which ends with its parent, however that ends."""
-    global _bench
+class _DiedError(Exception):
+    """A worker process is gone."""
+
+
+class _Worker:
+    """This process's end of one that measures. One thread at a time may use it."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def measure(self, config: Config) -> Measured:
+        """As Bench.measure. Raises _DiedError too."""
+        try:
+            self._pipe.send(config)
+            answer: Measured | Exception = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise _DiedError from error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@contextmanager
+def _worker(settings: Settings, plugin: Plugin) -> Iterator[_Worker]:
+    """A process that ends with the block. It is started afresh: threads do not survive a fork."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, settings, plugin))
+    process.start()
+    try:
+        theirs.close()  # the process alone holds it now, so the pipe ends when the process does
+        yield _Worker(ours)
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(pipe: Connection, settings: Settings, plugin: Plugin) -> None:
+    """Load the data, then measure each config that comes, until the parent ends, however that ends."""
     from tastemaker.workspace import Workspace
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _bench = Bench.inside(Workspace(settings).dataset(), plugin)
+    bench = Bench.inside(Workspace(settings).dataset(), plugin)
+    with suppress(EOFError):
+        while True:
+            pipe.send(_answer(bench, pipe.recv()))
+
+
+def _answer(bench: Bench, config: Config) -> Measured | Exception:
+    try:
+        return bench.measure(config)
+    except Exception as error:
+        return error
 
 
 def _end_with_parent() -> None:
@@ -77,9 +133,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _measure(config: Config) -> Measured:
-    if _bench is None:
-        raise RuntimeError("a worker was not started by `measuring`")
-    return _bench.measure(config)
