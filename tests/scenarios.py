@@ -20,6 +20,8 @@ import keeper
 import servers
 import shop_homes
 import visited
+from tastemaker.data.lake import Lake
+from tastemaker.logs.drain import drain, served
 from tastemaker.logs.records import Record
 from tastemaker.logs.spool_file import FILE_NAME, find_request
 from tastemaker.settings import LogSettings, OnlineStoreSettings
@@ -79,7 +81,7 @@ def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.
     version = shop_homes.make_shop_home(home)["popularity"]
     words = ("--rate", "40", "--patience", "300s", *NO_ANONYMOUS)
     with visited.served(home, version) as service, visited.visiting(home, service, *words) as visits:
-        _fill(spool / "ballast")
+        fill_up(spool / "ballast")
         sent = iter(range(1_000_000))
         visited.until(
             lambda: _tell(service, next(sent)).status_code != 200,
@@ -95,6 +97,37 @@ def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.
         visits.go_on(5)
         summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery]), refusal, stages
+
+
+class Started(NamedTuple):
+    """How a service did that was started on a full disk."""
+
+    degraded: list[str]
+    refusal: httpx.Response
+    """Of feedback."""
+    explained: httpx.Response
+    """Why one of the lists was as it was, asked while the disk was full."""
+    answered: set[str]
+    """The ids of the lists that were given meanwhile."""
+    logged: set[str]
+    recovery_seconds: float
+
+
+def started_on_a_full_disk(home: Path) -> Started:
+    """The home's file system was full before; then there is room, and people come."""
+    version = shop_homes.make_shop_home(home)["popularity"]
+    fill_up(home / "ballast")
+    with visited.served(home, version, log=home.with_suffix(".log")) as service:
+        degraded: list[str] = service.get("/readyz").json()["degraded"]
+        answered = {service.recommend()["request_id"] for _ in range(50)}
+        refusal, explained = _tell(service, 0), service.get(f"/explain/{min(answered)}")
+        (home / "ballast").unlink()
+        recovery = _seconds_until(lambda: _tell(service, 1).status_code == 200)
+        visited.until(lambda: service.get("/readyz").json()["degraded"] == [], "it stays degraded")
+    lake = Lake(home / "lake")
+    drain(home / "spool", lake)
+    logged = set(served(lake)["request_id"].to_pylist())
+    return Started(degraded, refusal, explained, answered, logged, recovery)
 
 
 def clock_jumps(home: Path) -> Survived:
@@ -190,7 +223,7 @@ def _seconds_until(works: Callable[[], bool]) -> float:
     return _seconds(lambda: visited.until(works, "it does not recover"))
 
 
-def _fill(path: Path) -> None:
+def fill_up(path: Path) -> None:
     """Take all the room that is left."""
     with path.open("wb", buffering=0) as file:
         for size in (65_536, 1):

@@ -75,6 +75,10 @@ class Service:
         answer: dict[str, Any] = self._client.post("/recommend", json={"user_id": user_id, "k": k}).json()
         return answer
 
+    def get(self, path: str) -> httpx.Response:
+        """Any page."""
+        return self._client.get(path)
+
     def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
         """Any other request."""
         return self._client.post(path, json=body)
@@ -86,10 +90,15 @@ class Service:
 
 @contextmanager
 def served(
-    home: Path, version: Version, *, command: list[str] | None = None, more: Mapping[str, str] | None = None
+    home: Path,
+    version: Version,
+    *,
+    command: list[str] | None = None,
+    more: Mapping[str, str] | None = None,
+    log: Path | None = None,
 ) -> Iterator[Service]:
     """The version, served until the block ends: by `keeper`, or by a command that takes `--port`."""
-    port, log = free_port(), home / "service.log"
+    port, log = free_port(), log or home / "service.log"
     words = [sys.executable, str(KEEPER), TARGETS[version.model], str(port)]
     if command is not None:
         words = [str(BIN / command[0]), *command[1:], "--port", str(port)]

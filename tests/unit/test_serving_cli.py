@@ -81,6 +81,20 @@ def test_a_service_that_strangers_can_reach_but_not_use_says_so(
     assert ("tastemaker keys new" in said) == warned
 
 
+def test_a_database_that_can_not_be_used_keeps_no_model_from_being_served(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = make_home(home)["popularity"]
+    (home / "shopping.txt").write_bytes(b"milk, bread" * 1_000)
+    monkeypatch.setenv("TASTEMAKER_DATABASE_URL", f"sqlite:///{home / 'shopping.txt'}")
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr("os.execve", lambda _program, _command, environment: started.append(environment))
+    serve("popularity", "--port", str(free_port()))
+    assert [environment["TASTEMAKER_VERSION"] for environment in started] == [version.id]
+    with pytest.raises(TastemakerError, match="file is not a database"):
+        serve("random")
+
+
 def test_a_port_that_is_taken_is_told(home: Path) -> None:
     make_home(home)
     with socket.socket() as taken:

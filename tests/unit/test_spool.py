@@ -244,6 +244,7 @@ def test_a_full_file_refuses_feedback_first_and_takes_it_again_after_a_drain(
     with pytest.raises(SpoolFull, match=r"holds \d+ bytes, at most 200000") as refused:
         told.result()
     assert refused.value.retry_seconds == spools.DRAIN_SECONDS
+    assert spool.trouble == "the log is full"
     assert spool.backlog().bytes < 200_000
     assert spool.offer(record(1)), "an answer is told once only: it may use what is left"
     while spool.waiting:
@@ -277,6 +278,30 @@ def test_what_is_offered_waits_while_the_disk_refuses(
     spool.close()
     assert stored(tmp_path) == [*(record(number) for number in range(20)), click(2)]
     assert spool.counts == (21, 0, 1)
+
+
+def test_whoever_waits_behind_more_than_a_group_is_told_too_and_the_disk_is_tried_without_traffic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(spools, "_GROUP", 3)
+    full = [True]
+
+    def refusing(*_: object) -> int:
+        if full:
+            raise sqlite3.OperationalError("database or disk is full")
+        return 0
+
+    monkeypatch.setattr(spools, "touch", refusing)
+    monkeypatch.setattr(spools, "insert", refusing)
+    with Spool(tmp_path) as spool:
+        assert all(spool.offer(record(number)) for number in range(10))
+        with pytest.raises(SpoolError, match="disk is full"):
+            spool.append(click(1)).result(10)
+        assert spool.trouble is not None
+        full.clear()
+        while spool.trouble is not None:
+            time.sleep(0.01)
 
 
 def test_what_can_not_be_encoded_fails_alone(tmp_path: Path) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from tastemaker.errors import PluginError, TastemakerError
 
 if TYPE_CHECKING:
-    from tastemaker.registry import Version
     from tastemaker.settings import Settings
 
 _HERE = ("127.0.0.1", "::1", "localhost")
@@ -39,10 +38,10 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
     from tastemaker.settings import load_settings
 
     settings = load_settings()
-    version, why = _choose(settings, model)
-    target = _service(version.model)
+    chosen = _choose(settings, model)
+    target = _service(chosen.model)
     _require_free(host, port)
-    click.echo(f"serving {version.model} {version.id} ({why}) on http://{host}:{port}", err=True)
+    click.echo(f"serving {chosen.model} {chosen.version} ({chosen.why}) on http://{host}:{port}", err=True)
     if host not in _HERE and not settings.keys.exists():
         click.echo("no API key exists, so only this machine is answered: tastemaker keys new", err=True)
     home = settings.home.resolve()
@@ -53,34 +52,39 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
         | {
             "BENTOML_DO_NOT_TRACK": "True",
             "BENTOML_HOME": str(home / "bentoml"),
-            "BENTOML_CONFIG_OPTIONS": f"services.{version.model}.workers={workers}",
+            "BENTOML_CONFIG_OPTIONS": f"services.{chosen.model}.workers={workers}",
             "TASTEMAKER_HOME": str(home),
-            "TASTEMAKER_VERSION": version.id,
+            "TASTEMAKER_VERSION": chosen.version,
         }
     )
     command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
     os.execve(sys.executable, command, environment)
 
 
-def _choose(settings: Settings, model: str | None) -> tuple[Version, str]:
+class _Chosen(NamedTuple):
+    model: str
+    version: str
+    why: str
+
+
+def _choose(settings: Settings, model: str | None) -> _Chosen:
     """The version to serve and why. Raises RegistryError if there is none."""
     from tastemaker.plugins import finder
-    from tastemaker.serving.choice import deployed_folder, open_registry, problem_name
+    from tastemaker.serving.choice import deployed_folder, newest_folder, open_registry
 
-    registry = open_registry(settings)
     if model is not None:
         finder.get(model)  # a wrong name is told apart from an untrained model
         if (deployed := deployed_folder(settings, model)) is not None:
-            return registry.get(deployed.name), "the deployed version"
-        return registry.newest(model, problem=problem_name(settings)), "its newest version"
+            return _Chosen(model, deployed.name, "the deployed version")
+        return _Chosen(model, newest_folder(settings, model).name, "its newest version")
     from tastemaker.problem import load_problem
 
-    problem = load_problem(settings.problem)
+    problem, registry = load_problem(settings.problem), open_registry(settings)
     champion = registry.champion(problem.name)
     if champion is not None:
-        return champion, f"the champion of {problem.name!r}"
+        return _Chosen(champion.model, champion.id, f"the champion of {problem.name!r}")
     why = f"the model to beat, for {problem.name!r} has no champion yet"
-    return registry.newest(problem.to_beat, problem=problem.name), why
+    return _Chosen(problem.to_beat, registry.newest(problem.to_beat, problem=problem.name).id, why)
 
 
 def _service(model: str) -> str:

@@ -21,7 +21,7 @@ from tastemaker.logs import spool_file
 from tastemaker.logs.drain import served
 from tastemaker.logs.postgres import AwayError
 from tastemaker.logs.shipping import gather
-from tastemaker.logs.spool_file import FILE_NAME
+from tastemaker.logs.spool_file import FILE_NAME, SpoolError
 from tastemaker.plugins import finder
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
@@ -90,7 +90,7 @@ class Session:
             began = time.monotonic()
             try:
                 learned = self.step(whole=whole)
-            except (AwayError, OSError, sqlite3.Error, duckdb.IOException) as error:
+            except (AwayError, SpoolError, OSError, sqlite3.Error, duckdb.IOException) as error:
                 away(str(error))
             else:
                 read_at = began if whole else read_at

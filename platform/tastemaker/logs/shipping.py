@@ -9,6 +9,7 @@ from threading import Event
 from tastemaker.data.lake import Lake
 from tastemaker.logs.drain import Drained, LakeTarget, Target, drain
 from tastemaker.logs.postgres import AwayError, PostgresTarget, pull
+from tastemaker.logs.spool_file import SpoolError
 from tastemaker.settings import Settings
 
 POLL_SECONDS = 1.0
@@ -44,7 +45,7 @@ def follow(
     while not stop.is_set():
         try:
             drain(settings.spool, target, progress=progress)
-        except (AwayError, OSError, sqlite3.Error) as error:
+        except (AwayError, SpoolError, OSError, sqlite3.Error) as error:
             away(f"{error}; trying again in {wait:g} s")
             stop.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)

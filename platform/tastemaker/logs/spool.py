@@ -4,12 +4,13 @@ SQLite in WAL mode with `synchronous=FULL`: what is committed survives kill -9 a
 commits; whatever is offered while one commit runs goes into the next (group commit), so that a full disk
 sync is shared by many requests. Several processes may append to one spool, and drains may run meanwhile.
 
-Three promises to choose from:
+Two promises to choose from:
 
 - `append(records)` returns a future that is done when the records are on disk; `stored` is its like for an
   event loop, where a whole group is acknowledged with one wake-up.
 - `offer(record)` returns at once. An answer must not wait for a disk: kill -9 within the few milliseconds
-  between the answer and the commit loses that record. While the disk refuses, what was offered waits.
+  between the answer and the commit loses that record. While the disk refuses, what was offered waits; so it
+  does while there is no room for the file itself, which is tried again until there is.
 
 The spool is bounded in memory (`capacity`, records) and on disk (`max_bytes`). Nobody tells an answer
 twice, so what is offered may use all of it; what is appended can be sent again, and gets DURABLE_SHARE.
@@ -18,22 +19,24 @@ twice, so what is offered may use all of it; what is appended can be sent again,
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from tastemaker.errors import TastemakerError
 from tastemaker.logs.records import Entry
 from tastemaker.logs.spool_file import (
     FILE_NAME,
     Backlog,
+    NoRoom,
     Row,
+    SpoolError,
     connected,
     create,
     forget,
@@ -41,6 +44,7 @@ from tastemaker.logs.spool_file import (
     measure,
     read,
     rows_of,
+    touch,
 )
 
 __all__ = [
@@ -68,6 +72,8 @@ _GROUP = 5_000
 _PAUSE_SECONDS = 0.005
 """Time for a group to gather: without it, a busy server would sync for each request."""
 
+logger = logging.getLogger("tastemaker.logs")
+
 
 class Counts(NamedTuple):
     """What became of the records of this process."""
@@ -85,10 +91,6 @@ class Stored(NamedTuple):
     accepted: int
     duplicates: int
     """Records that the spool knew by their keys."""
-
-
-class SpoolError(TastemakerError):
-    """The spool can't take a record."""
 
 
 class SpoolFull(SpoolError):
@@ -117,16 +119,20 @@ class Spool:
     """Appends records from any thread. `close` commits what still waits."""
 
     def __init__(self, folder: Path, *, capacity: int = CAPACITY, max_bytes: int = MAX_BYTES) -> None:
+        """Raises SpoolError if the file can't be opened, but not while there is only no room for it."""
         self.path = folder / FILE_NAME
         self.on_commit: Callable[[], None] | None = None
         """Called by the committing thread once a group is settled, for better or worse."""
         self._capacity, self._max_bytes = capacity, max_bytes
         self._waiting: deque[_Waiting] = deque()
         self._arrived = threading.Condition()
-        self._closing = False
+        self._closing = self._suffers = False
         self._n_waiting = self._written = self._refused = self._failed = 0
         self._backlog = Backlog(0, 0, 0.0)
-        create(self.path)
+        try:
+            create(self.path)
+        except NoRoom as error:
+            self._note(error)
         self.backlog()
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._thread.start()
@@ -140,6 +146,14 @@ class Spool:
     def waiting(self) -> int:
         """Records that are not on disk yet."""
         return self._n_waiting
+
+    @property
+    def trouble(self) -> str | None:
+        """In words, why it takes no feedback now; None while all is well."""
+        if self._suffers:
+            return "the log can't be written"
+        is_full = self._backlog.bytes >= DURABLE_SHARE * self._max_bytes
+        return "the log is full" if is_full else None
 
     def backlog(self) -> Backlog:
         """What lies in the file now, of all processes that share it; as last seen if it can't be read."""
@@ -165,6 +179,12 @@ class Spool:
             raise refusal
         outcome: Stored = await done
         return outcome
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Commit what waits, and stop."""
@@ -198,24 +218,44 @@ class Spool:
         return None
 
     def _run(self) -> None:
-        with connected(self.path) as connection:
+        with ExitStack() as opened:
+            while (connection := self._open(opened)) is None:
+                if self._closing and not self._n_waiting:
+                    return
+                self._rest()
             while True:
                 closing, group = self._next_group()
-                if group and not self._commit(connection, group):
-                    with self._arrived:
-                        self._arrived.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
+                if (group or self._suffers) and not self._commit(connection, group):
+                    self._rest()
                 if closing and not group:
                     return
                 if not group:
                     self._look(connection)
 
+    def _open(self, opened: ExitStack) -> sqlite3.Connection | None:
+        """None if the file can't be opened now; then whoever waits for it was told."""
+        try:
+            create(self.path)
+            return opened.enter_context(connected(self.path))
+        except (SpoolError, sqlite3.Error) as caught:
+            self._settle(self._put_back([], caught))
+            return None
+
+    def _settle(self, settled: list[_Settled]) -> None:
+        if self.on_commit is not None:
+            self.on_commit()
+        _settle(settled)
+
+    def _rest(self) -> None:
+        """Before another attempt on a disk that refuses."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
+
     def _next_group(self) -> tuple[bool, list[_Waiting]]:
         """What waits, oldest first. Nothing, once the spool is closed and empty or to look for room."""
-        is_full = self._backlog.bytes >= DURABLE_SHARE * self._max_bytes
+        timeout = None if self.trouble is None else RETRY_SECONDS
         with self._arrived:
-            self._arrived.wait_for(
-                lambda: self._waiting or self._closing, timeout=RETRY_SECONDS if is_full else None
-            )
+            self._arrived.wait_for(lambda: self._waiting or self._closing, timeout=timeout)
             closing, some = self._closing, bool(self._waiting)
         if some and not closing:
             time.sleep(_PAUSE_SECONDS)
@@ -234,10 +274,13 @@ class Spool:
         try:
             with connection:
                 new = [insert(connection, rows) for _, rows in encoded]
+                if self._suffers:
+                    touch(connection)
         except Exception as caught:  # whatever it is, the thread must live
             settled += self._put_back([entry for entry, _ in encoded], caught)
             works = False
         else:
+            self._note(None)
             self._written += sum(new)
             self._leave(sum(len(rows) for _, rows in encoded))
             settled += [
@@ -246,9 +289,7 @@ class Spool:
                 if entry.done is not None
             ]
         self._look(connection)  # before anybody is told, and sends more
-        if self.on_commit is not None:
-            self.on_commit()
-        _settle(settled)
+        self._settle(settled)
         return works
 
     def _look(self, connection: sqlite3.Connection) -> None:
@@ -264,18 +305,28 @@ class Spool:
             return None
 
     def _put_back(self, group: list[_Waiting], caught: Exception) -> list[_Settled]:
-        """After a commit that failed: what was offered is tried again, whoever waits is told."""
-        settled: list[_Settled] = []
+        """The disk refuses: what was offered is tried again, whoever waits is told, behind the group too."""
         error = SpoolError(
             f"{self.path} can't be written: {caught}", fix="free the disk or mend its permissions"
         )
-        offered = [entry for entry in group if entry.done is None and not self._closing]
-        for entry in group:
-            if entry.done is not None or self._closing:
-                self._fail(entry, error, settled)
+        error = caught if isinstance(caught, SpoolError) else error
+        self._note(error)
         with self._arrived:
-            self._waiting.extendleft(reversed(offered))
+            waiting, closing = [*group, *self._waiting], self._closing
+            self._waiting = deque(entry for entry in waiting if entry.done is None and not closing)
+        settled: list[_Settled] = []
+        for entry in waiting:
+            if entry.done is not None or closing:
+                self._fail(entry, error, settled)
         return settled
+
+    def _note(self, error: SpoolError | None) -> None:
+        """Remember that the disk refuses, or no longer does, and tell of the change."""
+        if error is not None and not self._suffers:
+            logger.warning("%s", error.problem)
+        elif error is None and self._suffers:
+            logger.info("%s is written again", self.path)
+        self._suffers = error is not None
 
     def _fail(self, entry: _Waiting, error: SpoolError, settled: list[_Settled]) -> None:
         self._failed += len(entry.records)

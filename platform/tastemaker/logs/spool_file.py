@@ -6,7 +6,10 @@ again, and a request is found by its id without reading the others.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -15,10 +18,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from tastemaker.errors import TastemakerError
 from tastemaker.logs.records import Entry, FeedbackRecord, ItemRecord, Record, UserRecord
 
 FILE_NAME = "requests.db"
 BUSY_SECONDS = 10.0
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_PROBE_BYTES = 128 << 10
+"""More than SQLite needs to open a spool."""
 _KEYS: dict[type[Entry], str | None] = {
     Record: "request_id",
     FeedbackRecord: "event_id",
@@ -57,6 +64,14 @@ Row = tuple[str, str | None, float, bytes]
 """A record as it is inserted."""
 
 
+class SpoolError(TastemakerError):
+    """The spool can't take a record."""
+
+
+class NoRoom(SpoolError):
+    """There is no room for the spool's file. Nothing is wrong with it, and there may be room soon."""
+
+
 class Backlog(NamedTuple):
     """What lies in the file and was not drained yet."""
 
@@ -91,7 +106,20 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def create(path: Path) -> None:
-    """Make the file, or bring one that an older version made up to date."""
+    """Make the file, or bring one that an older version made up to date.
+
+    Raises NoRoom while the disk is full, and SpoolError if the file can't be made or read.
+    """
+    try:
+        _create(path)
+    except (OSError, sqlite3.Error) as error:
+        if _is_full(path, error):
+            raise NoRoom(f"{path} can't be opened: the disk is full", fix="free the disk") from error
+        fix = "mend its permissions; move away what is not a spool"
+        raise SpoolError(f"{path} can't be opened: {error}", fix=fix) from error
+
+
+def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with connected(path) as connection:
         connection.executescript(_CREATE)
@@ -104,6 +132,25 @@ def create(path: Path) -> None:
         connection.commit()
 
 
+def _is_full(path: Path, error: OSError | sqlite3.Error) -> bool:
+    """Whether it is only for want of room that the file could not be opened."""
+    if isinstance(error, OSError):
+        return error.errno in NO_ROOM
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        return code == sqlite3.SQLITE_FULL
+    try:  # of these two SQLite does not say why
+        if path.exists():
+            path.open("r+b").close()
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as refusal:
+        return refusal.errno in NO_ROOM
+    return False
+
+
 def rows_of(records: Iterable[Entry]) -> list[Row]:
     """The records as they are inserted now."""
     now = time.time()
@@ -113,6 +160,11 @@ def rows_of(records: Iterable[Entry]) -> list[Row]:
 def insert(connection: sqlite3.Connection, rows: list[Row]) -> int:
     """Insert rows, in the connection's transaction; returns how many were new."""
     return connection.executemany(_INSERT, rows).rowcount
+
+
+def touch(connection: sqlite3.Connection) -> None:
+    """Write something that changes nothing, in the connection's transaction."""
+    connection.execute("UPDATE spool SET id = id")
 
 
 def read(path: Path, limit: int) -> Pending | None:
@@ -130,12 +182,15 @@ def read(path: Path, limit: int) -> Pending | None:
 
 
 def find_request(path: Path, request_id: str) -> Record | None:
-    """The record of a request, if it was not drained yet."""
+    """The record of a request, if it was not drained yet. Raises SpoolError if the file can't be read."""
     if not path.exists():
         return None
     wanted = "SELECT record FROM records WHERE kind = 'request' AND key = ?"
-    with connected(path) as connection:
-        row = connection.execute(wanted, (request_id,)).fetchone()
+    try:
+        with connected(path) as connection:
+            row = connection.execute(wanted, (request_id,)).fetchone()
+    except sqlite3.Error as error:
+        raise SpoolError(f"{path} can't be read: {error}", fix="free the disk, or mend it") from error
     return None if row is None else _DECODERS["request"].decode(row[0])
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import msgspec
 from bentoml.exceptions import BentoMLException
 
 from tastemaker.errors import TastemakerError
+from tastemaker.logs import spool_file
 from tastemaker.logs.spool import Spool
 from tastemaker.plugins import finder
 from tastemaker.privacy.pseudonyms import open_pseudonyms
@@ -116,6 +118,8 @@ def _prepare(model: str, packed: Path | None) -> None:
         golden.check(loaded)
         _check_online_store(loaded, settings)
         read_keys(settings.keys)
+        with suppress(spool_file.NoRoom):  # lists are answered, and the workers open it once there is room
+            spool_file.create(settings.spool / spool_file.FILE_NAME)
     except TastemakerError as error:
         raise BentoMLException(str(error)) from None
     metrics = tempfile.mkdtemp(prefix="tastemaker-metrics-")

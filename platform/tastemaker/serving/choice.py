@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tastemaker.errors import ArtifactError
+from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.registry import deployment
 from tastemaker.registry.artifact import verify_version
 from tastemaker.registry.manifest import NAME as MANIFEST
@@ -33,8 +34,25 @@ def version_folder(settings: Settings, model: str) -> Path:
     named = os.environ.get(VERSION)
     if named:
         return settings.artifacts / model / named
-    deployed = deployed_folder(settings, model)
-    return deployed or open_registry(settings).newest(model, problem=problem_name(settings)).folder
+    return deployed_folder(settings, model) or newest_folder(settings, model)
+
+
+def newest_folder(settings: Settings, model: str) -> Path:
+    """Where the newest sound version is kept. Raises RegistryError if there is none.
+
+    While the database can't be used, such as on a full disk, the versions' own manifests say which it is.
+    """
+    problem = problem_name(settings)
+    try:
+        registry = open_registry(settings)
+    except TastemakerError as error:
+        for folder in _kept(settings.artifacts / model):
+            with suppress(ArtifactError):
+                if problem in (None, verify_version(folder).problem):
+                    logger.warning("%s %s is served without asking: %s", model, folder.name, error.problem)
+                    return folder
+        raise
+    return registry.newest(model, problem=problem).folder
 
 
 def deployed_folder(settings: Settings, model: str) -> Path | None:
@@ -61,8 +79,12 @@ def folders(settings: Settings, model: str) -> Iterator[Path]:
         if deployed is not None and deployed != chosen:
             yield deployed
     yield chosen
-    others = chosen.parent.glob(f"*/{MANIFEST}") if chosen.parent.is_dir() else ()
-    yield from sorted((path.parent for path in others if path.parent != chosen), reverse=True)
+    yield from (folder for folder in _kept(chosen.parent) if folder != chosen)
+
+
+def _kept(parent: Path) -> list[Path]:
+    """All versions of a model, the newest first."""
+    return sorted((path.parent for path in parent.glob(f"*/{MANIFEST}")), reverse=True)
 
 
 def problem_name(settings: Settings) -> str | None:

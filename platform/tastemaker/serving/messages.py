@@ -249,6 +249,8 @@ class Ready(msgspec.Struct, frozen=True):
 
     model: str
     version: str
+    degraded: list[str] = []
+    """What does not work though lists are answered, such as a log whose disk is full, in words."""
     status: Literal["ready"] = "ready"
 
 

@@ -9,28 +9,37 @@ for two, which a limit can bear and a lock on the hot path could not.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import time
 from pathlib import Path
 
+from tastemaker.logs.spool_file import NO_ROOM
 from tastemaker.serving.keys import SLOTS
 
 _ROUNDING_SECONDS = 1e-6
+_BYTES = SLOTS * 8
+
+logger = logging.getLogger("tastemaker.serving")
 
 
 class Meters:
     """The meters of all keys."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it. The clock behind it starts anew with the machine."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        """Opens the file, or makes it. The clock behind it starts anew with the machine.
+
+        Without room for it on the disk, each process that opens it then counts for itself.
+        """
         try:
-            os.ftruncate(handle, SLOTS * 8)
-            self._next = memoryview(mmap.mmap(handle, SLOTS * 8)).cast("d")
-        finally:
-            os.close(handle)
+            numbers = _mapped(path)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            logger.warning("%s can't be made, so that each process counts requests for itself", path)
+            numbers = mmap.mmap(-1, _BYTES)
+        self._next = memoryview(numbers).cast("d")
 
     def wait(self, slot: int, per_second: float) -> float:
         """Seconds until this request is allowed; 0 if it is, and then it is counted."""
@@ -44,3 +53,14 @@ class Meters:
             return due - now - slack
         self._next[slot] = max(due, now) + pause
         return 0.0
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """The file, all of it on the disk: to write where a disk is full to a mapped hole kills the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, _BYTES)
+        return mmap.mmap(handle, _BYTES)
+    finally:
+        os.close(handle)

@@ -88,9 +88,10 @@ class Worker:
             spool.close()
 
     def ready(self) -> Ready:
-        """The version that answers. Raises Refusal (503) while there is none."""
+        """The version that answers, and what does not work. Raises Refusal (503) while there is none."""
         predictor = _there(self._predictor, NO_MODEL)
-        return Ready(predictor.model, predictor.version)
+        trouble = None if self.spool is None else self.spool.trouble
+        return Ready(predictor.model, predictor.version, [] if trouble is None else [trouble])
 
     async def recommend(self, request: Request, request_id: str | None = None) -> Answer:
         """Answer, count and log. Raises Refusal (503) before the process is ready.
