@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
 from tastemaker.learning.states import States
+from tastemaker.serving.lookout import Lookout
 from tastemaker.serving.predictor import new_request_id
 
 if TYPE_CHECKING:
@@ -23,17 +23,14 @@ class Learned:
 
     def __init__(self, root: Path, engine: Engine, *, seconds: float) -> None:
         """`root`: the folder that learners write to. What is there already is served when this returns."""
-        self._root, self._engine, self._seconds = root, engine, seconds
+        self._root, self._engine = root, engine
         self._refused: str | None = None
-        self._stopping = threading.Event()
         self.look()
-        self._thread = threading.Thread(target=self._run, name="learned", daemon=True)
-        self._thread.start()
+        self._lookout = Lookout(self.look, seconds=seconds, name="learned")
 
     def close(self) -> None:
         """Look no more."""
-        self._stopping.set()
-        self._thread.join()
+        self._lookout.close()
 
     def look(self) -> None:
         """Serve the newest state, if it is not served yet. A state that can't be loaded is told of once."""
@@ -58,7 +55,3 @@ class Learned:
             self._refused = name
         else:
             self._engine.swap(fresh, instead_of=predictor)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._seconds):
-            self.look()

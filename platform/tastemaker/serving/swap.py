@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
 from tastemaker.registry import deployment
+from tastemaker.serving.lookout import Lookout
 from tastemaker.serving.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -37,29 +38,25 @@ class Watch:
         self, path: Path, seen: str, swap: Callable[[str], None], *, seconds: float = LOOK_SECONDS
     ) -> None:
         """`seen`: the file's `deployment.state` that was acted on already."""
-        self._path, self._seen, self._swap, self._seconds = path, seen, swap, seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="deployment", daemon=True)
-        self._thread.start()
+        self._path, self._seen, self._swap = path, seen, swap
+        self._lookout = Lookout(self._look, seconds=seconds, name="deployment")
 
     def close(self) -> None:
         """Look no more."""
-        self._stopping.set()
-        self._thread.join()
+        self._lookout.close()
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._seconds):
-            state = deployment.state(self._path)
-            if state == self._seen:
-                continue
-            self._seen = state
-            try:
-                wanted = deployment.read(self._path)
-            except TastemakerError as error:
-                logger.error("the deployment is not followed: %s", error)
-            else:
-                if wanted is not None:
-                    self._swap(wanted.version)
+    def _look(self) -> None:
+        state = deployment.state(self._path)
+        if state == self._seen:
+            return
+        self._seen = state
+        try:
+            wanted = deployment.read(self._path)
+        except TastemakerError as error:
+            logger.error("the deployment is not followed: %s", error)
+        else:
+            if wanted is not None:
+                self._swap(wanted.version)
 
 
 class Swapper:

@@ -1,0 +1,26 @@
+"""Looking again and again whether there is something new to serve."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Lookout:
+    """Calls `look` every so many seconds, in a thread of its own, until it is closed."""
+
+    def __init__(self, look: Callable[[], None], *, seconds: float, name: str) -> None:
+        """`name`: the thread's. The first call is after `seconds`."""
+        self._look, self._seconds = look, seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more; returns when the last look is over."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._seconds):
+            self._look()
