@@ -37,7 +37,7 @@ def fill(lake: Lake, *, events: int = 4_000, seed: int = 0) -> None:
         lake.write_day("events", day.astype("datetime64[D]").item(), rows.filter(pa.array(days == day)))
     first = FIRST * 1_000_000
     countries = [None if number % 5 == 0 else f"country {number % 3}" for number in range(N_USERS)]
-    users = [(user_id(number), country, first) for number, country in enumerate(countries)]
+    users = [(user_id(number), country, first, None) for number, country in enumerate(countries)]
     items = [(f"item {number}", None, f"category {number % 7}", None, first) for number in range(N_ITEMS)]
     for table, schema, entries in (("users", USERS, users), ("items", ITEMS, items)):
         records = [dict(zip(schema.names, entry, strict=True)) for entry in entries]

@@ -40,7 +40,9 @@ class SourceSettings(_Section):
     users: str | None = None
     """Table or SELECT (sql) or file (table) that yields users."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Canonical column -> the source's own column (table, sql)."""
+    """Canonical column, or one of user_columns -> the source's own column (table, sql)."""
+    user_columns: tuple[str, ...] = ()
+    """The shop's own columns of users to keep, for slices (table, sql). Others are not kept."""
     timezone: str = "UTC"
     """Zone of timestamps that carry none."""
     options: dict[str, Any] = Field(default_factory=dict)

@@ -244,7 +244,8 @@ def test_every_event_has_its_item_and_user(lake: Lake, engine: Engine, gate: Gre
         "j": (None, START + timedelta(days=1)),
         "shelved": ("never sold", first),
     }
-    assert lake.read("users").to_pylist() == [{"user_id": "u", "country": None, "first_seen_at": START}]
+    (user,) = lake.read("users").to_pylist()
+    assert user == {"user_id": "u", "country": None, "first_seen_at": START, "own": None}
 
 
 def test_another_shop_is_not_mixed_in(lake: Lake) -> None:

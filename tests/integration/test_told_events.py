@@ -137,7 +137,7 @@ def test_items_and_users_that_no_source_knows_enter_the_catalogue_as_last_told(h
     assert items["new"]["first_seen_at"].timestamp() == NOON
     assert items["item-00"]["title"] == "Known by its events"
     users = {row["user_id"]: row for row in home.lake.read("users").to_pylist()}
-    assert users["dora"]["country"] == "CZ"
+    assert (users["dora"]["country"], users["dora"]["own"]) == ("CZ", None)
 
 
 def test_training_data_holds_what_was_shown_and_what_came_of_it(home: Home) -> None:

@@ -113,9 +113,26 @@ def test_each_rule_of_items(gate: GreatExpectationsGate, change: dict[str, Any],
 
 
 def test_a_repeated_user(gate: GreatExpectationsGate) -> None:
-    rows = pa.table({"user_id": ["u", "u"], "country": [None, "FR"], "first_seen_at": [NOW, NOW]})
-    marked = rows.cast(nullable(USERS)).append_column("user_id_was_seen", pa.array([False, True]))
+    rows = pa.Table.from_pylist([{"user_id": "u", "country": one} for one in (None, "FR")], nullable(USERS))
+    marked = rows.append_column("user_id_was_seen", pa.array([False, True]))
     assert gate.check("users", marked).counts == {"user_id_repeated": 1}
+
+
+def test_the_shops_own_columns_of_users(gate: GreatExpectationsGate) -> None:
+    """One value that is too long sets its user aside, whatever the others are."""
+    own = [
+        [("segment", "gold"), ("note", "é" * 100)],
+        [("segment", "gold"), ("note", "é" * 100 + "x")],
+        [("segment", None)],
+        [],
+        None,
+    ]
+    people = [{"user_id": f"u{n}", "own": one} for n, one in enumerate(own)]
+    verdict = gate.check("users", pa.Table.from_pylist(people, nullable(USERS)))
+    assert verdict.counts == {"own_column_too_long": 1}
+    assert verdict.accepted["own"].to_pylist() == [one for n, one in enumerate(own) if n != 1]
+    raw = json.loads(verdict.quarantined["raw"][0].as_py())
+    assert raw["own"] == {"segment": "gold", "note": "é" * 100 + "x"}
 
 
 @pytest.mark.parametrize("table", ["events", "items", "users"])

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tastemaker.data.lake import SCHEMAS, Lake, file_metadata, parquet_writer
-from tastemaker.data.tables import EVENTS, ITEMS
+from tastemaker.data.tables import EVENTS, ITEMS, USERS
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -68,6 +68,25 @@ def test_rows_that_do_not_fit_the_schema_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="null"):
         lake.write("items", pa.table(titled))
     assert lake.files("items") == []
+
+
+def test_files_of_an_earlier_version_lack_columns_that_came_since(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    before = pa.schema([field for field in USERS if field.name != "own"])
+    row = {"user_id": "ü", "country": "FR", "first_seen_at": NOON}
+    with parquet_writer(lake.path("users"), before) as writer:
+        writer.write_table(pa.Table.from_pylist([row], before))
+    assert lake.read("users").to_pylist() == [row | {"own": None}]
+    with lake.connect() as connection:
+        assert connection.sql("SELECT own['segment'] FROM users").fetchall() == [(None,)]
+    told = lake.read("users").set_column(
+        3, USERS.field("own"), pa.array([[("a b", "ß")]], USERS.field("own").type)
+    )
+    lake.write("users", told)
+    written = lake.path("users").stat().st_mtime_ns
+    assert lake.read("users").equals(told)
+    lake.write("users", told)
+    assert lake.path("users").stat().st_mtime_ns == written, "the same rows: nothing was written"
 
 
 def test_metadata_travels_in_the_file(tmp_path: Path) -> None:

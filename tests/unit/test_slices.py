@@ -17,7 +17,7 @@ from judging import Scripted, ScriptedConfig, small_split
 from tastemaker.crowning import choose
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
-from tastemaker.data.slices import Labels, head_items, user_slices
+from tastemaker.data.slices import Labels, head_items, in_ranges, user_slices
 from tastemaker.data.tables import EVENTS, USERS
 from tastemaker.errors import SourceError
 from tastemaker.evaluation import backtest, results, wording
@@ -62,6 +62,54 @@ def test_users_by_events_and_by_column() -> None:
     }
 
 
+def labels_of(values: list[str]) -> list[str]:
+    found: list[str] = in_ranges(np.array(values)).tolist()
+    return found
+
+
+def test_many_numbers_and_dates_become_four_ranges_of_as_many_users_each() -> None:
+    ages = labels_of([*map(str, range(1, 101)), "unknown"])
+    assert ages[0::25] == ["1 to 25", "26 to 50", "51 to 75", "76 to 100", "unknown"]
+    assert [ages.count(one) for one in ages[0:100:25]] == [25] * 4
+    days = labels_of([f"2024-01-{day:02d} {10 + hour}:00:00+00" for day in range(1, 17) for hour in range(9)])
+    assert dict.fromkeys(days) == dict.fromkeys(
+        f"2024-01-{first:02d} to 2024-01-{first + 3:02d}" for first in (1, 5, 9, 13)
+    )
+    mostly = labels_of(["0"] * 80 + [str(n) for n in range(1, 16)] + ["-2.5", "1e3"])
+    assert (mostly[0], mostly[-1], mostly.count("0")) == ("0", "1 to 1e3", 80), "a value is never parted"
+
+
+def test_few_numbers_codes_and_words_stay_as_they_are() -> None:
+    words = [f"word {n}" for n in range(40)]
+    codes = [f"{n:05d}" for n in range(40)]
+    few = [str(n) for n in range(12)] * 3
+    for values in (
+        words,
+        codes,
+        few,
+        [*few, "n/a"] * 3,
+        ["unknown"] * 3,
+        [f"{n}" for n in range(20)] + ["x"],
+    ):
+        assert labels_of(values) == values
+    assert labels_of(["2024-01-05T10:00:00Z", "unknown"]) == ["2024-01-05", "unknown"]
+
+
+@given(st.lists(st.integers(-9_999, 9_999).map(lambda n: n / 4), min_size=1, max_size=60))
+def test_ranges_part_the_values_in_their_order(values: list[float]) -> None:
+    in_order = labels_of([repr(one) for one in sorted(values)])
+    runs = 1 + sum(one != before for one, before in zip(in_order[1:], in_order, strict=False))
+    assert runs == len(set(in_order))
+    assert runs == len(set(values)) if len(set(values)) <= LARGEST else runs <= 4
+
+
+OWN_COLUMNS: list[list[tuple[str, str | None]] | None] = [
+    [("segment", "Gold ★"), ('it\'s "odd"; a.b', "1")],
+    [("segment", None), ("plan", "free")],
+    None,
+]
+
+
 def shop(root: Path) -> Lake:
     """Before the cut at day 10: a has 3 purchases, b one. After it a, b and the stranger c buy one each."""
     rows = [("a", "x", 0), ("a", "y", 1), ("a", "x", 2), ("b", "x", 3), ("b", "z", 12), ("c", "y", 12)]
@@ -80,7 +128,7 @@ def shop(root: Path) -> Lake:
     lake.write("events", pa.table(events, schema=EVENTS))
     users = {"user_id": ["a", "c", "unheard of"], "country": ["IT", None, "AT"]}
     seen = [datetime(2020, 1, 1, tzinfo=UTC)] * 3
-    lake.write("users", pa.table(users | {"first_seen_at": seen}, schema=USERS))
+    lake.write("users", pa.table(users | {"first_seen_at": seen, "own": OWN_COLUMNS}, schema=USERS))
     return lake
 
 
@@ -113,10 +161,62 @@ def test_who_moved_is_other_data(tmp_path: Path) -> None:
     assert Dataset.load(lake, problem()).data_hash != before
 
 
+def test_the_shops_own_columns_are_sliced_by_as_canonical_ones(tmp_path: Path) -> None:
+    columns = ["country", "segment", 'it\'s "odd"; a.b', "plan"]
+    split = Dataset.load(shop(tmp_path), problem(user_columns=columns)).split()
+    found = {name: split.user_slices[name].tolist() for name in columns}
+    assert found == {
+        "country": ["IT", "unknown"],
+        "segment": ["Gold ★", "unknown"],
+        'it\'s "odd"; a.b': ["1", "unknown"],
+        "plan": ["unknown", "free"],
+    }
+
+
+def test_own_columns_that_no_slice_asks_for_change_no_data(tmp_path: Path) -> None:
+    lake = shop(tmp_path)
+    before = [Dataset.load(lake, problem(user_columns=[name])).data_hash for name in ("country", "segment")]
+    rows = lake.read("users")
+    lake.write("users", rows.set_column(3, USERS.field("own"), pa.array([None] * 3, USERS.field("own").type)))
+    assert Dataset.load(lake, problem()).data_hash == before[0]
+    lake.write(
+        "users", rows.set_column(3, USERS.field("own"), pa.array([[("segment", "x")]] * 3, rows["own"].type))
+    )
+    assert Dataset.load(lake, problem(user_columns=["segment"])).data_hash != before[1]
+
+
+def test_a_column_that_tells_people_apart_is_refused(tmp_path: Path) -> None:
+    lake, n = Lake(tmp_path), 26
+    shop(tmp_path)
+    events = pa.concat_tables([lake.read("events")] * n).to_pylist()
+    lake.write(
+        "events",
+        pa.Table.from_pylist([row | {"user_id": f"u{at % n}"} for at, row in enumerate(events)], EVENTS),
+    )
+
+    def with_emails(values: int) -> Lake:
+        rows = [
+            {"user_id": f"u{at}", "first_seen_at": datetime(2020, 1, 1, tzinfo=UTC)}
+            | {"own": [("email", f"{at % values}@x.org"), ("age", str(at))]}
+            for at in range(n)
+        ]
+        lake.write("users", pa.Table.from_pylist(rows, USERS))
+        return lake
+
+    assert len(Dataset.load(with_emails(13), problem(user_columns=["email"])).labels["email"].names) == 13
+    with pytest.raises(SourceError, match="'email', with 14 different texts for 26 users"):
+        Dataset.load(with_emails(14), problem(user_columns=["email"]))
+    assert Dataset.load(lake, problem(user_columns=["age"])).labels["age"].names[0] == "0"
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="names 'town', but the table users has no such column") as caught:
         Dataset.load(shop(tmp_path), problem(user_columns=["town"]))
-    assert "country, first_seen_at" in str(caught.value.fix)
+    offered = 'name one of country, first_seen_at, it\'s "odd"; a.b, plan, segment in the problem file'
+    assert offered in str(caught.value.fix)
+    assert "source.user_columns" in str(caught.value.fix)
+    with pytest.raises(SourceError, match="names 'own', but"):
+        Dataset.load(shop(tmp_path), problem(user_columns=["own"]))
 
 
 @pytest.mark.parametrize("block", [7, 2048])
@@ -168,6 +268,10 @@ def test_one_value_is_no_slice_and_small_ones_go_together() -> None:
     names = [found.value for found in compare_slices(many, ["m", "p"], "p", "ndcg", {"country=c19": 0.1})]
     assert names == [*(f"c{n:02}" for n in range(LARGEST)), "c19", OTHER]
     assert sum(found.users for found in compare_slices(many, ["m", "p"], "p", "ndcg")) == len(labels)
+    others = users_of([[0.1] * len(labels)] * 2, [OTHER if one == "c00" else one for one in labels])
+    found = compare_slices(others, ["m", "p"], "p", "ndcg")
+    assert [one.value for one in found] == [*(f"c{n:02}" for n in range(1, LARGEST)), OTHER]
+    assert found[-1].users == sum(one == "c00" or one >= f"c{LARGEST:02}" for one in labels)
 
 
 def test_models_that_are_alike_differ_in_any_slice_in_at_most_5_percent_of_cases() -> None:

@@ -134,6 +134,94 @@ def test_items_and_users_from_their_own_files(tmp_path: Path) -> None:
     assert source.users().num_rows == 0
 
 
+PEOPLE = """who,land,Segment,is business,über uns,email
+a,FR, gold ,true,"x, ""y"" ",a@x
+b,,,false,ß,b@x
+"""
+
+
+def people(tmp_path: Path, **settings: Any) -> list[dict[str, str | None] | None]:
+    """The own columns of the users in PEOPLE."""
+    events = written(tmp_path, "who,what,when\nu,a,2024-01-03\n")
+    users = str(written(tmp_path, PEOPLE, "users.csv"))
+    columns = {key: MAPPING[key] for key in ("user_id", "item_id", "occurred_at")} | settings.pop(
+        "columns", {}
+    )
+    source = open_source(SourceSettings(name="table", path=events, users=users, columns=columns, **settings))
+    return [None if row is None else dict(row) for row in source.users()["own"].to_pylist()]
+
+
+def test_own_columns_of_users_are_kept_where_they_are_named(tmp_path: Path) -> None:
+    assert people(tmp_path) == [None, None]
+    named = {"columns": {"business": "is business"}, "user_columns": ("Segment", "business", "über uns")}
+    assert people(tmp_path, **named) == [
+        {"Segment": "gold", "business": "true", "über uns": 'x, "y"'},
+        {"Segment": None, "business": "false", "über uns": "ß"},
+    ]
+
+
+def test_own_columns_of_any_type_become_text(tmp_path: Path) -> None:
+    moment = datetime(2024, 7, 5, 12)
+    table = pa.table(
+        {
+            "user_id": ["a", "b"],
+            "whole": pa.array([34.0, None]),
+            "share": pa.array([0.25, float("nan")]),
+            "count": pa.array([3, None], pa.int16()),
+            "yes": pa.array([True, None]),
+            "day": pa.array([moment.date(), None]),
+            "at": pa.array([moment, None]),
+            "kind": pa.array(["é", " "]).dictionary_encode(),
+            "value": pa.array([1, 2]),
+        }
+    )
+    pq.write_table(table, tmp_path / "users.parquet")
+    events = written(tmp_path, "user_id,item_id,occurred_at,paid\nu,i,2024-01-05,2\n")
+    named = tuple(name for name in table.column_names if name != "user_id")
+    users = open_source(
+        SourceSettings(
+            name="table",
+            path=events,
+            users=str(tmp_path / "users.parquet"),
+            columns={"value": "paid"},
+            user_columns=named,
+        )
+    ).users()
+    first, second = (dict(row) for row in users["own"].to_pylist())
+    texts = ("34", "0.25", "3", "true", "2024-07-05", "2024-07-05 12:00:00", "é", "1")
+    assert first == dict(zip(named, texts, strict=True))
+    assert second == dict.fromkeys(named) | {"value": "2"}, "a column of events has no say in the users' own"
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            {"user_columns": ("segment", "plan")},
+            r"users.csv has no column segment, plan, which source.user_col",
+        ),
+        ({"user_columns": ("Segment", "Segment")}, "names 'Segment' twice"),
+        ({"user_columns": ("country",)}, "names 'country', which the table users has anyway"),
+        ({"user_columns": ("items",)}, "names 'items', which is the name of other slices"),
+        ({"user_columns": ("who",)}, "names 'who', which holds the user ids"),
+        ({"user_columns": ("me",), "columns": {"me": "who"}}, "names 'who', which holds the user ids"),
+        ({"columns": {"Segment": "Segment"}}, "maps Segment, which is no canonical column"),
+    ],
+)
+def test_own_columns_that_can_not_be_kept(tmp_path: Path, settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SourceError, match=problem) as caught:
+        people(tmp_path, **settings)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["table", "simulated", "online_retail"])
+def test_own_columns_without_a_table_of_users(tmp_path: Path, name: str) -> None:
+    events = written(tmp_path, "user_id,item_id,occurred_at\nu,a,2024-01-03\n")
+    with pytest.raises(SourceError, match=r"source\.user_columns names plan, but") as caught:
+        open_source(SourceSettings(name=name, path=events, user_columns=("plan",)))
+    assert "users" in str(caught.value.fix)
+
+
 @pytest.mark.parametrize(
     ("text", "name", "options", "problem"),
     [

@@ -107,6 +107,20 @@ def test_items_may_be_a_table_beside_events_in_a_file(tmp_path: Path) -> None:
     assert found.item_ids.lookup(["sku-999"]) >= 0
 
 
+def test_own_columns_of_users_are_slices(tmp_path: Path) -> None:
+    people = pd.DataFrame({"customer": [f"Zoë {n}" for n in range(60)], "segment": ["odd", "even"] * 30})
+    people["shoe size"] = [float(n) if n % 10 else np.nan for n in range(60)]
+    found = load(orders(600), users=people, columns=COLUMNS, user_columns=["segment", "shoe size"])
+    assert found.dataset.problem.slices.user_columns == ("country", "segment", "shoe size")
+    board = compare(fit("item_knn", split(found, test_days=14)))
+    slices = {one.name for one in board.slices}
+    assert {"segment=odd", "segment=even", "shoe size=unknown"} < slices
+    assert len([name for name in slices if name.startswith("shoe size=")]) == 5, "four ranges of numbers"
+    assert "segment=odd" in board._repr_html_()
+    with pytest.raises(SourceError, match="has no column town, which"):
+        load(orders(60), users=people, columns=COLUMNS, user_columns="town")
+
+
 def test_figures_are_those_of_production(parts: Parts, tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
     stored = {}

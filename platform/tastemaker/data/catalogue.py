@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tastemaker.data.gate import Counts, Gate, Verdict
 from tastemaker.data.lake import SCHEMAS, Lake, quoted
-from tastemaker.data.tables import IMPRESSION, nullable
+from tastemaker.data.tables import IMPRESSION, completed, nullable
 
 KEYS = {"items": "item_id", "users": "user_id"}
 
@@ -66,7 +66,8 @@ def write_catalogue(lake: Lake, catalogue: Catalogue) -> None:
 
 def _check(lake: Lake, gate: Gate, table: str, key: str) -> Catalogue:
     schema = nullable(SCHEMAS[table])
-    landed = [pq.read_table(path).cast(schema) for path in lake.files(f"landed_{table}")]
+    files = lake.files(f"landed_{table}")
+    landed = [completed(pq.read_table(path), SCHEMAS[table]).cast(schema) for path in files]
     rows = pa.concat_tables([schema.empty_table(), *landed])
     verdict = gate.check(table, rows.append_column(f"{key}_was_seen", _was_seen(rows.column(key))))
     return Catalogue(table, verdict, Counts(len(rows), len(verdict.accepted), verdict.counts))

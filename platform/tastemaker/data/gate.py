@@ -152,7 +152,12 @@ def _as_json(table: str, rows: pa.Table) -> pa.Array:
     shown = shown.rename_columns([name.removeprefix("raw_") for name in shown.column_names])
     with open_duckdb() as connection:
         connection.register("rows", shown)
-        texts = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name in shown.column_names)
+        texts = ", ".join(
+            quoted(field.name)
+            if pa.types.is_map(field.type)
+            else f"CAST({quoted(field.name)} AS VARCHAR) AS {quoted(field.name)}"
+            for field in shown.schema
+        )
         text = connection.table("rows").project(texts).set_alias("shown")
         found = text.project("CAST(to_json(shown) AS VARCHAR) AS raw").to_arrow_table()
     return found.column("raw").combine_chunks()

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS
+from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS, completed
 from tastemaker.files import appearing
 
 SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
@@ -87,7 +87,7 @@ class Lake:
             if self.files(table):
                 glob = str(self.root / table / "**" / "*.parquet")
                 rows = connection.read_parquet(glob, union_by_name=schema is None, hive_partitioning=False)
-                rows.create_view(table)
+                (rows if schema is None else _completed(connection, rows, schema)).create_view(table)
             elif schema is not None:
                 connection.register(table, schema.empty_table())
         return connection
@@ -138,7 +138,20 @@ def file_metadata(path: Path) -> dict[str, str]:
 
 def _fitted(table: str, rows: pa.Table) -> pa.Table:
     schema = SCHEMAS.get(table)
-    return rows if schema is None else rows.select(schema.names).cast(schema)
+    return rows if schema is None else completed(rows, schema).select(schema.names).cast(schema)
+
+
+def _completed(
+    connection: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation, schema: pa.Schema
+) -> duckdb.DuckDBPyRelation:
+    """As `tables.completed`, without reading the rows."""
+    empty = connection.from_arrow(schema.empty_table())
+    absent = [
+        f"CAST(NULL AS {kind}) AS {quoted(name)}"
+        for name, kind in zip(empty.columns, empty.types, strict=True)
+        if name not in rows.columns
+    ]
+    return rows.project(", ".join(["*", *absent])) if absent else rows
 
 
 def _write(path: Path, rows: pa.Table) -> None:

@@ -9,6 +9,9 @@ import pyarrow as pa
 
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")  # Feast's point-in-time joins need microseconds
 
+OWN = "own"
+"""The column of users that holds the shop's own columns. SQL reads one as own['segment']."""
+
 
 def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
     return pa.field(name, kind, nullable=nullable, metadata={"description": description})
@@ -50,6 +53,12 @@ USERS = pa.schema(
         _field("user_id", pa.string(), "as in events"),
         _field("country", pa.string(), "where the user is", nullable=True),
         _field("first_seen_at", UTC_MICROSECONDS, "the first event or the sign-up"),
+        _field(
+            OWN,
+            pa.map_(pa.string(), pa.string()),
+            "the shop's own columns that source.user_columns names, as text; for slices alone",
+            nullable=True,
+        ),
     ]
 )
 
@@ -132,6 +141,8 @@ USER_CHANGES = pa.schema(
 )
 
 MAX_ID_BYTES = 200
+MAX_OWN_BYTES = 200
+"""The longest value of one of the shop's own columns, UTF-8."""
 
 IMPRESSION = "impression"
 """An item was shown: the platform's own act, so no feature of a user or an item counts it."""
@@ -143,3 +154,11 @@ SERVED = "served-"
 def nullable(schema: pa.Schema) -> pa.Schema:
     """The same columns, any of which may be null: rows as they are before the gate has seen them."""
     return pa.schema([pa.field(field.name, field.type) for field in schema])
+
+
+def completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows with all columns that may be null: files of an earlier version lack those that came since."""
+    for field in schema:
+        if field.nullable and field.name not in rows.column_names:
+            rows = rows.append_column(field.name, pa.nulls(len(rows), field.type))
+    return rows

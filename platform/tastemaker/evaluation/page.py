@@ -61,8 +61,8 @@ differ have ranks in common. Intervals are of one figure or one pair alone, not 
 
 
 def fragment(board: Leaderboard) -> str:
-    """The verdict, the plot and the models, for a notebook's cell."""
-    return in_cell(f"{_head(board)}\n{_summary(board)}")
+    """The verdict, the plot, the models and the slices, for a notebook's cell."""
+    return in_cell(f"{_head(board)}\n{_summary(board)}\n{_slices(board)}")
 
 
 def in_cell(body: str) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tastemaker.data.slices import MANY
 from tastemaker.evaluation.bootstrap import Difference, Interval, resampled_means
 from tastemaker.evaluation.marks import Mark
 from tastemaker.evaluation.metrics import METRICS
@@ -23,9 +24,10 @@ from tastemaker.evaluation.significance import ALPHA, enough, flipped_means, hol
 
 Float64 = NDArray[np.float64]
 
-LARGEST = 12
+LARGEST = MANY
 """Of a dimension's values, so many with the most users are slices of their own."""
 OTHER = "other"
+"""The rest together, with the users of whom the column says this very word."""
 
 
 class SliceRow(NamedTuple):
@@ -103,6 +105,8 @@ def _merged(
     found, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     order = np.argsort(-counts, kind="stable").tolist()
     kept = [at for place, at in enumerate(order) if place < LARGEST or f"{dimension}={found[at]}" in named]
+    if len(kept) < len(found):
+        kept = [at for at in kept if found[at] != OTHER]
     values = [str(found[at]) for at in kept]
     places = np.full(len(found), len(kept))
     places[kept] = np.arange(len(kept))

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, parquet_writer
 from tastemaker.data.locks import locked
-from tastemaker.data.tables import EVENTS, IMPRESSION, ITEMS, USERS, nullable
+from tastemaker.data.tables import EVENTS, IMPRESSION, ITEMS, USERS, completed, nullable
 from tastemaker.logs.drain import served, told
 
 FEEDBACK_SOURCE = "feedback"
@@ -58,8 +58,8 @@ def land_told(lake: Lake, *, first_day: date = date.min) -> Told:
     with locked(lake.root / ".land.lock"):
         events = _told_events(lake, first_day)
         changed = _land_events(lake, events)
-        items = _land_catalogue(lake, "item_changes", "landed_items", _ITEMS, nullable(ITEMS))
-        users = _land_catalogue(lake, "user_changes", "landed_users", _USERS, nullable(USERS))
+        items = _land_catalogue(lake, "item_changes", "landed_items", _ITEMS, ITEMS)
+        users = _land_catalogue(lake, "user_changes", "landed_users", _USERS, USERS)
         return Told(len(events), changed, items, users)
 
 
@@ -106,10 +106,11 @@ def _land_catalogue(lake: Lake, changes: str, landed: str, query: str, schema: p
     with lake.connect() as connection:
         connection.table(changes).create_view("changes")
         if others:
-            known = connection.read_parquet(list(map(str, others)), hive_partitioning=False)
+            files = list(map(str, others))
+            known = connection.read_parquet(files, union_by_name=True, hive_partitioning=False)
             known.create_view("landed")
         else:
             connection.register("landed", schema.empty_table())
-        rows = connection.sql(query).to_arrow_table().cast(schema)
+        rows = completed(connection.sql(query).to_arrow_table(), schema).cast(nullable(schema))
     lake.write(landed, rows, part=TOLD)
     return len(rows)

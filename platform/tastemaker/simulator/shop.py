@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tastemaker.data.tables import EVENTS, ITEMS, USERS
+from tastemaker.data.tables import EVENTS, ITEMS, USERS, completed
 from tastemaker.simulator.catalogue import CATEGORIES, Catalogue
 from tastemaker.simulator.choice import chances, utility
 from tastemaker.simulator.config import ShopConfig
@@ -115,7 +115,7 @@ class Shop:
             "country": codes[self.population.countries],
             "first_seen_at": self._midnights(self.population.first_seen),
         }
-        return pa.table(columns, schema=USERS)
+        return completed(pa.table(columns), USERS).cast(USERS)
 
     def affinity(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float32]:
         """The truth: θ_u·q_i, float32[len(users), len(items)]."""

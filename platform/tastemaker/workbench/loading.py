@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -19,7 +19,7 @@ from tastemaker.data.ingest import admit, land
 from tastemaker.data.lake import Lake
 from tastemaker.data.sources import Source, open_source
 from tastemaker.errors import GateError, SourceError
-from tastemaker.problem import EventReward, Objective, ProblemSpec, load_problem
+from tastemaker.problem import EventReward, Objective, ProblemSpec, Slices, load_problem
 from tastemaker.settings import Settings, SourceSettings, load_settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.workbench.frames import frame_source, is_frame
@@ -67,6 +67,7 @@ def load(
     columns: Mapping[str, str] | None = None,
     items: Any = None,
     users: Any = None,
+    user_columns: Iterable[str] = (),
     timezone: str = "UTC",
     problem: Problem | None = None,
     source: str | None = None,
@@ -77,10 +78,11 @@ def load(
     `events` is a table (pandas, polars, pyarrow), the path of a CSV, Parquet or XLSX file, a home folder that
     `tastemaker run` filled, or "simulated", whose size and nature `options` set (`n_users=500`). `items` and
     `users` are tables or paths too. `columns` maps canonical columns to the table's own, such as
-    `{"user_id": "customer"}`; times without a zone are in `timezone`. `source` names another source for a
-    path, such as "online_retail".
+    `{"user_id": "customer"}`; times without a zone are in `timezone`. Of `users`, `user_columns` are kept for
+    slices, such as `["segment"]`. `source` names another source for a path, such as "online_retail".
 
-    Without a `problem` (a file or a ProblemSpec), every event counts 1, whatever its type.
+    Without a `problem` (a file or a ProblemSpec), every event counts 1, whatever its type, and the models are
+    compared within each value of `user_columns`, too.
     Raises TastemakerError in plain words for what can't be read, mapped or let in.
     """
     if not (is_frame(events) or isinstance(events, (str, Path))):
@@ -102,18 +104,19 @@ def load(
         items=named_items,
         users=named_users,
         columns=dict(columns or {}),
+        user_columns=(user_columns,) if isinstance(user_columns, str) else tuple(user_columns),
         timezone=timezone,
         options=options,
     )
     if simulated and problem is None:
         problem = Path(str(files("tastemaker.simulator") / "problem.yaml"))
     if not frames:
-        return _admitted(open_source(settings), problem)
+        return _admitted(open_source(settings), problem, settings.user_columns)
     if settings.name != "table":
         raise SourceError(
             f"a table was given with source={source!r}, which reads files", fix="leave source out"
         )
-    return _admitted(frame_source(settings, str(named_events), frames), problem)
+    return _admitted(frame_source(settings, str(named_events), frames), problem, settings.user_columns)
 
 
 def _from_home(home: Path, problem: Problem | None) -> Data:
@@ -128,7 +131,7 @@ def _from_home(home: Path, problem: Problem | None) -> Data:
     return Data(_dataset(settings, Lake(settings.lake), chosen), None)
 
 
-def _admitted(source: Source, problem: Problem | None) -> Data:
+def _admitted(source: Source, problem: Problem | None, user_columns: tuple[str, ...]) -> Data:
     """Land and admit in a scratch home of its own, which stays until the process ends."""
     home = Path(tempfile.mkdtemp(dir=_scratch()))
     settings = load_settings(home=home, database_url=None)
@@ -139,15 +142,18 @@ def _admitted(source: Source, problem: Problem | None) -> Data:
         admitted = admit(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
     finally:
         engine.dispose()
-    return Data(_dataset(settings, lake, problem), admitted.total)
+    return Data(_dataset(settings, lake, problem, user_columns), admitted.total)
 
 
-def _dataset(settings: Settings, lake: Lake, problem: Problem | None) -> Dataset:
-    return Dataset.load(lake, _spec(problem, lake), feature_root=settings.features, seed=settings.seed)
+def _dataset(
+    settings: Settings, lake: Lake, problem: Problem | None, user_columns: tuple[str, ...] = ()
+) -> Dataset:
+    spec = _spec(problem, lake, user_columns)
+    return Dataset.load(lake, spec, feature_root=settings.features, seed=settings.seed)
 
 
-def _spec(given: Problem | None, lake: Lake) -> ProblemSpec:
-    """The problem that is given, or one for which every event in the lake counts 1."""
+def _spec(given: Problem | None, lake: Lake, user_columns: tuple[str, ...]) -> ProblemSpec:
+    """The problem that is given, or one for which every event in the lake counts 1, sliced by all columns."""
     if isinstance(given, ProblemSpec):
         return given
     if given is not None:
@@ -155,7 +161,11 @@ def _spec(given: Problem | None, lake: Lake) -> ProblemSpec:
     with lake.connect() as connection:
         kinds = connection.execute("SELECT DISTINCT event_type FROM events ORDER BY 1").fetchall()
     rewards = {kind: EventReward() for (kind,) in kinds}
-    return ProblemSpec(name="every event counts 1", objectives=(Objective(name="events", events=rewards),))
+    return ProblemSpec(
+        name="every event counts 1",
+        objectives=(Objective(name="events", events=rewards),),
+        slices=Slices(user_columns=(*Slices().user_columns, *user_columns)),
+    )
 
 
 def _gate(source: str) -> Gate:

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from tastemaker.data.sources._files import read_file, unreadable
 from tastemaker.data.sources._mapping import project
+from tastemaker.data.sources._own import project_own, refuse_unsound_own_columns
 from tastemaker.data.sources._staging import Staging, as_raw
-from tastemaker.data.tables import EVENTS, ITEMS, USERS, nullable
+from tastemaker.data.tables import EVENTS, ITEMS, OWN, USERS, nullable
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
@@ -31,7 +32,8 @@ class MappedRows:
         self, settings: SourceSettings, events: str, *, name: str, identity: str, fetch: Fetch
     ) -> None:
         refuse_unknown_options(settings.options, OPTIONS)
-        refuse_unknown_columns(settings.columns)
+        refuse_unknown_columns(settings.columns, settings.user_columns)
+        refuse_unsound_own_columns(settings)
         self.name = name
         self.identity = identity
         self._settings = settings
@@ -86,8 +88,11 @@ class MappedRows:
         self._set_zone()
         own = self._read(named)
         known = {name: column for name, column in self._settings.columns.items() if column in own.columns}
-        rows = own.project(project(own, schema, known, required=(key,), what=named))
-        found = rows.to_arrow_table()
+        canonical = pa.schema([field for field in schema if field.name != OWN])
+        columns = project(own, canonical, known, required=(key,), what=named)
+        if OWN in schema.names:
+            columns += ", " + project_own(own, self._settings.user_columns, known, named)
+        found = own.project(columns).to_arrow_table()
         self._staging.connection.execute("SET TimeZone='UTC'")
         return found.cast(nullable(schema))
 
@@ -114,12 +119,13 @@ def refuse_unknown_options(options: Mapping[str, Any], known: tuple[str, ...]) -
         )
 
 
-def refuse_unknown_columns(mapping: Mapping[str, str]) -> None:
-    """Raise SourceError for a mapping of a column that no canonical table has."""
-    known = list(dict.fromkeys([*EVENTS.names, *ITEMS.names, *USERS.names]))
-    unknown = [name for name in mapping if name not in known]
+def refuse_unknown_columns(mapping: Mapping[str, str], user_columns: tuple[str, ...]) -> None:
+    """Raise SourceError for a mapping of a column that no canonical table has, nor the shop's own."""
+    canonical = dict.fromkeys(name for name in (*EVENTS.names, *ITEMS.names, *USERS.names) if name != OWN)
+    unknown = [name for name in mapping if name not in (*canonical, *user_columns)]
     if unknown:
         raise SourceError(
             f"source.columns maps {', '.join(unknown)}, which is no canonical column",
-            fix=f"the canonical columns are: {', '.join(known)}; write canonical = own",
+            fix=f"the canonical columns are: {', '.join(canonical)}; write canonical = own. A column of "
+            "users that is the shop's own is named in source.user_columns, too",
         )

@@ -64,13 +64,13 @@ def _expression(column: str, own_type: str | None, kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
         return "CAST(NULL AS TIMESTAMPTZ)" if own_type is None else _time(name, own_type)
     if pa.types.is_string(kind):
-        return "CAST(NULL AS VARCHAR)" if own_type is None else _text(name, own_type)
+        return "CAST(NULL AS VARCHAR)" if own_type is None else as_text(name, own_type)
     sql_type = "INTEGER" if pa.types.is_int32(kind) else "DOUBLE"
     return f"CAST(NULL AS {sql_type})" if own_type is None else f"try_cast({name} AS {sql_type})"
 
 
-def _text(name: str, own_type: str) -> str:
-    """Ids that became floating point for want of a null (17850.0) are whole numbers again."""
+def as_text(name: str, own_type: str) -> str:
+    """Text; ids that became floating point for want of a null (17850.0) are whole numbers again."""
     if own_type not in FRACTIONS:
         return f"CAST({name} AS VARCHAR)"
     whole = f"CASE WHEN {name} = trunc({name}) THEN CAST(try_cast({name} AS HUGEINT) AS VARCHAR) END"

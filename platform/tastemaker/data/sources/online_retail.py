@@ -24,8 +24,9 @@ import duckdb
 import pyarrow as pa
 
 from tastemaker.data.sources._files import read_file, unreadable
+from tastemaker.data.sources._own import refuse_own_columns
 from tastemaker.data.sources._staging import Staging, as_raw, as_text
-from tastemaker.data.tables import ITEMS, USERS
+from tastemaker.data.tables import ITEMS, USERS, completed
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
@@ -191,11 +192,12 @@ class OnlineRetail:
 
     def users(self) -> pa.Table:
         """Customers: the country of their last line."""
-        return self._staging.connection.sql(CUSTOMERS).to_arrow_table().cast(USERS)
+        return completed(self._staging.connection.sql(CUSTOMERS).to_arrow_table(), USERS).cast(USERS)
 
 
 def open(settings: SourceSettings) -> OnlineRetail:
     """Read the file that `source.path` names."""
+    refuse_own_columns(settings)
     if settings.path is None:
         raise SourceError("the source online_retail needs a file", fix="set source.path in tastemaker.toml")
     return OnlineRetail(settings.path)

@@ -12,6 +12,7 @@ from datetime import date
 import pyarrow as pa
 from pydantic import ValidationError
 
+from tastemaker.data.sources._own import refuse_own_columns
 from tastemaker.data.sources._staging import canonical_types
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
@@ -43,6 +44,7 @@ class SimulatedShop:
 
 def open(settings: SourceSettings) -> SimulatedShop:
     """The shop that `source.options` describe."""
+    refuse_own_columns(settings)
     try:
         return SimulatedShop(ShopConfig(**settings.options))
     except ValidationError as error:
