@@ -42,6 +42,13 @@ class Survived(NamedTuple):
     recovery_seconds: list[float]
     """From each fault's end to the first proof that all works again."""
 
+    @property
+    def unharmed(self) -> bool:
+        """Everybody got a list, every event was acknowledged in the end, and all is in the log, once."""
+        summary = self.summary
+        lists = summary["statuses"]["/recommend"].keys() == {"200"}
+        return lists and summary["failed"] == summary["events_abandoned"] == 0 and self.verdict.sound
+
 
 def killed(home: Path, kills: int) -> Survived:
     """kill -9, again and again. Clients send again what was not acknowledged, and some what was."""
@@ -148,7 +155,7 @@ def clock_jumps(home: Path) -> Survived:
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
 
 
-def redis_away(home: Path, seconds: float) -> Survived:
+def redis_away(home: Path, seconds: float, *, rate: int = 20) -> Survived:
     """The online store refuses, and then hangs, for so long each. Features must come back both times."""
     from tastemaker_features import store
 
@@ -164,7 +171,7 @@ def redis_away(home: Path, seconds: float) -> Survived:
         people = (f"u{number % 200:07d}" for number in count())
         with (
             visited.served(home, version, more=more) as service,
-            visited.visiting(home, service, "--rate", "20", *NO_ANONYMOUS) as visits,
+            visited.visiting(home, service, "--rate", str(rate), *NO_ANONYMOUS) as visits,
         ):
 
             def reads() -> bool:
@@ -173,19 +180,19 @@ def redis_away(home: Path, seconds: float) -> Survived:
             visited.until(reads, "features are never read")
             server.stop()
             visited.until(lambda: not any(reads() for _ in range(20)), "features of a store that is away")
-            time.sleep(seconds)
+            _go_on_for(visits, seconds)
             server.start()
             store.materialize(shop_homes.settings(home, online_store=online), version.manifest.window.end)
             recovery = [_seconds_until(reads)]
             with server.frozen():
-                time.sleep(seconds)
+                _go_on_for(visits, seconds)
             recovery.append(_seconds_until(reads))
             visits.go_on()
             summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), recovery)
 
 
-def postgres_away(home: Path, seconds: float) -> Survived:
+def postgres_away(home: Path, seconds: float, *, rate: int = 30) -> Survived:
     """The database of metadata and logs is stopped for so long, while a shipper follows the log."""
     version = shop_homes.make_shop_home(home)["popularity"]
     with servers.postgres() as (server, address):
@@ -194,14 +201,13 @@ def postgres_away(home: Path, seconds: float) -> Survived:
         more = {"TASTEMAKER_DATABASE_URL": url, "TASTEMAKER_LOG__TARGET": "postgres"}
         with (
             visited.served(home, version, more=more) as service,
-            visited.visiting(home, service, "--rate", "30", *NO_ANONYMOUS) as visits,
+            visited.visiting(home, service, "--rate", str(rate), *NO_ANONYMOUS) as visits,
         ):
             with _shipping(home, more) as shipper:
                 visited.until(lambda: shipper.poll() is not None or _shipped(url) > 0, "nothing is shipped")
                 before = _shipped(url)
                 server.stop()
-                visits.go_on()
-                time.sleep(seconds)
+                _go_on_for(visits, seconds)
                 assert shipper.poll() is None, "the shipper gave up"
                 server.start()
                 visits.go_on()
@@ -211,6 +217,14 @@ def postgres_away(home: Path, seconds: float) -> Survived:
             summary = visits.end()
         settings = shop_homes.settings(home, log=LogSettings(target="postgres", url=url))
         return Survived(summary, verdict(settings, visits.ledger), [recovery])
+
+
+def _go_on_for(visits: visited.Visits, seconds: float) -> None:
+    """So long, in which people go on being served."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        visits.go_on()
+        time.sleep(1)
 
 
 def _seconds(act: Callable[[], None]) -> float:

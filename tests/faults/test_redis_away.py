@@ -1,0 +1,20 @@
+"""Redis refuses for a minute, and then hangs for another, under simulated traffic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import scenarios
+
+SECONDS = 60.0
+
+
+@pytest.mark.servers
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's own
+def test_no_list_fails_while_redis_refuses_or_hangs_and_features_come_back(tmp_path: Path) -> None:
+    survived = scenarios.redis_away(tmp_path / "home", SECONDS, rate=5)
+    assert survived.unharmed
+    assert survived.verdict.answered > 2 * SECONDS, "people came all the while"
+    assert max(survived.recovery_seconds) < 30
