@@ -342,6 +342,17 @@ def test_within_the_guardrail_or_without_one_nothing_is_broken(tmp_path: Path) -
     }  # fmt: skip
 
 
+def test_a_guardrail_of_a_slice_that_nobody_is_in_says_so(tmp_path: Path) -> None:
+    limited = spec(users_new=0.2, country_Itlaia=0.1, items=0.1)
+    board = win_but_lose_the_new(tmp_path, limited)
+    assert board.unheld == ("country=Itlaia",)
+    assert "these users make no such slice: country=Itlaia." in wording.verdict(board)
+    other = Leaderboard.load(
+        open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}"), limited, tmp_path, metric="coverage"
+    )
+    assert other.unheld == board.unheld
+
+
 def test_a_guardrail_of_a_slice_is_held_in_the_primary_metric_whatever_is_shown(tmp_path: Path) -> None:
     limited = spec(users_new=0.05)
     board = win_but_lose_the_new(tmp_path, limited)

@@ -92,6 +92,8 @@ class Leaderboard:
     """The models in the order of `pairs`."""
     slices: tuple[Slice, ...]
     """The models within parts of the users and items, in the order of `rows`."""
+    unheld: tuple[str, ...]
+    """Guardrails of slices that these users do not make: a value that nobody has, or that everybody has."""
 
     @classmethod
     def load(
@@ -129,7 +131,9 @@ class Leaderboard:
         guarded = slices if metric == problem.metric else _slices(users, models, problem, problem.metric)
         rows = tuple(_row(places, at, backtests[at], problem, guarded) for at in order.tolist())
         ordered = tuple(replace(one, rows=tuple(one.rows[at] for at in order)) for one in slices)
-        return cls(problem, metric, users[0].k, rows, pairs, tuple(models), ordered)
+        known = {name for one in guarded for name in (one.name, one.dimension)}
+        unheld = tuple(key for key in problem.slices.max_loss if key not in known)
+        return cls(problem, metric, users[0].k, rows, pairs, tuple(models), ordered, unheld)
 
     @property
     def users(self) -> int:

@@ -128,6 +128,10 @@ def verdict(board: Leaderboard) -> str:
     breaching = ", ".join(row.model for row in best if any(one.slice is None for one in row.breaches))
     if breaching:
         said.append(f"Outside the guardrails: {breaching}.")
+    if board.unheld:
+        said.append(
+            f"Guardrails that hold nothing, for these users make no such slice: {', '.join(board.unheld)}."
+        )
     compared = sum(row.difference is not None for row in board.rows)
     beating = sum(row.mark == "beats" for row in board.rows)
     if compared:

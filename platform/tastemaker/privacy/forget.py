@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from tastemaker.data.lake import file_metadata, parquet_writer
@@ -25,6 +26,7 @@ from tastemaker.privacy.search import (
     Person,
     Searched,
     is_database,
+    judged_about,
     row_about,
     rows_about,
     search_home,
@@ -104,9 +106,11 @@ def _erase_files(settings: Settings, person: Person) -> list[Searched]:
 def _erase(path: Path, settings: Settings, person: Person, used: set[Path]) -> bool:
     """Whether the person was taken out of the file."""
     parts = path.relative_to(settings.home).parts
-    if settings.artifacts in path.parents:
+    if path.suffix == ".npz":
+        _rewrite_judged(path, person)
+    elif settings.artifacts in path.parents:
         return _erase_version(path, settings, used)
-    if path.suffix == ".parquet":
+    elif path.suffix == ".parquet":
         _rewrite(path, person)
     elif path.suffix == ".db" and parts[0] in _OWN_TABLES and is_database(path):
         _delete_rows(path, person)
@@ -124,6 +128,18 @@ def _rewrite(path: Path, person: Person) -> None:
     kept = rows.filter(~rows_about(rows, person))
     with parquet_writer(path, rows.schema, file_metadata(path)) as writer:
         writer.write_table(kept)
+
+
+def _rewrite_judged(path: Path, person: Person) -> None:
+    """The other users' metrics and slices stay as they were judged."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    kept = ~judged_about(arrays["user_keys"], person)
+    arrays = {
+        name: values[kept] if values.shape[:1] == kept.shape else values for name, values in arrays.items()
+    }
+    with appearing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def _delete_rows(path: Path, person: Person) -> None:

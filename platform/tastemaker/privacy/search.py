@@ -3,6 +3,7 @@
 *.parquet          rows: every text column that may name a person; JSON in them by its quoted values
 *.db               rows of every table, and then the file's bytes: deleted rows must not linger in it
 *.npy              values of text arrays, such as a snapshot's user ids
+*.npz              what a backtest keeps of each judged user, by their key
 *.json, *.jsonl    quoted values
 other files        bytes, where the id stands as a word; ids of fewer than MIN_BYTES bytes would be found
                    everywhere by chance, so there they are not looked for
@@ -26,6 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tastemaker.evaluation.judge import user_keys
 from tastemaker.privacy.forgotten import FILE_NAME as FORGOTTEN
 
 MIN_BYTES = 5
@@ -170,6 +172,17 @@ def _in_array(path: Path, person: Person) -> tuple[int, int]:
     return values.size, int(np.isin(values, wanted).sum())
 
 
+def judged_about(keys: NDArray[np.uint64], person: Person) -> NDArray[np.bool_]:
+    """bool[len(keys)]: which of a backtest's judged users are the person."""
+    return np.isin(keys, user_keys(list(person.ids)))
+
+
+def _in_backtest(path: Path, person: Person) -> tuple[int, int]:
+    with np.load(path, allow_pickle=False) as file:
+        keys = file["user_keys"] if "user_keys" in file else np.empty(0, np.uint64)
+    return len(keys), int(judged_about(keys, person).sum())
+
+
 def _in_json(path: Path, person: Person) -> tuple[int, int]:
     text = path.read_text("utf-8", "replace")
     return len(text), sum(text.count(quoted) for quoted in person.quoted)
@@ -180,6 +193,7 @@ _BY_SUFFIX: dict[str, tuple[str, _Look]] = {
     ".parquet": ("rows", _in_parquet),
     ".db": ("rows", _in_database),
     ".npy": ("values", _in_array),
+    ".npz": ("users judged", _in_backtest),
     ".json": ("text", _in_json),
     ".jsonl": ("text", _in_json),
 }

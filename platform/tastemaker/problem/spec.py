@@ -94,7 +94,7 @@ class Slices(_Part):
     head_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """items=head: the fewest items that make up this share of what users had; else items=tail."""
     user_columns: tuple[Name, ...] = ("country",)
-    """Columns of the table users; each of their values is a slice."""
+    """Columns of the table users, also own ones that source.user_columns keeps; each value is a slice."""
     max_loss: dict[Name, Annotated[float, Field(ge=0)]] = {}
     """Guardrails: slice, or dimension for all of its slices -> by how much of the primary metric a model may
     fall behind the one to beat there."""

@@ -4,6 +4,7 @@
     name = "table"
     path = "orders.csv"
     items = "products.csv"            # optional, and `users` likewise
+    user_columns = ["segment"]        # optional: own columns of users to keep, for slices
     timezone = "Europe/Berlin"        # of times that carry no zone
     columns = { user_id = "customer", item_id = "sku", occurred_at = "ordered", value = "amount" }
 
