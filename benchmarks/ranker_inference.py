@@ -13,12 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
 
 import numpy as np
 
+from retail import purchases
 from tastemaker.plugins.arrays import Float32
 from tastemaker_ranker.trees import Ensemble
 
@@ -40,26 +43,13 @@ print(f"  {sys.argv[1]:12} {time.process_time() - start:5.2f} s of CPU, {megabyt
 
 def made(shop: str) -> tuple[Ensemble, Float32]:
     """The ranker's trees, fitted, and the columns of some users' candidates."""
-    import duckdb
-
-    from tastemaker.data.ids import IdIndex
-    from tastemaker.plugins import Batch, Events, TrainingData
+    from tastemaker.plugins import Batch
     from tastemaker_ranker.ranker import Ranker
 
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "SELECT CustomerID::VARCHAR, StockCode, epoch(InvoiceDate)::BIGINT AS time FROM read_parquet(?) "
-            "WHERE CustomerID IS NOT NULL AND Quantity > 0 ORDER BY time",
-            [shop],
-        ).fetchall()
-    people, goods = (IdIndex.build(row[part] for row in rows) for part in (0, 1))
-    users, items = (ids.lookup([row[part] for row in rows]) for part, ids in enumerate((people, goods)))
-    times = np.array([row[2] for row in rows])
-    events = Events(users, items, np.ones(len(rows), np.float32), times)
-    data = TrainingData(events, len(people), len(goods), end=int(times[-1]) + 1)
+    data = purchases(Path(shop))
     model = Ranker().fit(data)
     assert model.ensemble is not None
-    chosen = np.arange(0, len(people), max(len(people) // 40, 1), dtype=np.int32)
+    chosen = np.arange(0, data.n_users, max(data.n_users // 40, 1), dtype=np.int32)
     batch = Batch(chosen, data.history[chosen], np.zeros(len(chosen), np.uint64), now=data.end)
     _, features = model._describe(batch)
     whole = microseconds(lambda one: model.recommend(one, 10), batch[:1], rounds=20, calls=1)

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
 
 import numpy as np
@@ -126,24 +127,12 @@ def compare(name: str, model: Any, histories: Sequence[Any]) -> None:
 
 def real(path: str) -> tuple[Any, list[Any]]:
     """iALS fitted on a real shop, and the histories of some of its customers."""
-    import duckdb
-
-    from tastemaker.data.ids import IdIndex
-    from tastemaker.plugins import Events, TrainingData
+    from retail import purchases
     from tastemaker_collaborative.ials import IALS
 
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "SELECT CustomerID::VARCHAR, StockCode FROM read_parquet(?) "
-            "WHERE CustomerID IS NOT NULL AND Quantity > 0",
-            [path],
-        ).fetchall()
-    people, goods = (IdIndex.build(row[part] for row in rows) for part in (0, 1))
-    users, items = (ids.lookup([row[part] for row in rows]) for part, ids in enumerate((people, goods)))
-    events = Events(users, items, np.ones(len(rows), np.float32), np.arange(len(rows)))
-    data = TrainingData(events, len(people), len(goods), end=len(rows))
+    data = purchases(Path(path))
     model = IALS().fit(data)
-    chosen = np.random.default_rng(1).choice(len(people), N_USERS, replace=False)
+    chosen = np.random.default_rng(1).choice(data.n_users, N_USERS, replace=False)
     bounds = data.history.offsets
     return model, [data.history.items[bounds[user] : bounds[user + 1]] for user in chosen]
 

@@ -14,8 +14,8 @@ import pytest
 from scipy.sparse import csr_array
 
 import served_homes
+from retail import purchases
 from tastemaker.data.dataset import Dataset
-from tastemaker.data.ids import IdIndex
 from tastemaker.data.lake import Lake
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins import (
@@ -23,7 +23,6 @@ from tastemaker.plugins import (
     Batch,
     Capabilities,
     Config,
-    Events,
     History,
     Ranking,
     Recommender,
@@ -250,24 +249,13 @@ print(*pack("bpr", Path("packed")))
 
 def test_recall_on_a_real_shop(online_retail: Path, tmp_path: Path) -> None:
     """Matrix factorization of real purchases: the index finds what scoring every item finds."""
-    import duckdb
-
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "SELECT CustomerID::VARCHAR, StockCode FROM read_parquet(?) "
-            "WHERE CustomerID IS NOT NULL AND Quantity > 0",
-            [str(online_retail)],
-        ).fetchall()
-    people, goods = (IdIndex.build(row[part] for row in rows) for part in (0, 1))
-    users, items = (ids.lookup([row[part] for row in rows]) for part, ids in enumerate((people, goods)))
-    events = Events(users, items, np.ones(len(rows), np.float32), np.arange(len(rows)))
-    data = TrainingData(events, len(people), len(goods), end=len(rows))
+    data = purchases(online_retail)
     plugin = finder.get("ials")
     fitted = plugin.recommender(plugin.recommender.config_type.model_validate({"epochs": 3})).fit(data)
-    chosen = np.arange(0, len(people), 30, dtype=np.int32)
-    asked = Batch(chosen, data.history[chosen], np.zeros(len(chosen), np.uint64), now=len(rows))
-    others = np.arange(7, len(people), 30, dtype=np.int32)
-    elsewhere = Batch(others, data.history[others], np.zeros(len(others), np.uint64), now=len(rows))
+    chosen = np.arange(0, data.n_users, 30, dtype=np.int32)
+    asked = Batch(chosen, data.history[chosen], np.zeros(len(chosen), np.uint64), now=data.end)
+    others = np.arange(7, data.n_users, 30, dtype=np.int32)
+    elsewhere = Batch(others, data.history[others], np.zeros(len(others), np.uint64), now=data.end)
     build(tmp_path, fitted.item_vectors, fitted.embed(elsewhere), None)
     found, exact = Nearest(fitted, tmp_path).recommend(asked, K), fitted.recommend(asked, K)
     common = [len(set(a) & set(b)) for a, b in zip(found.items.tolist(), exact.items.tolist(), strict=True)]
