@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from disks import mounted
+from tastemaker.storage.engine import open_engine
 
 pytest_plugins = ["servers", "homes"]
 
@@ -37,6 +39,23 @@ def online_retail() -> Path:
 def open_bandit() -> Path:
     """The folder of the Open Bandit sample, campaign "men" (arXiv:2008.07146)."""
     return dataset("open_bandit")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database for metadata, once in a file and once on a server."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'deep' / 'er' / 'meta.db'}"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """That database, its tables made."""
+    engine = open_engine(database_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -33,22 +32,6 @@ from tastemaker.storage.tables import metadata, promotions
 PROCESSES = 4
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'deep' / 'er' / 'meta.db'}"
-    found: str = request.getfixturevalue("postgres_url")
-    return found
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    engine = open_engine(url)
-    yield engine
-    engine.dispose()
-
-
 def test_the_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -62,11 +45,11 @@ def test_head_is_the_newest_step() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
 
 
-def test_backtests_of_an_older_tastemaker_stay_on_the_leaderboard(url: str) -> None:
-    path = make_url(url).database or ""
-    if url.startswith("sqlite"):
+def test_backtests_of_an_older_tastemaker_stay_on_the_leaderboard(database_url: str) -> None:
+    path, sqlite = make_url(database_url).database or "", database_url.startswith("sqlite")
+    if sqlite:
         Path(path).parent.mkdir(parents=True)
-    older = create_engine(url)
+    older = create_engine(database_url)
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with older.begin() as connection:
@@ -79,65 +62,65 @@ def test_backtests_of_an_older_tastemaker_stay_on_the_leaderboard(url: str) -> N
                 "created_at) VALUES "
                 "('b', 'shop', 'toy', '{}', 'd', :t, :t, :t, '{}', 'p', 1, 1, 1, 1, :t)"
             ),
-            {"t": "2026-01-01 00:00:00+00:00" if url.startswith("postgres") else "2026-01-01 00:00:00"},
+            {"t": "2026-01-01 00:00:00" if sqlite else "2026-01-01 00:00:00+00:00"},
         )
     older.dispose()
-    opened = open_engine(url)
+    opened = open_engine(database_url)
     assert [one.model for one in results.newest(opened, "shop")] == ["toy"]
     opened.dispose()
 
 
-def test_opened_again_nothing_changes(url: str, engine: Engine) -> None:
+def test_opened_again_nothing_changes(database_url: str, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
-    again = open_engine(url)
+    again = open_engine(database_url)
     assert set(inspect(again).get_table_names()) == {*metadata.tables, "alembic_version"}
     again.dispose()
 
 
-def test_many_processes_may_open_a_new_database_at_once(url: str) -> None:
+def test_many_processes_may_open_a_new_database_at_once(database_url: str) -> None:
     code = "import sys; from tastemaker.storage.engine import open_engine; open_engine(sys.argv[1])"
-    command = [sys.executable, "-W", "error", "-c", code, url]
+    command = [sys.executable, "-W", "error", "-c", code, database_url]
     started = [
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) for _ in range(PROCESSES)
     ]
     for process in started:
         _out, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
-    engine = open_engine(url)
+    engine = open_engine(database_url)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
     engine.dispose()
 
 
-def test_a_failed_migration_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_migration_leaves_nothing(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("alembic.op.create_index", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            open_engine(url)
-    engine = open_engine(url)
+            open_engine(database_url)
+    engine = open_engine(database_url)
     assert "reports" in inspect(engine).get_table_names()
     engine.dispose()
 
 
-def test_a_database_of_a_newer_tastemaker(url: str, engine: Engine) -> None:
+def test_a_database_of_a_newer_tastemaker(database_url: str, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(TastemakerError, match="step 9999, unknown to this Tastemaker") as caught:
-        open_engine(url)
+        open_engine(database_url)
     assert "upgrade" in str(caught.value.fix)
 
 
 def test_without_alembic_a_migrated_database_opens_and_another_is_refused(
-    url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    database_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("alembic", "alembic.config", "alembic.util"):
         monkeypatch.setitem(sys.modules, name, None)
-    open_engine(url).dispose()
+    open_engine(database_url).dispose()
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM alembic_version"))
     with pytest.raises(TastemakerError, match="at step none, this Tastemaker needs") as caught:
-        open_engine(url)
+        open_engine(database_url)
     assert "tastemaker[data]" in str(caught.value.fix)
 
 
@@ -193,7 +176,7 @@ def test_versions_may_be_registered_at_once(
 
 
 def test_a_process_killed_while_it_saves_leaves_nothing_visible(
-    engine: Engine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = """
 import os, signal, sys, pathlib, versions
@@ -210,7 +193,7 @@ versions.add(Registry(open_engine(sys.argv[1]), pathlib.Path(sys.argv[2])))
 """
     environment = os.environ | {"PYTHONPATH": str(Path(versions.__file__).parent)}
     artifacts = tmp_path / "artifacts"
-    done = subprocess.run([sys.executable, "-c", code, url, str(artifacts)], env=environment)
+    done = subprocess.run([sys.executable, "-c", code, database_url, str(artifacts)], env=environment)
     assert done.returncode == -signal.SIGKILL
     monkeypatch.setattr(finder, "get", versions.plugin)
     registry = Registry(engine, artifacts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,6 @@ from tastemaker.evaluation import curves, results, staleness, windows
 from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.staleness import Days, Staleness, Week
 from tastemaker.evaluation.windows import LearningCurve, Point
-from tastemaker.storage.engine import open_engine
 from tastemaker.workspace import Workspace
 from tuning_worlds import AIMS, DRIFT_PROBLEM, LATEST, TEST_DAYS, Aims, Latest, drifting_rows, rows, world
 
@@ -88,15 +86,6 @@ def test_too_few_weeks(tmp_path: Path) -> None:
     late = [row for row in drifting_rows(CHANGING, users=5) if row.seconds // (7 * DAY) in (0, 5)]
     with pytest.raises(TastemakerError, match="judged in 1 of the last 4 weeks"):
         staleness.measure(world(tmp_path / "gap", late, DRIFT_PROBLEM), LATEST, 4)
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'meta.db'}" if sqlite else request.getfixturevalue("postgres_url")
-    engine = open_engine(url)
-    yield engine
-    engine.dispose()
 
 
 def made_up(problem: str, value: float) -> Staleness:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation import results
 from tastemaker.plugins import finder
 from tastemaker.plugins.finder import Plugin
-from tastemaker.storage.engine import open_engine
 from tastemaker.training import train
 from tastemaker.tuning import report, tuned
 from tastemaker.tuning.bench import Bench
@@ -201,15 +199,6 @@ def test_the_pictures_and_the_json(found: Outcome, tmp_path: Path) -> None:
     assert told["test"]["difference"]["n"] == found.backtest.users
     assert told["space"]["aim"] == {"low": 0, "high": 10, "log": False}
     assert len(told["trials"]) == 25
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'meta.db'}" if sqlite else request.getfixturevalue("postgres_url")
-    engine = open_engine(url)
-    yield engine
-    engine.dispose()
 
 
 def test_a_trial_that_died_is_done_again_and_none_that_ended_is_lost(engine: Engine, tmp_path: Path) -> None:
