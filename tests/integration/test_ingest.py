@@ -248,6 +248,26 @@ def test_every_event_has_its_item_and_user(lake: Lake, engine: Engine, gate: Gre
     assert user == {"user_id": "u", "country": None, "first_seen_at": START, "own": None}
 
 
+def test_users_of_sources_with_other_own_columns_stand_in_one_table(
+    lake: Lake, engine: Engine, gate: GreatExpectationsGate
+) -> None:
+    """One was landed before there were own columns; u stands in two, and the first counts."""
+    land(Shelf({day(0): [event("e")]}), lake)
+    earlier = pa.table({"user_id": ["v"], "country": ["FR"], "first_seen_at": [START]})
+    lake.write("landed_users", earlier, part="a earlier")
+    for part, own in (("b", [("segment", "gold")]), ("c", [("plan", "free"), ("age", None)])):
+        rows = [{"user_id": one, "own": own} for one in ("u", part)]
+        lake.write("landed_users", pa.Table.from_pylist(rows, nullable(USERS)), part=part)
+    counts = admit("shelf", lake, gate, engine).tables["users"]
+    assert (counts.accepted, counts.quarantined) == (4, {"user_id_repeated": 1})
+    owned = {row["user_id"]: row["own"] for row in lake.read("users").to_pylist()}
+    gold = [("segment", "gold")]
+    assert owned == {"v": None, "u": gold, "b": gold, "c": [("plan", "free"), ("age", None)]}
+    with lake.connect() as connection:
+        query = "SELECT own['plan'] AS plan, count(*) FROM users GROUP BY plan ORDER BY plan"
+        assert connection.sql(query).fetchall() == [("free", 1), (None, 3)]
+
+
 def test_another_shop_is_not_mixed_in(lake: Lake) -> None:
     land(Shelf({day(0): [event("a")]}), lake)
     other = Shelf({day(0): [event("b")]})

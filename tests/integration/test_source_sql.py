@@ -59,6 +59,25 @@ def test_a_table_and_a_select_read_the_same(
 
 
 @pytest.mark.servers
+def test_own_columns_of_users(shop_url: str) -> None:
+    """A SELECT gives them any name; one that is not asked for is not kept."""
+    users = "SELECT 'kundin-' || n AS customer, n > 1 AS \"is big\", NULLIF(n, 1) AS age, 'a@b' AS mail, "
+    users += "timestamp '2024-07-05 12:00' AS joined, 'Ü' || n AS place FROM generate_series(1, 2) AS n"
+    settings = SourceSettings(
+        name="sql",
+        url=shop_url,
+        events="shop.orders",
+        users=users,
+        columns=MAPPING,
+        user_columns=("is big", "age", "joined", "place"),
+    )
+    assert [dict(row) for row in open_source(settings).users()["own"].to_pylist()] == [
+        {"is big": "false", "age": None, "joined": "2024-07-05 12:00:00", "place": "Ü1"},
+        {"is big": "true", "age": "2", "joined": "2024-07-05 12:00:00", "place": "Ü2"},
+    ]
+
+
+@pytest.mark.servers
 def test_the_server_hands_over_a_chunk_at_a_time(shop_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The statement runs under a named cursor, so the client never holds the whole result."""
     seen: list[bool] = []

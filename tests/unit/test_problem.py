@@ -172,9 +172,11 @@ def test_rules_between_fields(tmp_path: Path, extra: str, problem: str) -> None:
     assert mistakes(tmp_path, MINIMAL + extra + "\n") == {problem: 6}
 
 
-@pytest.mark.parametrize("key", ["users", "users=old", "items=head", "town", "town=Paris", "'town=a=b'"])
+@pytest.mark.parametrize(
+    "key", ["users", "users=old", "items=head", "town", "town=Paris", "'town=a=b'", "'x=y=z'"]
+)
 def test_a_slice_can_be_limited(tmp_path: Path, key: str) -> None:
-    text = f"{MINIMAL}slices: {{user_columns: [town], max_loss: {{{key}: 0.1}}}}\n"
+    text = f"{MINIMAL}slices: {{user_columns: [town, 'x=y'], max_loss: {{{key}: 0.1}}}}\n"
     assert load_problem(written(tmp_path, text)).slices.max_loss == {key.strip("'"): 0.1}
 
 

@@ -45,7 +45,9 @@ class Shop:
         return ITEMS.empty_table()
 
     def users(self) -> pa.Table:
-        people = [{"user_id": user, "country": "NL", "first_seen_at": NOON} for user in ("ann", "bob")]
+        people = [
+            {"user_id": user, "own": [("plan", user[0])], "first_seen_at": NOON} for user in ("ann", "bob")
+        ]
         return pa.Table.from_pylist(people, schema=USERS)
 
 
@@ -96,6 +98,7 @@ def test_a_source_meets_the_door_under_the_same_names_and_keeps_no_raw_row(tmp_p
     assert chunk["user_id"].to_pylist() == [names.of("ann"), names.of("bob"), None]
     assert chunk.column_names == EVENTS.names
     assert source.users()["user_id"].to_pylist() == [names.of("ann"), names.of("bob")]
+    assert source.users()["own"].to_pylist() == [[("plan", "a")], [("plan", "b")]]
     assert source.identity != GuardedSource(Shop(), Pseudonyms(b"x" * 32), Forgotten(tmp_path)).identity
 
 
@@ -113,7 +116,9 @@ def test_the_forgotten_are_not_brought_back_but_may_come_back(tmp_path: Path) ->
     source = GuardedSource(Shop(), None, Forgotten(tmp_path))
     (chunk,) = source.read(None, 10)
     assert chunk["user_id"].to_pylist() == ["bob", None]
-    assert source.users()["user_id"].to_pylist() == ["bob"]
+    assert source.users().select(["user_id", "own"]).to_pylist() == [
+        {"user_id": "bob", "own": [("plan", "b")]}
+    ]
     assert "ann" not in forgotten.path.read_text()
     later = chunk.slice(0, 1).set_column(
         chunk.schema.get_field_index("occurred_at"),

@@ -75,6 +75,8 @@ def test_many_numbers_and_dates_become_four_ranges_of_as_many_users_each() -> No
     assert dict.fromkeys(days) == dict.fromkeys(
         f"2024-01-{first:02d} to 2024-01-{first + 3:02d}" for first in (1, 5, 9, 13)
     )
+    spent = labels_of([f"{n / 7:.15f}" for n in range(1, 1_001)])
+    assert (spent[0], spent[-1]) == ("0.142857 to 35.7143", "107.286 to 142.857")
     mostly = labels_of(["0"] * 80 + [str(n) for n in range(1, 16)] + ["-2.5", "1e3"])
     assert (mostly[0], mostly[-1], mostly.count("0")) == ("0", "1 to 1e3", 80), "a value is never parted"
 

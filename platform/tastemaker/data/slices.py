@@ -111,8 +111,8 @@ def user_slices(
 def in_ranges(labels: Strings) -> Strings:
     """Labels that are numbers or dates, and MANY, as RANGES ranges of about as many users each.
 
-    Each range is named by its least and its greatest value, such as `18 to 29`. Dates lose their time of day;
-    other labels stay as they are.
+    Each range is named by its least and its greatest value, such as `18 to 29`, fractions in six digits.
+    Dates lose their time of day; other labels stay as they are.
     """
     kind = _kind(np.unique(labels[labels != UNKNOWN]).tolist())
     if kind is None:
@@ -129,9 +129,13 @@ def in_ranges(labels: Strings) -> Strings:
     names = values.astype(object)
     for place in np.unique(places):
         some = order[places == place]
-        first, last = values[some[0]], values[some[-1]]
+        first, last = (_short(values[at]) for at in (some[0], some[-1]))
         names[some] = first if len(some) == 1 else f"{first} to {last}"
     return names.astype(np.str_)[codes]
+
+
+def _short(value: str) -> str:
+    return f"{float(value):.6g}" if "." in value else value
 
 
 def _kind(values: Iterable[str]) -> re.Pattern[str] | None:

@@ -177,9 +177,11 @@ def _slices(data: Mapping[Any, Any]) -> Iterator[Finding]:
 
 def _slice_limit(key: str, limit: float | None, columns: list[str], metric: object) -> Iterator[Finding]:
     path = ("slices", "max_loss", key)
-    dimension, _, value = key.partition("=")
+    dimensions = (*SLICES, *columns)
+    dimension = next((name for name in dimensions if f"{key}=".startswith(f"{name}=")), None)
+    value = "" if dimension is None else key.removeprefix(dimension).removeprefix("=")
     known = [f"{name}={one}" for name, values in SLICES.items() for one in values]
-    if dimension not in (*SLICES, *columns) or (value and value not in SLICES.get(dimension, (value,))):
+    if dimension is None or (value and value not in SLICES.get(dimension, (value,))):
         fix = ", ".join([*SLICES, *known, *(f"{name}, {name}=VALUE" for name in columns)])
         yield Finding(path, f"slices.max_loss limits {key!r}, which is no slice", f"write one of {fix}")
     if limit is not None and limit > 1 and metric in SHARE_METRICS:

@@ -63,6 +63,8 @@ def write_text(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def _text(value: object) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()  # as DuckDB writes what it reads from Parquet
     return value if value is None or isinstance(value, str) else str(value)
 
 
