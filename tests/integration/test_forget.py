@@ -101,7 +101,12 @@ def test_a_person_is_erased_from_all_but_the_versions_in_use(tmp_path: Path) -> 
 
 def test_after_training_anew_nothing_remains_and_the_proof_says_what_was_searched(tmp_path: Path) -> None:
     settings = lived_in(tmp_path)
-    assert run(settings, WHO).exit_code == 1
+    (settings.home / "mine.csv").write_text(f"user,{WHO}\n")
+    first = run(settings, WHO)
+    assert first.exit_code == 1
+    assert "fix: train anew (tastemaker run), then forget again" in first.stderr
+    assert "not the platform's to change\n  fix: delete it there yourself" in first.stderr
+    (settings.home / "mine.csv").unlink()
     dataset = Dataset.load(Lake(settings.lake), served_homes.problem())
     new = served_homes.register(tmp_path, finder.get("popularity").recommender(), dataset)
     result = run(settings, WHO)

@@ -60,4 +60,17 @@ def _show(proof: Proof, check: bool) -> None:
     if not proof.remains:
         click.echo("nothing of them remains" if not check else "nothing of them is there")
     elif not check:
-        click.echo("a version in use knows them: train anew (tastemaker run), then forget again", err=True)
+        _advise([place.place for place in proof.remains])
+
+
+def _advise(places: list[str]) -> None:
+    """What to do about the places where they remain."""
+    in_models = sum(place.startswith("artifacts/") for place in places)
+    if in_models:
+        told = (
+            "champions and each model's newest version are in use, and keep the ids that they were trained on"
+        )
+        click.echo(f"{told}\n  fix: train anew (tastemaker run), then forget again", err=True)
+    if in_models < len(places):
+        told = "what else remains is in files or tables that are not the platform's to change"
+        click.echo(f"{told}\n  fix: delete it there yourself, then forget again", err=True)
