@@ -66,6 +66,13 @@ def until(found: Callable[[], bool], what: str) -> None:
         time.sleep(0.2)
 
 
+def lag(client: httpx.Client) -> float:
+    """How far behind its log the service says that its model is, in seconds."""
+    name = 'tastemaker_learning_lag_seconds{model="thompson"} '
+    (line,) = (line for line in client.get("/metrics").text.splitlines() if line.startswith(name))
+    return float(line.removeprefix(name))
+
+
 def test_a_served_bandit_learns_and_a_restart_loses_nothing(tmp_path: Path) -> None:
     version = home_of(tmp_path)
     serve = ["bentoml", "serve", "tastemaker_bandits.service:Thompson"]
@@ -79,10 +86,12 @@ def test_a_served_bandit_learns_and_a_restart_loses_nothing(tmp_path: Path) -> N
 
     with running(serve, tmp_path, ENVIRONMENT) as client:
         ignorant = visits(client, 150, name="early")
+        until(lambda: lag(client) > 1, "nobody says that nothing was learned yet")
         assert ignorant.count(LOVED) < 40  # one in twenty-five, by chance
         first = learn()
         assert (first["requests"], first["impressions"]) == (150, 750)
         assert first["rewarded"] > 10
+        until(lambda: lag(client) == 0, "nobody says that all was learned")
         until(lambda: visits(client, 10, name="asking").count(LOVED) >= 9, "the list did not change")
     with running(serve, tmp_path, ENVIRONMENT) as client:
         assert visits(client, 20, name="after the restart").count(LOVED) >= 18

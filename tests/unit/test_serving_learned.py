@@ -14,6 +14,7 @@ from tastemaker.learning.states import EMPTY, Position, States
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving.engine import Engine
 from tastemaker.serving.learned import Learned
+from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.predictor import Predictor
 
 
@@ -25,6 +26,16 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     engine.close()
 
 
+class Told(Metrics):
+    """Remembers what it is told; no Prometheus."""
+
+    def __init__(self) -> None:
+        self.answered_at, self.lag = 0.0, -1.0
+
+    def lags(self, seconds: float) -> None:
+        self.lag = seconds
+
+
 def served(engine: Engine) -> Predictor:
     assert engine.predictor is not None
     return engine.predictor
@@ -33,7 +44,7 @@ def served(engine: Engine) -> Predictor:
 def test_the_newest_state_is_served_and_nothing_else_changes(engine: Engine, tmp_path: Path) -> None:
     before = served(engine)
     states = States(tmp_path / "learning", before.loaded)
-    watch = Learned(tmp_path / "learning", engine, seconds=1_000)
+    watch = Learned(tmp_path / "learning", engine, Told(), seconds=1_000)
     assert served(engine) is before
     for until in (1, 2):
         model = load_version(tmp_path / "home" / "artifacts" / "thompson" / before.version).model
@@ -47,7 +58,7 @@ def test_the_newest_state_is_served_and_nothing_else_changes(engine: Engine, tmp
     watch.look()
     assert served(engine) is after
     watch.close()
-    again = Learned(tmp_path / "learning", engine, seconds=1_000)  # a restart begins with it
+    again = Learned(tmp_path / "learning", engine, Told(), seconds=1_000)  # a restart begins with it
     assert served(engine).learned == name
     again.close()
 
@@ -60,7 +71,7 @@ def test_a_state_that_is_damaged_is_not_served(
     name = states.save(before.loaded.model, Position(1, EMPTY))
     (states.folder / name / "model" / "rewards.npy").write_bytes(b"")
     with caplog.at_level(logging.ERROR):
-        watch = Learned(tmp_path / "learning", engine, seconds=1_000)
+        watch = Learned(tmp_path / "learning", engine, Told(), seconds=1_000)
         watch.look()
     assert served(engine) is before
     assert [record.levelname for record in caplog.records] == ["ERROR"]  # once, however often it looks
@@ -77,3 +88,25 @@ def test_another_version_that_came_meanwhile_stays(engine: Engine) -> None:
     engine.swap(other)
     engine.swap(old.taught(old.loaded.model, "late"), instead_of=old)
     assert served(engine) is other
+
+
+def test_the_lag_is_the_age_of_the_oldest_answer_that_was_not_learned(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, told, now = served(engine), Told(), [taught.END + 1_000.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    watch = Learned(tmp_path / "learning", engine, told, seconds=1_000)
+    lags = [told.lag]
+    for answered_at in (1_000, 1_007, 1_007, 1_020):
+        told.answered_at, now[0] = taught.END + answered_at, now[0] + 10
+        watch.look()
+        lags.append(told.lag)
+    assert lags == [0, 10, 20, 30, 40]
+    for learned_until in (1_001, 1_010, 1_021):
+        States(tmp_path / "learning", before.loaded).save(
+            before.loaded.model, Position(taught.END + learned_until, EMPTY)
+        )
+        watch.look()
+        lags.append(told.lag)
+    assert lags[5:] == [33, 20, 0]
+    watch.close()

@@ -119,7 +119,7 @@ class States:
     def older(self, moment: int) -> Position | None:
         """Where the newest snapshot of nothing but what was shown before a moment (seconds) ends."""
         for name in self.names():
-            if _until(name) <= moment:
+            if until(name) <= moment:
                 with suppress(ArtifactError):
                     return self._header(name).position
         return None
@@ -127,7 +127,7 @@ class States:
     def drop_after(self, position: Position) -> None:
         """Remove the snapshots later than this place: the log before them has changed since."""
         for name in self.names():
-            if _until(name) > position.until:
+            if until(name) > position.until:
                 shutil.rmtree(self.folder / name)
 
     def sweep(self) -> None:
@@ -154,10 +154,11 @@ class States:
         names = self.names()
         kept = set(names[:2])
         for least, most in pairwise((0, *AGES_SECONDS, math.inf)):
-            kept.update([name for name in names if least <= _until(names[0]) - _until(name) < most][-1:])
+            kept.update([name for name in names if least <= until(names[0]) - until(name) < most][-1:])
         for name in set(names) - kept:
             shutil.rmtree(self.folder / name)
 
 
-def _until(name: str) -> int:
+def until(name: str) -> int:
+    """The moment before which a snapshot of this name has learned everything, seconds since 1970 UTC."""
     return int(name.partition("-")[0])

@@ -13,9 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,6 @@ from tastemaker.registry import deployment
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving import golden
 from tastemaker.serving.app import Gateway
-from tastemaker.serving.asgi import Application
 from tastemaker.serving.choice import SEEN, VERSION, folders, version_folder
 from tastemaker.serving.doors import Doors
 from tastemaker.serving.engine import Limits
@@ -51,19 +48,9 @@ from tastemaker.settings import Settings, load_settings
 
 METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 """Environment: where the workers of one server share their numbers. Set by the server for its workers."""
+TIMEOUT_SECONDS = 2
 SWITCH_SECONDS = 0.0005
 """How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
-
-
-class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tells mypy nothing
-    """A BentoML service with a gateway in front of all of BentoML's own middleware."""
-
-    front: Callable[[Application], Application]
-
-    def to_asgi(self, is_main: bool = True) -> Application:
-        """What a worker serves."""
-        inner: Application = super().to_asgi(is_main)
-        return self.front(inner)
 
 
 def service(model: str) -> bentoml.Service[Any]:
@@ -101,16 +88,17 @@ def service(model: str) -> bentoml.Service[Any]:
             answer: dict[str, Any] = msgspec.to_builtins(await worker.recommend(request))
             return answer
 
-    made: FrontedService = bentoml.service(
+    made: bentoml.Service[Any] = bentoml.service(
         name=model,
-        service_class=FrontedService,
         image=SelfContained(model=model),
+        # Each request leaves a timer behind for as long as the timeout: a long one costs latency.
+        traffic={"timeout": TIMEOUT_SECONDS},
         # BentoML labels its own metrics with the path as it came: without bounds. Ours are in `metrics`.
         metrics={"enabled": False},
         logging={"access": {"enabled": False}},
         tracing={"excluded_urls": ".*"},
     )(Service)
-    made.front = partial(Gateway, worker=worker, doors=doors)
+    made.add_asgi_middleware(Gateway, worker=worker, doors=doors)
     return made
 
 
@@ -177,7 +165,9 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
         pseudonyms=open_pseudonyms(settings),
     )
     if finder.get(model).recommender.capabilities.learns_online:
-        worker.learned = Learned(settings.learning_root, engine, seconds=settings.learning.every_seconds)
+        worker.learned = Learned(
+            settings.learning_root, engine, metrics, seconds=settings.learning.every_seconds
+        )
     if packed is None:
         swapper = Swapper(model, settings.artifacts, loader, engine, metrics)
         worker.watch = Watch(deployed, seen, swapper.swap)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
-from tastemaker.learning.states import States
+from tastemaker.learning.states import States, until
 from tastemaker.serving.lookout import Lookout
 from tastemaker.serving.predictor import new_request_id
 
 if TYPE_CHECKING:
     from tastemaker.serving.engine import Engine
+    from tastemaker.serving.metrics import Metrics
+
+MOMENTS = 20_000
+"""Moments of answers that are remembered until they are learned: at a look every 5 s, more than a day."""
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -21,10 +26,12 @@ logger = logging.getLogger("tastemaker.serving")
 class Learned:
     """Looks every few seconds whether there is a newer state of the version that is served."""
 
-    def __init__(self, root: Path, engine: Engine, *, seconds: float) -> None:
+    def __init__(self, root: Path, engine: Engine, metrics: Metrics, *, seconds: float) -> None:
         """`root`: the folder that learners write to. What is there already is served when this returns."""
-        self._root, self._engine = root, engine
+        self._root, self._engine, self._metrics = root, engine, metrics
         self._refused: str | None = None
+        self._unlearned: deque[float] = deque()
+        """When lists were answered that the served state has not learned, at most one moment a look."""
         self.look()
         self._lookout = Lookout(self.look, seconds=seconds, name="learned")
 
@@ -33,7 +40,27 @@ class Learned:
         self._lookout.close()
 
     def look(self) -> None:
-        """Serve the newest state, if it is not served yet. A state that can't be loaded is told of once."""
+        """Serve the newest state, if it is not served yet, and measure how far it is behind.
+
+        A state that can't be loaded is told of once.
+        """
+        self._take_up()
+        self._metrics.lags(self._lag(time.time()))
+
+    def _lag(self, now: float) -> float:
+        """Seconds since the oldest answer of this process that the served state has not learned, or 0."""
+        predictor, answered_at = self._engine.predictor, self._metrics.answered_at
+        if predictor is None:
+            return 0.0
+        name, unlearned = predictor.learned, self._unlearned
+        learned_until = predictor.loaded.manifest.window.end if name is None else until(name)
+        if answered_at > (unlearned[-1] if unlearned else 0.0) and len(unlearned) < MOMENTS:
+            unlearned.append(answered_at)
+        while unlearned and unlearned[0] < learned_until:
+            unlearned.popleft()
+        return max(0.0, now - unlearned[0]) if unlearned else 0.0
+
+    def _take_up(self) -> None:
         predictor = self._engine.predictor
         if predictor is None or not predictor.loaded.model.capabilities.learns_online:
             return

@@ -7,6 +7,7 @@ files in `folder` and any of them answers for all.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,11 +88,20 @@ class Metrics:
             ["model", "version"],
             multiprocess_mode="livemax",
         )
+        self._lag = prometheus.Gauge(
+            "tastemaker_learning_lag_seconds",
+            "Age of the oldest answer that the served state of the model has not learned; 0 if none",
+            ["model"],
+            multiprocess_mode="livemax",
+        )
+        self.answered_at = 0.0
+        """When a list was answered last, seconds since 1970 UTC."""
         self._version: str | None = None
         spool.on_commit = self._count_records
 
     def answered(self, answers: Sequence[tuple[float, Stage, str | None]]) -> None:
         """Requests were answered together: the seconds of each, its stage and why it fell back."""
+        self.answered_at = time.time()
         self._answered.inc(len(answers))
         for seconds, _, _ in answers:
             self._seconds.observe(seconds)
@@ -108,6 +118,10 @@ class Metrics:
     def swapped(self, outcome: Literal["done", "refused"]) -> None:
         """Another version was deployed, and put in place or refused."""
         self._swaps.labels(self._model, outcome).inc()
+
+    def lags(self, seconds: float) -> None:
+        """The model goes on learning, and is so far behind."""
+        self._lag.labels(self._model).set(seconds)
 
     def featured(self, outcome: Outcome, users: int) -> None:
         """The features of so many users were read from memory, from the store, too late or not at all."""

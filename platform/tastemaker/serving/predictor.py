@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tastemaker.serving")
 _NOTHING = Row([], [], [], False)
 _READS_NOTHING = Capabilities()
+MAX_WARM = 8
+"""Lengths of lists that a model is warmed up for."""
 
 
 _random = random.Random()  # the system's would give up the interpreter's lock, to wait for it under load
@@ -123,6 +125,8 @@ class Predictor:
         self._read_features = features
         self._lists = None if loaded.serving is None else Lists.load(loaded.serving)
         self._works = True
+        self._lengths: dict[int, None] = {}
+        """Lengths of lists that were asked for, at most MAX_WARM; those taught from it know them too."""
 
     def taught(self, model: Recommender[Any], name: str) -> Predictor:
         """Another one that asks the same version as it is after having learned."""
@@ -166,16 +170,22 @@ class Predictor:
         return self._served([ask], [_NOTHING], [reason], self._batch([ask], None, reads=False), None)[0]
 
     def warm_up(self, request_id: str, now: int) -> None:
-        """Answer a stranger, so that no user waits for the first page faults. Raises what the model does."""
-        ask = Ask(Request(user_id="nobody"), request_id, float(now))
-        batch = self._batch([ask], self._features([ask]))
-        self.pipeline.recommend(batch, ask.request.k, self.pipeline.strength(ask.request))
+        """Answer a stranger, so that no user waits for the first page faults. Raises what the model does.
+
+        With lists of each length that was asked for: a bandit's state has sums to make for each.
+        """
+        for k in tuple(self._lengths) or (Request("nobody").k,):
+            ask = Ask(Request("nobody", k), request_id, float(now))
+            batch = self._batch([ask], self._features([ask]))
+            self.pipeline.recommend(batch, k, self.pipeline.strength(ask.request))
 
     def _answer(self, asks: Sequence[Ask], features: FeatureTable | None) -> list[Served]:
         """For requests that fit into one batch."""
         batch = self._batch(asks, features)
-        strength = self.pipeline.strength(asks[0].request)
-        rows = self._ask(batch, asks[0].request.k, strength)
+        k, strength = asks[0].request.k, self.pipeline.strength(asks[0].request)
+        if len(self._lengths) < MAX_WARM:
+            self._lengths[k] = None
+        rows = self._ask(batch, k, strength)
         reasons = [MODEL_ERROR if row is None else None if row.sound else MODEL_INVALID for row in rows]
         served = self._served(asks, [row or _NOTHING for row in rows], reasons, batch, features)
         return [one._replace(diversity=strength) for one in served] if strength else served
