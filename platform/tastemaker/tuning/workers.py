@@ -1,7 +1,8 @@
 """Who measures: this process, or several of them, each with the data loaded once.
 
-Each worker has a thread of its own here, and a pipe that no other worker holds: there is no lock or queue
-among them that one could take along when it dies.
+Each worker has a thread of its own here, and a pipe that no other worker holds. Those of a
+ProcessPoolExecutor share a queue: one that is killed may take the queue's lock along, others wait for it for
+ever, and the pool waits for them: it ends them with SIGTERM, which a process may ignore.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tastemaker.tuning.bench import Bench, Measured
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
     from tastemaker.plugins import Config
     from tastemaker.plugins.finder import Plugin
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 Submit = Callable[["Config"], "Future[Measured]"]
 
+LOOK_SECONDS = 1.0
+"""Is the worker still there? The pipe does not end with it where the model forked, and left that running."""
+ENDING_SECONDS = 10.0
+"""How long a worker that measures nothing may take to end by itself."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -79,13 +85,16 @@ class _DiedError(Exception):
 class _Worker:
     """This process's end of one that measures. One thread at a time may use it."""
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
+    def __init__(self, process: BaseProcess, pipe: Connection) -> None:
+        self._process, self._pipe = process, pipe
 
     def measure(self, config: Config) -> Measured:
         """As Bench.measure. Raises _DiedError too."""
         try:
             self._pipe.send(config)
+            while not self._pipe.poll(LOOK_SECONDS):
+                if not self._process.is_alive():
+                    raise EOFError
             answer: Measured | Exception = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise _DiedError from error
@@ -102,8 +111,10 @@ def _worker(settings: Settings, plugin: Plugin) -> Iterator[_Worker]:
     process = context.Process(target=_serve, args=(theirs, settings, plugin))
     process.start()
     try:
-        theirs.close()  # the process alone holds it now, so the pipe ends when the process does
-        yield _Worker(ours)
+        theirs.close()  # so that the pipe ends when the process does
+        yield _Worker(process, ours)
+        ours.close()  # nothing more is asked of it: it ends by itself
+        process.join(ENDING_SECONDS)
     finally:
         process.kill()
         process.join()
