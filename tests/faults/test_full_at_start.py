@@ -12,7 +12,7 @@ import pytest
 
 import scenarios
 import visited
-from bento_servers import run
+from bento_servers import run, running
 from disks import mounted
 from logged import click, request
 from scenarios import fill_up
@@ -22,6 +22,7 @@ from tastemaker.logs.drain import Drained, drain
 from tastemaker.logs.spool import Spool, SpoolError
 from tastemaker.logs.spool_file import FILE_NAME, create
 from tastemaker.serving.meters import Meters
+from tastemaker.serving.routes import ROUTES
 
 
 def no_folder(spool: Path) -> Path:
@@ -142,6 +143,28 @@ def test_limits_of_keys_are_kept_without_room_for_their_file(small_disk: Path) -
     meters = Meters(small_disk / "meters")
     assert meters.wait(7, 0.1) == 0
     assert meters.wait(7, 0.1) == pytest.approx(10.0, abs=0.5)
+
+
+@pytest.mark.servers
+def test_a_service_whose_temporary_files_have_no_room_left_answers_on(tmp_path: Path) -> None:
+    version = make_home(tmp_path / "home")["popularity"]
+    with mounted(tmp_path / "temporary", "16m") as temporary:
+        more = {
+            "TASTEMAKER_HOME": str(tmp_path / "home"),
+            "TASTEMAKER_VERSION": version.id,
+            "BENTOML_HOME": str(tmp_path / "bentoml"),
+            "TMPDIR": str(temporary),
+        }
+        command = ["bentoml", "serve", "tastemaker_baselines.service:Popularity"]
+        with running(command, tmp_path, more) as client:
+            fill_up(temporary / "ballast")
+            told = [
+                client.request(method, route.path, json={"x": 1}).status_code
+                for route in ROUTES
+                for method in ("GET", "POST", "PUT")  # each refusal is a number more to keep
+            ]
+            assert set(told) == {200, 400, 404, 405}
+            assert client.post("/recommend", json={"user_id": "user-01"}).json()["stage"] == "model"
 
 
 @pytest.mark.servers

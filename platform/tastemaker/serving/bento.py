@@ -48,6 +48,8 @@ from tastemaker.settings import Settings, load_settings
 
 METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 """Environment: where the workers of one server share their numbers. Set by the server for its workers."""
+MEMORY = "/dev/shm"
+"""A file system in memory, for what workers map: without room on a disk, writing there kills the process."""
 TIMEOUT_SECONDS = 2
 SWITCH_SECONDS = 0.0005
 """How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
@@ -122,7 +124,8 @@ def _prepare(model: str, packed: Path | None) -> None:
             spool_file.create(settings.spool / spool_file.FILE_NAME)
     except TastemakerError as error:
         raise BentoMLException(str(error)) from None
-    metrics = tempfile.mkdtemp(prefix="tastemaker-metrics-")
+    memory = MEMORY if os.access(MEMORY, os.W_OK) else None
+    metrics = tempfile.mkdtemp(prefix="tastemaker-metrics-", dir=memory)
     atexit.register(shutil.rmtree, metrics, ignore_errors=True)
     # Workers of a Bento start in another folder: a relative home must not move with them.
     os.environ["TASTEMAKER_HOME"] = str(settings.home.resolve())
