@@ -1,4 +1,4 @@
-"""A hundred kills, and outages of a minute: what tests/faults does, for as long as it happens in real life.
+"""A hundred kills, and outages of a minute: what tests/faults does, more often and under more traffic.
 
     python benchmarks/faults.py                  all of it, about ten minutes
     python benchmarks/faults.py redis --seconds 20
