@@ -26,6 +26,7 @@ from tastemaker.logs.postgres import PostgresTarget
 from tastemaker.logs.records import Entry, UserRecord
 from tastemaker.plugins import finder
 from tastemaker.privacy.search import Person, search_home
+from tastemaker.registry import Registry, deployment
 from tastemaker.settings import LogSettings, OnlineStoreSettings, Settings
 from tastemaker_features import store
 
@@ -104,7 +105,7 @@ def test_after_training_anew_nothing_remains_and_the_proof_says_what_was_searche
     (settings.home / "mine.csv").write_text(f"user,{WHO}\n")
     first = run(settings, WHO)
     assert first.exit_code == 1
-    assert "fix: train anew (tastemaker run), then forget again" in first.stderr
+    assert "fix: train anew (tastemaker run), go over to what was trained, then forget again" in first.stderr
     assert "not the platform's to change\n  fix: delete it there yourself" in first.stderr
     (settings.home / "mine.csv").unlink()
     dataset = Dataset.load(Lake(settings.lake), served_homes.problem())
@@ -119,6 +120,20 @@ def test_after_training_anew_nothing_remains_and_the_proof_says_what_was_searche
     present = (path for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in TRANSIENT)
     files = {str(path.relative_to(tmp_path)) for path in present}
     assert files - {"forgotten.json"} <= {place["place"] for place in found["searched"]}
+
+
+def test_a_version_that_is_served_is_not_deleted_under_its_service(tmp_path: Path) -> None:
+    settings = lived_in(tmp_path)
+    (old,) = Registry(create_engine(settings.metadata_url), settings.artifacts).list()
+    deployment.deploy(settings.artifacts, old.model, old.id, old.problem)
+    run(settings, WHO)
+    dataset = Dataset.load(Lake(settings.lake), served_homes.problem())
+    new = served_homes.register(tmp_path, finder.get("popularity").recommender(), dataset)
+    assert run(settings, WHO).exit_code == 1
+    assert old.folder.exists()
+    deployment.deploy(settings.artifacts, new.model, new.id, new.problem)
+    assert run(settings, WHO).exit_code == 0
+    assert not old.folder.exists()
 
 
 def test_a_check_erases_nothing(tmp_path: Path) -> None:

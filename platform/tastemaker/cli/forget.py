@@ -68,9 +68,11 @@ def _advise(places: list[str]) -> None:
     in_models = sum(place.startswith("artifacts/") for place in places)
     if in_models:
         told = (
-            "champions and each model's newest version are in use, and keep the ids that they were trained on"
+            "champions and each model's deployed and newest versions are in use, "
+            "and keep the ids that they were trained on"
         )
-        click.echo(f"{told}\n  fix: train anew (tastemaker run), then forget again", err=True)
+        fix = "train anew (tastemaker run), go over to what was trained, then forget again"
+        click.echo(f"{told}\n  fix: {fix}", err=True)
     if in_models < len(places):
         told = "what else remains is in files or tables that are not the platform's to change"
         click.echo(f"{told}\n  fix: delete it there yourself, then forget again", err=True)

@@ -33,7 +33,7 @@ from tastemaker.privacy.search import (
     tables_of,
 )
 from tastemaker.privacy.servers import request_ids, search_servers
-from tastemaker.registry import Registry, Version
+from tastemaker.registry import Registry, Version, deployment
 from tastemaker.registry.artifact import SNAPSHOTS
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
@@ -179,11 +179,14 @@ def _erase_version(path: Path, settings: Settings, used: set[Path]) -> bool:
 
 
 def _in_use(registry: Registry) -> set[Path]:
-    """The folders of the champions and of each model's newest version, and their snapshots'."""
+    """The folders of the champions, of each model's deployed and newest versions, and their snapshots'."""
     listed = registry.list()
     newest = {(one.problem, one.model): one for one in reversed(listed)}.values()
     champions = [registry.champion(problem) for problem in {one.problem for one in listed}]
-    versions = [*newest, *(one for one in champions if one is not None)]
+    deployments = [deployment.read(deployment.path_of(registry.artifacts, one.model)) for one in newest]
+    ids = {each.version for each in deployments if each is not None}
+    deployed = [one for one in listed if one.id in ids]
+    versions = [*newest, *deployed, *(one for one in champions if one is not None)]
     return {folder for one in versions for folder in (one.folder, _snapshot(registry, one))}
 
 
