@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from selectors import SelectSelector
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +63,9 @@ def flood(port: int, seconds: float, users: int, folder: Path) -> Flood:
 
 def paced(port: int, per_second: float, seconds: float, users: int) -> Paced:
     """Requests at Poisson moments."""
-    return asyncio.run(_paced(port, per_second, seconds, users))
+    # select() sleeps to the microsecond; epoll(), to the millisecond, would send the requests late.
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(SelectSelector())) as runner:
+        return runner.run(_paced(port, per_second, seconds, users))
 
 
 async def _paced(port: int, per_second: float, seconds: float, users: int) -> Paced:
@@ -80,7 +83,8 @@ async def _paced(port: int, per_second: float, seconds: float, users: int) -> Pa
         while sent < len(due) and due[sent] <= now:
             client.send(start + due[sent], _request(asked[sent]))
             sent += 1
-        await asyncio.sleep(0)
+        if sent < len(due):  # asleep, for the servers need the processors
+            await asyncio.sleep(start + due[sent] - time.perf_counter())
     end = time.perf_counter() + 10
     while client.waiting and time.perf_counter() < end:
         await asyncio.sleep(0.01)

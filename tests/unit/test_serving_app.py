@@ -15,6 +15,7 @@ import pytest
 from tastemaker.logs.records import FeedbackRecord, Item, Record, Stage
 from tastemaker.logs.spool import FILE_NAME, Spool, SpoolError, read
 from tastemaker.privacy.pseudonyms import Pseudonyms
+from tastemaker.serving import routes
 from tastemaker.serving.app import Gateway, not_found
 from tastemaker.serving.asgi import Scope
 from tastemaker.serving.chain import MODEL_SHORT
@@ -290,6 +291,34 @@ def test_before_the_model_is_loaded_the_process_lives_but_is_not_ready() -> None
     assert ask(empty, "GET", "/readyz").status_code == 503
     assert ask(empty, "GET", "/metrics").status_code == 503
     assert ask(empty, "POST", "/recommend", json={"user_id": "u"}).status_code == 503
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tastemaker.serving.asgi.BODY_SECONDS", 0.05)
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b'{"user'
+        await asyncio.sleep(60)
+
+    answer = ask(worker, "POST", "/recommend", content=stalling())
+    assert (answer.status_code, answer.headers["content-type"]) == (408, "application/problem+json")
+    assert answer.headers["connection"] == "close"
+    assert answer.json()["field"] == "body"
+
+
+def test_a_disk_that_hangs_is_not_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient = routes._WHOLE["/feedback"]._replace(seconds=cast(int, 0.05))
+    monkeypatch.setitem(routes._WHOLE, "/feedback", impatient)
+
+    async def hang(records: Sequence[Any]) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(worker.spool, "stored", hang)
+    event = {"event_id": "e", "event_type": "click", "item_id": "i", "user_id": "u"}
+    answer = ask(worker, "POST", "/feedback", json={"events": [event]})
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.headers["retry-after"] == "1"
+    assert "no harm" in answer.json()["detail"]
 
 
 def test_behind_pseudonyms_nothing_that_is_stored_names_anybody(tmp_path: Path) -> None:

@@ -196,6 +196,35 @@ def test_what_a_model_should_not_return_never_reaches_the_user(act: Act | None, 
     assert [each for _, each in settled] == [served], "counted and logged once"
 
 
+def test_requests_that_come_densely_are_asked_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tastemaker.serving.engine.PACE_SECONDS", PATIENT / 20)
+    model = Misbehaving()
+
+    async def densely(one: Engine) -> None:
+        await asyncio.gather(*(one.submit(asked(number=number)) for number in range(5)))
+        first = one.submit(asked(number=5))
+        await asyncio.sleep(PATIENT / 200)
+        await asyncio.gather(first, one.submit(asked(number=6)))
+
+    with engine(model) as one:
+        asyncio.run(densely(one))
+    assert sum(model.sizes) == 7
+    assert model.sizes[-1] == 2, "the sixth waited for the seventh"
+
+
+def test_a_caller_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tastemaker.serving.engine.PACE_SECONDS", 2 * PATIENT)
+    model = Misbehaving()
+
+    async def one_by_one(one: Engine) -> list[Served]:
+        return [await one.submit(asked(number=number)) for number in range(5)]
+
+    with engine(model) as one:
+        served = asyncio.run(one_by_one(one))
+    assert [said(each) for each in served] == [([0, 1, 2], "model", None)] * 5
+    assert model.sizes == [1] * 5
+
+
 def test_a_request_that_breaks_the_model_takes_no_other_along() -> None:
     def act(batch: Batch, k: int) -> Ranking:
         if 3 in batch.users:

@@ -1,16 +1,18 @@
 """The serving process as an ASGI application: finds the route, asks the doors, answers or refuses.
 
-It stands in front of BentoML's own application. BentoML's routing, tracing and access log cost five times
-what the answer does, so every endpoint is answered before they see it; only its page for people is left to
-it.
+It stands in front of all of BentoML's own application. BentoML's routing, tracing, timeouts and access log
+cost five times what the answer does, so every endpoint is answered before they see it; only its page for
+people is left to it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from collections.abc import Awaitable
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -34,6 +36,7 @@ from tastemaker.serving.routes import ROUTES, Call, Route, find
 from tastemaker.serving.worker import Worker
 
 _is_id = re.compile(rb"[0-9a-f]{32}").fullmatch
+_T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -95,7 +98,8 @@ class Gateway:
         if route.scope is not None:
             self.doors.admit(route.scope, headers, scope.get("client"))
         body = b"" if route.takes is None else await read_json(headers, receive)
-        said = await route.act(Call(self.worker, body, argument, scope["query_string"], request_id))
+        call = Call(self.worker, body, argument, scope["query_string"], request_id)
+        said = await (route.act(call) if route.seconds is None else _in_time(route.act(call), route.seconds))
         return said if isinstance(said, Reply) else Reply(200, _encode(said))
 
     def _refused(self, refusal: Refusal, asked: _Asked) -> Reply:
@@ -110,6 +114,8 @@ class Gateway:
             headers.append((b"retry-after", b"%d" % refusal.retry_after))
         if route is not None and status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append((b"allow", ", ".join(route.methods).encode()))
+        if status == HTTPStatus.REQUEST_TIMEOUT:
+            headers.append((b"connection", b"close"))  # who knows where the next request would begin
         if status == HTTPStatus.UNAUTHORIZED:
             headers.append((b"www-authenticate", b'Bearer realm="tastemaker"'))
         return Reply(status, _encode(problem), PROBLEM, tuple(headers))
@@ -130,6 +136,16 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         problem = Refusal(HTTPStatus.NOT_FOUND, "there are no pages here").problem
         await send_reply(send, Reply(problem.status, _encode(problem), PROBLEM), new_request_id())
+
+
+async def _in_time(act: Awaitable[_T], seconds: int) -> _T:
+    """Its outcome. Raises Refusal (503) if there is none in time; what it was to keep may be kept yet."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await act
+    except TimeoutError:
+        detail = f"not done within {seconds} s; trying again does no harm"
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, limit=seconds, retry_after=1) from None
 
 
 def _is_page(path: str) -> bool:

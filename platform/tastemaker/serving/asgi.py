@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 _READABLE = (b"", JSON, b"application/x-www-form-urlencoded")
 """Bodies are JSON; `curl -d` calls them a form without being asked."""
+BODY_SECONDS = 5
+"""How long a caller may take to send a body."""
 _MOST_DIGITS = len(str(MAX_BODY_BYTES))
 
 
@@ -38,7 +41,7 @@ class Gone(Exception):
 
 
 async def read_json(headers: Headers, receive: Receive) -> bytes:
-    """The whole body. Raises Refusal: 415 if it can't be JSON, 413 as soon as it is too long."""
+    """The whole body. Raises Refusal: 415 if it can't be JSON, 413 if it is too long, 408 if it is late."""
     content_type = headers.get(b"content-type", b"")
     if content_type not in _READABLE:
         _check_content_type(content_type)
@@ -47,12 +50,17 @@ async def read_json(headers: Headers, receive: Receive) -> bytes:
     length = headers.get(b"content-length", b"")
     if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > MAX_BODY_BYTES):
         raise _too_long()
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        body = await _rest(bytearray(body), receive)
-    elif message["type"] == "http.disconnect":
-        raise Gone
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            if message.get("more_body", False):
+                body = await _rest(bytearray(body), receive)
+            elif message["type"] == "http.disconnect":
+                raise Gone
+    except TimeoutError:
+        detail = f"the body did not come within {BODY_SECONDS} s"
+        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, detail, field="body", limit=BODY_SECONDS) from None
     if len(body) > MAX_BODY_BYTES:
         raise _too_long()
     return body

@@ -13,7 +13,9 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from tastemaker.registry import deployment
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving import golden
 from tastemaker.serving.app import Gateway
+from tastemaker.serving.asgi import Application
 from tastemaker.serving.choice import SEEN, VERSION, folders, version_folder
 from tastemaker.serving.doors import Doors
 from tastemaker.serving.engine import Limits
@@ -50,9 +53,19 @@ METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 """Environment: where the workers of one server share their numbers. Set by the server for its workers."""
 MEMORY = "/dev/shm"
 """A file system in memory, for what workers map: without room on a disk, writing there kills the process."""
-TIMEOUT_SECONDS = 2
 SWITCH_SECONDS = 0.0005
 """How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
+
+
+class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tells mypy nothing
+    """A BentoML service with a gateway in front of all of BentoML's own middleware."""
+
+    front: Callable[[Application], Application]
+
+    def to_asgi(self, is_main: bool = True) -> Application:
+        """What a worker serves."""
+        inner: Application = super().to_asgi(is_main)
+        return self.front(inner)
 
 
 def service(model: str) -> bentoml.Service[Any]:
@@ -90,17 +103,16 @@ def service(model: str) -> bentoml.Service[Any]:
             answer: dict[str, Any] = msgspec.to_builtins(await worker.recommend(request))
             return answer
 
-    made: bentoml.Service[Any] = bentoml.service(
+    made: FrontedService = bentoml.service(
         name=model,
+        service_class=FrontedService,
         image=SelfContained(model=model),
-        # Each request leaves a timer behind for as long as the timeout: a long one costs latency.
-        traffic={"timeout": TIMEOUT_SECONDS},
         # BentoML labels its own metrics with the path as it came: without bounds. Ours are in `metrics`.
         metrics={"enabled": False},
         logging={"access": {"enabled": False}},
         tracing={"excluded_urls": ".*"},
     )(Service)
-    made.add_asgi_middleware(Gateway, worker=worker, doors=doors)
+    made.front = partial(Gateway, worker=worker, doors=doors)
     return made
 
 

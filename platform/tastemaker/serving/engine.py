@@ -2,6 +2,8 @@
 
 The event loop puts requests into a queue. The model's thread takes all that wait there, asks once for them
 together, and hands the answers back together: under load the batches grow, alone a request waits for nobody.
+Where requests come densely, batches begin PACE_SECONDS apart at least, so that they grow before the processor
+is full.
 
 The loop keeps the time. A request that is late is answered without the model. A thread that does not come
 back is abandoned and replaced; when a few of them hang, or in a row, the model rests (`breaker`). A queue
@@ -32,6 +34,9 @@ MAX_HUNG = 4
 """Threads that may hang at once: each holds its memory, and its part of the processor if it is busy."""
 STATIC_ITEMS = 100
 """How many popular items are kept at hand for when nothing else answers."""
+PACE_SECONDS = 0.002
+"""From a batch's begin to the next one's where requests come densely: asking for one costs nearly as much
+processor time as asking for ten, and that time is what requests wait for."""
 _SHARE = 0.25
 """Of the deadline that a batch may take, as far as that can be foreseen."""
 
@@ -230,6 +235,10 @@ class _Line(threading.Thread):
         self._abandoned = False
         self._row_seconds = 0.0
         """An average of what a row took lately."""
+        self._begun = 0.0
+        """When the last batch was begun, time.monotonic."""
+        self._crowded = False
+        """Whether it held several requests."""
         self.start()
 
     def abandon(self) -> None:
@@ -252,6 +261,8 @@ class _Line(threading.Thread):
         queue, batch = self.engine.queue, []
         most = self._most_rows()
         waiting = queue.get()
+        if self._crowded or not queue.empty():
+            time.sleep(max(0.0, self._begun + PACE_SECONDS - time.monotonic()))
         while waiting is not None:
             if not waiting.future.done():
                 waiting.taken = True
@@ -264,6 +275,7 @@ class _Line(threading.Thread):
                 break
         if waiting is None and batch:
             queue.put(None)  # for the next look
+        self._crowded = len(batch) > 1
         return batch
 
     def _most_rows(self) -> int:
@@ -273,7 +285,7 @@ class _Line(threading.Thread):
         return max(1, min(MAX_ROWS, by_size, int(foreseen)))
 
     def _ask(self, batch: list[Waiting]) -> None:
-        self.busy_since = start = time.monotonic()
+        self.busy_since = self._begun = start = time.monotonic()
         served = None
         try:
             if (predictor := self.engine.predictor) is not None:

@@ -74,6 +74,7 @@ _WHY = {
     HTTPStatus.UNAUTHORIZED: "There is no API key, or not a valid one.",
     HTTPStatus.FORBIDDEN: "The API key does not allow this.",
     HTTPStatus.NOT_FOUND: "Nothing is known by this id.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body came too slowly.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not JSON.",
     HTTPStatus.TOO_MANY_REQUESTS: "The key's limit is reached, or the log is full; come back later.",
@@ -193,7 +194,9 @@ def _failures(route: Route) -> Iterator[HTTPStatus]:
     if "{" in route.path:
         yield HTTPStatus.NOT_FOUND
     if route.takes is not None:
-        yield from (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        yield from (
+            HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+        )  # fmt: skip
     yield HTTPStatus.INTERNAL_SERVER_ERROR
     if route.needs_model:
         yield HTTPStatus.SERVICE_UNAVAILABLE

@@ -36,6 +36,9 @@ from tastemaker.serving.messages import (
 from tastemaker.serving.reading import QueryReader, Reader, read_id
 from tastemaker.serving.worker import Worker
 
+DISK_SECONDS = 5
+"""How long a caller waits for what is read from a disk or written to it."""
+
 
 class Call(msgspec.Struct, frozen=True, gc=False):
     """What a handler is given of a request."""
@@ -64,6 +67,8 @@ class Route(NamedTuple):
     """What may stand behind the question mark."""
     needs_model: bool = True
     """Whether it is refused (503) before a model is loaded."""
+    seconds: int | None = None
+    """When it is given up (503); None where the engine keeps the time, or nothing is waited for."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -169,10 +174,10 @@ ROUTES = (
     Route("POST", "/session", "recommend", _session, Answer, SessionRequest),
     Route("POST", "/rank", "recommend", _rank, Answer, RankRequest),
     Route("GET", "/similar/{item_id}", "recommend", _similar, SimilarAnswer, query=SimilarQuery),
-    Route("GET", "/explain/{request_id}", "manage", _explain, Explanation),
-    Route("POST", "/items", "manage", _items, Receipt, ItemUpserts),
-    Route("POST", "/users", "manage", _users, Receipt, UserUpserts),
-    Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback),
+    Route("GET", "/explain/{request_id}", "manage", _explain, Explanation, seconds=DISK_SECONDS),
+    Route("POST", "/items", "manage", _items, Receipt, ItemUpserts, seconds=DISK_SECONDS),
+    Route("POST", "/users", "manage", _users, Receipt, UserUpserts, seconds=DISK_SECONDS),
+    Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback, seconds=DISK_SECONDS),
     Route("GET", "/livez", None, _livez, Alive, needs_model=False),
     Route("GET", "/readyz", None, _readyz, Ready),
     Route("GET", "/metrics", None, _metrics),
