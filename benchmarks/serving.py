@@ -2,8 +2,9 @@
 
 A personal top-10 by dot product over 4,000 and 100,000 items of 64 dimensions; user features read from the
 online store (remembered for 30 s, as by default), every answer logged durably, one worker under
-`bentoml serve`. Rounds of wrk go from server to server, so that what the machine does besides hits all alike:
-read the ratios. Latency is that of an open-loop client (`loads`) at half of the server's own maximum.
+`bentoml serve`, kept to one processor (`serving.pin_workers`) unless the table says otherwise. Rounds of wrk
+go from server to server, so that what the machine does besides hits all alike: read the ratios. Latency is
+what people who look at their lists for a while (`loads`) wait at half of the server's own maximum.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from serving_shop import N_USERS, fill_features, install_plugin, make_home, user
 
 HERE = Path(__file__).parent
 BINARIES = Path(sys.executable).parent
-OURS, LARGE, INDEXED = "tastemaker, 4,000 items", "tastemaker, 100,000 items", "the same, with its index"
+OURS, ANYWHERE = "tastemaker, 4,000 items", "the same, on any processor"
+LARGE, INDEXED = "tastemaker, 100,000 items, on any", "the same, with its index, on one"
 NOOP, BARE, BY_HAND = (
     "bentoml, @bentoml.api no-op",
     "Starlette + msgspec, no-op",
@@ -48,6 +50,16 @@ class Server(NamedTuple):
     process: subprocess.Popen[bytes]
 
 
+class Home(NamedTuple):
+    """A home folder to be served."""
+
+    name: str
+    n_items: int
+    indexed: bool = False
+    pin: bool = False
+    """Whether the worker keeps to one processor."""
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--quick", is_flag=True, help="Short rounds and no index: no more than a hint.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep the homes here, and use them again.")
@@ -62,40 +74,45 @@ def main(quick: bool, folder: Path | None, as_json: bool) -> None:
 
 def measure(folder: Path, quick: bool) -> dict[str, Any]:
     """Every figure."""
-    homes = {OURS: ("small", 4_000, False), LARGE: ("large", 100_000, False)}
+    homes = {
+        OURS: Home("small", 4_000, pin=True),
+        ANYWHERE: Home("small", 4_000),
+        LARGE: Home("large", 100_000),
+    }
     if not quick:
-        homes[INDEXED] = ("indexed", 100_000, True)
+        homes[INDEXED] = Home("indexed", 100_000, indexed=True, pin=True)
     environment = _prepare(folder, list(homes.values()))
     figures: dict[str, Any] = {"features": feature_reads(folder / "small", 50 if quick else 300)}
     with ExitStack() as running:
         url = running.enter_context(_redis(folder))
         commands = _rivals(folder, environment, url)
-        commands |= {name: _service(folder, environment, home) for name, (home, _, _) in homes.items()}
+        commands |= {name: _service(folder, environment, home) for name, home in homes.items()}
         servers = {name: running.enter_context(server(*command)) for name, command in commands.items()}
         floods = _floods(servers, folder, *((2, 2.0) if quick else (5, 6.0)))
         figures["throughput"] = _throughput(floods)
-        figures["latency"] = _latency(servers, figures["throughput"], 3 if quick else 15)
+        figures["latency"] = _latency(servers, figures["throughput"], folder, 5 if quick else 35)
         figures["answers"] = {name: answers(servers[name].port) for name in homes}
         figures["one worker"] = memory(servers[LARGE].process.pid)
-    with server(*_service(folder, environment, "large", workers=2)) as both:
+    with server(*_service(folder, environment, homes[LARGE], workers=2)) as both:
         flood(both.port, 2, N_USERS, folder)
         figures["two workers"] = memory(both.process.pid)
     return figures
 
 
-def _prepare(folder: Path, homes: Sequence[tuple[str, int, bool]]) -> dict[str, str]:
-    """The homes and the plugin; returns the servers' environment."""
+def _prepare(folder: Path, homes: Sequence[Home]) -> dict[str, str]:
+    """The homes, with empty logs, and the plugin; returns the servers' environment."""
     shutil.rmtree(folder / "plugins", ignore_errors=True)
     plugins = install_plugin(folder / "plugins")
     (plugins / "noop_service.py").write_text("from serving_rivals import noop\n\nNoop = noop()\n")
-    for name, n_items, index in homes:
+    for name, n_items, index, _ in homes:
+        shutil.rmtree(folder / name / "spool", ignore_errors=True)
         if not (folder / name / "feast").exists():
             print(f"making a home of {n_items:,} items{' with an index' * index} ...", file=sys.stderr)
             make_home(folder / name, n_items, index=index)
-            if name == homes[0][0]:
+            if name == homes[0].name:
                 fill_features(folder / name)
             else:
-                shutil.copytree(folder / homes[0][0] / "feast", folder / name / "feast")
+                shutil.copytree(folder / homes[0].name / "feast", folder / name / "feast")
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("TASTEMAKER_", "BENTOML_"))
     }
@@ -140,10 +157,11 @@ def _rivals(folder: Path, environment: dict[str, str], redis: str) -> dict[str, 
     }
 
 
-def _service(folder: Path, environment: dict[str, str], home: str, workers: int = 1) -> Command:
+def _service(folder: Path, environment: dict[str, str], home: Home, workers: int = 1) -> Command:
     more = {
-        "TASTEMAKER_HOME": str(folder / home),
-        "BENTOML_HOME": str(folder / f"bento-{home}-{workers}"),
+        "TASTEMAKER_HOME": str(folder / home.name),
+        "TASTEMAKER_SERVING__PIN_WORKERS": str(home.pin),
+        "BENTOML_HOME": str(folder / f"bento-{home.name}-{workers}"),
         "BENTOML_CONFIG_OPTIONS": f"services.factors.workers={workers}",
     }
     command = [str(BINARIES / "bentoml"), "serve", "tastemaker_factors.service:Factors"]
@@ -220,14 +238,17 @@ def _throughput(floods: Mapping[str, list[Flood]]) -> dict[str, dict[str, float]
 
 
 def _latency(
-    servers: Mapping[str, Server], throughput: Mapping[str, Mapping[str, float]], seconds: float
+    servers: Mapping[str, Server],
+    throughput: Mapping[str, Mapping[str, float]],
+    folder: Path,
+    seconds: float,
 ) -> dict[str, dict[str, float]]:
     """At half of each server's own maximum; the others at no more than half of ours, to know the machine."""
     found: dict[str, dict[str, float]] = {}
     for name in servers:
         if name != NOOP:
             half = min(throughput[each]["per_second"] for each in (name, OURS)) / 2
-            asked: Paced = paced(servers[name].port, half, seconds, N_USERS)
+            asked: Paced = paced(servers[name].port, half, seconds, N_USERS, folder)
             found[name] = asked._asdict()
     return found
 

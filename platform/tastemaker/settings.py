@@ -101,6 +101,9 @@ class ServingSettings(_Section):
     """How long these lists are."""
     static_items: tuple[str, ...] = ()
     """Item ids for when nothing else can answer; what was popular when the model was loaded, if empty."""
+    pin_workers: bool = False
+    """Whether each worker keeps to one processor, which no other worker keeps to: faster where the processors
+    are the services' own; not where other programs, or containers that do the same, want them too."""
 
 
 class PrivacySettings(_Section):

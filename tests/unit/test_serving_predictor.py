@@ -37,7 +37,7 @@ ITEMS = [f"item-{number}" for number in range(8)]
 POPULAR = [7, 6, 5, 4, 3, 2, 1]
 """Item 0 is not available."""
 NOW = 1_700_000_000
-REQUEST_ID = "0123456789abcdef" + "0" * 16
+REQUEST_ID = "0" * 16 + "0123456789abcdef"
 
 
 def snapshot(*, repeats: bool = True) -> Snapshot:

@@ -256,6 +256,14 @@ def test_a_full_file_refuses_feedback_first_and_takes_it_again_after_a_drain(
     spool.close()
 
 
+def test_a_group_of_any_size_is_stored_whole_and_in_order(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    numbers = [*range(700), *range(0, 700, 7), 700]
+    assert spool.append(*map(click, numbers)).result() == (701, 100)
+    spool.close()
+    assert stored(tmp_path) == [click(number) for number in range(701)]
+
+
 def test_what_is_offered_waits_while_the_disk_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,11 @@ Kind = Literal["recommend", "session", "rank"]
 """What was asked, as the endpoint is called."""
 
 
+def seed_of(request_id: str) -> int:
+    """The entropy of the request's answer, 64 bits: the id's last 16 digits. The first ones tell the time."""
+    return int(request_id[16:], 16)
+
+
 class Item(msgspec.Struct, frozen=True):
     """One item of an answer; its position is its place in the list, from 0."""
 

@@ -45,6 +45,7 @@ from tastemaker.serving.meters import Meters
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
 from tastemaker.serving.predictor import Predictor
+from tastemaker.serving.processor import keep_to_one
 from tastemaker.serving.swap import Swapper, Watch
 from tastemaker.serving.worker import Worker
 from tastemaker.settings import Settings, load_settings
@@ -152,6 +153,8 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     """In a worker, before the first request."""
     write_json_lines()
     settings = load_settings()
+    if settings.serving.pin_workers:
+        keep_to_one(Path(MEMORY))
     log = settings.log
     spool = Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes)
     shared = os.environ.get(METRICS_FOLDER)

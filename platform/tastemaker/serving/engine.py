@@ -34,7 +34,7 @@ MAX_HUNG = 4
 """Threads that may hang at once: each holds its memory, and its part of the processor if it is busy."""
 STATIC_ITEMS = 100
 """How many popular items are kept at hand for when nothing else answers."""
-PACE_SECONDS = 0.002
+PACE_SECONDS = 0.003
 """From a batch's begin to the next one's where requests come densely: asking for one costs nearly as much
 processor time as asking for ten, and that time is what requests wait for."""
 _SHARE = 0.25

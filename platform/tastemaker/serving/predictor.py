@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import random
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tastemaker.logs.records import Item, Kind, Stage
+from tastemaker.logs.records import Item, Kind, Stage, seed_of
 from tastemaker.plugins import Batch, Capabilities, Events, FeatureTable, History, Recommender
 from tastemaker.plugins.arrays import UNKNOWN_USER, Float32, Int32
 from tastemaker.serving.chain import (
@@ -48,8 +49,12 @@ os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_request_id() -> str:
-    """32 hexadecimal digits."""
-    return f"{_random.getrandbits(128):032x}"
+    """32 hexadecimal digits: the milliseconds since 1970 UTC in 12, then 80 random bits.
+
+    As in a UUID of version 7, the time comes first, so that an index over ids grows at its end: the log
+    writes less than half as much to the disk as it does for ids all over it.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}{_random.getrandbits(80):020x}"
 
 
 class Abandoned(BaseException):
@@ -61,7 +66,7 @@ class Ask(NamedTuple):
 
     request: Request
     request_id: str
-    """32 hexadecimal digits; the first 16 seed the answer."""
+    """32 hexadecimal digits; the last 16 seed the answer."""
     occurred_at: float
     """Seconds since 1970 UTC; the model is told the whole ones."""
     kind: Kind = "recommend"
@@ -203,7 +208,7 @@ class Predictor:
             snapshot.user_ids.lookup([request.user_id for request in requests])
             if known
             else np.full(len(asks), UNKNOWN_USER, np.int32),
-            seeds=np.array([int(ask.request_id[:16], 16) for ask in asks], np.uint64),
+            seeds=np.array([seed_of(ask.request_id) for ask in asks], np.uint64),
             now=first.now - self._lag,
             history=None if known else self._sessions(asks),
             exclude=excluded,
@@ -314,7 +319,7 @@ class Predictor:
             return items
         past = history.items[history.offsets[number] : history.offsets[number + 1]]
         near = np.concatenate([np.array(row.items, np.int32), past])
-        return self.pipeline.with_new(items, ask.request, int(ask.request_id[:16], 16), near)
+        return self.pipeline.with_new(items, ask.request, seed_of(ask.request_id), near)
 
     def _stages(self, user: int) -> Iterator[tuple[Stage, Int32]]:
         """What fills a gap, best first."""

@@ -7,6 +7,7 @@ for the next time. While a read is late, nobody waits at all.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["cached", "read", "late", "failed"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("cached", "read", "late", "failed")
+
+SPREAD = 0.2
+"""The part of the time that features stay fresh by which users differ: not all are read again at once."""
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -111,10 +115,10 @@ class UserFeatures:
             job.done.set()
 
     def _remember(self, user_ids: list[str], values: Float32) -> None:
-        until = time.monotonic() + self._fresh
+        now = time.monotonic()
         for user_id, row in zip(user_ids, values, strict=True):
             self._known.pop(user_id, None)  # to the end: the oldest stay first
-            self._known[user_id] = (until, row)
+            self._known[user_id] = (now + self._fresh * random.uniform(1 - SPREAD, 1), row)
         while len(self._known) > self._size:
             del self._known[next(iter(self._known))]
 

@@ -13,6 +13,7 @@ import numpy as np
 from tastemaker.evaluation.answers import check
 from tastemaker.evaluation.off_policy.impressions import RequestLog
 from tastemaker.evaluation.off_policy.logged import Float64
+from tastemaker.logs.records import seed_of
 from tastemaker.plugins.arrays import NO_ITEM, Batch, FeatureTable, Float32, Int32, Int64
 from tastemaker.plugins.calls import recommend
 
@@ -113,7 +114,7 @@ def _batch(loaded: LoadedVersion, rows: list[dict[str, Any]], now: int, features
     contexts = [told_numbers(row) for row in rows]
     return snapshot.batch(
         users,
-        seeds=np.array([int(row["request_id"][:16], 16) for row in rows], np.uint64),
+        seeds=np.array([seed_of(row["request_id"]) for row in rows], np.uint64),
         now=now,
         capabilities=capabilities,
         exclude=[snapshot.item_ids.lookup(row["exclude"] or []) for row in rows],

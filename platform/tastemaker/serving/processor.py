@@ -1,0 +1,47 @@
+"""A processor for each worker.
+
+Python lets one thread of a process run at a time, and each of a worker's threads wakes the next. Spread over
+several processors, that costs an interrupt and a cold cache each time: a fifth of the time that an answer
+takes. On one processor it costs nearly nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+logger = logging.getLogger("tastemaker.serving")
+_held: list[int] = []
+"""Locks, for as long as the process lives."""
+
+
+def keep_to_one(locks: Path) -> int | None:
+    """Move all threads of this process to a processor that no other worker keeps to, and return its number.
+
+    `locks`: a folder that all services of the machine share. None, and nothing is moved, if every processor
+    is taken or the system can't do it (Linux can).
+    """
+    for number in sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ():
+        if _take(locks / f"tastemaker-processor-{number}.lock"):
+            for thread in os.listdir("/proc/self/task"):
+                os.sched_setaffinity(int(thread), {number})
+            return number
+    logger.warning("no processor is free to keep to; the worker runs wherever there is room")
+    return None
+
+
+def _take(lock: Path) -> bool:
+    """Whether the lock is ours from now on. A file that can't be opened is somebody else's."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    _held.append(descriptor)
+    return True
