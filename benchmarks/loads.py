@@ -32,7 +32,7 @@ _THINKING = """
 function delay() return math.floor(-math.log(1 - math.random()) * {ms} + 0.5) end
 """
 THINK_SECONDS = 0.045
-WARM_SECONDS = 5.0
+WARM_SECONDS = 3.0
 
 
 class Flood(NamedTuple):
