@@ -34,6 +34,9 @@ TEST_SHARE = 0.2
 PRODUCT_ROWS = 800
 """As many rows of the bare product as keep it from being slowed by memory."""
 
+REST_SECONDS = 0.2
+"""Between two turns: OpenBLAS's threads keep a processor busy for a while after their last product."""
+
 
 class Size(NamedTuple):
     """A shop."""
@@ -180,6 +183,7 @@ def in_turns(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[s
     spent = np.empty((rounds + 1, len(contenders), 2))
     for of_round in spent:
         for of_one, run in zip(of_round, contenders.values(), strict=True):
+            time.sleep(REST_SECONDS)
             clock, cpu = time.perf_counter(), time.process_time()
             run()
             of_one[:] = time.perf_counter() - clock, time.process_time() - cpu

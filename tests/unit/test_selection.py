@@ -86,14 +86,13 @@ def test_select_is_its_definition(request_: tuple[Float32, Batch, int]) -> None:
 
 @given(requests(), st.integers(1, 100))
 def test_many_rows_are_answered_by_threads_as_by_one(
-    request_: tuple[Float32, Batch, int], cached: int
+    request_: tuple[Float32, Batch, int], at_once: int
 ) -> None:
     scores, batch, k = request_
     expected = obvious(scores, batch, k)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CACHED", cached)
+        patch.setattr(module, "AT_ONCE", at_once)
         patch.setattr(module, "ROWS", 1)
-        patch.setattr(module, "WORTH_THREADS", 2)
         found = select_rows(lambda rows: scores[rows].copy(), batch, k)
     for ours, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, wanted)
@@ -105,7 +104,7 @@ def test_scores_that_fail_in_a_thread_fail_the_selection(monkeypatch: pytest.Mon
             raise ZeroDivisionError(f"row {rows.start}")
         return np.zeros((1, 4), np.float32)
 
-    monkeypatch.setattr(module, "CACHED", 4)
+    monkeypatch.setattr(module, "AT_ONCE", 4)
     monkeypatch.setattr(module, "ROWS", 1)
     with pytest.raises(ZeroDivisionError, match="row 1"):
         select_rows(score, batch_of(8, 4), 2)

@@ -8,7 +8,16 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_array, vstack
 
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData, select
+from tastemaker.plugins import (
+    Batch,
+    Capabilities,
+    Config,
+    Ranking,
+    Recommender,
+    Search,
+    TrainingData,
+    select_rows,
+)
 from tastemaker.plugins.arrays import Float32
 from tastemaker.plugins.selection import best_columns
 from tastemaker_collaborative.interactions import Weights, gram_rows, interactions, item_counts
@@ -53,10 +62,15 @@ class ItemKNN(Recommender[ItemKNNConfig]):
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        scores = (interactions(batch.history, self.config.weights) @ self.similarity).toarray()
+        matrix = interactions(batch.history, self.config.weights)
         rest = self.popularity / (1 + self.popularity.max(initial=0)) - 1  # in [-1, 0)
-        np.copyto(scores, rest, where=scores <= 0)
-        return select(scores, batch, k)
+
+        def score(rows: slice) -> Float32:
+            scores: Float32 = (matrix[rows] @ self.similarity).toarray()
+            np.copyto(scores, rest, where=scores <= 0)
+            return scores
+
+        return select_rows(score, batch, k)
 
 
 def _most_similar(similarity: Float32, n: int) -> csr_array:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Float64 = NDArray[np.float64]
 SCORES_AT_ONCE = 2**25
 """128 MB, where a model makes the scores of all users of a block together."""
-USERS_AT_ONCE = 2048
+USERS_AT_ONCE = 4096
 
 Progress = Callable[[int, int], None]
 """Called with the users judged so far and the users to judge."""

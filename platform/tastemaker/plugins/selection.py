@@ -14,14 +14,11 @@ from tastemaker.plugins.arrays import NO_ITEM, Batch, Float32, Int64, Ranking
 FEW = 2048
 """Rows that are no wider than this many columns are partitioned at once."""
 
-CACHED = 2**19
-"""Scores that are worked on at a time: 2 MB."""
+AT_ONCE = 2**21
+"""Scores that are worked on at a time: 8 MB. With fewer rows the product is slower, with more all the rest."""
 
 ROWS = 64
 """No fewer rows at a time, however wide: a matrix product of few rows reads its other factor for little."""
-
-WORTH_THREADS = 4
-"""A batch of so many parts is worth the start of threads."""
 
 
 def select(scores: Float32, batch: Batch, k: int) -> Ranking:
@@ -36,11 +33,11 @@ def select(scores: Float32, batch: Batch, k: int) -> Ranking:
 def select_rows(score: Callable[[slice], Float32], batch: Batch, k: int) -> Ranking:
     """The same for scores that are made when they are needed, and never all at once.
 
-    `score(rows)` gives float32[rows, n_items], finite and free to be overwritten. It is asked for as many
-    rows as a processor's cache holds; of a large batch, by several threads: numpy needs no lock of Python's.
+    `score(rows)` gives float32[rows, n_items], finite and free to be overwritten. It is asked for some
+    MB at a time; of a larger batch, by several threads: numpy needs no lock of Python's.
     """
     ranking = empty_ranking(len(batch), k)
-    size = max(CACHED // max(batch.history.n_items, 1), ROWS)
+    size = max(AT_ONCE // max(batch.history.n_items, 1), ROWS)
     starts = range(0, len(batch), size)
 
     def fill(start: int) -> None:
@@ -48,7 +45,7 @@ def select_rows(score: Callable[[slice], Float32], batch: Batch, k: int) -> Rank
         part = Ranking(ranking.items[rows], ranking.scores[rows], ranking.propensities[rows])
         _fill(part, score(rows), batch, start)
 
-    if len(starts) < WORTH_THREADS:
+    if len(starts) <= 1:
         for start in starts:
             fill(start)
     else:
