@@ -15,7 +15,7 @@ FEW = 2048
 """Rows that are no wider than this many columns are partitioned at once."""
 
 AT_ONCE = 2**21
-"""Scores that are worked on at a time: 8 MB. With fewer rows the product is slower, with more all the rest."""
+"""Scores that are worked on at a time: 8 MB. With fewer rows the product is slower, with more the rest."""
 
 ROWS = 64
 """No fewer rows at a time, however wide: a matrix product of few rows reads its other factor for little."""
