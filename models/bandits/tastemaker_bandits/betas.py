@@ -21,7 +21,7 @@ from tastemaker.plugins.chance import GOLDEN, mix_one
 from tastemaker_bandits.learning import Float64
 
 TWO_PI = np.float32(2 * np.pi)
-ONE, HALF, STEP = np.float32(1), np.float32(0.5), np.float32(2.0**-32)
+ONE, HALF, THREE, STEP = np.float32(1), np.float32(0.5), np.float32(3), np.float32(2.0**-32)
 TINY = np.float32(1e-12)
 """A proposal below it is refused."""
 _own = threading.local()
@@ -33,6 +33,7 @@ class Betas:
     def __init__(self, a: Float64, b: Float64) -> None:
         self.a, self.b = a.copy(), b.copy()
         self._shapes = np.concatenate((a, b))
+        self._drawn = np.empty_like(self._shapes)
         self._d, self._root, self._log_d = (np.empty(2 * len(a), np.float32) for _ in range(3))
         self._small: NDArray[np.intp] | None = None
         self._prepare(np.arange(2 * len(a)))
@@ -62,7 +63,8 @@ class Betas:
 
     def _prepare(self, places: NDArray[np.integer]) -> None:
         shapes = self._shapes[places]
-        d = np.where(shapes < 1, shapes + 1, shapes) - 1 / 3
+        self._drawn[places] = drawn = np.where(shapes < 1, shapes + 1, shapes)
+        d = drawn - 1 / 3
         self._d[places], self._root[places], self._log_d[places] = d, 1 / np.sqrt(9 * d), np.log(d)
         self._small = None
 
@@ -73,7 +75,8 @@ class Betas:
         uniforms *= STEP  # in (0, 1], two from each number
         logs = np.log(uniforms[: 3 * m])
         radius = np.sqrt(np.float32(-2) * logs[:m])
-        angle = TWO_PI * uniforms[3 * m :]
+        angle = uniforms[3 * m :]
+        angle *= TWO_PI
         z = np.empty(2 * m, np.float32)
         np.multiply(radius, np.cos(angle), out=z[:m])
         np.multiply(radius, np.sin(angle), out=z[m:])
@@ -81,24 +84,22 @@ class Betas:
         root += ONE
         v = root * root
         v *= root
-        log_v: Float32 = np.log(np.maximum(root, TINY, out=root))
-        log_v *= np.float32(3)
+        log_v: Float32 = np.log(np.maximum(root, TINY, out=root), out=root)
+        log_v *= THREE
         z *= z
-        z *= np.float32(0.5)
+        z *= HALF
         np.subtract(log_v, v, out=v)
         v += ONE
         v *= self._d
         z += v
-        refused = np.nonzero(logs[m:] >= z)[0]
+        refused = (logs[m:] >= z).nonzero()[0]
         log_v += self._log_d
         if len(refused):
-            shapes = self._shapes[refused]
-            log_v[refused] = np.log(generator.standard_gamma(np.where(shapes < 1, shapes + 1, shapes)))
+            log_v[refused] = np.log(generator.standard_gamma(self._drawn[refused]))
         if self._small is None:
             self._small = np.nonzero(self._shapes < 1)[0]
-        if len(self._small):
-            powers = np.log1p(-generator.random(len(self._small)))
-            log_v[self._small] += powers / self._shapes[self._small]
+        if len(self._small):  # -log u is exponential
+            log_v[self._small] -= generator.standard_exponential(len(self._small)) / self._shapes[self._small]
         return log_v
 
 

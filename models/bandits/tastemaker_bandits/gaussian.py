@@ -13,6 +13,7 @@ from typing import Annotated, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.linalg.blas import dger
 
 from tastemaker.errors import PluginError
 from tastemaker.plugins import Batch, Feedback, Recommender, TrainingData
@@ -123,8 +124,7 @@ class GaussianBandit(Recommender[ConfigT]):
 
         `shrink` is h / (1 + h xᵀCx), h the observation's information (one over its variance).
         """
-        covariance = self.covariance[item]
-        covariance -= (cx * shrink)[:, None] * cx
+        dger(-shrink, cx, cx, a=self.covariance[item].T, overwrite_a=True)  # half of numpy's time
         self.mean[item] += cx * step
 
     def contexts(self, context: Float32 | None, n: int) -> Float64:

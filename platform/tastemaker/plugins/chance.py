@@ -18,14 +18,19 @@ HASHES_AT_ONCE = 32_768
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """The generator's step: 2^64 over the golden ratio, odd."""
 
+_SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+_FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _TWO_PI = np.float32(2 * np.pi)
 
 
 def mix(z: UInt64) -> UInt64:
     """The finalizer of splitmix64, a bijection on 64 bits."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    z = z ^ (z >> _SHIFTS[0])
+    z *= _FACTORS[0]
+    z ^= z >> _SHIFTS[1]
+    z *= _FACTORS[1]
+    z ^= z >> _SHIFTS[2]
+    return z
 
 
 def mix_one(z: int) -> int:
@@ -54,11 +59,11 @@ def uniform(seeds: UInt64, n_items: int) -> Float32:
 
 
 def normal(seeds: UInt64, n_items: int) -> Float32:
-    """float32[n, n_items], standard normal: Box and Muller's transform of the two halves of each hash.
+    """float32[n, n_items], standard normal: Box and Muller's transform of the halves of ⌈n_items / 2⌉ hashes.
 
-        z = √(-2 log u) cos(2πv), √(-2 log u) sin(2πv),   u, v uniform on a grid of 2^-32; |z| <= 6.8
+        z_i, z_(i + ⌈n_items / 2⌉) = √(-2 log u) cos(2πv), √(-2 log u) sin(2πv),   |z| <= 6.8
 
-    A hash serves two items, i and i + ⌈n_items / 2⌉.
+    u and v are uniform on a grid of 2^-32: u is the i-th half in memory, v the one as many places further.
     """
     pairs = (n_items + 1) // 2
     values = np.empty((len(seeds), n_items), np.float32)
@@ -66,8 +71,8 @@ def normal(seeds: UInt64, n_items: int) -> Float32:
         halves = hashes(seeds[rows], pairs).view(np.uint32).astype(np.float32)
         halves += np.float32(0.5)
         halves *= np.float32(2.0**-32)
-        radius = np.sqrt(np.float32(-2) * np.log(halves[:, ::2]))
-        angle = _TWO_PI * halves[:, 1::2]
+        radius = np.sqrt(np.float32(-2) * np.log(halves[:, :pairs]))
+        angle = _TWO_PI * halves[:, pairs:]
         np.multiply(radius, np.cos(angle), out=values[rows, :pairs])
         np.multiply(
             radius[:, : n_items - pairs], np.sin(angle)[:, : n_items - pairs], out=values[rows, pairs:]
