@@ -40,8 +40,9 @@ $(VENV)/installed: requirements/bootstrap.txt requirements/dev.txt $(addsuffix /
 demo: install  ## a simulated shop, all the way from raw events to a served, logged answer
 	$(BIN)/tastemaker demo
 
+# Some tests wait out a minute's outage: three workers keep two processors busy.
 test: install  ## run the tests
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: install  ## lint, types, import boundaries
 	$(BIN)/ruff check .
