@@ -174,10 +174,10 @@ def main() -> None:
 
 def fastest(passes: Iterator[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     """The smallest of each figure."""
-    first, *others = passes
+    all_of_them = list(passes)
     return {
-        name: {deed: min(taken, *(one[name][deed] for one in others)) for deed, taken in deeds.items()}
-        for name, deeds in first.items()
+        name: {deed: min(one[name][deed] for one in all_of_them) for deed in deeds}
+        for name, deeds in all_of_them[0].items()
     }
 
 

@@ -98,9 +98,7 @@ def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.
         stages = [service.recommend()["stage"] for _ in range(100)]
         time.sleep(seconds)
         (spool / "ballast").unlink()
-        recovery = _seconds(
-            lambda: visited.until(lambda: _tell(service, next(sent)).status_code == 200, "full")
-        )
+        recovery = _seconds_until(lambda: _tell(service, next(sent)).status_code == 200)
         visits.go_on(5)
         summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery]), refusal, stages

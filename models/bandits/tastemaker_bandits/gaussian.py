@@ -124,7 +124,7 @@ class GaussianBandit(Recommender[ConfigT]):
 
         `shrink` is h / (1 + h xᵀCx), h the observation's information (one over its variance).
         """
-        dger(-shrink, cx, cx, a=self.covariance[item].T, overwrite_a=True)  # half of numpy's time
+        dger(-shrink, cx, cx, a=self.covariance[item].T, overwrite_a=True)  # in place
         self.mean[item] += cx * step
 
     def contexts(self, context: Float32 | None, n: int) -> Float64:

@@ -1,8 +1,7 @@
 """A processor for each worker.
 
 Python lets one thread of a process run at a time, and each of a worker's threads wakes the next. Spread over
-several processors, that costs an interrupt and a cold cache each time: a fifth of the time that an answer
-takes. On one processor it costs nearly nothing.
+several processors, that costs an interrupt and a cold cache each time; on one, neither.
 """
 
 from __future__ import annotations
