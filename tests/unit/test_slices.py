@@ -18,6 +18,7 @@ from tastemaker.crowning import choose
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
 from tastemaker.data.slices import Labels, head_items, in_ranges, user_slices
+from tastemaker.data.split import Split
 from tastemaker.data.tables import EVENTS, USERS
 from tastemaker.errors import SourceError
 from tastemaker.evaluation import backtest, results, wording
@@ -155,12 +156,15 @@ def test_a_split_knows_its_slices(tmp_path: Path) -> None:
     assert split.item_slices["tail"].tolist() == [False, True]
 
 
-def test_who_moved_is_other_data(tmp_path: Path) -> None:
+def test_a_user_who_moved_is_in_another_slice_of_the_same_data(tmp_path: Path) -> None:
     lake = shop(tmp_path)
-    before = Dataset.load(lake, problem()).data_hash
+    before = Dataset.load(lake, problem()).split()
     moved = lake.read("users").set_column(1, USERS.field("country"), pa.array(["AT", None, "AT"]))
     lake.write("users", moved)
-    assert Dataset.load(lake, problem()).data_hash != before
+    after = Dataset.load(lake, problem()).split()
+    assert after.user_slices["country"].tolist() == ["AT", "unknown"]
+    assert after.slices_digest != before.slices_digest
+    assert after.data_hash == before.data_hash
 
 
 def test_the_shops_own_columns_are_sliced_by_as_canonical_ones(tmp_path: Path) -> None:
@@ -177,14 +181,15 @@ def test_the_shops_own_columns_are_sliced_by_as_canonical_ones(tmp_path: Path) -
 
 def test_own_columns_that_no_slice_asks_for_change_no_data(tmp_path: Path) -> None:
     lake = shop(tmp_path)
-    before = [Dataset.load(lake, problem(user_columns=[name])).data_hash for name in ("country", "segment")]
+    data = Dataset.load(lake, problem()).data_hash
+    segments = Dataset.load(lake, problem(user_columns=["segment"])).split().slices_digest
     rows = lake.read("users")
     lake.write("users", rows.set_column(3, USERS.field("own"), pa.array([None] * 3, USERS.field("own").type)))
-    assert Dataset.load(lake, problem()).data_hash == before[0]
+    assert Dataset.load(lake, problem()).data_hash == data
     lake.write(
         "users", rows.set_column(3, USERS.field("own"), pa.array([[("segment", "x")]] * 3, rows["own"].type))
     )
-    assert Dataset.load(lake, problem(user_columns=["segment"])).data_hash != before[1]
+    assert Dataset.load(lake, problem(user_columns=["segment"])).split().slices_digest != segments
 
 
 def test_a_column_that_tells_people_apart_is_refused(tmp_path: Path) -> None:
@@ -364,6 +369,70 @@ def test_a_guardrail_of_a_slice_is_held_in_the_primary_metric_whatever_is_shown(
     losses = {row.model: row.breaches for row in board.rows}
     assert {row.model: row.breaches for row in other.rows} == losses
     assert isinstance(losses["rival"][0], Breach)
+
+
+def test_other_slices_are_made_of_the_stored_lists_without_fitting(tmp_path: Path) -> None:
+    """The property: slicing anew gives what a new backtest with these slices gives, bit by bit."""
+    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    split = small_split()
+    other = replace(
+        split,
+        user_slices={"plan": np.where(np.arange(len(split.users)) % 4, "free", "paid")},
+        item_slices={"head": np.arange(20) < 7, "tail": np.arange(20) >= 7},
+    )
+    first, second = tmp_path / "first", tmp_path / "second"
+    engines = [open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("first", "second")]
+    Scripted.fits.clear()
+    stored = backtest.run(plugin, None, split, spec(), engines[0], first)
+    again = backtest.run(plugin, None, other, spec(), engines[0], first)
+    assert len(Scripted.fits) == 1
+    assert again == stored
+    fresh = backtest.run(plugin, None, other, spec(), engines[1], second)
+    assert len(Scripted.fits) == 2
+    assert fresh.id == stored.id
+    sliced, expected = results.load_users(first, again), results.load_users(second, fresh)
+    assert sliced.slices_digest == expected.slices_digest == other.slices_digest
+    assert sliced.user_slices["plan"].tolist() == expected.user_slices["plan"].tolist()
+    assert set(sliced.user_slices) == {"plan"}
+    for name, metrics in expected.by_items.items():
+        for metric, values in metrics.items():
+            np.testing.assert_array_equal(sliced.by_items[name][metric], values, err_msg=f"{name} {metric}")
+
+
+@pytest.mark.parametrize("spoil", ["no lists", "another user", "half a file"])
+def test_results_that_can_not_be_sliced_anew_are_made_again(tmp_path: Path, spoil: str) -> None:
+    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    engine, split = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}"), small_split()
+    stored = backtest.run(plugin, None, split, spec(), engine, tmp_path)
+    path, users = tmp_path / stored.users_path, results.load_users(tmp_path, stored)
+    if spoil == "half a file":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        keys = users.user_keys.copy()
+        keys[0] += 1
+        lists = None if spoil == "no lists" else users.lists
+        results.save_users(path, replace(users, lists=lists, user_keys=keys, slices_digest="earlier"))
+    Scripted.fits.clear()
+    backtest.run(plugin, None, split, spec(), engine, tmp_path)
+    assert len(Scripted.fits) == 1
+    assert results.load_users(tmp_path, stored).user_keys.tolist() == users.user_keys.tolist()
+
+
+def test_lists_that_were_sliced_in_two_ways_are_not_compared_by_items(tmp_path: Path) -> None:
+    split = small_split()
+    one = backtest_users(split, tmp_path / "one")
+    other = replace(one, slices_digest="another")
+    found = compare_slices([one, other], ["one", "other"], "one", "ndcg")
+    assert {part.dimension for part in found} == {"users", "country"}
+    both = compare_slices([one, one], ["one", "other"], "one", "ndcg")
+    assert {part.dimension for part in both} == {"users", "country", "items"}
+
+
+def backtest_users(split: Split, folder: Path) -> results.UserResults:
+    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    folder.mkdir()
+    engine = open_engine(f"sqlite:///{folder / 'tastemaker.db'}")
+    return results.load_users(folder, backtest.run(plugin, None, split, spec(), engine, folder))
 
 
 def test_slices_are_stored_and_read_back(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class Dataset:
             first_seen=first_seen,
             labels=labels,
             data_hash=_hash(
-                (problem.model_dump_json(), names, inputs, [one.names for one in labels.values()]),
+                (_facts(problem), names, inputs),
                 (
                     user_ids.encoded,
                     item_ids.encoded,
@@ -121,7 +121,7 @@ class Dataset:
                     events.rewards,
                     events.times,
                 ),
-                (categories, first_seen, *(one.codes for one in labels.values())),
+                (categories, first_seen),
             ),
             lake=lake,
             feature_root=feature_root,
@@ -176,11 +176,7 @@ class Dataset:
         users, items = cut.user_numbers >= 0, cut.item_numbers >= 0
         first_seen = np.where(self.first_seen[items] < end, self.first_seen[items], _NEVER)
         labels = {column: Labels(one.names, one.codes[users]) for column, one in self.labels.items()}
-        everyone = np.arange(len(cut.user_ids), dtype=np.int32)
-        known_by_name = (
-            np.array([*self.category_names, ""])[self.categories[items]].tolist(),
-            [one.of(everyone).tolist() for one in labels.values()],
-        )
+        known_by_name = np.array([*self.category_names, ""])[self.categories[items]].tolist()
         inputs: list[Any] = []
         if self.feature_root is not None:
             with self.lake.connect() as connection:
@@ -194,7 +190,7 @@ class Dataset:
             first_seen=first_seen,
             labels=labels,
             data_hash=_hash(
-                (self.problem.model_dump_json(), end, known_by_name, inputs),
+                (_facts(self.problem), end, known_by_name, inputs),
                 (*_id_bytes(cut.user_ids), *_id_bytes(cut.item_ids)),
                 (cut.events.users, cut.events.items, cut.events.rewards, cut.events.times, first_seen),
             ),
@@ -207,6 +203,11 @@ def _id_bytes(ids: IdIndex) -> tuple[NDArray[Any], NDArray[Any]]:
     encoded = ids.encoded.tolist()
     lengths = np.cumsum([len(each) for each in encoded])
     return np.frombuffer(b"".join(encoded), np.uint8), lengths
+
+
+def _facts(problem: ProblemSpec) -> str:
+    """What of the problem the arrays depend on. Slices part the figures, not the data."""
+    return problem.model_dump_json(exclude={"slices"})
 
 
 def _event_rewards(problem: ProblemSpec) -> pa.Table:

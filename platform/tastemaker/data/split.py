@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +51,16 @@ class Split:
     """Dimension -> str[n], each judged user's slice of it."""
     item_slices: dict[str, Bool] = field(default_factory=dict)
     """Slice of the items -> bool[n_items], which are in it."""
+
+    @cached_property
+    def slices_digest(self) -> str:
+        """A hash of both kinds of slices: stored results with another one are sliced anew."""
+        digest = blake2b(digest_size=16)
+        for slices in (self.user_slices, self.item_slices):
+            for name, members in slices.items():
+                digest.update(f"{name}\0{members.dtype.str}{members.shape}".encode())
+                digest.update(members.tobytes())
+        return digest.hexdigest()
 
 
 def make_split(dataset: Dataset, seed: int, at: int | None = None, end: int | None = None) -> Split:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -16,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Engine
 
-from tastemaker import __version__
 from tastemaker.data.locks import locked
+from tastemaker.errors import ArtifactError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import Interval, intervals
-from tastemaker.evaluation.judge import Progress, UserMetrics, evaluate
+from tastemaker.evaluation.judge import Progress, UserMetrics, evaluate, metrics_by_items, user_keys
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.evaluation.stale import Stale
+from tastemaker.evaluation.version import EVALUATION_VERSION
 from tastemaker.plugins import Config, Recommender
 from tastemaker.plugins.calls import fit
+from tastemaker.plugins.code_digest import code_digest
 from tastemaker.plugins.finder import Plugin
 from tastemaker.problem import ProblemSpec
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from tastemaker.data.dataset import Split
 
 __all__ = ["Backtest", "Fitted", "identify", "measure", "run"]
-
-_JUDGING_CODE = ("tastemaker.data", "tastemaker.evaluation", "tastemaker.features", "tastemaker.plugins")
 
 
 def run(
@@ -59,7 +58,7 @@ def run(
     backtest_id = identify(plugin, config, split, problem, fitted.split if fitted else None)
     with locked(artifacts / "backtests" / ".locks" / backtest_id):
         stored = results.get(engine, backtest_id)
-        if stored and (artifacts / stored.users_path).exists():
+        if stored and _holds(artifacts, stored, split):
             if listed:
                 results.list_again(engine, backtest_id)
             return stored
@@ -96,34 +95,41 @@ class Fitted:
 def identify(
     plugin: Plugin, config: Config, split: Split, problem: ProblemSpec, trained_on: Split | None = None
 ) -> str:
-    """The hash of all that a backtest's figures depend on: problem, model, config, data, seed and code.
+    """Hash all that a backtest's figures depend on: problem, model, config, data, seed and code.
 
-    `trained_on` is the split whose training window the model learned from, if it is not this one's.
+    Slices do not count: stored lists are sliced anew, without fitting. `trained_on` is the split whose
+    training window the model learned from, if it is not this one's.
     """
     learned = split if trained_on is None else trained_on
     parts = {
-        "problem": problem.model_dump(mode="json"),
+        "problem": problem.model_dump(mode="json", exclude={"slices"}),
         "model": plugin.name,
         "config": config.model_dump(mode="json"),
         "data": split.data_hash,
         "moments": [learned.start, learned.cut, split.cut, split.end],
         "features": split.train.features is not None,
         "rng": learned.train.rng.bit_generator.state,
-        "versions": [__version__, plugin.version],
-        "code": [_code(name) for name in (plugin.recommender.__module__.split(".")[0], *_JUDGING_CODE)],
+        "code": code_digest(plugin.recommender),
+        "evaluation": EVALUATION_VERSION,
     }
     return blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
-def _code(package: str) -> str:
-    """A hash of a package's Python files: an edited model is not the model that was judged."""
-    module = importlib.import_module(package)
-    files = [
-        file for folder in getattr(module, "__path__", ()) for file in sorted(Path(folder).rglob("*.py"))
-    ]
-    if not files and module.__file__:
-        files = [Path(module.__file__)]
-    return blake2b(b"\0".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
+def _holds(artifacts: Path, stored: Backtest, split: Split) -> bool:
+    """Return whether the stored results can be used; slices that are not the split's are replaced."""
+    try:
+        users = results.load_users(artifacts, stored)
+    except ArtifactError:
+        return False
+    if users.slices_digest != split.slices_digest:
+        if users.lists is None or not np.array_equal(users.user_keys, user_keys(split.user_ids)):
+            return False
+        by_items = metrics_by_items(users.lists, split)
+        sliced = replace(
+            users, user_slices=split.user_slices, by_items=by_items, slices_digest=split.slices_digest
+        )
+        results.save_users(artifacts / stored.users_path, sliced)
+    return True
 
 
 def _run(
@@ -169,7 +175,16 @@ def measure(
         artifact_bytes=_artifact_bytes(fitted.model, scratch),
         created_at=datetime.now(UTC),
     )
-    return backtest, UserResults(k, measured.user_keys, measured.values, split.user_slices, measured.by_items)
+    users = UserResults(
+        k,
+        measured.user_keys,
+        measured.values,
+        split.user_slices,
+        measured.by_items,
+        lists=measured.lists,
+        slices_digest=split.slices_digest,
+    )
+    return backtest, users
 
 
 def summarize(measured: UserMetrics) -> dict[str, Interval]:

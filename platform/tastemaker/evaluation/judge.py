@@ -46,6 +46,8 @@ class UserMetrics:
     """uint64[n]: a hash of each user's id, so that two models' arrays are paired only if they agree."""
     exposures: NDArray[np.int64]
     """int64[n_items]: how many lists held the item."""
+    lists: NDArray[np.int32]
+    """int32[n, k]: the lists, padded with -1."""
     score_seconds: float
     """Seconds inside the model's `decide`, all users."""
 
@@ -81,9 +83,8 @@ def evaluate(
     keys = user_keys(split.user_ids)
     features = user_features(model, split)
     values = {name: np.empty(n) for name, metric in METRICS.items() if name in metrics and metric.per_user}
-    hits = {name: metric for name, metric in HITS.items() if name in metrics}
-    slices = {name: _only(split.relevant, items) for name, items in split.item_slices.items()}
-    by_items = {name: {metric: np.empty(n) for metric in hits} for name in slices}
+    lists = np.empty((n, k), np.int32)
+    by_items = _ByItems(split, [name for name in HITS if name in metrics])
     exposures, shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
     seconds, blas = 0.0, ThreadpoolController()
     for start in range(0, n, block):
@@ -102,10 +103,8 @@ def evaluate(
         judged = Judged(ranking.items, split.relevant[rows], catalogue)
         for name, column in values.items():
             column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
-        for name, relevant in slices.items():
-            part = judged.within(split.item_slices[name], relevant[rows])
-            for metric, column in by_items[name].items():  # NaN where nothing of the slice is relevant
-                column[rows] = np.where(part.wanted > 0, hits[metric](part), np.nan)
+        by_items.add(rows, judged)
+        lists[rows] = ranking.items
         shown = ranking.items != NO_ITEM
         exposures += np.bincount(ranking.items[shown], minlength=n_items)
         shown_to[ranking.items[shown]] = np.nonzero(shown)[0] + start
@@ -116,7 +115,34 @@ def evaluate(
     if "coverage" in metrics:
         values["coverage"] = coverage(exposures, shown_to, n, size)
     judged_by = {name: values[name] for name in METRICS if name in values}
-    return UserMetrics(judged_by, by_items, keys, exposures, seconds)
+    return UserMetrics(judged_by, by_items.values, keys, exposures, lists, seconds)
+
+
+class _ByItems:
+    """The metrics by slice of the items, filled block by block."""
+
+    def __init__(self, split: Split, metrics: Collection[str]) -> None:
+        self._slices = {
+            name: (items, _only(split.relevant, items)) for name, items in split.item_slices.items()
+        }
+        n = len(split.users)
+        self.values = {name: {metric: np.empty(n) for metric in metrics} for name in self._slices}
+
+    def add(self, rows: slice, judged: Judged) -> None:
+        """Compute the figures of some users; NaN where nothing of the slice is relevant to them."""
+        for name, (items, relevant) in self._slices.items():
+            part = judged.within(items, relevant[rows])
+            for metric, column in self.values[name].items():
+                column[rows] = np.where(part.wanted > 0, HITS[metric](part), np.nan)
+
+
+def metrics_by_items(lists: NDArray[np.int32], split: Split) -> dict[str, dict[str, Float64]]:
+    """Slice of the items -> metric -> float64[n], from int32[n, k] lists that were made before."""
+    found, catalogue = _ByItems(split, tuple(HITS)), _catalogue(split.train)
+    for start in range(0, len(lists), USERS_AT_ONCE):
+        rows = slice(start, start + USERS_AT_ONCE)
+        found.add(rows, Judged(lists[rows], split.relevant[rows], catalogue))
+    return found.values
 
 
 def block_users(n_items: int) -> int:

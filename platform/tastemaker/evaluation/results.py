@@ -61,6 +61,10 @@ class UserResults:
     """Dimension -> str[n], each user's slice of it."""
     by_items: dict[str, dict[str, Float64]] = field(default_factory=dict)
     """Slice of the items -> metric -> float64[n], NaN for users without a relevant item in it."""
+    lists: NDArray[np.int32] | None = None
+    """int32[n, k]: the lists, so that other slices need no model; None if an earlier release stored this."""
+    slices_digest: str = ""
+    """Which slices these are: `Split.slices_digest`."""
 
 
 def get(engine: Engine, backtest_id: str) -> Backtest | None:
@@ -119,6 +123,9 @@ def save_users(path: Path, results: UserResults) -> None:
     arrays |= {f"users.{dimension}": slices for dimension, slices in results.user_slices.items()}
     for name, metrics in results.by_items.items():
         arrays |= {f"items.{name}.{metric}": values for metric, values in metrics.items()}
+    if results.lists is not None:
+        arrays["lists"] = results.lists
+    arrays["slices_digest"] = results.slices_digest
     with writing("the users' metrics", path.parent), appearing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, k=results.k, user_keys=results.user_keys, **arrays)
 
@@ -139,13 +146,21 @@ def load_users(artifacts: Path, backtest: Backtest) -> UserResults:
     """Each judged user's metrics. Raises ArtifactError if the file is missing or malformed."""
     path = artifacts / backtest.users_path
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy leaves a file open that it can't read.
+        with path.open("rb") as stored, np.load(stored, allow_pickle=False) as file:
             by_items: dict[str, dict[str, Float64]] = {}
             for name, values in _named(file, "items.").items():
                 one, metric = name.split(".")
                 by_items.setdefault(one, {})[metric] = values
-            slices = _named(file, "users.")
-            return UserResults(int(file["k"]), file["user_keys"], _named(file, "metric."), slices, by_items)
+            return UserResults(
+                int(file["k"]),
+                file["user_keys"],
+                _named(file, "metric."),
+                _named(file, "users."),
+                by_items,
+                file.get("lists"),
+                str(file.get("slices_digest", "")),
+            )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(
             f"{path}, the users' metrics of {backtest.model}, can't be read: {error}",

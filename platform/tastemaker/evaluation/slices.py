@@ -114,6 +114,8 @@ def _merged(
 
 
 def _of_items(users: Sequence[UserResults], metric: str) -> Iterator[_Part]:
+    if len({one.slices_digest for one in users}) > 1:
+        return  # a run was stopped before all models were sliced anew: their heads are of different items
     for name in users[0].by_items:
         if all(metric in one.by_items.get(name, ()) for one in users):
             columns = np.column_stack([one.by_items[name][metric] for one in users])
