@@ -116,8 +116,11 @@ def _relevant(
             sums[row.user, row.item] += reward
         else:
             unreachable += reward > 0
-    had = {(row.user, row.item) for row in before}
-    kept = {pair: value for pair, value in sums.items() if value and (rules.repeats or pair not in had)}
+    past: dict[tuple[str, str], float] = defaultdict(float)
+    for row in before:
+        past[row.user, row.item] += REWARDS[row.type](row.value)
+    out = {pair for pair, reward in past.items() if reward < 0 or not rules.repeats}
+    kept = {pair: value for pair, value in sums.items() if value and pair not in out}
     judged = {user for (user, _item), value in kept.items() if value > 0}
     return {pair: value for pair, value in kept.items() if pair[0] in judged}, unreachable
 
@@ -261,3 +264,24 @@ def test_history_rows_of_the_split_are_those_before_the_cut(tmp_path: Path) -> N
     assert split.train.history.items.tolist() == [1, 2]
     assert split.snapshot.history.items.tolist() == [0, 1, 2]
     assert isinstance(split.snapshot.history, History)
+
+
+@quiet
+@given(rows=rows_strategy)
+def test_an_event_type_of_weight_zero_is_as_if_it_were_not_named(rows: list[Row]) -> None:
+    problem = make_problem()
+    idle = {"name": "idle", "share": 0.2, "events": {"search": {"weight": 0}, "purchase": {"weight": 0}}}
+    raised = [objective.model_copy(update={"share": 0.4}) for objective in problem.objectives]
+    halved = problem.model_copy(update={"objectives": tuple(raised)})
+    named = ProblemSpec.model_validate(
+        halved.model_dump() | {"objectives": [*halved.model_dump()["objectives"], idle]}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        lake = make_lake(Path(folder), rows)
+        without, with_zero = Dataset.load(lake, halved), Dataset.load(lake, named)
+    assert without.user_ids.decode(range(len(without.user_ids))) == with_zero.user_ids.decode(
+        range(len(with_zero.user_ids))
+    )
+    assert without.end == with_zero.end
+    for part in ("users", "items", "rewards", "times"):
+        np.testing.assert_array_equal(getattr(without.events, part), getattr(with_zero.events, part))

@@ -66,6 +66,29 @@ def test_what_is_excluded(users: list[int], repeats: bool, excluded: list[list[i
     assert (batch.excluded is None) == (repeats and excluded is None)
 
 
+@given(
+    rewards=st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 3.0]), min_size=4, max_size=4),
+    unwanted=st.none() | st.lists(st.integers(-1, N_ITEMS - 1), max_size=3),
+)
+def test_what_a_user_disliked_is_excluded_also_with_repeats(
+    rewards: list[float], unwanted: list[int] | None
+) -> None:
+    """User a has three events with item 2 and one with item 0: the pair's sum decides, not a single event."""
+    events = Events(
+        np.zeros(4, np.int32),
+        np.array([2, 0, 2, 2], np.int32),
+        np.array(rewards, np.float32),
+        np.arange(4),
+    )
+    snapshot = dataclasses.replace(make(), history=History.from_events(events, 3, N_ITEMS))
+    exclude = None if unwanted is None else [np.array([], np.int32), np.array(unwanted, np.int32)]
+    batch = snapshot.batch(np.array([1, 0], np.int32), seeds=seeds(2), exclude=exclude)
+    sums = {0: rewards[1], 2: rewards[0] + rewards[2] + rewards[3]}
+    expected = {item for item, reward in sums.items() if reward < 0} | set(unwanted or ()) - {-1}
+    found = np.zeros((2, N_ITEMS), np.bool_) if batch.excluded is None else batch.excluded.toarray()
+    assert [np.flatnonzero(row).tolist() for row in found] == [[], sorted(expected)]
+
+
 def test_what_is_handed_through() -> None:
     snapshot = make(available=True)
     candidates, context = np.array([[0, -1]], np.int32), np.ones((1, 3), np.float32)

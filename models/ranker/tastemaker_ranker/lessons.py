@@ -66,7 +66,7 @@ def _batch(
         history=history,
         seeds=seeds,
         now=past.end,
-        excluded=None if past.repeats else history.matrix(np.ones(len(history.items), np.bool_)),
+        excluded=history.ruled_out(past.repeats),
         user_features=None if tables is None else tables[0][users],
         item_features=None if tables is None else tables[1],
     )

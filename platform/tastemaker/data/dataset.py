@@ -91,8 +91,9 @@ class Dataset:
     ) -> Dataset:
         """Read the events that the problem names. Raises SourceError if there are none."""
         with lake.connect() as connection:
-            connection.register("event_rewards", _event_rewards(problem))
-            _require_events(connection, problem)
+            rewards = _event_rewards(problem)
+            connection.register("event_rewards", rewards)
+            _require_events(connection, problem, rewards["event_type"].to_pylist())
             user_ids = _number(connection, "user_numbers", _USERS)
             item_ids = _number(connection, "item_numbers", _ITEMS)
             events = _read_events(connection)
@@ -211,7 +212,10 @@ def _facts(problem: ProblemSpec) -> str:
 
 
 def _event_rewards(problem: ProblemSpec) -> pa.Table:
-    """Event type -> what one event is worth, flat + by_value · value: Σ over objectives of share · weight."""
+    """Event type -> what one event is worth, flat + by_value · value: Σ over objectives of share · weight.
+
+    A type of weight 0 is left out, so that naming it changes nothing.
+    """
     flat: dict[str, float] = {}
     by_value: dict[str, float] = {}
     for objective in problem.objectives:
@@ -219,23 +223,28 @@ def _event_rewards(problem: ProblemSpec) -> pa.Table:
             worth = objective.share * reward.weight
             flat[event_type] = flat.get(event_type, 0.0) + (0.0 if reward.by_value else worth)
             by_value[event_type] = by_value.get(event_type, 0.0) + (worth if reward.by_value else 0.0)
+    counted = [event_type for event_type in flat if flat[event_type] or by_value[event_type]]
     return pa.table(
-        {"event_type": list(flat), "flat": list(flat.values()), "by_value": list(by_value.values())}
+        {
+            "event_type": pa.array(counted, pa.string()),
+            "flat": pa.array([flat[event_type] for event_type in counted], pa.float64()),
+            "by_value": pa.array([by_value[event_type] for event_type in counted], pa.float64()),
+        }
     )
 
 
-def _require_events(connection: DuckDBPyConnection, problem: ProblemSpec) -> None:
+def _require_events(connection: DuckDBPyConnection, problem: ProblemSpec, counted: list[str]) -> None:
     found = connection.execute(_FOUND_TYPES).fetchall()
     if not found:
         raise SourceError(
             "the table events is empty, a model needs at least one event",
             fix="read a source: tastemaker run; what the gate refuses of a file: tastemaker data check PATH",
         )
-    if not {name for name, _count in found} & problem.event_weights.keys():
+    if not {name for name, _count in found}.intersection(counted):
         listed = ", ".join(f"{name} ({count:,})" for name, count in found[:_SHOWN_TYPES])
-        named = ", ".join(sorted(problem.event_weights))
         raise SourceError(
-            f"the problem {problem.name!r} counts events of type {named}, but the events are: {listed}",
+            f"the problem {problem.name!r} counts events of type {', '.join(sorted(counted))}, "
+            f"but the events are: {listed}",
             fix="name one of these types under objectives in the problem file, or read another source",
         )
 

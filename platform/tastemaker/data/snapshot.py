@@ -47,7 +47,7 @@ class Snapshot:
     end: int
     """Seconds since 1970 UTC, exclusive."""
     repeats: bool
-    """May an item be shown to a user who already had it?"""
+    """May an item be shown to a user who already had it? One that the user disliked is not, either way."""
     available: Bool | None
     """bool[n_items]: what may be shown; None if everything may."""
     popular: Int32
@@ -77,6 +77,7 @@ class Snapshot:
     ) -> Batch:
         """The one way to ask a model, in evaluation and in serving alike.
 
+        What a row's history rules out (see `plugins.arrays.ruled_out`) is excluded, and what `exclude` names.
         `users` is int32[n], -1 for a stranger. `history` has n rows, for visitors who have one of their own;
         without it, it is what is known of the users. `exclude` holds n arrays of item numbers that the caller
         does not want (-1 is ignored). `user_features` has n rows; without it, declared user features are NaN.
@@ -99,18 +100,21 @@ class Snapshot:
         )
 
     def _excluded(self, history: History, exclude: Sequence[Int32] | None) -> csr_array | None:
-        shape = (len(history), history.n_items)
+        past = history.ruled_out(self.repeats)
         if not exclude:
-            seen = np.ones(len(history.items), np.bool_)
-            return None if self.repeats else csr_array((seen, history.items, history.offsets), shape=shape)
-        had = [] if self.repeats else [history.rows * history.n_items + history.items]
-        for row, unwanted in enumerate(exclude):
-            had.append(row * history.n_items + unwanted[unwanted >= 0].astype(np.int64))
+            return past
+        shape = (len(history), history.n_items)
+        places = [
+            row * history.n_items + items[items >= 0].astype(np.int64) for row, items in enumerate(exclude)
+        ]
+        if past is not None:
+            rows = np.repeat(np.arange(len(history)), np.diff(past.indptr))
+            places.append(rows * history.n_items + past.indices)
         # Place in the flattened n x n_items matrix: sorted and each once, as CSR wants them.
-        places = np.unique(np.concatenate(had))
-        offsets = np.searchsorted(places, np.arange(len(history) + 1) * history.n_items)
-        ones = np.ones(len(places), np.bool_)
-        return csr_array((ones, places % max(history.n_items, 1), offsets), shape=shape)
+        joined = np.unique(np.concatenate(places))
+        offsets = np.searchsorted(joined, np.arange(len(history) + 1) * history.n_items)
+        ones = np.ones(len(joined), np.bool_)
+        return csr_array((ones, joined % max(history.n_items, 1), offsets), shape=shape)
 
     def _item_features(self, names: tuple[str, ...]) -> FeatureTable | None:
         if not names:

@@ -34,8 +34,8 @@ class Split:
     relevant: csr_array
     """float32 n x n_items: the net reward of each item that the user turned to in the test period, not 0.
 
-    Above 0, the item is relevant: every row has one. Below 0, it did harm, such as a return. If repeats are
-    not allowed, what the user already had is left out.
+    Above 0, the item is relevant: every row has one. Below 0, it did harm, such as a return. What the user's
+    past rules out is left out: what they disliked, and where repeats are not allowed, all that they had.
     """
     unreachable: int
     """Rewarded test events out of every list's reach: the item was not known at the cut, or is forbidden."""
@@ -121,9 +121,9 @@ def _sums(tested: Events, everyone: Int32, cut: Cut, snapshot: Snapshot) -> tupl
         reachable[reachable] = cut.available[items[reachable]]
     shape = (len(everyone), len(cut.item_ids))
     sums = csr_array((tested.rewards[reachable], (rows[reachable], items[reachable])), shape=shape)
-    if not snapshot.repeats:
-        had = snapshot.history[cut.user_numbers[everyone]]
-        sums = sums - sums.multiply(had.matrix(np.ones_like(had.rewards))).tocsr()
+    out = snapshot.history[cut.user_numbers[everyone]].ruled_out(snapshot.repeats)
+    if out is not None:
+        sums = sums - sums.multiply(out.astype(np.float32)).tocsr()
     sums.eliminate_zeros()
     sums.sort_indices()
     return sums, int((~reachable & (tested.rewards > 0)).sum())

@@ -55,6 +55,15 @@ class Events:
         return len(self.users)
 
 
+def ruled_out(rewards: Float32, repeats: bool) -> Bool:
+    """Return bool[m]: which (user, item) pairs must not be recommended, given each pair's summed reward.
+
+    All of them where the problem allows no repeats; otherwise those below 0, which the user disliked. This is
+    the one place that decides it, for evaluation, for serving and for what a model learns from.
+    """
+    return rewards < 0 if repeats else np.ones(len(rewards), np.bool_)
+
+
 @dataclass(frozen=True, eq=False)
 class History:
     """What each of n users did, one entry a (user, item) pair, in CSR form.
@@ -134,6 +143,20 @@ class History:
     def rows(self) -> Int64:
         """int64[m]: the row of each entry."""
         return np.repeat(np.arange(len(self)), self.lengths)
+
+    def ruled_out(self, repeats: bool) -> csr_array | None:
+        """Return bool n x n_items, what each row must not be shown because of its past; None if nothing is.
+
+        See `ruled_out`.
+        """
+        if not repeats:
+            return self.matrix(np.ones(len(self.items), np.bool_))
+        out = ruled_out(self.rewards, repeats)
+        if not out.any():
+            return None
+        offsets = np.concatenate(([0], np.cumsum(out)))[self.offsets]
+        shape = (len(self), self.n_items)
+        return csr_array((out[out], self.items[out], offsets), shape=shape)
 
     def matrix(self, values: NDArray[Any] | None = None) -> csr_array:
         """The n x n_items matrix of `values` (the rewards, unless told otherwise)."""
