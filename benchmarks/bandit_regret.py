@@ -8,7 +8,9 @@ coins). Bands are 95 % intervals of the mean over worlds. The oracle knows the r
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -125,6 +127,7 @@ def bandits(looked: tuple[float, ...], context_size: int, **common: Any) -> Mode
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("scenes", nargs=-1, type=click.Choice([*SCENES]))
+@click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--requests", default=10_000, show_default=True, type=click.IntRange(min=100))
 @click.option("--worlds", default=20, show_default=True, type=click.IntRange(min=2), help="Seeds 0, 1, ...")
 @click.option(
@@ -134,7 +137,7 @@ def bandits(looked: tuple[float, ...], context_size: int, **common: Any) -> Mode
     type=click.Path(path_type=Path, file_okay=False),
     help="A folder.",
 )
-def main(scenes: tuple[str, ...], requests: int, worlds: int, out: Path) -> None:
+def main(scenes: tuple[str, ...], smoke: bool, requests: int, worlds: int, out: Path) -> None:
     """Plot the cumulative regret of every bandit, of what they must beat and of the oracle on one picture.
 
     \b
@@ -142,7 +145,16 @@ def main(scenes: tuple[str, ...], requests: int, worlds: int, out: Path) -> None
       python benchmarks/bandit_regret.py
       python benchmarks/bandit_regret.py shop --worlds 5 --requests 2000 --out /tmp
     """
-    for name in scenes or SCENES:
+    with ExitStack() as kept:
+        if smoke:
+            requests, worlds = 100, 2
+            out = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="regret-")))
+        draw(scenes or tuple(SCENES), requests, worlds, out)
+
+
+def draw(scenes: Sequence[str], requests: int, worlds: int, out: Path) -> None:
+    """One picture a scene, into the folder `out`."""
+    for name in scenes:
         scene = SCENES[name]()
         curves = {title: _play(title, play, scene, requests, worlds) for title, play in scene.panels.items()}
         path = out / f"{'bandit' if name == 'world' else name}_regret.png"

@@ -2,7 +2,7 @@
 
 MABWiser is no dependency of the project. It gets an environment of its own, in which this script runs again:
 
-    uv venv /tmp/mabwiser && uv pip install --python /tmp/mabwiser/bin/python mabwiser
+    uv venv /tmp/mabwiser && uv pip install --python /tmp/mabwiser/bin/python mabwiser click
     python benchmarks/bandits.py --mabwiser /tmp/mabwiser/bin/python
 """
 
@@ -12,21 +12,34 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
+
 os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
 
 import numpy as np
 
-ARMS, CONTEXT_SIZE, TAUGHT, ROUNDS, CALLS = 1000, 20, 20_000, 200, 20
-MANY_ARMS, MANY_TAUGHT = 4000, 80_000
-PASSES = 3
-"""Over everything: a machine that others share is slow for seconds at a time, and then not."""
+CONTEXT_SIZE, CALLS = 20, 20
+
+
+class Size(NamedTuple):
+    """How much is measured."""
+
+    arms: int = 1000
+    taught: int = 20_000
+    many_arms: int = 4000
+    many_taught: int = 80_000
+    rounds: int = 200
+    passes: int = 3
+    """Over everything: a machine that others share is slow for seconds at a time, and then not."""
+
+
+FULL, SMOKE = Size(), Size(arms=50, taught=500, many_arms=100, many_taught=1_000, rounds=2, passes=1)
 LIMITS = {("lin_ucb", "decide 1"): 100, ("lin_ucb", "update"): 20} | {
     (name, "decide 1"): 60 for name in ("thompson", "lin_thompson")
 }
@@ -41,14 +54,14 @@ class Work(NamedTuple):
     contexts: Any
 
 
-def work(n: int, seed: int, arms: int = ARMS) -> Work:
+def work(n: int, seed: int, arms: int) -> Work:
     """n shown items with contexts from a standard normal; one in ten pleases."""
     rng = np.random.default_rng(seed)
     rewards = (rng.random(n) < 0.1).astype(np.float32)
     return Work(rng.integers(0, arms, n).astype(np.int32), rewards, rng.normal(size=(n, CONTEXT_SIZE)))
 
 
-def microseconds(call: Callable[[int], object], rounds: int = ROUNDS, calls: int = CALLS) -> float:
+def microseconds(call: Callable[[int], object], rounds: int, calls: int = CALLS) -> float:
     """The fastest of many short rounds: other programs slow some of them, none is faster than the machine."""
     best = float("inf")
     for round_number in range(rounds):
@@ -59,14 +72,16 @@ def microseconds(call: Callable[[int], object], rounds: int = ROUNDS, calls: int
     return best / calls * 1e6
 
 
-def ours() -> dict[str, dict[str, float]]:
+def ours(size: Size) -> dict[str, dict[str, float]]:
     """Microseconds by policy and deed."""
     from tastemaker.plugins import Batch, Events, Feedback, History, TrainingData
     from tastemaker.plugins.finder import get
 
     none = np.empty(0, np.int32)
     events = Events(none, none, none.astype(np.float32), none.astype(np.int64))
-    data, much = (TrainingData(events, n_users=0, n_items=arms, end=0) for arms in (ARMS, MANY_ARMS))
+    data, much = (
+        TrainingData(events, n_users=0, n_items=arms, end=0) for arms in (size.arms, size.many_arms)
+    )
 
     def feedback(done: Work) -> Feedback:
         n = len(done.items)
@@ -74,35 +89,39 @@ def ours() -> dict[str, dict[str, float]]:
         context = done.contexts.astype(np.float32)
         return Feedback(zeros, done.items, zeros, done.rewards, ones, zeros.astype(np.int64), context)
 
-    def request(i: int, arms: int = ARMS) -> Batch:
+    def request(i: int, arms: int) -> Batch:
         seed, context = np.array([i], np.uint64), questions.contexts[i : i + 1].astype(np.float32)
         return Batch(np.full(1, -1, np.int32), History.empty(1, arms), seed, now=0, context=context)
 
-    questions = work(1000, seed=1)
-    requests, of_many = ([request(i, arms) for i in range(1000)] for arms in (ARMS, MANY_ARMS))
+    few = min(size.rounds, 10)
+    questions = work(1000, 1, size.arms)
+    requests, of_many = ([request(i, arms) for i in range(1000)] for arms in (size.arms, size.many_arms))
     lessons = [feedback(questions)[i : i + 1] for i in range(1000)]
     figures = {}
     for name in ("epsilon_greedy", "ucb1", "thompson", "lin_ucb", "lin_thompson", "logistic_thompson"):
         kind = get(name).recommender
         looks = {"context_size": CONTEXT_SIZE, "intercept": False} if "context_size" in _fields(kind) else {}
-        model = kind(kind.config_type(**looks)).fit(data).update(feedback(work(TAUGHT, seed=0)))
+        model = kind(kind.config_type(**looks)).fit(data).update(feedback(work(size.taught, 0, size.arms)))
         figures[name] = {
-            **{f"decide {k}": microseconds(partial(_answer, model.decide, requests, k)) for k in (1, 10)},
             **{
-                f"recommend {k}": microseconds(partial(_answer, model.recommend, requests, k), 10, 5)
+                f"decide {k}": microseconds(partial(_answer, model.decide, requests, k), size.rounds)
                 for k in (1, 10)
             },
-            "update": microseconds(partial(_teach, model, lessons)),
-            "update of 1,000": microseconds(partial(_teach, model, [feedback(questions)] * 1000), 5, 1)
+            **{
+                f"recommend {k}": microseconds(partial(_answer, model.recommend, requests, k), few, 5)
+                for k in (1, 10)
+            },
+            "update": microseconds(partial(_teach, model, lessons), size.rounds),
+            "update of 1,000": microseconds(partial(_teach, model, [feedback(questions)] * 1000), few, 1)
             / 1000,
         }
         if model.capabilities.stochastic:
             many = kind(kind.config_type(**looks)).fit(much)
-            many.update(feedback(work(MANY_TAUGHT, seed=0, arms=MANY_ARMS)))
+            many.update(feedback(work(size.many_taught, 0, size.many_arms)))
             figures[name] |= {
-                "decide 10*": microseconds(partial(_answer, many.decide, of_many, 10), 20),
-                "recommend 10*": microseconds(partial(_answer, many.recommend, of_many, 10), 10, 5),
-                "taught, then*": microseconds(partial(_taught, many, lessons, of_many), 5, 2),
+                "decide 10*": microseconds(partial(_answer, many.decide, of_many, 10), 2 * few),
+                "recommend 10*": microseconds(partial(_answer, many.recommend, of_many, 10), few, 5),
+                "taught, then*": microseconds(partial(_taught, many, lessons, of_many), few, 2),
             }
     return figures
 
@@ -119,7 +138,7 @@ def _taught(model: Any, lessons: list[Any], requests: list[Any], i: int) -> None
     model.update(lessons[i]).recommend(requests[i], 10)
 
 
-def theirs() -> dict[str, dict[str, float]]:
+def theirs(size: Size) -> dict[str, dict[str, float]]:
     """MABWiser's policies of the same kind."""
     from mabwiser.mab import MAB, LearningPolicy  # type: ignore[import-not-found, unused-ignore]
 
@@ -130,11 +149,12 @@ def theirs() -> dict[str, dict[str, float]]:
         "lin_ucb": LearningPolicy.LinUCB(alpha=1.0, l2_lambda=1.0),
         "lin_thompson": LearningPolicy.LinTS(alpha=1.0, l2_lambda=1.0),
     }
-    taught, questions = work(TAUGHT, seed=0), work(1000, seed=1)
+    few = min(size.rounds, 10)
+    taught, questions = work(size.taught, 0, size.arms), work(1000, 1, size.arms)
     figures = {}
     for name, policy in policies.items():
         contextual = name.startswith("lin")
-        mab = MAB(list(range(ARMS)), policy, n_jobs=1)
+        mab = MAB(list(range(size.arms)), policy, n_jobs=1)
         mab.fit(taught.items, taught.rewards, taught.contexts if contextual else None)
 
         def ask(i: int, mab: Any = mab, contextual: bool = contextual) -> object:
@@ -145,30 +165,41 @@ def theirs() -> dict[str, dict[str, float]]:
             mab.partial_fit(questions.items[rows], questions.rewards[rows], contexts)
 
         figures[name] = {
-            "decide 1": microseconds(ask, 10, 5),
-            "update": microseconds(lambda i, teach=teach: teach(slice(i, i + 1)), 5, 5),  # type: ignore[misc]
-            "update of 1,000": microseconds(lambda i, teach=teach: teach(slice(None)), 5, 1) / 1000,  # type: ignore[misc]
+            "decide 1": microseconds(ask, few, 5),
+            "update": microseconds(lambda i, teach=teach: teach(slice(i, i + 1)), few, 5),  # type: ignore[misc]
+            "update of 1,000": microseconds(lambda i, teach=teach: teach(slice(None)), few, 1) / 1000,  # type: ignore[misc]
         }
     return figures
 
 
-def main() -> None:
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--mabwiser", type=click.Path(exists=True), help="The Python of an environment that has MABWiser."
+)
+@click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
+@click.option("--theirs", "only_theirs", is_flag=True, hidden=True, help="Measure MABWiser in this process.")
+def main(mabwiser: str | None, smoke: bool, only_theirs: bool) -> None:
     """Print a table: microseconds, MABWiser's, the ratio, and the limit where we promise one."""
-    if sys.argv[1:] == ["--theirs"]:
-        print(json.dumps(theirs()))
+    size = SMOKE if smoke else FULL
+    if only_theirs:
+        print(json.dumps(theirs(size)))
         return
     other: dict[str, dict[str, float]] = {}
-    if sys.argv[1:2] == ["--mabwiser"] and len(sys.argv) == 3:
-        command = [sys.argv[2], __file__, "--theirs"]
-        runs = (subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(PASSES))
+    if mabwiser is None:
+        print("Without MABWiser; --mabwiser names the Python of an environment that has it.")
+    else:
+        command = [mabwiser, __file__, "--theirs", *["--smoke"] * smoke]
+        runs = (
+            subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(size.passes)
+        )
         other = fastest(json.loads(run.stdout) for run in runs)
-    elif sys.argv[1:]:
-        sys.exit(f"{__doc__}")
-    print(f"{_processor()}, one thread; {ARMS:,} arms, {CONTEXT_SIZE} context dimensions; fastest round, µs")
+    print(f"{_processor()}, one thread; fastest round, µs")
+    print(f"{size.arms:,} arms, {CONTEXT_SIZE} context dimensions")
     print("decide: without propensities, as MABWiser; recommend: with them; 1 and 10: the length of the list")
-    print(f"*: of {MANY_ARMS:,} arms; taught, then: an update, and the first list with propensities after it")
+    print(f"*: of {size.many_arms:,} arms")
+    print("taught, then: an update, and the first list with propensities after it")
     print(f"{'policy':<18} {'':<15} {'ours':>9} {'MABWiser':>9} {'ratio':>7} {'limit':>6}")
-    for row in _table(fastest(ours() for _ in range(PASSES)), other):
+    for row in _table(fastest(ours(size) for _ in range(size.passes)), other):
         print(row)
 
 

@@ -49,6 +49,7 @@ class Size(NamedTuple):
 COMPARED = Size(20_000, 5_000, 1_000_000)
 SHOWN = Size(200_000, 50_000, 4_000_000)
 PLANNED = Size(1_000_000, 100_000, 20_000_000)
+SMOKE = Size(500, 200, 10_000)
 
 
 class FactorsConfig(Config):
@@ -134,8 +135,29 @@ class Timed(NamedTuple):
 
 def contenders(split: Split, model: Factors) -> dict[str, Callable[[], object]]:
     """The same work by each; the bare product with one thread of BLAS and with as many as it likes."""
-    from implicit.cpu.als import AlternatingLeastSquares
-    from implicit.evaluation import ranking_metrics_at_k
+
+    def product(threads: int | None) -> None:
+        with threadpool_limits(threads, "blas"):
+            for start in range(0, split.train.n_users, PRODUCT_ROWS):
+                _ = model.user_vectors[start : start + PRODUCT_ROWS] @ model.item_vectors.T
+
+    return {
+        "bare product, 1 thread": lambda: product(1),
+        "bare product": lambda: product(None),
+        "ours": lambda: evaluate(model, split, K, metrics=METRICS),
+        "ours, all metrics": lambda: evaluate(model, split, K),
+        **_implicit(split, model),
+    }
+
+
+def _implicit(split: Split, model: Factors) -> dict[str, Callable[[], object]]:
+    """Implicit, with one thread and with all; nothing where it is not installed."""
+    try:
+        from implicit.cpu.als import AlternatingLeastSquares
+        from implicit.evaluation import ranking_metrics_at_k
+    except ImportError:
+        click.echo("implicit is not installed: without it", err=True)
+        return {}
 
     with threadpool_limits(1, "blas"):  # it warns otherwise
         theirs = AlternatingLeastSquares(factors=EMBEDDING_SIZE)
@@ -149,11 +171,6 @@ def contenders(split: Split, model: Factors) -> dict[str, Callable[[], object]]:
     )
     tested = for_implicit(everyone)
 
-    def product(threads: int | None) -> None:
-        with threadpool_limits(threads, "blas"):
-            for start in range(0, split.train.n_users, PRODUCT_ROWS):
-                _ = model.user_vectors[start : start + PRODUCT_ROWS] @ model.item_vectors.T
-
     def implicit(threads: int) -> dict[str, float]:
         with threadpool_limits(1, "blas"):  # as implicit advises
             found: dict[str, float] = ranking_metrics_at_k(
@@ -162,10 +179,6 @@ def contenders(split: Split, model: Factors) -> dict[str, Callable[[], object]]:
         return found
 
     return {
-        "bare product, 1 thread": lambda: product(1),
-        "bare product": lambda: product(None),
-        "ours": lambda: evaluate(model, split, K, metrics=METRICS),
-        "ours, all metrics": lambda: evaluate(model, split, K),
         "implicit, 1 thread": lambda: implicit(1),
         "implicit": lambda: implicit(0),
     }
@@ -214,9 +227,9 @@ class Memory(NamedTuple):
     """Peak of the whole process."""
 
 
-def memory() -> Memory:
+def memory(size: Size) -> Memory:
     """Judge the larger shop in this process."""
-    split = shop(SHOWN)
+    split = shop(size)
     model = Factors().fit(split.train)
     before = _peak_mb()
     started = time.perf_counter()
@@ -229,9 +242,9 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def memory_of_its_own() -> Memory:
+def memory_of_its_own(smoke: bool) -> Memory:
     """The same in a new process, whose peak is its own."""
-    command = [sys.executable, __file__, "--only-memory", "--json"]
+    command = [sys.executable, __file__, "--only-memory", "--json", *["--smoke"] * smoke]
     return Memory(**json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
@@ -251,8 +264,9 @@ def plan(size: Size) -> str:
 @click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True, help="Turns of each.")
 @click.option("--memory/--no-memory", "with_memory", default=True, help="Judge the larger shop too.")
 @click.option("--only-memory", is_flag=True, help="Judge only the larger shop, in this process.")
+@click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def main(rounds: int, with_memory: bool, only_memory: bool, as_json: bool) -> None:
+def main(rounds: int, with_memory: bool, only_memory: bool, smoke: bool, as_json: bool) -> None:
     """Recall, NDCG and MAP at 10 for 20,000 users x 5,000 items x 1 million purchases, seen items left out.
 
     \b
@@ -260,25 +274,27 @@ def main(rounds: int, with_memory: bool, only_memory: bool, as_json: bool) -> No
       python benchmarks/evaluation.py
       python benchmarks/evaluation.py --rounds 3 --no-memory
     """
+    compared, shown = (SMOKE, SMOKE) if smoke else (COMPARED, SHOWN)
     if only_memory:
-        measured = memory()
-        click.echo(json.dumps(measured._asdict()) if as_json else _in_words(measured))
+        measured = memory(shown)
+        click.echo(json.dumps(measured._asdict()) if as_json else _in_words(measured, shown))
         return
-    split = shop(COMPARED)
+    split = shop(compared)
     run = contenders(split, Factors().fit(split.train))
-    found = in_turns(run, rounds)
-    differs = differences(split, run)
-    larger = memory_of_its_own() if with_memory else None
+    found = in_turns(run, 1 if smoke else rounds)
+    differs = differences(split, run) if "implicit" in run else {}
+    larger = memory_of_its_own(smoke) if with_memory else None
     if as_json:
         timed = {name: one._asdict() for name, one in found.items()}
-        shown = larger and larger._asdict()
-        click.echo(json.dumps({"timed": timed, "differences": differs, "memory": shown}))
+        taken = larger and larger._asdict()
+        click.echo(json.dumps({"timed": timed, "differences": differs, "memory": taken}))
         return
     for line in _table(found):
         click.echo(line)
-    click.echo("ours - implicit: " + ", ".join(f"{name} {value:+.1e}" for name, value in differs.items()))
+    if differs:
+        click.echo("ours - implicit: " + ", ".join(f"{name} {value:+.1e}" for name, value in differs.items()))
     if larger:
-        click.echo(_in_words(larger))
+        click.echo(_in_words(larger, shown))
     click.echo(plan(PLANNED))
 
 
@@ -299,9 +315,9 @@ def _table(found: dict[str, Timed]) -> list[str]:
     ]
 
 
-def _in_words(measured: Memory) -> str:
+def _in_words(measured: Memory, size: Size) -> str:
     return (
-        f"{SHOWN.users:,} users x {SHOWN.items:,} items: {measured.seconds:,.1f} s, "
+        f"{size.users:,} users x {size.items:,} items: {measured.seconds:,.1f} s, "
         f"peak {measured.peak_mb:,.0f} MB, of which {measured.data_mb:,.0f} MB before judging"
     )
 

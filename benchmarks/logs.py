@@ -218,12 +218,15 @@ def main() -> None:
     """Print a line a figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer seconds and rows")
+    parser.add_argument(
+        "--smoke", action="store_true", help="sizes so small that it takes seconds: shows that it runs"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed")
     folder = Path(tempfile.mkdtemp(prefix="tastemaker-logs-"))
-    seconds, rows = (3, 40_000) if chosen.quick else (10, 200_000)
+    seconds, rows = (1, 2_000) if chosen.smoke else (3, 40_000) if chosen.quick else (10, 200_000)
     found = []
     try:
         for one in measure(folder, seconds=seconds, rows=rows):

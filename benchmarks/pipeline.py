@@ -24,6 +24,7 @@ from tastemaker.workspace import Workspace
 
 PROBLEM = Path(__file__).parents[1] / "platform/tastemaker/simulator/problem.yaml"
 DEFAULT_EVENTS = (500_000, 2_000_000, 10_000_000)
+SMOKE_EVENTS, SMOKE_MODEL = 10_000, "popularity"
 DAYS = 180
 EVENTS_PER_USER = 80
 SMALL_EVENTS, SMALL_ITEMS = 500_000, 2_000
@@ -47,11 +48,17 @@ class Measured(NamedTuple):
     "--events", type=click.IntRange(min=10_000), multiple=True, help="Events of the shop; repeatable."
 )
 @click.option("--model", "models", multiple=True, help="Backtest only this model; repeatable.")
+@click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--home", type=click.Path(path_type=Path), help="Work in this folder, and keep it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a stage.")
 @click.option("--stage", hidden=True, help="Run one stage in this process.")
 def main(
-    events: tuple[int, ...], models: tuple[str, ...], home: Path | None, as_json: bool, stage: str | None
+    events: tuple[int, ...],
+    models: tuple[str, ...],
+    smoke: bool,
+    home: Path | None,
+    as_json: bool,
+    stage: str | None,
 ) -> None:
     """Seconds and peak memory of each stage on a simulated shop: 0.5, 2 and 10 million events.
 
@@ -63,6 +70,8 @@ def main(
     if stage is not None and home is not None:
         click.echo(run_stage(stage, workspace(home, events[0])))
         return
+    if smoke:
+        events, models = (SMOKE_EVENTS,), (SMOKE_MODEL,)
     if not as_json:
         click.echo(COLUMNS.format("events", "stage", "seconds", "peak MB", "found"))
     for count in events or DEFAULT_EVENTS:

@@ -16,12 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
 
 import numpy as np
 
-from retail import purchases
+from retail import purchases, small_purchases
+from tastemaker.plugins import TrainingData
 from tastemaker.plugins.arrays import Float32
 from tastemaker_ranker.trees import Ensemble
 
@@ -41,23 +44,22 @@ print(f"  {sys.argv[1]:12} {time.process_time() - start:5.2f} s of CPU, {megabyt
 """
 
 
-def made(shop: str) -> tuple[Ensemble, Float32]:
+def made(data: TrainingData, rounds: int) -> tuple[Ensemble, Float32]:
     """The ranker's trees, fitted, and the columns of some users' candidates."""
     from tastemaker.plugins import Batch
     from tastemaker_ranker.ranker import Ranker
 
-    data = purchases(Path(shop))
     model = Ranker().fit(data)
     assert model.ensemble is not None
     chosen = np.arange(0, data.n_users, max(data.n_users // 40, 1), dtype=np.int32)
     batch = Batch(chosen, data.history[chosen], np.zeros(len(chosen), np.uint64), now=data.end)
     _, features = model._describe(batch)
-    whole = microseconds(lambda one: model.recommend(one, 10), batch[:1], rounds=20, calls=1)
+    whole = microseconds(lambda one: model.recommend(one, 10), batch[:1], rounds, 1)
     print(f"a whole request of the ranker, its retrievers and columns included: {whole:,.0f} us")
     return model.ensemble, features
 
 
-def race(ensemble: Ensemble, features: Float32) -> None:
+def race(ensemble: Ensemble, features: Float32, rounds: int) -> None:
     """Both on the same rows: microseconds, and whether their scores are the same to the last bit."""
     import lightgbm
 
@@ -70,16 +72,14 @@ def race(ensemble: Ensemble, features: Float32) -> None:
     for n in CANDIDATES:
         rows = np.ascontiguousarray(features[:n])
         alike = np.array_equal(native(rows).astype(np.float32), ensemble.score(rows))
-        slow, fast = microseconds(native, rows), microseconds(ensemble.score, rows)
+        slow, fast = microseconds(native, rows, rounds), microseconds(ensemble.score, rows, rounds)
         print(
             f"  {n:3} candidates  LightGBM {slow:5.0f} us  ONNX Runtime {fast:5.0f} us"
             f"  ratio {slow / fast:.1f}  the same scores: {alike}"
         )
 
 
-def microseconds(
-    score: Callable[[Any], object], rows: Any, rounds: int = ROUNDS, calls: int = CALLS
-) -> float:
+def microseconds(score: Callable[[Any], object], rows: Any, rounds: int, calls: int = CALLS) -> float:
     """The fastest of many short rounds."""
     best = float("inf")
     for _ in range(rounds):
@@ -90,9 +90,20 @@ def microseconds(
     return best / calls * 1e6
 
 
-if __name__ == "__main__":
-    race(*made(sys.argv[1]))
-    print("what importing costs")
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("shop", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
+def main(shop: Path | None, smoke: bool) -> None:
+    """Time both on the candidates of SHOP, Online Retail's file; --smoke does without it."""
+    if shop is None and not smoke:
+        raise click.UsageError("which shop? name Online Retail's Parquet file, or give --smoke")
+    data = small_purchases() if shop is None else purchases(shop)
+    race(*made(data, 2 if smoke else 20), 2 if smoke else ROUNDS)
+    print("what importing costs", flush=True)
     for library in ("lightgbm", "onnxruntime"):
         quiet = os.environ | {"ORT_DISABLE_TELEMETRY": "1"}
         subprocess.run([sys.executable, "-c", LOADED, library], env=quiet, check=True)
+
+
+if __name__ == "__main__":
+    main()

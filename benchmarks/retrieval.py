@@ -6,7 +6,7 @@
 Other libraries are no dependencies of the project. They get an environment of their own, in which this script
 runs again on the same vectors:
 
-    uv venv /tmp/others && uv pip install --python /tmp/others/bin/python hnswlib faiss-cpu numpy
+    uv venv /tmp/others && uv pip install --python /tmp/others/bin/python hnswlib faiss-cpu numpy click
     python benchmarks/retrieval.py --others /tmp/others/bin/python
 
 Everything runs on one thread. Read the ratios: seconds are this machine's.
@@ -21,7 +21,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tastemaker.plugins import TrainingData
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
@@ -29,13 +34,14 @@ os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", 
 import numpy as np
 
 N_ITEMS, SIZE, N_USERS, HISTORY = 100_000, 64, 300, 16
+SMOKE_ITEMS, SMOKE_USERS = 5_000, 20
 LENGTHS = (10, 50)
 Lists = list[list[int]]
 
 
-def made_up(n_items: int = N_ITEMS) -> tuple[Any, list[Any]]:
+def made_up(smoke: bool) -> tuple[Any, list[Any]]:
     """Item vectors in 200 clusters, of lengths that vary as popularity does; histories of two clusters."""
-    rng = np.random.default_rng(0)
+    rng, n_items = np.random.default_rng(0), SMOKE_ITEMS if smoke else N_ITEMS
     fading = 0.93 ** np.arange(SIZE)
     cluster = rng.integers(0, 200, n_items)
     centres = rng.normal(size=(200, SIZE)) * fading
@@ -44,7 +50,7 @@ def made_up(n_items: int = N_ITEMS) -> tuple[Any, list[Any]]:
     members = [np.flatnonzero(cluster == number) for number in range(200)]
     histories = [
         np.unique(np.concatenate([rng.choice(members[one], HISTORY // 2) for one in rng.integers(0, 200, 2)]))
-        for _ in range(N_USERS)
+        for _ in range(SMOKE_USERS if smoke else N_USERS)
     ]
     return vectors.astype(np.float32), histories
 
@@ -125,24 +131,22 @@ def compare(name: str, model: Any, histories: Sequence[Any]) -> None:
                 )
 
 
-def real(path: str) -> tuple[Any, list[Any]]:
-    """iALS fitted on a real shop, and the histories of some of its customers."""
-    from retail import purchases
+def fitted(data: TrainingData) -> tuple[Any, list[Any]]:
+    """iALS fitted on a shop, and the histories of some of its customers."""
     from tastemaker_collaborative.ials import IALS
 
-    data = purchases(Path(path))
     model = IALS().fit(data)
-    chosen = np.random.default_rng(1).choice(data.n_users, N_USERS, replace=False)
+    chosen = np.random.default_rng(1).choice(data.n_users, min(N_USERS, data.n_users), replace=False)
     bounds = data.history.offsets
     return model, [data.history.items[bounds[user] : bounds[user + 1]] for user in chosen]
 
 
-def others() -> None:
+def others(smoke: bool) -> None:
     """HNSW of other libraries on the same vectors and queries, in an environment that has them."""
     import faiss
     import hnswlib
 
-    vectors, histories = made_up()
+    vectors, histories = made_up(smoke)
     queries = np.stack([vectors[items].mean(axis=0) for items in histories])
     exact = np.argsort(-(queries @ vectors.T), axis=1, kind="stable")[:, : max(LENGTHS)].tolist()
     faiss.omp_set_num_threads(1)
@@ -159,11 +163,11 @@ def others() -> None:
     _print_searches(searches, queries, exact)
 
 
-def ours_bare() -> None:
+def ours_bare(smoke: bool) -> None:
     """USearch alone on the queries of `others`, without the model around it."""
     from usearch.index import Index
 
-    vectors, histories = made_up()
+    vectors, histories = made_up(smoke)
     queries = np.stack([vectors[items].mean(axis=0) for items in histories])
     exact = np.argsort(-(queries @ vectors.T), axis=1, kind="stable")[:, : max(LENGTHS)].tolist()
     index = Index(
@@ -189,20 +193,33 @@ def _print_searches(searches: dict[str, Any], queries: Any, exact: Lists) -> Non
         )
 
 
-def main(arguments: list[str]) -> None:
-    if arguments[:1] == ["others"]:
-        return others()
-    vectors, histories = made_up()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--shop", type=click.Path(exists=True, path_type=Path), help="Online Retail's file; repeats it there."
+)
+@click.option("--others", "python", type=click.Path(exists=True), help="A Python that has hnswlib and faiss.")
+@click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
+@click.option("--only-others", is_flag=True, hidden=True, help="Measure the other libraries in this process.")
+def main(shop: Path | None, python: str | None, smoke: bool, only_others: bool) -> None:
+    """Recall and time of a large catalogue's index, beside scoring every item."""
+    if only_others:
+        others(smoke)
+        return
+    from retail import purchases, small_purchases
+
+    vectors, histories = made_up(smoke)
     compare("made up", model_of(vectors), histories)
-    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    if "--shop" in options:
-        compare("a real shop", *real(options["--shop"]))
-    if "--others" in options:
-        print("libraries side by side, queries that are means of histories:")
-        ours_bare()
-        subprocess.run([options["--others"], __file__, "others"], check=True)
-    return None
+    if shop is not None:
+        compare("a real shop", *fitted(purchases(shop)))
+    elif smoke:
+        compare("a small simulated shop", *fitted(small_purchases()))
+    print("libraries side by side, queries that are means of histories:", flush=True)
+    ours_bare(smoke)
+    if python is None:
+        print("  without hnswlib and faiss; --others names the Python of an environment that has them")
+        return
+    subprocess.run([python, __file__, "--only-others", *["--smoke"] * smoke], check=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -44,6 +44,18 @@ TARGETS = {OURS: 5.0, LARGE: 2.0}
 MAX_P99_MS, MAX_MB, MAX_WARM_US, MAX_COLD, MAX_ITEMS_MS = 10.0, 400, 50.0, 1.1, 0.5
 
 
+class Effort(NamedTuple):
+    """How much is measured."""
+
+    homes: Sequence[str]
+    """Keys of HOMES. The memory is that of the last but the indexed one."""
+    reads: int
+    """Users whose features are read."""
+    floods: tuple[int, float]
+    """Rounds, and seconds of each."""
+    paced: tuple[int, float]
+
+
 class Server(NamedTuple):
     """A server that runs."""
 
@@ -61,42 +73,55 @@ class Home(NamedTuple):
     """Whether the worker keeps to one processor."""
 
 
+HOMES = {
+    OURS: Home("small", 4_000, pin=True),
+    ANYWHERE: Home("small", 4_000),
+    LARGE: Home("large", 100_000),
+    INDEXED: Home("indexed", 100_000, indexed=True, pin=True),
+}
+FULL = Effort(tuple(HOMES), 300, (5, 6.0), (5, 7.0))
+QUICK = Effort((OURS, ANYWHERE, LARGE), 50, (2, 2.0), (1, 5.0))
+SMOKE = Effort((OURS,), 5, (1, 1.0), (1, 1.0))
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--quick", is_flag=True, help="Short rounds and no index: no more than a hint.")
+@click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep the homes here, and use them again.")
 @click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
-def main(quick: bool, folder: Path | None, as_json: bool) -> None:
+def main(quick: bool, smoke: bool, folder: Path | None, as_json: bool) -> None:
     """Throughput, latency, feature reads and memory of the prediction service, side by side with others."""
+    if shutil.which("wrk") is None:
+        raise click.ClickException(
+            "wrk, which makes the load, is not installed (Debian: apt-get install wrk)"
+        )
     with ExitStack() as kept:
         where = folder or Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="serving-")))
-        figures = measure(where.resolve(), quick)
+        figures = measure(where.resolve(), SMOKE if smoke else QUICK if quick else FULL)
     print(json.dumps(figures, indent=2)) if as_json else _show(figures)
 
 
-def measure(folder: Path, quick: bool) -> dict[str, Any]:
+def measure(folder: Path, effort: Effort) -> dict[str, Any]:
     """Every figure."""
-    homes = {
-        OURS: Home("small", 4_000, pin=True),
-        ANYWHERE: Home("small", 4_000),
-        LARGE: Home("large", 100_000),
-    }
-    if not quick:
-        homes[INDEXED] = Home("indexed", 100_000, indexed=True, pin=True)
+    homes = {name: HOMES[name] for name in effort.homes}
+    weighed = [name for name in homes if name != INDEXED][-1]
     environment = _prepare(folder, list(homes.values()))
-    figures: dict[str, Any] = {"features": feature_reads(folder / "small", 50 if quick else 300)}
+    figures: dict[str, Any] = {
+        "features": feature_reads(folder / "small", effort.reads),
+        "items": homes[weighed].n_items,
+    }
     with ExitStack() as running:
-        url = running.enter_context(_redis(folder))
+        url = running.enter_context(_redis(folder)) if shutil.which("redis-server") else None
         commands = _rivals(folder, environment, url)
         commands |= {name: _service(folder, environment, home) for name, home in homes.items()}
         servers = {name: running.enter_context(server(*command)) for name, command in commands.items()}
-        floods = _floods(servers, folder, *((2, 2.0) if quick else (5, 6.0)))
+        floods = _floods(servers, folder, *effort.floods)
         figures["throughput"] = _throughput(floods)
-        rounds, seconds = (1, 5) if quick else (5, 7)
-        figures["latency"] = _latency(servers, figures["throughput"], folder, rounds, seconds)
+        figures["latency"] = _latency(servers, figures["throughput"], folder, *effort.paced)
         figures["answers"] = {name: answers(servers[name].port) for name in homes}
-        figures["one worker"] = memory(servers[LARGE].process.pid)
-    with server(*_service(folder, environment, homes[LARGE], workers=2)) as both:
-        flood(both.port, 2, N_USERS, folder)
+        figures["one worker"] = memory(servers[weighed].process.pid)
+    with server(*_service(folder, environment, homes[weighed], workers=2)) as both:
+        flood(both.port, effort.floods[1], N_USERS, folder)
         figures["two workers"] = memory(both.process.pid)
     return figures
 
@@ -148,15 +173,19 @@ def _redis(folder: Path) -> Iterator[str]:
         shutil.rmtree(folder / "appendonlydir", ignore_errors=True)
 
 
-def _rivals(folder: Path, environment: dict[str, str], redis: str) -> dict[str, Command]:
+def _rivals(folder: Path, environment: dict[str, str], redis: str | None) -> dict[str, Command]:
     """How the others are started."""
     uvicorn = [str(BINARIES / "uvicorn"), "--no-access-log", "--log-level", "warning"]
     noop = environment | {"BENTOML_HOME": str(folder / "bento-noop")}
-    return {
+    rivals: dict[str, Command] = {
         NOOP: ([str(BINARIES / "bentoml"), "serve", "noop_service:Noop"], noop, folder),
         BARE: ([*uvicorn, "--factory", "serving_rivals:bare"], environment, folder),
-        BY_HAND: ([*uvicorn, "serving_by_hand:app"], environment | {"BENCHMARK_REDIS": redis}, folder),
     }
+    if redis is None:
+        print(f"redis-server is not installed: without {BY_HAND!r}", file=sys.stderr)
+        return rivals
+    by_hand = environment | {"BENCHMARK_REDIS": redis}
+    return rivals | {BY_HAND: ([*uvicorn, "serving_by_hand:app"], by_hand, folder)}
 
 
 def _service(folder: Path, environment: dict[str, str], home: Home, workers: int = 1) -> Command:
@@ -373,7 +402,7 @@ def _show(figures: Mapping[str, Any]) -> None:
             for one in figures[name]
         )
         fits = _mark(all(one["rss_mb"] < MAX_MB for one in figures[name]))
-        console.print(f"{name} of 100,000 items (RSS and PSS): {each} (< {MAX_MB} MB: {fits})")
+        console.print(f"{name} of {figures['items']:,} items (RSS and PSS): {each} (< {MAX_MB} MB: {fits})")
 
 
 def _mark(kept: bool) -> str:

@@ -116,10 +116,8 @@ def fill_features(home: Path) -> None:
     for day in np.unique(days):
         lake.write_day("events", day.astype("datetime64[D]").item(), rows.filter(pa.array(days == day)))
     first = (END - 5 * DAY) * 1_000_000
-    people = [dict(zip(USERS.names, (user_id(n), "NL", first), strict=True)) for n in range(N_USERS)]
-    goods = [
-        dict(zip(ITEMS.names, (f"item-{n:07d}", None, "c", None, first), strict=True)) for n in range(50)
-    ]
+    people = [{"user_id": user_id(n), "country": "NL", "first_seen_at": first} for n in range(N_USERS)]
+    goods = [{"item_id": f"item-{n:07d}", "category": "c", "first_seen_at": first} for n in range(50)]
     lake.write("users", pa.Table.from_pylist(people, USERS))
     lake.write("items", pa.Table.from_pylist(goods, ITEMS))
     write_snapshots(lake, settings.features, [END])

@@ -9,6 +9,11 @@ import numpy as np
 
 from tastemaker.data.ids import IdIndex
 from tastemaker.plugins import Events, TrainingData
+from tastemaker.simulator.config import ShopConfig
+from tastemaker.simulator.regret import Showroom
+from tastemaker.simulator.shop import Shop
+
+SMALL = ShopConfig(n_users=300, n_items=600, n_days=60, events_per_day=200)
 
 
 def purchases(path: Path) -> TrainingData:
@@ -24,3 +29,8 @@ def purchases(path: Path) -> TrainingData:
     times = np.array([row[2] for row in rows])
     events = Events(users, items, np.ones(len(rows), np.float32), times)
     return TrainingData(events, len(people), len(goods), end=int(times[-1]) + 1)
+
+
+def small_purchases() -> TrainingData:
+    """What was bought in a small simulated shop, where it only matters that everything runs."""
+    return Showroom(Shop(SMALL)).data
