@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,6 +81,32 @@ def supervised(home: Path) -> Survived:
         visits.go_on()
         summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery])
+
+
+def shipped(home: Path, seconds: float, *, shippers: int = 3) -> tuple[Survived, list[list[str]], str]:
+    """Shippers empty the log for so long while everybody writes to it, each a process of its own.
+
+    Also: what /readyz said was degraded, and the service's log.
+    """
+    version = shop_homes.make_shop_home(home)["popularity"]
+    command = ["tastemaker", "serve", "popularity"]
+    words = ("--at-once", "24", "--patience", "60s", *NO_ANONYMOUS)
+    degraded = []
+    with (
+        visited.served(home, version, command=command) as service,
+        ExitStack() as shipping,
+        visited.visiting(home, service, *words) as visits,
+    ):
+        processes = [shipping.enter_context(_shipping(home, {})) for _ in range(shippers)]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            visits.go_on()
+            degraded.append(service.get("/readyz").json()["degraded"])
+            time.sleep(0.2)
+        assert [process.poll() for process in processes] == [None] * shippers, "a shipper gave up"
+        summary = visits.end()
+        said = service.log.read_text()
+    return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), []), degraded, said
 
 
 def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.Response, list[str]]:

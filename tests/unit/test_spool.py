@@ -13,14 +13,16 @@ from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import msgspec
 import pytest
 
+from tastemaker import supervised
 from tastemaker.logs import spool as spools
 from tastemaker.logs.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
 from tastemaker.logs.spool import FILE_NAME, Spool, SpoolError, SpoolFull, forget, read
-from tastemaker.logs.spool_file import Row, find_request, insert
+from tastemaker.logs.spool_file import Row, find_request, insert, measure
 
 
 def record(number: int, *, occurred_at: float = 1_700_000_000.0) -> Record:
@@ -359,3 +361,82 @@ def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> Non
     pending = read(spool.path, 10)
     assert pending is not None
     assert (pending.spool, pending.records) == ("old", [record(1), click(1)])
+
+
+def test_the_backlog_is_measured_at_one_moment_whatever_a_drain_deletes_meanwhile(tmp_path: Path) -> None:
+    with Spool(tmp_path) as spool:
+        wait([spool.append(record(number)) for number in range(10)])
+    deleted = []
+
+    def delete(statement: str) -> None:
+        """Another process deletes everything before each statement."""
+        deleted.append(statement)
+        forget(spool.path, 10)
+
+    with spools.connected(spool.path) as connection:
+        before = measure(connection)
+        connection.set_trace_callback(delete)
+        assert measure(connection).records in {0, 10}
+        connection.set_trace_callback(None)
+        after = measure(connection)
+    assert deleted
+    assert (before.records, after.records, after.oldest_seconds) == (10, 0, 0.0)
+
+
+FAULTS: list[BaseException] = [TypeError("a defect"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("place", ["measure", "insert"])
+def test_a_committing_thread_that_fails_is_trouble_and_begins_again_and_nothing_acknowledged_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, place: str
+) -> None:
+    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.01)
+    works = getattr(spools, place)
+    broken = [True]
+
+    def fail(*arguments: Any) -> Any:
+        if broken:
+            raise fault
+        return works(*arguments)
+
+    with Spool(tmp_path) as spool:
+        monkeypatch.setattr(spools, place, fail)
+        assert all(spool.offer(record(number)) for number in range(50))
+        asked = [spool.append(record(number)) for number in range(50, 60)]
+        while spool.trouble is None and broken:
+            time.sleep(0.001)
+        broken.clear()
+        assert spool.append(record(60)).result(30) == (1, 0)
+        while spool.trouble is not None:
+            time.sleep(0.001)
+        assert spool.waiting == 0
+    acknowledged = {50 + place for place, one in enumerate(asked) if one.done() and one.exception() is None}
+    found = [int(one.request_id, 16) for one in stored(tmp_path) if isinstance(one, Record)]
+    assert len(set(found)) == len(found)
+    assert acknowledged | {60, *range(50)} <= set(found)
+
+
+def test_an_ended_thread_is_said_once_and_that_it_works_again_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.01)
+    failures = iter(range(5))
+
+    def fail(connection: sqlite3.Connection) -> spools.Backlog:
+        if next(failures, None) is not None:
+            raise TypeError("a defect")
+        return measure(connection)
+
+    caplog.set_level("INFO", "tastemaker")
+    monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
+    with Spool(tmp_path) as spool:
+        monkeypatch.setattr(spools, "measure", fail)
+        spool.append(record(1)).result(30)
+        seen = {spool.trouble}
+        while None in seen or spool.trouble is not None:
+            seen = (seen | {spool.trouble}) - ({None} if len(seen) > 1 else set())
+            time.sleep(0.001)
+    assert seen == {"the log thread failed: TypeError"}
+    assert caplog.messages == ["the log thread failed; it begins again", "the log thread works again"]

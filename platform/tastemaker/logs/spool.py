@@ -10,7 +10,8 @@ Two promises to choose from:
   event loop, where a whole group is acknowledged with one wake-up.
 - `offer(record)` returns at once. An answer must not wait for a disk: kill -9 within the few milliseconds
   between the answer and the commit loses that record. While the disk refuses, what was offered waits; so it
-  does while there is no room for the file itself, which is tried again until there is.
+  does while there is no room for the file itself, which is tried again until there is, and while the thread
+  that commits, ended by an error of any kind, begins again.
 
 The spool is bounded in memory (`capacity`, records) and on disk (`max_bytes`). Nobody tells an answer
 twice, so what is offered may use all of it; what is appended can be sent again, and gets DURABLE_SHARE.
@@ -24,7 +25,7 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -46,6 +47,7 @@ from tastemaker.logs.spool_file import (
     rows_of,
     touch,
 )
+from tastemaker.supervised import Supervised
 
 __all__ = [
     "FILE_NAME",
@@ -121,10 +123,10 @@ class Spool:
     def __init__(self, folder: Path, *, capacity: int = CAPACITY, max_bytes: int = MAX_BYTES) -> None:
         """Raises SpoolError if the file can't be opened, but not while there is only no room for it."""
         self.path = folder / FILE_NAME
-        self.on_commit: Callable[[], None] | None = None
-        """Called by the committing thread once a group is settled, for better or worse."""
         self._capacity, self._max_bytes = capacity, max_bytes
         self._waiting: deque[_Waiting] = deque()
+        self._group: list[_Waiting] = []
+        """What the thread took of these and has not settled yet."""
         self._arrived = threading.Condition()
         self._closing = self._suffers = False
         self._n_waiting = self._written = self._refused = self._failed = 0
@@ -134,7 +136,7 @@ class Spool:
         except NoRoom as error:
             self._note(error)
         self.backlog()
-        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+        self._thread = Supervised(self._work, name="log")
         self._thread.start()
 
     @property
@@ -152,6 +154,8 @@ class Spool:
         """In words, why it takes no feedback now; None while all is well."""
         if self._suffers:
             return "the log can't be written"
+        if self._thread.trouble is not None:
+            return self._thread.trouble
         is_full = self._backlog.bytes >= DURABLE_SHARE * self._max_bytes
         return "the log is full" if is_full else None
 
@@ -217,6 +221,16 @@ class Spool:
             return SpoolFull(problem, retry_seconds=DRAIN_SECONDS)
         return None
 
+    def _work(self) -> None:
+        """What the thread does. Whatever stops it, nobody is left waiting, and what was offered stays."""
+        try:
+            self._run()
+        except BaseException as caught:
+            error = SpoolError(f"the log failed: {type(caught).__name__}", fix="send it again")
+            group, self._group = self._group, []
+            _settle(self._put_back(group, error))
+            raise
+
     def _run(self) -> None:
         with ExitStack() as opened:
             while (connection := self._open(opened)) is None:
@@ -231,6 +245,7 @@ class Spool:
                     return
                 if not group:
                     self._look(connection)
+                self._thread.succeeded()
 
     def _open(self, opened: ExitStack) -> sqlite3.Connection | None:
         """None if the file can't be opened now; then whoever waits for it was told."""
@@ -238,13 +253,8 @@ class Spool:
             create(self.path)
             return opened.enter_context(connected(self.path))
         except (SpoolError, sqlite3.Error) as caught:
-            self._settle(self._put_back([], caught))
+            _settle(self._put_back([], self._refusing(caught)))
             return None
-
-    def _settle(self, settled: list[_Settled]) -> None:
-        if self.on_commit is not None:
-            self.on_commit()
-        _settle(settled)
 
     def _rest(self) -> None:
         """Before another attempt on a disk that refuses."""
@@ -259,7 +269,7 @@ class Spool:
             closing, some = self._closing, bool(self._waiting)
         if some and not closing:
             time.sleep(_PAUSE_SECONDS)
-        group: list[_Waiting] = []
+        group = self._group = []
         size = 0
         while self._waiting and size < _GROUP:
             group.append(self._waiting.popleft())
@@ -276,8 +286,8 @@ class Spool:
                 new = [insert(connection, rows) for _, rows in encoded]
                 if self._suffers:
                     touch(connection)
-        except Exception as caught:  # whatever it is, the thread must live
-            settled += self._put_back([entry for entry, _ in encoded], caught)
+        except BaseException as caught:  # whatever it is, whoever waits is told
+            settled += self._put_back([entry for entry, _ in encoded], self._refusing(caught))
             works = False
         else:
             self._note(None)
@@ -288,8 +298,11 @@ class Spool:
                 for (entry, rows), n in zip(encoded, new, strict=True)
                 if entry.done is not None
             ]
-        self._look(connection)  # before anybody is told, and sends more
-        self._settle(settled)
+        self._group = []
+        try:
+            self._look(connection)  # before anybody is told, and sends more
+        finally:
+            _settle(settled)
         return works
 
     def _look(self, connection: sqlite3.Connection) -> None:
@@ -304,13 +317,16 @@ class Spool:
             self._fail(entry, SpoolError(f"a record can't be encoded: {caught}"), settled)
             return None
 
-    def _put_back(self, group: list[_Waiting], caught: Exception) -> list[_Settled]:
-        """The disk refuses: what was offered is tried again, whoever waits is told, behind the group too."""
-        error = SpoolError(
-            f"{self.path} can't be written: {caught}", fix="free the disk or mend its permissions"
-        )
-        error = caught if isinstance(caught, SpoolError) else error
-        self._note(error)
+    def _refusing(self, caught: BaseException) -> SpoolError:
+        """The disk refuses: noted, and said in words to those who wait."""
+        if not isinstance(caught, SpoolError):
+            fix = "free the disk or mend its permissions"
+            caught = SpoolError(f"{self.path} can't be written: {caught}", fix=fix)
+        self._note(caught)
+        return caught
+
+    def _put_back(self, group: Sequence[_Waiting], error: SpoolError) -> list[_Settled]:
+        """What was offered is tried again; whoever waits is told, behind the group too."""
         with self._arrived:
             waiting, closing = [*group, *self._waiting], self._closing
             self._waiting = deque(entry for entry in waiting if entry.done is None and not closing)

@@ -54,8 +54,15 @@ _COLUMNS = {
 }
 _INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (kind, key)"
 _INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record) VALUES (?, ?, ?, ?)"
-_ENDS = "SELECT (SELECT min(number) FROM records), (SELECT max(number) FROM records)"
-"""Two look-ups: asked for both at once, SQLite reads the whole table."""
+_BACKLOG = """
+    SELECT first, last, (SELECT stored_at FROM records WHERE number = first), (pages - unused) * page_bytes
+    FROM (SELECT (SELECT min(number) FROM records) AS first, (SELECT max(number) FROM records) AS last),
+        (SELECT page_count AS pages FROM pragma_page_count),
+        (SELECT freelist_count AS unused FROM pragma_freelist_count),
+        (SELECT page_size AS page_bytes FROM pragma_page_size)
+"""
+"""One statement, which sees the file as it is at one moment: others insert and delete meanwhile. Two look-ups
+for the two ends: asked for both at once, SQLite reads the whole table."""
 _OLDEST = "SELECT number, kind, record FROM records ORDER BY number LIMIT ?"
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -225,14 +232,10 @@ def forget(path: Path, last: int) -> None:
 
 def measure(connection: sqlite3.Connection) -> Backlog:
     """The backlog. Numbers are given in order and taken from the front, so nothing needs to be counted."""
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    first, last = connection.execute(_ENDS).fetchone()
+    first, last, stored_at, size = connection.execute(_BACKLOG).fetchone()
     if first is None:
-        return Backlog(0, (pages - free) * page_bytes, 0.0)
-    (stored_at,) = connection.execute("SELECT stored_at FROM records WHERE number = ?", (first,)).fetchone()
-    return Backlog(last - first + 1, (pages - free) * page_bytes, max(0.0, time.time() - stored_at))
+        return Backlog(0, size, 0.0)
+    return Backlog(last - first + 1, size, max(0.0, time.time() - stored_at))
 
 
 def name_of(record: Entry) -> str:

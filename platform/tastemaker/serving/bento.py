@@ -40,6 +40,7 @@ from tastemaker.serving.journal import write_json_lines
 from tastemaker.serving.keys import read_keys
 from tastemaker.serving.learned import Learned
 from tastemaker.serving.loading import Loader, first_sound
+from tastemaker.serving.lookout import Lookout
 from tastemaker.serving.messages import Request
 from tastemaker.serving.meters import Meters
 from tastemaker.serving.metrics import Metrics
@@ -54,6 +55,8 @@ METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 """Environment: where the workers of one server share their numbers. Set by the server for its workers."""
 MEMORY = "/dev/shm"
 """A file system in memory, for what workers map: without room on a disk, writing there kills the process."""
+GAUGES_SECONDS = 1.0
+"""How old the numbers may be that no request counts."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
 
@@ -182,6 +185,7 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
         static_ids=serving.static_items,
         pseudonyms=open_pseudonyms(settings),
     )
+    worker.gauges = Lookout(metrics.count_records, seconds=GAUGES_SECONDS, name="gauges")
     if finder.get(model).recommender.capabilities.learns_online:
         worker.learned = Learned(
             settings.learning_root, engine, metrics, seconds=settings.learning.every_seconds

@@ -25,6 +25,7 @@ from typing import NamedTuple
 from tastemaker.serving.breaker import Breaker
 from tastemaker.serving.chain import MODEL_ERROR, MODEL_OVERLOADED, MODEL_RESTING, MODEL_TIMEOUT, NO_MODEL
 from tastemaker.serving.predictor import Abandoned, Ask, LastResort, Predictor, Served
+from tastemaker.supervised import Supervised
 
 MAX_ROWS = 64
 """The most requests in a batch."""
@@ -98,7 +99,7 @@ class Engine:
     @property
     def hung(self) -> int:
         """Threads that were abandoned and have not come back yet."""
-        return sum(line.is_alive() for line in self._hung)
+        return sum(line.thread.is_alive() for line in self._hung)
 
     def swap(self, predictor: Predictor, *, instead_of: Predictor | None = None) -> None:
         """Ask another version from the next batch on; the batch that runs is finished by the old one.
@@ -114,7 +115,7 @@ class Engine:
         """Let the thread end; requests that still wait are answered by their deadline."""
         self.queue.put(None)
         if self._line is not None:
-            self._line.join(self.limits.seconds)
+            self._line.thread.join(self.limits.seconds)
 
     def submit(self, ask: Ask) -> asyncio.Future[Served]:
         """The answer, at the deadline at the latest."""
@@ -136,7 +137,7 @@ class Engine:
             return NO_MODEL
         if self.queue.qsize() >= self.limits.waiting:
             return MODEL_OVERLOADED
-        if self._line is None or not self._line.is_alive():
+        if self._line is None or not self._line.thread.is_alive():
             self._replace()
         return None if self._line is not None and self.breaker.admits(now) else MODEL_RESTING
 
@@ -179,7 +180,7 @@ class Engine:
 
     def _replace(self) -> None:
         """A new thread, unless too many hang already."""
-        self._hung = [line for line in self._hung if line.is_alive()]
+        self._hung = [line for line in self._hung if line.thread.is_alive()]
         self._line = _Line(self) if len(self._hung) < MAX_HUNG else None
 
     def _give_up(self, late: Sequence[tuple[Waiting, str]]) -> None:
@@ -224,11 +225,10 @@ class Engine:
             logger.exception("answers of %s could not be counted or logged", self.model)
 
 
-class _Line(threading.Thread):
+class _Line:
     """A thread that asks the model."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(name="model", daemon=True)
         self.engine = engine
         self.busy_since: float | None = None
         """When the running batch was begun, time.monotonic."""
@@ -239,20 +239,23 @@ class _Line(threading.Thread):
         """When the last batch was begun, time.monotonic."""
         self._crowded = False
         """Whether it held several requests."""
-        self.start()
+        self.thread = Supervised(self._run, name="model")
+        self.thread.start()
 
     def abandon(self) -> None:
         """End as soon as the plugin comes back, or now where it runs Python."""
         self._abandoned = True
-        if self.ident is not None:
+        if self.thread.ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self.ident), ctypes.py_object(Abandoned)
+                ctypes.c_ulong(self.thread.ident), ctypes.py_object(Abandoned)
             )
 
-    def run(self) -> None:
+    def _run(self) -> None:
+        self.busy_since = None  # whoever waits for a batch that was not finished is answered at the deadline
         try:
             while not self._abandoned and (batch := self._next()):
                 self._ask(batch)
+                self.thread.succeeded()
         except Abandoned:
             pass
 

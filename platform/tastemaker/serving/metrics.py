@@ -97,7 +97,6 @@ class Metrics:
         self.answered_at = 0.0
         """When a list was answered last, seconds since 1970 UTC."""
         self._version: str | None = None
-        spool.on_commit = self._count_records
 
     def answered(self, answers: Sequence[tuple[float, Stage, str | None]]) -> None:
         """Requests were answered together: the seconds of each, its stage and why it fell back."""
@@ -135,7 +134,7 @@ class Metrics:
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""
-        self._count_records()
+        self.count_records()
         for name, value in self._spool.backlog()._asdict().items():
             self._backlog[name].set(value)
         if not self._shared:
@@ -146,7 +145,8 @@ class Metrics:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return self._prometheus.generate_latest(registry)
 
-    def _count_records(self) -> None:
+    def count_records(self) -> None:
+        """What became of the log's records so far: the other workers answer for this one, too."""
         for state, value in {**self._spool.counts._asdict(), "waiting": self._spool.waiting}.items():
             self._records[state].set(value)
 

@@ -32,6 +32,7 @@ _SERVING_FILES = (
     "errors.py",
     "files.py",
     "settings.py",
+    "supervised.py",
     "data/__init__.py",
     "data/content.py",
     "data/ids.py",

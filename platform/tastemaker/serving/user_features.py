@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from tastemaker.plugins.arrays import Float32
+from tastemaker.supervised import Supervised
 
 if TYPE_CHECKING:
     from tastemaker.features.online import OnlineReader
@@ -26,6 +27,9 @@ OUTCOMES: Final[tuple[Outcome, ...]] = ("cached", "read", "late", "failed")
 
 SPREAD = 0.2
 """The part of the time that features stay fresh by which users differ: not all are read again at once."""
+
+LATE_SECONDS = 1.0
+"""How long reads have to be late before the store counts as one that does not answer."""
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -66,8 +70,24 @@ class UserFeatures:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._running: _Job | None = None
         self._works = True
-        self._thread = threading.Thread(target=self._run, name="user features", daemon=True)
+        self._late_since: float | None = None
+        """When a read was first too late, of those since the last one that was not."""
+        self._late_at = 0.0
+        """When one was too late last."""
+        self._thread = Supervised(self._run, name="user features")
         self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """In words, that the store fails or does not answer in time; None while all is well.
+
+        As far as it is known: nobody reads while there are no requests.
+        """
+        if not self._works:
+            return "the online feature store fails"
+        if self._late_since is not None and self._late_at - self._late_since > LATE_SECONDS:
+            return f"the online feature store has not answered within {self._seconds:g} s"
+        return self._thread.trouble
 
     def users(self, user_ids: Sequence[str]) -> Float32:
         """float32[n, len(names)]; NaN for unknown users, missing values and what came too late."""
@@ -96,12 +116,19 @@ class UserFeatures:
     def _read(self, user_ids: list[str]) -> tuple[Outcome, Float32 | None]:
         running = self._running
         if running is not None and not running.done.is_set():
-            return "late", None
+            return self._late(), None
         job = self._running = _Job(user_ids)
         self._jobs.put(job)
         if not job.done.wait(self._seconds):
-            return "late", None
+            return self._late(), None
+        self._late_since = None
         return ("failed" if job.values is None else "read"), job.values
+
+    def _late(self) -> Outcome:
+        self._late_at = time.monotonic()
+        if self._late_since is None:
+            self._late_since = self._late_at
+        return "late"
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -112,7 +139,9 @@ class UserFeatures:
                 self._told(True)
             except Exception:  # whatever driver the store uses
                 self._told(False)
-            job.done.set()
+            finally:
+                job.done.set()
+            self._thread.succeeded()
 
     def _remember(self, user_ids: list[str], values: Float32) -> None:
         now = time.monotonic()

@@ -16,6 +16,7 @@ from tastemaker.serving.engine import Engine, Limits, Waiting
 from tastemaker.serving.explain import Explainer
 from tastemaker.serving.intake import feedback_records, keep
 from tastemaker.serving.learned import Learned
+from tastemaker.serving.lookout import Lookout
 from tastemaker.serving.messages import (
     MAX_K,
     Answer,
@@ -55,6 +56,8 @@ class Worker:
         """Follows the deployment, where there is one to follow."""
         self.learned: Learned | None = None
         """Follows what a learner makes of the model, where it learns online."""
+        self.gauges: Lookout | None = None
+        """Keeps the numbers current that no request counts."""
 
     def open(
         self,
@@ -77,7 +80,7 @@ class Worker:
 
     def close(self) -> None:
         """Be no longer ready, with every record on disk."""
-        for follower in (self.watch, self.learned):
+        for follower in (self.watch, self.learned, self.gauges):
             if follower is not None:
                 follower.close()
         engine, spool = self.engine, self.spool

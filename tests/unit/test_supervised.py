@@ -1,0 +1,78 @@
+"""A thread that must not end: whatever its work raises, it begins again, and says so once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tastemaker import supervised
+from tastemaker.serving.lookout import Lookout
+from tastemaker.supervised import Supervised
+
+PATIENT = 30.0
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin again at once."""
+    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.001)
+
+
+@pytest.mark.parametrize("fault", [ValueError("secret"), SystemExit(1), KeyboardInterrupt(), MemoryError()])
+def test_work_that_raises_begins_again_until_it_returns(
+    fault: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tastemaker")
+    begun = []
+
+    def work() -> None:
+        begun.append(thread.trouble)
+        if len(begun) < 4:
+            raise fault
+        thread.succeeded()
+
+    thread = Supervised(work, name="busy")
+    thread.start()
+    thread._thread.join(PATIENT)
+    assert begun == [None, *[f"the busy thread failed: {type(fault).__name__}"] * 3]
+    assert (thread.failures, thread.trouble, thread.is_alive()) == (3, None, False)
+    assert caplog.messages == ["the busy thread failed; it begins again", "the busy thread works again"]
+
+
+def test_after_join_failing_work_does_not_begin_again() -> None:
+    begun, may_fail = threading.Semaphore(0), threading.Event()
+
+    def work() -> None:
+        begun.release()
+        may_fail.wait(PATIENT)
+        raise ValueError
+
+    thread = Supervised(work, name="busy")
+    thread.start()
+    assert begun.acquire(timeout=PATIENT)
+    thread._ending.set()
+    may_fail.set()
+    thread.join(PATIENT)
+    assert not thread.is_alive()
+    assert not begun.acquire(blocking=False)
+
+
+def test_a_lookout_looks_on_after_a_look_that_raised_and_is_in_trouble_until_one_does_not() -> None:
+    looks = threading.Semaphore(0)
+    faults: list[BaseException] = [OSError(), SystemExit(), RuntimeError()]
+    seen: list[str | None] = []
+
+    def look() -> None:
+        seen.append(lookout.trouble)
+        looks.release()
+        if faults:
+            raise faults.pop()
+
+    lookout = Lookout(look, seconds=0.001, name="curious")
+    for _ in range(5):
+        assert looks.acquire(timeout=PATIENT)
+    lookout.close()
+    reasons = [f"the curious thread failed: {name}" for name in ("RuntimeError", "SystemExit", "OSError")]
+    assert seen[:5] == [None, *reasons, None]
+    assert lookout.trouble is None
