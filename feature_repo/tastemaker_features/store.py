@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from feast import Entity, FeatureService, FeatureStore, FeatureView, RepoConfig
 
 from tastemaker.data.locks import locked
-from tastemaker.errors import TastemakerError
+from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.features.online import ITEM_VIEW, USER_VIEW, close_store, feast_config
 from tastemaker.features.snapshots import KINDS, snapshots
 from tastemaker.plugins.finder import find
@@ -63,7 +63,14 @@ def definitions(settings: Settings) -> Definitions:
     """What the settings' features folder and the installed plugins ask for."""
     users = user_view(snapshot_source(settings.features, "users"))
     items = item_view(snapshot_source(settings.features, "items"))
-    return Definitions([user, item], users, items, model_services(find().sound, users, items))
+    return Definitions([user, item], users, items, list(_services(users, items)))
+
+
+def _services(users: FeatureView, items: FeatureView) -> Iterator[FeatureService]:
+    """A service a model; one that reads features that do not exist has none, and its backtest fails."""
+    for plugin in find().sound:
+        with suppress(PluginError):
+            yield from model_services([plugin], users, items)
 
 
 def apply(settings: Settings) -> list[str]:

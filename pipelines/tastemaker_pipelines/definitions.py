@@ -15,14 +15,15 @@ from tastemaker_pipelines.assets.monitoring import (
     product_metrics,
     served_requests,
 )
-from tastemaker_pipelines.assets.training import training_assets
+from tastemaker_pipelines.assets.training import broken_assets, training_assets
 from tastemaker_pipelines.assets.validation import gate
 from tastemaker_pipelines.resources import LazyWorkspace
 
 
 def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
     """The whole graph; `workspace` binds it to settings of one's own (tests, `tastemaker run`)."""
-    plugins = find().sound
+    found = find() if workspace is None else workspace.open().plugins()
+    plugins = found.sound
     assets = [
         retention,
         landed_events,
@@ -32,7 +33,8 @@ def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
         feature_registry,
         online_features,
         *(asset for plugin in plugins for asset in training_assets(plugin)),
-        *judgement_assets(plugins),
+        *broken_assets(found.broken),
+        *judgement_assets(found),
         served_requests,
         attributed_impressions,
         product_metrics,

@@ -17,6 +17,8 @@ class LazyWorkspace:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings
         self._opened: Workspace | None = None
+        self.failed: dict[tuple[str, str], str] = {}
+        """(run, model) -> why the model's backtest failed in that run."""
 
     def open(self) -> Workspace:
         """The same workspace for the life of the process: of the given settings, or the environment's."""

@@ -68,7 +68,12 @@ def run(
             run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
-    return Outcome(run_id, result.success, steps)
+    return Outcome(run_id, result.success and not _failed(steps), steps)
+
+
+def _failed(steps: Mapping[str, Step]) -> list[Step]:
+    """A model that fails does not fail its step, so that the others are compared; its check says so."""
+    return [step for step in steps.values() if step.state == "failed"]
 
 
 def _selected(graph: Any, select: str) -> Sequence[dg.AssetKey]:
@@ -101,8 +106,11 @@ def _advance(step: Step, event: dg.DagsterEvent) -> bool:
     kind = dg.DagsterEventType
     if event.event_type == kind.STEP_START:
         step.state = "running"
+    elif event.event_type == kind.ASSET_CHECK_EVALUATION:
+        _check(step, event.asset_check_evaluation_data)
+        return False
     elif event.event_type == kind.STEP_SUCCESS:
-        step.state = "done"
+        step.state = "failed" if step.state == "failed" else "done"
         step.seconds = event.step_success_data.duration_ms / 1000
     elif event.event_type == kind.STEP_FAILURE:
         step.state = "failed"
@@ -112,6 +120,11 @@ def _advance(step: Step, event: dg.DagsterEvent) -> bool:
     else:
         return False
     return True
+
+
+def _check(step: Step, evaluation: dg.AssetCheckEvaluation) -> None:
+    if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
+        step.state, step.problem = "failed", evaluation.description or evaluation.check_name
 
 
 def _told(failure: Any) -> str:

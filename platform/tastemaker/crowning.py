@@ -26,7 +26,6 @@ def crown(workspace: Workspace) -> Crowned:
     Of models that do not differ, the champion's own stays. A forced promotion or a rollback is a person's
     word: it stands until a person promotes without force.
     """
-    from tastemaker.evaluation.leaderboard import Leaderboard
     from tastemaker.registry import champion
 
     problem, registry = workspace.problem, workspace.registry
@@ -34,7 +33,7 @@ def crown(workspace: Workspace) -> Crowned:
     log = champion.log(workspace.engine, problem.name)
     if current and log and (log[-1].forced or log[-1].action == "rollback"):
         return Crowned(current, f"left as a person decided ({log[-1].action}: {log[-1].reason})")
-    board = Leaderboard.load(workspace.engine, problem, workspace.settings.artifacts)
+    board = workspace.leaderboard()
     model = choose(board, None if current is None else current.model)
     if model is None:
         return Crowned(current, f"no model beats {problem.to_beat} within the guardrails")

@@ -5,13 +5,16 @@ Nothing is read when this module is imported: `Settings()` reads, and whoever ne
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -128,6 +131,45 @@ class LearningSettings(_Section):
     what was learned."""
 
 
+def _names(given: Any) -> Any:
+    """Names as the environment gives them, `ease, als` or `["ease", "als"]`; other values as they are."""
+    if not isinstance(given, str):
+        return given
+    return tuple(name for name in re.split(r"[\s,\[\]\"']+", given) if name)
+
+
+def _config(given: Any) -> Any:
+    """A model's hyperparameters as the environment gives them, JSON; other values as they are."""
+    try:
+        return json.loads(given) if isinstance(given, str) else given
+    except json.JSONDecodeError:
+        return given
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), NoDecode]
+
+
+class ModelsSettings(_Section):
+    """Which installed models take part, and under each model's name its hyperparameters."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[dict[str, Any], BeforeValidator(_config)]]
+
+    enabled: Names | None = None
+    """Only these models, and the baseline (`to_beat`) with which they are compared; null: all installed."""
+    disabled: Names = ()
+    """All but these models."""
+
+    @property
+    def configs(self) -> dict[str, dict[str, Any]]:
+        """Model name -> hyperparameters that differ from the model's defaults."""
+        return self.__pydantic_extra__
+
+    def get(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters of one model, or `default` where its section is absent."""
+        return self.configs.get(name, default)
+
+
 class Settings(BaseSettings):
     """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
 
@@ -160,8 +202,8 @@ class Settings(BaseSettings):
     """How people are hidden, and how long what they did is kept."""
     learning: LearningSettings = LearningSettings()
     """How models learn from live feedback."""
-    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Model name -> hyperparameters that differ from the model's defaults."""
+    models: ModelsSettings = ModelsSettings()
+    """Which models take part, and model name -> hyperparameters that differ from the model's defaults."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000
     """Rows that are held in memory at once while data is read and checked."""
     seed: Annotated[int, Field(ge=0)] = 0

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from tastemaker.data.split import Split
     from tastemaker.evaluation.backtest import Backtest
     from tastemaker.evaluation.judge import Progress
+    from tastemaker.evaluation.leaderboard import Leaderboard
     from tastemaker.plugins import Config
-    from tastemaker.plugins.finder import Plugin
+    from tastemaker.plugins.finder import Plugin, Plugins
     from tastemaker.problem import ProblemSpec
     from tastemaker.registry import Registry
 
@@ -82,6 +83,40 @@ class Workspace:
 
         return Registry(self.engine, self.settings.artifacts)
 
+    def plugins(self) -> Plugins:
+        """The installed models that the settings do not leave out.
+
+        Raises TastemakerError for a name in the settings that is not installed.
+        """
+        from tastemaker.choice import require_choice
+        from tastemaker.plugins.finder import find_only
+
+        require_choice(self.settings.models, self.problem.to_beat)
+        return find_only(self.takes_part)
+
+    def takes_part(self, model: str, problem: ProblemSpec | None = None) -> bool:
+        """Whether the settings do not leave a model out."""
+        from tastemaker.choice import takes_part
+
+        return takes_part(model, self.settings.models, (problem or self.problem).to_beat)
+
+    def leaderboard(self, problem: ProblemSpec | None = None, *, metric: str | None = None) -> Leaderboard:
+        """The models that take part, compared; those whose last backtest failed are named beside them.
+
+        By the problem in use and its primary metric, unless others are given. Raises TastemakerError if no
+        model was evaluated.
+        """
+        from tastemaker.evaluation.leaderboard import Leaderboard
+
+        spec = problem or self.problem
+        return Leaderboard.load(
+            self.engine,
+            spec,
+            self.settings.artifacts,
+            metric=metric,
+            takes_part=lambda model: self.takes_part(model, spec),
+        )
+
     def config(self, plugin: Plugin, *, tuned: bool = True) -> Config:
         """A model's hyperparameters: what tastemaker.toml says, else what tuning found, else the defaults.
 
@@ -109,13 +144,28 @@ class Workspace:
         return tuned.read(home, self.problem.name, plugin.name)
 
     def backtest(self, plugin: Plugin, *, progress: Progress | None = None) -> Backtest:
-        """A model fitted before the split's cut and judged after it; run only if it is not stored."""
+        """A model fitted before the split's cut and judged after it; run only if it is not stored.
+
+        If it fails, the leaderboard names the model and the reason until a backtest of it succeeds.
+        """
+        from tastemaker.evaluation import failures
+
+        split = self.split()  # what is wrong with the data is not the model's failure
+        try:
+            result = self._backtest(plugin, split, progress)
+        except Exception as error:
+            failures.put(self.engine, self.problem.name, plugin.name, failures.reason_of(plugin.name, error))
+            raise
+        failures.clear(self.engine, self.problem.name, plugin.name)
+        return result
+
+    def _backtest(self, plugin: Plugin, split: Split, progress: Progress | None) -> Backtest:
         from tastemaker.evaluation import backtest
 
         return backtest.run(
             plugin,
             self.config(plugin),
-            self.split(),
+            split,
             self.problem,
             self.engine,
             self.settings.artifacts,

@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
 import pytest
 
+from sites import Site, model
 from tastemaker.errors import PluginError
+from tastemaker.plugins import finder
 from tastemaker.plugins.finder import find, get
-
-MODEL = '''
-import numpy as np
-from tastemaker.plugins import Config, Recommender, select
-
-class Settings(Config):
-    """None."""
-
-class Model(Recommender):
-    """s = 0."""
-    name = "{name}"
-    reference = "none"
-    config_type = Settings
-    {extra}
-    def fit(self, data):
-        return self
-    def recommend(self, batch, k):
-        return select(np.zeros((len(batch), batch.history.n_items), np.float32), batch, k)
-'''
-
-
-class Site:
-    """A folder of installed distributions."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def install(self, distribution: str, entries: dict[str, str], **modules: str) -> None:
-        """entries: name -> module:attribute; modules: name -> source."""
-        info = self.folder / f"{distribution}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-        lines = [f"{name} = {value}" for name, value in entries.items()]
-        (info / "entry_points.txt").write_text("\n".join(["[tastemaker.models]", *lines]))
-        for name, source in modules.items():
-            (self.folder / f"{name}.py").write_text(source)
-
-    @property
-    def entries(self) -> list[EntryPoint]:
-        return [entry for each in distributions(path=[str(self.folder)]) for entry in each.entry_points]
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.syspath_prepend(str(tmp_path))
     return Site(tmp_path)
-
-
-def model(name: str, extra: str = "") -> str:
-    return MODEL.format(name=name, extra=extra)
 
 
 def test_sound_models_are_sorted_records(site: Site) -> None:
@@ -153,3 +110,44 @@ def test_getting_one_model_imports_no_other(site: Site) -> None:
     entries = {"ant": "finder_alone:Model", "bomb": "finder_bomb:Model"}
     site.install("one", entries, finder_alone=model("ant"), finder_bomb="raise SystemExit('imported')")
     assert get("ant", site.entries).name == "ant"
+
+
+def test_an_import_that_hangs_is_refused_and_not_waited_for_twice(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = "import threading\nthreading.Event().wait()"
+    site.install("culprit", {"slow": "finder_hangs:Model"}, finder_hangs=waiting)
+    site.install("bystander", {"ant": "finder_beside:Model"}, finder_beside=model("ant"))
+    get("ant", site.entries)
+    monkeypatch.setattr(finder, "IMPORT_SECONDS", 2.0)
+    plugins = find(site.entries)
+    assert plugins.names == ("ant",)
+    assert "did not end within 2 s" in plugins.broken[0].reason
+    monkeypatch.setattr(finder, "IMPORT_SECONDS", 1e6)
+    assert "has not ended" in find(site.entries).broken[0].reason
+
+
+HOSTILE = """
+class Meta(type(Recommender)):
+    def __getattribute__(cls, name):
+        if name == "interface_version":
+            raise RuntimeError("ask me nothing")
+        return super().__getattribute__(name)
+
+class Hostile(Model, metaclass=Meta):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "reason"),
+    [
+        ("finder_interrupt", "raise KeyboardInterrupt('no')", "KeyboardInterrupt: no"),
+        ("finder_hostile", model("odd") + HOSTILE, "ask me nothing"),
+    ],
+)
+def test_whatever_an_import_does_is_a_reason(site: Site, module: str, source: str, reason: str) -> None:
+    attribute = "Hostile" if "Hostile" in source else "Model"
+    site.install("culprit", {"odd": f"{module}:{attribute}"}, **{module: source})
+    [broken] = find(site.entries).broken
+    assert reason in broken.reason

@@ -1,22 +1,23 @@
 """Who is best, and who is served: the leaderboard and the champion."""
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
 
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.finder import Plugins
 from tastemaker_pipelines.assets.common import MODEL_TEAM, PRODUCT_TEAM, told
+from tastemaker_pipelines.assets.training import broken_names
 from tastemaker_pipelines.resources import WorkspaceResource
 
 
-def judgement_assets(plugins: Sequence[Plugin]) -> list[dg.AssetsDefinition]:
+def judgement_assets(plugins: Plugins) -> list[dg.AssetsDefinition]:
     """The leaderboard over these models' backtests, and the champion among their versions."""
+    backtests = [*(one.name for one in plugins.sound), *broken_names(plugins.broken)]
 
     @dg.asset(
         group_name="judgement",
-        deps=[dg.AssetKey(["backtests", plugin.name]) for plugin in plugins],
+        deps=[dg.AssetKey(["backtests", name]) for name in backtests],
         kinds={"html"},
         owners=[PRODUCT_TEAM],
         description=(
@@ -25,11 +26,9 @@ def judgement_assets(plugins: Sequence[Plugin]) -> list[dg.AssetsDefinition]:
         ),
     )
     def leaderboard(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-        from tastemaker.evaluation.leaderboard import Leaderboard
-
         with told():
             opened = workspace.open()
-            board = Leaderboard.load(opened.engine, opened.problem, opened.settings.artifacts)
+            board = opened.leaderboard()
             reports = opened.settings.reports
             page, picture = reports / "leaderboard.html", reports / "leaderboard.png"
             board.write_html(page)
@@ -41,6 +40,7 @@ def judgement_assets(plugins: Sequence[Plugin]) -> list[dg.AssetsDefinition]:
                 board.metric: best.backtest.metrics[board.metric].value,
                 "verdict": best.mark,
                 "users_judged": board.users,
+                "failed": ", ".join(one.model for one in board.failures) or "none",
                 "page": dg.MetadataValue.path(str(page.resolve())),
                 "plot": dg.MetadataValue.md(_embedded(picture)),
             }
@@ -48,7 +48,7 @@ def judgement_assets(plugins: Sequence[Plugin]) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         group_name="judgement",
-        deps=[leaderboard, *(dg.AssetKey(["models", plugin.name]) for plugin in plugins)],
+        deps=[leaderboard, *(dg.AssetKey(["models", plugin.name]) for plugin in plugins.sound)],
         kinds={"python"},
         owners=[MODEL_TEAM],
         description=(

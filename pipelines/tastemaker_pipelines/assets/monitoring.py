@@ -2,6 +2,9 @@
 
 import dagster as dg
 
+from tastemaker.errors import RegistryError
+from tastemaker.registry import Version
+from tastemaker.workspace import Workspace
 from tastemaker_pipelines.assets.common import DATA_TEAM, MODEL_TEAM, PRODUCT_TEAM, RETRY, told
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -123,7 +126,11 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
         registry, problem = opened.registry, opened.problem
         served = most_served(opened.lake)
         version = registry.get(served) if served else registry.champion(problem.name)
-        version = version or registry.newest(problem.to_beat, problem=problem.name)
+        version = version or _newest_baseline(opened)
+        if version is None:
+            return dg.MaterializeResult(
+                metadata={"note": f"nothing was served, and {problem.to_beat} has no version to compare with"}
+            )
         report = drift.drift_report(opened.lake, opened.engine, opened.settings.reports, version)
     return dg.MaterializeResult(
         metadata={
@@ -135,3 +142,12 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
             "page": dg.MetadataValue.path(str(report.path.resolve())),
         }
     )
+
+
+def _newest_baseline(opened: Workspace) -> Version | None:
+    """The baseline's newest version; None while it has none, such as when it failed."""
+    problem = opened.problem
+    try:
+        return opened.registry.newest(problem.to_beat, problem=problem.name)
+    except RegistryError:
+        return None

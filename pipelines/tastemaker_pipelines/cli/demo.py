@@ -116,11 +116,9 @@ def _run(workspace: Workspace, console: Console, select: str | None = None) -> N
 
 
 def _leaderboard(workspace: Workspace, console: Console) -> None:
-    from tastemaker.evaluation.leaderboard import Leaderboard
     from tastemaker.evaluation.terminal import show
 
-    board = Leaderboard.load(workspace.engine, workspace.problem, workspace.settings.artifacts)
-    show(board, console, brief=True)
+    show(workspace.leaderboard(), console, brief=True)
 
 
 def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) -> Summary:

@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tastemaker.settings import Settings
     from tastemaker.workspace import Workspace
     from tastemaker_pipelines.run import Outcome
 
@@ -21,32 +22,57 @@ if TYPE_CHECKING:
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days from this one on.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days until this one, inclusive.")
 @click.option("--again", is_flag=True, help="Ingest these days anew though they did not change (a backfill).")
+@click.option("--only", multiple=True, metavar="MODEL", help="Only this model and the baseline; repeatable.")
+@click.option("--without", multiple=True, metavar="MODEL", help="All models but this one; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def run(select: str | None, start: datetime | None, end: datetime | None, again: bool, as_json: bool) -> None:
+def run(
+    select: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    again: bool,
+    only: tuple[str, ...],
+    without: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Ingest, validate, make features, train, judge and report, in one process.
 
     What is up to date is not done again, so running again after a failure goes on where it stopped. The same
-    graph, with a page, is `dagster dev`.
+    graph, with a page, is `dagster dev`. A model that fails is named with its reason, here and on the
+    leaderboard; the others are compared, and the exit status is 1.
 
     \b
     Examples:
       tastemaker run
       tastemaker run --select '+key:leaderboard'        the leaderboard and all it needs
       tastemaker run --select 'key:backtests/item_knn+' one model's backtest and what follows from it
+      tastemaker run --only ease --only ials            two models and the baseline (settings: models.enabled)
+      tastemaker run --without ranker                   all but one (settings: models.disabled)
       tastemaker run --start 2011-11-01 --end 2011-11-30 --again
     """
     from rich.console import Console
 
+    from tastemaker.choice import require_choice
+    from tastemaker.settings import load_settings
     from tastemaker.workspace import Workspace
 
     console = Console(stderr=as_json)
-    workspace = Workspace.open()
+    workspace = Workspace(_choosing(load_settings(), only, without))
     _ = workspace.problem  # a wrong problem file is told before anything starts
+    require_choice(workspace.settings.models, workspace.problem.to_beat)
     outcome = carry_out(workspace, console, select, _days(start, end, again))
     if as_json:
         click.echo(_as_json(outcome))
     if not outcome.success:
         sys.exit(1)
+
+
+def _choosing(settings: Settings, only: tuple[str, ...], without: tuple[str, ...]) -> Settings:
+    """The settings with the models that the command line chooses; `--only` replaces models.enabled."""
+    models = settings.models
+    chosen = models.model_copy(
+        update={"enabled": only or models.enabled, "disabled": (*models.disabled, *without)}
+    )
+    return settings.model_copy(update={"models": chosen})
 
 
 def carry_out(

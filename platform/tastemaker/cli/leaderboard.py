@@ -56,18 +56,16 @@ def leaderboard(
 
 def _load(problem: str | None, metric: str | None) -> Leaderboard:
     from tastemaker.errors import TastemakerError
-    from tastemaker.evaluation.leaderboard import Leaderboard
     from tastemaker.evaluation.metrics import METRICS
-    from tastemaker.settings import load_settings
-    from tastemaker.storage.engine import open_engine
+    from tastemaker.workspace import Workspace
 
     if metric is not None and metric not in METRICS:
         raise TastemakerError(
             f"--metric is {metric!r}, which is no metric", fix=f"one of {', '.join(METRICS)}"
         )
-    settings = load_settings()
-    spec = _problem(settings, problem)
-    return Leaderboard.load(open_engine(settings.metadata_url), spec, settings.artifacts, metric=metric)
+    workspace = Workspace.open()
+    spec = _problem(workspace.settings, problem)
+    return workspace.leaderboard(spec, metric=metric)
 
 
 def _problem(settings: Settings, wanted: str | None) -> ProblemSpec:

@@ -8,7 +8,7 @@ ranks in common. Rendering is in `page` (HTML), `plot` (PNG) and the command `ta
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
@@ -19,8 +19,9 @@ import numpy as np
 from sqlalchemy import Engine
 
 from tastemaker.errors import ArtifactError, TastemakerError
-from tastemaker.evaluation import results, seeds
+from tastemaker.evaluation import failures, results, seeds
 from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval
+from tastemaker.evaluation.failures import Failure
 from tastemaker.evaluation.marks import Mark, Standing
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.pairs import Pairs, Ranks
@@ -94,21 +95,32 @@ class Leaderboard:
     """The models within parts of the users and items, in the order of `rows`."""
     unheld: tuple[str, ...]
     """Guardrails of slices that these users do not make: a value that nobody has, or that everybody has."""
+    failures: tuple[Failure, ...] = ()
+    """The models whose last backtest failed, by name."""
 
     @classmethod
     def load(
-        cls, engine: Engine, problem: ProblemSpec, artifacts: Path, *, metric: str | None = None
+        cls,
+        engine: Engine,
+        problem: ProblemSpec,
+        artifacts: Path,
+        *,
+        metric: str | None = None,
+        takes_part: Callable[[str], bool] = lambda model: True,
     ) -> Leaderboard:
-        """Read the backtests and compare them. Raises TastemakerError if there are none."""
-        backtests = results.newest(engine, problem.name)
+        """Read the backtests of the models that take part, and compare them.
+
+        Raises TastemakerError if there are none, naming the models that failed.
+        """
+        backtests = [one for one in results.newest(engine, problem.name) if takes_part(one.model)]
+        failed = tuple(one for one in failures.known(engine, problem.name) if takes_part(one.model))
         if not backtests:
-            raise _nothing_judged(engine, problem)
+            raise _nothing_judged(engine, problem, failed)
         users = [results.load_users(artifacts, backtest) for backtest in backtests]
         spreads = seeds.known(engine, [backtest.id for backtest in backtests])
         board = cls.of(problem, backtests, users, metric=metric)
-        return replace(
-            board, rows=tuple(replace(row, seeds=spreads.get(row.backtest.id)) for row in board.rows)
-        )
+        rows = tuple(replace(row, seeds=spreads.get(row.backtest.id)) for row in board.rows)
+        return replace(board, rows=rows, failures=failed)
 
     @classmethod
     def of(
@@ -165,6 +177,7 @@ class Leaderboard:
             "rows": [_row_dict(row, self.metric) for row in self.rows],
             "comparisons": self.comparisons(),
             "slices": [_slice_dict(one) for one in self.slices],
+            "failed": [one._asdict() | {"at": one.at.isoformat()} for one in self.failures],
         }
 
     def comparisons(self) -> list[dict[str, Any]]:
@@ -223,7 +236,17 @@ class Leaderboard:
         return fragment(self)
 
 
-def _nothing_judged(engine: Engine, problem: ProblemSpec) -> TastemakerError:
+def _nothing_judged(engine: Engine, problem: ProblemSpec, failed: tuple[Failure, ...]) -> TastemakerError:
+    if failed:
+        return TastemakerError(
+            "\n    ".join(
+                [
+                    f"no model could be evaluated on the problem {problem.name!r}:",
+                    *(f"{one.model}: {one.reason}" for one in failed),
+                ]
+            ),
+            fix="correct the cause and run again: `tastemaker run`",
+        )
     others = ", ".join(results.problems(engine)) or "none"
     return TastemakerError(
         f"no model was judged on the problem {problem.name!r} yet; problems with results: {others}",

@@ -42,6 +42,7 @@ def render(board: Leaderboard) -> str:
 {_head(board)}
 <h2>Models</h2>
 {_summary(board)}
+{_failures(board)}
 {_every_metric(board)}
 {_slices(board)}
 {_seeds(board)}
@@ -62,7 +63,7 @@ differ have ranks in common. Intervals are of one figure or one pair alone, not 
 
 def fragment(board: Leaderboard) -> str:
     """The verdict, the plot, the models and the slices, for a notebook's cell."""
-    return in_cell(f"{_head(board)}\n{_summary(board)}\n{_slices(board)}")
+    return in_cell(f"{_head(board)}\n{_summary(board)}\n{_failures(board)}\n{_slices(board)}")
 
 
 def in_cell(body: str) -> str:
@@ -115,6 +116,21 @@ def _summary_row(board: Leaderboard, row: Row) -> list[str]:
         wording.seconds(backtest.score_seconds),
         wording.size(backtest.artifact_bytes),
     ]  # fmt: skip
+
+
+def _failures(board: Leaderboard) -> str:
+    """The models that are not compared, and why."""
+    if not board.failures:
+        return ""
+    rows = [
+        [
+            f"<strong>{escape(one.model)}</strong>",
+            f'<span class="breach">{escape(one.reason)}</span>',
+            f"{one.at:%Y-%m-%d %H:%M} UTC",
+        ]
+        for one in board.failures
+    ]
+    return "<h2>Models that failed</h2>\n" + table(["Model", "Reason", "At"], rows)
 
 
 def _every_metric(board: Leaderboard) -> str:

@@ -39,6 +39,9 @@ def show(board: Leaderboard, console: Console, *, brief: bool = False) -> None:
     for row in board.rows:
         for breach in row.breaches:
             console.print(f"[yellow]✖ guardrail[/yellow] {escape(row.model)}: {wording.breach(breach)}")
+    for failure in board.failures:
+        reason = failure.reason.replace("\n", "\n  ")
+        console.print(f"[red]✖ failed[/red] [bold]{escape(failure.model)}[/bold]: {escape(reason)}")
     if brief:
         return
     others = [name for name in METRICS if name != board.metric]

@@ -132,6 +132,8 @@ def verdict(board: Leaderboard) -> str:
         said.append(
             f"Guardrails that hold nothing, for these users make no such slice: {', '.join(board.unheld)}."
         )
+    if board.failures:
+        said.append(f"Failed, and so not compared: {', '.join(one.model for one in board.failures)}.")
     compared = sum(row.difference is not None for row in board.rows)
     beating = sum(row.mark == "beats" for row in board.rows)
     if compared:

@@ -42,7 +42,7 @@ def _told_as(model: str, doing: str) -> Iterator[None]:
         yield
     except TastemakerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"model {model} failed to {doing}: {type(error).__name__}: {error}",
             fix=f"run `tastemaker models check {model}`",

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from threading import Thread
 from typing import Any, NamedTuple
 
 from tastemaker.errors import PluginError
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, Untyped
 
 GROUP = "tastemaker.models"
+IMPORT_SECONDS = 60.0
+"""How long the import of one plugin may take: some load large libraries from slow disks."""
+
+_hanging: dict[str, Thread] = {}
+"""Entry point -> the thread that imports it and did not end in time: it is not waited for twice."""
+
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 """A model's name becomes an asset key, a folder and a part of a URL."""
 
@@ -93,6 +100,16 @@ def get(name: str, entries: Iterable[EntryPoint] | None = None) -> Plugin:
     )
 
 
+def installed_names() -> frozenset[str]:
+    """The names of all installed models, sound or broken, importing nothing."""
+    return frozenset(one.name for one in _found(None))
+
+
+def find_only(wanted: Callable[[str], bool]) -> Plugins:
+    """As `find`, of the models whose names are wanted; no other is imported."""
+    return find(entry for entry in entry_points(group=GROUP) if wanted(entry.name))
+
+
 def claims(name: str) -> list[str]:
     """The installed distributions that have a model of that name, importing nothing."""
     return [one.distribution for one in _found(None) if one.name == name]
@@ -127,13 +144,49 @@ def _refusals(found: list[Found]) -> list[BrokenPlugin | None]:
 
 def _classify(one: Found) -> Plugin | BrokenPlugin:
     try:
-        loaded = EntryPoint(one.name, one.entry_point, GROUP).load()
-    except (Exception, SystemExit) as error:
-        return BrokenPlugin(*one, f"it can't be imported: {type(error).__name__}: {error}")
-    reason = _objection(one.name, loaded)
+        loaded = _import(EntryPoint(one.name, one.entry_point, GROUP))
+    except _NotImportedError as error:
+        return BrokenPlugin(*one, f"it can't be imported: {error}")
+    try:
+        reason = _objection(one.name, loaded)
+    except Exception as error:  # a class may answer any question with an error
+        reason = f"its class can't be read: {type(error).__name__}: {error}"
     if reason:
         return BrokenPlugin(*one, reason)
     return Plugin(one.name, loaded, one.distribution, one.version, one.entry_point)
+
+
+class _NotImportedError(Exception):
+    """Why an entry point's module can't be imported."""
+
+
+def _import(entry: EntryPoint) -> Any:
+    """Import what an entry point names, in a thread, so that an import that hangs does not hang the caller.
+
+    Raises _NotImportedError if the import raises anything, or does not end within IMPORT_SECONDS; its thread
+    then stays behind, and ends with the process.
+    """
+    late = _hanging.get(entry.value)
+    if late is not None and late.is_alive():
+        raise _NotImportedError(f"it has not ended within {IMPORT_SECONDS:g} s")
+    loaded: list[Any] = []
+    raised: list[BaseException] = []
+
+    def load() -> None:
+        try:
+            loaded.append(entry.load())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = Thread(target=load, name=f"import {entry.name}", daemon=True)
+    thread.start()
+    thread.join(IMPORT_SECONDS)
+    if raised:
+        raise _NotImportedError(f"{type(raised[0]).__name__}: {raised[0]}") from raised[0]
+    if not loaded:
+        _hanging[entry.value] = thread
+        raise _NotImportedError(f"it did not end within {IMPORT_SECONDS:g} s")
+    return loaded[0]
 
 
 def _objection(name: str, loaded: object) -> str | None:

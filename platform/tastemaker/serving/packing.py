@@ -33,6 +33,7 @@ _SERVING_FILES = (
     "files.py",
     "settings.py",
     "supervised.py",
+    "spelling.py",
     "data/__init__.py",
     "data/content.py",
     "data/ids.py",

@@ -101,6 +101,15 @@ backtests = Table(
     Index(None, "problem", "created_at"),
 )
 
+failed_backtests = Table(
+    "failed_backtests",
+    metadata,
+    Column("problem", String(200), primary_key=True),
+    Column("model", String(100), primary_key=True),
+    Column("reason", Text, nullable=False, doc="what went wrong in the model's last backtest"),
+    Column("failed_at", Moment, nullable=False),
+)
+
 seed_spreads = Table(
     "seed_spreads",
     metadata,

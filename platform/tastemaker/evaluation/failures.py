@@ -1,0 +1,54 @@
+"""Models that could not be evaluated, and why: each model's last backtest, if it failed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Engine, delete, insert, select
+
+from tastemaker.errors import TastemakerError
+from tastemaker.storage.tables import failed_backtests
+
+
+class Failure(NamedTuple):
+    """A model that is not compared."""
+
+    model: str
+    reason: str
+    """What went wrong, and the fix where one is known."""
+    at: datetime
+
+
+def reason_of(model: str, error: BaseException) -> str:
+    """An error in words: a TastemakerError's own, else its type and text."""
+    if isinstance(error, TastemakerError):
+        return str(error)
+    text = str(error).strip()
+    return f"model {model} failed: {type(error).__name__}" + (f": {text}" if text else "")
+
+
+def put(engine: Engine, problem: str, model: str, reason: str) -> None:
+    """Note that a model's backtest failed; it replaces what was noted of it before."""
+    row = {"problem": problem, "model": model, "reason": reason, "failed_at": datetime.now(UTC)}
+    with engine.begin() as connection:
+        connection.execute(delete(failed_backtests).where(*_of(problem, model)))
+        connection.execute(insert(failed_backtests).values(row))
+
+
+def clear(engine: Engine, problem: str, model: str) -> None:
+    """Note that a model's last backtest did not fail."""
+    with engine.begin() as connection:
+        connection.execute(delete(failed_backtests).where(*_of(problem, model)))
+
+
+def known(engine: Engine, problem: str) -> tuple[Failure, ...]:
+    """The models whose last backtest for a problem failed, by name."""
+    columns = failed_backtests.c.model, failed_backtests.c.reason, failed_backtests.c.failed_at
+    mine = select(*columns).where(failed_backtests.c.problem == problem).order_by(failed_backtests.c.model)
+    with engine.connect() as connection:
+        return tuple(Failure(*row) for row in connection.execute(mine))
+
+
+def _of(problem: str, model: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return failed_backtests.c.problem == problem, failed_backtests.c.model == model
