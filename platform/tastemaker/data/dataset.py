@@ -21,6 +21,7 @@ from tastemaker.data.slices import Labels, read_labels
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.data.split import Split, make_split
 from tastemaker.data.tables import IMPRESSION
+from tastemaker.data.worth import event_worth
 from tastemaker.errors import SourceError
 from tastemaker.plugins.arrays import Events, Int32, Int64, TrainingData
 from tastemaker.problem import ProblemSpec
@@ -216,19 +217,12 @@ def _event_rewards(problem: ProblemSpec) -> pa.Table:
 
     A type of weight 0 is left out, so that naming it changes nothing.
     """
-    flat: dict[str, float] = {}
-    by_value: dict[str, float] = {}
-    for objective in problem.objectives:
-        for event_type, reward in objective.events.items():
-            worth = objective.share * reward.weight
-            flat[event_type] = flat.get(event_type, 0.0) + (0.0 if reward.by_value else worth)
-            by_value[event_type] = by_value.get(event_type, 0.0) + (worth if reward.by_value else 0.0)
-    counted = [event_type for event_type in flat if flat[event_type] or by_value[event_type]]
+    worth = event_worth(problem.model_dump())
     return pa.table(
         {
-            "event_type": pa.array(counted, pa.string()),
-            "flat": pa.array([flat[event_type] for event_type in counted], pa.float64()),
-            "by_value": pa.array([by_value[event_type] for event_type in counted], pa.float64()),
+            "event_type": pa.array(worth, pa.string()),
+            "flat": pa.array([one.flat for one in worth.values()], pa.float64()),
+            "by_value": pa.array([one.by_value for one in worth.values()], pa.float64()),
         }
     )
 

@@ -17,7 +17,7 @@ from tastemaker.data.content import Content
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.neighbours import Neighbours
 from tastemaker.errors import ArtifactError
-from tastemaker.plugins.arrays import Batch, Bool, FeatureTable, Float32, History, Int32, UInt64
+from tastemaker.plugins.arrays import Batch, Bool, Events, FeatureTable, Float32, History, Int32, UInt64
 from tastemaker.plugins.recommender import Capabilities, load_array
 
 FORMAT = 1
@@ -71,6 +71,7 @@ class Snapshot:
         history: History | None = None,
         capabilities: Capabilities = _NEEDS_NOTHING,
         exclude: Sequence[Int32] | None = None,
+        since: Events | None = None,
         candidates: Int32 | None = None,
         context: Float32 | None = None,
         user_features: FeatureTable | None = None,
@@ -80,41 +81,52 @@ class Snapshot:
         What a row's history rules out (see `plugins.arrays.ruled_out`) is excluded, and what `exclude` names.
         `users` is int32[n], -1 for a stranger. `history` has n rows, for visitors who have one of their own;
         without it, it is what is known of the users. `exclude` holds n arrays of item numbers that the caller
-        does not want (-1 is ignored). `user_features` has n rows; without it, declared user features are NaN.
+        does not want (-1 is ignored). `since` is what they did lately, its users being rows: it counts for
+        what is excluded, not for the history that the model sees, and may hold what the snapshot has already.
+        `user_features` has n rows; without it, declared user features are NaN.
         `now` is the snapshot's end unless given. Raises ArtifactError if the model reads item features and
         there are none.
         """
+        visitors = history is not None
         if history is None:
             history = self.history[users]
+        pasts = [history]
+        if since is not None and visitors:  # that they look at something does not make up for a dislike
+            pasts.append(extended(History.empty(len(history), history.n_items), since))
+        elif since is not None:
+            pasts = [extended(history, since)]
         return Batch(
             users=users,
             history=history,
             seeds=seeds,
             now=self.end if now is None else now,
             candidates=candidates,
-            excluded=self._excluded(history, exclude),
+            excluded=self._excluded(pasts, exclude),
             available=self.available,
             context=context,
             user_features=_declared(user_features, capabilities.user_features, len(users)),
             item_features=self._item_features(capabilities.item_features),
         )
 
-    def _excluded(self, history: History, exclude: Sequence[Int32] | None) -> csr_array | None:
-        past = history.ruled_out(self.repeats)
-        if not exclude:
-            return past
-        shape = (len(history), history.n_items)
+    def _excluded(self, pasts: Sequence[History], exclude: Sequence[Int32] | None) -> csr_array | None:
+        """bool n x n_items: what any of the histories rules out, and what is not wanted; None if nothing."""
+        out = [past.ruled_out(self.repeats) for past in pasts]
+        if not exclude and len(out) == 1:
+            return out[0]
+        n, n_items = len(pasts[0]), pasts[0].n_items
         places = [
-            row * history.n_items + items[items >= 0].astype(np.int64) for row, items in enumerate(exclude)
+            row * n_items + items[items >= 0].astype(np.int64) for row, items in enumerate(exclude or ())
         ]
-        if past is not None:
-            rows = np.repeat(np.arange(len(history)), np.diff(past.indptr))
-            places.append(rows * history.n_items + past.indices)
+        for past in out:
+            if past is not None:
+                places.append(np.repeat(np.arange(n), np.diff(past.indptr)) * n_items + past.indices)
+        if not places:
+            return None
         # Place in the flattened n x n_items matrix: sorted and each once, as CSR wants them.
         joined = np.unique(np.concatenate(places))
-        offsets = np.searchsorted(joined, np.arange(len(history) + 1) * history.n_items)
+        offsets = np.searchsorted(joined, np.arange(n + 1) * n_items)
         ones = np.ones(len(joined), np.bool_)
-        return csr_array((ones, joined % max(history.n_items, 1), offsets), shape=shape)
+        return csr_array((ones, joined % max(n_items, 1), offsets), shape=(n, n_items))
 
     def _item_features(self, names: tuple[str, ...]) -> FeatureTable | None:
         if not names:
@@ -179,6 +191,32 @@ class Snapshot:
         )
         _check_fit(snapshot, folder)
         return snapshot
+
+
+def extended(history: History, since: Events) -> History:
+    """Return the history with events that came later, their users being its rows.
+
+    An event that is no later than the last one that the history has of its pair is in there already: what
+    was known when a version was trained may be told again.
+    """
+    n = history.n_items
+    had, pairs = history.rows * n + history.items, since.users.astype(np.int64) * n + since.items
+    places = np.minimum(np.searchsorted(had, pairs), max(len(had) - 1, 0))
+    if len(had):
+        new = (had[places] != pairs) | (history.last_times[places] < since.times)
+        since, pairs = since[new], pairs[new]
+    keys, inverse = np.unique(np.concatenate([had, pairs]), return_inverse=True)
+    ones = np.ones(len(since), np.int32)
+    last_times = np.full(len(keys), np.iinfo(np.int64).min)
+    np.maximum.at(last_times, inverse, np.concatenate([history.last_times, since.times]))
+    return History(
+        np.searchsorted(keys, np.arange(len(history) + 1, dtype=np.int64) * n),
+        (keys % max(n, 1)).astype(np.int32),
+        np.bincount(inverse, np.concatenate([history.rewards, since.rewards]), len(keys)).astype(np.float32),
+        np.bincount(inverse, np.concatenate([history.counts, ones]), len(keys)).astype(np.int32),
+        last_times,
+        n,
+    )
 
 
 def _declared(given: FeatureTable | None, names: tuple[str, ...], n: int) -> FeatureTable | None:

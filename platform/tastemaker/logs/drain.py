@@ -28,6 +28,7 @@ import pyarrow as pa
 from tastemaker.data.lake import Lake, quoted
 from tastemaker.data.locks import locked
 from tastemaker.data.tables import FEEDBACK, REQUESTS, SERVED
+from tastemaker.logs import recent
 from tastemaker.logs.records import FeedbackRecord, ItemRecord, Record, UserRecord
 from tastemaker.logs.rows import feedback_rows, impression_rows, item_rows, moment, request_rows, user_rows
 from tastemaker.logs.spool_file import FILE_NAME, Pending, forget, read
@@ -68,6 +69,7 @@ def drain(
     with locked(folder / "drain.lock"):
         while pending := read(path, BATCH_RECORDS):
             target.put(pending)
+            recent.keep(folder, pending)
             forget(path, pending.last)
             moved = moved.plus(count(pending))
             if progress is not None:

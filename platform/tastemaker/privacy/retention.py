@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tastemaker.data.lake import Lake, day_of
 from tastemaker.data.tables import SERVED
+from tastemaker.logs import recent
 from tastemaker.logs.postgres import connect
 from tastemaker.settings import Settings
 
@@ -45,6 +46,8 @@ def expire(settings: Settings, lake: Lake, *, today: date | None = None) -> Expi
     logs, events = first_day(kept.log_days, today), first_day(kept.events_days, today)
     log_days = sum(_drop(lake, table, logs, part="*") for table in LOG_TABLES)
     log_days += _drop(lake, "events", logs, part=f"{SERVED}*")
+    if logs > date.min:
+        recent.expire(settings.spool, datetime.combine(logs, time.min, UTC).timestamp())
     event_days = sum(_drop(lake, table, events, part="*") for table in EVENT_TABLES)
     return Expired(log_days, event_days, _drop_records(settings, logs))
 

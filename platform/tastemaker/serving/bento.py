@@ -47,6 +47,7 @@ from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
 from tastemaker.serving.predictor import Predictor
 from tastemaker.serving.processor import keep_to_one
+from tastemaker.serving.recent import Recent
 from tastemaker.serving.swap import Swapper, Watch
 from tastemaker.serving.worker import Worker
 from tastemaker.settings import Settings, load_settings
@@ -163,7 +164,8 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     shared = os.environ.get(METRICS_FOLDER)
     # Before the online reader: Feast imports the Prometheus client, which must know the folder by then.
     metrics = Metrics(model, spool, Path(shared) if shared else None)
-    loader = Loader(settings, metrics)
+    recent = Recent(settings.spool)
+    loader = Loader(settings, metrics, recent)
     deployed = deployment.path_of(settings.artifacts, model)
     seen = deployment.state(deployed)
     found = first_sound(loader, [packed] if packed else folders(settings, model))
@@ -184,8 +186,10 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
         limits=limits,
         static_ids=serving.static_items,
         pseudonyms=open_pseudonyms(settings),
+        recent=recent,
     )
     worker.gauges = Lookout(metrics.count_records, seconds=GAUGES_SECONDS, name="gauges")
+    recent.follow()
     if finder.get(model).recommender.capabilities.learns_online:
         worker.learned = Learned(
             settings.learning_root, engine, metrics, seconds=settings.learning.every_seconds

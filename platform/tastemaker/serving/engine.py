@@ -25,6 +25,7 @@ from typing import NamedTuple
 from tastemaker.serving.breaker import Breaker
 from tastemaker.serving.chain import MODEL_ERROR, MODEL_OVERLOADED, MODEL_RESTING, MODEL_TIMEOUT, NO_MODEL
 from tastemaker.serving.predictor import Abandoned, Ask, LastResort, Predictor, Served
+from tastemaker.serving.recent import Recent
 from tastemaker.supervised import Supervised
 
 MAX_ROWS = 64
@@ -78,8 +79,10 @@ class Engine:
         settle: Settle,
         limits: Limits | None = None,
         static_ids: Sequence[str] = (),
+        recent: Recent | None = None,
     ) -> None:
         """`predictor` is None where no version could be loaded yet: then the static list answers."""
+        self._recent = recent
         self.model = model
         self.predictor = predictor
         self._swapping = threading.Lock()
@@ -197,7 +200,14 @@ class Engine:
             except Exception:  # a defect, or files that can no longer be read: there is always a list
                 logger.exception("%s %s can't answer without its model", self.model, predictor.version)
         version = "none" if predictor is None else predictor.version
-        return self._last_resort.answer(ask, version, reason)
+        return self._last_resort.answer(ask, version, reason, self._hidden(ask.request.user_id))
+
+    def _hidden(self, user_id: str) -> set[str]:
+        """What the user lately had or disliked of the items that need no version."""
+        ids, predictor = self._last_resort.item_ids, self.predictor
+        if predictor is not None:
+            return predictor.pipeline.hidden(user_id, ids)
+        return set() if self._recent is None else self._recent.had(user_id, ids)
 
     def _made_last_resort(self) -> LastResort:
         """The settings' items, or what was popular when the version was loaded."""

@@ -12,6 +12,7 @@ from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving import golden
 from tastemaker.serving.pipeline import Pipeline
 from tastemaker.serving.predictor import Predictor, new_request_id
+from tastemaker.serving.recent import Recent
 from tastemaker.serving.user_features import UserFeatures
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ logger = logging.getLogger("tastemaker.serving")
 class Loader:
     """Opens versions of one model for one process; they share the connection to the online store."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings, self._metrics = settings, metrics
+    def __init__(self, settings: Settings, metrics: Metrics, recent: Recent | None = None) -> None:
+        """`recent`: what users did lately, for all versions."""
+        self._settings, self._metrics, self._recent = settings, metrics, recent
         self._features: dict[tuple[str, ...], UserFeatures] = {}
         """By columns: a version that serves still reads its own while another one is tried."""
 
@@ -37,7 +39,7 @@ class Loader:
         """The same for a version that is loaded already."""
         golden.check(loaded)
         features = self._user_features(loaded.model.capabilities.user_features)
-        pipeline = Pipeline(loaded, self._settings.retrieval, self._settings.spool)
+        pipeline = Pipeline(loaded, self._settings.retrieval, self._settings.spool, self._recent)
         predictor = Predictor(
             loaded, features=None if features is None else features.users, pipeline=pipeline
         )

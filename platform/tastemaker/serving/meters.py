@@ -28,18 +28,8 @@ class Meters:
     """The meters of all keys."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it. The clock behind it starts anew with the machine.
-
-        Without room for it on the disk, each process that opens it then counts for itself.
-        """
-        try:
-            numbers = _mapped(path)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            logger.warning("%s can't be made, so that each process counts requests for itself", path)
-            numbers = mmap.mmap(-1, _BYTES)
-        self._next = memoryview(numbers).cast("d")
+        """Opens the file, or makes it. The clock behind it starts anew with the machine."""
+        self._next = memoryview(shared(path, _BYTES)).cast("d")
 
     def wait(self, slot: int, per_second: float) -> float:
         """Seconds until this request is allowed; 0 if it is, and then it is counted."""
@@ -55,12 +45,26 @@ class Meters:
         return 0.0
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def shared(path: Path, n_bytes: int) -> mmap.mmap:
+    """Map a file that the processes of this machine write to together; it is made if it is missing.
+
+    Without room for it on the disk, each process that opens it then has memory of its own.
+    """
+    try:
+        return _mapped(path, n_bytes)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        logger.warning("%s can't be made, so that each process counts for itself", path)
+        return mmap.mmap(-1, n_bytes)
+
+
+def _mapped(path: Path, n_bytes: int) -> mmap.mmap:
     """The file, all of it on the disk: to write where a disk is full to a mapped hole kills the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.posix_fallocate(handle, 0, _BYTES)
-        return mmap.mmap(handle, _BYTES)
+        os.posix_fallocate(handle, 0, n_bytes)
+        return mmap.mmap(handle, n_bytes)
     finally:
         os.close(handle)

@@ -8,7 +8,7 @@ list whose propensities it would falsify, a stochastic model's, is left as it is
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastemaker.logs.records import Item
-from tastemaker.plugins import UNKNOWN_USER, Batch, Ranking, Recommender
+from tastemaker.plugins import UNKNOWN_USER, Batch, Events, Ranking, Recommender
 from tastemaker.plugins.arrays import Bool, Float32, Int32
 from tastemaker.serving.candidates.cold import MIN_K, ColdStart
 from tastemaker.serving.candidates.session import by_neighbours
@@ -26,6 +26,7 @@ from tastemaker.serving.filters import Filters
 from tastemaker.serving.messages import Request
 from tastemaker.serving.overlay import Overlay
 from tastemaker.serving.precomputed import answerer
+from tastemaker.serving.recent import Recent, Since
 from tastemaker.settings import RetrievalSettings
 
 if TYPE_CHECKING:
@@ -40,8 +41,12 @@ class Pipeline:
         loaded: LoadedVersion,
         settings: RetrievalSettings | None = None,
         changes: Path | None = None,
+        recent: Recent | None = None,
     ) -> None:
-        """`changes`: the folder in which callers' changes of items and users are kept, if they are."""
+        """`changes`: the folder in which callers' changes of items and users are kept, if they are.
+
+        `recent`: what users did since the training, if that is known.
+        """
         self.folder = loaded.folder
         self._model, self._snapshot = loaded.model, loaded.snapshot
         self._answers = answerer(loaded)
@@ -52,6 +57,7 @@ class Pipeline:
         item_ids = self._snapshot.item_ids  # not through self: a circle would keep a replaced version alive
         self.overlay = Overlay(changes, lambda ids: ~known[item_ids.lookup(ids)])
         self._filters = Filters(self._snapshot, self.overlay)
+        self._since = None if recent is None else Since(recent, self._snapshot, loaded.manifest.problem_spec)
         self.overlay.refresh()
         self._cold, self._cold_state = (
             ColdStart(self._snapshot, self.overlay.new.values()),
@@ -68,6 +74,14 @@ class Pipeline:
     def restrict(self, batch: Batch, user_ids: Sequence[str]) -> Batch:
         """The batch without what is sold out or blocked by now; row i asks for `user_ids[i]`."""
         return self._filters.restrict(batch, user_ids)
+
+    def since(self, user_ids: Sequence[str]) -> Events | None:
+        """What users did lately, by row of `user_ids` and item number; None if nothing that counts."""
+        return None if self._since is None else self._since.events(user_ids)
+
+    def hidden(self, user_id: str, item_ids: Iterable[str]) -> set[str]:
+        """Those of the items, known to the version or not, that what the user did lately rules out."""
+        return set() if self._since is None else self._since.hidden(user_id, item_ids)
 
     def strength(self, request: Request) -> float:
         """λ for this request: its own, else the settings'; 0 where variety would falsify propensities."""
@@ -99,7 +113,8 @@ class Pipeline:
         cold = self._known_new()
         blocked = self.overlay.blocked([request.user_id]).get(request.user_id, ())
         gone = () if self._cold_state == self.overlay.state else set(cold.ids) - self.overlay.new.keys()
-        taken = {item.item_id for item in items}.union(request.exclude or (), blocked, gone)
+        had = self.hidden(request.user_id, cold.ids)
+        taken = {item.item_id for item in items}.union(request.exclude or (), blocked, gone, had)
         drawn = cold.draw(seed, near, but_not=taken, among=request.candidates)
         if drawn is None:
             return items

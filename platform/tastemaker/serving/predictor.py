@@ -12,7 +12,7 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -95,10 +95,10 @@ class LastResort(NamedTuple):
     model: str
     item_ids: Sequence[str]
 
-    def answer(self, ask: Ask, version: str, reason: str) -> Served:
-        """As many of the items as the caller allows."""
+    def answer(self, ask: Ask, version: str, reason: str, but_not: Collection[str] = ()) -> Served:
+        """As many of the items as the caller allows, without those in `but_not`."""
         request = ask.request
-        out = frozenset(request.exclude or ())
+        out = frozenset(request.exclude or ()).union(but_not)
         allowed = None if request.candidates is None else frozenset(request.candidates)
         ids = [each for each in self.item_ids if each not in out and (allowed is None or each in allowed)]
         items = [Item(each, 0.0, 1.0) for each in ids[: request.k]]
@@ -212,6 +212,7 @@ class Predictor:
             now=first.now - self._lag,
             history=None if known else self._sessions(asks),
             exclude=excluded,
+            since=self.pipeline.since([request.user_id for request in requests]),
             candidates=None if first.request.candidates is None else self._candidates(requests),
             context=np.array(context, np.float32) if context else None,
             user_features=features,

@@ -35,6 +35,7 @@ from tastemaker.serving.messages import (
 )
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.predictor import Ask, Predictor, Served, new_request_id
+from tastemaker.serving.recent import Recent
 from tastemaker.serving.swap import Watch
 
 NO_LOG = "the log is not open yet"
@@ -52,6 +53,7 @@ class Worker:
         self.metrics: Metrics | None = None
         self.pseudonyms: Pseudonyms | None = None
         self._explainer = Explainer()
+        self._recent: Recent | None = None
         self.watch: Watch | None = None
         """Follows the deployment, where there is one to follow."""
         self.learned: Learned | None = None
@@ -69,13 +71,15 @@ class Worker:
         limits: Limits | None = None,
         static_ids: Sequence[str] = (),
         pseudonyms: Pseudonyms | None = None,
+        recent: Recent | None = None,
     ) -> Engine:
         """Be ready. Without a predictor, the static list answers until a version can be loaded.
 
-        With `pseudonyms`, nothing behind these methods learns a user's id.
+        With `pseudonyms`, nothing behind these methods learns a user's id. Of feedback, `recent` hears.
         """
+        self._recent = recent
         self.spool, self.metrics, self.pseudonyms = spool, metrics, pseudonyms
-        self.engine = Engine(model, predictor, self._settle, limits, static_ids)
+        self.engine = Engine(model, predictor, self._settle, limits, static_ids, recent)
         return self.engine
 
     def close(self) -> None:
@@ -87,6 +91,8 @@ class Worker:
         self.engine = self.spool = None
         if engine is not None:
             engine.close()
+        if self._recent is not None:
+            self._recent.close()
         if spool is not None:
             spool.close()
 
@@ -125,9 +131,15 @@ class Worker:
         return (await self._submit(asked, request_id, "rank")).answer
 
     async def feedback(self, events: list[FeedbackEvent]) -> Receipt:
-        """Log what people did; returns when it is durable. Raises Refusal while there is no room for it."""
+        """Log what people did; returns when it is durable. Raises Refusal while there is no room for it.
+
+        From then on, no worker of this machine shows what it rules out.
+        """
         spool = _there(self.spool, NO_LOG)
-        return await keep(spool, feedback_records(self._hidden(events), time.time()))
+        receipt = await keep(spool, feedback_records(self._hidden(events), time.time()))
+        if self._recent is not None:
+            self._recent.announce()
+        return receipt
 
     def similar(self, item_id: str, k: int) -> SimilarAnswer:
         """The items most like one. Raises Refusal: 404 if nobody knows it, 503 while there is no model."""
