@@ -1,11 +1,11 @@
 """Rows as they came: what the source has and the lake has not."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import date
 
 import dagster as dg
 
-from tastemaker.data.sources import Source
+from tastemaker.data.period import Period, kept
 from tastemaker.errors import TastemakerError
 from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -62,11 +62,14 @@ def landed_events(
         landed = land(
             source,
             opened.lake,
-            days=chosen_days(source, config.start, config.end),
+            days=chosen_days(config.start, config.end),
             again=config.again,
             chunk_rows=opened.settings.chunk_rows,
             progress=logged(context),
         )
+    gone = f"the source no longer has {landed.removed}: removed" if landed.removed.days else ""
+    if warning := "; ".join(filter(None, [gone, kept(landed.outside, source.name)])):
+        context.log.warning(warning)
     return dg.MaterializeResult(
         metadata={
             "rows": landed.rows,
@@ -75,6 +78,11 @@ def landed_events(
             "source": source.name,
             "items": landed.items,
             "users": landed.users,
+            "days_removed": len(landed.removed.days),
+            "rows_removed": landed.removed.rows,
+            "days_not_covered": len(landed.outside.days),
+            "rows_not_covered": landed.outside.rows,
+            **({"warning": warning} if warning else {}),
         }
     )
 
@@ -101,15 +109,15 @@ def landed_feedback(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata=landed._asdict())
 
 
-def chosen_days(source: Source, start: str | None, end: str | None) -> Collection[date] | None:
-    """The source's days in a range; None for all. Raises TastemakerError for what is no date."""
+def chosen_days(start: str | None, end: str | None) -> Period | None:
+    """The days in a range; None for all. Raises TastemakerError for what is no date."""
     if start is None and end is None:
         return None
     first = date.min if start is None else _day("start", start)
     last = date.max if end is None else _day("end", end)
     if first > last:
         raise TastemakerError(f"start is {first}, after end, {last}", fix="swap them")
-    return [day for day in source.days() if first <= day <= last]
+    return Period(first, last)
 
 
 def logged(context: dg.AssetExecutionContext) -> Callable[[str, int, int], None]:

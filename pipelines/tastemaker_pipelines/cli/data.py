@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker_pipelines.cli.data_lake import adopt, prune
+
 if TYPE_CHECKING:
     from tastemaker.data.inspection import Inspection
     from tastemaker.settings import SourceSettings
@@ -18,12 +20,18 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Look at data before it is let in.
+    """Look at data before it is let in, and hold the lake against its source.
 
     \b
     Examples:
       tastemaker data check events.csv
+      tastemaker data prune
+      tastemaker data adopt
     """
+
+
+data.add_command(prune)
+data.add_command(adopt)
 
 
 @data.command()

@@ -83,10 +83,15 @@ def carry_out(
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     with console.status("loading the asset graph"):
         from tastemaker_pipelines.run import run as run_graph
+    from rich.markup import escape
+
     from tastemaker_pipelines.cli.progress import shown
 
     with shown(console) as on_change:
         outcome = run_graph(workspace.settings, select=select, config=config, on_change=on_change)
+    for step in outcome.steps.values():
+        if warning := step.facts.get("warning"):
+            console.print(f"[yellow]note:[/] {escape(str(warning))}", highlight=False, soft_wrap=True)
     failed = [step.name for step in outcome.steps.values() if step.state == "failed"]
     if failed:
         console.print(

@@ -31,6 +31,7 @@ from tastemaker.data.gate import Counts, Gate, Progress, judge
 from tastemaker.data.lake import UNDATED, Lake, by_day, day_of, file_metadata, open_duckdb, parquet_writer
 from tastemaker.data.ledger import Entry, read_ledger, write_ledger
 from tastemaker.data.locks import locked
+from tastemaker.data.period import DERIVED, remove_derived
 from tastemaker.data.tables import EVENTS, QUARANTINE
 
 Repeats = Mapping[date, NDArray[np.int64]]
@@ -116,6 +117,9 @@ def admit(
                 judge(table, counts, gate.rules(table))
         _publish(staging, lake, source, entries)
         write_ledger(engine, source, entries)
+        made = {*known, *(day for table in DERIVED for day in lake.days(table, part=source))}
+        gone = [day for day in made if day not in digests and (days is None or day in days)]
+        remove_derived(lake, source, engine, gone)
         for catalogue in catalogues:
             write_catalogue(lake, catalogue)
         landed = [entry for day, entry in read_ledger(engine, source).items() if day in digests]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ _FEATURE_INPUTS = """
 _FOUND_TYPES = "SELECT event_type, count(*) AS n FROM events GROUP BY event_type ORDER BY n DESC, event_type"
 _SHOWN_TYPES = 20
 _NEVER = np.iinfo(np.int64).max
+_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,7 @@ class Dataset:
                 for column in problem.slices.user_columns
             }
             inputs = [] if feature_root is None else _feature_inputs(connection)
-        return cls(
+        dataset = cls(
             problem=problem,
             user_ids=user_ids,
             item_ids=item_ids,
@@ -129,6 +131,7 @@ class Dataset:
             feature_root=feature_root,
             seed=seed,
         )
+        return dataset.posed(problem)
 
     @property
     def end(self) -> int:
@@ -161,6 +164,14 @@ class Dataset:
         `at` moves the cut, and `end` ends the test period.
         """
         return make_split(self, self.seed if seed is None else seed, at, end)
+
+    def posed(self, problem: ProblemSpec) -> Dataset:
+        """The same events with another split: where the problem says `until`, as they were after that day."""
+        posed, until = replace(self, problem=problem), problem.split.until
+        if until is None:
+            return posed
+        midnight = (until - _EPOCH + timedelta(days=1)).days * DAY_SECONDS
+        return posed.before(min(midnight, posed.end))
 
     def windowed(self, train_days: int | None) -> Dataset:
         """The same data with another length of the training window; None: as the problem says."""
@@ -208,8 +219,8 @@ def _id_bytes(ids: IdIndex) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _facts(problem: ProblemSpec) -> str:
-    """What of the problem the arrays depend on. Slices part the figures, not the data."""
-    return problem.model_dump_json(exclude={"slices"})
+    """What of the problem the arrays depend on. Slices part the figures; `until` cuts the data off."""
+    return problem.model_dump_json(exclude={"slices": True, "split": {"until"}})
 
 
 def _event_rewards(problem: ProblemSpec) -> pa.Table:

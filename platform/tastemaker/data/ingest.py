@@ -8,7 +8,7 @@ again, and wait for each other where two run at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from datetime import date
 from itertools import chain, groupby
 from operator import itemgetter
@@ -21,6 +21,8 @@ from tastemaker.data.admission import Admitted, admit
 from tastemaker.data.gate import Progress
 from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, parquet_writer
 from tastemaker.data.locks import locked
+from tastemaker.data.origin import noted, refuse_mixture
+from tastemaker.data.period import Held, held, outside, require_events, vanished
 from tastemaker.data.sources import Source
 from tastemaker.data.tables import EVENTS, nullable
 from tastemaker.errors import SourceError
@@ -39,26 +41,33 @@ class Landed(NamedTuple):
     """Events on `days`."""
     items: int
     users: int
+    removed: Held = Held()
+    """What was landed before on days that the source covers and no longer has; it is gone."""
+    outside: Held = Held()
+    """What was landed before on days that the source does not cover; it stays."""
 
 
 def land(
     source: Source,
     lake: Lake,
     *,
-    days: Collection[date] | None = None,
+    days: Container[date] | None = None,
     again: bool = False,
     chunk_rows: int = 250_000,
     progress: Progress | None = None,
 ) -> Landed:
     """Copy a source's new and changed days (of `days`, if given), its items and its users into the lake.
 
-    `again` copies these days though they did not change. A day that the source no longer has stays as it was
-    landed. Raises SourceError if the lake holds another shop's events.
+    `again` copies these days though they did not change. Between its first and its last day the source is the
+    truth: a day there that it no longer has is removed; days before and after stay as they were landed.
+    Raises SourceError if the lake holds another shop's events, or the source has become empty.
     """
     with locked(lake.root / ".land.lock"):
         known = {day_of(path): file_metadata(path) for path in lake.files("landed_events", part=source.name)}
-        _refuse_mixture(source, lake)
-        offered = {day: digest for day, digest in source.days().items() if days is None or day in days}
+        everything = source.days()
+        refuse_mixture(source, lake, everything)
+        require_events(everything, lake, source.name)
+        offered = {day: digest for day, digest in everything.items() if days is None or day in days}
         changed = [
             day for day in sorted(offered) if again or known.get(day, {}).get("digest") != offered[day]
         ]
@@ -70,16 +79,18 @@ def land(
         items, users = source.items(), source.users()
         lake.write("landed_items", items, part=source.name)
         lake.write("landed_users", users, part=source.name)
-        return Landed(tuple(changed), len(offered) - len(changed), rows, len(items), len(users))
-
-
-def _refuse_mixture(source: Source, lake: Lake) -> None:
-    identities = {file_metadata(path).get("identity") for path in lake.files("landed_events")} - {None}
-    if identities - {source.identity}:
-        raise SourceError(
-            f"{lake.root} already holds events of {', '.join(sorted(map(str, identities)))}; "
-            f"those of {source.identity} would be mixed with them",
-            fix="set TASTEMAKER_HOME to a new folder, or remove this one",
+        gone = vanished(lake, source.name, everything, days)
+        removed = held(lake, source.name, gone)
+        for day in gone:  # `admit` removes what was made of them
+            lake.path("landed_events", day, part=source.name).unlink()
+        return Landed(
+            tuple(changed),
+            len(offered) - len(changed),
+            rows,
+            len(items),
+            len(users),
+            removed,
+            outside(lake, source.name, everything),
         )
 
 
@@ -103,10 +114,9 @@ def _land_days(
 
 
 def _land_day(source: Source, lake: Lake, day: date, digest: str, pieces: Iterator[pa.Table]) -> int:
-    metadata = {"identity": source.identity, "digest": digest}
     path = lake.path("landed_events", day, part=source.name)
     first = next(pieces)
-    with parquet_writer(path, first.schema, metadata) as writer:
+    with parquet_writer(path, first.schema, noted(source, lake, digest)) as writer:
         for piece in chain([first], pieces):
             writer.write_table(piece)
     rows: int = pq.read_metadata(path).num_rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
@@ -28,6 +28,17 @@ def read_ledger(engine: Engine, source: str) -> dict[date, Entry]:
             row.day: Entry(row.digest, Counts(row.rows_read, row.rows_accepted, row.rows_quarantined))
             for row in connection.execute(wanted)
         }
+
+
+def forget_days(engine: Engine, source: str, days: Collection[date]) -> None:
+    """Remove what was noted of days that are no longer landed."""
+    if not days:
+        return
+    stale = delete(ingested_days).where(
+        ingested_days.c.source == source, ingested_days.c.day == bindparam("own_day")
+    )
+    with engine.begin() as connection:
+        connection.execute(stale, [{"own_day": day} for day in days])
 
 
 def write_ledger(engine: Engine, source: str, entries: Mapping[date, Entry]) -> None:

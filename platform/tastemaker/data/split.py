@@ -63,8 +63,20 @@ class Split:
         return digest.hexdigest()
 
 
+FAR_FEWER = 0.2
+"""A test period with less than this share of the users of the period before it is refused."""
+ENOUGH_USERS = 10
+"""Of fewer users before it, nothing is concluded."""
+
+
 def make_split(dataset: Dataset, seed: int, at: int | None = None, end: int | None = None) -> Split:
-    """Split at `at` (by default problem.split.test_days before the data's end); test until `end`."""
+    """Split at `at` (by default problem.split.test_days before the data's end); test until `end`.
+
+    Raises SourceError if nothing is left to train on or to test, and, where neither is given, if the test
+    period has far fewer users than the period before it.
+    """
+    if at is None and end is None:
+        _refuse_deserted_test(dataset, test_start(dataset))
     at, end = test_start(dataset) if at is None else at, dataset.end if end is None else end
     cut = Cut.at(dataset, at)
     tested = dataset.events[slice(*np.searchsorted(dataset.events.times, [at, end]).tolist())]
@@ -110,6 +122,52 @@ def test_start(dataset: Dataset) -> int:
             fix="lower split.test_days in the problem file, or read more events",
         )
     return at
+
+
+def _refuse_deserted_test(dataset: Dataset, at: int) -> None:
+    """Refuse a test period that a few late events have moved away from the others.
+
+    Data that was cut off on purpose, such as by split.until, is taken as it is.
+    """
+    if dataset.until is not None:
+        return
+    times, days = dataset.events.times, dataset.problem.split.test_days
+    last = int(times[np.searchsorted(times, at) - 1])  # there is one: `test_start` saw to it
+    end = (last // DAY_SECONDS + 1) * DAY_SECONDS
+    tested, before = _people(dataset, dataset.end), _people(dataset, end)
+    if before < ENOUGH_USERS or tested >= FAR_FEWER * before:
+        return
+    day = _day(_busy_end(dataset, before))
+    raise SourceError(
+        f"the test period, the {days} days until {_day(dataset.end)}, has {_users(tested)}; the "
+        f"{days} days until {_day(end)} have {_users(before)}. A few late events have moved it",
+        fix=f"correct or remove these events, or end the data before them: split: {{until: {day}}} in "
+        f'the problem file (in a notebook: split(data, until="{day}"))',
+    )
+
+
+def _users(n: int) -> str:
+    return f"{n:,} user" if n == 1 else f"{n:,} users"
+
+
+def _day(end: int) -> str:
+    """The day before a midnight."""
+    return moment(end - 1)[:10]
+
+
+def _people(dataset: Dataset, end: int) -> int:
+    """How many users did anything in the split.test_days before `end`."""
+    start = end - dataset.problem.split.test_days * DAY_SECONDS
+    within = slice(*np.searchsorted(dataset.events.times, [start, end]).tolist())
+    return len(np.unique(dataset.events.users[within]))
+
+
+def _busy_end(dataset: Dataset, before: int) -> int:
+    """The latest midnight after a day with events, whose test period has half as many users as `before`."""
+    for day in np.unique(dataset.events.times // DAY_SECONDS)[::-1].tolist():
+        if 2 * _people(dataset, (day + 1) * DAY_SECONDS) >= before:
+            return int(day + 1) * DAY_SECONDS
+    return dataset.end
 
 
 def _sums(tested: Events, everyone: Int32, cut: Cut, snapshot: Snapshot) -> tuple[csr_array, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -82,6 +83,8 @@ class Split(_Part):
 
     test_days: Annotated[int, Field(ge=1, le=365)] = 30
     """H: the horizon, the length of the period after the training window that is judged."""
+    until: date | None = None
+    """The last day (UTC) that counts: the test period ends with it; null: the data's last day."""
     train_days: Annotated[int, Field(ge=1)] | None = None
     """The training window's length; null: all history."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,23 +57,28 @@ class Parts(Shown):
         return timeline(self.times, self.split.start, self.split.cut, self.split.end)
 
 
-def split(data: Data, *, test_days: int | None = None) -> Parts:
+def split(data: Data, *, test_days: int | None = None, until: date | str | None = None) -> Parts:
     """Learn before, judge after: the last `test_days` days (else the problem's) are the test period.
 
-    Raises SourceError where one of the two is empty.
+    `until` is the last day that counts, such as "2024-03-31"; by default, the data's last day. Raises
+    SourceError where one of the two is empty, and where a few late events have moved the test period away
+    from the others.
     """
     dataset = expect(data, Data, "split", "load").dataset
-    if test_days is not None:
-        dataset = replace(dataset, problem=_with_test_days(dataset.problem, test_days))
+    given = {"test_days": test_days, "until": until}
+    if changed := {name: value for name, value in given.items() if value is not None}:
+        dataset = dataset.posed(_with_split(dataset.problem, changed))
     return Parts(dataset.problem, dataset.split(), dataset.events.times)
 
 
-def _with_test_days(problem: ProblemSpec, test_days: int) -> ProblemSpec:
+def _with_split(problem: ProblemSpec, changed: dict[str, Any]) -> ProblemSpec:
+    fields = problem.model_dump()
     try:
-        return ProblemSpec.model_validate(problem.model_dump() | {"split": {"test_days": test_days}})
+        return ProblemSpec.model_validate(fields | {"split": fields["split"] | changed})
     except ValidationError as error:
         raise TastemakerError(
-            f"this is no test period: {described(error)}", fix="give whole days, such as test_days=14"
+            f"this is not a test period: {described(error)}",
+            fix='give whole days, such as test_days=14, and a date, such as until="2024-03-31"',
         ) from error
 
 

@@ -8,8 +8,9 @@
 
 with TASTEMAKER_SOURCE__URL=postgresql+psycopg2://user:password@host/database.
 
-Columns are mapped as in the source `table`. Rows come through a server-side cursor, a chunk at a time. Days
-that a SELECT leaves out stay in the lake as they are: to read only what is new, select whole days,
+Columns are mapped as in the source `table`. Rows come through a server-side cursor, a chunk at a time. A
+SELECT is the truth from its first to its last day; days before and after stay in the lake as they are. To
+read only what is new, select whole days,
 `... WHERE ordered >= date_trunc('day', now()) - interval '7 days'`.
 """
 
