@@ -16,9 +16,20 @@ LIMIT_SECONDS = 150
 
 def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a user of this home folder: nothing of the developer's own settings."""
+    return environment_as_it_is(home, more, homes.environment(home))
+
+
+def environment_as_it_is(
+    home: Path, more: Mapping[str, str] | None = None, given: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The same where nothing may be written into the home folder."""
+    given = given or os.environ | {
+        "TASTEMAKER_HOME": str(home),
+        "TASTEMAKER_PROBLEM": str(home / "problem.yaml"),
+    }
     kept = {
         name: value
-        for name, value in homes.environment(home).items()
+        for name, value in given.items()
         if name in {"TASTEMAKER_HOME", "TASTEMAKER_PROBLEM"}
         or not name.startswith(("TASTEMAKER_", "DAGSTER_"))
     }

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from tastemaker.errors import TastemakerError
+from tastemaker.refusals import in_words
 from tastemaker.settings import Settings
 from tastemaker_pipelines.definitions import build_defs
 from tastemaker_pipelines.instance import open_instance
@@ -134,4 +135,5 @@ def _told(failure: Any) -> str:
     error = failure.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return "" if error is None else str(error.message).strip()
+    text = "" if error is None else str(error.message).strip()
+    return str(in_words(RuntimeError(text)) or text)

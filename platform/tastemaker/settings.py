@@ -6,6 +6,7 @@ Nothing is read when this module is imported: `Settings()` reads, and whoever ne
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from tomllib import TOMLDecodeError
@@ -17,10 +18,12 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from tastemaker.errors import TastemakerError
+from tastemaker.mistyped import meant_key, mistyped_variables
 
 
 class _Section(BaseModel):
@@ -275,20 +278,34 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings. Raises TastemakerError naming every wrong key, its value and what is allowed."""
+    if wrong := mistyped_variables(os.environ, Settings):
+        raise TastemakerError(
+            "environment variables are mistyped:\n    " + "\n    ".join(wrong), fix="rename or unset them"
+        )
     try:
         return Settings(**overrides)
     except TOMLDecodeError as error:
         raise TastemakerError(f"tastemaker.toml is no TOML: {error}", fix="mend it at that place") from error
+    except SettingsError as error:
+        raise TastemakerError(
+            f"settings are wrong: {error}: {error.__cause__ or ''}",
+            fix="write the value of that environment variable as JSON",
+        ) from error
     except ValidationError as error:
         raise TastemakerError(
-            f"settings are wrong:\n    {described(error)}",
+            f"settings are wrong:\n    {described(error, Settings)}",
             fix="mend the TASTEMAKER_... environment variable or the key in tastemaker.toml",
         ) from error
 
 
-def described(error: ValidationError) -> str:
-    """Every mistake on a line of its own: key, value and what is allowed."""
-    return "\n    ".join(
-        f"{'.'.join(str(part) for part in wrong['loc'])} = {wrong['input']!r}: {wrong['msg']}"
-        for wrong in error.errors(include_url=False)
-    )
+def described(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """Every mistake on a line of its own: key, value and what is allowed.
+
+    With the `model` that was refused, a mistyped key has the one that was meant beside it.
+    """
+    lines = []
+    for wrong in error.errors(include_url=False):
+        said = f"{'.'.join(str(part) for part in wrong['loc'])} = {wrong['input']!r}: {wrong['msg']}"
+        guess = meant_key(wrong["loc"], model) if model and wrong["type"] == "extra_forbidden" else None
+        lines.append(said if guess is None else f"{said}; did you mean {guess}?")
+    return "\n    ".join(lines)

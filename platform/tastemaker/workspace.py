@@ -128,8 +128,9 @@ class Workspace:
         try:
             return plugin.recommender.config_type(**found | self.settings.models.get(plugin.name, {}))
         except ValidationError as error:
+            wrong = described(error, plugin.recommender.config_type)
             raise TastemakerError(
-                f"the config of model {plugin.name} is wrong:\n    {described(error)}",
+                f"the config of model {plugin.name} is wrong:\n    {wrong}",
                 fix=f"mend [models.{plugin.name}] in tastemaker.toml: tastemaker models show {plugin.name}"
                 + (f"; or tune it again: tastemaker tune {plugin.name}" if found else ""),
             ) from error

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from tastemaker.errors import TastemakerError
+from tastemaker.refusals import in_words
 
 DATA_TEAM = "team:data"
 MODEL_TEAM = "team:models"
@@ -17,8 +18,12 @@ RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, j
 
 @contextmanager
 def told() -> Iterator[None]:
-    """A TastemakerError fails the step with its own words and is not tried again."""
+    """A TastemakerError fails the step with its own words and is not tried again, nor is a full disk."""
     try:
         yield
     except TastemakerError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
+    except Exception as error:
+        if (refusal := in_words(error)) is None:
+            raise
+        raise dg.Failure(description=str(refusal), allow_retries=False) from error

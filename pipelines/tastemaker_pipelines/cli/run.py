@@ -59,6 +59,7 @@ def run(
     workspace = Workspace(_choosing(load_settings(), only, without))
     _ = workspace.problem  # a wrong problem file is told before anything starts
     require_choice(workspace.settings.models, workspace.problem.to_beat)
+    _name_lost_versions(workspace, console)
     outcome = carry_out(workspace, console, select, _days(start, end, again))
     if as_json:
         click.echo(_as_json(outcome))
@@ -73,6 +74,14 @@ def _choosing(settings: Settings, only: tuple[str, ...], without: tuple[str, ...
         update={"enabled": only or models.enabled, "disabled": (*models.disabled, *without)}
     )
     return settings.model_copy(update={"models": chosen})
+
+
+def _name_lost_versions(workspace: Workspace, console: Console) -> None:
+    """Versions that the database does not know, such as after it was deleted."""
+    from tastemaker.registry.rebuild import lost
+
+    if said := lost(workspace.engine, workspace.settings.artifacts):
+        console.print(f"[yellow]note:[/] {said}", highlight=False, soft_wrap=True)
 
 
 def carry_out(

@@ -11,7 +11,9 @@ from importlib.metadata import EntryPoint, entry_points, requires
 import click
 
 from tastemaker import __version__
+from tastemaker.cli.output import make_output_safe
 from tastemaker.errors import TastemakerError
+from tastemaker.refusals import in_words
 
 GROUP = "tastemaker.commands"
 
@@ -57,6 +59,7 @@ def main() -> None:
     """The console script. Exit status: 0 done, 1 the answer is no, 2 a mistake that the user can mend."""
     # Read when LightGBM is loaded: its threads sleep while they wait, and a busy machine can work on.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    make_output_safe()
     try:
         cli()
     except TastemakerError as error:
@@ -70,6 +73,10 @@ def main() -> None:
                 fix="install an extra that has it: " + " or ".join(f"tastemaker[{one}]" for one in extras),
             )
         )
+    except Exception as error:
+        if (refusal := in_words(error)) is None:
+            raise
+        _end(refusal)
 
 
 def extras_with(module: str) -> list[str]:

@@ -27,6 +27,7 @@ def models() -> None:
       tastemaker models new my_model       a folder for a model of your own
       tastemaker models check my_model     does it obey the laws?
       tastemaker models versions           what was trained
+      tastemaker models rebuild            read the versions back into a lost database
       tastemaker models promote VERSION    make it the champion, and have it served
       tastemaker models deploy VERSION     have it served by its model's services
     """
@@ -177,6 +178,7 @@ def versions(name: str | None, as_json: bool) -> None:
       tastemaker models versions
       tastemaker models versions ease --json
     """
+    from tastemaker.registry.rebuild import lost
     from tastemaker.workspace import Workspace
 
     registry = Workspace.open().registry
@@ -198,6 +200,36 @@ def versions(name: str | None, as_json: bool) -> None:
         _print_table(("  version", "model", "problem", "created (UTC)"), rows)
     else:
         click.echo("no version yet: tastemaker run trains every model")
+    if said := lost(registry.engine, registry.artifacts):
+        click.echo(said, err=True)
+
+
+@models.command("rebuild")
+@as_json_option
+def rebuild(as_json: bool) -> None:
+    """Read the versions back from their manifests into a database that was lost or does not know them.
+
+    Versions that are damaged are left out. Promotions are not invented: what is deployed stays deployed, and
+    a champion is there again after `models promote` or the next run.
+
+    \b
+    Examples:
+      tastemaker models rebuild
+      tastemaker models rebuild --json
+    """
+    from tastemaker.registry import rebuild as rebuilding
+    from tastemaker.workspace import Workspace
+
+    registry = Workspace.open().registry
+    found = rebuilding.rebuild(registry.engine, registry.artifacts)
+    if as_json:
+        _print_json(found._asdict())
+        return
+    click.echo(f"versions read back: {len(found.added):,}; known already: {found.known:,}")
+    for version_id in found.added:
+        click.echo(f"  {version_id} {registry.get(version_id).model}")
+    for reason in found.damaged:
+        click.echo(f"left out: {reason}", err=True)
 
 
 @models.command("promote")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Engine, delete, insert, select
 
 from tastemaker.errors import TastemakerError
+from tastemaker.refusals import in_words
 from tastemaker.storage.tables import failed_backtests
 
 
@@ -24,6 +25,8 @@ def reason_of(model: str, error: BaseException) -> str:
     """An error in words: a TastemakerError's own, else its type and text."""
     if isinstance(error, TastemakerError):
         return str(error)
+    if (refusal := in_words(error)) is not None:
+        return str(refusal)
     text = str(error).strip()
     return f"model {model} failed: {type(error).__name__}" + (f": {text}" if text else "")
 

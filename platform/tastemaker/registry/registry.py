@@ -117,7 +117,7 @@ class Registry:
         )
         manifest = write_version(self.artifacts, model, snapshot, draft, precompute)
         with self.engine.begin() as connection:
-            connection.execute(insert(versions).values(_to_row(manifest)))
+            connection.execute(insert(versions).values(to_row(manifest)))
         return self.get(manifest.version)
 
     def get(self, version_id: str) -> Version:
@@ -152,8 +152,15 @@ class Registry:
         of_problem = f" for the problem {problem!r}" if problem else ""
         raise RegistryError(
             "\n    ".join([f"no sound version of {model!r}{of_problem}", *broken]),
-            fix="train it: tastemaker run; tastemaker models versions lists what there is",
+            fix=self._how_to_get_one(),
         )
+
+    def _how_to_get_one(self) -> str:
+        from tastemaker.registry.rebuild import lost
+
+        if said := lost(self.engine, self.artifacts):
+            return said
+        return "train it: tastemaker run; tastemaker models versions lists what there is"
 
     def broken(self, model: str | None = None) -> tuple[Broken, ...]:
         """Every version that can't be served, and why. Reads every file of every version."""
@@ -236,7 +243,8 @@ class Registry:
         )
 
 
-def _to_row(manifest: Manifest) -> dict[str, Any]:
+def to_row(manifest: Manifest) -> dict[str, Any]:
+    """The version's row in the table `versions`."""
     return {
         "id": manifest.version,
         "model": manifest.model,

@@ -31,6 +31,7 @@ _SERVING_FILES = (
     "py.typed",
     "errors.py",
     "files.py",
+    "mistyped.py",
     "settings.py",
     "supervised.py",
     "spelling.py",

@@ -9,6 +9,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from tastemaker.errors import TastemakerError
+from tastemaker.refusals import in_words
 from tastemaker.storage.migrations import HEAD
 
 BUSY_SECONDS = 60
@@ -27,6 +28,8 @@ def open_engine(url: str) -> Engine:
         )
         _migrate(engine)
     except (SQLAlchemyError, OSError) as error:
+        if parsed.get_backend_name() == "sqlite" and (refusal := in_words(error, of=str(parsed.database))):
+            raise refusal from None
         raise _unreachable(parsed, error) from None  # the cause may quote the URL with its password
     return engine
 

@@ -1,0 +1,73 @@
+"""The registry from the artifacts: a database that was lost gets its versions back from their manifests.
+
+Promotions are not in the manifests and are not invented; what is served is in
+`artifacts/deployed`, which stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import Engine, insert, select
+
+from tastemaker.errors import ArtifactError
+from tastemaker.evaluation import results
+from tastemaker.registry.artifact import verify_version
+from tastemaker.registry.manifest import NAME
+from tastemaker.registry.registry import to_row
+from tastemaker.storage.tables import versions
+
+
+class Rebuilt(NamedTuple):
+    """What `rebuild` did."""
+
+    added: tuple[str, ...]
+    """Versions that were written into the database, oldest first."""
+    known: int
+    """Versions that were in it already."""
+    damaged: tuple[str, ...]
+    """Why others were left out."""
+
+
+def unregistered(engine: Engine, artifacts: Path) -> list[Path]:
+    """The folders of versions that the database does not know, by model and age."""
+    with engine.connect() as connection:
+        known = set(connection.execute(select(versions.c.id)).scalars())
+    return [folder for folder in _folders(artifacts) if folder.name not in known]
+
+
+def lost(engine: Engine, artifacts: Path) -> str:
+    """What to say of versions that the database does not know; empty if there are none."""
+    if not (n := len(unregistered(engine, artifacts))):
+        return ""
+    return (
+        f"{artifacts} holds {n:,} version{'s' * (n != 1)} that the database does not know. "
+        "To read them back: tastemaker models rebuild"
+    )
+
+
+def rebuild(engine: Engine, artifacts: Path) -> Rebuilt:
+    """Write every whole and unaltered version that the database does not know into it."""
+    missing = unregistered(engine, artifacts)
+    manifests, damaged = [], []
+    for folder in missing:
+        try:
+            manifests.append(verify_version(folder))
+        except ArtifactError as error:
+            damaged.append(error.problem)
+    for manifest in sorted(manifests, key=lambda one: (one.created_at, one.version)):
+        row = to_row(manifest)
+        if manifest.backtest_id is not None and results.get(engine, manifest.backtest_id) is None:
+            row["backtest_id"] = None  # lost with the database; the manifest still names it
+        with engine.begin() as connection:
+            connection.execute(insert(versions).values(row))
+    known = sum(1 for _ in _folders(artifacts)) - len(missing)
+    added = sorted((one.created_at, one.version) for one in manifests)
+    return Rebuilt(tuple(version for _, version in added), known, tuple(damaged))
+
+
+def _folders(artifacts: Path) -> Iterator[Path]:
+    for path in sorted(artifacts.glob(f"[!.]*/[!.]*/{NAME}")):
+        yield path.parent
