@@ -62,7 +62,7 @@ def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> N
 def test_the_gate_blocks_what_is_downstream(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     blocking = {check.name for check in graph.asset_check_keys if graph.get(check).blocking}
-    assert blocking == {"batch_is_sound"}
+    assert blocking == {"batch_is_sound", "problem_fits"}
 
 
 def test_the_definitions_load_as_dagster_loads_them() -> None:

@@ -6,13 +6,14 @@ import dagster as dg
 
 from tastemaker.data.gate import Counts
 from tastemaker.data.ingest import Admitted
-from tastemaker.errors import GateError
+from tastemaker.errors import GateError, TastemakerError
 from tastemaker.workspace import Workspace
 from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
 from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback, logged
 from tastemaker_pipelines.resources import WorkspaceResource
 
 CHECK = "batch_is_sound"
+FIT = "problem_fits"
 TABLES = {
     "events": "Who did what to which item, when, and what it was worth. Only rows that failed no rule.",
     "items": "The catalogue.",
@@ -40,7 +41,13 @@ TABLES = {
             asset="events",
             blocking=True,
             description="The batch as a whole can be what was meant; if not, the tables stay as they were.",
-        )
+        ),
+        dg.AssetCheckSpec(
+            FIT,
+            asset="events",
+            blocking=True,
+            description="The problem's events, columns and test period are there; else no model can learn.",
+        ),
     ],
     retry_policy=RETRY,
 )
@@ -84,13 +91,40 @@ def gate(
     total = Counts()
     for each in admitted:
         total.add(each.total)
-    yield from _materialized(admitted[-1].tables, total, pages)
+    unfit, misfits = _fit(context, opened)
+    if misfits:
+        context.log.warning(misfits)
+    yield from _materialized(admitted[-1].tables, total, pages, misfits)
     yield dg.AssetCheckResult(
         check_name=CHECK,
         asset_key="events",
         passed=True,
         metadata={"quarantined": total.refused, "accepted": total.accepted},
     )
+    yield dg.AssetCheckResult(
+        check_name=FIT, asset_key="events", passed=not unfit, description=unfit or "It fits."
+    )
+    if unfit:
+        raise dg.Failure(description=unfit, allow_retries=False)
+
+
+def _fit(context: dg.AssetExecutionContext, opened: Workspace) -> tuple[str, str]:
+    """Why no model can learn from the data, and what of the problem nothing answers to; empty: nothing.
+
+    It is said here, once, and not by each model's backtest; of a run without backtests it is not asked.
+    """
+    from tastemaker.data.fit import misfits
+
+    selected = context.run.asset_selection  # empty: every asset
+    if selected and not any(key.path[0] == "backtests" for key in selected):
+        return "", ""
+    try:
+        with opened.lake.connect() as connection:
+            found = "; ".join(misfits(connection, opened.problem))
+        opened.split()
+    except TastemakerError as error:
+        return str(error), ""
+    return "", found
 
 
 def _sources(opened: Workspace) -> list[str]:
@@ -102,10 +136,11 @@ def _sources(opened: Workspace) -> list[str]:
 
 
 def _materialized(
-    tables: dict[str, Counts], total: Counts, pages: list[str]
+    tables: dict[str, Counts], total: Counts, pages: list[str], misfits: str
 ) -> Iterator[dg.MaterializeResult[None]]:
     for table, counts in {**tables, "events": total}.items():
-        yield dg.MaterializeResult(asset_key=table, metadata=_facts(counts))
+        noted = {"warning": misfits} if table == "events" and misfits else {}
+        yield dg.MaterializeResult(asset_key=table, metadata={**_facts(counts), **noted})
     reasons = "\n".join(
         f"| {rule} | {rows:,} |" for rule, rows in sorted(total.quarantined.items(), key=lambda one: -one[1])
     )

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tastemaker_pipelines.cli.data_lake import adopt, prune
+from tastemaker_pipelines.cli.data_lake import adopt, lake_warnings, problem_warnings, prune
 
 if TYPE_CHECKING:
     from tastemaker.data.inspection import Inspection
-    from tastemaker.settings import SourceSettings
+    from tastemaker.settings import Settings, SourceSettings
 
 
 @click.group()
@@ -57,11 +57,14 @@ def check(path: Path | None, name: str | None, as_json: bool) -> None:
     settings = load_settings()
     given = {key: value for key, value in {"name": name, "path": path}.items() if value is not None}
     source = settings.source.model_copy(update=given)
-    found = _inspect(source, settings.chunk_rows, quiet=as_json)
+    found, warnings = _inspect(settings, source, quiet=as_json)
     if as_json:
-        click.echo(json.dumps(as_data(source, found), indent=2, ensure_ascii=False))
+        data = as_data(source, found) | {"warnings": warnings}
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         _show(found)
+        for warning in warnings:
+            click.echo(f"note: {warning}")
     if found.refused is not None:
         raise click.exceptions.Exit(1)
 
@@ -87,7 +90,7 @@ def as_data(source: SourceSettings, found: Inspection) -> dict[str, Any]:
     }
 
 
-def _inspect(source: SourceSettings, chunk_rows: int, *, quiet: bool) -> Inspection:
+def _inspect(settings: Settings, source: SourceSettings, *, quiet: bool) -> tuple[Inspection, list[str]]:
     from tastemaker.data.ingest import land
     from tastemaker.data.inspection import inspect
     from tastemaker.data.lake import Lake
@@ -96,9 +99,11 @@ def _inspect(source: SourceSettings, chunk_rows: int, *, quiet: bool) -> Inspect
 
     with tempfile.TemporaryDirectory(prefix="tastemaker-check-") as folder, _progress(quiet) as progress:
         lake = Lake(Path(folder))
-        land(open_source(source), lake, chunk_rows=chunk_rows, progress=progress)
+        opened = open_source(source)
+        land(opened, lake, chunk_rows=settings.chunk_rows, progress=progress)
         gate = GreatExpectationsGate(source.name)
-        return inspect(source.name, lake, gate, chunk_rows=chunk_rows, progress=progress)
+        found = inspect(source.name, lake, gate, chunk_rows=settings.chunk_rows, progress=progress)
+        return found, [*problem_warnings(settings, lake, source.name), *lake_warnings(settings, opened, lake)]
 
 
 @contextmanager

@@ -57,7 +57,9 @@ def line(step: Step, seconds: float) -> str:
     if step.state == "failed":
         return f"  {mark} {seconds:6.1f} s  [bold]{step.name}[/]\n{escape(_indented(step.problem))}"
     short = {
-        name: _plain(value) for name, value in step.facts.items() if isinstance(value, int | float | str)
+        name: _plain(value)
+        for name, value in step.facts.items()
+        if isinstance(value, int | float | str) and not name.endswith("warning")
     }
     facts = "  ".join(f"{name} {value}" for name, value in list(short.items())[:SHOWN])
     return f"  {mark} {seconds:6.1f} s  [bold]{step.name:<24}[/] [dim]{escape(facts)}[/]"

@@ -99,7 +99,7 @@ def carry_out(
     with shown(console) as on_change:
         outcome = run_graph(workspace.settings, select=select, config=config, on_change=on_change)
     for step in outcome.steps.values():
-        if warning := step.facts.get("warning"):
+        for warning in (value for name, value in step.facts.items() if name.endswith("warning")):
             console.print(f"[yellow]note:[/] {escape(str(warning))}", highlight=False, soft_wrap=True)
     failed = [step.name for step in outcome.steps.values() if step.state == "failed"]
     if failed:
