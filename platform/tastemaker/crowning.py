@@ -49,7 +49,10 @@ def crown(workspace: Workspace) -> Crowned:
 
 def choose(board: Leaderboard, champion: str | None) -> str | None:
     """The model to promote: of the best that beat the one to beat and break nothing, the champion's first."""
-    winners = [row for row in board.rows if row.mark == "beats" and not row.breaches]
+    failed = {one.model for one in board.failures}  # there is no new version of these
+    winners = [
+        row for row in board.rows if row.mark == "beats" and not row.breaches and row.model not in failed
+    ]
     best = [row.model for row in winners if row.model not in winners[0].better_than]
     if champion in best:
         return champion

@@ -157,7 +157,7 @@ class Workspace:
         except Exception as error:
             failures.put(self.engine, self.problem.name, plugin.name, failures.reason_of(plugin.name, error))
             raise
-        failures.clear(self.engine, self.problem.name, plugin.name)
+        failures.clear(self.engine, self.problem.name, plugin.name, fitted=False)
         return result
 
     def _backtest(self, plugin: Plugin, split: Split, progress: Progress | None) -> Backtest:

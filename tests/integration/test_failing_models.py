@@ -14,6 +14,7 @@ from rich.console import Console
 import commands
 import homes
 from sites import Site, model
+from tastemaker.crowning import choose
 from tastemaker.errors import TastemakerError
 from tastemaker.evaluation import terminal
 from tastemaker.evaluation.leaderboard import Leaderboard
@@ -185,7 +186,7 @@ def test_the_command_says_so(tmp_path: Path) -> None:
         ({"enabled": ["popularty"]}, "did you mean popularity?"),
         ({"disabled": ["esae"]}, "did you mean ease?"),
         ({"itemknn": {"neighbours": 3}}, "did you mean item_knn?"),
-        ({"disabled": ["zzz"]}, "installed are: bought_again"),
+        ({"disabled": ["zzz"]}, "remove it; installed are: "),
         ({"disabled": ["popularity"]}, "the baseline that all others are compared with"),
     ],
 )
@@ -242,3 +243,34 @@ def test_a_wrong_name_on_the_command_line_is_refused(tmp_path: Path) -> None:
     homes.settings(home)
     refused = commands.done(home, "tastemaker", "run", "--without", "rankr", status=2)
     assert "did you mean ranker?" in refused.stderr
+
+
+LATE = "self.n = data.n_items; assert len(data.events) < {most}, 'too many events'"
+
+
+def test_a_model_that_fails_on_all_data_is_named_and_not_promoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = choosing(tmp_path / "home", "popularity")
+    assert run(first, select="+key:backtests/popularity").success
+    workspace = Workspace(first)
+    trained, everything = len(workspace.split().train.events), len(workspace.cut().training(0).events)
+    assert trained < everything
+    site = Site(tmp_path / "site")
+    site.folder.mkdir()
+    source = model("late_failure", fit=LATE.format(most=everything))
+    site.install("dist_late", {"late_failure": "failing_late:Model"}, failing_late=source)
+    monkeypatch.syspath_prepend(str(site.folder))
+    settings = choosing(tmp_path / "home", "late_failure")
+    for _ in range(2):
+        outcome = run(settings)
+        assert not outcome.success
+        states = {step.name: step.state for step in outcome.steps.values()}
+        assert (states["backtests/late_failure"], states["models/late_failure"]) == ("done", "failed")
+        assert (states["leaderboard"], states["champion"], states["drift_report"]) == ("done",) * 3
+        board = Workspace(settings).leaderboard()
+        assert {row.model for row in board.rows} == {"late_failure", "popularity"}
+        [failure] = board.failures
+        assert failure.reason.startswith("it was evaluated, but can't be fitted on all data: ")
+        assert "too many events" in failure.reason
+        assert choose(board, None) != "late_failure"

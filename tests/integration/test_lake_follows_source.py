@@ -249,4 +249,7 @@ def test_a_mistyped_year_in_a_month_does_not_remove_the_months_before(shop: Shop
     landed = shop.load()
     assert landed.removed.rows == 0
     assert landed.outside.rows == 200
+    assert landed.stray.startswith(
+        "1 row on 1 day (2019-01-12) lie apart from all others, 2024-01-10 to 2024-01-19: check their dates"
+    )
     assert len(shop.lake.days("events")) == 5 + 10 + 1

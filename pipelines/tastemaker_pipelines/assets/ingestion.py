@@ -68,7 +68,7 @@ def landed_events(
             progress=logged(context),
         )
     gone = f"the source no longer has {landed.removed}: removed" if landed.removed.days else ""
-    if warning := "; ".join(filter(None, [gone, kept(landed.outside, source.name)])):
+    if warning := "; ".join(filter(None, [gone, kept(landed.outside, source.name), landed.stray])):
         context.log.warning(warning)
     return dg.MaterializeResult(
         metadata={

@@ -121,9 +121,17 @@ def _model(plugin: Plugin) -> dg.AssetsDefinition:
 
 
 def _fitted(opened: Workspace, plugin: Plugin) -> dict[str, Any]:
+    from tastemaker.evaluation import failures
     from tastemaker.training import train
 
-    version = train(opened, plugin)
+    problem = opened.problem.name
+    try:
+        version = train(opened, plugin)
+    except Exception as error:
+        reason = failures.NOT_FITTED + reason_of(plugin.name, error)
+        failures.put(opened.engine, problem, plugin.name, reason)
+        raise
+    failures.clear(opened.engine, problem, plugin.name, fitted=True)
     return {"version": version.id, "events": version.manifest.counts["events"]}
 
 

@@ -94,14 +94,13 @@ def problem_warnings(settings: Settings, landed: Lake, source: str) -> tuple[str
 
 
 def lake_warnings(settings: Settings, source: Source, landed: Lake) -> tuple[str, ...]:
-    """What the home's lake holds of this source on days that the source does not cover."""
+    """Rows that lie apart from all others, and days in the home's lake that the source does not cover."""
     from tastemaker.data.lake import Lake
     from tastemaker.data.origin import strangers
-    from tastemaker.data.period import kept, outside
+    from tastemaker.data.period import kept, landed_rows, outside, stray
 
-    lake = Lake(settings.lake)
-    if strangers(source, lake):
-        return ()  # another source's lake; a run would refuse to mix them
-    offered = landed.days("landed_events", part=source.name)
-    said = kept(outside(lake, source.name, offered), source.name)
-    return (said,) if said else ()
+    lake, offered = Lake(settings.lake), landed.days("landed_events", part=source.name)
+    said = [stray(landed_rows(landed, source.name, offered))]
+    if not strangers(source, lake):  # a run would refuse to mix another source's lake with it
+        said.append(kept(outside(lake, source.name, offered), source.name))
+    return tuple(filter(None, said))

@@ -22,7 +22,7 @@ from tastemaker.data.gate import Progress
 from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, parquet_writer
 from tastemaker.data.locks import locked
 from tastemaker.data.origin import noted, refuse_mixture
-from tastemaker.data.period import Held, held, outside, require_events, vanished
+from tastemaker.data.period import Held, held, landed_rows, outside, require_events, stray, vanished
 from tastemaker.data.sources import Source
 from tastemaker.data.tables import EVENTS, nullable
 from tastemaker.errors import SourceError
@@ -45,6 +45,8 @@ class Landed(NamedTuple):
     """What was landed before on days that the source covers and no longer has; it is gone."""
     outside: Held = Held()
     """What was landed before on days that the source does not cover; it stays."""
+    stray: str = ""
+    """What to say of a few rows that lie apart from all others."""
 
 
 def land(
@@ -91,6 +93,7 @@ def land(
             len(users),
             removed,
             outside(lake, source.name, everything),
+            stray(landed_rows(lake, source.name, everything)),
         )
 
 

@@ -49,7 +49,10 @@ class Held(NamedTuple):
         if not self.days:
             return "0 rows"
         extent = f"{self.days[0]} to {self.days[-1]}" if len(self.days) > 1 else f"{self.days[0]}"
-        return f"{self.rows:,} rows on {len(self.days):,} day{'s' * (len(self.days) > 1)} ({extent})"
+        rows, days = (
+            f"{n:,} {what}{'s' * (n != 1)}" for n, what in ((self.rows, "row"), (len(self.days), "day"))
+        )
+        return f"{rows} on {days} ({extent})"
 
 
 def covered(rows: Mapping[date, int]) -> Period | None:
@@ -75,12 +78,32 @@ def _start(days: Sequence[date], rows: Mapping[date, int]) -> date:
     return start
 
 
+def landed_rows(lake: Lake, source: str, days: Collection[date]) -> dict[date, int]:
+    """Day -> its landed rows, of those days that are landed."""
+    return {
+        day: held(lake, source, [day]).rows for day in lake.days("landed_events", part=source) if day in days
+    }
+
+
+def stray(rows: Mapping[date, int]) -> str:
+    """What to say of a few rows that lie apart from all others, by day -> rows; empty if there are none."""
+    period = covered(rows)
+    apart = [day for day in sorted(rows) if day != UNDATED and period is not None and day not in period]
+    if period is None or not apart:
+        return ""
+    found = Held(tuple(apart), sum(rows[day] for day in apart))
+    return (
+        f"{found} lie apart from all others, {period.first} to {period.last}: check their dates. In the "
+        f"problem file, split: {{until: {period.last}}} leaves out what is later"
+    )
+
+
 def vanished(
     lake: Lake, source: str, offered: Collection[date], wanted: Container[date] | None
 ) -> list[date]:
     """The landed days (of `wanted`, if given) that the source, which is landed, covers and no longer has."""
     landed = lake.days("landed_events", part=source)
-    period = covered({day: held(lake, source, [day]).rows for day in landed if day in offered})
+    period = covered(landed_rows(lake, source, offered))
     return [
         day
         for day in landed

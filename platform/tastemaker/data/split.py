@@ -141,7 +141,8 @@ def _refuse_deserted_test(dataset: Dataset, at: int) -> None:
     raise SourceError(
         f"the test period, the {days} days until {_day(dataset.end)}, has {_users(tested)}; the "
         f"{days} days until {_day(end)} have {_users(before)}. A few late events have moved it",
-        fix=f"correct or remove these events, or end the data before them: split: {{until: {day}}} in "
+        fix="correct or remove these events (tastemaker data prune, if the source has lost them), or end the "
+        f"data before them: split: {{until: {day}}} in "
         f'the problem file (in a notebook: split(data, until="{day}"))',
     )
 

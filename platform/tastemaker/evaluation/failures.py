@@ -11,6 +11,9 @@ from tastemaker.errors import TastemakerError
 from tastemaker.refusals import in_words
 from tastemaker.storage.tables import failed_backtests
 
+NOT_FITTED = "it was evaluated, but can't be fitted on all data: "
+"""How the reason of a model begins that failed after its backtest."""
+
 
 class Failure(NamedTuple):
     """A model that is not compared."""
@@ -39,10 +42,13 @@ def put(engine: Engine, problem: str, model: str, reason: str) -> None:
         connection.execute(insert(failed_backtests).values(row))
 
 
-def clear(engine: Engine, problem: str, model: str) -> None:
-    """Note that a model's last backtest did not fail."""
+def clear(engine: Engine, problem: str, model: str, *, fitted: bool) -> None:
+    """Note that a model's last backtest did not fail; nor, if `fitted`, its fit on all data."""
+    stale = delete(failed_backtests).where(*_of(problem, model))
+    if not fitted:
+        stale = stale.where(~failed_backtests.c.reason.startswith(NOT_FITTED, autoescape=True))
     with engine.begin() as connection:
-        connection.execute(delete(failed_backtests).where(*_of(problem, model)))
+        connection.execute(stale)
 
 
 def known(engine: Engine, problem: str) -> tuple[Failure, ...]:

@@ -132,8 +132,13 @@ def verdict(board: Leaderboard) -> str:
         said.append(
             f"Guardrails that hold nothing, for these users make no such slice: {', '.join(board.unheld)}."
         )
-    if board.failures:
-        said.append(f"Failed, and so not compared: {', '.join(one.model for one in board.failures)}.")
+    compared_models = {row.model for row in board.rows}
+    failed = [one.model for one in board.failures if one.model not in compared_models]
+    if failed:
+        said.append(f"Failed, and so not compared: {', '.join(failed)}.")
+    unfitted = [one.model for one in board.failures if one.model in compared_models]
+    if unfitted:
+        said.append(f"Compared, but failed since: {', '.join(unfitted)}.")
     compared = sum(row.difference is not None for row in board.rows)
     beating = sum(row.mark == "beats" for row in board.rows)
     if compared:
