@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
+import psutil
 
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 def free_port() -> int:
@@ -39,11 +41,52 @@ def run(
     )
 
 
+class Started(NamedTuple):
+    """A server, its processes and what it says."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    client: httpx.Client
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return str(self.client.base_url)
+
+    def children(self) -> list[psutil.Process]:
+        """The processes that it started, the first one first."""
+        return sorted(psutil.Process(self.process.pid).children(), key=lambda child: child.pid)
+
+    def workers(self, n: int) -> list[psutil.Process]:
+        """The same, once so many workers were loaded."""
+        end = time.monotonic() + START_SECONDS
+        while self.log.read_text().count("Completed startup hook: load") < n:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{n} workers are not ready:\n{self.log.read_text()}")
+            time.sleep(0.1)
+        return self.children()
+
+
 @contextmanager
 def running(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Iterator[httpx.Client]:
     """A server that is ready, as a client of it. The command gets `--port`."""
-    port = free_port()
-    log = cwd / f"server-{port}.log"
+    with started(command, cwd, environment) as server:
+        yield server.client
+
+
+@contextmanager
+def started(
+    command: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    *,
+    port: int | None = None,
+    ready: bool = True,
+) -> Iterator[Started]:
+    """A server of its own session; `ready`: once it answers. The command gets `--port`."""
+    port = free_port() if port is None else port
+    log = cwd / f"server-{port}-{time.monotonic_ns()}.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             [*_program(command), "--port", str(port)],
@@ -55,8 +98,9 @@ def running(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            _wait(client, process, log)
-            yield client
+            if ready:
+                _wait(client, process, log)
+            yield Started(process, port, log, client)
     finally:
         stop(process)
 

@@ -31,6 +31,7 @@ class Canned:
     model = "canned"
     version = "v1"
     n_items = 3
+    trouble = None
 
     def recommend(self, asks: Sequence[Ask]) -> list[Served]:
         return [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -14,6 +16,8 @@ from tastemaker.errors import PluginError, TastemakerError
 if TYPE_CHECKING:
     from tastemaker.settings import Settings
 
+BUSY_SECONDS = 2.0
+"""How long to wait for a port that is taken."""
 _HERE = ("127.0.0.1", "::1", "localhost")
 
 
@@ -104,12 +108,22 @@ def _service(model: str) -> str:
 
 
 def _require_free(host: str, port: int) -> None:
+    """Raises TastemakerError if the port stays taken: the workers of a killed server need a moment to end."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while (refusal := _refusal(host, port)) is not None:
+        if refusal.errno != errno.EADDRINUSE or time.monotonic() > give_up:
+            raise TastemakerError(
+                f"can't listen on {host}:{port}: {refusal.strerror}", fix="pass another --port or --host"
+            ) from refusal
+        time.sleep(0.05)
+
+
+def _refusal(host: str, port: int) -> OSError | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise TastemakerError(
-                f"can't listen on {host}:{port}: {error.strerror}", fix="pass another --port or --host"
-            ) from error
+            return error
+    return None

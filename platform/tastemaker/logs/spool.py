@@ -156,8 +156,12 @@ class Spool:
             return "the log can't be written"
         if self._thread.trouble is not None:
             return self._thread.trouble
-        is_full = self._backlog.bytes >= DURABLE_SHARE * self._max_bytes
-        return "the log is full" if is_full else None
+        return "the log is full" if self._is_full else None
+
+    @property
+    def _is_full(self) -> bool:
+        """For what is appended."""
+        return self._backlog.bytes >= DURABLE_SHARE * self._max_bytes
 
     def backlog(self) -> Backlog:
         """What lies in the file now, of all processes that share it; as last seen if it can't be read."""
@@ -307,7 +311,11 @@ class Spool:
 
     def _look(self, connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):
-            self._backlog = measure(connection)
+            was_full, self._backlog = self._is_full, measure(connection)
+            if self._is_full and not was_full:
+                logger.warning("%s is full: feedback is refused until it is shipped", self.path)
+            elif was_full and not self._is_full:
+                logger.info("%s has room again", self.path)
 
     def _encoded(self, entry: _Waiting, settled: list[_Settled]) -> list[Row] | None:
         """The entry's rows. What can't be encoded must not keep the others waiting: it fails on its own."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from tastemaker.plugins import finder
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.registry import deployment
 from tastemaker.registry.artifact import LoadedVersion, load_version
-from tastemaker.serving import golden
+from tastemaker.serving import golden, parent
 from tastemaker.serving.app import Gateway
 from tastemaker.serving.asgi import Application
 from tastemaker.serving.choice import SEEN, VERSION, folders, version_folder
@@ -48,18 +49,24 @@ from tastemaker.serving.packing import PACKED_VERSION, SelfContained
 from tastemaker.serving.predictor import Predictor
 from tastemaker.serving.processor import keep_to_one
 from tastemaker.serving.recent import Recent
+from tastemaker.serving.supervisor import supervise
 from tastemaker.serving.swap import Swapper, Watch
 from tastemaker.serving.worker import Worker
+from tastemaker.serving.workers import Workers
 from tastemaker.settings import Settings, load_settings
 
 METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 """Environment: where the workers of one server share their numbers. Set by the server for its workers."""
+SERVER = "TASTEMAKER_SERVER_PROCESS"
+"""Environment: the server's process id. Set by the server for its workers, which end with it."""
 MEMORY = "/dev/shm"
 """A file system in memory, for what workers map: without room on a disk, writing there kills the process."""
 GAUGES_SECONDS = 1.0
 """How old the numbers may be that no request counts."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
+
+logger = logging.getLogger("tastemaker.serving")
 
 
 class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tells mypy nothing
@@ -76,6 +83,8 @@ class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tel
 def service(model: str) -> bentoml.Service[Any]:
     """The BentoML service of an installed model. Nothing is read or opened before the server starts."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    if SERVER in os.environ:
+        parent.end_with(int(os.environ[SERVER]))
     worker, doors = Worker(), Doors()
 
     class Service:
@@ -87,12 +96,14 @@ def service(model: str) -> bentoml.Service[Any]:
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         def load(self) -> None:
-            _guard(doors)
-            _load(worker, model, _packed(made))
+            with _place():
+                _guard(doors)
+                _load(worker, model, _packed(made))
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         def unload(self) -> None:
             worker.close()
+            _clear_away()
 
         @bentoml.api(route="/recommend")  # type: ignore[untyped-decorator]
         async def recommend(
@@ -146,7 +157,9 @@ def _prepare(model: str, packed: Path | None) -> None:
     atexit.register(shutil.rmtree, metrics, ignore_errors=True)
     # Workers of a Bento start in another folder: a relative home must not move with them.
     os.environ["TASTEMAKER_HOME"] = str(settings.home.resolve())
-    os.environ[METRICS_FOLDER] = metrics
+    os.environ |= {METRICS_FOLDER: metrics, SERVER: str(os.getpid())}
+    write_json_lines()
+    supervise(Path(metrics))
     for library in ("OPENBLAS", "OMP", "MKL"):  # a worker is a core's worth: more of them, not more threads
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     if packed is None:
@@ -188,6 +201,13 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
         pseudonyms=open_pseudonyms(settings),
         recent=recent,
     )
+    worker.parts |= {
+        "features": lambda: loader.trouble,
+        "changes": lambda: None if (one := engine.predictor) is None else one.pipeline.overlay.trouble,
+        "learning": lambda: None if worker.learned is None else worker.learned.trouble,
+    }
+    if shared is not None:
+        worker.parts["workers"] = partial(getattr, Workers(Path(shared)), "trouble")
     worker.gauges = Lookout(metrics.count_records, seconds=GAUGES_SECONDS, name="gauges")
     recent.follow()
     if finder.get(model).recommender.capabilities.learns_online:
@@ -197,6 +217,28 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     if packed is None:
         swapper = Swapper(model, settings.artifacts, loader, engine, metrics)
         worker.watch = Watch(deployed, seen, swapper.swap)
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """A worker's place among those of its server, from when it is loaded. Raises SystemExit in an orphan."""
+    shared, number = os.environ.get(METRICS_FOLDER), bentoml.server_context.worker_index
+    if SERVER in os.environ and parent.is_orphan(int(os.environ[SERVER])):
+        raise SystemExit("the server has ended")
+    if shared is None or number is None:
+        yield
+        return
+    workers = Workers(Path(shared))
+    workers.arrive(number)
+    yield
+    if workers.serve(number):
+        logger.info("worker %d (process %d) serves in the place of one that ended", number, os.getpid())
+
+
+def _clear_away() -> None:
+    """The last worker of a server that could not do so itself."""
+    if SERVER in os.environ and parent.is_orphan(int(os.environ[SERVER])):
+        shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
 
 
 def _guard(doors: Doors) -> None:

@@ -97,12 +97,24 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_loop: asyncio.AbstractEventLoop | None = None
         self._hung: list[_Line] = []
+        self._rests = False
+        """Whether the model was found to hang, and has not answered since."""
         self._line: _Line | None = _Line(self)
 
     @property
     def hung(self) -> int:
         """Threads that were abandoned and have not come back yet."""
         return sum(line.thread.is_alive() for line in self._hung)
+
+    @property
+    def trouble(self) -> str | None:
+        """In words, why the model is not asked or fails; None while all is well."""
+        if self.predictor is None:
+            return "no version is loaded"
+        if self._rests:
+            return "the model hangs and is left alone for a while; lists are answered without it"
+        thread = None if self._line is None else self._line.thread.trouble
+        return thread or self.predictor.trouble
 
     def swap(self, predictor: Predictor, *, instead_of: Predictor | None = None) -> None:
         """Ask another version from the next batch on; the batch that runs is finished by the old one.
@@ -173,13 +185,17 @@ class Engine:
         line = self._line
         if line is None:
             return
-        logger.error(
-            "model %s did not answer within %g s; its thread is replaced", self.model, self.limits.seconds
-        )
+        if not self._rests:
+            logger.error(
+                "model %s did not answer within %g s; its thread is replaced", self.model, self.limits.seconds
+            )
         line.abandon()
         self._hung.append(line)
         self.breaker.bad(now)
         self._replace()
+        if not self._rests and (self._line is None or not self.breaker.closed):
+            self._rests = True
+            logger.error("model %s hangs again and again; it is left alone for a while", self.model)
 
     def _replace(self) -> None:
         """A new thread, unless too many hang already."""
@@ -219,6 +235,9 @@ class Engine:
     def deliver(self, batch: Sequence[Waiting], served: Sequence[Served] | None) -> None:
         """The thread's answers; None if the asking itself failed."""
         self.breaker.good()
+        if self._rests:
+            self._rests = False
+            logger.info("model %s answers again", self.model)
         waiting = [each for each in batch if not each.future.done()]
         if served is None:
             self._give_up([(each, MODEL_ERROR) for each in waiting])

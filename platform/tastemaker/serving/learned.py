@@ -39,6 +39,13 @@ class Learned:
         """Look no more."""
         self._lookout.close()
 
+    @property
+    def trouble(self) -> str | None:
+        """In words, that what was learned is not served; None while all is well."""
+        if self._refused is not None:
+            return "what the model has learned can't be served; the last state that can is"
+        return self._lookout.trouble
+
     def look(self) -> None:
         """Serve the newest state, if it is not served yet, and measure how far it is behind.
 
@@ -68,6 +75,8 @@ class Learned:
         name: str | None = None
         try:
             name = states.current()
+            if name is None or name == predictor.learned:
+                self._refused = None
             if name is None or name in (predictor.learned, self._refused):
                 return
             fresh = predictor.taught(states.open(name).model, name)
@@ -81,4 +90,7 @@ class Learned:
             logger.exception("what %s has learned is not served", predictor.version)
             self._refused = name
         else:
+            if self._refused is not None:
+                logger.info("what %s has learned is served again", predictor.version)
+            self._refused = None
             self._engine.swap(fresh, instead_of=predictor)

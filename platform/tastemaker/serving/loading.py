@@ -46,6 +46,11 @@ class Loader:
         predictor.warm_up(new_request_id(), int(time.time()))
         return predictor
 
+    @property
+    def trouble(self) -> str | None:
+        """In words, what keeps user features from being read; None while all is well."""
+        return next((each.trouble for each in self._features.values() if each.trouble is not None), None)
+
     def close(self) -> None:
         """Let go of the online store."""
         for features in self._features.values():

@@ -105,6 +105,11 @@ class Overlay:
         self._looked_at = -POLL_SECONDS
         self._works = True
 
+    @property
+    def trouble(self) -> str | None:
+        """In words, that the file can't be read; None while it can."""
+        return None if self._works else "changes of items and users can't be read; the last ones count"
+
     def refresh(self, *, at_once: bool = False) -> None:
         """Read what was changed, at most every POLL_SECONDS."""
         now = time.monotonic()
@@ -152,6 +157,8 @@ class Overlay:
                 logger.warning("%s can't be read; what it said last counts", self._path, exc_info=True)
             self._works = False
             return None
+        if not self._works:
+            logger.info("%s can be read again", self._path)
         self._works = True
         return rows
 

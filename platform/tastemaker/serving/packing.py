@@ -64,7 +64,7 @@ _FEATURE_FILES = tuple(
     f"features/{name}.py" for name in ("__init__", "items", "moments", "names", "online", "users")
 )
 """The same for a model that reads user features."""
-_SERVING_REQUIREMENTS = ("msgspec", "numpy", "pydantic", "pydantic-settings", "scipy", "structlog")
+_SERVING_REQUIREMENTS = ("msgspec", "numpy", "psutil", "pydantic", "pydantic-settings", "scipy", "structlog")
 """The same of the package index; BentoML adds itself."""
 
 

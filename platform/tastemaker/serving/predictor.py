@@ -163,6 +163,11 @@ class Predictor:
                 served[row] = answer
         return served
 
+    @property
+    def trouble(self) -> str | None:
+        """In words, that the model fails; None while all is well."""
+        return None if self._works else "the model fails; lists are answered without it"
+
     def batch(self, ask: Ask, features: Mapping[str, float | None] | None) -> Batch:
         """What the model is asked for one request, given the user's features by name."""
         names = self._feature_names

@@ -72,8 +72,8 @@ class UserFeatures:
         self._works = True
         self._late_since: float | None = None
         """When a read was first too late, of those since the last one that was not."""
-        self._late_at = 0.0
-        """When one was too late last."""
+        self._hangs = False
+        """Whether they have been too late for LATE_SECONDS."""
         self._thread = Supervised(self._run, name="user features")
         self._thread.start()
 
@@ -84,9 +84,9 @@ class UserFeatures:
         As far as it is known: nobody reads while there are no requests.
         """
         if not self._works:
-            return "the online feature store fails"
-        if self._late_since is not None and self._late_at - self._late_since > LATE_SECONDS:
-            return f"the online feature store has not answered within {self._seconds:g} s"
+            return "the online feature store fails; lists are answered without it"
+        if self._hangs:
+            return f"the online feature store does not answer within {self._seconds:g} s"
         return self._thread.trouble
 
     def users(self, user_ids: Sequence[str]) -> Float32:
@@ -121,14 +121,22 @@ class UserFeatures:
         self._jobs.put(job)
         if not job.done.wait(self._seconds):
             return self._late(), None
-        self._late_since = None
+        self._in_time()
         return ("failed" if job.values is None else "read"), job.values
 
     def _late(self) -> Outcome:
-        self._late_at = time.monotonic()
+        now = time.monotonic()
         if self._late_since is None:
-            self._late_since = self._late_at
+            self._late_since = now
+        elif not self._hangs and now - self._late_since > LATE_SECONDS:
+            self._hangs = True
+            logger.warning("the online feature store does not answer in time; answering without it")
         return "late"
+
+    def _in_time(self) -> None:
+        if self._hangs:
+            logger.info("the online feature store answers in time again")
+        self._late_since, self._hangs = None, False
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -33,7 +33,7 @@ from tastemaker.serving.messages import (
     SimilarItem,
     UserUpsert,
 )
-from tastemaker.serving.metrics import Metrics
+from tastemaker.serving.metrics import Metrics, Reason
 from tastemaker.serving.predictor import Ask, Predictor, Served, new_request_id
 from tastemaker.serving.recent import Recent
 from tastemaker.serving.swap import Watch
@@ -60,6 +60,8 @@ class Worker:
         """Follows what a learner makes of the model, where it learns online."""
         self.gauges: Lookout | None = None
         """Keeps the numbers current that no request counts."""
+        self.parts: dict[Reason, Callable[[], str | None]] = {}
+        """What may not work though lists are answered: says what is wrong, in words, or None."""
 
     def open(
         self,
@@ -79,8 +81,9 @@ class Worker:
         """
         self._recent = recent
         self.spool, self.metrics, self.pseudonyms = spool, metrics, pseudonyms
-        self.engine = Engine(model, predictor, self._settle, limits, static_ids, recent)
-        return self.engine
+        engine = self.engine = Engine(model, predictor, self._settle, limits, static_ids, recent)
+        self.parts |= {"log": lambda: spool.trouble, "model": lambda: engine.trouble}
+        return engine
 
     def close(self) -> None:
         """Be no longer ready, with every record on disk."""
@@ -99,8 +102,12 @@ class Worker:
     def ready(self) -> Ready:
         """The version that answers, and what does not work. Raises Refusal (503) while there is none."""
         predictor = _there(self._predictor, NO_MODEL)
-        trouble = None if self.spool is None else self.spool.trouble
-        return Ready(predictor.model, predictor.version, [] if trouble is None else [trouble])
+        return Ready(predictor.model, predictor.version, list(self.degraded().values()))
+
+    def degraded(self) -> dict[Reason, str]:
+        """What does not work though lists are answered, in words. Each part logs when it begins and ends."""
+        found = {reason: trouble() for reason, trouble in self.parts.items()}
+        return {reason: words for reason, words in found.items() if words is not None}
 
     async def recommend(self, request: Request, request_id: str | None = None) -> Answer:
         """Answer, count and log. Raises Refusal (503) before the process is ready.

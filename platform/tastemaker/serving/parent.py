@@ -1,0 +1,51 @@
+"""A worker ends with its server, however that ended.
+
+BentoML's workers are process groups of their own: kill -9 of the server leaves them serving, on its port and
+with its old settings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+import time
+
+LOOK_SECONDS = 0.25
+GRACE_SECONDS = 10.0
+"""How long an orphan may take to answer whom it has heard and to write its log."""
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with(server: int) -> None:
+    """End this process, with SIGTERM first, once its parent, the process `server`, has ended.
+
+    A process that has another parent is left alone: it is not the server's worker, or `is_orphan`.
+    """
+    if is_orphan(server):
+        return
+    _ask_the_kernel()
+    threading.Thread(target=_watch, args=(server,), name="parent", daemon=True).start()
+
+
+def is_orphan(server: int) -> bool:
+    """Whether this process, which the process `server` started, has lost it."""
+    return os.getppid() != server
+
+
+def _ask_the_kernel() -> None:
+    """Linux sends the signal in the moment. Elsewhere nobody does, and the thread is all there is."""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    except (AttributeError, OSError, TypeError):
+        return
+
+
+def _watch(server: int) -> None:
+    """Also for who does not hear the signal: whatever the main thread does, this one ends it."""
+    while not is_orphan(server):
+        time.sleep(LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)

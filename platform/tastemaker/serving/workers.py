@@ -1,0 +1,103 @@
+"""Which workers one server has: a small file each, in the folder that they share.
+
+    worker-1.json   who serves in the first place, how often that place was taken, and whether it serves yet
+
+The server makes the places, each worker fills its own, and any of them knows of all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import psutil
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A worker's, and of those that take over from it."""
+
+    process: int = 0
+    """0: nobody came yet."""
+    starts: int = 0
+    """How many workers were started here."""
+    ready: bool = False
+    """Whether the one that was started last serves."""
+
+    @property
+    def away(self) -> bool:
+        """Whether there was a worker that serves no more, and none has taken over yet."""
+        if not self.ready:
+            return self.starts > 1
+        return not _runs(self.process)
+
+
+class Workers:
+    """The places of one server's workers, numbered from 1."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def expect(self, number: int) -> None:
+        """Make so many places. For the server."""
+        for one in range(1, number + 1):
+            self._put(one, Place())
+
+    def arrive(self, number: int) -> None:
+        """This process takes a place, and will serve soon."""
+        before = self._get(number) or Place()
+        self._put(number, Place(os.getpid(), before.starts + 1))
+
+    def serve(self, number: int) -> int:
+        """This process serves in its place; how many were started here before it."""
+        place = self._get(number) or Place(starts=1)
+        self._put(number, Place(os.getpid(), place.starts, ready=True))
+        return place.starts - 1
+
+    def places(self) -> dict[int, Place]:
+        """All places by their numbers."""
+        return dict(sorted(self._all()))
+
+    @property
+    def restarts(self) -> int:
+        """How many workers were started in the place of one that ended."""
+        return sum(max(0, place.starts - 1) for _, place in self._all())
+
+    @property
+    def trouble(self) -> str | None:
+        """In words, that workers are away; None while all is well."""
+        places = [place for _, place in self._all()]
+        away = sum(place.away for place in places)
+        return f"{away} of {len(places)} workers ended and began again" if away else None
+
+    def _all(self) -> Iterator[tuple[int, Place]]:
+        for path in self._folder.glob("worker-*.json"):
+            number = int(path.stem.partition("-")[2])
+            place = self._get(number)
+            if place is not None:
+                yield number, place
+
+    def _get(self, number: int) -> Place | None:
+        try:
+            return msgspec.json.decode(self._path(number).read_bytes(), type=Place)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def _put(self, number: int, place: Place) -> None:
+        """Whole or not at all. Where there is no room, nobody knows, which is no reason not to serve."""
+        partial = self._folder / f".worker-{number}.{os.getpid()}"
+        with suppress(OSError):
+            partial.write_bytes(msgspec.json.encode(place))
+            partial.replace(self._path(number))
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"worker-{number}.json"
+
+
+def _runs(process: int) -> bool:
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
