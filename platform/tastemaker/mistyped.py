@@ -17,6 +17,7 @@ OTHERS = (
     "METRICS_FOLDER",
     "OUTAGE_SECONDS",
     "PSEUDONYM_KEY",
+    "SERVER_PROCESS",
     "VERSION",
 )
 """Environment variables that are not settings: secrets, and what tests, benchmarks and processes hand on."""

@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 import numpy as np
 import pytest
 
+from tastemaker import supervised
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.plugins import (
@@ -493,3 +494,43 @@ def test_a_breaker_opens_rests_longer_each_time_and_closes() -> None:
     assert breaker.admits(9)
     breaker.bad(9)
     assert breaker.admits(9), "as forbearing as at first"
+
+
+def test_a_model_that_hangs_again_and_again_is_trouble_until_it_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "tastemaker")
+    stop = threading.Event()
+    model = Misbehaving(sleeping(stop))
+    with engine(model, 0.02) as one:
+        words = "the model hangs and is left alone for a while; lists are answered without it"
+        answers_until(one, lambda: one.trouble == words, "the model hangs, and nothing says so")
+        model.act = None
+        stop.set()
+        answers_until(one, lambda: one.trouble is None, "the model answers, and is still in trouble")
+    assert sum("is left alone for a while" in message for message in caplog.messages) == 1
+    assert sum("answers again" in message for message in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("fault", [SystemExit(1), MemoryError(), TypeError("a defect of ours")])
+def test_a_thread_that_an_error_ends_begins_again(
+    fault: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.01)
+    with engine(Misbehaving(), PATIENT) as one:
+        line = one._line
+        assert line is not None
+        with monkeypatch.context() as broken:
+
+            def fail(batch: object) -> None:
+                broken.undo()
+                raise fault
+
+            broken.setattr(line, "_ask", fail)
+            one.limits = Limits(DEADLINE)
+            (served,) = answers(one, [asked()])
+            assert served.answer.fallback == MODEL_TIMEOUT
+        one.limits = Limits(PATIENT)
+        (served,) = answers(one, [asked()])
+        assert served.answer.fallback is None
+        wait_for(lambda: one.trouble is None, "the thread works, and is still in trouble")

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
+from tastemaker import supervised
 from tastemaker.plugins.arrays import Float32
+from tastemaker.serving import user_features
 from tastemaker.serving.user_features import Outcome, UserFeatures
 
 NAMES = ("name_length", "reads")
@@ -130,3 +132,60 @@ def test_a_store_that_fails_means_unknown_and_is_said_once(
         "the online feature store fails; answering without it",
         "the online feature store works again",
     ]
+
+
+def test_a_store_that_hangs_is_trouble_once_in_the_log_and_over_once_it_answers(
+    store: Store, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(user_features, "LATE_SECONDS", 0.05)
+    caplog.set_level("INFO", "tastemaker")
+    features = make(seconds=0.01)
+    store.go.clear()
+    end = time.monotonic() + PATIENT
+    while features.trouble is None and time.monotonic() < end:
+        features.users(["ann"])
+    for _ in range(20):
+        features.users(["ann"])
+    trouble = features.trouble
+    store.go.set()
+    while features.trouble is not None and time.monotonic() < end:
+        features.users([f"somebody {time.monotonic_ns()}"])
+    assert trouble == "the online feature store does not answer within 0.01 s"
+    assert caplog.messages == [
+        "the online feature store does not answer in time; answering without it",
+        "the online feature store answers in time again",
+    ]
+
+
+def test_one_late_read_is_no_trouble(store: Store, make: Make) -> None:
+    features = make(seconds=0.01)
+    store.go.clear()
+    assert np.isnan(features.users(["ann"])).all()
+    assert features.trouble is None
+
+
+def test_a_store_that_fails_is_trouble_until_it_answers(store: Store, make: Make) -> None:
+    features = make()
+    store.down = True
+    features.users(["ann"])
+    seen = [features.trouble]
+    store.down = False
+    features.users(["ann"])
+    seen.append(features.trouble)
+    assert seen == ["the online feature store fails; lists are answered without it", None]
+
+
+def test_a_driver_that_ends_the_thread_keeps_nobody_waiting(
+    store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.01)
+    features, works = make(), store.users
+    with monkeypatch.context() as broken:
+
+        def leave(*_: object) -> Float32:
+            raise SystemExit(1)
+
+        broken.setattr(store, "users", leave)
+        assert np.isnan(features.users(["ann"])).all()
+    store.users = works  # type: ignore[method-assign]
+    assert features.users(["ann"]).tolist() == [[3.0, 1.0]]

@@ -203,6 +203,7 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     )
     worker.parts |= {
         "features": lambda: loader.trouble,
+        "recent": lambda: recent.trouble,
         "changes": lambda: None if (one := engine.predictor) is None else one.pipeline.overlay.trouble,
         "learning": lambda: None if worker.learned is None else worker.learned.trouble,
     }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Upper bounds of the latency buckets: fine where a service level would be set."""
 Reason = Literal[
-    "log", "model", "features", "changes", "version", "learning", "database", "workers", "gauges"
+    "log", "model", "features", "recent", "changes", "version", "learning", "database", "workers", "gauges"
 ]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """What may not work though lists are answered."""

@@ -204,7 +204,16 @@ class Recent:
                     logger.warning("feedback can't be read; what was read last counts", exc_info=True)
                 self._works = False
             else:
+                if not self._works:
+                    logger.info("feedback can be read again")
                 self._works = True
+
+    @property
+    def trouble(self) -> str | None:
+        """In words, that what users did lately can't be read; None while it can."""
+        if not self._works:
+            return "what users did lately can't be read; what was read last counts"
+        return None if self._lookout is None else self._lookout.trouble
 
     def close(self) -> None:
         """Let go of the files."""
