@@ -6,14 +6,13 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from tastemaker import workspace
 from tastemaker.cli.models import models
-from tastemaker.errors import PluginError, RegistryError
+from tastemaker.errors import PluginError
 from tastemaker.plugins import finder, laws
 from tastemaker.plugins.finder import BrokenPlugin, Plugins
 
@@ -103,20 +102,6 @@ class FakeRegistry:
     def champion(self, problem: str) -> SimpleNamespace:
         return SimpleNamespace(id="v1")
 
-    def promote(self, version_id: str, *, force_reason: str | None) -> Any:
-        if force_reason is None:
-            raise RegistryError("it does not win")
-        return _promotion(version_id, "promote", True, force_reason)
-
-    def rollback(self, problem: str, reason: str) -> Any:
-        return _promotion("v0", "rollback", False, f"{problem}: {reason}")
-
-
-def _promotion(version_id: str, action: Any, forced: bool, reason: str) -> Any:
-    from tastemaker.registry.champion import Promotion
-
-    return Promotion("shop", version_id, action, forced, reason, datetime(2026, 1, 2, tzinfo=UTC))
-
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,16 +115,6 @@ def test_versions_mark_the_champion() -> None:
     assert [line.split()[:2] for line in lines[1:]] == [["v2", "ease"], ["*", "v1"]]
     assert [one["champion"] for one in json.loads(run("versions", "--json").output)] == [False, True]
     assert [one["id"] for one in json.loads(run("versions", "ease", "--json").output)] == ["v2"]
-
-
-@pytest.mark.usefixtures("registry")
-def test_promote_and_rollback_report_what_was_recorded() -> None:
-    assert isinstance(run("promote", "v2").exception, RegistryError)
-    shown = run("promote", "v2", "--force", "new items").output
-    assert shown == "champion of 'shop': v2 (promote, forced)\nreason: new items\n"
-    recorded = json.loads(run("rollback", "--reason", "slow", "--json").output)
-    assert (recorded["version_id"], recorded["reason"]) == ("v0", "shop: slow")
-    assert run("rollback").exit_code == 2
 
 
 @pytest.mark.parametrize("command", sorted(models.commands))

@@ -53,7 +53,7 @@ class Counted:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def answered(self, answers: Sequence[tuple[float, Stage, str | None]]) -> None:
+    def answered(self, model: str, answers: Sequence[tuple[float, Stage, str | None]]) -> None:
         for seconds, stage, fallback in answers:
             assert stage == "model"
             assert 0 <= seconds < 5
@@ -357,8 +357,8 @@ def test_other_kinds_of_connection_are_handed_on(worker: Worker) -> None:
 def test_the_metrics_page_has_few_labels_and_every_number(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     metrics = Metrics("canned", spool, None)
-    metrics.serves("v1")
-    metrics.answered([(0.0007, "model", None), (0.004, "popular", MODEL_SHORT)])
+    metrics.serves("canned", "v1")
+    metrics.answered("canned", [(0.0007, "model", None), (0.004, "popular", MODEL_SHORT)])
     metrics.refused("/recommend", 400, list_asked=True)
     metrics.refused("/feedback", 429, list_asked=False)
     assert isinstance(spool.append(cast(Any, object())).exception(), SpoolError)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from tastemaker.errors import ArtifactError
+from tastemaker.registry.deployment import Target
 from tastemaker.serving.swap import Swapper
 
 ENDED = threading.Event()
@@ -27,24 +28,24 @@ class Trials:
             raise SystemExit(1)
         if folder.name == "corrupt":
             raise ArtifactError("model.npy has changed", fix="train again")
-        return SimpleNamespace(version=folder.name)
+        return SimpleNamespace(model=folder.parent.name, version=folder.name)
 
 
 class Seen:
     """An engine and metrics that remember what they are told."""
 
     def __init__(self) -> None:
-        self.predictor: Any = SimpleNamespace(version="old")
+        self.predictor: Any = SimpleNamespace(model="random", version="old")
         self.swaps: list[str] = []
         self.served: list[str] = []
 
     def swap(self, predictor: Any) -> None:
         self.predictor = predictor
 
-    def swapped(self, outcome: str) -> None:
+    def swapped(self, model: str, outcome: str) -> None:
         self.swaps.append(outcome)
 
-    def serves(self, version: str) -> None:
+    def serves(self, model: str, version: str) -> None:
         self.served.append(version)
 
 
@@ -60,10 +61,13 @@ def test_a_version_that_fails_is_refused_and_the_next_is_served(
     seen: Seen, fault: str, tmp_path: Path
 ) -> None:
     one = cast(Any, seen)
-    swapper = Swapper("random", tmp_path, cast(Any, Trials()), one, one, seconds=0.2)
-    swapper.swap(fault)
+    swapper = Swapper(tmp_path, cast(Any, Trials()), one, one, seconds=0.2)
+    said = swapper.swap(Target("random", fault))
     assert (seen.predictor.version, seen.swaps) == ("old", ["refused"])
-    swapper.swap("new")
+    assert said is not None
+    assert said.startswith(f"random {fault} is wanted and was refused: ")
+    assert said.endswith("; random old is served")
+    assert swapper.swap(Target("random", "new")) is None
     assert (seen.predictor.version, seen.swaps, seen.served) == ("new", ["refused", "done"], ["new"])
-    swapper.swap("new")
+    assert swapper.swap(Target("random", "new")) is None
     assert seen.swaps == ["refused", "done"]

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.promotion import as_json_option, deploy, promote, rollback
+
 if TYPE_CHECKING:
     from tastemaker.plugins.finder import Plugin
     from tastemaker.registry import Version
-    from tastemaker.registry.champion import Promotion
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
 
 
 @click.group()
@@ -47,7 +46,7 @@ def list_models(as_json: bool) -> None:
 
     plugins = find()
     if as_json:
-        _print_json(
+        print_json(
             {
                 "models": [_summary(plugin) for plugin in plugins.sound],
                 "broken": [broken._asdict() for broken in plugins.broken],
@@ -90,7 +89,7 @@ def show(name: str, as_json: bool) -> None:
     config = Workspace.open().config(plugin).model_dump(mode="json")
     schema = plugin.recommender.config_type.model_json_schema().get("properties", {})
     if as_json:
-        _print_json(_summary(plugin) | {"config": config, "config_schema": schema})
+        print_json(_summary(plugin) | {"config": config, "config_schema": schema})
         return
     click.secho(name, bold=True)
     click.echo(f"{getdoc(plugin.recommender)}\n")
@@ -156,7 +155,7 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
     results = laws.check(get(name).recommender)
     broken = sum(result.verdict == "broken" for result in results)
     if as_json:
-        _print_json([result._asdict() for result in results])
+        print_json([result._asdict() for result in results])
     else:
         marks = {"kept": ("✓", "green"), "broken": ("✗", "red"), "exempt": ("–", "yellow")}
         for result in results:
@@ -186,7 +185,7 @@ def versions(name: str | None, as_json: bool) -> None:
     crowned = (registry.champion(problem) for problem in {version.problem for version in found})
     champions = {version.id for version in crowned if version is not None}
     if as_json:
-        _print_json([_version(version, version.id in champions) for version in found])
+        print_json([_version(version, version.id in champions) for version in found])
     elif found:
         rows = (
             (
@@ -223,73 +222,13 @@ def rebuild(as_json: bool) -> None:
     registry = Workspace.open().registry
     found = rebuilding.rebuild(registry.engine, registry.artifacts)
     if as_json:
-        _print_json(found._asdict())
+        print_json(found._asdict())
         return
     click.echo(f"versions read back: {len(found.added):,}; known already: {found.known:,}")
     for version_id in found.added:
         click.echo(f"  {version_id} {registry.get(version_id).model}")
     for reason in found.damaged:
         click.echo(f"left out: {reason}", err=True)
-
-
-@models.command("promote")
-@click.argument("version")
-@click.option(
-    "--force", "force_reason", metavar="REASON", help="Promote it all the same; the reason is kept."
-)
-@as_json_option
-def promote(version: str, force_reason: str | None, as_json: bool) -> None:
-    """Make a VERSION the champion of its problem: what `tastemaker serve` serves.
-
-    Refused unless it beats the one to beat, or --force gives a reason.
-
-    \b
-    Examples:
-      tastemaker models promote 20260401-101500-123456-3f9a2c41d07e
-      tastemaker models promote 20260401-101500-123456-3f9a2c41d07e --force "the campaign needs new items"
-    """
-    from tastemaker.workspace import Workspace
-
-    _print_promotion(Workspace.open().registry.promote(version, force_reason=force_reason), as_json)
-
-
-@models.command("deploy")
-@click.argument("version")
-def deploy(version: str) -> None:
-    """Have services of its model go over to VERSION, without a failed request; going back is the same.
-
-    Running services notice within two seconds, try the version first, and refuse it if it is not sound or
-    answers otherwise than when it was registered. `promote` and `rollback` deploy too.
-
-    \b
-    Examples:
-      tastemaker models deploy 20260401-101500-123456-3f9a2c41d07e
-    """
-    from tastemaker.serving import golden
-    from tastemaker.workspace import Workspace
-
-    registry = Workspace.open().registry
-    found = registry.get(version)
-    golden.check(registry.open(found))
-    registry.deploy(found)
-    click.echo(f"deployed: {found.model} {found.id}")
-
-
-@models.command("rollback")
-@click.option("--reason", required=True, help="Why; it is kept.")
-@click.option("--problem", help="The problem's name.  [default: that of the problem file]")
-@as_json_option
-def rollback(reason: str, problem: str | None, as_json: bool) -> None:
-    """Make the champion before this one the champion again.
-
-    \b
-    Examples:
-      tastemaker models rollback --reason "clicks fell by a third since noon"
-    """
-    from tastemaker.workspace import Workspace
-
-    workspace = Workspace.open()
-    _print_promotion(workspace.registry.rollback(problem or workspace.problem.name, reason), as_json)
 
 
 def _summary(plugin: Plugin) -> dict[str, Any]:
@@ -344,7 +283,8 @@ def _allowed(schema: dict[str, Any]) -> str:
     return " ".join([str(schema.get("type", "")), ", ".join(bounds)]).strip()
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """For a machine to read."""
     import json
 
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
@@ -363,10 +303,5 @@ def _print_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> N
     Console(highlight=False).print(table)
 
 
-def _print_promotion(promotion: Promotion, as_json: bool) -> None:
-    if as_json:
-        _print_json(vars(promotion) | {"at": promotion.at.isoformat(timespec="seconds")})
-        return
-    forced = ", forced" if promotion.forced else ""
-    click.echo(f"champion of {promotion.problem!r}: {promotion.version_id} ({promotion.action}{forced})")
-    click.echo(f"reason: {promotion.reason}")
+for command in (promote, deploy, rollback):
+    models.add_command(command)

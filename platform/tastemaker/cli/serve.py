@@ -1,4 +1,4 @@
-"""`tastemaker serve`: answer requests with one model."""
+"""`tastemaker serve`: answer requests with a model, or with the champion."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from tastemaker.errors import PluginError, TastemakerError
+from tastemaker.errors import ArtifactError, PluginError, RegistryError, TastemakerError
 
 if TYPE_CHECKING:
+    from tastemaker.registry.deployment import Followed, Target
     from tastemaker.settings import Settings
 
 BUSY_SECONDS = 2.0
 """How long to wait for a port that is taken."""
+CHAMPION = "tastemaker.serving.champion:Champion"
 _HERE = ("127.0.0.1", "::1", "localhost")
 
 
@@ -33,6 +35,10 @@ _HERE = ("127.0.0.1", "::1", "localhost")
 def serve(model: str | None, host: str, port: int, workers: int) -> None:
     """Answer POST /recommend with MODEL's deployed version (else its newest), or with the champion.
 
+    Without MODEL the service follows the champion of the problem, of whichever model: it goes over to what is
+    promoted or rolled back to within seconds, without a failed request. While there is no champion, it serves
+    the baseline. With MODEL it serves versions of that model only.
+
     \b
     Examples:
       tastemaker serve
@@ -43,7 +49,7 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
 
     settings = load_settings()
     chosen = _choose(settings, model)
-    target = _service(chosen.model)
+    target = CHAMPION if model is None else _service(model)
     _require_free(host, port)
     click.echo(f"serving {chosen.model} {chosen.version} ({chosen.why}) on http://{host}:{port}", err=True)
     if host not in _HERE and not settings.keys.exists():
@@ -56,11 +62,12 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
         | {
             "BENTOML_DO_NOT_TRACK": "True",
             "BENTOML_HOME": str(home / "bentoml"),
-            "BENTOML_CONFIG_OPTIONS": f"services.{chosen.model}.workers={workers}",
+            "BENTOML_CONFIG_OPTIONS": f"services.{model or 'champion'}.workers={workers}",
             "TASTEMAKER_HOME": str(home),
-            "TASTEMAKER_VERSION": chosen.version,
         }
     )
+    if model is not None:  # the choice is ours, not a person's: the service goes over to what is deployed
+        environment |= {"TASTEMAKER_VERSION": chosen.version, "TASTEMAKER_DEPLOYMENT_SEEN": ""}
     command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
     os.execve(sys.executable, command, environment)
 
@@ -74,21 +81,50 @@ class _Chosen(NamedTuple):
 def _choose(settings: Settings, model: str | None) -> _Chosen:
     """The version to serve and why. Raises RegistryError if there is none."""
     from tastemaker.plugins import finder
-    from tastemaker.serving.choice import deployed_folder, newest_folder, open_registry
+    from tastemaker.serving.choice import deployed_folder, newest_folder
 
     if model is not None:
         finder.get(model)  # a wrong name is told apart from an untrained model
         if (deployed := deployed_folder(settings, model)) is not None:
             return _Chosen(model, deployed.name, "the deployed version")
         return _Chosen(model, newest_folder(settings, model).name, "its newest version")
-    from tastemaker.problem import load_problem
+    return _choose_champion(settings)
 
-    problem, registry = load_problem(settings.problem), open_registry(settings)
-    champion = registry.champion(problem.name)
-    if champion is not None:
-        return _Chosen(champion.model, champion.id, f"the champion of {problem.name!r}")
-    why = f"the model to beat, for {problem.name!r} has no champion yet"
-    return _Chosen(problem.to_beat, registry.newest(problem.to_beat, problem=problem.name).id, why)
+
+def _choose_champion(settings: Settings) -> _Chosen:
+    """What a service that follows the champion begins with."""
+    from tastemaker.problem import load_problem
+    from tastemaker.registry.artifact import verify_version
+    from tastemaker.serving.choice import at_start, followed, open_registry
+
+    problem = load_problem(settings.problem)
+    try:
+        open_registry(settings).publish(problem.name)
+    except TastemakerError as error:  # the files beside the artifacts say what is served
+        click.echo(f"the champion's file is not checked against the database: {error.problem}", err=True)
+    wanted = _wanted(followed(settings, None))
+    for folder in at_start(settings, None):
+        try:
+            manifest = verify_version(folder)
+        except TastemakerError as error:
+            click.echo(f"version {folder.name} can't be served: {error.problem}", err=True)
+            continue
+        if wanted is None:
+            why = f"the baseline, for {problem.name!r} has no champion yet; it is followed once there is one"
+        elif manifest.version == wanted.version:
+            why = f"the champion of {problem.name!r}, which is followed"
+        else:
+            why = f"in the place of the champion of {problem.name!r}, {wanted}"
+        return _Chosen(manifest.model, manifest.version, why)
+    raise RegistryError(f"no version for {problem.name!r} can be served", fix="train one: tastemaker run")
+
+
+def _wanted(follows: Followed) -> Target | None:
+    try:
+        return follows.wanted()
+    except ArtifactError as error:
+        click.echo(f"the champion is not known: {error.problem}", err=True)
+        return None
 
 
 def _service(model: str) -> str:

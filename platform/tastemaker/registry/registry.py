@@ -6,6 +6,7 @@ A version is visible when its row is there, and its row is written last: what br
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,9 @@ from tastemaker.registry.champion import Action, Promotion
 from tastemaker.registry.code import code_version
 from tastemaker.registry.manifest import FORMAT, Manifest, Window, hash_json
 from tastemaker.storage.tables import versions
+
+EARLIER = 5
+"""How many former champions a starting service may fall back on."""
 
 logger = logging.getLogger("tastemaker.registry")
 
@@ -217,7 +221,29 @@ class Registry:
             self.engine, version.problem, version.id, action, forced=forced, reason=reason
         )
         deployment.deploy(self.artifacts, version.model, version.id, version.problem)
+        self._deploy_champion(version)
         return promotion
+
+    def publish(self, problem: str) -> None:
+        """Write the problem's champion into the file that services follow, where it is missing, damaged or
+        older than the log of promotions. Raises ArtifactError if it can't be written.
+        """
+        log = champion.log(self.engine, problem)
+        if not log:
+            return
+        try:
+            written = deployment.read_champion(deployment.champion_path(self.artifacts, problem))
+        except ArtifactError as error:
+            logger.warning("the champion's file is written anew: %s", error.problem)
+            written = None
+        if written is None or written.at < log[-1].at.timestamp():
+            self._deploy_champion(self.get(log[-1].version_id))
+
+    def _deploy_champion(self, version: Version) -> None:
+        before = [self.get(each) for each in champion.predecessors(self.engine, version.problem)]
+        earlier = [deployment.Target(one.model, one.id) for one in before[:EARLIER]]
+        named = deployment.Champion(version.model, version.id, version.problem, time.time(), earlier)
+        deployment.deploy_champion(self.artifacts, named)
 
     def _fault(self, version: Version) -> str | None:
         """Why the version can't be served, or None."""

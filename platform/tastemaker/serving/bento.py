@@ -3,6 +3,9 @@
 A plugin's `service.py` needs one line: `Popularity = service("popularity")`. The version is the newest of
 that model in the home folder's registry (or the one that TASTEMAKER_VERSION names); inside a built Bento it
 is the one that was packed. It is chosen once a server, so that all workers serve the same one.
+
+`champion_service()` serves the champion of the problem, of whichever model, and the baseline before there is
+one.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -24,17 +27,17 @@ import bentoml
 import msgspec
 from bentoml.exceptions import BentoMLException
 
-from tastemaker.errors import TastemakerError
+from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.logs import spool_file
 from tastemaker.logs.spool import Spool
 from tastemaker.plugins import finder
 from tastemaker.privacy.pseudonyms import open_pseudonyms
-from tastemaker.registry import deployment
 from tastemaker.registry.artifact import LoadedVersion, load_version
+from tastemaker.registry.deployment import Target
 from tastemaker.serving import golden, parent
 from tastemaker.serving.app import Gateway
 from tastemaker.serving.asgi import Application
-from tastemaker.serving.choice import SEEN, VERSION, folders, version_folder
+from tastemaker.serving.choice import SEEN, VERSION, at_start, folders, followed, remember
 from tastemaker.serving.doors import Doors
 from tastemaker.serving.engine import Limits
 from tastemaker.serving.journal import write_json_lines
@@ -47,6 +50,7 @@ from tastemaker.serving.meters import Meters
 from tastemaker.serving.metrics import Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
 from tastemaker.serving.predictor import Predictor
+from tastemaker.serving.presence import announce
 from tastemaker.serving.processor import keep_to_one
 from tastemaker.serving.recent import Recent
 from tastemaker.serving.supervisor import supervise
@@ -55,6 +59,8 @@ from tastemaker.serving.worker import Worker
 from tastemaker.serving.workers import Workers
 from tastemaker.settings import Settings, load_settings
 
+CHAMPION = "champion"
+"""The name of the service that follows the champion."""
 METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 """Environment: where the workers of one server share their numbers. Set by the server for its workers."""
 SERVER = "TASTEMAKER_SERVER_PROCESS"
@@ -82,6 +88,16 @@ class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tel
 
 def service(model: str) -> bentoml.Service[Any]:
     """The BentoML service of an installed model. Nothing is read or opened before the server starts."""
+    return _service(model, model)
+
+
+def champion_service() -> bentoml.Service[Any]:
+    """The BentoML service of the champion. It can't be built as a Bento, which carries one model."""
+    return _service(CHAMPION, None)
+
+
+def _service(name: str, model: str | None) -> bentoml.Service[Any]:
+    """`model`: None for the champion's."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     if SERVER in os.environ:
         parent.end_with(int(os.environ[SERVER]))
@@ -120,9 +136,9 @@ def service(model: str) -> bentoml.Service[Any]:
             return answer
 
     made: FrontedService = bentoml.service(
-        name=model,
+        name=name,
         service_class=FrontedService,
-        image=SelfContained(model=model),
+        image=SelfContained(model=name),
         # BentoML labels its own metrics with the path as it came: without bounds. Ours are in `metrics`.
         metrics={"enabled": False},
         logging={"access": {"enabled": False}},
@@ -137,16 +153,14 @@ def _packed(made: bentoml.Service[Any]) -> Path | None:
     return None if made.bento is None else Path(made.bento.path_of("src")) / PACKED_VERSION
 
 
-def _prepare(model: str, packed: Path | None) -> None:
+def _prepare(model: str | None, packed: Path | None) -> None:
     """In the server, before any worker: choose and verify the version; a mistake is one plain line."""
     try:
         settings = load_settings()
         open_pseudonyms(settings)  # a key that is missing is told before anything starts
-        seen = deployment.state(deployment.path_of(settings.artifacts, model))
-        folder = packed or version_folder(settings, model)
-        loaded = load_version(folder)
-        golden.check(loaded)
-        _check_online_store(loaded, settings)
+        follows = None if packed else followed(settings, model)
+        seen = "" if follows is None else follows.state()
+        chosen = _first_whole([packed] if packed else at_start(settings, model), settings)
         read_keys(settings.keys)
         with suppress(spool_file.NoRoom):  # lists are answered, and the workers open it once there is room
             spool_file.create(settings.spool / spool_file.FILE_NAME)
@@ -162,11 +176,36 @@ def _prepare(model: str, packed: Path | None) -> None:
     supervise(Path(metrics))
     for library in ("OPENBLAS", "OMP", "MKL"):  # a worker is a core's worth: more of them, not more threads
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    if packed is None:
-        os.environ |= {VERSION: folder.name, SEEN: seen}
+    if follows is None:
+        return
+    if model is None or VERSION not in os.environ:
+        os.environ[SEEN] = seen
+    if model is not None:
+        os.environ[VERSION] = chosen.version
+    remember(Path(metrics), chosen)
+    announce(settings.home, follows)
 
 
-def _load(worker: Worker, model: str, packed: Path | None) -> None:
+def _first_whole(folders: Iterable[Path], settings: Settings) -> Target:
+    """The first of the versions that answers as it should. Raises the first one's fault if none does."""
+    first: TastemakerError | None = None
+    try:
+        for folder in folders:
+            try:
+                loaded = load_version(folder)
+                golden.check(loaded)
+                _check_online_store(loaded, settings)
+            except TastemakerError as fault:
+                first = first or fault
+                logger.error("version %s is not served: %s", folder.name, fault.problem)
+            else:
+                return Target(loaded.manifest.model, loaded.manifest.version)
+    except TastemakerError as fault:  # there are no others
+        first = first or fault
+    raise first or ArtifactError("there is no version to serve", fix="train one: tastemaker run")
+
+
+def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
     """In a worker, before the first request."""
     write_json_lines()
     settings = load_settings()
@@ -174,16 +213,19 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
         keep_to_one(Path(MEMORY))
     log = settings.log
     spool = Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes)
-    shared = os.environ.get(METRICS_FOLDER)
+    shared = Path(named) if (named := os.environ.get(METRICS_FOLDER)) else None
+    candidates = [packed] if packed else list(folders(settings, model, shared))
+    name = model or candidates[0].parent.name
     # Before the online reader: Feast imports the Prometheus client, which must know the folder by then.
-    metrics = Metrics(model, spool, Path(shared) if shared else None)
+    metrics = Metrics(name, spool, shared)
     recent = Recent(settings.spool)
     loader = Loader(settings, metrics, recent)
-    deployed = deployment.path_of(settings.artifacts, model)
-    seen = deployment.state(deployed)
-    found = first_sound(loader, [packed] if packed else folders(settings, model))
+    follows = None if packed else followed(settings, model)
+    # What a person named stays until another version is deployed.
+    seen = "" if follows is None or SEEN in os.environ else follows.state()
+    found = first_sound(loader, candidates)
     if isinstance(found, Predictor):
-        metrics.serves(found.version)
+        metrics.serves(found.model, found.version)
     elif not settings.serving.static_items:
         raise found
     gc.collect()
@@ -192,7 +234,7 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
     serving = settings.serving
     limits = Limits(serving.model_seconds, serving.waiting)
     engine = worker.open(
-        model,
+        name,
         found if isinstance(found, Predictor) else None,
         spool,
         metrics,
@@ -206,18 +248,28 @@ def _load(worker: Worker, model: str, packed: Path | None) -> None:
         "recent": lambda: recent.trouble,
         "changes": lambda: None if (one := engine.predictor) is None else one.pipeline.overlay.trouble,
         "learning": lambda: None if worker.learned is None else worker.learned.trouble,
+        "version": lambda: None if worker.watch is None else worker.watch.trouble,
     }
     if shared is not None:
-        worker.parts["workers"] = partial(getattr, Workers(Path(shared)), "trouble")
+        worker.parts["workers"] = partial(getattr, Workers(shared), "trouble")
     worker.gauges = Lookout(metrics.count_records, seconds=GAUGES_SECONDS, name="gauges")
     recent.follow()
-    if finder.get(model).recommender.capabilities.learns_online:
-        worker.learned = Learned(
-            settings.learning_root, engine, metrics, seconds=settings.learning.every_seconds
+    if model is None or finder.get(model).recommender.capabilities.learns_online:
+        every = settings.learning.every_seconds
+        worker.learned = Learned(settings.learning_root, engine, metrics, seconds=every)
+    if follows is not None:
+        swapper = Swapper(
+            settings.artifacts, loader, engine, metrics, swapped=partial(_swapped, worker, shared)
         )
-    if packed is None:
-        swapper = Swapper(model, settings.artifacts, loader, engine, metrics)
-        worker.watch = Watch(deployed, seen, swapper.swap)
+        worker.watch = Watch(follows, swapper, seen=seen)
+
+
+def _swapped(worker: Worker, shared: Path | None, served: Target) -> None:
+    """Another version is served from now on, with what it has learned."""
+    if shared is not None:
+        remember(shared, served)
+    if worker.learned is not None:
+        worker.learned.look()
 
 
 @contextmanager

@@ -70,7 +70,9 @@ Settle = Callable[[Sequence[tuple[Waiting, Served]], float], None]
 
 
 class Engine:
-    """One model's requests in one process. All methods are for the event loop's thread, but `swap`."""
+    """The requests of one process, to one model at a time. All methods are for the event loop's thread, but
+    `swap`.
+    """
 
     def __init__(
         self,
@@ -119,12 +121,17 @@ class Engine:
     def swap(self, predictor: Predictor, *, instead_of: Predictor | None = None) -> None:
         """Ask another version from the next batch on; the batch that runs is finished by the old one.
 
-        If `instead_of` is not the one that is asked now, that is left as it is.
+        If `instead_of` is not the one that is asked now, that is left as it is. That an old version hung does
+        not count against a new one.
         """
         with self._swapping:
-            if instead_of is None or instead_of is self.predictor:
-                self.predictor = predictor
-                self._last_resort = self._made_last_resort()
+            old = self.predictor
+            if instead_of is not None and instead_of is not old:
+                return
+            if old is None or old.version != predictor.version:
+                self.breaker, self._hung = Breaker(), []
+            self.model, self.predictor = predictor.model, predictor
+            self._last_resort = self._made_last_resort()
 
     def close(self) -> None:
         """Let the thread end; requests that still wait are answered by their deadline."""

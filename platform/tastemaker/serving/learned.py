@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -24,7 +25,10 @@ logger = logging.getLogger("tastemaker.serving")
 
 
 class Learned:
-    """Looks every few seconds whether there is a newer state of the version that is served."""
+    """Looks every few seconds whether there is a newer state of the version that is served.
+
+    While the version that is served does not learn online, there is nothing to look for.
+    """
 
     def __init__(self, root: Path, engine: Engine, metrics: Metrics, *, seconds: float) -> None:
         """`root`: the folder that learners write to. What is there already is served when this returns."""
@@ -32,6 +36,10 @@ class Learned:
         self._refused: str | None = None
         self._unlearned: deque[float] = deque()
         """When lists were answered that the served state has not learned, at most one moment a look."""
+        self._version: str | None = None
+        self._since = 0.0
+        """When the version came, if another one answered before it, whose lists it need not learn."""
+        self._looking = threading.Lock()
         self.look()
         self._lookout = Lookout(self.look, seconds=seconds, name="learned")
 
@@ -49,10 +57,21 @@ class Learned:
     def look(self) -> None:
         """Serve the newest state, if it is not served yet, and measure how far it is behind.
 
-        A state that can't be loaded is told of once.
+        A state that can't be loaded is told of once. Any thread may call it, such as when another version is
+        served.
         """
-        self._take_up()
-        self._metrics.lags(self._lag(time.time()))
+        with self._looking:
+            predictor = self._engine.predictor
+            if predictor is not None and not predictor.loaded.model.capabilities.learns_online:
+                self._unlearned.clear()
+                self._refused, self._version = None, predictor.version
+                return
+            if predictor is not None and self._version != predictor.version:
+                self._unlearned.clear()
+                self._since = 0.0 if self._version is None else time.time()
+                self._refused, self._version = None, predictor.version
+            self._take_up()
+            self._metrics.lags(self._lag(time.time()))
 
     def _lag(self, now: float) -> float:
         """Seconds since the oldest answer of this process that the served state has not learned, or 0."""
@@ -61,7 +80,7 @@ class Learned:
             return 0.0
         name, unlearned = predictor.learned, self._unlearned
         learned_until = predictor.loaded.manifest.window.end if name is None else until(name)
-        if answered_at > (unlearned[-1] if unlearned else 0.0) and len(unlearned) < MOMENTS:
+        if answered_at > (unlearned[-1] if unlearned else self._since) and len(unlearned) < MOMENTS:
             unlearned.append(answered_at)
         while unlearned and unlearned[0] < learned_until:
             unlearned.popleft()
@@ -69,7 +88,7 @@ class Learned:
 
     def _take_up(self) -> None:
         predictor = self._engine.predictor
-        if predictor is None or not predictor.loaded.model.capabilities.learns_online:
+        if predictor is None:
             return
         states = States(self._root, predictor.loaded)
         name: str | None = None

@@ -244,6 +244,13 @@ class Explanation(msgspec.Struct, frozen=True):
     """The user features that the model was given."""
 
 
+class WantedVersion(msgspec.Struct, frozen=True):
+    """The version that was promoted or deployed."""
+
+    model: str
+    version: str
+
+
 class Ready(msgspec.Struct, frozen=True):
     """GET /readyz: the version that answers."""
 
@@ -252,6 +259,9 @@ class Ready(msgspec.Struct, frozen=True):
     degraded: list[str] = []
     """What does not work though lists are answered, such as a log whose disk is full, in words."""
     status: Literal["ready"] = "ready"
+    wanted: WantedVersion | msgspec.UnsetType = msgspec.UNSET
+    """What should answer; absent where nothing was promoted or deployed. Where it is not what answers, it is
+    being loaded, or was refused, and then `degraded` says why."""
 
 
 class Alive(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 if TYPE_CHECKING:
     from tastemaker.logs.records import Stage
     from tastemaker.logs.spool import Spool
+    from tastemaker.registry.deployment import Target
     from tastemaker.serving.user_features import Outcome
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -43,16 +44,14 @@ class Metrics:
         self._requests = prometheus.Counter(
             "tastemaker_requests_total", "Lists that were asked for, by HTTP status", ["model", "status"]
         )
-        self._answered = self._requests.labels(model, "200")
         self._refusals = prometheus.Counter(
             "tastemaker_refusals_total",
             "Requests that were refused, or failed",
             ["model", "endpoint", "status"],
         )
-        seconds = prometheus.Histogram(
+        self._seconds = prometheus.Histogram(
             "tastemaker_request_seconds", "Seconds from request to answer", ["model"], buckets=SECONDS
         )
-        self._seconds = seconds.labels(model)
         self._answers = prometheus.Counter(
             "tastemaker_answers_total",
             "Answers by what their list begins with, and why it is not (all) the model's",
@@ -93,6 +92,12 @@ class Metrics:
             ["model", "version"],
             multiprocess_mode="livemax",
         )
+        self._wanted = prometheus.Gauge(
+            "tastemaker_wanted_version_info",
+            "1 for the version that was promoted or deployed, and is to be served",
+            ["model", "version"],
+            multiprocess_mode="livemax",
+        )
         self._lag = prometheus.Gauge(
             "tastemaker_learning_lag_seconds",
             "Age of the oldest answer that the served state of the model has not learned; 0 if none",
@@ -102,29 +107,42 @@ class Metrics:
         self.answered_at = 0.0
         """When a list was answered last, seconds since 1970 UTC."""
         self._version: str | None = None
+        self._lags = False
 
-    def answered(self, answers: Sequence[tuple[float, Stage, str | None]]) -> None:
+    def answered(self, model: str, answers: Sequence[tuple[float, Stage, str | None]]) -> None:
         """Requests were answered together: the seconds of each, its stage and why it fell back."""
         self.answered_at = time.time()
-        self._answered.inc(len(answers))
+        self._requests.labels(model, "200").inc(len(answers))
+        observed = self._seconds.labels(model)
         for seconds, _, _ in answers:
-            self._seconds.observe(seconds)
+            observed.observe(seconds)
         for (stage, fallback), n in Counter((stage, fallback) for _, stage, fallback in answers).items():
-            self._answers.labels(self._model, stage, fallback or "none").inc(n)
+            self._answers.labels(model, stage, fallback or "none").inc(n)
 
-    def serves(self, version: str) -> None:
+    def serves(self, model: str, version: str) -> None:
         """This version is served from now on."""
         if self._version is not None:
             self._versions.labels(self._model, self._version).set(0)
-        self._version = version
-        self._versions.labels(self._model, version).set(1)
+        if self._lags and model != self._model:
+            self._lag.labels(self._model).set(0)
+            self._lags = False
+        self._model, self._version = model, version
+        self._versions.labels(model, version).set(1)
 
-    def swapped(self, outcome: Literal["done", "refused"]) -> None:
-        """Another version was deployed, and put in place or refused."""
-        self._swaps.labels(self._model, outcome).inc()
+    def wants(self, before: Target | None, wanted: Target | None) -> None:
+        """Another version is to be served than before."""
+        if before is not None:
+            self._wanted.labels(before.model, before.version).set(0)
+        if wanted is not None:
+            self._wanted.labels(wanted.model, wanted.version).set(1)
+
+    def swapped(self, model: str, outcome: Literal["done", "refused"]) -> None:
+        """A version of the model was wanted, and put in place or refused."""
+        self._swaps.labels(model, outcome).inc()
 
     def lags(self, seconds: float) -> None:
         """The model goes on learning, and is so far behind."""
+        self._lags = True
         self._lag.labels(self._model).set(seconds)
 
     def featured(self, outcome: Outcome, users: int) -> None:

@@ -37,6 +37,7 @@ from tastemaker.serving.messages import (
     SimilarItem,
     UserUpsert,
     UserUpserts,
+    WantedVersion,
 )
 from tastemaker.serving.routes import ROUTES, Route
 
@@ -64,7 +65,11 @@ EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
     ItemUpserts: ItemUpserts([ItemUpsert("i0009999", "Paper lantern", "lights", 3.95)]),
     UserUpserts: UserUpserts([UserUpsert("u0000000", "NL", ["i0000360"])]),
     Receipt: Receipt(accepted=1, duplicates=0),
-    Ready: Ready("ranker", "20261123-060420-247687-40fe08d840cb"),
+    Ready: Ready(
+        "ranker",
+        "20261123-060420-247687-40fe08d840cb",
+        wanted=WantedVersion("ranker", "20261123-060420-247687-40fe08d840cb"),
+    ),
     Alive: Alive(),
 }
 """What a message of each kind may look like."""
@@ -114,7 +119,7 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
         "info": {
             "title": "Tastemaker",
             "version": __version__,
-            "description": "Recommendations of one model, and what becomes of them.",
+            "description": "Recommendations of a model, and what becomes of them.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

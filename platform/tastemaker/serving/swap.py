@@ -2,20 +2,22 @@
 
 The old version answers until the new one has been verified, has answered its golden requests as it once did,
 and is warm. A version that fails at any of this is refused, and the old one serves on. Its memory is given
-back when the last batch that uses it is answered. Rolling back is the same.
+back when the last batch that uses it is answered. Rolling back is the same. The new one may be of another
+model: its plugin is imported when it is loaded.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
-from tastemaker.registry import deployment
+from tastemaker.registry.deployment import Followed, Target
 from tastemaker.serving.lookout import Lookout
 from tastemaker.serving.predictor import Predictor
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from tastemaker.serving.metrics import Metrics
 
 LOOK_SECONDS = 1.0
+RETRY_SECONDS = 300.0
+"""When a version that was refused is tried again: its files may be whole by then, or the machine idle."""
 TRIAL_SECONDS = 120.0
 """How long a version may take to be loaded, tried and warmed: a plugin may hang, and others come after it."""
 
@@ -32,78 +36,121 @@ logger = logging.getLogger("tastemaker.serving")
 
 
 class Watch:
-    """Looks at a model's deployment once a second, and swaps when it names another version."""
+    """Looks at a deployment once a second, and swaps when it names another version."""
 
     def __init__(
-        self, path: Path, seen: str, swap: Callable[[str], None], *, seconds: float = LOOK_SECONDS
+        self, followed: Followed, swapper: Swapper, *, seen: str = "", seconds: float = LOOK_SECONDS
     ) -> None:
-        """`seen`: the file's `deployment.state` that was acted on already."""
-        self._path, self._seen, self._swap = path, seen, swap
+        """`seen`: the deployment's state that is not to be acted on."""
+        self._followed, self._swapper, self._seen = followed, swapper, seen
+        self.wanted: Target | None = None
+        """What the deployment named when it could last be read."""
+        self._trouble: str | None = None
+        self._retry_at = float("inf")
+        if followed.state() != seen:
+            self._read()  # so that it is known from the first request on; the first look acts on it
         self._lookout = Lookout(self._look, seconds=seconds, name="deployment")
 
     def close(self) -> None:
         """Look no more."""
         self._lookout.close()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why what is wanted is not served, or not known, in words; None while all is well."""
+        return self._trouble or self._lookout.trouble
+
     def _look(self) -> None:
-        state = deployment.state(self._path)
-        if state == self._seen:
+        state = self._followed.state()
+        if state == self._seen and time.monotonic() < self._retry_at:
             return
-        self._seen = state
+        again, self._seen = state == self._seen, state
+        self._retry_at = float("inf")
+        if not self._read():
+            return
+        self._trouble = None if self.wanted is None else self._swapper.swap(self.wanted, quiet=again)
+        if self._trouble is not None:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+
+    def _read(self) -> bool:
+        """What is wanted now; False if that can't be read, and what was wanted last still is."""
         try:
-            wanted = deployment.read(self._path)
+            wanted = self._followed.wanted()
         except TastemakerError as error:
-            logger.error("the deployment is not followed: %s", error)
-        else:
-            if wanted is not None:
-                self._swap(wanted.version)
+            trouble = f"the deployment is not followed: {error.problem}"
+            if trouble != self._trouble:
+                logger.error("the deployment is not followed: %s", error)
+            self._trouble = trouble
+            return False
+        if wanted != self.wanted:
+            self._swapper.wants(self.wanted, wanted)
+            self.wanted = wanted
+        return True
 
 
 class Swapper:
-    """Puts versions of one model in place of each other."""
+    """Puts versions in place of each other, of one model or of several."""
 
     def __init__(
         self,
-        model: str,
         artifacts: Path,
         loader: Loader,
         engine: Engine,
         metrics: Metrics,
         *,
+        swapped: Callable[[Target], None] = lambda target: None,
         seconds: float = TRIAL_SECONDS,
     ) -> None:
-        self._folder, self._loader, self._seconds = artifacts / model, loader, seconds
-        self._engine, self._metrics = engine, metrics
+        """`swapped` is called when another version is served."""
+        self._artifacts, self._loader, self._seconds = artifacts, loader, seconds
+        self._engine, self._metrics, self._swapped = engine, metrics, swapped
 
-    def swap(self, version: str) -> None:
-        """Serve this version from the next batch on, or say why not."""
-        serving = self._engine.predictor
-        if serving is not None and serving.version == version:
-            return
-        predictor = self._opened(version)
-        if predictor is None:
-            self._metrics.swapped("refused")
-            return
-        self._engine.swap(predictor)
-        self._metrics.swapped("done")
-        self._metrics.serves(version)
-        logger.info("version %s is served now", version)
+    def wants(self, before: Target | None, wanted: Target | None) -> None:
+        """Another version is wanted than before."""
+        self._metrics.wants(before, wanted)
+        served = self._served()
+        if wanted is not None and wanted != served:
+            logger.info("version %s of %s is wanted, %s is served", wanted.version, wanted.model, served)
 
-    def _opened(self, version: str) -> Predictor | None:
+    def swap(self, wanted: Target, *, quiet: bool = False) -> str | None:
+        """Serve this version from the next batch on; else why not, in words, also logged unless `quiet`."""
+        if wanted == self._served():
+            return None
+        opened = self._opened(wanted, quiet)
+        if isinstance(opened, str):
+            self._metrics.swapped(wanted.model, "refused")
+            return f"{wanted} is wanted and was refused: {opened}; {self._served()} is served"
+        self._engine.swap(opened)
+        self._metrics.swapped(wanted.model, "done")
+        self._metrics.serves(wanted.model, wanted.version)
+        self._swapped(wanted)
+        logger.info("version %s of %s is served now", wanted.version, wanted.model)
+        return None
+
+    def _served(self) -> Target | None:
+        predictor = self._engine.predictor
+        return None if predictor is None else Target(predictor.model, predictor.version)
+
+    def _opened(self, wanted: Target, quiet: bool) -> Predictor | str:
+        """Ready to answer, or why it is not."""
         trial: Future[Predictor] = Future()
-        threading.Thread(target=self._try, args=(version, trial), name="trial", daemon=True).start()
+        threading.Thread(target=self._try, args=(wanted, trial), name="trial", daemon=True).start()
+        level = logging.DEBUG if quiet else logging.ERROR
         try:
             return trial.result(self._seconds)
         except TimeoutError:
-            logger.error("version %s is refused, it was not ready after %g s", version, self._seconds)
+            why = f"it was not ready after {self._seconds:g} s"
+            logger.log(level, "version %s is refused, %s", wanted.version, why)
         except TastemakerError as error:
-            logger.error("version %s is refused, the old one serves on: %s", version, error)
-        except BaseException:  # the plugin's own code may raise anything, SystemExit too
-            logger.exception("version %s is refused, the old one serves on", version)
-        return None
+            why = error.problem
+            logger.log(level, "version %s is refused, the old one serves on: %s", wanted.version, error)
+        except BaseException as fault:  # the plugin's own code may raise anything, SystemExit too
+            why = type(fault).__name__  # its message might quote personal data
+            logger.log(level, "version %s is refused, the old one serves on", wanted.version, exc_info=True)
+        return why
 
-    def _try(self, version: str, trial: Future[Predictor]) -> None:
+    def _try(self, wanted: Target, trial: Future[Predictor]) -> None:
         try:
-            trial.set_result(self._loader.open(self._folder / version))
+            trial.set_result(self._loader.open(wanted.folder(self._artifacts)))
         except BaseException as fault:
             trial.set_exception(fault)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
-from tastemaker.logs.records import Kind, Record
+import msgspec
+
+from tastemaker.logs.records import Kind, Record, Stage
 from tastemaker.logs.spool import Spool
 from tastemaker.privacy.pseudonyms import Message, Pseudonyms
 from tastemaker.serving.changes import Changes, item_records, keep_changes, user_records
@@ -32,6 +34,7 @@ from tastemaker.serving.messages import (
     SimilarAnswer,
     SimilarItem,
     UserUpsert,
+    WantedVersion,
 )
 from tastemaker.serving.metrics import Metrics, Reason
 from tastemaker.serving.predictor import Ask, Predictor, Served, new_request_id
@@ -102,7 +105,13 @@ class Worker:
     def ready(self) -> Ready:
         """The version that answers, and what does not work. Raises Refusal (503) while there is none."""
         predictor = _there(self._predictor, NO_MODEL)
-        return Ready(predictor.model, predictor.version, list(self.degraded().values()))
+        target = None if self.watch is None else self.watch.wanted
+        return Ready(
+            predictor.model,
+            predictor.version,
+            list(self.degraded().values()),
+            wanted=msgspec.UNSET if target is None else WantedVersion(target.model, target.version),
+        )
 
     def degraded(self) -> dict[Reason, str]:
         """What does not work though lists are answered, in words. Each part logs when it begins and ends."""
@@ -200,9 +209,12 @@ class Worker:
         spool, metrics = self.spool, self.metrics
         if spool is None or metrics is None:
             return
-        metrics.answered(
-            [(moment - waiting.since, one.answer.stage, one.answer.fallback) for waiting, one in answers]
-        )
+        by_model: dict[str, list[tuple[float, Stage, str | None]]] = {}
+        for waiting, one in answers:
+            said = one.answer
+            by_model.setdefault(said.model, []).append((moment - waiting.since, said.stage, said.fallback))
+        for model, told in by_model.items():
+            metrics.answered(model, told)
         for waiting, served in answers:
             spool.offer(_record(waiting.ask, served, moment - waiting.since))
 

@@ -1,0 +1,149 @@
+"""`tastemaker models promote`, `rollback` and `deploy`: which version is served, and by which services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tastemaker.registry import Version
+    from tastemaker.registry.champion import Promotion
+    from tastemaker.serving.presence import Service
+    from tastemaker.workspace import Workspace
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+
+
+@click.command()
+@click.argument("version")
+@click.option(
+    "--force", "force_reason", metavar="REASON", help="Promote it all the same; the reason is kept."
+)
+@as_json_option
+def promote(version: str, force_reason: str | None, as_json: bool) -> None:
+    """Make a VERSION the champion of its problem: what `tastemaker serve` serves.
+
+    Refused unless it beats the one to beat, or --force gives a reason. Running services that follow the
+    champion notice within two seconds, of whichever model they serve; the output says which those are.
+
+    \b
+    Examples:
+      tastemaker models promote 20260401-101500-123456-3f9a2c41d07e
+      tastemaker models promote 20260401-101500-123456-3f9a2c41d07e --force "the campaign needs new items"
+    """
+    from tastemaker.workspace import Workspace
+
+    workspace = Workspace.open()
+    _print_promotion(workspace, workspace.registry.promote(version, force_reason=force_reason), as_json)
+
+
+@click.command()
+@click.argument("version")
+def deploy(version: str) -> None:
+    """Have services of its model go over to VERSION, without a failed request; going back is the same.
+
+    Running services of that model notice within two seconds, try the version first, and refuse it if it is
+    not sound or answers otherwise than when it was registered. `promote` and `rollback` deploy too. A service
+    that follows the champion (`tastemaker serve` without a model) is left alone.
+
+    \b
+    Examples:
+      tastemaker models deploy 20260401-101500-123456-3f9a2c41d07e
+    """
+    from tastemaker.serving import golden
+    from tastemaker.workspace import Workspace
+
+    workspace = Workspace.open()
+    registry = workspace.registry
+    found = registry.get(version)
+    golden.check(registry.open(found))
+    registry.deploy(found)
+    click.echo(f"deployed: {found.model} {found.id}")
+    for line in _services_said(workspace, found, promoted=False):
+        click.echo(line, err=True)
+
+
+@click.command()
+@click.option("--reason", required=True, help="Why; it is kept.")
+@click.option("--problem", help="The problem's name.  [default: that of the problem file]")
+@as_json_option
+def rollback(reason: str, problem: str | None, as_json: bool) -> None:
+    """Make the champion before this one the champion again.
+
+    \b
+    Examples:
+      tastemaker models rollback --reason "clicks fell by a third since noon"
+    """
+    from tastemaker.workspace import Workspace
+
+    workspace = Workspace.open()
+    promotion = workspace.registry.rollback(problem or workspace.problem.name, reason)
+    _print_promotion(workspace, promotion, as_json)
+
+
+def _print_promotion(workspace: Workspace, promotion: Promotion, as_json: bool) -> None:
+    version = workspace.registry.get(promotion.version_id)
+    if as_json:
+        from tastemaker.cli.models import print_json
+
+        said = vars(promotion) | {"at": promotion.at.isoformat(timespec="seconds"), "model": version.model}
+        print_json(said | {"services": [*map(_service, _services(workspace, version, promoted=True))]})
+        return
+    forced = ", forced" if promotion.forced else ""
+    click.echo(f"champion of {promotion.problem!r}: {promotion.version_id} ({promotion.action}{forced})")
+    click.echo(f"model: {version.model}")
+    click.echo(f"reason: {promotion.reason}")
+    for line in _services_said(workspace, version, promoted=True):
+        click.echo(line)
+
+
+def _services(workspace: Workspace, version: Version, *, promoted: bool) -> list[tuple[Service, bool]]:
+    """The running services of the home, and whether each goes over to the version."""
+    from tastemaker.serving.presence import running
+
+    return [
+        (
+            one,
+            one.serves(version.model, version.problem)
+            or (promoted and one.follows_champion(version.problem)),
+        )
+        for one in running(workspace.settings.home)
+    ]
+
+
+def _services_said(workspace: Workspace, version: Version, *, promoted: bool) -> list[str]:
+    """A line a service."""
+    found = _services(workspace, version, promoted=promoted)
+    if not found:
+        return ["no service of this home folder runs on this machine: tastemaker serve starts one"]
+    return [
+        f"goes over to it: {_named(service)}" if follows else f"does not follow: {_named(service)}, for {why}"
+        for service, follows in found
+        for why in [_why_not(service, version)]
+    ]
+
+
+def _named(service: Service) -> str:
+    of = "that follows the champion" if service.model is None else f"of {service.model}"
+    return f"the service {of} on {service.address} (process {service.process})"
+
+
+def _why_not(service: Service, version: Version) -> str:
+    if service.problem not in (None, version.problem):
+        return f"it serves the problem {service.problem!r}"
+    if service.model is None:
+        return "it serves what is promoted, not what is deployed"
+    follow = "to follow the champion, start it as tastemaker serve, without a model"
+    return f"it serves {service.model} only; {follow}"
+
+
+def _service(found: tuple[Service, bool]) -> dict[str, Any]:
+    service, follows = found
+    return {
+        "address": service.address,
+        "process": service.process,
+        "model": service.model,
+        "problem": service.problem,
+        "follows": follows,
+    }
