@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tastemaker.errors import RegistryError
+from tastemaker.errors import RegistryError, TastemakerError
 
 if TYPE_CHECKING:
     from tastemaker.evaluation.leaderboard import Leaderboard
+    from tastemaker.evaluation.results import Backtest
     from tastemaker.registry import Version
     from tastemaker.workspace import Workspace
 
@@ -18,21 +19,24 @@ class Crowned(NamedTuple):
     version: Version | None
     """None: no model has beaten the one to beat yet, which is served meanwhile."""
     why: str
+    warning: str | None = None
+    """What keeps the champion from being changed, and a person may want to end."""
 
 
 def crown(workspace: Workspace) -> Crowned:
     """Promote the best model's newest version, if its recipe beats the one to beat and breaks no guardrail.
 
-    Of models that do not differ, the champion's own stays. A forced promotion or a rollback is a person's
-    word: it stands until a person promotes without force.
+    Of models that do not differ, the champion's own stays, and a recipe that may be worse than the champion's
+    does not take its place. A forced promotion or a rollback is a person's word: it stands until a person
+    promotes without force, or ends the freeze.
     """
     from tastemaker.registry import champion
 
     problem, registry = workspace.problem, workspace.registry
     current = registry.champion(problem.name)
-    log = champion.log(workspace.engine, problem.name)
-    if current and log and (log[-1].forced or log[-1].action == "rollback"):
-        return Crowned(current, f"left as a person decided ({log[-1].action}: {log[-1].reason})")
+    if current and (freeze := registry.frozen(problem.name)):
+        why = f"left as a person decided ({freeze.action}: {freeze.reason})"
+        return Crowned(current, why, champion.frozen_said(freeze))
     board = workspace.leaderboard()
     model = choose(board, None if current is None else current.model)
     if model is None:
@@ -40,11 +44,51 @@ def crown(workspace: Workspace) -> Crowned:
     newest = registry.newest(model, problem=problem.name)
     if current and current.id == newest.id:
         return Crowned(current, "unchanged: still the best model's newest version")
+    lacking = None if current is None else _evidence(workspace, current)
     try:
         promotion = registry.promote(newest.id)
     except RegistryError as error:
-        return Crowned(current, error.problem)
+        return Crowned(current, error.problem, lacking)
     return Crowned(newest, promotion.reason)
+
+
+def backtest_of(workspace: Workspace, version: Version) -> Backtest:
+    """The backtest of a version's recipe on the data as it is now, run unless it is stored.
+
+    It does not become the model's own figure. Raises TastemakerError where the recipe can't be fitted.
+    """
+    from pydantic import ValidationError
+
+    from tastemaker.evaluation import backtest
+    from tastemaker.plugins import finder
+
+    manifest, plugin = version.manifest, finder.get(version.model)
+    try:
+        config = plugin.recommender.config_type.model_validate(manifest.config)
+    except ValidationError as error:
+        raise RegistryError(
+            f"{plugin.distribution} {plugin.version} no longer takes the config of {version.model} "
+            f"{version.id}: {error}",
+            fix=f"install {manifest.distribution} {manifest.distribution_version}, or promote by force",
+        ) from error
+    return backtest.run(
+        plugin,
+        config,
+        workspace.split(),
+        workspace.problem,
+        workspace.engine,
+        workspace.settings.artifacts,
+        listed=False,
+    )
+
+
+def _evidence(workspace: Workspace, champion: Version) -> str | None:
+    """See to it that the champion's recipe can be compared; else why not, in words."""
+    try:
+        backtest_of(workspace, champion)
+    except TastemakerError as error:
+        return f"the champion {champion.model} {champion.id} can't be judged on this data: {error.problem}"
+    return None
 
 
 def choose(board: Leaderboard, champion: str | None) -> str | None:

@@ -173,6 +173,13 @@ class ModelsSettings(_Section):
         return self.configs.get(name, default)
 
 
+class PromotionSettings(_Section):
+    """What may become champion."""
+
+    max_loss: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Of the champion's figure: the 95 % interval of the paired difference must not reach below this loss."""
+
+
 class Settings(BaseSettings):
     """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
 
@@ -205,6 +212,8 @@ class Settings(BaseSettings):
     """How people are hidden, and how long what they did is kept."""
     learning: LearningSettings = LearningSettings()
     """How models learn from live feedback."""
+    promotion: PromotionSettings = PromotionSettings()
+    """What may become champion."""
     models: ModelsSettings = ModelsSettings()
     """Which models take part, and model name -> hyperparameters that differ from the model's defaults."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000

@@ -81,7 +81,7 @@ class Workspace:
         """The model versions."""
         from tastemaker.registry import Registry
 
-        return Registry(self.engine, self.settings.artifacts)
+        return Registry(self.engine, self.settings.artifacts, max_loss=self.settings.promotion.max_loss)
 
     def plugins(self) -> Plugins:
         """The installed models that the settings do not leave out.

@@ -265,3 +265,29 @@ def test_a_really_full_disk(
     (small_disk / "filler").unlink()
     assert registry.open(versions.add(registry)).manifest.model == "toy"
     assert registry.open(kept)
+
+
+def test_a_freeze_is_ended_by_an_entry_of_the_log(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finder, "get", versions.plugin)
+    registry = Registry(engine, tmp_path / "artifacts")
+    first, second = (versions.add(registry, weight=weight).id for weight in (1, 2))
+    for version_id in (first, second):
+        registry.promote(version_id, force_reason="a test")
+    registry.rollback("shop", "slow")
+    assert registry.frozen("shop") is not None
+    registry.unfreeze("shop", "fast again")
+    assert registry.frozen("shop") is None
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(promotions.c.action, promotions.c.version_id, promotions.c.reason).order_by(
+                promotions.c.id
+            )
+        )
+        assert [tuple(row) for row in rows] == [
+            ("promote", first, "a test"),
+            ("promote", second, "a test"),
+            ("rollback", first, "slow"),
+            ("unfreeze", first, "fast again"),
+        ]

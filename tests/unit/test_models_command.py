@@ -102,6 +102,9 @@ class FakeRegistry:
     def champion(self, problem: str) -> SimpleNamespace:
         return SimpleNamespace(id="v1")
 
+    def frozen(self, problem: str) -> None:
+        return None
+
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from tastemaker.plugins import finder
 from tastemaker.registry import Registry, deployment
 from tastemaker.registry.deployment import Followed
 from tastemaker.serving import presence
+from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 
 
@@ -26,9 +27,9 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """That of a home without a backtest."""
     monkeypatch.setattr(finder, "get", versions.plugin)
     registry = Registry(open_engine(f"sqlite:///{tmp_path / 'meta.db'}"), tmp_path / "artifacts")
-    opened = SimpleNamespace(
-        registry=registry, problem=versions.problem(), settings=SimpleNamespace(home=tmp_path)
-    )
+    settings = Settings(home=tmp_path, problem=tmp_path / "problem.yaml", database_url="sqlite://")
+    settings.problem.write_text("a file")
+    opened = SimpleNamespace(registry=registry, problem=versions.problem(), settings=settings)
     monkeypatch.setattr(workspace.Workspace, "open", lambda: opened)
     return registry
 
@@ -52,6 +53,33 @@ def test_promote_and_rollback_report_what_was_recorded(registry: Registry) -> No
     assert run("rollback").exit_code == 2
 
 
+def test_a_freeze_is_said_until_it_is_ended(registry: Registry) -> None:
+    first, second = versions.add(registry), versions.add(registry, weight=2)
+    said = "automatic promotion is frozen since the "
+    assert said not in run("list").output + run("versions").output
+    shown = run("promote", first.id, "--force", "a start").output
+    assert f"{said}forced promotion of " in shown
+    assert "figures: there is no backtest of version " in shown
+    run("promote", second.id, "--force", "new items")
+    shown = run("rollback", "--reason", "clicks fell").output
+    assert f"{said}rollback of " in shown
+    assert "(clicks fell), until a version is promoted without force, or: tastemaker models unfreeze" in shown
+    for words in (["list"], ["versions"]):
+        assert f"{said}rollback of " in run(*words).stderr, words
+    assert run("unfreeze").exit_code == 2
+    assert isinstance(run("unfreeze", "--reason", " ").exception, RegistryError)
+    ended = run("unfreeze", "--reason", "prices are right").output
+    assert ended == (
+        "automatic promotion of 'shop' is no longer frozen: prices are right\n"
+        f"champion until the next run: {first.id}\n"
+    )
+    for words in (["list"], ["versions"]):
+        assert said not in run(*words).stderr, words
+    again = run("unfreeze", "--reason", "once more").exception
+    assert isinstance(again, RegistryError)
+    assert "automatic promotion of the problem 'shop' is not frozen" in str(again)
+
+
 def test_who_follows_is_said(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version = versions.add(registry)
     monkeypatch.setattr(presence, "_held", [])
@@ -66,7 +94,9 @@ def test_who_follows_is_said(registry: Registry, tmp_path: Path, monkeypatch: py
         monkeypatch.setattr("sys.argv", words)
         presence.announce(tmp_path, Followed(tmp_path, model, problem))
     (tmp_path / "services" / "4711-dead.json").write_text("{}")
-    said = run("promote", version.id, "--force", "a test").output.splitlines()[3:]
+    shown = run("promote", version.id, "--force", "a test").output.splitlines()
+    said = [line for line in shown if line.startswith(("goes over", "does not follow"))]
+    assert shown[-5:] == said
     at = [f"http://0.0.0.0:{3000 + n} (process {os.getpid()})" for n in range(5)]
     assert said == [
         f"goes over to it: the service that follows the champion on {at[0]}",

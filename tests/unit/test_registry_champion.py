@@ -163,3 +163,134 @@ def test_rollback_needs_a_reason_and_a_past(registry: Registry) -> None:
         registry.rollback("shop", "why not")
     with pytest.raises(RegistryError, match="needs a reason"):
         registry.rollback("shop", " ")
+
+
+def champion_of(registry: Registry, values: np.ndarray | None, *, weight: float = 2) -> str:
+    """Another recipe is champion, with these figures; None: it was never judged on this data."""
+    version = versions.add(registry, weight=weight)
+    if values is not None:
+        judged(registry, "toy", values, config={"weight": weight}, age_days=1)
+    registry.promote(version.id, force_reason="a start")
+    return version.id
+
+
+def challenger(registry: Registry, values: np.ndarray) -> str:
+    judged(registry, "popularity", BASE)
+    return versions.add(registry, backtest_id=judged(registry, "toy", values)).id
+
+
+NOISE = RNG.uniform(-0.01, 0.01, 500)
+LOSS = 0.01 * float(BETTER.mean())
+
+
+@pytest.mark.parametrize(
+    ("more", "promoted"),
+    [
+        (NOISE - NOISE.mean() + 0.02, True),
+        (np.zeros(500), True),
+        (NOISE - NOISE.mean(), True),
+        (NOISE - NOISE.mean() - LOSS / 2, True),
+        (NOISE - NOISE.mean() - LOSS * 1.01, False),
+        (NOISE - NOISE.mean() - LOSS * 3, False),
+        (20 * (NOISE - NOISE.mean()), False),  # as good, but nobody knows: its interval reaches too low
+    ],
+)
+def test_what_may_be_worse_than_the_champion_is_refused(
+    registry: Registry, more: np.ndarray, promoted: bool
+) -> None:
+    before = champion_of(registry, BETTER)
+    version = challenger(registry, BETTER + more)
+    if promoted:
+        reason = registry.promote(version).reason
+        assert "toy - toy (the champion) in ndcg: " in reason
+        assert f"must not reach below {-LOSS:+.4f}, 1 % of the champion's {BETTER.mean():.4f}" in reason
+        return
+    with pytest.raises(
+        RegistryError, match=r"may be worse than what is live: toy - toy \(the champion\)"
+    ) as caught:
+        registry.promote(version)
+    assert "does not beat" not in str(caught.value)
+    champion = registry.champion("shop")
+    assert champion is not None
+    assert champion.id == before
+    registry.promote(version, force_reason="a person's word")
+
+
+def test_the_margin_is_a_setting(registry: Registry) -> None:
+    champion_of(registry, BETTER)
+    version = challenger(registry, BETTER + NOISE - NOISE.mean() - LOSS * 3)
+    strict = Registry(registry.engine, registry.artifacts, max_loss=0.0)
+    wide = Registry(registry.engine, registry.artifacts, max_loss=0.05)
+    with pytest.raises(RegistryError, match="may be worse"):
+        strict.promote(version)
+    assert wide.promote(version).version_id == version
+
+
+def test_a_champion_that_was_not_judged_on_this_data_is_named_with_what_to_run(registry: Registry) -> None:
+    before = champion_of(registry, None)
+    judged(registry, "toy", BASE, config={"weight": 2.0}, data_hash="e" * 64, age_days=1)
+    with pytest.raises(RegistryError, match=f"champion toy {before} has no backtest on the data") as caught:
+        registry.promote(challenger(registry, BETTER))
+    assert f"tastemaker models backtest {before}" in str(caught.value.fix)
+    assert "--force" in str(caught.value.fix)
+
+
+def test_another_fit_of_the_champions_recipe_needs_no_comparison(registry: Registry) -> None:
+    judged(registry, "popularity", BASE)
+    evidence = judged(registry, "toy", BETTER)
+    registry.promote(versions.add(registry, backtest_id=evidence).id)
+    reason = registry.promote(versions.add(registry, backtest_id=evidence).id).reason
+    assert "champion" not in reason
+
+
+def test_one_user_does_not_show_that_nothing_is_lost(registry: Registry) -> None:
+    champion_of(registry, BASE[:1])
+    judged(registry, "popularity", BASE[:1])
+    version = versions.add(registry, backtest_id=judged(registry, "toy", BETTER[:1]))
+    with pytest.raises(RegistryError, match="may be worse than what is live"):
+        registry.promote(version.id)
+
+
+def test_the_best_of_many_equal_models_does_not_win_by_luck(registry: Registry) -> None:
+    """One that beats the baseline alone (its own interval lies above 0) is refused as one of sixteen."""
+    rng = np.random.default_rng(3)
+    noise = rng.normal(0, 0.1, (15, 500))
+    lucky = noise[0] - noise[0].mean() + 0.01  # 2.2 standard errors: p 0.025 alone
+    judged(registry, "popularity", BASE)
+    version = versions.add(registry, backtest_id=judged(registry, "toy", BASE + lucky))
+    alone = registry.contest(version)
+    assert (alone.models, alone.beats) == (2, True)
+    for number, values in enumerate(noise[1:]):
+        judged(registry, f"equal_{number}", BASE + values - values.mean())
+    crowded = registry.contest(version)
+    assert crowded.models == 16
+    assert crowded.difference.low > 0
+    assert not crowded.beats
+    with pytest.raises(RegistryError, match="corrected for 16 models; all of it must lie above 0"):
+        registry.promote(version.id)
+
+
+def test_a_freeze_stands_until_it_is_ended(registry: Registry) -> None:
+    judged(registry, "popularity", BASE)
+    evidence = judged(registry, "toy", BETTER)
+    first, second = (versions.add(registry, backtest_id=evidence).id for _ in range(2))
+    for version_id in (first, second):
+        registry.promote(version_id)
+    assert registry.frozen("shop") is None
+    back = registry.rollback("shop", "slow")
+    assert registry.frozen("shop") == back
+    ended = registry.unfreeze("shop", "fast again")
+    assert (ended.action, ended.version_id, ended.forced) == ("unfreeze", first, False)
+    assert registry.frozen("shop") is None
+    assert champion.log(registry.engine, "shop")[-1] == ended
+    assert champion.current(registry.engine, "shop") == first
+    with pytest.raises(RegistryError, match="not frozen"):
+        registry.unfreeze("shop", "again")
+    registry.promote(second)
+    assert champion.predecessors(registry.engine, "shop") == [first]
+    registry.promote(first, force_reason="a test")
+    assert registry.frozen("shop") is not None
+    registry.promote(second)  # a person's word, without force
+    assert registry.frozen("shop") is None
+    with pytest.raises(RegistryError, match="not frozen"):
+        registry.unfreeze("another", "no champion")

@@ -53,7 +53,7 @@ def judgement_assets(plugins: Plugins) -> list[dg.AssetsDefinition]:
         owners=[MODEL_TEAM],
         description=(
             "The version that is served where no model is named: the best model's newest version, "
-            "if it beats the one to beat and breaks no guardrail."
+            "if it beats the one to beat, breaks no guardrail and is not worse than the champion."
         ),
     )
     def champion(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
@@ -69,6 +69,7 @@ def judgement_assets(plugins: Plugins) -> list[dg.AssetsDefinition]:
                 "why": crowned.why,
                 "version": version.id if version else "",
             }
+            | ({} if crowned.warning is None else {"warning": crowned.warning})
         )
 
     return [leaderboard, champion]

@@ -71,7 +71,7 @@ def _backtest(plugin: Plugin) -> dg.AssetsDefinition:
             opened.split()
         result = _attempt(opened, EVALUATED, plugin.name, lambda: _evaluated(context, opened, plugin))
         if reason := _failure(result):
-            workspace.failed[context.run_id, plugin.name] = reason
+            workspace.failed[context.run.run_id, plugin.name] = reason
         yield result
 
     return backtest
@@ -112,7 +112,7 @@ def _model(plugin: Plugin) -> dg.AssetsDefinition:
         with told():
             opened = workspace.open()
             opened.split()
-        if reason := workspace.failed.get((context.run_id, plugin.name)):
+        if reason := workspace.failed.get((context.run.run_id, plugin.name)):
             yield _failed(FITTED, f"there is no new version, for the backtest failed: {reason}")
         else:
             yield _attempt(opened, FITTED, plugin.name, lambda: _fitted(opened, plugin))

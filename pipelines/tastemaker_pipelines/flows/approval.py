@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger, task
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 
-from tastemaker.registry.champion import hold_contest
+from tastemaker.errors import RegistryError
 from tastemaker.workspace import Workspace
 
 WAIT_SECONDS = 7 * 86_400
@@ -32,10 +32,14 @@ def evidence(version_id: str) -> str:
     workspace = Workspace.open()
     version = workspace.registry.get(version_id)
     current = workspace.registry.champion(version.problem)
-    contest = hold_contest(workspace.engine, workspace.settings.artifacts, version.manifest)
+    contest = workspace.registry.contest(version)
+    if not contest.won:
+        raise RegistryError(f"version {version.id} can't be promoted: {'; '.join(contest.verdict)}")
+    against = "the same recipe, trained on other data" if current else "none"
     return (
         f"**{version.model} {version.id}** for *{version.problem}*\n\n"
-        f"- {contest}\n"
+        f"- against the baseline: {contest.against_baseline}\n"
+        f"- against the champion: {contest.champion or against}\n"
         f"- champion now: {'none' if current is None else f'{current.model} {current.id}'}\n"
         f"- fitted on {version.manifest.counts['events']:,} events\n"
     )

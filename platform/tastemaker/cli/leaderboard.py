@@ -49,9 +49,12 @@ def leaderboard(
     elif not (html or plot):
         from rich.console import Console
 
+        from tastemaker.cli.promotion import note_freeze
         from tastemaker.evaluation.terminal import show
+        from tastemaker.workspace import Workspace
 
         show(board, Console(highlight=False))
+        note_freeze(Workspace.open())
 
 
 def _load(problem: str | None, metric: str | None) -> Leaderboard:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tastemaker.cli.promotion import as_json_option, deploy, promote, rollback
+from tastemaker.cli.promotion import (
+    as_json_option,
+    backtest,
+    deploy,
+    note_freeze,
+    promote,
+    rollback,
+    unfreeze,
+)
 
 if TYPE_CHECKING:
     from tastemaker.plugins.finder import Plugin
@@ -28,6 +36,8 @@ def models() -> None:
       tastemaker models versions           what was trained
       tastemaker models rebuild            read the versions back into a lost database
       tastemaker models promote VERSION    make it the champion, and have it served
+      tastemaker models rollback           make the champion before it the champion again
+      tastemaker models unfreeze           let runs promote again after a rollback
       tastemaker models deploy VERSION     have it served by its model's services
     """
 
@@ -43,6 +53,7 @@ def list_models(as_json: bool) -> None:
       tastemaker models list --json
     """
     from tastemaker.plugins.finder import find
+    from tastemaker.workspace import Workspace
 
     plugins = find()
     if as_json:
@@ -65,6 +76,7 @@ def list_models(as_json: bool) -> None:
     _print_table(("model", "personal", "distribution", "reference"), rows)
     for broken in plugins.broken:
         click.secho(f"broken: {broken}", fg="red")
+    note_freeze(Workspace.open())
 
 
 @models.command("show")
@@ -177,12 +189,14 @@ def versions(name: str | None, as_json: bool) -> None:
       tastemaker models versions
       tastemaker models versions ease --json
     """
+    from tastemaker.registry.champion import frozen_said
     from tastemaker.registry.rebuild import lost
     from tastemaker.workspace import Workspace
 
     registry = Workspace.open().registry
     found = registry.list(name)
-    crowned = (registry.champion(problem) for problem in {version.problem for version in found})
+    problems = {version.problem for version in found}
+    crowned = (registry.champion(problem) for problem in problems)
     champions = {version.id for version in crowned if version is not None}
     if as_json:
         print_json([_version(version, version.id in champions) for version in found])
@@ -199,6 +213,8 @@ def versions(name: str | None, as_json: bool) -> None:
         _print_table(("  version", "model", "problem", "created (UTC)"), rows)
     else:
         click.echo("no version yet: tastemaker run trains every model")
+    for entry in filter(None, map(registry.frozen, problems)):
+        click.echo(f"{entry.problem!r}: {frozen_said(entry)}", err=True)
     if said := lost(registry.engine, registry.artifacts):
         click.echo(said, err=True)
 
@@ -303,5 +319,5 @@ def _print_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> N
     Console(highlight=False).print(table)
 
 
-for command in (promote, deploy, rollback):
+for command in (promote, deploy, rollback, unfreeze, backtest):
     models.add_command(command)

@@ -24,8 +24,10 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="For a mac
 def promote(version: str, force_reason: str | None, as_json: bool) -> None:
     """Make a VERSION the champion of its problem: what `tastemaker serve` serves.
 
-    Refused unless it beats the one to beat, or --force gives a reason. Running services that follow the
-    champion notice within two seconds, of whichever model they serve; the output says which those are.
+    Refused unless it beats the baseline and is not worse than the champion, both by backtests on the same
+    users, or --force gives a reason; a forced promotion freezes automatic promotion. Running services that
+    follow the champion notice within two seconds, of whichever model they serve; the output says which those
+    are.
 
     \b
     Examples:
@@ -35,7 +37,9 @@ def promote(version: str, force_reason: str | None, as_json: bool) -> None:
     from tastemaker.workspace import Workspace
 
     workspace = Workspace.open()
-    _print_promotion(workspace, workspace.registry.promote(version, force_reason=force_reason), as_json)
+    figures = None if force_reason is None else _figures(workspace, version)
+    promotion = workspace.registry.promote(version, force_reason=force_reason)
+    _print_promotion(workspace, promotion, as_json, figures=figures)
 
 
 @click.command()
@@ -71,6 +75,9 @@ def deploy(version: str) -> None:
 def rollback(reason: str, problem: str | None, as_json: bool) -> None:
     """Make the champion before this one the champion again.
 
+    It freezes automatic promotion, so that the next run does not bring back what misbehaved, until a version
+    is promoted without force or `tastemaker models unfreeze` ends it.
+
     \b
     Examples:
       tastemaker models rollback --reason "clicks fell by a third since noon"
@@ -82,18 +89,113 @@ def rollback(reason: str, problem: str | None, as_json: bool) -> None:
     _print_promotion(workspace, promotion, as_json)
 
 
-def _print_promotion(workspace: Workspace, promotion: Promotion, as_json: bool) -> None:
+@click.command()
+@click.option("--reason", required=True, help="Why; it is kept.")
+@click.option("--problem", help="The problem's name.  [default: that of the problem file]")
+@as_json_option
+def unfreeze(reason: str, problem: str | None, as_json: bool) -> None:
+    """Let runs promote the best model again, after a rollback or a forced promotion.
+
+    The champion stays until the next run finds a better one.
+
+    \b
+    Examples:
+      tastemaker models unfreeze --reason "the prices are mended"
+    """
+    from tastemaker.workspace import Workspace
+
+    workspace = Workspace.open()
+    entry = workspace.registry.unfreeze(problem or workspace.problem.name, reason)
+    if as_json:
+        from tastemaker.cli.models import print_json
+
+        print_json(vars(entry) | {"at": entry.at.isoformat(timespec="seconds")})
+        return
+    click.echo(f"automatic promotion of {entry.problem!r} is no longer frozen: {entry.reason}")
+    click.echo(f"champion until the next run: {entry.version_id}")
+
+
+@click.command()
+@click.argument("version")
+@as_json_option
+def backtest(version: str, as_json: bool) -> None:
+    """Backtest the recipe of a VERSION on the data as it is now: what a promotion compares it by.
+
+    \b
+    Examples:
+      tastemaker models backtest 20260401-101500-123456-3f9a2c41d07e
+    """
+    from tastemaker.crowning import backtest_of
+    from tastemaker.evaluation.results import to_json
+    from tastemaker.evaluation.wording import number, span
+    from tastemaker.workspace import Workspace
+
+    workspace = Workspace.open()
+    found = backtest_of(workspace, workspace.registry.get(version))
+    figure = found.metrics[workspace.problem.metric]
+    if as_json:
+        from tastemaker.cli.models import print_json
+
+        print_json({"version": version, "backtest": found.id, workspace.problem.metric: to_json(figure)})
+        return
+    click.echo(
+        f"{found.model} {version}: {workspace.problem.metric} {number(figure.value)} "
+        f"(95 % interval {span(figure)}, {found.users:,} users)"
+    )
+
+
+def _figures(workspace: Workspace, version: str) -> str:
+    """What speaks for and against a version that is forced."""
+    from tastemaker.errors import RegistryError
+
+    try:
+        return str(workspace.registry.contest(workspace.registry.get(version)))
+    except RegistryError as error:
+        return error.problem
+
+
+def note_freeze(workspace: Workspace) -> None:
+    """Say that automatic promotion of the problem in use is frozen, if it is, and how to end that.
+
+    Nothing is made or asked for where there is no problem file or no database yet.
+    """
+    from tastemaker.errors import TastemakerError
+    from tastemaker.registry.champion import frozen_said
+
+    settings = workspace.settings
+    lacking = settings.database_url is None and not (settings.home / "tastemaker.db").exists()
+    if lacking or not settings.problem.exists():
+        return
+    try:
+        entry = workspace.registry.frozen(workspace.problem.name)
+    except TastemakerError:  # said by whoever needs the database
+        return
+    if entry is not None:
+        click.echo(frozen_said(entry), err=True)
+
+
+def _print_promotion(
+    workspace: Workspace, promotion: Promotion, as_json: bool, *, figures: str | None = None
+) -> None:
+    """`figures`: what the backtests say of a version that was forced."""
+    from tastemaker.registry.champion import frozen_said
+
     version = workspace.registry.get(promotion.version_id)
     if as_json:
         from tastemaker.cli.models import print_json
 
         said = vars(promotion) | {"at": promotion.at.isoformat(timespec="seconds"), "model": version.model}
-        print_json(said | {"services": [*map(_service, _services(workspace, version, promoted=True))]})
+        services = [*map(_service, _services(workspace, version, promoted=True))]
+        print_json(said | {"figures": figures, "freezes": promotion.freezes, "services": services})
         return
     forced = ", forced" if promotion.forced else ""
     click.echo(f"champion of {promotion.problem!r}: {promotion.version_id} ({promotion.action}{forced})")
     click.echo(f"model: {version.model}")
     click.echo(f"reason: {promotion.reason}")
+    if figures is not None:
+        click.echo(f"figures: {figures}")
+    if promotion.freezes:
+        click.echo(frozen_said(promotion))
     for line in _services_said(workspace, version, promoted=True):
         click.echo(line)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -87,6 +87,25 @@ def newest(engine: Engine, problem: str) -> list[Backtest]:
             return []
         same_data = mine.where(backtests.c.data_hash == last["data_hash"]).order_by(*order)
         rows = connection.execute(same_data).mappings().all()
+    return _one_a_model(rows)
+
+
+def listed(engine: Engine, problem: str, data_hash: str) -> list[Backtest]:
+    """Each model's newest listed backtest on this data, by model name."""
+    query = (
+        select(backtests)
+        .where(
+            backtests.c.problem == problem,
+            backtests.c.data_hash == data_hash,
+            backtests.c.listed_at.is_not(None),
+        )
+        .order_by(backtests.c.listed_at.desc(), backtests.c.id)
+    )
+    with engine.connect() as connection:
+        return _one_a_model(connection.execute(query).mappings().all())
+
+
+def _one_a_model(rows: Iterable[RowMapping]) -> list[Backtest]:
     by_model: dict[str, Backtest] = {}
     for row in rows:
         by_model.setdefault(row["model"], _from_row(row))

@@ -1,22 +1,16 @@
-"""Who is champion: the log of promotions and rollbacks, and the contest that a version must win first."""
+"""Who is champion: the log of promotions and rollbacks. What a version must win first is in `contest`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import Engine, insert, select
 
-from tastemaker.errors import RegistryError
-from tastemaker.evaluation import results
-from tastemaker.evaluation.bootstrap import Difference
-from tastemaker.evaluation.results import Backtest
-from tastemaker.registry.manifest import Manifest
-from tastemaker.storage.tables import backtests, promotions
+from tastemaker.storage.tables import promotions
 
-Action = Literal["promote", "rollback"]
+Action = Literal["promote", "rollback", "unfreeze"]
 
 
 @dataclass(frozen=True)
@@ -31,57 +25,16 @@ class Promotion:
     """Why; for a promotion that was not forced, the contest's outcome."""
     at: datetime
 
-
-@dataclass(frozen=True)
-class Contest:
-    """A version's backtest against that of the one to beat, on the same users."""
-
-    model: str
-    to_beat: str
-    metric: str
-    difference: Difference
-
     @property
-    def won(self) -> bool:
-        """The whole 95 % interval lies above 0: for every metric that a problem may name as primary, more is
-        better. A NaN (one user) wins nothing."""
-        return self.difference.low > 0
-
-    def __str__(self) -> str:
-        found = self.difference
-        return (
-            f"{self.model} - {self.to_beat} in {self.metric}: {found.difference:+.4f} "
-            f"(95 % interval {found.low:+.4f} to {found.high:+.4f}, {found.n:,} users)"
-        )
-
-
-def hold_contest(engine: Engine, artifacts: Path, manifest: Manifest) -> Contest:
-    """The contest, if the version won it. Raises RegistryError, with the figures, if it lost."""
-    to_beat, metric = manifest.problem_spec["to_beat"], manifest.problem_spec["metric"]
-    force = f"to promote it all the same: tastemaker models promote {manifest.version} --force REASON"
-    mine = _evidence(engine, manifest)
-    rival = None if mine is None else _rival(engine, mine, to_beat)
-    if mine is None or rival is None:
-        lacking = f"version {manifest.version}" if mine is None else f"{to_beat} on the same data"
-        raise RegistryError(
-            f"there is no backtest of {lacking}, so nothing shows that it beats {to_beat}",
-            fix=f"run the backtests: tastemaker run; or {force}",
-        )
-    difference = results.compare(artifacts, mine, rival, metric)
-    contest = Contest(mine.model, rival.model, metric, difference)
-    if not contest.won:
-        raise RegistryError(
-            f"version {manifest.version} does not beat the one to beat: {contest}; "
-            f"all of the interval must lie above 0",
-            fix=force,
-        )
-    return contest
+    def freezes(self) -> bool:
+        """Whether it is a person's word that no automatic promotion may overrule."""
+        return self.forced or self.action == "rollback"
 
 
 def record(
     engine: Engine, problem: str, version_id: str, action: Action, *, forced: bool, reason: str
 ) -> Promotion:
-    """Append to the log; from then on the version is champion."""
+    """Append to the log; from then on the version is champion, or still is."""
     promotion = Promotion(problem, version_id, action, forced, reason, datetime.now(UTC))
     with engine.begin() as connection:
         connection.execute(insert(promotions).values(vars(promotion)))
@@ -94,6 +47,25 @@ def log(engine: Engine, problem: str) -> list[Promotion]:
     query = select(*columns).where(promotions.c.problem == problem).order_by(promotions.c.id)
     with engine.connect() as connection:
         return [Promotion(**row) for row in connection.execute(query).mappings()]
+
+
+def frozen(engine: Engine, problem: str) -> Promotion | None:
+    """What keeps automatic promotion from changing the champion: a rollback or a forced promotion.
+
+    It stands until a person promotes without force, or ends it: `tastemaker models unfreeze`.
+    """
+    entries = log(engine, problem)
+    return entries[-1] if entries and entries[-1].freezes else None
+
+
+def frozen_said(promotion: Promotion) -> str:
+    """The freeze in words, with the way out."""
+    what = "rollback" if promotion.action == "rollback" else "forced promotion"
+    return (
+        f"automatic promotion is frozen since the {what} of {promotion.at:%Y-%m-%d %H:%M} UTC "
+        f"({promotion.reason}), until a version is promoted without force, or: "
+        f"tastemaker models unfreeze --reason REASON"
+    )
 
 
 def current(engine: Engine, problem: str) -> str | None:
@@ -115,29 +87,3 @@ def predecessors(engine: Engine, problem: str) -> list[str]:
         if not stack or stack[-1] != entry.version_id:
             stack.append(entry.version_id)
     return [each for each in dict.fromkeys(reversed(stack)) if each != stack[-1]]
-
-
-def _evidence(engine: Engine, manifest: Manifest) -> Backtest | None:
-    """The version's backtest, if it is of this model, config and problem."""
-    found = None if manifest.backtest_id is None else results.get(engine, manifest.backtest_id)
-    if found is None:
-        return None
-    recipe = (manifest.model, manifest.config, manifest.problem)
-    return found if (found.model, found.config, found.problem) == recipe else None
-
-
-def _rival(engine: Engine, mine: Backtest, model: str) -> Backtest | None:
-    """The newest backtest of the one to beat on the same data."""
-    query = (
-        select(backtests.c.id)
-        .where(
-            backtests.c.problem == mine.problem,
-            backtests.c.model == model,
-            backtests.c.data_hash == mine.data_hash,
-        )
-        .order_by(backtests.c.created_at.desc(), backtests.c.id)
-        .limit(1)
-    )
-    with engine.connect() as connection:
-        found = connection.execute(query).scalar()
-    return None if found is None else results.get(engine, found)

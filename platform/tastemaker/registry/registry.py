@@ -32,6 +32,7 @@ from tastemaker.registry.artifact import (
 )
 from tastemaker.registry.champion import Action, Promotion
 from tastemaker.registry.code import code_version
+from tastemaker.registry.contest import MAX_LOSS, Contest, force, hold_contest
 from tastemaker.registry.manifest import FORMAT, Manifest, Window, hash_json
 from tastemaker.storage.tables import versions
 
@@ -65,9 +66,11 @@ class Broken(NamedTuple):
 class Registry:
     """The versions in one database, with their artifacts under one folder."""
 
-    def __init__(self, engine: Engine, artifacts: Path) -> None:
+    def __init__(self, engine: Engine, artifacts: Path, *, max_loss: float = MAX_LOSS) -> None:
+        """`max_loss`: of the champion's figure, what a promotion may cost."""
         self.engine = engine
         self.artifacts = artifacts
+        self.max_loss = max_loss
 
     def add(
         self,
@@ -180,20 +183,44 @@ class Registry:
         version_id = champion.current(self.engine, problem)
         return None if version_id is None else self.get(version_id)
 
+    def contest(self, version: Version) -> Contest:
+        """The version against baseline and champion. Raises RegistryError where evidence is lacking."""
+        current = self.champion(version.problem)
+        return hold_contest(
+            self.engine,
+            self.artifacts,
+            version.manifest,
+            None if current is None else current.manifest,
+            max_loss=self.max_loss,
+        )
+
     def promote(self, version_id: str, *, force_reason: str | None = None) -> Promotion:
         """Make a version its problem's champion.
 
-        Raises RegistryError, saying by how much, unless its recipe beats the one to beat, or it is forced
-        with a reason, which is recorded; and ArtifactError if its files are not sound.
+        Raises RegistryError, saying by how much, unless its recipe beats the baseline and is not worse than
+        the champion's, or it is forced with a reason, which is recorded; and ArtifactError if its files are
+        not sound.
         """
         version = self.get(version_id)
-        manifest = verify_version(version.folder)
+        verify_version(version.folder)
         if force_reason is None:
-            reason = str(champion.hold_contest(self.engine, self.artifacts, manifest))
+            reason = self._won(version)
         elif not (reason := force_reason.strip()):
             raise RegistryError("the reason to force a promotion is empty", fix="say why in a few words")
         forced = force_reason is not None
         return self._crown(version, "promote", reason, forced=forced)
+
+    def _won(self, version: Version) -> str:
+        """The contest's figures. Raises RegistryError if it is lost."""
+        contest = self.contest(version)
+        if contest.won:
+            return str(contest)
+        evidence = contest.champion
+        missing = evidence is not None and evidence.difference is None and contest.beats
+        raise RegistryError(
+            f"version {version.id} is not promoted:\n    " + "\n    ".join(contest.verdict),
+            fix=f"{evidence.fix}; or {force(version.id)}" if evidence and missing else force(version.id),
+        )
 
     def rollback(self, problem: str, reason: str) -> Promotion:
         """Make the champion before this one the champion again. Raises RegistryError if there is none."""
@@ -208,6 +235,24 @@ class Registry:
         raise RegistryError(
             f"no earlier champion of the problem {problem!r} to go back to",
             fix="promote another version: tastemaker models promote VERSION",
+        )
+
+    def frozen(self, problem: str) -> Promotion | None:
+        """What keeps automatic promotion from changing the champion, if anything does."""
+        return champion.frozen(self.engine, problem)
+
+    def unfreeze(self, problem: str, reason: str) -> Promotion:
+        """Let automatic promotion change the champion again. Raises RegistryError if it may already."""
+        if not reason.strip():
+            raise RegistryError("ending a freeze needs a reason", fix="say why in a few words")
+        current = self.champion(problem)
+        if current is None or self.frozen(problem) is None:
+            raise RegistryError(
+                f"automatic promotion of the problem {problem!r} is not frozen",
+                fix="nothing is to be done; tastemaker run promotes the best model that may be",
+            )
+        return champion.record(
+            self.engine, problem, current.id, "unfreeze", forced=False, reason=reason.strip()
         )
 
     def deploy(self, version: Version) -> None:

@@ -159,7 +159,7 @@ promotions = Table(
         "action",
         String(20),
         nullable=False,
-        doc="promote or rollback; the newest row's version is the champion",
+        doc="promote, rollback or unfreeze; the newest row's version is the champion",
     ),
     Column("forced", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
