@@ -96,6 +96,39 @@ def world(home: Path, events: list[Row] | None = None, problem: str = PROBLEM, *
     return Workspace(Settings(home=home, problem=home / "problem.yaml", **settings))
 
 
+class LotsConfig(Config):
+    """Nothing that matters."""
+
+    number: Annotated[int, Search(0, 1_000)] = 0
+    """Of the lots that are drawn."""
+
+
+class Lots(Recommender[LotsConfig]):
+    """Lots, drawn anew for each user, number and training window: no number is better than another."""
+
+    name = "lots"
+    reference = "none"
+    config_type = LotsConfig
+    capabilities = Capabilities(personalizes=True)
+    state = ("end",)
+
+    def fit(self, data: TrainingData) -> Self:
+        self.end = np.array([data.end])
+        return self
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        drawn = [
+            np.random.default_rng([self.config.number, int(self.end[0]), int(user) + 1]).random(
+                batch.history.n_items, np.float32
+            )
+            for user in batch.users
+        ]
+        return select(np.array(drawn, np.float32), batch, k)
+
+
+LOTS = Plugin("lots", Lots, "tests", "1", "tuning_worlds:Lots")
+
+
 class LatestConfig(Config):
     """No hyperparameters."""
 

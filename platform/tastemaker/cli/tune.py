@@ -40,11 +40,13 @@ class Duration(click.ParamType[float]):
     help="Where the PNG goes.  [default: reports/tune_MODEL.png in the home folder]",
 )
 def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: bool, plot: Path | None) -> None:
-    """Search for a MODEL's hyperparameters; from then on it is trained with the best ones.
+    """Search for a MODEL's hyperparameters; train it with the best ones from then on, if they are better.
 
-    The search sees the training window only: it trains on the first part and judges on the last. The winner
-    is then judged on the test period, beside the config before. Killed or stopped, the same command goes on
-    where it was. What tastemaker.toml says of a hyperparameter is left alone.
+    The search sees the training window only: it trains on the first part and evaluates on the last. The best
+    trial replaces the config in use only if it is better beyond chance on the days before those, by which no
+    trial was chosen; else the config in use is kept. Both are then evaluated on the test period, which
+    decides nothing. Killed or stopped, the same command goes on where it was. What tastemaker.toml says of a
+    hyperparameter is left alone.
 
     \b
     Examples:

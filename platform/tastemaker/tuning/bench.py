@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tastemaker.data.split import test_start
 from tastemaker.errors import PluginError, SourceError, TastemakerError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from tastemaker.data.split import Split
     from tastemaker.plugins import Config
     from tastemaker.plugins.finder import Plugin
+
+
+Float64 = NDArray[np.float64]
 
 
 class Measured(NamedTuple):
@@ -48,13 +52,18 @@ class Bench:
 
     def measure(self, config: Config) -> Measured:
         """The figure of one config. Raises PluginError where the model fails, or its figure is no number."""
+        started = time.perf_counter()
+        value = float(np.mean(self.users(config)))
+        return Measured(value, time.perf_counter() - started)
+
+    def users(self, config: Config) -> Float64:
+        """float64[n]: each user's figure with one config. Raises PluginError as `measure`."""
         from tastemaker.evaluation.judge import evaluate
         from tastemaker.plugins.calls import fit
 
-        started = time.perf_counter()
         model = fit(self.plugin, config, self.split.train.reseeded())
         users = evaluate(model, self.split, self.k, metrics=(self.metric,)).values[self.metric]
         value = float(np.mean(users))
         if not np.isfinite(value):
             raise PluginError(f"{self.metric} of model {self.plugin.name} is {value}")
-        return Measured(value, time.perf_counter() - started)
+        return users

@@ -11,6 +11,8 @@ from rich.table import Table
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.results import to_json
+from tastemaker.tuning.confirm import Confirmation
 from tastemaker.tuning.search import Outcome
 from tastemaker.tuning.study import Params, Tried
 
@@ -33,14 +35,32 @@ def to_dict(found: Outcome) -> dict[str, Any]:
         "trials": [trial._asdict() for trial in found.trials],
         "before": found.base._asdict(),
         "best": found.best._asdict(),
+        "config_before": found.before,
         "config": found.config,
+        "adopted": found.adopted,
+        "why": found.why,
+        "confirmation": None if found.confirmation is None else _confirmed(found.confirmation),
         "path": str(found.path),
         "test": {
             "before": found.base_backtest.metrics[found.metric]._asdict(),
             "after": found.backtest.metrics[found.metric]._asdict(),
-            "difference": found.difference._asdict(),
+            "difference": to_json(found.difference),
             "backtest": found.backtest.id,
         },
+    }
+
+
+def _confirmed(found: Confirmation) -> dict[str, Any]:
+    start, cut, end = (moment.isoformat() for moment in found.window)
+    return {
+        "trained_from": start,
+        "trained_until": cut,
+        "judged_until": end,
+        "fresh": found.fresh,
+        "comparisons": found.comparisons,
+        "difference": to_json(found.difference),
+        "p": found.p,
+        "better": found.better,
     }
 
 
@@ -64,14 +84,16 @@ def show(found: Outcome, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("config", name, "95 % interval"):
         table.add_column(head)
-    for label, figure in (("before", before), ("tuned", after)):
+    for label, figure in (("before", before), ("found", after)):
         table.add_row(label, wording.number(figure.value), wording.span(figure))
     difference = found.difference
     signed = wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
     table.add_row("difference, paired", *signed)
     console.print(table)
     console.print(escape(_verdict(found)))
-    console.print(f"wrote [bold]{escape(str(found.path))}[/bold]; delete it to go back", soft_wrap=True)
+    console.print(f"[bold]{escape(found.why[0].upper() + found.why[1:])}.[/bold]", soft_wrap=True)
+    if found.adopted:
+        console.print(f"wrote {escape(str(found.path))}; delete it to go back", soft_wrap=True)
 
 
 def _trials(found: Outcome, name: str) -> Table:
@@ -95,17 +117,18 @@ def _trials(found: Outcome, name: str) -> Table:
 
 
 def _verdict(found: Outcome) -> str:
-    if found.best == found.base:
-        return "No trial was better than the config as it was, which stays."
+    """What the test period says: it decides nothing."""
+    if found.confirmation is None:
+        return "Both are the same config."
     low, high = found.difference.low, found.difference.high
     if not METRICS[found.metric].larger_is_better:
         low, high = -high, -low
     if low > 0:
-        return "The tuned config is better beyond chance."
+        return "On the test period, the config found is better beyond chance."
     return (
-        "The tuned config is worse beyond chance: what was found held for the days of the search only."
+        "On the test period, the config found is worse beyond chance."
         if high < 0
-        else "These users can't tell the tuned config from the one before."
+        else "The users of the test period can't tell the config found from the one before."
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.tuning import tuned
 from tastemaker.tuning.bench import Bench, Measured
+from tastemaker.tuning.confirm import Confirmation, confirm
 from tastemaker.tuning.study import Ended, Params, Study, Tried
 from tastemaker.tuning.workers import Submit, measuring
 
@@ -43,18 +44,50 @@ class Outcome:
     space: Space
     trials: tuple[Tried, ...]
     base: Tried
-    """The config that the model had before."""
+    """The first trial: the defaults and what tastemaker.toml says."""
     best: Tried
-    config: Params
-    """The hyperparameters that were searched, as the best trial has them."""
+    before: Params
+    """The hyperparameters that were searched, as training used them until now: the first trial's, or what an
+    earlier search found."""
+    confirmation: Confirmation | None
+    """The best trial against them; None where it is them."""
+    adopted: bool
+    """Whether training uses the best trial's from now on: it is better beyond chance."""
     path: Path
     """The file that training reads."""
     window: tuple[datetime, datetime, datetime]
     """Of the trials: training's start, the cut and the end."""
     base_backtest: Backtest
+    """Of the config before."""
     backtest: Backtest
+    """Of the best trial's."""
     difference: Difference
-    """What the config found has more than the one before, per user of the test period."""
+    """What the best trial's config has more than the one before, per user of the test period."""
+
+    @property
+    def config(self) -> Params:
+        """The hyperparameters that were searched, as training uses them from now on."""
+        return self.best.params if self.adopted else self.before
+
+    @property
+    def why(self) -> str:
+        """Which config is kept and why, in words."""
+        found = self.confirmation
+        if found is None:
+            return "no trial was better than the config as it was, which is kept"
+        where = (
+            "on the days before the search's, by which no trial was chosen"
+            if found.fresh
+            else f"on the search's own users, corrected for {found.comparisons} configs: the history is too "
+            "short for days of their own"
+        )
+        figures = (
+            f"{found.difference.difference:+.4f} in {self.metric} (95 % interval {found.difference.low:+.4f} "
+            f"to {found.difference.high:+.4f}, {found.difference.n:,} users, p {found.p:.2g}) {where}"
+        )
+        if self.adopted:
+            return f"the config that was found is adopted: {figures}"
+        return f"the config before is kept, for what was found is not better beyond chance: {figures}"
 
 
 def tune(
@@ -66,7 +99,8 @@ def tune(
     seconds: float | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Go on until `trials` have ended in all, or until `seconds` are over; then write the best config.
+    """Go on until `trials` have ended in all, or until `seconds` are over; write the best config if it is
+    better than the one in use beyond chance.
 
     The first trial is the model's config as it is: the defaults and what tastemaker.toml says, which is not
     searched. A second process that tunes the same model waits for the first. Raises TastemakerError if there
@@ -178,38 +212,24 @@ class _Loop:
 def _judged(
     workspace: Workspace, plugin: Plugin, base: Config, space: Space, bench: Bench, ended: Ended, name: str
 ) -> Outcome:
-    """Write the best config, and hold it against the one before on the test period."""
-    from tastemaker.evaluation import backtest, results
+    """Keep or replace the config in use, and hold both against each other on the test period."""
+    from tastemaker.evaluation import results
 
     settings, problem, split = workspace.settings, workspace.problem, bench.split
     trials, first, best = ended
     if first is None or best is None:
         raise TastemakerError(f"no config of {plugin.name} was measured", fix="give it more time: --for 10m")
+    used = _used(workspace, plugin, base)
+    candidate = base.model_validate(base.model_dump() | best.params)
+    confirmation = _confirmed(workspace, bench, candidate, used, trials)
     start, cut, end = (datetime.fromtimestamp(moment, UTC) for moment in (split.start, split.cut, split.end))
     path = tuned.path_of(settings.home, problem.name, plugin.name)
-    tuned.write(
-        path,
-        best.params,
-        {
-            "name": name,
-            "model": plugin.name,
-            "problem": problem.name,
-            "trial": best.number,
-            "trials": len(trials),
-            "seed": settings.seed,
-            "metric": problem.metric,
-            "value": best.value,
-            "value_before": first.value,
-            "trained_from": start.isoformat(),
-            "trained_until": cut.isoformat(),
-            "judged_until": end.isoformat(),
-            "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-    )
-    before = backtest.run(
-        plugin, base, workspace.split(), problem, workspace.engine, settings.artifacts, listed=False
-    )
-    after = workspace.backtest(plugin)
+    if adopted := confirmation is not None and confirmation.better:
+        study = _described(workspace, plugin, first, best, trials, name)
+        window = {"trained_from": start, "trained_until": cut, "judged_until": end}
+        tuned.write(path, best.params, study | {key: at.isoformat() for key, at in window.items()})
+    before = _backtest(workspace, plugin, used, listed=not adopted)
+    after = _backtest(workspace, plugin, candidate, listed=adopted)
     return Outcome(
         study=name,
         model=plugin.name,
@@ -220,10 +240,56 @@ def _judged(
         trials=tuple(trials),
         base=first,
         best=best,
-        config=best.params,
+        before={field: used.model_dump()[field] for field in space},
+        confirmation=confirmation,
+        adopted=adopted,
         path=path,
         window=(start, cut, end),
         base_backtest=before,
         backtest=after,
         difference=results.compare(settings.artifacts, after, before, problem.metric),
     )
+
+
+def _used(workspace: Workspace, plugin: Plugin, base: Config) -> Config:
+    """The config in use. A tuned one that can't be read is replaced as if it were not there."""
+    try:
+        return workspace.config(plugin)
+    except TastemakerError:
+        return base
+
+
+def _confirmed(
+    workspace: Workspace, bench: Bench, candidate: Config, used: Config, trials: list[Tried]
+) -> Confirmation | None:
+    if candidate == used:
+        return None
+    tried = {repr(sorted(one.params.items())) for one in trials if one.value is not None}
+    return confirm(workspace.dataset(), bench, candidate, used, candidates=len(tried) - 1)
+
+
+def _backtest(workspace: Workspace, plugin: Plugin, config: Config, *, listed: bool) -> Backtest:
+    from tastemaker.evaluation import backtest
+
+    artifacts, engine = workspace.settings.artifacts, workspace.engine
+    return backtest.run(
+        plugin, config, workspace.split(), workspace.problem, engine, artifacts, listed=listed
+    )
+
+
+def _described(
+    workspace: Workspace, plugin: Plugin, first: Tried, best: Tried, trials: list[Tried], name: str
+) -> dict[str, Any]:
+    """Where the config comes from."""
+    return {
+        "name": name,
+        "model": plugin.name,
+        "problem": workspace.problem.name,
+        "trial": best.number,
+        "trials": len(trials),
+        "seed": workspace.settings.seed,
+        "metric": workspace.problem.metric,
+        "value": best.value,
+        "value_before": first.value,
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
