@@ -28,7 +28,7 @@ from tastemaker.evaluation.judge import evaluate, user_keys
 from tastemaker.evaluation.leaderboard import Breach, Leaderboard
 from tastemaker.evaluation.metrics import HITS, METRICS, Judged
 from tastemaker.evaluation.results import UserResults
-from tastemaker.evaluation.slices import LARGEST, OTHER, compare_slices
+from tastemaker.evaluation.slices import LARGEST, OTHER, compare_slices, lost
 from tastemaker.plugins.finder import Plugin
 from tastemaker.problem import EventReward, Objective, Placement, ProblemSpec, Slices
 from tastemaker.storage.engine import open_engine
@@ -445,3 +445,36 @@ def test_slices_are_stored_and_read_back(tmp_path: Path) -> None:
     assert set(users.by_items) == {"head", "tail"}
     assert set(users.by_items["head"]) == {"ndcg", "recall", "map", "mrr", "hit_rate", "reward"}
     assert set(users.values) == set(METRICS)
+
+
+@pytest.mark.parametrize(
+    "in_their_order",
+    [
+        ["9 to 10", "10 to 20", "20 to 100", "unknown", OTHER],
+        ["[1.5,9)", "[9,10)", "[10,20)", "unknown"],
+        ["<18", "18-24", "25-34", "65+", "unknown"],
+        ["-10 to -3", "-2 to 3", "9", "10 to 12"],
+        ["2023-12-01", "2024-01-10 to 2024-02-01", "2024-02-02"],
+        ["0", "2", "11"],
+    ],
+)
+def test_ranges_stand_in_the_order_of_their_values_whatever_their_sizes(in_their_order: list[str]) -> None:
+    kept = [label for label in in_their_order if label != OTHER]
+    sizes = np.random.default_rng(0).permutation(np.arange(2, 2 + len(kept)))
+    labels = [label for label, size in zip(kept, sizes, strict=True) for _ in range(size)]
+    slices = compare_slices(users_of([[0.1] * len(labels)] * 2, labels), ["m", "p"], "p", "ndcg")
+    assert [one.value for one in slices] == kept
+    assert [one.users for one in slices] == sizes.tolist()
+
+
+def test_words_stand_by_their_users() -> None:
+    labels = ["B"] * 3 + ["A"] * 2 + ["10 to 20"] * 4
+    slices = compare_slices(users_of([[0.1] * 9] * 2, labels), ["m", "p"], "p", "ndcg")
+    assert [one.value for one in slices] == ["10 to 20", "B", "A"]
+
+
+def test_a_loss_beyond_the_limit_is_not_excused_by_too_few_users_for_an_interval() -> None:
+    values = [[0.1, 0.1, 0.1, 0.9], [0.9, 0.9, 0.9, 0.9]]
+    slices = compare_slices(users_of(values, ["AT", "AT", "AT", "IT"]), ["m", "p"], "p", "ndcg")
+    lost_in = {one.value: lost(one.rows[0], 0.5) for one in slices}
+    assert lost_in == {"AT": True, "IT": False}

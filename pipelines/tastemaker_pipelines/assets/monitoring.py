@@ -66,17 +66,13 @@ def attributed_impressions(workspace: WorkspaceResource) -> dg.MaterializeResult
 )
 def product_metrics(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """The table product_metrics of the lake, one row a version."""
-    from tastemaker.product.engagement import engagement
+    from tastemaker.product.engagement import engagement, in_words
 
     with told():
         lake = workspace.open().lake
         found = engagement(lake.read("attributed_impressions"))
         lake.write("product_metrics", found)
-    told_of = {
-        f"{row['model']} {row['version']}": f"{row['impressions']:,} shown, {row['rewarded_share']:.2%} "
-        f"rewarded, {row['reward_per_request']:.3g} a request"
-        for row in found.to_pylist()
-    }
+    told_of = {f"{row['model']} {row['version']}": in_words(row) for row in found.to_pylist()}
     return dg.MaterializeResult(metadata={"versions": len(found), **told_of})
 
 

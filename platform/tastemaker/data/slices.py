@@ -5,8 +5,9 @@ The table users holds no history: what it says today of a user is taken for ever
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,14 @@ RANGES = 4
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 _DATE_LENGTH = 10
+_BOUND = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.+Z-]+)?|-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_RANGE = re.compile(
+    r"(?P<above>[>≥]=?|over|above|from)?(?P<below>[<≤]=?|under|below|up to)?\s*[\[(]?\s*"
+    rf"(?P<first>{_BOUND})(?:\s*(?:to|[.]{{2,3}}|[-–—,;:])\s*(?P<last>{_BOUND}))?"
+    r"(?P<more>\s*(?:[+]|(?:and|or) (?:over|more|above)))?\s*[\])]?",
+    re.IGNORECASE,
+)
+"""A number, a date, or a range of them as a shop may write it."""
 
 
 class Labels(NamedTuple):
@@ -132,6 +141,34 @@ def in_ranges(labels: Strings) -> Strings:
         first, last = (_short(values[at]) for at in (some[0], some[-1]))
         names[some] = first if len(some) == 1 else f"{first} to {last}"
     return names.astype(np.str_)[codes]
+
+
+def in_order(labels: Sequence[str]) -> list[int] | None:
+    """Places of the labels in the order of what they say, `unknown` last; None if some say no number or date.
+
+    Numbers, dates and ranges, also those that a shop wrote itself: 9, 9 to 10, [9,10), 18-24, <18, 65+.
+    """
+    keys = [_bounds(label) for label in labels if label != UNKNOWN]
+    if None in keys or not keys:
+        return None
+    return sorted(range(len(labels)), key=lambda at: _bounds(labels[at]) or (math.inf, math.inf, ""))
+
+
+def _bounds(label: str) -> tuple[float, float, str] | None:
+    """Where a number, a date or a range of them begins and ends; the label itself parts what begins alike."""
+    found = _RANGE.fullmatch(label.strip())
+    if found is None:
+        return None
+    first = _value(found["first"])
+    last = first if found["last"] is None else _value(found["last"])
+    if found["below"]:
+        return -math.inf, last, label
+    return first, math.inf if found["above"] or found["more"] else last, label
+
+
+def _value(text: str) -> float:
+    """A number; of a date, its digits."""
+    return float(text[:_DATE_LENGTH].replace("-", "") if _DATE.fullmatch(text) else text)
 
 
 def _short(value: str) -> str:

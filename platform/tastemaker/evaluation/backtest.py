@@ -20,6 +20,7 @@ from tastemaker.errors import ArtifactError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import Interval, intervals
 from tastemaker.evaluation.judge import Progress, UserMetrics, evaluate, metrics_by_items, user_keys
+from tastemaker.evaluation.metrics import HITS
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.evaluation.stale import Stale
 from tastemaker.evaluation.version import EVALUATION_VERSION
@@ -190,7 +191,8 @@ def measure(
 def summarize(measured: UserMetrics) -> dict[str, Interval]:
     """Metric -> its mean over users with a 95 % interval."""
     columns = np.column_stack(list(measured.values.values()))
-    return dict(zip(measured.values, intervals(columns), strict=True))
+    of_lists = {at for at, name in enumerate(measured.values) if name not in HITS}
+    return dict(zip(measured.values, intervals(columns, certain=of_lists), strict=True))
 
 
 def _artifact_bytes(model: Recommender[Any], artifacts: Path) -> int:

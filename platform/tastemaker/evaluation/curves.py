@@ -178,6 +178,9 @@ def verdict(found: Curves) -> str:
         gain = wording.number(better.from_whole.difference, signed=True)
         gain += f" ({wording.span(better.from_whole, signed=True)})"
         needs = f"is better with the last {better.days} days of history than with all {whole}: {gain}"
+    elif not learning.known:
+        least = min((one.from_whole for one in learning.points if one.from_whole), key=lambda one: one.n)
+        needs = f"is not known to need more or less history than all {whole} days: {least.why_none()}"
     elif learning.enough == whole:
         needs = f"needs its whole history, {whole} days"
     else:

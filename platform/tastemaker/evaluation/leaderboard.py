@@ -21,6 +21,7 @@ from sqlalchemy import Engine
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import failures, results, seeds
 from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval
+from tastemaker.evaluation.candidates import are_candidates, are_others
 from tastemaker.evaluation.failures import Failure
 from tastemaker.evaluation.marks import Mark, Standing
 from tastemaker.evaluation.metrics import METRICS
@@ -59,7 +60,7 @@ class Row:
     difference: Difference | None
     """From the one to beat, in the leaderboard's metric; None for itself, and where it was not judged."""
     p: float | None
-    """Of that difference, the larger of the two tests, corrected for all pairs of models."""
+    """Of that difference, the larger of the two tests, corrected for all pairs of candidates."""
     from_best: Difference | None
     """From the best; None for itself."""
     p_best: float | None
@@ -134,8 +135,9 @@ class Leaderboard:
         """Compare models, one backtest each. Raises ArtifactError if they were judged on other users."""
         metric = problem.metric if metric is None else metric
         _check_same_users(backtests, users)
-        pairs = Pairs.of(np.column_stack([one.values[metric] for one in users]), metric)
         models = [backtest.model for backtest in backtests]
+        columns = np.column_stack([one.values[metric] for one in users])
+        pairs = Pairs.of(columns, metric, others=are_others(models, problem.to_beat))
         figures = np.array([backtest.metrics[metric].value for backtest in backtests])
         order = np.argsort(-figures if METRICS[metric].larger_is_better else figures, kind="stable")
         places = _Places(pairs, models, int(order[0]), _place(models, problem.to_beat))
@@ -151,6 +153,12 @@ class Leaderboard:
     def users(self) -> int:
         """Users judged."""
         return self.rows[0].backtest.users
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The models that might be promoted; the p of their comparisons are corrected together."""
+        kept = are_candidates(self.models, self.problem.to_beat)
+        return tuple(model for model, one in zip(self.models, kept, strict=True) if one)
 
     @property
     def window(self) -> tuple[datetime, datetime, datetime]:
@@ -169,6 +177,7 @@ class Leaderboard:
             "level": LEVEL,
             "alpha": ALPHA,
             "correction": "holm",
+            "candidates": list(self.candidates),
             "users": self.users,
             "train_start": start.isoformat(),
             "train_end": cut.isoformat(),
@@ -319,12 +328,13 @@ def _mark(pairs: Pairs, at: int, reference: int | None) -> Mark:
 
 
 def _breaches(backtest: Backtest, problem: ProblemSpec) -> tuple[Breach, ...]:
+    """A figure that is no number keeps no guardrail."""
     found = []
     for guardrail in problem.guardrails:
         value = backtest.metrics[guardrail.metric].value
-        if guardrail.at_least is not None and value < guardrail.at_least:
+        if guardrail.at_least is not None and not value >= guardrail.at_least:
             found.append(Breach(guardrail.metric, value, guardrail.at_least, "at least"))
-        if guardrail.at_most is not None and value > guardrail.at_most:
+        if guardrail.at_most is not None and not value <= guardrail.at_most:
             found.append(Breach(guardrail.metric, value, guardrail.at_most, "at most"))
     return tuple(found)
 
@@ -377,5 +387,11 @@ def _row_dict(row: Row, metric: str) -> dict[str, Any]:
     }
 
 
-def _finite(figures: Interval | Difference) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in figures._asdict().items()}
+def _finite(figures: Interval | Difference) -> dict[str, float | str | None]:
+    """null for what is no number; why there is no interval, where there is none."""
+    found: dict[str, float | str | None] = {
+        name: value if np.isfinite(value) else None for name, value in figures._asdict().items()
+    }
+    if found["low"] is None:
+        found["no_interval"] = figures.why_none()
+    return found

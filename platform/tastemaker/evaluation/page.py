@@ -50,7 +50,8 @@ def render(board: Leaderboard) -> str:
 {_glossary()}
 <p class="basis">★ best: the best figure. ☆ tied with the best: these users can't tell it from the best.
 Two models differ if a paired permutation test and a paired bootstrap test over users both say so, each with
-Holm's correction over all pairs of models: the chance of any false difference among them is at most 5 %.
+Holm's correction over the pairs of candidates and the baseline: the chance of any false difference among them
+is at most 5 %. Random lists are no candidate. Without an interval two models do not differ.
 p is the larger of the two, corrected. A model's ranks are all those that this leaves open: models that do not
 differ have ranks in common. Intervals are of one figure or one pair alone, not corrected.</p>
 <h2>Every pair</h2>
@@ -168,8 +169,8 @@ def _slices(board: Leaderboard) -> str:
         parts.append(table(["Model", *heads], rows))
     parts.append(
         f'<p class="basis">Marks: against {escape(board.problem.to_beat)} in that slice, by a paired '
-        "permutation test with Holm's correction over all slices and models. In a slice of the items only "
-        "its items count as relevant, for the users who have one there.</p>"
+        "permutation test with Holm's correction over all slices and candidates. In a slice of the items "
+        "only its items count as relevant, for the users who have one there.</p>"
     )
     return "\n".join(parts)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.evaluation.bootstrap import Difference, Interval, resampled_means
+from tastemaker.evaluation.bootstrap import Difference, Interval, difference_of, resampled_means
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.significance import (
     ALPHA,
@@ -39,28 +39,41 @@ class Ranks(NamedTuple):
 class Pairs:
     """Every model against every other, all on the same resamples of the users.
 
-    Two models differ if both tests say so after Holm's correction over all pairs, or if a third model lies
-    between them: better than one, and worse than the other.
+    Two models differ if they have an interval and both tests say so after Holm's correction, or if a third
+    model lies between them: better than one, and worse than the other.
+
+    Holm's family is made of the comparisons that a promotion can rest on: each candidate with the baseline,
+    and the candidates with each other. What else is compared, such as random lists with the baseline, is a
+    family of its own, so that no model on the board takes power from those that somebody might promote.
     """
 
     value: Float64
     """float64[m, m]: the mean of row model - column model."""
     low: Float64
-    """float64[m, m]: the 95 % bootstrap interval of this pair alone, not corrected."""
+    """float64[m, m]: the 95 % interval of this pair alone, not corrected; NaN where there is none."""
     high: Float64
     p_permutation: Float64
     """float64[m, m]: of the sign-flip test, not corrected; 1 on the diagonal."""
     p_bootstrap: Float64
     p: Float64
-    """float64[m, m]: the larger of both tests' corrected p."""
+    """float64[m, m]: the larger of both tests' p, corrected within the pair's family."""
     better: NDArray[np.bool_]
     """bool[m, m]: the row model is better than the column model beyond chance."""
     n: int
     """Users."""
 
     @classmethod
-    def of(cls, columns: Float64, metric: str, *, seed: int = 0, resamples: int | None = None) -> Pairs:
-        """`columns` is float64[n, m], one column a model."""
+    def of(
+        cls,
+        columns: Float64,
+        metric: str,
+        *,
+        others: NDArray[np.bool_] | None = None,
+        seed: int = 0,
+        resamples: int | None = None,
+    ) -> Pairs:
+        """`columns` is float64[n, m], one column a model; `others` is bool[m], the models that are neither
+        candidates nor the baseline (none unless given)."""
         n, m = columns.shape
         above, below = np.triu_indices(m, 1)
         count = enough(len(above)) if resamples is None else resamples
@@ -73,18 +86,22 @@ class Pairs:
             difference = centred[:, i] - centred[:, j]
             observed, scale = difference.mean(keepdims=True), np.sqrt((difference**2).mean(keepdims=True))
             drawn = boots[:, [i]] - boots[:, [j]]
-            found = Interval.of(observed[0], drawn[:, 0])
-            value[i, j], low[i, j], high[i, j] = found
-            value[j, i], low[j, i], high[j, i] = -found.value, -found.high, -found.low
+            interval = Interval.of(observed[0], drawn[:, 0], difference)
+            found = difference_of(interval, columns[:, i], columns[:, j])
+            value[i, j], low[i, j], high[i, j] = found[:3]
+            value[j, i], low[j, i], high[j, i] = 0.0 - found.difference, 0.0 - found.high, 0.0 - found.low
             swapped = flips._replace(means=flips.means[:, [i]] - flips.means[:, [j]])
             raw[:, i, j] = raw[:, j, i] = (
                 permutation_p(observed, swapped, scale)[0],
                 bootstrap_p(drawn, scale)[0],
             )
         p = np.ones((m, m))
-        p[above, below] = p[below, above] = np.maximum(*(holm(one[above, below]) for one in raw))
+        apart = np.zeros(len(above), np.bool_) if others is None else others[above] | others[below]
+        for family in (~apart, apart):
+            pair, mirrored = (above[family], below[family]), (below[family], above[family])
+            p[pair] = p[mirrored] = np.maximum(*(holm(one[pair]) for one in raw))
         ahead = value > 0 if METRICS[metric].larger_is_better else value < 0
-        return cls(value, low, high, raw[0], raw[1], p, _closed(ahead & (p <= ALPHA)), n)
+        return cls(value, low, high, raw[0], raw[1], p, _closed(ahead & (p <= ALPHA) & np.isfinite(low)), n)
 
     def difference(self, one: int, other: int) -> Difference:
         """What model `one` has more than model `other`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -203,13 +204,16 @@ def compare(artifacts: Path, one: Backtest, other: Backtest, metric: str) -> Dif
 
 
 def to_json(figures: Interval | Difference) -> dict[str, float | None]:
-    """NaN, of an interval that one user can't give, is no JSON."""
-    return {name: None if np.isnan(value) else value for name, value in figures._asdict().items()}
+    """NaN, where there is no interval, is no JSON."""
+    found = {name: None if np.isnan(value) else value for name, value in figures._asdict().items()}
+    if isinstance(figures, Interval) and np.isnan(figures.low):
+        found |= {"users": figures.users, "varied": figures.varied}  # why there is none
+    return found
 
 
 def from_json(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields as they were."""
-    return {name: np.nan if value is None else value for name, value in figures.items()}
+    """The fields as they were; always the same NaN, so that equal intervals are equal."""
+    return {name: math.nan if value is None else value for name, value in figures.items()}
 
 
 def _from_row(row: RowMapping) -> Backtest:

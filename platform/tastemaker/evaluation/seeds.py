@@ -1,7 +1,7 @@
 """How much of a figure is chance in training? The same backtest with several seeds, beside the users'.
 
     s_seeds = √(Σ_s (x_s - x̄)² / (n - 1))      the spread of one training, over n seeds
-    s_users = (high - low) / (2 · 1.96)          the standard error over users, from their bootstrap interval
+    s_users = (high - low) / (2 · 1.96)          the standard error over users, from their interval
 
 The interval over users says how the figure of this one fit would vary with other users; it holds nothing of
 another fit. Where s_seeds is the larger, two figures may differ by their seeds alone.
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -44,14 +45,16 @@ class SeedSpread:
         """s_seeds."""
         return float(np.std(self.metrics[metric], ddof=1))
 
-    def larger(self, metric: str, users: Interval) -> Literal["seeds", "users", "neither"]:
-        """Which of both chances moves the figure more."""
+    def larger(self, metric: str, users: Interval) -> Literal["seeds", "users", "neither", "not known"]:
+        """Which of both chances moves the figure more; not known where there is no interval over users."""
         seeds, error = self.deviation(metric), standard_error(users)
+        if not isfinite(seeds - error):
+            return "not known"
         return "neither" if seeds == error == 0 else "seeds" if seeds > error else "users"
 
 
 def standard_error(interval: Interval) -> float:
-    """s_users."""
+    """s_users; NaN where there is no interval."""
     return (interval.high - interval.low) / (2 * _NORMAL)
 
 
@@ -117,6 +120,6 @@ def to_dict(spread: SeedSpread, metric: str, users: Interval) -> dict[str, Any]:
         "seeds": list(spread.seeds),
         "figures": list(spread.metrics[metric]),
         "deviation": spread.deviation(metric),
-        "standard_error_users": standard_error(users),
+        "standard_error_users": error if isfinite(error := standard_error(users)) else None,
         "larger": spread.larger(metric, users),
     }

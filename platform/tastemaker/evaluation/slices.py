@@ -3,7 +3,7 @@
 A slice of the users is some rows of the users' metrics. A slice of the items keeps the lists as they are and
 counts as relevant only the items of the slice, over the users who have one there. In each slice every model
 is compared with the one to beat, by the permutation test of `significance` with Holm's correction over all
-slices and models.
+slices and candidates; models that are no candidates are a family of their own.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.data.slices import MANY
-from tastemaker.evaluation.bootstrap import Difference, Interval, resampled_means
+from tastemaker.data.slices import MANY, in_order
+from tastemaker.evaluation.bootstrap import Difference, Interval, difference_of, resampled_means
+from tastemaker.evaluation.candidates import are_others
 from tastemaker.evaluation.marks import Mark
-from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.metrics import HITS, METRICS
 from tastemaker.evaluation.results import UserResults
 from tastemaker.evaluation.significance import ALPHA, enough, flipped_means, holm, permutation_p
 
@@ -38,7 +39,7 @@ class SliceRow(NamedTuple):
     difference: Difference | None
     """From the one to beat, on the slice's users."""
     p: float | None
-    """Of that difference, corrected for all slices and models."""
+    """Of that difference, corrected for all slices and candidates."""
     mark: Mark
 
 
@@ -82,11 +83,8 @@ def compare_slices(
         return ()
     parts = [*_of_users(users, metric, named or {}), *_of_items(users, metric)]
     reference = models.index(to_beat) if to_beat in models else None
-    p = _corrected(parts, reference)
-    return tuple(
-        _slice(part, models, reference, some, METRICS[metric].larger_is_better)
-        for part, some in zip(parts, p, strict=True)
-    )
+    p = _corrected(parts, reference, are_others(models, to_beat))
+    return tuple(_slice(part, models, reference, some, metric) for part, some in zip(parts, p, strict=True))
 
 
 def _of_users(users: Sequence[UserResults], metric: str, named: Mapping[str, float]) -> Iterator[_Part]:
@@ -101,12 +99,17 @@ def _of_users(users: Sequence[UserResults], metric: str, named: Mapping[str, flo
 def _merged(
     dimension: str, labels: NDArray[np.str_], named: Mapping[str, float]
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """The slices' values, by users, and each user's place among them; small ones are put together."""
+    """The slices' values and each user's place among them; small ones are put together, as the last.
+
+    Numbers, dates and ranges of them are in the order of what they say, other values by their users.
+    """
     found, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     order = np.argsort(-counts, kind="stable").tolist()
     kept = [at for place, at in enumerate(order) if place < LARGEST or f"{dimension}={found[at]}" in named]
     if len(kept) < len(found):
         kept = [at for at in kept if found[at] != OTHER]
+    sequence = in_order([str(found[at]) for at in kept])
+    kept = kept if sequence is None else [kept[at] for at in sequence]
     values = [str(found[at]) for at in kept]
     places = np.full(len(found), len(kept))
     places[kept] = np.arange(len(kept))
@@ -124,15 +127,16 @@ def _of_items(users: Sequence[UserResults], metric: str) -> Iterator[_Part]:
                 yield _Part("items", name, columns[judged])
 
 
-def _corrected(parts: Sequence[_Part], reference: int | None) -> list[Float64]:
+def _corrected(parts: Sequence[_Part], reference: int | None, others: NDArray[np.bool_]) -> list[Float64]:
     """float64[models] a slice: the corrected p of each difference from the one to beat, 1 for itself."""
     if reference is None or not parts:
         return [np.ones(part.columns.shape[1]) for part in parts]
     m = parts[0].columns.shape[1]
     rivals = np.delete(np.arange(m), reference)
-    raw = [_p(part.columns[:, rivals] - part.columns[:, [reference]], len(parts)) for part in parts]
+    raw = np.array([_p(part.columns[:, rivals] - part.columns[:, [reference]], len(parts)) for part in parts])
     p = np.ones((len(parts), m))
-    p[:, rivals] = holm(np.concatenate(raw)).reshape(len(parts), len(rivals))
+    for family in (~others[rivals], others[rivals]):
+        p[:, rivals[family]] = holm(raw[:, family].ravel()).reshape(len(parts), -1)
     return list(p)
 
 
@@ -141,24 +145,23 @@ def _p(differences: Float64, slices: int) -> Float64:
     return permutation_p(differences.mean(axis=0), flips, np.sqrt((differences**2).mean(axis=0)))
 
 
-def _slice(
-    part: _Part, models: Sequence[str], reference: int | None, p: Float64, larger_is_better: bool
-) -> Slice:
+def _slice(part: _Part, models: Sequence[str], reference: int | None, p: Float64, metric: str) -> Slice:
     columns, n = part.columns, len(part.columns)
     means = resampled_means(columns)
     rows = []
     for at, model in enumerate(models):
-        figure = Interval.of(columns[:, at].mean(), means[:, at])
+        figure = Interval.of(columns[:, at].mean(), means[:, at], columns[:, at], certain=metric not in HITS)
         if reference is None or at == reference:
             mark: Mark = "not compared" if reference is None else "the one to beat"
             rows.append(SliceRow(model, figure, None, None, mark))
             continue
-        found = Interval.of(
-            (columns[:, at] - columns[:, reference]).mean(), means[:, at] - means[:, reference]
-        )
-        ahead = (found.value > 0) == larger_is_better
-        mark = "tied" if p[at] > ALPHA else "beats" if ahead else "worse"
-        rows.append(SliceRow(model, figure, Difference(*found, n), float(p[at]), mark))
+        apart = columns[:, at] - columns[:, reference]
+        interval = Interval.of(apart.mean(), means[:, at] - means[:, reference], apart)
+        found = difference_of(interval, columns[:, at], columns[:, reference])
+        differs = p[at] <= ALPHA and np.isfinite(found.low)
+        ahead = (found.difference > 0) == METRICS[metric].larger_is_better
+        mark = "tied" if not differs else "beats" if ahead else "worse"
+        rows.append(SliceRow(model, figure, found, float(p[at]), mark))
     return Slice(part.dimension, part.value, n, tuple(rows))
 
 
@@ -170,6 +173,9 @@ def limit_of(one: Slice, max_loss: Mapping[str, float]) -> float | None:
 def lost(row: SliceRow, limit: float) -> bool:
     """Is the model behind the one to beat by more than the limit, and by more than nothing beyond chance?
 
-    For metrics of which more is better, as any primary metric is. The 95 % interval is the pair's own.
+    For metrics of which more is better, as any primary metric is. The 95 % interval is the pair's own. Where
+    there is none, nothing excuses a loss beyond the limit.
     """
-    return row.difference is not None and row.difference.difference < -limit and row.difference.high < 0
+    if row.difference is None:
+        return False
+    return not row.difference.difference >= -limit and not row.difference.high >= 0

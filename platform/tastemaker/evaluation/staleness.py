@@ -202,8 +202,8 @@ def _estimates(seen: Sequence[_Seen], sign: float) -> dict[str, Any]:
     age = np.concatenate([np.full(len(one.users), one.age_days / 7) for one in seen])
     aged = age > 0
     return {
-        "fresh": _ratio(users, fresh, np.ones_like(fresh)),
-        "loss_per_week": _ratio(users[aged], (age * loss)[aged], (age**2)[aged]),
+        "fresh": _ratio(users, fresh, np.ones_like(fresh), certain=bool(fresh.any())),
+        "loss_per_week": _ratio(users[aged], (age * loss)[aged], (age**2)[aged], certain=bool(fresh.any())),
         "weeks": tuple(
             Week(
                 one.age_days,
@@ -216,12 +216,18 @@ def _estimates(seen: Sequence[_Seen], sign: float) -> dict[str, Any]:
     }
 
 
-def _ratio(users: NDArray[np.uint64], over: Float64, under: Float64) -> Interval:
-    """Σ over / Σ under with a bootstrap interval over users, each with all that is theirs."""
+def _ratio(users: NDArray[np.uint64], over: Float64, under: Float64, *, certain: bool) -> Interval:
+    """Σ over / Σ under with an interval over users, each with all that is theirs; `certain`: see
+    `Interval.of`.
+
+    Where there were hits, and week by week all users had the same, models without any loss are simply alike.
+    """
     _keys, who = np.unique(users, return_inverse=True)
     sums = np.column_stack([np.bincount(who, over), np.bincount(who, under)])
     means = resampled_means(sums, resamples=PAIRED_RESAMPLES)
-    return Interval.of(float(over.sum() / under.sum()), means[:, 0] / means[:, 1])
+    value = float(over.sum() / under.sum())
+    theirs = value + (sums[:, 0] - value * sums[:, 1]) / sums[:, 1].mean()
+    return Interval.of(value, means[:, 0] / means[:, 1], theirs, certain=certain)
 
 
 def put(engine: Engine, found: Staleness) -> None:

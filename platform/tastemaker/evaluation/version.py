@@ -1,6 +1,6 @@
 """The version of the code that evaluates: what decides whether a stored backtest still holds."""
 
-EVALUATION_VERSION = 1
+EVALUATION_VERSION = 2
 """Part of every backtest's id. Raise it by one when the same data, model and config give other figures.
 
 That is so when the way changes in which events become training data, a split or features, in which lists are

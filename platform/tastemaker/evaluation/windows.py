@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from tastemaker.data.cut import DAY_SECONDS
@@ -52,10 +52,15 @@ class LearningCurve:
         """The shortest window of those from which on no one is worse than the whole beyond chance."""
         shortest = self.points[-1].days
         for point in reversed(self.points[:-1]):
-            if self._gain(point)[1] < 0:
+            if not self._gain(point)[1] >= 0:  # also where there is no interval
                 break
             shortest = point.days
         return shortest
+
+    @property
+    def known(self) -> bool:
+        """Whether every window has an interval of its difference from the whole."""
+        return all(isfinite(self._gain(point)[1]) for point in self.points)
 
     @property
     def better(self) -> Point | None:

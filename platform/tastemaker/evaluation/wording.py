@@ -33,7 +33,7 @@ def number(value: float, *, signed: bool = False) -> str:
 def span(figures: Interval | Difference, *, signed: bool = False) -> str:
     """Such as `0.038 to 0.045`."""
     if isnan(figures.low):
-        return "no interval from one user"
+        return figures.why_none()
     return f"{number(figures.low, signed=signed)} to {number(figures.high, signed=signed)}"
 
 
@@ -82,10 +82,11 @@ def seeds(found: SeedSpread, metric: str, users: Interval) -> tuple[str, str, st
         "seeds": "seeds: another seed may change the order",
         "users": "users",
         "neither": "neither",
+        "not known": "not known",
     }
     return (
         f"{number(found.deviation(metric))}, {len(found.seeds)} seeds",
-        number(standard_error(users)),
+        users.why_none() if isnan(standard_error(users)) else number(standard_error(users)),
         larger[found.larger(metric, users)],
     )
 
@@ -99,7 +100,7 @@ def basis(board: Leaderboard) -> str:
     start, cut, end = board.window
     return (
         f"{board.users:,} users judged, {days(cut, end)}; trained on {days(start, cut)}; "
-        f"lists of {board.k}; 95 % intervals by bootstrap over users"
+        f"lists of {board.k}; 95 % intervals over users"
     )
 
 

@@ -10,11 +10,15 @@ people were shown at different times. Which of two versions is better is for an 
 
 from __future__ import annotations
 
+from math import isfinite
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.evaluation.bootstrap import Interval, resampled_means
+from tastemaker.evaluation.bootstrap import Float64, Interval, resampled_means
+from tastemaker.evaluation.confidence import MIN_VARIED, NONE, varied, why_none
 
 ENGAGEMENT = pa.schema(
     [
@@ -32,7 +36,7 @@ ENGAGEMENT = pa.schema(
     ]
 )
 """One row a version. `open_impressions` may still earn something; `low` and `high` are a 95 % interval, NaN
-where one user only was answered."""
+where fewer than 20 users were answered or fewer than 10 earned anything."""
 
 
 def engagement(impressions: pa.Table) -> pa.Table:
@@ -59,14 +63,27 @@ def engagement(impressions: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=ENGAGEMENT)
 
 
+def in_words(row: dict[str, Any]) -> str:
+    """A row of ENGAGEMENT, such as `900 shown, 5.00% rewarded (4.10% to 6.00%), 0.25 a request (...)`."""
+    share = _span(row, "rewarded_share", ".2%")
+    earned = _span(row, "reward_per_request", ".3g")
+    return f"{row['impressions']:,} shown, {share} rewarded, {earned} a request"
+
+
+def _span(row: dict[str, Any], figure: str, form: str) -> str:
+    low, high = row[f"{figure}_low"], row[f"{figure}_high"]
+    between = f"{low:{form}} to {high:{form}}" if isfinite(low) else why_none(row["users"])
+    return f"{row[figure]:{form}} ({between})"
+
+
 def _figures(by_user: pa.Table) -> dict[str, float]:
     """Of one version, from one row a user."""
     names = ("request_id_count_distinct", "item_id_count", "is_open_sum", "rewarded_sum", "reward_sum")
     columns = np.column_stack([by_user[name].to_numpy() for name in names]).astype(np.float64)
-    requests, impressions, is_open, rewarded, reward = columns.sum(axis=0)
+    requests, impressions, is_open = columns[:, :3].sum(axis=0)
     means = resampled_means(columns)
-    share = Interval.of(rewarded / impressions, means[:, 3] / means[:, 1])
-    earned = Interval.of(reward / requests, means[:, 4] / means[:, 0])
+    share = _ratio(columns[:, 3], columns[:, 1], means[:, 3] / means[:, 1])
+    earned = _ratio(columns[:, 4], columns[:, 0], means[:, 4] / means[:, 0])
     return {
         "users": len(columns),
         "requests": int(requests),
@@ -75,6 +92,18 @@ def _figures(by_user: pa.Table) -> dict[str, float]:
         **_named("rewarded_share", share),
         **_named("reward_per_request", earned),
     }
+
+
+def _ratio(over: Float64, under: Float64, drawn: Float64) -> Interval:
+    """Σ over / Σ under, both float64[users], and its interval from float64[resamples] of it.
+
+    It rests on the users that earned anything: of most the contribution, a small loss, is their own.
+    """
+    value = float(over.sum() / under.sum())
+    found = Interval.of(value, drawn, value + (over - value * under) / under.mean())
+    earning = varied(over)
+    ends = found[1:] if earning >= MIN_VARIED else NONE
+    return Interval(value, *ends, len(over), earning)
 
 
 def _named(figure: str, interval: Interval) -> dict[str, float]:

@@ -20,6 +20,7 @@ from sqlalchemy import Engine, select
 from tastemaker.errors import ArtifactError, RegistryError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.bootstrap import Difference
+from tastemaker.evaluation.candidates import are_others
 from tastemaker.evaluation.pairs import Pairs
 from tastemaker.evaluation.results import Backtest
 from tastemaker.evaluation.significance import ALPHA
@@ -90,7 +91,7 @@ class Contest:
     beats: bool
     """Beyond chance, so corrected."""
     models: int
-    """So many were judged on the data."""
+    """So many are candidates on the data: the family that p is corrected for is theirs."""
     champion: AgainstChampion | None
     """None: there is no champion, or its recipe is the same."""
 
@@ -135,10 +136,7 @@ class Contest:
 
 def figures_of(model: str, other: str, metric: str, found: Difference) -> str:
     """A paired difference in words."""
-    return (
-        f"{model} - {other} in {metric}: {found.difference:+.4f} "
-        f"(95 % interval {found.low:+.4f} to {found.high:+.4f}, {found.n:,} users)"
-    )
+    return f"{model} - {other} in {metric}: {found.difference:+.4f} ({found.between()}, {found.n:,} users)"
 
 
 def hold_contest(
@@ -160,8 +158,10 @@ def hold_contest(
             fix=f"run the backtests: tastemaker run; or {force(manifest.version)}",
         )
     family = _family(engine, artifacts, mine, rival, metric)
-    pairs = Pairs.of(np.column_stack(list(family.values())), metric)
-    ours, theirs = (list(family).index(one.id) for one in (mine, rival))
+    models = [one.model for one, _ in family]
+    others = are_others(models, rival.model)
+    pairs = Pairs.of(np.column_stack([values for _, values in family]), metric, others=others)
+    ours, theirs = ([one.id for one, _ in family].index(one.id) for one in (mine, rival))
     return Contest(
         mine.model,
         rival.model,
@@ -169,7 +169,7 @@ def hold_contest(
         pairs.difference(ours, theirs),
         p=float(pairs.p[ours, theirs]),
         beats=bool(pairs.better[ours, theirs]),
-        models=len(family),
+        models=int(np.count_nonzero(~others)),
         champion=_against(engine, artifacts, mine, current, metric, max_loss),
     )
 
@@ -198,8 +198,8 @@ def _against(
 
 def _family(
     engine: Engine, artifacts: Path, mine: Backtest, rival: Backtest, metric: str
-) -> dict[str, results.Float64]:
-    """Backtest -> each user's figure: of every model on the data, with these two for their models.
+) -> list[tuple[Backtest, results.Float64]]:
+    """Backtests with each user's figure: of every model on the data, with these two for their models.
 
     Those that can't be read, or judged other users, are left out.
     """
@@ -207,7 +207,7 @@ def _family(
     by_model |= {rival.model: rival, mine.model: mine}
     chosen = {one.id: one for one in (*by_model.values(), rival)}
     keys = results.load_users(artifacts, mine).user_keys
-    found = {}
+    found = []
     for one in chosen.values():
         try:
             users = results.load_users(artifacts, one)
@@ -216,7 +216,7 @@ def _family(
                 raise
             continue
         if np.array_equal(users.user_keys, keys):
-            found[one.id] = users.values[metric]
+            found.append((one, users.values[metric]))
         elif one is rival:
             raise ArtifactError(
                 f"{mine.model} and {rival.model} were judged on different users",

@@ -42,8 +42,8 @@ def to_dict(found: Outcome) -> dict[str, Any]:
         "confirmation": None if found.confirmation is None else _confirmed(found.confirmation),
         "path": str(found.path),
         "test": {
-            "before": found.base_backtest.metrics[found.metric]._asdict(),
-            "after": found.backtest.metrics[found.metric]._asdict(),
+            "before": to_json(found.base_backtest.metrics[found.metric]),
+            "after": to_json(found.backtest.metrics[found.metric]),
             "difference": to_json(found.difference),
             "backtest": found.backtest.id,
         },

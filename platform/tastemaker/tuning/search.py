@@ -82,8 +82,8 @@ class Outcome:
             "short for days of their own"
         )
         figures = (
-            f"{found.difference.difference:+.4f} in {self.metric} (95 % interval {found.difference.low:+.4f} "
-            f"to {found.difference.high:+.4f}, {found.difference.n:,} users, p {found.p:.2g}) {where}"
+            f"{found.difference.difference:+.4f} in {self.metric} ({found.difference.between()}, "
+            f"{found.difference.n:,} users, p {found.p:.2g}) {where}"
         )
         if self.adopted:
             return f"the config that was found is adopted: {figures}"
