@@ -8,13 +8,14 @@ from feast import FileSource
 from feast.data_format import ParquetFormat
 
 from tastemaker.features.snapshots import TIMESTAMP, Kind
+from tastemaker.files import plain_path
 
 
 def snapshot_source(root: Path, kind: Kind) -> FileSource:
     """All snapshots of the users or of the items under `root`."""
     return FileSource(
         name=f"{kind}_snapshots",
-        path=str(root.resolve() / kind),
+        path=str(plain_path(root) / kind),  # Feast and DuckDB would take brackets for a pattern
         file_format=ParquetFormat(),
         timestamp_field=TIMESTAMP,
         description=f"features of {kind} at cut moments, from events before the cut",

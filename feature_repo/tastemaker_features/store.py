@@ -16,6 +16,7 @@ from tastemaker.data.locks import locked
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.features.online import ITEM_VIEW, USER_VIEW, close_store, feast_config
 from tastemaker.features.snapshots import KINDS, snapshots
+from tastemaker.files import plain_path
 from tastemaker.plugins.finder import find
 from tastemaker.settings import Settings
 from tastemaker_features.entities import item, user
@@ -48,6 +49,7 @@ def repo_config(settings: Settings) -> RepoConfig:
 def open_store(settings: Settings) -> Iterator[FeatureStore]:
     """The feature store while the context lasts. Serving uses `tastemaker.features.online.open_reader`."""
     settings.feast.mkdir(parents=True, exist_ok=True)
+    plain_path(settings.features)  # the path that is registered may be a link, which temporary files lose
     if settings.online_store.type == "sqlite":
         # Readers must not wait for a writer: SQLite remembers the journal mode in the file.
         with closing(sqlite3.connect(settings.feast / "online.db")) as connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from tastemaker.data.locks import locked
-from tastemaker.files import appearing
+from tastemaker.files import appearing, plain_path
 from tastemaker.settings import Settings
 
 CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
@@ -32,4 +32,4 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     with locked(
         folder / ".lock"
     ):  # Dagster makes its tables now, and two processes would trip over each other
-        return dg.DagsterInstance.from_config(str(folder))
+        return dg.DagsterInstance.from_config(str(plain_path(folder)))

@@ -9,6 +9,9 @@ What belongs in a table is decided elsewhere (`tastemaker.data.ingest`).
 
 from __future__ import annotations
 
+import glob
+import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS, completed
-from tastemaker.files import appearing
+from tastemaker.files import appearing, plain_path
 
 SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
 
@@ -31,6 +34,8 @@ UNDATED = date.min
 """The day of rows whose time can't be read."""
 
 EPOCH = date(1970, 1, 1)
+
+_NO_PATTERN = re.compile(r"[^][?*\\]*")
 
 MEMORY_LIMIT = "1500MB"
 """DuckDB spills to disk beyond this, so that millions of events fit beside Python."""
@@ -85,8 +90,8 @@ class Lake:
         for table in sorted({*SCHEMAS, *(name for name in folders if not name.startswith("landed_"))}):
             schema = SCHEMAS.get(table)
             if self.files(table):
-                glob = str(self.root / table / "**" / "*.parquet")
-                rows = connection.read_parquet(glob, union_by_name=schema is None, hive_partitioning=False)
+                files = list(map(literal, self.files(table)))
+                rows = connection.read_parquet(files, union_by_name=schema is None, hive_partitioning=False)
                 (rows if schema is None else _completed(connection, rows, schema)).create_view(table)
             elif schema is not None:
                 connection.register(table, schema.empty_table())
@@ -157,6 +162,15 @@ def _completed(
 def _write(path: Path, rows: pa.Table) -> None:
     with parquet_writer(path, rows.schema) as writer:
         writer.write_table(rows)
+
+
+def literal(path: Path) -> str:
+    """A path as DuckDB reads it: brackets, `?` and `*` in a name are characters, never a pattern."""
+    absolute = os.path.abspath(path)  # since DuckDB takes a leading ~ for the home folder
+    escaped = glob.escape(absolute)
+    if escaped != absolute and "\\" in absolute:  # within a pattern, DuckDB parts folders at a backslash
+        return str(plain_path(path, plain=_NO_PATTERN))
+    return escaped
 
 
 def quoted(name: str) -> str:

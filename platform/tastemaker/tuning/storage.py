@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tastemaker.data.locks import locked
 from tastemaker.errors import TastemakerError
+from tastemaker.files import sqlite_url
 from tastemaker.storage.engine import BUSY_SECONDS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def storage(settings: Settings, engine: Engine) -> Iterator[RDBStorage]:
     sqlite = engine.dialect.name == "sqlite"
     path = (settings.home / "tuning.db").resolve()
     connect: dict[str, Any] = {"timeout": BUSY_SECONDS} if sqlite else {"options": f"-csearch_path={SCHEMA}"}
-    url = f"sqlite:///{path}" if sqlite else engine.url.render_as_string(hide_password=False)
+    url = sqlite_url(path) if sqlite else engine.url.render_as_string(hide_password=False)
     opened: RDBStorage | None = None
     try:
         with locked(settings.home / "tuning" / ".open"):  # two that create the tables at once would fail
