@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.data.gate import Rule
-from tastemaker_expectations.ids import id_checks
+from tastemaker_expectations.ids import form_checks, id_checks, id_measures
 from tastemaker_expectations.suite import (
     Check,
     Measures,
@@ -16,7 +16,6 @@ from tastemaker_expectations.suite import (
     always,
     between,
     flag,
-    length,
     present,
     seconds_since,
 )
@@ -43,7 +42,9 @@ def suite() -> Suite:
             Rule(
                 "value_unreadable",
                 "The value is missing, or is no finite number.",
-                "Fill it at the source, or leave `value` unmapped: then each event counts 1.",
+                "Fill it at the source, or leave `value` unmapped: then each event counts 1. If decimals "
+                "have a "
+                "comma: source.decimal.",
             ),
             always("value_is_number", True),
         ),
@@ -60,7 +61,9 @@ def suite() -> Suite:
             Rule(
                 "occurred_at_unreadable",
                 "The time is missing, or is no date and time.",
-                "Write times as 2024-05-31T18:00:00+02:00, or as seconds since 1970.",
+                "Write times as 2024-05-31T18:00:00+02:00, or as seconds since 1970; or say how they are "
+                "written: "
+                "source.time_format.",
             ),
             present("seconds_from_now"),
         ),
@@ -91,15 +94,21 @@ def suite() -> Suite:
     )
     ids = (id_checks(name) for name in ("user_id", "item_id", "event_type"))
     return Suite(
-        (*id_checks("event_id"), repeated, *(check for pair in ids for check in pair), *others), measure
+        (
+            *id_checks("event_id"),
+            repeated,
+            *(check for pair in ids for check in pair),
+            *form_checks(),
+            *others,
+        ),
+        measure,
     )
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
     """The columns that the checks look at."""
-    texts = ("event_id", "user_id", "item_id", "event_type")
     return {
-        **{f"{name}_bytes": length(chunk.column(name)) for name in texts},
+        **id_measures(chunk, "event_id", "user_id", "item_id", "event_type"),
         "event_id_was_seen": flag(chunk, "event_id_was_seen"),
         "value": chunk.column("value"),
         "value_is_number": pc.fill_null(pc.is_finite(chunk.column("value")), False),

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.data.canonical import INEXACT
 from tastemaker.data.gate import Rule
 from tastemaker.data.tables import MAX_ID_BYTES
-from tastemaker_expectations.suite import Check, between
+from tastemaker_expectations.suite import Check, Measures, always, between, length
+
+NUMBERED = ("user_id", "item_id")
+"""Ids that are often numbers, and so may have been rounded."""
 
 
 def id_checks(name: str) -> tuple[Check, Check]:
@@ -13,8 +22,11 @@ def id_checks(name: str) -> tuple[Check, Check]:
         Check(
             Rule(
                 f"{name}_missing",
-                f"The row has no {name}: it is null, empty or blank.",
-                f"Fill it at the source, or map the right column to {name} in tastemaker.toml.",
+                f"The row has no {name}: it is null, blank, or a word for a missing value such as NULL or "
+                "NaN.",
+                f"Fill it at the source, or map the right column to {name} in tastemaker.toml. If such a "
+                "word "
+                "is an id: source.missing_ids.",
             ),
             between(f"{name}_bytes", low=1),
         ),
@@ -27,3 +39,47 @@ def id_checks(name: str) -> tuple[Check, Check]:
             between(f"{name}_bytes", high=MAX_ID_BYTES),
         ),
     )
+
+
+def form_checks() -> tuple[Check, Check]:
+    """That the ids of a row are written as they were meant: two checks for all of them, since each takes
+    time."""
+    return (
+        Check(
+            Rule(
+                "id_with_nul",
+                "An id holds a NUL character, which is never meant.",
+                "Look for a program that writes records of fixed width, or for UTF-16 that was cut.",
+            ),
+            always("id_has_nul", False),
+        ),
+        Check(
+            Rule(
+                "id_inexact",
+                "An id is a number that a spreadsheet or floating point has rounded, so that several ids may "
+                "have become one.",
+                "Export the column as text or as whole numbers.",
+            ),
+            always("id_is_inexact", False),
+        ),
+    )
+
+
+def id_measures(chunk: pa.Table, *names: str) -> Measures:
+    """What `id_checks` of these columns and `form_checks` look at."""
+    ids = {name: chunk.column(name) for name in names}
+    return {
+        **{f"{name}_bytes": length(column) for name, column in ids.items()},
+        "id_has_nul": _any([pc.match_substring(column, "\0") for column in ids.values()]),
+        "id_is_inexact": _any([_inexact(column) for name, column in ids.items() if name in NUMBERED]),
+    }
+
+
+def _inexact(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What matches INEXACT has a dot or a plus: most columns of ids have neither, which is soon seen."""
+    perhaps = pc.or_(pc.match_substring(ids, "."), pc.match_substring(ids, "+"))
+    return pc.match_substring_regex(ids, f"^(?:{INEXACT})$") if pc.any(perhaps).as_py() else perhaps
+
+
+def _any(answers: list[pa.ChunkedArray]) -> pa.ChunkedArray:
+    return reduce(pc.or_, (pc.fill_null(answer, False) for answer in answers))

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.data.gate import Rule
-from tastemaker_expectations.ids import id_checks
-from tastemaker_expectations.suite import Check, Measures, Suite, always, flag, length
+from tastemaker_expectations.ids import form_checks, id_checks, id_measures
+from tastemaker_expectations.suite import Check, Measures, Suite, always, flag
 
 
 def suite() -> Suite:
@@ -17,6 +17,7 @@ def suite() -> Suite:
     return Suite(
         (
             *id_checks("item_id"),
+            *form_checks(),
             Check(
                 Rule(
                     "item_id_repeated",
@@ -43,7 +44,7 @@ def measure(chunk: pa.Table, now: datetime) -> Measures:
     price = chunk.column("price")
     possible = pc.and_(pc.is_finite(price), pc.greater_equal(price, 0.0))
     return {
-        "item_id_bytes": length(chunk.column("item_id")),
+        **id_measures(chunk, "item_id"),
         "item_id_was_seen": flag(chunk, "item_id_was_seen"),
         "price_is_possible": pc.fill_null(possible, True),
     }

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from tastemaker.data.gate import Rule
 from tastemaker.data.tables import MAX_OWN_BYTES, OWN
-from tastemaker_expectations.ids import id_checks
-from tastemaker_expectations.suite import Check, Measures, Suite, always, between, flag, length
+from tastemaker_expectations.ids import form_checks, id_checks, id_measures
+from tastemaker_expectations.suite import Check, Measures, Suite, always, between, flag
 
 _TEXTS = pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.string())])
 
@@ -30,13 +30,13 @@ def suite() -> Suite:
         "Shorten it at the source, or leave the column out of source.user_columns in tastemaker.toml.",
     )
     short = between("own_column_bytes", high=MAX_OWN_BYTES)
-    return Suite((*id_checks("user_id"), Check(repeated, once), Check(long, short)), measure)
+    return Suite((*id_checks("user_id"), *form_checks(), Check(repeated, once), Check(long, short)), measure)
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
     """The columns that the checks look at."""
     return {
-        "user_id_bytes": length(chunk.column("user_id")),
+        **id_measures(chunk, "user_id"),
         "user_id_was_seen": flag(chunk, "user_id_was_seen"),
         "own_column_bytes": _longest(chunk.column(OWN)),
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -22,8 +22,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from tastemaker.data.canonical import MISSING_IDS, IdForm
 from tastemaker.errors import TastemakerError
+from tastemaker.files import sqlite_url
 from tastemaker.mistyped import meant_key, mistyped_variables
+
+FILE_SOURCES = ("table", "online_retail")
+"""The sources that read the file at `source.path`."""
 
 
 class _Section(BaseModel):
@@ -34,7 +39,8 @@ class SourceSettings(_Section):
     """Where events come from. Which fields count depends on the source (`tastemaker data check --help`)."""
 
     name: str = "simulated"
-    """A source: online_retail, table, sql or simulated."""
+    """A source: online_retail, table, sql or simulated. Left out: table where there is a path, sql where
+    there is a url, else simulated."""
     path: Path | None = None
     """The file to read (online_retail, table)."""
     url: str | None = None
@@ -51,8 +57,45 @@ class SourceSettings(_Section):
     """The shop's own columns of users to keep, for slices (table, sql). Others are not kept."""
     timezone: str = "UTC"
     """Zone of timestamps that carry none."""
+    encoding: str | None = None
+    """Encoding of text files (table, online_retail), such as cp1252; found out if absent."""
+    delimiter: str | None = None
+    """What parts the fields of text files (table, online_retail): one character, or tab; found out if
+    absent."""
+    time_format: str | None = None
+    """How columns of times are written (table, sql): "day first", "month first", "year first", "seconds",
+    "milliseconds", "microseconds", "nanoseconds", "yyyymmdd", "excel" (serial days) or a pattern such as
+    "%d/%m/%Y %H:%M". Found out from the whole column if absent."""
+    decimal: Literal[".", ","] | None = None
+    """What parts off decimals in text (table, sql); the other of the two may part thousands. Found out if
+    absent."""
+    ids: IdForm = "canonical"
+    """Which ids are the same, in every table and request: canonical takes 27.0 for 27; numbers takes 00027
+    for 27, too; text takes nothing but blanks around an id away."""
+    missing_ids: tuple[str, ...] = MISSING_IDS
+    """What stands for a missing id in any letter case. An empty list lets an item be called None."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of one source only, such as the simulated shop's size."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_what_is_given(cls, given: Any) -> Any:
+        """A file or a database that is named is what is read, also where the source's name is left out."""
+        if not isinstance(given, dict) or given.get("name") is not None:
+            return given
+        found = next((name for key, name in (("path", "table"), ("url", "sql")) if given.get(key)), None)
+        return given if found is None else {**given, "name": found}
+
+    def for_file(self, path: Path, name: str | None = None) -> SourceSettings:
+        """The settings that read this file: the source `name`, else the configured one if it reads files.
+
+        What belongs to another source (its database, options and tables of items and users) is left out.
+        """
+        chosen = name or (self.name if self.name in FILE_SOURCES else "table")
+        if chosen == self.name:
+            return self.model_copy(update={"path": path})
+        foreign = {"name", "path", "url", "events", "items", "users", "user_columns", "options"}
+        return SourceSettings(name=chosen, path=path, **self.model_dump(exclude=foreign, exclude_unset=True))
 
 
 class OnlineStoreSettings(_Section):
@@ -237,7 +280,7 @@ class Settings(BaseSettings):
     @property
     def metadata_url(self) -> str:
         """The SQLAlchemy URL of the metadata database."""
-        return self.database_url or f"sqlite:///{(self.home / 'tastemaker.db').resolve()}"
+        return self.database_url or sqlite_url(self.home / "tastemaker.db")
 
     @property
     def log_url(self) -> str:

@@ -31,6 +31,7 @@ class Shelf:
 
     name = "shelf"
     identity = "shelf"
+    readings = ()
 
     def __init__(
         self, rows: dict[date, list[dict[str, Any]]], items: list[dict[str, Any]] | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from tastemaker.data.sources import _files, open_source
+from tastemaker.data.sources import open_source
+from tastemaker.data.tabular import rows as written_rows
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
@@ -43,7 +46,7 @@ def shop_url(postgres_url: str) -> str:
 def test_a_table_and_a_select_read_the_same(
     shop_url: str, events: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_files, "CHUNK_ROWS", 300)
+    monkeypatch.setattr(written_rows, "CHUNK_ROWS", 300)
     settings = SourceSettings(name="sql", url=shop_url, events=events, items="goods", columns=MAPPING)
     source = open_source(settings)
     rows = pa.concat_tables(source.read(None, 400)).sort_by("value").to_pylist()
@@ -110,3 +113,21 @@ def test_what_is_needed_is_said() -> None:
         open_source(SourceSettings(name="sql", url="localhost", events="orders"))
     with pytest.raises(SourceError, match="can't be read"):
         open_source(SourceSettings(name="sql", url="nosuch://host/db", events="orders"))
+
+
+def test_numbers_as_ids_meet_whatever_their_type(tmp_path: Path) -> None:
+    """REAL, NUMERIC, INTEGER and TEXT of one database are one id each."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE orders (user_id TEXT, item_id REAL, occurred_at TEXT)"))
+        connection.execute(
+            sa.text("INSERT INTO orders VALUES (' 7\u00a0', 27, '2024-01-01'), ('8', 1e17, '2024-01-02')")
+        )
+        connection.execute(sa.text("CREATE TABLE goods (item_id INTEGER)"))
+        connection.execute(sa.text("INSERT INTO goods VALUES (27)"))
+    engine.dispose()
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    source = open_source(SourceSettings(name="sql", url=url, events="orders", items="goods"))
+    rows = pa.concat_tables(source.read(None, 10)).select(["user_id", "item_id"]).to_pylist()
+    assert rows == [{"user_id": "7", "item_id": "27"}, {"user_id": "8", "item_id": "1e+17"}]
+    assert source.items().column("item_id").to_pylist() == ["27"]

@@ -84,6 +84,27 @@ def test_what_was_told_is_learned_from_once(home: Home) -> None:
     assert home.run([bought("a")]) == counts, "told again"
 
 
+def test_ids_of_callers_take_the_form_of_the_sources_own(home: Home) -> None:
+    """What a caller writes as 27.0 is item 27; a word for a missing value is an id of nothing."""
+    counts = home.run(
+        [
+            bought("float", user_id=" 7.0", item_id="27.00"),
+            bought("missing", item_id="NULL"),
+            ItemRecord("27.0", NOON, title="Cup"),
+            UserRecord("7\u00a0", NOON, country="FR"),
+        ]
+    )
+    found = {row["event_id"]: row for row in home.lake.read("events").to_pylist()}
+    assert (found["click-float"]["user_id"], found["click-float"]["item_id"]) == ("7", "27")
+    assert "click-missing" not in counts
+    assert "item_id_missing" in home.lake.read("quarantine")["rule"].to_pylist()
+    items = {row["item_id"]: row["title"] for row in home.lake.read("items").to_pylist()}
+    users = {row["user_id"]: row["country"] for row in home.lake.read("users").to_pylist()}
+    assert (items["27"], users["7"]) == ("Cup", "FR")
+    assert not {"27.0", "27.00"} & items.keys()
+    assert not {" 7.0", "7.0", "7\u00a0"} & users.keys()
+
+
 def test_impressions_alone_change_nothing_that_is_learned_from(home: Home) -> None:
     before = Dataset.load(home.lake, problem()).data_hash
     home.run([request(1), click("seen", event_type="impression", request_id=f"{1:032x}")])

@@ -30,6 +30,7 @@ class Shop:
     """A source of three events and two users."""
 
     name, identity = "shop", "shop"
+    readings = ()
 
     def days(self) -> dict[date, str]:
         return {NOON.date(): "1"}

@@ -184,6 +184,19 @@ def test_what_was_bought_is_never_shown_again_in_any_worker(opened: Open, model:
         assert first in one.shown("another user, also unknown")
 
 
+def test_ids_in_another_form_are_the_same_ids(opened: Open) -> None:
+    """Blanks around an id, and a whole number that was floating point, in feedback and in requests."""
+    shop = opened("popularity")
+    first, second, *_ = shop.shown()
+    shop.feedback(f"{first}\u00a0", user_id=f"{WHO} ")
+    assert first not in shop.shown()
+    assert first not in shop.shown(f" {WHO}")
+    assert shop.shown(candidates=[first, f"{second}\t"]) == [second]
+    assert second not in shop.shown(exclude=[f"\ufeff{second}"])
+    shop.feedback("27.0")
+    assert shop.recent.had(WHO, ["27", "27.0"]) == {"27"}
+
+
 def test_it_holds_when_the_log_was_shipped_before_and_after(opened: Open, tmp_path: Path) -> None:
     shop = opened()
     lake, spool = Lake(tmp_path / "lake"), tmp_path / "spool"

@@ -231,7 +231,7 @@ def test_own_columns_without_a_table_of_users(tmp_path: Path, name: str) -> None
         ("user_id\nu\n", "events.csv", {"columns": MAPPING}, "no column user_id (as who), item_id (as what)"),
         ("not parquet", "events.parquet", {}, "can't be read as a table"),
         ("not a workbook", "events.xlsx", {}, "can't be read as a table"),
-        ("x", "events.txt", {}, "is of no known kind"),
+        ("x", "events.docx", {}, "is of no known kind"),
         ("user_id,item_id,occurred_at\n", "events.csv", {"timezone": "Mars"}, "which is no time zone"),
         ("user_id,item_id,occurred_at\n", "events.csv", {"options": {"sise": 1}}, "no option sise"),
     ],

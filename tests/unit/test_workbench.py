@@ -217,6 +217,12 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "source": (lambda p: load(orders(20), source="simulated"), "which reads files"),
     "no rows": (lambda p: load(orders(0), columns=COLUMNS), "the table events is empty"),
     "option": (lambda p: load("simulated", n_userss=3), "n_userss"),
+    "column of a shop": (lambda p: load("simulated", columns=COLUMNS), "simulated does not read that"),
+    "items of a shop": (lambda p: load("simulated", items="items.csv"), "source.items is 'items.csv'"),
+    "zone of a home": (lambda p: load(Path("/"), timezone="Europe/Berlin"), "timezone: / is read as it is"),
+    "items of a home": (lambda p: load(Path("/"), items=orders(3), ids="text"), "items, ids: / is read"),
+    "encoding": (lambda p: load(orders(20), encoding="cp1252"), "encoding: a table in memory is read as it"),
+    "decimal": (lambda p: load(orders(20), decimal=";"), "decimal = ';'"),
     "nobody to judge": (
         lambda p: split(load(orders().iloc[[0, -1]].assign(sku=["a", "b"]), columns=COLUMNS)),
         "nobody turned to a known item .* no model can be judged",

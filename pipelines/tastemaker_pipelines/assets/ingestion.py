@@ -67,8 +67,9 @@ def landed_events(
             chunk_rows=opened.settings.chunk_rows,
             progress=logged(context),
         )
+    read = [each for reading in source.readings for each in reading.warnings]
     gone = f"the source no longer has {landed.removed}: removed" if landed.removed.days else ""
-    if warning := "; ".join(filter(None, [gone, kept(landed.outside, source.name), landed.stray])):
+    if warning := "; ".join(filter(None, [gone, kept(landed.outside, source.name), landed.stray, *read])):
         context.log.warning(warning)
     return dg.MaterializeResult(
         metadata={
@@ -105,7 +106,11 @@ def landed_feedback(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
 
     with told():
         opened = workspace.open()
-        landed = land_told(opened.lake, first_day=first_day(opened.settings.privacy.events_days))
+        landed = land_told(
+            opened.lake,
+            first_day=first_day(opened.settings.privacy.events_days),
+            source=opened.settings.source,
+        )
     return dg.MaterializeResult(metadata=landed._asdict())
 
 

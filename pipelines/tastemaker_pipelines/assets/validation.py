@@ -92,9 +92,10 @@ def gate(
     for each in admitted:
         total.add(each.total)
     unfit, misfits = _fit(context, opened)
-    if misfits:
-        context.log.warning(misfits)
-    yield from _materialized(admitted[-1].tables, total, pages, misfits)
+    warning = "; ".join(filter(None, [misfits, *admitted[-1].warnings]))
+    if warning:
+        context.log.warning(warning)
+    yield from _materialized(admitted[-1].tables, total, pages, warning)
     yield dg.AssetCheckResult(
         check_name=CHECK,
         asset_key="events",
@@ -136,10 +137,10 @@ def _sources(opened: Workspace) -> list[str]:
 
 
 def _materialized(
-    tables: dict[str, Counts], total: Counts, pages: list[str], misfits: str
+    tables: dict[str, Counts], total: Counts, pages: list[str], warning: str
 ) -> Iterator[dg.MaterializeResult[None]]:
     for table, counts in {**tables, "events": total}.items():
-        noted = {"warning": misfits} if table == "events" and misfits else {}
+        noted = {"warning": warning} if table == "events" and warning else {}
         yield dg.MaterializeResult(asset_key=table, metadata={**_facts(counts), **noted})
     reasons = "\n".join(
         f"| {rule} | {rows:,} |" for rule, rows in sorted(total.quarantined.items(), key=lambda one: -one[1])

@@ -15,6 +15,7 @@ from tastemaker_pipelines.cli.data_lake import adopt, lake_warnings, problem_war
 
 if TYPE_CHECKING:
     from tastemaker.data.inspection import Inspection
+    from tastemaker.data.report import Section
     from tastemaker.settings import Settings, SourceSettings
 
 
@@ -37,40 +38,47 @@ data.add_command(adopt)
 @data.command()
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--source", "name", metavar="NAME", help="How to read it: online_retail, table, sql, simulated."
+    "--source",
+    "name",
+    metavar="NAME",
+    help="How to read it: online_retail, table, sql, simulated. Default: what the settings say; a PATH is "
+    "read as table.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def check(path: Path | None, name: str | None, as_json: bool) -> None:
     """Run the gate alone on PATH: rows read, accepted, and quarantined by reason, with what to do.
 
-    Column mapping, time zone and the like come from [source] in tastemaker.toml; so do PATH and NAME where
-    they are left out. Nothing is kept. Exit status 1 if the gate refuses the data as a whole.
+    Then how the file was read, what the accepted rows look like, and what may be wrong with them. Column
+    mapping, time zone and the like come from [source] in tastemaker.toml; so do PATH and NAME where they are
+    left out. Nothing is kept. Exit status 1 if the gate refuses the data as a whole.
 
     \b
     Examples:
       tastemaker data check online_retail.parquet --source online_retail
-      tastemaker data check orders.csv --source table --json
+      tastemaker data check orders.csv --json
       tastemaker data check
     """
     from tastemaker.settings import load_settings
 
     settings = load_settings()
-    given = {key: value for key, value in {"name": name, "path": path}.items() if value is not None}
-    source = settings.source.model_copy(update=given)
-    found, warnings = _inspect(settings, source, quiet=as_json)
-    if as_json:
-        data = as_data(source, found) | {"warnings": warnings}
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    if path is not None:
+        source = settings.source.for_file(path, name)
     else:
-        _show(found)
-        for warning in warnings:
-            click.echo(f"note: {warning}")
+        source = settings.source if name is None else settings.source.model_copy(update={"name": name})
+    found, sections, warnings = _check(settings, source, quiet=as_json)
+    if as_json:
+        data = as_data(source, found, sections) | {"warnings": warnings}
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    else:
+        from tastemaker_pipelines.cli.data_report import show
+
+        show(source, found, sections, warnings)
     if found.refused is not None:
         raise click.exceptions.Exit(1)
 
 
-def as_data(source: SourceSettings, found: Inspection) -> dict[str, Any]:
-    """The inspection as JSON shows it."""
+def as_data(source: SourceSettings, found: Inspection, sections: list[Section]) -> dict[str, Any]:
+    """The report as JSON shows it."""
     return {
         "source": source.name,
         "path": None if source.path is None else str(source.path),
@@ -87,23 +95,30 @@ def as_data(source: SourceSettings, found: Inspection) -> dict[str, Any]:
             }
             for table in found.tables
         },
+        "sections": {section.name: section.facts for section in sections},
     }
 
 
-def _inspect(settings: Settings, source: SourceSettings, *, quiet: bool) -> tuple[Inspection, list[str]]:
+def _check(
+    settings: Settings, source: SourceSettings, *, quiet: bool
+) -> tuple[Inspection, list[Section], list[str]]:
+    """What the gate makes of the source, the report's sections, and all warnings."""
     from tastemaker.data.ingest import land
     from tastemaker.data.inspection import inspect
     from tastemaker.data.lake import Lake
+    from tastemaker.data.report import Checked, sections
     from tastemaker.data.sources import open_source
     from tastemaker_expectations.gate import GreatExpectationsGate
 
     with tempfile.TemporaryDirectory(prefix="tastemaker-check-") as folder, _progress(quiet) as progress:
-        lake = Lake(Path(folder))
-        opened = open_source(source)
+        opened, lake = open_source(source), Lake(Path(folder))
         land(opened, lake, chunk_rows=settings.chunk_rows, progress=progress)
         gate = GreatExpectationsGate(source.name)
         found = inspect(source.name, lake, gate, chunk_rows=settings.chunk_rows, progress=progress)
-        return found, [*problem_warnings(settings, lake, source.name), *lake_warnings(settings, opened, lake)]
+        shown = sections(Checked(settings, opened, lake, found))
+        said = [warning for section in shown for warning in section.warnings]
+        said += [*problem_warnings(settings, lake, source.name), *lake_warnings(settings, opened, lake)]
+        return found, shown, said
 
 
 @contextmanager
@@ -120,26 +135,3 @@ def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield advance
-
-
-def _show(found: Inspection) -> None:
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False)
-    for table in found.tables:
-        if table.rows_read == 0 and table.table != "events":
-            continue
-        console.print(
-            f"[bold]{table.table}[/]: {table.rows_read:,} rows read, {table.rows_accepted:,} accepted"
-        )
-        for finding in table.findings:
-            console.print(f"\n  [yellow]{finding.rule.name}[/]: {finding.rows:,} rows")
-            console.print(f"    {finding.rule.meaning}\n    To do: {finding.rule.fix}", markup=False)
-            for example in finding.examples:
-                console.print(f"    > {json.dumps(example, ensure_ascii=False)}", markup=False, style="dim")
-        console.print()
-    if found.refused is None:
-        console.print("[green]The gate lets it in.[/]")
-    else:
-        console.print(f"[red]The gate refuses it:[/] {found.refused.problem}")
-        console.print(f"  fix: {found.refused.fix}", markup=False)

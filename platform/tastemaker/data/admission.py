@@ -26,12 +26,22 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from tastemaker.data.catalogue import check_catalogue, write_catalogue
+from tastemaker.data.catalogue import Catalogue, check_catalogue, write_catalogue
 from tastemaker.data.gate import Counts, Gate, Progress, judge
-from tastemaker.data.lake import UNDATED, Lake, by_day, day_of, file_metadata, open_duckdb, parquet_writer
+from tastemaker.data.lake import (
+    UNDATED,
+    Lake,
+    by_day,
+    day_of,
+    file_metadata,
+    literal,
+    open_duckdb,
+    parquet_writer,
+)
 from tastemaker.data.ledger import Entry, read_ledger, write_ledger
 from tastemaker.data.locks import locked
 from tastemaker.data.period import DERIVED, remove_derived
+from tastemaker.data.profile import id_coverage, top_user_warnings
 from tastemaker.data.tables import EVENTS, QUARANTINE
 
 Repeats = Mapping[date, NDArray[np.int64]]
@@ -61,6 +71,8 @@ class Admitted(NamedTuple):
     """events (of `days` only), items and users -> what became of their rows."""
     total: Counts
     """What became of all events of the source so far."""
+    warnings: tuple[str, ...] = ()
+    """What may be wrong with the tables as a whole, though every row is sound."""
 
 
 class Judged(NamedTuple):
@@ -120,15 +132,25 @@ def admit(
         made = {*known, *(day for table in DERIVED for day in lake.days(table, part=source))}
         gone = [day for day in made if day not in digests and (days is None or day in days)]
         remove_derived(lake, source, engine, gone)
+        warnings = tuple(_warnings(lake, catalogues))
         for catalogue in catalogues:
             write_catalogue(lake, catalogue)
         landed = [entry for day, entry in read_ledger(engine, source).items() if day in digests]
-        return Admitted(tuple(pending), tables, _sum(landed, order))
+        return Admitted(tuple(pending), tables, _sum(landed, order), warnings)
+
+
+def _warnings(lake: Lake, catalogues: Sequence[Catalogue]) -> Iterator[str]:
+    """What the accepted tables say together; before items and users get a row for every id of events."""
+    with lake.connect() as connection:
+        for catalogue in catalogues:
+            if catalogue.counts.accepted:
+                yield from id_coverage(connection, catalogue.table, catalogue.verdict.accepted).warnings()
+        yield from top_user_warnings(connection)
 
 
 def find_repeats(lake: Lake, source: str) -> Repeats:
     """The rows that report an event again: the first report counts, over all days that are landed."""
-    files = [str(path) for path in lake.files("landed_events", part=source)]
+    files = [literal(path) for path in lake.files("landed_events", part=source)]
     if not files:
         return {}
     with open_duckdb() as connection:

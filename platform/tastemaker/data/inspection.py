@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -11,7 +13,8 @@ import pyarrow.compute as pc
 from tastemaker.data.admission import find_repeats, judge_days
 from tastemaker.data.catalogue import check_catalogue
 from tastemaker.data.gate import Counts, Gate, Progress, Rule, judge
-from tastemaker.data.lake import Lake, day_of
+from tastemaker.data.lake import Lake, day_of, parquet_writer
+from tastemaker.data.tables import EVENTS, nullable
 from tastemaker.errors import GateError
 
 EXAMPLES = 3
@@ -43,26 +46,36 @@ class Inspection(NamedTuple):
     tables: tuple[Inspected, ...]
     refused: GateError | None
     """Why nothing at all would be let in."""
+    catalogues: dict[str, pa.Table]
+    """items and users -> their accepted rows."""
 
 
 def inspect(
     source: str, lake: Lake, gate: Gate, *, chunk_rows: int = 250_000, progress: Progress | None = None
 ) -> Inspection:
-    """Judge everything that the source landed."""
+    """Judge everything that the source landed. Accepted events are written to the lake, which is a scratch
+    one."""
     days = [day_of(path) for path in lake.files("landed_events", part=source)]
     counts = {"events": Counts()}
     examples: dict[str, dict[str, list[dict[str, Any]]]] = {"events": {}}
-    for judged in judge_days(lake, source, gate, days, find_repeats(lake, source), chunk_rows):
-        counts["events"].add(judged.counts())
-        _take_examples(judged.quarantined, examples["events"])
+    pieces = judge_days(lake, source, gate, days, find_repeats(lake, source), chunk_rows)
+    for done, (day, judged) in enumerate(groupby(pieces, key=itemgetter(0)), start=1):
+        with parquet_writer(lake.path("events", day, part=source), nullable(EVENTS)) as events:
+            for piece in judged:
+                counts["events"].add(piece.counts())
+                _take_examples(piece.quarantined, examples["events"])
+                events.write_table(piece.accepted)
         if progress is not None:
-            progress("check", days.index(judged.day) + 1, len(days))
+            progress("check", done, len(days))
+    catalogues = {}
     for catalogue in check_catalogue(lake, gate):
         counts[catalogue.table] = catalogue.counts
+        catalogues[catalogue.table] = catalogue.verdict.accepted
         _take_examples(catalogue.verdict.quarantined, examples.setdefault(catalogue.table, {}))
     return Inspection(
         tuple(_inspected(table, counts[table], gate, examples[table]) for table in counts),
         next(filter(None, (_refusal(table, counts[table], gate) for table in counts)), None),
+        catalogues,
     )
 
 

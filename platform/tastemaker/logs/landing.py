@@ -10,24 +10,31 @@ first; a day that comes out as before keeps its file.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, parquet_writer
+from tastemaker.data.canonical import canonical_sql
+from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, literal, parquet_writer
 from tastemaker.data.locks import locked
 from tastemaker.data.tables import EVENTS, IMPRESSION, ITEMS, USERS, completed, nullable
 from tastemaker.logs.drain import served, told
+from tastemaker.settings import SourceSettings
 
 FEEDBACK_SOURCE = "feedback"
 TOLD = "told"
 
 _EVENTS = """
-    SELECT event_id, coalesce(told.user_id, asked.user_id) AS user_id, item_id, event_type, value,
+    SELECT event_id, coalesce(canonical_id(told.user_id), canonical_id(asked.user_id)) AS user_id,
+        canonical_id(item_id) AS item_id, event_type, value,
         least(told.occurred_at, received_at) AS occurred_at, request_id, position
     FROM told LEFT JOIN asked USING (request_id)
-    WHERE event_type <> $impression AND coalesce(told.user_id, asked.user_id, '') <> ''
+    WHERE event_type <> $impression
+        AND coalesce(canonical_id(told.user_id), canonical_id(asked.user_id), '') <> ''
         AND least(told.occurred_at, received_at)::DATE >= $first
         AND event_id NOT IN (SELECT event_id FROM landed WHERE event_id IS NOT NULL)
     ORDER BY occurred_at::DATE, event_id
@@ -36,11 +43,13 @@ _ITEMS = """
     SELECT item_id, arg_max_null(title, received_at) AS title,
         arg_max_null(category, received_at) AS category,
         arg_max_null(price, received_at) AS price, min(received_at) AS first_seen_at
-    FROM changes ANTI JOIN landed USING (item_id) GROUP BY item_id ORDER BY item_id
+    FROM (SELECT * REPLACE (canonical_id(item_id) AS item_id) FROM changes)
+    ANTI JOIN landed USING (item_id) GROUP BY item_id ORDER BY item_id
 """
 _USERS = """
     SELECT user_id, arg_max_null(country, received_at) AS country, min(received_at) AS first_seen_at
-    FROM changes ANTI JOIN landed USING (user_id) GROUP BY user_id ORDER BY user_id
+    FROM (SELECT * REPLACE (canonical_id(user_id) AS user_id) FROM changes)
+    ANTI JOIN landed USING (user_id) GROUP BY user_id ORDER BY user_id
 """
 
 
@@ -53,19 +62,32 @@ class Told(NamedTuple):
     users: int
 
 
-def land_told(lake: Lake, *, first_day: date = date.min) -> Told:
-    """Land what the log tells of events (not before `first_day`), items and users."""
+def land_told(lake: Lake, *, first_day: date = date.min, source: SourceSettings | None = None) -> Told:
+    """Land what the log tells of events (not before `first_day`), items and users.
+
+    Ids take the form that `source` gives those of its own tables.
+    """
+    settings = source or SourceSettings()
     with locked(lake.root / ".land.lock"):
-        events = _told_events(lake, first_day)
+        events = _told_events(lake, first_day, settings)
         changed = _land_events(lake, events)
-        items = _land_catalogue(lake, "item_changes", "landed_items", _ITEMS, ITEMS)
-        users = _land_catalogue(lake, "user_changes", "landed_users", _USERS, USERS)
+        items = _land_catalogue(lake, "item_changes", "landed_items", _ITEMS, ITEMS, settings)
+        users = _land_catalogue(lake, "user_changes", "landed_users", _USERS, USERS, settings)
         return Told(len(events), changed, items, users)
 
 
-def _told_events(lake: Lake, first_day: date) -> pa.Table:
-    others = [str(path) for path in lake.files("landed_events") if path.stem != FEEDBACK_SOURCE]
+@contextmanager
+def _connected(lake: Lake, settings: SourceSettings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The lake, with the function `canonical_id`."""
     with lake.connect() as connection:
+        form = canonical_sql("id", settings.ids, settings.missing_ids)
+        connection.execute(f"CREATE MACRO canonical_id(id) AS {form}")
+        yield connection
+
+
+def _told_events(lake: Lake, first_day: date, settings: SourceSettings) -> pa.Table:
+    others = [literal(path) for path in lake.files("landed_events") if path.stem != FEEDBACK_SOURCE]
+    with _connected(lake, settings) as connection:
         connection.register("asked", served(lake).select(["request_id", "user_id"]))
         connection.register("told", told(lake))
         if others:
@@ -99,14 +121,16 @@ def _land_day(lake: Lake, day: date, rows: pa.Table) -> bool:
     return True
 
 
-def _land_catalogue(lake: Lake, changes: str, landed: str, query: str, schema: pa.Schema) -> int:
+def _land_catalogue(
+    lake: Lake, changes: str, landed: str, query: str, schema: pa.Schema, settings: SourceSettings
+) -> int:
     if not lake.files(changes):
         return 0
     others = [path for path in lake.files(landed) if path.stem != TOLD]
-    with lake.connect() as connection:
+    with _connected(lake, settings) as connection:
         connection.table(changes).create_view("changes")
         if others:
-            files = list(map(str, others))
+            files = list(map(literal, others))
             known = connection.read_parquet(files, union_by_name=True, hive_partitioning=False)
             known.create_view("landed")
         else:

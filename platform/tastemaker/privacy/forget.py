@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
+from tastemaker.data.canonical import canonical
 from tastemaker.data.lake import file_metadata, parquet_writer
 from tastemaker.data.locks import locked
 from tastemaker.files import appearing
@@ -58,9 +59,10 @@ class Proof(NamedTuple):
 
 
 def person_of(settings: Settings, user_id: str) -> Person:
-    """Whom to look for: the id, its pseudonym, and the requests that were theirs."""
+    """Whom to look for: the id as it is given and in its one form, pseudonyms, and the requests of theirs."""
     pseudonyms = open_pseudonyms(settings)
-    ids = (user_id,) if pseudonyms is None else (user_id, pseudonyms.of(user_id))
+    forms = dict.fromkeys((user_id, canonical(user_id, settings.source.ids)))
+    ids = (*forms, *(() if pseudonyms is None else map(pseudonyms.of, forms)))
     person = Person(ids)
     known = request_ids(settings, person) | _lake_requests(settings.lake, person)
     known |= {row.request_id for row in rows_about_user(settings.spool / FILE_NAME, ids) if row.request_id}

@@ -6,13 +6,13 @@ what is kept of a row that fails.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.sources import Source
+from tastemaker.data.sources import Reading, Source
 from tastemaker.privacy.forgotten import Forgotten
 from tastemaker.privacy.pseudonyms import Pseudonyms
 
@@ -38,6 +38,10 @@ class GuardedSource:
         """Rows under pseudonyms of one key don't mix with others."""
         own = self._source.identity
         return own if self._pseudonyms is None else f"{own} (pseudonyms {self._pseudonyms.fingerprint})"
+
+    @property
+    def readings(self) -> Sequence[Reading]:
+        return self._source.readings
 
     def days(self) -> dict[date, str]:
         return {

@@ -242,6 +242,7 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
         static_ids=serving.static_items,
         pseudonyms=open_pseudonyms(settings),
         recent=recent,
+        ids=settings.source.ids,
     )
     worker.parts |= {
         "features": lambda: loader.trouble,

@@ -36,6 +36,7 @@ _SERVING_FILES = (
     "supervised.py",
     "spelling.py",
     "data/__init__.py",
+    "data/canonical.py",
     "data/content.py",
     "data/ids.py",
     "data/neighbours.py",

@@ -10,9 +10,11 @@ from typing import TypeVar
 
 import msgspec
 
+from tastemaker.data.canonical import IdForm, canonical
 from tastemaker.logs.records import Kind, Record, Stage
 from tastemaker.logs.spool import Spool
 from tastemaker.privacy.pseudonyms import Message, Pseudonyms
+from tastemaker.serving.canonical_ids import with_canonical_ids
 from tastemaker.serving.changes import Changes, item_records, keep_changes, user_records
 from tastemaker.serving.engine import Engine, Limits, Waiting
 from tastemaker.serving.explain import Explainer
@@ -55,6 +57,7 @@ class Worker:
         self.spool: Spool | None = None
         self.metrics: Metrics | None = None
         self.pseudonyms: Pseudonyms | None = None
+        self._ids: IdForm = "canonical"
         self._explainer = Explainer()
         self._recent: Recent | None = None
         self.watch: Watch | None = None
@@ -77,11 +80,14 @@ class Worker:
         static_ids: Sequence[str] = (),
         pseudonyms: Pseudonyms | None = None,
         recent: Recent | None = None,
+        ids: IdForm = "canonical",
     ) -> Engine:
         """Be ready. Without a predictor, the static list answers until a version can be loaded.
 
-        With `pseudonyms`, nothing behind these methods learns a user's id. Of feedback, `recent` hears.
+        With `pseudonyms`, nothing behind these methods learns a user's id. Of feedback, `recent` hears. Ids
+        of requests take the form `ids`, which is that of the tables.
         """
+        self._ids = ids
         self._recent = recent
         self.spool, self.metrics, self.pseudonyms = spool, metrics, pseudonyms
         engine = self.engine = Engine(model, predictor, self._settle, limits, static_ids, recent)
@@ -138,7 +144,8 @@ class Worker:
         request_id = request_id or new_request_id()
         visitor = f"session:{request.session_id or request_id}"
         asked = Request(visitor, request.k, request.context, request.exclude)
-        return (await self._submit(asked, request_id, "session", request.items)).answer
+        items = [canonical(each, self._ids) for each in request.items]
+        return (await self._submit(asked, request_id, "session", items)).answer
 
     async def rank(self, request: RankRequest, request_id: str | None = None) -> Answer:
         """The caller's own items in the best order for a user."""
@@ -160,7 +167,7 @@ class Worker:
     def similar(self, item_id: str, k: int) -> SimilarAnswer:
         """The items most like one. Raises Refusal: 404 if nobody knows it, 503 while there is no model."""
         predictor = _there(self._predictor, NO_MODEL)
-        found = predictor.pipeline.similar(item_id, k)
+        found = predictor.pipeline.similar(canonical(item_id, self._ids), k)
         if found is None:
             detail = f"there is no item {item_id!r}"
             raise Refusal(HTTPStatus.NOT_FOUND, detail, field="item_id", value=item_id)
@@ -175,7 +182,7 @@ class Worker:
 
     async def upsert_items(self, items: list[ItemUpsert]) -> Receipt:
         """Know items anew from now on; returns when that is durable. Raises Refusal."""
-        return await self._change(item_records(items, time.time()))
+        return await self._change(item_records(self._hidden(items), time.time()))
 
     async def upsert_users(self, users: list[UserUpsert]) -> Receipt:
         """Know users anew from now on; returns when that is durable. Raises Refusal."""
@@ -191,7 +198,9 @@ class Worker:
         return None if self.engine is None else self.engine.predictor
 
     def _hidden(self, messages: list[Message]) -> list[Message]:
-        return messages if self.pseudonyms is None else list(map(self.pseudonyms.hide, messages))
+        """With ids in their canonical form, and users behind pseudonyms if they are to be."""
+        known = [with_canonical_ids(message, self._ids) for message in messages]
+        return known if self.pseudonyms is None else list(map(self.pseudonyms.hide, known))
 
     def _submit(
         self,

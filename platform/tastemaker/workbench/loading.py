@@ -5,13 +5,15 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.gate import Counts, Gate
@@ -20,7 +22,7 @@ from tastemaker.data.lake import Lake
 from tastemaker.data.sources import Source, open_source
 from tastemaker.errors import GateError, SourceError
 from tastemaker.problem import EventReward, Objective, ProblemSpec, Slices, load_problem
-from tastemaker.settings import Settings, SourceSettings, load_settings
+from tastemaker.settings import Settings, SourceSettings, described, load_settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.workbench.frames import frame_source, is_frame
 from tastemaker.workbench.showing import Shown, days
@@ -38,6 +40,8 @@ class Data(Shown):
     dataset: Dataset
     gate: Counts | None
     """What became of the rows; None if they were let into the lake before."""
+    warnings: tuple[str, ...] = ()
+    """What may have been read otherwise than meant."""
 
     @property
     def title(self) -> str:
@@ -58,6 +62,8 @@ class Data(Shown):
             reasons = ", ".join(f"{rule} {n:,}" for rule, n in self.gate.quarantined.items())
             facts["rows read"] = f"{self.gate.read:,}"
             facts["in quarantine"] = f"{self.gate.refused:,}" + (f" ({reasons})" if reasons else "")
+        if self.warnings:
+            facts["warnings"] = "; ".join(self.warnings)
         return facts
 
 
@@ -69,17 +75,25 @@ def load(
     users: Any = None,
     user_columns: Iterable[str] = (),
     timezone: str = "UTC",
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    time_format: str | None = None,
+    decimal: str | None = None,
+    ids: str = "canonical",
+    missing_ids: Iterable[str] | None = None,
     problem: Problem | None = None,
     source: str | None = None,
     **options: Any,
 ) -> Data:
     """Events from wherever they are, through the gate.
 
-    `events` is a table (pandas, polars, pyarrow), the path of a CSV, Parquet or XLSX file, a home folder that
-    `tastemaker run` filled, or "simulated", whose size and nature `options` set (`n_users=500`). `items` and
-    `users` are tables or paths too. `columns` maps canonical columns to the table's own, such as
-    `{"user_id": "customer"}`; times without a zone are in `timezone`. Of `users`, `user_columns` are kept for
-    slices, such as `["segment"]`. `source` names another source for a path, such as "online_retail".
+    `events` is a table (pandas, polars, pyarrow), the path of a file (CSV, TSV, JSON, Parquet, XLSX, also
+    packed), a home folder that `tastemaker run` filled, or "simulated", whose size and nature `options` set
+    (`n_users=500`). `items` and `users` are tables or paths too. `columns` maps canonical columns to the
+    table's own, such as `{"user_id": "customer"}`; times without a zone are in `timezone`. Of `users`,
+    `user_columns` are kept for slices, such as `["segment"]`. `source` names another source for a path, such
+    as "online_retail". `encoding`, `delimiter`, `time_format`, `decimal`, `ids` and `missing_ids` are as in
+    tastemaker.toml under [source]; what is left out is found out.
 
     Without a `problem` (a file or a ProblemSpec), every event counts 1, whatever its type, and the models are
     compared within each value of `user_columns`, too.
@@ -96,9 +110,25 @@ def load(
         given if given is None else name if name in frames else str(given) for name, given in tables.items()
     )
     simulated = named_events == SIMULATED
-    if not (frames or simulated) and Path(events).is_dir():
+    forms = {"encoding": encoding, "delimiter": delimiter, "time_format": time_format, "decimal": decimal}
+    given: dict[str, Any] = {name: value for name, value in forms.items() if value is not None}
+    if missing_ids is not None:
+        given["missing_ids"] = missing_ids
+    if not is_frame(events) and not simulated and Path(events).is_dir():
+        ways = {"columns": columns, "items": items, "users": users, "user_columns": user_columns}
+        ways |= {
+            "timezone": timezone != "UTC",
+            "ids": ids != "canonical",
+            "source": source,
+            **given,
+            **options,
+        }
+        _refuse_given(str(events), [name for name, value in ways.items() if is_frame(value) or value])
         return _from_home(Path(events), problem)
-    settings = SourceSettings(
+    if frames and all(each is None or is_frame(each) for each in tables.values()):
+        text = [name for name in ("encoding", "delimiter") if name in given]
+        _refuse_given("a table in memory", text)
+    settings = _settings(
         name=source or (SIMULATED if simulated else "table"),
         path=None if simulated or is_frame(events) else Path(events),
         items=named_items,
@@ -106,7 +136,9 @@ def load(
         columns=dict(columns or {}),
         user_columns=(user_columns,) if isinstance(user_columns, str) else tuple(user_columns),
         timezone=timezone,
+        ids=ids,
         options=options,
+        **given,
     )
     if simulated and problem is None:
         problem = Path(str(files("tastemaker.simulator") / "problem.yaml"))
@@ -117,6 +149,24 @@ def load(
             f"a table was given with source={source!r}, which reads files", fix="leave source out"
         )
     return _admitted(frame_source(settings, str(named_events), frames), problem, settings.user_columns)
+
+
+def _settings(**given: Any) -> SourceSettings:
+    try:
+        return SourceSettings(**given)
+    except ValidationError as error:
+        raise SourceError(
+            f"load can't read this: {described(error)}", fix="give a value that is allowed"
+        ) from error
+
+
+def _refuse_given(what: str, names: Sequence[str]) -> None:
+    """Raise SourceError for arguments that say how to read what is not read so."""
+    if names:
+        raise SourceError(
+            f"{', '.join(names)}: {what} is read as it is, so that this would count for nothing",
+            fix=f"leave {'it' if len(names) == 1 else 'them'} out",
+        )
 
 
 def _from_home(home: Path, problem: Problem | None) -> Data:
@@ -142,7 +192,8 @@ def _admitted(source: Source, problem: Problem | None, user_columns: tuple[str, 
         admitted = admit(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
     finally:
         engine.dispose()
-    return Data(_dataset(settings, lake, problem, user_columns), admitted.total)
+    read = [warning for reading in source.readings for warning in reading.warnings]
+    return Data(_dataset(settings, lake, problem, user_columns), admitted.total, (*read, *admitted.warnings))
 
 
 def _dataset(

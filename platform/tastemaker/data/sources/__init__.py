@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
+
+
+class Reading(NamedTuple):
+    """How a table of a source was read, for people."""
+
+    table: str
+    """events, items or users"""
+    name: str
+    """The file, or the table or SELECT of a database."""
+    facts: dict[str, Any]
+    """Label -> value: encoding, delimiter, formats, columns."""
+    warnings: tuple[str, ...] = ()
+    """What may have been read otherwise than meant."""
 
 
 class Source(Protocol):
@@ -28,6 +41,10 @@ class Source(Protocol):
     @property
     def identity(self) -> str:
         """Whose events these are: rows of two identities never share a lake."""
+
+    @property
+    def readings(self) -> Sequence[Reading]:
+        """How the tables that were read so far were read; empty for a source that reads no tables."""
 
     def days(self) -> dict[date, str]:
         """Day (UTC) -> digest of its rows, oldest first; rows without a readable time are UNDATED."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,21 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.sources._files import read_file, unreadable
-from tastemaker.data.sources._mapping import project
+from tastemaker.data.lake import quoted
+from tastemaker.data.sources import Reading
+from tastemaker.data.sources._mapping import (
+    NUMBERS,
+    TIMES,
+    Forms,
+    doubtful,
+    found_forms,
+    own_columns,
+    project,
+)
 from tastemaker.data.sources._own import project_own, refuse_unsound_own_columns
-from tastemaker.data.sources._staging import Staging, as_raw
+from tastemaker.data.sources._staging import Staging, as_raw, as_text
 from tastemaker.data.tables import EVENTS, ITEMS, OWN, USERS, nullable
+from tastemaker.data.tabular import Table, read_table
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
@@ -36,24 +47,39 @@ class MappedRows:
         refuse_unsound_own_columns(settings)
         self.name = name
         self.identity = identity
+        self.readings: list[Reading] = []
         self._settings = settings
         self._fetch = fetch
         self._staging = Staging()
         self._keep_events(events)
 
     def _keep_events(self, what: str) -> None:
-        self._set_zone()
-        own = self._read(what)
-        mapping = self._settings.columns
-        mapped = project(own, EVENTS, mapping, required=REQUIRED, what=what)
-        columns = set(own.columns)
-        absent = {name for name in EVENTS.names if mapping.get(name, name) not in columns}
-        rows = own.project(f"row_number() OVER () AS row, {mapped}, {as_raw(own)}")
+        with self._zone():
+            table = self._read(what)
+            own = own_columns(table.rows.columns, EVENTS, self._settings.columns, REQUIRED, what)
+            forms = Forms.of(self._settings)
+            self._stage(table, own, forms)
+            unread = [
+                name for name, condition in doubtful(own, "raw_").items() if self._any_staged(condition)
+            ]
+            raw = ", ".join(f"{quoted('raw_' + name)} AS {quoted(name)}" for name in own.values())
+            found = (
+                found_forms(self._staging.staged.project(raw), own, forms, unread, what) if unread else forms
+            )
+            if found != forms:
+                self._stage(table, own, found)
+        self._note("events", what, table, own, found)
+
+    def _stage(self, table: Table, own: Mapping[str, str], forms: Forms) -> None:
+        mapped = project(table.rows, EVENTS, own, forms)
+        rows = table.rows.project(f"row_number() OVER () AS row, {mapped}, {as_raw(table.rows)}")
         try:
-            self._staging.keep(self._with_defaults(rows, absent))
+            self._staging.keep(self._with_defaults(rows, set(EVENTS.names) - own.keys()))
         except duckdb.Error as error:
-            raise unreadable(what, error) from error
-        self._staging.connection.execute("SET TimeZone='UTC'")
+            raise table.explain(error) from error
+
+    def _any_staged(self, condition: str) -> bool:
+        return self._staging.staged.filter(condition).limit(1).fetchall() != []
 
     def _with_defaults(self, rows: duckdb.DuckDBPyRelation, absent: set[str]) -> duckdb.DuckDBPyRelation:
         """Fill the optional columns that the source does not have at all."""
@@ -85,29 +111,81 @@ class MappedRows:
         """The items or the users, if the settings name where they are."""
         if named is None:
             return nullable(schema).empty_table()
-        self._set_zone()
-        own = self._read(named)
-        known = {name: column for name, column in self._settings.columns.items() if column in own.columns}
-        canonical = pa.schema([field for field in schema if field.name != OWN])
-        columns = project(own, canonical, known, required=(key,), what=named)
-        if OWN in schema.names:
-            columns += ", " + project_own(own, self._settings.user_columns, known, named)
-        found = own.project(columns).to_arrow_table()
-        self._staging.connection.execute("SET TimeZone='UTC'")
+        with self._zone():
+            table = self._read(named)
+            known = {
+                name: column
+                for name, column in self._settings.columns.items()
+                if column in table.rows.columns
+            }
+            canonical = pa.schema([field for field in schema if field.name != OWN])
+            own = own_columns(table.rows.columns, canonical, known, (key,), named)
+            others = ""
+            if OWN in schema.names:
+                others = ", " + project_own(table.rows, self._settings.user_columns, known, named)
+            try:
+                forms = self._catalogue_forms(table, canonical, own, named)
+                found = table.rows.project(
+                    project(table.rows, canonical, own, forms) + others
+                ).to_arrow_table()
+            except duckdb.Error as error:
+                raise table.explain(error) from error
+        self._note(key.removesuffix("_id") + "s", named, table, own, forms)
         return found.cast(nullable(schema))
 
-    def _read(self, named: str) -> duckdb.DuckDBPyRelation:
-        folder = self._staging.folder
-        return read_file(self._staging.connection, self._fetch(named, folder), folder)
+    def _catalogue_forms(self, table: Table, schema: pa.Schema, own: Mapping[str, str], named: str) -> Forms:
+        """How its times and numbers are written."""
+        forms = Forms.of(self._settings)
+        raw = table.rows.project(f"{project(table.rows, schema, own, forms)}, {as_raw(table.rows)}")
+        unread = [
+            name
+            for name, condition in doubtful(own, "raw_").items()
+            if raw.filter(condition).limit(1).fetchall() != []
+        ]
+        texts = table.rows.project(as_text(table.rows))
+        return found_forms(texts, own, forms, unread, named) if unread else forms
 
-    def _set_zone(self) -> None:
+    def _note(self, table: str, named: str, read: Table, own: Mapping[str, str], forms: Forms) -> None:
+        """What people want to know of how the table was read."""
+        used = {*own.values(), *(self._settings.user_columns if table == "users" else ())}
+        used |= {self._settings.columns.get(name, name) for name in self._settings.user_columns}
+        written = {
+            column: (forms.times if name in TIMES else forms.number(name)).facts()
+            for name, column in own.items()
+            if name in (*TIMES, *NUMBERS)
+        }
+        facts = {
+            **read.facts,
+            "columns": dict(own),
+            "columns not mapped": [name for name in read.rows.columns if name not in used],
+            "written as": written,
+        }
+        self.readings = [reading for reading in self.readings if reading.table != table]
+        self.readings.append(Reading(table, named, facts, read.warnings))
+
+    def _read(self, named: str) -> Table:
+        folder, settings = self._staging.folder, self._settings
+        return read_table(
+            self._staging.connection,
+            self._fetch(named, folder),
+            folder,
+            encoding=settings.encoding,
+            delimiter=settings.delimiter,
+        )
+
+    @contextmanager
+    def _zone(self) -> Iterator[None]:
+        """Times without a zone are read in that of the settings."""
+        connection = self._staging.connection
         try:
-            self._staging.connection.execute("SET TimeZone=?", [self._settings.timezone])
+            connection.execute("SET TimeZone=?", [self._settings.timezone])
         except duckdb.Error as error:
             raise SourceError(
                 f"source.timezone is {self._settings.timezone!r}, which is no time zone",
                 fix='use a name such as "UTC" or "Europe/Berlin"',
             ) from error
+        yield
+        connection.execute("SET TimeZone='UTC'")
 
 
 def refuse_unknown_options(options: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -1,93 +1,150 @@
-"""From a source's own columns to canonical ones: which is which, and how values become ids and times."""
+"""From a source's own columns to canonical ones: which is which, and how values become ids, times and
+numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import duckdb
 import pyarrow as pa
 
+from tastemaker.data.canonical import MAX_EXACT, canonical_sql, trimmed_sql
 from tastemaker.data.lake import quoted
+from tastemaker.data.sources import _numbers, _times
+from tastemaker.data.sources._numbers import NumberForm
+from tastemaker.data.sources._time_sql import EARLIEST, LATEST
+from tastemaker.data.sources._times import FRACTIONS, TimeForm
 from tastemaker.errors import SourceError
+from tastemaker.settings import SourceSettings
 
-NUMBERS = {
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "HUGEINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-}
-FRACTIONS = {"FLOAT", "DOUBLE"}
-MILLISECONDS_FROM = 100_000_000_000
-"""A bare number below this counts seconds since 1970 (until the year 5138), from here on milliseconds."""
+IDS = ("user_id", "item_id")
+MAX_EXACT_FLOAT = 1 << 24
+"""As MAX_EXACT, for floating point of 32 bits."""
+TIMES = ("occurred_at", "first_seen_at")
+NUMBERS = ("value", "price")
+"""Canonical columns whose form may have to be found out."""
 
 
-def project(
-    rows: duckdb.DuckDBPyRelation,
+@dataclass(frozen=True)
+class Forms:
+    """How the columns of a table are written."""
+
+    settings: SourceSettings
+    times: TimeForm
+    """Of the column of times, where the settings say it or it was found."""
+    numbers: Mapping[str, NumberForm] = field(default_factory=dict)
+    """Canonical column -> its form."""
+
+    @classmethod
+    def of(cls, settings: SourceSettings) -> Forms:
+        """The forms that the settings name; the others are as if nothing had to be found out."""
+        return cls(settings, _times.form_of(settings.time_format))
+
+    def number(self, name: str) -> NumberForm:
+        """The form of a canonical column of numbers."""
+        return self.numbers.get(name, NumberForm(self.settings.decimal))
+
+
+def own_columns(
+    columns: Iterable[str],
     schema: pa.Schema,
     mapping: Mapping[str, str],
-    *,
     required: tuple[str, ...],
     what: str,
-) -> str:
-    """A projection of `rows` onto the columns of `schema`; null where the own value can't be read as such.
+) -> dict[str, str]:
+    """Canonical column -> own column, of those that the table has.
 
-    A column is the one that `mapping` names, else the one of the same name, else null. Times without a zone
-    are read in the connection's TimeZone.
+    A column is the one that `mapping` names, else the one of the same name. Raises SourceError for one that
+    is named or required, and missing.
     """
+    there = list(columns)
     own = {name: mapping.get(name, name) for name in schema.names}
     asked = {name for name in schema.names if name in mapping or name in required}
-    missing = {name: own[name] for name in schema.names if name in asked and own[name] not in rows.columns}
+    missing = {name: own[name] for name in schema.names if name in asked and own[name] not in there}
     if missing:
         wanted = ", ".join(
             name if name == column else f"{name} (as {column})" for name, column in missing.items()
         )
         key = next(iter(missing))
         raise SourceError(
-            f"{what} has no column {wanted}; it has {', '.join(rows.columns)}",
+            f"{what} has no column {wanted}; it has {', '.join(there)}",
             fix=f'name the column that holds it in tastemaker.toml, under [source.columns]: {key} = "..."; '
             f'in a notebook: load(..., columns={{"{key}": "..."}})',
         )
+    return {name: column for name, column in own.items() if column in there}
+
+
+def project(rows: duckdb.DuckDBPyRelation, schema: pa.Schema, own: Mapping[str, str], forms: Forms) -> str:
+    """A projection of `rows` onto the columns of `schema`; null where the own value can't be read as such.
+
+    Times without a zone are read in the connection's TimeZone.
+    """
     types = dict(zip(rows.columns, map(str, rows.types), strict=True))
     return ", ".join(
-        f"{_expression(own[field.name], types.get(own[field.name]), field.type)} AS {quoted(field.name)}"
-        for field in schema
+        f"{_expression(each, own.get(each.name), types, forms)} AS {quoted(each.name)}" for each in schema
     )
 
 
-def _expression(column: str, own_type: str | None, kind: pa.DataType) -> str:
-    name = quoted(column)
-    if pa.types.is_timestamp(kind):
-        return "CAST(NULL AS TIMESTAMPTZ)" if own_type is None else _time(name, own_type)
-    if pa.types.is_string(kind):
-        return "CAST(NULL AS VARCHAR)" if own_type is None else as_text(name, own_type)
+def _expression(wanted: pa.Field, column: str | None, types: Mapping[str, str], forms: Forms) -> str:
+    kind = wanted.type
+    is_time, is_text = pa.types.is_timestamp(kind), pa.types.is_string(kind)
     sql_type = "INTEGER" if pa.types.is_int32(kind) else "DOUBLE"
-    return f"CAST(NULL AS {sql_type})" if own_type is None else f"try_cast({name} AS {sql_type})"
+    if column is None:
+        return f"CAST(NULL AS {'TIMESTAMPTZ' if is_time else 'VARCHAR' if is_text else sql_type})"
+    name, own_type = quoted(column), types[column]
+    if is_time:
+        return forms.times.sql(name, own_type)
+    if wanted.name in IDS:
+        settings = forms.settings
+        return canonical_sql(_id_text(name, own_type), settings.ids, settings.missing_ids)
+    if is_text:
+        text = as_text(name, own_type)
+        return trimmed_sql(text) if wanted.name == "event_type" else text
+    return forms.number(wanted.name).sql(name, own_type, sql_type)
 
 
 def as_text(name: str, own_type: str) -> str:
-    """Text; ids that became floating point for want of a null (17850.0) are whole numbers again."""
+    """Text; values that became floating point for want of a null (17850.0) are whole numbers again."""
     if own_type not in FRACTIONS:
         return f"CAST({name} AS VARCHAR)"
     whole = f"CASE WHEN {name} = trunc({name}) THEN CAST(try_cast({name} AS HUGEINT) AS VARCHAR) END"
     return f"coalesce({whole}, CAST({name} AS VARCHAR))"
 
 
-def _time(name: str, own_type: str) -> str:
-    if own_type in NUMBERS | FRACTIONS:
-        moment = _since_1970(name)
-    elif own_type == "VARCHAR":
-        digits = f"CASE WHEN regexp_full_match({name}, '[0-9]{{9,16}}') THEN try_cast({name} AS DOUBLE) END"
-        moment = f"coalesce(try_cast({name} AS TIMESTAMPTZ), {_since_1970(digits)})"
-    else:
-        moment = f"try_cast({name} AS TIMESTAMPTZ)"
-    return f"CASE WHEN year({moment}) BETWEEN 2 AND 9998 THEN {moment} END"
+def _id_text(name: str, own_type: str) -> str:
+    """As `as_text`, but what floating point has rounded says so: 1.234568e+17."""
+    if own_type not in FRACTIONS:
+        return as_text(name, own_type)
+    limit, digits = (MAX_EXACT_FLOAT, 6) if own_type == "FLOAT" else (MAX_EXACT, 14)
+    rounded = f"printf('%.{digits}e', CAST({name} AS DOUBLE))"
+    is_rounded = f"abs({name}) > {limit} AND isfinite({name})"
+    return f"CASE WHEN {is_rounded} THEN {rounded} ELSE {as_text(name, own_type)} END"
 
 
-def _since_1970(number: str) -> str:
-    seconds = f"CASE WHEN {number} < {MILLISECONDS_FROM} THEN {number} ELSE {number} / 1000.0 END"
-    return f"CASE WHEN {number} BETWEEN 0 AND 2.5e14 THEN to_timestamp({seconds}) END"
+def found_forms(
+    texts: duckdb.DuckDBPyRelation, own: Mapping[str, str], forms: Forms, columns: Iterable[str], what: str
+) -> Forms:
+    """The forms of canonical `columns`, of which some values can't be read with `forms`.
+
+    `texts` holds the own columns as text. Raises SourceError where a column has several readings.
+    """
+    times, numbers = forms.times, dict(forms.numbers)
+    for name in columns:
+        if name in TIMES and forms.settings.time_format is None:
+            times = _times.find_form(texts, quoted(own[name]), own[name], what)
+        elif name in NUMBERS and forms.settings.decimal is None:
+            numbers[name] = _numbers.find_form(texts, quoted(own[name]), own[name], what)
+    return replace(forms, times=times, numbers=numbers)
+
+
+def doubtful(own: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Canonical column -> a condition, true of a row whose own value, `prefix` and its name, was not read."""
+    conditions = {name: f"{quoted(name)} IS NULL" for name in (*TIMES, *NUMBERS)}
+    for name in TIMES:
+        conditions[name] = f"({quoted(name)} IS NULL OR {quoted(name)} NOT BETWEEN {EARLIEST} AND {LATEST})"
+    return {
+        name: f"{conditions[name]} AND trim({quoted(prefix + column)}) <> ''"
+        for name, column in own.items()
+        if name in conditions
+    }

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import duckdb
 
 from tastemaker.data.lake import quoted
-from tastemaker.data.sources._mapping import FRACTIONS, as_text
+from tastemaker.data.sources._mapping import as_text
+from tastemaker.data.sources._times import FRACTIONS
 from tastemaker.data.tables import OWN, USERS
 from tastemaker.errors import SourceError
 from tastemaker.problem.rules import SLICES

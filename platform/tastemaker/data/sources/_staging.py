@@ -27,9 +27,16 @@ class Staging:
         self.close = weakref.finalize(self, _remove, self.connection, self.folder)
 
     def keep(self, rows: duckdb.DuckDBPyRelation) -> None:
-        """Store a source's rows. Beside what `read` returns they have `row`: their number in the source."""
+        """Store a source's rows, in place of those before. They have `row`, too: their number in the
+        source."""
+        self.connection.execute("DROP TABLE IF EXISTS staged")
         day = f"coalesce(CAST(occurred_at AT TIME ZONE 'UTC' AS DATE), DATE '{UNDATED.isoformat()}') AS day"
         rows.project(f"*, {day}").order("day, row").create("staged")
+
+    @property
+    def staged(self) -> duckdb.DuckDBPyRelation:
+        """What was kept, with `row` and `day`."""
+        return self.connection.table("staged")
 
     def days(self) -> dict[date, str]:
         """Day -> digest over every value of its rows, wherever in the source they stand."""

@@ -23,10 +23,13 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.sources._files import read_file, unreadable
+from tastemaker.data.canonical import canonical_sql
+from tastemaker.data.sources import Reading
 from tastemaker.data.sources._own import refuse_own_columns
 from tastemaker.data.sources._staging import Staging, as_raw, as_text
+from tastemaker.data.sources._unread import refuse_unread
 from tastemaker.data.tables import ITEMS, USERS, completed
+from tastemaker.data.tabular import read_table
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
@@ -41,8 +44,8 @@ SELECT
     row,
     InvoiceNo || '-' || StockCode || '-' || row_number() OVER (PARTITION BY InvoiceNo, StockCode ORDER BY row)
         AS event_id,
-    regexp_replace(CustomerID, '[.]0$', '') AS user_id,
-    upper(StockCode) AS item_id,
+    {customer} AS user_id,
+    {stock_code} AS item_id,
     'purchase' AS event_type,
     coalesce(
         try_cast(InvoiceDate AS TIMESTAMP),
@@ -53,7 +56,7 @@ SELECT
     try_cast(try_cast(Quantity AS DOUBLE) AS BIGINT) AS quantity,
     try_cast(UnitPrice AS DOUBLE) AS unit_price,
     coalesce(starts_with(InvoiceNo, 'C'), false) AS is_cancellation,
-    coalesce(regexp_full_match(upper(StockCode), ?), false) AS is_product,
+    coalesce(regexp_full_match({stock_code}, ?), false) AS is_product,
     row_number() OVER (
         PARTITION BY InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country
         ORDER BY row
@@ -157,10 +160,14 @@ class OnlineRetail:
     name = "online_retail"
     identity = "online_retail"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: SourceSettings) -> None:
         self._staging = Staging()
         connection = self._staging.connection
-        lines = read_file(connection, path, self._staging.folder)
+        table = read_table(
+            connection, path, self._staging.folder, encoding=settings.encoding, delimiter=settings.delimiter
+        )
+        self.readings = [Reading("events", str(path), table.facts, table.warnings)]
+        lines = table.rows
         missing = [name for name in COLUMNS if name not in lines.columns]
         if missing:
             raise SourceError(
@@ -171,10 +178,10 @@ class OnlineRetail:
         try:
             numbered.project(f"row, {as_text(lines.project(', '.join(COLUMNS)))}").create("lines")
         except duckdb.Error as error:
-            raise unreadable(path, error) from error
+            raise table.explain(error) from error
         text = connection.table("lines")
         text.project(f"row, {as_raw(text.project('* EXCLUDE (row)'))}").create("raw")
-        connection.sql(LINES, params=[ZONE, PRODUCT_CODE]).create("typed")
+        connection.sql(_lines(settings), params=[ZONE, PRODUCT_CODE]).create("typed")
         returnable = map(Line._make, connection.sql(RETURNABLE).fetchall())
         connection.register("matches", _table(list(match(returnable))))
         self._staging.keep(connection.sql(STAGED))
@@ -198,9 +205,18 @@ class OnlineRetail:
 def open(settings: SourceSettings) -> OnlineRetail:
     """Read the file that `source.path` names."""
     refuse_own_columns(settings)
+    refuse_unread(settings, "path", "encoding", "delimiter")
     if settings.path is None:
         raise SourceError("the source online_retail needs a file", fix="set source.path in tastemaker.toml")
-    return OnlineRetail(settings.path)
+    return OnlineRetail(settings.path, settings)
+
+
+def _lines(settings: SourceSettings) -> str:
+    """LINES with ids in their canonical form."""
+    return LINES.format(
+        customer=canonical_sql("CustomerID", settings.ids, settings.missing_ids),
+        stock_code=canonical_sql("upper(StockCode)", settings.ids, settings.missing_ids),
+    )
 
 
 def _table(matches: list[Match]) -> pa.Table:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tastemaker.data.sources._own import refuse_own_columns
 from tastemaker.data.sources._staging import canonical_types
+from tastemaker.data.sources._unread import refuse_unread
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 from tastemaker.simulator.config import ShopConfig
@@ -24,6 +25,7 @@ class SimulatedShop:
     """Longer runs of one shop are the same shop; another seed or another nature is another shop."""
 
     name = "simulated"
+    readings = ()
 
     def __init__(self, config: ShopConfig) -> None:
         self.identity = f"simulated {hashlib.sha256(config.nature.encode()).hexdigest()[:16]}"
@@ -45,6 +47,7 @@ class SimulatedShop:
 def open(settings: SourceSettings) -> SimulatedShop:
     """The shop that `source.options` describe."""
     refuse_own_columns(settings)
+    refuse_unread(settings, "options")
     try:
         return SimulatedShop(ShopConfig(**settings.options))
     except ValidationError as error:

@@ -22,11 +22,16 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tastemaker.data.sources._files import CHUNK_ROWS, write_text
 from tastemaker.data.sources._mapped import MappedRows
+from tastemaker.data.sources._unread import refuse_unread
+from tastemaker.data.tabular.rows import CHUNK_ROWS, write_text
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
+READ = (
+    "url", "events", "items", "users", "columns", "user_columns", "timezone", "options",
+    "time_format", "decimal",
+)  # fmt: skip
 TABLE_NAME = re.compile(r"(?:(?P<schema>\w+)\.)?(?P<table>\w+)")
 
 
@@ -37,6 +42,7 @@ def open(settings: SourceSettings) -> MappedRows:
             "the source sql needs a database and a table",
             fix="set TASTEMAKER_SOURCE__URL, and source.events in tastemaker.toml",
         )
+    refuse_unread(settings, *READ)
     try:
         url = sa.make_url(settings.url)
     except sa.exc.ArgumentError as error:

@@ -1,4 +1,4 @@
-"""Any CSV, Parquet or XLSX file of events, with a column mapping in tastemaker.toml:
+"""Any file of events (CSV, TSV, JSON, Parquet, XLSX, also packed), with a column mapping in tastemaker.toml:
 
     [source]
     name = "table"
@@ -18,14 +18,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from tastemaker.data.sources._mapped import MappedRows
+from tastemaker.data.sources._unread import refuse_unread
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
+
+READ = (
+    "path", "items", "users", "columns", "user_columns", "timezone", "options",
+    "encoding", "delimiter", "time_format", "decimal",
+)  # fmt: skip
 
 
 def open(settings: SourceSettings) -> MappedRows:
     """Read the file that `source.path` names."""
     if settings.path is None:
         raise SourceError("the source table needs a file", fix="set source.path in tastemaker.toml")
+    refuse_unread(settings, *READ)
     identity = f"table {settings.path.resolve()}"
     return MappedRows(settings, str(settings.path), name="table", identity=identity, fetch=_as_path)
 

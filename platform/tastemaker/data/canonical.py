@@ -1,0 +1,136 @@
+"""One written form for an id, whatever table or request it comes from, so that the same id meets itself.
+
+- Blanks around it go, also those that can't be seen (no-break and zero-width spaces, a byte order mark).
+- A whole number that passed through floating point is whole again: 27.0 and 2.70e+01 are 27.
+- Leading zeros stay: 0123 and 123 may be two products. Under `numbers` they go.
+- A word that programs write for a missing value, such as NULL or NaN, is no id. `source.missing_ids` says
+which.
+
+What can't be a whole number again, because floating point or a spreadsheet has rounded it, stays as it is
+written (1.23457E+12), and the gate refuses it. The same rules are here for Python and as SQL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+IdForm = Literal["canonical", "numbers", "text"]
+"""canonical: as above. numbers: leading zeros go, too. text: only blanks go."""
+
+BLANKS = "".join(
+    map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0x2028, 0x2029))
+) + "".join(map(chr, (0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF)))
+"""Every white space of Unicode, and characters of no width."""
+
+MISSING_IDS = (
+    *("null", "(null)", "\\n", "nil", "none", "nan", "-nan", "nat", "na", "n/a", "#n/a", "#na", "<na>"),
+    *("undefined", "#ref!", "#value!", "#div/0!", "#name?", "#null!", "#num!"),
+)
+"""What databases, R, pandas, JavaScript and Excel write for a missing value, in lower case."""
+
+MAX_EXACT = 1 << 53
+"""Floating point holds every whole number up to here, and not all above."""
+
+INEXACT = r"[+-]?[0-9](?:[.][0-9]*)?[eE][+][0-9]+|-?[0-9]{16,}[.]0*"
+"""What is left of a number that was rounded, after `canonical`."""
+
+_PLAIN = "[0-9A-Za-z_:-]*[0-9]|[0-9A-Za-z_:-]{12,}"
+"""Ids that no rule changes, but for leading zeros: a cheap test that most ids pass."""
+_MOST = re.compile(_PLAIN)
+_AROUND = f"[{BLANKS}]*"
+_WHOLE = re.compile(r"(-?[0-9]+)[.]0*")
+_SCIENTIFIC = re.compile(r"(-?)([0-9])(?:[.]([0-9]*))?[eE][+]([0-9]{1,3})")
+_ZEROS = re.compile(r"0+([0-9]+)")
+
+
+def canonical(text: str, form: IdForm = "canonical") -> str:
+    """The id in its one form; missing values are not looked for.
+
+    >>> [canonical(each) for each in (" 27.0\\u00a0", "2.70e+01", "0027", "27.5", "1.2E+09")]
+    ['27', '27', '0027', '27.5', '1.2E+09']
+    >>> canonical("0027.00", "numbers")
+    '27'
+    """
+    if form != "numbers" and _MOST.fullmatch(text):
+        return text
+    text = text.strip(BLANKS)
+    if form == "text":
+        return text
+    if (whole := _WHOLE.fullmatch(text)) and abs(int(whole[1])) <= MAX_EXACT:
+        text = whole[1]
+    elif scientific := _SCIENTIFIC.fullmatch(text):
+        text = _digits(*scientific.groups(default="")) or text
+    return _ZEROS.sub(r"\1", text) if form == "numbers" and _ZEROS.fullmatch(text) else text
+
+
+def _digits(sign: str, first: str, decimals: str, exponent: str) -> str | None:
+    """The whole number, if the decimals that are written say it exactly."""
+    places = int(exponent)
+    if len(decimals) < places or decimals[places:].strip("0"):
+        return None
+    number = int(first + decimals[:places])
+    return f"{sign}{number}" if number <= MAX_EXACT else None
+
+
+def canonical_sql(column: str, form: IdForm = "canonical", missing: Iterable[str] = ()) -> str:
+    """SQL for DuckDB: the text expression `column` in its one form, null for what is `missing`.
+
+    Most ids pass the first test and cost one regular expression.
+    """
+    text = _slowly_trimmed(column)
+    words = [word.lower() for word in missing]
+    cases = []
+    if not any(re.fullmatch(_PLAIN, word) for word in words):
+        cases.append(f"WHEN regexp_full_match({column}, '{_PLAIN}') THEN {column}")
+    if words:
+        pattern = f"(?i){_AROUND}(?:{'|'.join(map(_escaped, words))}){_AROUND}"
+        cases.append(f"WHEN regexp_full_match({column}, {_literal(pattern)}) THEN NULL")
+    if form != "text":
+        cases += [
+            f"WHEN NOT regexp_full_match({column}, '{_AROUND}-?[0-9][0-9.eE+]*{_AROUND}') THEN {text}",
+            f"WHEN regexp_full_match({text}, '{_WHOLE.pattern}') AND "
+            f"abs(try_cast(split_part({text}, '.', 1) AS HUGEINT)) <= {MAX_EXACT} THEN split_part({text}, "
+            "'.', 1)",
+            f"WHEN regexp_full_match({text}, '{_SCIENTIFIC.pattern}') THEN {_digits_sql(text)}",
+        ]
+    found = f"CASE {' '.join(cases)} ELSE {text} END" if cases else text
+    if form == "numbers":
+        return f"regexp_replace({found}, '^{_ZEROS.pattern}$', '\\1')"
+    return found
+
+
+def trimmed_sql(column: str) -> str:
+    """SQL for DuckDB: the text expression `column` without the blanks around it.
+
+    Its `trim` by a set is slow, so it sees only what does not begin and end with a visible ASCII character.
+    """
+    tight = f"regexp_full_match({column}, '[!-~](?:[ -~]*[!-~])?')"
+    return f"CASE WHEN {tight} THEN {column} ELSE {_slowly_trimmed(column)} END"
+
+
+def _slowly_trimmed(column: str) -> str:
+    return f"trim({column}, {_literal(BLANKS)})"
+
+
+def _escaped(word: str) -> str:
+    """A word as a regular expression of RE2."""
+    return re.sub(r"[^0-9a-z]", lambda found: f"\\x{{{ord(found[0]):x}}}", word)
+
+
+def _digits_sql(text: str) -> str:
+    sign, first, decimals, exponent = (
+        f"regexp_extract({text}, '{_SCIENTIFIC.pattern}', {group})" for group in (1, 2, 3, 4)
+    )
+    places = f"CAST({exponent} AS INTEGER)"
+    number = f"try_cast({first} || substr({decimals}, 1, {places}) AS HUGEINT)"
+    exact = (
+        f"length({decimals}) >= {places} AND rtrim(substr({decimals}, {places} + 1), '0') = '' "
+        f"AND {number} <= {MAX_EXACT}"
+    )
+    return f"CASE WHEN {exact} THEN {sign} || CAST({number} AS VARCHAR) ELSE {text} END"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

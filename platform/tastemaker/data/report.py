@@ -1,0 +1,85 @@
+"""What `tastemaker data check` says beside the gate's counts: sections of facts and warnings.
+
+A section is a function in SECTIONS: what it returns is printed, and stands in --json under its name. How a
+number is found belongs in a module of its own, such as `tastemaker.data.profile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tastemaker.data.inspection import Inspection
+from tastemaker.data.lake import Lake
+from tastemaker.data.profile import describe, id_coverage, top_user_warnings
+from tastemaker.data.sources import Source
+from tastemaker.settings import Settings
+
+
+class Section(NamedTuple):
+    """One part of the report."""
+
+    name: str
+    """In snake case; its key in --json."""
+    facts: dict[str, Any]
+    """Label -> value, in the order of printing: text, numbers, or lists and dicts of them."""
+    warnings: tuple[str, ...] = ()
+    """What may be wrong, a sentence or two each: the thing, the numbers, what to do."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the sections look at: data that went through the gate into a lake that is thrown away."""
+
+    settings: Settings
+    """All settings, also of the home folder that these data may go to."""
+    source: Source
+    lake: Lake
+    """Everything as it landed, and the table events: the rows that the gate accepts."""
+    inspection: Inspection
+
+
+def sections(checked: Checked) -> list[Section]:
+    """Every section that has something to say."""
+    return [section for make in SECTIONS if (section := make(checked)) is not None]
+
+
+def read_section(checked: Checked) -> Section:
+    """What was read and how: file or query, encoding, delimiter, formats, columns."""
+    facts: dict[str, Any] = {"source": checked.source.name}
+    warnings: list[str] = []
+    for reading in checked.source.readings:
+        facts[reading.table] = {"name": reading.name, **reading.facts}
+        warnings += reading.warnings
+    return Section("read", facts, tuple(warnings))
+
+
+def data_section(checked: Checked) -> Section | None:
+    """Period, users, items, events by type and the spread of values, of accepted rows."""
+    with checked.lake.connect() as connection:
+        facts = describe(connection)
+        if not facts:
+            return None
+        hidden = checked.settings.privacy.pseudonymize
+        return Section("data", facts, top_user_warnings(connection, hidden=hidden))
+
+
+def ids_section(checked: Checked) -> Section | None:
+    """Whether the ids of events, items and users meet."""
+    facts: dict[str, Any] = {}
+    warnings: list[str] = []
+    with checked.lake.connect() as connection:
+        for table, accepted in checked.inspection.catalogues.items():
+            if len(accepted) == 0:
+                continue
+            found = id_coverage(connection, table, accepted)
+            facts[table] = found.facts()
+            warnings += found.warnings(hidden=table == "users" and checked.settings.privacy.pseudonymize)
+    return Section("ids", facts, tuple(warnings)) if facts else None
+
+
+SECTIONS: tuple[Callable[[Checked], Section | None], ...] = (read_section, data_section, ids_section)
+"""In the order of printing."""
+
+__all__ = ["SECTIONS", "Checked", "Section", "sections"]

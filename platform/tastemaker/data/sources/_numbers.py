@@ -1,0 +1,122 @@
+"""How a column writes numbers: which sign parts off decimals, found from the whole column or asked for."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import duckdb
+
+from tastemaker.data.canonical import trimmed_sql
+from tastemaker.errors import SourceError
+
+Decimal = Literal[".", ","]
+
+MAX_STRAY = 0.1
+"""Where more than this share of a column has no certain reading, nothing is read; below, these rows are set
+aside."""
+
+_SPACES = "'\u2019 \u00a0\u202f"
+"""What parts thousands besides dot and comma."""
+_CURRENCY = "[$\u00a2-\u00a5\u20a0-\u20cf]|^[+-]?[0-9.,]+ ?[A-Z]{3}$|^[A-Z]{3} ?[+-]?[0-9.,]+$"
+
+
+class NumberForm(NamedTuple):
+    """How to read a column of numbers."""
+
+    decimal: Decimal | None = None
+    """None: a plain number with a dot; thousands are not parted."""
+
+    def facts(self) -> str:
+        """In words, for people."""
+        return {None: "plain", ".": "decimal dot, thousands parted", ",": "decimal comma"}[self.decimal]
+
+    def sql(self, name: str, own_type: str, kind: str) -> str:
+        """SQL for the numbers of the column `name`; null where a value is none."""
+        if self.decimal is None or own_type != "VARCHAR":
+            return f"try_cast({name} AS {kind})"
+        return f"try_cast({_number(trimmed_sql(name), self.decimal)} AS {kind})"
+
+
+class _Seen(NamedTuple):
+    rows: int
+    plain: int
+    """Numbers without any sign but a minus: equal in every form."""
+    dot: int
+    """Numbers in the form with a decimal dot; likewise comma."""
+    comma: int
+    either: int
+    ambiguous: str | None
+    currency: int
+    with_currency: str | None
+    only_dot: str | None
+    only_comma: str | None
+
+
+def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) -> NumberForm:
+    """The form of a column of text that has values which are no plain numbers; `name` is `column` as SQL
+    writes it.
+
+    Raises SourceError, naming the column, an example and the setting, where several readings remain, or for
+    signs of currencies.
+    """
+    seen = _look(rows, name)
+    if seen.currency > MAX_STRAY * seen.rows:
+        raise SourceError(
+            f"{what}: {seen.currency:,} values of the column {column} have a sign of currency, such as "
+            f"{seen.with_currency!r}",
+            fix="write bare numbers in one currency at the source, or map another column",
+        )
+    full = [decimal for decimal, count in ((".", seen.dot), (",", seen.comma)) if count == seen.either]
+    if seen.either == 0:
+        return NumberForm()
+    if len(full) == 1:
+        return NumberForm("." if full[0] == "." else ",")
+    if seen.either - seen.plain <= MAX_STRAY * seen.rows:
+        return NumberForm()
+    setting = 'source.decimal = "," or "."'
+    if full:
+        raise SourceError(
+            f"{what}: the column {column} has numbers that can be read in two ways, such as "
+            f"{seen.ambiguous!r}",
+            fix=f"say what parts off decimals: {setting}",
+        )
+    if min(seen.either - seen.dot, seen.either - seen.comma) < MAX_STRAY * seen.either:
+        return NumberForm("." if seen.dot > seen.comma else ",")
+    raise SourceError(
+        f"{what}: the column {column} has numbers with a decimal dot, such as {seen.only_dot!r}, and others "
+        "with a "
+        f"decimal comma, such as {seen.only_comma!r}",
+        fix=f"write them alike at the source; to read one kind and set the other aside: {setting}",
+    )
+
+
+def _look(rows: duckdb.DuckDBPyRelation, column: str) -> _Seen:
+    values = rows.project(f"{trimmed_sql(column)} AS t").filter("t <> ''")
+    parsed = values.project(
+        f"t, {_number('t', '.')} AS dot, {_number('t', ',')} AS comma, {_is_currency('t')} AS money"
+    )
+    (found,) = parsed.aggregate(
+        "count(*), count(*) FILTER (dot = comma), count(dot), count(comma), "
+        "count(*) FILTER (dot IS NOT NULL OR comma IS NOT NULL), any_value(t) FILTER (dot <> comma), "
+        "count(*) FILTER (money), any_value(t) FILTER (money), "
+        "any_value(t) FILTER (dot IS NOT NULL AND comma IS NULL), "
+        "any_value(t) FILTER (comma IS NOT NULL AND dot IS NULL)"
+    ).fetchall()
+    return _Seen(*found)
+
+
+def _number(text: str, decimal: Decimal) -> str:
+    """SQL: the number as a plain one, still text; null where it has another form."""
+    thousands = ("," if decimal == "." else ".") + _SPACES
+    signs = f"[{thousands}]".replace("'", "''")
+    point = "[.]" if decimal == "." else ","
+    whole = (
+        f"[+-]?([0-9]+|[0-9]{{1,3}}({signs}[0-9]{{3}})+)({point}[0-9]*)?([eE][+-]?[0-9]+)?|[+-]?{point}[0-9]+"
+    )
+    bare = f"regexp_replace({text}, '{signs}', '', 'g')"
+    plain = f"replace({bare}, ',', '.')" if decimal == "," else bare
+    return f"CASE WHEN regexp_full_match({text}, '{whole}') THEN {plain} END"
+
+
+def _is_currency(text: str) -> str:
+    return f"(regexp_matches({text}, '{_CURRENCY}') AND regexp_matches({text}, '[0-9]'))"

@@ -1,0 +1,31 @@
+"""Settings that a source does not read: named, since silence would pass for consent."""
+
+from __future__ import annotations
+
+from tastemaker.errors import SourceError
+from tastemaker.settings import SourceSettings
+
+COMMON = ("ids", "missing_ids")
+"""What counts for every table and request, whatever the source."""
+
+
+def refuse_unread(settings: SourceSettings, *read: str) -> None:
+    """Raise SourceError for a setting that differs from its default, though only `read` are read."""
+    defaults = SourceSettings()
+    given = {
+        name: getattr(settings, name)
+        for name in SourceSettings.model_fields
+        if name not in ("name", *COMMON, *read) and getattr(settings, name) != getattr(defaults, name)
+    }
+    if not given:
+        return
+    shown = ", ".join(_shown(name, value) for name, value in given.items())
+    others = ", ".join(f"source.{name}" for name in read)
+    fix = f"remove it; the source {settings.name} reads {others} alone"
+    if "path" in given:
+        fix = f'to read the file, set source.name = "table" (--source table, source="table"); else {fix}'
+    raise SourceError(f"{shown}: the source {settings.name} does not read that", fix=fix)
+
+
+def _shown(name: str, value: object) -> str:
+    return f"source.{name} is given" if name == "url" else f"source.{name} is {str(value)!r}"
