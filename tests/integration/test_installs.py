@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FAMILIES = sorted(folder.name for folder in (REPOSITORY / "models").iterdir() if folder.is_dir())
 CORE = {
     "click",
+    "markupsafe",
     "msgspec",
     "numpy",
     "pydantic",
@@ -112,7 +113,7 @@ def test_the_platform_carries_every_file_that_it_reads(wheels: dict[str, Path]) 
     assert {name.partition("/")[2] for name in tracked if (REPOSITORY / name).exists()} <= packed
     assert {name.partition("/")[0] for name in packed} == {name.partition("/")[2] for name in sources}
     assert {
-        "tastemaker/evaluation/page.css",
+        "tastemaker/html/style.css",
         "tastemaker/plugins/templates/pyproject.toml.template",
         "tastemaker/simulator/problem.yaml",
         "tastemaker/storage/migrations/env.py",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from tastemaker.html import index
 from tastemaker.plugins.finder import Plugins
 from tastemaker_pipelines.assets.common import MODEL_TEAM, PRODUCT_TEAM, told
 from tastemaker_pipelines.assets.training import broken_names
@@ -33,6 +34,7 @@ def judgement_assets(plugins: Plugins) -> list[dg.AssetsDefinition]:
             page, picture = reports / "leaderboard.html", reports / "leaderboard.png"
             board.write_html(page)
             board.plot(picture)
+            index.include(page, reports)
         best = board.rows[0]
         return dg.MaterializeResult(
             metadata={

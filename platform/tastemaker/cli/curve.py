@@ -35,6 +35,7 @@ def curve(models: tuple[str, ...], weeks: int, as_json: bool, plot: Path | None)
     import json
 
     from tastemaker.evaluation import curves, staleness, windows
+    from tastemaker.html import index
     from tastemaker.plugins.finder import get
     from tastemaker.workspace import Workspace
 
@@ -50,6 +51,7 @@ def curve(models: tuple[str, ...], weeks: int, as_json: bool, plot: Path | None)
     page = picture.with_suffix(".html")
     curves.draw(found, picture)
     curves.write_page(found, picture, page)
+    index.include(page, opened.settings.reports)
     click.echo(f"wrote {picture} and {page}", err=True)
     if as_json:
         click.echo(json.dumps([curves.to_dict(one) for one in found], indent=2, ensure_ascii=False))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tastemaker.evaluation.leaderboard import Leaderboard
     from tastemaker.problem import ProblemSpec
     from tastemaker.settings import Settings
+    from tastemaker.workspace import Workspace
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,11 +40,17 @@ def leaderboard(
       tastemaker leaderboard --problem new_items.yaml --html leaderboard.html --plot leaderboard.png
       tastemaker leaderboard --json | jq '.rows[] | [.model, .standing, .metrics.ndcg.value]'
     """
-    board = _load(problem, metric)
+    from tastemaker.html import index
+    from tastemaker.workspace import Workspace
+
+    workspace = Workspace.open()
+    board = _load(workspace, problem, metric)
     for path, write in ((html, board.write_html), (plot, board.plot)):
         if path:
             _written(path, write)
             click.echo(f"wrote {path}", err=True)
+    if html:
+        index.include(html, workspace.settings.reports)
     if as_json:
         click.echo(board.to_json())
     elif not (html or plot):
@@ -51,22 +58,19 @@ def leaderboard(
 
         from tastemaker.cli.promotion import note_freeze
         from tastemaker.evaluation.terminal import show
-        from tastemaker.workspace import Workspace
 
         show(board, Console(highlight=False))
-        note_freeze(Workspace.open())
+        note_freeze(workspace)
 
 
-def _load(problem: str | None, metric: str | None) -> Leaderboard:
+def _load(workspace: Workspace, problem: str | None, metric: str | None) -> Leaderboard:
     from tastemaker.errors import TastemakerError
     from tastemaker.evaluation.metrics import METRICS
-    from tastemaker.workspace import Workspace
 
     if metric is not None and metric not in METRICS:
         raise TastemakerError(
             f"--metric is {metric!r}, which is no metric", fix=f"one of {', '.join(METRICS)}"
         )
-    workspace = Workspace.open()
     spec = _problem(workspace.settings, problem)
     return workspace.leaderboard(spec, metric=metric)
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from tastemaker.evaluation import results, staleness, wording
 from tastemaker.evaluation.bootstrap import Difference
-from tastemaker.evaluation.page import table
 from tastemaker.evaluation.staleness import MAX_LOSS, Staleness
 from tastemaker.evaluation.windows import LearningCurve
 from tastemaker.files import appearing
+from tastemaker.html import Page, below, embedded, render, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,40 +132,55 @@ def _staleness(axes: Axes, found: Staleness, colour: str, shape: str, shift: flo
 
 def write_page(found: Sequence[Curves], picture: Path, path: Path) -> None:
     """Write the page with the plot in it; no script, nothing from the network."""
-    embedded = base64.b64encode(picture.read_bytes()).decode()
-    style = files("tastemaker.evaluation").joinpath("page.css").read_text(encoding="utf-8")
-    problem = escape(found[0].staleness.problem)
+    page = render(
+        Page(
+            title=f"Learning curves and staleness: {found[0].staleness.problem}",
+            verdict="\n".join(verdict(one) for one in found),
+            rows=basis(found),
+            made_at=datetime.now(UTC),
+            body=_body(found, picture),
+        )
+    )
+    with appearing(path) as partial:
+        partial.write_text(page, "utf-8")
+
+
+def _body(found: Sequence[Curves], picture: Path) -> Markup:
     name = wording.title(found[0].learning.metric, found[0].learning.k)
-    page = f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Learning curves: {problem}</title>
-<style>
-{style}
-img {{ width: 100%; background: #fff; }}</style>
-</head>
-<body>
-<main>
-<h1>{problem}</h1>
-<p class="verdict">{"<br>".join(escape(verdict(one)) for one in found)}</p>
-<figure><img alt="{name} by days of history, and what is lost by not training again"
-src="data:image/png;base64,{embedded}"></figure>
+    return Markup("""<figure>{}</figure>
 <h2>How much history is needed</h2>
-{table(["Model", "Days of history", name, "Difference from the whole window"], _learning_rows(found))}
+{}
 <h2>How fast it goes stale</h2>
-{table(["Model", "Days since training", "Trained again", "Stale", "Loss"], _staleness_rows(found))}
+{}
 <p class="basis">Stale: the version as it was, with who had what, the users and the items of its day; what
 may be shown and the user features are of the day of the request. Both models answer the same users of the
 same week. The loss a week is the line through 0 that fits all weeks best; its interval is a bootstrap over
-users.</p>
-</main>
-</body>
-</html>
-"""
-    with appearing(path) as partial:
-        partial.write_text(page, "utf-8")
+users.</p>""").format(
+        embedded(picture, f"{name} by days of history, and what is lost by not training again"),
+        table(
+            ["Model", "Days of history", name, "Difference from the whole window"],
+            _learning_rows(found),
+            classes={0: "name"},
+        ),
+        table(
+            ["Model", "Days since training", "Trained again", "Stale", "Loss"],
+            _staleness_rows(found),
+            classes={0: "name"},
+        ),
+    )
+
+
+def basis(found: Sequence[Curves]) -> str:
+    """What the figures stand on: users and periods."""
+    points, stale = found[0].learning.points, found[0].staleness
+    compared = points[0].from_whole
+    users = f"{compared.n:,} users" if compared else "the users"
+    last = stale.trained_until + timedelta(days=stale.observed_days + 7)
+    return (
+        f"{users} of the test period, after {points[-1].days:,} days of history; "
+        f"for staleness {max(week.loss.n for week in stale.weeks):,} users at most in each of "
+        f"{len(stale.weeks)} weeks, {wording.days(stale.trained_until, last)}"
+    )
 
 
 def verdict(found: Curves) -> str:
@@ -204,9 +218,9 @@ def until(found: Staleness, share: float = MAX_LOSS) -> str:
 def _learning_rows(found: Sequence[Curves]) -> list[list[str]]:
     return [
         [
-            escape(one.learning.model),
+            one.learning.model,
             str(point.days),
-            f"{wording.number(point.figure.value)}<small>{wording.span(point.figure)}</small>",
+            below(wording.number(point.figure.value), wording.span(point.figure)),
             "" if point.from_whole is None else _signed(point.from_whole),
         ]
         for one in found
@@ -217,7 +231,7 @@ def _learning_rows(found: Sequence[Curves]) -> list[list[str]]:
 def _staleness_rows(found: Sequence[Curves]) -> list[list[str]]:
     return [
         [
-            escape(one.staleness.model),
+            one.staleness.model,
             str(week.age_days),
             wording.number(week.fresh),
             wording.number(week.stale),
@@ -228,6 +242,6 @@ def _staleness_rows(found: Sequence[Curves]) -> list[list[str]]:
     ]
 
 
-def _signed(difference: Difference) -> str:
+def _signed(difference: Difference) -> Markup:
     value = wording.number(difference.difference, signed=True)
-    return f"{value}<small>{wording.span(difference, signed=True)}</small>"
+    return below(value, wording.span(difference, signed=True))

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from math import ceil, floor, isfinite, log10
 from typing import NamedTuple
+
+from markupsafe import Markup
+from rich.cells import cell_len, set_cell_size
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.leaderboard import Leaderboard, Row
 from tastemaker.evaluation.marks import Mark
+from tastemaker.html import join
 
-WIDTH, ROW, TOP, BOTTOM = 960, 30, 34, 30
-"""Pixels of the view box; the page scales it."""
-LABELS = 170
+_TITLE = Markup('<text x="{}" y="20" font-weight="600">{}</text>')
+_LINE = Markup('<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>')
+_BAR = Markup('<line class="bar" x1="{}" x2="{}" y1="{}" y2="{}"/>')
+_TICK = Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>')
+
+WIDTH, ROW, TOP, BOTTOM = 480, 30, 34, 30
+"""Pixels of a panel's view box; the page scales it, and puts two beside or below each other."""
+LABELS = 150
+LONGEST = 15
+"""Characters of a model's name that are shown; the whole name is its tooltip and in the tables."""
 
 
 class Axis(NamedTuple):
@@ -30,24 +40,18 @@ class Axis(NamedTuple):
         return self.left + (value - self.low) / (self.high - self.low) * (self.right - self.left)
 
 
-def forest(board: Leaderboard) -> str:
-    """The <svg> element."""
-    height = TOP + ROW * len(board.rows) + BOTTOM
-    middle = LABELS + (WIDTH - LABELS) / 2
+def forest(board: Leaderboard) -> Markup:
+    """Two <svg> elements: the figures, and the differences from the one to beat."""
     name = wording.title(board.metric, board.k)
+    difference = f"Difference from {board.problem.to_beat}"
     figures = [row.backtest.metrics[board.metric] for row in board.rows]
     differences = [row.difference for row in board.rows]
-    marks = [row.mark for row in board.rows]
-    title = f"{name} with 95 % intervals, and paired differences from {board.problem.to_beat}"
-    left, right = (LABELS + 10, middle - 24), (middle + 24, WIDTH - 20)
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
-        *(_label(at, row) for at, row in enumerate(board.rows)),
-        *_panel(name, figures, marks, *left, zero=False),
-        *_panel(f"Difference from {board.problem.to_beat}", differences, marks, *right, zero=True),
-        "</svg>",
-    ]
-    return "\n".join(parts)
+    return join(
+        [
+            _panel(board, name, f"{name} with 95 % intervals", figures, zero=False),
+            _panel(board, difference, f"{difference}, paired, with 95 % intervals", differences, zero=True),
+        ]
+    )
 
 
 def ticks(low: float, high: float, count: int = 6) -> list[float]:
@@ -63,38 +67,45 @@ def ticks(low: float, high: float, count: int = 6) -> list[float]:
     return [round(i * step, places) for i in range(ceil(low / step), floor(high / step) + 1)]
 
 
-def _label(at: int, row: Row) -> str:
-    y = TOP + ROW * at
-    band = f'<rect class="band" x="0" y="{y}" width="{WIDTH}" height="{ROW}"/>' if at % 2 == 0 else ""
-    shown = row.model if len(row.model) <= 18 else row.model[:17] + "…"
-    tip = f"<title>{escape(row.model)}: {row.standing}</title>"
-    text = f'<text x="8" y="{y + 20}">{wording.ranks(row.ranks)}</text>'
-    return f'{band}{text}<text x="48" y="{y + 20}">{tip}{escape(shown)}</text>'
-
-
 def _panel(
+    board: Leaderboard,
     title: str,
+    label: str,
     figures: Sequence[Interval | Difference | None],
-    marks: Sequence[Mark],
-    left: float,
-    right: float,
     *,
     zero: bool,
-) -> list[str]:
-    """One panel: title, grid, and a mark with its bar a row (none where there is no figure)."""
+) -> Markup:
+    """Title, labels, grid, and a mark with its bar a row (none where there is no figure)."""
     values = [value for figure in figures if figure for value in figure[:3] if isfinite(value)]
+    left, right = LABELS + 10, WIDTH - 16
     axis = _axis([*values, 0.0] if zero or not values else values, left, right)
     foot = TOP + ROW * len(figures)
-    parts = [f'<text x="{left}" y="20" font-weight="600">{escape(title)}</text>']
-    for value in ticks(axis.low, axis.high):
+    parts = [_label(at, row) for at, row in enumerate(board.rows)]
+    parts.append(_TITLE.format(left, title))
+    for value in ticks(axis.low, axis.high, 5):
         x = f"{axis.at(value):.1f}"
-        kind = "zero" if zero and value == 0 else "grid"
-        parts.append(f'<line class="{kind}" x1="{x}" x2="{x}" y1="{TOP}" y2="{foot}"/>')
-        parts.append(f'<text class="tick" x="{x}" y="{foot + 18}" text-anchor="middle">{value:,g}</text>')
-    for at, (figure, mark) in enumerate(zip(figures, marks, strict=True)):
+        parts.append(_LINE.format("zero" if zero and value == 0 else "grid", x, x, TOP, foot))
+        parts.append(_TICK.format(x, foot + 18, f"{value:,g}".replace("-", "−")))
+    for at, (figure, row) in enumerate(zip(figures, board.rows, strict=True)):
         if figure:
-            parts.append(_point(axis, figure, mark, TOP + ROW * at + ROW / 2))
-    return parts
+            parts.append(_point(axis, figure, row.mark, TOP + ROW * at + ROW / 2))
+    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">\n{}\n</svg>').format(
+        WIDTH, foot + BOTTOM, label, join(parts)
+    )
+
+
+def _label(at: int, row: Row) -> Markup:
+    y = TOP + ROW * at
+    band = Markup('<rect class="band" x="0" y="{}" width="{}" height="{}"/>').format(y, WIDTH, ROW)
+    shown = row.model if cell_len(row.model) <= LONGEST else set_cell_size(row.model, LONGEST - 1) + "…"
+    return Markup('{}<text x="6" y="{}">{}</text><text x="44" y="{}"><title>{}</title>{}</text>').format(
+        "" if at % 2 else band,
+        y + 20,
+        wording.ranks(row.ranks),
+        y + 20,
+        f"{row.model}: {row.standing}",
+        shown,
+    )
 
 
 def _axis(values: Sequence[float], left: float, right: float) -> Axis:
@@ -103,11 +114,11 @@ def _axis(values: Sequence[float], left: float, right: float) -> Axis:
     return Axis(low - margin, high + margin, left, right)
 
 
-def _point(axis: Axis, figure: Interval | Difference, mark: Mark, y: float) -> str:
-    x, bar = axis.at(figure[0]), ""
+def _point(axis: Axis, figure: Interval | Difference, mark: Mark, y: float) -> Markup:
+    x, bar = axis.at(figure[0]), Markup("")
     if isfinite(figure.low):
         low, high = axis.at(figure.low), axis.at(figure.high)
-        bar = f'<line class="bar" x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"/>'
+        bar = _BAR.format(f"{low:.1f}", f"{high:.1f}", y, y)
     shapes = {
         "beats": f"M{x - 6:.1f} {y + 5}L{x:.1f} {y - 6}L{x + 6:.1f} {y + 5}Z",
         "worse": f"M{x - 6:.1f} {y - 5}L{x:.1f} {y + 6}L{x + 6:.1f} {y - 5}Z",
@@ -115,5 +126,5 @@ def _point(axis: Axis, figure: Interval | Difference, mark: Mark, y: float) -> s
     }
     circle = f"M{x - 5:.1f} {y}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z"
     tip = f"{wording.number(figure[0])} ({wording.span(figure)})"
-    path = f'<path class="mark" d="{shapes.get(mark, circle)}"/>'
-    return f'<g class="{mark.replace(" ", "-")}"><title>{tip}</title>{bar}{path}</g>'
+    path = Markup('<path class="mark" d="{}"/>').format(shapes.get(mark, circle))
+    return Markup('<g class="{}"><title>{}</title>{}{}</g>').format(mark.replace(" ", "-"), tip, bar, path)

@@ -20,6 +20,7 @@ from tastemaker.data.canonical import canonical
 from tastemaker.data.lake import file_metadata, parquet_writer
 from tastemaker.data.locks import locked
 from tastemaker.files import appearing
+from tastemaker.html import index
 from tastemaker.logs.spool_file import FILE_NAME, connected, rows_about_user
 from tastemaker.privacy.forgotten import Forgotten
 from tastemaker.privacy.pseudonyms import open_pseudonyms
@@ -85,6 +86,8 @@ def forget(settings: Settings, user_id: str) -> Proof:
             Forgotten(home).add(one)
         erased = [place for place in search_servers(settings, person, erase=True) if place.found]
         erased += _erase_files(settings, person)
+        if settings.reports.exists():
+            index.rewrite(settings.reports)  # without the pages that were deleted
     return Proof(erased, search(settings, person))
 
 

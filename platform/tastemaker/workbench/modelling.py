@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, TypeVar
 
 import numpy as np
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from tastemaker.data.split import Split
@@ -53,7 +54,7 @@ class Parts(Shown):
             "out of reach": f"{split.unreachable:,} rewarded events with items new since, or not to be shown",
         }
 
-    def drawing(self) -> str:
+    def drawing(self) -> Markup:
         return timeline(self.times, self.split.start, self.split.cut, self.split.end)
 
 

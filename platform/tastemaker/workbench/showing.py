@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
-from html import escape
 
 import numpy as np
+from markupsafe import Markup
 
 from tastemaker.plugins.arrays import Int64
 
@@ -26,9 +26,9 @@ class Shown(ABC):
     def facts(self) -> dict[str, str]:
         """What is known of it -> in words."""
 
-    def drawing(self) -> str:
+    def drawing(self) -> Markup:
         """An <svg> element, or nothing."""
-        return ""
+        return Markup("")
 
     def __repr__(self) -> str:
         facts = self.facts()
@@ -36,14 +36,10 @@ class Shown(ABC):
         return "\n".join([self.title, *(f"  {name:<{width}}  {value}" for name, value in facts.items())])
 
     def _repr_html_(self) -> str:
-        from tastemaker.evaluation.page import in_cell
+        from tastemaker.html import cell, facts, join
 
-        rows = "\n".join(
-            f"<tr><th scope='row'>{escape(name)}</th><td>{escape(value)}</td></tr>"
-            for name, value in self.facts().items()
-        )
-        head = f'<p class="verdict">{escape(self.title)}</p>'
-        return in_cell(f"{head}\n{self.drawing()}\n<table class='facts'><tbody>\n{rows}\n</tbody></table>")
+        head = Markup('<p class="verdict">{}</p>').format(self.title)
+        return cell(join([head, self.drawing(), facts(self.facts())]))
 
 
 def days(start: int, end: int) -> str:
@@ -55,7 +51,7 @@ def _day(moment: int) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
 
 
-def timeline(times: Int64, start: int, cut: int, end: int, bars: int = 120) -> str:
+def timeline(times: Int64, start: int, cut: int, end: int, bars: int = 120) -> Markup:
     """Events over [start, end) as bars, those from `cut` on in another colour; all in seconds since 1970."""
     edges = np.linspace(start, end, bars + 1)
     counts, _ = np.histogram(times, edges)
@@ -74,4 +70,4 @@ def timeline(times: Int64, start: int, cut: int, end: int, bars: int = 120) -> s
         f'<text class="tick" x="{split:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{_day(cut)}</text>'
     )
     parts.append(f'<text class="tick" x="{WIDTH}" y="{HEIGHT - 4}" text-anchor="end">{_day(end - 1)}</text>')
-    return "\n".join([*parts, "</svg>"])
+    return Markup("\n".join([*parts, "</svg>"]))

@@ -1,0 +1,13 @@
+"""The look of every HTML page of the platform: head, style, title, time, rows, verdict, tables.
+
+    shell   a whole page that works offline: no script, nothing from another host
+    parts   tables and lists of facts; text is escaped, `markupsafe.Markup` is not
+    index   `index.html` of a folder of reports: its pages with their times and verdicts
+
+What a page says is not here: see `evaluation.page`, `health.drift` and others.
+"""
+
+from tastemaker.html.parts import below, embedded, facts, join, table
+from tastemaker.html.shell import Page, cell, render
+
+__all__ = ["Page", "below", "cell", "embedded", "facts", "join", "render", "table"]
