@@ -17,7 +17,7 @@ def takes_part(model: str, models: ModelsSettings, baseline: str) -> bool:
     return model not in models.disabled and (models.enabled is None or model in models.enabled)
 
 
-def require_choice(models: ModelsSettings, baseline: str) -> None:
+def require_choice(models: ModelsSettings, baseline: str | None = None) -> None:
     """Hold the names in the settings against the installed models, importing none.
 
     Raises TastemakerError for a name that is not installed, and where the baseline is disabled.

@@ -89,9 +89,13 @@ class Workspace:
         Raises TastemakerError for a name in the settings that is not installed.
         """
         from tastemaker.choice import require_choice
-        from tastemaker.plugins.finder import find_only
+        from tastemaker.plugins.finder import find, find_only
 
-        require_choice(self.settings.models, self.problem.to_beat)
+        models = self.settings.models
+        if models.enabled is None and not models.disabled:
+            require_choice(models)  # needs no problem file, as steps that bring in logs need none
+            return find()
+        require_choice(models, self.problem.to_beat)
         return find_only(self.takes_part)
 
     def takes_part(self, model: str, problem: ProblemSpec | None = None) -> bool:

@@ -396,3 +396,15 @@ def test_a_file_that_cant_be_read_takes_nothing_away(
         assert lately.had("u", ["i", "j"]) == {"i"}
     assert len([line for line in caplog.messages if "can't be read" in line]) == 1
     lately.close()
+
+
+def test_a_file_that_has_no_tables_yet_holds_nothing_and_is_no_trouble(tmp_path: Path) -> None:
+    """As on a disk that had room for a file but not for what is in it."""
+    for name in ("requests.db", kept.FILE_NAME):
+        (tmp_path / name).touch()
+    lately = Recent(tmp_path)
+    assert (lately.had("u", ["i"]), lately.trouble) == (set(), None)
+    fill(tmp_path, [FeedbackRecord("e", "i", "purchase", 1.0, NOW, NOW, "u")])
+    lately.refresh(at_once=True)
+    assert (lately.had("u", ["i"]), lately.trouble) == ({"i"}, None)
+    lately.close()

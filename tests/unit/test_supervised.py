@@ -59,17 +59,19 @@ def test_after_join_failing_work_does_not_begin_again() -> None:
 
 
 def test_a_lookout_looks_on_after_a_look_that_raised_and_is_in_trouble_until_one_does_not() -> None:
-    looks = threading.Semaphore(0)
+    looks, made = threading.Semaphore(0), threading.Event()
     faults: list[BaseException] = [OSError(), SystemExit(), RuntimeError()]
     seen: list[str | None] = []
 
     def look() -> None:
+        assert made.wait(PATIENT)
         seen.append(lookout.trouble)
         looks.release()
         if faults:
             raise faults.pop()
 
     lookout = Lookout(look, seconds=0.001, name="curious")
+    made.set()
     for _ in range(5):
         assert looks.acquire(timeout=PATIENT)
     lookout.close()

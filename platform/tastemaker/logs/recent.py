@@ -28,6 +28,7 @@ MAX_REQUESTS = 1_000_000
 """Requests whose user is kept, about 120 bytes each."""
 BUSY_SECONDS = 10.0
 _CREATE = """
+    BEGIN;
     CREATE TABLE IF NOT EXISTS events (
         number INTEGER PRIMARY KEY AUTOINCREMENT, spool TEXT NOT NULL, place INTEGER NOT NULL,
         event_id TEXT NOT NULL, user_id TEXT NOT NULL, item_id TEXT NOT NULL, event_type TEXT NOT NULL,
@@ -37,6 +38,7 @@ _CREATE = """
         number INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL,
         occurred_at REAL NOT NULL
     );
+    COMMIT;
 """
 _PUT_EVENT = """
     INSERT INTO events (spool, place, event_id, user_id, item_id, event_type, value, occurred_at, received_at)
@@ -53,6 +55,8 @@ _WAITING = (
 )
 _ASKED = "SELECT record FROM records WHERE kind = 'request' AND key = ?"
 _SPOOL = "SELECT id FROM spool"
+_ANY_TABLE = "SELECT 1 FROM sqlite_master LIMIT 1"
+"""A full disk may have had room for a file but none for its tables."""
 
 
 class RecentEvent(msgspec.Struct, frozen=True, gc=False):
@@ -174,7 +178,7 @@ class Reader:
             yield [_decode_event(record) for _, record in rows]
 
     def _open(self, path: Path) -> sqlite3.Connection | None:
-        """None while there is no such file. A file that was replaced is opened anew."""
+        """None while there is no such file, or no table in it. A file that was replaced is opened anew."""
         try:
             inode = path.stat().st_ino
         except OSError:
@@ -183,7 +187,11 @@ class Reader:
         if connection is None or opened != inode:
             if connection is not None:
                 connection.close()
+                del self._connections[path]
             connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+            if connection.execute(_ANY_TABLE).fetchone() is None:
+                connection.close()
+                return None
             self._connections[path] = inode, connection
         return connection
 

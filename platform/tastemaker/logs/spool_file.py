@@ -129,8 +129,7 @@ def create(path: Path) -> None:
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with connected(path) as connection:
-        connection.executescript(_CREATE)
-        connection.execute("BEGIN IMMEDIATE")
+        connection.executescript(f"BEGIN IMMEDIATE; {_CREATE}")  # others see all of it or nothing
         present = {row[1] for row in connection.execute("PRAGMA table_info(records)")}
         for name, kind in _COLUMNS.items():
             if name not in present:
