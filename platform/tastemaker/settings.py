@@ -31,6 +31,16 @@ FILE_SOURCES = ("table", "online_retail")
 """The sources that read the file at `source.path`."""
 
 
+def _names(given: Any) -> Any:
+    """Names as the environment gives them, `ease, als` or `["ease", "als"]`; other values as they are."""
+    if not isinstance(given, str):
+        return given
+    return tuple(name for name in re.split(r"[\s,\[\]\"']+", given) if name)
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), NoDecode]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -150,6 +160,12 @@ class ServingSettings(_Section):
     """How long these lists are."""
     static_items: tuple[str, ...] = ()
     """Item ids for when nothing else can answer; what was popular when the model was loaded, if empty."""
+    connections: Annotated[int, Field(ge=10, le=100_000)] = 1_000
+    """Open connections of each worker, but 200 less than the system's limit of open files (ulimit -n). Beyond
+    them, one that has sent no whole request makes room."""
+    hosts: Names = ()
+    """Host names, without port, by which the service may be asked while there is no API key, besides
+    localhost and its own address: a proxy's or a container's."""
     pin_workers: bool = False
     """Whether each worker keeps to one processor, which no other worker keeps to: faster where the processors
     are the services' own; not where other programs, or containers that do the same, want them too."""
@@ -177,22 +193,12 @@ class LearningSettings(_Section):
     what was learned."""
 
 
-def _names(given: Any) -> Any:
-    """Names as the environment gives them, `ease, als` or `["ease", "als"]`; other values as they are."""
-    if not isinstance(given, str):
-        return given
-    return tuple(name for name in re.split(r"[\s,\[\]\"']+", given) if name)
-
-
 def _config(given: Any) -> Any:
     """A model's hyperparameters as the environment gives them, JSON; other values as they are."""
     try:
         return json.loads(given) if isinstance(given, str) else given
     except json.JSONDecodeError:
         return given
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_names), NoDecode]
 
 
 class ModelsSettings(_Section):

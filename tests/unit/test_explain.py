@@ -188,7 +188,7 @@ def test_over_http(worker: Worker) -> None:
 
     async def talk() -> None:
         transport = httpx.ASGITransport(Gateway(not_found, worker))
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             told = await client.post("/items", json={"items": [{"item_id": "a/ü", "title": "Item 7"}]})
             assert (told.status_code, told.json()) == (200, {"accepted": 1, "duplicates": 0})
             told = await client.post(

@@ -81,7 +81,7 @@ def ask(worker: Worker, method: str, path: str, **more: Any) -> httpx.Response:
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(Gateway(not_found, worker))
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **more)
 
     return asyncio.run(send())
@@ -243,7 +243,14 @@ def test_a_caller_who_hangs_up_in_the_middle_gets_no_answer(worker: Worker) -> N
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "path": "/recommend", "method": "POST", "headers": [], "query_string": b""}
+    scope = {
+        "type": "http",
+        "http_version": "1.0",
+        "path": "/recommend",
+        "method": "POST",
+        "headers": [],
+        "query_string": b"",
+    }
     asyncio.run(Gateway(not_found, worker)(scope, receive, send))
     assert (sent, seen(worker)) == ([], [])
 

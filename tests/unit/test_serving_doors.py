@@ -53,13 +53,21 @@ def make(path: Path, *scopes: KeyScope, **more: Any) -> str:
 
 
 def status(
-    doors: Doors, secret: str | None, scope: KeyScope = "recommend", client: Any = HERE, **headers: Any
+    doors: Doors,
+    secret: str | None,
+    scope: KeyScope = "recommend",
+    client: Any = HERE,
+    *,
+    server: Any = None,
+    **headers: Any,
 ) -> int:
     """The HTTP status that the doors give; 200 if they let the request in."""
-    sent = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    given = {"host": "localhost"} | headers
+    sent = {name.replace("_", "-").encode(): value.encode() for name, value in given.items()}
     if secret is not None:
         sent[b"authorization"] = b"Bearer " + secret.encode()
     try:
+        doors.check_host(sent, {"http_version": "1.1", "headers": [*sent.items()], "server": server})
         doors.admit(scope, sent, client)
     except Refusal as refusal:
         return refusal.problem.status
@@ -87,6 +95,30 @@ def test_without_keys_this_machine_alone_is_answered(
     doors: Doors, client: Any, headers: dict[str, str], expected: int
 ) -> None:
     assert status(doors, None, "recommend", client, **headers) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "server", "expected"),
+    [
+        ("localhost:3000", ("127.0.0.1", 3000), 200),
+        ("[::1]", ("::1", 3000), 200),
+        ("10.1.2.3:3000", ("10.1.2.3", 3000), 200),
+        ("10.1.2.3", ("::ffff:10.1.2.3", 3000), 200),
+        ("[fe80::1]:3000", ("fe80::1%eth0", 3000), 200),
+        ("10.1.2.4", ("10.1.2.3", 3000), 421),
+        ("evil.example", ("10.1.2.3", 3000), 421),
+        ("localhost", None, 200),
+        ("10.1.2.3", None, 421),
+    ],
+)
+def test_without_keys_the_service_is_asked_by_the_address_that_was_reached(
+    doors: Doors, host: str, server: Any, expected: int
+) -> None:
+    assert status(doors, None, server=server, host=host) == expected
+
+
+def test_with_a_key_any_name_will_do(doors: Doors, path: Path) -> None:
+    assert status(doors, make(path, "recommend"), host="shop.example") == 200
 
 
 def test_a_key_opens_what_its_scopes_name_from_anywhere(doors: Doors, path: Path) -> None:
@@ -180,7 +212,7 @@ def test_over_http_the_refusals_carry_their_headers(path: Path, doors: Doors) ->
 
     async def ask(url: str, **headers: str) -> httpx.Response:
         transport = httpx.ASGITransport(Gateway(not_found, cast(Worker, Answering()), doors))
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             method = "GET" if url == "/livez" else "POST"
             return await client.request(method, url, content=b'{"user_id": "u"}', headers=headers)
 

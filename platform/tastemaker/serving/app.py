@@ -91,6 +91,7 @@ class Gateway:
         argument: str,
         request_id: str,
     ) -> Reply:
+        self.doors.check_host(headers, scope)
         if route is None:
             raise _nothing_here()
         if scope["method"] != route.method:

@@ -34,7 +34,7 @@ from tastemaker.plugins import finder
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.registry.deployment import Target
-from tastemaker.serving import golden, parent
+from tastemaker.serving import connections, golden, parent
 from tastemaker.serving.app import Gateway
 from tastemaker.serving.asgi import Application
 from tastemaker.serving.choice import SEEN, VERSION, at_start, folders, followed, remember
@@ -76,12 +76,13 @@ logger = logging.getLogger("tastemaker.serving")
 
 
 class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tells mypy nothing
-    """A BentoML service with a gateway in front of all of BentoML's own middleware."""
+    """A BentoML service on bounded connections, with a gateway in front of BentoML's own middleware."""
 
     front: Callable[[Application], Application]
 
     def to_asgi(self, is_main: bool = True) -> Application:
-        """What a worker serves."""
+        """What a worker serves. A worker asks for it before it makes its uvicorn server."""
+        connections.bound(load_settings().serving.connections)
         inner: Application = super().to_asgi(is_main)
         return self.front(inner)
 
@@ -298,7 +299,7 @@ def _clear_away() -> None:
 def _guard(doors: Doors) -> None:
     """In a worker, before the first request."""
     settings = load_settings()
-    doors.open(settings.keys, Meters(settings.home / "meters"))
+    doors.open(settings.keys, Meters(settings.home / "meters"), settings.serving.hosts)
 
 
 def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:

@@ -1,7 +1,8 @@
 """Who may ask for what: API keys with scopes and limits, from a file that is looked at once a second.
 
-Without a key file only this machine is answered. With one, every request needs a key that works and allows
-it; if the file then goes away or can't be read, the keys that were known stay in force.
+Without a key file only this machine is answered, and only by a name that is the service's own. With one,
+every request needs a key that works and allows it; if the file then goes away or can't be read, the keys that
+were known stay in force.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import logging
 import math
 import os
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import TastemakerError
-from tastemaker.serving.asgi import Headers
+from tastemaker.serving.asgi import Headers, Scope
+from tastemaker.serving.hosts import Hosts
 from tastemaker.serving.keys import Key, KeyScope, digest, id_of, read_keys
 from tastemaker.serving.messages import Refusal
 from tastemaker.serving.meters import Meters
@@ -34,6 +37,7 @@ class Doors:
     """Admits requests or refuses them. Until `open` it knows no key."""
 
     def __init__(self) -> None:
+        self._hosts = Hosts()
         self._keys: dict[str, Key] | None = None
         """By id; None while there is no key file."""
         self._meters: Meters | None = None
@@ -41,17 +45,26 @@ class Doors:
         self._stamp: Any = None
         self._next_look = 0.0
 
-    def open(self, path: Path, meters: Meters) -> None:
-        """Guard by the keys in this file, now or later. Raises TastemakerError if it can't be read."""
-        read_keys(path)
-        self._path, self._meters = path, meters
+    def open(self, path: Path, meters: Meters, hosts: Iterable[str] = ()) -> None:
+        """Guard by the keys in this file, now or later. Raises TastemakerError if it can't be read.
 
-    def admit(self, needed: KeyScope, headers: Headers, client: Any) -> None:
-        """Raises Refusal: 401 without a key that works, 403 if it does not allow this, 429 over its limit."""
-        now = time.monotonic()
-        if self._path is not None and now >= self._next_look:
+        `hosts`: names by which the service may be asked while there is no key, besides this machine's own.
+        """
+        read_keys(path)
+        self._path, self._meters, self._hosts = path, meters, Hosts(hosts)
+
+    def check_host(self, headers: Headers, scope: Scope) -> None:
+        """While there is no key, raises Refusal, 400 or 421, unless the service is asked by its own name."""
+        if self._path is not None and (now := time.monotonic()) >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self._look(self._path)
+        if self._keys is None:
+            self._hosts.check(headers, scope)
+
+    def admit(self, needed: KeyScope, headers: Headers, client: Any) -> None:
+        """Once the host is checked, raises Refusal: 401 without a key that works, 403 if it does not allow
+        this, 429 over its limit.
+        """
         if self._keys is None:
             _require_local(headers, client)
             return

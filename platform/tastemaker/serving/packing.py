@@ -65,7 +65,17 @@ _FEATURE_FILES = tuple(
     f"features/{name}.py" for name in ("__init__", "items", "moments", "names", "online", "users")
 )
 """The same for a model that reads user features."""
-_SERVING_REQUIREMENTS = ("msgspec", "numpy", "psutil", "pydantic", "pydantic-settings", "scipy", "structlog")
+_SERVING_REQUIREMENTS = (
+    "httptools",
+    "msgspec",
+    "numpy",
+    "psutil",
+    "pydantic",
+    "pydantic-settings",
+    "scipy",
+    "structlog",
+    "uvicorn",
+)
 """The same of the package index; BentoML adds itself."""
 
 
