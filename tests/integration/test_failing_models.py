@@ -41,6 +41,10 @@ FAILING = {
               "np.zeros(n, np.int32), np.full(n, np.nan, np.float32), np.ones(n, np.float32))"),
         "nan",
     ),
+    "writes": (
+        model("writes", fit="m = data.history.matrix(); m.data -= m.data.mean(); return self"),
+        "writes to m.data (data.history.rewards), which is read-only",
+    ),
     "unsaved": (model("unsaved", save="raise OSError('no room')"), "no room"),
     "not_found": ("import nonsense_module", "nonsense_module"),
     "not_python": ("def", "SyntaxError"),

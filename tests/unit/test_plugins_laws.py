@@ -384,7 +384,10 @@ def test_an_exception_breaks_the_law_in_words() -> None:
             raise KeyError("gram")
 
     verdicts = {result.law: result for result in laws.check(Raises)}
-    assert verdicts["items_are_distinct"].detail == "raised KeyError: 'gram'"
+    detail = verdicts["items_are_distinct"].detail
+    assert detail.startswith("raised KeyError: 'gram' (")
+    assert f"{Path(__file__).name}, line " in detail
+    assert detail.endswith('raise KeyError("gram"))')
 
 
 def test_a_random_policy_with_true_propensities_passes() -> None:

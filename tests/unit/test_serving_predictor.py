@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.snapshot import Snapshot
+from tastemaker.errors import PluginError
 from tastemaker.logs.records import Item
 from tastemaker.plugins import (
     Batch,
@@ -238,8 +239,21 @@ def test_features_are_handed_over_and_logged_and_a_visitor_has_none() -> None:
     assert [[value for value in row if value == value] for row in seen] == [[5.0], [3.0], []]
 
 
+def test_a_model_that_writes_to_its_input_is_answered_for_and_its_line_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def writes(batch: Batch, k: int) -> Ranking:
+        batch.history.rewards[:] = 0
+        return by_number(batch, k)
+
+    served = answered(predictor(Scripted(writes)), Request("ann", k=2))
+    assert (served.answer.fallback, ids(served.answer.items)) == (MODEL_ERROR, POPULAR[:2])
+    assert "writes to batch.history.rewards, which is read-only" in caplog.text
+    assert "batch.history.rewards[:] = 0" in caplog.text
+
+
 def test_warming_up_raises_what_the_model_raises() -> None:
-    with pytest.raises(RuntimeError, match="no"):
+    with pytest.raises(PluginError, match="failed to recommend: RuntimeError: no"):
         predictor(Scripted(broken)).warm_up(REQUEST_ID, NOW)
 
 

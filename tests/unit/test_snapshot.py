@@ -93,8 +93,10 @@ def test_what_is_handed_through() -> None:
     snapshot = make(available=True)
     candidates, context = np.array([[0, -1]], np.int32), np.ones((1, 3), np.float32)
     batch = snapshot.batch(np.array([0]), seeds=seeds(1), now=123, candidates=candidates, context=context)
-    assert batch.candidates is candidates
-    assert batch.context is context
+    for part, handed in ((batch.candidates, candidates), (batch.context, context)):
+        assert part is not None
+        assert np.shares_memory(part, handed)
+        assert not part.flags.writeable
     assert batch.available is snapshot.available
     assert batch.now == 123
     assert snapshot.batch(np.array([0]), seeds=seeds(1)).now == snapshot.end

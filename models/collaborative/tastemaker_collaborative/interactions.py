@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 256
 def interactions(history: History, weights: Weights = "one") -> csr_array:
     """X, float32[n, n_items]: the pairs whose summed reward is positive (a returned purchase is no taste)."""
     values = np.ones(len(history.items)) if weights == "one" else 1 + np.log(history.counts)
-    matrix = history.matrix(np.where(history.rewards > 0, values, 0).astype(np.float32))
+    matrix = history.matrix(np.where(history.rewards > 0, values, 0).astype(np.float32)).copy()
     matrix.eliminate_zeros()
     return matrix
 

@@ -18,6 +18,7 @@ from tastemaker.data.ids import IdIndex
 from tastemaker.data.neighbours import Neighbours
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins.arrays import Batch, Bool, Events, FeatureTable, Float32, History, Int32, UInt64
+from tastemaker.plugins.read_only import ReadOnly
 from tastemaker.plugins.recommender import Capabilities, load_array
 
 FORMAT = 1
@@ -37,7 +38,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
+class Snapshot(ReadOnly):
     """The catalogue and everyone's history as known strictly before `end`."""
 
     user_ids: IdIndex

@@ -1,7 +1,8 @@
 """The arrays that cross the border between the platform and a model.
 
 Users and items are dense integers here: row and column numbers, never the ids that people see. Times are
-int64 seconds since 1970-01-01 UTC. A model may keep views of these arrays but must not write to them.
+int64 seconds since 1970-01-01 UTC. A model may keep views of these arrays but can't write to them: they are
+read-only, also in the matrices made of them. `array.copy()` and `matrix.copy()` can be written to.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from tastemaker.errors import PluginError
+from tastemaker.plugins.read_only import ReadOnly, read_only
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -31,7 +33,7 @@ UNKNOWN_USER = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Events:
+class Events(ReadOnly):
     """What happened, one entry an event, oldest first."""
 
     users: Int32
@@ -65,7 +67,7 @@ def ruled_out(rewards: Float32, repeats: bool) -> Bool:
 
 
 @dataclass(frozen=True, eq=False)
-class History:
+class History(ReadOnly):
     """What each of n users did, one entry a (user, item) pair, in CSR form.
 
     Row i holds the items ``items[offsets[i]:offsets[i + 1]]``, in ascending order and each once.
@@ -137,12 +139,12 @@ class History:
     @cached_property
     def lengths(self) -> Int64:
         """int64[n]: how many distinct items each row holds."""
-        return np.diff(self.offsets)
+        return read_only(np.diff(self.offsets))
 
     @cached_property
     def rows(self) -> Int64:
         """int64[m]: the row of each entry."""
-        return np.repeat(np.arange(len(self)), self.lengths)
+        return read_only(np.repeat(np.arange(len(self)), self.lengths))
 
     def ruled_out(self, repeats: bool) -> csr_array | None:
         """Return bool n x n_items, what each row must not be shown because of its past; None if nothing is.
@@ -159,13 +161,17 @@ class History:
         return csr_array((out[out], self.items[out], offsets), shape=shape)
 
     def matrix(self, values: NDArray[Any] | None = None) -> csr_array:
-        """The n x n_items matrix of `values` (the rewards, unless told otherwise)."""
-        data = self.rewards if values is None else values
-        return csr_array((data, self.items, self.offsets), shape=(len(self), self.n_items))
+        """The n x n_items matrix of `values` (the rewards, unless told otherwise), read-only: see `copy`."""
+        data = self.rewards if values is None else read_only(values)
+        matrix = csr_array((data, self.items, self.offsets), shape=(len(self), self.n_items))
+        matrix.indptr = read_only(matrix.indptr)  # scipy may have made it anew, in a narrower type
+        matrix.indices = read_only(matrix.indices)
+        matrix.has_canonical_format = True
+        return matrix
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureTable:
+class FeatureTable(ReadOnly):
     """Named numeric columns: ``values`` is float32[n, len(names)], NaN where a value is missing."""
 
     names: tuple[str, ...]
@@ -200,7 +206,7 @@ class FeatureSource(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Feedback:
+class Feedback(ReadOnly):
     """What became of items that were shown, one entry a shown item: also of those that nobody touched."""
 
     users: Int32
@@ -235,7 +241,7 @@ class Feedback:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingData:
+class TrainingData(ReadOnly):
     """Everything that a model may learn from."""
 
     events: Events
@@ -279,7 +285,7 @@ class TrainingData:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(ReadOnly):
     """n requests for recommendations. Evaluation and serving build the same batch."""
 
     users: Int32

@@ -18,7 +18,7 @@ import numpy as np
 from tastemaker.errors import ArtifactError, PluginError, TastemakerError
 from tastemaker.logs.lookup import find
 from tastemaker.logs.records import Record
-from tastemaker.plugins import FeatureTable
+from tastemaker.plugins import FeatureTable, calls
 from tastemaker.plugins.arrays import Int32
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving import chain
@@ -132,7 +132,7 @@ class _Reasons:
         known: Int32 = self._numbers[self._numbers >= 0]
         parts: FeatureTable | None = None
         if record.stage == "model" and len(known):
-            parts = self._model.contributions(batch, known)
+            parts = calls.contributions(self._model, batch, known)
         self._parts = {} if parts is None else dict(zip(known.tolist(), parts.values, strict=True))
         self._names = () if parts is None else parts.names
 

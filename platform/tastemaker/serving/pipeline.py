@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastemaker.logs.records import Item
-from tastemaker.plugins import UNKNOWN_USER, Batch, Events, Ranking, Recommender
+from tastemaker.plugins import UNKNOWN_USER, Batch, Events, Ranking, Recommender, calls
 from tastemaker.plugins.arrays import Bool, Float32, Int32
 from tastemaker.serving.candidates.cold import MIN_K, ColdStart
 from tastemaker.serving.candidates.session import by_neighbours
@@ -144,8 +144,13 @@ class Pipeline:
         neighbours = self._snapshot.neighbours
         sessions = (batch.users == UNKNOWN_USER) & (batch.history.lengths > 0)
         if self._model.capabilities.personalizes or neighbours is None or not sessions.all():
-            return self._answers.recommend(batch, k)
+            return self._asked(batch, k)
         return by_neighbours(neighbours, batch, k, self._popularity)
+
+    def _asked(self, batch: Batch, k: int) -> Ranking:
+        if self._answers is self._model:
+            return calls.recommend(self._model, batch, k)
+        return self._answers.recommend(batch, k)
 
     def _likeness(self, items: Int32) -> Float32:
         """By the model's vectors, else by the catalogue's words, else nothing is like anything."""

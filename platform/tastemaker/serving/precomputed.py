@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tastemaker.data.snapshot import Snapshot
-from tastemaker.plugins import FeatureSource, Recommender
+from tastemaker.plugins import FeatureSource, Recommender, calls
 from tastemaker.plugins.arrays import Float32
 from tastemaker.serving import golden, lists
 from tastemaker.serving.candidates import nearest
@@ -60,5 +60,5 @@ def _some_users(model: Recommender[Any], snapshot: Snapshot) -> Float32:
     n_users = len(snapshot.user_ids)
     users = np.unique(np.linspace(0, max(n_users - 1, 0), SOME_USERS, dtype=np.int32))[:n_users]
     seeds = np.zeros(len(users), np.uint64)
-    vectors = model.embed(snapshot.batch(users, seeds=seeds, capabilities=model.capabilities))
+    vectors = calls.embed(model, snapshot.batch(users, seeds=seeds, capabilities=model.capabilities))
     return vectors[np.isfinite(vectors).all(axis=1)]

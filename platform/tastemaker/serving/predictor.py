@@ -263,22 +263,22 @@ class Predictor:
             ]
         except Abandoned:
             raise
-        except BaseException:  # a plugin may raise anything, SystemExit too; the caller gets a list
-            self._told(False)
+        except BaseException as error:  # a plugin may raise anything, SystemExit too; the caller gets a list
+            self._told(error)
             if len(batch) == 1:
                 return [None]
             half = len(batch) // 2
             return self._ask(batch[:half], k, strength) + self._ask(batch[half:], k, strength)
-        self._told(True)
+        self._told(None)
         return rows
 
-    def _told(self, works: bool) -> None:
-        """Say once that the model fails and once that it works again, not once a request."""
-        if works and not self._works:
+    def _told(self, error: BaseException | None) -> None:
+        """Say once that the model fails and why, and once that it works again, not once a request."""
+        if error is None and not self._works:
             logger.info("the model works again")
-        elif self._works and not works:
-            logger.warning("the model fails; answering without it", exc_info=True)
-        self._works = works
+        elif self._works and error is not None:
+            logger.warning("the model fails; answering without it: %s", error, exc_info=error)
+        self._works = error is None
 
     def _served(
         self,

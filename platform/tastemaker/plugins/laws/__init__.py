@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from tastemaker.plugins.blame import described, wrote
 from tastemaker.plugins.laws import (
     answers,
     fitting,
@@ -22,6 +23,7 @@ from tastemaker.plugins.laws import (
     vectors,
 )
 from tastemaker.plugins.laws.subject import DoesNotApply, Law, LawBroken, Subject
+from tastemaker.plugins.read_only import FIX
 from tastemaker.plugins.recommender import Recommender
 
 __all__ = ["LAWS", "DoesNotApply", "Law", "LawBroken", "LawResult", "Subject", "check", "judge", "lawful"]
@@ -70,7 +72,8 @@ def judge(law: Law, subject: Subject) -> LawResult:
     except LawBroken as broken:
         return LawResult(law.__name__, "broken", str(broken))
     except Exception as error:
-        return LawResult(law.__name__, "broken", f"raised {type(error).__name__}: {error}")
+        said = f"{described(error)}; {FIX}" if wrote(error) else f"raised {described(error)}"
+        return LawResult(law.__name__, "broken", said)
     return LawResult(law.__name__, "kept", "")
 
 

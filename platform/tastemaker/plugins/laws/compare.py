@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from tastemaker.plugins.arrays import Ranking
 from tastemaker.plugins.laws.subject import LawBroken
+from tastemaker.plugins.read_only import arrays_in
 from tastemaker.plugins.sameness import difference
 
 
@@ -17,23 +15,6 @@ def require_same(one: Ranking, other: Ranking, what: str) -> None:
     """Raise LawBroken unless the answers are the same: see `sameness`."""
     if (said := difference(one, other)) is not None:
         raise LawBroken(f"{what}: {said}")
-
-
-def arrays_in(value: object, path: str = "") -> dict[str, NDArray[np.generic]]:
-    """Every array inside nested dataclasses and CSR matrices, by its path."""
-    if isinstance(value, np.ndarray):
-        return {path: value}
-    if isinstance(value, csr_array):
-        parts = {part: getattr(value, part) for part in ("data", "indices", "indptr")}
-    elif is_dataclass(value):
-        parts = {field.name: getattr(value, field.name) for field in fields(value)}
-    else:
-        return {}
-    return {
-        name: array
-        for part, inner in parts.items()
-        for name, array in arrays_in(inner, f"{path}.{part}" if path else part).items()
-    }
 
 
 def copies(value: object) -> dict[str, NDArray[np.generic]]:

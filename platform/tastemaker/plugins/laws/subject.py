@@ -101,26 +101,29 @@ def _made_up(names: tuple[str, ...], n: int, before: int) -> FeatureTable:
 
 
 def shop_events(seed: int = 0, n: int = 600) -> Events:
-    """n events over 120 days: a few items are popular, some pairs repeat, one user and one item have none."""
+    """n events over 120 days: a few items are popular, some pairs repeat, one user and one item have none.
+
+    Some are disliked, and some are worth nothing.
+    """
     rng = np.random.default_rng(seed)
     popularity = 1 / np.arange(1, N_ITEMS)
     return Events(
         users=rng.integers(0, N_USERS - 1, n).astype(np.int32),
         items=rng.choice(N_ITEMS - 1, n, p=popularity / popularity.sum()).astype(np.int32),
-        rewards=rng.choice([0.5, 1.0, 2.0], n).astype(np.float32),
+        rewards=rng.choice([-1.0, 0.0, 0.5, 1.0, 2.0], n).astype(np.float32),
         times=START + np.sort(rng.integers(0, DAYS * DAY_SECONDS, n)),
     )
 
 
 def shop_feedback(seed: int = 2, n: int = 400) -> Feedback:
-    """n shown items in the ten days after the shop's 120, oldest first: a quarter pleased, some unknown."""
+    """n shown items in the ten days after the 120, oldest first: a quarter pleased, a tenth did harm."""
     rng = np.random.default_rng(seed)
     opened = START + DAYS * DAY_SECONDS
     return Feedback(
         users=rng.integers(-1, N_USERS, n).astype(np.int32),
         items=rng.integers(-1, N_ITEMS, n).astype(np.int32),
         positions=rng.integers(0, 5, n).astype(np.int32),
-        rewards=(rng.random(n) < 0.25).astype(np.float32),
+        rewards=rng.choice([-1.0, 0.0, 1.0], n, p=[0.1, 0.65, 0.25]).astype(np.float32),
         propensities=rng.uniform(0.05, 1, n).astype(np.float32),
         times=opened + np.sort(rng.integers(0, 10 * DAY_SECONDS, n)),
     )

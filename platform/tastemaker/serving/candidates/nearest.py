@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.errors import ArtifactError
-from tastemaker.plugins import NO_ITEM, Batch, Ranking, Recommender, empty_ranking
+from tastemaker.plugins import NO_ITEM, Batch, Ranking, Recommender, calls, empty_ranking
 from tastemaker.plugins.arrays import Bool, Float32, Int32, Int64
 from tastemaker.plugins.recommender import load_array
 
@@ -116,8 +116,8 @@ class Nearest:
         """The best of what the index finds for each row; exact where the caller or filters leave little."""
         fetch = k + _SPARE + _most_excluded(batch)
         if batch.candidates is not None or fetch > min(MAX_FETCH, len(self._index)) or not len(batch):
-            return self._model.recommend(batch, k)
-        vectors = self._model.embed(batch)
+            return calls.recommend(self._model, batch, k)
+        vectors = calls.embed(self._model, batch)
         asked = np.flatnonzero(np.isfinite(vectors).all(axis=1))
         found = self._find(vectors, batch, asked, fetch)
         enough = (found != NO_ITEM).sum(axis=1) >= k
@@ -126,7 +126,7 @@ class Nearest:
             _put(ranking, rows, _best(found[enough], vectors[rows], self._model.item_vectors, k))
         if len(rows) < len(batch):
             rest = np.setdiff1d(np.arange(len(batch)), rows)
-            _put(ranking, rest, self._model.recommend(batch[rest], k))
+            _put(ranking, rest, calls.recommend(self._model, batch[rest], k))
         return ranking
 
     def _find(self, vectors: Float32, batch: Batch, rows: Int64, fetch: int) -> Int32:
