@@ -1,17 +1,23 @@
-"""Great Expectations' Data Docs as one page that needs no network.
+"""What was checked of a table, and what came of it: a page of ours, and Great Expectations' own behind it.
 
-The library's own page takes its styles and scripts from public content networks. Here they are cut out, and a
-small style sheet stands in for them.
+The library's page (Data Docs) takes its styles and scripts from public content networks. Here they are cut
+out, and a small style sheet stands in for them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html import escape
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from markupsafe import Markup
 
 from tastemaker.data.gate import Rule
+from tastemaker.html import Page, join, render, table, titled
 
 if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
@@ -22,9 +28,35 @@ REMOTE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 
+Results = Sequence[tuple[Rule, "ExpectationValidationResult"]]
+
+
+class Found(NamedTuple):
+    """How many rows were checked, and when the first and the last of them happened."""
+
+    rows: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def with_chunk(self, chunk: pa.Table) -> Found:
+        """This and the rows of a chunk."""
+        ends = [self.first, self.last]
+        if "occurred_at" in chunk.column_names and pa.types.is_timestamp(chunk["occurred_at"].type):
+            ends += pc.min_max(chunk["occurred_at"]).as_py().values()
+        known = [moment for moment in ends if moment is not None]
+        return Found(self.rows + len(chunk), min(known, default=None), max(known, default=None))
+
+    def __str__(self) -> str:
+        rows = f"{self.rows:,} rows checked"
+        if self.first is None or self.last is None:
+            return rows
+        return f"{rows}, {self.first:%Y-%m-%d} to {self.last:%Y-%m-%d}"
+
+
 STYLE = """<style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem }
+body, td { overflow-wrap: anywhere }
 th, td { border-bottom: 1px solid #ddd; padding: .3rem .6rem; text-align: left; vertical-align: top }
 .text-success { color: #176f2c } .text-danger { color: #b00020 }
 .fa-check-circle::before { content: "✓" } .fa-times::before { content: "✗" }
@@ -33,8 +65,45 @@ th, td { border-bottom: 1px solid #ddd; padding: .3rem .6rem; text-align: left; 
 </style></head>"""
 
 
-def page(source: str, table: str, results: Sequence[tuple[Rule, ExpectationValidationResult]]) -> str:
-    """The HTML page over a table's results: the rules in words, then what the library says of each."""
+def page(
+    source: str, table_name: str, found: Found, results: Results, made_at: datetime, details: str
+) -> str:
+    """The page over a table's results: the rules in words; `details` is the name of the library's page."""
+    broken = [(rule, result) for rule, result in results if result.result["unexpected_count"]]
+    rows = [[rule.name, rule.meaning, f"{result.result['unexpected_count']:,}"] for rule, result in results]
+    body = join(
+        [
+            Markup("<h2>Rules</h2>"),
+            table(
+                ["Rule", "What is wrong with a row that breaks it", "Rows"],
+                rows,
+                classes={0: "name", 1: "text"},
+            ),
+            Markup(
+                '<p><a href="{}">Each rule in detail</a>, a page made by Great Expectations (Data Docs).</p>'
+            ).format(quote(details)),
+        ]
+    )
+    return render(
+        Page(
+            f"Data check: {table_name} of {source}", _verdict(broken, len(results)), str(found), made_at, body
+        )
+    )
+
+
+def _verdict(broken: Results, rules: int) -> str:
+    """Which rules were broken, the most often broken first."""
+    if not broken:
+        return f"No row breaks any of the {rules} rules."
+    most = sorted(broken, key=lambda one: -one[1].result["unexpected_count"])
+    named = ", ".join(f"{rule.name} ({result.result['unexpected_count']:,})" for rule, result in most)
+    return (
+        f"{len(broken)} of {rules} rules are broken, and rows that break one are kept in quarantine: {named}."
+    )
+
+
+def details(source: str, table_name: str, results: Results) -> str:
+    """The library's page, without what it takes from other hosts."""
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
     from great_expectations.render.view.view import DefaultJinjaPageView
@@ -42,7 +111,7 @@ def page(source: str, table: str, results: Sequence[tuple[Rule, ExpectationValid
     found = [result for _, result in results]
     passed = sum(bool(result.success) for result in found)
     validation = ExpectationSuiteValidationResult(
-        suite_name=f"{table} of {source}",
+        suite_name=f"{table_name} of {source}",
         success=passed == len(results),
         results=found,
         statistics={
@@ -56,13 +125,4 @@ def page(source: str, table: str, results: Sequence[tuple[Rule, ExpectationValid
     view: Any = DefaultJinjaPageView()
     html: str = view.render(ValidationResultsPageRenderer().render(validation))
     styled = REMOTE.sub("", html).replace("</head>", STYLE, 1)
-    return styled.replace("<body>", f"<body>{_summary(source, table, results)}", 1)
-
-
-def _summary(source: str, table: str, results: Sequence[tuple[Rule, ExpectationValidationResult]]) -> str:
-    rows = "".join(
-        f"<tr><td>{rule.name}</td><td>{escape(rule.meaning)}</td><td>{result.result['unexpected_count']:,}</td></tr>"
-        for rule, result in results
-    )
-    head = "<tr><th>Rule</th><th>What is wrong with a row that fails it</th><th>Rows</th></tr>"
-    return f"<h1>{escape(table)} of {escape(source)}</h1><table>{head}{rows}</table>"
+    return titled(styled, f"Data check in detail: {table_name} of {source}")

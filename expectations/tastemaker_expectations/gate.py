@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tastemaker.data.gate import Rule, Verdict, part
 from tastemaker.files import appearing
+from tastemaker_expectations.docs import Found
 from tastemaker_expectations.suite import Suite
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class GreatExpectationsGate:
         self.source = source
         self._now = now
         self._results: dict[str, dict[str, ExpectationValidationResult]] = {}
+        self._found: dict[str, Found] = {}
         _load_library()
         self._suites = {table: load_suite(table, source) for table in TABLES}
 
@@ -68,20 +70,24 @@ class GreatExpectationsGate:
         names = [check.rule.name for check in checks]
         failed = np.zeros((len(chunk), len(names)), np.bool_)
         if len(chunk):
+            self._found[table] = self._found.get(table, Found()).with_chunk(chunk)
             for name, result in self._validate(table, chunk).items():
                 failed[result.result["unexpected_index_list"], names.index(name)] = True
         return part(self.source, table, chunk, names, failed)
 
     def write_docs(self, folder: Path) -> list[Path]:
-        """Write Data Docs over everything that was checked: one page a table, readable offline."""
-        from tastemaker_expectations.docs import page
+        """Write what was checked: a page a table, and Great Expectations' own; both readable offline."""
+        from tastemaker_expectations.docs import details, page
 
-        pages = []
+        pages, made_at = [], datetime.now(UTC)
         for table, results in self._results.items():
             path = folder / f"{self.source}-{table}.html"
+            behind = path.with_name(f"{path.stem}-details.html")
             seen = [(rule, results[rule.name]) for rule in self.rules(table)]
-            with appearing(path) as partial:
-                partial.write_text(page(self.source, table, seen), "utf-8")
+            ours = page(self.source, table, self._found[table], seen, made_at, behind.name)
+            for written, document in ((behind, details(self.source, table, seen)), (path, ours)):
+                with appearing(written) as partial:
+                    partial.write_text(document, "utf-8")
             pages.append(path)
         return pages
 

@@ -79,9 +79,15 @@ class Workspace:
     @cached_property
     def registry(self) -> Registry:
         """The model versions."""
+        from tastemaker.choice import takes_part
         from tastemaker.registry import Registry
 
-        return Registry(self.engine, self.settings.artifacts, max_loss=self.settings.promotion.max_loss)
+        return Registry(
+            self.engine,
+            self.settings.artifacts,
+            max_loss=self.settings.promotion.max_loss,
+            takes_part=lambda model, baseline: takes_part(model, self.settings.models, baseline),
+        )
 
     def plugins(self) -> Plugins:
         """The installed models that the settings do not leave out.

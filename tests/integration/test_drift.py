@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import html
+import json
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
 from served_homes import DAYS, N_ITEMS, START, events, make_home
 from tastemaker.data.lake import Lake
-from tastemaker.health.drift import MIN_REQUESTS, drift_report
-from tastemaker.health.traffic import most_served, traffic
+from tastemaker.health import distributions, drift
+from tastemaker.health.drift import MIN_REQUESTS, NO_VERDICT, DriftReport, drift_report
+from tastemaker.health.traffic import LABELS, NUMBERS, Traffic, most_served, traffic
 from tastemaker.logs.drain import drain
 from tastemaker.logs.records import Item, Record
 from tastemaker.logs.spool import Spool
 from tastemaker.registry import Version
+from tastemaker.registry.manifest import Manifest
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import reports
 
@@ -66,35 +72,56 @@ def as_learned() -> list[tuple[str, list[str], datetime]]:
     return [(row["user_id"], [row["item_id"]], row["occurred_at"] + later) for row in events().to_pylist()]
 
 
-def test_traffic_like_the_training_window_has_not_drifted(home: Path, version: Version) -> None:
+COLUMNS = {
+    "item_popularity_percent", "item_price", "user_events_count", "user_recency_days", "hour_of_day",
+    "item_category", "user_known",
+}  # fmt: skip
+
+
+def test_traffic_like_the_training_window_has_the_same_figures_on_both_sides(
+    home: Path, version: Version
+) -> None:
     serve(home, version.id, as_learned())
     report = drift_report(
         Lake(home / "lake"), open_engine(f"sqlite:///{home / 'tastemaker.db'}"), home, version
     )
-    assert report.drifted == []
-    assert set(report.summary["columns"]) == {
-        "item_popularity_percent", "item_price", "user_events_count", "user_recency_days", "hour_of_day",
-        "item_category", "user_known",
-    }  # fmt: skip
-    assert max(column["distance"] for column in report.summary["columns"].values()) < 1e-6
+    assert set(report.summary["columns"]) == COLUMNS
+    assert all(column["learned"] == column["shown"] for column in report.summary["columns"].values())
     assert (report.summary["requests"], report.summary["events_learned"]) == (600, 600)
 
 
-def test_strangers_who_are_shown_dear_items_at_night_are_drift(home: Path, version: Version) -> None:
+def judges(report: DriftReport) -> list[str]:
+    """Words of a verdict on a column: in the summary, on the page, in what Evidently was asked for."""
+    details = report.path.with_name(f"{report.path.stem}-evidently.html").read_text()
+    page = html.unescape(report.path.read_text()).replace(NO_VERDICT, "")
+    said = re.findall(r"drifted|detected|distance|alarm|threshold", json.dumps(report.summary) + page, re.I)
+    return said + re.findall(r"ValueDrift|DriftedColumnsCount", details)
+
+
+def test_strangers_who_are_shown_dear_items_at_night_are_not_judged(home: Path, version: Version) -> None:
     night = START + timedelta(days=DAYS, hours=3)
     dear = [f"item-{N_ITEMS - 1 - number:02d}" for number in range(5)]
     serve(home, version.id, [(f"stranger-{number}", dear, night) for number in range(MIN_REQUESTS)])
     engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
     report = drift_report(Lake(home / "lake"), engine, home / "reports", version)
-    assert {"item_popularity_percent", "item_price", "hour_of_day", "user_known", "user_events_count"} <= set(
-        report.drifted
-    )
-    assert "user_recency_days" not in report.summary["columns"], "strangers have none: it can't be compared"
+    columns = report.summary["columns"]
+    assert columns["hour_of_day"]["shown"]["quantiles"] == [3.0] * 5
+    assert columns["user_known"]["shown"]["shares"] == {"known": 0.0, "stranger": 1.0}
+    assert columns["user_recency_days"]["shown"] == {"rows": 500, "missing": 500, "quantiles": None}
+    assert report.summary["judged"] is False
+    assert judges(report) == []
     page = report.path.read_text()
-    assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?https?:", page), (
-        "works offline"
-    )
+    assert NO_VERDICT in html.unescape(page)
     assert f"{MIN_REQUESTS:,} answers" in page
+    assert "no value" in page, "strangers have no last event"
+    details = report.path.with_name(f"{report.path.stem}-evidently.html")
+    assert f'href="{details.name}"' in page
+    assert "<title>Histograms: popularity" in details.read_text()
+    for document in (page, details.read_text()):
+        assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?https?:", document)
+    listed = (report.path.parent / "index.html").read_text()
+    assert report.path.name in listed
+    assert details.name in listed
     with engine.connect() as connection:
         row = connection.execute(select(reports)).mappings().one()
     assert (row["kind"], row["problem"], row["version_id"]) == ("drift", "small shop", version.id)
@@ -111,6 +138,66 @@ def test_too_few_requests_are_said_and_not_measured(home: Path, version: Version
     assert report.summary["columns"] == {}
     assert f"has answered {n} logged requests" in report.summary["note"]
     assert report.summary["note"] in report.path.read_text()
+    assert [page.name for page in report.path.parent.glob("*-evidently.html")] == []
+
+
+@pytest.mark.parametrize("price", [None, math.nan, math.inf])
+@pytest.mark.parametrize("sides", [("learned",), ("shown",), ("learned", "shown")])
+def test_a_column_without_any_value_is_said_and_does_not_stop_the_report(
+    home: Path, version: Version, monkeypatch: pytest.MonkeyPatch, price: float | None, sides: tuple[str, ...]
+) -> None:
+    def without_prices(lake: Lake, manifest: Manifest) -> Traffic:
+        found = traffic(lake, manifest)
+        for side in sides:
+            table: pa.Table = getattr(found, side)
+            at = table.column_names.index("item_price")
+            prices = pa.array([price] * len(table), pa.float64())
+            found = found._replace(**{side: table.set_column(at, "item_price", prices)})
+        return found
+
+    monkeypatch.setattr(drift, "traffic", without_prices)
+    serve(home, version.id, as_learned())
+    engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
+    report = drift_report(Lake(home / "lake"), engine, home / "reports", version)
+    for side in sides:
+        assert report.summary["columns"]["item_price"][side] == {
+            "rows": 600, "missing": 600, "quantiles": None
+        }  # fmt: skip
+    json.dumps(report.summary, allow_nan=False)
+    assert report.path.read_text().count("no value") == len(sides)
+
+
+def test_figures_agree_with_numpy_and_leave_out_what_is_no_number() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=1000)
+    holes = np.where(rng.random(1000) < 0.2, rng.choice([math.nan, math.inf, -math.inf], 1000), values)
+    table = pa.table(
+        {name: pa.array(holes) for name in NUMBERS} | {name: pa.array(["a", "b"] * 500) for name in LABELS}
+    )
+    found = distributions.described(table, table)
+    kept = holes[np.isfinite(holes)]
+    column = found["item_price"]["learned"]
+    assert column["missing"] == 1000 - len(kept)
+    np.testing.assert_allclose(column["quantiles"], np.percentile(kept, [5, 25, 50, 75, 95]))
+    assert distributions.finite(table)["item_price"].null_count == 1000 - len(kept)
+
+
+def test_many_labels_are_listed_by_frequency_and_the_rest_together() -> None:
+    labels = [f"label {at:02d}" for at in range(20) for _ in range(at + 1)]
+    learned, shown = (
+        pa.table(
+            {name: pa.nulls(len(some), pa.float64()) for name in NUMBERS}
+            | {name: pa.array(some) for name in LABELS}
+        )
+        for some in (labels, ["new", *labels[-2:], None])
+    )
+    found = distributions.described(learned, shown)["item_category"]
+    assert list(found["learned"]["shares"]) == list(found["shown"]["shares"])
+    assert len(found["learned"]["shares"]) == distributions.MOST + 1
+    assert found["shown"]["missing"] == 1
+    assert list(found["shown"]["shares"])[:2] == ["label 19", "new"]
+    for side in ("learned", "shown"):
+        assert sum(found[side]["shares"].values()) == pytest.approx(1)
 
 
 def test_only_what_this_version_showed_counts(home: Path, version: Version) -> None:

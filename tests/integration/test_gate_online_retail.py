@@ -14,6 +14,7 @@ from sqlalchemy import create_engine
 from tastemaker.data.ingest import Admitted, admit, land
 from tastemaker.data.lake import Lake
 from tastemaker.data.sources import open_source
+from tastemaker.html import index
 from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import metadata
 from tastemaker_expectations.gate import GreatExpectationsGate
@@ -136,11 +137,24 @@ def test_british_summer_time(admitted: tuple[Lake, Admitted, Path]) -> None:
 
 def test_data_docs_need_no_network(admitted: tuple[Lake, Admitted, Path]) -> None:
     pages = {path.name: path.read_text() for path in admitted[2].iterdir()}
-    assert set(pages) == {f"online_retail-{table}.html" for table in ("events", "items", "users")}
-    events = pages["online_retail-events.html"]
-    assert "7444 unexpected values found" in events
-    assert "of 541909 total rows" in events
-    remote = ("<link", "<script", "src=", "url(", "http:", "https:", "href=")
+    assert set(pages) == {
+        f"online_retail-{table}{end}.html"
+        for table in ("events", "items", "users")
+        for end in ("", "-details")
+    }
+    details = pages["online_retail-events-details.html"]
+    assert "7444 unexpected values found" in details
+    assert "of 541909 total rows" in details
+    head = index.head_of(admitted[2] / "online_retail-events.html")
+    assert head is not None
+    assert head.title == "Data check: events of online_retail"
+    assert head.rows == "541,909 rows checked, 2010-12-01 to 2011-12-09"
+    assert "rules are broken" in head.verdict
+    assert "(7,444)" in head.verdict
+    items = index.head_of(admitted[2] / "online_retail-items.html")
+    assert items is not None
+    assert items.verdict.startswith("No row breaks any of the")
+    remote = ("<link", "<script", "src=", "url(", "http:", "https:")
     assert [(name, mark) for name, page in pages.items() for mark in remote if mark in page] == []
 
 

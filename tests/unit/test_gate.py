@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tastemaker.data.gate import Counts, judge
 from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS, nullable
 from tastemaker.errors import GateError
+from tastemaker.html import index
 from tastemaker_expectations.gate import GreatExpectationsGate
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
@@ -219,4 +220,11 @@ def test_docs_speak_of_all_chunks(tmp_path: Path) -> None:
     gate.check("events", chunk({}, {"value": -1.0}))
     gate.check("events", chunk({"value": -1.0}, {"value": -1.0}))
     (page,) = gate.write_docs(tmp_path)
-    assert "3 unexpected values found. 75% of 4 total rows" in page.read_text()
+    details = page.with_name("table-events-details.html").read_text()
+    assert "3 unexpected values found. 75% of 4 total rows" in details
+    assert "<title>Data check in detail: events of table</title>" in details
+    head = index.head_of(page)
+    assert head is not None
+    assert head.rows.startswith("4 rows checked, 20")
+    assert head.verdict.endswith("(3).")
+    assert details.count("http://") + details.count("https://") == 0

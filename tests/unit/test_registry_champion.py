@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import versions
+from tastemaker.choice import takes_part
 from tastemaker.errors import ArtifactError, RegistryError
 from tastemaker.plugins import finder
 from tastemaker.registry import Registry, champion
+from tastemaker.settings import ModelsSettings
 from tastemaker.storage.engine import open_engine
 
 RNG = np.random.default_rng(0)
@@ -268,6 +270,25 @@ def test_the_best_of_many_equal_models_does_not_win_by_luck(registry: Registry) 
     assert not crowded.beats
     with pytest.raises(RegistryError, match="corrected for 16 models; all of it must lie above 0"):
         registry.promote(version.id)
+
+
+def test_models_that_the_settings_leave_out_take_no_power_from_the_others(registry: Registry) -> None:
+    """As on the leaderboard, whose p the contest's is."""
+    rng = np.random.default_rng(3)
+    noise = rng.normal(0, 0.1, (15, 500))
+    judged(registry, "popularity", BASE)
+    lucky = noise[0] - noise[0].mean() + 0.01
+    version = versions.add(registry, backtest_id=judged(registry, "toy", BASE + lucky))
+    for number, values in enumerate(noise[1:]):
+        judged(registry, f"equal_{number}", BASE + values - values.mean())
+    models = ModelsSettings(disabled=("toy", *(f"equal_{number}" for number in range(14))))
+    chosen = Registry(
+        registry.engine,
+        registry.artifacts,
+        takes_part=lambda model, baseline: takes_part(model, models, baseline),
+    )
+    found = chosen.contest(version)
+    assert (found.models, found.beats) == (2, True), "the version's own model always counts"
 
 
 def test_a_freeze_stands_until_it_is_ended(registry: Registry) -> None:

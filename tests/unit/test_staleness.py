@@ -180,7 +180,8 @@ def test_the_picture_and_the_page(drifting: tuple[Workspace, Staleness], tmp_pat
     curves.write_page(found, tmp_path / "curve.png", tmp_path / "curve.html")
     page = (tmp_path / "curve.html").read_text("utf-8")
     assert "data:image/png;base64,iVBOR" in page
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
     assert "<script" not in page
     assert "latest" in page
     told = json.loads(json.dumps(curves.to_dict(found[0]), allow_nan=False))

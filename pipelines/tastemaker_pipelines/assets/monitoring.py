@@ -1,4 +1,4 @@
-"""What was served, and how far it has drifted from what was learned."""
+"""What was served, how people took it, and what that was beside what was learned."""
 
 import dagster as dg
 
@@ -110,7 +110,10 @@ def learned_states(
     deps=[served_requests, "champion"],
     kinds={"evidently", "html"},
     owners=[PRODUCT_TEAM],
-    description="How far what is served has moved from what was learned: a page for people and a summary.",
+    description=(
+        "What is served beside what was learned: distributions for people, and a summary. Nothing is judged "
+        "by them, for items shown and items chosen differ in a healthy service too."
+    ),
 )
 def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """The version that answered most requests, or while none was served the one that would be."""
@@ -131,7 +134,7 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
         metadata={
             "requests": report.summary["requests"],
-            "drifted": ", ".join(report.drifted) or "nothing",
+            "verdict": "none: distributions only",
             "model": version.model,
             "version": version.id,
             "note": report.summary["note"] or "",

@@ -7,6 +7,7 @@ import dagster as dg
 from tastemaker.data.gate import Counts
 from tastemaker.data.ingest import Admitted
 from tastemaker.errors import GateError, TastemakerError
+from tastemaker.html import index
 from tastemaker.workspace import Workspace
 from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
 from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback, logged
@@ -62,7 +63,7 @@ def gate(
         opened = workspace.open()
         admitted: list[Admitted] = []
         pages: list[str] = []
-        refusal = None
+        refusal, reports = None, opened.settings.reports.resolve()
         for source in _sources(opened):
             judge = GreatExpectationsGate(source)
             try:
@@ -78,7 +79,8 @@ def gate(
                 )
             except GateError as error:
                 refusal = refusal or error
-            pages += map(str, judge.write_docs(opened.settings.reports.resolve() / "data_docs"))
+            pages += map(str, judge.write_docs(reports / "data_docs"))
+        index.rewrite(reports)
     if refusal is not None:
         context.log.error(str(refusal))
         yield dg.AssetCheckResult(

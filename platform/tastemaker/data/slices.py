@@ -5,14 +5,14 @@ The table users holds no history: what it says today of a user is taken for ever
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tastemaker.data.ranges import DATE, DATE_LENGTH
 from tastemaker.errors import SourceError
 from tastemaker.plugins.arrays import Bool, Int32, Int64
 
@@ -27,16 +27,6 @@ MANY = 12
 RANGES = 4
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
-_DATE_LENGTH = 10
-_BOUND = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.+Z-]+)?|-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?"
-_RANGE = re.compile(
-    r"(?P<above>[>≥]=?|over|above|from)?(?P<below>[<≤]=?|under|below|up to)?\s*[\[(]?\s*"
-    rf"(?P<first>{_BOUND})(?:\s*(?:to|[.]{{2,3}}|[-–—,;:])\s*(?P<last>{_BOUND}))?"
-    r"(?P<more>\s*(?:[+]|(?:and|or) (?:over|more|above)))?\s*[\])]?",
-    re.IGNORECASE,
-)
-"""A number, a date, or a range of them as a shop may write it."""
 
 
 class Labels(NamedTuple):
@@ -126,8 +116,8 @@ def in_ranges(labels: Strings) -> Strings:
     kind = _kind(np.unique(labels[labels != UNKNOWN]).tolist())
     if kind is None:
         return labels
-    if kind is _DATE:
-        labels = np.where(labels == UNKNOWN, UNKNOWN, labels.astype(f"<U{_DATE_LENGTH}"))
+    if kind is DATE:
+        labels = np.where(labels == UNKNOWN, UNKNOWN, labels.astype(f"<U{DATE_LENGTH}"))
     values, codes, users = np.unique(labels, return_inverse=True, return_counts=True)
     known = np.flatnonzero(values != UNKNOWN)
     if len(known) <= MANY:
@@ -143,42 +133,14 @@ def in_ranges(labels: Strings) -> Strings:
     return names.astype(np.str_)[codes]
 
 
-def in_order(labels: Sequence[str]) -> list[int] | None:
-    """Places of the labels in the order of what they say, `unknown` last; None if some say no number or date.
-
-    Numbers, dates and ranges, also those that a shop wrote itself: 9, 9 to 10, [9,10), 18-24, <18, 65+.
-    """
-    keys = [_bounds(label) for label in labels if label != UNKNOWN]
-    if None in keys or not keys:
-        return None
-    return sorted(range(len(labels)), key=lambda at: _bounds(labels[at]) or (math.inf, math.inf, ""))
-
-
-def _bounds(label: str) -> tuple[float, float, str] | None:
-    """Where a number, a date or a range of them begins and ends; the label itself parts what begins alike."""
-    found = _RANGE.fullmatch(label.strip())
-    if found is None:
-        return None
-    first = _value(found["first"])
-    last = first if found["last"] is None else _value(found["last"])
-    if found["below"]:
-        return -math.inf, last, label
-    return first, math.inf if found["above"] or found["more"] else last, label
-
-
-def _value(text: str) -> float:
-    """A number; of a date, its digits."""
-    return float(text[:_DATE_LENGTH].replace("-", "") if _DATE.fullmatch(text) else text)
-
-
 def _short(value: str) -> str:
     return f"{float(value):.6g}" if "." in value else value
 
 
 def _kind(values: Iterable[str]) -> re.Pattern[str] | None:
-    """What all values are: _NUMBER, _DATE, or None for other text, or no value at all."""
+    """What all values are: _NUMBER, DATE, or None for other text, or no value at all."""
     values = list(values)
-    kinds = (kind for kind in (_NUMBER, _DATE) if all(map(kind.fullmatch, values)))
+    kinds = (kind for kind in (_NUMBER, DATE) if all(map(kind.fullmatch, values)))
     return next(kinds, None) if values else None
 
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.data.slices import MANY, in_order
+from tastemaker.data.ranges import in_order
+from tastemaker.data.slices import MANY
 from tastemaker.evaluation.bootstrap import Difference, Interval, difference_of, resampled_means
 from tastemaker.evaluation.candidates import are_others
 from tastemaker.evaluation.marks import Mark

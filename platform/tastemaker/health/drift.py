@@ -1,54 +1,39 @@
-"""Has what is served moved away from what was learned? An Evidently page for people, a summary for machines.
+"""What a version showed beside what it learned from: distributions for people, and no verdict.
 
-Distances, not tests: with enough rows any difference is significant. Numbers are compared by the Wasserstein
-distance in units of the learned side's standard deviation, labels by the Jensen-Shannon distance; a column
-has drifted at THRESHOLD or more.
+The two sides are not of one kind. What was learned are items that people chose, over the whole training
+window; what was shown are items that the model chose, over the time since it is served, which may be minutes.
+They differ in a healthy service too, so that no distance between them says whether anything is wrong: the
+report gives none, and nothing alarms or fails by it. A column without any value is named, not compared.
 """
 
 from __future__ import annotations
 
-import html
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from sqlalchemy import Engine, insert
 
 from tastemaker.data.lake import Lake
 from tastemaker.files import appearing
+from tastemaker.health import distributions, drift_page
 from tastemaker.health.traffic import LABELS, NUMBERS, Traffic, traffic
+from tastemaker.html import index, titled
 from tastemaker.storage.tables import reports
 
 if TYPE_CHECKING:
     from tastemaker.registry import Version
 
 KIND = "drift"
-THRESHOLD = 0.1
 MIN_REQUESTS = 100
-"""With fewer, the distances between two samples of the same traffic are about as large as the threshold."""
-_METHODS = {
-    "wasserstein": "Wasserstein distance / standard deviation",
-    "jensenshannon": "Jensen-Shannon distance",
-}
-
-_NOTE = Template("""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-body { font: 1.05rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 4rem auto; padding: 0 1rem }
-h1 { font-size: 1.4rem }
-p { border-left: 4px solid #d9a400; padding: .4rem 1rem; background: #fff8e1; color: #1f2933 }
-</style>
-<h1>$title</h1>
-<p>$note</p>
-</html>
-""")
+"""With fewer, a distribution of what was shown is mostly chance."""
+NO_VERDICT = (
+    "These are distributions, shown without judging them: no column counts as drifted, and nothing alarms or "
+    "fails by this page. What was learned are items that people chose, over the whole training window; what "
+    "was shown are items that the model chose, since it is served. The two differ in a healthy service too."
+)
 
 
 @dataclass(frozen=True)
@@ -59,32 +44,33 @@ class DriftReport:
     """The page; it needs no network."""
     summary: dict[str, Any]
 
-    @property
-    def drifted(self) -> list[str]:
-        """The columns that moved."""
-        return [name for name, column in self.summary["columns"].items() if column["drifted"]]
-
 
 def drift_report(
     lake: Lake, engine: Engine, folder: Path, version: Version, *, min_requests: int = MIN_REQUESTS
 ) -> DriftReport:
-    """Compare what `version` showed with what it learned from; write the page into `folder` and the summary.
+    """Show what `version` showed beside what it learned from; write the page into `folder` and the summary.
 
     With fewer than `min_requests` answered requests the report says so instead of giving numbers.
     """
     compared = traffic(lake, version.manifest)
     now = datetime.now(UTC)
     path = folder / f"drift-{version.model}-{version.id}.html"
-    columns: dict[str, Any] = {}
+    details = path.with_name(f"{path.stem}-evidently.html")
     note = _too_little(compared, min_requests)
-    title = f"Drift of {version.model} {version.id}"
+    columns = {} if note else distributions.described(compared.learned, compared.shown)
+    title = f"Drift report: {version.model} {version.id}"
     if note is None:
-        page, columns = _compare(compared)
-        page = page.replace("<body>", f"<body>{_heading(title, compared)}", 1)
+        histograms = _evidently(compared, columns, f"Histograms: {version.model} {version.id}")
+        with appearing(details) as partial:
+            partial.write_text(histograms, "utf-8")
     else:
-        page = _note_page(title, note)
+        details.unlink(missing_ok=True)  # of an earlier report, on logs that were deleted since
+    document = drift_page.render(
+        title, note or NO_VERDICT, _rows(compared, version), now, columns, None if note else details.name
+    )
     with appearing(path) as partial:
-        partial.write_text(page, "utf-8")
+        partial.write_text(document, "utf-8")
+    index.rewrite(folder)
     summary = _summary(compared, columns, note)
     with engine.begin() as connection:
         connection.execute(
@@ -104,72 +90,62 @@ def drift_report(
 
 def _too_little(compared: Traffic, min_requests: int) -> str | None:
     if not compared.events:
-        return "The lake no longer holds the events that this version learned from: nothing to compare with."
+        return (
+            "The lake no longer holds the events that this version learned from: there is nothing to show "
+            "beside what it showed."
+        )
     if compared.requests < min_requests:
         return (
             f"This version has answered {compared.requests:,} logged requests; from {min_requests:,} on, "
-            "their drift from the training window is measured here."
+            "what it showed is described here, beside what it learned from."
         )
+    if not compared.impressions:
+        return f"This version has answered {compared.requests:,} logged requests without any item."
     return None
 
 
 def _summary(compared: Traffic, columns: dict[str, Any], note: str | None) -> dict[str, Any]:
     return {
         "note": note,
+        "judged": False,
         "events_learned": compared.events,
         "requests": compared.requests,
         "impressions": compared.impressions,
         "fallback_share": compared.fallbacks / compared.requests if compared.requests else None,
-        "threshold": THRESHOLD,
         "columns": columns,
     }
 
 
-def _compare(compared: Traffic) -> tuple[str, dict[str, Any]]:
-    """Evidently's page, and for each column its distance."""
+def _rows(compared: Traffic, version: Version) -> str:
+    """What is beside what."""
+    window = version.manifest.window
+    first, last = (datetime.fromtimestamp(moment, UTC) for moment in (window.start, window.end - 1))
+    said = (
+        f"Learned: {compared.events:,} events, {first:%Y-%m-%d} to {last:%Y-%m-%d}. "
+        f"Shown: {compared.impressions:,} items in {compared.requests:,} answers"
+    )
+    if compared.first and compared.last:
+        said += (
+            f", {compared.fallbacks:,} of them with popular items filled in, "
+            f"{compared.first:%Y-%m-%d %H:%M} to {compared.last:%Y-%m-%d %H:%M} UTC"
+        )
+    return said
+
+
+def _evidently(compared: Traffic, columns: dict[str, Any], title: str) -> str:
+    """Evidently's page of the columns that have values on both sides, with a title; it needs no network."""
     os.environ["DO_NOT_TRACK"] = "1"  # read when evidently is imported
     from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset, DataSummaryPreset
+    from evidently.presets import DataSummaryPreset
 
-    numbers = [name for name in NUMBERS if _has_values(compared.learned[name], compared.shown[name])]
+    numbers = [name for name in NUMBERS if not distributions.is_empty(columns[name])]
     definition = DataDefinition(numerical_columns=numbers, categorical_columns=list(LABELS))
     shown, learned = (
-        Dataset.from_pandas(side.select([*numbers, *LABELS]).to_pandas(), data_definition=definition)
+        Dataset.from_pandas(
+            distributions.finite(side.select([*numbers, *LABELS])).to_pandas(), data_definition=definition
+        )
         for side in (compared.shown, compared.learned)
     )
-    drift = DataDriftPreset(
-        num_method="wasserstein", num_threshold=THRESHOLD, cat_method="jensenshannon", cat_threshold=THRESHOLD
-    )
-    snapshot = Report([drift, DataSummaryPreset()]).run(shown, learned)
-    columns = {}
-    for metric in snapshot.dict()["metrics"]:
-        config = metric["config"]
-        if config["type"].endswith("ValueDrift"):
-            name, distance = config["column"], float(metric["value"])
-            columns[name] = {
-                "distance": distance,
-                "drifted": distance >= THRESHOLD,
-                "measure": _METHODS["wasserstein" if name in numbers else "jensenshannon"],
-            }
-    return snapshot.get_html_str(as_iframe=False), columns
-
-
-def _has_values(*sides: pa.ChunkedArray) -> bool:
-    """A column without a value on one side can't be compared: a shop may have no prices."""
-    return all(side.null_count < len(side) for side in sides)
-
-
-def _heading(title: str, compared: Traffic) -> str:
-    """What is compared with what, above Evidently's own page."""
-    said = (
-        f"Reference: {compared.events:,} events of the training window. "
-        f"Current: {compared.impressions:,} items shown in {compared.requests:,} answers, "
-        f"{compared.fallbacks:,} of them with popular items filled in; "
-        f"{compared.first:%Y-%m-%d %H:%M} to {compared.last:%Y-%m-%d %H:%M} UTC."
-    )
-    style = "font:1rem/1.5 system-ui,sans-serif;padding:1rem 2rem 0"
-    return f'<header style="{style}"><h1>{html.escape(title)}</h1><p>{html.escape(said)}</p></header>'
-
-
-def _note_page(title: str, note: str) -> str:
-    return _NOTE.substitute(title=html.escape(title), note=html.escape(note))
+    snapshot = Report([DataSummaryPreset()]).run(shown, learned)
+    html: str = snapshot.get_html_str(as_iframe=False)
+    return titled(html, title)

@@ -8,6 +8,6 @@ What a page says is not here: see `evaluation.page`, `health.drift` and others.
 """
 
 from tastemaker.html.parts import below, embedded, facts, join, table
-from tastemaker.html.shell import Page, cell, render
+from tastemaker.html.shell import Page, cell, render, titled
 
-__all__ = ["Page", "below", "cell", "embedded", "facts", "join", "render", "table"]
+__all__ = ["Page", "below", "cell", "embedded", "facts", "join", "render", "table", "titled"]

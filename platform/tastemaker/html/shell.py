@@ -89,6 +89,12 @@ def render(page: Page) -> str:
     return str(document.translate(_NO_TEXT))
 
 
+def titled(document: str, title: str) -> str:
+    """Another library's document with this title: of several titles of a document the first one holds."""
+    named = Markup("<head><title>{}</title>").format(title)
+    return document.replace("<head>", str(named), 1)
+
+
 def cell(body: Markup) -> str:
     """HTML for a notebook's cell with the style of the pages, which touches nothing else of the notebook."""
     framed = Markup('<div class="tastemaker cell">\n<style>\n{}</style>\n{}\n</div>').format(style(), body)

@@ -11,6 +11,7 @@ Recipes are compared (model, config, problem), by their backtests on the same us
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,8 +147,12 @@ def hold_contest(
     current: Manifest | None,
     *,
     max_loss: float = MAX_LOSS,
+    takes_part: Callable[[str, str], bool] = lambda model, baseline: True,
 ) -> Contest:
-    """The contest, won or lost; `current` is the champion. Raises RegistryError where evidence is lacking."""
+    """The contest, won or lost; `current` is the champion. Raises RegistryError where evidence is lacking.
+
+    Models of which `takes_part(model, baseline)` is false count for nothing, but for the version's own.
+    """
     to_beat, metric = manifest.problem_spec["to_beat"], manifest.problem_spec["metric"]
     mine = _evidence(engine, manifest)
     rival = None if mine is None else _newest(engine, mine, to_beat)
@@ -157,7 +162,12 @@ def hold_contest(
             f"there is no backtest of {lacking}, so nothing shows that it beats {to_beat}",
             fix=f"run the backtests: tastemaker run; or {force(manifest.version)}",
         )
-    family = _family(engine, artifacts, mine, rival, metric)
+    kept = {mine.model, rival.model}
+    family = [
+        one
+        for one in _family(engine, artifacts, mine, rival, metric)
+        if one[0].model in kept or takes_part(one[0].model, rival.model)
+    ]
     models = [one.model for one, _ in family]
     others = are_others(models, rival.model)
     pairs = Pairs.of(np.column_stack([values for _, values in family]), metric, others=others)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,11 +66,22 @@ class Broken(NamedTuple):
 class Registry:
     """The versions in one database, with their artifacts under one folder."""
 
-    def __init__(self, engine: Engine, artifacts: Path, *, max_loss: float = MAX_LOSS) -> None:
-        """`max_loss`: of the champion's figure, what a promotion may cost."""
+    def __init__(
+        self,
+        engine: Engine,
+        artifacts: Path,
+        *,
+        max_loss: float = MAX_LOSS,
+        takes_part: Callable[[str, str], bool] = lambda model, baseline: True,
+    ) -> None:
+        """`max_loss`: of the champion's figure, what a promotion may cost.
+
+        `takes_part(model, baseline)`: whether a model is a candidate beside the one that is to be promoted.
+        """
         self.engine = engine
         self.artifacts = artifacts
         self.max_loss = max_loss
+        self.takes_part = takes_part
 
     def add(
         self,
@@ -192,6 +203,7 @@ class Registry:
             version.manifest,
             None if current is None else current.manifest,
             max_loss=self.max_loss,
+            takes_part=self.takes_part,
         )
 
     def promote(self, version_id: str, *, force_reason: str | None = None) -> Promotion:
