@@ -38,7 +38,9 @@ def fill(lake: Lake, *, events: int = 4_000, seed: int = 0) -> None:
     first = FIRST * 1_000_000
     countries = [None if number % 5 == 0 else f"country {number % 3}" for number in range(N_USERS)]
     users = [(user_id(number), country, first, None) for number, country in enumerate(countries)]
-    items = [(f"item {number}", None, f"category {number % 7}", None, first) for number in range(N_ITEMS)]
+    items = [
+        (f"item {number}", None, f"category {number % 7}", None, first, None) for number in range(N_ITEMS)
+    ]
     for table, schema, entries in (("users", USERS, users), ("items", ITEMS, items)):
         records = [dict(zip(schema.names, entry, strict=True)) for entry in entries]
         lake.write(table, pa.Table.from_pylist(records, schema))

@@ -9,11 +9,12 @@ import pyarrow.compute as pc
 
 from tastemaker.data.gate import Rule
 from tastemaker_expectations.ids import form_checks, id_checks, id_measures
+from tastemaker_expectations.own import own_check, own_measures
 from tastemaker_expectations.suite import Check, Measures, Suite, always, flag
 
 
 def suite() -> Suite:
-    """Its id, once, and a price that can be one."""
+    """Its id, once, a price that can be one, and values of the shop's own columns that fit."""
     return Suite(
         (
             *id_checks("item_id"),
@@ -34,6 +35,7 @@ def suite() -> Suite:
                 ),
                 always("price_is_possible", True),
             ),
+            own_check("items"),
         ),
         measure,
     )
@@ -47,4 +49,5 @@ def measure(chunk: pa.Table, now: datetime) -> Measures:
         **id_measures(chunk, "item_id"),
         "item_id_was_seen": flag(chunk, "item_id_was_seen"),
         "price_is_possible": pc.fill_null(possible, True),
+        **own_measures(chunk),
     }

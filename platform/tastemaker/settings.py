@@ -62,9 +62,12 @@ class SourceSettings(_Section):
     users: str | None = None
     """Table or SELECT (sql) or file (table) that yields users."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Canonical column, or one of user_columns -> the source's own column (table, sql)."""
+    """Canonical column, or one of item_columns or user_columns -> the source's own column (table, sql)."""
+    item_columns: tuple[str, ...] = ()
+    """The shop's own columns of items to keep, such as brand, for models that read content (table, sql)."""
     user_columns: tuple[str, ...] = ()
-    """The shop's own columns of users to keep, for slices (table, sql). Others are not kept."""
+    """The shop's own columns of users to keep, for slices and for models that read them (table, sql). Others
+    are not kept."""
     timezone: str = "UTC"
     """Zone of timestamps that carry none."""
     encoding: str | None = None
@@ -104,7 +107,8 @@ class SourceSettings(_Section):
         chosen = name or (self.name if self.name in FILE_SOURCES else "table")
         if chosen == self.name:
             return self.model_copy(update={"path": path})
-        foreign = {"name", "path", "url", "events", "items", "users", "user_columns", "options"}
+        foreign = {"name", "path", "url", "events", "items", "users", "options"}
+        foreign |= {"item_columns", "user_columns"}
         return SourceSettings(name=chosen, path=path, **self.model_dump(exclude=foreign, exclude_unset=True))
 
 

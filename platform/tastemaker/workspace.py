@@ -186,8 +186,10 @@ class Workspace:
     def dataset(self) -> Dataset:
         """The lake's events as arrays, as of now; loaded again only if a file of the lake changed."""
         from tastemaker.data.dataset import Dataset
+        from tastemaker.data.tables import HISTORY
 
-        files = [file.stat() for table in ("events", "items", "users") for file in self.lake.files(table)]
+        tables = ("events", "items", "users", HISTORY)
+        files = [file.stat() for table in tables for file in self.lake.files(table)]
         state = tuple((file.st_ino, file.st_mtime_ns, file.st_size) for file in files)
         if self._loaded.get("state") != state:
             self._loaded.clear()

@@ -16,7 +16,7 @@ from served_homes import problem
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.ingest import admit
 from tastemaker.data.lake import Lake, by_day, parquet_writer
-from tastemaker.data.tables import EVENTS
+from tastemaker.data.tables import EVENTS, ITEMS
 from tastemaker.logs.drain import drain
 from tastemaker.logs.landing import FEEDBACK_SOURCE, land_told
 from tastemaker.logs.records import Entry, ItemRecord, UserRecord
@@ -159,6 +159,22 @@ def test_items_and_users_that_no_source_knows_enter_the_catalogue_as_last_told(h
     assert items["item-00"]["title"] == "Known by its events"
     users = {row["user_id"]: row for row in home.lake.read("users").to_pylist()}
     assert (users["dora"]["country"], users["dora"]["own"]) == ("CZ", None)
+
+
+def test_a_model_sees_told_items_as_they_were(home: Home) -> None:
+    """Of an item that a source lands later, that row alone counts: it has no history."""
+    told = [ItemRecord("27.0", NOON, title="Cup"), ItemRecord("27", NOON + 60, title="Red cup", price=2.0)]
+    home.run(told)
+
+    def title(end: float) -> str:
+        items = Dataset.load(home.lake, problem()).training(int(end)).items
+        return items.titles[items.ids.index("27")]
+
+    assert [title(NOON + 30), title(NOON + 61), title(NOON + DAY)] == ["Cup", "Red cup", "Red cup"]
+    row = {"item_id": "27", "title": "Mug", "first_seen_at": datetime.fromtimestamp(NOON, UTC)}
+    home.lake.write("landed_items", pa.Table.from_pylist([row], schema=ITEMS), part="shop")
+    home.run()
+    assert [title(NOON + 30), title(NOON + DAY)] == ["Mug", "Mug"]
 
 
 def test_training_data_holds_what_was_shown_and_what_came_of_it(home: Home) -> None:

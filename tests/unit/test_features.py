@@ -112,7 +112,7 @@ def computed(request: pytest.FixtureRequest) -> Iterator[Features]:
 def _tables(shop: Shop) -> dict[str, pa.Table]:
     events = [(str(number), *event, None, None) for number, event in enumerate(shop.events)]
     users = [(user, known.text, known.time, None) for user, known in shop.users.items()]
-    items = [(item, None, known.text, None, known.time) for item, known in shop.items.items()]
+    items = [(item, None, known.text, None, known.time, None) for item, known in shop.items.items()]
     tables: dict[str, tuple[pa.Schema, Sequence[tuple[Any, ...]]]] = {
         "events": (EVENTS, events),
         "users": (USERS, users),

@@ -142,6 +142,15 @@ def test_the_shops_own_columns_of_users(gate: GreatExpectationsGate) -> None:
     assert raw["own"] == {"segment": "gold", "note": "é" * 100 + "x"}
 
 
+def test_the_shops_own_columns_of_items(gate: GreatExpectationsGate) -> None:
+    """A description may be longer than what names a group of users."""
+    own = [[("description", "é" * 32_768)], [("description", "é" * 32_768 + "x")], None]
+    goods = [{"item_id": f"i{n}", "own": one} for n, one in enumerate(own)]
+    verdict = gate.check("items", pa.Table.from_pylist(goods, nullable(ITEMS)))
+    assert verdict.counts == {"own_column_too_long": 1}
+    assert verdict.accepted["item_id"].to_pylist() == ["i0", "i2"]
+
+
 @pytest.mark.parametrize("table", ["events", "items", "users"])
 def test_an_empty_chunk_passes(gate: GreatExpectationsGate, table: str) -> None:
     schema = nullable({"events": EVENTS, "items": ITEMS, "users": USERS}[table])

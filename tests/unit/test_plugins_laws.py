@@ -84,6 +84,13 @@ class NeedsTwoItems(Sound):
         return select(scores, batch, k)
 
 
+class NeedsCategories(Sound):
+    def fit(self, data: TrainingData) -> Self:
+        if not data.items.categories.names:
+            raise ValueError("no item has a category")
+        return super().fit(data)
+
+
 class WritesToItsBatch(Sound):
     def recommend(self, batch: Batch, k: int) -> Ranking:
         batch.history.rewards[:] = 0
@@ -320,6 +327,7 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("seeded_fit_repeats", DrawsFromElsewhere),
     ("fit_twice_is_fit_once", RemembersTheLastFit),
     ("one_event_is_enough", NeedsTwoItems),
+    ("ids_are_enough", NeedsCategories),
     ("recommend_leaves_its_input_alone", WritesToItsBatch),
     ("recommend_is_pure", CountsItsCalls),
     ("batch_is_one_by_one", ScalesByTheBatch),

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,8 @@ from tastemaker.data.lake import UNDATED
 from tastemaker.data.sources import open_source, source_names
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
+from tastemaker.workbench.loading import load
+from tastemaker.workbench.modelling import split
 
 MAPPING = {"user_id": "who", "item_id": "what", "occurred_at": "when", "value": "paid"}
 
@@ -126,7 +129,7 @@ def test_items_and_users_from_their_own_files(tmp_path: Path) -> None:
     items = written(tmp_path, "sku,name,price\na,Äpfel,1.5\nb,,x\n", "items.csv")
     mapping = {"item_id": "sku", "title": "name"}
     source = open_source(SourceSettings(name="table", path=events, items=str(items), columns=mapping))
-    empty = dict.fromkeys(("category", "first_seen_at"))
+    empty = dict.fromkeys(("category", "first_seen_at", "own"))
     assert source.items().to_pylist() == [
         {"item_id": "a", "title": "Äpfel", "price": 1.5, **empty},
         {"item_id": "b", "title": None, "price": None, **empty},
@@ -273,3 +276,56 @@ def test_days_hold_every_row_once(tmp_path_factory: pytest.TempPathFactory, mome
             assert {time.date() for time in chunk.column("occurred_at").to_pylist()} == {day}
             found += chunk.column("user_id").to_pylist()
     assert sorted(found) == sorted(users)
+
+
+GOODS = """item_id,title,category,brand,description,grams
+a,Red mug,ware,Ö,"Large, with
+a handle",300
+b,,,,,
+"""
+
+
+def test_own_columns_of_items_reach_the_model(tmp_path: Path) -> None:
+    """Through the file, the gate and the split; what is not named is not kept."""
+    lines = [f"u{n % 3},{'ab'[n % 2]},2024-01-{n + 1:02}" for n in range(20)]
+    events = written(tmp_path, "\n".join(["user_id,item_id,occurred_at", *lines]))
+    goods = written(tmp_path, GOODS, "goods.csv")
+    data = load(
+        events,
+        items=goods,
+        item_columns=["description", "grams", "maker"],
+        columns={"maker": "brand"},
+    )
+    items = split(data, test_days=5).split.train.items
+    assert items.columns == ("title", "category", "price", "description", "grams", "maker")
+    assert items.titles == ("Red mug", "")
+    assert items.text("description") == ("Large, with\na handle", "")
+    assert items.text("maker") == ("Ö", "")
+    np.testing.assert_array_equal(items.column("grams"), [300, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"item_columns": ("colour",)}, r"goods.csv has no column colour, which source.item_columns names"),
+        ({"item_columns": ("brand", "brand")}, "source.item_columns names 'brand' twice"),
+        ({"item_columns": ("title",)}, "names 'title', which the table items has anyway"),
+        ({"item_columns": ("item_id",)}, "names 'item_id', which the table items has anyway"),
+        ({"item_columns": ("sku",), "columns": {"sku": "item_id"}}, "'item_id', which holds the item ids"),
+    ],
+)
+def test_own_columns_of_items_that_can_not_be_kept(
+    tmp_path: Path, settings: dict[str, Any], problem: str
+) -> None:
+    events = written(tmp_path, "user_id,item_id,occurred_at\nu,a,2024-01-03\n")
+    goods = str(written(tmp_path, GOODS, "goods.csv"))
+    with pytest.raises(SourceError, match=problem):
+        open_source(SourceSettings(name="table", path=events, items=goods, **settings)).items()
+
+
+@pytest.mark.parametrize("name", ["table", "simulated", "online_retail"])
+def test_own_columns_without_a_table_of_items(tmp_path: Path, name: str) -> None:
+    events = written(tmp_path, "user_id,item_id,occurred_at\nu,a,2024-01-03\n")
+    with pytest.raises(SourceError, match=r"source\.item_columns names brand, but") as caught:
+        open_source(SourceSettings(name=name, path=events, item_columns=("brand",)))
+    assert "items" in str(caught.value.fix)

@@ -53,7 +53,7 @@ def _backtest(plugin: Plugin) -> dg.AssetsDefinition:
     @dg.asset(
         key=["backtests", plugin.name],
         group_name="backtests",
-        deps=["events", "items", *_needs_features(plugin)],
+        deps=["events", "items", "users", *_needs_features(plugin)],
         kinds={"python"},
         owners=[MODEL_TEAM],
         code_version=plugin.version,

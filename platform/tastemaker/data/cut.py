@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tastemaker.data.attributes import ArrowAttributes, Described
 from tastemaker.data.content import Content, Listed
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.neighbours import Neighbours
 from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import SourceError
 from tastemaker.plugins.arrays import Bool, Events, FeatureSource, Feedback, History, Int32, TrainingData
+from tastemaker.plugins.attributes import Attributes, ItemAttributes
 from tastemaker.problem import ProblemSpec
 
 if TYPE_CHECKING:
@@ -40,6 +42,10 @@ class Cut:
     """int32[all items]: likewise."""
     events: Events
     """Numbered as here, from the beginning of the data."""
+    described_items: Described
+    """What was known of the items here."""
+    described_users: Described
+    """Likewise."""
     available: Bool | None
     features: FeatureSource | None
     data_hash: str
@@ -67,6 +73,8 @@ class Cut:
             user_numbers=user_numbers,
             item_numbers=item_numbers,
             events=replace(before, users=user_numbers[before.users], items=item_numbers[before.items]),
+            described_items=dataset.items.at(end, known_items),
+            described_users=dataset.users.at(end, known_users),
             available=_available(dataset, before, end, known_items),
             features=_features(dataset, user_ids, item_ids),
             data_hash=dataset.data_hash,
@@ -99,8 +107,20 @@ class Cut:
             available=self.available,
             feedback=self.feedback,
             rng=np.random.default_rng(seed),
+            items=self.items,
+            users=self.users,
         )
         return data.with_history(self.history) if window.count == self.events.count else data
+
+    @cached_property
+    def items(self) -> ItemAttributes:
+        """What models get to know of the items."""
+        return ItemAttributes(ArrowAttributes(self.item_ids, self.described_items.rows))
+
+    @cached_property
+    def users(self) -> Attributes:
+        """What models get to know of the users."""
+        return Attributes(ArrowAttributes(self.user_ids, self.described_users.rows))
 
     @cached_property
     def feedback(self) -> Feedback | None:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tastemaker.data.attributes import Described
 from tastemaker.data.cut import DAY_SECONDS, Cut
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.slices import Labels, read_labels
@@ -37,10 +38,10 @@ __all__ = ["Dataset", "Split"]
 _EVENTS = """
     SELECT u.number AS user_number, i.number AS item_number,
            CAST(r.flat + r.by_value * e.value AS FLOAT) AS reward,
-           epoch_us(e.occurred_at) // 1000000 AS time
+           epoch_us(e.occurred_at) // 1000000 AS time, r.code AS type
     FROM events AS e JOIN event_rewards AS r USING (event_type)
     JOIN user_numbers AS u ON u.id = e.user_id JOIN item_numbers AS i ON i.id = e.item_id
-    ORDER BY time, user_number, item_number, reward
+    ORDER BY time, user_number, item_number, reward, type
 """
 _COUNTED = "FROM events JOIN event_rewards USING (event_type)"
 _USERS = f"SELECT DISTINCT user_id AS id {_COUNTED}"
@@ -80,8 +81,12 @@ class Dataset:
     """int64[n_items]: when the catalogue first listed the item; the far future if it never did."""
     labels: dict[str, Labels]
     """Column of the table users -> what it says of each user, for slices of the judged users."""
+    items: Described
+    """What the catalogue says of each item, for models that read content."""
+    users: Described
+    """What the table users says of each user, likewise."""
     data_hash: str
-    """Of all arrays and the problem."""
+    """Of all that a model may learn from: the arrays, what is said of items and users, and the problem."""
     lake: Lake
     feature_root: Path | None = None
     seed: int = 0
@@ -99,12 +104,13 @@ class Dataset:
             _require_events(connection, problem, rewards["event_type"].to_pylist())
             user_ids = _number(connection, "user_numbers", _USERS)
             item_ids = _number(connection, "item_numbers", _ITEMS)
-            events = _read_events(connection)
+            events = _read_events(connection, tuple(rewards["event_type"].to_pylist()))
             names, categories, first_seen = _read_catalogue(connection, len(item_ids))
             labels = {
                 column: read_labels(connection, column, len(user_ids))
                 for column in problem.slices.user_columns
             }
+            items, users = (Described.read(connection, lake, table) for table in ("items", "users"))
             inputs = [] if feature_root is None else _feature_inputs(connection)
         dataset = cls(
             problem=problem,
@@ -115,8 +121,10 @@ class Dataset:
             categories=categories,
             first_seen=first_seen,
             labels=labels,
+            items=items,
+            users=users,
             data_hash=_hash(
-                (_facts(problem), names, inputs),
+                (_facts(problem), names, inputs, items.digest, users.digest),
                 (
                     user_ids.encoded,
                     item_ids.encoded,
@@ -124,6 +132,7 @@ class Dataset:
                     events.items,
                     events.rewards,
                     events.times,
+                    events.types,
                 ),
                 (categories, first_seen),
             ),
@@ -186,10 +195,11 @@ class Dataset:
         Raises SourceError if there was no event yet.
         """
         cut = Cut.at(self, end)
-        users, items = cut.user_numbers >= 0, cut.item_numbers >= 0
-        first_seen = np.where(self.first_seen[items] < end, self.first_seen[items], _NEVER)
-        labels = {column: Labels(one.names, one.codes[users]) for column, one in self.labels.items()}
-        known_by_name = np.array([*self.category_names, ""])[self.categories[items]].tolist()
+        known_users, known_items = cut.user_numbers >= 0, cut.item_numbers >= 0
+        first_seen = np.where(self.first_seen[known_items] < end, self.first_seen[known_items], _NEVER)
+        labels = {column: Labels(one.names, one.codes[known_users]) for column, one in self.labels.items()}
+        known_by_name = np.array([*self.category_names, ""])[self.categories[known_items]].tolist()
+        said = (cut.described_items.digest, cut.described_users.digest)
         inputs: list[Any] = []
         if self.feature_root is not None:
             with self.lake.connect() as connection:
@@ -199,13 +209,16 @@ class Dataset:
             user_ids=cut.user_ids,
             item_ids=cut.item_ids,
             events=cut.events,
-            categories=self.categories[items],
+            categories=self.categories[known_items],
             first_seen=first_seen,
             labels=labels,
+            items=cut.described_items,
+            users=cut.described_users,
             data_hash=_hash(
-                (_facts(self.problem), end, known_by_name, inputs),
+                (_facts(self.problem), end, known_by_name, inputs, said),
                 (*_id_bytes(cut.user_ids), *_id_bytes(cut.item_ids)),
-                (cut.events.users, cut.events.items, cut.events.rewards, cut.events.times, first_seen),
+                (cut.events.users, cut.events.items, cut.events.rewards, cut.events.times, cut.events.types),
+                (first_seen,),
             ),
             until=end,
         )
@@ -234,6 +247,7 @@ def _event_rewards(problem: ProblemSpec) -> pa.Table:
             "event_type": pa.array(worth, pa.string()),
             "flat": pa.array([one.flat for one in worth.values()], pa.float64()),
             "by_value": pa.array([one.by_value for one in worth.values()], pa.float64()),
+            "code": pa.array(range(len(worth)), pa.int16()),
         }
     )
 
@@ -270,13 +284,15 @@ def _feature_inputs(connection: DuckDBPyConnection, end: int | None = None) -> l
     return connection.execute(_FEATURE_INPUTS, {"shown": IMPRESSION, "end": microseconds}).fetchall()
 
 
-def _read_events(connection: DuckDBPyConnection) -> Events:
+def _read_events(connection: DuckDBPyConnection, type_names: tuple[str, ...]) -> Events:
     columns: dict[str, Any] = connection.execute(_EVENTS).fetchnumpy()
     return Events(
         columns["user_number"].astype(np.int32, copy=False),
         columns["item_number"].astype(np.int32, copy=False),
         columns["reward"].astype(np.float32, copy=False),
         columns["time"].astype(np.int64, copy=False),
+        columns["type"].astype(np.int16, copy=False),
+        type_names,
     )
 
 

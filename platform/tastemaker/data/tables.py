@@ -10,11 +10,16 @@ import pyarrow as pa
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")  # Feast's point-in-time joins need microseconds
 
 OWN = "own"
-"""The column of users that holds the shop's own columns. SQL reads one as own['segment']."""
+"""The column of items and of users that holds the shop's own columns. SQL reads one as own['segment']."""
 
 
 def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
     return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
+def _own(setting: str, use: str) -> pa.Field:
+    meaning = f"the shop's own columns that source.{setting} names, as text; {use}"
+    return _field(OWN, pa.map_(pa.string(), pa.string()), meaning, nullable=True)
 
 
 EVENTS = pa.schema(
@@ -45,6 +50,7 @@ ITEMS = pa.schema(
         _field("category", pa.string(), "the shop's own grouping", nullable=True),
         _field("price", pa.float64(), "latest usual price in the shop's currency", nullable=True),
         _field("first_seen_at", UTC_MICROSECONDS, "when it was first offered or first bought"),
+        _own("item_columns", "for models that read content"),
     ]
 )
 
@@ -53,12 +59,7 @@ USERS = pa.schema(
         _field("user_id", pa.string(), "as in events"),
         _field("country", pa.string(), "where the user is", nullable=True),
         _field("first_seen_at", UTC_MICROSECONDS, "the first event or the sign-up"),
-        _field(
-            OWN,
-            pa.map_(pa.string(), pa.string()),
-            "the shop's own columns that source.user_columns names, as text; for slices alone",
-            nullable=True,
-        ),
+        _own("user_columns", "for slices, and for models that read them"),
     ]
 )
 
@@ -131,6 +132,9 @@ ITEM_CHANGES = pa.schema(
     ]
 )
 
+HISTORY = "item_history"
+"""The table of what callers told of the items that no source knows: one row a change, as in ITEM_CHANGES."""
+
 USER_CHANGES = pa.schema(
     [
         _field("user_id", pa.string(), "which user"),
@@ -141,8 +145,8 @@ USER_CHANGES = pa.schema(
 )
 
 MAX_ID_BYTES = 200
-MAX_OWN_BYTES = 200
-"""The longest value of one of the shop's own columns, UTF-8."""
+MAX_OWN_BYTES = {"items": 1 << 16, "users": 200}
+"""The longest value of one of the shop's own columns, UTF-8. Of items: a description, or an embedding."""
 
 IMPRESSION = "impression"
 """An item was shown: the platform's own act, so no feature of a user or an item counts it."""

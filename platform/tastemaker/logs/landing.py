@@ -2,6 +2,7 @@
 
     landed_events/day=…/feedback.parquet     events that were told, without those that a source has too
     landed_items/told.parquet                items that no source knows, as last told; users likewise
+    item_history/part.parquet                the same items, each time that they were told
 
 Everything is made anew from the log and from what sources landed, so that it does not matter which came
 first; a day that comes out as before keeps its file.
@@ -21,7 +22,16 @@ import pyarrow as pa
 from tastemaker.data.canonical import canonical_sql
 from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, literal, parquet_writer
 from tastemaker.data.locks import locked
-from tastemaker.data.tables import EVENTS, IMPRESSION, ITEMS, USERS, completed, nullable
+from tastemaker.data.tables import (
+    EVENTS,
+    HISTORY,
+    IMPRESSION,
+    ITEM_CHANGES,
+    ITEMS,
+    USERS,
+    completed,
+    nullable,
+)
 from tastemaker.logs.drain import served, told
 from tastemaker.settings import SourceSettings
 
@@ -45,6 +55,11 @@ _ITEMS = """
         arg_max_null(price, received_at) AS price, min(received_at) AS first_seen_at
     FROM (SELECT * REPLACE (canonical_id(item_id) AS item_id) FROM changes)
     ANTI JOIN landed USING (item_id) GROUP BY item_id ORDER BY item_id
+"""
+_HISTORY = """
+    SELECT item_id, received_at, title, category, price, available
+    FROM (SELECT * REPLACE (canonical_id(item_id) AS item_id) FROM changes)
+    ANTI JOIN landed USING (item_id) ORDER BY item_id, received_at
 """
 _USERS = """
     SELECT user_id, arg_max_null(country, received_at) AS country, min(received_at) AS first_seen_at
@@ -71,7 +86,7 @@ def land_told(lake: Lake, *, first_day: date = date.min, source: SourceSettings 
     with locked(lake.root / ".land.lock"):
         events = _told_events(lake, first_day, settings)
         changed = _land_events(lake, events)
-        items = _land_catalogue(lake, "item_changes", "landed_items", _ITEMS, ITEMS, settings)
+        items = _land_catalogue(lake, "item_changes", "landed_items", _ITEMS, ITEMS, settings, _HISTORY)
         users = _land_catalogue(lake, "user_changes", "landed_users", _USERS, USERS, settings)
         return Told(len(events), changed, items, users)
 
@@ -122,7 +137,13 @@ def _land_day(lake: Lake, day: date, rows: pa.Table) -> bool:
 
 
 def _land_catalogue(
-    lake: Lake, changes: str, landed: str, query: str, schema: pa.Schema, settings: SourceSettings
+    lake: Lake,
+    changes: str,
+    landed: str,
+    query: str,
+    schema: pa.Schema,
+    settings: SourceSettings,
+    history: str | None = None,
 ) -> int:
     if not lake.files(changes):
         return 0
@@ -136,5 +157,7 @@ def _land_catalogue(
         else:
             connection.register("landed", schema.empty_table())
         rows = completed(connection.sql(query).to_arrow_table(), schema).cast(nullable(schema))
+        if history is not None:
+            lake.write(HISTORY, connection.sql(history).to_arrow_table().cast(ITEM_CHANGES))
     lake.write(landed, rows, part=TOLD)
     return len(rows)

@@ -15,6 +15,7 @@ from tastemaker.plugins.arrays import (
     Ranking,
     TrainingData,
 )
+from tastemaker.plugins.attributes import Attributes, Categorical, ItemAttributes
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, load_array
 from tastemaker.plugins.search import Choice, Search
 from tastemaker.plugins.selection import empty_ranking, forbid, select, select_rows
@@ -23,8 +24,10 @@ __all__ = [
     "INTERFACE_VERSION",
     "NO_ITEM",
     "UNKNOWN_USER",
+    "Attributes",
     "Batch",
     "Capabilities",
+    "Categorical",
     "Choice",
     "Config",
     "Events",
@@ -32,6 +35,7 @@ __all__ = [
     "FeatureTable",
     "Feedback",
     "History",
+    "ItemAttributes",
     "Ranking",
     "Recommender",
     "Search",

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from tastemaker.errors import PluginError
+from tastemaker.plugins.attributes import Attributes, ItemAttributes
 from tastemaker.plugins.read_only import ReadOnly, read_only
 
+Int16 = NDArray[np.int16]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 UInt64 = NDArray[np.uint64]
@@ -31,6 +33,11 @@ NO_ITEM = -1
 
 UNKNOWN_USER = -1
 
+# What stands for an argument that was left out.
+_UNTYPED: Int16 = read_only(np.empty(0, np.int16))
+_NO_ITEMS = ItemAttributes.of([])
+_NO_USERS = Attributes.of([])
+
 
 @dataclass(frozen=True, eq=False)
 class Events(ReadOnly):
@@ -41,11 +48,25 @@ class Events(ReadOnly):
     rewards: Float32
     """What the event is worth to the problem: its event type's weight times its value."""
     times: Int64
+    types: Int16 = field(default_factory=lambda: _UNTYPED)
+    """int16[m]: each event's type as a place in `type_names`; all 0 where events are told without types."""
+    type_names: tuple[str, ...] = ("event",)
+    """The types of event that the problem counts, such as purchase and view; others are left out."""
+
+    def __post_init__(self) -> None:
+        if self.types is _UNTYPED:
+            object.__setattr__(self, "types", np.zeros(len(self.users), np.int16))
+        super().__post_init__()
 
     def __getitem__(self, selection: slice | NDArray[Any]) -> Events:
         """The events at a slice, mask or index array."""
         return Events(
-            self.users[selection], self.items[selection], self.rewards[selection], self.times[selection]
+            self.users[selection],
+            self.items[selection],
+            self.rewards[selection],
+            self.times[selection],
+            self.types[selection],
+            self.type_names,
         )
 
     def __len__(self) -> int:
@@ -259,6 +280,28 @@ class TrainingData(ReadOnly):
     feedback: Feedback | None = None
     """What became of the lists that were shown before `end`, oldest first, if that was logged."""
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    items: ItemAttributes = field(default_factory=lambda: _NO_ITEMS)
+    """Ids, titles, categories and columns of the shop's own: n_items entries, as known at `end`."""
+    users: Attributes = field(default_factory=lambda: _NO_USERS)
+    """Ids, country and columns of the shop's own: n_users entries, as known at `end`."""
+
+    def __post_init__(self) -> None:
+        """Without attributes, an item's and a user's id is its number, and nothing else is known of them.
+
+        Raises PluginError if there are not as many attributes as items, or as users.
+        """
+        if self.items is _NO_ITEMS:
+            object.__setattr__(self, "items", ItemAttributes.of([str(n) for n in range(self.n_items)]))
+        if self.users is _NO_USERS:
+            ids = [str(n) for n in range(self.n_users)]
+            object.__setattr__(self, "users", Attributes.of(ids, country=[""] * len(ids)))
+        for what, n, attributes in (("items", self.n_items, self.items), ("users", self.n_users, self.users)):
+            if len(attributes) != n:
+                raise PluginError(
+                    f"attributes of {len(attributes)} {what} were given for {n}",
+                    fix=f"give one entry for each of the n_{what}",
+                )
+        super().__post_init__()
 
     @cached_property
     def history(self) -> History:
@@ -277,7 +320,8 @@ class TrainingData(ReadOnly):
     def before(self, end: int) -> TrainingData:
         """The same data as it was known at an earlier moment (for labels inside the window).
 
-        Availability is not known for the past, so every item counts as available.
+        Availability is not known for the past, so every item counts as available. What is said of items and
+        users is what is known at the end of the whole window.
         """
         stop = int(np.searchsorted(self.events.times, end))
         feedback = self.feedback and self.feedback[self.feedback.times < end]

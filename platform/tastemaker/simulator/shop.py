@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tastemaker.data.tables import EVENTS, ITEMS, USERS, completed
+from tastemaker.data.tables import EVENTS, ITEMS, OWN, USERS, completed
 from tastemaker.simulator.catalogue import CATEGORIES, Catalogue
 from tastemaker.simulator.choice import chances, utility
 from tastemaker.simulator.config import ShopConfig
@@ -104,6 +104,7 @@ class Shop:
             "category": names[self.catalogue.categories],
             "price": self.catalogue.prices,
             "first_seen_at": self._midnights(self.catalogue.first_seen),
+            OWN: pa.nulls(self.n_items, ITEMS.field(OWN).type),
         }
         return pa.table(columns, schema=ITEMS)
 

@@ -73,6 +73,7 @@ def load(
     columns: Mapping[str, str] | None = None,
     items: Any = None,
     users: Any = None,
+    item_columns: Iterable[str] = (),
     user_columns: Iterable[str] = (),
     timezone: str = "UTC",
     encoding: str | None = None,
@@ -90,8 +91,9 @@ def load(
     `events` is a table (pandas, polars, pyarrow), the path of a file (CSV, TSV, JSON, Parquet, XLSX, also
     packed), a home folder that `tastemaker run` filled, or "simulated", whose size and nature `options` set
     (`n_users=500`). `items` and `users` are tables or paths too. `columns` maps canonical columns to the
-    table's own, such as `{"user_id": "customer"}`; times without a zone are in `timezone`. Of `users`,
-    `user_columns` are kept for slices, such as `["segment"]`. `source` names another source for a path, such
+    table's own, such as `{"user_id": "customer"}`; times without a zone are in `timezone`. Of the shop's own
+    columns, `item_columns` are kept for models that read content, such as `["brand"]`, and `user_columns` for
+    these and for slices, such as `["segment"]`. `source` names another source for a path, such
     as "online_retail". `encoding`, `delimiter`, `time_format`, `decimal`, `ids` and `missing_ids` are as in
     tastemaker.toml under [source]; what is left out is found out.
 
@@ -115,7 +117,8 @@ def load(
     if missing_ids is not None:
         given["missing_ids"] = missing_ids
     if not is_frame(events) and not simulated and Path(events).is_dir():
-        ways = {"columns": columns, "items": items, "users": users, "user_columns": user_columns}
+        ways = {"columns": columns, "items": items, "users": users}
+        ways |= {"item_columns": item_columns, "user_columns": user_columns}
         ways |= {
             "timezone": timezone != "UTC",
             "ids": ids != "canonical",
@@ -134,7 +137,8 @@ def load(
         items=named_items,
         users=named_users,
         columns=dict(columns or {}),
-        user_columns=(user_columns,) if isinstance(user_columns, str) else tuple(user_columns),
+        item_columns=_names(item_columns),
+        user_columns=_names(user_columns),
         timezone=timezone,
         ids=ids,
         options=options,
@@ -149,6 +153,10 @@ def load(
             f"a table was given with source={source!r}, which reads files", fix="leave source out"
         )
     return _admitted(frame_source(settings, str(named_events), frames), problem, settings.user_columns)
+
+
+def _names(given: Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _settings(**given: Any) -> SourceSettings:

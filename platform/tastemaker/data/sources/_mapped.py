@@ -22,7 +22,7 @@ from tastemaker.data.sources._mapping import (
     own_columns,
     project,
 )
-from tastemaker.data.sources._own import project_own, refuse_unsound_own_columns
+from tastemaker.data.sources._own import Owned, owned, project_own, refuse_unsound_own_columns
 from tastemaker.data.sources._staging import Staging, as_raw, as_text
 from tastemaker.data.tables import EVENTS, ITEMS, OWN, USERS, nullable
 from tastemaker.data.tabular import Table, read_table
@@ -43,7 +43,7 @@ class MappedRows:
         self, settings: SourceSettings, events: str, *, name: str, identity: str, fetch: Fetch
     ) -> None:
         refuse_unknown_options(settings.options, OPTIONS)
-        refuse_unknown_columns(settings.columns, settings.user_columns)
+        refuse_unknown_columns(settings.columns, (*settings.item_columns, *settings.user_columns))
         refuse_unsound_own_columns(settings)
         self.name = name
         self.identity = identity
@@ -102,13 +102,14 @@ class MappedRows:
         return self._staging.read(days, rows)
 
     def items(self) -> pa.Table:
-        return self._catalogue(self._settings.items, ITEMS, "item_id")
+        return self._catalogue(self._settings.items, owned(self._settings)[0])
 
     def users(self) -> pa.Table:
-        return self._catalogue(self._settings.users, USERS, "user_id")
+        return self._catalogue(self._settings.users, owned(self._settings)[1])
 
-    def _catalogue(self, named: str | None, schema: pa.Schema, key: str) -> pa.Table:
+    def _catalogue(self, named: str | None, kept: Owned) -> pa.Table:
         """The items or the users, if the settings name where they are."""
+        schema = kept.schema
         if named is None:
             return nullable(schema).empty_table()
         with self._zone():
@@ -119,10 +120,8 @@ class MappedRows:
                 if column in table.rows.columns
             }
             canonical = pa.schema([field for field in schema if field.name != OWN])
-            own = own_columns(table.rows.columns, canonical, known, (key,), named)
-            others = ""
-            if OWN in schema.names:
-                others = ", " + project_own(table.rows, self._settings.user_columns, known, named)
+            own = own_columns(table.rows.columns, canonical, known, (kept.key,), named)
+            others = ", " + project_own(table.rows, kept, known, named)
             try:
                 forms = self._catalogue_forms(table, canonical, own, named)
                 found = table.rows.project(
@@ -130,7 +129,8 @@ class MappedRows:
                 ).to_arrow_table()
             except duckdb.Error as error:
                 raise table.explain(error) from error
-        self._note(key.removesuffix("_id") + "s", named, table, own, forms)
+        mapped = own | {name: known.get(name, name) for name in kept.names}
+        self._note(kept.table, named, table, mapped, forms)
         return found.cast(nullable(schema))
 
     def _catalogue_forms(self, table: Table, schema: pa.Schema, own: Mapping[str, str], named: str) -> Forms:
@@ -147,8 +147,6 @@ class MappedRows:
 
     def _note(self, table: str, named: str, read: Table, own: Mapping[str, str], forms: Forms) -> None:
         """What people want to know of how the table was read."""
-        used = {*own.values(), *(self._settings.user_columns if table == "users" else ())}
-        used |= {self._settings.columns.get(name, name) for name in self._settings.user_columns}
         written = {
             column: (forms.times if name in TIMES else forms.number(name)).facts()
             for name, column in own.items()
@@ -157,7 +155,7 @@ class MappedRows:
         facts = {
             **read.facts,
             "columns": dict(own),
-            "columns not mapped": [name for name in read.rows.columns if name not in used],
+            "columns not mapped": [name for name in read.rows.columns if name not in own.values()],
             "written as": written,
         }
         self.readings = [reading for reading in self.readings if reading.table != table]
@@ -197,13 +195,13 @@ def refuse_unknown_options(options: Mapping[str, Any], known: tuple[str, ...]) -
         )
 
 
-def refuse_unknown_columns(mapping: Mapping[str, str], user_columns: tuple[str, ...]) -> None:
+def refuse_unknown_columns(mapping: Mapping[str, str], kept: tuple[str, ...]) -> None:
     """Raise SourceError for a mapping of a column that no canonical table has, nor the shop's own."""
     canonical = dict.fromkeys(name for name in (*EVENTS.names, *ITEMS.names, *USERS.names) if name != OWN)
-    unknown = [name for name in mapping if name not in (*canonical, *user_columns)]
+    unknown = [name for name in mapping if name not in (*canonical, *kept)]
     if unknown:
         raise SourceError(
             f"source.columns maps {', '.join(unknown)}, which is no canonical column",
-            fix=f"the canonical columns are: {', '.join(canonical)}; write canonical = own. A column of "
-            "users that is the shop's own is named in source.user_columns, too",
+            fix=f"the canonical columns are: {', '.join(canonical)}; write canonical = own. A column that is "
+            "the shop's own is named in source.item_columns or source.user_columns, too",
         )

@@ -1,15 +1,17 @@
-"""The shop's own columns of users, such as a segment: kept are those that `source.user_columns` names."""
+"""The shop's own columns: kept are those that `source.item_columns` and `source.user_columns` name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from tastemaker.data.lake import quoted
 from tastemaker.data.sources._mapping import as_text
 from tastemaker.data.sources._times import FRACTIONS
-from tastemaker.data.tables import OWN, USERS
+from tastemaker.data.tables import ITEMS, OWN, USERS
 from tastemaker.errors import SourceError
 from tastemaker.problem.rules import SLICES
 from tastemaker.settings import SourceSettings
@@ -17,65 +19,89 @@ from tastemaker.settings import SourceSettings
 _BLANKS = r"e' \t\r\n'"
 
 
+class Owned(NamedTuple):
+    """A table that may have columns of the shop's own."""
+
+    table: str
+    setting: str
+    """Which names the columns that are kept."""
+    names: tuple[str, ...]
+    schema: pa.Schema
+    known: str
+    """What a source knows that has no such columns."""
+
+    @property
+    def key(self) -> str:
+        """The column of ids."""
+        return f"{self.table.removesuffix('s')}_id"
+
+
+def owned(settings: SourceSettings) -> tuple[Owned, Owned]:
+    """The items and the users, with what the settings keep of them."""
+    return (
+        Owned("items", "source.item_columns", settings.item_columns, ITEMS, "title, category and price"),
+        Owned("users", "source.user_columns", settings.user_columns, USERS, "country"),
+    )
+
+
 def refuse_own_columns(settings: SourceSettings) -> None:
     """Raise SourceError where a source that has none is asked for own columns."""
-    if settings.user_columns:
-        raise SourceError(
-            f"source.user_columns names {', '.join(settings.user_columns)}, but of the source "
-            f"{settings.name} no more of users is known than their country",
-            fix="remove it, or read the users with the source table or sql",
-        )
+    for one in owned(settings):
+        if one.names:
+            raise SourceError(
+                f"{one.setting} names {', '.join(one.names)}, but of the source {settings.name} no more of "
+                f"{one.table} is known than their {one.known}",
+                fix=f"remove it, or read the {one.table} with the source table or sql",
+            )
 
 
 def refuse_unsound_own_columns(settings: SourceSettings) -> None:
     """Raise SourceError for own columns that can't be kept under their names, or that no table has."""
-    names = settings.user_columns
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            raise SourceError(f"source.user_columns names {name!r} twice", fix="remove one")
-        if name in USERS.names:
+    for one, named in zip(owned(settings), (settings.items, settings.users), strict=True):
+        for place, name in enumerate(one.names):
+            if name in one.names[:place]:
+                raise SourceError(f"{one.setting} names {name!r} twice", fix="remove one")
+            if name in one.schema.names:
+                raise SourceError(
+                    f"{one.setting} names {name!r}, which the table {one.table} has anyway", fix="remove it"
+                )
+            if one.table == "users" and name in SLICES:
+                raise SourceError(
+                    f"{one.setting} names {name!r}, which is the name of other slices",
+                    fix=f'give it another name, under [source.columns]: user_{name} = "{name}"',
+                )
+        if one.names and named is None:
             raise SourceError(
-                f"source.user_columns names {name!r}, which the table users has anyway", fix="remove it"
+                f"{one.setting} names {', '.join(one.names)}, but no table of {one.table} is named",
+                fix=f"name the file, table or SELECT that has a row for each of the {one.table}: "
+                f"source.{one.table} in tastemaker.toml; in a notebook: load(..., {one.table}=...)",
             )
-        if name in SLICES:
-            raise SourceError(
-                f"source.user_columns names {name!r}, which is the name of other slices",
-                fix=f'give it another name, under [source.columns]: user_{name} = "{name}"',
-            )
-    if names and settings.users is None:
-        raise SourceError(
-            f"source.user_columns names {', '.join(names)}, but no table of users is named",
-            fix="name the file, table or SELECT that has a row a user: source.users in tastemaker.toml; in a "
-            "notebook: load(..., users=...)",
-        )
 
 
-def project_own(
-    rows: duckdb.DuckDBPyRelation, names: tuple[str, ...], mapping: Mapping[str, str], what: str
-) -> str:
+def project_own(rows: duckdb.DuckDBPyRelation, own: Owned, mapping: Mapping[str, str], what: str) -> str:
     """A projection of `rows` onto OWN: name -> value as text, null where it is blank; null without names.
 
     A column is the one that `mapping` names, else the one of the same name.
     """
-    columns = {name: mapping.get(name, name) for name in names}
+    columns = {name: mapping.get(name, name) for name in own.names}
     absent = [column for column in columns.values() if column not in rows.columns]
     if absent:
         raise SourceError(
-            f"{what} has no column {', '.join(absent)}, which source.user_columns names; it has "
+            f"{what} has no column {', '.join(absent)}, which {own.setting} names; it has "
             f"{', '.join(rows.columns)}",
             fix="name columns that it has; to give one another name, under [source.columns]: "
-            f'{next(name for name in names if columns[name] in absent)} = "..."',
+            f'{next(name for name in own.names if columns[name] in absent)} = "..."',
         )
-    ids = mapping.get("user_id", "user_id")
+    ids = mapping.get(own.key, own.key)
     if ids in columns.values():
         raise SourceError(
-            f"source.user_columns names {ids!r}, which holds the user ids",
-            fix="remove it; for slices, name columns that groups of users share",
+            f"{own.setting} names {ids!r}, which holds the {own.table.removesuffix('s')} ids",
+            fix="remove it: ids are kept anyway",
         )
-    if not names:
+    if not own.names:
         return f"CAST(NULL AS MAP(VARCHAR, VARCHAR)) AS {OWN}"
     types = dict(zip(rows.columns, map(str, rows.types), strict=True))
-    keys = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
+    keys = ", ".join("'" + name.replace("'", "''") + "'" for name in own.names)
     values = ", ".join(_value(quoted(column), types[column]) for column in columns.values())
     return f"MAP([{keys}], [{values}]) AS {OWN}"
 

@@ -195,7 +195,7 @@ class OnlineRetail:
 
     def items(self) -> pa.Table:
         """Products sold: their commonest description, and the median price of their last 30 days of sales."""
-        return self._staging.connection.sql(CATALOGUE).to_arrow_table().cast(ITEMS)
+        return completed(self._staging.connection.sql(CATALOGUE).to_arrow_table(), ITEMS).cast(ITEMS)
 
     def users(self) -> pa.Table:
         """Customers: the country of their last line."""

@@ -29,7 +29,7 @@ from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
 READ = (
-    "url", "events", "items", "users", "columns", "user_columns", "timezone", "options",
+    "url", "events", "items", "users", "columns", "item_columns", "user_columns", "timezone", "options",
     "time_format", "decimal",
 )  # fmt: skip
 TABLE_NAME = re.compile(r"(?:(?P<schema>\w+)\.)?(?P<table>\w+)")

@@ -4,7 +4,8 @@
     name = "table"
     path = "orders.csv"
     items = "products.csv"            # optional, and `users` likewise
-    user_columns = ["segment"]        # optional: own columns of users to keep, for slices
+    item_columns = ["brand"]          # optional: own columns of items to keep, for models that read content
+    user_columns = ["segment"]        # optional: own columns of users to keep, for slices and such models
     timezone = "Europe/Berlin"        # of times that carry no zone
     columns = { user_id = "customer", item_id = "sku", occurred_at = "ordered", value = "amount" }
 
@@ -23,7 +24,7 @@ from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
 READ = (
-    "path", "items", "users", "columns", "user_columns", "timezone", "options",
+    "path", "items", "users", "columns", "item_columns", "user_columns", "timezone", "options",
     "encoding", "delimiter", "time_format", "decimal",
 )  # fmt: skip
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tastemaker.plugins.arrays import Events
+from tastemaker.plugins.attributes import Attributes, ItemAttributes
 from tastemaker.plugins.laws.compare import copies, require_same, require_untouched
 from tastemaker.plugins.laws.subject import START, Law, LawBroken, Subject, shop_events
 
@@ -46,9 +49,22 @@ def one_event_is_enough(subject: Subject) -> None:
         raise LawBroken(f"the only item is 0, the answers are {ranking.items.tolist()}")
 
 
+def ids_are_enough(subject: Subject) -> None:
+    """A shop that says nothing of its items and users but their ids gets full lists."""
+    data = subject.data()
+    ids = [str(item) for item in range(data.n_items)]
+    data = replace(
+        data, items=ItemAttributes.of(ids), users=Attributes.of([str(user) for user in range(data.n_users)])
+    )
+    ranking = subject.recommender().fit(data).recommend(subject.everyone(), data.n_items)
+    if (ranking.items < 0).any():
+        raise LawBroken("without titles, categories and columns of the shop's own, lists are not full")
+
+
 LAWS: tuple[Law, ...] = (
     fit_leaves_its_input_alone,
     seeded_fit_repeats,
     fit_twice_is_fit_once,
     one_event_is_enough,
+    ids_are_enough,
 )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tastemaker.plugins.arrays import Batch, Events, FeatureTable, Feedback, TrainingData
+from tastemaker.plugins.attributes import Attributes, ItemAttributes
 from tastemaker.plugins.recommender import Recommender
 
 DAY_SECONDS = 86_400
@@ -58,6 +59,10 @@ class Subject:
             end=START + DAYS * DAY_SECONDS,
             features=MadeUpFeatures(self.recommender, n_users, n_items),
             rng=np.random.default_rng(LAW_SEED),
+            items=shop_items(n_items),
+            users=Attributes.of(
+                [f"user {n}" for n in range(n_users)], country=[("France", "")[n % 2] for n in range(n_users)]
+            ),
         )
 
     def batch(self, data: TrainingData, users: list[int], histories: list[int] | None = None) -> Batch:
@@ -112,6 +117,17 @@ def shop_events(seed: int = 0, n: int = 600) -> Events:
         items=rng.choice(N_ITEMS - 1, n, p=popularity / popularity.sum()).astype(np.int32),
         rewards=rng.choice([-1.0, 0.0, 0.5, 1.0, 2.0], n).astype(np.float32),
         times=START + np.sort(rng.integers(0, DAYS * DAY_SECONDS, n)),
+    )
+
+
+def shop_items(n: int = N_ITEMS) -> ItemAttributes:
+    """n items, of which every third lacks its title, and others their category or their price."""
+    numbers = np.arange(n)
+    return ItemAttributes.of(
+        [f"item {number}" for number in numbers],
+        title=[f"Thing {number % 4} of kind {number % 5}" if number % 3 else "" for number in numbers],
+        category=[("tea", "cups", "")[number % 7 % 3] for number in numbers],
+        price=np.where(numbers % 4, 1.0 + numbers, np.nan),
     )
 
 

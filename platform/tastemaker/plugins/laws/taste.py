@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tastemaker.plugins.arrays import Events
+from tastemaker.plugins.attributes import ItemAttributes
 from tastemaker.plugins.laws.subject import DAY_SECONDS, DAYS, START, DoesNotApply, Law, LawBroken, Subject
 
 SIDE = 50
@@ -15,11 +16,12 @@ SIDE = 50
 def checkerboard_is_recovered(subject: Subject) -> None:
     """Even users have every even item but their own number, odd users every odd one: each lacks just that.
 
-    From implicit's test suite. Taste is all there is to see here: every item is as popular as the next.
+    From implicit's test suite. Every item is as popular as the next: there is nothing to go by but who had
+    what, and the items' titles and categories, which say even or odd.
     """
     if not subject.recommender.capabilities.personalizes:
         raise DoesNotApply("it does not claim to personalize")
-    data = subject.data(checkerboard(), SIDE, SIDE)
+    data = replace(subject.data(checkerboard(), SIDE, SIDE), items=even_and_odd())
     batch = subject.batch(data, list(range(SIDE)))
     batch = replace(batch, excluded=batch.history.matrix(np.ones(len(batch.history.items), np.bool_)))
     found = subject.recommender().fit(data).recommend(batch, 1).items[:, 0]
@@ -42,6 +44,12 @@ def checkerboard() -> Events:
         np.ones(len(users), np.float32),
         START + np.sort(rng.integers(0, DAYS * DAY_SECONDS, len(users))),
     )
+
+
+def even_and_odd() -> ItemAttributes:
+    """What is said of the checkerboard's items: their colour, so to speak."""
+    kinds = [("even", "odd")[item % 2] for item in range(SIDE)]
+    return ItemAttributes.of([str(item) for item in range(SIDE)], title=kinds, category=kinds)
 
 
 LAWS: tuple[Law, ...] = (checkerboard_is_recovered,)
