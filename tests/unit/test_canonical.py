@@ -18,7 +18,23 @@ from tastemaker.settings import SourceSettings
 from tastemaker.workbench.loading import load
 
 FORMS: tuple[IdForm, ...] = ("canonical", "numbers", "text")
-PARTS = st.sampled_from([*"0129.eE+-xN _", "00", ".0", "e+", "\u00a0", "\ufeff", "null", "nan", "é", "日"])
+PARTS = st.sampled_from(
+    [
+        *"0129.eE+-xN _",
+        "00",
+        ".0",
+        "e+",
+        "\u00a0",
+        "\ufeff",
+        "null",
+        "nan",
+        "é",
+        "日",
+        "\u0301",
+        "\u200e",
+        "1.5E7",
+    ]
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +56,13 @@ PARTS = st.sampled_from([*"0129.eE+-xN _", "00", ".0", "e+", "\u00a0", "\ufeff",
         ("9007199254740993", "9007199254740993", "9007199254740993", "9007199254740993"),
         ("\ufeff tea\u200b\n", "tea", "tea", "tea"),
         ("1.2.0", "1.2.0", "1.2.0", "1.2.0"),
+        ("1.2345678E7", "12345678", "12345678", "1.2345678E7"),
+        ("-1.25E9", "-1250000000", "-1250000000", "-1.25E9"),
+        ("1.25E5", "1.25E5", "1.25E5", "1.25E5"),
+        ("1.23456789E7", "1.23456789E7", "1.23456789E7", "1.23456789E7"),
+        ("9.1E15", "9.1E15", "9.1E15", "9.1E15"),
+        ("cafe\u0301", "caf\u00e9", "caf\u00e9", "cafe\u0301"),
+        ("\u202a\u200etea\u00ad\u200d", "tea", "tea", "tea"),
         ("", "", "", ""),
     ],
 )

@@ -6,7 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,6 +49,11 @@ def column(folder: Path, name: str, values: list[str], **options: Any) -> list[A
         ["1.706713445e+18"],
         ["1.706713445e9"],
         ["20240131150405"],
+        ["20240131T150405Z"],
+        ["20240131 15:04:05"],
+        ["2024-01-31T16:04:05+01:00[Europe/Paris]"],
+        ["2024-01-31 16:04:05 CET", "2024-01-31 17:04:05 CEST", "2024-01-31 10:04:05 EST"],
+        ["Wed Jan 31 2024 16:04:05 GMT+0100 (Central European Standard Time)"],
         ["45322.627835648"],
         ["2024-01-31T15:04:05Z"],
         ["2024-01-31T17:04:05+02:00"],
@@ -70,7 +75,7 @@ def column(folder: Path, name: str, values: list[str], **options: Any) -> list[A
     ],
 )
 def test_one_moment_in_many_forms(tmp_path: Path, values: list[str]) -> None:
-    assert column(tmp_path, "occurred_at", values) == [MOMENT]
+    assert column(tmp_path, "occurred_at", values) == [MOMENT] * len(values)
 
 
 def test_the_whole_column_decides(tmp_path: Path) -> None:
@@ -112,6 +117,20 @@ def test_local_forms_are_in_the_zone_of_the_settings(tmp_path: Path) -> None:
             "only have the day first, such as '31/01/2024'",
             "time_format",
         ),
+        ("occurred_at", ["2024-07-01 10:00:00 BST"], "such as '2024-07-01 10:00:00 BST'", "+01:00"),
+        (
+            "occurred_at",
+            ["2024-07-01 10:00:00 CST", "2024-07-01 10:00:00"],
+            "occurred_at name a zone",
+            "timezone",
+        ),
+        ("occurred_at", ["31. Mai 2024"], "not English, such as '31. Mai 2024'", "months as numbers"),
+        (
+            "occurred_at",
+            ["1 marraskuu 2024", "1 May 2024"],
+            "such as '1 marraskuu 2024'",
+            "months as numbers",
+        ),
         ("value", ["1,234"], "value has numbers that can be read in two ways, such as '1,234'", "decimal"),
         ("value", ["12,5", "12.5"], "a decimal dot, such as '12.5', and others", "decimal"),
         ("value", ["€ 12.50"], "value have a sign of currency, such as '€ 12.50'", "bare numbers"),
@@ -134,6 +153,27 @@ def test_a_few_stray_values_are_set_aside(tmp_path: Path) -> None:
     assert column(tmp_path, "value", [*["12.5"] * 20, "12,5"])[-1] is None
     assert column(tmp_path, "value", [*["12,5"] * 20, "12.5"])[-2:] == [12.5, None]
     assert column(tmp_path, "value", [*["12.5"] * 20, "$5"])[-1] is None
+
+
+@pytest.mark.parametrize(
+    ("values", "decimal", "told"),
+    [
+        (["850", "1.250", "12.000"], None, True),
+        (["850", "1.250", "12.000"], ".", False),
+        (["850", "1.250", "12.5"], None, False),
+        (["0.125", "1.250"], None, False),
+        ([*["850"] * 100, "1.250"], None, False),
+    ],
+)
+def test_a_dot_that_may_part_thousands_is_told(
+    tmp_path: Path, values: list[str], decimal: Literal["."] | None, told: bool
+) -> None:
+    lines = [f"u,i,2024-01-31,{value}" for value in values]
+    (tmp_path / "t.csv").write_text("\n".join(["user_id,item_id,occurred_at,value", *lines]))
+    source = open_source(SourceSettings(path=tmp_path / "t.csv", decimal=decimal))
+    (reading,) = source.readings
+    assert ["such as '1.250'" in warning for warning in reading.warnings] == [True] * told
+    assert pa.concat_tables(source.read(None, 200))["value"].to_pylist() == [float(value) for value in values]
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,14 @@ def test_own_columns_without_a_table_of_users(tmp_path: Path, name: str) -> None
         (None, "no.csv", {}, "there is no file"),
         ("", "events.csv", {}, "0 bytes"),
         ("user_id,item\nu,i\n", "events.csv", {}, "has no column item_id, occurred_at; it has user_id"),
+        (
+            "USER_ID,Item Id,occurred_at\nu,i,1\n",
+            "events.csv",
+            {},
+            'user_id = "USER_ID", item_id = "Item Id"',
+        ),
+        ("u1,i1,2024-01-31\n", "events.csv", {}, "the first line must be the header: put column names"),
+        ("user_id^item_id^occurred_at\n", "events.csv", {}, "another character parts the fields"),
         ("user_id\nu\n", "events.csv", {"columns": MAPPING}, "no column user_id (as who), item_id (as what)"),
         ("not parquet", "events.parquet", {}, "can't be read as a table"),
         ("not a workbook", "events.xlsx", {}, "can't be read as a table"),
@@ -245,7 +253,7 @@ def test_bad_input_is_named(
     path = tmp_path / name if text is None else written(tmp_path, text, name)
     with pytest.raises(SourceError) as caught:
         rows_of(path, **options)
-    assert problem in caught.value.problem
+    assert problem in str(caught.value)
     assert caught.value.fix
 
 

@@ -224,11 +224,36 @@ def zipped(tmp_path: Path, members: dict[str, str]) -> Path:
         ("t.xls", b"\xd0\xcf\x11\xe0", "is of no known kind"),
         ("t.csv", b"", "0 bytes"),
         ("t.jsonl", b'{"a": 1}\n{"a"', "line"),
+        ("t.json", b"[]", "holds no objects: it must be an array of objects"),
+        ("t.json", b"[[1, 2], [3, 4]]", "holds no objects"),
+        ("t.json", b'{"n": 1, "rows": [{"a": 1}]}', "one object, with arrays under rows"),
+        ("t.json", b'{"a": [1, 2], "b": [3, 4]}', "one object, with arrays under a, b"),
     ],
 )
 def test_damaged_files(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     with pytest.raises(SourceError, match=said):
         opened(written(tmp_path, content, name))
+
+
+def test_one_object_may_have_an_array_of_plain_values(tmp_path: Path) -> None:
+    _, rows = opened(written(tmp_path, '{"id": "i1", "tags": ["a", "b"]}', "t.json"))
+    assert rows == [("i1", '["a","b"]')]
+
+
+def test_a_name_that_stands_twice_is_told(tmp_path: Path) -> None:
+    table, rows = opened(written(tmp_path, "a,b, A\n1,2,3\n"))
+    assert rows == [("1", "2", "3")]
+    assert table.warnings == (
+        f"{tmp_path / 't.csv'}: the header has more than one column a: the first is read under this name, "
+        "the next as a_1. Check that the first is what you mean",
+    )
+    book = Workbook()
+    for row in (["a", "b", "A"], [1, 2, 3]):
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    table, rows = opened(tmp_path / "t.xlsx")
+    assert rows == [("1", "2", "3")]
+    assert "more than one column a" in table.warnings[0]
 
 
 def test_of_a_sheet_the_saved_values_count(tmp_path: Path) -> None:

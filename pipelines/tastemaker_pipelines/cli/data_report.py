@@ -24,7 +24,7 @@ def show(source: SourceSettings, found: Inspection, sections: list[Section], war
     for table in found.tables:
         if table.rows_read > 0 or table.table == "events":
             _show_table(console, table)
-    for section in sections:
+    for section in filter(lambda section: section.facts, sections):
         console.print(f"[bold]{section.name}[/]")
         _show_facts(console, section.facts, indent=2)
         console.print()

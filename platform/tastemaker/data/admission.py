@@ -41,7 +41,7 @@ from tastemaker.data.lake import (
 from tastemaker.data.ledger import Entry, read_ledger, write_ledger
 from tastemaker.data.locks import locked
 from tastemaker.data.period import DERIVED, remove_derived
-from tastemaker.data.profile import id_coverage, top_user_warnings
+from tastemaker.data.profile import alike_warnings, id_coverage, top_user_warnings
 from tastemaker.data.tables import EVENTS, QUARANTINE
 
 Repeats = Mapping[date, NDArray[np.int64]]
@@ -145,6 +145,7 @@ def _warnings(lake: Lake, catalogues: Sequence[Catalogue]) -> Iterator[str]:
         for catalogue in catalogues:
             if catalogue.counts.accepted:
                 yield from id_coverage(connection, catalogue.table, catalogue.verdict.accepted).warnings()
+            yield from alike_warnings(connection, catalogue.table)
         yield from top_user_warnings(connection)
 
 

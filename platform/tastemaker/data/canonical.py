@@ -1,7 +1,10 @@
 """One written form for an id, whatever table or request it comes from, so that the same id meets itself.
 
-- Blanks around it go, also those that can't be seen (no-break and zero-width spaces, a byte order mark).
-- A whole number that passed through floating point is whole again: 27.0 and 2.70e+01 are 27.
+- Blanks around it go, also those that can't be seen (no-break and zero-width spaces, marks of byte order and
+  of direction).
+- Letters are composed (Unicode's form NFC): e and a combining acute are the letter e acute.
+- A whole number that passed through floating point is whole again: 27.0 and 2.70e+01 are 27, and 1.25E7, as
+  Java writes it, is 12500000.
 - Leading zeros stay: 0123 and 123 may be two products. Under `numbers` they go.
 - A word that programs write for a missing value, such as NULL or NaN, is no id. `source.missing_ids` says
 which.
@@ -13,16 +16,27 @@ written (1.23457E+12), and the gate refuses it. The same rules are here for Pyth
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
 IdForm = Literal["canonical", "numbers", "text"]
 """canonical: as above. numbers: leading zeros go, too. text: only blanks go."""
 
-BLANKS = "".join(
-    map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0x2028, 0x2029))
-) + "".join(map(chr, (0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF)))
-"""Every white space of Unicode, and characters of no width."""
+_RANGES = (
+    *(
+        (0x09, 0x0D),
+        (0x1C, 0x20),
+        (0x85, 0x85),
+        (0xA0, 0xA0),
+        (0xAD, 0xAD),
+        (0x1680, 0x1680),
+        (0x180E, 0x180E),
+    ),
+    *((0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
+)
+BLANKS = "".join(chr(code) for first, last in _RANGES for code in range(first, last + 1))
+"""Every white space of Unicode, and characters that can't be seen: of no width, or of direction."""
 
 MISSING_IDS = (
     *("null", "(null)", "\\n", "nil", "none", "nan", "-nan", "nat", "na", "n/a", "#n/a", "#na", "<na>"),
@@ -33,7 +47,7 @@ MISSING_IDS = (
 MAX_EXACT = 1 << 53
 """Floating point holds every whole number up to here, and not all above."""
 
-INEXACT = r"[+-]?[0-9](?:[.][0-9]*)?[eE][+][0-9]+|-?[0-9]{16,}[.]0*"
+INEXACT = r"[+-]?[0-9](?:[.][0-9]*)?[eE][+][0-9]+|-?[0-9]{16,}[.]0*|-?[0-9][.][0-9]+E(?:1[5-9]|[2-9][0-9])"
 """What is left of a number that was rounded, after `canonical`."""
 
 _PLAIN = "[0-9A-Za-z_:-]*[0-9]|[0-9A-Za-z_:-]{12,}"
@@ -41,6 +55,9 @@ _PLAIN = "[0-9A-Za-z_:-]*[0-9]|[0-9A-Za-z_:-]{12,}"
 _MOST = re.compile(_PLAIN)
 _AROUND = f"[{BLANKS}]*"
 _WHOLE = re.compile(r"(-?[0-9]+)[.]0*")
+_JAVA = re.compile(r"(-?)([0-9])[.]([0-9]+)E([0-9]{1,2})")
+JAVA_EXPONENT = 7
+"""From 10^7 on, Java (and Spark) writes floating point as 1.25E7: all digits but the zeros at the end."""
 _SCIENTIFIC = re.compile(r"(-?)([0-9])(?:[.]([0-9]*))?[eE][+]([0-9]{1,3})")
 _ZEROS = re.compile(r"0+([0-9]+)")
 
@@ -48,8 +65,8 @@ _ZEROS = re.compile(r"0+([0-9]+)")
 def canonical(text: str, form: IdForm = "canonical") -> str:
     """The id in its one form; missing values are not looked for.
 
-    >>> [canonical(each) for each in (" 27.0\\u00a0", "2.70e+01", "0027", "27.5", "1.2E+09")]
-    ['27', '27', '0027', '27.5', '1.2E+09']
+    >>> [canonical(each) for each in (" 27.0\\u00a0", "2.70e+01", "0027", "27.5", "1.2E+09", "1.2E9")]
+    ['27', '27', '0027', '27.5', '1.2E+09', '1200000000']
     >>> canonical("0027.00", "numbers")
     '27'
     """
@@ -58,10 +75,13 @@ def canonical(text: str, form: IdForm = "canonical") -> str:
     text = text.strip(BLANKS)
     if form == "text":
         return text
+    text = unicodedata.normalize("NFC", text)
     if (whole := _WHOLE.fullmatch(text)) and abs(int(whole[1])) <= MAX_EXACT:
         text = whole[1]
     elif scientific := _SCIENTIFIC.fullmatch(text):
         text = _digits(*scientific.groups(default="")) or text
+    elif (java := _JAVA.fullmatch(text)) and int(java[4]) >= JAVA_EXPONENT:
+        text = _digits(java[1], java[2], java[3].ljust(int(java[4]), "0"), java[4]) or text
     return _ZEROS.sub(r"\1", text) if form == "numbers" and _ZEROS.fullmatch(text) else text
 
 
@@ -89,11 +109,13 @@ def canonical_sql(column: str, form: IdForm = "canonical", missing: Iterable[str
         cases.append(f"WHEN regexp_full_match({column}, {_literal(pattern)}) THEN NULL")
     if form != "text":
         cases += [
-            f"WHEN NOT regexp_full_match({column}, '{_AROUND}-?[0-9][0-9.eE+]*{_AROUND}') THEN {text}",
+            f"WHEN NOT regexp_full_match({column}, '{_AROUND}-?[0-9][0-9.eE+]*{_AROUND}') "
+            f"THEN nfc_normalize({text})",
             f"WHEN regexp_full_match({text}, '{_WHOLE.pattern}') AND "
             f"abs(try_cast(split_part({text}, '.', 1) AS HUGEINT)) <= {MAX_EXACT} THEN split_part({text}, "
             "'.', 1)",
-            f"WHEN regexp_full_match({text}, '{_SCIENTIFIC.pattern}') THEN {_digits_sql(text)}",
+            f"WHEN regexp_full_match({text}, '{_SCIENTIFIC.pattern}') THEN {_digits_sql(text, _SCIENTIFIC)}",
+            f"WHEN regexp_full_match({text}, '{_JAVA.pattern}') THEN {_digits_sql(text, _JAVA)}",
         ]
     found = f"CASE {' '.join(cases)} ELSE {text} END" if cases else text
     if form == "numbers":
@@ -119,15 +141,20 @@ def _escaped(word: str) -> str:
     return re.sub(r"[^0-9a-z]", lambda found: f"\\x{{{ord(found[0]):x}}}", word)
 
 
-def _digits_sql(text: str) -> str:
+def _digits_sql(text: str, pattern: re.Pattern[str]) -> str:
+    """SQL for what `canonical` makes of a text that matches _SCIENTIFIC or _JAVA."""
     sign, first, decimals, exponent = (
-        f"regexp_extract({text}, '{_SCIENTIFIC.pattern}', {group})" for group in (1, 2, 3, 4)
+        f"regexp_extract({text}, '{pattern.pattern}', {group})" for group in (1, 2, 3, 4)
     )
     places = f"CAST({exponent} AS INTEGER)"
+    is_whole = "true"
+    if pattern is _JAVA:
+        is_whole = f"{places} >= {JAVA_EXPONENT}"
+        decimals = f"rpad({decimals}, CAST(greatest({places}, length({decimals})) AS INTEGER), '0')"
     number = f"try_cast({first} || substr({decimals}, 1, {places}) AS HUGEINT)"
     exact = (
-        f"length({decimals}) >= {places} AND rtrim(substr({decimals}, {places} + 1), '0') = '' "
-        f"AND {number} <= {MAX_EXACT}"
+        f"{is_whole} AND length({decimals}) >= {places} "
+        f"AND rtrim(substr({decimals}, {places} + 1), '0') = '' AND {number} <= {MAX_EXACT}"
     )
     return f"CASE WHEN {exact} THEN {sign} || CAST({number} AS VARCHAR) ELSE {text} END"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import Lake, open_duckdb
+from tastemaker.data.lake import Lake, literal, open_duckdb
 from tastemaker.data.tables import ITEMS, OWN, USERS, completed
 from tastemaker.data.worth import event_worth
 from tastemaker.problem import ProblemSpec
@@ -39,7 +39,7 @@ def misfits(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec) -> tupl
 def misfits_of_landed(lake: Lake, source: str, problem: ProblemSpec) -> tuple[str, ...]:
     """As `misfits`, for rows that were landed and have not been through the gate."""
     with open_duckdb() as connection:
-        events = [str(path) for path in lake.files("landed_events", part=source)]
+        events = [literal(path) for path in lake.files("landed_events", part=source)]
         if not events:
             return ()
         connection.read_parquet(events, hive_partitioning=False, union_by_name=True).create_view("events")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from tastemaker.data.canonical import BLANKS
 from tastemaker.data.catalogue import KEYS
 from tastemaker.data.lake import quoted
 from tastemaker.data.tables import IMPRESSION
@@ -20,6 +21,9 @@ MAX_UNKNOWN_SHARE = 0.1
 """Of the ids that events name, this share may be unknown to the table of items or users."""
 MAX_UNUSED_SHARE = 0.5
 """Of the ids in a table of items or users, this share may have no event: no shop sells its whole list."""
+
+MAX_ALIKE_SHARE = 0.01
+"""Of the ids that events name, this share may differ from another in nothing but how it is written."""
 
 QUANTILES = ("min", "25 %", "median", "75 %", "99 %", "max")
 
@@ -46,6 +50,23 @@ SELECT (SELECT count(*) FROM named), (SELECT count(*) FROM listed), (SELECT coun
     (SELECT count(*) FROM only_named WHERE NUMBER IN (SELECT NUMBER FROM only_listed)),
     (SELECT count(*) FROM only_named WHERE lower(id) IN (SELECT lower(id) FROM only_listed))
 """.replace("NUMBER", "regexp_replace(id, '^0+([0-9]+)$', '\\1')")
+
+_ALIKE = """
+WITH named AS (SELECT DISTINCT KEY AS id FROM events WHERE event_type <> $impression),
+bare AS (
+    SELECT id, regexp_replace(lower(translate(id, $wide, $digits)), $blanks, '', 'g') AS text FROM named
+),
+groups AS (
+    SELECT count(*) AS n, list(id ORDER BY id)[:2] AS ids
+    FROM bare GROUP BY regexp_replace(text, '^[+]?0*([0-9]+)$', '\\1') HAVING n > 1
+)
+SELECT (SELECT count(*) FROM named), sum(n)::BIGINT, min(ids) FROM groups
+"""
+_ALIKE_FORMS = {
+    "wide": "".join(chr(0xFF10 + digit) for digit in range(10)),
+    "digits": "0123456789",
+    "blanks": f"[{BLANKS}]",
+}
 
 
 class Coverage(NamedTuple):
@@ -150,3 +171,20 @@ def id_coverage(connection: duckdb.DuckDBPyConnection, table: str, accepted: pa.
     (row,) = connection.execute(query, {"impression": IMPRESSION}).fetchall()
     named, listed, unknown, unknown_ids, unused_ids, numbers, letters = row
     return Coverage(table, named, listed, unknown, unknown_ids or [], unused_ids or [], numbers, letters)
+
+
+def alike_warnings(
+    connection: duckdb.DuckDBPyConnection, table: str, *, hidden: bool = False
+) -> tuple[str, ...]:
+    """That many ids of the view `events` differ only in how they are written; `hidden`: without examples."""
+    query = _ALIKE.replace("KEY", quoted(KEYS[table]))
+    (row,) = connection.execute(query, {"impression": IMPRESSION, **_ALIKE_FORMS}).fetchall()
+    named, alike, examples = row
+    if not alike or alike <= MAX_ALIKE_SHARE * named:
+        return ()
+    such = "" if hidden else f", such as {' and '.join(map(repr, examples))}"
+    return (
+        f"{alike:,} of {named:,} {table} that events name differ from another only in letter case, leading "
+        f"zeros, blanks or the width of digits{such}: if they are the same, write them alike at the source; "
+        'source.ids = "numbers" drops leading zeros.',
+    )

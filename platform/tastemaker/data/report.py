@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tastemaker.data.inspection import Inspection
 from tastemaker.data.lake import Lake
-from tastemaker.data.profile import describe, id_coverage, top_user_warnings
+from tastemaker.data.profile import alike_warnings, describe, id_coverage, top_user_warnings
 from tastemaker.data.sources import Source
 from tastemaker.settings import Settings
 
@@ -66,17 +66,18 @@ def data_section(checked: Checked) -> Section | None:
 
 
 def ids_section(checked: Checked) -> Section | None:
-    """Whether the ids of events, items and users meet."""
+    """Whether the ids of events, items and users meet, and each has one form."""
     facts: dict[str, Any] = {}
     warnings: list[str] = []
     with checked.lake.connect() as connection:
         for table, accepted in checked.inspection.catalogues.items():
-            if len(accepted) == 0:
-                continue
-            found = id_coverage(connection, table, accepted)
-            facts[table] = found.facts()
-            warnings += found.warnings(hidden=table == "users" and checked.settings.privacy.pseudonymize)
-    return Section("ids", facts, tuple(warnings)) if facts else None
+            hidden = table == "users" and checked.settings.privacy.pseudonymize
+            if len(accepted):
+                found = id_coverage(connection, table, accepted)
+                facts[table] = found.facts()
+                warnings += found.warnings(hidden=hidden)
+            warnings += alike_warnings(connection, table, hidden=hidden)
+    return Section("ids", facts, tuple(warnings)) if facts or warnings else None
 
 
 SECTIONS: tuple[Callable[[Checked], Section | None], ...] = (read_section, data_section, ids_section)

@@ -19,6 +19,7 @@ from tastemaker.data.sources._mapping import (
     Forms,
     doubtful,
     found_forms,
+    number_warnings,
     own_columns,
     project,
 )
@@ -63,12 +64,19 @@ class MappedRows:
                 name for name, condition in doubtful(own, "raw_").items() if self._any_staged(condition)
             ]
             raw = ", ".join(f"{quoted('raw_' + name)} AS {quoted(name)}" for name in own.values())
-            found = (
-                found_forms(self._staging.staged.project(raw), own, forms, unread, what) if unread else forms
-            )
+            texts = self._staging.staged.project(raw)
+            found = found_forms(texts, own, forms, unread, what) if unread else forms
+            warnings = self._number_warnings(table, texts, own, found, what)
             if found != forms:
                 self._stage(table, own, found)
-        self._note("events", what, table, own, found)
+        self._note("events", what, table, own, found, warnings)
+
+    def _number_warnings(
+        self, table: Table, texts: duckdb.DuckDBPyRelation, own: Mapping[str, str], forms: Forms, what: str
+    ) -> tuple[str, ...]:
+        kinds = dict(zip(table.rows.columns, map(str, table.rows.types), strict=True))
+        written = {name: column for name, column in own.items() if kinds[column] == "VARCHAR"}
+        return number_warnings(texts, written, forms, what)
 
     def _stage(self, table: Table, own: Mapping[str, str], forms: Forms) -> None:
         mapped = project(table.rows, EVENTS, own, forms)
@@ -124,13 +132,15 @@ class MappedRows:
             others = ", " + project_own(table.rows, kept, known, named)
             try:
                 forms = self._catalogue_forms(table, canonical, own, named)
+                texts = table.rows.project(as_text(table.rows))
+                warnings = self._number_warnings(table, texts, own, forms, named)
                 found = table.rows.project(
                     project(table.rows, canonical, own, forms) + others
                 ).to_arrow_table()
             except duckdb.Error as error:
                 raise table.explain(error) from error
         mapped = own | {name: known.get(name, name) for name in kept.names}
-        self._note(kept.table, named, table, mapped, forms)
+        self._note(kept.table, named, table, mapped, forms, warnings)
         return found.cast(nullable(schema))
 
     def _catalogue_forms(self, table: Table, schema: pa.Schema, own: Mapping[str, str], named: str) -> Forms:
@@ -145,7 +155,15 @@ class MappedRows:
         texts = table.rows.project(as_text(table.rows))
         return found_forms(texts, own, forms, unread, named) if unread else forms
 
-    def _note(self, table: str, named: str, read: Table, own: Mapping[str, str], forms: Forms) -> None:
+    def _note(
+        self,
+        table: str,
+        named: str,
+        read: Table,
+        own: Mapping[str, str],
+        forms: Forms,
+        warnings: tuple[str, ...],
+    ) -> None:
         """What people want to know of how the table was read."""
         written = {
             column: (forms.times if name in TIMES else forms.number(name)).facts()
@@ -159,7 +177,7 @@ class MappedRows:
             "written as": written,
         }
         self.readings = [reading for reading in self.readings if reading.table != table]
-        self.readings.append(Reading(table, named, facts, read.warnings))
+        self.readings.append(Reading(table, named, facts, (*read.warnings, *warnings)))
 
     def _read(self, named: str) -> Table:
         folder, settings = self._staging.folder, self._settings

@@ -3,7 +3,8 @@ numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import duckdb
@@ -66,13 +67,29 @@ def own_columns(
         wanted = ", ".join(
             name if name == column else f"{name} (as {column})" for name, column in missing.items()
         )
-        key = next(iter(missing))
         raise SourceError(
-            f"{what} has no column {wanted}; it has {', '.join(there)}",
-            fix=f'name the column that holds it in tastemaker.toml, under [source.columns]: {key} = "..."; '
-            f'in a notebook: load(..., columns={{"{key}": "..."}})',
+            f"{what} has no column {wanted}; it has {', '.join(there)}", fix=_naming(there, list(missing))
         )
     return {name: column for name, column in own.items() if column in there}
+
+
+def _naming(columns: Sequence[str], missing: Sequence[str]) -> str:
+    """The fix for columns that a table lacks: which of its own may be meant."""
+    if len(columns) == 1:
+        return (
+            "the first line must be the header; if another character parts the fields of a file, name it: "
+            "source.delimiter"
+        )
+    if any(re.fullmatch("[0-9][-0-9.,:/TZ+ ]*", column) for column in columns):
+        return f"the first line must be the header: put column names above it, such as {', '.join(missing)}"
+    bare = {re.sub(r"[\W_]+", "", column.lower()): column for column in columns}
+    meant = {name: bare.get(name.replace("_", ""), "...") for name in missing}
+    listed = ", ".join(f'{name} = "{column}"' for name, column in meant.items())
+    in_python = ", ".join(f'"{name}": "{column}"' for name, column in meant.items())
+    return (
+        f"name the column that holds each in tastemaker.toml, under [source]: columns = {{ {listed} }}; in a "
+        f"notebook: load(..., columns={{{in_python}}})"
+    )
 
 
 def project(rows: duckdb.DuckDBPyRelation, schema: pa.Schema, own: Mapping[str, str], forms: Forms) -> str:
@@ -136,6 +153,17 @@ def found_forms(
         elif name in NUMBERS and forms.settings.decimal is None:
             numbers[name] = _numbers.find_form(texts, quoted(own[name]), own[name], what)
     return replace(forms, times=times, numbers=numbers)
+
+
+def number_warnings(
+    texts: duckdb.DuckDBPyRelation, own: Mapping[str, str], forms: Forms, what: str
+) -> tuple[str, ...]:
+    """What to say of columns of plain numbers that have a second reading. Arguments as of `found_forms`."""
+    if forms.settings.decimal is not None:
+        return ()
+    plain = (own[name] for name in NUMBERS if name in own and forms.number(name).decimal is None)
+    said = (_numbers.thousands_warning(texts, quoted(column), column, what) for column in plain)
+    return tuple(filter(None, said))
 
 
 def doubtful(own: Mapping[str, str], prefix: str) -> dict[str, str]:

@@ -15,6 +15,9 @@ MAX_STRAY = 0.1
 """Where more than this share of a column has no certain reading, nothing is read; below, these rows are set
 aside."""
 
+MIN_THOUSANDS = 0.01
+"""With at most this share of numbers in a form, nothing is said of the form."""
+
 _SPACES = "'\u2019 \u00a0\u202f"
 """What parts thousands besides dot and comma."""
 _CURRENCY = "[$\u00a2-\u00a5\u20a0-\u20cf]|^[+-]?[0-9.,]+ ?[A-Z]{3}$|^[A-Z]{3} ?[+-]?[0-9.,]+$"
@@ -87,6 +90,25 @@ def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) 
         "with a "
         f"decimal comma, such as {seen.only_comma!r}",
         fix=f"write them alike at the source; to read one kind and set the other aside: {setting}",
+    )
+
+
+def thousands_warning(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) -> str:
+    """What to say of a column of plain numbers in which every dot may part thousands, as in 1.250.
+
+    Empty where a value has other decimals. Arguments as of `find_form`.
+    """
+    values = rows.project(f"{trimmed_sql(name)} AS t").filter("t <> ''")
+    perhaps = "regexp_full_match(t, '[+-]?[1-9][0-9]{0,2}[.][0-9]{3}')"
+    ((n, dotted, thousands, example),) = values.aggregate(
+        f"count(*), count(*) FILTER (contains(t, '.')), count(*) FILTER ({perhaps}), "
+        f"any_value(t) FILTER ({perhaps})"
+    ).fetchall()
+    if thousands < dotted or thousands <= MIN_THOUSANDS * n:
+        return ""
+    return (
+        f"{what}: {thousands:,} values of the column {column} have three decimals, such as {example!r}, "
+        'and none has another number of them. If the dot parts thousands: source.decimal = ","'
     )
 
 

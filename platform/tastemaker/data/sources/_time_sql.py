@@ -35,16 +35,48 @@ LIMITS: dict[Unit, float] = {
 NUMBER = "[0-9]+([.][0-9]*)?([eE][+]?[0-9]+)?"
 """What text of a bare number looks like."""
 
-_MONTHS = "['jan','feb','mar','apr','may','jun','jul','aug','sep','oct','nov','dec']"
+_NAMES = (
+    *("january", "february", "march", "april", "may", "june", "july", "august"),
+    *("september", "october", "november", "december"),
+)
+_FORMS = {name[:letters]: str(n) for n, name in enumerate(_NAMES, 1) for letters in (3, len(name))}
+_MONTHS = f"MAP {_FORMS | {'sept': '9'}}"
+"""SQL: a name of a month, or its first three letters -> its number."""
+_OFFSETS = {
+    **dict.fromkeys(("Z", "UT", "UTC", "GMT", "WET"), "+00"),
+    "EST": "-05",
+    "EDT": "-04",
+    "CDT": "-05",
+    "MST": "-07",
+    "MDT": "-06",
+    "PST": "-08",
+    "PDT": "-07",
+    "WEST": "+01",
+    "CET": "+01",
+    "CEST": "+02",
+    "EET": "+02",
+    "EEST": "+03",
+    "MSK": "+03",
+    "SAST": "+02",
+    "HKT": "+08",
+    "JST": "+09",
+    "KST": "+09",
+    "AEST": "+10",
+    "AEDT": "+11",
+}
+_ZONES = f"MAP {_OFFSETS}"
+"""SQL: zones that are one offset. BST, CST and IST are not here: each is the name of several zones."""
 _WEEKDAY = "(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[.]?,?[ ]+)?"
 _CLOCK = (
     "(?:(?:[ ]*,?[ ]+(?:at[ ]+)?|t|:)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
     "(?:[ \u00a0\u202f]*([ap])[.]?m[.]?)?)?"
 )
-_ZONE = "(?:[ ]*(z|utc|gmt|[+-][0-9]{2}(?::?[0-9]{2})?))?"
+_OFFSET = "[+-][0-9]{2}(?::?[0-9]{2})?"
+_IN_BRACKETS = r"[ ]*[\[(][^\])]*[\])]"
+_ZONE = f"(?:[ ]*((?:utc|gmt)?{_OFFSET}|[a-z]{{1,5}})(?:{_IN_BRACKETS})?)?"
 _REST = _CLOCK + _ZONE
 _DAY = "([0-9]{1,2})(?:st|nd|rd|th)?"
-_MONTH = "([a-z]{3,9})"
+_MONTH = "([^-0-9 /.,:]{3,12})"
 _NUMERIC = f"(?i){_WEEKDAY}([0-9]{{1,4}})([-/.])([0-9]{{1,2}})[-/.]([0-9]{{1,4}})[.]?{_REST}"
 _DAY_NAME = f"(?i){_WEEKDAY}{_DAY}(?:[-/. ]+| of ){_MONTH}[-/., ]+([0-9]{{4}}|[0-9]{{2}}){_REST}"
 _NAME_DAY = f"(?i){_WEEKDAY}{_MONTH}[-/. ]+{_DAY}[-/., ]+([0-9]{{4}}){_REST}"
@@ -52,10 +84,23 @@ _PATTERNS = "['%a %b %d %H:%M:%S %Y', '%a %b %d %H:%M:%S %z %Y', '%Y-%m-%dT%H', 
 
 
 def iso(text: str) -> str:
-    """ISO 8601, with a year of four digits or more, and also with a blank before the zone."""
-    closed = f"regexp_replace({text}, '([0-9])[ ]+([+-][0-9]{{2}}(:?[0-9]{{2}})?|[zZ])$', '\\1\\2')"
-    either = f"coalesce(try_cast({text} AS TIMESTAMPTZ), try_cast({closed} AS TIMESTAMPTZ))"
-    return f"CASE WHEN regexp_matches({text}, '^[+-]?[0-9]{{4,6}}[-/\\\\ ]') THEN {either} END"
+    """ISO 8601, extended and basic (20240131T150405); also with a blank before the zone, or a zone's name."""
+    name = "upper(regexp_extract(p, '[0-9][ ]*([A-Za-z]{1,5})$', 1))"
+    zoned = f"regexp_replace(p, '[ ]*[A-Za-z]+$', {_ZONES}[{name}])"
+    closed = f"regexp_replace(p, '([0-9])[ ]+({_OFFSET})$', '\\1\\2')"
+    moment = f"try_cast(CASE WHEN {name} = '' THEN {closed} ELSE {zoned} END AS TIMESTAMPTZ)"
+    is_iso = f"regexp_matches({text}, '^[+-]?[0-9]{{4,8}}[-/\\\\ tT_]')"
+    return f"CASE WHEN {is_iso} THEN {_once(_extended(text), moment)} END"
+
+
+def _extended(text: str) -> str:
+    """ISO's basic form as its extended one, and an offset without the zone's name in brackets behind it."""
+    minutes = "'^([0-9]{4})([0-9]{2})([0-9]{2})[tT _]([0-9]{2}):?([0-9]{2})', '\\1-\\2-\\3 \\4:\\5'"
+    seconds = "'^([0-9-]{10} [0-9]{2}:[0-9]{2})([0-9]{2})', '\\1:\\2'"
+    offset = f"'({_OFFSET}|[zZ]){_IN_BRACKETS}$', '\\1'"
+    for change in (minutes, seconds, offset):
+        text = f"regexp_replace({text}, {change})"
+    return text
 
 
 def in_order(text: str, order: Order) -> str:
@@ -110,6 +155,19 @@ def compact(number: str) -> str:
     return f"CASE WHEN {is_date} THEN {moment} END"
 
 
+def unknown_zone(text: str) -> str:
+    """Whether a time ends in the name of a zone that is not known to be one offset, such as BST."""
+    name = f"upper(regexp_extract({text}, ':[0-9]{{2}}(?:[.,][0-9]+)?[ ]*([A-Za-z]{{2,5}})$', 1))"
+    return _once(name, f"p NOT IN ('', 'AM', 'PM') AND {_ZONES}[p] IS NULL")
+
+
+def unknown_month(text: str) -> str:
+    """Whether a date has a word between day and year, or before them, that is no month's name in English."""
+    first = f"regexp_extract({text}, '{_NAME_DAY}', 1)"
+    word = f"lower(coalesce(nullif(regexp_extract({text}, '{_DAY_NAME}', 2), ''), {first}))"
+    return _once(word, f"p <> '' AND {_MONTHS}[p] IS NULL")
+
+
 def plausible(moment: str) -> str:
     """Whether an event can have happened then."""
     return f"({moment}) BETWEEN {EARLIEST} AND {LATEST}"
@@ -124,7 +182,7 @@ def _moment(number: str, unit: Unit) -> str:
 def _rewritten(text: str, pattern: str, *date: str, where: str = "true") -> str:
     """The parts of a pattern, of which `date` names the first, put into ISO's order and cast."""
     keys = ", ".join(f"'{part}'" for part in (*date, "h", "mi", "sec", "f", "ap", "z"))
-    month = "p.m" if "s" in date else f"CAST(list_position({_MONTHS}, lower(p.m[:3])) AS VARCHAR)"
+    month = "p.m" if "s" in date else f"{_MONTHS}[lower(p.m)]"
     century = "CASE WHEN CAST(p.y AS INTEGER) < 70 THEN '20' ELSE '19' END"
     year = f"CASE WHEN length(p.y) = 4 THEN p.y ELSE {century} || p.y END"
     half = "CASE WHEN lower(p.ap) = 'p' THEN 12 ELSE 0 END"
@@ -134,9 +192,17 @@ def _rewritten(text: str, pattern: str, *date: str, where: str = "true") -> str:
     )
     second = "CASE WHEN p.sec = '' THEN '00' ELSE p.sec END || CASE WHEN p.f = '' THEN '' ELSE '.' || p.f END"
     clock = f"CASE WHEN p.h = '' THEN '00:00:00' ELSE {hour} || ':' || p.mi || ':' || {second} END"
-    zone = "CASE WHEN lower(p.z) IN ('z', 'utc', 'gmt') THEN '+00' ELSE p.z END"
+    zone = (
+        f"CASE WHEN p.z = '' THEN '' WHEN regexp_matches(p.z, '[0-9]') "
+        f"THEN regexp_replace(p.z, '^[A-Za-z]+', '') ELSE {_ZONES}[upper(p.z)] END"
+    )
     written = f"{year} || '-' || {month} || '-' || p.d || ' ' || {clock} || {zone}"
     moment = f"CASE WHEN p.y <> '' AND {where} THEN try_cast({written} AS TIMESTAMPTZ) END"
     parts = f"regexp_extract({text}, '{pattern}', [{keys}])"
     matched = f"CASE WHEN regexp_full_match({text}, '{pattern}') THEN {parts} END"
-    return f"list_transform([{matched}], lambda p: {moment})[1]"
+    return _once(matched, moment)
+
+
+def _once(value: str, result: str) -> str:
+    """`result`, in which p stands for `value`: written out in every place, SQL grows beyond all bounds."""
+    return f"list_transform([{value}], lambda p: {result})[1]"

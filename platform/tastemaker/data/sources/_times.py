@@ -23,6 +23,8 @@ from tastemaker.data.sources._time_sql import (
     iso,
     plausible,
     since_1970,
+    unknown_month,
+    unknown_zone,
 )
 from tastemaker.errors import SourceError
 
@@ -60,7 +62,8 @@ class TimeForm(NamedTuple):
         if own_type == "VARCHAR" and self.pattern is None:
             soon = f"try_cast({name} AS TIMESTAMPTZ)"  # what most columns hold, and far cheaper than the rest
             others = _bounded(self._of_text(trimmed_sql(name)))
-            return f"CASE WHEN {_is_year(soon)} THEN {soon} ELSE {others} END"
+            # A zone in letters needs a look: to DuckDB, BST is the time of Bangladesh.
+            return f"CASE WHEN {_is_year(soon)} AND ord(right({name}, 2)) < 65 THEN {soon} ELSE {others} END"
         if own_type == "VARCHAR":
             found = self._of_text(trimmed_sql(name))
         elif own_type in NUMBERS | FRACTIONS or own_type.startswith("DECIMAL"):
@@ -142,6 +145,12 @@ class _Seen(NamedTuple):
     """Bare numbers that are plausible as units since 1970; likewise the others."""
     compact: int
     excel: int
+    zones: int
+    """Times in a zone that is not known to be one offset."""
+    zone: str | None
+    months: int
+    """Dates with a month's name that is not English."""
+    month: str | None
 
 
 def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) -> TimeForm:
@@ -150,6 +159,7 @@ def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) 
     Raises SourceError, naming the column, an example and the setting, where several readings remain.
     """
     seen = _look(rows, name)
+    _refuse_words(seen, column, what)
     order: Order | None = None
     if seen.any_order or seen.certain:
         order = _order(seen, column, what) or "named"
@@ -166,6 +176,10 @@ def _look(rows: duckdb.DuckDBPyRelation, column: str) -> _Seen:
         f"CASE WHEN iso IS NULL AND n IS NULL THEN {date} END AS {order}" for order, date in dates.items()
     ]
     columns += [f"{plausible(moment)} AS {count}" for count, moment in counts.items()]
+    columns += [
+        f"iso IS NULL AND {unknown_zone('t')} AS zone",
+        f"iso IS NULL AND {unknown_month('t')} AS month",
+    ]
     parsed = values.project(f"t, {', '.join(columns)}").project(
         "*, coalesce(dmy, mdy, ymd) IS NOT NULL AS in_numbers, "
         "coalesce(dmy <> mdy, false) OR coalesce(dmy <> ymd, false) OR coalesce(mdy <> ymd, false) AS differ"
@@ -185,9 +199,30 @@ def _look(rows: duckdb.DuckDBPyRelation, column: str) -> _Seen:
         "count(*) FILTER (epoch)",
         "count(*) FILTER (compact)",
         "count(*) FILTER (excel)",
+        "count(*) FILTER (zone)",
+        "any_value(t) FILTER (zone)",
+        "count(*) FILTER (month)",
+        "any_value(t) FILTER (month)",
     )
     (found,) = parsed.aggregate(", ".join(wanted)).fetchall()
     return _Seen(*found)
+
+
+def _refuse_words(seen: _Seen, column: str, what: str) -> None:
+    """Raise SourceError for words that say no certain zone or month, if they are more than stray values."""
+    if seen.zones > MAX_STRAY * seen.rows:
+        raise SourceError(
+            f"{what}: {seen.zones:,} times in the column {column} name a zone that has not one offset "
+            f"everywhere, such as {seen.zone!r}",
+            fix="write an offset, such as +01:00; or name the zone and a pattern with these letters: "
+            'source.timezone = "Europe/London", source.time_format = "%Y-%m-%d %H:%M:%S BST"',
+        )
+    if seen.months > MAX_STRAY * seen.rows:
+        raise SourceError(
+            f"{what}: {seen.months:,} dates in the column {column} have names of months that are not "
+            f"English, such as {seen.month!r}",
+            fix="write months as numbers at the source, such as 2024-05-31",
+        )
 
 
 def _order(seen: _Seen, column: str, what: str) -> Order | None:

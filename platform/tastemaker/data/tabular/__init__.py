@@ -90,17 +90,17 @@ def _opened(
         text = as_utf8(inner, folder, encoding, path)
         facts: dict[str, Any] = {"encoding": text.encoding}
         if suffix in JSON:
-            return Table(json_rows.read(connection, text.path), facts, text.warnings, explain)
+            return Table(json_rows.read(connection, text.path, path), facts, text.warnings, explain)
         form = delimited.Form.of(text.path, path, delimiter)
         facts["delimiter"] = form.name
-        return Table(form.read(connection), facts, text.warnings, form.explain)
+        return Table(form.read(connection), facts, (*text.warnings, *form.warnings), form.explain)
     except duckdb.Error as error:
         raise explain(error) from error
 
 
 def unreadable(what: object, error: Exception) -> SourceError:
     """What to say when a library can't read a file."""
-    reason = " ".join(str(error).split())[:300]
+    reason = " ".join(str(error).split()).partition(" Try setting '")[0][:300]
     return SourceError(
         f"{what} can't be read as a table: {reason}",
         fix="look at the place named; save it again as Parquet or as CSV in UTF-8",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,7 @@ class Form(NamedTuple):
     columns: list[str]
     skipped: int
     """Lines before the header."""
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, path: Path, named: Path, delimiter: str | None) -> Form:
@@ -51,7 +53,7 @@ class Form(NamedTuple):
         header = next(_records(rest, chosen), [])
         if not any(name.strip() for name in header):
             raise SourceError(f"{named} has no header line", fix="put the column names into its first line")
-        return cls(path, named, chosen, _distinct(header), skipped)
+        return cls(path, named, chosen, distinct(header), skipped, repeated(header, named))
 
     @property
     def name(self) -> str:
@@ -169,7 +171,19 @@ def _records(sample: str, delimiter: str) -> Iterator[list[str]]:
         return
 
 
-def _distinct(header: list[str]) -> list[str]:
+def repeated(header: Sequence[str], named: Path) -> tuple[str, ...]:
+    """A warning, if the header has a name twice."""
+    counts = Counter(name.strip().lower() for name in header if name.strip())
+    again = [name for name, n in counts.items() if n > 1]
+    if not again:
+        return ()
+    return (
+        f"{named}: the header has more than one column {', '.join(again)}: the first is read under this "
+        f"name, the next as {again[0]}_1. Check that the first is what you mean",
+    )
+
+
+def distinct(header: Sequence[str]) -> list[str]:
     """Names for the columns: without blanks around them, and each once, as SQL knows no letter case."""
     names: list[str] = []
     taken: set[str] = set()

@@ -7,13 +7,18 @@ from pathlib import Path
 import duckdb
 
 from tastemaker.data.lake import literal, quoted
+from tastemaker.errors import SourceError
 
 
-def read(connection: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
-    """The keys of all objects as columns of text; null where an object lacks the key."""
+def read(connection: duckdb.DuckDBPyConnection, path: Path, named: Path) -> duckdb.DuckDBPyRelation:
+    """The keys of all objects as columns of text; null where an object lacks the key.
+
+    Raises SourceError for JSON of another structure; `named` is what messages call the file.
+    """
     rows = connection.read_json(
         literal(path), sample_size=-1, maximum_depth=1, hive_partitioning=False, union_by_name=False
     )
+    _refuse_other_structure(rows, named)
     types = zip(rows.columns, map(str, rows.types), strict=True)
     return rows.project(
         ", ".join(
@@ -23,3 +28,21 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRe
             for name, kind in types
         )
     )
+
+
+def _refuse_other_structure(rows: duckdb.DuckDBPyRelation, named: Path) -> None:
+    """Raise SourceError where the values are no objects, or one object holds all rows in its arrays."""
+    must = "it must be an array of objects, or an object per line"
+    fix = 'write [{"user_id": "u1", "item_id": "i1", ...}, ...]'
+    if rows.columns == ["json"]:  # what DuckDB calls values that are no objects
+        raise SourceError(f"{named} holds no objects: {must}", fix=fix)
+    kinds = ", ".join(f"json_structure(to_json({quoted(name)}))" for name in rows.columns)
+    values = rows.project(kinds).limit(2).fetchall()
+    arrays = (
+        [name for name, kind in zip(rows.columns, values[0], strict=True) if str(kind).startswith("[")]
+        if len(values) == 1
+        else []
+    )
+    of_objects = any(str(kind).startswith("[{") for kind in values[0]) if values else False
+    if arrays and (of_objects or len(arrays) == len(rows.columns)):
+        raise SourceError(f"{named} is one object, with arrays under {', '.join(arrays)}: {must}", fix=fix)

@@ -49,7 +49,7 @@ def unpack(path: Path, folder: Path, kinds: Sequence[str]) -> tuple[Path, str]:
     ) as error:
         raise SourceError(
             f"{path} can't be unpacked: {' '.join(str(error).split())[:200]}",
-            fix="copy or export it again, without a password",
+            fix="check that it is what its name says; copy or export it again, without a password",
         ) from error
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
+from tastemaker.data.tabular.delimited import distinct, repeated
 from tastemaker.data.tabular.rows import write_text
 from tastemaker.errors import SourceError
 
@@ -36,6 +37,7 @@ class _Cells(NamedTuple):
     places: list[int]
     """The columns that have a name."""
     rows: Iterator[tuple[Any, ...]]
+    warnings: tuple[str, ...]
 
 
 def unpack(path: Path, folder: Path, named: Path) -> Sheet:
@@ -57,14 +59,13 @@ def unpack(path: Path, folder: Path, named: Path) -> Sheet:
             fix="open it in Excel and save it again as .xlsx, or as CSV in UTF-8",
         ) from error
     facts = {"sheet": title} | ({"sheets not read": unread} if unread else {})
-    warning = (
-        f"{len(missing):,} formulas of {named} have no saved value, first in cell {missing[0]}: these cells "
-        "count as "
-        "empty. Open the file in Excel and save it, so that it computes them"
-        if missing
-        else ""
-    )
-    return Sheet(target, facts, (warning,) if warning else ())
+    warnings = list(cells.warnings)
+    if missing:
+        warnings.append(
+            f"{len(missing):,} formulas of {named} have no saved value, first in cell {missing[0]}: these "
+            "cells count as empty. Open the file in Excel and save it, so that it computes them"
+        )
+    return Sheet(target, facts, tuple(warnings))
 
 
 def _cells(rows: Iterator[tuple[Any, ...]], named: Path) -> _Cells:
@@ -72,7 +73,8 @@ def _cells(rows: Iterator[tuple[Any, ...]], named: Path) -> _Cells:
     places = [place for place, name in enumerate(first) if name is not None and str(name).strip()]
     if not places:
         raise SourceError(f"{named}: the first sheet has no header line", fix="put column names in row 1")
-    return _Cells([str(first[place]).strip() for place in places], places, rows)
+    header = [str(first[place]) for place in places]
+    return _Cells(distinct(header), places, rows, repeated(header, named))
 
 
 def _values(cells: _Cells) -> Iterator[list[Any]]:
