@@ -303,9 +303,10 @@ def answers(port: int) -> dict[str, float]:
     given = {name: float(value) for name, _, value in lines}
     all_of = {name: value for name, value in given.items() if name.startswith("tastemaker_answers_total")}
     by_model = sum(value for name, value in all_of.items() if 'reason="none"' in name)
-    states = {state: given[f'tastemaker_log_records{{state="{state}"}}'] for state in ("written", "waiting")}
+    written = given['tastemaker_log_records_total{outcome="written"}']
+    logged = written + given["tastemaker_log_waiting_records"]
     total = sum(all_of.values())
-    return {"by_model": by_model / total, "logged": sum(states.values()) / total}
+    return {"by_model": by_model / total, "logged": logged / total}
 
 
 def feature_reads(home: Path, calls: int) -> dict[str, float]:

@@ -174,7 +174,7 @@ def test_a_service_on_a_full_disk_answers_refuses_feedback_and_logs_all_once_the
     home = tmp_path / "home"
     with mounted(home, "16m"):
         started = scenarios.started_on_a_full_disk(home)
-    assert started.degraded == ["the log can't be written"]
+    assert started.degraded == ["log: the log can't be written"]
     assert started.refusal.status_code == 503
     assert int(started.refusal.headers["retry-after"]) > 0
     assert started.refusal.headers["content-type"] == "application/problem+json"

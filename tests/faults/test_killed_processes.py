@@ -115,7 +115,7 @@ def test_a_killed_worker_is_replaced_and_fails_no_request_but_those_that_it_had(
         with calling(server.url, 6) as callers:
             visited.until(lambda: all(len(caller.statuses) > 20 for caller in callers), "no answers")
             before[0].kill()
-            words = ["1 of 2 workers ended and began again"]
+            words = ["workers: 1 of 2 workers ended and began again"]
             visited.until(lambda: degraded(server) == words, "it is not said that a worker is away")
             visited.until(lambda: degraded(server) == [], "it stays away")
             served = [len(caller.statuses) for caller in callers]
@@ -146,7 +146,7 @@ def test_workers_that_end_before_they_serve_are_not_started_without_a_pause(home
             for line in server.log.read_text().splitlines()
             if "another begins" in line
         ]
-        assert degraded(server) == ["1 of 2 workers ended and began again"]
+        assert degraded(server) == ["workers: 1 of 2 workers ended and began again"]
         assert server.client.post("/recommend", json={"user_id": "user-01"}).json()["stage"] == "model"
     assert moments[2] - moments[1] > 1, "one that failed at once is followed by a pause"
 

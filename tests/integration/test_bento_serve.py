@@ -94,12 +94,15 @@ def test_the_server_says_how_it_does(popularity: httpx.Client, versions: dict[st
     version = versions["popularity"].id
     ready = {"status": "ready", "model": "popularity", "version": version, "degraded": []}
     assert popularity.get("/readyz").json() == ready
-    before = _value(popularity, 'tastemaker_requests_total{model="popularity",status="200"}')
+    before = _value(popularity, 'tastemaker_requests_total{endpoint="/recommend",status="200"}')
     for _ in range(5):
         popularity.post("/recommend", json={"user_id": "user-01"})
-    assert _value(popularity, 'tastemaker_requests_total{model="popularity",status="200"}') == before + 5
+    assert _value(popularity, 'tastemaker_requests_total{endpoint="/recommend",status="200"}') == before + 5
     page = popularity.get("/metrics").text
-    assert f'tastemaker_version_info{{model="popularity",version="{versions["popularity"].id}"}} 1.0' in page
+    assert (
+        f'tastemaker_served_version_info{{model="popularity",version="{versions["popularity"].id}"}} 1.0'
+        in page
+    )
     popularity.get("/nothing/here/3141592653")
     assert "3141592653" not in popularity.get("/metrics").text, "paths are no labels"
 
@@ -152,7 +155,7 @@ def test_one_word_serves_the_champion_and_what_it_answers_is_logged(
         given = [
             client.post("/recommend", json={"user_id": f"user-{n:02d}", "k": 4}).json() for n in range(40)
         ]
-        assert _value(client, 'tastemaker_requests_total{model="random",status="200"}') == 40
+        assert _value(client, 'tastemaker_requests_total{endpoint="/recommend",status="200"}') == 40
     assert {answer["version"] for answer in given} == {versions["random"].id}
     assert drain(home / "spool", Lake(home / "lake")).requests == 40
     rows = {row["request_id"]: row for row in served(Lake(home / "lake")).to_pylist()}

@@ -98,7 +98,7 @@ def test_it_says_how_it_does(model: str, said: dict[str, Served], finished_home:
     if champion is not None and champion.id == version:
         ready["wanted"] = {"model": model, "version": version}
     assert said[model].ready == ready
-    assert f'tastemaker_requests_total{{model="{model}",status="200"}} 2.0' in said[model].metrics
+    assert 'tastemaker_requests_total{endpoint="/recommend",status="200"} 2.0' in said[model].metrics
 
 
 def test_what_it_read_of_a_user_is_logged_and_is_what_the_data_says(

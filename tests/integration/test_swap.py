@@ -136,8 +136,8 @@ def test_swaps_and_refusals_under_constant_requests(
         registry.rollback("small shop", "a test")
         wait_for(partial(serves, client, second))
         page = client.get("/metrics").text
-        assert f'tastemaker_version_info{{model="popularity",version="{second.id}"}} 1.0' in page
-        assert f'tastemaker_version_info{{model="popularity",version="{first.id}"}} 0.0' in page
+        assert f'tastemaker_served_version_info{{model="popularity",version="{second.id}"}} 1.0' in page
+        assert page.count("tastemaker_served_version_info{") == 1
     answers = [answer for customer in customers for answer in customer.answers]
     assert len(answers) > 100
     assert {(status, reason) for status, _, reason in answers} == {(200, None)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock
@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from tastemaker.logs.records import FeedbackRecord, Item, Record, Stage
-from tastemaker.logs.spool import FILE_NAME, Spool, SpoolError, read
+from tastemaker.logs.spool import FILE_NAME, Spool, read
 from tastemaker.privacy.pseudonyms import Pseudonyms
 from tastemaker.serving import routes
 from tastemaker.serving.app import Gateway, not_found
 from tastemaker.serving.asgi import Scope
 from tastemaker.serving.chain import MODEL_SHORT
 from tastemaker.serving.messages import MAX_BODY_BYTES, Answer
-from tastemaker.serving.metrics import Metrics
+from tastemaker.serving.metrics import Reason
 from tastemaker.serving.predictor import Ask, Served
 from tastemaker.serving.worker import Worker
 
@@ -53,15 +53,20 @@ class Counted:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def answered(self, model: str, answers: Sequence[tuple[float, Stage, str | None]]) -> None:
-        for seconds, stage, fallback in answers:
+    def answered(self, answers: Mapping[tuple[str, Stage, str | None], int]) -> None:
+        for (_, stage, fallback), n in answers.items():
             assert stage == "model"
-            assert 0 <= seconds < 5
-            self.seen.append(fallback)
+            self.seen += [fallback] * n
 
-    def refused(self, endpoint: str, status: int, *, list_asked: bool) -> None:
-        assert list_asked == (endpoint == "/recommend")
-        self.seen.append(status)
+    def requested(self, endpoint: str, status: int, seconds: float) -> None:
+        assert 0 <= seconds < 5
+        self.seen.append((endpoint, status))
+
+    def count_records(self) -> None:
+        pass
+
+    def is_degraded(self, reasons: Mapping[Reason, str], *, differs: bool) -> None:
+        assert (reasons, differs) == ({}, False)
 
     def page(self) -> bytes:
         return b"tastemaker_requests_total 1\n"
@@ -279,7 +284,13 @@ def test_answers_refusals_and_defects_are_counted(worker: Worker) -> None:
         ask(worker, "POST", "/recommend", json={"user_id": user})
     ask(worker, "GET", "/recommend")
     ask(worker, "GET", "/no/such/path")
-    assert seen(worker) == [None, MODEL_SHORT, 400, 405]
+    assert seen(worker) == [
+        None,
+        ("/recommend", 200),
+        MODEL_SHORT,
+        *[("/recommend", status) for status in (200, 400, 405)],
+        ("unknown", 404),
+    ]
 
 
 def test_the_process_says_how_it_does(worker: Worker) -> None:
@@ -359,27 +370,3 @@ def test_other_kinds_of_connection_are_handed_on(worker: Worker) -> None:
 
     asyncio.run(Gateway(behind, worker)({"type": "lifespan"}, cast(Any, None), cast(Any, None)))
     assert handed == ["lifespan"]
-
-
-def test_the_metrics_page_has_few_labels_and_every_number(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    metrics = Metrics("canned", spool, None)
-    metrics.serves("canned", "v1")
-    metrics.answered("canned", [(0.0007, "model", None), (0.004, "popular", MODEL_SHORT)])
-    metrics.refused("/recommend", 400, list_asked=True)
-    metrics.refused("/feedback", 429, list_asked=False)
-    assert isinstance(spool.append(cast(Any, object())).exception(), SpoolError)
-    page = metrics.page().decode()
-    spool.close()
-    for line in (
-        'tastemaker_requests_total{model="canned",status="200"} 2.0',
-        'tastemaker_requests_total{model="canned",status="400"} 1.0',
-        'tastemaker_refusals_total{endpoint="/feedback",model="canned",status="429"} 1.0',
-        'tastemaker_request_seconds_bucket{le="0.001",model="canned"} 1.0',
-        'tastemaker_request_seconds_count{model="canned"} 2.0',
-        'tastemaker_answers_total{model="canned",reason="model_short",stage="popular"} 1.0',
-        'tastemaker_version_info{model="canned",version="v1"} 1.0',
-        'tastemaker_log_records{state="refused"} 0.0',
-        'tastemaker_log_records{state="failed"} 1.0',
-    ):
-        assert line in page

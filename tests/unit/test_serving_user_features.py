@@ -129,8 +129,8 @@ def test_a_store_that_fails_means_unknown_and_is_said_once(
     assert features.users(["ann"]).tolist() == [[3.0, 4.0]]
     assert counted == {"failed": 3, "read": 1}
     assert [entry.message for entry in caplog.records] == [
-        "the online feature store fails; answering without it",
-        "the online feature store works again",
+        "the online feature store fails; lists are answered without it",
+        "the online feature store answers in time again",
     ]
 
 
@@ -150,9 +150,37 @@ def test_a_store_that_hangs_is_trouble_once_in_the_log_and_over_once_it_answers(
     store.go.set()
     while features.trouble is not None and time.monotonic() < end:
         features.users([f"somebody {time.monotonic_ns()}"])
-    assert trouble == "the online feature store does not answer within 0.01 s"
+    assert trouble == "the online feature store does not answer within 0.01 s; lists are answered without it"
     assert caplog.messages == [
-        "the online feature store does not answer in time; answering without it",
+        "the online feature store does not answer within 0.01 s; lists are answered without it",
+        "the online feature store answers in time again",
+    ]
+
+
+def test_a_store_that_hangs_then_fails_is_one_trouble_and_its_end_is_seen_without_a_request(
+    store: Store, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(user_features, "LATE_SECONDS", 0.05)
+    monkeypatch.setattr(user_features, "PROBE_SECONDS", 0.01)
+    caplog.set_level("INFO", "tastemaker")
+    features = make(seconds=0.5)
+    store.go.clear()
+    end = time.monotonic() + PATIENT
+    while features.trouble is None and time.monotonic() < end:
+        features.users(["ann"])
+    store.down = True
+    store.go.set()
+    while "fails" not in (features.trouble or "") and time.monotonic() < end:
+        time.sleep(0.01)
+    n_asked = len(store.asked)
+    while len(store.asked) < n_asked + 3 and time.monotonic() < end:
+        time.sleep(0.01)
+    store.down = False
+    while features.trouble is not None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert features.trouble is None
+    assert caplog.messages == [
+        "the online feature store does not answer within 0.5 s; lists are answered without it",
         "the online feature store answers in time again",
     ]
 

@@ -87,6 +87,15 @@ class Counts(NamedTuple):
     """The disk refused them."""
 
 
+class Lost(NamedTuple):
+    """Records that were offered and will never be on disk. Whoever appends is told, and can send again."""
+
+    full: int
+    """There was no room to wait in."""
+    failed: int
+    """They can't be encoded, or the disk refused until the spool was closed."""
+
+
 class Stored(NamedTuple):
     """What is on disk now."""
 
@@ -123,13 +132,14 @@ class Spool:
     def __init__(self, folder: Path, *, capacity: int = CAPACITY, max_bytes: int = MAX_BYTES) -> None:
         """Raises SpoolError if the file can't be opened, but not while there is only no room for it."""
         self.path = folder / FILE_NAME
-        self._capacity, self._max_bytes = capacity, max_bytes
+        self.capacity, self.max_bytes = capacity, max_bytes
         self._waiting: deque[_Waiting] = deque()
         self._group: list[_Waiting] = []
         """What the thread took of these and has not settled yet."""
         self._arrived = threading.Condition()
         self._closing = self._suffers = False
         self._n_waiting = self._written = self._refused = self._failed = 0
+        self._lost_full = self._lost_failed = 0
         self._backlog = Backlog(0, 0, 0.0)
         try:
             create(self.path)
@@ -143,6 +153,11 @@ class Spool:
     def counts(self) -> Counts:
         """What became of the records so far."""
         return Counts(self._written, self._refused, self._failed)
+
+    @property
+    def lost(self) -> Lost:
+        """Those of `counts` that nobody can send again."""
+        return Lost(self._lost_full, self._lost_failed)
 
     @property
     def waiting(self) -> int:
@@ -161,7 +176,7 @@ class Spool:
     @property
     def _is_full(self) -> bool:
         """For what is appended."""
-        return self._backlog.bytes >= DURABLE_SHARE * self._max_bytes
+        return self._backlog.bytes >= DURABLE_SHARE * self.max_bytes
 
     def backlog(self) -> Backlog:
         """What lies in the file now, of all processes that share it; as last seen if it can't be read."""
@@ -206,6 +221,7 @@ class Spool:
             refusal = self._refusal(entry)
             if refusal is not None:
                 self._refused += len(entry.records)
+                self._lost_full += len(entry.records) if entry.done is None else 0
                 return refusal
             self._waiting.append(entry)
             self._n_waiting += len(entry.records)
@@ -217,11 +233,11 @@ class Spool:
         share = 1.0 if entry.done is None else DURABLE_SHARE
         if self._closing:
             return SpoolError("the log is closed", fix="ask another process")
-        if self._n_waiting + len(entry.records) > max(1, share * self._capacity):
-            problem = f"{self._n_waiting} records wait for the disk, at most {self._capacity} may"
+        if self._n_waiting + len(entry.records) > max(1, share * self.capacity):
+            problem = f"{self._n_waiting} records wait for the disk, at most {self.capacity} may"
             return SpoolFull(problem, retry_seconds=RETRY_SECONDS)
-        if self._backlog.bytes >= share * self._max_bytes:
-            problem = f"the log holds {self._backlog.bytes} bytes, at most {self._max_bytes} are allowed"
+        if self._backlog.bytes >= share * self.max_bytes:
+            problem = f"the log holds {self._backlog.bytes} bytes, at most {self.max_bytes} are allowed"
             return SpoolFull(problem, retry_seconds=DRAIN_SECONDS)
         return None
 
@@ -355,7 +371,9 @@ class Spool:
     def _fail(self, entry: _Waiting, error: SpoolError, settled: list[_Settled]) -> None:
         self._failed += len(entry.records)
         self._leave(len(entry.records))
-        if entry.done is not None:
+        if entry.done is None:
+            self._lost_failed += len(entry.records)
+        else:
             settled.append(_Settled(entry.done, error))
 
     def _leave(self, n: int) -> None:

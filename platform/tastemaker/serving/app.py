@@ -21,6 +21,7 @@ from tastemaker.serving.asgi import (
     Application,
     Gone,
     Headers,
+    Message,
     Receive,
     Reply,
     Scope,
@@ -30,9 +31,10 @@ from tastemaker.serving.asgi import (
 )
 from tastemaker.serving.doors import Doors
 from tastemaker.serving.journal import SLOW_SECONDS, Journal
-from tastemaker.serving.messages import Answer, Refusal
+from tastemaker.serving.messages import Refusal
+from tastemaker.serving.metrics import UNKNOWN
 from tastemaker.serving.predictor import new_request_id
-from tastemaker.serving.routes import ROUTES, Call, Route, find
+from tastemaker.serving.routes import PAGE, ROUTES, Call, Route, find
 from tastemaker.serving.worker import Worker
 
 _is_id = re.compile(rb"[0-9a-f]{32}").fullmatch
@@ -63,7 +65,7 @@ class Gateway:
         start = time.perf_counter()
         route, argument = find(scope)
         if route is None and _is_page(scope["path"]):
-            await self.app(scope, receive, send)
+            await self._page(scope, receive, send, start)
             return
         headers: Headers = dict(scope["headers"])
         given = headers.get(b"x-request-id")
@@ -80,6 +82,7 @@ class Gateway:
         else:
             if time.perf_counter() - start > SLOW_SECONDS:
                 self._tell(reply.status, _Asked(scope, route, request_id, start))
+        self._count(UNKNOWN if route is None else route.path, reply.status, start)
         await send_reply(send, reply, request_id, with_body=scope["method"] != "HEAD")
 
     async def _reply(
@@ -104,10 +107,8 @@ class Gateway:
         return said if isinstance(said, Reply) else Reply(200, _encode(said))
 
     def _refused(self, refusal: Refusal, asked: _Asked) -> Reply:
-        """The problem document; counted, and told to the journal."""
+        """The problem document; told to the journal."""
         route, status = asked.route, refusal.problem.status
-        if route is not None and self.worker.metrics is not None:
-            self.worker.metrics.refused(route.path, status, list_asked=route.answers is Answer)
         self._tell(status, asked, refusal.problem.field)
         problem = msgspec.structs.replace(refusal.problem, request_id=asked.request_id)
         headers = []
@@ -120,6 +121,25 @@ class Gateway:
         if status == HTTPStatus.UNAUTHORIZED:
             headers.append((b"www-authenticate", b'Bearer realm="tastemaker"'))
         return Reply(status, _encode(problem), PROBLEM, tuple(headers))
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send, start: float) -> None:
+        """BentoML's page for people."""
+        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        finally:
+            self._count(PAGE, status, start)
+
+    def _count(self, endpoint: str, status: int, start: float) -> None:
+        if self.worker.metrics is not None:
+            self.worker.metrics.requested(endpoint, status, time.perf_counter() - start)
 
     def _tell(self, status: int, asked: _Asked, field: str | None = None) -> None:
         self._journal.tell(
@@ -151,7 +171,7 @@ async def _in_time(act: Awaitable[_T], seconds: int) -> _T:
 
 def _is_page(path: str) -> bool:
     """Whether BentoML's page for people has it."""
-    return path == "/" or path.startswith("/static_content/")
+    return path == PAGE or path.startswith("/static_content/")
 
 
 def _nothing_here() -> Refusal:

@@ -34,10 +34,11 @@ from tastemaker.plugins import finder
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.registry.deployment import Target
-from tastemaker.serving import connections, golden, parent
+from tastemaker.serving import connections, database, golden, parent
 from tastemaker.serving.app import Gateway
 from tastemaker.serving.asgi import Application
 from tastemaker.serving.choice import SEEN, VERSION, at_start, folders, followed, remember
+from tastemaker.serving.database import DatabaseWatch
 from tastemaker.serving.doors import Doors
 from tastemaker.serving.engine import Limits
 from tastemaker.serving.journal import write_json_lines
@@ -53,6 +54,7 @@ from tastemaker.serving.predictor import Predictor
 from tastemaker.serving.presence import announce
 from tastemaker.serving.processor import keep_to_one
 from tastemaker.serving.recent import Recent
+from tastemaker.serving.routes import statuses
 from tastemaker.serving.supervisor import supervise
 from tastemaker.serving.swap import Swapper, Watch
 from tastemaker.serving.worker import Worker
@@ -71,6 +73,9 @@ GAUGES_SECONDS = 1.0
 """How old the numbers may be that no request counts."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
+
+_watched: list[DatabaseWatch] = []
+"""For as long as this server runs."""
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -184,6 +189,7 @@ def _prepare(model: str | None, packed: Path | None) -> None:
     if model is not None:
         os.environ[VERSION] = chosen.version
     remember(Path(metrics), chosen)
+    _watched.append(DatabaseWatch(settings.metadata_url, Path(metrics)))
     announce(settings.home, follows)
 
 
@@ -217,14 +223,20 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
     shared = Path(named) if (named := os.environ.get(METRICS_FOLDER)) else None
     candidates = [packed] if packed else list(folders(settings, model, shared))
     name = model or candidates[0].parent.name
-    # Before the online reader: Feast imports the Prometheus client, which must know the folder by then.
-    metrics = Metrics(name, spool, shared)
+    metrics = Metrics(
+        name,
+        spool,
+        shared,
+        place=bentoml.server_context.worker_index or 1,
+        server=None if shared is None else int(os.environ[SERVER]),
+        endpoints=statuses(),
+    )
     recent = Recent(settings.spool)
     loader = Loader(settings, metrics, recent)
     follows = None if packed else followed(settings, model)
     # What a person named stays until another version is deployed.
     seen = "" if follows is None or SEEN in os.environ else follows.state()
-    found = first_sound(loader, candidates)
+    found, refused = first_sound(loader, candidates)
     if isinstance(found, Predictor):
         metrics.serves(found.model, found.version)
     elif not settings.serving.static_items:
@@ -254,7 +266,9 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
     }
     if shared is not None:
         worker.parts["workers"] = partial(getattr, Workers(shared), "trouble")
-    worker.gauges = Lookout(metrics.count_records, seconds=GAUGES_SECONDS, name="gauges")
+        worker.parts["database"] = partial(database.trouble, shared)
+    gauges = worker.gauges = Lookout(worker.measure, seconds=GAUGES_SECONDS, name="gauges")
+    worker.parts["gauges"] = lambda: gauges.trouble
     recent.follow()
     if model is None or finder.get(model).recommender.capabilities.learns_online:
         every = settings.learning.every_seconds
@@ -263,7 +277,7 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
         swapper = Swapper(
             settings.artifacts, loader, engine, metrics, swapped=partial(_swapped, worker, shared)
         )
-        worker.watch = Watch(follows, swapper, seen=seen)
+        worker.watch = Watch(follows, swapper, seen=seen, refused=refused)
 
 
 def _swapped(worker: Worker, shared: Path | None, served: Target) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tastemaker.registry.artifact import LoadedVersion, load_version
+from tastemaker.registry.deployment import Target
 from tastemaker.serving import golden
 from tastemaker.serving.pipeline import Pipeline
 from tastemaker.serving.predictor import Predictor, new_request_id
@@ -73,13 +74,14 @@ class Loader:
         return self._features[names] if names else None
 
 
-def first_sound(loader: Loader, folders: Iterable[Path]) -> Predictor | Exception:
-    """The first of the versions that can be opened; the first one's fault if none can."""
-    faults: list[Exception] = []
+def first_sound(loader: Loader, folders: Iterable[Path]) -> tuple[Predictor | Exception, list[Target]]:
+    """The first of the versions that can be opened, the first one's fault if none can; and the refused."""
+    faults, refused = list[Exception](), list[Target]()
     for folder in folders:
         try:
-            return loader.open(folder)
+            return loader.open(folder), refused
         except Exception as fault:  # the plugin's own code may raise anything
             logger.error("version %s is refused: %s", folder.name, fault)
             faults.append(fault)
-    return faults[0]
+            refused.append(Target(folder.parent.name, folder.name))
+    return faults[0], refused

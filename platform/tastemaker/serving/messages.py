@@ -257,7 +257,7 @@ class Ready(msgspec.Struct, frozen=True):
     model: str
     version: str
     degraded: list[str] = []
-    """What does not work though lists are answered, such as a log whose disk is full, in words."""
+    """What does not work though lists are answered, each with its reason in front: `log: the log is full`."""
     status: Literal["ready"] = "ready"
     wanted: WantedVersion | msgspec.UnsetType = msgspec.UNSET
     """What should answer; absent where nothing was promoted or deployed. Where it is not what answers, it is

@@ -158,7 +158,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "tags": [route.scope or "open"],
         "summary": summary,
         "parameters": [*_parameters(route)],
-        "responses": {"200": _success(route)} | {str(int(one)): _failure(one) for one in _failures(route)},
+        "responses": {"200": _success(route)} | {str(int(one)): _failure(one) for one in route.failures},
         "security": [] if route.scope is None else [{"key": [route.scope]}],
     }
     if more:
@@ -188,23 +188,6 @@ def _success(route: Route) -> dict[str, Any]:
     else:
         content = {"application/json": _content(route.answers)}
     return {"description": "Done.", "headers": headers, "content": content}
-
-
-def _failures(route: Route) -> Iterator[HTTPStatus]:
-    """The statuses of the problems that the endpoint may answer with."""
-    if route.takes is not None or route.query is not None or "{" in route.path:
-        yield HTTPStatus.BAD_REQUEST
-    if route.scope is not None:
-        yield from (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
-    if "{" in route.path:
-        yield HTTPStatus.NOT_FOUND
-    if route.takes is not None:
-        yield from (
-            HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-        )  # fmt: skip
-    yield HTTPStatus.INTERNAL_SERVER_ERROR
-    if route.needs_model:
-        yield HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _failure(status: HTTPStatus) -> dict[str, Any]:

@@ -6,7 +6,8 @@ route is one look-up, or two.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -26,16 +27,18 @@ from tastemaker.serving.messages import (
     RankRequest,
     Ready,
     Receipt,
-    Refusal,
     Request,
     SessionRequest,
     SimilarAnswer,
     SimilarQuery,
     UserUpserts,
 )
+from tastemaker.serving.metrics import UNKNOWN
 from tastemaker.serving.reading import QueryReader, Reader, read_id
 from tastemaker.serving.worker import Worker
 
+PAGE = "/"
+"""The page for people; what it is made of is counted with it."""
 DISK_SECONDS = 5
 """How long a caller waits for what is read from a disk or written to it."""
 
@@ -74,6 +77,22 @@ class Route(NamedTuple):
     def methods(self) -> tuple[str, ...]:
         """What may be asked of the path: HEAD too, where GET may."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+    @property
+    def failures(self) -> Iterator[HTTPStatus]:
+        """The statuses of the problems that it may answer with, where the method is right."""
+        if self.takes is not None or self.query is not None or "{" in self.path:
+            yield HTTPStatus.BAD_REQUEST
+        if self.scope is not None:
+            yield from (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+        if "{" in self.path:
+            yield HTTPStatus.NOT_FOUND
+        if self.takes is not None:
+            yield HTTPStatus.REQUEST_TIMEOUT
+            yield from (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        yield HTTPStatus.INTERNAL_SERVER_ERROR
+        if self.needs_model:
+            yield HTTPStatus.SERVICE_UNAVAILABLE
 
 
 async def _recommend(call: Call) -> Answer:
@@ -147,9 +166,7 @@ async def _readyz(call: Call) -> Ready:
 
 async def _metrics(call: Call) -> Reply:
     """What Prometheus scrapes."""
-    if call.worker.metrics is None:
-        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model is not loaded yet")
-    return Reply(200, call.worker.metrics.page(), TEXT)
+    return Reply(200, await asyncio.to_thread(call.worker.scraped), TEXT)
 
 
 async def _openapi(call: Call) -> Reply:
@@ -180,13 +197,21 @@ ROUTES = (
     Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback, seconds=DISK_SECONDS),
     Route("GET", "/livez", None, _livez, Alive, needs_model=False),
     Route("GET", "/readyz", None, _readyz, Ready),
-    Route("GET", "/metrics", None, _metrics),
+    Route("GET", "/metrics", None, _metrics, seconds=DISK_SECONDS),
     Route("GET", "/openapi.json", None, _openapi, needs_model=False),
 )
 
 _WHOLE = {route.path: route for route in ROUTES if "{" not in route.path}
 _WHOLE["/docs.json"] = _WHOLE["/openapi.json"]  # where BentoML's page for people looks for it
 _WORDS = {route.path.partition("{")[0]: route for route in ROUTES if "{" in route.path}
+
+
+def statuses() -> dict[str, list[int]]:
+    """Of each endpoint, by its path's template, what it may answer with."""
+    of_any = (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.MISDIRECTED_REQUEST)
+    known = {route.path: {HTTPStatus.OK, *route.failures, *of_any} for route in ROUTES}
+    known |= {PAGE: {HTTPStatus.OK}, UNKNOWN: {HTTPStatus.NOT_FOUND, *of_any}}
+    return {path: sorted(map(int, may_be)) for path, may_be in known.items()}
 
 
 def find(scope: Scope) -> tuple[Route | None, str]:

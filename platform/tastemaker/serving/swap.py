@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,14 +39,22 @@ class Watch:
     """Looks at a deployment once a second, and swaps when it names another version."""
 
     def __init__(
-        self, followed: Followed, swapper: Swapper, *, seen: str = "", seconds: float = LOOK_SECONDS
+        self,
+        followed: Followed,
+        swapper: Swapper,
+        *,
+        seen: str = "",
+        refused: Collection[Target] = (),
+        seconds: float = LOOK_SECONDS,
     ) -> None:
-        """`seen`: the deployment's state that is not to be acted on."""
+        """`seen`: the deployment's state that is not to be acted on; `refused`: versions of which the log
+        says already that they can't be served."""
         self._followed, self._swapper, self._seen = followed, swapper, seen
         self.wanted: Target | None = None
         """What the deployment named when it could last be read."""
         self._trouble: str | None = None
         self._retry_at = float("inf")
+        self._refused = refused
         if followed.state() != seen:
             self._read()  # so that it is known from the first request on; the first look acts on it
         self._lookout = Lookout(self._look, seconds=seconds, name="deployment")
@@ -68,8 +76,16 @@ class Watch:
         self._retry_at = float("inf")
         if not self._read():
             return
-        self._trouble = None if self.wanted is None else self._swapper.swap(self.wanted, quiet=again)
-        if self._trouble is not None:
+        trouble = (
+            None
+            if self.wanted is None
+            else self._swapper.swap(self.wanted, quiet=again or self.wanted in self._refused)
+        )
+        self._refused = ()
+        if self._trouble is not None and trouble is None:
+            logger.info("%s is served, as wanted", self.wanted or "what was served before")
+        self._trouble = trouble
+        if trouble is not None:
             self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def _read(self) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -30,6 +31,8 @@ SPREAD = 0.2
 
 LATE_SECONDS = 1.0
 """How long reads have to be late before the store counts as one that does not answer."""
+PROBE_SECONDS = 1.0
+"""Between two tries whether a store that fails or is late answers again, while no request reads from it."""
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -37,10 +40,10 @@ logger = logging.getLogger("tastemaker.serving")
 class _Job:
     """One read of the store."""
 
-    __slots__ = ("done", "user_ids", "values")
+    __slots__ = ("begun", "done", "user_ids", "values")
 
     def __init__(self, user_ids: list[str]) -> None:
-        self.user_ids = user_ids
+        self.user_ids, self.begun = user_ids, time.monotonic()
         self.done = threading.Event()
         self.values: Float32 | None = None
 
@@ -69,11 +72,11 @@ class UserFeatures:
         """User id -> (until when it is fresh, float32[len(names)]), the oldest first."""
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._running: _Job | None = None
-        self._works = True
+        self._fault: str | None = None
+        """In words, that the store fails or is late, and has not answered in time since."""
         self._late_since: float | None = None
-        """When a read was first too late, of those since the last one that was not."""
-        self._hangs = False
-        """Whether they have been too late for LATE_SECONDS."""
+        """When a read was first too late, of those since the last one that was answered in time."""
+        self._settling = threading.Lock()
         self._thread = Supervised(self._run, name="user features")
         self._thread.start()
 
@@ -81,13 +84,9 @@ class UserFeatures:
     def trouble(self) -> str | None:
         """In words, that the store fails or does not answer in time; None while all is well.
 
-        As far as it is known: nobody reads while there are no requests.
+        As far as it is known: before a request finds out, nobody does.
         """
-        if not self._works:
-            return "the online feature store fails; lists are answered without it"
-        if self._hangs:
-            return f"the online feature store does not answer within {self._seconds:g} s"
-        return self._thread.trouble
+        return self._fault or self._thread.trouble
 
     def users(self, user_ids: Sequence[str]) -> Float32:
         """float32[n, len(names)]; NaN for unknown users, missing values and what came too late."""
@@ -121,35 +120,40 @@ class UserFeatures:
         self._jobs.put(job)
         if not job.done.wait(self._seconds):
             return self._late(), None
-        self._in_time()
         return ("failed" if job.values is None else "read"), job.values
 
     def _late(self) -> Outcome:
         now = time.monotonic()
         if self._late_since is None:
             self._late_since = now
-        elif not self._hangs and now - self._late_since > LATE_SECONDS:
-            self._hangs = True
-            logger.warning("the online feature store does not answer in time; answering without it")
+        elif self._fault is None and now - self._late_since > LATE_SECONDS:
+            self._fails(f"the online feature store does not answer within {self._seconds:g} s")
         return "late"
 
-    def _in_time(self) -> None:
-        if self._hangs:
-            logger.info("the online feature store answers in time again")
-        self._late_since, self._hangs = None, False
-
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        last = list[str]()
+        while (job := self._next(last)) is not None:
+            last = job.user_ids
             try:
                 values = self._reader.users(job.user_ids, self.names)
                 self._remember(job.user_ids, values)
                 job.values = values
-                self._told(True)
+                if time.monotonic() - job.begun <= self._seconds:
+                    self._works()
             except Exception:  # whatever driver the store uses
-                self._told(False)
+                self._fails("the online feature store fails")
             finally:
                 job.done.set()
             self._thread.succeeded()
+
+    def _next(self, last: list[str]) -> _Job | None:
+        """What is to be read; a read of one's own while the store fails and nobody asks. None: the end."""
+        while True:
+            try:
+                return self._jobs.get(timeout=PROBE_SECONDS)
+            except Empty:
+                if self._fault is not None:
+                    return _Job(last)
 
     def _remember(self, user_ids: list[str], values: Float32) -> None:
         now = time.monotonic()
@@ -159,10 +163,17 @@ class UserFeatures:
         while len(self._known) > self._size:
             del self._known[next(iter(self._known))]
 
-    def _told(self, works: bool) -> None:
-        """Say once that the store fails and once that it works again, not once a request."""
-        if works and not self._works:
-            logger.info("the online feature store works again")
-        elif self._works and not works:
-            logger.warning("the online feature store fails; answering without it", exc_info=True)
-        self._works = works
+    def _fails(self, words: str) -> None:
+        """Say once that the store fails, in the first way it does, not once a request nor once a way."""
+        with self._settling:
+            began, self._fault = self._fault is None, f"{words}; lists are answered without it"
+        if began:
+            logger.warning("%s", self._fault, exc_info=sys.exc_info()[0] is not None)
+
+    def _works(self) -> None:
+        """Say once that it answers in time again."""
+        with self._settling:
+            self._late_since = None
+            ended, self._fault = self._fault is not None, None
+        if ended:
+            logger.info("the online feature store answers in time again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
@@ -11,9 +12,10 @@ from typing import TypeVar
 import msgspec
 
 from tastemaker.data.canonical import IdForm, canonical
-from tastemaker.logs.records import Kind, Record, Stage
+from tastemaker.logs.records import Kind, Record
 from tastemaker.logs.spool import Spool
 from tastemaker.privacy.pseudonyms import Message, Pseudonyms
+from tastemaker.registry.deployment import Target
 from tastemaker.serving.canonical_ids import with_canonical_ids
 from tastemaker.serving.changes import Changes, item_records, keep_changes, user_records
 from tastemaker.serving.engine import Engine, Limits, Waiting
@@ -107,6 +109,8 @@ class Worker:
             self._recent.close()
         if spool is not None:
             spool.close()
+            if self.metrics is not None:
+                self.metrics.count_records()
 
     def ready(self) -> Ready:
         """The version that answers, and what does not work. Raises Refusal (503) while there is none."""
@@ -115,7 +119,7 @@ class Worker:
         return Ready(
             predictor.model,
             predictor.version,
-            list(self.degraded().values()),
+            [f"{reason}: {words}" for reason, words in self.degraded().items()],
             wanted=msgspec.UNSET if target is None else WantedVersion(target.model, target.version),
         )
 
@@ -123,6 +127,21 @@ class Worker:
         """What does not work though lists are answered, in words. Each part logs when it begins and ends."""
         found = {reason: trouble() for reason, trouble in self.parts.items()}
         return {reason: words for reason, words in found.items() if words is not None}
+
+    def measure(self) -> None:
+        """Bring up to date what is counted by looking, not by request."""
+        if self.metrics is None:
+            return
+        self.metrics.count_records()
+        predictor, wanted = self._predictor, None if self.watch is None else self.watch.wanted
+        served = None if predictor is None else Target(predictor.model, predictor.version)
+        self.metrics.is_degraded(self.degraded(), differs=wanted is not None and wanted != served)
+
+    def scraped(self) -> bytes:
+        """What Prometheus reads. Raises Refusal (503) before the process is ready."""
+        metrics = _there(self.metrics, NO_MODEL)
+        self.measure()
+        return metrics.page()
 
     async def recommend(self, request: Request, request_id: str | None = None) -> Answer:
         """Answer, count and log. Raises Refusal (503) before the process is ready.
@@ -218,12 +237,8 @@ class Worker:
         spool, metrics = self.spool, self.metrics
         if spool is None or metrics is None:
             return
-        by_model: dict[str, list[tuple[float, Stage, str | None]]] = {}
-        for waiting, one in answers:
-            said = one.answer
-            by_model.setdefault(said.model, []).append((moment - waiting.since, said.stage, said.fallback))
-        for model, told in by_model.items():
-            metrics.answered(model, told)
+        said = [served.answer for _, served in answers]
+        metrics.answered(Counter((one.model, one.stage, one.fallback) for one in said))
         for waiting, served in answers:
             spool.offer(_record(waiting.ask, served, moment - waiting.since))
 

@@ -27,11 +27,21 @@ class Place(msgspec.Struct, frozen=True):
     """Whether the one that was started last serves."""
 
     @property
+    def restarts(self) -> int:
+        """How many of them took over from one that ended."""
+        return max(0, self.starts - 1)
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process of the one that was started last runs."""
+        return _runs(self.process)
+
+    @property
     def away(self) -> bool:
         """Whether there was a worker that serves no more, and none has taken over yet."""
         if not self.ready:
             return self.starts > 1
-        return not _runs(self.process)
+        return not self.runs
 
 
 class Workers:
@@ -63,7 +73,7 @@ class Workers:
     @property
     def restarts(self) -> int:
         """How many workers were started in the place of one that ended."""
-        return sum(max(0, place.starts - 1) for _, place in self._all())
+        return sum(place.restarts for _, place in self._all())
 
     @property
     def trouble(self) -> str | None:
@@ -97,6 +107,8 @@ class Workers:
 
 
 def _runs(process: int) -> bool:
+    if not process:  # psutil would take 0 for the kernel's
+        return False
     try:
         return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from tastemaker.errors import TastemakerError
@@ -33,6 +33,18 @@ def open_engine(url: str) -> Engine:
             raise refusal from None
         raise _unreachable(parsed, error) from None  # the cause may quote the URL with its password
     return engine
+
+
+def check(url: str) -> None:
+    """Raises TastemakerError, without the password, if the database can't be read now. Makes nothing."""
+    parsed = parse(url)
+    try:
+        sqlite = parsed.get_backend_name() == "sqlite"
+        engine = _read_sqlite(parsed) if sqlite else _connect_postgres(parsed, poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT version_num FROM alembic_version"))
+    except (SQLAlchemyError, OSError) as error:
+        raise _unreachable(parsed, error) from None  # the cause may quote the URL with its password
 
 
 def parse(url: str) -> URL:
@@ -67,11 +79,22 @@ def _connect_sqlite(url: URL) -> Engine:
     return engine
 
 
-def _connect_postgres(url: URL) -> Engine:
+def _read_sqlite(url: URL) -> Engine:
+    """For reading a file that is there; SQLite would make one that is missing."""
+    if not url.database or url.database == ":memory:":
+        return create_engine(url, poolclass=NullPool)
+    name = url.database if "uri" in url.query else Path(url.database).absolute().as_uri()
+    url = url.set(database=name).update_query_dict({"uri": "true", "mode": "ro"})
+    return create_engine(url, poolclass=NullPool)
+
+
+def _connect_postgres(url: URL, **more: Any) -> Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg2")
     try:
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+        return create_engine(
+            url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS}, **more
+        )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise TastemakerError(
             f"the driver of {url.drivername} is not installed: {error}",

@@ -1,0 +1,92 @@
+"""docs/on_call.md holds what a real server says of itself: every metric, every reason, nothing else."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import bento_servers
+import served_homes
+from servers import not_installed
+from tastemaker.registry import deployment
+from tastemaker.serving.metrics import REASONS
+from tastemaker.serving.routes import ROUTES
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "on_call.md"
+
+
+class Family(NamedTuple):
+    """A metric, by what makes it this one."""
+
+    name: str
+    kind: str
+    labels: frozenset[str]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a server of two workers is scraped for, after a request or two."""
+    home = tmp_path_factory.mktemp("on call") / "home"
+    version = served_homes.make_home(home)["popularity"]
+    deployment.deploy(home / "artifacts", "popularity", version.id, version.manifest.problem)
+    environment = {"TASTEMAKER_HOME": str(home), "BENTOML_HOME": str(home / "bentoml")}
+    command = ("tastemaker", "serve", "popularity", "--workers", "2")
+    with bento_servers.started(command, home, environment) as server:
+        server.workers(2)
+        for path in ("/", "/no/such/path", "/recommend"):
+            httpx.get(server.url + path)
+        scraped: str = httpx.get(f"{server.url}/metrics").raise_for_status().text
+    return scraped
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table under a heading of the document."""
+    section = DOCUMENT.read_text().partition(f"\n## {heading}")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_table_has_the_metrics_of_a_real_server(page: str) -> None:
+    documented = {
+        Family(name.strip("`"), kind, frozenset(re.findall("`(.*?)`", labels)))
+        for name, kind, labels, _ in rows("Metrics")
+    }
+    exported = set()
+    for family in text_string_to_metric_families(page):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert family.samples, f"{name} is there, and has no value"
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        exported.add(Family(name, family.type, frozenset(labels)))
+    assert exported == documented
+    assert len(rows("Metrics")) == len(documented)
+
+
+def test_the_table_has_every_reason_and_what_to_do(page: str) -> None:
+    found = rows("Degraded")
+    assert [reason.strip("`") for reason, *_ in found] == sorted(REASONS)
+    assert all(len(what) > 20 and len(act) > 20 for _, what, act in found)
+    for reason in REASONS:
+        assert f'tastemaker_degraded{{reason="{reason}"}} 0.0' in page
+
+
+def test_every_endpoint_is_counted_and_no_path_becomes_a_label(page: str) -> None:
+    endpoints = set(re.findall(r'tastemaker_request_duration_seconds_count{endpoint="(.*?)"}', page))
+    assert endpoints == {"/", "unknown", *(route.path for route in ROUTES)}
+    assert 'tastemaker_requests_total{endpoint="unknown",status="404"} 1.0' in page
+    assert 'tastemaker_requests_total{endpoint="/recommend",status="405"} 1.0' in page
+    assert "no/such" not in page
+
+
+def test_prometheus_finds_no_fault_with_it(page: str) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        not_installed("promtool (Debian: prometheus)")
+    checked = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
