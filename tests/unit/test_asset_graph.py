@@ -8,7 +8,17 @@ import pytest
 from tastemaker_pipelines.definitions import build_defs
 
 MODELS = (
-    *("bought_again", "bpr", "ease", "epsilon_greedy", "ials", "item_knn", "lin_thompson", "lin_ucb"),
+    *(
+        "bought_again",
+        "bpr",
+        "content",
+        "ease",
+        "epsilon_greedy",
+        "ials",
+        "item_knn",
+        "lin_thompson",
+        "lin_ucb",
+    ),
     *("logistic_thompson", "popularity", "random", "ranker", "thompson", "trending", "ucb1"),
 )
 GATED = {name: ["landed_events", "landed_feedback"] for name in ("events", "items", "users", "quarantine")}

@@ -111,6 +111,7 @@ def test_a_port_that_is_taken_is_told(home: Path) -> None:
     [
         ("popularity", "tastemaker_baselines.service:Popularity"),
         ("item_knn", "tastemaker_collaborative.service:ItemKNN"),
+        ("content", "tastemaker_content.service:ContentBased"),
         ("ranker", "tastemaker_ranker.service:Ranker"),
     ],
 )

@@ -1,0 +1,121 @@
+"""Items that read like those that a user had: tf-idf of titles and categories, and a profile of each user."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field
+from scipy.sparse import csr_array
+
+from tastemaker.plugins import (
+    Batch,
+    Capabilities,
+    Config,
+    History,
+    ItemAttributes,
+    Ranking,
+    Recommender,
+    Search,
+    TrainingData,
+    select_rows,
+)
+from tastemaker.plugins.arrays import Float32
+
+_WORD = re.compile(r"\w+")
+
+
+class ContentBasedConfig(Config):
+    """Which columns are read, and what popularity adds."""
+
+    texts: tuple[str, ...] = ("title",)
+    """Columns of which each word counts, such as title and the shop's own description."""
+    labels: tuple[str, ...] = ("category",)
+    """Columns of which each value counts as one word, such as category and the shop's own brand."""
+    popularity: Annotated[float, Field(ge=0, le=10), Search(0.01, 2, log=True)] = 0.3
+    """γ: what the most popular item gets on top of a cosine of at most 1. With 0, content alone decides."""
+
+
+class ContentBased(Recommender[ContentBasedConfig]):
+    """A profile of each user in the space of the items' words (Rocchio's, from relevance feedback).
+
+        x_iw = (1 + ln tf_iw) (ln((1 + n) / (1 + df_w)) + 1),   scaled to ‖x_i‖ = 1
+        p_u  = Σ_j r_uj x_j / Σ_j |r_uj|
+        s_ui = p_u · x_i / ‖p_u‖ + γ b_i,   b_i = sgn(c_i) ln(1 + |c_i|) / ln(1 + max_j |c_j|)
+
+    tf_iw is how often word w is in what is said of item i, df_w the number of the n items that have it, r_uj
+    the summed reward of user u's events with item j, c_i the number of users with r_ui > 0 less those with
+    r_ui < 0. A negative reward pushes the profile away from what its item is like. An item without any event
+    has b_i = 0, and is recommended for its words alone. Without a profile (no history, or nothing is said of
+    what is in it) s_ui = γ b_i, or b_i if γ is 0.
+    """
+
+    name = "content"
+    reference = (
+        "Lops, de Gemmis, Semeraro, Content-based recommender systems: state of the art and trends, "
+        "Recommender Systems Handbook, 2011; Rocchio, Relevance feedback in information retrieval, 1971"
+    )
+    config_type = ContentBasedConfig
+    capabilities = Capabilities(personalizes=True)
+    state = ("vectors", "words", "prior")
+
+    def fit(self, data: TrainingData) -> Self:
+        self.vectors = tf_idf(bags(data.items, self.config.texts, self.config.labels))
+        """X, float32[n_items, words], CSR: rows of length 1, or of nothing where nothing is said."""
+        self.words = csr_array(self.vectors.T)
+        """Xᵀ, CSR: for a row of words, the items that have them."""
+        self.prior = net_users(data.history)
+        """b, float32[n_items], in [-1, 1]."""
+        return self
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        profiles = batch.history.matrix() @ self.vectors
+        norms = np.sqrt(np.asarray(profiles.multiply(profiles).sum(axis=1)))
+        known = norms > 1e-9
+        scales = np.where(known, 1 / np.where(known, norms, 1), 0).astype(np.float32)
+        prior = self.prior * np.float32(self.config.popularity or 1)
+        weights = np.where(known & (self.config.popularity == 0), 0, 1).astype(np.float32)
+
+        def score(rows: slice) -> Float32:
+            scores: Float32 = (profiles[rows] @ self.words).toarray().astype(np.float32, copy=False)
+            scores *= scales[rows, None]
+            scores += weights[rows, None] * prior
+            return scores
+
+        return select_rows(score, batch, k)
+
+
+def bags(items: ItemAttributes, texts: Sequence[str], labels: Sequence[str]) -> list[list[str]]:
+    """The words of each item: those of its texts, in lower case, and its labels, each as one."""
+    found: list[list[str]] = [[] for _ in range(len(items))]
+    for name in texts:
+        for bag, text in zip(found, items.text(name), strict=True):
+            bag += _WORD.findall(text.casefold())
+    for name in labels:
+        for bag, label in zip(found, items.text(name), strict=True):
+            bag += [f"{name} = {label}"] * bool(label)  # with its blanks it is no word of a text
+    return found
+
+
+def tf_idf(words: list[list[str]]) -> csr_array:
+    """X, float32[items, words]: see the class. One column of nothing if there is no word at all."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if not any(words):
+        return csr_array(np.zeros((len(words), 1), np.float32))
+    vectorizer = TfidfVectorizer(analyzer=_as_they_are, sublinear_tf=True, dtype=np.float32)
+    matrix: csr_array = csr_array(vectorizer.fit_transform(words))
+    return matrix
+
+
+def net_users(history: History) -> Float32:
+    """b, float32[n_items]: see the class."""
+    users = np.bincount(history.items, np.sign(history.rewards), minlength=history.n_items)
+    scale = np.log1p(np.abs(users).max(initial=0))
+    return (np.sign(users) * np.log1p(np.abs(users)) / (scale or 1)).astype(np.float32)
+
+
+def _as_they_are(words: list[str]) -> list[str]:
+    return words
