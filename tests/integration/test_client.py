@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -194,3 +195,28 @@ def test_a_service_that_is_away_is_named() -> None:
     with Client(url) as client, pytest.raises(ServiceError, match=url) as caught:
         client.recommend("u")
     assert (caught.value.details, caught.value.passing) == (None, True)
+
+
+def test_what_is_asked_on_a_connection_that_breaks_is_asked_once_more() -> None:
+    asked = list[bytes]()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for number in range(4):
+                connection, _ = listener.accept()
+                with connection:
+                    asked.append(connection.recv(65_536).partition(b" HTTP")[0])
+                    if number == 1:
+                        body = b'{"accepted":1,"duplicates":0}'
+                        connection.sendall(
+                            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+                        )
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with Client(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+            assert client.feedback([FeedbackEvent("1", "click", "i", user_id="u")]) == Receipt(1)
+            with pytest.raises(ServiceError, match="can't be reached"):
+                client.recommend("u")
+        thread.join()
+    assert asked == [b"POST /feedback"] * 2 + [b"POST /recommend"] * 2

@@ -6,8 +6,9 @@ import re
 import shutil
 import ssl
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -20,10 +21,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bento_servers import free_port, running
+from bento_servers import free_port, running, started
 from served_homes import make_home
 from servers import not_installed
 from tastemaker.serving.keys import add, changed
+from visited import until
 
 pytestmark = pytest.mark.servers
 
@@ -164,3 +166,40 @@ def problem(answer: httpx.Response, status: int) -> dict[str, object]:
     document: dict[str, object] = answer.json()
     assert document["status"] == status
     return document
+
+
+def test_nobody_behind_nginx_notices_that_a_worker_is_killed(tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "nginx"
+    make_home(home, ["popularity"])
+    folder.mkdir()
+    folder.chmod(0o755)
+    with changed(home / "keys.json") as keys:
+        secret = add(keys, "web shop", ["recommend"]).secret
+    environment = {"TASTEMAKER_HOME": str(home), "BENTOML_HOME": str(tmp_path / "bentoml")}
+    command = ["tastemaker", "serve", "popularity", "--workers", "2"]
+    statuses, ending = list[int](), threading.Event()
+    with started(command, tmp_path, environment) as server, proxied(folder, server.port) as outside:
+        outside.headers["Authorization"] = f"Bearer {secret}"
+
+        def ask() -> None:
+            while not ending.is_set():
+                statuses.append(outside.post("/recommend", json=ASK, timeout=60).status_code)
+
+        callers = [threading.Thread(target=ask) for _ in range(6)]
+        workers = server.workers(2)
+        for caller in callers:
+            caller.start()
+        for worker in workers:
+            grows(lambda: len(statuses), by=100)
+            worker.kill()
+            grows(lambda: server.log.read_text().count("in the place of"))
+        ending.set()
+        for caller in callers:
+            caller.join()
+    assert set(statuses) == {200}
+
+
+def grows(count: Callable[[], int], by: int = 1) -> None:
+    """Wait for it."""
+    before = count()
+    until(lambda: count() >= before + by, "it does not grow")

@@ -16,6 +16,7 @@ import bento_servers
 import served_homes
 from servers import not_installed
 from tastemaker.registry import deployment
+from tastemaker.serving.connections import MAX_HEAD_BYTES
 from tastemaker.serving.metrics import REASONS
 from tastemaker.serving.routes import ROUTES
 
@@ -42,6 +43,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         server.workers(2)
         for path in ("/", "/no/such/path", "/recommend"):
             httpx.get(server.url + path)
+        httpx.get(f"{server.url}/livez", headers={"X-Long": "a" * MAX_HEAD_BYTES})
         scraped: str = httpx.get(f"{server.url}/metrics").raise_for_status().text
     return scraped
 
@@ -80,6 +82,7 @@ def test_every_endpoint_is_counted_and_no_path_becomes_a_label(page: str) -> Non
     endpoints = set(re.findall(r'tastemaker_request_duration_seconds_count{endpoint="(.*?)"}', page))
     assert endpoints == {"/", "unknown", *(route.path for route in ROUTES)}
     assert 'tastemaker_requests_total{endpoint="unknown",status="404"} 1.0' in page
+    assert 'tastemaker_requests_total{endpoint="unknown",status="431"} 1.0' in page
     assert 'tastemaker_requests_total{endpoint="/recommend",status="405"} 1.0' in page
     assert "no/such" not in page
 

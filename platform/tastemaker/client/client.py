@@ -37,8 +37,9 @@ T = TypeVar("T")
 class Client:
     """A service's client. It keeps connections: make one, and use it from any thread.
 
-    Lists are asked for once, since a page waits for them. What must not be lost (feedback, items, users) is
-    sent again while the service is away or asks to come back later: it does no harm there twice.
+    Lists are asked for once, since a page waits for them, and at once again where the connection broke. What
+    must not be lost (feedback, items, users) is sent again while the service is away or asks to come back
+    later: it does no harm there twice.
     """
 
     def __init__(

@@ -58,12 +58,21 @@ class Transport:
         headers = self._headers if request_id is None else {**self._headers, "X-Request-Id": request_id}
         sent = None if body is None else msgspec.json.encode(body)
         try:
-            reply = self._pool.request(method, self._url + path, body=sent, headers=headers)
+            reply = self._sent(method, path, sent, headers)
         except urllib3.exceptions.HTTPError as error:
             raise ServiceError(None, f"{self._url} can't be reached: {error}") from error
         if reply.status != 200:
             raise _refused(reply)
         return msgspec.json.decode(reply.data, type=answers)
+
+    def _sent(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        """Again if the connection broke: its worker may have ended. What can be asked may be asked twice."""
+        try:
+            return self._pool.request(method, self._url + path, body=body, headers=headers)
+        except urllib3.exceptions.ProtocolError:
+            return self._pool.request(method, self._url + path, body=body, headers=headers)
 
     def insist(self, path: str, answers: type[T], body: Any, patience_seconds: float) -> T:
         """POST what may be sent twice, again and again while that may help, for at most so long."""

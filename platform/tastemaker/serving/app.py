@@ -82,7 +82,8 @@ class Gateway:
         else:
             if time.perf_counter() - start > SLOW_SECONDS:
                 self._tell(reply.status, _Asked(scope, route, request_id, start))
-        self._count(UNKNOWN if route is None else route.path, reply.status, start)
+        endpoint = UNKNOWN if route is None else route.path
+        self.worker.count(endpoint, reply.status, time.perf_counter() - start)
         await send_reply(send, reply, request_id, with_body=scope["method"] != "HEAD")
 
     async def _reply(
@@ -135,11 +136,7 @@ class Gateway:
         try:
             await self.app(scope, receive, noting)
         finally:
-            self._count(PAGE, status, start)
-
-    def _count(self, endpoint: str, status: int, start: float) -> None:
-        if self.worker.metrics is not None:
-            self.worker.metrics.requested(endpoint, status, time.perf_counter() - start)
+            self.worker.count(PAGE, status, time.perf_counter() - start)
 
     def _tell(self, status: int, asked: _Asked, field: str | None = None) -> None:
         self._journal.tell(

@@ -48,7 +48,7 @@ from tastemaker.serving.loading import Loader, first_sound
 from tastemaker.serving.lookout import Lookout
 from tastemaker.serving.messages import Request
 from tastemaker.serving.meters import Meters
-from tastemaker.serving.metrics import Metrics
+from tastemaker.serving.metrics import UNKNOWN, Metrics
 from tastemaker.serving.packing import PACKED_VERSION, SelfContained
 from tastemaker.serving.predictor import Predictor
 from tastemaker.serving.presence import announce
@@ -84,10 +84,12 @@ class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tel
     """A BentoML service on bounded connections, with a gateway in front of BentoML's own middleware."""
 
     front: Callable[[Application], Application]
+    unread: Callable[[int, float], None]
+    """Told of the status and the seconds of what is refused before it is read."""
 
     def to_asgi(self, is_main: bool = True) -> Application:
         """What a worker serves. A worker asks for it before it makes its uvicorn server."""
-        connections.bound(load_settings().serving.connections)
+        connections.bound(load_settings().serving.connections, self.unread)
         inner: Application = super().to_asgi(is_main)
         return self.front(inner)
 
@@ -151,6 +153,7 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
         tracing={"excluded_urls": ".*"},
     )(Service)
     made.front = partial(Gateway, worker=worker, doors=doors)
+    made.unread = partial(worker.count, UNKNOWN)
     return made
 
 

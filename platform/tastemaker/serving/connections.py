@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from operator import itemgetter
@@ -53,10 +54,13 @@ _WHOLE: Final = 2
 _journal = Journal()
 
 
-def bound(most: int) -> None:
-    """From now on, the uvicorn server that this process becomes has at most so many bounded connections."""
+def bound(most: int, count: Callable[[int, float], None] = lambda status, seconds: None) -> None:
+    """From now on, the uvicorn server that this process becomes has at most so many bounded connections.
+
+    `count` is told of what is refused here: the status, and the seconds since the connection waited for it.
+    """
     protocols: dict[str, Any] = vars(uvicorn.config)["HTTP_PROTOCOLS"]  # where uvicorn looks it up
-    protocols["auto"] = partial(Connection, most=min(most, max(1, _files() - OWN_FILES)))
+    protocols["auto"] = partial(Connection, most=min(most, max(1, _files() - OWN_FILES)), count=count)
 
 
 def _files() -> int:
@@ -76,11 +80,11 @@ class Connection(HttpToolsProtocol):
     answer is being made, uvicorn's keep-alive timer from the answer to the next message's first byte.
     """
 
-    def __init__(self, *given: Any, most: int, **more: Any) -> None:
-        """`most`: connections that this server has at once."""
+    def __init__(self, *given: Any, most: int, count: Callable[[int, float], None], **more: Any) -> None:
+        """`most`: connections that this server has at once; `count`: see `bound`."""
         super().__init__(*given, **more)
         self.ws_protocol_class = None  # nothing here speaks WebSocket, and its handshake would be unbounded
-        self._most = most
+        self._most, self._count = most, count
         self._expected = _HEAD
         self._unseen = 0
         """Bytes since the head began, or since the last part of the body."""
@@ -223,7 +227,9 @@ class Connection(HttpToolsProtocol):
                 return
             self.cycle.disconnected = True  # for whoever waits for the rest of the body
             self.cycle.message_event.set()
-        _journal.tell(refusal.problem.status, time.monotonic() - self._since, path=None)
+        seconds = time.monotonic() - self._since
+        self._count(refusal.problem.status, seconds)
+        _journal.tell(refusal.problem.status, seconds, path=None)
         self._deaf = True
         self._unset_keepalive_if_required()
         self.transport.write(self._response(refusal))

@@ -39,6 +39,10 @@ from tastemaker.serving.worker import Worker
 
 PAGE = "/"
 """The page for people; what it is made of is counted with it."""
+UNREAD = (
+    HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE
+)  # fmt: skip
+"""What `connections` refuses a request with before it is read."""
 DISK_SECONDS = 5
 """How long a caller waits for what is read from a disk or written to it."""
 
@@ -210,7 +214,7 @@ def statuses() -> dict[str, list[int]]:
     """Of each endpoint, by its path's template, what it may answer with."""
     of_any = (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.MISDIRECTED_REQUEST)
     known = {route.path: {HTTPStatus.OK, *route.failures, *of_any} for route in ROUTES}
-    known |= {PAGE: {HTTPStatus.OK}, UNKNOWN: {HTTPStatus.NOT_FOUND, *of_any}}
+    known |= {PAGE: {HTTPStatus.OK}, UNKNOWN: {HTTPStatus.NOT_FOUND, *of_any, *UNREAD}}
     return {path: sorted(map(int, may_be)) for path, may_be in known.items()}
 
 

@@ -128,6 +128,11 @@ class Worker:
         found = {reason: trouble() for reason, trouble in self.parts.items()}
         return {reason: words for reason, words in found.items() if words is not None}
 
+    def count(self, endpoint: str, status: int, seconds: float) -> None:
+        """One HTTP request was answered or refused; `endpoint` is a path's template or UNKNOWN."""
+        if self.metrics is not None:
+            self.metrics.requested(endpoint, status, seconds)
+
     def measure(self) -> None:
         """Bring up to date what is counted by looking, not by request."""
         if self.metrics is None:
