@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import homes
 from tastemaker.cli.main import cli
-from tastemaker.settings import Settings, SourceSettings
+from tastemaker.settings import ServingSettings, Settings, SourceSettings
 from tastemaker_pipelines.run import Outcome, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
@@ -61,13 +61,18 @@ def test_what_stops_every_model_is_said_once_before_any_backtest(
 
 
 def test_what_blocks_nothing_is_counted(tmp_path: Path) -> None:
-    more = "candidates: {blocked_items: [i1, nowhere, elsewhere], blocked_categories: [toys]}"
+    more = "candidates: {blocked_items: [i1, I-2, nowhere], blocked_categories: [toys]}"
     settings = shop(tmp_path / "home", events="purchase: {}, click: {}", more=more)
+    settings = settings.model_copy(update={"serving": ServingSettings(static_items=("i9",))})
     outcome = run(settings, select="+key:leaderboard")
     assert outcome.success
     said = outcome.steps["gate"].facts["events warning"]
-    assert "blocked_items: 2 of 3 are not in the data and block nothing, such as elsewhere, nowhere" in said
+    assert (
+        "blocked_items: 2 of 3 are not in the data and block nothing, such as I-2 (did you mean i2?), nowhere"
+        in said
+    )
     assert "candidates.blocked_categories: 1 of 1 are not in the data" in said
+    assert "serving.static_items: 1 of 1 are not in the data and are shown all the same" in said
     assert "counts events of type click, of which there are none; the events are purchase (560)" in said
 
 
@@ -76,11 +81,12 @@ def test_a_run_without_backtests_asks_nothing_of_the_problem(tmp_path: Path) -> 
 
 
 def test_the_check_says_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    more = "slices: {user_columns: [country, segment]}\ncandidates: {blocked_items: [x]}"
+    more = "slices: {user_columns: [country, segment]}\ncandidates: {blocked_items: [I1]}"
     settings = shop(tmp_path / "home", events="purchase: {by_value: true}, click: {}", more=more)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TASTEMAKER_PROBLEM", str(settings.problem))
     monkeypatch.setenv("TASTEMAKER_HOME", str(settings.home))
+    monkeypatch.setenv("TASTEMAKER_SERVING__STATIC_ITEMS", '["a", "b"]')
     path = str(settings.home / "orders.csv")
     answer = CliRunner().invoke(cli, ["data", "check", path, "--source", "table", "--json"])
     assert answer.exit_code == 0, answer.output
@@ -89,6 +95,7 @@ def test_the_check_says_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "counts events of type click, of which there are none",
         "purchase is counted by value, but all 560 of these events have the same value",
         "slices.user_columns names segment",
-        "candidates.blocked_items: 1 of 1 are not in the data",
+        "1 of 1 are not in the data and block nothing, such as I1 (did you mean i1?)",
+        "serving.static_items: 2 of 2 are not in the data",
     ):
         assert len([one for one in warnings if said in one]) == 1, warnings

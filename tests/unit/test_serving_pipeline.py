@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -128,6 +129,27 @@ def test_new_items_can_be_left_out(worker: Worker, opened: Open) -> None:
     predictor = opened(new_items=False)
     assert not predictor.pipeline.has_new
     assert "fresh" not in ids(ask(predictor))
+
+
+def test_a_new_item_that_the_problem_blocks_is_not_shown(
+    worker: Worker, versions: dict[str, LoadedVersion], tmp_path: Path
+) -> None:
+    loaded = versions["popularity"]
+    rules = {"blocked_items": ["fresh"], "blocked_categories": ["vouchers"]}
+    spec = loaded.manifest.problem_spec | {"candidates": rules}
+    ruled = replace(loaded, manifest=msgspec.structs.replace(loaded.manifest, problem_spec=spec))
+    predictor = Predictor(ruled, pipeline=Pipeline(ruled, RetrievalSettings(), tmp_path))
+    asyncio.run(worker.upsert_items([ItemUpsert("fresh"), ItemUpsert("gift", category="vouchers")]))
+    predictor.pipeline.overlay.refresh(at_once=True)
+    assert {"fresh", "gift"} == predictor.pipeline.overlay.new.keys()
+    asyncio.run(worker.upsert_items([ItemUpsert("fresher", category="lamps")]))
+    predictor.pipeline.overlay.refresh(at_once=True)
+    told(predictor)
+    assert {ask(predictor, seed=seed).items[-1].item_id for seed in range(50)} == {"fresher"}
+    shown = ids(ask(predictor, k=1_000))
+    assert "fresher" in shown
+    assert not {"fresh", "gift"} & set(shown)
+    predictor.pipeline.close()
 
 
 def test_what_a_user_blocks_only_they_miss(worker: Worker, opened: Open) -> None:

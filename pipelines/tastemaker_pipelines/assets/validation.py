@@ -123,7 +123,7 @@ def _fit(context: dg.AssetExecutionContext, opened: Workspace) -> tuple[str, str
         return "", ""
     try:
         with opened.lake.connect() as connection:
-            found = "; ".join(misfits(connection, opened.problem))
+            found = "; ".join(misfits(connection, opened.problem, opened.settings.serving.static_items))
         opened.split()
     except TastemakerError as error:
         return str(error), ""

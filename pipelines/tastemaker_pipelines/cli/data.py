@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tastemaker_pipelines.cli.data_lake import adopt, lake_warnings, problem_warnings, prune
+from tastemaker_pipelines.cli.data_lake import adopt, prune
 
 if TYPE_CHECKING:
     from tastemaker.data.inspection import Inspection
@@ -117,7 +117,6 @@ def _check(
         found = inspect(source.name, lake, gate, chunk_rows=settings.chunk_rows, progress=progress)
         shown = sections(Checked(settings, opened, lake, found))
         said = [warning for section in shown for warning in section.warnings]
-        said += [*problem_warnings(settings, lake, source.name), *lake_warnings(settings, opened, lake)]
         return found, shown, said
 
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
-
-if TYPE_CHECKING:
-    from tastemaker.data.lake import Lake
-    from tastemaker.data.sources import Source
-    from tastemaker.settings import Settings
 
 
 @click.command()
@@ -77,30 +70,3 @@ def adopt(yes: bool) -> None:
         click.echo("Adopted. Days that differ are read anew by the next run: tastemaker run")
     else:
         click.echo("Nothing was changed. If they are the same source: tastemaker data adopt --yes")
-
-
-def problem_warnings(settings: Settings, landed: Lake, source: str) -> tuple[str, ...]:
-    """What of the problem in use nothing in the landed rows answers to; none without a problem file."""
-    from tastemaker.data.fit import misfits_of_landed
-    from tastemaker.errors import ProblemError
-    from tastemaker.problem import load_problem
-
-    if not settings.problem.exists():
-        return ()
-    try:
-        return misfits_of_landed(landed, source, load_problem(settings.problem))
-    except ProblemError as error:
-        return (str(error),)
-
-
-def lake_warnings(settings: Settings, source: Source, landed: Lake) -> tuple[str, ...]:
-    """Rows that lie apart from all others, and days in the home's lake that the source does not cover."""
-    from tastemaker.data.lake import Lake
-    from tastemaker.data.origin import strangers
-    from tastemaker.data.period import kept, landed_rows, outside, stray
-
-    lake, offered = Lake(settings.lake), landed.days("landed_events", part=source.name)
-    said = [stray(landed_rows(landed, source.name, offered))]
-    if not strangers(source, lake):  # a run would refuse to mix another source's lake with it
-        said.append(kept(outside(lake, source.name, offered), source.name))
-    return tuple(filter(None, said))

@@ -12,31 +12,43 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from tastemaker.data.ids import IdIndex
 from tastemaker.data.lake import Lake, literal, open_duckdb
 from tastemaker.data.tables import ITEMS, OWN, USERS, completed
+from tastemaker.data.unknown import unknown_ids
 from tastemaker.data.worth import event_worth
 from tastemaker.problem import ProblemSpec
 
 SHOWN = 5
-"""Names that are given as examples."""
+"""Event types that are given as examples, four times over."""
 
 _ITEMS = "SELECT item_id FROM events UNION SELECT item_id FROM items"
 _CATEGORIES = "SELECT DISTINCT category FROM items"
 
 
-def misfits(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec) -> tuple[str, ...]:
-    """Each part of the problem that nothing in the tables events, items and users answers to."""
+def misfits(
+    connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, static_items: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Each part of the problem that nothing in the tables events, items and users answers to.
+
+    `static_items` are those of the setting serving.static_items, which are to be in the data, too.
+    """
     return (
         *_event_types(connection, problem),
         *_values(connection, problem),
-        *_unknown(connection, problem, "blocked_items", _ITEMS),
-        *_unknown(connection, problem, "blocked_categories", _CATEGORIES),
+        *_unknown(connection, "candidates.blocked_items", problem.candidates.blocked_items, _ITEMS),
+        *_unknown(
+            connection, "candidates.blocked_categories", problem.candidates.blocked_categories, _CATEGORIES
+        ),
+        *_unknown(connection, "serving.static_items", static_items, _ITEMS),
         *_categories(connection, problem),
         *_user_columns(connection, problem),
     )
 
 
-def misfits_of_landed(lake: Lake, source: str, problem: ProblemSpec) -> tuple[str, ...]:
+def misfits_of_landed(
+    lake: Lake, source: str, problem: ProblemSpec, static_items: Sequence[str] = ()
+) -> tuple[str, ...]:
     """As `misfits`, for rows that were landed and have not been through the gate."""
     with open_duckdb() as connection:
         events = [literal(path) for path in lake.files("landed_events", part=source)]
@@ -45,7 +57,7 @@ def misfits_of_landed(lake: Lake, source: str, problem: ProblemSpec) -> tuple[st
         connection.read_parquet(events, hive_partitioning=False, union_by_name=True).create_view("events")
         for table, schema in (("items", ITEMS), ("users", USERS)):
             connection.register(table, _landed(lake.path(f"landed_{table}", part=source), schema))
-        return misfits(connection, problem)
+        return misfits(connection, problem, static_items)
 
 
 def _landed(path: Path, schema: pa.Schema) -> pa.Table:
@@ -81,21 +93,16 @@ def _values(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec) -> Iter
 
 
 def _unknown(
-    connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, key: str, known: str
+    connection: duckdb.DuckDBPyConnection, key: str, named: Sequence[str], ids: str
 ) -> Iterator[str]:
-    wanted = sorted(set(getattr(problem.candidates, key)))
-    if not wanted:
+    if not named:
         return
-    connection.register("wanted", pa.table({"name": pa.array(wanted, pa.string())}))
-    listed = f"SELECT id FROM ({known}) AS known(id) WHERE id IS NOT NULL"  # noqa: S608 - a constant
-    absent = f"SELECT name FROM wanted WHERE name NOT IN ({listed}) ORDER BY name"  # noqa: S608 - as above
-    rows = connection.execute(absent).fetchall()
-    unknown = [row[0] for row in rows]
-    if unknown:
-        yield (
-            f"candidates.{key}: {len(unknown):,} of {len(wanted):,} are not in the data and block "
-            f"nothing, such as {_examples(unknown)}"
-        )
+    # Rows that the gate has not seen yet may hold what an id can't.
+    listed = f"SELECT id FROM ({ids}) AS known(id) WHERE NOT contains(id, chr(0))"  # noqa: S608 - a constant
+    known = IdIndex.build(row[0] for row in connection.execute(listed).fetchall())
+    told = unknown_ids(key, named, known)
+    if told is not None:
+        yield told
 
 
 def _categories(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec) -> Iterator[str]:
@@ -116,8 +123,3 @@ def _user_columns(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec) -
             f"slices.user_columns names {', '.join(absent)}, which the data's users do not have; they have "
             f"{', '.join(sorted(known - {'user_id', 'first_seen_at'}))}: name them in source.user_columns too"
         )
-
-
-def _examples(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -10,10 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tastemaker.data.fit import misfits_of_landed
 from tastemaker.data.inspection import Inspection
 from tastemaker.data.lake import Lake
+from tastemaker.data.origin import strangers
+from tastemaker.data.period import kept, landed_rows, outside, stray
 from tastemaker.data.profile import alike_warnings, describe, id_coverage, top_user_warnings
 from tastemaker.data.sources import Source
+from tastemaker.errors import ProblemError
+from tastemaker.problem import load_problem
 from tastemaker.settings import Settings
 
 
@@ -80,7 +85,41 @@ def ids_section(checked: Checked) -> Section | None:
     return Section("ids", facts, tuple(warnings)) if facts or warnings else None
 
 
-SECTIONS: tuple[Callable[[Checked], Section | None], ...] = (read_section, data_section, ids_section)
+def problem_section(checked: Checked) -> Section | None:
+    """Whether the problem in use fits the rows as they came; nothing without a problem file."""
+    settings = checked.settings
+    if not settings.problem.exists():
+        return None
+    try:
+        problem = load_problem(settings.problem)
+    except ProblemError as error:
+        return Section("problem", {"file": str(settings.problem)}, (str(error),))
+    warnings = misfits_of_landed(checked.lake, checked.source.name, problem, settings.serving.static_items)
+    return Section("problem", {"file": str(settings.problem), "name": problem.name}, warnings)
+
+
+def lake_section(checked: Checked) -> Section | None:
+    """Rows that lie apart from all others, and days in the home's lake that the source does not cover."""
+    source, lake = checked.source, Lake(checked.settings.lake)
+    offered = checked.lake.days("landed_events", part=source.name)
+    warnings = [stray(landed_rows(checked.lake, source.name, offered))]
+    if not strangers(source, lake):  # a run would refuse to mix another source's lake with it
+        warnings.append(kept(outside(lake, source.name, offered), source.name))
+    told = tuple(filter(None, warnings))
+    facts = {
+        "folder": str(lake.root),
+        "days_of_this_source": len(lake.days("landed_events", part=source.name)),
+    }
+    return Section("lake", facts, told) if told or facts["days_of_this_source"] else None
+
+
+SECTIONS: tuple[Callable[[Checked], Section | None], ...] = (
+    read_section,
+    data_section,
+    ids_section,
+    problem_section,
+    lake_section,
+)
 """In the order of printing."""
 
 __all__ = ["SECTIONS", "Checked", "Section", "sections"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tastemaker.data.unknown import unknown_ids
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.registry.deployment import Target
 from tastemaker.serving import golden
@@ -39,6 +40,8 @@ class Loader:
     def ready(self, loaded: LoadedVersion) -> Predictor:
         """The same for a version that is loaded already."""
         golden.check(loaded)
+        for told in self._unknown_items(loaded):
+            logger.warning(told)
         features = self._user_features(loaded.model.capabilities.user_features)
         pipeline = Pipeline(loaded, self._settings.retrieval, self._settings.spool, self._recent)
         predictor = Predictor(
@@ -46,6 +49,18 @@ class Loader:
         )
         predictor.warm_up(new_request_id(), int(time.time()))
         return predictor
+
+    def _unknown_items(self, loaded: LoadedVersion) -> Iterator[str]:
+        """What the version's problem and the settings name and its catalogue does not have."""
+        rules = loaded.manifest.problem_spec.get("candidates", {})
+        named = {
+            "candidates.blocked_items": rules.get("blocked_items", ()),
+            "serving.static_items": self._settings.serving.static_items,
+        }
+        where = f"the catalogue of version {loaded.manifest.version}"
+        for key, ids in named.items():
+            if (told := unknown_ids(key, ids, loaded.snapshot.item_ids, where=where)) is not None:
+                yield told
 
     @property
     def trouble(self) -> str | None:

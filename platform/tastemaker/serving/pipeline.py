@@ -24,7 +24,7 @@ from tastemaker.serving.candidates.similar import Alike, by_content, similar
 from tastemaker.serving.diversity import DEPTH, cosine, diversified
 from tastemaker.serving.filters import Filters
 from tastemaker.serving.messages import Request
-from tastemaker.serving.overlay import Overlay
+from tastemaker.serving.overlay import NewItem, Overlay
 from tastemaker.serving.precomputed import answerer
 from tastemaker.serving.recent import Recent, Since
 from tastemaker.settings import RetrievalSettings
@@ -59,10 +59,10 @@ class Pipeline:
         self._filters = Filters(self._snapshot, self.overlay)
         self._since = None if recent is None else Since(recent, self._snapshot, loaded.manifest.problem_spec)
         self.overlay.refresh()
-        self._cold, self._cold_state = (
-            ColdStart(self._snapshot, self.overlay.new.values()),
-            self.overlay.state,
-        )
+        rules = loaded.manifest.problem_spec.get("candidates", {})
+        self._blocked_items = frozenset(rules.get("blocked_items", ()))
+        self._blocked_categories = frozenset(rules.get("blocked_categories", ()))
+        self._cold, self._cold_state = ColdStart(self._snapshot, self._new()), self.overlay.state
         self._making = threading.Lock()
 
     def taught(self, model: Recommender[Any]) -> Pipeline:
@@ -166,10 +166,19 @@ class Pipeline:
             threading.Thread(target=self._look_at_new, name="new items", daemon=True).start()
         return self._cold
 
+    def _new(self) -> list[NewItem]:
+        """The new items that the problem lets be shown."""
+        return [
+            item
+            for item in self.overlay.new.values()
+            if item.item_id not in self._blocked_items
+            and item.listed.category not in self._blocked_categories
+        ]
+
     def _look_at_new(self) -> None:
         with self._making:
             state = self.overlay.state
-            self._cold = ColdStart(self._snapshot, self.overlay.new.values())
+            self._cold = ColdStart(self._snapshot, self._new())
             self._cold_state = state
 
 

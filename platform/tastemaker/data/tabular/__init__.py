@@ -50,7 +50,8 @@ def read_table(
     Raises SourceError for a file that can't be read as a table.
     """
     if not path.is_file():
-        raise SourceError(f"there is no file {path}", fix="check the path (source.path in tastemaker.toml)")
+        what = f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+        raise SourceError(what, fix="name a file (source.path in tastemaker.toml)")
     suffix = path.suffix.lower()
     facts: dict[str, Any] = {}
     inner = path
