@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Look at data before it is let in, and hold the lake against its source.
+    """Check data before a run, and hold the lake against its source.
 
     \b
     Examples:
@@ -46,11 +46,12 @@ data.add_command(adopt)
 )
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def check(path: Path | None, name: str | None, as_json: bool) -> None:
-    """Run the gate alone on PATH: rows read, accepted, and quarantined by reason, with what to do.
+    """Run the gate on PATH, and say what it makes of the rows.
 
-    Then how the file was read, what the accepted rows look like, and what may be wrong with them. Column
-    mapping, time zone and the like come from [source] in tastemaker.toml; so do PATH and NAME where they are
-    left out. Nothing is kept. Exit status 1 if the gate refuses the data as a whole.
+    Rows read, accepted, and quarantined by reason, with what to do; then how the file was read, what the
+    accepted rows look like, and what may be wrong with them. Column mapping, time zone and the like come from
+    [source] in tastemaker.toml; so do PATH and NAME where they are left out. Nothing is kept. Exit status 1
+    if the gate refuses the data as a whole.
 
     \b
     Examples:

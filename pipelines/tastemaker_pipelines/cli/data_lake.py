@@ -8,10 +8,11 @@ import click
 @click.command()
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only counted.")
 def prune(yes: bool) -> None:
-    """Remove days from the lake that the source does not cover, before its first day and after its last.
+    """Remove days from the lake that the source does not cover.
 
-    They stay in the lake otherwise, since people also load month by month. Events, quarantine and counts of
-    these days go too; features and models follow with the next run. Feedback from services stays.
+    These are the days before its first and after its last. They stay in the lake otherwise, since people also
+    load month by month. Events, quarantine and counts of these days go too; features and models follow with
+    the next run. Feedback from services stays.
 
     \b
     Examples:
@@ -42,9 +43,10 @@ def prune(yes: bool) -> None:
 @click.command()
 @click.option("--yes", is_flag=True, help="Adopt; without it only what would be adopted is shown.")
 def adopt(yes: bool) -> None:
-    """Take what the lake holds as this source's, which has a new place: another path, host or database.
+    """Take what the lake holds as this source's, which has moved.
 
-    A project folder that was moved or copied with its data, and a file of the same content, need this not.
+    It has a new place: another path, host or database. A project folder that was moved or copied with its
+    data, and a file of the same content, need this not.
 
     \b
     Examples:

@@ -48,9 +48,10 @@ ALSO = (
     help="Visits to the service.",
 )
 def demo(visits: int) -> None:
-    """A simulated shop, all the way: data, models, leaderboard, service, live traffic, and learning from it.
+    """Take a simulated shop all the way, from data to live traffic.
 
-    It lives in the home folder (.tastemaker, or TASTEMAKER_HOME). Running it again does only what changed.
+    Data, models, leaderboard, service, live traffic, and learning from it. It lives in the home folder
+    (.tastemaker, or TASTEMAKER_HOME). Running it again does only what changed.
 
     \b
     Examples:

@@ -34,7 +34,7 @@ def run(
     without: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Ingest, validate, make features, train, judge and report, in one process.
+    """Ingest, validate, train, judge and report, in one process.
 
     What is up to date is not done again, so running again after a failure goes on where it stopped. The same
     graph, with a page, is `dagster dev`. A model that fails is named with its reason, here and on the
@@ -43,10 +43,10 @@ def run(
     \b
     Examples:
       tastemaker run
-      tastemaker run --select '+key:leaderboard'        the leaderboard and all it needs
-      tastemaker run --select 'key:backtests/item_knn+' one model's backtest and what follows from it
-      tastemaker run --only ease --only ials            two models and the baseline (settings: models.enabled)
-      tastemaker run --without ranker                   all but one (settings: models.disabled)
+      tastemaker run --select '+key:leaderboard'         the leaderboard and all it needs
+      tastemaker run --select 'key:backtests/item_knn+'  one model's backtest and what follows from it
+      tastemaker run --only ease --only ials             two models and the baseline (see models.enabled)
+      tastemaker run --without ranker                    all but one (see models.disabled)
       tastemaker run --start 2011-11-01 --end 2011-11-30 --again
     """
     from rich.console import Console

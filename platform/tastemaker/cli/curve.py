@@ -19,7 +19,7 @@ import click
     help="Where the PNG goes; a page goes beside it.  [default: reports/curve.png in the home folder]",
 )
 def curve(models: tuple[str, ...], weeks: int, as_json: bool, plot: Path | None) -> None:
-    """How much history does each MODEL need, and how fast does it go stale?
+    """Measure how much history a MODEL needs and how it goes stale.
 
     Each is trained on the last 1/8, 1/4 and 1/2 of the training window and on the whole, and judged on the
     test period. Then it is trained once and judged in each of the following weeks, beside itself trained

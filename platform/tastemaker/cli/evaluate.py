@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(version: str, from_log: bool, against: str | None, as_json: bool) -> None:
-    """Forecast what a version would earn, and its uplift, from requests that a randomizing policy answered.
+    """Forecast what a version would earn, from logged requests.
 
-    VERSION is a version's id, or a model's name for its newest version. Diagnostics come first: where the log
-    can't answer, the reason and what to log instead are told, and no figure. The forecast is stored, so that
-    an experiment can be held against it.
+    The requests must have been answered by a policy that draws. The uplift over another version is forecast,
+    too. VERSION is a version's id, or a model's name for its newest version. Diagnostics come first: where
+    the log can't answer, the reason and what to log instead are told, and no figure. The forecast is stored,
+    so that an experiment can be held against it.
 
     \b
     Examples:

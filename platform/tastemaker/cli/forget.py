@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Erase nothing; only say where they are.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: every place that was searched.")
 def forget(user_id: str, check: bool, as_json: bool) -> None:
-    """Erase USER_ID from logs, lake, features, online store, reports and old model versions.
+    """Erase USER_ID from everything that is kept.
 
-    Then everything is searched again. Exit status 1 if anything remains: a version in use keeps the ids that
-    it knows until models are trained anew (tastemaker run); then forget again.
+    That is: logs, lake, features, online store, reports and old model versions. Then everything is searched
+    again. Exit status 1 if anything remains: a version in use keeps the ids that it knows until models are
+    trained anew (tastemaker run); then forget again.
 
     \b
     Examples:

@@ -38,15 +38,15 @@ def frame(
     markdown: bool,
     as_json: bool,
 ) -> None:
-    """Write the problem down as a file, question by question; or show it as mathematics.
+    """Write the problem file by questions, or show its mathematics.
 
     \b
     Examples:
-      tastemaker frame                                   ask, then write problem.yaml
-      tastemaker frame --set k=5 --set repeats=no        ask only the other questions
-      tastemaker frame --defaults --set event_type=click ask nothing
-      tastemaker frame --show                            objective, reward, constraints, estimator
-      tastemaker frame --show --markdown > problem.md    the same in LaTeX
+      tastemaker frame                                    ask, then write problem.yaml
+      tastemaker frame --set k=5 --set repeats=no         ask only the other questions
+      tastemaker frame --defaults --set event_type=click  ask nothing
+      tastemaker frame --show                             objective, reward, constraints, estimator
+      tastemaker frame --show --markdown > problem.md     the same in LaTeX
     """
     if (markdown or as_json) and not show:
         raise click.UsageError("--markdown and --json are ways to --show; add --show")

@@ -49,7 +49,9 @@ def keys() -> None:
 def new(
     name: str, scopes: tuple[str, ...], per_second: float | None, days: float | None, as_json: bool
 ) -> None:
-    """Make a key for NAME and print it, this once: what is kept can't be turned back into it.
+    """Make a key for NAME and print it, this once.
+
+    What is kept of it can't be turned back into the key.
 
     \b
     Examples:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 def leaderboard(
     problem: str | None, metric: str | None, as_json: bool, html: Path | None, plot: Path | None
 ) -> None:
-    """Every model side by side: figures with 95 % intervals, and the paired difference from the one to beat.
+    """Compare all models: who is best, and is it sure?
 
+    Figures with 95 % intervals, and the paired difference from the one to beat.
     One model is best; the others are tied with it or worse, by paired tests corrected for all comparisons.
     Models that the judged users can't tell apart have ranks in common.
 

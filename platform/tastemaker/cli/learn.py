@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--follow/--once", help="Go on until stopped, or look once.  [default: once]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a line a look that learned something.")
 def learn(version: str, follow: bool, as_json: bool) -> None:
-    """Learn from live feedback: what was shown, what came of it, by a model that learns online.
+    """Have a model that learns online learn from live feedback.
 
     VERSION is a version's id, or a model's name for its newest version. An item shown is learned when it is
     `learning.patience_seconds` old, with what was told of it by then. Each look keeps a snapshot, which

@@ -83,7 +83,7 @@ def list_models(as_json: bool) -> None:
 @click.argument("name")
 @as_json_option
 def show(name: str, as_json: bool) -> None:
-    """Show a model's equation, reference, capabilities and hyperparameters.
+    """Show a model's equation, capabilities and hyperparameters.
 
     \b
     Examples:
@@ -132,7 +132,7 @@ def show(name: str, as_json: bool) -> None:
     help="Where the new folder goes.",
 )
 def new(name: str, folder: Path) -> None:
-    """Create a folder for a model of your own, which obeys the laws as it is.
+    """Create a folder for a model of your own, which obeys the laws.
 
     \b
     Examples:
@@ -182,7 +182,7 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.argument("name", required=False)
 @as_json_option
 def versions(name: str | None, as_json: bool) -> None:
-    """List the trained versions, newest first; * marks the champion of its problem.
+    """List the trained versions, newest first; * marks a champion.
 
     \b
     Examples:
@@ -222,7 +222,7 @@ def versions(name: str | None, as_json: bool) -> None:
 @models.command("rebuild")
 @as_json_option
 def rebuild(as_json: bool) -> None:
-    """Read the versions back from their manifests into a database that was lost or does not know them.
+    """Read versions back from their manifests into a lost database.
 
     Versions that are damaged are left out. Promotions are not invented: what is deployed stays deployed, and
     a champion is there again after `models promote` or the next run.

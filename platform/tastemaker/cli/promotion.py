@@ -22,7 +22,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="For a mac
 )
 @as_json_option
 def promote(version: str, force_reason: str | None, as_json: bool) -> None:
-    """Make a VERSION the champion of its problem: what `tastemaker serve` serves.
+    """Make a VERSION the champion, which `tastemaker serve` serves.
 
     Refused unless it beats the baseline and is not worse than the champion, both by backtests on the same
     users, or --force gives a reason; a forced promotion freezes automatic promotion. Running services that
@@ -45,7 +45,9 @@ def promote(version: str, force_reason: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("version")
 def deploy(version: str) -> None:
-    """Have services of its model go over to VERSION, without a failed request; going back is the same.
+    """Have services of its model go over to VERSION.
+
+    No request fails meanwhile. Going back is the same.
 
     Running services of that model notice within two seconds, try the version first, and refuse it if it is
     not sound or answers otherwise than when it was registered. `promote` and `rollback` deploy too. A service
@@ -94,7 +96,7 @@ def rollback(reason: str, problem: str | None, as_json: bool) -> None:
 @click.option("--problem", help="The problem's name.  [default: that of the problem file]")
 @as_json_option
 def unfreeze(reason: str, problem: str | None, as_json: bool) -> None:
-    """Let runs promote the best model again, after a rollback or a forced promotion.
+    """Let runs promote again after a rollback or a forced promotion.
 
     The champion stays until the next run finds a better one.
 
@@ -119,7 +121,9 @@ def unfreeze(reason: str, problem: str | None, as_json: bool) -> None:
 @click.argument("version")
 @as_json_option
 def backtest(version: str, as_json: bool) -> None:
-    """Backtest the recipe of a VERSION on the data as it is now: what a promotion compares it by.
+    """Backtest the recipe of a VERSION on the data as it is now.
+
+    That is what a promotion compares it by.
 
     \b
     Examples:

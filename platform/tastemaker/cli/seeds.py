@@ -12,8 +12,9 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def seeds(models: tuple[str, ...], count: int, as_json: bool) -> None:
-    """Train each MODEL with several seeds, and hold the spread of its figure against that over users.
+    """Measure how much of a MODEL's figure is chance in training.
 
+    Each is trained with several seeds, and the spread of its figure is held against that over users.
     The first seed is the one in the settings. What was judged once is not judged again, and the leaderboard
     shows the spread from then on.
 

@@ -33,7 +33,9 @@ _HERE = ("127.0.0.1", "::1", "localhost")
     "--workers", default=1, show_default=True, type=click.IntRange(1, 128), help="Processes that answer."
 )
 def serve(model: str | None, host: str, port: int, workers: int) -> None:
-    """Answer POST /recommend with MODEL's deployed version (else its newest), or with the champion.
+    """Answer requests with the champion, or with a version of MODEL.
+
+    Of MODEL, the deployed version answers, else its newest.
 
     Without MODEL the service follows the champion of the problem, of whichever model: it goes over to what is
     promoted or rolled back to within seconds, without a failed request. While there is no champion, it serves

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @click.option("--follow", is_flag=True, help="Go on until stopped (SIGTERM or Ctrl-C).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow a line a batch.")
 def ship(follow: bool, as_json: bool) -> None:
-    """Move this home's local log to the lake, or to Postgres if log.target says so.
+    """Move this home's local log to the lake or to Postgres.
+
+    The setting log.target says where to.
 
     May be stopped or killed at any moment and run twice at once: nothing is lost, nothing doubled. While
     Postgres is away, --follow waits for it and the log stays here, up to log.spool_bytes.

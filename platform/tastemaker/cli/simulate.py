@@ -127,7 +127,9 @@ def simulate(
     checked: Path | None,
     as_json: bool,
 ) -> None:
-    """The people of the simulated shop visit the service at URL, click, buy, come back or stay away.
+    """Have the people of the simulated shop visit the service at URL.
+
+    They click, buy, come back or stay away.
 
     The shop is the one of the settings' source, some days later. Whatever the service acknowledges is noted
     in a ledger, durably; --check holds the logs against it (exit status 1: something was lost or doubled).

@@ -40,7 +40,9 @@ class Duration(click.ParamType[float]):
     help="Where the PNG goes.  [default: reports/tune_MODEL.png in the home folder]",
 )
 def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: bool, plot: Path | None) -> None:
-    """Search for a MODEL's hyperparameters; train it with the best ones from then on, if they are better.
+    """Search for better hyperparameters of a MODEL.
+
+    From then on it is trained with the best ones found, if they are better.
 
     The search sees the training window only: it trains on the first part and evaluates on the last. The best
     trial replaces the config in use only if it is better beyond chance on the days before those, by which no
