@@ -103,7 +103,7 @@ def predictor(model: Recommender[Any], version: str = "v1") -> Predictor:
         data_hash="none",
     )
     manifest = SimpleNamespace(
-        model="misbehaving", version=version, created_at=datetime.fromtimestamp(0, UTC)
+        problem_spec={}, model="misbehaving", version=version, created_at=datetime.fromtimestamp(0, UTC)
     )
     return Predictor(LoadedVersion(model, snapshot, cast(Any, manifest)))
 

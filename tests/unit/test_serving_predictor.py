@@ -88,7 +88,7 @@ def predictor(
 ) -> Predictor:
     """A predictor over the small snapshot."""
     created_at = datetime.fromtimestamp(trained_at, UTC)
-    manifest = SimpleNamespace(model="scripted", version="v1", created_at=created_at)
+    manifest = SimpleNamespace(model="scripted", version="v1", created_at=created_at, problem_spec={})
     return Predictor(LoadedVersion(model, snapshot(repeats=repeats), cast(Any, manifest)), features=features)
 
 

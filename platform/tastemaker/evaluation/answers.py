@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tastemaker.errors import PluginError
 from tastemaker.evaluation.metrics import entries
-from tastemaker.plugins import NO_ITEM, Batch, Ranking
+from tastemaker.plugins import NO_ITEM, Batch, Ranking, Recommender
+from tastemaker.plugins.blame import remedy, written_at
 
 Fault = Callable[[Ranking, Batch, int], str | None]
 
 
-def check(model: str, ranking: Ranking, batch: Batch, k: int) -> None:
-    """Raise PluginError naming the model and its first fault; a broken list is never scored as a poor one."""
+def check(model: Recommender[Any], ranking: Ranking, batch: Batch, k: int) -> None:
+    """Raise PluginError naming the model, its first fault and where its answer is made.
+
+    A broken list is never scored as a poor one.
+    """
     for fault in FAULTS:
         found = fault(ranking, batch, k)
         if found:
             raise PluginError(
-                f"model {model} gave an answer that can't be scored: {found}",
-                fix=f"run `tastemaker models check {model}`",
+                f"model {model.name} gave an answer that can't be scored: {found} "
+                f"({written_at(type(model), 'recommend')})",
+                fix=remedy(type(model)),
             )
 
 

@@ -99,7 +99,7 @@ def evaluate(
         with blas.limit(limits=1, user_api="blas"):  # `select` has threads of its own: both are far slower
             ranking = decide(model, batch, k)
         seconds += time.perf_counter() - started
-        check(model.name, ranking, batch, k)
+        check(model, ranking, batch, k)
         judged = Judged(ranking.items, split.relevant[rows], catalogue)
         for name, column in values.items():
             column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them

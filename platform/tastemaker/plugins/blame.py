@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import linecache
+import sys
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         path = self.frame.f_code.co_filename
         source = linecache.getline(path, self.line).strip()
-        return f"{path}, line {self.line}" + (f": {source}" if source else "")
+        return f"{_named(path)}, line {self.line}" + (f": {source}" if source else "")
 
     @property
     def statement(self) -> str:
@@ -49,13 +50,14 @@ class Place(NamedTuple):
         return b"".join(lines).decode(errors="replace").strip()
 
 
-def blamed(error: BaseException, model: str, doing: str, **given: object) -> PluginError:
+def blamed(error: BaseException, model: str, doing: str, remedy: str, **given: object) -> PluginError:
     """The error as the model's own failure: what it raised, and at which line of its code.
 
-    Where it wrote to its input, the array is named too, as a part of one of the inputs that it was `given`.
+    `remedy` is what a person does about it. Where it wrote to its input, the array is named too, as a part of
+    one of the inputs that it was `given`.
     """
     said = described(error, **given)
-    fix = FIX if wrote(error) else f"run `tastemaker models check {model}`"
+    fix = FIX if wrote(error) else remedy
     return PluginError(f"model {model} failed to {doing}: {said}", fix=fix)
 
 
@@ -67,6 +69,36 @@ def described(error: BaseException, **given: object) -> str:
         return f"{type(error).__name__}: {error}{at}"
     array = _UNNAMED if place is None else _written(place, given)
     return f"it writes to {array}, which is read-only{at}"
+
+
+def remedy(model: type) -> str:
+    """What a person does about a model that fails: of an installed one, the laws say more."""
+    if model.__module__ == "__main__":  # a notebook's cell, or a script
+        return "mend it there"
+    return f"run `tastemaker models check {getattr(model, 'name', model.__name__)}`"
+
+
+def place_of(error: BaseException) -> str | None:
+    """The innermost line of a model's own code that an error came through; None if it came through none."""
+    place = _place(error.__traceback__)
+    return None if place is None else str(place)
+
+
+def written_at(model: type, method: str) -> str:
+    """Where a method of a class is written, in the form of `place_of`."""
+    code = getattr(getattr(model, method, None), "__code__", None)
+    if not isinstance(code, CodeType):
+        return f"{model.__module__}.{model.__qualname__}"
+    source = linecache.getline(code.co_filename, code.co_firstlineno).strip()
+    return f"{_named(code.co_filename)}, line {code.co_firstlineno}" + (f": {source}" if source else "")
+
+
+def _named(path: str) -> str:
+    """The file, or the notebook's cell as the notebook calls it."""
+    python: Any = sys.modules.get("IPython")
+    shell = None if python is None else python.get_ipython()
+    cell = None if shell is None else shell.compile.format_code_name(path)
+    return path if cell is None else " ".join(cell)
 
 
 def wrote(error: BaseException) -> bool:

@@ -134,9 +134,14 @@ class Recommender(ABC, Generic[ConfigT]):
         return None
 
     def save(self, folder: Path) -> None:
-        """Write `state` as .npy files into an existing, empty folder."""
+        """Write `state` as .npy files into an existing, empty folder. Raises PluginError if it can't be."""
         for name in self.state:
-            value = getattr(self, name)
+            value: Any = getattr(self, name, None)
+            if why := unsaved(value):
+                raise PluginError(
+                    f"model {self.name}: {name}, which `state` names, {why}",
+                    fix="set it in `fit` to an array or a CSR array, or take it out of `state`",
+                )
             if isinstance(value, csr_array):
                 for part in ("data", "indices", "indptr"):
                     np.save(folder / f"{name}.{part}.npy", getattr(value, part), allow_pickle=False)
@@ -151,6 +156,18 @@ class Recommender(ABC, Generic[ConfigT]):
         for name in cls.state:
             setattr(model, name, _load(folder, name))
         return model
+
+
+def unsaved(value: object) -> str | None:
+    """Why a part of a model's state can't be saved, in words; None if it can."""
+    if value is None:
+        return "is not set"
+    if isinstance(value, csr_array) or np.isscalar(value):
+        return None
+    if not isinstance(value, np.ndarray):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        return f"is a {kind}, which can't be saved: arrays and CSR arrays can"
+    return "holds Python objects, which can't be saved: numbers can" if value.dtype.hasobject else None
 
 
 def load_array(path: Path) -> NDArray[Any]:

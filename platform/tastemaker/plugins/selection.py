@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from tastemaker.errors import PluginError
 from tastemaker.plugins.arrays import NO_ITEM, Batch, Float32, Int64, Ranking
 
 FEW = 2048
@@ -17,6 +18,11 @@ FEW = 2048
 AT_ONCE = 2**21
 """Scores that are worked on at a time: 8 MB. With fewer rows the product is slower, with more the rest."""
 
+
+class ScoresError(PluginError):
+    """A model handed over scores from which no list can be chosen."""
+
+
 ROWS = 64
 """No fewer rows at a time, however wide: a matrix product of few rows reads its other factor for little."""
 
@@ -24,17 +30,19 @@ ROWS = 64
 def select(scores: Float32, batch: Batch, k: int) -> Ranking:
     """The k best allowed items of each row, by score, then by item number. A deterministic policy's ranking.
 
-    `scores` is float32[n, n_items], finite; it is overwritten. What the batch excludes, does not list among
-    its candidates or marks as unavailable is never returned. Propensities are 1: the list is certain.
+    `scores` is float32[n, n_items], finite or -inf; it is overwritten. What the batch excludes, does not list
+    among its candidates or marks as unavailable is never returned. Propensities are 1: the list is certain.
+    Raises ScoresError (PluginError) for scores of another shape or type, and for NaN.
     """
+    _check_form(scores, (len(batch), batch.history.n_items))
     return select_rows(scores.__getitem__, batch, k)
 
 
 def select_rows(score: Callable[[slice], Float32], batch: Batch, k: int) -> Ranking:
     """The same for scores that are made when they are needed, and never all at once.
 
-    `score(rows)` gives float32[rows, n_items], finite and free to be overwritten. It is asked for some
-    MB at a time; of a larger batch, by several threads: numpy needs no lock of Python's.
+    `score(rows)` gives float32[rows, n_items], finite or -inf and free to be overwritten. It is asked for
+    some MB at a time; of a larger batch, by several threads: numpy needs no lock of Python's.
     """
     ranking = empty_ranking(len(batch), k)
     size = max(AT_ONCE // max(batch.history.n_items, 1), ROWS)
@@ -43,7 +51,10 @@ def select_rows(score: Callable[[slice], Float32], batch: Batch, k: int) -> Rank
     def fill(start: int) -> None:
         rows = slice(start, min(start + size, len(batch)))
         part = Ranking(ranking.items[rows], ranking.scores[rows], ranking.propensities[rows])
-        _fill(part, score(rows), batch, start)
+        scores = score(rows)
+        _check_form(scores, (rows.stop - rows.start, batch.history.n_items))
+        _check_finite(scores)
+        _fill(part, scores, batch, start)
 
     if len(starts) <= 1:
         for start in starts:
@@ -52,6 +63,36 @@ def select_rows(score: Callable[[slice], Float32], batch: Batch, k: int) -> Rank
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(fill, starts))  # the list, so that an error is raised here
     return ranking
+
+
+def _check_form(scores: object, shape: tuple[int, int]) -> None:
+    """Raise ScoresError for what is no float[rows of the batch, items of the catalogue]."""
+    if not isinstance(scores, np.ndarray):
+        raise ScoresError(
+            f"the scores are a {type(scores).__name__}, must be an array",
+            fix="of a sparse matrix, hand over scores.toarray()",
+        )
+    if scores.shape != shape:
+        raise ScoresError(
+            f"the scores have shape {scores.shape}, must be {shape}: a row for each row of the batch, in its "
+            "order, and a column for each item of the catalogue",
+            fix="index users by batch.users; the number of items is batch.history.n_items",
+        )
+    if scores.dtype.kind != "f":
+        raise ScoresError(
+            f"the scores are {scores.dtype}, must be float32", fix="hand over scores.astype(np.float32)"
+        )
+
+
+def _check_finite(scores: Float32) -> None:
+    """Raise ScoresError where a score is NaN or infinite; -inf is what a model itself rules out."""
+    best = scores.max(initial=-np.inf)  # NaN where there is any
+    if not best < np.inf:
+        n = np.count_nonzero(np.isnan(scores)) or np.count_nonzero(np.isinf(scores))
+        raise ScoresError(
+            f"{n:,} of {scores.size:,} scores are {best}, must be finite",
+            fix="look for a division by zero or a missing feature; np.nan_to_num gives such scores a number",
+        )
 
 
 def _fill(ranking: Ranking, scores: Float32, batch: Batch, start: int) -> None:

@@ -35,7 +35,12 @@ def frame_source(settings: SourceSettings, events: str, frames: Mapping[str, obj
 
 
 def _as_table(name: str, frame: Any) -> pa.Table:
-    """The columns as Arrow. Raises SourceError for a column that mixes types."""
+    """The columns as Arrow. Raises SourceError for a column that mixes types, or is there twice."""
+    names = [str(each) for each in getattr(frame, "columns", ())] if not isinstance(frame, pa.Table) else []
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        raise SourceError(
+            f"{name} has two columns {', '.join(twice)}", fix="rename one of them, or leave it out"
+        )
     try:
         if type(frame).__module__.partition(".")[0] == "pandas":
             return pa.Table.from_pandas(frame, preserve_index=False)

@@ -11,6 +11,8 @@ import numpy as np
 from markupsafe import Markup
 from pydantic import ValidationError
 
+from tastemaker.data.canonical import canonical
+from tastemaker.data.ids import IdIndex
 from tastemaker.data.split import Split
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation import backtest, wording
@@ -58,24 +60,39 @@ class Parts(Shown):
         return timeline(self.times, self.split.start, self.split.cut, self.split.end)
 
 
-def split(data: Data, *, test_days: int | None = None, until: date | str | None = None) -> Parts:
+def split(
+    data: Data,
+    *,
+    test_days: int | None = None,
+    until: date | str | None = None,
+    repeats: bool | None = None,
+) -> Parts:
     """Learn before, judge after: the last `test_days` days (else the problem's) are the test period.
 
-    `until` is the last day that counts, such as "2024-03-31"; by default, the data's last day. Raises
-    SourceError where one of the two is empty, and where a few late events have moved the test period away
-    from the others.
+    `until` is the last day that counts, such as "2024-03-31"; by default, the data's last day. `repeats` says
+    whether a user may be shown what they had (else the problem does): without repeats, only items that are
+    new to a user count as right. Raises SourceError where one of the two is empty, and where a few late
+    events have moved the test period away from the others.
     """
     dataset = expect(data, Data, "split", "load").dataset
+    if not (repeats is None or isinstance(repeats, (bool, np.bool_))):
+        raise TastemakerError(
+            f"repeats is {repeats!r}, must be True or False", fix="leave it out, or say which"
+        )
     given = {"test_days": test_days, "until": until}
-    if changed := {name: value for name, value in given.items() if value is not None}:
-        dataset = dataset.posed(_with_split(dataset.problem, changed))
+    changed = {name: value for name, value in given.items() if value is not None}
+    if changed or repeats is not None:
+        dataset = dataset.posed(_changed(dataset.problem, changed, repeats))
     return Parts(dataset.problem, dataset.split(), dataset.events.times)
 
 
-def _with_split(problem: ProblemSpec, changed: dict[str, Any]) -> ProblemSpec:
+def _changed(problem: ProblemSpec, changed: dict[str, Any], repeats: bool | None) -> ProblemSpec:
     fields = problem.model_dump()
+    fields["split"] |= changed
+    if repeats is not None:
+        fields["candidates"]["repeats"] = bool(repeats)
     try:
-        return ProblemSpec.model_validate(fields | {"split": fields["split"] | changed})
+        return ProblemSpec.model_validate(fields)
     except ValidationError as error:
         raise TastemakerError(
             f"this is not a test period: {described(error)}",
@@ -110,9 +127,16 @@ class Fitted(Shown):
         source = getattr(self.model, "reference", "none given")
         return {**facts, "learned from": days(split.start, split.cut), "reference": source}
 
-    def recommend(self, user_id: str, k: int | None = None) -> list[str]:
-        """The items that it would show to a user at the end of the training window, best first."""
+    def recommend(self, user_id: str | int, k: int | None = None) -> list[str]:
+        """The items that it would show to a user at the end of the training window, best first.
+
+        A whole number is the id of these digits. Who is not known gets what a stranger gets. `k` is the
+        problem's unless given; of a smaller catalogue, all that may be shown comes back. Raises
+        TastemakerError for an id or a `k` that can be none, and PluginError where the model fails.
+        """
         split = self.parts.split
+        user_id = _id(user_id, split.snapshot.user_ids)
+        k = self.parts.problem.placement.k if k is None else _length(k)
         users = split.snapshot.user_ids.lookup([user_id])
         features = user_features(self.model, split)
         batch = split.snapshot.batch(
@@ -121,9 +145,8 @@ class Fitted(Shown):
             capabilities=self.model.capabilities,
             user_features=None if features is None else features[users],
         )
-        k = self.parts.problem.placement.k if k is None else k
         ranking = calls.recommend(self.model, batch, k)
-        check(self.model.name, ranking, batch, k)
+        check(self.model, ranking, batch, k)
         return split.snapshot.item_ids.decode(ranking.items[ranking.items != NO_ITEM])
 
 
@@ -175,6 +198,32 @@ def configured(model: type[AnyModel], given: Mapping[str, Any]) -> Config:
             f"the hyperparameters of {model.name} are wrong:\n    {described(error)}",
             fix=f"they are, with their defaults: {known or 'none'}",
         ) from error
+
+
+def _id(given: object, known: IdIndex) -> str:
+    """An id as the tables have it. Raises TastemakerError for what can't be one."""
+    if isinstance(given, str) and known.lookup([given])[0] >= 0:
+        return str(given)
+    number = isinstance(given, (int, np.integer)) and not isinstance(given, (bool, np.bool_))
+    whole = isinstance(given, (float, np.floating)) and float(given).is_integer()
+    if number or whole:
+        return str(int(given))  # type: ignore[call-overload]
+    if isinstance(given, str) and (found := canonical(given)):
+        return found
+    several = isinstance(given, (list, tuple, set, np.ndarray)) or hasattr(given, "tolist")
+    raise TastemakerError(
+        f"user_id is {' '.join(repr(given).split())[:80]}, must be text or a whole number",
+        fix="ask for one after another: [model.recommend(user) for user in users]"
+        if several
+        else 'write the id as it is in the data, such as "17850" or 17850',
+    )
+
+
+def _length(given: object) -> int:
+    """The length of a list. Raises TastemakerError unless it is a whole number of at least 1."""
+    if isinstance(given, (int, np.integer)) and not isinstance(given, bool) and given >= 1:
+        return int(given)
+    raise TastemakerError(f"k is {given!r}, must be a whole number, at least 1", fix="such as k=10")
 
 
 def expect(given: object, kind: type[Kind], asker: str, maker: str) -> Kind:

@@ -76,7 +76,7 @@ def replay(
             if stochastic:
                 batch = _reseeded(batch, rng)
             ranking = recommend(loaded.model, batch, k)
-            check(loaded.model.name, ranking, batch, k)
+            check(loaded.model, ranking, batch, k)
             items = ranking.items[:, :width]
             found[numbers, :width] += (items == part) & (part != NO_ITEM)
             if draw < drawn.shape[2]:

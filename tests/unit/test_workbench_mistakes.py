@@ -1,0 +1,399 @@
+"""What a class of one's own can get wrong, and what can be handed to it: told with file, line and fix."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csc_array, csr_array, csr_matrix
+
+from tastemaker.errors import GateError, PluginError, TastemakerError
+from tastemaker.plugins import Batch, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins.selection import empty_ranking, select_rows
+from tastemaker.workbench.judging import compare, evaluate
+from tastemaker.workbench.loading import load
+from tastemaker.workbench.modelling import Parts, fit, split
+
+N_USERS, N_ITEMS = 30, 12
+
+
+def purchases(n: int = 600) -> pd.DataFrame:
+    """Whole numbers as ids; item i is the likelier, the smaller i is."""
+    rng = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "user_id": rng.integers(0, N_USERS, n),
+            "item_id": np.minimum(rng.geometric(0.3, n) - 1, N_ITEMS - 1),
+            "occurred_at": pd.date_range("2025-01-01", periods=n, freq="2h"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def parts() -> Parts:
+    return split(load(purchases()), test_days=10)
+
+
+class Counts(Recommender[Any]):
+    """Sound: what was had most."""
+
+    name = "counts"
+    state: ClassVar[tuple[str, ...]] = ("scores",)
+
+    def fit(self, data: TrainingData) -> Any:
+        self.scores: Any = np.bincount(data.events.items, minlength=data.n_items).astype(np.float32)
+        return self
+
+    def all_scores(self, batch: Batch) -> Any:
+        """float32[n, n_items]"""
+        return np.tile(self.scores, (len(batch), 1))
+
+    def recommend(self, batch: Batch, k: int) -> Any:
+        return select(self.all_scores(batch), batch, k)
+
+
+class Forgetful(Counts):
+    def fit(self, data: TrainingData) -> Any:
+        super().fit(data)
+
+
+class Another(Counts):
+    def fit(self, data: TrainingData) -> Any:
+        return super().fit(data).scores
+
+
+class Stateless(Counts):
+    state = ()
+
+
+class Misspelt(Counts):
+    state = ("scores", "weigths")
+
+    def fit(self, data: TrainingData) -> Self:
+        self.weights = np.ones(3)
+        super().fit(data)
+        return self
+
+
+def with_state(value: Any) -> type[Counts]:
+    """A class whose state is `value`."""
+
+    class Kept(Counts):
+        name = "kept"
+        state = ("kept",)
+
+        def fit(self, data: TrainingData) -> Self:
+            super().fit(data)
+            self.kept = value
+            return self
+
+    return Kept
+
+
+class Raising(Counts):
+    def fit(self, data: TrainingData) -> Any:
+        return [1, 2][data.n_items]
+
+
+class RaisingLater(Counts):
+    def recommend(self, batch: Batch, k: int) -> Any:
+        return self.helped(batch)
+
+    def helped(self, batch: Batch) -> Any:
+        """A step down, and through numpy."""
+        return np.linalg.inv(np.zeros((2, 2)))
+
+
+def test_a_sound_class_works(parts: Parts) -> None:
+    model = fit(Counts, parts)
+    assert model.recommend(3, 2) == ["0", "1"]
+    assert evaluate(model)["ndcg"] > 0
+
+
+MISTAKES: dict[str, tuple[type[Counts], str, str]] = {
+    "no return": (Forgetful, "`fit` returned None, must return the model", "end `fit` with: return self"),
+    "another return": (Another, "`fit` returned a ndarray, must return the model", "return self"),
+    "no state": (Stateless, "`fit` set scores, but the class has no `state`", r'state = \("scores",\)'),
+    "misspelt state": (Misspelt, "weigths, which `state` names, is not set; `fit` set scores, weigh", "self"),
+    "a dict": (with_state({"a": 1}), "kept, which `state` names, is a dict, which can't be saved", "asarray"),
+    "a list of strings": (with_state(["a"]), "is a list, which can't be saved", "np.asarray"),
+    "objects": (with_state(np.array([{}, None])), "holds Python objects, which can't be", "np.asarray"),
+    "a column matrix": (with_state(csc_array((2, 2))), "is a scipy.sparse._csc.csc_array", "csr_array"),
+    "an old matrix": (with_state(csr_matrix((2, 2))), "is a scipy.sparse._csr.csr_matrix", "csr_array"),
+    "raises": (Raising, "model counts failed to fit: IndexError: list index out of range", "mend|check"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_wrong_fit_is_told_with_file_line_and_fix(mistake: str, parts: Parts) -> None:
+    kind, problem, fix = MISTAKES[mistake]
+    with pytest.raises(PluginError, match=problem) as told:
+        fit(kind, parts)
+    assert re.search(fix, str(told.value.fix))
+    assert_place(told.value, kind.fit)
+
+
+@pytest.mark.parametrize("value", [np.ones(3), np.float32(1), 3, csr_array((2, 2)), np.array(["a"])])
+def test_a_state_that_can_be_saved_is(value: Any, parts: Parts, tmp_path: Path) -> None:
+    fit(with_state(value), parts).model.save(tmp_path)
+    assert list(tmp_path.iterdir())
+
+
+def test_saving_without_a_fit_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="scores, which `state` names, is not set"):
+        Counts().save(tmp_path)
+
+
+def assert_place(error: TastemakerError, function: Callable[..., Any]) -> None:
+    """The error names this file, and a line of the function."""
+    lines, first = inspect.getsourcelines(function)
+    found = re.search(r"\(([^()]+), line (\d+): ", error.problem)
+    assert found is not None, error.problem
+    assert found[1] == __file__
+    assert first <= int(found[2]) < first + len(lines)
+
+
+def answering(answer: Callable[[Counts, Batch, int], Any]) -> type[Counts]:
+    """A class with this `recommend`."""
+    return type("Answering", (Counts,), {"recommend": lambda self, batch, k: answer(self, batch, k)})
+
+
+def scoring(change: Callable[[Any, Batch], Any]) -> type[Counts]:
+    """A class whose scores are changed before they are ranked."""
+    return type(
+        "Scoring",
+        (Counts,),
+        {"all_scores": lambda self, batch: change(Counts.all_scores(self, batch), batch)},
+    )
+
+
+def _with(value: float, *, every: bool = True) -> Callable[[Any, Batch], Any]:
+    def change(scores: Any, batch: Batch) -> Any:
+        scores[:, :: 1 if every else 7] = value
+        return scores
+
+    return change
+
+
+WRONG_SCORES: dict[str, tuple[Callable[[Any, Batch], Any], str, str]] = {
+    "narrow": (lambda s, b: s[:, 1:], r"the scores have shape \(\d+, 11\), must be \(\d+, 12\)", "n_items"),
+    "wide": (lambda s, b: np.hstack([s, s]), r"shape \(\d+, 24\), must be \(\d+, 12\)", "n_items"),
+    "other users": (lambda s, b: np.vstack([s, s]), r"shape \(\d+, 12\), must be \(\d+, 12\)", "batch.users"),
+    "one row": (lambda s, b: s[0], r"the scores have shape \(12,\), must be", "batch.users"),
+    "integers": (lambda s, b: s.astype(int), "the scores are int64, must be float32", "astype"),
+    "objects": (lambda s, b: s.astype(object), "the scores are object, must be float32", "astype"),
+    "complex": (lambda s, b: s.astype(complex), "the scores are complex128, must be float32", "astype"),
+    "words": (lambda s, b: s.astype(str), "the scores are <U32, must be float32", "astype"),
+    "sparse": (lambda s, b: csr_array(s), "the scores are a csr_array, must be an array", "toarray"),
+    "a list": (lambda s, b: s.tolist(), "the scores are a list, must be an array", ""),
+    "nothing": (lambda s, b: None, "the scores are a NoneType", ""),
+    "all NaN": (_with(np.nan), r"(\d+) of \1 scores are nan, must be finite", "division by zero"),
+    "some NaN": (_with(np.nan, every=False), r"\d+ of \d+ scores are nan", "division by zero"),
+    "NaN of a division": (_with(-np.nan, every=False), r"\d+ of \d+ scores are nan", "division by zero"),
+    "infinite": (
+        _with(np.inf, every=False),
+        r"\d+ of \d+ scores are inf, must be finite",
+        "division by zero",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_SCORES)
+def test_wrong_scores_are_told_with_file_line_and_fix(mistake: str, parts: Parts) -> None:
+    change, problem, fix = WRONG_SCORES[mistake]
+    model = fit(scoring(change), parts)
+    for ask in (lambda: evaluate(model), lambda: model.recommend(1), lambda: compare(model)):
+        with pytest.raises(PluginError, match=problem) as told:
+            ask()
+        assert re.search(fix, str(told.value.fix))
+        assert_place(told.value, Counts.recommend)
+
+
+def test_scores_that_are_made_in_parts_are_checked_too(parts: Parts) -> None:
+    narrow = answering(
+        lambda model, batch, k: select_rows(lambda rows: np.ones((1, 3), np.float32), batch, k)
+    )
+    with pytest.raises(PluginError, match=r"the scores have shape \(1, 3\), must be \(\d+, 12\)"):
+        evaluate(fit(narrow, parts))
+
+
+def test_a_model_may_rule_items_out_itself(parts: Parts) -> None:
+    class First(Counts):
+        def all_scores(self, batch: Batch) -> Any:
+            scores = np.full((len(batch), batch.history.n_items), -np.inf, np.float64)
+            scores[:, 0] = 1
+            return scores
+
+    assert fit(First, parts).recommend("1", 5) == ["0"]
+
+
+def _ranked(change: Callable[[Ranking], Any]) -> type[Counts]:
+    return answering(lambda model, batch, k: change(select(model.all_scores(batch), batch, k)))
+
+
+WRONG_ANSWERS: dict[str, tuple[type[Counts], str]] = {
+    "nothing": (answering(lambda m, b, k: None), "expected a Ranking, got NoneType"),
+    "items alone": (answering(lambda m, b, k: select(m.all_scores(b), b, k).items), "got ndarray"),
+    "other users": (
+        answering(lambda m, b, k: empty_ranking(len(b) + 1, k)),
+        r"items has shape .*, must be",
+    ),
+    "longer lists": (answering(lambda m, b, k: empty_ranking(len(b), k + 1)), "items has shape"),
+    "wide numbers": (
+        _ranked(lambda r: r._replace(items=r.items.astype(np.int64))),
+        "items are int64, must be int32",
+    ),
+    "an item twice": (_ranked(lambda r: r._replace(items=np.zeros_like(r.items))), "holds item 0 twice"),
+    "no such item": (_ranked(lambda r: r._replace(items=r.items + 99)), "does not exist, the catalogue has"),
+    "NaN": (_ranked(lambda r: r._replace(scores=r.scores * np.nan)), "scores are NaN"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_ANSWERS)
+def test_wrong_answers_are_told_with_file_and_line(mistake: str, parts: Parts) -> None:
+    kind, problem = WRONG_ANSWERS[mistake]
+    model = fit(kind, parts)
+    for ask in (lambda: evaluate(model), lambda: model.recommend(1)):
+        with pytest.raises(PluginError, match=problem) as told:
+            ask()
+        assert f"({__file__}, line " in told.value.problem
+        assert told.value.fix
+
+
+def test_the_innermost_line_of_one_s_own_is_named(parts: Parts) -> None:
+    with pytest.raises(PluginError, match="failed to recommend: LinAlgError: Singular matrix") as told:
+        evaluate(fit(RaisingLater, parts))
+    assert_place(told.value, RaisingLater.helped)
+    assert "np.linalg.inv(np.zeros((2, 2)))" in told.value.problem
+
+
+@pytest.mark.parametrize(
+    "user_id", [7, np.int64(7), np.uint8(7), pd.Series([7]).iloc[0], 7.0, np.float32(7), "7", "7.0", " 7 "]
+)
+def test_whole_numbers_are_ids(user_id: Any, parts: Parts) -> None:
+    class Own(Counts):
+        def all_scores(self, batch: Batch) -> Any:
+            return batch.history.matrix().toarray() + np.arange(N_ITEMS, dtype=np.float32) / 1e4
+
+    model = fit(Own, parts)
+    assert model.recommend(user_id) == model.recommend("7") != model.recommend("8")
+
+
+@pytest.mark.parametrize(
+    ("user_id", "fix"),
+    [
+        (None, "17850"), (7.5, "17850"), (float("nan"), "17850"), (True, "17850"), (b"7", "17850"),
+        ("", "17850"),
+        (pd.NA, "17850"), (uuid.UUID(int=7), "17850"), ([1, 2], "for user in users"),
+        (np.array([1, 2]), "for user in users"), (pd.Series([1, 2]), "for user in users"),
+    ],
+)  # fmt: skip
+def test_what_can_be_no_id_is_refused(user_id: Any, fix: str, parts: Parts) -> None:
+    with pytest.raises(TastemakerError, match=r"user_id is .*, must be text or a whole number") as told:
+        fit("popularity", parts).recommend(user_id)
+    assert fix in str(told.value.fix)
+
+
+def test_ids_that_are_text_are_not_touched_where_they_are_known() -> None:
+    frame = purchases().assign(user_id=lambda table: table["user_id"].astype(str) + ".0")
+    model = fit("item_knn", split(load(frame, ids="text"), test_days=10))
+    assert model.parts.split.snapshot.user_ids.lookup(["7.0"])[0] >= 0
+    assert model.recommend("7.0") != model.recommend("7") == model.recommend("a stranger")
+
+
+def test_who_is_not_known_gets_what_a_stranger_gets(parts: Parts) -> None:
+    model = fit("popularity", parts)
+    assert model.recommend("nobody", 3) == model.recommend(10**9, 3) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "ten", True, np.int64(-3)])
+def test_a_length_that_can_be_none_is_refused(k: Any, parts: Parts) -> None:
+    with pytest.raises(TastemakerError, match=r"k is .*, must be a whole number, at least 1"):
+        fit("popularity", parts).recommend("1", k)
+
+
+@pytest.mark.parametrize("k", [N_ITEMS, N_ITEMS + 1, np.int64(1000)])
+def test_a_list_is_no_longer_than_the_catalogue(k: int, parts: Parts) -> None:
+    assert sorted(fit("popularity", parts).recommend("1", k), key=int) == [str(n) for n in range(N_ITEMS)]
+
+
+def test_split_takes_repeats() -> None:
+    data = load(purchases())
+    allowed, new_only = split(data, test_days=10, repeats=True), split(data, test_days=10, repeats=False)
+    assert (allowed.problem.candidates.repeats, new_only.problem.candidates.repeats) == (True, False)
+    assert split(data, test_days=10).problem == allowed.problem
+    users = new_only.split.snapshot.user_ids
+    for user in range(N_USERS):
+        number = users.lookup([str(user)])[0]
+        had = new_only.split.snapshot.history[np.array([number])].items
+        had_ids = set(new_only.split.snapshot.item_ids.decode(had))
+        assert not had_ids & set(fit("popularity", new_only).recommend(user, N_ITEMS))
+    assert set(fit("popularity", allowed).recommend(0, N_ITEMS)) == {str(n) for n in range(N_ITEMS)}
+    assert data.dataset.problem.candidates.repeats  # what was loaded stays as it was
+    for wrong in ("no", 0, 1):
+        with pytest.raises(TastemakerError, match=r"repeats is .*, must be True or False"):
+            split(data, repeats=wrong)  # type: ignore[arg-type]
+
+
+def test_models_fitted_with_and_without_repeats_are_not_compared() -> None:
+    data = load(purchases())
+    both = [fit("popularity", split(data, test_days=10, repeats=one)) for one in (True, False)]
+    with pytest.raises(TastemakerError, match="different splits"):
+        compare(*both)
+
+
+def test_tables_that_hold_nothing_or_a_column_twice_are_refused() -> None:
+    with pytest.raises(GateError, match="the table events is empty"):
+        load(purchases(0))
+    twice = pd.concat([purchases(), purchases()["user_id"]], axis=1)
+    with pytest.raises(TastemakerError, match=r"has two columns user_id") as told:
+        load(twice)
+    assert "rename" in str(told.value.fix)
+
+
+def test_a_user_listed_twice_is_kept_once_and_told() -> None:
+    people = pd.DataFrame({"user_id": [1, 1, 2], "country": ["NL", "DE", "NL"]})
+    found = load(purchases(), users=people)
+    assert len(found.dataset.user_ids) == N_USERS
+
+
+CELL = '''
+from tastemaker import Recommender, fit, load, split
+
+
+class Mine(Recommender):
+    """Nothing."""
+
+    name = "mine"
+
+    def fit(self, data):
+        return data.nothing
+
+    def recommend(self, batch, k):
+        return None
+'''
+
+
+def test_a_cell_of_a_notebook_is_named_as_the_notebook_does(tmp_path: Path) -> None:
+    purchases().to_csv(tmp_path / "orders.csv", index=False)
+    program = f"""
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell({CELL!r})
+shell.run_cell("fit(Mine, split(load('orders.csv'), test_days=10))")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "model mine failed to fit: AttributeError: 'TrainingData' object has no" in done.stdout
+    told = r"\(Cell In\[\d+\], line 10: return data\.nothing\)\n  fix: mend it there"
+    assert re.search(told, done.stdout), done.stdout
