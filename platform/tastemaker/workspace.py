@@ -63,6 +63,7 @@ class Workspace:
     def source(self) -> Source:
         """Where events come from, as it may be kept. Raises SourceError."""
         from tastemaker.data.sources import open_source
+        from tastemaker.data.sources.simulated import as_demo
         from tastemaker.privacy.forgotten import Forgotten
         from tastemaker.privacy.guarded import GuardedSource
         from tastemaker.privacy.pseudonyms import open_pseudonyms
@@ -70,7 +71,7 @@ class Workspace:
 
         pseudonyms = open_pseudonyms(self.settings)
         return GuardedSource(
-            open_source(self.settings.source),
+            open_source(as_demo(self.settings.source, self.settings.home)),
             pseudonyms,
             Forgotten(self.settings.home),
             first_day=first_day(self.settings.privacy.events_days),

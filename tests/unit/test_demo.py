@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from tastemaker.data.sources.simulated import SimulatedShop
+from tastemaker.settings import Settings, SourceSettings
 from tastemaker.simulator.config import ShopConfig
+from tastemaker.workspace import Workspace
 from tastemaker_pipelines.cli.demo import _dated
 
 
@@ -21,3 +24,13 @@ def test_a_home_keeps_its_date(tmp_path: Path) -> None:
     (tmp_path / "demo.json").write_text('{"dated": "2025-06-04"}')
     assert _dated(tmp_path).isoformat() == "2025-06-04"
     assert _dated(tmp_path / "other") == _dated(tmp_path / "other") != _dated(tmp_path)
+
+
+def test_a_run_after_the_demo_goes_on_with_the_same_shop(tmp_path: Path) -> None:
+    noted = _dated(tmp_path)
+    identity = SimulatedShop(ShopConfig(dated=noted)).identity
+    assert Workspace(Settings(home=tmp_path)).source.identity == identity
+    assert Workspace(Settings(home=tmp_path / "other")).source.identity != identity
+    chosen = SourceSettings(name="simulated", options={"dated": "2024-01-01"})
+    own = Workspace(Settings(home=tmp_path, source=chosen)).source.identity
+    assert own == SimulatedShop(ShopConfig(dated=date(2024, 1, 1))).identity

@@ -96,9 +96,10 @@ def _workspace() -> Workspace:
 
 def _dated(home: Path) -> date:
     """The date of the shop's first day: as in this home's first demo, when the last day was within a week."""
+    from tastemaker.data.sources.simulated import DEMO
     from tastemaker.simulator.config import ShopConfig
 
-    noted = home / "demo.json"
+    noted = home / DEMO
     if noted.exists():
         return date.fromisoformat(json.loads(noted.read_text())["dated"])
     shop = ShopConfig()

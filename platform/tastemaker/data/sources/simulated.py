@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -19,6 +21,9 @@ from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 from tastemaker.simulator.config import ShopConfig
 from tastemaker.simulator.shop import Shop
+
+DEMO = "demo.json"
+"""In a home folder: the date of the first day of the demo's shop."""
 
 
 class SimulatedShop:
@@ -56,3 +61,15 @@ def open(settings: SourceSettings) -> SimulatedShop:
             "source.options do not describe a shop:\n    " + "\n    ".join(wrong),
             fix=f"the options are: {', '.join(ShopConfig.model_fields)}",
         ) from error
+
+
+def as_demo(settings: SourceSettings, home: Path) -> SourceSettings:
+    """The settings, whose shop bears the dates of the demo that was run in this home folder, if one was.
+
+    So a run after the demo goes on with the demo's shop. Dates that the settings name themselves stay.
+    """
+    noted = home / DEMO
+    if settings.name != "simulated" or "dated" in settings.options or not noted.exists():
+        return settings
+    options = settings.options | {"dated": json.loads(noted.read_text("utf-8"))["dated"]}
+    return settings.model_copy(update={"options": options})
