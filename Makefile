@@ -32,6 +32,7 @@ install: $(VENV)/installed  ## set up .venv with the pinned packages and this pr
 $(VENV)/installed: requirements/bootstrap.txt requirements/dev.txt $(addsuffix /pyproject.toml,$(PROJECTS))
 	@test -n "$(PYTHON)" || { echo "Tastemaker needs Python 3.11 or 3.12; none was found. Say which: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || { echo "Making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation $(addprefix -e ,$(addprefix ./,$(PROJECTS)))

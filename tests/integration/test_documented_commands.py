@@ -1,0 +1,158 @@
+"""README.md and docs/*.md: every command is typed, in order, in a fresh clone, and does what the page says.
+
+The simulated shop is made small by settings; all else is as a newcomer has it after `make install`. The pages
+in docs are for a reader who has come as far as README's `tastemaker run`: each begins with the home folder as
+it was then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import typed
+from conftest import REPOSITORY
+from typed import Command, Shell, commands
+
+pytestmark = pytest.mark.servers
+
+README = "README.md"
+PAGES = sorted(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md"))
+SHOP = "[source]\noptions = { n_users = 150, n_items = 100, n_days = 90, events_per_day = 150, seed = 1 }\n"
+RANKER = {"retrievers": ["popularity", "bought_again"], "trees": 20, "label_days": 10}
+ENVIRONMENT = {
+    "TASTEMAKER_MODELS__RANKER": json.dumps(RANKER),
+    # Without it pip fetches the build backend, which the environment has already. The value 0 switches off.
+    "PIP_NO_BUILD_ISOLATION": "0",
+}
+KEPT = ("LANG", "LC_ALL", "TMPDIR", "OMP_NUM_THREADS")
+
+
+class Clone:
+    """A clone of this repository as it stands, with an environment as `make install` makes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._logs = folder / "clone", folder / "logs"
+        self._home, self._saved = self.folder / ".tastemaker", folder / "saved"
+        git = ["git", "-C", str(REPOSITORY), "-c", "user.name=-", "-c", "user.email=-"]
+        changed = _done([*git, "stash", "create"]).strip()  # what is not committed is tested, too
+        _done(["git", "clone", "--quiet", str(REPOSITORY), str(self.folder)])
+        if changed:
+            _done(["git", "-C", str(self.folder), "fetch", "--quiet", str(REPOSITORY), changed])
+            _done(["git", "-C", str(self.folder), "checkout", "--quiet", changed])
+        _install(self.folder)
+        (self.folder / "tastemaker.toml").write_text(SHOP)
+
+    def shell(self, page: str) -> Shell:
+        """A new terminal of a reader of `page`."""
+        path = os.pathsep.join(
+            one for one in os.environ["PATH"].split(os.pathsep) if Path(one) != Path(sys.executable).parent
+        )
+        own = {"PATH": path, "HOME": str(self.folder.parent), "COLUMNS": "120"}
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        logs = self._logs / page.replace("/", "-")
+        shell = Shell(self.folder, kept | own | ENVIRONMENT, logs)
+        if page != README:
+            shell.run(". .venv/bin/activate")
+        return shell
+
+    def save(self) -> None:
+        """Remember the home folder and the problem, if they are not remembered yet."""
+        if not self._saved.exists():
+            shutil.copytree(self._home, self._saved / "home", symlinks=True)
+            shutil.copy(self.folder / "problem.yaml", self._saved)
+
+    def restore(self) -> None:
+        """The home folder as it was."""
+        shutil.rmtree(self._home)
+        shutil.copytree(self._saved / "home", self._home, symlinks=True)
+        shutil.copy(self._saved / "problem.yaml", self.folder)
+
+
+def _done(words: list[str], folder: Path | None = None) -> str:
+    ended = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def _install(clone: Path) -> None:
+    """An environment in the clone: these packages by a path, the clone's own by the Makefile's command."""
+    _done([sys.executable, "-m", "venv", "--without-pip", ".venv"], clone)
+    packages = next((clone / ".venv" / "lib").glob("python*/site-packages"))
+    (packages / "pins.pth").write_text(
+        next(path for path in sys.path if path.endswith("site-packages")) + "\n"
+    )
+    own, others = clone / ".venv" / "bin", Path(sys.executable).parent
+    for program in others.iterdir():
+        if not (own / program.name).exists() and program.is_file() and not program.is_symlink():
+            content = program.read_bytes()
+            (own / program.name).write_bytes(
+                content.replace(str(others).encode(), str(own).encode()) if content[:2] == b"#!" else content
+            )
+            shutil.copymode(program, own / program.name)
+    [install] = [
+        line for line in _done(["make", "--dry-run", "install"], clone).splitlines() if " --no-deps " in line
+    ]
+    _done(["bash", "-c", f"{install} --offline"], clone)
+    (clone / ".venv" / "installed").touch()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return Clone(tmp_path_factory.mktemp("newcomer"))
+
+
+@pytest.fixture(scope="module")
+def typed_readme(clone: Clone) -> list[str]:
+    """What went wrong when README was typed."""
+    return list(_typed(clone, README))
+
+
+def _typed(clone: Clone, page: str) -> Iterator[str]:
+    """Type a page's commands, and README's Python; what went wrong."""
+    shell = clone.shell(page)
+    try:
+        text = (REPOSITORY / page).read_text("utf-8")
+        for command in commands(text, page, python=page == README):
+            result = shell.type(command)
+            print(f"{result.seconds:6.1f} s  {command.place}")
+            for why in _wrong(command, result):
+                print(f"FAILED  {why}")
+                yield f"{command.place}\n{why}\n{result.said[-3_000:]}"
+            if page == README and command.text.startswith("tastemaker run"):
+                clone.save()
+    finally:
+        ended = shell.close()
+    yield from (
+        f"{page}: {name} of a server holds a stack trace\n{result.said[-3_000:]}"
+        for name, result in ended.items()
+        if "Traceback" in result.said
+    )
+
+
+def _wrong(command: Command, result: typed.Result) -> Iterator[str]:
+    if result.status != command.status:
+        yield f"ended with status {result.status}, not {command.status}"
+    if "Traceback" in result.said:
+        yield "a stack trace is no answer"
+    if missing := typed.keys_shown(command.shown) - typed.keys_shown(result.said):
+        yield f"the page shows fields that are not there: {sorted(missing)}"
+    if "about:blank" in result.said and "about:blank" not in command.shown:
+        yield "the service refused it"
+
+
+def test_every_command_of_the_readme_works_when_typed(typed_readme: list[str]) -> None:
+    assert typed_readme == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_works_when_typed(page: str, clone: Clone, typed_readme: list[str]) -> None:
+    clone.restore()
+    assert list(_typed(clone, page)) == []
