@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from difflib import SequenceMatcher
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
@@ -15,10 +16,8 @@ from hypothesis import strategies as st
 import served_homes
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.unknown import nearest, unknown_ids
-from tastemaker.plugins import finder
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.loading import Loader
-from tastemaker.serving.metrics import Metrics
 from tastemaker.settings import ServingSettings, Settings
 
 WORDS = st.text(st.sampled_from("abcü01-"), min_size=1, max_size=8)
@@ -83,7 +82,7 @@ def test_a_service_says_so_in_its_log(
     manifest = msgspec.structs.replace(loaded.manifest, problem_spec=spec)
     version = LoadedVersion(loaded.model, loaded.snapshot, manifest, loaded.serving, loaded.folder)
     chosen = Settings(home=tmp_path, serving=ServingSettings(static_items=("item-00", "Item-02 ")))
-    metrics = Metrics(finder.get("popularity").name, None, None)  # type: ignore[arg-type]
+    metrics = Mock()
     with caplog.at_level(logging.WARNING, "tastemaker.serving"):
         Loader(chosen, metrics).ready(version)
     where = f"are not in the catalogue of version {manifest.version}"

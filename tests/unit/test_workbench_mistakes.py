@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -391,9 +392,11 @@ shell = InteractiveShell.instance()
 shell.run_cell({CELL!r})
 shell.run_cell("fit(Mine, split(load('orders.csv'), test_days=10))")
 """
+    own = os.environ | {"IPYTHONDIR": str(tmp_path / "ipython")}
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=tmp_path, env=own, capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stderr
     assert "model mine failed to fit: AttributeError: 'TrainingData' object has no" in done.stdout
     told = r"\(Cell In\[\d+\], line 10: return data\.nothing\)\n  fix: mend it there"
     assert re.search(told, done.stdout), done.stdout
