@@ -195,6 +195,38 @@ def test_a_shop_without_a_catalogue(tmp_path: Path) -> None:
     assert data.users.columns == ("country",)
 
 
+def test_vectors_that_were_computed_elsewhere() -> None:
+    items = ItemAttributes.of("abcd", embedding=["[0.5, -1e-3]", "", "2 3", "( 4;5 )"], none=[""] * 4)
+    found = items.vectors("embedding")
+    np.testing.assert_array_equal(
+        found, np.array([[0.5, -1e-3], [np.nan] * 2, [2, 3], [4, 5]], np.float32), strict=True
+    )
+    assert not found.flags.writeable
+    assert items.vectors("none").shape == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("[1]", "of b holds 1 numbers, the first has 2"),
+        ("[1, 2, 3]", "of b holds 3 numbers, the first has 2"),
+        ("[]", "of b holds no list of numbers"),
+        ("[1, x]", "of b holds no list of numbers"),
+        ("[1, NaN]", "of b holds no list of numbers"),
+        ("[1, NULL]", "of b holds no list of numbers"),
+    ],
+)
+def test_vectors_that_are_none(value: str, problem: str) -> None:
+    with pytest.raises(PluginError, match=problem) as caught:
+        ItemAttributes.of("ab", embedding=["[1, 2]", value]).vectors("embedding")
+    assert caught.value.fix
+
+
+def test_the_first_vector_may_be_the_wrong_one() -> None:
+    with pytest.raises(PluginError, match="'embedding' of a holds no list of numbers"):
+        ItemAttributes.of("ab", embedding=["x", "[1]"]).vectors("embedding")
+
+
 def test_attributes_made_by_hand() -> None:
     items = ItemAttributes.of(["a", "b"], title=["A", ""], weight=[1, 2.5])
     assert items.columns == ("title", "category", "price", "weight")

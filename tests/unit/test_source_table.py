@@ -312,6 +312,19 @@ def test_own_columns_of_items_reach_the_model(tmp_path: Path) -> None:
     np.testing.assert_array_equal(items.column("grams"), [300, np.nan])
 
 
+def test_a_list_in_a_table_in_memory_reaches_the_model_as_a_vector() -> None:
+    moments = [datetime(2024, 1, 1 + n) for n in range(20)]
+    events = pa.table(
+        {"user_id": [f"u{n % 3}" for n in range(20)], "item_id": ["a", "b"] * 10, "occurred_at": moments}
+    )
+    vectors = pa.array([[0.1, -2.5e-9], None], pa.list_(pa.float32()))
+    items = pa.table({"item_id": ["a", "b"], "embedding": vectors})
+    known = split(load(events, items=items, item_columns="embedding"), test_days=5).split.train.items
+    np.testing.assert_array_equal(
+        known.vectors("embedding"), np.array([[0.1, -2.5e-9], [np.nan, np.nan]], np.float32)
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [

@@ -14,6 +14,7 @@ from tastemaker.plugins import (
     Batch,
     Capabilities,
     Config,
+    FeatureTable,
     History,
     ItemAttributes,
     Ranking,
@@ -22,9 +23,11 @@ from tastemaker.plugins import (
     TrainingData,
     select_rows,
 )
-from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.arrays import Float32, Int32
 
 _WORD = re.compile(r"\w+")
+_NOTHING = 1e-6
+"""A profile p_u that is shorter is what rounding left of likes and dislikes that cancel out."""
 
 
 class ContentBasedConfig(Config):
@@ -71,20 +74,31 @@ class ContentBased(Recommender[ContentBasedConfig]):
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        profiles = batch.history.matrix() @ self.vectors
-        norms = np.sqrt(np.asarray(profiles.multiply(profiles).sum(axis=1)))
-        known = norms > 1e-9
-        scales = np.where(known, 1 / np.where(known, norms, 1), 0).astype(np.float32)
-        prior = self.prior * np.float32(self.config.popularity or 1)
-        weights = np.where(known & (self.config.popularity == 0), 0, 1).astype(np.float32)
+        profiles, prior = self._profiles(batch.history)
 
         def score(rows: slice) -> Float32:
-            scores: Float32 = (profiles[rows] @ self.words).toarray().astype(np.float32, copy=False)
-            scores *= scales[rows, None]
-            scores += weights[rows, None] * prior
+            scores: Float32 = (profiles[rows] @ self.words).toarray()
+            scores += prior[rows, None] * self.prior
             return scores
 
         return select_rows(score, batch, k)
+
+    def contributions(self, batch: Batch, items: Int32) -> FeatureTable:
+        """The cosine, and what popularity adds."""
+        profiles, prior = self._profiles(batch.history)
+        cosines = (self.vectors[items] @ profiles.T).toarray()[:, 0]
+        values = np.stack([cosines, prior[0] * self.prior[items]], axis=1)
+        return FeatureTable(("content", "popularity"), values.astype(np.float32))
+
+    def _profiles(self, history: History) -> tuple[csr_array, Float32]:
+        """p_u / ‖p_u‖, float32[n, words], nothing where ‖p_u‖ is 0; and γ or 1, float32[n], for b."""
+        profiles = csr_array(history.matrix() @ self.vectors)
+        norms = np.sqrt(profiles.multiply(profiles).sum(axis=1))
+        known = norms > _NOTHING * np.bincount(history.rows, np.abs(history.rewards), len(history))
+        scales = known / np.where(known, norms, 1)
+        profiles.data = (profiles.data * np.repeat(scales, np.diff(profiles.indptr))).astype(np.float32)
+        share = self.config.popularity
+        return profiles, np.where(known, share, share or 1).astype(np.float32)
 
 
 def bags(items: ItemAttributes, texts: Sequence[str], labels: Sequence[str]) -> list[list[str]]:

@@ -115,6 +115,16 @@ def test_a_dislike_pushes_what_is_like_it_down() -> None:
     assert disliked[4] == 0, "nothing is said of this one"
 
 
+def test_likes_and_dislikes_of_the_same_thing_cancel_out() -> None:
+    """Items 0 and 3 alike in all: then nothing is known of the user's taste, and popularity answers."""
+    alike = ItemAttributes.of([f"i{n}" for n in range(N)], title=["Red mug"] * 4 + ["tea"] * 2)
+    model = ContentBased().fit(data(alike))
+    past = Events(
+        np.zeros(2, np.int32), np.array([0, 3], np.int32), np.array([0.7, -0.7], np.float32), np.arange(2)
+    )
+    assert scores(model, History.from_events(past, 1, N)) == scores(model, History.empty(1, N))
+
+
 def test_strangers_get_what_most_have_and_what_is_disliked_last() -> None:
     model = ContentBased(popularity=0.0).fit(data())
     (found,) = scores(model, History.empty(1, N))

@@ -6,6 +6,7 @@ them. Entry i is the item (or user) with the number i, as in every other array.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self
@@ -18,11 +19,14 @@ from tastemaker.plugins.read_only import read_only
 
 Texts = tuple[str, ...]
 """One text an entry; empty where none is known."""
+Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
 """007 is none: its zeros would be lost."""
+_BETWEEN = re.compile(r"\s*[,;\s]\s*")
+_AROUND = "[]() \t\r\n"
 
 
 class Categorical(NamedTuple):
@@ -138,6 +142,27 @@ class Attributes:
         codes = np.array([places.get(value, -1) for value in values], np.int32)
         return Categorical(names, read_only(codes))
 
+    def vectors(self, name: str) -> Float32:
+        """A column of embeddings as float32[n, d], read-only; a row of NaN where there is none.
+
+        Each value is a list of d numbers as text, such as `[0.5, -1e-3]` or `0.5 -1e-3`; a list in a Parquet
+        file, a database or a table in memory becomes such a text. d is 0 if no value is there. Raises
+        PluginError for an unknown name, and for a value that is no such list or of another length, with its
+        id.
+        """
+        found = {at: _vector(value) for at, value in enumerate(self.text(name)) if value}
+        length = len(next(iter(found.values()), ()))
+        values = np.full((len(self), length), np.nan, np.float32)
+        for at, vector in found.items():
+            if not vector or len(vector) != length:
+                what = f"{len(vector)} numbers, the first has {length}" if vector else "no list of numbers"
+                raise PluginError(
+                    f"the vector {name!r} of {self.ids[at]} holds {what}",
+                    fix="write all vectors alike, as finite numbers in brackets: [0.5, -0.25]",
+                )
+            values[at] = vector
+        return read_only(values)
+
     def _get(self, name: str) -> Texts | Float64:
         if name not in self._source.names:
             raise PluginError(
@@ -199,6 +224,15 @@ class _InMemory:
     def column(self, name: str) -> Texts | Float64:
         values = self._columns[name]
         return read_only(values.copy()) if isinstance(values, np.ndarray) else values
+
+
+def _vector(text: str) -> list[float]:
+    """The numbers of a list; none if it is no list of finite numbers."""
+    try:
+        numbers = [float(each) for each in _BETWEEN.split(text.strip(_AROUND))]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
 
 
 def _frozen(values: Sequence[str] | Sequence[float] | Float64) -> Texts | Float64:
