@@ -9,7 +9,7 @@ import pytest
 
 from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy import Logged, Target, estimate
-from tastemaker.evaluation.off_policy.diagnostics import calibration, diagnose
+from tastemaker.evaluation.off_policy.diagnostics import Diagnostics, calibration, diagnose, require_answer
 from tastemaker.evaluation.off_policy.reward_models import Logistic, cross_fit
 
 SOUND: dict[str, Any] = {"actions": [0, 1], "rewards": [0, 1], "propensities": [0.5, 1.0], "n_actions": 2}
@@ -21,6 +21,14 @@ SOUND: dict[str, Any] = {"actions": [0, 1], "rewards": [0, 1], "propensities": [
         ({"propensities": [0.5, 0.0]}, r"propensities\[1\] is 0\.0, must be above 0 and at most 1"),
         ({"propensities": [1.5, 0.5]}, r"propensities\[0\] is 1\.5, must be above 0 and at most 1"),
         ({"propensities": [0.5, np.nan]}, r"propensities\[1\] is nan, must be a finite number"),
+        ({"propensities": [0.5, np.inf]}, r"propensities\[1\] is inf, must be a finite number"),
+        ({"propensities": [1e-300, 1]}, r"propensities\[0\] is 1e-300, must be at least 1e-09"),
+        ({"rewards": [1e200, 1]}, r"rewards\[0\] is 1e\+200, must be at most 1e\+15 in size"),
+        ({"positions": [0, 10_000]}, r"positions\[1\] is 10000, must be below 10000"),
+        (
+            {"rounds": [7, 7], "positions": [1, 1]},
+            "rows 0 and 1 are the same round's position 1, which shows one action",
+        ),
         ({"propensities": [0.5]}, "propensities has 1 rows, actions has 2"),
         ({"rewards": [0, 1, 0]}, "rewards has 3 rows, actions has 2"),
         ({"rewards": [np.inf, 1]}, r"rewards\[0\] is inf, must be a finite number"),
@@ -131,6 +139,64 @@ def test_refused_where_too_little_was_rewarded() -> None:
     poor = Logged.of(log.actions, np.arange(len(log)) < 9, log.propensities, n_actions=5)
     with pytest.raises(OffPolicyError, match=r"only \d rewarded impressions"):
         estimate(poor, always(poor, 2))
+
+
+def test_refused_where_few_heavy_rewards_decide() -> None:
+    """Twelve rewards; one of them weighs as much as a hundred others."""
+    log = uniform()
+    weights = np.where(np.arange(len(log)) % 500 == 0, 100.0, 1.0)
+    rare = Logged.of(log.actions, np.arange(len(log)) % 417 == 0, 1 / (5 * weights), n_actions=5)
+    target = Target.of_logged_actions(rare, np.full(len(log), 0.2 / weights.mean()))
+    with pytest.raises(OffPolicyError, match=r"rewarded effective size is [0-9.]+, must be at least 10"):
+        estimate(rare, target)
+
+
+def test_refused_where_there_are_few_rounds() -> None:
+    log = uniform()
+    lists = np.arange(len(log)) // 100
+    long = Logged.of(
+        log.actions, log.rewards, log.propensities, n_actions=5, rounds=lists, positions=np.arange(5000) % 100
+    )
+    with pytest.raises(OffPolicyError, match="the log has 50 rounds, must have at least 100"):
+        estimate(long, Target.of_logged_actions(long, long.propensities))
+
+
+@pytest.mark.parametrize("name", [name for name in Diagnostics._fields if name != "calibration"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_no_figure_that_decides_passes_as_no_number(name: str, value: float) -> None:
+    """A figure that refuses some logs refuses one of which it is not known."""
+    log = uniform()
+    sound = diagnose(log, Target.of_logged_actions(log, log.propensities))
+    require_answer(sound)
+    decides = {"effective_sample_size", "rounds", "rewarded", "rewarded_effective_size"}
+    broken = sound._replace(**{name: value})
+    if np.isnan(value) and name in {*decides, "mean_weight", "unsupported", "certain"}:
+        with pytest.raises(OffPolicyError):
+            require_answer(broken)
+    if value == -np.inf and name in decides:
+        with pytest.raises(OffPolicyError):
+            require_answer(broken)
+
+
+def test_a_target_that_knows_fewer_positions_is_refused() -> None:
+    log = Logged.of([0, 1], [0, 1], [0.5, 0.5], n_actions=2, positions=[0, 2], rounds=[0, 0])
+    with pytest.raises(
+        OffPolicyError, match=r"positions\[1\] is 2, must be below 2, the columns of the table"
+    ):
+        Target.by_position(log, [[0.5, 0.5], [0.5, 0.5]])
+
+
+def test_a_reward_outside_the_range_that_is_told_is_refused() -> None:
+    log = uniform()
+    target = Target.of_logged_actions(log, log.propensities)
+    with pytest.raises(
+        OffPolicyError, match=r"rewards\[\d+\] is 1\.0, must be in the reward_range \[0, 0\.5\]"
+    ):
+        estimate(log, target, reward_range=(0, 0.5))
+    with pytest.raises(OffPolicyError, match="must be in the reward_range"):
+        estimate(log, target, reward_range=(0, np.nan))
+    with pytest.raises(OffPolicyError, match="limit is nan, must be a weight above 0"):
+        estimate(log, target, limit=np.nan)
 
 
 def test_calibration_tells_right_propensities_from_wrong_ones() -> None:

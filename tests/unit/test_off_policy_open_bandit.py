@@ -84,6 +84,11 @@ def test_the_format_is_read_as_documented(open_bandit: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("item_id,position,click,propensity_score\n1,1,2,0.5\n", "click is 2 in row 1, must be 0 or 1"),
+        (
+            "timestamp,item_id,position,click,propensity_score\n9,1,1,0,0.5\n9,2,1,0,0.5\n9,1,1,1,0.5\n",
+            "1 of 3 rows are there twice",
+        ),
         ("item_id,position,click\n1,1,0\n", "has no column propensity_score"),
         ("item_id,position,click,propensity_score\n1,1,0,0\n", r"propensities\[0\] is 0\.0"),
         ("item_id,position,click,propensity_score\n1,0,0,0.5\n", r"positions\[0\] is -1, must be at least 0"),

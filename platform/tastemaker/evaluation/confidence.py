@@ -18,6 +18,9 @@ not may move it:
 
 with d the largest difference from v that was seen or, downwards, v itself.
 
+Where a log's rewards are weighted by how much likelier another policy would have shown what it shows, as in
+`off_policy`, one more reward counts more than most: `ends_with_rare`.
+
 References: Student, Biometrika 6(1), 1908; C. Clopper and E. Pearson, Biometrika 26(4), 1934; P. Hall, "On
 the removal of skewness by transformation", Journal of the Royal Statistical Society B 54(1), 1992.
 """
@@ -80,9 +83,38 @@ def ends(value: float, error: float, values: Float64, level: float, *, certain: 
         return Ends(value, value)
     if differing < MIN_VARIED:
         return NONE if usual == 0 else _nearly_all_alike(usual, off, level)
-    quantile = float(stdtrit(n - 1, (1 + level) / 2))
+    quantile = _quantile(n, level)
     below, above = _hall(quantile, values), _hall(-quantile, values)
     return Ends(value - error * max(quantile, below), value - error * min(-quantile, above))
+
+
+def ends_with_rare(
+    value: float, error: float, values: Float64, level: float, *, above: float, below: float, wide: bool
+) -> Ends:
+    """Hall's interval of a mean, as `ends` takes it, that allows for rare values which were not seen.
+
+    `above` is what one more of them would add to the sum of `values`, `below` what it would take away, both
+    at least 0. Half of one is counted in the variance and the skewness of the end on its side: without it, an
+    interval knows nothing of a weight so rare that none of its rewards was seen. `wide`: no end is closer
+    than Student's, as for differences, whose skewness is estimated from rewards of both signs.
+    """
+    n = len(values)
+    if n < MIN_USERS or not math.isfinite(value) or not math.isfinite(error):
+        return NONE
+    if error <= _TIE * np.abs(values).max() and not above and not below:
+        return Ends(value, value)
+    quantile = _quantile(n, level)
+    half = math.sqrt(0.5)
+    low, high = _hall(quantile, values, -below), _hall(-quantile, values, above)
+    if wide:
+        low, high = max(low, quantile), min(high, -quantile)
+    return Ends(
+        value - math.hypot(error, half * below / n) * low, value - math.hypot(error, half * above / n) * high
+    )
+
+
+def _quantile(n: int, level: float) -> float:
+    return float(stdtrit(n - 1, (1 + level) / 2))
 
 
 def _nearly_all_alike(usual: float, off: Float64, level: float) -> Ends:
@@ -94,11 +126,15 @@ def _nearly_all_alike(usual: float, off: Float64, level: float) -> Ends:
     return Ends(usual + share * min(least, 0.0), usual + share * max(most, 0.0))
 
 
-def _hall(quantile: float, values: Float64) -> float:
-    """g⁻¹: the quantile of the studentized mean that one of Student's t stands for."""
+def _hall(quantile: float, values: Float64, rare: float = 0.0) -> float:
+    """g⁻¹: the quantile of the studentized mean that one of Student's t stands for.
+
+    Half a value that is off the mean by `rare` is counted beside `values`.
+    """
     off = values - values.mean()
     squared = off**2
-    a = float((squared * off).mean() / squared.mean() ** 1.5) / math.sqrt(len(values))
+    spread, third = float(squared.sum()) + rare**2 / 2, float((squared * off).sum()) + rare**3 / 2
+    a = third / spread**1.5
     if abs(a) < _TIE:
         return quantile
     return 3 / a * (float(np.cbrt(1 + a * (quantile - a / 6))) - 1)

@@ -24,9 +24,10 @@ def empirical_bernstein(
         raise OffPolicyError(f"level is {level}, must be between 0 and 1", fix="pass 0.95")
     if n < 2:
         raise OffPolicyError(f"{n} contributions have no variance, there must be at least 2", fix="log more")
-    if (found := float(contributions.min())) < least or (found := float(contributions.max())) > most:
+    outside = contributions[~((contributions >= least) & (contributions <= most))]
+    if len(outside):
         raise OffPolicyError(
-            f"a contribution is {found}, must be in [{least}, {most}]",
+            f"a contribution is {outside[0]}, must be in [{least}, {most}]",
             fix="pass a range that no contribution can leave",
         )
     mean, log_term = float(contributions.mean()), math.log(4 / (1 - level))

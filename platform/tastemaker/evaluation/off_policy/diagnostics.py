@@ -1,6 +1,7 @@
 """Whether a log can say what a target policy would earn. Looked at before any estimate is made.
 
 effective sample size   (Σ w)² / Σ w²   how many impressions of the target's own the log is worth (Kish, 1965)
+rewarded effective size (Σ w r)² / Σ (w r)², and as many rewards as the effective sample size would have had
 mean weight             1, in expectation, if the propensities are right and π₀ > 0 wherever π > 0
 """
 
@@ -16,13 +17,16 @@ from tastemaker.evaluation.off_policy.logged import Float64, Logged, Target
 MIN_EFFECTIVE = 200.0
 """Impressions: a mean of fewer says nothing that an interval could make useful."""
 MIN_REWARDED = 10
-"""Rewarded impressions that the target might have made: with fewer, no interval covers as it claims."""
+"""Rewarded impressions, and effective ones: with fewer, no interval covers as it claims."""
+MIN_ROUNDS = 100
+"""Rounds are what is resampled: a few long lists are not many impressions."""
 MAX_UNSUPPORTED = 0.01
 MAX_MEAN_ERRORS = 4.0
 """Standard errors that the mean weight may be off 1 by; a sound log is beyond that once in 16,000 times."""
 MAX_MEAN_OFF = 0.05
 """... and by how much: with a long log, an error in the third digit would show too."""
 BINS = 10
+_LOG_LONGER = "log for longer, or take a reward that comes more often, such as clicks"
 
 
 class Bin(NamedTuple):
@@ -58,6 +62,13 @@ class Diagnostics(NamedTuple):
     """Impressions that the target might have made: weight above 0."""
     rewarded: int
     """... and that were rewarded."""
+    rewarded_effective_size: float
+    """How many of the target's own rewards the log is worth: the lesser of two.
+
+    (Σ w r)² / Σ (w r)² over rounds falls where few heavy rewards decide. (Σ r)² / Σ r², times the effective
+    sample size over the impressions, is what the target's own log of that size would have had: it falls also
+    where none of the heavy impressions was rewarded.
+    """
     certain: float
     """The share of impressions with propensity 1: those explored nothing."""
     unsupported: float | None
@@ -69,19 +80,20 @@ class Diagnostics(NamedTuple):
 def diagnose(log: Logged, target: Target) -> Diagnostics:
     """Everything that can be known without looking at what the target's actions earned."""
     weights = target.chosen / log.propensities
-    squares = float((weights**2).sum())
+    effective = kish(weights)
     heaviest = np.sort(weights)[-max(1, len(log) // 100) :]
     return Diagnostics(
         impressions=len(log),
         rounds=log.n_rounds,
-        effective_sample_size=float(weights.sum() ** 2 / squares) if squares else 0.0,
+        effective_sample_size=effective,
         mean_weight=float(weights.mean()),
         mean_weight_error=_mean_error(log, weights),
         p99_weight=float(np.quantile(weights, 0.99)),
         max_weight=float(weights.max()),
-        top_percent_share=float(heaviest.sum() / weights.sum()) if squares else 0.0,
+        top_percent_share=float(heaviest.sum() / weights.sum()) if effective else 0.0,
         matched=int(np.count_nonzero(weights)),
         rewarded=int(np.count_nonzero((weights > 0) & (log.rewards != 0))),
+        rewarded_effective_size=_rewarded_effective_size(log, weights),
         certain=float((log.propensities == 1).mean()),
         unsupported=_unsupported(log, target),
         calibration=calibration(log),
@@ -89,39 +101,68 @@ def diagnose(log: Logged, target: Target) -> Diagnostics:
 
 
 def require_answer(found: Diagnostics) -> None:
-    """Raise OffPolicyError, with the reason and what to log instead, if the log can't answer."""
-    if found.certain == 1:
+    """Raise OffPolicyError, with the reason and what to log instead, if the log can't answer.
+
+    Each figure must be shown to be good enough: one that is not a number is not.
+    """
+    if not found.certain < 1:
         raise OffPolicyError(
             "every logged propensity is 1: the logging policy explored nothing, so nothing that it did not "
             "show has support",
             fix="serve a policy that draws (random, or a bandit) to a share of the traffic, and log that",
         )
-    if found.unsupported is not None and found.unsupported > MAX_UNSUPPORTED:
+    if found.unsupported is not None and not found.unsupported <= MAX_UNSUPPORTED:
         raise OffPolicyError(
             f"the target spends {found.unsupported:.1%} of its probability on actions that the log never "
             f"shows at their position, at most {MAX_UNSUPPORTED:.0%} may lack support",
             fix="log with a policy that shows every action which the target may show, at every position",
         )
     off, limit = abs(found.mean_weight - 1), MAX_MEAN_ERRORS * found.mean_weight_error
-    if found.matched and off > max(limit, MAX_MEAN_OFF):
+    if found.matched and not (off <= MAX_MEAN_OFF or off <= limit):
         raise OffPolicyError(
             f"the mean weight is {found.mean_weight:.3f} ± {found.mean_weight_error:.3f}, must be 1: the "
             "log lacks actions that the target shows, or its propensities are not what was done",
             fix="log every action that the target may show, with the probability at its position; "
             "look at the calibration of the propensities",
         )
-    if found.effective_sample_size < MIN_EFFECTIVE:
+    if not found.effective_sample_size >= MIN_EFFECTIVE:
         raise OffPolicyError(
             f"the effective sample size is {found.effective_sample_size:.0f} of {found.impressions:,} "
             f"impressions, must be at least {MIN_EFFECTIVE:.0f}",
             fix=_how_much(found),
         )
-    if found.rewarded < MIN_REWARDED:
+    if not found.rounds >= MIN_ROUNDS:
+        raise OffPolicyError(
+            f"the log has {found.rounds} rounds, must have at least {MIN_ROUNDS}",
+            fix="log more lists, not longer ones",
+        )
+    if not found.rewarded >= MIN_REWARDED:
         raise OffPolicyError(
             f"only {found.rewarded} rewarded impressions are among those that the target might have made, "
             f"must be at least {MIN_REWARDED}",
-            fix="log for longer, or take a reward that comes more often, such as clicks",
+            fix=_LOG_LONGER,
         )
+    if not found.rewarded_effective_size >= MIN_REWARDED:
+        raise OffPolicyError(
+            f"the rewarded effective size is {found.rewarded_effective_size:.1f}, must be at least "
+            f"{MIN_REWARDED}: {found.rewarded} rewarded impressions say no more than so many of its own",
+            fix=_LOG_LONGER,
+        )
+
+
+def kish(weights: Float64) -> float:
+    """(Σ w)² / Σ w²: how many equal weights say as much. 0 where all are 0."""
+    largest = float(np.abs(weights).max(initial=0.0))
+    if largest == 0:
+        return 0.0
+    scaled = weights / largest  # no square overflows
+    return float(scaled.sum() ** 2 / (scaled**2).sum())
+
+
+def _rewarded_effective_size(log: Logged, weights: Float64) -> float:
+    sizes = np.abs(log.rewards)
+    expected = kish(log.by_round(sizes)) * kish(weights) / len(log)
+    return min(kish(log.by_round(weights * sizes)), expected)
 
 
 def calibration(log: Logged) -> tuple[Bin, ...]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval, intervals, paired_difference
+from tastemaker.errors import OffPolicyError
+from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval
 from tastemaker.evaluation.off_policy import estimators
 from tastemaker.evaluation.off_policy.bounds import empirical_bernstein
 from tastemaker.evaluation.off_policy.diagnostics import (
@@ -19,6 +20,7 @@ from tastemaker.evaluation.off_policy.diagnostics import (
     require_answer,
 )
 from tastemaker.evaluation.off_policy.estimators import Estimate
+from tastemaker.evaluation.off_policy.intervals import difference, interval
 from tastemaker.evaluation.off_policy.logged import Float64, Logged, Target
 from tastemaker.evaluation.off_policy.reward_models import Predicted, RewardModel, cross_fit
 
@@ -49,7 +51,7 @@ class Report(NamedTuple):
 
     def uplift(self, name: str, log: Logged) -> Difference:
         """How much more the target earns a round than the logging policy did, by one of the estimators."""
-        return paired_difference(self.results[name].estimate.contributions, log.by_round(log.rewards))
+        return difference(self.results[name].estimate, as_logged(log))
 
 
 def estimate(
@@ -71,6 +73,9 @@ def estimate(
     IPS clips and switch-DR switches. The empirical Bernstein interval takes `reward_range` and `max_weight`
     as bounds; unless given they are those of the log, and the interval is only as good as they are.
     """
+    if limit is not None and not limit > 0:
+        raise OffPolicyError(f"limit is {limit}, must be a weight above 0", fix="leave it out: √n")
+    low, high = _range(log) if reward_range is None else _checked(log, *reward_range)
     diagnostics = diagnose(log, target)
     require_answer(diagnostics)
     predicted = None
@@ -78,20 +83,22 @@ def estimate(
         predicted = cross_fit(log, target, reward_model, folds=folds, seed=seed)
     limit = math.sqrt(len(log)) if limit is None else limit
     estimates = evaluate(log, target, predicted, limit=limit, seed=seed)
-    low, high = _range(log) if reward_range is None else reward_range
     heaviest = diagnostics.max_weight if max_weight is None else max_weight
     ranges = _ranges(log, predicted, (low, high), heaviest, limit)
-    columns = [each.contributions for each in estimates.values()]
-    logged, *found = intervals(np.column_stack([log.by_round(log.rewards), *columns]), seed=seed, level=level)
     results = {
         name: Result(
             each,
-            interval,
+            interval(each, level=level),
             empirical_bernstein(each.contributions, *ranges[name], level=level) if name in ranges else None,
         )
-        for (name, each), interval in zip(estimates.items(), found, strict=True)
+        for name, each in estimates.items()
     }
-    return Report(diagnostics, logged, results)
+    return Report(diagnostics, interval(as_logged(log), level=level), results)
+
+
+def as_logged(log: Logged) -> Estimate:
+    """What the logging policy itself earned: each weight is 1."""
+    return estimators.by_list(estimators.ips(np.ones(len(log)), log.rewards), log)
 
 
 def evaluate(
@@ -126,6 +133,18 @@ def _is_enough(matched: NDArray[np.bool_], rewards: Float64) -> bool:
 
 def _range(log: Logged) -> tuple[float, float]:
     return min(0.0, float(log.rewards.min())), max(0.0, float(log.rewards.max()))
+
+
+def _checked(log: Logged, low: float, high: float) -> tuple[float, float]:
+    """A range that is told, which no reward may leave."""
+    outside = np.flatnonzero(~((log.rewards >= low) & (log.rewards <= high)))
+    if len(outside):
+        raise OffPolicyError(
+            f"rewards[{outside[0]}] is {log.rewards[outside[0]]}, must be in the reward_range "
+            f"[{low}, {high}] ({len(outside):,} such rows)",
+            fix="pass the range that no reward can leave, or find out how these came about",
+        )
+    return low, high
 
 
 def _ranges(

@@ -32,6 +32,10 @@ class Estimate(NamedTuple):
     """The mean reward of a round."""
     contributions: Float64
     """float64[n]: one a round, with this mean."""
+    gain: float = 0.0
+    """What one more reward above 0, of what the target would show, adds to the sum of the contributions."""
+    loss: float = 0.0
+    """What one more reward below 0 takes away."""
 
 
 def direct_method(predicted_target: Float64) -> Estimate:
@@ -41,7 +45,7 @@ def direct_method(predicted_target: Float64) -> Estimate:
 
 def ips(weights: Float64, rewards: Float64) -> Estimate:
     """V = (1/n) Σᵢ wᵢ rᵢ. Unbiased where π₀ > 0 wherever π > 0. Horvitz and Thompson, JASA 47, 1952."""
-    return _mean(weights * rewards)
+    return _mean(weights * rewards, weights, rewards)
 
 
 def clipped_ips(weights: Float64, rewards: Float64, limit: float) -> Estimate:
@@ -49,7 +53,8 @@ def clipped_ips(weights: Float64, rewards: Float64, limit: float) -> Estimate:
 
     λ = √n lets the bias vanish as the log grows. Ionides, "Truncated importance sampling", JCGS 17, 2008.
     """
-    return _mean(np.minimum(weights, limit) * rewards)
+    clipped = np.minimum(weights, limit)
+    return _mean(clipped * rewards, clipped, rewards)
 
 
 def self_normalized_ips(weights: Float64, rewards: Float64, groups: Int64 | None = None) -> Estimate:
@@ -58,7 +63,7 @@ def self_normalized_ips(weights: Float64, rewards: Float64, groups: Int64 | None
     With `groups` (the positions of a list) each group is normalized by itself. Swaminathan and Joachims,
     "The self-normalized estimator for counterfactual learning", NIPS 2015.
     """
-    return _ratio(weights * rewards, weights, groups)
+    return _ratio(weights, rewards, groups)
 
 
 def doubly_robust(
@@ -68,7 +73,7 @@ def doubly_robust(
 
     Dudík, Langford, Li, "Doubly robust policy evaluation and learning", ICML 2011.
     """
-    return _mean(predicted_target + weights * (rewards - predicted_logged))
+    return _mean(predicted_target + weights * (rewards - predicted_logged), weights, rewards)
 
 
 def switch_doubly_robust(
@@ -79,7 +84,7 @@ def switch_doubly_robust(
     Wang, Agarwal, Dudík, "Optimal and adaptive off-policy evaluation in contextual bandits", ICML 2017.
     """
     trusted = np.where(weights <= limit, weights, 0.0)
-    return _mean(predicted_target + trusted * (rewards - predicted_logged))
+    return _mean(predicted_target + trusted * (rewards - predicted_logged), trusted, rewards)
 
 
 def replay(matched: NDArray[np.bool_], rewards: Float64, groups: Int64 | None = None) -> Estimate:
@@ -88,23 +93,38 @@ def replay(matched: NDArray[np.bool_], rewards: Float64, groups: Int64 | None = 
     Li, Chu, Langford, Wang, "Unbiased offline evaluation of contextual-bandit-based news article
     recommendation algorithms", WSDM 2011.
     """
-    return _ratio(matched * rewards, matched.astype(np.float64), groups)
+    return _ratio(matched.astype(np.float64), rewards, groups)
 
 
 def by_list(estimate: Estimate, log: Logged) -> Estimate:
     """From an impression's to a list's value: contributions are added up over the positions of each round."""
-    return _mean(log.by_round(estimate.contributions))
+    contributions = log.by_round(estimate.contributions)
+    return estimate._replace(value=float(contributions.mean()), contributions=contributions)
 
 
-def _mean(contributions: Float64) -> Estimate:
-    return Estimate(float(contributions.mean()), contributions)
+def _mean(contributions: Float64, weights: Float64 | None = None, rewards: Float64 | None = None) -> Estimate:
+    value = float(contributions.mean())
+    if weights is None or rewards is None:
+        return Estimate(value, contributions)
+    return Estimate(value, contributions, *_one_more(weights, rewards))
 
 
-def _ratio(numerator: Float64, denominator: Float64, groups: Int64 | None) -> Estimate:
-    """Σ numerator / Σ denominator in each group. A group without any denominator is worth NaN."""
-    group = np.zeros(len(numerator), np.int64) if groups is None else groups
+def _one_more(weights: Float64, rewards: Float64) -> tuple[float, float]:
+    """One more reward weighs Σw²/Σw, the mean weight of what the target shows, and is Σr²/Σ|r| in size."""
+    sizes = np.abs(rewards)
+    if not weights.any() or not sizes.any():
+        return 0.0, 0.0
+    size = float((weights**2).sum() / weights.sum() * (sizes**2).sum() / sizes.sum())
+    return size * bool((rewards > 0).any()), size * bool((rewards < 0).any())
+
+
+def _ratio(weights: Float64, rewards: Float64, groups: Int64 | None) -> Estimate:
+    """Σ weights · rewards / Σ weights in each group. A group without any weight is worth NaN."""
+    group = np.zeros(len(weights), np.int64) if groups is None else groups
     sizes = np.maximum(np.bincount(group), 1)
-    means = np.bincount(group, weights=denominator) / sizes
+    means = np.bincount(group, weights=weights) / sizes
+    earned = weights * rewards
     with np.errstate(invalid="ignore", divide="ignore"):
-        values = np.bincount(group, weights=numerator) / sizes / means
-        return _mean(values[group] + (numerator - values[group] * denominator) / means[group])
+        values = np.bincount(group, weights=earned) / sizes / means
+        contributions = values[group] + (earned - values[group] * weights) / means[group]
+        return _mean(contributions, weights / weights.mean(), rewards)

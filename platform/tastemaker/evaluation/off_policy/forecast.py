@@ -15,11 +15,12 @@ from sqlalchemy import Engine, insert, select
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.bootstrap import Difference, Interval, paired_difference
+from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.off_policy.described import Described, describe
 from tastemaker.evaluation.off_policy.diagnostics import Diagnostics, diagnose
-from tastemaker.evaluation.off_policy.estimate import Result, estimate
+from tastemaker.evaluation.off_policy.estimate import Result, as_logged, estimate
 from tastemaker.evaluation.off_policy.impressions import RequestLog, read_requests
+from tastemaker.evaluation.off_policy.intervals import difference
 from tastemaker.evaluation.off_policy.reward_models import RewardModel, Ridge
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry, Version
@@ -90,18 +91,18 @@ def answer(question: Question, *, seed: int = 0) -> Forecast:
     report = estimate(*question.mine, reward_model=REWARD_MODEL, seed=seed)
     found = {"logged": report.logged} | {name: each.bootstrap for name, each in report.results.items()}
     if question.rival is None:
-        rival = log.by_round(log.rewards)
+        rival = as_logged(log)
     else:
         result = _rival(question.rival, seed)
-        found["against"], rival = result.bootstrap, result.estimate.contributions
-    mine = report.results[ESTIMATOR].estimate.contributions
+        found["against"], rival = result.bootstrap, result.estimate
+    mine = report.results[ESTIMATOR].estimate
     return Forecast(
         problem=question.version.problem,
         version_id=question.version.id,
         against_id=None if question.against is None else question.against.id,
         estimator=ESTIMATOR,
         estimates=found,
-        uplift=paired_difference(mine, rival, seed=seed),
+        uplift=difference(mine, rival),
         diagnostics=_to_json(question),
         requests=log.n_rounds,
         window_start=times[0],

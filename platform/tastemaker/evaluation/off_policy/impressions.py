@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tastemaker.data.ids import IdIndex
 from tastemaker.data.lake import Lake
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.logged import Logged
+from tastemaker.evaluation.off_policy.logged import MIN_PROPENSITY, Logged
 from tastemaker.logs.attribution import DAY_SECONDS, attribute
 from tastemaker.logs.drain import served
 from tastemaker.problem import ProblemSpec
@@ -79,8 +79,8 @@ def _sift(
         f"from before {window_end:%Y-%m-%d %H:%M} UTC: training has seen what they led to": moments < since,
         "so late that events may still be credited to them": moments > last,
         "that popular items helped to answer": asked["fallback"].is_valid().to_numpy(),
-        "with a propensity outside (0, 1], or with no item": np.array(
-            [not row or not all(0 < chance <= 1 for chance in row) for row in chances]
+        f"with a propensity outside (0, 1] or below {MIN_PROPENSITY:g}, or with no item": np.array(
+            [not row or not all(MIN_PROPENSITY <= chance <= 1 for chance in row) for row in chances]
         ),
         "answered by versions that never draw, every propensity being 1": ~np.isin(version, exploring),
     }

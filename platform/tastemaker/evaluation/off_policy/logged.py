@@ -13,6 +13,11 @@ from tastemaker.errors import OffPolicyError
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
+MIN_PROPENSITY = 1e-9
+"""A policy that draws evenly from a hundred million items has more; what is smaller was computed wrongly."""
+MAX_POSITIONS = 10_000
+MAX_REWARD = 1e15
+"""In size: with more, sums of squares and cubes lose their digits."""
 _SUM_TOLERANCE = 1e-6
 
 
@@ -29,7 +34,7 @@ class Logged:
     rewards: Float64
     """float64[n]"""
     propensities: Float64
-    """float64[n] in (0, 1]: the probability that the logging policy put this action at this position."""
+    """float64[n] in [MIN_PROPENSITY, 1]: the probability that the logging policy put this action here."""
     positions: Int64
     """int64[n], from 0."""
     contexts: Float64
@@ -97,13 +102,33 @@ class Logged:
         _refuse(
             "propensities",
             self.propensities,
-            (self.propensities <= 0) | (self.propensities > 1),
+            ~((self.propensities > 0) & (self.propensities <= 1)),
             "above 0 and at most 1",
-            "log the probability with which the action shown was drawn, when it is drawn",
+            _LOG_PROPENSITY,
         )
+        rare = self.propensities < MIN_PROPENSITY
+        _refuse("propensities", self.propensities, rare, f"at least {MIN_PROPENSITY:g}", _LOG_PROPENSITY)
+        large = np.abs(self.rewards) > MAX_REWARD
+        _refuse("rewards", self.rewards, large, f"at most {MAX_REWARD:g} in size", "take a larger unit")
         outside = (self.actions < 0) | (self.actions >= self.n_actions)
         _refuse("actions", self.actions, outside, f"in [0, {self.n_actions})", "pass n_actions of the log")
         _refuse("positions", self.positions, self.positions < 0, "at least 0", "count positions from 0")
+        far = self.positions >= MAX_POSITIONS
+        _refuse("positions", self.positions, far, f"below {MAX_POSITIONS}", "pass positions of a list")
+        self._refuse_duplicates()
+
+    def _refuse_duplicates(self) -> None:
+        """A row that is there twice would count its reward twice."""
+        places = self.rounds * self.n_positions + self.positions
+        order = np.argsort(places, kind="stable")
+        again = np.flatnonzero(np.diff(places[order]) == 0)
+        if len(again):
+            first, second = order[again[0]], order[again[0] + 1]
+            raise OffPolicyError(
+                f"rows {first} and {second} are the same round's position {self.positions[first]}, which "
+                f"shows one action ({len(again):,} such rows)",
+                fix="leave out duplicated rows; give each list a round of its own",
+            )
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -176,7 +201,11 @@ class Target(NamedTuple):
     @classmethod
     def by_position(cls, log: Logged, table: ArrayLike) -> Target:
         """From float64[n_actions, n_positions]: a policy that looks at no context."""
-        return cls.of(log, _numbers("table", table, ndim=2).T[log.positions])
+        chances = _numbers("table", table, ndim=2)
+        unknown = log.positions >= chances.shape[1]
+        limit = f"below {chances.shape[1]}, the columns of the table"
+        _refuse("positions", log.positions, unknown, limit, "pass a column for each position of the log")
+        return cls.of(log, chances.T[log.positions])
 
     @classmethod
     def of_logged_actions(cls, log: Logged, chosen: ArrayLike, drawn: Int64 | None = None) -> Target:
@@ -193,6 +222,9 @@ class Target(NamedTuple):
                 fix=f"pass {len(log):,} rows of actions in [-1, {log.n_actions})",
             )
         return cls(values, None, drawn)
+
+
+_LOG_PROPENSITY = "log the probability with which the action shown was drawn, when it is drawn"
 
 
 def _numbers(name: str, values: ArrayLike, *, ndim: int = 1) -> Float64:

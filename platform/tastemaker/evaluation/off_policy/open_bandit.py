@@ -54,6 +54,8 @@ def load_log(path: Path, *, n_items: int | None = None) -> Logged:
     an item, so they tell `n_items` unless it is given. Raises OffPolicyError.
     """
     table = _read(path, _COLUMNS)
+    _refuse_duplicates(path, table)
+    _refuse_clicks(path, table)
     users = [_indicators(table[name].to_pylist()) for name in _named(table, _USER)]
     affinities = [table[name].to_numpy()[:, None] for name in _named(table, _AFFINITY)]
     items = table["item_id"].to_numpy()
@@ -116,6 +118,29 @@ def _read(path: Path, needed: tuple[str, ...]) -> pa.Table:
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             raise OffPolicyError(f"{path}: column {name} holds {kind}, must hold numbers")
     return table
+
+
+def _refuse_duplicates(path: Path, table: pa.Table) -> None:
+    """Two rows of one visitor, moment, position and item are one. Without time stamps nobody can tell."""
+    key = ["timestamp", "item_id", "position", *_named(table, _USER)]
+    if "timestamp" not in table.column_names:
+        return
+    kinds = len(table.group_by(key).aggregate([]))
+    if kinds < len(table):
+        raise OffPolicyError(
+            f"{path}: {len(table) - kinds:,} of {len(table):,} rows are there twice (same time stamp, item, "
+            "position and user features), and would count twice",
+            fix="leave the duplicated rows out",
+        )
+
+
+def _refuse_clicks(path: Path, table: pa.Table) -> None:
+    clicks = table["click"].to_numpy()
+    wrong = np.flatnonzero(~np.isin(clicks, (0, 1)))
+    if len(wrong):
+        raise OffPolicyError(
+            f"{path}: click is {clicks[wrong[0]]} in row {wrong[0] + 1}, must be 0 or 1", fix="mend the log"
+        )
 
 
 def _named(table: pa.Table, prefix: str) -> list[str]:

@@ -15,6 +15,7 @@ from tastemaker.evaluation.off_policy.diagnostics import (
     MAX_UNSUPPORTED,
     MIN_EFFECTIVE,
     MIN_REWARDED,
+    MIN_ROUNDS,
     Diagnostics,
 )
 from tastemaker.evaluation.off_policy.forecast import Forecast, Question
@@ -73,6 +74,8 @@ def _rows(found: Diagnostics) -> list[tuple[str, str, str]]:
         ("effective sample size", f"{found.effective_sample_size:,.0f}", f"at least {MIN_EFFECTIVE:g}"),
         ("impressions that it might have made", f"{found.matched:,}", ""),
         ("... and that were rewarded", f"{found.rewarded:,}", f"at least {MIN_REWARDED}"),
+        ("... worth so many of its own", f"{found.rewarded_effective_size:,.1f}", f"at least {MIN_REWARDED}"),
+        ("lists", f"{found.rounds:,}", f"at least {MIN_ROUNDS}"),
         ("mean weight", mean, near),
         ("shown, but never logged at its position", lacking, f"at most {MAX_UNSUPPORTED:.0%}"),
         ("99th percentile of the weights", f"{found.p99_weight:.2f}", ""),
