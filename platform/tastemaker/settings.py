@@ -42,7 +42,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_names), NoDecode]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class SourceSettings(_Section):

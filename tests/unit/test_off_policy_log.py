@@ -169,7 +169,7 @@ def test_no_figure_that_decides_passes_as_no_number(name: str, value: float) -> 
     sound = diagnose(log, Target.of_logged_actions(log, log.propensities))
     require_answer(sound)
     decides = {"effective_sample_size", "rounds", "rewarded", "rewarded_effective_size"}
-    broken = sound._replace(**{name: value})
+    broken = Diagnostics(**{**sound._asdict(), name: value})
     if np.isnan(value) and name in {*decides, "mean_weight", "unsupported", "certain"}:
         with pytest.raises(OffPolicyError):
             require_answer(broken)

@@ -134,7 +134,7 @@ def _hall(quantile: float, values: Float64, rare: float = 0.0) -> float:
     off = values - values.mean()
     squared = off**2
     spread, third = float(squared.sum()) + rare**2 / 2, float((squared * off).sum()) + rare**3 / 2
-    a = third / spread**1.5
+    a = third / math.sqrt(spread) ** 3
     if abs(a) < _TIE:
         return quantile
     return 3 / a * (float(np.cbrt(1 + a * (quantile - a / 6))) - 1)

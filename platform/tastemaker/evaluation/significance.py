@@ -79,26 +79,28 @@ def _coins(rng: np.random.Generator, rows: int, n: int) -> NDArray[np.uint8]:
 def permutation_p(observed: Float64, flips: Flips, scale: Float64) -> Float64:
     """float64[m]: two-sided p of the observed means, float64[m], counting the observed pattern itself.
 
-    `scale` is the root mean square of each column: what differs by less than 1e-9 of it is a tie.
+    `scale` is the root mean square of each column: what differs by less than 1e-9 of it is a tie. 1 where the
+    observed mean is not a finite number.
     """
     beyond = (np.abs(flips.means) >= np.abs(observed) - _TIE * scale).sum(axis=0)
     p: Float64 = beyond / len(flips.means) if flips.exact else (beyond + 1) / (len(flips.means) + 1)
-    return p
+    return np.where(np.isfinite(observed), p, 1.0)
 
 
 def bootstrap_p(means: Float64, scale: Float64) -> Float64:
-    """float64[m]: two-sided p of 0 among bootstrapped means, float64[resamples, m]; 1 where they are NaN."""
+    """float64[m]: two-sided p of 0 among bootstrapped means, float64[resamples, m]; else 1."""
     below, above = (means <= _TIE * scale).sum(axis=0), (means >= -_TIE * scale).sum(axis=0)
     p: Float64 = np.minimum(1, 2 * (np.minimum(below, above) + 1) / (len(means) + 1))
-    return np.where(np.isnan(means).any(axis=0), 1.0, p)
+    return np.where(np.isfinite(means).all(axis=0), p, 1.0)
 
 
 def holm(p: ArrayLike) -> Float64:
     """float64[q]: corrected for being q tests; rejecting what is at most α keeps the family's error below α.
 
-    With p₍₁₎ ≤ ... ≤ p₍q₎: p̃₍ᵢ₎ = min(1, maxⱼ≤ᵢ (q - j + 1) · p₍ⱼ₎). Tests may depend on each other.
+    With p₍₁₎ ≤ ... ≤ p₍q₎: p̃₍ᵢ₎ = min(1, maxⱼ≤ᵢ (q - j + 1) · p₍ⱼ₎). Tests may depend on each other. A p that
+    is not a number is 1.
     """
-    raw = np.asarray(p, np.float64)
+    raw = np.nan_to_num(np.asarray(p, np.float64), nan=1.0)
     order = np.argsort(raw, kind="stable")
     stepped = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
     corrected = np.empty_like(raw)

@@ -20,7 +20,6 @@ import numpy as np
 
 from tastemaker.data.split import test_start
 from tastemaker.errors import TastemakerError
-from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.pairs import Pairs
 from tastemaker.evaluation.significance import ALPHA, enough
 from tastemaker.tuning.bench import Bench
@@ -46,7 +45,7 @@ class Confirmation:
     p: float
     """The larger of the two paired tests', corrected."""
     better: bool
-    """Beyond chance, so corrected."""
+    """Beyond chance, so corrected; never where the difference has no interval."""
 
 
 def confirm(
@@ -62,7 +61,8 @@ def confirm(
     comparisons = 1 if fresh else max(1, candidates)
     pairs = Pairs.of(found, bench.metric, resamples=enough(comparisons))
     difference, p = pairs.difference(0, 1), min(1.0, float(pairs.p[0, 1]) * comparisons)
-    ahead = difference.difference > 0 if METRICS[bench.metric].larger_is_better else difference.difference < 0
     split = bench.split
     start, cut, end = (datetime.fromtimestamp(moment, UTC) for moment in (split.start, split.cut, split.end))
-    return Confirmation((start, cut, end), fresh, comparisons, difference, p, ahead and p <= ALPHA)
+    return Confirmation(
+        (start, cut, end), fresh, comparisons, difference, p, bool(pairs.better[0, 1]) and p <= ALPHA
+    )
