@@ -56,7 +56,7 @@ class Found(NamedTuple):
 STYLE = """<style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem }
-body, td { overflow-wrap: anywhere }
+body, td { overflow-wrap: anywhere } th { overflow-wrap: normal }
 th, td { border-bottom: 1px solid #ddd; padding: .3rem .6rem; text-align: left; vertical-align: top }
 .text-success { color: #176f2c } .text-danger { color: #b00020 }
 .fa-check-circle::before { content: "✓" } .fa-times::before { content: "✗" }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
 import homes
+from pages import faults, faults_in_a_browser
 from tastemaker.evaluation.leaderboard import Leaderboard
 from tastemaker.plugins.finder import find
 from tastemaker.storage.tables import backtests, ingested_days, promotions, versions
@@ -64,8 +66,14 @@ def test_what_came_in_is_accounted_for(finished: tuple[Workspace, Outcome]) -> N
 def test_people_have_something_to_look_at(finished: tuple[Workspace, Outcome]) -> None:
     workspace, _ = finished
     reports = workspace.settings.reports
-    pages = {path.relative_to(reports).as_posix() for path in reports.rglob("*.html")}
-    assert {"leaderboard.html", "data_docs/simulated-events.html"} <= pages
+    pages = {path.relative_to(reports).as_posix(): path for path in reports.rglob("*.html")}
+    assert {"index.html", "leaderboard.html", "data_docs/simulated-events.html"} <= set(pages)
+    contents = pages["index.html"].read_text("utf-8")
+    assert [name for name in pages if name != "index.html" and f'href="{quote(name)}"' not in contents] == []
+    others = {name for name in pages if name.endswith(("-details.html", "-evidently.html"))}
+    wrong = {name: faults(path, own=name not in others) for name, path in pages.items()}
+    assert {name: found for name, found in wrong.items() if found} == {}
+    assert faults_in_a_browser(list(pages.values())) == {}
     assert (reports / "leaderboard.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -16,6 +16,7 @@ import pytest
 
 import commands
 import homes
+from pages import faults, faults_in_a_browser
 from small_lakes import make_lake
 from tastemaker.plugins import finder
 from tastemaker.tuning.bench import Bench
@@ -118,6 +119,9 @@ def test_what_it_shows(home: Path, tmp_path: Path) -> None:
     assert "which the search has not seen" in done.stdout
     assert "0, before" in done.stdout
     assert plot.read_bytes().startswith(b"\x89PNG")
+    page = plot.with_suffix(".html")
+    assert faults(page) == []
+    assert faults_in_a_browser([page]) == {}
     shown = commands.done(home, "tastemaker", "models", "show", "trending").stdout
     assert "0.5 to 180 (log)" in shown
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from tastemaker.errors import TastemakerError
 from tastemaker.html import Page, cell, facts, index, render, table
 from tastemaker.html.shell import CREATED
 
@@ -119,6 +120,12 @@ def test_a_page_outside_the_folder_makes_no_index(tmp_path: Path) -> None:
     (reports / "sub" / "board.html").write_text(render(page()))
     index.include(reports / "sub" / "board.html", reports)
     assert list(listed(reports)) == ["sub/board.html"]
+
+
+def test_a_plot_is_not_overwritten_by_its_page(tmp_path: Path) -> None:
+    assert index.page_beside(tmp_path / "curve.png") == tmp_path / "curve.html"
+    with pytest.raises(TastemakerError, match=r"curve\.html, but a plot is a PNG"):
+        index.page_beside(tmp_path / "curve.html")
 
 
 def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:

@@ -267,19 +267,14 @@ def in_home(home: Path, board: Leaderboard, monkeypatch: pytest.MonkeyPatch) -> 
     return home
 
 
-def test_command_shows_the_table(in_home: Path) -> None:
-    shown = CliRunner().invoke(leaderboard, [], catch_exceptions=False)
+@pytest.mark.parametrize("arguments", [[], ["--all"]])
+def test_command_shows_the_table(in_home: Path, arguments: list[str]) -> None:
+    shown = CliRunner().invoke(leaderboard, arguments, catch_exceptions=False)
     assert shown.exit_code == 0
-    for text in (
-        "small <shop>",
-        "NDCG@5",
-        "the one to beat",
-        "tied",
-        "worse",
-        "200 users judged",
-        "Coverage@5",
-    ):
+    for text in ("small <shop>", "NDCG@5", "the one to beat", "tied", "worse", "200 users judged"):
         assert text in shown.stdout
+    assert ("Coverage@5" in shown.stdout) == ("--all" in arguments)
+    assert ("tastemaker leaderboard --all" in shown.stdout) == ("--all" not in arguments)
 
 
 def test_command_writes_json_page_and_plot(in_home: Path) -> None:

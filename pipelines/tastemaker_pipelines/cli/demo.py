@@ -206,17 +206,16 @@ def _speed(summary: Summary) -> str:
 
 
 def _where_to_look(workspace: Workspace, console: Console, seconds: float) -> None:
+    from tastemaker.html import index
     from tastemaker_pipelines.cli.demo_service import variables
 
     console.rule(f"[bold]Done in {seconds:.0f} s", align="left")
-    reports = workspace.settings.reports
-    for page in sorted(reports.rglob("*.html")):
-        console.print(f"  {page}")
+    console.print(f"  {index.rewrite(workspace.settings.reports)}    every report")
     home = workspace.settings.home.resolve()
     exports = "\n".join(f"  export {name}='{value}'" for name, value in variables(workspace).items())
     console.print(
         f"\nNext, after\n{exports}\n\n"
-        "  tastemaker leaderboard         every metric of every model\n"
+        "  tastemaker leaderboard         which model is best, and is it sure\n"
         "  tastemaker frame --show        the problem as mathematics\n"
         "  tastemaker models list         what is installed\n"
         "  tastemaker serve popularity    any model, by name\n"

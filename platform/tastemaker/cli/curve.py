@@ -40,6 +40,8 @@ def curve(models: tuple[str, ...], weeks: int, as_json: bool, plot: Path | None)
     from tastemaker.workspace import Workspace
 
     opened, found = Workspace.open(), []
+    picture = plot or opened.settings.reports / "curve.png"
+    page = index.page_beside(picture)
     for plugin in [get(model) for model in dict.fromkeys(models)]:
 
         def told(what: str, figure: float, model: str = plugin.name) -> None:
@@ -47,8 +49,6 @@ def curve(models: tuple[str, ...], weeks: int, as_json: bool, plot: Path | None)
 
         learning = windows.learning_curve(opened, plugin, told)
         found.append(curves.Curves(learning, staleness.measure(opened, plugin, weeks, told)))
-    picture = plot or opened.settings.reports / "curve.png"
-    page = picture.with_suffix(".html")
     curves.draw(found, picture)
     curves.write_page(found, picture, page)
     index.include(page, opened.settings.reports)

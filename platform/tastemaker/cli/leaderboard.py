@@ -20,23 +20,27 @@ if TYPE_CHECKING:
     "--problem", help="The problem's file, or its name if it is the file in use.", metavar="FILE|NAME"
 )
 @click.option("--metric", help="Compare by this metric instead of the problem's own, such as recall.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--all", "every", is_flag=True, help="A row a model, with every metric, slice and cost; not folded."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with everything.")
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page that works offline."
 )
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG.")
 def leaderboard(
-    problem: str | None, metric: str | None, as_json: bool, html: Path | None, plot: Path | None
+    problem: str | None, metric: str | None, every: bool, as_json: bool, html: Path | None, plot: Path | None
 ) -> None:
     """Compare all models: who is best, and is it sure?
 
     Figures with 95 % intervals, and the paired difference from the one to beat.
     One model is best; the others are tied with it or worse, by paired tests corrected for all comparisons.
-    Models that the judged users can't tell apart have ranks in common.
+    Models that the judged users can't tell apart have ranks in common, and share a line without --all.
 
     \b
     Examples:
       tastemaker leaderboard
+      tastemaker leaderboard --all
       tastemaker leaderboard --metric reward
       tastemaker leaderboard --problem new_items.yaml --html leaderboard.html --plot leaderboard.png
       tastemaker leaderboard --json | jq '.rows[] | [.model, .standing, .metrics.ndcg.value]'
@@ -60,7 +64,9 @@ def leaderboard(
         from tastemaker.cli.promotion import note_freeze
         from tastemaker.evaluation.terminal import show
 
-        show(board, Console(highlight=False))
+        show(board, Console(highlight=False), brief=not every)
+        if not every:
+            click.echo("Every metric, slice and cost: tastemaker leaderboard --all")
         note_freeze(workspace)
 
 

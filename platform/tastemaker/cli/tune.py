@@ -37,7 +37,7 @@ class Duration(click.ParamType[float]):
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the PNG goes.  [default: reports/tune_MODEL.png in the home folder]",
+    help="Where the PNG goes; a page goes beside it.  [default: reports/tune_MODEL.png in the home folder]",
 )
 def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: bool, plot: Path | None) -> None:
     """Search for better hyperparameters of a MODEL.
@@ -60,16 +60,21 @@ def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: boo
 
     from rich.console import Console
 
+    from tastemaker.html import index
     from tastemaker.plugins.finder import get
     from tastemaker.tuning import plot as plotting
     from tastemaker.tuning import report, search
+    from tastemaker.tuning.page import write_page
     from tastemaker.workspace import Workspace
 
     plugin, opened = get(model), Workspace.open()
-    found = search.tune(opened, plugin, trials=trials, jobs=jobs, seconds=seconds, progress=_progress(trials))
     picture = plot or opened.settings.reports / f"tune_{model}.png"
+    page = index.page_beside(picture)
+    found = search.tune(opened, plugin, trials=trials, jobs=jobs, seconds=seconds, progress=_progress(trials))
     plotting.draw(found, picture)
-    click.echo(f"wrote {picture}", err=True)
+    write_page(found, picture, page)
+    index.include(page, opened.settings.reports)
+    click.echo(f"wrote {picture} and {page}", err=True)
     if as_json:
         click.echo(json.dumps(report.to_dict(found), indent=2, ensure_ascii=False))
     else:

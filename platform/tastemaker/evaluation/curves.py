@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,14 +88,17 @@ def draw(found: Sequence[Curves], path: Path) -> None:
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(
+    legend = figure.legend(
         *left.get_legend_handles_labels(), loc="outside upper left", ncols=8, frameon=False, fontsize=9
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     figure.supxlabel(
         "Means over users with 95 % intervals; losses are paired, line: the loss a week",
         fontsize=8, color="#57606a", x=0.01, ha="left",
     )  # fmt: skip
-    with appearing(path) as partial:
+    with appearing(path) as partial, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # scripts that the font lacks
         canvas.print_figure(partial, dpi=150, format="png")
 
 
@@ -147,7 +151,7 @@ def write_page(found: Sequence[Curves], picture: Path, path: Path) -> None:
 
 def _body(found: Sequence[Curves], picture: Path) -> Markup:
     name = wording.title(found[0].learning.metric, found[0].learning.k)
-    return Markup("""<figure>{}</figure>
+    return Markup("""{}
 <h2>How much history is needed</h2>
 {}
 <h2>How fast it goes stale</h2>

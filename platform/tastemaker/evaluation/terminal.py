@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from io import StringIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from tastemaker.evaluation import wording
 from tastemaker.evaluation.bootstrap import Difference, Interval
+from tastemaker.evaluation.groups import groups, ranks_of
 from tastemaker.evaluation.leaderboard import Leaderboard, Row
 from tastemaker.evaluation.marks import Mark
 from tastemaker.evaluation.metrics import METRICS
@@ -28,24 +31,40 @@ COLOURS: dict[Mark, str] = {
 }
 _FIGURE_WIDTH = 19
 """Of a column of figures with their intervals, and the gap beside it."""
+_NAMES = 12
+"""The least width of names in a line with all figures beside."""
+_INTERVAL, _VERDICT = 18, 8
+"""The widths of an interval with its signs, such as +0.1853 to +0.1991, and of a verdict that is broken."""
+_BESIDE = "  "
+"""Between a difference and its interval."""
 
 
 def show(board: Leaderboard, console: Console, *, brief: bool = False) -> None:
-    """Print the verdict, the order and breached guardrails; unless brief, other metrics and costs too."""
+    """Print the verdict, the order and breached guardrails; unless brief, every metric, slice and cost too.
+
+    Brief, a line is a group of models that can't be told apart (`groups`).
+    """
     console.print(f"[bold]{escape(board.problem.name)}[/bold]")
     console.print(escape(wording.verdict(board)))
     console.print(f"[dim]{wording.basis(board)}[/dim]\n")
+    if brief:
+        _show_brief(board, console)
+        return
     console.print(_order(board))
     for row in board.rows:
         for breach in row.breaches:
-            console.print(f"[yellow]✖ guardrail[/yellow] {escape(row.model)}: {wording.breach(breach)}")
+            console.print(
+                f"[yellow]✖ guardrail[/yellow] {escape(row.model)}: {escape(wording.breach(breach))}"
+            )
     for failure in board.failures:
         reason = failure.reason.replace("\n", "\n  ")
         console.print(f"[red]✖ failed[/red] [bold]{escape(failure.model)}[/bold]: {escape(reason)}")
-    if brief:
-        return
+    _show_rest(board, console)
+
+
+def _show_rest(board: Leaderboard, console: Console) -> None:
     others = [name for name in METRICS if name != board.metric]
-    names = max(len(row.model) for row in board.rows) + 4
+    names = max(cell_len(row.model) for row in board.rows) + 4
     per_table = max(1, (console.width - names) // _FIGURE_WIDTH)
     for start in range(0, len(others), per_table):
         console.print(_metrics(board, others[start : start + per_table]))
@@ -65,6 +84,55 @@ def as_text(board: Leaderboard) -> str:
     console = Console(file=text, width=110, color_system=None, highlight=False, force_jupyter=False)
     show(board, console, brief=True)
     return text.getvalue().rstrip()
+
+
+def _show_brief(board: Leaderboard, console: Console) -> None:
+    """A line a group, a line a guardrail, and the first line of each failure."""
+    found = groups(board)
+    console.print(_groups(board, found, console.width))
+    if any(len(group) > 1 for group in found):
+        console.print("[dim]Models in one line can't be told from its first, whose figures these are.[/dim]")
+    for guardrail, models in wording.breached(board).items():
+        console.print(f"[yellow]✖ guardrail[/yellow] {escape(guardrail)}: {escape(', '.join(models))}")
+    for failure in board.failures:
+        reason, *more = failure.reason.splitlines() or [""]
+        told = f"{reason} …" if more else reason
+        console.print(f"[red]✖ failed[/red] [bold]{escape(failure.model)}[/bold]: {escape(told)}")
+
+
+def _groups(board: Leaderboard, found: Sequence[tuple[Row, ...]], width: int) -> Table:
+    """One line a group where that fits; else a difference's interval is below it, and headings are broken."""
+    lines = [_group(board, group) for group in found]
+    heads = ["#", "model", wording.title(board.metric, board.k), f"from {board.problem.to_beat}", "verdict"]
+    widths = [
+        max(cell_len(head), *(cell_len(Text.from_markup(line[at]).plain) for line in lines))
+        for at, head in enumerate(heads)
+    ]
+    room = width - 2 * (len(heads) - 1)
+    widths[1] = room - sum(widths) + widths[1]
+    if widths[1] < _NAMES:
+        lines = [[*line[:3], line[3].replace(_BESIDE, "\n"), line[4]] for line in lines]
+        widths[3:] = _INTERVAL, _VERDICT
+        widths[1] = room - sum(widths) + widths[1]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for head, one in zip(heads, widths, strict=True):
+        table.add_column(escape(head), overflow="fold", width=one if widths[1] >= _NAMES else None)
+    for group, line in zip(found, lines, strict=True):
+        table.add_row(*line, style=COLOURS[group[0].mark])
+    return table
+
+
+def _group(board: Leaderboard, group: tuple[Row, ...]) -> list[str]:
+    first = group[0]
+    names = [row.model if row.mark == first.mark else f"{row.model} ({row.mark})" for row in group]
+    figure = wording.number(first.backtest.metrics[board.metric].value)
+    beside = "" if first.difference is None else _beside(first.difference)
+    return [wording.ranks(ranks_of(group)), escape(", ".join(names)), figure, beside, first.mark]
+
+
+def _beside(difference: Difference) -> str:
+    value = wording.number(difference.difference, signed=True)
+    return f"{value}{_BESIDE}[dim]{wording.span(difference, signed=True)}[/dim]"
 
 
 def _order(board: Leaderboard) -> Table:

@@ -57,6 +57,20 @@ def breach(found: Breach) -> str:
     return f"{name} {number(found.value)}, must be {found.side} {number(found.limit)}"
 
 
+def breached(board: Leaderboard) -> dict[str, list[str]]:
+    """Each guardrail that models break, such as `Coverage at least 0.0500` -> models with their figures."""
+    found: dict[str, list[str]] = {}
+    for row in board.rows:
+        for one in row.breaches:
+            name = METRICS[one.metric].title
+            if one.slice:
+                key, figure = f"{name} of {one.slice} {number(-one.limit)} behind at most", -one.value
+            else:
+                key, figure = f"{name} {one.side} {number(one.limit)}", one.value
+            found.setdefault(key, []).append(f"{row.model} {number(figure)}")
+    return found
+
+
 def seconds(value: float) -> str:
     """Such as 12 ms, 3.4 s, 2 min 5 s."""
     if value < 1:

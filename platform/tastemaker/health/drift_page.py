@@ -52,7 +52,7 @@ def _numbers(columns: dict[str, Any]) -> Markup:
     return join(
         [
             Markup("<h2>Numbers</h2>"),
-            table(heads, rows, classes={0: "text"}),
+            table(heads, rows, classes={0: "name"}),
             Markup('<p class="basis">So many of the rows that have a value lie at or below each figure.</p>'),
         ]
     )

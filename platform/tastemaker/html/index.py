@@ -16,6 +16,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from tastemaker.data.locks import locked
+from tastemaker.errors import TastemakerError
 from tastemaker.files import appearing
 from tastemaker.html.parts import join
 from tastemaker.html.shell import CREATED, GENERATOR, ROWS, Page, render
@@ -36,6 +37,17 @@ class Head(NamedTuple):
     """Of a page that doesn't tell it, when the file was written."""
     own: bool
     """Made by the platform, not by another library."""
+
+
+def page_beside(picture: Path) -> Path:
+    """Where the page of a plot goes. Raises TastemakerError where that is the plot's own place."""
+    page = picture.with_suffix(".html")
+    if page == picture:
+        raise TastemakerError(
+            f"--plot is {picture}, but a plot is a PNG, and its page takes the name with .html",
+            fix=f"--plot {picture.with_suffix('.png')}",
+        )
+    return page
 
 
 def include(page: Path, reports: Path) -> None:

@@ -50,6 +50,7 @@ def join(parts: Iterable[str], between: str = "\n") -> Markup:
 
 
 def embedded(picture: Path, shows: str) -> Markup:
-    """A PNG file in the page itself; `shows` is said to those who can't see it."""
+    """A PNG file in the page itself, that scrolls sideways; `shows` is said to those who can't see it."""
     data = base64.b64encode(picture.read_bytes()).decode()
-    return Markup('<img alt="{}" src="data:image/png;base64,{}"/>').format(shows, data)
+    image = Markup('<img alt="{}" src="data:image/png;base64,{}"/>').format(shows, data)
+    return Markup('<figure class="wide" tabindex="0">{}</figure>').format(image)

@@ -69,7 +69,7 @@ def line(trial: Tried, best: Tried | None) -> str:
     figure = "failed" if trial.value is None else wording.number(trial.value)
     record = "" if best is None or best.value is None else f"  best {wording.number(best.value)}"
     why = f"  {trial.error}" if trial.error else ""
-    return f"{figure}{record}  {_written(trial.params)}{why}"
+    return f"{figure}{record}  {written(trial.params)}{why}"
 
 
 def show(found: Outcome, console: Console) -> None:
@@ -90,16 +90,21 @@ def show(found: Outcome, console: Console) -> None:
     signed = wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
     table.add_row("difference, paired", *signed)
     console.print(table)
-    console.print(escape(_verdict(found)))
+    console.print(escape(on_the_test_period(found)))
     console.print(f"[bold]{escape(found.why[0].upper() + found.why[1:])}.[/bold]", soft_wrap=True)
     if found.adopted:
         console.print(f"wrote {escape(str(found.path))}; delete it to go back", soft_wrap=True)
 
 
-def _trials(found: Outcome, name: str) -> Table:
-    larger = METRICS[found.metric].larger_is_better
+def best_first(found: Outcome) -> list[Tried]:
+    """The trials that ended with a figure."""
     ended = [trial for trial in found.trials if trial.value is not None]
-    ended.sort(key=lambda trial: trial.figure, reverse=larger)
+    ended.sort(key=lambda trial: trial.figure, reverse=METRICS[found.metric].larger_is_better)
+    return ended
+
+
+def _trials(found: Outcome, name: str) -> Table:
+    ended = best_first(found)
     failed = len(found.trials) - len(ended)
     title = f"{found.model}: the best {min(SHOWN, len(ended))} of {len(found.trials)} trials"
     title += f", {failed} failed" if failed else ""
@@ -112,11 +117,11 @@ def _trials(found: Outcome, name: str) -> Table:
     for trial in shown:
         number = f"{trial.number}, before" if trial == found.base else str(trial.number)
         style = "bold" if trial == found.best else ""
-        table.add_row(number, wording.number(trial.figure), _written(trial.params), style=style)
+        table.add_row(number, wording.number(trial.figure), written(trial.params), style=style)
     return table
 
 
-def _verdict(found: Outcome) -> str:
+def on_the_test_period(found: Outcome) -> str:
     """What the test period says: it decides nothing."""
     if found.confirmation is None:
         return "Both are the same config."
@@ -132,7 +137,8 @@ def _verdict(found: Outcome) -> str:
     )
 
 
-def _written(params: Params) -> str:
+def written(params: Params) -> str:
+    """Such as `epochs 12, weights log`."""
     return ", ".join(f"{name} {_value(value)}" for name, value in params.items())
 
 

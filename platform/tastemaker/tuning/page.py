@@ -1,0 +1,66 @@
+"""A search as a page: what was adopted and why, the trials, and the test period, which decides nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from markupsafe import Markup
+
+from tastemaker.evaluation import wording
+from tastemaker.files import appearing
+from tastemaker.html import Page, below, embedded, join, render, table
+from tastemaker.tuning.report import best_first, on_the_test_period, written
+from tastemaker.tuning.search import Outcome
+
+
+def write_page(found: Outcome, picture: Path, path: Path) -> None:
+    """Write the page with the plot in it; no script, nothing from the network."""
+    start, cut, end = found.window
+    page = Page(
+        title=f"Tuning: {found.model}",
+        verdict=f"{found.why[0].upper()}{found.why[1:]}.",
+        rows=f"{len(found.trials)} trials, trained on {wording.days(start, cut)}, judged on "
+        f"{wording.days(cut, end)}; then {found.backtest.users:,} users of the test period, "
+        f"{wording.days(found.backtest.train_end, found.backtest.test_end)}",
+        made_at=datetime.now(UTC),
+        body=_body(found, picture),
+    )
+    with appearing(path) as partial:
+        partial.write_text(render(page), "utf-8")
+
+
+def _body(found: Outcome, picture: Path) -> Markup:
+    name = wording.title(found.metric, found.k)
+    failed = sum(trial.value is None for trial in found.trials)
+    return join(
+        [
+            embedded(picture, f"{name} of each trial, and against each hyperparameter"),
+            Markup("<h2>On the test period</h2>"),
+            _test(found, name),
+            Markup('<p class="basis">{}</p>').format(on_the_test_period(found)),
+            Markup("<h2>Trials, the best first</h2>"),
+            _trials(found, name),
+            Markup('<p class="basis">{}</p>').format(f"{failed} more failed." if failed else ""),
+        ]
+    )
+
+
+def _test(found: Outcome, name: str) -> Markup:
+    before, after = (one.metrics[found.metric] for one in (found.base_backtest, found.backtest))
+    rows = [
+        [label, below(wording.number(figure.value), wording.span(figure))]
+        for label, figure in (("before", before), ("found", after))
+    ]
+    value = wording.number(found.difference.difference, signed=True)
+    rows.append(["difference, paired", below(value, wording.span(found.difference, signed=True))])
+    return table(["Config", name], rows)
+
+
+def _trials(found: Outcome, name: str) -> Markup:
+    rows = []
+    for trial in best_first(found):
+        noted = [word for word, one in (("best", found.best), ("before", found.base)) if trial == one]
+        number = ", ".join([str(trial.number), *noted])
+        rows.append([number, wording.number(trial.figure), written(trial.params)])
+    return table(["Trial", name, "Config"], rows, classes={2: "text"})

@@ -1,0 +1,113 @@
+"""Every kind of page, made of awkward names and figures: valid, offline, and readable on a phone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from boards import made_up
+from pages import faults, faults_in_a_browser
+from tastemaker.evaluation import curves
+from tastemaker.evaluation.bootstrap import Difference, Interval
+from tastemaker.evaluation.failures import Failure
+from tastemaker.evaluation.staleness import Staleness, Week
+from tastemaker.evaluation.windows import LearningCurve, Point
+from tastemaker.health import distributions, drift_page
+from tastemaker.health.drift import NO_VERDICT
+from tastemaker.health.traffic import LABELS, NUMBERS
+from tastemaker.html import index
+from tastemaker.problem import Guardrail
+
+LONG = "a_model_whose_name_goes_on_" * 3
+NAMES = ["popularity", "random", LONG, "一个名字很长的推荐模型" * 4, '<script>alert("x")</script>', "ease"]
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def leaderboard(folder: Path) -> Path:
+    board = made_up(
+        {name: 0.2 + at / 50 for at, name in enumerate(NAMES)},
+        name=f"shop <b> & {LONG}",
+        guardrails=[Guardrail(metric="coverage", at_least=0.9)],
+        ages=["1-5", "6-20", "21-99", "100+", "x" * 80],
+    )
+    failed = Failure("broken", f"ValueError: {LONG}\n  in <module> of {LONG}", MOMENT)
+    board = replace(board, failures=(failed,))
+    board.write_html(folder / "leaderboard.html")
+    return folder / "leaderboard.html"
+
+
+def curve(folder: Path) -> Path:
+    found = []
+    for name in NAMES:
+        points = tuple(
+            Point(days, Interval(0.2, 0.1, 0.3), None if days == 40 else Difference(0.1, -0.1, 0.2, 90), "b")
+            for days in (10, 20, 40)
+        )
+        weeks = tuple(Week(7 * at, Difference(0.01 * at, 0.0, 0.02 * at, 50), 0.3, 0.2) for at in range(3))
+        stale = Staleness(
+            "shop", name, {}, "0", "ndcg", MOMENT, Interval(0.2, 0.1, 0.3), Interval(0.01, 0.0, 0.02), weeks,
+            MOMENT,
+        )  # fmt: skip
+        found.append(curves.Curves(LearningCurve(name, "ndcg", 10, points), stale))
+    curves.draw(found, folder / "curve.png")
+    curves.write_page(found, folder / "curve.png", folder / "curve.html")
+    return folder / "curve.html"
+
+
+def drift(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    learned = pa.table(
+        {name: pa.array(rng.normal(1e6, 1e5, 40)) for name in NUMBERS}
+        | {name: pa.array([*NAMES, LONG * 4, None] * 5) for name in LABELS}
+    )
+    shown = pa.table(
+        {name: pa.nulls(50, pa.float64()) for name in NUMBERS}
+        | {name: pa.nulls(50, pa.string()) for name in LABELS}
+    )
+    columns = distributions.described(learned, shown)
+    page = folder / "drift #1 & more.html"
+    details = "histograms #1.html"
+    (folder / details).write_text("<html><head><title>Histograms</title></head><body></body></html>")
+    page.write_text(
+        drift_page.render(f"Drift report: {LONG}", NO_VERDICT, "50 events", MOMENT, columns, details)
+    )
+    assert quote(details) in page.read_text()
+    return page
+
+
+def contents(folder: Path) -> Path:
+    leaderboard(folder)
+    (folder / "other.html").write_text(f"<title>{LONG}</title>")
+    return index.rewrite(folder)
+
+
+KINDS = [leaderboard, curve, drift, contents]
+
+
+@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
+def test_a_page_is_valid_and_says_title_time_rows_and_verdict(make: object, tmp_path: Path) -> None:
+    page = make(tmp_path)  # type: ignore[operator]
+    assert faults(page) == []
+
+
+def test_pages_are_read_at_every_width_without_a_request(tmp_path: Path) -> None:
+    made = []
+    for make in KINDS:
+        (tmp_path / make.__name__).mkdir()
+        made.append(make(tmp_path / make.__name__))
+    assert faults_in_a_browser(made) == {}
+
+
+def test_the_time_is_when_it_was_made(tmp_path: Path) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    head = index.head_of(leaderboard(tmp_path))
+    assert head is not None
+    assert before <= head.made_at <= datetime.now(UTC)
+    assert head.rows.startswith("400 users judged, 2026-04-01 to 2026-04-30")
+    assert head.verdict.startswith("ease is best")
