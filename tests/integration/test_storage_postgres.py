@@ -22,11 +22,12 @@ from sqlalchemy.exc import IntegrityError, StatementError
 import versions
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import results
+from tastemaker.files import sqlite_url
 from tastemaker.plugins import finder
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import load_version
 from tastemaker.storage import migrations
-from tastemaker.storage.engine import open_engine
+from tastemaker.storage.engine import check, open_engine
 from tastemaker.storage.tables import metadata, promotions
 
 PROCESSES = 4
@@ -37,6 +38,34 @@ def test_the_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> No
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
         assert context.get_current_revision() == migrations.HEAD
+
+
+def test_a_database_is_checked_without_making_or_changing_anything(database_url: str, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(TastemakerError, match="can't be used"):
+        check(database_url)
+    assert sorted(tmp_path.rglob("*")) == before
+    open_engine(database_url).dispose()
+    check(database_url)
+
+
+@pytest.mark.parametrize("name", ["plain.db", "with a space.db", "a?b#c%20.db", "ünï.db"])
+def test_a_file_of_any_name_is_checked(name: str, tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / name)
+    with pytest.raises(TastemakerError):
+        check(url)
+    assert not (tmp_path / name).exists()
+    open_engine(url).dispose()
+    check(url)
+    (tmp_path / name).write_bytes(b"no database" * 1_000)
+    with pytest.raises(TastemakerError, match="not a database"):
+        check(url)
+
+
+def test_what_a_check_says_has_no_password() -> None:
+    with pytest.raises(TastemakerError) as caught:
+        check("postgresql+psycopg2://somebody:s3cret@127.0.0.1:1/nowhere")
+    assert "s3cret" not in str(caught.value)
 
 
 def test_head_is_the_newest_step() -> None:

@@ -30,6 +30,9 @@ class Answering:
     async def recommend(self, request: Request, request_id: str) -> Answer:
         return Answer(request_id, "m", "v", [], None)
 
+    def count(self, endpoint: str, status: int, seconds: float) -> None:
+        pass
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -168,6 +171,31 @@ def test_a_key_file_that_is_lost_or_spoilt_changes_nothing(
     spoil(path)
     assert (status(doors, secret), status(doors, None)) == (200, 401)
     assert len(caplog.records) == 1, "it is said once"
+
+
+def test_a_key_file_that_is_lost_is_said_once_and_once_when_it_is_back(
+    doors: Doors, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tastemaker.serving")
+    make(path, "recommend")
+
+    def look() -> str | None:
+        doors._next_look = 0.0
+        doors.check_host({b"host": b"127.0.0.1"}, {"server": ("127.0.0.1", 3000)})
+        return doors.trouble
+
+    assert look() is None
+    kept = path.read_bytes()
+    path.unlink()
+    assert look() == look() == "the API key file is gone; the keys that were known count"
+    path.write_text("{")
+    assert look() == "the API key file can't be read; the keys that were known count"
+    path.write_bytes(kept)
+    assert look() is None
+    assert caplog.messages == [
+        "the API key file is gone; the keys that were known count",
+        "the API key file is read again",
+    ]
 
 
 def test_a_limit_lets_its_number_through_and_says_when_to_come_back(

@@ -123,6 +123,7 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
             with _place():
                 _guard(doors)
                 _load(worker, model, _packed(made))
+                worker.parts["keys"] = lambda: doors.trouble
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         def unload(self) -> None:

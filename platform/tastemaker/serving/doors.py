@@ -44,6 +44,8 @@ class Doors:
         self._path: Path | None = None
         self._stamp: Any = None
         self._next_look = 0.0
+        self.trouble: str | None = None
+        """In words, that the key file is gone or can't be read; None while all is well."""
 
     def open(self, path: Path, meters: Meters, hosts: Iterable[str] = ()) -> None:
         """Guard by the keys in this file, now or later. Raises TastemakerError if it can't be read.
@@ -109,13 +111,23 @@ class Doors:
             return
         self._stamp = stamp
         if stamp is None:
-            logger.warning("the API key file is gone; the keys that were known stay in force")
+            self._keeps("is gone")
             return
         try:
             self._keys = {key.id: key for key in read_keys(path)}
         except TastemakerError:
             self._keys = self._keys or {}
-            logger.warning("the API key file can't be read; the keys that were known stay in force")
+            self._keeps("can't be read")
+        else:
+            if self.trouble is not None:
+                logger.info("the API key file is read again")
+            self.trouble = None
+
+    def _keeps(self, why: str) -> None:
+        """Say once that the file is of no use."""
+        began, self.trouble = self.trouble is None, f"the API key file {why}; the keys that were known count"
+        if began:
+            logger.warning("%s", self.trouble)
 
 
 def _require_local(headers: Headers, client: Any) -> None:

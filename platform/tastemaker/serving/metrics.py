@@ -8,6 +8,7 @@ from a worker that ended counts on from there, so that no counter falls.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Upper bounds of the duration's buckets: fine where a service level would be set."""
 Reason = Literal[
-    "log", "model", "features", "recent", "changes", "version", "learning", "database", "workers", "gauges"
-]
+    "changes", "database", "features", "gauges", "keys", "learning", "log", "model", "recent", "version",
+    "workers",
+]  # fmt: skip
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """What may not work though lists are answered."""
 UNKNOWN: Final = "unknown"
@@ -44,6 +46,8 @@ FILE_BYTES = 1 << 18
 """Room in each file: a file that has to grow where there is no room kills the process."""
 PREFIX = "tastemaker_"
 INFO = "_version_info"
+
+logger = logging.getLogger("tastemaker.serving")
 
 
 class Metrics:
@@ -69,8 +73,8 @@ class Metrics:
         self._folder, self._place, self._spool = folder, place, spool
         self._workers = None if folder is None else Workers(folder)
         self._processes = Processes(folder, server)
-        if folder is not None:
-            _share(folder, place)
+        if folder is not None and not _share(folder, place):
+            self._folder = None
         registry = self._registry = prometheus.CollectorRegistry()
         prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -273,8 +277,11 @@ class Metrics:
         yield GaugeMetricFamily(f"{PREFIX}log_limit_bytes", limit, self._spool.max_bytes)
 
 
-def _share(folder: Path, place: int) -> None:
-    """Have this process's numbers lie in the files of its place, without the gauges of who had it before."""
+def _share(folder: Path, place: int) -> bool:
+    """Have this process's numbers lie in the files of its place, without the gauges of who had it before.
+
+    False if there is no room for them.
+    """
     from prometheus_client import values
 
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
@@ -282,9 +289,15 @@ def _share(folder: Path, place: int) -> None:
         path = folder / f"{kind}_{place}.db"
         if kind.startswith("gauge") or not path.exists():  # whole when it appears: it may be read at any time
             partial = path.with_suffix(f".{os.getpid()}")
-            partial.write_bytes(bytes(FILE_BYTES))
+            try:
+                partial.write_bytes(bytes(FILE_BYTES))
+            except OSError as error:
+                partial.unlink(missing_ok=True)
+                logger.warning("%s: %s; this worker counts for itself", folder, error.strerror)
+                return False
             partial.replace(path)
     values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
+    return True
 
 
 def _place_of(path: Path) -> int | None:
