@@ -222,6 +222,11 @@ def test_prune_and_adopt_show_before_they_change(tmp_path: Path, monkeypatch: py
     rows = [f"u{n},i{n % 7},2024-01-{n % 9 + 1:02}" for n in range(90)]
     file.write_text("\n".join(["user_id,item_id,occurred_at", *rows]))
     done("run", "--select", "+key:events")
+    file.write_text("\n".join(["user_id,item_id,occurred_at", *(row for row in rows if row[-1] not in "15")]))
+    said = done("data", "check")
+    assert "10 rows on 1 day (2024-01-05) within the period of the source table" in said
+    assert "the next run removes them" in said
+    assert "10 rows on 1 day (2024-01-01) that the source table does not cover; they stay" in said
     file.write_text("\n".join(["user_id,item_id,occurred_at", *(row for row in rows if row[-1] > "3")]))
     held = "30 rows on 3 days (2024-01-01 to 2024-01-03)"
     assert f"the lake also holds {held}" in done("run", "--select", "+key:events")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
@@ -131,3 +134,34 @@ def test_numbers_as_ids_meet_whatever_their_type(tmp_path: Path) -> None:
     rows = pa.concat_tables(source.read(None, 10)).select(["user_id", "item_id"]).to_pylist()
     assert rows == [{"user_id": "7", "item_id": "27"}, {"user_id": "8", "item_id": "1e+17"}]
     assert source.items().column("item_id").to_pylist() == ["27"]
+
+
+@pytest.mark.parametrize("name", ["shop.db", "a b [1].db", "50%41?x=1#y.db", "\u00fc.db"])
+def test_a_file_of_sqlite_may_have_any_name(tmp_path: Path, name: str) -> None:
+    _shop(tmp_path / name)
+    for written in {name, quote(name)}:
+        url = f"sqlite:///{tmp_path / written}"
+        source = open_source(SourceSettings(name="sql", url=url, events="orders"))
+        assert pa.concat_tables(source.read(None, 10)).column("user_id").to_pylist() == ["u:1"]
+
+
+def test_a_file_of_sqlite_that_is_missing_is_not_made(tmp_path: Path) -> None:
+    for name in ("none.db", "none.db?mode=rw"):
+        with pytest.raises(SourceError, match=r"none\.db, and there is no such file") as caught:
+            open_source(SourceSettings(name="sql", url=f"sqlite:///{tmp_path / name}", events="orders"))
+        assert "four slashes" in str(caught.value.fix)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_colon_in_a_select_is_no_parameter(tmp_path: Path) -> None:
+    _shop(tmp_path / "shop.db")
+    query = "SELECT * FROM orders WHERE user_id LIKE ':%' OR user_id LIKE 'u:1' -- :all"
+    source = open_source(SourceSettings(name="sql", url=f"sqlite:///{tmp_path / 'shop.db'}", events=query))
+    assert pa.concat_tables(source.read(None, 10)).column("user_id").to_pylist() == ["u:1"]
+
+
+def _shop(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE orders (user_id TEXT, item_id REAL, occurred_at TEXT)")
+        connection.execute("INSERT INTO orders VALUES ('u:1', 27, '2024-01-01')")
+        connection.commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -131,3 +132,21 @@ def test_floating_point_that_is_not_exact_says_so(tmp_path: Path) -> None:
     assert [users[0], users[3]] == ["9007199254740992", "12"]
     assert [items[0], items[2], items[3]] == [exact[0][1], "5", "6.5"]
     assert all("e+" in each for each in (users[1], users[2], items[1]))
+
+
+def test_decimals_are_exact_and_infinity_is_no_id(tmp_path: Path) -> None:
+    """Decimals hold every digit, so that 12345678901234567890.00 is a whole number that nothing rounded."""
+    digits = ["12345678901234567890.00", "27.00", "28.50"]
+    table = pa.table(
+        {
+            "user_id": pa.array([Decimal(each) for each in digits], pa.decimal128(30, 2)),
+            "item_id": pa.array([1.0, float("inf"), float("nan")]),
+            "occurred_at": pa.array([1.7e9, float("nan"), float("-inf")]),
+        }
+    )
+    pq.write_table(table, tmp_path / "events.parquet")
+    source = open_source(SourceSettings(path=tmp_path / "events.parquet", missing_ids=()))
+    rows = pa.concat_tables(source.read(None, 10)).sort_by("user_id")
+    assert rows["user_id"].to_pylist() == ["12345678901234567890", "27", "28.50"]
+    assert rows["item_id"].to_pylist() == ["1", None, None]
+    assert [each is None for each in rows["occurred_at"].to_pylist()] == [False, True, True]

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -244,16 +246,34 @@ def test_a_name_that_stands_twice_is_told(tmp_path: Path) -> None:
     table, rows = opened(written(tmp_path, "a,b, A\n1,2,3\n"))
     assert rows == [("1", "2", "3")]
     assert table.warnings == (
-        f"{tmp_path / 't.csv'}: the header has more than one column a: the first is read under this name, "
-        "the next as a_1. Check that the first is what you mean",
+        f"{tmp_path / 't.csv'} has more than one column a: the first is read under this name, the next as "
+        "a_1. Check that the first is what you mean",
     )
     book = Workbook()
     for row in (["a", "b", "A"], [1, 2, 3]):
         book.active.append(row)
     book.save(tmp_path / "t.xlsx")
-    table, rows = opened(tmp_path / "t.xlsx")
-    assert rows == [("1", "2", "3")]
-    assert "more than one column a" in table.warnings[0]
+    columns = [pa.array(["1"]), pa.array(["2"]), pa.array(["3"])]
+    pq.write_table(pa.table(columns, names=["a", "b", "A"]), tmp_path / "t.parquet")
+    for name in ("t.xlsx", "t.parquet"):
+        table, rows = opened(tmp_path / name)
+        assert rows == [("1", "2", "3")]
+        assert "more than one column a" in table.warnings[0]
+
+
+def test_the_first_visible_sheet_is_read_and_others_of_its_form_are_told(tmp_path: Path) -> None:
+    book = Workbook()
+    hidden, january, february, notes = (book.active, *map(book.create_sheet, ("Jan", "Feb", "Notes")))
+    hidden.sheet_state = "hidden"
+    for sheet, rows in ((hidden, ["x"]), (january, ["id", 1]), (february, ["id", 2]), (notes, ["text"])):
+        for value in rows:
+            sheet.append([value])
+    book.save(tmp_path / "t.xlsx")
+    table, read = opened(tmp_path / "t.xlsx")
+    assert read == [("1",)]
+    assert table.facts == {"sheet": "Jan", "sheets not read": ["Feb", "Notes"]}
+    (told,) = table.warnings
+    assert "the sheet Jan is read, and others with the same header are not: Feb." in told
 
 
 def test_of_a_sheet_the_saved_values_count(tmp_path: Path) -> None:

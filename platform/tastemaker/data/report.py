@@ -14,7 +14,7 @@ from tastemaker.data.fit import misfits_of_landed
 from tastemaker.data.inspection import Inspection
 from tastemaker.data.lake import Lake
 from tastemaker.data.origin import strangers
-from tastemaker.data.period import kept, landed_rows, outside, stray
+from tastemaker.data.period import covered, held, kept, landed_rows, outside, stray
 from tastemaker.data.profile import alike_warnings, describe, id_coverage, top_user_warnings
 from tastemaker.data.sources import Source
 from tastemaker.errors import ProblemError
@@ -99,12 +99,20 @@ def problem_section(checked: Checked) -> Section | None:
 
 
 def lake_section(checked: Checked) -> Section | None:
-    """Rows that lie apart from all others, and days in the home's lake that the source does not cover."""
+    """Rows that lie apart from all others, and what a run would do to other days in the home's lake."""
     source, lake = checked.source, Lake(checked.settings.lake)
     offered = checked.lake.days("landed_events", part=source.name)
-    warnings = [stray(landed_rows(checked.lake, source.name, offered))]
+    rows = landed_rows(checked.lake, source.name, offered)
+    warnings = [stray(rows)]
     if not strangers(source, lake):  # a run would refuse to mix another source's lake with it
-        warnings.append(kept(outside(lake, source.name, offered), source.name))
+        period, days = covered(rows), outside(lake, source.name, offered).days
+        gone = [day for day in days if period is not None and day in period]
+        if gone:
+            warnings.append(
+                f"the lake also holds {held(lake, source.name, gone)} within the period of the source "
+                f"{source.name}, which has no rows there any more: the next run removes them"
+            )
+        warnings.append(kept(held(lake, source.name, set(days) - set(gone)), source.name))
     told = tuple(filter(None, warnings))
     facts = {
         "folder": str(lake.root),

@@ -130,13 +130,15 @@ def as_text(name: str, own_type: str) -> str:
 
 
 def _id_text(name: str, own_type: str) -> str:
-    """As `as_text`, but what floating point has rounded says so: 1.234568e+17."""
+    """As `as_text`, but what floating point has rounded says so (1.234568e+17), and infinity is null."""
+    if own_type.startswith("DECIMAL"):
+        return f"regexp_replace(CAST({name} AS VARCHAR), '[.]0+$', '')"
     if own_type not in FRACTIONS:
         return as_text(name, own_type)
     limit, digits = (MAX_EXACT_FLOAT, 6) if own_type == "FLOAT" else (MAX_EXACT, 14)
     rounded = f"printf('%.{digits}e', CAST({name} AS DOUBLE))"
-    is_rounded = f"abs({name}) > {limit} AND isfinite({name})"
-    return f"CASE WHEN {is_rounded} THEN {rounded} ELSE {as_text(name, own_type)} END"
+    is_exact = f"abs({name}) <= {limit}"
+    return f"CASE WHEN {is_exact} THEN {as_text(name, own_type)} WHEN isfinite({name}) THEN {rounded} END"
 
 
 def found_forms(

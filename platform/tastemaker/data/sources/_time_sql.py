@@ -140,14 +140,14 @@ def since_1970(number: str, unit: Unit | None = None) -> str:
 def excel(number: str) -> str:
     """Days since 1899-12-30, to a millisecond."""
     low, high = EXCEL_DAYS
-    micros = f"CAST(round(({number} - 25569) * 86400000) AS BIGINT) * 1000"
+    micros = f"try_cast(round(({number} - 25569) * 86400000) AS BIGINT) * 1000"
     moment = f"CAST(make_timestamp({micros}) AS TIMESTAMPTZ)"
     return f"CASE WHEN {number} >= {low} AND {number} < {high} THEN {moment} END"
 
 
 def compact(number: str) -> str:
     """yyyymmdd, yyyymmddhhmm or yyyymmddhhmmss."""
-    digits = f"CAST(CAST({number} AS BIGINT) AS VARCHAR)"
+    digits = f"CAST(try_cast({number} AS BIGINT) AS VARCHAR)"
     forms = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
     cases = (f"WHEN {width} THEN try_strptime({digits}, '{form}')" for width, form in forms.items())
     moment = f"CAST(CASE length({digits}) {' '.join(cases)} END AS TIMESTAMPTZ)"
@@ -175,7 +175,8 @@ def plausible(moment: str) -> str:
 
 def _moment(number: str, unit: Unit) -> str:
     micros = f"{number} * {MICROSECONDS[unit]}"
-    moment = f"make_timestamp(CAST(round({micros}) AS BIGINT)) AT TIME ZONE 'UTC'"
+    # Not CAST, though NaN is beyond every limit: DuckDB may cast before it looks at the condition.
+    moment = f"make_timestamp(try_cast(round({micros}) AS BIGINT)) AT TIME ZONE 'UTC'"
     return f"(CASE WHEN {micros} < 2.5e17 THEN {moment} END)"
 
 

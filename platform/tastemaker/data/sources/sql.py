@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 
@@ -26,12 +27,15 @@ from tastemaker.data.sources._mapped import MappedRows
 from tastemaker.data.sources._unread import refuse_unread
 from tastemaker.data.tabular.rows import CHUNK_ROWS, write_text
 from tastemaker.errors import SourceError
+from tastemaker.files import sqlite_url
 from tastemaker.settings import SourceSettings
 
 READ = (
     "url", "events", "items", "users", "columns", "item_columns", "user_columns", "timezone", "options",
     "time_format", "decimal",
 )  # fmt: skip
+_COLON = re.compile(r"(?<!:):(?=\w)")
+"""What SQLAlchemy takes for a parameter; in a SELECT of the settings it is a part of the text."""
 TABLE_NAME = re.compile(r"(?:(?P<schema>\w+)\.)?(?P<table>\w+)")
 
 
@@ -50,13 +54,34 @@ def open(settings: SourceSettings) -> MappedRows:
             "source.url is no SQLAlchemy URL", fix="postgresql+psycopg2://user@host/database"
         ) from error
     identity = f"sql {url.host}:{url.port}/{url.database}"
+    if url.get_backend_name() == "sqlite":
+        url = _of_file(url, settings.url)
     return MappedRows(settings, settings.events, name="sql", identity=identity, fetch=partial(_download, url))
+
+
+def _of_file(url: sa.URL, text: str) -> sa.URL:
+    """The URL of SQLite's file, in whose name `?`, `#` and `%` may be characters.
+
+    Raises SourceError for one that is missing: SQLite would make an empty database.
+    """
+    name = text.partition(":///")[2]
+    if url.database in (None, "", ":memory:") or url.database.startswith("file:"):
+        return url
+    if Path(url.database).is_file() and not Path(name).is_file():
+        return url
+    found = next((path for path in map(Path, (name, unquote(name))) if path.is_file()), None)
+    if found is None:
+        raise SourceError(
+            f"source.url names the SQLite file {url.database}, and there is no such file in {Path.cwd()}",
+            fix="check the path; an absolute one has four slashes: sqlite:////srv/shop.db",
+        )
+    return sa.make_url(sqlite_url(found))
 
 
 def _download(url: sa.URL, query: str, folder: Path) -> Path:
     """Stream the rows of a table or SELECT into a Parquet file of text."""
     named = TABLE_NAME.fullmatch(query.strip())
-    statement: sa.Executable = sa.text(query)
+    statement: sa.Executable = sa.text(_COLON.sub(r"\\:", query))
     if named:
         table = sa.table(named["table"], schema=named["schema"])
         statement = sa.select(sa.literal_column("*")).select_from(table)
@@ -70,6 +95,7 @@ def _download(url: sa.URL, query: str, folder: Path) -> Path:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise SourceError(
             f"{url.render_as_string(hide_password=True)} can't be read: {reason}",
-            fix="check the address, the account's rights and source.events; install the database's driver",
+            fix="check the address, the account's rights and source.events (a table, or a SELECT; a name "
+            'with blanks in quotes: SELECT * FROM "my orders"); install the database\'s driver',
         ) from None  # the cause may quote the URL with its password
     return path

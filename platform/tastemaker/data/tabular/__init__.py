@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow.parquet as pq
 
 from tastemaker.data.lake import literal
 from tastemaker.data.tabular import delimited, json_rows, sheets
@@ -87,7 +88,8 @@ def _opened(
             rows = connection.read_parquet(literal(sheet.path), hive_partitioning=False)
             return Table(rows, sheet.facts, sheet.warnings, explain)
         if suffix == ".parquet":
-            return Table(connection.read_parquet(literal(inner), hive_partitioning=False), {}, (), explain)
+            rows = connection.read_parquet(literal(inner), hive_partitioning=False)
+            return Table(rows, {}, delimited.repeated(pq.read_schema(inner).names, path), explain)
         text = as_utf8(inner, folder, encoding, path)
         facts: dict[str, Any] = {"encoding": text.encoding}
         if suffix in JSON:

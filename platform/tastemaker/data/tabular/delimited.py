@@ -172,14 +172,14 @@ def _records(sample: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def repeated(header: Sequence[str], named: Path) -> tuple[str, ...]:
-    """A warning, if the header has a name twice."""
+    """A warning, if two columns have the same name."""
     counts = Counter(name.strip().lower() for name in header if name.strip())
     again = [name for name, n in counts.items() if n > 1]
     if not again:
         return ()
     return (
-        f"{named}: the header has more than one column {', '.join(again)}: the first is read under this "
-        f"name, the next as {again[0]}_1. Check that the first is what you mean",
+        f"{named} has more than one column {', '.join(again)}: the first is read under this name, the next "
+        f"as {again[0]}_1. Check that the first is what you mean",
     )
 
 

@@ -1,4 +1,4 @@
-"""XLSX: the first sheet's values as a Parquet file of text.
+"""XLSX: the first visible sheet's values as a Parquet file of text.
 
 Of a formula the value counts that Excel saved with it. A cell with an error such as #N/A is empty. So is a
 formula without a saved value, which programs write that do not compute: they are counted in a warning.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from tastemaker.data.tabular.delimited import distinct, repeated
 from tastemaker.data.tabular.rows import write_text
@@ -43,29 +43,47 @@ class _Cells(NamedTuple):
 def unpack(path: Path, folder: Path, named: Path) -> Sheet:
     """Write the first sheet's table, whose first line names the columns. Raises SourceError."""
     from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
 
     target = folder / f"sheet-{len(list(folder.glob('sheet-*')))}.parquet"
     try:
         with closing(load_workbook(path, read_only=True, data_only=True)) as book:
-            sheet, *others = book.worksheets
+            sheet, *others = _visible(book)
             cells = _cells(sheet.iter_rows(values_only=True), named)
             write_text(target, cells.header, _values(cells))
             title, unread = sheet.title, [other.title for other in others]
+            alike = ", ".join(other.title for other in others if _names(other) == _names(sheet))
         missing = _unsaved(path, cells.places) if _has_formulas(path) else []
-    except (BadZipFile, KeyError, InvalidFileException, ValueError) as error:
+    except SourceError:
+        raise
+    except Exception as error:  # whatever an odd workbook leads openpyxl to raise
         raise SourceError(
             f"{named} can't be read as a table: {' '.join(str(error).split())[:200]}",
             fix="open it in Excel and save it again as .xlsx, or as CSV in UTF-8",
         ) from error
-    facts = {"sheet": title} | ({"sheets not read": unread} if unread else {})
     warnings = list(cells.warnings)
+    if alike:
+        warnings.append(
+            f"of {named} the sheet {title} is read, and others with the same header are not: {alike}. Put "
+            "all rows into one sheet, if they are one table"
+        )
     if missing:
         warnings.append(
             f"{len(missing):,} formulas of {named} have no saved value, first in cell {missing[0]}: these "
             "cells count as empty. Open the file in Excel and save it, so that it computes them"
         )
+    facts = {"sheet": title} | ({"sheets not read": unread} if unread else {})
     return Sheet(target, facts, tuple(warnings))
+
+
+def _visible(book: Any) -> list[Any]:
+    """The sheets that a person sees; all, if all are hidden."""
+    return [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"] or list(book.worksheets)
+
+
+def _names(sheet: Any) -> list[str]:
+    """What stands in a sheet's first row."""
+    first = next(sheet.iter_rows(max_row=1, values_only=True), ())
+    return [str(name).strip() for name in first if name is not None]
 
 
 def _cells(rows: Iterator[tuple[Any, ...]], named: Path) -> _Cells:
@@ -111,8 +129,8 @@ def _unsaved(path: Path, places: Iterable[int]) -> list[str]:
         closing(load_workbook(path, read_only=True, data_only=True)) as saved,
     ):
         pairs = zip(
-            written.worksheets[0].iter_rows(values_only=True),
-            saved.worksheets[0].iter_rows(values_only=True),
+            _visible(written)[0].iter_rows(values_only=True),
+            _visible(saved)[0].iter_rows(values_only=True),
             strict=True,
         )
         return [
