@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from tastemaker.cli.keys import SCOPES, keys
 from tastemaker.errors import TastemakerError
-from tastemaker.serving.keys import KeyScope, digest, read_keys
+from tastemaker.serving.keys import Key, KeyScope, add, digest, read_keys, rotate
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +97,30 @@ def test_ten_at_once_make_ten_keys(home: Path) -> None:
     assert len(made) == 10
     assert {digest(secret) for secret in made} == {key.digest for key in kept}
     assert sorted(key.slot for key in kept) == list(range(10))
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e300"])
+@pytest.mark.parametrize("words", [("new", "job", "--scope", "manage", "--per-second"),
+                                   ("new", "job", "--scope", "manage", "--days"),
+                                   ("rotate", "old", "--grace-hours")])  # fmt: skip
+def test_a_limit_that_is_no_number_is_no_limit_and_is_refused(
+    home: Path, words: tuple[str, ...], number: str
+) -> None:
+    run("new", "old", "--scope", "feedback")
+    before = (home / "keys.json").read_bytes()
+    done = CliRunner().invoke(keys, [*words, number])
+    assert done.exit_code == 2
+    assert number in done.stderr or "finite" in done.stderr or "range" in done.stderr
+    assert (home / "keys.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_key_is_made_with_a_limit_that_json_has_no_word_for(value: float) -> None:
+    made: list[Key] = []
+    for limits in ({"per_second": value}, {"expires_at": value}):
+        with pytest.raises(TastemakerError, match="must be a finite number"):
+            add(made, "job", ["manage"], **limits)
+    add(made, "job", ["manage"])
+    with pytest.raises(TastemakerError, match=r"grace_seconds is (nan|inf)"):
+        rotate(made, "job", value)
+    assert len(made) == 1

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.numbers import Number
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 SCOPES = ("recommend", "feedback", "manage")
 _json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
 _HOUR, _DAY = 3_600, 86_400
+_MAX_DAYS = 36_500
 
 
 @click.group()
@@ -41,9 +44,9 @@ def keys() -> None:
     type=click.Choice(SCOPES),
     help="recommend: all lists, similar items, explanations. feedback: events. manage: items and users.",
 )
-@click.option("--per-second", type=click.FloatRange(0, min_open=True), help="Requests that it may make.")
+@click.option("--per-second", type=Number(0, 1e6, min_open=True), help="Requests that it may make.")
 @click.option(
-    "--days", type=click.FloatRange(0, min_open=True), help="How long it works; for ever if absent."
+    "--days", type=Number(0, _MAX_DAYS, min_open=True), help="How long it works; for ever if absent."
 )
 @_json_option
 def new(
@@ -100,7 +103,7 @@ def list_keys(as_json: bool) -> None:
     "--grace-hours",
     default=24.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=Number(0, _MAX_DAYS * 24),
     help="How long the old key works on.",
 )
 @_json_option

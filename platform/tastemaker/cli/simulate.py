@@ -13,6 +13,8 @@ from uuid import uuid4
 
 import click
 
+from tastemaker.cli.numbers import Number
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 KEY = "TASTEMAKER_API_KEY"
 """Environment: the API key to show the service, where it wants one."""
-SHARE = click.FloatRange(0, 1)
+SHARE = Number(0, 1)
 DEFAULT_SHARE = 0.05
 """Of a fault that is named without one."""
 
@@ -66,7 +68,7 @@ def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     help="How long; 60s if --visits is not given either.",
 )
 @click.option("--visits", type=click.IntRange(min=1), help="How many visits.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Visits a second. Default: all it can.")
+@click.option("--rate", type=Number(0, min_open=True), help="Visits a second. Default: all it can.")
 @click.option(
     "--at-once", default=32, show_default=True, type=click.IntRange(1, 1_000), help="Visits at a time."
 )

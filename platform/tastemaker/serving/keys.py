@@ -7,6 +7,7 @@ hash would protect secrets that can be guessed: these can't be, and each request
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Iterator
@@ -110,8 +111,9 @@ def add(
     per_second: float | None = None,
     expires_at: float | None = None,
 ) -> Made:
-    """Make a key. Raises TastemakerError if there is no room for it."""
+    """Make a key. Raises TastemakerError if there is no room for it, or a limit is not a finite number."""
     now = time.time()
+    _require_finite(per_second=per_second, expires_at=expires_at)
     taken = {key.slot for key in keys if key.works(now)}
     slot = next((slot for slot in range(SLOTS) if slot not in taken), None)
     if slot is None:
@@ -127,6 +129,7 @@ def add(
 
 def rotate(keys: list[Key], name: str, grace_seconds: float) -> Made:
     """Make a key that may do what the newest of that name may; the others work on for `grace_seconds`."""
+    _require_finite(grace_seconds=grace_seconds)
     alive = _alive(keys, name)
     made = add(keys, alive[-1].name, alive[-1].scopes, per_second=alive[-1].per_second)
     end = made.key.created_at + grace_seconds
@@ -134,6 +137,15 @@ def rotate(keys: list[Key], name: str, grace_seconds: float) -> Made:
         end_of_old = end if old.expires_at is None else min(end, old.expires_at)
         keys[keys.index(old)] = msgspec.structs.replace(old, expires_at=end_of_old)
     return made
+
+
+def _require_finite(**limits: float | None) -> None:
+    """JSON has no NaN: it would be kept as null, which is no limit."""
+    for name, value in limits.items():
+        if value is not None and not math.isfinite(value):
+            raise TastemakerError(
+                f"{name} is {value}, must be a finite number", fix="leave it out, or pass one"
+            )
 
 
 def revoke(keys: list[Key], name: str) -> list[Key]:
