@@ -55,8 +55,10 @@ class AgainstChampion:
 
     @property
     def passed(self) -> bool:
-        """A NaN (one user) passes nothing."""
-        return self.difference is not None and self.difference.low >= self.limit
+        """What is not a finite number (an interval from few users, a figure) passes nothing."""
+        if self.difference is None or not np.isfinite([self.difference.low, self.limit]).all():
+            return False
+        return self.difference.low >= self.limit
 
     @property
     def fix(self) -> str:
