@@ -107,12 +107,35 @@ def test_the_server_says_how_it_does(popularity: httpx.Client, versions: dict[st
     assert "3141592653" not in popularity.get("/metrics").text, "paths are no labels"
 
 
-def test_the_page_for_people_documents_the_request(popularity: httpx.Client) -> None:
-    assert "static_content/swagger-initializer.js" in popularity.get("/").text
-    assert "docs.json" in popularity.get("/static_content/swagger-initializer.js").text
-    document = popularity.get("/docs.json").json()
-    fields = document["components"]["schemas"]["Request"]["properties"]
-    assert set(fields) == {"user_id", "k", "context", "exclude", "candidates", "diversity"}
+def test_the_page_for_people_says_what_answers_and_how_it_is_asked(
+    popularity: httpx.Client, versions: dict[str, Version]
+) -> None:
+    answer = popularity.get("/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    for said in ("popularity", versions["popularity"].id, "everything works", "POST /recommend/batch"):
+        assert said in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (
+        popularity.head("/").headers["content-security-policy"] == answer.headers["content-security-policy"]
+    )
+    for path, methods in popularity.get("/openapi.json").json()["paths"].items():
+        for method in methods:
+            assert f"{method.upper()} {path}" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/docs.json",
+        "/static_content/swagger-initializer.js",
+        "/static_content/index.css",
+        "/schema.json",
+        "/docs",
+    ],
+)
+def test_pages_of_bentoml_are_not_served(popularity: httpx.Client, path: str) -> None:
+    assert popularity.get(path).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ import pytest
 
 from bento_servers import Started, started
 from served_homes import make_home
+from tastemaker.serving.asgi import MAX_HELD_BYTES
 from tastemaker.serving.connections import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_PIPELINED
+from tastemaker.serving.messages import MAX_BODY_BYTES
 
 pytestmark = pytest.mark.servers
 
@@ -218,6 +220,24 @@ def test_idle_connections_make_room_for_who_asks(server: Started) -> None:
     answered(server)
 
 
+def test_many_bodies_that_are_not_finished_take_bounded_memory(server: Started) -> None:
+    begin = POST + b"Content-Length: %d\r\n\r\n" % MAX_BODY_BYTES
+    before = memory(server)
+    with ExitStack() as kept, ThreadPoolExecutor(CONNECTIONS - 5) as pool:
+        callers = [kept.enter_context(closing(connect(server))) for _ in range(CONNECTIONS - 5)]
+
+        def call(caller: socket.socket) -> int | None:
+            with suppress(ConnectionError):
+                caller.sendall(begin + b" " * (MAX_BODY_BYTES - 1_000))
+            return status(rest(caller))
+
+        calls = [pool.submit(call, caller) for caller in callers]
+        while not all(one.done() for one in calls):
+            answered(server)
+            assert memory(server) - before < MAX_HELD_BYTES + MAX_GROWTH
+        assert {one.result() for one in calls} <= {408, 503}
+
+
 def test_many_requests_ahead_of_their_answers_are_answered_or_refused(server: Started) -> None:
     request = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"
     last = request.replace(HOST, HOST + b"Connection: close\r\n")
@@ -262,7 +282,7 @@ def test_without_a_key_the_service_is_asked_by_its_own_name(
     server: Started, host: str, expected: int
 ) -> None:
     headers = {"Host": host.format(port=server.port)}
-    for path in ("/livez", "/readyz", "/metrics", "/openapi.json"):
+    for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/"):
         answer = httpx.get(f"{server.url}{path}", headers=headers)
         assert (path, answer.status_code) == (path, expected)
     answer = httpx.post(f"{server.url}/recommend", json=ASK, headers=headers)
@@ -277,6 +297,10 @@ def test_without_a_key_the_service_is_asked_by_its_own_name(
         (b"GET /livez HTTP/1.1\r\n", 400),
         (b"GET /livez HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n", 400),
         (b"GET /livez HTTP/1.0\r\n", 200),
+        (b"GET http://localhost/livez HTTP/1.1\r\nHost: evil.example\r\n", 200),
+        (b"GET http://[::1]:3000/livez HTTP/1.1\r\nHost: evil.example\r\n", 200),
+        (b"GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n", 421),
+        (b"GET http://localhost@evil.example:3000/livez HTTP/1.1\r\nHost: localhost\r\n", 421),
     ],
 )
 def test_a_request_of_http_1_1_has_one_host(server: Started, lines: bytes, expected: int) -> None:

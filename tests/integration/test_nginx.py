@@ -140,7 +140,7 @@ def test_tls_sizes_ids_and_keys(tmp_path: Path) -> None:
         assert re.fullmatch("[0-9a-f]{32}", made)
         assert outside.get("/similar/a%2Fb%20%C3%A9").json()["value"] == "a/b é"
 
-        for hidden in ("/metrics", "/readyz", "/livez"):
+        for hidden in ("/", "/metrics", "/readyz", "/livez"):
             assert problem(outside.get(hidden), 404)
         assert problem(outside.post("/recommend", content=b" " * ((4 << 20) + 1)), 413)["limit"] == 4 << 20
         guest = {"Authorization": f"Bearer {seldom}"}

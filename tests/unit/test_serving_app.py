@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -188,7 +189,8 @@ def test_feedback_is_on_disk_when_it_is_acknowledged(worker: Worker) -> None:
         ("POST", "/recommend", {"content": b"{}", "headers": {"Content-Length": "9" * 5_000}}, 413),
         ("POST", "/recommend", {"files": {"body": b"{}"}}, 415),
         ("POST", "/recommend", {"content": b"{}", "headers": {"Content-Encoding": "gzip"}}, 415),
-        ("GET", "/", {}, 404),
+        ("POST", "/", {}, 405),
+        ("GET", "/docs.json", {}, 404),
         ("POST", "/recommend/", {}, 404),
         ("GET", "/%ff%00", {}, 404),
     ],
@@ -260,10 +262,21 @@ def test_a_caller_who_hangs_up_in_the_middle_gets_no_answer(worker: Worker) -> N
     assert (sent, seen(worker)) == ([], [])
 
 
-def test_the_document_is_served_for_machines_and_for_the_page(worker: Worker) -> None:
-    document = ask(worker, "GET", "/openapi.json")
-    assert "/recommend" in document.json()["paths"]
-    assert ask(worker, "GET", "/docs.json").content == document.content
+def test_the_page_says_how_the_process_does_and_is_html_whatever_is_said(worker: Worker) -> None:
+    document = ask(worker, "GET", "/openapi.json").json()
+    page = ask(worker, "GET", "/").text
+    assert "everything works" in page
+    for what in [*document["paths"], *document["components"]["schemas"]]:
+        assert html.escape(what) in page
+    worker.parts["log"] = lambda: "<script>alert('no room')</script>"
+    page = ask(worker, "GET", "/").text
+    assert "<script" not in page
+    assert "not everything works: log: &lt;script&gt;" in page
+
+
+def test_the_page_is_there_before_a_model_is() -> None:
+    answer = ask(Worker(), "GET", "/")
+    assert (answer.status_code, "the model is not loaded yet" in answer.text) == (200, True)
 
 
 def test_a_defect_is_told_without_a_trace(

@@ -49,7 +49,7 @@ def test_odd_spellings(raw: str, argument: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", ["/", "", "*", "/similar", "/similar/", "/recommend/", "//recommend", "/nothing", "/Recommend"]
+    "raw", ["", "*", "/similar", "/similar/", "/recommend/", "//recommend", "/nothing", "/Recommend"]
 )
 def test_what_is_no_route(raw: str) -> None:
     assert find(scope(raw)) == (None, "")

@@ -1,6 +1,6 @@
 """A promotion that waits for a person: the evidence is shown in Prefect's page, and somebody says yes or no.
 
-prefect server start                                        once, anywhere
+prefect server start                                        once, in the folder with prefect.toml
 export PREFECT_API_URL=http://127.0.0.1:4200/api
 python -m tastemaker_pipelines.flows.approval VERSION       waits; answer under "Resume" in the page
 """

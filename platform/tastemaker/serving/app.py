@@ -1,8 +1,8 @@
 """The serving process as an ASGI application: finds the route, asks the doors, answers or refuses.
 
 It stands in front of all of BentoML's own application. BentoML's routing, tracing, timeouts and access log
-cost five times what the answer does, so every endpoint is answered before they see it; only its page for
-people is left to it.
+cost five times what the answer does, and its page for people loads scripts from other hosts, so every request
+is answered before they see it; only the start and the end of the process are left to it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from tastemaker.serving.asgi import (
     Application,
     Gone,
     Headers,
-    Message,
     Receive,
     Reply,
     Scope,
@@ -34,7 +33,7 @@ from tastemaker.serving.journal import SLOW_SECONDS, Journal
 from tastemaker.serving.messages import Refusal
 from tastemaker.serving.metrics import UNKNOWN
 from tastemaker.serving.predictor import new_request_id
-from tastemaker.serving.routes import PAGE, ROUTES, Call, Route, find
+from tastemaker.serving.routes import ROUTES, Call, Route, find
 from tastemaker.serving.worker import Worker
 
 _is_id = re.compile(rb"[0-9a-f]{32}").fullmatch
@@ -64,9 +63,6 @@ class Gateway:
             return
         start = time.perf_counter()
         route, argument = find(scope)
-        if route is None and _is_page(scope["path"]):
-            await self._page(scope, receive, send, start)
-            return
         headers: Headers = dict(scope["headers"])
         given = headers.get(b"x-request-id")
         request_id = given.decode() if given is not None and _is_id(given) else new_request_id()
@@ -123,21 +119,6 @@ class Gateway:
             headers.append((b"www-authenticate", b'Bearer realm="tastemaker"'))
         return Reply(status, _encode(problem), PROBLEM, tuple(headers))
 
-    async def _page(self, scope: Scope, receive: Receive, send: Send, start: float) -> None:
-        """BentoML's page for people."""
-        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, noting)
-        finally:
-            self.worker.count(PAGE, status, time.perf_counter() - start)
-
     def _tell(self, status: int, asked: _Asked, field: str | None = None) -> None:
         self._journal.tell(
             status,
@@ -164,11 +145,6 @@ async def _in_time(act: Awaitable[_T], seconds: int) -> _T:
     except TimeoutError:
         detail = f"not done within {seconds} s; trying again does no harm"
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, limit=seconds, retry_after=1) from None
-
-
-def _is_page(path: str) -> bool:
-    """Whether BentoML's page for people has it."""
-    return path == PAGE or path.startswith("/static_content/")
 
 
 def _nothing_here() -> Refusal:

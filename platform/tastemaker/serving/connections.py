@@ -143,6 +143,8 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             detail = f"more than {MAX_PIPELINED} requests were sent ahead of their answers"
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, limit=MAX_PIPELINED)
+        if not self.url.startswith(b"/"):
+            self._take_authority()
         super().on_headers_complete()
         self.headers = []  # the request has its own by now; trailers are not among them
         self._expected, self._unseen = _BODY, 0
@@ -195,6 +197,14 @@ class Connection(HttpToolsProtocol):
     def _head_bytes(self) -> int:
         line = len(self.parser.get_method()) + len(self.url) + len(b"  HTTP/1.1\r\n\r\n")
         return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
+
+    def _take_authority(self) -> None:
+        """Of a URL with a host, that host counts, whatever Host says (RFC 9112, section 3.2.2)."""
+        parsed = httptools.parse_url(self.url)
+        if parsed.host:
+            host = b"[%b]" % parsed.host if b":" in parsed.host else parsed.host
+            port = b"" if parsed.port is None else b":%d" % parsed.port
+            self.headers[:] = [*(one for one in self.headers if one[0] != b"host"), (b"host", host + port)]
 
     def _wait(self, expected: int, seconds: float) -> None:
         if self._timer is not None:

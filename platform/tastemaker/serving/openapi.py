@@ -39,7 +39,7 @@ from tastemaker.serving.messages import (
     UserUpserts,
     WantedVersion,
 )
-from tastemaker.serving.routes import ROUTES, Route
+from tastemaker.serving.routes import OF_ANY, ROUTES, UNREAD, Route
 
 _REF = "#/components/schemas/{name}"
 _EXAMPLE_ID = "b5a5892ca489463bb3a800e59d500c44"
@@ -75,13 +75,15 @@ EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
 """What a message of each kind may look like."""
 
 _WHY = {
-    HTTPStatus.BAD_REQUEST: "A field is wrong: the problem names it, its value and the limit.",
+    HTTPStatus.BAD_REQUEST: "A field or a header is wrong: the problem names it, its value and the limit.",
     HTTPStatus.UNAUTHORIZED: "There is no API key, or not a valid one.",
     HTTPStatus.FORBIDDEN: "The API key does not allow this.",
     HTTPStatus.NOT_FOUND: "Nothing is known by this id.",
-    HTTPStatus.REQUEST_TIMEOUT: "The body came too slowly.",
+    HTTPStatus.REQUEST_TIMEOUT: "The headers or the body came too slowly.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not JSON.",
+    HTTPStatus.MISDIRECTED_REQUEST: "There is no API key yet, and Host is not a name of this service.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request line and headers are too long.",
     HTTPStatus.TOO_MANY_REQUESTS: "The key's limit is reached, or the log is full; come back later.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "A defect of the service.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not ready, or the log can't be written now.",
@@ -158,7 +160,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "tags": [route.scope or "open"],
         "summary": summary,
         "parameters": [*_parameters(route)],
-        "responses": {"200": _success(route)} | {str(int(one)): _failure(one) for one in route.failures},
+        "responses": {"200": _success(route)}
+        | {str(int(one)): _failure(one) for one in sorted({*route.failures, *OF_ANY, *UNREAD})},
         "security": [] if route.scope is None else [{"key": [route.scope]}],
     }
     if more:
@@ -183,8 +186,7 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
 def _success(route: Route) -> dict[str, Any]:
     headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
     if route.answers is None:
-        kind = "text/plain" if route.path == "/metrics" else "application/json"
-        content = {kind: {"schema": {"type": "string" if kind == "text/plain" else "object"}}}
+        content = {route.media: {"schema": {"type": "string" if "text/" in route.media else "object"}}}
     else:
         content = {"application/json": _content(route.answers)}
     return {"description": "Done.", "headers": headers, "content": content}

@@ -41,7 +41,12 @@ _SERVING_FILES = (
     "data/ids.py",
     "data/neighbours.py",
     "data/snapshot.py",
+    "data/unknown.py",
     "data/worth.py",
+    "html/__init__.py",
+    "html/parts.py",
+    "html/shell.py",
+    "html/style.css",
     "learning/__init__.py",
     "learning/states.py",
     "logs/__init__.py",
@@ -67,6 +72,7 @@ _FEATURE_FILES = tuple(
 """The same for a model that reads user features."""
 _SERVING_REQUIREMENTS = (
     "httptools",
+    "markupsafe",
     "msgspec",
     "numpy",
     "psutil",

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from tastemaker.serving.asgi import TEXT, Reply, Scope
+from tastemaker.serving.asgi import HTML, TEXT, Reply, Scope
 from tastemaker.serving.keys import KeyScope
 from tastemaker.serving.messages import (
     Alive,
@@ -37,8 +37,8 @@ from tastemaker.serving.metrics import UNKNOWN
 from tastemaker.serving.reading import QueryReader, Reader, read_id
 from tastemaker.serving.worker import Worker
 
-PAGE = "/"
-"""The page for people; what it is made of is counted with it."""
+OF_ANY = (HTTPStatus.BAD_REQUEST, HTTPStatus.MISDIRECTED_REQUEST)
+"""What any request may be refused with, for its header Host."""
 UNREAD = (
     HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE
 )  # fmt: skip
@@ -74,6 +74,8 @@ class Route(NamedTuple):
     """What may stand behind the question mark."""
     needs_model: bool = True
     """Whether it is refused (503) before a model is loaded."""
+    media: str = "application/json"
+    """The Content-Type of its answer, without parameters."""
     seconds: int | None = None
     """When it is given up (503); None where the engine keeps the time, or nothing is waited for."""
 
@@ -158,6 +160,13 @@ async def _feedback(call: Call) -> Receipt:
     return await call.worker.feedback(_read_feedback(call.body).events)
 
 
+async def _page(call: Call) -> Reply:
+    """The page for people: what answers, how it does, and how it is asked."""
+    from tastemaker.serving.page import HEADERS, html
+
+    return Reply(200, html(call.worker), HTML, HEADERS)
+
+
 async def _livez(call: Call) -> Alive:
     """The process runs."""
     return Alive()
@@ -201,20 +210,20 @@ ROUTES = (
     Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback, seconds=DISK_SECONDS),
     Route("GET", "/livez", None, _livez, Alive, needs_model=False),
     Route("GET", "/readyz", None, _readyz, Ready),
-    Route("GET", "/metrics", None, _metrics, seconds=DISK_SECONDS),
+    Route("GET", "/metrics", None, _metrics, seconds=DISK_SECONDS, media="text/plain"),
     Route("GET", "/openapi.json", None, _openapi, needs_model=False),
+    Route("GET", "/", None, _page, needs_model=False, media="text/html"),
 )
 
 _WHOLE = {route.path: route for route in ROUTES if "{" not in route.path}
-_WHOLE["/docs.json"] = _WHOLE["/openapi.json"]  # where BentoML's page for people looks for it
 _WORDS = {route.path.partition("{")[0]: route for route in ROUTES if "{" in route.path}
 
 
 def statuses() -> dict[str, list[int]]:
     """Of each endpoint, by its path's template, what it may answer with."""
-    of_any = (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.MISDIRECTED_REQUEST)
+    of_any = (*OF_ANY, HTTPStatus.METHOD_NOT_ALLOWED)
     known = {route.path: {HTTPStatus.OK, *route.failures, *of_any} for route in ROUTES}
-    known |= {PAGE: {HTTPStatus.OK}, UNKNOWN: {HTTPStatus.NOT_FOUND, *of_any, *UNREAD}}
+    known |= {UNKNOWN: {HTTPStatus.NOT_FOUND, *of_any, *UNREAD}}
     return {path: sorted(map(int, may_be)) for path, may_be in known.items()}
 
 
