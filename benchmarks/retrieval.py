@@ -60,7 +60,8 @@ def model_of(vectors: Any) -> Any:
     from tastemaker_collaborative.ials import IALS
 
     model = IALS()
-    model.item_vectors, model.gram = vectors, vectors.T @ vectors
+    model.item_vectors = np.column_stack([vectors, np.zeros(len(vectors), np.float32)])
+    model.gram = vectors.T @ vectors
     model.popularity = np.zeros(len(vectors), np.float32)
     return model
 

@@ -41,7 +41,7 @@ class Sound(Recommender[Any]):
     state: ClassVar[tuple[str, ...]] = ("gram", "popularity")
 
     def fit(self, data: TrainingData) -> Self:
-        matrix = data.history.matrix(np.ones(len(data.history.items), np.float32))
+        matrix = data.history.matrix(data.history.rewards > 0).astype(np.float32)
         self.gram = (matrix.T @ matrix).toarray()
         self.popularity = self.gram.diagonal() / np.float32(1e6)
         return self
@@ -296,6 +296,12 @@ class ExemptFromNothing(Sound):
     capabilities = Capabilities(exempt={"gravity": "it floats"})
 
 
+class CountsDislikesAsLikes(Sound):
+    def fit(self, data: TrainingData) -> Self:
+        events = replace(data.events, rewards=np.abs(data.events.rewards))
+        return super().fit(replace(data, events=events))
+
+
 class DefaultIsOutside(Config):
     epochs: Annotated[int, Search(20, 50)] = 10
 
@@ -351,6 +357,7 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("artifact_is_data", SavesCode),
     ("malformed_artifacts_are_refused", TrustsItsFiles),
     ("checkerboard_is_recovered", LikesWhatOthersLike),
+    ("disliked_by_all_is_below_liked_by_all", CountsDislikesAsLikes),
     ("scores_are_dot_products", EmbedsAnotherModel),
     ("scores_are_dot_products", EmbedsNobody),
     ("contributions_add_up", ExplainsAnotherModel),

@@ -15,9 +15,10 @@ from tastemaker_bandits.learning import (
     SECONDS_PER_DAY,
     BanditConfig,
     Float64,
+    approval,
     fade,
+    harm,
     lesson,
-    popularity,
     step_of,
 )
 
@@ -46,11 +47,13 @@ ConfigT = TypeVar("ConfigT", bound=CountConfig)
 
 
 class CountBandit(Recommender[ConfigT]):
-    """The sums N_i = Σ w e_p of impressions and S_i = Σ w r of rewards in [0, 1] over the feedback about i.
+    """The sums N_i = Σ w (e_p + h) of impressions and S_i = Σ w r of rewards over the feedback about i.
 
-    e_p is the place's examination probability; w is 1, fades as 2^(-age / half-life), or is 1 inside the
-    window and 0 outside. The prior never fades. The order of feedback is indifferent: w is a function of the
-    times alone, and what comes late finds the place that it would have had.
+    r is the reward cut to [0, 1], h = min(-reward, 1) where that is below 0, else 0: an item that did harm
+    counts as shown in vain once more. e_p is the place's examination probability; w is 1, fades as
+    2^(-age / half-life), or is 1 inside the window and 0 outside. The prior never fades. The order of
+    feedback is indifferent: w is a function of the times alone, and what comes late finds the place that it
+    would have had.
     """
 
     state = ("impressions", "rewards", "prior_impressions", "prior_rewards", "clock", "learned")
@@ -71,10 +74,9 @@ class CountBandit(Recommender[ConfigT]):
         shape = (1 if config.window_days is None else BUCKETS, data.n_items)
         self.impressions, self.rewards = np.zeros(shape), np.zeros(shape)
         history = config.history_impressions if len(data.events) else 0.0
-        self.prior_rewards = config.prior_successes + history * popularity(data)
-        self.prior_impressions = np.full(
-            data.n_items, config.prior_successes + config.prior_failures + history
-        )
+        liked, disliked = approval(data)
+        self.prior_rewards = config.prior_successes + history * liked
+        self.prior_impressions = config.prior_successes + config.prior_failures + history * (1 + disliked)
         self.clock = self._ticks(np.asarray(data.end, np.int64))
         self.learned = np.zeros((), np.int64)
         self.refresh(None)
@@ -85,7 +87,8 @@ class CountBandit(Recommender[ConfigT]):
         self.learned += len(feedback)
         if len(known.items):
             rows, weights = self._turn_clock(self._ticks(known.times))
-            np.add.at(self.impressions, (rows, known.items), weights * known.examination)
+            shown = known.examination + harm(known.rewards)
+            np.add.at(self.impressions, (rows, known.items), weights * shown)
             np.add.at(self.rewards, (rows, known.items), weights * np.clip(known.rewards, 0, 1))
             forgets = self.config.half_life_days is not None or self.config.window_days is not None
             self.refresh(None if forgets else known.items)

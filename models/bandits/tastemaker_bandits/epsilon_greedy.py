@@ -29,6 +29,9 @@ class EpsilonGreedy(CountBandit[EpsilonGreedyConfig]):
         s_i = S_i / N_i,    P(i at place p) = (1 - ε) [i is the p-th greatest of m allowed] + ε / m
 
     One coin is tossed a list, not a place, so the propensity at each place is exact.
+
+    Negative reward: an item that did harm counts as shown in vain once more, by the size of the reward up to
+    1; so does each user of the history who disliked it.
     """
 
     name = "epsilon_greedy"

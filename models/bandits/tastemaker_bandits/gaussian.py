@@ -18,7 +18,7 @@ from scipy.linalg.blas import dger
 from tastemaker.errors import PluginError
 from tastemaker.plugins import Batch, Feedback, Recommender, TrainingData
 from tastemaker.plugins.arrays import Float32, Int64
-from tastemaker_bandits.learning import BanditConfig, Float64, fade, lesson, popularity, step_of
+from tastemaker_bandits.learning import Approval, BanditConfig, Float64, approval, fade, lesson, step_of
 
 TINY = np.finfo(np.float32).tiny
 
@@ -63,7 +63,7 @@ class GaussianBandit(Recommender[ConfigT]):
     """int64[]: rows of feedback since the fit: where in its log a replay goes on."""
 
     @abstractmethod
-    def start(self, popularity: Float64, impressions: float) -> tuple[Float64, float]:
+    def start(self, approval: Approval, impressions: float) -> tuple[Float64, float]:
         """The intercepts' prior means, float64[n_items], and the precision that the history adds to them."""
 
     @abstractmethod
@@ -78,11 +78,11 @@ class GaussianBandit(Recommender[ConfigT]):
                 f"{self.name} has nothing to learn from: context_size is 0 and intercept is off",
                 fix="give context_size, the number of columns of the requests' context, or turn intercept on",
             )
-        shares, impressions = popularity(data), config.history_impressions if len(data.events) else 0.0
+        impressions = config.history_impressions if len(data.events) else 0.0
         self.prior_precision = np.full(size, config.regularization)
         self.prior_mean = np.zeros(data.n_items)
         if config.intercept:
-            self.prior_mean, precision = self.start(shares, impressions)
+            self.prior_mean, precision = self.start(approval(data), impressions)
             self.prior_precision[0] += precision
         self.mean = np.zeros((data.n_items, size))
         self.mean[:, 0] = self.prior_mean

@@ -16,6 +16,7 @@ from pydantic import Field
 from tastemaker.errors import PluginError
 from tastemaker.plugins import Config, Feedback, TrainingData
 from tastemaker.plugins.arrays import Float32, Int32, Int64
+from tastemaker.plugins.votes import votes
 
 Float64 = NDArray[np.float64]
 Probability = Annotated[float, Field(gt=0, le=1)]
@@ -30,8 +31,8 @@ class BanditConfig(Config):
     """How a bandit learns."""
 
     history_impressions: Annotated[float, Field(ge=0)] = 1000.0
-    """What the training events are worth: each arm starts as if shown this often, with the share of users who
-    had it as its success rate. 0 ignores the events."""
+    """h: what the training events are worth. Each arm starts as if shown h times, with the share of users who
+    liked it as its success rate, and in vain h times the share who disliked it. 0 ignores the events."""
     examination: Annotated[tuple[Probability, ...], Field(min_length=1)] = (1.0,)
     """The probability that a user looks at place 1, 2, ... of a list; the last holds for all further ones."""
     half_life_days: Annotated[float, Field(gt=0, le=3650)] | None = None
@@ -69,13 +70,29 @@ def lesson(feedback: Feedback, n_items: int, examination: tuple[float, ...]) -> 
     )
 
 
-def popularity(data: TrainingData) -> Float64:
-    """float64[n_items]: of all users with an event of positive reward, the share with one of the item."""
+class Approval(NamedTuple):
+    """What the history says of the items."""
+
+    liked: Float64
+    """float64[n_items]: of all users with an event, the share whose summed reward of the item is above 0."""
+    disliked: Float64
+    """float64[n_items]: the share of those for whom it is below 0, each counted by its size up to 1."""
+
+
+def approval(data: TrainingData) -> Approval:
+    """From the training events."""
     history = data.history
-    liked = history.rewards > 0
-    users = len(np.unique(history.rows[liked]))
-    shares: Float64 = np.bincount(history.items[liked], minlength=data.n_items) / max(users, 1)
-    return shares
+    users = max(int(np.count_nonzero(history.lengths)), 1)
+    counted = votes(history.rewards)
+    liked, disliked = (
+        np.bincount(history.items, np.maximum(part, 0), data.n_items) / users for part in (counted, -counted)
+    )
+    return Approval(liked, disliked)
+
+
+def harm(rewards: Float64) -> Float64:
+    """float64[n]: how many impressions in vain rewards below 0 count as, beside their own: at most 1 each."""
+    return np.clip(-rewards, 0, 1)
 
 
 def step_of(times: Int64 | int, half_life_days: float) -> Int64:

@@ -17,6 +17,9 @@ class LinThompson(SamplingBandit[LinThompsonConfig], LinearBandit[LinThompsonCon
         s_i(x) ~ N(xᵀm_i, v² xᵀC_i x),    C_i = (λI + Σ e_p² x xᵀ)⁻¹,    m_i = C_i Σ e_p r x
 
     This is the score xᵀw_i of sampled coefficients w_i ~ N(m_i, v² C_i).
+
+    Negative reward: learned as it is; each user of the history who disliked an item takes from the mean that
+    it starts with.
     """
 
     name = "lin_thompson"

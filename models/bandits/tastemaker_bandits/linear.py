@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from tastemaker_bandits.gaussian import GaussianBandit, GaussianConfig
-from tastemaker_bandits.learning import Float64
+from tastemaker_bandits.learning import Approval, Float64
 
 ConfigT = TypeVar("ConfigT", bound=GaussianConfig)
 
@@ -16,12 +16,13 @@ class LinearBandit(GaussianBandit[ConfigT]):
         C_i = (λI + Σ e_p² x xᵀ)⁻¹,    m_i = C_i Σ e_p r x
 
     e_p is the place's examination probability. The history is h observations of the intercept alone, with the
-    item's share of users as their mean reward.
+    share of users who like the item less that of those who dislike it as their mean reward. A reward below 0
+    is learned as it is.
     """
 
-    def start(self, popularity: Float64, impressions: float) -> tuple[Float64, float]:
+    def start(self, approval: Approval, impressions: float) -> tuple[Float64, float]:
         weight = impressions / (impressions + self.config.regularization)
-        return popularity * weight, impressions
+        return (approval.liked - approval.disliked) * weight, impressions
 
     def learn(self, item: int, x: Float64, reward: float, examination: float, weight: float) -> None:
         """Recursive least squares on (e_p x, r)."""

@@ -7,7 +7,7 @@ from math import exp
 import numpy as np
 
 from tastemaker.plugins import Capabilities
-from tastemaker_bandits.learning import Float64
+from tastemaker_bandits.learning import Approval, Float64
 from tastemaker_bandits.sampling import SamplingBandit, SamplingConfig
 
 NEWTON_STEPS = 50
@@ -30,6 +30,9 @@ class LogisticThompson(SamplingBandit[LogisticThompsonConfig]):
     with a = r and b = e_p (1 - r) for a reward r in [0, 1]: who acted had looked, who did not looked with
     probability e_p. The mode lies on the line m + α C x: one unknown. The order of observations matters a
     little.
+
+    Negative reward: feedback r below 0 is a failure with b = e_p + min(-r, 1). Who disliked an item before
+    counts as if it had been shown to them in vain once more.
     """
 
     name = "logistic_thompson"
@@ -40,15 +43,15 @@ class LogisticThompson(SamplingBandit[LogisticThompsonConfig]):
     config_type = LogisticThompsonConfig
     capabilities = Capabilities(learns_online=True, stochastic=True)
 
-    def start(self, popularity: Float64, impressions: float) -> tuple[Float64, float]:
+    def start(self, approval: Approval, impressions: float) -> tuple[Float64, float]:
         """Smoothed log-odds; the precision is that of `impressions` at the average success rate."""
-        rates = (popularity * impressions + 0.5) / (impressions + 1)
+        rates = (approval.liked * impressions + 0.5) / ((1 + approval.disliked) * impressions + 1)
         average = float(rates.mean())
         return np.log(rates / (1 - rates)), impressions * average * (1 - average)
 
     def learn(self, item: int, x: Float64, reward: float, examination: float, weight: float) -> None:
         success = min(max(reward, 0.0), 1.0)
-        failure = (1 - success) * examination
+        failure = (1 - success) * examination + min(max(-reward, 0.0), 1.0)
         cx = self.covariance[item] @ x
         variance = float(x @ cx)
         step, chance = _mode(float(x @ self.mean[item]), variance, weight * success, weight * failure)

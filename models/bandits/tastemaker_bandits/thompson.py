@@ -36,6 +36,9 @@ class Thompson(CountBandit[ThompsonConfig]):
         s_i = log θ_i / (1 - θ_i),    θ_i ~ Beta(a_i + S_i, b_i + N_i - S_i)
 
     With examination probabilities below 1 S may exceed N by chance; the second parameter is at least b_i.
+
+    Negative reward: an item that did harm counts as shown in vain once more, by the size of the reward up to
+    1; so does each user of the history who disliked it.
     """
 
     name = "thompson"

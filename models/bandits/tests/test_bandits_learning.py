@@ -10,6 +10,7 @@ import pytest
 
 from tastemaker.plugins import Batch, Events, Feedback, History, Recommender, TrainingData
 from tastemaker.plugins.laws import Law, Subject, learning
+from tastemaker_bandits.epsilon_greedy import EpsilonGreedy
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.lin_ucb import LinUCB, LinUCBConfig
 from tastemaker_bandits.logistic_thompson import LogisticThompson, LogisticThompsonConfig
@@ -138,3 +139,44 @@ def test_with_a_context_snapshot_and_replay_lose_nothing(model: Recommender[Any]
     )
     for part, again in zip(running.recommend(batch, 3), restarted.recommend(batch, 3), strict=True):
         np.testing.assert_array_equal(part, again)
+
+
+@pytest.mark.parametrize("kind", [EpsilonGreedy, UCB1, Thompson, LinUCB, LinThompson, LogisticThompson])
+def test_harm_counts_for_more_than_no_success_and_by_its_size(kind: type[Recommender[Any]]) -> None:
+    """Half of what is shown pleases; the other half does nothing, some harm, or more harm."""
+
+    def belief(reward: float) -> float:
+        n = 20
+        learned = fitted(kind(history_impressions=0)).update(
+            Feedback(
+                users=np.zeros(n, np.int32),
+                items=np.zeros(n, np.int32),
+                positions=np.zeros(n, np.int32),
+                rewards=np.resize(np.array([1, reward], np.float32), n),
+                propensities=np.ones(n, np.float32),
+                times=np.arange(n, dtype=np.int64),
+            )
+        )
+        if hasattr(learned, "totals"):
+            impressions, rewards = learned.totals()
+            return float(rewards[0] / impressions[0])
+        return float(learned.mean[0, 0])
+
+    assert belief(0.0) > belief(-0.25) > belief(-1.0)
+
+
+@pytest.mark.parametrize("kind", [EpsilonGreedy, UCB1, Thompson])
+def test_harm_adds_its_size_to_the_impressions(kind: type[Recommender[Any]]) -> None:
+    rewards = np.array([1, 0.5, 0, -0.25, -1, -7], np.float32)
+    model = fitted(kind(history_impressions=0)).update(
+        Feedback(
+            users=np.zeros(6, np.int32),
+            items=np.zeros(6, np.int32),
+            positions=np.zeros(6, np.int32),
+            rewards=rewards,
+            propensities=np.ones(6, np.float32),
+            times=np.arange(6, dtype=np.int64),
+        )
+    )
+    assert model.impressions.sum() == pytest.approx(6 + 0.25 + 1 + 1)
+    assert model.rewards.sum() == pytest.approx(1.5)

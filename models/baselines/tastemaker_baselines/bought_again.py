@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData, select
 from tastemaker.plugins.arrays import Int64
+from tastemaker.plugins.votes import popularity
 
 
 class BoughtAgainConfig(Config):
@@ -23,11 +24,15 @@ class BoughtAgainConfig(Config):
 class BoughtAgain(Recommender[BoughtAgainConfig]):
     """Repeat purchases, by how often and how long ago; filled up by popularity.
 
-        s_ui = (n_ui - 1 + c·r_i) · 2^(-Δ_ui / (m·g_i))     if u had i (n_ui times, last Δ_ui ago)
+        s_ui = (n_ui - 1 + c·r_i) · 2^(-Δ_ui / (m·g_i))     if u had and liked i (n_ui times, last Δ_ui ago)
         s_ui = -1 + p_i / (1 + max p)                        otherwise
 
-    r_i is the share of i's users who came back for it, g_i the typical gap between their events with it (both
-    smoothed by the catalogue's), p_i the number of users who have i.
+    r_i is the share of i's users who came back for it and like it, g_i the typical gap between events with it
+    (both smoothed by the catalogue's), p_i the number of users who have i less those who dislike it, as in
+    `popularity`. u likes i if the rewards of u's events with it sum above 0.
+
+    Negative reward: what a user returned or disliked on the whole is not due again for that user, does not
+    count as come back for, and counts against the item's popularity by its size.
     """
 
     name = "bought_again"
@@ -43,12 +48,12 @@ class BoughtAgain(Recommender[BoughtAgainConfig]):
         history, n_items = data.history, data.n_items
         users = np.bincount(history.items, minlength=n_items)
         again = np.bincount(history.items, history.counts - 1, n_items)
-        returned = np.bincount(history.items, history.counts > 1, n_items)
+        returned = np.bincount(history.items, (history.counts > 1) & (history.rewards > 0), n_items)
         gaps_seconds = np.bincount(history.items, history.last_times - _first_times(data), n_items)
         prior = self.config.prior_events
         overall_rate = returned.sum() / max(users.sum(), 1)
         overall_gap = max(gaps_seconds.sum() / max(again.sum(), 1), 1.0)
-        self.popularity = users.astype(np.float32)
+        self.popularity = popularity(history)
         self.repeat_rate = ((returned + prior * overall_rate) / (users + prior)).astype(np.float32)
         self.gap_seconds = ((gaps_seconds + prior * overall_gap) / (again + prior)).astype(np.float32)
         return self
@@ -56,10 +61,12 @@ class BoughtAgain(Recommender[BoughtAgainConfig]):
     def recommend(self, batch: Batch, k: int) -> Ranking:
         scores = np.tile(self.popularity / (1 + self.popularity.max(initial=0)) - 1, (len(batch), 1))
         history = batch.history
-        waited = np.maximum(batch.now - history.last_times, 0)
-        decay = np.exp2(-waited / (self.config.memory_gaps * self.gap_seconds[history.items]))
-        wanted = history.counts - 1 + self.config.prior_events * self.repeat_rate[history.items]
-        scores[history.rows, history.items] = wanted * decay
+        liked = history.rewards > 0
+        rows, items = history.rows[liked], history.items[liked]
+        waited = np.maximum(batch.now - history.last_times[liked], 0)
+        decay = np.exp2(-waited / (self.config.memory_gaps * self.gap_seconds[items]))
+        wanted = history.counts[liked] - 1 + self.config.prior_events * self.repeat_rate[items]
+        scores[rows, items] = wanted * decay
         return select(scores, batch, k)
 
 

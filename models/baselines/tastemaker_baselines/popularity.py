@@ -7,6 +7,7 @@ from typing import Literal, Self
 import numpy as np
 
 from tastemaker.plugins import Batch, Config, Ranking, Recommender, TrainingData, select
+from tastemaker.plugins.votes import net_votes, popularity
 
 
 class PopularityConfig(Config):
@@ -17,7 +18,17 @@ class PopularityConfig(Config):
 
 
 class Popularity(Recommender[PopularityConfig]):
-    """s_ui = |{v : v has i}|, the number of users who have item i."""
+    """The number of users who have item i, less those who dislike it:
+
+        s_ui = V_i if R_i >= 0, else min(V_i, R_i),    V_i = Σ_v v(r_vi),  R_i = Σ_v r_vi
+
+    r_vi is the summed reward of user v and item i, v(r) = 1 where r > 0 and max(r, -1) elsewhere. By events,
+    the sums are over events.
+
+    Negative reward: counts against the item by its size, one user's (or event's) at most as 1 against 1 for
+    it. An item whose rewards sum below 0 ranks below those that nobody had; last come those that
+    somebody dislikes and nobody likes.
+    """
 
     name = "popularity"
     reference = (
@@ -28,12 +39,12 @@ class Popularity(Recommender[PopularityConfig]):
 
     def fit(self, data: TrainingData) -> Self:
         if self.config.by == "users":
-            counts = np.bincount(data.history.items, minlength=data.n_items)
+            self.scores = popularity(data.history)
         elif self.config.by == "events":
-            counts = np.bincount(data.events.items, minlength=data.n_items)
+            self.scores = net_votes(data.events.items, data.events.rewards, data.n_items)
         else:
-            counts = np.bincount(data.events.items, weights=data.events.rewards, minlength=data.n_items)
-        self.scores = counts.astype(np.float32)
+            rewards = np.bincount(data.events.items, data.events.rewards, data.n_items)
+            self.scores = rewards.astype(np.float32)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:

@@ -21,12 +21,16 @@ class Random(Recommender[RandomConfig]):
 
     A random permutation puts each of its m items at each position with probability 1/m: the propensity. The
     list is a pure function of the request's seed.
+
+    Negative reward: changes nothing; as everywhere, who disliked an item is not shown it.
     """
 
     name = "random"
     reference = "Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014 (the hash)"
     config_type = RandomConfig
-    capabilities = Capabilities(stochastic=True)
+    capabilities = Capabilities(
+        stochastic=True, exempt={"disliked_by_all_is_below_liked_by_all": "its lists are pure chance"}
+    )
     state = ("n_items",)
 
     def fit(self, data: TrainingData) -> Self:

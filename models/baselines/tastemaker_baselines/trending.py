@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from tastemaker.plugins import Batch, Config, Ranking, Recommender, Search, TrainingData, select
+from tastemaker.plugins.votes import net_votes
 
 SECONDS_PER_DAY = 86_400
 
@@ -22,9 +23,15 @@ class TrendingConfig(Config):
 class Trending(Recommender[TrendingConfig]):
     """Recency-decayed popularity:
 
-        s_ui = Σ over users v with i of 2^(-(T - t_vi) / h)
+        s_ui = V_i if R_i >= 0, else min(V_i, R_i),    V_i = Σ_v w_vi v(r_vi),  R_i = Σ_v w_vi r_vi
+        w_vi = 2^(-(T - t_vi) / h),    v(r) = 1 if r > 0, else max(r, -1)
 
-    T is the end of the training window, t_vi the time of v's latest event with i, h the half-life.
+    over the users v with i. T is the end of the training window, t_vi the time of v's latest event with i,
+    r_vi their summed reward, h the half-life.
+
+    Negative reward: counts against the item by its size and age, one user's at most as much as one who likes
+    it. An item whose decayed rewards sum below 0 ranks below those that nobody had; last come those
+    that somebody dislikes and nobody likes.
     """
 
     name = "trending"
@@ -35,7 +42,7 @@ class Trending(Recommender[TrendingConfig]):
     def fit(self, data: TrainingData) -> Self:
         age_days = (data.end - data.history.last_times) / SECONDS_PER_DAY
         weights = np.exp2(-age_days / self.config.half_life_days)
-        self.scores = np.bincount(data.history.items, weights, minlength=data.n_items).astype(np.float32)
+        self.scores = net_votes(data.history.items, data.history.rewards, data.n_items, weights)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:

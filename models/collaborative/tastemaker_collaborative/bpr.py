@@ -8,19 +8,24 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_array
 
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData
+from tastemaker.plugins import Batch, Capabilities, Ranking, Recommender, Search, TrainingData
 from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.votes import popularity
 from tastemaker_collaborative.interactions import (
+    BELOW_ALL,
+    CollaborativeConfig,
     best_products,
+    dislikes,
     for_implicit,
     interactions,
-    item_counts,
     known,
+    last_of_all,
+    likes,
     with_past,
 )
 
 
-class BPRConfig(Config):
+class BPRConfig(CollaborativeConfig):
     """Size of the vectors and how they are learned."""
 
     embedding_size: Annotated[int, Field(ge=1, le=1024), Search(8, 256, log=True)] = 64
@@ -37,10 +42,16 @@ class BPR(Recommender[BPRConfig]):
     """Matrix factorization for ranking.
 
         max Σ_(u,i,j) ln σ(s_ui - s_uj) - λ‖Θ‖²    over draws of i that u had and j that u had not
-        s_ui = x_u·y_i + b_i
+        s_ui = x_u·y_i + b_i + ln((L_i + 1) / (L_i + D_i + 1))
+
+    L_i and D_i are the votes for and against item i: the last term is the log of the share that likes it, 0
+    where nobody dislikes it.
 
     A user whom training did not see gets x_u = m_u W: m_u is the mean vector of the items in the history, W
     the ridge regression of the known users' vectors on their means.
+
+    Negative reward: what a user dislikes is among what they had not, and the item sinks for everybody with
+    the share that dislikes it. Last come the items that some dislike and none likes: y_i = 0, b_i = -100.
     """
 
     name = "bpr"
@@ -50,25 +61,34 @@ class BPR(Recommender[BPRConfig]):
     state = ("user_vectors", "item_vectors", "fold_in", "popularity")
 
     def fit(self, data: TrainingData) -> Self:
-        matrix = interactions(data.history)
-        self.user_vectors, self.item_vectors = _learn(matrix, self.config, seed=int(data.rng.integers(2**31)))
-        means = _mean_vectors(matrix, self.item_vectors)
+        matrix = interactions(data.history, self.config.max_user_items)
+        liked = likes(matrix)
+        self.user_vectors, self.item_vectors = _learn(liked, self.config, seed=int(data.rng.integers(2**31)))
+        means = _mean_vectors(liked, self.item_vectors)
         self.fold_in = _ridge(means, self.user_vectors)
-        self.popularity = item_counts(matrix)
+        votes_for, votes_against = (side.sum(axis=0) for side in (liked, dislikes(matrix)))
+        self.item_vectors[:, -1] += np.log((votes_for + 1) / (votes_for + votes_against + 1))
+        last = last_of_all(data.history)
+        self.item_vectors[last] = 0
+        self.item_vectors[last, -1] = BELOW_ALL
+        self.popularity = popularity(data.history)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        matrix = interactions(batch.history)
+        liked = self._liked(batch)
         return best_products(
-            self._vectors(batch, matrix), self.item_vectors.T, matrix, self.popularity, batch, k
+            self._vectors(batch, liked), self.item_vectors.T, liked, self.popularity, batch, k
         )
 
     def embed(self, batch: Batch) -> Float32:
-        matrix = interactions(batch.history)
-        return with_past(self._vectors(batch, matrix), matrix)
+        liked = self._liked(batch)
+        return with_past(self._vectors(batch, liked), liked)
 
-    def _vectors(self, batch: Batch, matrix: csr_array) -> Float32:
-        vectors: Float32 = _mean_vectors(matrix, self.item_vectors) @ self.fold_in
+    def _liked(self, batch: Batch) -> csr_array:
+        return likes(interactions(batch.history, self.config.max_user_items))
+
+    def _vectors(self, batch: Batch, liked: csr_array) -> Float32:
+        vectors: Float32 = _mean_vectors(liked, self.item_vectors) @ self.fold_in
         seen = known(batch, len(self.user_vectors))
         vectors[seen] = self.user_vectors[batch.users[seen]]
         return vectors

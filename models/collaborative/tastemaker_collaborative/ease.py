@@ -8,20 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.linalg import lapack
+from scipy.sparse import csr_array
 
 from tastemaker.errors import PluginError
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData
+from tastemaker.plugins import Batch, Capabilities, Ranking, Recommender, Search, TrainingData
 from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.votes import popularity
 from tastemaker_collaborative.interactions import (
+    CollaborativeConfig,
     Weights,
     best_products,
+    dislikes,
     gram_rows,
     interactions,
-    item_counts,
+    last_of_all,
+    likes,
 )
 
 
-class EASEConfig(Config):
+class EASEConfig(CollaborativeConfig):
     """How smooth, and how large a catalogue may be."""
 
     regularization: Annotated[float, Field(gt=0, le=1e9), Search(3, 10_000, log=True)] = 300.0
@@ -35,17 +40,22 @@ class EASEConfig(Config):
 class EASE(Recommender[EASEConfig]):
     """Embarrassingly shallow autoencoder: each item is a linear sum of all the others.
 
-        min_B ‖X - XB‖² + λ‖B‖²   subject to diag(B) = 0
-        P = (XᵀX + λI)⁻¹,   B_ij = -P_ij / P_jj (i ≠ j),   S = XB
+        min_B ‖X - X⁺B‖² + λ‖B‖²   subject to diag(B) = 0
+        P = (X⁺ᵀX⁺ + λI)⁻¹,   C = P X⁺ᵀX⁻
+        B_ij = -(P_ij / P_jj) (1 - C_jj) - C_ij (i ≠ j),   S = X⁺B
 
-    X is the matrix of interactions, S the scores.
+    X is the matrix of interactions, X⁺ its entries above 0, X⁻ = X⁺ - X, S the scores. Without dislikes C is
+    0, and this is Steck's closed form.
+
+    Negative reward: what a user dislikes is a target below 0, by its size, that what they like must predict:
+    it sinks for users of the same taste. It is no input. Last come items that some dislike and none likes.
     """
 
     name = "ease"
     reference = "Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019, arXiv:1905.03375"
     config_type = EASEConfig
     capabilities = Capabilities(personalizes=True)
-    state = ("weights", "popularity")
+    state = ("weights", "popularity", "last")
 
     def fit(self, data: TrainingData) -> Self:
         if data.n_items > self.config.max_items:
@@ -54,29 +64,49 @@ class EASE(Recommender[EASEConfig]):
                 f"fitting would take {12 * data.n_items**2 / 1e9:,.1f} GB",
                 fix="narrow the catalogue, raise max_items where there is memory, or use item_knn or ials",
             )
-        matrix = interactions(data.history, self.config.weights)
+        matrix = interactions(data.history, self.config.max_user_items, self.config.weights)
+        liked, disliked = likes(matrix), dislikes(matrix)
         gram = np.empty((data.n_items, data.n_items), order="F")
-        for rows, block in gram_rows(matrix):
-            gram[:, rows] = block.T
+        for rows, block in gram_rows(liked, liked):
+            gram[:, rows] = block.toarray().T
         np.fill_diagonal(gram, gram.diagonal() + self.config.regularization)
-        self.weights = _weights(gram)
-        self.popularity = item_counts(matrix)
+        inverse = _inverse(gram)
+        self.weights = _weights(inverse)
+        for columns, against in gram_rows(disliked, liked) if disliked.nnz else ():
+            _learn_dislikes(self.weights, inverse, columns, against)
+        np.fill_diagonal(self.weights, 0)
+        self.popularity = popularity(data.history)
+        self.last = last_of_all(data.history)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        matrix = interactions(batch.history, self.config.weights)
-        return best_products(matrix, self.weights, matrix, self.popularity, batch, k)
+        liked = likes(interactions(batch.history, self.config.max_user_items, self.config.weights))
+        return best_products(liked, self.weights, liked, self.popularity, batch, k, self.last)
 
 
-def _weights(gram: NDArray[np.float64]) -> Float32:
-    """B from XᵀX + λI, float64[n_items, n_items] in Fortran order, which is overwritten with P."""
+def _learn_dislikes(
+    weights: Float32, inverse: NDArray[np.float64], columns: slice, against: csr_array
+) -> None:
+    """Subtract C - P diag(C) / diag(P) from some columns of B, in place; `against`: their X⁻ᵀX⁺."""
+    correction = (against @ inverse).T  # P is symmetric
+    own = correction.diagonal(-columns.start) / inverse.diagonal()[columns]
+    weights[:, columns] -= correction - inverse[:, columns] * own
+
+
+def _inverse(gram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P from X⁺ᵀX⁺ + λI, float64[n_items, n_items] in Fortran order, which is overwritten."""
     factor, not_positive = lapack.dpotrf(gram, lower=1, overwrite_a=1)
+    inverse: NDArray[np.float64]
     inverse, singular = lapack.dpotri(factor, lower=1, overwrite_c=1)
     if not_positive or singular:
         raise PluginError("ease: XᵀX + λI can't be inverted", fix="raise regularization")
     for row in range(len(inverse) - 1):  # LAPACK fills the lower triangle only
         inverse[row, row + 1 :] = inverse[row + 1 :, row]
+    return inverse
+
+
+def _weights(inverse: NDArray[np.float64]) -> Float32:
+    """B without dislikes; its diagonal is still to be set to 0."""
     weights = np.empty(inverse.shape, np.float32)
     np.divide(inverse, -inverse.diagonal(), out=weights, casting="same_kind")
-    np.fill_diagonal(weights, 0)
     return weights

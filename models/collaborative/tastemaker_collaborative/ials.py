@@ -10,19 +10,23 @@ from pydantic import Field
 from scipy.linalg import lapack
 from scipy.sparse import csr_array
 
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData
+from tastemaker.plugins import Batch, Capabilities, Ranking, Recommender, Search, TrainingData
 from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.votes import popularity
 from tastemaker_collaborative.interactions import (
+    BELOW_ALL,
+    CollaborativeConfig,
     Weights,
     best_products,
     for_implicit,
     interactions,
-    item_counts,
+    last_of_all,
+    likes,
     with_past,
 )
 
 
-class IALSConfig(Config):
+class IALSConfig(CollaborativeConfig):
     """Size of the vectors and how hard they are fitted."""
 
     embedding_size: Annotated[int, Field(ge=1, le=1024), Search(8, 256, log=True)] = 64
@@ -41,11 +45,15 @@ class IALS(Recommender[IALSConfig]):
     """Matrix factorization of implicit feedback.
 
         min Σ_ui c_ui (p_ui - x_u·y_i)² + λ (Σ_u ‖x_u‖² + Σ_i ‖y_i‖²)
-        p_ui = [r_ui > 0],   c_ui = 1 + α r_ui,   s_ui = x_u·y_i
+        p_ui = [r_ui > 0],   c_ui = 1 + α |r_ui|,   s_ui = x_u·y_i
         x_u = (YᵀY + Yᵀ(C_u - I)Y + λI)⁻¹ Yᵀ C_u p_u
 
     Only the item vectors Y (and YᵀY) are kept: x_u is solved from the history that the request carries, so
     that a new user, or one with new events, is answered as if training had seen them.
+
+    Negative reward: a pair that the user dislikes is a no (p = 0) with a confidence that grows with the size
+    of the reward, where a pair without an event is a weak no. Last come the items that some dislike and none
+    likes: a last component of -100 in y, which is 1 in x.
     """
 
     name = "ials"
@@ -55,20 +63,26 @@ class IALS(Recommender[IALSConfig]):
     state = ("item_vectors", "gram", "popularity")
 
     def fit(self, data: TrainingData) -> Self:
-        matrix = interactions(data.history, self.config.weights)
-        self.item_vectors = _factorize(matrix, self.config, seed=int(data.rng.integers(2**31)))
-        self.gram = self.item_vectors.T @ self.item_vectors
-        self.popularity = item_counts(matrix)
+        matrix = interactions(data.history, self.config.max_user_items, self.config.weights)
+        learned = _factorize(matrix, self.config, seed=int(data.rng.integers(2**31)))
+        self.gram = learned.T @ learned
+        below = np.where(last_of_all(data.history), BELOW_ALL, np.float32(0))
+        self.item_vectors = np.column_stack([learned, below])
+        self.popularity = popularity(data.history)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        matrix = interactions(batch.history, self.config.weights)
-        vectors = user_vectors(matrix, self.item_vectors, self.gram, self.config)
-        return best_products(vectors, self.item_vectors.T, matrix, self.popularity, batch, k)
+        vectors, liked = self._vectors(batch)
+        return best_products(vectors, self.item_vectors.T, liked, self.popularity, batch, k)
 
     def embed(self, batch: Batch) -> Float32:
-        matrix = interactions(batch.history, self.config.weights)
-        return with_past(user_vectors(matrix, self.item_vectors, self.gram, self.config), matrix)
+        return with_past(*self._vectors(batch))
+
+    def _vectors(self, batch: Batch) -> tuple[Float32, csr_array]:
+        """float32[n, d + 1], the last component 1; and what each row likes."""
+        matrix = interactions(batch.history, self.config.max_user_items, self.config.weights)
+        vectors = user_vectors(matrix, self.item_vectors[:, :-1], self.gram, self.config)
+        return np.column_stack([vectors, np.ones(len(vectors), np.float32)]), likes(matrix)
 
 
 def user_vectors(matrix: csr_array, item_vectors: Float32, gram: Float32, config: IALSConfig) -> Float32:
@@ -77,8 +91,9 @@ def user_vectors(matrix: csr_array, item_vectors: Float32, gram: Float32, config
     shared = gram + np.float32(config.regularization) * np.eye(len(gram), dtype=np.float32)
     for row, (start, stop) in enumerate(pairwise(matrix.indptr)):
         had = item_vectors[matrix.indices[start:stop]]
-        extra = np.float32(config.confidence) * matrix.data[start:stop]
-        _, vectors[row], _ = lapack.sposv(shared + (had.T * extra) @ had, (1 + extra) @ had)
+        rewards = matrix.data[start:stop]
+        extra = np.float32(config.confidence) * np.abs(rewards)
+        _, vectors[row], _ = lapack.sposv(shared + (had.T * extra) @ had, ((1 + extra) * (rewards > 0)) @ had)
     return vectors
 
 
@@ -88,7 +103,7 @@ def _factorize(matrix: csr_array, config: IALSConfig, seed: int) -> Float32:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     confidence = matrix.copy()
-    confidence.data = 1 + np.float32(config.confidence) * matrix.data
+    confidence.data = np.sign(matrix.data) + np.float32(config.confidence) * matrix.data  # below 0: p = 0
     with threadpool_limits(1, "blas"):  # implicit has threads of its own; both together are far slower
         model = AlternatingLeastSquares(
             factors=config.embedding_size,

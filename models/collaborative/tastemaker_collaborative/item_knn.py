@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Self
 
 import numpy as np
@@ -11,7 +12,6 @@ from scipy.sparse import csr_array, vstack
 from tastemaker.plugins import (
     Batch,
     Capabilities,
-    Config,
     Ranking,
     Recommender,
     Search,
@@ -20,10 +20,18 @@ from tastemaker.plugins import (
 )
 from tastemaker.plugins.arrays import Float32
 from tastemaker.plugins.selection import best_columns
-from tastemaker_collaborative.interactions import Weights, gram_rows, interactions, item_counts
+from tastemaker.plugins.votes import popularity
+from tastemaker_collaborative.interactions import (
+    CollaborativeConfig,
+    Weights,
+    event_weights,
+    gram_rows,
+    interactions,
+    likes,
+)
 
 
-class ItemKNNConfig(Config):
+class ItemKNNConfig(CollaborativeConfig):
     """How many neighbours, and how sure of them."""
 
     neighbours: Annotated[int, Field(ge=1, le=10_000), Search(10, 1000, log=True)] = 100
@@ -37,10 +45,15 @@ class ItemKNNConfig(Config):
 class ItemKNN(Recommender[ItemKNNConfig]):
     """Item-based k-nearest neighbours with shrunk cosine similarity.
 
-        w_ji = x_j·x_i / (‖x_j‖ ‖x_i‖ + β)     if j is among the n most similar items of i, else 0
+        w_ji = x⁺_j·x_i / (‖x_j‖ ‖x_i‖ + β)    if j is among the n most similar items of i, else 0
         s_ui = Σ_j x_uj w_ji
 
-    x_i is item i's column of the interactions X. Items with s_ui = 0 follow in order of popularity.
+    x_i is item i's column of the interactions X: above 0 who likes it, below 0 who dislikes it, of whom x⁺_i
+    keeps the first. The norms count all who had it, as if they liked it. Items with s_ui <= 0 follow in order
+    of popularity.
+
+    Negative reward: who likes j and dislikes i makes them less alike, by the size of the reward; what u
+    dislikes takes away from what is like it; and it counts against the item's popularity.
     """
 
     name = "item_knn"
@@ -50,19 +63,23 @@ class ItemKNN(Recommender[ItemKNNConfig]):
     state = ("similarity", "popularity")
 
     def fit(self, data: TrainingData) -> Self:
-        matrix = interactions(data.history, self.config.weights)
-        norms = np.sqrt(np.bincount(matrix.indices, matrix.data**2, data.n_items)).astype(np.float32)
+        history = data.history.latest(self.config.max_user_items)
+        matrix = interactions(history, self.config.max_user_items, self.config.weights)
+        weights = event_weights(history, self.config.weights)
+        norms = np.sqrt(np.bincount(history.items, weights**2, data.n_items)).astype(np.float32)
         parts = []
-        for rows, gram in gram_rows(matrix):
-            gram /= np.maximum(norms[rows, None] * norms + np.float32(self.config.shrinkage), 1e-12)
-            gram[np.arange(len(gram)), np.arange(rows.start, rows.stop)] = 0
+        for rows, gram in gram_rows(matrix, likes(matrix)):
+            item = np.repeat(np.arange(rows.start, rows.stop), np.diff(gram.indptr))
+            scale = norms[item] * norms[gram.indices] + np.float32(self.config.shrinkage)
+            gram.data /= np.maximum(scale, np.float32(1e-12))
+            gram.data[gram.indices == item] = 0
             parts.append(_most_similar(gram, self.config.neighbours))
         self.similarity = csr_array(vstack(parts, format="csr").T)
-        self.popularity = item_counts(matrix)
+        self.popularity = popularity(data.history)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        matrix = interactions(batch.history, self.config.weights)
+        matrix = interactions(batch.history, self.config.max_user_items, self.config.weights)
         rest = self.popularity / (1 + self.popularity.max(initial=0)) - 1  # in [-1, 0)
 
         def score(rows: slice) -> Float32:
@@ -73,10 +90,15 @@ class ItemKNN(Recommender[ItemKNNConfig]):
         return select_rows(score, batch, k)
 
 
-def _most_similar(similarity: Float32, n: int) -> csr_array:
-    """Each row's n greatest positive entries."""
-    columns = np.sort(best_columns(similarity, n), axis=1)
-    values = np.take_along_axis(similarity, columns, axis=1)
-    kept = values > 0
-    offsets = np.concatenate(([0], np.cumsum(kept.sum(axis=1))))
-    return csr_array((values[kept], columns[kept].astype(np.int32), offsets), shape=similarity.shape)
+def _most_similar(similarity: csr_array, n: int) -> csr_array:
+    """Each row's n greatest positive entries, of equal ones those of the lowest columns."""
+    similarity.sort_indices()
+    kept = similarity.data > 0
+    for start, stop in pairwise(similarity.indptr.tolist()):
+        if stop - start > n:
+            best = best_columns(similarity.data[None, start:stop], n)[0]
+            among = np.zeros(stop - start, np.bool_)
+            among[best] = True
+            kept[start:stop] &= among
+    offsets = np.concatenate(([0], np.cumsum(kept)))[similarity.indptr]
+    return csr_array((similarity.data[kept], similarity.indices[kept], offsets), shape=similarity.shape)

@@ -56,6 +56,26 @@ def dense(data: TrainingData, weights: str) -> Matrix:
         return np.where(counts > 0, 1 + np.log(counts), 0)
 
 
+@pytest.fixture(scope="module")
+def mixed(data: TrainingData) -> TrainingData:
+    """The same events, liked, disliked or neither; item 24 is disliked by whoever has it."""
+    rewards = np.random.default_rng(4).choice(
+        [-2, -0.5, 0, 1, 3], data.events.count, p=[0.2, 0.1, 0.1, 0.4, 0.2]
+    )
+    rewards[data.events.items == BAD] = -1
+    return replace(data, events=replace(data.events, rewards=rewards.astype(np.float32)))
+
+
+BAD = 24
+
+
+def signed(data: TrainingData, weights: str) -> Matrix:
+    """X by its definition."""
+    rewards = data.history.matrix().toarray()
+    votes = np.where(rewards > 0, 1, np.maximum(rewards, -1))
+    return np.asarray(votes * dense(data, weights), np.float64)
+
+
 def require_scores(ranking: Ranking, expected: Matrix) -> None:
     """Every item's score is the expected one, and nothing is missing."""
     rows = np.arange(len(expected))[:, None]
@@ -107,16 +127,21 @@ def test_item_knn_is_shrunk_cosine(data: TrainingData, neighbours: int) -> None:
     require_scores(model.recommend(everyone(data), N_ITEMS), expected)
 
 
-def test_ials_vector_is_the_least_squares_solution(data: TrainingData) -> None:
+@pytest.mark.parametrize("with_dislikes", [False, True])
+def test_ials_vector_is_the_least_squares_solution(
+    data: TrainingData, mixed: TrainingData, with_dislikes: bool
+) -> None:
     """The normal equations of Hu et al. with C and P written out as full matrices."""
+    data = mixed if with_dislikes else data
     config = IALSConfig(embedding_size=6, regularization=0.7, confidence=3, weights="log")
     model = IALS(config).fit(data)
-    y = model.item_vectors.astype(np.float64)
-    r = dense(data, "log")
+    y = model.item_vectors[:, :-1].astype(np.float64)
+    r = signed(data, "log")
+    matrix = interactions(data.history, N_ITEMS, "log")
     for user in (0, 13):
-        c = np.diag(1 + 3 * r[user])
+        c = np.diag(1 + 3 * np.abs(r[user]))
         expected = np.linalg.solve(y.T @ c @ y + 0.7 * np.eye(6), y.T @ c @ (r[user] > 0))
-        found = user_vectors(interactions(data.history, "log"), model.item_vectors, model.gram, config)[user]
+        found = user_vectors(matrix, model.item_vectors[:, :-1], model.gram, config)[user]
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
@@ -176,12 +201,105 @@ def test_without_a_past_popularity_decides(
     assert ranking.items[0].tolist() == expected.tolist()
 
 
+def test_ease_predicts_dislikes_from_likes(mixed: TrainingData) -> None:
+    """Column j of B is the ridge regression of item j, below 0 where disliked, on all others' likes."""
+    x = signed(mixed, "one")
+    liked = np.maximum(x, 0)
+    model = EASE(EASEConfig(regularization=5, weights="one")).fit(mixed)
+    for j in range(N_ITEMS):
+        others = np.delete(np.arange(N_ITEMS), j)
+        gram = liked[:, others].T @ liked[:, others] + 5 * np.eye(N_ITEMS - 1)
+        regression = np.linalg.solve(gram, liked[:, others].T @ x[:, j])
+        assert model.weights[others, j] == pytest.approx(regression, abs=1e-5)
+        assert model.weights[j, j] == 0
+
+
+def test_item_knn_with_dislikes_by_its_equation(mixed: TrainingData) -> None:
+    x = signed(mixed, "log")
+    liked, had = np.maximum(x, 0), dense(mixed, "log")
+    norms = np.linalg.norm(had, axis=0)
+    w = liked.T @ x / (np.outer(norms, norms) + 2)
+    np.fill_diagonal(w, 0)
+    model = ItemKNN(ItemKNNConfig(shrinkage=2, weights="log")).fit(mixed)
+    products = x @ np.maximum(w, 0)
+    rest = model.popularity / (1 + model.popularity.max()) - 1
+    require_scores(model.recommend(everyone(mixed), N_ITEMS), np.where(products > 1e-7, products, rest))
+
+
+def test_bpr_sinks_an_item_by_the_share_that_dislikes_it(mixed: TrainingData) -> None:
+    """Against the same fit on the likes alone."""
+    rewards = np.maximum(mixed.history.rewards, 0)[mixed.history.rewards > 0]
+    kept = mixed.history.rewards > 0
+    only = Events(
+        mixed.history.rows[kept].astype(np.int32),
+        mixed.history.items[kept],
+        rewards,
+        np.arange(int(kept.sum()), dtype=np.int64),
+    )
+    config = BPRConfig(embedding_size=4, epochs=5)
+    model = BPR(config).fit(replace(mixed, rng=np.random.default_rng(1)))
+    plain = BPR(config).fit(replace(mixed, events=only, rng=np.random.default_rng(1)))
+    x = signed(mixed, "one")
+    share = (np.maximum(x, 0).sum(axis=0) + 1) / (np.abs(x).sum(axis=0) + 1)
+    good = np.arange(N_ITEMS) != BAD
+    np.testing.assert_array_equal(model.item_vectors[good, :-1], plain.item_vectors[good, :-1])
+    sunk = plain.item_vectors[good, -1] + np.log(share[good])
+    np.testing.assert_allclose(model.item_vectors[good, -1], sunk, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
+def test_what_some_dislike_and_none_likes_comes_last(
+    mixed: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
+) -> None:
+    model = recommender().fit(mixed)
+    for users in (np.arange(N_USERS, dtype=np.int32), np.full(N_USERS, -1, np.int32)):
+        batch = replace(everyone(mixed), users=users)
+        assert (model.recommend(batch, N_ITEMS).items[:, -1] == BAD).all()
+    stranger = replace(batch, history=History.empty(N_USERS, N_ITEMS))
+    assert (model.recommend(stranger, N_ITEMS).items[:, -1] == BAD).all()
+
+
 @pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
 def test_nothing_but_returned_purchases_is_learned_from(
     data: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
 ) -> None:
-    """Negative rewards are no taste: with nothing else, the items come in their own order."""
+    """Negative rewards are no taste: with nothing else, the items come as few or many had them."""
     events = replace(data.events, rewards=-data.events.rewards)
     refunds = replace(data, events=events)
-    ranking = recommender().fit(refunds).recommend(everyone(refunds), 3)
-    assert ranking.items.tolist() == [[0, 1, 2]] * N_USERS
+    ranking = recommender().fit(refunds).recommend(everyone(refunds), N_ITEMS)
+    returned = -refunds.history.rewards
+    worth = np.bincount(refunds.history.items, returned, N_ITEMS)
+    expected = np.lexsort((np.arange(N_ITEMS), worth))
+    assert ranking.items.tolist() == [expected.tolist()] * N_USERS
+
+
+@pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
+def test_of_a_user_with_more_items_than_the_cap_the_latest_count(
+    mixed: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
+) -> None:
+    """The same model, and the same answers, as if older pairs had never been: but for popularity."""
+    most = 6
+    history = mixed.history
+    kept = np.zeros(len(history.items), np.bool_)
+    for row in range(N_USERS):
+        own = np.arange(history.offsets[row], history.offsets[row + 1])
+        kept[sorted(own, key=lambda at: (-history.last_times[at], history.items[at]))[:most]] = True
+    assert not kept.all()
+    pairs = {(int(u), int(i)) for u, i in zip(history.rows[kept], history.items[kept], strict=True)}
+    events = mixed.events
+    late = np.array([(int(u), int(i)) in pairs for u, i in zip(events.users, events.items, strict=True)])
+    short = replace(mixed, events=events[late])
+    capped = recommender(max_user_items=most).fit(replace(mixed, rng=np.random.default_rng(1)))
+    plain = recommender().fit(replace(short, rng=np.random.default_rng(1)))
+    popularity = "popularity"
+    for name in set(recommender.state) - {popularity, "last"}:
+        one, other = getattr(capped, name), getattr(plain, name)
+        as_array = [part.toarray() if hasattr(part, "toarray") else part for part in (one, other)]
+        if name == "item_vectors":  # what nobody likes is put last by the whole history
+            alike = (as_array[0][:, -1] > -99) & (as_array[1][:, -1] > -99)
+            as_array = [part[alike] for part in as_array]
+        np.testing.assert_allclose(as_array[0], as_array[1], rtol=1e-4, atol=1e-5, err_msg=name)
+    asked, answered = everyone(mixed), everyone(short)
+    np.testing.assert_array_equal(
+        capped.recommend(asked, 5).items, capped.recommend(replace(answered, now=asked.now), 5).items
+    )

@@ -24,6 +24,7 @@ from tastemaker.plugins import (
     select_rows,
 )
 from tastemaker.plugins.arrays import Float32, Int32
+from tastemaker.plugins.votes import disliked_only, put_last, votes
 
 _WORD = re.compile(r"\w+")
 _NOTHING = 1e-6
@@ -49,10 +50,13 @@ class ContentBased(Recommender[ContentBasedConfig]):
         s_ui = p_u · x_i / ‖p_u‖ + γ b_i,   b_i = sgn(c_i) ln(1 + |c_i|) / ln(1 + max_j |c_j|)
 
     tf_iw is how often word w is in what is said of item i, df_w the number of the n items that have it, r_uj
-    the summed reward of user u's events with item j, c_i the number of users with r_ui > 0 less those with
-    r_ui < 0. A negative reward pushes the profile away from what its item is like. An item without any event
-    has b_i = 0, and is recommended for its words alone. Without a profile (no history, or nothing is said of
-    what is in it) s_ui = γ b_i, or b_i if γ is 0.
+    the summed reward of user u's events with item j, c_i the number of users who like the item (r_ui > 0)
+    less those who dislike it, each of whom counts -r_ui, at most 1. An item without any event has b_i = 0,
+    and is recommended for its words alone. Without a profile (no history, or nothing is said of what is in
+    it) s_ui = γ b_i, or b_i if γ is 0.
+
+    Negative reward: pushes the user's profile away from what its item is like, and counts against the item's
+    popularity, both by its size. Last come the items that some dislike and none likes.
     """
 
     name = "content"
@@ -62,7 +66,7 @@ class ContentBased(Recommender[ContentBasedConfig]):
     )
     config_type = ContentBasedConfig
     capabilities = Capabilities(personalizes=True)
-    state = ("vectors", "words", "prior")
+    state = ("vectors", "words", "prior", "last")
 
     def fit(self, data: TrainingData) -> Self:
         self.vectors = tf_idf(bags(data.items, self.config.texts, self.config.labels))
@@ -71,6 +75,7 @@ class ContentBased(Recommender[ContentBasedConfig]):
         """Xᵀ, CSR: for a row of words, the items that have them."""
         self.prior = net_users(data.history)
         """b, float32[n_items], in [-1, 1]."""
+        self.last = disliked_only(data.history.items, data.history.rewards, data.n_items)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
@@ -79,15 +84,17 @@ class ContentBased(Recommender[ContentBasedConfig]):
         def score(rows: slice) -> Float32:
             scores: Float32 = (profiles[rows] @ self.words).toarray()
             scores += prior[rows, None] * self.prior
+            put_last(scores, self.last, self.prior)
             return scores
 
         return select_rows(score, batch, k)
 
     def contributions(self, batch: Batch, items: Int32) -> FeatureTable:
-        """The cosine, and what popularity adds."""
+        """The cosine, and what popularity adds; NaN for what some dislike and none likes."""
         profiles, prior = self._profiles(batch.history)
         cosines = (self.vectors[items] @ profiles.T).toarray()[:, 0]
         values = np.stack([cosines, prior[0] * self.prior[items]], axis=1)
+        values[self.last[items]] = np.nan
         return FeatureTable(("content", "popularity"), values.astype(np.float32))
 
     def _profiles(self, history: History) -> tuple[csr_array, Float32]:
@@ -126,7 +133,7 @@ def tf_idf(words: list[list[str]]) -> csr_array:
 
 def net_users(history: History) -> Float32:
     """b, float32[n_items]: see the class."""
-    users = np.bincount(history.items, np.sign(history.rewards), minlength=history.n_items)
+    users = np.bincount(history.items, votes(history.rewards), minlength=history.n_items)
     scale = np.log1p(np.abs(users).max(initial=0))
     return (np.sign(users) * np.log1p(np.abs(users)) / (scale or 1)).astype(np.float32)
 

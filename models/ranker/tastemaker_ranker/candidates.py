@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tastemaker.plugins import NO_ITEM, Batch, Ranking
-from tastemaker.plugins.arrays import Float32, Int32, Int64
+from tastemaker.plugins.arrays import Bool, Float32, Int32, Int64
 from tastemaker_ranker.retrievers import Retrievers
 
 
@@ -23,6 +23,13 @@ class Candidates(NamedTuple):
     """float32[m, R]: a retriever's score, scaled: 1 for the row's best, 0 for its worst, NaN without one."""
     ranks: Float32
     """float32[m, R]: how many of the row's candidates the retriever scores higher; NaN without a score."""
+
+    def but_not(self, items: Bool) -> Candidates:
+        """The pairs of other items than these, bool[n_items]."""
+        if not items.any():
+            return self
+        kept = ~items[self.items]
+        return Candidates(self.rows[kept], self.items[kept], self.scores[kept], self.ranks[kept])
 
 
 def retrieve(retrievers: Retrievers, batch: Batch, depth: int) -> Candidates:

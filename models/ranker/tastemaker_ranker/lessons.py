@@ -25,7 +25,7 @@ class Lessons(NamedTuple):
     features: Float32
     """float32[m, f]"""
     rewards: Float32
-    """float32[m]: the reward of (user, item) in the label period; 0 for most."""
+    """float32[m]: the reward of (user, item) in the label period; 0 for most, below 0 for a dislike."""
     groups: Int64
     """int64[g]: how many candidates each user has; the candidates stand in this order."""
 
@@ -73,12 +73,12 @@ def _batch(
 
 
 def _rewards(candidates: Candidates, users: Int32, labels: Events, n_items: int) -> Float32:
-    """float32[m]: the summed reward of each candidate in the label period, at least 0."""
+    """float32[m]: the summed reward of each candidate in the label period."""
     keys, inverse = np.unique(labels.users.astype(np.int64) * n_items + labels.items, return_inverse=True)
     sums = np.bincount(inverse, weights=labels.rewards, minlength=len(keys))
     wanted = users[candidates.rows].astype(np.int64) * n_items + candidates.items
     index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[index] == wanted, np.maximum(sums[index], 0), 0).astype(np.float32)
+    return np.where(keys[index] == wanted, sums[index], 0).astype(np.float32)
 
 
 def _with_answers(candidates: Candidates, features: Float32, rewards: Float32) -> Lessons:

@@ -21,7 +21,8 @@ from tastemaker.plugins import (
     empty_ranking,
     select,
 )
-from tastemaker.plugins.arrays import Float32, Int32
+from tastemaker.plugins.arrays import Bool, Float32, Int32
+from tastemaker.plugins.votes import disliked_only, net_votes
 from tastemaker_ranker import retrievers as first_stage
 from tastemaker_ranker import trees
 from tastemaker_ranker.candidates import Candidates, retrieve
@@ -107,6 +108,10 @@ class Ranker(Recommender[RankerConfig]):
 
     where t is a moment inside the training window: the retrievers that make the lessons saw only what came
     before t. They are then fitted again on the whole window, and the list is C(u) by descending f.
+
+    Negative reward: what u came to dislike in those days must rank below what u did not turn to, by the size
+    of the reward; the retrievers count it as they say themselves. What some users dislike and none likes is
+    no candidate: it comes last.
     """
 
     name: ClassVar[str] = "ranker"
@@ -118,9 +123,13 @@ class Ranker(Recommender[RankerConfig]):
     capabilities: ClassVar[Capabilities] = Capabilities(
         personalizes=True, user_features=USER_FEATURES, item_features=ITEM_FEATURES
     )
-    state: ClassVar[tuple[str, ...]] = ("item_statistics",)
+    state: ClassVar[tuple[str, ...]] = ("item_statistics", "popularity", "last")
 
     item_statistics: Float32
+    popularity: Float32
+    """float32[n_items]: events with each item less those against it: what short lists are filled up by."""
+    last: Bool
+    """bool[n_items]: what some users dislike and none likes."""
     retrievers: first_stage.Retrievers
     ensemble: trees.Ensemble | None
 
@@ -186,6 +195,8 @@ class Ranker(Recommender[RankerConfig]):
     def _prepare(self, data: TrainingData) -> None:
         self.retrievers = first_stage.fitted(self.config.retrievers, data)
         self.item_statistics = item_statistics(data)
+        self.popularity = net_votes(data.events.items, data.events.rewards, data.n_items)
+        self.last = disliked_only(data.history.items, data.history.rewards, data.n_items)
 
     def _lessons(self, data: TrainingData, start: int, end: int) -> list[Lessons]:
         """What the label period [start, end) teaches about candidates made from what came before it."""
@@ -198,7 +209,7 @@ class Ranker(Recommender[RankerConfig]):
         return list(lessons(past, labels, self.config.users, self._describe))
 
     def _describe(self, batch: Batch) -> tuple[Candidates, Float32]:
-        candidates = retrieve(self.retrievers, batch, self.config.depth)
+        candidates = retrieve(self.retrievers, batch, self.config.depth).but_not(self.last)
         declared = self.capabilities.user_features, self.capabilities.item_features
         return candidates, pair_features(candidates, batch, self.item_statistics, *declared)
 
@@ -219,7 +230,7 @@ class Ranker(Recommender[RankerConfig]):
         short = np.flatnonzero(lengths < min(k, batch.history.n_items))
         if len(short) == 0:
             return
-        popularity = np.tile(self.item_statistics[:, 0], (len(short), 1))
+        popularity = np.tile(self.popularity, (len(short), 1))
         rows, at = np.nonzero(ranking.items[short] >= 0)
         popularity[rows, ranking.items[short][rows, at]] = -np.inf
         extra = select(popularity, batch[short], k)

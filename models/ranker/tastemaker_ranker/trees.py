@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lightgbm import Booster
 
 GRADES = 4
-"""Levels of reward that LambdaRank tells apart."""
+"""Levels of reward above 0 that LambdaRank tells apart."""
 
 FEW_ROWS = 1_000_000
 """Up to this many candidates one thread does. Several wait for one another by spinning, which costs far more
@@ -50,10 +50,12 @@ def train(lessons: Lessons, names: Sequence[str], parameters: dict[str, Any], tr
 
 
 def grade(rewards: Float32) -> tuple[Int32, np.ndarray]:
-    """Each reward as a level 0..GRADES, and the gain of each level: the mean reward that it stands for.
+    """Each reward as a level, and the gain of each level: the mean reward that it stands for.
 
     LambdaRank takes whole levels; quantiles of the positive rewards, weighed by their own mean, keep a few
-    huge orders from being all that counts. Gains are relative to level 1's.
+    huge orders from being all that counts. Gains are relative to the lowest positive level's. Level 0 is no
+    reward; where there are rewards below 0, it is theirs, all others are one higher, and the gains are
+    counted from it, as LambdaRank knows no negative one.
     """
     positive = rewards[rewards > 0]
     edges = np.unique(np.quantile(positive, np.arange(1, GRADES) / GRADES, method="lower"))
@@ -61,7 +63,12 @@ def grade(rewards: Float32) -> tuple[Int32, np.ndarray]:
     levels = np.unique(labels[labels > 0])  # equal quantiles leave levels out
     labels = np.where(labels > 0, 1 + np.searchsorted(levels, labels), 0).astype(np.int32)
     means = [rewards[labels == level].mean(dtype=np.float64) for level in range(1, len(levels) + 1)]
-    return labels, np.array([0, *means]) / means[0]
+    gains = np.array([0, *means]) / means[0]
+    harm = rewards < 0
+    if not harm.any():
+        return labels, gains
+    loss = -float(rewards[harm].mean(dtype=np.float64)) / means[0]
+    return np.where(harm, 0, labels + 1).astype(np.int32), np.concatenate(([0], gains + loss))
 
 
 class Ensemble:

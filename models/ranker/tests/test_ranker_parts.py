@@ -57,6 +57,22 @@ def test_grades_keep_the_order_of_rewards_and_gains_are_their_means(rewards: np.
     assert gains[labels].sum() * unit == pytest.approx(rewards.sum(dtype=np.float64))
 
 
+@given(
+    arrays.arrays(
+        np.float32, st.integers(2, 60), elements=st.sampled_from([-40, -1, -0.25, 0, 0.5, 2, 1e4])
+    ).filter(lambda rewards: (rewards > 0).any() and (rewards < 0).any())
+)
+def test_harm_is_a_grade_below_no_reward_by_its_size(rewards: np.ndarray) -> None:
+    """Above it, grades and the distances of their gains are those of the same rewards without the harm."""
+    labels, gains = grade(rewards)
+    plain, plain_gains = grade(np.maximum(rewards, 0))
+    np.testing.assert_array_equal(labels, np.where(rewards < 0, 0, plain + 1))
+    np.testing.assert_allclose(np.diff(gains[1:]), np.diff(plain_gains))
+    unit = rewards[plain == 1].mean(dtype=np.float64)
+    assert gains[0] == 0
+    assert gains[1] == pytest.approx(-rewards[rewards < 0].mean(dtype=np.float64) / unit)
+
+
 def test_trees_do_not_depend_on_the_number_of_threads() -> None:
     rng = np.random.default_rng(3)
     features = rng.normal(size=(4_000, 6)).astype(np.float32)

@@ -19,6 +19,7 @@ from tastemaker.plugins.attributes import Attributes, Categorical, ItemAttribute
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, load_array
 from tastemaker.plugins.search import Choice, Search
 from tastemaker.plugins.selection import empty_ranking, forbid, select, select_rows
+from tastemaker.plugins.votes import net_votes, votes
 
 __all__ = [
     "INTERFACE_VERSION",
@@ -43,6 +44,8 @@ __all__ = [
     "empty_ranking",
     "forbid",
     "load_array",
+    "net_votes",
     "select",
     "select_rows",
+    "votes",
 ]

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from tastemaker.plugins.blame import described, wrote
 from tastemaker.plugins.laws import (
     answers,
+    dislikes,
     fitting,
     learning,
     propensities,
@@ -54,6 +55,7 @@ LAWS: tuple[Law, ...] = (
     *propensities.LAWS,
     *storage.LAWS,
     *taste.LAWS,
+    *dislikes.LAWS,
     *vectors.LAWS,
     *learning.LAWS,
     *searching.LAWS,
