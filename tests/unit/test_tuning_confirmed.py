@@ -89,6 +89,10 @@ def test_a_config_that_an_earlier_search_found_stays_unless_another_beats_it(tmp
     better = tune(opened, AIMS, trials=10)
     assert better.adopted
     assert opened.config(AIMS) == AimConfig(**found.best.params)
+    again = tune(opened, AIMS, trials=10)
+    assert again.trial_before == again.best != again.base, "what is in use is a trial of this study"
+    assert f"{again.best.number}, before" in shown(again)
+    assert "0, before" not in shown(again)
 
 
 def test_a_short_history_is_corrected_for_all_that_was_tried(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ _TICK = Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>'
 
 WIDTH, ROW, TOP, BOTTOM = 480, 30, 34, 30
 """Pixels of a panel's view box; the page scales it, and puts two beside or below each other."""
-LABELS = 150
-LONGEST = 15
+LABELS = 162
+LONGEST = 14
 """Characters of a model's name that are shown; the whole name is its tooltip and in the tables."""
 
 
@@ -97,8 +97,10 @@ def _panel(
 def _label(at: int, row: Row) -> Markup:
     y = TOP + ROW * at
     band = Markup('<rect class="band" x="0" y="{}" width="{}" height="{}"/>').format(y, WIDTH, ROW)
-    shown = row.model if cell_len(row.model) <= LONGEST else set_cell_size(row.model, LONGEST - 1) + "…"
-    return Markup('{}<text x="6" y="{}">{}</text><text x="44" y="{}"><title>{}</title>{}</text>').format(
+    shown = (
+        row.model if cell_len(row.model) <= LONGEST else set_cell_size(row.model, LONGEST - 1).rstrip() + "…"
+    )
+    return Markup('{}<text x="6" y="{}">{}</text><text x="54" y="{}"><title>{}</title>{}</text>').format(
         "" if at % 2 else band,
         y + 20,
         wording.ranks(row.ranks),

@@ -60,7 +60,7 @@ def _test(found: Outcome, name: str) -> Markup:
 def _trials(found: Outcome, name: str) -> Markup:
     rows = []
     for trial in best_first(found):
-        noted = [word for word, one in (("best", found.best), ("before", found.base)) if trial == one]
+        noted = [word for word, one in (("best", found.best), ("before", found.trial_before)) if trial == one]
         number = ", ".join([str(trial.number), *noted])
         rows.append([number, wording.number(trial.figure), written(trial.params)])
     return table(["Trial", name, "Config"], rows, classes={2: "text"})

@@ -66,7 +66,7 @@ def _history(axes: Axes, found: Outcome) -> None:
     best = accumulate(values, max if METRICS[found.metric].larger_is_better else min)
     _dots(axes, numbers, values)
     axes.step(numbers, list(best), where="post", color=ORANGE, linewidth=1.5)
-    _marked(axes, found, [found.base.number], [found.best.number])
+    _marked(axes, found, [found.trial_before.number], [found.best.number])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("trial; line: the best until then", loc="left", fontsize=9)
 
@@ -80,7 +80,7 @@ def _slice(axes: Axes, found: Outcome, field: str, mark: Search | Choice) -> Non
 
     values = [place(trial.params[field]) for trial in ended]
     _dots(axes, values, [trial.figure for trial in ended])
-    _marked(axes, found, [place(found.base.params[field])], [place(found.best.params[field])])
+    _marked(axes, found, [place(found.trial_before.params[field])], [place(found.best.params[field])])
     if isinstance(mark, Choice):
         axes.set_xticks(range(len(mark.values)), [str(value) for value in mark.values], parse_math=False)
         axes.set_xlim(-0.5, len(mark.values) - 0.5)
@@ -104,5 +104,5 @@ def _dots(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None:
 
 
 def _marked(axes: Axes, found: Outcome, base: list[Any], best: list[Any]) -> None:
-    axes.plot(base, [found.base.figure], "D", color="#1b1f24", markersize=6)
+    axes.plot(base, [found.trial_before.figure], "D", color="#1b1f24", markersize=6)
     axes.plot(best, [found.best.figure], "*", color=ORANGE, markersize=13)

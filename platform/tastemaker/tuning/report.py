@@ -112,10 +112,11 @@ def _trials(found: Outcome, name: str) -> Table:
     for head in ("trial", name, "config"):
         table.add_column(head, overflow="fold")
     shown = ended[:SHOWN]
-    if found.base not in shown:
-        shown.append(found.base)
+    before = found.trial_before
+    if before not in shown:
+        shown.append(before)
     for trial in shown:
-        number = f"{trial.number}, before" if trial == found.base else str(trial.number)
+        number = f"{trial.number}, before" if trial == before else str(trial.number)
         style = "bold" if trial == found.best else ""
         table.add_row(number, wording.number(trial.figure), written(trial.params), style=style)
     return table

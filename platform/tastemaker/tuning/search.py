@@ -65,6 +65,12 @@ class Outcome:
     """What the best trial's config has more than the one before, per user of the test period."""
 
     @property
+    def trial_before(self) -> Tried:
+        """The trial with the hyperparameters used until now; the first one where no trial has them."""
+        ended = (one for one in self.trials if one.value is not None)
+        return next((one for one in ended if one.params == self.before), self.base)
+
+    @property
     def config(self) -> Params:
         """The hyperparameters that were searched, as training uses them from now on."""
         return self.best.params if self.adopted else self.before
