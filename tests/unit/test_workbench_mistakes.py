@@ -130,6 +130,11 @@ MISTAKES: dict[str, tuple[type[Counts], str, str]] = {
     "objects": (with_state(np.array([{}, None])), "holds Python objects, which can't be", "np.asarray"),
     "a column matrix": (with_state(csc_array((2, 2))), "is a scipy.sparse._csc.csc_array", "csr_array"),
     "an old matrix": (with_state(csr_matrix((2, 2))), "is a scipy.sparse._csr.csr_matrix", "csr_array"),
+    "no comma": (
+        type("Comma", (Counts,), {"state": "scores"}),
+        "`state` is 'scores', must be a tuple of names",
+        r'mind the comma: state = \("weights",\)',
+    ),
     "raises": (Raising, "model counts failed to fit: IndexError: list index out of range", "mend|check"),
 }  # fmt: skip
 
@@ -275,6 +280,49 @@ def test_the_innermost_line_of_one_s_own_is_named(parts: Parts) -> None:
         evaluate(fit(RaisingLater, parts))
     assert_place(told.value, RaisingLater.helped)
     assert "np.linalg.inv(np.zeros((2, 2)))" in told.value.problem
+
+
+def test_a_method_without_its_parameters_is_named(parts: Parts) -> None:
+    class Short(Counts):
+        def recommend(self, batch: Batch) -> Any:  # type: ignore[override]
+            return None
+
+    with pytest.raises(PluginError, match="takes 2 positional arguments but 3 were given") as told:
+        evaluate(fit(Short, parts))
+    assert_place(told.value, Short.recommend)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"capabilities": {"personalizes": True}}, "capabilities of the class Odd are {'pers.*must be Capab"),
+        ({"config_type": dict}, "config_type of the class Odd is .*dict.*, must be a class of Config"),
+        ({"config_type": None}, "config_type of the class Odd is None, must be a class of Config"),
+    ],
+)
+def test_attributes_of_another_type_are_refused(attributes: dict[str, Any], said: str, parts: Parts) -> None:
+    with pytest.raises(PluginError, match=said):
+        fit(type("Odd", (Counts,), attributes), parts)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"items": ["a"]}, "items are a list, must be a table or a path"),
+        ({"users": 3}, "users are a int, must be a table or a path"),
+        ({"columns": "user_id"}, "columns is 'user_id', must say which column is which"),
+        ({"problem": {"name": "shop"}}, "problem is a dict, must be a ProblemSpec or the path"),
+    ],
+)
+def test_load_says_what_it_can_t_take(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(TastemakerError, match=said):
+        load(purchases(), **given)
+
+
+def test_columns_may_be_numbers() -> None:
+    frame = purchases().set_axis(range(3), axis=1)
+    found = load(frame, columns={"user_id": 0, "item_id": 1, "occurred_at": 2})  # type: ignore[dict-item]
+    assert found.dataset.data_hash == load(purchases()).dataset.data_hash
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,8 @@ def require_metrics(metrics: Collection[str]) -> None:
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise TastemakerError(
-            f"there is no metric named {', '.join(unknown)}", fix=f"the metrics are: {', '.join(METRICS)}"
+            f"there is no metric named {', '.join(map(str, unknown))}",
+            fix=f"the metrics are: {', '.join(METRICS)}",
         )
 
 

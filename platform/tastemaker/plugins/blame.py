@@ -21,6 +21,8 @@ _REFUSALS = ("read-only", "WRITEABLE")
 """What numpy, scipy and Cython say of an array that can't be written to has one of these in it."""
 
 
+METHODS = {"explain": "contributions"}
+"""What a model is asked to do -> its method, where that is called otherwise."""
 _UNNAMED = "an array that it was given"
 
 
@@ -50,15 +52,17 @@ class Place(NamedTuple):
         return b"".join(lines).decode(errors="replace").strip()
 
 
-def blamed(error: BaseException, model: str, doing: str, remedy: str, **given: object) -> PluginError:
+def blamed(error: BaseException, model: str, kind: type, doing: str, **given: object) -> PluginError:
     """The error as the model's own failure: what it raised, and at which line of its code.
 
-    `remedy` is what a person does about it. Where it wrote to its input, the array is named too, as a part of
-    one of the inputs that it was `given`.
+    Where it wrote to its input, the array is named too, as a part of one of the inputs that it was `given`.
+    Of an error that was raised before any line of its code, such as for a missing parameter, the method of
+    its class `kind` is named.
     """
     said = described(error, **given)
-    fix = FIX if wrote(error) else remedy
-    return PluginError(f"model {model} failed to {doing}: {said}", fix=fix)
+    if place_of(error) is None:
+        said += f" ({written_at(kind, METHODS.get(doing, doing))})"
+    return PluginError(f"model {model} failed to {doing}: {said}", fix=FIX if wrote(error) else remedy(kind))
 
 
 def described(error: BaseException, **given: object) -> str:

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.plugins.arrays import Batch, FeatureTable, Feedback, Float32, Int32, Ranking, TrainingData
-from tastemaker.plugins.blame import blamed, place_of, remedy, written_at
+from tastemaker.plugins.blame import METHODS, blamed, place_of, written_at
 from tastemaker.plugins.finder import Plugin
 from tastemaker.plugins.read_only import read_only, untouched
 from tastemaker.plugins.recommender import Config, Recommender, unsaved
@@ -66,6 +66,12 @@ def update(model: Recommender[Any], feedback: Feedback) -> Recommender[Any]:
 
 def _check_state(plugin: Plugin, model: Recommender[Any]) -> None:
     """Raise PluginError unless `save` would keep all that `fit` learned."""
+    if not isinstance(model.state, (tuple, list)) or not all(isinstance(each, str) for each in model.state):
+        raise _wrong(
+            plugin,
+            f"`state` is {model.state!r}, must be a tuple of names",
+            'with one name, mind the comma: state = ("weights",)',
+        )
     made = vars(model).keys() - {"config"}
     for name in model.state:
         why = unsaved(getattr(model, name, None))
@@ -95,9 +101,9 @@ def _told_as(model: str, kind: type, doing: str, **given: object) -> Iterator[No
     try:
         yield
     except ScoresError as error:
-        place = place_of(error) or written_at(kind, doing)
+        place = place_of(error) or written_at(kind, METHODS.get(doing, doing))
         raise PluginError(f"model {model}: {error.problem} ({place})", fix=error.fix) from None
     except TastemakerError:
         raise
     except (Exception, SystemExit) as error:
-        raise blamed(error, model, doing, remedy(kind), **given) from error
+        raise blamed(error, model, kind, doing, **given) from error

@@ -20,7 +20,7 @@ from tastemaker.data.gate import Counts, Gate
 from tastemaker.data.ingest import admit, land
 from tastemaker.data.lake import Lake
 from tastemaker.data.sources import Source, open_source
-from tastemaker.errors import GateError, SourceError
+from tastemaker.errors import GateError, ProblemError, SourceError
 from tastemaker.problem import EventReward, Objective, ProblemSpec, Slices, load_problem
 from tastemaker.settings import Settings, SourceSettings, described, load_settings
 from tastemaker.storage.engine import open_engine
@@ -106,6 +106,16 @@ def load(
             f"events are a {type(events).__name__}, must be a table or a path",
             fix="hand over a pandas, polars or pyarrow table, or the path of a CSV or Parquet file",
         )
+    for name, table in (("items", items), ("users", users)):
+        if not (table is None or is_frame(table) or isinstance(table, (str, Path))):
+            raise SourceError(
+                f"{name} are a {type(table).__name__}, must be a table or a path",
+                fix="hand over a pandas, polars or pyarrow table, or the path of a file",
+            )
+    if not (columns is None or isinstance(columns, Mapping)):
+        raise SourceError(
+            f"columns is {columns!r}, must say which column is which", fix='columns={"user_id": "customer"}'
+        )
     tables = {"the table of events": events, "the table of items": items, "the table of users": users}
     frames = {name: given for name, given in tables.items() if is_frame(given)}
     named_events, named_items, named_users = (
@@ -136,7 +146,7 @@ def load(
         path=None if simulated or is_frame(events) else Path(events),
         items=named_items,
         users=named_users,
-        columns=dict(columns or {}),
+        columns={name: str(own) if isinstance(own, int) else own for name, own in (columns or {}).items()},
         item_columns=_names(item_columns),
         user_columns=_names(user_columns),
         timezone=timezone,
@@ -216,6 +226,11 @@ def _spec(given: Problem | None, lake: Lake, user_columns: tuple[str, ...]) -> P
     if isinstance(given, ProblemSpec):
         return given
     if given is not None:
+        if not isinstance(given, (str, Path)):
+            raise ProblemError(
+                f"problem is a {type(given).__name__}, must be a ProblemSpec or the path of a file",
+                fix="of a dict, hand over ProblemSpec(**problem), or write it by `tastemaker frame`",
+            )
         return load_problem(Path(given))
     with lake.connect() as connection:
         kinds = connection.execute("SELECT DISTINCT event_type FROM events ORDER BY 1").fetchall()

@@ -18,7 +18,7 @@ from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation import backtest, wording
 from tastemaker.evaluation.answers import check
 from tastemaker.evaluation.judge import user_features, user_keys
-from tastemaker.plugins import NO_ITEM, Config, Recommender, calls, finder
+from tastemaker.plugins import NO_ITEM, Capabilities, Config, Recommender, calls, finder
 from tastemaker.plugins.arrays import Int64
 from tastemaker.problem import ProblemSpec
 from tastemaker.settings import described
@@ -178,6 +178,16 @@ def _of_session(model: Any) -> finder.Plugin:
     missing += sorted(getattr(kind, "__abstractmethods__", ()))
     if missing:
         raise PluginError(f"the class {kind.__name__} lacks: {', '.join(missing)}", fix="add it to the class")
+    if not isinstance(kind.capabilities, Capabilities):
+        raise PluginError(
+            f"capabilities of the class {kind.__name__} are {kind.capabilities!r}, must be Capabilities",
+            fix="write capabilities = Capabilities(personalizes=True), or leave them out",
+        )
+    if not (isinstance(kind.config_type, type) and issubclass(kind.config_type, Config)):
+        raise PluginError(
+            f"config_type of the class {kind.__name__} is {kind.config_type!r}, must be a class of Config",
+            fix="derive it from tastemaker.plugins.Config, or leave it out",
+        )
     if kind.__init__ is not Recommender.__init__:
         raise PluginError(
             f"{kind.__name__} has an __init__ of its own, but a model is made from its config alone",
