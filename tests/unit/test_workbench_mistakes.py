@@ -321,7 +321,7 @@ def test_load_says_what_it_can_t_take(given: dict[str, Any], said: str) -> None:
 
 def test_columns_may_be_numbers() -> None:
     frame = purchases().set_axis(range(3), axis=1)
-    found = load(frame, columns={"user_id": 0, "item_id": 1, "occurred_at": 2})  # type: ignore[dict-item]
+    found = load(frame, columns={"user_id": 0, "item_id": 1, "occurred_at": 2})
     assert found.dataset.data_hash == load(purchases()).dataset.data_hash
 
 

@@ -70,7 +70,7 @@ class Data(Shown):
 def load(
     events: Any,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | int] | None = None,
     items: Any = None,
     users: Any = None,
     item_columns: Iterable[str] = (),
