@@ -31,12 +31,24 @@ def mistyped_variables(environment: Iterable[str], settings: type[BaseModel]) ->
     found = []
     for name in sorted(environment):
         own = name.upper().removeprefix(PREFIX)
-        if own == name.upper() or own in OTHERS or _KUBERNETES.fullmatch(own):
+        if own == name.upper():
+            found += _of_other_prefix(name, settings)
+            continue
+        if own in OTHERS or _KUBERNETES.fullmatch(own):
             continue
         guess = _meant(own, settings)
         if guess is not None:
             found.append(f"{name}: there is no such setting; did you mean {PREFIX}{guess}?")
     return found
+
+
+def _of_other_prefix(name: str, settings: type[BaseModel]) -> list[str]:
+    """What to say of a setting or other variable of ours behind a mistyped prefix, such as TASTEMAKR_HOME."""
+    for known in (*_names(settings), *OTHERS):
+        prefix = name.upper().removesuffix(known)
+        if prefix != name.upper() and closest(prefix, [PREFIX], cutoff=0.9):
+            return [f"{name}: there is no such variable; did you mean {PREFIX}{known}?"]
+    return []
 
 
 def meant_key(path: Sequence[object], settings: type[BaseModel]) -> str | None:

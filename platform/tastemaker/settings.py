@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -233,6 +234,13 @@ class PromotionSettings(_Section):
     """Of the champion's figure: the 95 % interval of the paired difference must not reach below this loss."""
 
 
+class _TomlFile(TomlConfigSettingsSource):
+    """tastemaker.toml, also with the byte order mark that Windows editors write."""
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        return tomllib.loads(file_path.read_text("utf-8-sig"))
+
+
 class Settings(BaseSettings):
     """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
 
@@ -285,7 +293,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _TomlFile(settings_cls)
 
     @property
     def metadata_url(self) -> str:
@@ -346,8 +354,12 @@ def load_settings(**overrides: Any) -> Settings:
         )
     try:
         return Settings(**overrides)
-    except TOMLDecodeError as error:
+    except tomllib.TOMLDecodeError as error:
         raise TastemakerError(f"tastemaker.toml is no TOML: {error}", fix="mend it at that place") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TastemakerError(
+            f"tastemaker.toml can't be read: {error}", fix="save it as a text file in UTF-8"
+        ) from error
     except SettingsError as error:
         raise TastemakerError(
             f"settings are wrong: {error}: {error.__cause__ or ''}",

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tastemaker.data.ingest import land
 from tastemaker.data.lake import Lake, literal, open_duckdb
 from tastemaker.data.sources import open_source
 from tastemaker.files import plain_path, sqlite_url
@@ -56,6 +57,14 @@ def test_a_file_is_read_by_its_name_and_not_its_neighbours(
         assert rows["user_id"].to_pylist() == ["real"]
         assert [each for each in rows.column_names if each in ("a", "day")] == []
     assert load(str(folder / "events.csv")).dataset.user_ids.decode([0]) == ["real"]
+
+
+def test_a_name_may_have_bytes_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    path.write_text(EVENTS.format("real"))
+    source = open_source(SourceSettings(path=path))
+    assert land(source, Lake(tmp_path / "lake")).rows == 1
+    assert land(source, Lake(tmp_path / "lake")).unchanged == 1
 
 
 @pytest.mark.parametrize("name", ["events[12].csv", "events?.csv", "events*.csv", "e#%41.csv"])

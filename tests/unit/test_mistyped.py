@@ -50,12 +50,20 @@ def test_a_mistyped_variable_is_refused_with_the_one_that_was_meant(
     assert f"{name}: there is no such setting; did you mean {MEANT[name]}?" in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["TASTEMAKR_HOME", "TASTE_MAKER_SOURCE__PATH", "TASTMAKER_API_KEY"])
+def test_a_mistyped_prefix_is_told(name: str) -> None:
+    known = name.split("R_", 1)[1]
+    assert mistyped_variables([name], Settings) == [
+        f"{name}: there is no such variable; did you mean {PREFIX}{known}?"
+    ]
+
+
 @pytest.mark.parametrize(
     "name",
     [
         *(f"{PREFIX}{name}" for name in (*OTHERS, *_names(Settings), "MODELS__EASE__REGULARIZATION")),
         *("TASTEMAKER_SERVICE_HOST", "TASTEMAKER_PORT_3000_TCP_ADDR", "TASTEMAKER_SERVICE_PORT_HTTP"),
-        *("TASTEMAKER_XYZ", "HOMEE", "TASTEMAKERS_HOME"),
+        *("TASTEMAKER_XYZ", "HOMEE", "TASTERS_HOME"),
     ],
 )
 def test_what_is_a_setting_or_of_another_purpose_is_left_alone(name: str) -> None:

@@ -63,6 +63,19 @@ def test_a_file_that_is_no_toml_is_told_with_its_place(elsewhere: Path) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_no_mistake(elsewhere: Path, encoding: str) -> None:
+    (elsewhere / "tastemaker.toml").write_text("seed = 7\n", encoding)
+    assert load_settings().seed == 7
+
+
+def test_a_file_of_another_encoding_is_told(elsewhere: Path) -> None:
+    (elsewhere / "tastemaker.toml").write_text("seed = 7\n", "utf-16")
+    with pytest.raises(TastemakerError, match=r"tastemaker\.toml can't be read: .*utf-8.* 0xff") as caught:
+        load_settings()
+    assert "in UTF-8" in str(caught.value.fix)
+
+
 def test_a_models_config_comes_from_its_section(elsewhere: Path) -> None:
     (elsewhere / "tastemaker.toml").write_text("[models.trending]\nhalf_life_days = 3.5\n")
     workspace = Workspace(load_settings())

@@ -35,7 +35,9 @@ UNDATED = date.min
 
 EPOCH = date(1970, 1, 1)
 
-_NO_PATTERN = re.compile(r"[^][?*\\]*")
+_NO_PATTERN = re.compile(r"[^][?*\\\ud800-\udfff]*")
+_NO_SURROGATES = re.compile(r"[^\ud800-\udfff]*", re.DOTALL)
+"""Paths whose bytes are text: Python has surrogates in the place of other bytes."""
 
 MEMORY_LIMIT = "1500MB"
 """DuckDB spills to disk beyond this, so that millions of events fit beside Python."""
@@ -168,7 +170,8 @@ def literal(path: Path) -> str:
     """A path as DuckDB reads it: brackets, `?` and `*` in a name are characters, never a pattern."""
     absolute = os.path.abspath(path)  # since DuckDB takes a leading ~ for the home folder
     escaped = glob.escape(absolute)
-    if escaped != absolute and "\\" in absolute:  # within a pattern, DuckDB parts folders at a backslash
+    # Within a pattern, DuckDB parts folders at a backslash; and it takes no bytes that are not UTF-8.
+    if (escaped != absolute and "\\" in absolute) or not _NO_SURROGATES.fullmatch(absolute):
         return str(plain_path(path, plain=_NO_PATTERN))
     return escaped
 

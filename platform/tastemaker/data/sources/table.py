@@ -16,6 +16,7 @@ content and how often the same content came before, so it stays when rows are ad
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tastemaker.data.sources._mapped import MappedRows
@@ -34,7 +35,8 @@ def open(settings: SourceSettings) -> MappedRows:
     if settings.path is None:
         raise SourceError("the source table needs a file", fix="set source.path in tastemaker.toml")
     refuse_unread(settings, *READ)
-    identity = f"table {settings.path.resolve()}"
+    place = os.fsencode(settings.path.resolve()).decode("utf-8", "backslashreplace")
+    identity = f"table {place}"
     return MappedRows(settings, str(settings.path), name="table", identity=identity, fetch=_as_path)
 
 
