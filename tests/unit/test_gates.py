@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tastemaker import cli, strict_json
 from tastemaker.cli.numbers import Number
 from tastemaker.evaluation.bootstrap import Difference, Interval, intervals, paired_difference
 from tastemaker.evaluation.confidence import ends, ends_with_rare
@@ -112,3 +115,22 @@ def test_it_does_not_say_what_moves_a_figure_more(value: float) -> None:
 def test_the_command_line_takes_no_such_number(given_: str, limits: tuple[float, float | None]) -> None:
     with pytest.raises(click.BadParameter):
         Number(*limits).convert(given_, None, None)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda some: st.lists(some) | st.dictionaries(st.text(), some) | st.tuples(some, some),
+        max_leaves=20,
+    )
+)
+def test_json_has_none_and_says_the_rest_as_it_is(value: Any) -> None:
+    read = json.loads(strict_json.dumps(value), parse_constant=pytest.fail)
+    plain = json.dumps(value).replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null")
+    if not any(word in json.dumps(value) for word in ('"NaN', 'NaN"', 'Infinity"')):
+        assert read == json.loads(plain)
+
+
+@pytest.mark.parametrize("path", sorted(Path(cli.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_every_command_prints_json_so(path: Path) -> None:
+    assert "json.dumps(" not in path.read_text("utf-8").replace("strict_json.dumps(", "")

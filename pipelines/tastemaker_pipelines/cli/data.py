@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker import strict_json
 from tastemaker_pipelines.cli.data_lake import adopt, prune
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def check(path: Path | None, name: str | None, as_json: bool) -> None:
     found, sections, warnings = _check(settings, source, quiet=as_json)
     if as_json:
         data = as_data(source, found, sections) | {"warnings": warnings}
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+        click.echo(strict_json.dumps(data, default=str))
     else:
         from tastemaker_pipelines.cli.data_report import show
 

@@ -119,7 +119,7 @@ def _days(start: datetime | None, end: datetime | None, again: bool) -> dict[str
 
 
 def _as_json(outcome: Outcome) -> str:
-    import json
+    from tastemaker import strict_json
 
     steps = [
         {
@@ -131,6 +131,6 @@ def _as_json(outcome: Outcome) -> str:
         }
         for step in outcome.steps.values()
     ]
-    return json.dumps(
-        {"run_id": outcome.run_id, "success": outcome.success, "steps": steps}, indent=2, default=str
+    return strict_json.dumps(
+        {"run_id": outcome.run_id, "success": outcome.success, "steps": steps}, default=str
     )

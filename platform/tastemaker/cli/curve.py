@@ -32,8 +32,7 @@ def curve(models: tuple[str, ...], weeks: int, as_json: bool, plot: Path | None)
       tastemaker curve ranker --weeks 4
       tastemaker curve ials --json | jq '.[].staleness.days_until_max_loss'
     """
-    import json
-
+    from tastemaker import strict_json
     from tastemaker.evaluation import curves, staleness, windows
     from tastemaker.html import index
     from tastemaker.plugins.finder import get
@@ -54,7 +53,7 @@ def curve(models: tuple[str, ...], weeks: int, as_json: bool, plot: Path | None)
     index.include(page, opened.settings.reports)
     click.echo(f"wrote {picture} and {page}", err=True)
     if as_json:
-        click.echo(json.dumps([curves.to_dict(one) for one in found], indent=2, ensure_ascii=False))
+        click.echo(strict_json.dumps([curves.to_dict(one) for one in found]))
     else:
         for one in found:
             click.echo(curves.verdict(one))

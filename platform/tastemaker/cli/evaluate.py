@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
+from tastemaker import strict_json
 from tastemaker.cli.versions import named
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _forecast(opened: Workspace, version: str, against: str | None, as_json: boo
     found = forecast.answer(question, seed=settings.seed)
     number = forecast.put(opened.engine, found)
     if as_json:
-        click.echo(json.dumps({"id": number, **forecast.to_json(found)}, indent=2))
+        click.echo(strict_json.dumps({"id": number, **forecast.to_json(found)}))
     else:
         show_forecast(found, console)
         console.print(f"[dim]stored as forecast {number}[/dim]")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
+
+from tastemaker import strict_json
 
 if TYPE_CHECKING:
     from tastemaker.privacy.forget import Proof
@@ -46,9 +47,7 @@ def forget(user_id: str, check: bool, as_json: bool) -> None:
 
 def _as_json(proof: Proof) -> str:
     parts = {"erased": proof.erased, "remains": proof.remains, "searched": proof.searched}
-    return json.dumps(
-        {name: [place._asdict() for place in places] for name, places in parts.items()}, indent=2
-    )
+    return strict_json.dumps({name: [place._asdict() for place in places] for name, places in parts.items()})
 
 
 def _show(proof: Proof, check: bool) -> None:

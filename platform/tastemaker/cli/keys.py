@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker import strict_json
 from tastemaker.cli.numbers import Number
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def list_keys(as_json: bool) -> None:
 
     found = [_shown(key) for key in read_keys(_file())]
     if as_json:
-        _print_json(found)
+        click.echo(strict_json.dumps(found))
         return
     if not found:
         click.echo("there are no keys: the service answers this machine only")
@@ -138,7 +139,7 @@ def revoke_key(name: str, as_json: bool) -> None:
     with changed(_file()) as known:
         revoked = [_shown(key) for key in revoke(known, name)]
     if as_json:
-        _print_json(revoked)
+        click.echo(strict_json.dumps(revoked))
         return
     for key in revoked:
         click.echo(f"revoked {key['id']} of {key['name']}")
@@ -180,13 +181,7 @@ def _shown(key: Key) -> dict[str, Any]:
 
 def _print_secret(made: Made, as_json: bool) -> None:
     if as_json:
-        _print_json({**_shown(made.key), "key": made.secret})
+        click.echo(strict_json.dumps({**_shown(made.key), "key": made.secret}))
         return
     click.echo(f"made {made.key.id} of {made.key.name}; it is shown this once:", err=True)
     click.echo(made.secret)
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

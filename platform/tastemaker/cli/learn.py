@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from threading import Event
 from typing import TYPE_CHECKING
 
 import click
+
+from tastemaker import strict_json
 
 if TYPE_CHECKING:
     from tastemaker.learning.learner import Learned
@@ -41,7 +42,9 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
     found = named(opened, version)
 
     def tell(learned: Learned) -> None:
-        click.echo(json.dumps(_plain(learned))) if as_json else console.print(_line(learned), soft_wrap=True)
+        click.echo(strict_json.dumps(_plain(learned), indent=None)) if as_json else console.print(
+            _line(learned), soft_wrap=True
+        )
 
     with session(opened, found, wait=follow) as learning:
         if not follow:

@@ -301,9 +301,9 @@ def _allowed(schema: dict[str, Any]) -> str:
 
 def print_json(value: Any) -> None:
     """For a machine to read."""
-    import json
+    from tastemaker import strict_json
 
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(strict_json.dumps(value))
 
 
 def _print_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

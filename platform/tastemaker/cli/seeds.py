@@ -24,10 +24,9 @@ def seeds(models: tuple[str, ...], count: int, as_json: bool) -> None:
       tastemaker seeds bpr --seeds 20
       tastemaker seeds bpr --json | jq '.[] | [.model, .larger]'
     """
-    import json
-
     from rich.console import Console
 
+    from tastemaker import strict_json
     from tastemaker.evaluation import results
     from tastemaker.evaluation import seeds as spreads
     from tastemaker.evaluation.terminal import seeds_table
@@ -52,6 +51,6 @@ def seeds(models: tuple[str, ...], count: int, as_json: bool) -> None:
             {"model": one.model, "metric": metric} | spreads.to_dict(spread, metric, one.metrics[metric])
             for one, spread in told
         ]
-        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        click.echo(strict_json.dumps(listed))
     else:
         Console(highlight=False).print(seeds_table(told, metric, problem.placement.k))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from typing import TYPE_CHECKING
 
 import click
+
+from tastemaker import strict_json
 
 if TYPE_CHECKING:
     from tastemaker.logs.drain import Drained
@@ -50,7 +51,7 @@ def _once(settings: Settings, as_json: bool) -> None:
             open_target(settings),
             progress=lambda done: status.update(f"shipping: {sum(_records(done).values()):,} records"),
         )
-    click.echo(json.dumps(_records(moved)) if as_json else _worded(moved, settings))
+    click.echo(strict_json.dumps(_records(moved), indent=None) if as_json else _worded(moved, settings))
 
 
 def _follow(settings: Settings, as_json: bool) -> None:
@@ -65,7 +66,7 @@ def _follow(settings: Settings, as_json: bool) -> None:
         settings,
         stop,
         progress=lambda moved: click.echo(
-            json.dumps(_records(moved)) if as_json else _worded(moved, settings)
+            strict_json.dumps(_records(moved), indent=None) if as_json else _worded(moved, settings)
         ),
         away=lambda why: click.echo(why, err=True),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -13,6 +12,7 @@ from uuid import uuid4
 
 import click
 
+from tastemaker import strict_json
 from tastemaker.cli.numbers import Number
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _tell(summary: Summary, console: Console, as_json: bool) -> None:
     from tastemaker.simulator.live.terminal import show
 
     if as_json:
-        click.echo(json.dumps(summary.as_dict(), indent=2))
+        click.echo(strict_json.dumps(summary.as_dict()))
     else:
         show(summary, console)
 
@@ -229,7 +229,7 @@ def _check(settings: Settings, ledger: Path, console: Console, as_json: bool) ->
 
     found = verdict(settings, ledger)
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=2))
+        click.echo(strict_json.dumps(asdict(found)))
     else:
         show_verdict(found, console)
     if not found.sound:

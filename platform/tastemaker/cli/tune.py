@@ -56,10 +56,9 @@ def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: boo
       tastemaker tune ranker --trials 50 --jobs 2 --for 1h
       tastemaker tune ease --json | jq .test.difference
     """
-    import json
-
     from rich.console import Console
 
+    from tastemaker import strict_json
     from tastemaker.html import index
     from tastemaker.plugins.finder import get
     from tastemaker.tuning import plot as plotting
@@ -76,7 +75,7 @@ def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: boo
     index.include(page, opened.settings.reports)
     click.echo(f"wrote {picture} and {page}", err=True)
     if as_json:
-        click.echo(json.dumps(report.to_dict(found), indent=2, ensure_ascii=False))
+        click.echo(strict_json.dumps(report.to_dict(found)))
     else:
         report.show(found, Console(highlight=False))
 
