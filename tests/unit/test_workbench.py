@@ -208,7 +208,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         lambda p: load(orders(20), columns={"customer": "user_id"}),
         "source.columns maps customer, which is no canonical column",
     ),
-    "column, fix": (lambda p: load(orders(20)), r'load\(\.\.\., columns=\{"user_id": "\.\.\."\}\)'),
+    "column, fix": (lambda p: load(orders(20)), r'load\(\.\.\., columns=\{"user_id": "\.\.\.", "item_id"'),
     "file": (lambda p: load("nowhere.csv"), "there is no file nowhere.csv"),
     "home": (lambda p: load(Path("/")), "holds no events"),
     "nothing": (lambda p: load(None), "events are a NoneType"),
