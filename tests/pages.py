@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from playwright.sync_api import Page, Request, sync_playwright
+from playwright.sync_api import Page
 
-from servers import not_installed
+from browsers import WIDTHS, browsing
 from tastemaker.html import index
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-)
-WIDTHS = (390, 1280)
 
 
 class _Resources(HTMLParser):
@@ -63,35 +51,25 @@ def faults(page: Path, *, own: bool = True) -> list[str]:
 
 
 def faults_in_a_browser(pages: Sequence[Path]) -> dict[str, list[str]]:
-    """Page -> what chromium finds wrong with it: requests, errors, and what hangs over at each width."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        not_installed("chromium")
+    """Page -> what chromium finds wrong with it: requests, a style that does not hold, what hangs over."""
     wrong: dict[str, list[str]] = {}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+    with tempfile.TemporaryDirectory() as folder, browsing(Path(folder)) as browser:
         for page in pages:
-            for width in WIDTHS:
-                tab = browser.new_page(viewport={"width": width, "height": 900})
-                wrong.setdefault(page.name, []).extend(_faults_at(tab, page, width))
-                tab.close()
-        browser.close()
-    return {name: said for name, said in wrong.items() if said}
+            tab = browser.open(page.resolve().as_uri())
+            wrong[page.name] = [fault for width in WIDTHS for fault in _faults_at(tab, width)]
+            tab.close()
+        asked = [url for url in browser.asked if not url.startswith(("file:", "data:", "blob:"))]
+    return {name: said for name, said in (wrong | {"requests": asked}).items() if said}
 
 
-def _faults_at(tab: Page, page: Path, width: int) -> list[str]:
-    said: list[str] = []
-
-    def requested(request: Request) -> None:
-        if not request.url.startswith(("file:", "data:")):
-            said.append(request.url)
-
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("request", requested)
-    tab.goto(page.resolve().as_uri())
+def _faults_at(tab: Page, width: int) -> list[str]:
+    tab.set_viewport_size({"width": width, "height": 900})
     over = tab.evaluate("document.documentElement.scrollWidth") - width
     smallest = tab.evaluate(_SMALLEST_TEXT)
+    styled = tab.evaluate(
+        "!document.querySelector('.tastemaker') || getComputedStyle(document.body).margin === '0px'"
+    )
+    said = [] if styled else ["its style is refused by its own policy"]
     said += [f"hangs over by {over} px at {width} px"] if over > 0 else []
     return said + ([f"has text of {smallest:.1f} px at {width} px"] if smallest < 8 else [])
 
