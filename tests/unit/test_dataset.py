@@ -227,6 +227,14 @@ def test_blocked_categories_and_the_fallback_list(tmp_path: Path) -> None:
     assert snapshot.item_ids.decode(snapshot.popular) == ["3", "1"]
 
 
+def test_what_somebody_dislikes_and_nobody_likes_ends_the_fallback_list(tmp_path: Path) -> None:
+    """Item 1 did more harm than item 2, but user a likes it; nobody had item 3."""
+    listed = [{"item_id": "3", "first_seen_at": datetime.fromtimestamp(START, UTC)}]
+    rows = [Row("a", "1", 0), *(Row(user, "1", 1, "return") for user in "bcd"), Row("a", "2", 2, "return")]
+    snapshot = Dataset.load(make_lake(tmp_path, rows, listed), make_problem()).snapshot()
+    assert snapshot.item_ids.decode(snapshot.popular) == ["3", "1", "2"]
+
+
 def test_the_hash_follows_the_content(tmp_path: Path) -> None:
     rows = [Row("a", "1", 0), Row("b", "2", DAY)]
     same = Dataset.load(make_lake(tmp_path / "1", rows), make_problem()).data_hash

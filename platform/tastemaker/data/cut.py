@@ -17,6 +17,7 @@ from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import SourceError
 from tastemaker.plugins.arrays import Bool, Events, FeatureSource, Feedback, History, Int32, TrainingData
 from tastemaker.plugins.attributes import Attributes, ItemAttributes
+from tastemaker.plugins.votes import disliked_only
 from tastemaker.problem import ProblemSpec
 
 if TYPE_CHECKING:
@@ -158,8 +159,10 @@ class Cut:
         return replace(self.snapshot(), neighbours=neighbours, content=content)
 
     def _popular(self) -> Int32:
-        rewards = np.bincount(self.events.items, self.events.rewards, minlength=len(self.item_ids))
-        best_first = np.argsort(-rewards, kind="stable").astype(np.int32)
+        n, history = len(self.item_ids), self.history
+        rewards = np.bincount(self.events.items, self.events.rewards, minlength=n)
+        last = disliked_only(history.items, history.rewards, n)
+        best_first = np.lexsort((-rewards, last)).astype(np.int32)
         return best_first if self.available is None else best_first[self.available[best_first]]
 
 

@@ -52,7 +52,10 @@ class Snapshot(ReadOnly):
     available: Bool | None
     """bool[n_items]: what may be shown; None if everything may."""
     popular: Int32
-    """int32[m]: the available items by summed reward, best first: the fallback list."""
+    """int32[m]: the available items by summed reward, best first: the fallback list.
+
+    Last come those that some users dislike and none likes.
+    """
     item_features: FeatureTable | None
     """n_items rows as of `end`, if features were computed."""
     data_hash: str
