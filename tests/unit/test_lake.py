@@ -10,6 +10,7 @@ import pytest
 
 from tastemaker.data.lake import SCHEMAS, Lake, file_metadata, parquet_writer
 from tastemaker.data.tables import EVENTS, ITEMS, USERS
+from tastemaker.errors import SourceError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -94,3 +95,11 @@ def test_metadata_travels_in_the_file(tmp_path: Path) -> None:
     with parquet_writer(path, EVENTS, {"digest": "é"}) as writer:
         writer.write_table(events("a"))
     assert file_metadata(path) == {"digest": "é"}
+
+
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    path.write_bytes(b"PAR1 and no more of it")
+    with pytest.raises(SourceError, match=r"part\.parquet is damaged: .*") as caught:
+        file_metadata(path)
+    assert "remove this file and run again" in str(caught.value.fix)

@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS, completed
+from tastemaker.errors import SourceError
 from tastemaker.files import appearing, plain_path
 
 SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
@@ -138,8 +139,14 @@ def parquet_writer(
 
 
 def file_metadata(path: Path) -> dict[str, str]:
-    """What `parquet_writer` was told to note in the file."""
-    noted = pq.read_metadata(path).metadata or {}
+    """What `parquet_writer` was told to note in the file. Raises SourceError for one that is damaged."""
+    try:
+        noted = pq.read_metadata(path).metadata or {}
+    except pa.ArrowInvalid as error:
+        raise SourceError(
+            f"{path} is damaged: {error}",
+            fix="remove this file and run again: its day is read from the source anew",
+        ) from error
     return {key.decode(): value.decode() for key, value in noted.items() if key != b"ARROW:schema"}
 
 
