@@ -10,7 +10,7 @@ import pytest
 from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy import Logged, Target, estimate
 from tastemaker.evaluation.off_policy.diagnostics import Diagnostics, calibration, diagnose, require_answer
-from tastemaker.evaluation.off_policy.reward_models import Logistic, cross_fit
+from tastemaker.evaluation.off_policy.reward_models import FittedRidge, Logistic, Ridge, cross_fit
 
 SOUND: dict[str, Any] = {"actions": [0, 1], "rewards": [0, 1], "propensities": [0.5, 1.0], "n_actions": 2}
 
@@ -197,6 +197,16 @@ def test_a_reward_outside_the_range_that_is_told_is_refused() -> None:
         estimate(log, target, reward_range=(0, np.nan))
     with pytest.raises(OffPolicyError, match="limit is nan, must be a weight above 0"):
         estimate(log, target, limit=np.nan)
+
+
+def test_a_reward_model_that_predicts_no_number_is_refused() -> None:
+    class Broken(Ridge):
+        def fit(self, log: Logged) -> FittedRidge:
+            return FittedRidge(np.full((log.n_actions, 1), np.nan), log.n_positions)
+
+    log = uniform()
+    with pytest.raises(OffPolicyError, match="direct_method is nan, which is not a finite number"):
+        estimate(log, always(log, 1), reward_model=Broken())
 
 
 def test_calibration_tells_right_propensities_from_wrong_ones() -> None:

@@ -83,6 +83,12 @@ def estimate(
         predicted = cross_fit(log, target, reward_model, folds=folds, seed=seed)
     limit = math.sqrt(len(log)) if limit is None else limit
     estimates = evaluate(log, target, predicted, limit=limit, seed=seed)
+    for name, each in estimates.items():
+        if not np.isfinite(each.contributions).all():
+            raise OffPolicyError(
+                f"{name} is {each.value}, which is not a finite number",
+                fix="look at what the reward model predicts",
+            )
     heaviest = diagnostics.max_weight if max_weight is None else max_weight
     ranges = _ranges(log, predicted, (low, high), heaviest, limit)
     results = {
