@@ -127,7 +127,16 @@ def test_a_family_needs_the_core_and_libraries_of_mathematics(family: str, wheel
     needed = _needs(wheel)
     assert "tastemaker" in needed
     others = {name for name in needed if not name.startswith("tastemaker")}
-    assert others <= {"numpy", "scipy", "implicit", "lightgbm", "onnx", "onnxruntime", "threadpoolctl"}
+    assert others <= {
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "implicit",
+        "lightgbm",
+        "onnx",
+        "onnxruntime",
+        "threadpoolctl",
+    }
     assert "tastemaker" in _needs(wheel, "serving")
     with ZipFile(wheel) as archive:
         assert {name.split("/")[0].split(".")[0] for name in archive.namelist()} == {

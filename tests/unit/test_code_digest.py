@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,6 +83,23 @@ def test_comments_layout_and_docstrings_do_not_count(shelf: Path, digest: Digest
         "# a comment\n" + text.replace("return helper(data)", "return helper( data )  # why")
     )
     assert digest() == before
+
+
+def test_one_thread_parses_at_a_time(digest: Digest, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsing, most, parse = 0, 0, ast.parse
+
+    def slowly(source: bytes) -> ast.Module:
+        nonlocal parsing, most
+        parsing += 1
+        most = max(most, parsing)
+        time.sleep(0.01)
+        parsing -= 1
+        return parse(source)
+
+    monkeypatch.setattr(ast, "parse", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        assert len({future.result() for future in [pool.submit(digest) for _ in range(4)]}) == 1
+    assert most == 1
 
 
 def test_every_installed_model_has_a_digest_of_its_own() -> None:

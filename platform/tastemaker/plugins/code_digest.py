@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator
 from hashlib import blake2b
 from importlib.util import find_spec, resolve_name
@@ -12,6 +13,8 @@ from typing import Any
 from tastemaker.plugins.recommender import Recommender
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_parsing = threading.Lock()
+"""CPython counts a syntax tree's depth for all threads in one place: two that parse may raise SystemError."""
 
 
 def code_digest(model: type[Recommender[Any]]) -> str:
@@ -25,8 +28,9 @@ def code_digest(model: type[Recommender[Any]]) -> str:
         32 hexadecimal digits.
     """
     digest = blake2b(digest_size=16)
-    for name, path in sorted(_modules(model.__module__).items()):
-        digest.update(f"{name}\0{_meaning(path)}\0".encode("utf-8", "surrogatepass"))
+    with _parsing:
+        for name, path in sorted(_modules(model.__module__).items()):
+            digest.update(f"{name}\0{_meaning(path)}\0".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
