@@ -21,10 +21,10 @@ import numpy as np
 from scipy.stats import t as student
 
 from tastemaker.plugins import Recommender
-from tastemaker.simulator.config import ShopConfig
-from tastemaker.simulator.live.behaviour import examination
 from tastemaker.simulator.regret import Reward, Showroom
-from tastemaker.simulator.shop import Shop
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.shop import Shop
+from tastemaker.simulator.traffic.click_model import examination
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.lin_ucb import LinUCB, LinUCBConfig

@@ -75,7 +75,7 @@ def microseconds(call: Callable[[int], object], rounds: int, calls: int = CALLS)
 def ours(size: Size) -> dict[str, dict[str, float]]:
     """Microseconds by policy and deed."""
     from tastemaker.plugins import Batch, Events, Feedback, History, TrainingData
-    from tastemaker.plugins.finder import get
+    from tastemaker.plugins.discovery import get
 
     none = np.empty(0, np.int32)
     events = Events(none, none, none.astype(np.float32), none.astype(np.int64))

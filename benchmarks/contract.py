@@ -64,7 +64,7 @@ def small_service() -> Iterator[tuple[str, str]]:
     """The URL of a service of a small shop, and a key for it."""
     from bento_servers import running
     from served_homes import make_home
-    from tastemaker.serving.keys import add, changed
+    from tastemaker.serving.http.api_keys import add, changed
 
     with tempfile.TemporaryDirectory(prefix="contract-") as folder:
         home = Path(folder) / "home"

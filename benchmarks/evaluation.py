@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tastemaker.data.ids import IdIndex
-from tastemaker.data.snapshot import Snapshot
-from tastemaker.data.split import Split
-from tastemaker.evaluation.judge import UserMetrics, block_users, evaluate
+from tastemaker.dataset.split import Split
+from tastemaker.evaluation.evaluator import UserMetrics, block_users, evaluate
 from tastemaker.plugins import Batch, Config, Events, Ranking, Recommender, TrainingData, select_rows
 from tastemaker.plugins.arrays import Float32
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.snapshot import Snapshot
 
 K = 10
 METRICS = ("recall", "ndcg", "map")

@@ -19,7 +19,7 @@ import click
 
 if TYPE_CHECKING:
     from tastemaker.plugins import TrainingData
-    from tastemaker.plugins.finder import Plugin
+    from tastemaker.plugins.discovery import Plugin
 
 os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
 
@@ -33,7 +33,7 @@ DAY = 86_400
 def shop(plugin: Plugin, heavy: int, smoke: bool) -> TrainingData:
     """Ordinary users, and user 0 with so many distinct items, all within a hundred days."""
     from tastemaker.plugins import Events, TrainingData
-    from tastemaker.plugins.laws.subject import MadeUpFeatures
+    from tastemaker.plugins.checks.subject import MadeUpFeatures
 
     rng = np.random.default_rng(0)
     n_items, n_users = (SMOKE_ITEMS, SMOKE_USERS) if smoke else (N_ITEMS, N_USERS)
@@ -88,14 +88,14 @@ def measure(plugin: Plugin, heavy: int, smoke: bool) -> tuple[float, float]:
 def main(models: tuple[str, ...], smoke: bool) -> None:
     """Seconds of a fit and milliseconds of a request, without and with one user of 100,000 items."""
     from tastemaker.errors import PluginError
-    from tastemaker.plugins import finder
+    from tastemaker.plugins import discovery
 
     most = SMOKE_ITEMS if smoke else N_ITEMS
     counts = (0, most // 2, most)
     head = "".join(f"{f'{count:,} items':>24}" for count in counts)
     print(f"{'the heaviest user has':24}{head}")
-    for name in models or finder.find().names:
-        plugin, cells = finder.get(name), []
+    for name in models or discovery.find().names:
+        plugin, cells = discovery.get(name), []
         for heavy in counts:
             try:
                 seconds, milliseconds = measure(plugin, heavy, smoke)

@@ -5,7 +5,7 @@
 
 A user's figure is 0 or, at the hit rate, that of a hit at a place drawn evenly from ten (`ndcg`).
 `difference` is that of two models that find half of their hits together. A share of data sets has no interval
-by the rule of `evaluation.confidence`; coverage is that of the others, where they are 2 % or more, and the
+by the rule of `stats.confidence`; coverage is that of the others, where they are 2 % or more, and the
 other methods are shown on the same data sets. A coverage of 95 % has a standard error of 0.5 % among 2,000.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from tastemaker.evaluation.confidence import ends
+from tastemaker.stats.confidence import ends
 
 Float64 = NDArray[np.float64]
 Ends = NDArray[np.float64]

@@ -30,11 +30,11 @@ import logged
 from bento_servers import free_port, running
 from served_homes import make_home
 from servers import postgres
-from tastemaker.logs.drain import drain
-from tastemaker.logs.postgres import PostgresTarget
-from tastemaker.logs.records import Entry, FeedbackRecord
-from tastemaker.logs.spool import Spool, read
-from tastemaker.logs.spool_file import FILE_NAME
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.postgres import PostgresTarget
+from tastemaker.event_log.records import Entry, FeedbackRecord
+from tastemaker.event_log.spool import Spool, read
+from tastemaker.event_log.spool_file import FILE_NAME
 
 TARGETS = {"feedback": 5_000, "drain": 20_000}
 """A second."""

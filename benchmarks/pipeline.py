@@ -20,7 +20,7 @@ import click
 
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import load_settings
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 
 PROBLEM = Path(__file__).parents[1] / "platform/tastemaker/simulator/problem.yaml"
 DEFAULT_EVENTS = (500_000, 2_000_000, 10_000_000)
@@ -82,7 +82,7 @@ def main(
 
 def measure_all(events: int, models: tuple[str, ...], home: Path) -> Iterator[Measured]:
     """Every stage in order, each in a process of its own; then what they took together."""
-    from tastemaker.plugins.finder import find
+    from tastemaker.plugins.discovery import find
 
     home.mkdir(parents=True, exist_ok=True)
     stages = []
@@ -149,7 +149,7 @@ def land(opened: Workspace) -> str:
 
 def admit(opened: Workspace) -> str:
     """Through the gate."""
-    from tastemaker.data.admission import admit
+    from tastemaker.data.validation.admission import admit
     from tastemaker_expectations.gate import GreatExpectationsGate
 
     source = opened.source.name
@@ -183,7 +183,7 @@ def materialize(opened: Workspace) -> str:
 
 def backtest(opened: Workspace, name: str) -> str:
     """Fit one model before the cut and judge it after."""
-    from tastemaker.plugins.finder import get
+    from tastemaker.plugins.discovery import get
 
     result = opened.backtest(get(name))
     ndcg = result.metrics["ndcg"].value

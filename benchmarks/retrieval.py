@@ -109,7 +109,7 @@ def recall(found: Lists, exact: Lists, k: int) -> float:
 
 def compare(name: str, model: Any, histories: Sequence[Any]) -> None:
     """Print recall and ratio of the index beside the model that scores everything."""
-    from tastemaker.serving.candidates.nearest import FILE_NAME, Nearest, build
+    from tastemaker.serving.ranking.ann_index import FILE_NAME, Nearest, build
 
     n_items = len(model.item_vectors)
     with tempfile.TemporaryDirectory() as folder:

@@ -316,7 +316,7 @@ def feature_reads(home: Path, calls: int) -> dict[str, float]:
 
     from tastemaker.features.online import USER_VIEW, open_reader
     from tastemaker.plugins import FeatureTable
-    from tastemaker.serving.user_features import UserFeatures
+    from tastemaker.serving.inference.user_features import UserFeatures
     from tastemaker.settings import Settings
 
     reader = open_reader(Settings(home=home))

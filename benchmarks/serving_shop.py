@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.data.ids import IdIndex
 from tastemaker.data.lake import Lake
-from tastemaker.data.snapshot import Snapshot
 from tastemaker.data.tables import EVENTS, ITEMS, USERS
 from tastemaker.features.snapshots import write_snapshots
 from tastemaker.plugins import Events, History, TrainingData
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
-from tastemaker.serving.precomputed import precomputing
+from tastemaker.serving.build.precompute import precomputing
 from tastemaker.settings import RetrievalSettings, ServingSettings, Settings
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.storage.engine import open_engine
 
 N_USERS, HISTORY, SIZE = 5_000, 20, 64
@@ -36,7 +36,7 @@ def install_plugin(folder: Path) -> Path:
     (package / "__init__.py").touch()
     (package / "factors.py").write_text(Path(__file__).with_name("factors.py").read_text())
     (package / "service.py").write_text(
-        "from tastemaker.serving.bento import service\n\nFactors = service('factors')\n"
+        "from tastemaker.serving.bento_service import service\n\nFactors = service('factors')\n"
     )
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: tastemaker-factors\nVersion: 1\n")
     (about / "entry_points.txt").write_text(

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import bento_servers
 import served_homes
 from tastemaker.client import Client, ServiceError
-from tastemaker.serving.workers import Workers
+from tastemaker.serving.runtime.worker_slots import Workers
 
 CALLERS = 8
 """Of each kind, every one of which asks again this long after it was answered:"""

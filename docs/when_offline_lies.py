@@ -17,7 +17,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tastemaker.files import appearing
+from tastemaker.util.atomic_files import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

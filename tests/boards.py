@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from tastemaker.evaluation.bootstrap import Interval, resampled_means
-from tastemaker.evaluation.leaderboard import Leaderboard
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.problem import Guardrail, ProblemSpec
+from tastemaker.stats.bootstrap import Interval, resampled_means
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

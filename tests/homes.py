@@ -11,7 +11,7 @@ import pytest
 from tastemaker.settings import Settings, SourceSettings
 
 if TYPE_CHECKING:
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
     from tastemaker_pipelines.run import Outcome
 
 SHOP = {"n_users": 150, "n_items": 80, "n_days": 60, "events_per_day": 150, "seed": 1}
@@ -58,7 +58,7 @@ def environment(home: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Outcome]:
     """A home after its first run, shared by all tests of a process: they only add to it."""
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
     from tastemaker_pipelines.run import run
 
     chosen = settings(tmp_path_factory.mktemp("finished") / "home")

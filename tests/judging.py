@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from tastemaker.data.ids import IdIndex
-from tastemaker.data.snapshot import Snapshot
-from tastemaker.data.split import Split
+from tastemaker.dataset.split import Split
 from tastemaker.plugins import Batch, Config, Events, Ranking, Recommender, TrainingData, select
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.snapshot import Snapshot
 
 DAY = 86_400
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from tastemaker.logs.records import Entry, FeedbackRecord, Item, Record
-from tastemaker.logs.spool import Spool
+from tastemaker.event_log.records import Entry, FeedbackRecord, Item, Record
+from tastemaker.event_log.spool import Spool
 from tastemaker.settings import LogSettings, Settings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()

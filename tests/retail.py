@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from tastemaker.data.ids import IdIndex
 from tastemaker.plugins import Events, TrainingData
-from tastemaker.simulator.config import ShopConfig
 from tastemaker.simulator.regret import Showroom
-from tastemaker.simulator.shop import Shop
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.shop import Shop
+from tastemaker.snapshot.ids import IdIndex
 
 SMALL = ShopConfig(n_users=300, n_items=600, n_days=60, events_per_day=200)
 

@@ -21,12 +21,12 @@ import servers
 import shop_homes
 import visited
 from tastemaker.data.lake import Lake
-from tastemaker.logs.drain import drain, served
-from tastemaker.logs.records import Record
-from tastemaker.logs.spool_file import FILE_NAME, find_request
+from tastemaker.event_log.drain import drain, served
+from tastemaker.event_log.records import Record
+from tastemaker.event_log.spool_file import FILE_NAME, find_request
 from tastemaker.settings import LogSettings, OnlineStoreSettings
-from tastemaker.simulator.live.check import Verdict
-from tastemaker.simulator.live.verdict import verdict
+from tastemaker.simulator.traffic.audit import Verdict
+from tastemaker.simulator.traffic.log_audit import verdict
 from tastemaker.storage.engine import open_engine
 
 HOUR = 3_600.0

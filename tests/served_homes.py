@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, ITEMS, USERS
-from tastemaker.plugins import Recommender, finder
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.plugins import Recommender, discovery
 from tastemaker.problem import EventReward, Objective, ProblemSpec
 from tastemaker.registry import Registry, Version
 from tastemaker.storage.engine import open_engine
@@ -93,4 +93,4 @@ def make_home(home: Path, models: Sequence[str] = ("popularity",)) -> dict[str, 
     lake = Lake(home / "lake")
     fill(lake, events())
     dataset = Dataset.load(lake, problem())
-    return {name: register(home, finder.get(name).recommender(), dataset) for name in models}
+    return {name: register(home, discovery.get(name).recommender(), dataset) for name in models}

@@ -9,14 +9,14 @@ from typing import Any
 
 import homes
 from served_homes import register
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake, by_day
-from tastemaker.plugins import finder
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.plugins import discovery
 from tastemaker.problem import load_problem
 from tastemaker.registry import Version
 from tastemaker.settings import OnlineStoreSettings, Settings
-from tastemaker.simulator.config import ShopConfig
-from tastemaker.simulator.shop import Shop
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.shop import Shop
 
 CONFIG = ShopConfig(n_users=4_000, n_items=120, n_days=40, events_per_day=300, seed=5)
 """So many users that those who leave for good during an outage are not missed."""
@@ -32,7 +32,7 @@ split: {test_days: 10}
 def make_shop_home(home: Path, models: Sequence[str] = ("popularity",)) -> dict[str, Version]:
     """Fill a home folder's lake with the shop's events, and register one version a model."""
     dataset = Dataset.load(_fill(home), load_problem(home / "problem.yaml"))
-    return {name: register(home, finder.get(name).recommender(), dataset) for name in models}
+    return {name: register(home, discovery.get(name).recommender(), dataset) for name in models}
 
 
 def make_ranker_home(home: Path, online_store: OnlineStoreSettings) -> Version:
@@ -48,7 +48,7 @@ def make_ranker_home(home: Path, online_store: OnlineStoreSettings) -> Version:
     store.apply(chosen)
     store.materialize(chosen, bare.end)
     dataset = Dataset.load(lake, problem, feature_root=chosen.features)
-    return register(home, finder.get("ranker").recommender(**homes.RANKER), dataset)
+    return register(home, discovery.get("ranker").recommender(**homes.RANKER), dataset)
 
 
 def _fill(home: Path) -> Lake:

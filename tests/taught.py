@@ -12,19 +12,19 @@ import numpy as np
 
 import served_homes
 from logged import fill
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
-from tastemaker.learning.learner import Learned
-from tastemaker.learning.sessions import session
-from tastemaker.learning.states import States
-from tastemaker.logs.attribution import as_feedback, impressions
-from tastemaker.logs.records import Entry, FeedbackRecord, Item, Record
-from tastemaker.logs.spool_file import FILE_NAME, read
-from tastemaker.plugins import Feedback, finder
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.event_log.attribution import as_feedback, impressions
+from tastemaker.event_log.records import Entry, FeedbackRecord, Item, Record
+from tastemaker.event_log.spool_file import FILE_NAME, read
+from tastemaker.online_learning.checkpoints import States
+from tastemaker.online_learning.learner import Learned
+from tastemaker.online_learning.session import session
+from tastemaker.plugins import Feedback, discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.settings import LearningSettings, Settings
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 
 END = int(served_homes.START.timestamp()) + served_homes.DAYS * 86_400
 PATIENCE = 60.0
@@ -122,6 +122,6 @@ def contextual_home(home: Path, width: int) -> Version:
     """A home whose model looks at contexts of this width."""
     made = served_homes.make_home(home, ())
     assert not made
-    recommender = finder.get("lin_ucb").recommender
+    recommender = discovery.get("lin_ucb").recommender
     model = recommender(context_size=width)
     return served_homes.register(home, model, Dataset.load(Lake(home / "lake"), served_homes.problem()))

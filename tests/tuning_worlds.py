@@ -20,9 +20,9 @@ from tastemaker.plugins import (
     TrainingData,
     select,
 )
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.discovery import Plugin
 from tastemaker.settings import Settings
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 
 DAYS = 20
 TEST_DAYS = 4

@@ -10,16 +10,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sqlalchemy import Engine
 
-from tastemaker.data.ids import IdIndex
-from tastemaker.data.snapshot import Snapshot
 from tastemaker.evaluation import results
-from tastemaker.evaluation.bootstrap import Interval
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.plugins import Batch, Config, Events, History, Ranking, Recommender, TrainingData, select
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.discovery import Plugin
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry, Version
 from tastemaker.registry.artifact import Precompute
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.snapshot import Snapshot
+from tastemaker.stats.bootstrap import Interval
 
 N_ITEMS = 3
 START = datetime(2026, 1, 1, tzinfo=UTC)

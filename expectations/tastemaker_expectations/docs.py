@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from tastemaker.data.gate import Rule
+from tastemaker.data.validation.gate import Rule
 from tastemaker.html import Page, join, render, table, titled
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.gate import Rule
+from tastemaker.data.validation.gate import Rule
 from tastemaker_expectations.ids import form_checks, id_checks, id_measures
 from tastemaker_expectations.suite import (
     Check,

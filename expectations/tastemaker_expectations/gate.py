@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.data.gate import Rule, Verdict, part
-from tastemaker.files import appearing
+from tastemaker.data.validation.gate import Rule, Verdict, part
+from tastemaker.util.atomic_files import appearing
 from tastemaker_expectations.docs import Found
 from tastemaker_expectations.suite import Suite
 

@@ -7,9 +7,9 @@ from functools import reduce
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.canonical import INEXACT
-from tastemaker.data.gate import Rule
 from tastemaker.data.tables import MAX_ID_BYTES
+from tastemaker.data.validation.gate import Rule
+from tastemaker.snapshot.canonical_ids import INEXACT
 from tastemaker_expectations.suite import Check, Measures, always, between, length
 
 NUMBERED = ("user_id", "item_id")

@@ -10,7 +10,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.gate import Rule
+from tastemaker.data.validation.gate import Rule
 from tastemaker_expectations.suite import Check, Measures, Suite, always
 
 NOTHING = "Nothing: it is what the data set is known for."

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.gate import Rule
 from tastemaker.data.tables import MAX_OWN_BYTES, OWN
+from tastemaker.data.validation.gate import Rule
 from tastemaker_expectations.suite import Check, Measures, between
 
 _TEXTS = pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.string())])

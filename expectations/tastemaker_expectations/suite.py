@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.gate import Rule
+from tastemaker.data.validation.gate import Rule
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation

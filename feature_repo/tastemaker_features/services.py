@@ -8,7 +8,7 @@ from feast import FeatureService, FeatureView
 
 from tastemaker.errors import PluginError
 from tastemaker.features.names import ITEM_FEATURES, USER_FEATURES
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.discovery import Plugin
 
 
 def model_services(plugins: Iterable[Plugin], users: FeatureView, items: FeatureView) -> list[FeatureService]:

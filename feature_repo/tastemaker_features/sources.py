@@ -8,7 +8,7 @@ from feast import FileSource
 from feast.data_format import ParquetFormat
 
 from tastemaker.features.snapshots import TIMESTAMP, Kind
-from tastemaker.files import plain_path
+from tastemaker.util.atomic_files import plain_path
 
 
 def snapshot_source(root: Path, kind: Kind) -> FileSource:

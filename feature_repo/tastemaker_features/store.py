@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 from feast import Entity, FeatureService, FeatureStore, FeatureView, RepoConfig
 
-from tastemaker.data.locks import locked
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.features.online import ITEM_VIEW, USER_VIEW, close_store, feast_config
 from tastemaker.features.snapshots import KINDS, snapshots
-from tastemaker.files import plain_path
-from tastemaker.plugins.finder import find
+from tastemaker.plugins.discovery import find
 from tastemaker.settings import Settings
+from tastemaker.util.atomic_files import plain_path
+from tastemaker.util.file_lock import locked
 from tastemaker_features.entities import item, user
 from tastemaker_features.services import model_services
 from tastemaker_features.sources import snapshot_source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from tastemaker.plugins.finder import find
+from tastemaker.plugins.discovery import find
 from tastemaker_pipelines.assets.features import feature_registry, feature_snapshots, online_features
 from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback, retention
 from tastemaker_pipelines.assets.judgement import judgement_assets

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from tastemaker.data.locks import locked
-from tastemaker.files import appearing, plain_path
 from tastemaker.settings import Settings
+from tastemaker.util.atomic_files import appearing, plain_path
+from tastemaker.util.file_lock import locked
 
 CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 """No telemetry, and no page that asks for an address."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from tastemaker.settings import Settings
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 
 
 class LazyWorkspace:

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from tastemaker.errors import TastemakerError
-from tastemaker.refusals import in_words
 from tastemaker.settings import Settings
+from tastemaker.util.os_errors import in_words
 from tastemaker_pipelines.definitions import build_defs
 from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace

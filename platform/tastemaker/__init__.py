@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tastemaker.notebook.evaluate import compare, evaluate
+    from tastemaker.notebook.fit import fit, split
+    from tastemaker.notebook.load import load
     from tastemaker.plugins import Capabilities, Config, Recommender, select
-    from tastemaker.workbench.judging import compare, evaluate
-    from tastemaker.workbench.loading import load
-    from tastemaker.workbench.modelling import fit, split
 
 __version__ = "0.1.0"
 __all__ = ["Capabilities", "Config", "Recommender", "compare", "evaluate", "fit", "load", "select", "split"]
@@ -24,12 +24,12 @@ _HOMES = {
     "Capabilities": "tastemaker.plugins",
     "Config": "tastemaker.plugins",
     "Recommender": "tastemaker.plugins",
-    "compare": "tastemaker.workbench.judging",
-    "evaluate": "tastemaker.workbench.judging",
-    "fit": "tastemaker.workbench.modelling",
-    "load": "tastemaker.workbench.loading",
+    "compare": "tastemaker.notebook.evaluate",
+    "evaluate": "tastemaker.notebook.evaluate",
+    "fit": "tastemaker.notebook.fit",
+    "load": "tastemaker.notebook.load",
     "select": "tastemaker.plugins",
-    "split": "tastemaker.workbench.modelling",
+    "split": "tastemaker.notebook.fit",
 }
 
 

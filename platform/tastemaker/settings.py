@@ -23,10 +23,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from tastemaker.data.canonical import MISSING_IDS, IdForm
 from tastemaker.errors import TastemakerError
-from tastemaker.files import sqlite_url
-from tastemaker.mistyped import meant_key, mistyped_variables
+from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
+from tastemaker.util.atomic_files import sqlite_url
+from tastemaker.util.unknown_settings import meant_key, mistyped_variables
 
 FILE_SOURCES = ("table", "online_retail")
 """The sources that read the file at `source.path`."""

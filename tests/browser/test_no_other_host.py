@@ -22,11 +22,11 @@ from conftest import REPOSITORY
 from served_homes import make_home
 from servers import free_port
 from tastemaker.data.lake import Lake
-from tastemaker.health.drift import MIN_REQUESTS, drift_report
-from tastemaker.logs.drain import drain
-from tastemaker.logs.records import Item
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.records import Item
+from tastemaker.monitoring.drift import MIN_REQUESTS, drift_report
 from tastemaker.storage.engine import open_engine
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import Outcome
 
 pytestmark = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import scenarios
-from tastemaker.logs.shipping import LONGEST_WAIT_SECONDS
+from tastemaker.event_log.shipping import LONGEST_WAIT_SECONDS
 
 SECONDS = 60.0
 

@@ -21,7 +21,7 @@ import servers
 import shop_homes
 import visited
 from tastemaker.registry import Version, deployment
-from tastemaker.serving.metrics import REASONS
+from tastemaker.serving.runtime.metrics import REASONS
 from tastemaker.settings import OnlineStoreSettings
 from tastemaker.storage.engine import open_engine
 

@@ -18,11 +18,11 @@ from logged import click, request
 from scenarios import fill_up
 from served_homes import make_home
 from tastemaker.data.lake import Lake
-from tastemaker.logs.drain import Drained, drain
-from tastemaker.logs.spool import Spool, SpoolError
-from tastemaker.logs.spool_file import FILE_NAME, create
-from tastemaker.serving.meters import Meters
-from tastemaker.serving.routes import ROUTES
+from tastemaker.event_log.drain import Drained, drain
+from tastemaker.event_log.spool import Spool, SpoolError
+from tastemaker.event_log.spool_file import FILE_NAME, create
+from tastemaker.serving.http.rate_limit import Meters
+from tastemaker.serving.http.routes import ROUTES
 
 
 def no_folder(spool: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 import scenarios
 from disks import mounted
 from tastemaker.data.lake import Lake
-from tastemaker.logs.drain import served
+from tastemaker.event_log.drain import served
 
 pytestmark = pytest.mark.servers
 

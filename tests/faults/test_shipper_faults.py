@@ -21,11 +21,11 @@ import logged
 from logged import click, fill, request, settings_of
 from servers import free_port
 from tastemaker.data.lake import Lake
-from tastemaker.logs.drain import Drained, drain, told
-from tastemaker.logs.postgres import PostgresTarget
-from tastemaker.logs.shipping import follow
-from tastemaker.logs.spool import Spool, SpoolError, SpoolFull, read
-from tastemaker.logs.spool_file import FILE_NAME
+from tastemaker.event_log.drain import Drained, drain, told
+from tastemaker.event_log.postgres import PostgresTarget
+from tastemaker.event_log.shipping import follow
+from tastemaker.event_log.spool import Spool, SpoolError, SpoolFull, read
+from tastemaker.event_log.spool_file import FILE_NAME
 
 OUTAGE_SECONDS = float(os.environ.get("TASTEMAKER_OUTAGE_SECONDS", "5"))
 N = 25_000
@@ -55,7 +55,7 @@ def kept(url: str) -> list[str]:
 SHIP_AND_HANG = """
 import sys, time
 from pathlib import Path
-from tastemaker.logs import drain, postgres
+from tastemaker.event_log import drain, postgres
 
 def hang(*_):
     print("there", flush=True)
@@ -104,7 +104,7 @@ def wait_until_copied(url: str) -> None:
 SHIP = """
 import sys
 from pathlib import Path
-from tastemaker.logs import drain, postgres
+from tastemaker.event_log import drain, postgres
 sys.stdin.readline()
 print(drain.drain(Path(sys.argv[1]), postgres.PostgresTarget(sys.argv[2])).feedback, flush=True)
 """
@@ -209,7 +209,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from logged import click
-from tastemaker.logs.spool import Spool
+from tastemaker.event_log.spool import Spool
 spool, first = Spool(Path(sys.argv[1])), int(sys.argv[2])
 for number in range(first, first + 10**9, 10):
     spool.append(*(click(one) for one in range(number, number + 10))).result()

@@ -12,10 +12,10 @@ from sqlalchemy import select
 
 import homes
 from pages import faults, faults_in_a_browser
-from tastemaker.evaluation.leaderboard import Leaderboard
-from tastemaker.plugins.finder import find
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
+from tastemaker.plugins.discovery import find
 from tastemaker.storage.tables import backtests, ingested_days, promotions, versions
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import Outcome, run
 
 # Feast and Evidently import deprecated modules.

@@ -25,9 +25,9 @@ import commands
 import homes
 from bento_servers import running
 from tastemaker.cli.main import main
-from tastemaker.data.canonical import canonical
-from tastemaker.plugins.finder import find
-from tastemaker.workspace import Workspace
+from tastemaker.plugins.discovery import find
+from tastemaker.snapshot.canonical_ids import canonical
+from tastemaker.workflows.workspace import Workspace
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
 

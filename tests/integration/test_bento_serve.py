@@ -11,7 +11,7 @@ import pytest
 from bento_servers import run, running
 from served_homes import make_home
 from tastemaker.data.lake import Lake
-from tastemaker.logs.drain import drain, served
+from tastemaker.event_log.drain import drain, served
 from tastemaker.registry import Registry, Version
 from tastemaker.storage.engine import open_engine
 

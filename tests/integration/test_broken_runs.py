@@ -16,12 +16,12 @@ import homes
 import served_homes
 from bento_servers import running
 from disks import mounted
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
-from tastemaker.plugins import finder
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.plugins import discovery
 from tastemaker.settings import Settings
 from tastemaker.storage.tables import backtests, ingested_days, versions
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
@@ -43,7 +43,7 @@ def test_a_half_written_artifact_is_passed_over_for_an_older_one(tmp_path: Path)
     older = served_homes.make_home(home)["popularity"]
     newer = served_homes.register(
         home,
-        finder.get("popularity").recommender(),
+        discovery.get("popularity").recommender(),
         Dataset.load(Lake(home / "lake"), served_homes.problem()),
     )
     cut_short(newer.folder)

@@ -19,14 +19,14 @@ import pytest
 
 import shop_homes
 from bento_servers import run, running
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
-from tastemaker.logs.drain import drain, served
-from tastemaker.plugins import finder
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.event_log.drain import drain, served
+from tastemaker.plugins import discovery
 from tastemaker.problem import load_problem
 from tastemaker.registry import Registry, Version, deployment
-from tastemaker.serving.precomputed import precomputing
-from tastemaker.serving.presence import running as services_of
+from tastemaker.serving.build.precompute import precomputing
+from tastemaker.serving.runtime.running_services import running as services_of
 from tastemaker.settings import OnlineStoreSettings, Settings
 from tastemaker.storage.engine import open_engine
 
@@ -73,7 +73,7 @@ class Home:
     def _add(self, dataset: Dataset, name: str) -> Version:
         cut = dataset.cut()
         return self.registry.add(
-            finder.get(name).recommender().fit(cut.training(0)),
+            discovery.get(name).recommender().fit(cut.training(0)),
             problem=dataset.problem,
             snapshot=cut.served,
             window=(cut.start, cut.end),

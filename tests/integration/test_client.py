@@ -16,18 +16,10 @@ import pytest
 
 from bento_servers import free_port, running
 from served_homes import make_home
-from tastemaker.client import (
-    Client,
-    FeedbackEvent,
-    ItemUpsert,
-    Receipt,
-    Request,
-    ServiceError,
-    UserUpsert,
-)
-from tastemaker.logs.records import FeedbackRecord
-from tastemaker.logs.spool import read
-from tastemaker.serving.keys import add, changed
+from tastemaker.client import Client, FeedbackEvent, ItemUpsert, Receipt, Request, ServiceError, UserUpsert
+from tastemaker.event_log.records import FeedbackRecord
+from tastemaker.event_log.spool import read
+from tastemaker.serving.http.api_keys import add, changed
 
 pytestmark = pytest.mark.servers
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tastemaker.cli.main import cli
 from tastemaker.evaluation import results
 from tastemaker.settings import load_settings
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
 

@@ -11,7 +11,7 @@ import pytest
 
 from bento_servers import running
 from served_homes import make_home
-from tastemaker.serving.keys import add, changed
+from tastemaker.serving.http.api_keys import add, changed
 
 pytestmark = pytest.mark.servers
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 import commands
 import homes
 from small_lakes import make_lake
-from tastemaker.evaluation import staleness
+from tastemaker.evaluation.robustness import staleness
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import backtests, seed_spreads
 from tuning_worlds import PROBLEM, rows

@@ -16,12 +16,12 @@ from sqlalchemy import select
 
 from served_homes import DAYS, N_ITEMS, START, events, make_home
 from tastemaker.data.lake import Lake
-from tastemaker.health import distributions, drift
-from tastemaker.health.drift import MIN_REQUESTS, NO_VERDICT, DriftReport, drift_report
-from tastemaker.health.traffic import LABELS, NUMBERS, Traffic, most_served, traffic
-from tastemaker.logs.drain import drain
-from tastemaker.logs.records import Item, Record
-from tastemaker.logs.spool import Spool
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.records import Item, Record
+from tastemaker.event_log.spool import Spool
+from tastemaker.monitoring import distributions, drift
+from tastemaker.monitoring.drift import MIN_REQUESTS, NO_VERDICT, DriftReport, drift_report
+from tastemaker.monitoring.traffic import LABELS, NUMBERS, Traffic, most_served, traffic
 from tastemaker.registry import Version
 from tastemaker.registry.manifest import Manifest
 from tastemaker.storage.engine import open_engine

@@ -14,19 +14,19 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 import served_homes
+from tastemaker.api.schemas import Request
 from tastemaker.cli.evaluate import evaluate
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import OffPolicyError, RegistryError
-from tastemaker.evaluation.off_policy import forecast
-from tastemaker.logs.records import Record
-from tastemaker.logs.rows import impression_rows, request_rows
-from tastemaker.plugins import finder
+from tastemaker.evaluation.off_policy.platform_log import forecast
+from tastemaker.event_log.records import Record
+from tastemaker.event_log.rows import impression_rows, request_rows
+from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
-from tastemaker.serving.messages import Request
-from tastemaker.serving.predictor import Ask, Predictor
+from tastemaker.serving.inference.predictor import Ask, Predictor
 from tastemaker.storage.engine import open_engine
 
 AFTER = served_homes.START + timedelta(days=served_homes.DAYS + 1)
@@ -88,7 +88,7 @@ class Home:
         self.path = path
         self.versions = served_homes.make_home(path, ("random", "popularity", "trending"))
         dataset = Dataset.load(Lake(path / "lake"), served_homes.problem())
-        self.twin = served_homes.register(path, finder.get("random").recommender(), dataset)
+        self.twin = served_homes.register(path, discovery.get("random").recommender(), dataset)
         self.problem = path / "problem.yaml"
         self.problem.write_text(served_homes.problem().model_dump_json())
         self.lake = Lake(path / "lake")
@@ -164,7 +164,7 @@ def test_a_policy_that_draws_is_worth_what_its_twin_earned(home: Home) -> None:
 
 def test_a_version_is_not_judged_on_what_it_learned_from(home: Home) -> None:
     dataset = Dataset.load(home.lake, served_homes.problem())
-    late = served_homes.register(home.path, finder.get("popularity").recommender(), dataset)
+    late = served_homes.register(home.path, discovery.get("popularity").recommender(), dataset)
     result = home.run(late.id, "--from-log", "--against", "log")
     assert isinstance(result.exception, OffPolicyError)
     assert f"{REQUESTS:,} from before" in str(result.exception)

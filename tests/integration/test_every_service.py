@@ -17,10 +17,10 @@ from sqlalchemy import select
 
 import commands
 from bento_servers import running
-from tastemaker.logs.drain import drain, served
-from tastemaker.plugins.finder import Plugin, find, get
+from tastemaker.event_log.drain import drain, served
+from tastemaker.plugins.discovery import Plugin, find, get
 from tastemaker.storage.tables import backtests, versions
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import Outcome, run
 
 pytestmark = [

@@ -14,13 +14,13 @@ from rich.console import Console
 import commands
 import homes
 from sites import Site, model
-from tastemaker.crowning import choose
 from tastemaker.errors import TastemakerError
-from tastemaker.evaluation import terminal
-from tastemaker.evaluation.leaderboard import Leaderboard
-from tastemaker.plugins import finder
+from tastemaker.evaluation.leaderboard import terminal
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
+from tastemaker.plugins import discovery
 from tastemaker.settings import Settings
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.promote import choose
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.definitions import build_defs
 from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace
@@ -84,8 +84,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Any:
         module = f"failing_{name.lower().replace('-', '_')}"
         site.install(f"dist_{name.replace('-', '_')}", {name: f"{module}:Model"}, **{module: source})
     with pytest.MonkeyPatch.context() as patch:
-        finder.find()  # the sound ones are imported already when the limit is short
-        patch.setattr(finder, "IMPORT_SECONDS", 5.0)
+        discovery.find()  # the sound ones are imported already when the limit is short
+        patch.setattr(discovery, "IMPORT_SECONDS", 5.0)
         patch.syspath_prepend(str(site.folder))
         settings = choosing(folder / "home", *SOUND, *FAILING)
         yield Shop(settings, run(settings))

@@ -19,7 +19,7 @@ from feature_lakes import END, filled
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.features import ITEM_FEATURES, USER_FEATURES
 from tastemaker.features.snapshots import write_snapshots
-from tastemaker.plugins.finder import find
+from tastemaker.plugins.discovery import find
 from tastemaker.settings import Settings
 from tastemaker_features import store
 from tastemaker_features.services import model_services

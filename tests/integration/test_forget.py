@@ -16,15 +16,15 @@ import served_homes
 from logged import NOON, click, fill, request
 from served_homes import make_home
 from tastemaker.cli.forget import forget
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, QUARANTINE
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.event_log.drain import drain, served
+from tastemaker.event_log.postgres import PostgresTarget
+from tastemaker.event_log.records import Entry, UserRecord
 from tastemaker.features.online import open_reader
 from tastemaker.features.snapshots import write_snapshots
-from tastemaker.logs.drain import drain, served
-from tastemaker.logs.postgres import PostgresTarget
-from tastemaker.logs.records import Entry, UserRecord
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery
 from tastemaker.privacy.search import Person, search_home
 from tastemaker.registry import Registry, deployment
 from tastemaker.settings import LogSettings, OnlineStoreSettings, Settings
@@ -109,7 +109,7 @@ def test_after_training_anew_nothing_remains_and_the_proof_says_what_was_searche
     assert "not the platform's to change\n  fix: delete it there yourself" in first.stderr
     (settings.home / "mine.csv").unlink()
     dataset = Dataset.load(Lake(settings.lake), served_homes.problem())
-    new = served_homes.register(tmp_path, finder.get("popularity").recommender(), dataset)
+    new = served_homes.register(tmp_path, discovery.get("popularity").recommender(), dataset)
     result = run(settings, WHO)
     assert result.exit_code == 0, result.stdout
     assert result.stdout.splitlines()[-1] == "nothing of them remains"
@@ -128,7 +128,7 @@ def test_a_version_that_is_served_is_not_deleted_under_its_service(tmp_path: Pat
     deployment.deploy(settings.artifacts, old.model, old.id, old.problem)
     run(settings, WHO)
     dataset = Dataset.load(Lake(settings.lake), served_homes.problem())
-    new = served_homes.register(tmp_path, finder.get("popularity").recommender(), dataset)
+    new = served_homes.register(tmp_path, discovery.get("popularity").recommender(), dataset)
     assert run(settings, WHO).exit_code == 1
     assert old.folder.exists()
     deployment.deploy(settings.artifacts, new.model, new.id, new.problem)

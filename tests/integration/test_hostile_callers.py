@@ -16,9 +16,9 @@ import pytest
 
 from bento_servers import Started, started
 from served_homes import make_home
-from tastemaker.serving.asgi import MAX_HELD_BYTES
-from tastemaker.serving.connections import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_PIPELINED
-from tastemaker.serving.messages import MAX_BODY_BYTES
+from tastemaker.api.schemas import MAX_BODY_BYTES
+from tastemaker.serving.http.asgi import MAX_HELD_BYTES
+from tastemaker.serving.http.connections import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_PIPELINED
 
 pytestmark = pytest.mark.servers
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, create_engine, select
 
-from tastemaker.data.gate import Counts, Verdict
 from tastemaker.data.ingest import Admitted, admit, land
 from tastemaker.data.lake import UNDATED, Lake
 from tastemaker.data.sources import open_source
 from tastemaker.data.tables import EVENTS, ITEMS, USERS, nullable
+from tastemaker.data.validation.gate import Counts, Verdict
 from tastemaker.errors import GateError, SourceError
 from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import ingested_days, metadata
@@ -158,7 +158,7 @@ def test_the_order_of_days_makes_no_difference(tmp_path: Path, gate: GreatExpect
 
 def admit_all_bad_too(lake: Lake, gate: GreatExpectationsGate, engine: Engine) -> Admitted:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tastemaker.data.gate.MAX_QUARANTINED_SHARE", 1.0)
+        patch.setattr("tastemaker.data.validation.gate.MAX_QUARANTINED_SHARE", 1.0)
         return admit("shelf", lake, gate, engine)
 
 
@@ -186,7 +186,7 @@ def test_a_run_that_died_is_resumed(lake: Lake, engine: Engine, gate: GreatExpec
     assert lake.read("events").num_rows == 0, "nothing is let in before the batch has passed"
     assert not list(lake.root.rglob("*.tmp"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tastemaker.data.gate.MAX_QUARANTINED_SHARE", 0.6)
+        patch.setattr("tastemaker.data.validation.gate.MAX_QUARANTINED_SHARE", 0.6)
         result = admit("shelf", lake, Breaking(gate, 3), engine, chunk_rows=2)
     assert result.days == tuple(day(n) for n in range(4))
     assert result.total.quarantined == {"event_id_repeated": 1, "value_negative": 4}

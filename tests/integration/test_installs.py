@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tastemaker.plugins.finder import Plugin, find
+from tastemaker.plugins.discovery import Plugin, find
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAMILIES = sorted(folder.name for folder in (REPOSITORY / "models").iterdir() if folder.is_dir())

@@ -15,13 +15,13 @@ from sqlalchemy import Engine, create_engine
 
 import homes
 from tastemaker.cli.main import cli
-from tastemaker.data import origin
-from tastemaker.data.gate import Counts
+from tastemaker.data import source_identity
 from tastemaker.data.ingest import Landed, admit, land
 from tastemaker.data.lake import UNDATED, Lake
-from tastemaker.data.ledger import read_ledger
-from tastemaker.data.period import Period, prune
+from tastemaker.data.source_period import Period, prune
 from tastemaker.data.sources import Source, open_source
+from tastemaker.data.validation.gate import Counts
+from tastemaker.data.validation.ingested_days import read_ledger
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import metadata
@@ -191,7 +191,7 @@ def test_another_shops_file_is_refused_until_it_is_adopted(tmp_path: Path) -> No
     with pytest.raises(SourceError, match="would be mixed") as refused:
         shop.load()
     assert "tastemaker data adopt" in str(refused.value)
-    origin.adopt(shop.source, shop.lake)
+    source_identity.adopt(shop.source, shop.lake)
     assert shop.load().outside.rows == 2
     assert shop.counts == (6, 0)  # two days were replaced, none is there twice
     third = Shop(tmp_path / "shop")

@@ -19,9 +19,9 @@ import pytest
 import served_homes
 import taught
 from bento_servers import run, running
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
-from tastemaker.plugins import finder
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 
 pytestmark = pytest.mark.servers
@@ -40,7 +40,7 @@ def home_of(folder: Path) -> Version:
     """A home with a Thompson sampler that starts knowing nothing."""
     (folder / "problem.yaml").write_text(served_homes.problem().model_dump_json())
     served_homes.make_home(folder / "home", ())
-    model = finder.get("thompson").recommender(history_impressions=0)
+    model = discovery.get("thompson").recommender(history_impressions=0)
     dataset = Dataset.load(Lake(folder / "home" / "lake"), served_homes.problem())
     return served_homes.register(folder / "home", model, dataset)
 

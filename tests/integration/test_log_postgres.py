@@ -15,13 +15,13 @@ from sqlalchemy import create_engine, text
 from logged import NOON, click, fill, request, settings_of
 from tastemaker.cli.ship import ship
 from tastemaker.data.lake import Lake
-from tastemaker.logs import drain as drains
-from tastemaker.logs.drain import Drained, drain, served, told
-from tastemaker.logs.lookup import find
-from tastemaker.logs.postgres import AwayError, PostgresTarget, pull
-from tastemaker.logs.records import Entry, ItemRecord, UserRecord
-from tastemaker.logs.shipping import follow, gather
-from tastemaker.logs.spool_file import FILE_NAME, read
+from tastemaker.event_log import drain as drains
+from tastemaker.event_log.drain import Drained, drain, served, told
+from tastemaker.event_log.lookup import find
+from tastemaker.event_log.postgres import AwayError, PostgresTarget, pull
+from tastemaker.event_log.records import Entry, ItemRecord, UserRecord
+from tastemaker.event_log.shipping import follow, gather
+from tastemaker.event_log.spool_file import FILE_NAME, read
 from tastemaker_pipelines.run import run
 
 pytestmark = pytest.mark.servers
@@ -82,7 +82,7 @@ def test_an_event_told_to_two_services_is_kept_once(tmp_path: Path, postgres_url
 def test_only_what_is_new_is_brought_into_the_lake(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tastemaker.logs.postgres.BATCH_RECORDS", 7)
+    monkeypatch.setattr("tastemaker.event_log.postgres.BATCH_RECORDS", 7)
     settings, lake = settings_of(tmp_path, postgres_url), Lake(tmp_path / "lake")
     fill(settings.spool, [request(number) for number in range(20)])
     assert gather(settings, lake) == Drained(requests=20, impressions=40)
@@ -171,7 +171,7 @@ def test_a_run_goes_on_with_what_it_has_while_the_database_is_away(tmp_path: Pat
 def test_following_goes_on_until_it_is_stopped(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tastemaker.logs.shipping.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("tastemaker.event_log.shipping.POLL_SECONDS", 0.01)
     settings, stop = settings_of(tmp_path, postgres_url), Event()
     moved: list[Drained] = []
 

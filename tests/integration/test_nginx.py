@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from bento_servers import free_port, running, started
 from served_homes import make_home
 from servers import not_installed
-from tastemaker.serving.keys import add, changed
+from tastemaker.serving.http.api_keys import add, changed
 from visited import until
 
 pytestmark = pytest.mark.servers

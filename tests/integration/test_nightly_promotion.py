@@ -9,9 +9,9 @@ import pytest
 
 import commands
 import homes
-from tastemaker.crowning import backtest_of, crown
 from tastemaker.settings import Settings
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.promote import backtest_of, crown
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries

@@ -16,9 +16,9 @@ import bento_servers
 import served_homes
 from servers import not_installed
 from tastemaker.registry import deployment
-from tastemaker.serving.connections import MAX_HEAD_BYTES
-from tastemaker.serving.metrics import REASONS
-from tastemaker.serving.routes import ROUTES
+from tastemaker.serving.http.connections import MAX_HEAD_BYTES
+from tastemaker.serving.http.routes import ROUTES
+from tastemaker.serving.runtime.metrics import REASONS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "on_call.md"
 

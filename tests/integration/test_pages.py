@@ -13,16 +13,16 @@ import pytest
 
 from boards import made_up
 from pages import faults, faults_in_a_browser
-from tastemaker.evaluation import curves
-from tastemaker.evaluation.bootstrap import Difference, Interval
 from tastemaker.evaluation.failures import Failure
-from tastemaker.evaluation.staleness import Staleness, Week
-from tastemaker.evaluation.windows import LearningCurve, Point
-from tastemaker.health import distributions, drift_page
-from tastemaker.health.drift import NO_VERDICT
-from tastemaker.health.traffic import LABELS, NUMBERS
+from tastemaker.evaluation.robustness import report
+from tastemaker.evaluation.robustness.learning_curve import LearningCurve, Point
+from tastemaker.evaluation.robustness.staleness import Staleness, Week
 from tastemaker.html import index
+from tastemaker.monitoring import distributions, drift_page
+from tastemaker.monitoring.drift import NO_VERDICT
+from tastemaker.monitoring.traffic import LABELS, NUMBERS
 from tastemaker.problem import Guardrail
+from tastemaker.stats.bootstrap import Difference, Interval
 
 LONG = "a_model_whose_name_goes_on_" * 3
 NAMES = ["popularity", "random", LONG, "一个名字很长的推荐模型" * 4, '<script>alert("x")</script>', "ease"]
@@ -54,9 +54,9 @@ def curve(folder: Path) -> Path:
             "shop", name, {}, "0", "ndcg", MOMENT, Interval(0.2, 0.1, 0.3), Interval(0.01, 0.0, 0.02), weeks,
             MOMENT,
         )  # fmt: skip
-        found.append(curves.Curves(LearningCurve(name, "ndcg", 10, points), stale))
-    curves.draw(found, folder / "curve.png")
-    curves.write_page(found, folder / "curve.png", folder / "curve.html")
+        found.append(report.Curves(LearningCurve(name, "ndcg", 10, points), stale))
+    report.draw(found, folder / "curve.png")
+    report.write_page(found, folder / "curve.png", folder / "curve.html")
     return folder / "curve.html"
 
 

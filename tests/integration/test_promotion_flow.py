@@ -16,7 +16,7 @@ import pytest
 
 import homes
 from servers import free_port
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import run
 
 pytestmark = pytest.mark.servers

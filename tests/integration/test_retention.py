@@ -10,12 +10,12 @@ from sqlalchemy import create_engine, text
 
 from logged import NOON, click, fill, request
 from tastemaker.data.lake import Lake
-from tastemaker.logs.drain import drain
-from tastemaker.logs.landing import land_told
-from tastemaker.logs.postgres import PostgresTarget
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.feedback_source import land_told
+from tastemaker.event_log.postgres import PostgresTarget
 from tastemaker.privacy.retention import Expired, expire, first_day
 from tastemaker.settings import LogSettings, PrivacySettings, Settings
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 
 DAY = 86_400.0
 TODAY = date(2026, 3, 1) + timedelta(days=9)

@@ -22,13 +22,13 @@ from sqlalchemy.exc import IntegrityError, StatementError
 import versions
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import results
-from tastemaker.files import sqlite_url
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import load_version
 from tastemaker.storage import migrations
 from tastemaker.storage.engine import check, open_engine
 from tastemaker.storage.tables import metadata, promotions
+from tastemaker.util.atomic_files import sqlite_url
 
 PROCESSES = 4
 
@@ -154,7 +154,7 @@ def test_without_alembic_a_migrated_database_opens_and_another_is_refused(
 
 
 def test_times_come_back_in_utc(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(finder, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", versions.plugin)
     version = versions.add(Registry(engine, tmp_path))
     moment = datetime(2026, 5, 1, 12, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5)))
     row = {"problem": "shop", "version_id": version.id, "action": "promote", "forced": False, "reason": ""}
@@ -176,7 +176,7 @@ def test_references_are_kept(engine: Engine) -> None:
 def test_a_version_from_registration_to_rollback(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finder, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", versions.plugin)
     registry = Registry(engine, tmp_path / "artifacts")
     versions.put_backtest(engine, registry.artifacts, "popularity", [0.1] * 50)
     mine = versions.put_backtest(engine, registry.artifacts, "toy", [0.2] * 50)
@@ -195,7 +195,7 @@ def test_versions_may_be_registered_at_once(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They share one snapshot's folder and one table."""
-    monkeypatch.setattr(finder, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", versions.plugin)
     registry = Registry(engine, tmp_path / "artifacts")
     with ThreadPoolExecutor(4) as pool:
         added = list(pool.map(lambda n: versions.add(registry, weight=n % 3), range(12)))
@@ -209,7 +209,7 @@ def test_a_process_killed_while_it_saves_leaves_nothing_visible(
 ) -> None:
     code = """
 import os, signal, sys, pathlib, versions
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery as finder
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import load_version
 from tastemaker.storage.engine import open_engine
@@ -224,7 +224,7 @@ versions.add(Registry(open_engine(sys.argv[1]), pathlib.Path(sys.argv[2])))
     artifacts = tmp_path / "artifacts"
     done = subprocess.run([sys.executable, "-c", code, database_url, str(artifacts)], env=environment)
     assert done.returncode == -signal.SIGKILL
-    monkeypatch.setattr(finder, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", versions.plugin)
     registry = Registry(engine, artifacts)
     assert registry.list() == []
     assert [path for path in (artifacts / "toy").iterdir() if not path.name.startswith(".")] == []
@@ -283,7 +283,7 @@ def _fill(registry: Registry) -> None:
 def test_a_really_full_disk(
     small_disk: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finder, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", versions.plugin)
     registry = Registry(engine, small_disk)
     kept = versions.add(registry)
     (small_disk / "filler").write_bytes(b"\0" * 150_000)
@@ -299,7 +299,7 @@ def test_a_really_full_disk(
 def test_a_freeze_is_ended_by_an_entry_of_the_log(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finder, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", versions.plugin)
     registry = Registry(engine, tmp_path / "artifacts")
     first, second = (versions.add(registry, weight=weight).id for weight in (1, 2))
     for version_id in (first, second):

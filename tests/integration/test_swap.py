@@ -14,11 +14,11 @@ import pytest
 
 import served_homes
 from bento_servers import run, running
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
-from tastemaker.plugins import finder
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.plugins import discovery
 from tastemaker.registry import Registry, Version, deployment
-from tastemaker.serving.precomputed import precomputing
+from tastemaker.serving.build.precompute import precomputing
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 
@@ -45,7 +45,7 @@ def registry(home: Path) -> Registry:
 def versions(home: Path, registry: Registry) -> list[Version]:
     """The oldest first."""
     cut = Dataset.load(Lake(home / "lake"), served_homes.problem()).cut()
-    model = finder.get("popularity").recommender().fit(cut.training(0))
+    model = discovery.get("popularity").recommender().fit(cut.training(0))
     return [
         registry.add(
             model,

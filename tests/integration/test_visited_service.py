@@ -11,9 +11,9 @@ import pytest
 import shop_homes
 import visited
 from tastemaker.data.lake import Lake
-from tastemaker.logs.drain import told
-from tastemaker.simulator.live.manners import FAULTS
-from tastemaker.simulator.live.verdict import verdict
+from tastemaker.event_log.drain import told
+from tastemaker.simulator.traffic.fault_injection import FAULTS
+from tastemaker.simulator.traffic.log_audit import verdict
 
 pytestmark = pytest.mark.servers
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from small_lakes import DAY, START, Row, make_lake, make_problem
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import HISTORY, ITEM_CHANGES, USERS
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import PluginError
 from tastemaker.plugins import Attributes, Events, ItemAttributes, TrainingData
 

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logged import NOON, click, fill, request
-from tastemaker.data.ids import IdIndex
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS
-from tastemaker.logs.attribution import Attribution, as_feedback, attribute
-from tastemaker.logs.drain import drain
-from tastemaker.logs.records import Entry, FeedbackRecord, Item, Record
+from tastemaker.event_log.attribution import Attribution, as_feedback, attribute
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.records import Entry, FeedbackRecord, Item, Record
 from tastemaker.problem import EventReward, Objective, ProblemSpec
+from tastemaker.snapshot.ids import IdIndex
 
 HOUR, DAY = 3_600.0, 86_400.0
 PROBLEM = ProblemSpec(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tastemaker.errors import TastemakerError
-from tastemaker.evaluation.bootstrap import intervals, paired_difference, resampled_means
+from tastemaker.stats.bootstrap import intervals, paired_difference, resampled_means
 
 
 def test_agrees_with_the_normal_approximation() -> None:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.data.canonical import MISSING_IDS, IdForm, canonical, canonical_sql
 from tastemaker.data.sources import open_source
+from tastemaker.notebook.load import load
 from tastemaker.settings import SourceSettings
-from tastemaker.workbench.loading import load
+from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm, canonical, canonical_sql
 
 FORMS: tuple[IdForm, ...] = ("canonical", "numbers", "text")
 PARTS = st.sampled_from(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery
 from tastemaker.plugins.code_digest import code_digest
 
 MODEL = '''
@@ -103,7 +103,7 @@ def test_one_thread_parses_at_a_time(digest: Digest, monkeypatch: pytest.MonkeyP
 
 
 def test_every_installed_model_has_a_digest_of_its_own() -> None:
-    digests = {plugin.name: code_digest(plugin.recommender) for plugin in finder.find().sound}
+    digests = {plugin.name: code_digest(plugin.recommender) for plugin in discovery.find().sound}
     assert len(digests) >= 15
     assert len(set(digests.values())) == len(digests)
-    assert digests == {plugin.name: code_digest(plugin.recommender) for plugin in finder.find().sound}
+    assert digests == {plugin.name: code_digest(plugin.recommender) for plugin in discovery.find().sound}

@@ -7,12 +7,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tastemaker.data.content import Content, Listed
-from tastemaker.data.ids import IdIndex
-from tastemaker.data.snapshot import Snapshot
 from tastemaker.plugins import History
-from tastemaker.serving.candidates.cold import UNIFORM_SHARE, ColdStart
-from tastemaker.serving.overlay import NewItem
+from tastemaker.serving.ranking.cold_start import UNIFORM_SHARE, ColdStart
+from tastemaker.serving.writes.catalog_overrides import NewItem
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.item_content import Content, Listed
+from tastemaker.snapshot.snapshot import Snapshot
 
 KNOWN = [Listed(f"{colour} {thing}", thing) for thing in ("lamp", "sock") for colour in ("red", "blue")]
 LAMPS, SOCKS = np.array([0, 1], np.int32), np.array([2, 3], np.int32)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import beta, ttest_1samp
 
-from tastemaker.evaluation import wording
-from tastemaker.evaluation.bootstrap import Difference, Interval, intervals, paired_difference
-from tastemaker.evaluation.confidence import MIN_USERS, MIN_VARIED, NONE, ends, varied, why_none
+from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.results import from_json, to_json
+from tastemaker.stats.bootstrap import Difference, Interval, intervals, paired_difference
+from tastemaker.stats.confidence import MIN_USERS, MIN_VARIED, NONE, ends, varied, why_none
 
 Float64 = NDArray[np.float64]
 PLACES = 1 / np.log2(np.arange(2, 12))
@@ -68,7 +68,7 @@ def test_five_users_and_two_hits_have_no_interval_and_say_why() -> None:
     (few,) = intervals(np.array([[0.3], [0.0], [0.1], [0.9], [0.5]]))
     (rare,) = intervals(np.r_[np.zeros(98), 0.5, 1.0][:, None])
     (none,) = intervals(np.zeros((100, 1)))
-    assert [wording.span(one) for one in (few, rare, none)] == [
+    assert [formatting.span(one) for one in (few, rare, none)] == [
         f"no interval: 5 users, needs {MIN_USERS}",
         f"no interval: only 2 of 100 users differ from the rest, needs {MIN_VARIED}",
         f"no interval: only 0 of 100 users differ from the rest, needs {MIN_VARIED}",
@@ -79,8 +79,8 @@ def test_five_users_and_two_hits_have_no_interval_and_say_why() -> None:
         again = Interval(**from_json(stored))
         assert (again, again.why_none()) == (one, one.why_none())
     found = paired_difference(np.r_[np.zeros(95), np.ones(5)], np.zeros(100))
-    assert wording.span(found) == "no interval: fewer than 10 of 100 users differ from the rest, needs 10"
-    assert found.between() == wording.span(found)
+    assert formatting.span(found) == "no interval: fewer than 10 of 100 users differ from the rest, needs 10"
+    assert found.between() == formatting.span(found)
 
 
 def test_one_user_keeps_its_own_words() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tastemaker.data.content import Content, Listed
+from tastemaker.snapshot.item_content import Content, Listed
 
 SHOP = [
     Listed("Red paper lantern", "lights", 4.0),

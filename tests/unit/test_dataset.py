@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from small_lakes import DAY, START, Row, make_lake, make_problem
-from tastemaker.data.dataset import Dataset
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import SourceError
 from tastemaker.plugins.arrays import History
 from tastemaker.problem import ProblemSpec

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from small_lakes import DAY, START, Row, make_lake, make_problem
-from tastemaker.data.dataset import Dataset
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import SourceError
 
 PAST = [Row("ä", "1", 0), Row("b", "鍋", DAY, "view"), Row("ä", "鍋", 2 * DAY), Row("c", "1", 3 * DAY - 1)]

@@ -3,7 +3,7 @@
 import pytest
 
 from tastemaker.features import ITEM_FEATURES, USER_FEATURES
-from tastemaker.plugins.finder import Plugin, find
+from tastemaker.plugins.discovery import Plugin, find
 
 
 @pytest.mark.parametrize("plugin", find().sound, ids=lambda plugin: plugin.name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from tastemaker.data.sources.simulated import SimulatedShop
 from tastemaker.settings import Settings, SourceSettings
-from tastemaker.simulator.config import ShopConfig
-from tastemaker.workspace import Workspace
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.source import SimulatedShop
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.cli.demo import _dated
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.plugins import NO_ITEM, Ranking
-from tastemaker.serving.diversity import cosine, diversified, order
+from tastemaker.serving.ranking.mmr import cosine, diversified, order
 
 SEEDS, STRENGTHS = st.integers(0, 10_000), st.floats(0, 1)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tastemaker.logs.attribution import ATTRIBUTED
+from tastemaker.event_log.attribution import ATTRIBUTED
 from tastemaker.product.engagement import ENGAGEMENT, engagement
 
 

@@ -14,13 +14,22 @@ import numpy as np
 import pytest
 
 from feature_lakes import filled
-from tastemaker.data.dataset import Dataset
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.evaluation import backtest
 from tastemaker.evaluation.version import EVALUATION_VERSION
 from tastemaker.features import ITEM_FEATURES, USER_FEATURES
 from tastemaker.features.snapshots import weekly_cuts, write_snapshots
-from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, finder, select
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins import (
+    Batch,
+    Capabilities,
+    Config,
+    Ranking,
+    Recommender,
+    TrainingData,
+    discovery,
+    select,
+)
+from tastemaker.plugins.discovery import Plugin
 from tastemaker.problem import ProblemSpec
 
 # Ibis 12 still calls what DuckDB 2 has renamed.
@@ -76,7 +85,7 @@ def measured() -> Figures:
         write_snapshots(lake, root, weekly_cuts(int(bare.events.times[0]), bare.end, most=4))
         split = Dataset.load(lake, PROBLEM, feature_root=root).split()
         probe = Plugin("probe", Probe, "tests", "1", "test_evaluation_version:Probe")
-        plugins = [probe, *map(finder.get, MODELS)]
+        plugins = [probe, *map(discovery.get, MODELS)]
         return {plugin.name: _figures(plugin, split, Path(folder)) for plugin in plugins}
 
 

@@ -16,20 +16,20 @@ import msgspec
 import pytest
 
 import served_homes
+from tastemaker.api.schemas import Answer, Explanation, ItemUpsert, Refusal, Request, SessionRequest
 from tastemaker.data.lake import Lake
-from tastemaker.logs import lookup
-from tastemaker.logs.drain import drain
-from tastemaker.logs.records import Record
-from tastemaker.logs.spool import Spool
+from tastemaker.event_log import lookup
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.records import Record
+from tastemaker.event_log.spool import Spool
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
-from tastemaker.serving import explain
-from tastemaker.serving.app import Gateway, not_found
-from tastemaker.serving.explain import GONE, Explainer, explanation
-from tastemaker.serving.messages import Answer, Explanation, ItemUpsert, Refusal, Request, SessionRequest
-from tastemaker.serving.pipeline import Pipeline
-from tastemaker.serving.predictor import Predictor
-from tastemaker.serving.worker import Worker
+from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.inference import explain
+from tastemaker.serving.inference.explain import GONE, Explainer, explanation
+from tastemaker.serving.inference.predictor import Predictor
+from tastemaker.serving.ranking.pipeline import Pipeline
+from tastemaker.serving.runtime.worker import Worker
 from tastemaker.settings import load_settings
 
 

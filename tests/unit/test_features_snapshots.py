@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_lakes import DAY, END, FIRST, fill, filled, user_id
-from tastemaker.data.ids import IdIndex
 from tastemaker.data.lake import Lake, open_duckdb
 from tastemaker.data.tables import EVENTS
 from tastemaker.features import USER_FEATURES, snapshots, user_features
 from tastemaker.features.snapshots import SnapshotFeatures, weekly_cuts, write_snapshots
+from tastemaker.snapshot.ids import IdIndex
 
 # Ibis 12 still calls what DuckDB 2 has renamed.
 pytestmark = pytest.mark.filterwarnings(r"ignore:fetch_\w+\(\) is deprecated:DeprecationWarning")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tastemaker.files import appearing
+from tastemaker.util.atomic_files import appearing
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:

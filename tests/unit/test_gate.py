@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.data.gate import Counts, judge
 from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS, nullable
+from tastemaker.data.validation.gate import Counts, judge
 from tastemaker.errors import GateError
 from tastemaker.html import index
 from tastemaker_expectations.gate import GreatExpectationsGate

@@ -13,16 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker import cli, strict_json
+from tastemaker import cli
 from tastemaker.cli.numbers import Number
-from tastemaker.evaluation.bootstrap import Difference, Interval, intervals, paired_difference
-from tastemaker.evaluation.confidence import ends, ends_with_rare
-from tastemaker.evaluation.pairs import Pairs
+from tastemaker.evaluation.leaderboard.pairwise import Pairs
+from tastemaker.evaluation.robustness.learning_curve import LearningCurve, Point
 from tastemaker.evaluation.seeds import SeedSpread
-from tastemaker.evaluation.significance import Flips, bootstrap_p, holm, permutation_p
 from tastemaker.evaluation.slices import SliceRow, lost
-from tastemaker.evaluation.windows import LearningCurve, Point
-from tastemaker.registry.contest import AgainstChampion
+from tastemaker.stats.bootstrap import Difference, Interval, intervals, paired_difference
+from tastemaker.stats.confidence import ends, ends_with_rare
+from tastemaker.stats.significance import Flips, bootstrap_p, holm, permutation_p
+from tastemaker.util import strict_json
+from tastemaker.workflows.promotion_gate import AgainstChampion
 
 NO_NUMBERS = (np.nan, np.inf, -np.inf)
 no_number = st.sampled_from(NO_NUMBERS)

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from tastemaker.data.ingest import land
 from tastemaker.data.lake import Lake, literal, open_duckdb
 from tastemaker.data.sources import open_source
-from tastemaker.files import plain_path, sqlite_url
+from tastemaker.notebook.load import load
 from tastemaker.settings import Settings, SourceSettings
 from tastemaker.storage.engine import open_engine
-from tastemaker.workbench.loading import load
+from tastemaker.util.atomic_files import plain_path, sqlite_url
 
 NAMES = (
     *(

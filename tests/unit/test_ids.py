@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.data.ids import IdIndex
 from tastemaker.errors import ArtifactError, TastemakerError
+from tastemaker.snapshot.ids import IdIndex
 
 ids = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=50)
 

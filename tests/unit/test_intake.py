@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tastemaker.logs import spool as spools
-from tastemaker.logs.records import FeedbackRecord, ItemRecord
-from tastemaker.logs.spool import FILE_NAME, Spool, read
-from tastemaker.serving.intake import feedback_records, keep
-from tastemaker.serving.messages import FeedbackEvent, Receipt, Refusal
-from tastemaker.serving.worker import Worker
+from tastemaker.api.schemas import FeedbackEvent, Receipt, Refusal
+from tastemaker.event_log import spool as spools
+from tastemaker.event_log.records import FeedbackRecord, ItemRecord
+from tastemaker.event_log.spool import FILE_NAME, Spool, read
+from tastemaker.serving.runtime.worker import Worker
+from tastemaker.serving.writes.feedback import feedback_records, keep
 
 EVENTS = [
     FeedbackEvent("a", "click", "tea", user_id="ann", occurred_at=5.0, position=2),

@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import Engine
 
 from judging import DAY, Scripted, ScriptedConfig, small_split
-from tastemaker.data.split import Split
+from tastemaker.dataset.split import Split
 from tastemaker.errors import ArtifactError, PluginError, TastemakerError
-from tastemaker.evaluation import backtest, catalogue, judge, metrics, results
-from tastemaker.evaluation.catalogue import Catalogue
-from tastemaker.evaluation.judge import evaluate, user_keys
+from tastemaker.evaluation import backtest, evaluator, item_statistics, metrics, results
+from tastemaker.evaluation.evaluator import evaluate, user_keys
+from tastemaker.evaluation.item_statistics import Catalogue
 from tastemaker.evaluation.metrics import METRICS, Judged
 from tastemaker.plugins import Batch, Ranking
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.discovery import Plugin
 from tastemaker.problem import EventReward, Objective, Placement, ProblemSpec
 from tastemaker.storage.engine import open_engine
 
@@ -56,8 +56,8 @@ def test_only_the_metrics_that_are_asked_for_are_made(monkeypatch: pytest.Monkey
     split = small_split(repeats=False)
     model = Scripted().fit(split.train)
     whole = evaluate(model, split, 5)
-    judge._catalogue.cache_clear()
-    monkeypatch.setattr(catalogue, "_embed", None)  # only diversity asks for the embeddings
+    evaluator._catalogue.cache_clear()
+    monkeypatch.setattr(item_statistics, "_embed", None)  # only diversity asks for the embeddings
     some = evaluate(model, split, 5, metrics=("novelty", "recall", "coverage"))
     assert list(some.values) == ["recall", "coverage", "novelty"]
     for name, values in some.values.items():

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from tastemaker.cli.keys import SCOPES, keys
 from tastemaker.errors import TastemakerError
-from tastemaker.serving.keys import Key, KeyScope, add, digest, read_keys, rotate
+from tastemaker.serving.http.api_keys import Key, KeyScope, add, digest, read_keys, rotate
 
 
 @pytest.fixture(autouse=True)

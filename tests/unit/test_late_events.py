@@ -10,7 +10,7 @@ import pytest
 
 from small_lakes import DAY, Row, make_lake, make_problem
 from tastemaker import load, split
-from tastemaker.data.dataset import Dataset
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import SourceError
 
 USERS = 60

@@ -19,15 +19,16 @@ from sqlalchemy import Engine
 
 from judging import Scripted, ScriptedConfig, small_split
 from tastemaker.cli.leaderboard import leaderboard
-from tastemaker.data.split import Split
+from tastemaker.dataset.split import Split
 from tastemaker.errors import ArtifactError, TastemakerError
-from tastemaker.evaluation import backtest, forest, results, terminal, wording
-from tastemaker.evaluation.bootstrap import Interval
-from tastemaker.evaluation.leaderboard import Leaderboard
-from tastemaker.evaluation.pairs import Pairs
+from tastemaker.evaluation import backtest, results
+from tastemaker.evaluation.leaderboard import forest_plot, formatting, terminal
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
+from tastemaker.evaluation.leaderboard.pairwise import Pairs
 from tastemaker.evaluation.results import Backtest, UserResults
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.discovery import Plugin
 from tastemaker.problem import EventReward, Guardrail, Objective, Placement, ProblemSpec
+from tastemaker.stats.bootstrap import Interval
 from tastemaker.storage.engine import open_engine
 
 PROBLEM = ProblemSpec(
@@ -85,7 +86,7 @@ def test_a_model_that_these_users_cannot_tell_from_the_best_is_tied_with_it(
     assert [row.ranks for row in board.rows] == [(1, 2), (1, 2)]
     assert board.rows[1].p_best is not None
     assert board.rows[1].p_best > 0.05
-    assert "these users do not tell it from" in wording.verdict(board)
+    assert "these users do not tell it from" in formatting.verdict(board)
 
 
 def test_the_difference_is_the_one_that_promotion_asks_for(
@@ -112,7 +113,7 @@ def test_breached_guardrails_are_named(board: Leaderboard) -> None:
     breached = {breach.metric for breach in judged["popularity"].breaches}
     assert breached == {"coverage", "popularity_bias"}
     assert [breach.metric for breach in judged["contrary"].breaches] == ["coverage"]
-    texts = [wording.breach(breach) for breach in judged["contrary"].breaches]
+    texts = [formatting.breach(breach) for breach in judged["contrary"].breaches]
     assert texts == ["Coverage 0.2500, must be at least 0.9000"]
 
 
@@ -143,7 +144,7 @@ def test_without_the_one_to_beat_nothing_is_compared_with_it(engine: Engine, hom
     judge(engine, home, "twin", small_split())
     board = Leaderboard.load(engine, PROBLEM, home / "artifacts")
     assert board.rows[0].mark == "not compared"
-    assert wording.verdict(board).endswith("There is nothing to compare with the one to beat, popularity.")
+    assert formatting.verdict(board).endswith("There is nothing to compare with the one to beat, popularity.")
     assert "not compared" in board.to_html()
 
 
@@ -201,7 +202,7 @@ def test_every_way_of_showing_it_names_standings_ranks_and_p(board: Leaderboard)
     console = Console(width=110, record=True, file=io.StringIO())
     terminal.show(board, console)
     for shown in (board.to_html(), console.export_text()):
-        for text in ("best", "worse", "1–2", "p 1", wording.chance(board.rows[3].p)):
+        for text in ("best", "worse", "1–2", "p 1", formatting.chance(board.rows[3].p)):
             assert text in shown
     assert board.to_html().count("no difference shown") == 1
     assert board.to_html().count("<td>differ</td>") == 5
@@ -231,17 +232,17 @@ def test_the_plot_is_a_png(board: Leaderboard, home: Path) -> None:
     [(0.04125, "0.0413"), (3.2714, "3.271"), (128.44, "128.4"), (20145.2, "20,145"), (-0.5, "−0.5000")],
 )
 def test_numbers_as_people_read_them(value: float, text: str) -> None:
-    assert wording.number(value) == text
+    assert formatting.number(value) == text
 
 
 def test_documented_examples() -> None:
-    assert doctest.testmod(forest) == (0, 1)
+    assert doctest.testmod(forest_plot) == (0, 1)
     assert doctest.testfile(str(DOCS / "metrics.md"), module_relative=False, encoding="utf-8").failed == 0
 
 
 def test_seconds_and_sizes() -> None:
-    assert [wording.seconds(value) for value in (0.0123, 3.44, 125)] == ["12 ms", "3.4 s", "2 min 5 s"]
-    assert [wording.size(n) for n in (640, 12_300, 5_200_000, 7_100_000_000)] == [
+    assert [formatting.seconds(value) for value in (0.0123, 3.44, 125)] == ["12 ms", "3.4 s", "2 min 5 s"]
+    assert [formatting.size(n) for n in (640, 12_300, 5_200_000, 7_100_000_000)] == [
         "640 B",
         "12.3 kB",
         "5.2 MB",
@@ -294,10 +295,10 @@ def test_no_figure_is_cut_off_in_a_narrow_terminal(board: Leaderboard, columns: 
     assert "…" not in shown
     for row in board.rows:
         for figure in row.backtest.metrics.values():
-            assert wording.number(figure.value) in shown
+            assert formatting.number(figure.value) in shown
     if columns >= 80:
         assert all(
-            wording.span(figure) in shown for row in board.rows for figure in row.backtest.metrics.values()
+            formatting.span(figure) in shown for row in board.rows for figure in row.backtest.metrics.values()
         )
 
 

@@ -13,10 +13,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from boards import made_up
-from tastemaker.evaluation import terminal, wording
 from tastemaker.evaluation.failures import Failure
-from tastemaker.evaluation.groups import groups, ranks_of
-from tastemaker.evaluation.leaderboard import Leaderboard
+from tastemaker.evaluation.leaderboard import formatting, terminal
+from tastemaker.evaluation.leaderboard.groups import groups, ranks_of
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.problem import Guardrail
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,10 +57,10 @@ def test_nothing_is_cut_off_in_the_short_table(means: dict[str, float], users: i
     text = "".join("".join(lines).split())
     for group in groups(board):
         first = group[0]
-        assert wording.ranks(ranks_of(group)) in column
-        assert wording.number(first.backtest.metrics["ndcg"].value) in text
+        assert formatting.ranks(ranks_of(group)) in column
+        assert formatting.number(first.backtest.metrics["ndcg"].value) in text
         if first.difference is not None:
-            assert wording.number(first.difference.difference, signed=True) in text
+            assert formatting.number(first.difference.difference, signed=True) in text
         for row in group:
             assert len(row.model) > 30 or any(row.model in line for line in lines)
     signs = "".join(lines)

@@ -14,15 +14,15 @@ import pytest
 
 import served_homes
 import taught
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import TastemakerError
-from tastemaker.learning.learner import Learned
-from tastemaker.learning.sessions import LearnerBusy, answering, session
-from tastemaker.learning.states import EMPTY, Position, States
-from tastemaker.logs.drain import drain
-from tastemaker.logs.records import Entry, FeedbackRecord
-from tastemaker.plugins import finder
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.records import Entry, FeedbackRecord
+from tastemaker.online_learning.checkpoints import EMPTY, Position, States
+from tastemaker.online_learning.learner import Learned
+from tastemaker.online_learning.session import LearnerBusy, answering, session
+from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
 from tastemaker_pipelines.assets.monitoring import learned_states
@@ -46,7 +46,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Ve
     served_homes.make_home(home, ())
     dataset = Dataset.load(Lake(home / "lake"), served_homes.problem())
     return home, {
-        name: served_homes.register(home, finder.get(model).recommender(**config), dataset)
+        name: served_homes.register(home, discovery.get(model).recommender(**config), dataset)
         for name, (model, config) in LEARNERS.items()
     }
 
@@ -167,7 +167,7 @@ def test_the_order_does_not_matter_to_those_that_say_so(home: Path, versions: di
     """`commutes`: taught in another order than the log's, the sums agree to rounding."""
     for name in BANDITS:
         version = versions[name]
-        if not finder.get(version.model).recommender.capabilities.commutes:
+        if not discovery.get(version.model).recommender.capabilities.commutes:
             continue
         rows = taught.lessons(taught.traffic(version.id, 100), load_version(version.folder))
         forwards, backwards = (load_version(version.folder).model for _ in range(2))

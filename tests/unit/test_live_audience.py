@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tastemaker.simulator.config import ShopConfig
-from tastemaker.simulator.live.audience import Audience, Kind, Nature, Visit
-from tastemaker.simulator.live.behaviour import (
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.shop import Shop
+from tastemaker.simulator.traffic.audience import Audience, Kind, Nature, Visit
+from tastemaker.simulator.traffic.click_model import (
     LEAVE_CHANCE,
     LEAVE_DECAY,
     click_chances,
     examination,
     leave_chance,
 )
-from tastemaker.simulator.shop import Shop
 
 CONFIG = ShopConfig(n_users=200, n_items=60, n_days=20, events_per_day=150, seed=3)
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.simulator.live.check import Witnessed, check
-from tastemaker.simulator.live.ledger import (
+from tastemaker.simulator.traffic.audit import Witnessed, check
+from tastemaker.simulator.traffic.client_log import (
     Abandoned,
     Acknowledged,
     Answered,
@@ -76,7 +76,7 @@ def test_a_killed_process_leaves_what_it_flushed(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
-from tastemaker.simulator.live.ledger import Acknowledged, Ledger
+from tastemaker.simulator.traffic.client_log import Acknowledged, Ledger
 ledger = Ledger(Path(sys.argv[1]))
 ledger.note(Acknowledged(["flushed"]))
 ledger.flush()

@@ -13,18 +13,18 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from tastemaker.api.schemas import Feedback, FeedbackEvent, ItemUpserts, Request, SessionRequest
 from tastemaker.errors import TastemakerError
-from tastemaker.serving.messages import Feedback, FeedbackEvent, ItemUpserts, Request, SessionRequest
-from tastemaker.simulator.config import ShopConfig
-from tastemaker.simulator.live.audience import Audience, Nature
-from tastemaker.simulator.live.check import Witnessed, check
-from tastemaker.simulator.live.courier import Courier
-from tastemaker.simulator.live.ledger import Abandoned, Acknowledged, Ledger, read
-from tastemaker.simulator.live.manners import FAULTS, SKEW_SECONDS, Faults, manners
-from tastemaker.simulator.live.plan import Plan
-from tastemaker.simulator.live.tally import Summary
-from tastemaker.simulator.live.traffic import Traffic
-from tastemaker.simulator.shop import Shop
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.shop import Shop
+from tastemaker.simulator.traffic.audience import Audience, Nature
+from tastemaker.simulator.traffic.audit import Witnessed, check
+from tastemaker.simulator.traffic.client_log import Abandoned, Acknowledged, Ledger, read
+from tastemaker.simulator.traffic.fault_injection import FAULTS, SKEW_SECONDS, Faults, manners
+from tastemaker.simulator.traffic.http_client import Courier
+from tastemaker.simulator.traffic.plan import Plan
+from tastemaker.simulator.traffic.statistics import Summary
+from tastemaker.simulator.traffic.traffic import Traffic
 
 SHOP = Shop(ShopConfig(n_users=200, n_items=60, n_days=20, events_per_day=150, seed=3))
 PLAN = Plan(run="run", visits=150, at_once=8)
@@ -302,7 +302,7 @@ def test_who_is_there_when_it_closes_is_served(tmp_path: Path) -> None:
 
 
 def test_it_ends_when_nobody_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tastemaker.simulator.live.audience.leave_chance", lambda clicks: 1.0)
+    monkeypatch.setattr("tastemaker.simulator.traffic.audience.leave_chance", lambda clicks: 1.0)
     summary = simulated(tmp_path, Service(), replace(PLAN, visits=100_000))
     assert summary.deserted
     assert summary.left == summary.visitors > 0, "each of them once, though visits overlap"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 
 from tastemaker.evaluation import metrics
-from tastemaker.evaluation.catalogue import Catalogue
+from tastemaker.evaluation.item_statistics import Catalogue
 from tastemaker.evaluation.metrics import HITS, Judged
 from tastemaker.plugins import Events, TrainingData
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 
 from tastemaker.evaluation import metrics
-from tastemaker.evaluation.bootstrap import intervals, paired_difference
-from tastemaker.evaluation.catalogue import Catalogue
+from tastemaker.evaluation.item_statistics import Catalogue
 from tastemaker.evaluation.metrics import METRICS, Judged
 from tastemaker.plugins import Events, TrainingData
 from tastemaker.problem import Metric
+from tastemaker.stats.bootstrap import intervals, paired_difference
 
 
 def training(users: list[int], items: list[int], n_users: int, n_items: int) -> TrainingData:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastemaker.errors import TastemakerError
-from tastemaker.mistyped import OTHERS, PREFIX, _names, mistyped_variables
-from tastemaker.plugins.finder import get
+from tastemaker.plugins.discovery import get
 from tastemaker.settings import Settings, load_settings
-from tastemaker.workspace import Workspace
+from tastemaker.util.unknown_settings import OTHERS, PREFIX, _names, mistyped_variables
+from tastemaker.workflows.workspace import Workspace
 
 MEANT = {
     "TASTEMAKER_SOURC__NAME": "TASTEMAKER_SOURCE__NAME",

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from tastemaker import workspace
 from tastemaker.cli.models import models
 from tastemaker.errors import PluginError
-from tastemaker.plugins import finder, laws
-from tastemaker.plugins.finder import BrokenPlugin, Plugins
+from tastemaker.plugins import checks, discovery
+from tastemaker.plugins.discovery import BrokenPlugin, Plugins
+from tastemaker.workflows import workspace
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +28,9 @@ def run(*arguments: str) -> Result:
 
 
 def test_list_shows_sound_and_broken_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = tuple(finder.get(name) for name in ("popularity", "random"))
+    sound = tuple(discovery.get(name) for name in ("popularity", "random"))
     broken = (BrokenPlugin("sick", "sick-models", "0.1", "sick:Model", "it can't be imported"),)
-    monkeypatch.setattr(finder, "find", lambda: Plugins(sound, broken))
+    monkeypatch.setattr(discovery, "find", lambda: Plugins(sound, broken))
     shown = run("list").output
     assert "popularity" in shown
     assert "sick (sick:Model of the distribution sick-models 0.1): it can't be imported" in shown
@@ -65,8 +65,8 @@ def test_check_names_every_law() -> None:
 
 
 def test_check_says_no_for_a_broken_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    results = [laws.LawResult("items_are_distinct", "broken", "row 3 has an item twice: [1, 1]")]
-    monkeypatch.setattr(laws, "check", lambda recommender: results)
+    results = [checks.LawResult("items_are_distinct", "broken", "row 3 has an item twice: [1, 1]")]
+    monkeypatch.setattr(checks, "check", lambda recommender: results)
     done = run("check", "popularity")
     assert done.exit_code == 1
     assert "✗ items are distinct: row 3 has an item twice: [1, 1]" in done.output

@@ -15,8 +15,8 @@ from scipy.sparse import csr_array
 
 import served_homes
 from retail import purchases
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins import (
     NO_ITEM,
@@ -26,14 +26,14 @@ from tastemaker.plugins import (
     History,
     Ranking,
     Recommender,
-    finder,
+    discovery,
     select,
 )
 from tastemaker.plugins.arrays import Float32, TrainingData
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import export_version, load_version
-from tastemaker.serving.candidates.nearest import FILE_NAME, TURN, Nearest, balance, build
-from tastemaker.serving.precomputed import answerer, precomputing
+from tastemaker.serving.build.precompute import answerer, precomputing
+from tastemaker.serving.ranking.ann_index import FILE_NAME, TURN, Nearest, balance, build
 from tastemaker.settings import RetrievalSettings, Settings
 from tastemaker.storage.engine import open_engine
 
@@ -208,7 +208,7 @@ def test_a_version_of_a_large_catalogue_is_served_by_its_index(tmp_path: Path) -
     lake = Lake(tmp_path / "lake")
     served_homes.fill(lake, served_homes.events())
     cut = Dataset.load(lake, served_homes.problem()).cut()
-    fitted = finder.get("bpr").recommender().fit(cut.training(0))
+    fitted = discovery.get("bpr").recommender().fit(cut.training(0))
     version = Registry(open_engine(settings.metadata_url), settings.artifacts).add(
         fitted,
         problem=served_homes.problem(),
@@ -231,7 +231,7 @@ def test_a_version_of_a_large_catalogue_is_served_by_its_index(tmp_path: Path) -
     (tmp_path / "packed").mkdir()
     code = """
 from pathlib import Path
-from tastemaker.serving.packing import pack
+from tastemaker.serving.build.bento_image import pack
 print(*pack("bpr", Path("packed")))
 """
     environment = os.environ | {"TASTEMAKER_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"}
@@ -250,7 +250,7 @@ print(*pack("bpr", Path("packed")))
 def test_recall_on_a_real_shop(online_retail: Path, tmp_path: Path) -> None:
     """Matrix factorization of real purchases: the index finds what scoring every item finds."""
     data = purchases(online_retail)
-    plugin = finder.get("ials")
+    plugin = discovery.get("ials")
     fitted = plugin.recommender(plugin.recommender.config_type.model_validate({"epochs": 3})).fit(data)
     chosen = np.arange(0, data.n_users, 30, dtype=np.int32)
     asked = Batch(chosen, data.history[chosen], np.zeros(len(chosen), np.uint64), now=data.end)

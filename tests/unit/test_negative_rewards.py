@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.plugins import Batch, Events, History, Recommender, TrainingData, finder, net_votes, votes
+from tastemaker.plugins import Batch, Events, History, Recommender, TrainingData, discovery, net_votes, votes
 from tastemaker.plugins.arrays import Float32, Int32
-from tastemaker.plugins.laws.subject import MadeUpFeatures
+from tastemaker.plugins.checks.subject import MadeUpFeatures
 
 N_USERS, N_ITEMS = 8, 6
 DAY = 86_400
-MODELS = [name for name in finder.find().names if name != "random"]
+MODELS = [name for name in discovery.find().names if name != "random"]
 PUTS_LAST = ["popularity", "trending", "bought_again", "item_knn", "ease", "ials", "bpr", "content", "ranker"]
 """What somebody dislikes and nobody likes comes after all that somebody likes."""
 MONOTONE: dict[str, list[dict[str, Any]]] = {
@@ -50,12 +50,12 @@ def made(rows: list[tuple[int, int, float, int]], name: str) -> TrainingData:
         rewards.astype(np.float32),
         days.astype(np.int64) * DAY,
     )
-    features = MadeUpFeatures(finder.get(name).recommender, N_USERS, N_ITEMS)
+    features = MadeUpFeatures(discovery.get(name).recommender, N_USERS, N_ITEMS)
     return TrainingData(events, N_USERS, N_ITEMS, end=50 * DAY, features=features)
 
 
 def fitted(name: str, data: TrainingData, config: dict[str, Any]) -> Recommender[Any]:
-    return finder.get(name).recommender(**config).fit(replace(data, rng=np.random.default_rng(0)))
+    return discovery.get(name).recommender(**config).fit(replace(data, rng=np.random.default_rng(0)))
 
 
 def asked(data: TrainingData, users: Int32, history: History) -> Batch:
@@ -142,7 +142,7 @@ def test_an_item_that_all_come_to_dislike_falls_below_one_that_all_like(name: st
         batch = everyone(data)[np.repeat(np.arange(N_USERS + 1), 30)]
         batch = replace(batch, seeds=np.arange(len(batch), dtype=np.uint64))
         found = places(fitted(name, data, {}).recommend(batch, N_ITEMS).items)
-        if finder.get(name).recommender.capabilities.stochastic:
+        if discovery.get(name).recommender.capabilities.stochastic:
             assert found[:, bad].mean() > found[:, good].mean() + 1
         else:
             assert (found[:, bad] > found[:, good]).all()

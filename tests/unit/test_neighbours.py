@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.data import neighbours
-from tastemaker.data.ids import IdIndex
-from tastemaker.data.neighbours import N_NEIGHBOURS, SHRINKAGE, Neighbours
 from tastemaker.plugins import NO_ITEM, Events, History
+from tastemaker.snapshot import item_neighbours
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.item_neighbours import N_NEIGHBOURS, SHRINKAGE, Neighbours
 
 N_ITEMS = 6
 PAIRS = st.lists(
@@ -62,7 +62,7 @@ def test_only_the_nearest_are_kept_and_equal_ones_by_number() -> None:
 
 
 def test_of_an_endless_history_the_latest_items_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "MAX_ITEMS_PER_USER", 3)
+    monkeypatch.setattr(item_neighbours, "MAX_ITEMS_PER_USER", 3)
     found = Neighbours.of(history([(0, item, 1.0) for item in (5, 4, 3, 2, 1)]))
     assert (found.items[5] == NO_ITEM).all()
     assert set(found.items[1][:2].tolist()) == {2, 3}
@@ -112,4 +112,4 @@ def test_a_real_shop(shop: tuple[History, IdIndex, dict[str, str]]) -> None:
 def _latest(history: History, user: int) -> set[int]:
     mine = slice(int(history.offsets[user]), int(history.offsets[user + 1]))
     pairs = sorted(zip((-history.last_times[mine]).tolist(), history.items[mine].tolist(), strict=True))
-    return {item for _, item in pairs[: neighbours.MAX_ITEMS_PER_USER]}
+    return {item for _, item in pairs[: item_neighbours.MAX_ITEMS_PER_USER]}

@@ -7,10 +7,10 @@ import pytest
 
 from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy import Logged, Target, estimators
-from tastemaker.evaluation.off_policy.bounds import empirical_bernstein
 from tastemaker.evaluation.off_policy.diagnostics import diagnose, require_answer
 from tastemaker.evaluation.off_policy.estimators import Estimate
 from tastemaker.evaluation.off_policy.intervals import difference, interval
+from tastemaker.stats.concentration import empirical_bernstein
 
 RUNS, ROUNDS = 1_000, 10_000
 

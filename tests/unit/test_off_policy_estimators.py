@@ -11,10 +11,10 @@ import pytest
 from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy import Logged, Target, estimate
 from tastemaker.evaluation.off_policy import estimators as e
-from tastemaker.evaluation.off_policy.bounds import empirical_bernstein
 from tastemaker.evaluation.off_policy.diagnostics import diagnose
 from tastemaker.evaluation.off_policy.estimate import evaluate
 from tastemaker.evaluation.off_policy.reward_models import Logistic, Predicted, Ridge, cross_fit
+from tastemaker.stats.concentration import empirical_bernstein
 
 WEIGHTS = np.array([2.0, 0.0, 0.5, 1.5])
 REWARDS = np.array([1.0, 1.0, 0.0, 2.0])

@@ -12,7 +12,7 @@ import pytest
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, REQUESTS
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.impressions import RequestLog, read_requests
+from tastemaker.evaluation.off_policy.platform_log.impressions import RequestLog, read_requests
 from tastemaker.problem import EventReward, Objective, ProblemSpec
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

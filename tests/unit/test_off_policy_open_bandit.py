@@ -11,7 +11,7 @@ from scipy.stats import beta
 
 from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy import Target, estimate
-from tastemaker.evaluation.off_policy.logged import Float64
+from tastemaker.evaluation.off_policy.bandit_feedback import Float64
 from tastemaker.evaluation.off_policy.open_bandit import Priors, load_log, load_priors, thompson_sampling
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

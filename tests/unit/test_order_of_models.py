@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from feature_lakes import filled
-from tastemaker.data.dataset import Dataset
-from tastemaker.data.split import Split
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.dataset.split import Split
 from tastemaker.evaluation import backtest
 from tastemaker.features.snapshots import weekly_cuts, write_snapshots
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery
 from tastemaker.plugins.read_only import arrays_in
 from tastemaker.problem import ProblemSpec
 
 # Ibis 12 still calls what DuckDB 2 has renamed.
 pytestmark = pytest.mark.filterwarnings(r"ignore:fetch_\w+\(\) is deprecated:DeprecationWarning")
 
-MODELS = list(finder.find().names)
+MODELS = list(discovery.find().names)
 PROBLEM = ProblemSpec.model_validate(
     {
         "name": "some of it disliked",
@@ -52,7 +52,7 @@ def alone(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 def figures(name: str, split: Split, scratch: Path) -> Figures:
-    plugin = finder.get(name)
+    plugin = discovery.get(name)
     fitted = backtest.Fitted(plugin, plugin.recommender.config_type(), split)
     found, _ = backtest.measure("0" * 32, fitted, split, PROBLEM, scratch)
     return {metric: float(interval.value) for metric, interval in found.metrics.items()}

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tastemaker.data.content import Listed
-from tastemaker.logs.records import ItemRecord, UserRecord
-from tastemaker.serving import overlay
-from tastemaker.serving.overlay import FILE_NAME, NEW_SECONDS, Overlay, OverlayError, put
+from tastemaker.event_log.records import ItemRecord, UserRecord
+from tastemaker.serving.writes import catalog_overrides
+from tastemaker.serving.writes.catalog_overrides import FILE_NAME, NEW_SECONDS, Overlay, OverlayError, put
+from tastemaker.snapshot.item_content import Listed
 
 NOW = 1_800_000_000.0
 
@@ -89,7 +89,7 @@ def test_others_are_looked_at_every_second(tmp_path: Path, monkeypatch: pytest.M
     put(tmp_path, [item("old-1", available=False)])
     reader.refresh()
     assert not reader.sold_out
-    moment[0] += overlay.POLL_SECONDS
+    moment[0] += catalog_overrides.POLL_SECONDS
     reader.refresh()
     assert reader.sold_out == {"old-1"}
 
@@ -106,7 +106,7 @@ def test_an_item_is_new_for_a_month(tmp_path: Path, clock: Callable[[float], Non
 
 
 def test_only_the_latest_new_items_are_kept_in_mind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlay, "MAX_NEW", 10)
+    monkeypatch.setattr(catalog_overrides, "MAX_NEW", 10)
     put(tmp_path, [ItemRecord(f"new-{n:03d}", NOW + n) for n in range(50)])
     put(tmp_path, [ItemRecord(f"old-{n:03d}", NOW + 100) for n in range(50)])
     assert sorted(read(tmp_path).new) == [f"new-{n:03d}" for n in range(40, 50)]
@@ -117,8 +117,8 @@ def test_another_process_may_write_meanwhile(tmp_path: Path) -> None:
     code = """
 import sys, json
 from pathlib import Path
-from tastemaker.logs.records import ItemRecord
-from tastemaker.serving.overlay import put
+from tastemaker.event_log.records import ItemRecord
+from tastemaker.serving.writes.catalog_overrides import put
 for n in range(30):
     put(Path(sys.argv[1]), [ItemRecord(f"{sys.argv[2]}-{n}", json.loads(sys.argv[3]), available=False)])
 """
@@ -155,7 +155,7 @@ def test_a_reader_waits_for_no_writer(tmp_path: Path) -> None:
         reader, start = read(tmp_path), time.perf_counter()
         reader.refresh(at_once=True)
         assert reader.blocked(["ann"]) == {"ann": ["a"]}
-        assert time.perf_counter() - start < overlay.BUSY_SECONDS
+        assert time.perf_counter() - start < catalog_overrides.BUSY_SECONDS
     assert reader.sold_out == {"old-1"}
 
 

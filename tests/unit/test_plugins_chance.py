@@ -7,7 +7,7 @@ from math import log2
 import numpy as np
 import pytest
 
-from tastemaker.plugins.chance import GOLDEN, mix, normal, uniform
+from tastemaker.plugins.seeded_random import GOLDEN, mix, normal, uniform
 
 
 def test_the_hash_is_splitmix64() -> None:

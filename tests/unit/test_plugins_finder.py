@@ -8,8 +8,8 @@ import pytest
 
 from sites import Site, model
 from tastemaker.errors import PluginError
-from tastemaker.plugins import finder
-from tastemaker.plugins.finder import find, get
+from tastemaker.plugins import discovery
+from tastemaker.plugins.discovery import find, get
 
 
 @pytest.fixture
@@ -119,11 +119,11 @@ def test_an_import_that_hangs_is_refused_and_not_waited_for_twice(
     site.install("culprit", {"slow": "finder_hangs:Model"}, finder_hangs=waiting)
     site.install("bystander", {"ant": "finder_beside:Model"}, finder_beside=model("ant"))
     get("ant", site.entries)
-    monkeypatch.setattr(finder, "IMPORT_SECONDS", 2.0)
+    monkeypatch.setattr(discovery, "IMPORT_SECONDS", 2.0)
     plugins = find(site.entries)
     assert plugins.names == ("ant",)
     assert "did not end within 2 s" in plugins.broken[0].reason
-    monkeypatch.setattr(finder, "IMPORT_SECONDS", 1e6)
+    monkeypatch.setattr(discovery, "IMPORT_SECONDS", 1e6)
     assert "has not ended" in find(site.entries).broken[0].reason
 
 

@@ -18,8 +18,8 @@ from tastemaker.plugins import (
     TrainingData,
     select,
 )
-from tastemaker.plugins.laws import LAWS, judge, lawful, learning
-from tastemaker.plugins.laws.subject import Subject
+from tastemaker.plugins.checks import LAWS, judge, lawful, learning
+from tastemaker.plugins.checks.subject import Subject
 
 
 class NoConfig(Config):

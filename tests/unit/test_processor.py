@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="th
 WORKER = """
 import json, os, sys, threading
 from pathlib import Path
-from tastemaker.serving.processor import keep_to_one
+from tastemaker.serving.runtime.cpu_affinity import keep_to_one
 
 there = threading.Event()
 threading.Thread(target=there.wait).start()

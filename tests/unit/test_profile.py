@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from tastemaker.data.profile import alike_warnings
+from tastemaker.data.validation.profile import alike_warnings
 
 
 def said_of(users: list[str], *, hidden: bool = False) -> tuple[str, ...]:

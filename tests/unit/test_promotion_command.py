@@ -11,21 +11,21 @@ import pytest
 from click.testing import CliRunner, Result
 
 import versions
-from tastemaker import workspace
 from tastemaker.cli.models import models
 from tastemaker.errors import RegistryError
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery
 from tastemaker.registry import Registry, deployment
 from tastemaker.registry.deployment import Followed
-from tastemaker.serving import presence
+from tastemaker.serving.runtime import running_services
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
+from tastemaker.workflows import workspace
 
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """That of a home without a backtest."""
-    monkeypatch.setattr(finder, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", versions.plugin)
     registry = Registry(open_engine(f"sqlite:///{tmp_path / 'meta.db'}"), tmp_path / "artifacts")
     settings = Settings(home=tmp_path, problem=tmp_path / "problem.yaml", database_url="sqlite://")
     settings.problem.write_text("a file")
@@ -82,7 +82,7 @@ def test_a_freeze_is_said_until_it_is_ended(registry: Registry) -> None:
 
 def test_who_follows_is_said(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version = versions.add(registry)
-    monkeypatch.setattr(presence, "_held", [])
+    monkeypatch.setattr(running_services, "_held", [])
     for port, model, problem in (
         (3000, None, "shop"),
         (3001, "popularity", "shop"),
@@ -92,7 +92,7 @@ def test_who_follows_is_said(registry: Registry, tmp_path: Path, monkeypatch: py
     ):
         words = ["bentoml", "serve", "a:B", f"--port={port}", "--host", "0.0.0.0"]
         monkeypatch.setattr("sys.argv", words)
-        presence.announce(tmp_path, Followed(tmp_path, model, problem))
+        running_services.announce(tmp_path, Followed(tmp_path, model, problem))
     (tmp_path / "services" / "4711-dead.json").write_text("{}")
     shown = run("promote", version.id, "--force", "a test").output.splitlines()
     said = [line for line in shown if line.startswith(("goes over", "does not follow"))]
@@ -109,9 +109,9 @@ def test_who_follows_is_said(registry: Registry, tmp_path: Path, monkeypatch: py
     ]
     found = json.loads(run("promote", version.id, "--force", "a test", "--json").output)["services"]
     assert [one["follows"] for one in found] == [True, False, True, False, False]
-    for handle in presence._held:
+    for handle in running_services._held:
         os.close(handle)
-    assert presence.running(tmp_path) == []
+    assert running_services.running(tmp_path) == []
     assert list((tmp_path / "services").iterdir()) == []
 
 

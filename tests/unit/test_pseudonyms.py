@@ -10,15 +10,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tastemaker.api.schemas import FeedbackEvent, Request
 from tastemaker.data.tables import EVENTS, ITEMS, USERS
 from tastemaker.errors import TastemakerError
-from tastemaker.logs.records import FeedbackRecord
-from tastemaker.logs.spool import FILE_NAME, Spool, read
-from tastemaker.privacy.forgotten import Forgotten
-from tastemaker.privacy.guarded import GuardedSource
+from tastemaker.event_log.records import FeedbackRecord
+from tastemaker.event_log.spool import FILE_NAME, Spool, read
+from tastemaker.privacy.private_source import GuardedSource
 from tastemaker.privacy.pseudonyms import KEY, Pseudonyms, open_pseudonyms
-from tastemaker.serving.messages import FeedbackEvent, Request
-from tastemaker.serving.worker import Worker
+from tastemaker.privacy.suppression_list import Forgotten
+from tastemaker.serving.runtime.worker import Worker
 from tastemaker.settings import PrivacySettings, Settings
 
 SECRET = "0123456789abcdef" * 2

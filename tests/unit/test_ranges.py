@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.data.ranges import in_order
+from tastemaker.util.ranges import in_order
 
 IN_ORDER = [
     ["1-5", "6-20", "21-99", "100+"],

@@ -24,14 +24,14 @@ from tastemaker.plugins import (
     Ranking,
     Recommender,
     TrainingData,
-    calls,
+    safe_calls,
     select,
 )
-from tastemaker.plugins.finder import Plugin
-from tastemaker.plugins.laws import judge
-from tastemaker.plugins.laws.answers import recommend_leaves_its_input_alone
-from tastemaker.plugins.laws.fitting import fit_leaves_its_input_alone
-from tastemaker.plugins.laws.subject import Subject, shop_feedback
+from tastemaker.plugins.checks import judge
+from tastemaker.plugins.checks.fitting import fit_leaves_its_input_alone
+from tastemaker.plugins.checks.rankings import recommend_leaves_its_input_alone
+from tastemaker.plugins.checks.subject import Subject, shop_feedback
+from tastemaker.plugins.discovery import Plugin
 from tastemaker.plugins.read_only import arrays_in, read_only_matrix
 
 Act = Callable[[Any], object]
@@ -174,7 +174,7 @@ def test_a_fit_that_writes_is_told_the_array_the_line_and_the_remedy(act: Act) -
     given = data()
     before = {name: array.copy() for name, array in arrays_in(given).items()}
     with pytest.raises(PluginError, match="model writer failed to fit: it writes to ") as error:
-        calls.fit(plugin(act), Config(), given)
+        safe_calls.fit(plugin(act), Config(), given)
     said = error.value.problem
     assert f"it writes to {FITTING[act]}" in said
     path, line = said.split(" (")[-1].split(": ")[0].split(", line ")
@@ -198,7 +198,7 @@ def test_what_numpy_lets_through_is_undone_and_told(how: str) -> None:
     given = data()
     before = {name: array.copy() for name, array in arrays_in(given).items()}
     with pytest.raises(PluginError, match=r"model writer wrote to (history|feedback)\.rewards in fit"):
-        calls.fit(plugin(UNNOTICED[how]), Config(), given)
+        safe_calls.fit(plugin(UNNOTICED[how]), Config(), given)
     for name, array in arrays_in(given).items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
 
@@ -220,7 +220,7 @@ ASKING: dict[str, tuple[Act, str]] = {
 
 
 @pytest.mark.parametrize("what", ASKING)
-@pytest.mark.parametrize("ask", [calls.recommend, calls.decide], ids=["recommend", "decide"])
+@pytest.mark.parametrize("ask", [safe_calls.recommend, safe_calls.decide], ids=["recommend", "decide"])
 def test_an_answer_that_writes_is_told_the_array(what: str, ask: Callable[..., Ranking]) -> None:
     act, array = ASKING[what]
     with pytest.raises(PluginError, match="model writer failed to recommend: it writes to") as error:
@@ -232,9 +232,9 @@ def test_what_is_embedded_explained_or_learned_is_read_only_too() -> None:
     model = doing(lambda given: (given if isinstance(given, np.ndarray) else given.users).fill(0))()
     items = np.arange(2, dtype=np.int32)
     for call in (
-        lambda: calls.embed(model, batch()),
-        lambda: calls.update(model, shop_feedback()),
-        lambda: calls.contributions(model, batch(), items),
+        lambda: safe_calls.embed(model, batch()),
+        lambda: safe_calls.update(model, shop_feedback()),
+        lambda: safe_calls.contributions(model, batch(), items),
     ):
         with pytest.raises(PluginError, match="which is read-only"):
             call()

@@ -22,21 +22,21 @@ from hypothesis import strategies as st
 
 import served_homes
 from logged import fill, request
+from tastemaker.api.schemas import Answer, FeedbackEvent, ItemUpsert, Request, SessionRequest
 from tastemaker.data.lake import Lake
-from tastemaker.data.snapshot import extended
-from tastemaker.logs import recent as kept
-from tastemaker.logs.drain import drain
-from tastemaker.logs.recent import RecentEvent
-from tastemaker.logs.records import FeedbackRecord
-from tastemaker.logs.spool import Spool
+from tastemaker.event_log import recent as kept
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.recent import RecentEvent
+from tastemaker.event_log.records import FeedbackRecord
+from tastemaker.event_log.spool import Spool
 from tastemaker.plugins.arrays import Events, History
 from tastemaker.registry.artifact import LoadedVersion, load_version
-from tastemaker.serving import recent
-from tastemaker.serving.messages import Answer, FeedbackEvent, ItemUpsert, Request, SessionRequest
-from tastemaker.serving.pipeline import Pipeline
-from tastemaker.serving.predictor import Ask, Predictor
-from tastemaker.serving.recent import Index, Recent
-from tastemaker.serving.worker import Worker
+from tastemaker.serving.inference.predictor import Ask, Predictor
+from tastemaker.serving.ranking import recent_feedback
+from tastemaker.serving.ranking.pipeline import Pipeline
+from tastemaker.serving.ranking.recent_feedback import Index, Recent
+from tastemaker.serving.runtime.worker import Worker
+from tastemaker.snapshot.snapshot import extended
 
 NOW = 1_800_000_000.0
 WHO = "user-01"
@@ -63,7 +63,7 @@ def test_the_index_holds_what_a_list_would_and_each_event_once(
     """An independent look-up by loops; events come twice, and are sorted in every few."""
     index, events = Index(), [event(n, f"u{user}", f"i{item}") for n, user, item in done]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recent, "TAIL", tail)
+        patch.setattr(recent_feedback, "TAIL", tail)
         for one in events:
             index.add([one])
     asked = ["u3", "nobody", "u0"]
@@ -82,7 +82,7 @@ def test_the_index_holds_what_a_list_would_and_each_event_once(
 
 
 def test_the_index_is_bounded_and_the_oldest_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recent, "TAIL", 16)
+    monkeypatch.setattr(recent_feedback, "TAIL", 16)
     index = Index(most=100)
     for n in range(1_000):
         moment = NOW + n
@@ -232,7 +232,7 @@ def test_a_request_may_be_logged_after_its_feedback(opened: Open, tmp_path: Path
     shop.feedback("item-00", user_id=None, request_id=request_id)
     assert "item-00" in shop.shown("late")
     fill(tmp_path / "spool", [msgspec.structs.replace(request(7), user_id="late", request_id=request_id)])
-    time.sleep(2 * recent.RETRY_SECONDS)
+    time.sleep(2 * recent_feedback.RETRY_SECONDS)
     assert "item-00" not in shop.shown("late")
 
 
@@ -340,7 +340,7 @@ def test_another_process_sees_it_at_once(opened: Open, tmp_path: Path) -> None:
     code = """
 import sys, asyncio
 from pathlib import Path
-from tastemaker.serving.recent import Recent
+from tastemaker.serving.ranking.recent_feedback import Recent
 lately = Recent(Path(sys.argv[1]))
 print("ready", flush=True)
 for line in sys.stdin:
@@ -366,7 +366,7 @@ def test_who_was_forgotten_is_forgotten_here(opened: Open, tmp_path: Path) -> No
     assert "item-00" not in shop.shown("a new user")
     with closing(sqlite3.connect(tmp_path / "spool" / kept.FILE_NAME)) as connection, connection:
         connection.execute("DELETE FROM events")
-    (tmp_path / recent.FORGOTTEN).write_text("{}")
+    (tmp_path / recent_feedback.FORGOTTEN).write_text("{}")
     shop.recent.refresh(at_once=True)
     assert "item-00" in shop.shown("a new user")
 

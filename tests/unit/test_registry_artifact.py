@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import versions
-from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import ArtifactError, PluginError
-from tastemaker.plugins import Config, Recommender, finder
+from tastemaker.plugins import Config, Recommender, discovery
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import export_version, load_version
+from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.storage.engine import open_engine
 
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    monkeypatch.setattr(finder, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", versions.plugin)
     return Registry(open_engine(f"sqlite:///{tmp_path / 'meta.db'}"), tmp_path / "artifacts")
 
 
@@ -179,7 +179,7 @@ def test_a_config_that_the_plugin_no_longer_takes(
     class Newer(versions.Toy):
         config_type: ClassVar[type[Config]] = Stricter
 
-    monkeypatch.setattr(finder, "get", lambda name: versions.plugin()._replace(recommender=Newer))
+    monkeypatch.setattr(discovery, "get", lambda name: versions.plugin()._replace(recommender=Newer))
     with pytest.raises(ArtifactError, match=r"tastemaker-toys 1\.2\.3 no longer takes the config") as caught:
         load_version(version.folder)
     assert "install tastemaker-toys 1.2.3" in str(caught.value.fix)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import versions
-from tastemaker.choice import takes_part
 from tastemaker.errors import ArtifactError, RegistryError
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery
 from tastemaker.registry import Registry, champion
 from tastemaker.settings import ModelsSettings
 from tastemaker.storage.engine import open_engine
+from tastemaker.workflows.enabled_models import takes_part
 
 RNG = np.random.default_rng(0)
 BASE = RNG.uniform(0, 0.5, 500)
@@ -24,7 +24,7 @@ ALIKE = BASE + RNG.uniform(-0.1, 0.1, 500)
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    monkeypatch.setattr(finder, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", versions.plugin)
     return Registry(open_engine(f"sqlite:///{tmp_path / 'meta.db'}"), tmp_path / "artifacts")
 
 

@@ -11,12 +11,13 @@ import pytest
 from rich.console import Console
 
 from judging import Scripted
-from tastemaker.evaluation import results, seeds, terminal
-from tastemaker.evaluation.bootstrap import Interval
-from tastemaker.evaluation.leaderboard import Leaderboard
+from tastemaker.evaluation import results, seeds
+from tastemaker.evaluation.leaderboard import terminal
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.evaluation.seeds import SeedSpread
-from tastemaker.plugins.finder import Plugin
-from tastemaker.workspace import Workspace
+from tastemaker.plugins.discovery import Plugin
+from tastemaker.stats.bootstrap import Interval
+from tastemaker.workflows.workspace import Workspace
 from tuning_worlds import AIMS, world
 
 NOISY = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")

@@ -13,17 +13,17 @@ from unittest.mock import Mock
 import httpx
 import pytest
 
-from tastemaker.logs.records import FeedbackRecord, Item, Record, Stage
-from tastemaker.logs.spool import FILE_NAME, Spool, read
+from tastemaker.api.schemas import MAX_BODY_BYTES, Answer
+from tastemaker.event_log.records import FeedbackRecord, Item, Record, Stage
+from tastemaker.event_log.spool import FILE_NAME, Spool, read
 from tastemaker.privacy.pseudonyms import Pseudonyms
-from tastemaker.serving import routes
-from tastemaker.serving.app import Gateway, not_found
-from tastemaker.serving.asgi import Scope
-from tastemaker.serving.chain import MODEL_SHORT
-from tastemaker.serving.messages import MAX_BODY_BYTES, Answer
-from tastemaker.serving.metrics import Reason
-from tastemaker.serving.predictor import Ask, Served
-from tastemaker.serving.worker import Worker
+from tastemaker.serving.http import routes
+from tastemaker.serving.http.asgi import Scope
+from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.inference.fallback import MODEL_SHORT
+from tastemaker.serving.inference.predictor import Ask, Served
+from tastemaker.serving.runtime.metrics import Reason
+from tastemaker.serving.runtime.worker import Worker
 
 
 class Canned:
@@ -326,7 +326,7 @@ def test_before_the_model_is_loaded_the_process_lives_but_is_not_ready() -> None
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tastemaker.serving.asgi.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("tastemaker.serving.http.asgi.BODY_SECONDS", 0.05)
 
     async def stalling() -> AsyncIterator[bytes]:
         yield b'{"user'

@@ -12,7 +12,7 @@ from served_homes import make_home
 from servers import free_port
 from tastemaker.cli import serve as command
 from tastemaker.errors import PluginError, RegistryError, TastemakerError
-from tastemaker.serving.keys import add, changed
+from tastemaker.serving.http.api_keys import add, changed
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,13 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from tastemaker.serving import doors as doors_module
-from tastemaker.serving.app import Gateway, not_found
-from tastemaker.serving.doors import Doors
-from tastemaker.serving.keys import Key, KeyScope, add, changed, read_keys, revoke, rotate
-from tastemaker.serving.messages import Answer, Refusal, Request
-from tastemaker.serving.meters import Meters
-from tastemaker.serving.worker import Worker
+from tastemaker.api.schemas import Answer, Refusal, Request
+from tastemaker.serving.http import auth as doors_module
+from tastemaker.serving.http.api_keys import Key, KeyScope, add, changed, read_keys, revoke, rotate
+from tastemaker.serving.http.auth import Doors
+from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.rate_limit import Meters
+from tastemaker.serving.runtime.worker import Worker
 
 HERE = ("127.0.0.1", 5)
 

@@ -16,9 +16,7 @@ from typing import Any, Self, cast
 import numpy as np
 import pytest
 
-from tastemaker import supervised
-from tastemaker.data.ids import IdIndex
-from tastemaker.data.snapshot import Snapshot
+from tastemaker.api.schemas import Request
 from tastemaker.plugins import (
     Batch,
     Config,
@@ -30,8 +28,9 @@ from tastemaker.plugins import (
     select,
 )
 from tastemaker.registry.artifact import LoadedVersion
-from tastemaker.serving.breaker import Breaker
-from tastemaker.serving.chain import (
+from tastemaker.serving.inference.batcher import MAX_HUNG, Engine, Limits, Waiting
+from tastemaker.serving.inference.circuit_breaker import Breaker
+from tastemaker.serving.inference.fallback import (
     MODEL_ERROR,
     MODEL_INVALID,
     MODEL_OVERLOADED,
@@ -40,9 +39,10 @@ from tastemaker.serving.chain import (
     MODEL_TIMEOUT,
     NO_MODEL,
 )
-from tastemaker.serving.engine import MAX_HUNG, Engine, Limits, Waiting
-from tastemaker.serving.messages import Request
-from tastemaker.serving.predictor import Ask, Predictor, Served
+from tastemaker.serving.inference.predictor import Ask, Predictor, Served
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.snapshot import Snapshot
+from tastemaker.util import supervised_thread
 
 N_ITEMS = 6
 ITEMS = [f"item-{number}" for number in range(N_ITEMS)]
@@ -198,7 +198,7 @@ def test_what_a_model_should_not_return_never_reaches_the_user(act: Act | None, 
 
 
 def test_requests_that_come_densely_are_asked_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tastemaker.serving.engine.PACE_SECONDS", PATIENT / 20)
+    monkeypatch.setattr("tastemaker.serving.inference.batcher.PACE_SECONDS", PATIENT / 20)
     model = Misbehaving()
 
     async def densely(one: Engine) -> None:
@@ -214,7 +214,7 @@ def test_requests_that_come_densely_are_asked_together(monkeypatch: pytest.Monke
 
 
 def test_a_caller_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tastemaker.serving.engine.PACE_SECONDS", 2 * PATIENT)
+    monkeypatch.setattr("tastemaker.serving.inference.batcher.PACE_SECONDS", 2 * PATIENT)
     model = Misbehaving()
 
     async def one_by_one(one: Engine) -> list[Served]:
@@ -516,7 +516,7 @@ def test_a_model_that_hangs_again_and_again_is_trouble_until_it_answers(
 def test_a_thread_that_an_error_ends_begins_again(
     fault: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(supervised_thread, "AGAIN_SECONDS", 0.01)
     with engine(Misbehaving(), PATIENT) as one:
         line = one._line
         assert line is not None

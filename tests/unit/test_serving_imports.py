@@ -23,8 +23,8 @@ def test_the_serving_path_imports_nothing_heavy() -> None:
     code = f"""
 import sys
 import tastemaker.registry.artifact
-import tastemaker.serving.app
-import tastemaker.serving.predictor
+import tastemaker.serving.http.gateway
+import tastemaker.serving.inference.predictor
 print(*[name for name in {HEAVY!r} if name in sys.modules])
 """
     found = subprocess.run(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tastemaker.serving.journal import Journal, write_json_lines
+from tastemaker.serving.http.access_log import Journal, write_json_lines
 
 
 @pytest.fixture

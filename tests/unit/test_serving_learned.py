@@ -10,12 +10,12 @@ import pytest
 
 import served_homes
 import taught
-from tastemaker.learning.states import EMPTY, Position, States
+from tastemaker.online_learning.checkpoints import EMPTY, Position, States
 from tastemaker.registry.artifact import load_version
-from tastemaker.serving.engine import Engine
-from tastemaker.serving.learned import Learned
-from tastemaker.serving.metrics import Metrics
-from tastemaker.serving.predictor import Predictor
+from tastemaker.serving.inference.batcher import Engine
+from tastemaker.serving.inference.predictor import Predictor
+from tastemaker.serving.runtime.metrics import Metrics
+from tastemaker.serving.runtime.online_updates import Learned
 
 
 @pytest.fixture

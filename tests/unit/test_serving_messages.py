@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.serving.messages import (
+from tastemaker.api.schemas import (
     MAX_LISTED,
     Feedback,
     FeedbackEvent,
@@ -19,7 +19,7 @@ from tastemaker.serving.messages import (
     SessionRequest,
     SimilarQuery,
 )
-from tastemaker.serving.reading import QueryReader, Reader, read_id, read_request
+from tastemaker.serving.http.parsing import QueryReader, Reader, read_id, read_request
 
 
 def refused(body: bytes) -> dict[str, Any]:

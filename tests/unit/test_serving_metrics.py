@@ -15,13 +15,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from logged import request
-from tastemaker.logs.spool import Spool, SpoolError
+from tastemaker.event_log.spool import Spool, SpoolError
 from tastemaker.registry.deployment import Target
-from tastemaker.serving.chain import FALLBACKS, MODEL_SHORT
-from tastemaker.serving.metrics import REASONS, Metrics
-from tastemaker.serving.processes import Processes
-from tastemaker.serving.routes import ROUTES, statuses
-from tastemaker.serving.workers import Workers
+from tastemaker.serving.http.routes import ROUTES, statuses
+from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_SHORT
+from tastemaker.serving.runtime.metrics import REASONS, Metrics
+from tastemaker.serving.runtime.processes import Processes
+from tastemaker.serving.runtime.worker_slots import Workers
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -134,9 +134,9 @@ WORKER = """
 import os, sys
 from pathlib import Path
 import prometheus_client
-from tastemaker.logs.spool import Spool
-from tastemaker.serving.metrics import Metrics
-from tastemaker.serving.workers import Workers
+from tastemaker.event_log.spool import Spool
+from tastemaker.serving.runtime.metrics import Metrics
+from tastemaker.serving.runtime.worker_slots import Workers
 folder, place = Path(sys.argv[1]), int(sys.argv[2])
 workers = Workers(folder)
 workers.arrive(place)

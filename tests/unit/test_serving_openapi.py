@@ -9,8 +9,8 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tastemaker.serving.openapi import EXAMPLES, document
-from tastemaker.serving.routes import ROUTES, Route
+from tastemaker.serving.http.openapi import EXAMPLES, document
+from tastemaker.serving.http.routes import ROUTES, Route
 
 
 @pytest.fixture(scope="module")

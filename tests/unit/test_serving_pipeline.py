@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 import served_homes
-from tastemaker.logs.records import ItemRecord, Kind, Record, UserRecord
-from tastemaker.logs.spool import Spool, read
+from tastemaker.api.schemas import Answer, ItemUpsert, Refusal, Request, UserUpsert
+from tastemaker.event_log.records import ItemRecord, Kind, Record, UserRecord
+from tastemaker.event_log.spool import Spool, read
 from tastemaker.registry.artifact import LoadedVersion, load_version
-from tastemaker.serving.messages import Answer, ItemUpsert, Refusal, Request, UserUpsert
-from tastemaker.serving.pipeline import Pipeline
-from tastemaker.serving.predictor import Ask, Predictor
-from tastemaker.serving.worker import Worker
+from tastemaker.serving.inference.predictor import Ask, Predictor
+from tastemaker.serving.ranking.pipeline import Pipeline
+from tastemaker.serving.runtime.worker import Worker
 from tastemaker.settings import RetrievalSettings
 
 ALL = {f"item-{n:02d}" for n in range(served_homes.N_ITEMS)}

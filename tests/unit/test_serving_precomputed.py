@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import served_homes
-from tastemaker.data.dataset import Dataset
+from tastemaker.api.schemas import Request
 from tastemaker.data.lake import Lake
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import ArtifactError, PluginError
 from tastemaker.plugins import (
     Batch,
@@ -23,18 +24,17 @@ from tastemaker.plugins import (
     Ranking,
     Recommender,
     TrainingData,
-    finder,
+    discovery,
     select,
 )
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.discovery import Plugin
 from tastemaker.registry import Registry, Version
 from tastemaker.registry.artifact import load_version
-from tastemaker.serving import golden
-from tastemaker.serving.chain import MODEL_ERROR
-from tastemaker.serving.lists import Lists
-from tastemaker.serving.messages import Request
-from tastemaker.serving.precomputed import precomputing
-from tastemaker.serving.predictor import Ask, Predictor
+from tastemaker.serving.build.precompute import precomputing
+from tastemaker.serving.inference.fallback import MODEL_ERROR
+from tastemaker.serving.inference.precomputed_lists import Lists
+from tastemaker.serving.inference.predictor import Ask, Predictor
+from tastemaker.serving.runtime import golden_requests
 from tastemaker.settings import ServingSettings, Settings
 from tastemaker.storage.engine import open_engine
 
@@ -66,7 +66,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> type[Tidy]:
     """The model, as if it were installed; a class of each test's own."""
     kind: type[Tidy] = type("Tidy", (Tidy,), {})
     plugin = Plugin("tidy", kind, "tastemaker-tidy", "1.0", "nowhere:Tidy")
-    monkeypatch.setattr(finder, "get", lambda name: plugin)
+    monkeypatch.setattr(discovery, "get", lambda name: plugin)
     return kind
 
 
@@ -141,14 +141,14 @@ def test_a_version_that_answers_otherwise_than_it_did_is_refused(
     tmp_path: Path, installed: type[Tidy]
 ) -> None:
     version = register(tmp_path, installed)
-    golden.check(load_version(version.folder))
+    golden_requests.check(load_version(version.folder))
 
     def reversed_(self: Tidy, batch: Batch, k: int) -> Ranking:
         return select(np.tile(np.arange(N_ITEMS, dtype=np.float32), (len(batch), 1)), batch, k)
 
     installed.recommend = reversed_  # type: ignore[method-assign]
     with pytest.raises(ArtifactError, match=f"tidy {version.id} answers otherwise") as caught:
-        golden.check(load_version(version.folder))
+        golden_requests.check(load_version(version.folder))
     assert "tastemaker-tidy 1.0" in str(caught.value.fix)
 
 
@@ -176,8 +176,8 @@ def test_a_golden_file_that_is_none_is_refused(tmp_path: Path, installed: type[T
     version = register(tmp_path, installed)
     loaded = load_version(version.folder)
     assert loaded.serving is not None
-    (loaded.serving / golden.FILE_NAME).write_bytes(msgspec.json.encode({"users": "all"}))
+    (loaded.serving / golden_requests.FILE_NAME).write_bytes(msgspec.json.encode({"users": "all"}))
     with pytest.raises(ArtifactError, match=r"golden\.json can't be read"):
-        golden.check(loaded)
+        golden_requests.check(loaded)
     shutil.rmtree(loaded.serving)
-    golden.check(loaded)  # a version of old has none
+    golden_requests.check(loaded)  # a version of old has none

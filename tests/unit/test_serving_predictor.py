@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.data.ids import IdIndex
-from tastemaker.data.snapshot import Snapshot
+from tastemaker.api.schemas import Request
 from tastemaker.errors import PluginError
-from tastemaker.logs.records import Item
+from tastemaker.event_log.records import Item
 from tastemaker.plugins import (
     Batch,
     Capabilities,
@@ -30,9 +29,10 @@ from tastemaker.plugins import (
 )
 from tastemaker.plugins.arrays import Float32
 from tastemaker.registry.artifact import LoadedVersion
-from tastemaker.serving.chain import MODEL_ERROR, MODEL_INVALID, MODEL_SHORT
-from tastemaker.serving.messages import Request
-from tastemaker.serving.predictor import Ask, Predictor, Served
+from tastemaker.serving.inference.fallback import MODEL_ERROR, MODEL_INVALID, MODEL_SHORT
+from tastemaker.serving.inference.predictor import Ask, Predictor, Served
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.snapshot import Snapshot
 
 ITEMS = [f"item-{number}" for number in range(8)]
 POPULAR = [7, 6, 5, 4, 3, 2, 1]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.serving.routes import ROUTES, find
+from tastemaker.serving.http.routes import ROUTES, find
 
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50)
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from tastemaker import supervised
 from tastemaker.plugins.arrays import Float32
-from tastemaker.serving import user_features
-from tastemaker.serving.user_features import Outcome, UserFeatures
+from tastemaker.serving.inference import user_features
+from tastemaker.serving.inference.user_features import Outcome, UserFeatures
+from tastemaker.util import supervised_thread
 
 NAMES = ("name_length", "reads")
 PATIENT = 20.0
@@ -206,7 +206,7 @@ def test_a_store_that_fails_is_trouble_until_it_answers(store: Store, make: Make
 def test_a_driver_that_ends_the_thread_keeps_nobody_waiting(
     store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(supervised_thread, "AGAIN_SECONDS", 0.01)
     features, works = make(), store.users
     with monkeypatch.context() as broken:
 

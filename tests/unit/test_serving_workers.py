@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tastemaker.serving.workers import Place, Workers
+from tastemaker.serving.runtime.worker_slots import Place, Workers
 
 BEGIN = """
 import pathlib, sys
-from tastemaker.serving.workers import Workers
+from tastemaker.serving.runtime.worker_slots import Workers
 worker = Workers(pathlib.Path(sys.argv[1]))
 """
 

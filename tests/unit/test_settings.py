@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tastemaker.errors import TastemakerError
-from tastemaker.plugins.finder import get
+from tastemaker.plugins.discovery import get
 from tastemaker.settings import load_settings
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "production.env"
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from tastemaker.data.tables import EVENTS, ITEMS, USERS
-from tastemaker.simulator.catalogue import CATEGORIES
-from tastemaker.simulator.choice import chances, utility
-from tastemaker.simulator.config import ShopConfig
-from tastemaker.simulator.day import EVENT_TYPES, PURCHASE, DayEvents
-from tastemaker.simulator.draws import draw_items, draw_tastes
-from tastemaker.simulator.shop import Shop, item_ids, user_ids
+from tastemaker.simulator.shop.catalogue import CATEGORIES
+from tastemaker.simulator.shop.choice_model import chances, utility
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.day import EVENT_TYPES, PURCHASE, DayEvents
+from tastemaker.simulator.shop.random_streams import draw_items, draw_tastes
+from tastemaker.simulator.shop.shop import Shop, item_ids, user_ids
 
 SMALL = ShopConfig(n_users=200, n_items=60, n_days=20, events_per_day=150, seed=3)
 HORIZON = 30

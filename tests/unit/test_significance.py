@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import permutation_test, ttest_1samp
 
-from tastemaker.evaluation.bootstrap import GROUPS, paired_difference, resampled_means
-from tastemaker.evaluation.candidates import are_candidates, are_others
-from tastemaker.evaluation.pairs import Pairs
-from tastemaker.evaluation.significance import ALPHA, bootstrap_p, enough, flipped_means, holm, permutation_p
+from tastemaker.evaluation.leaderboard.pairwise import Pairs
+from tastemaker.evaluation.promotion_candidates import are_candidates, are_others
+from tastemaker.stats.bootstrap import GROUPS, paired_difference, resampled_means
+from tastemaker.stats.significance import ALPHA, bootstrap_p, enough, flipped_means, holm, permutation_p
 
 Float64 = NDArray[np.float64]
 

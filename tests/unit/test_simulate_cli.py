@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from servers import free_port
 from tastemaker.cli.simulate import simulate
 from tastemaker.errors import TastemakerError
-from tastemaker.simulator.live.ledger import Acknowledged, Answered, Begun, Ledger
+from tastemaker.simulator.traffic.client_log import Acknowledged, Answered, Begun, Ledger
 
 
 def said(*words: str) -> Result:

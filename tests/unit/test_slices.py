@@ -14,24 +14,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judging import Scripted, ScriptedConfig, small_split
-from tastemaker.crowning import choose
-from tastemaker.data.dataset import Dataset
 from tastemaker.data.lake import Lake
-from tastemaker.data.slices import Labels, head_items, in_ranges, user_slices
-from tastemaker.data.split import Split
 from tastemaker.data.tables import EVENTS, USERS
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.dataset.slices import Labels, head_items, in_ranges, user_slices
+from tastemaker.dataset.split import Split
 from tastemaker.errors import SourceError
-from tastemaker.evaluation import backtest, results, wording
-from tastemaker.evaluation.bootstrap import intervals, paired_difference
-from tastemaker.evaluation.catalogue import Catalogue
-from tastemaker.evaluation.judge import evaluate, user_keys
-from tastemaker.evaluation.leaderboard import Breach, Leaderboard
+from tastemaker.evaluation import backtest, results
+from tastemaker.evaluation.evaluator import evaluate, user_keys
+from tastemaker.evaluation.item_statistics import Catalogue
+from tastemaker.evaluation.leaderboard import formatting
+from tastemaker.evaluation.leaderboard.leaderboard import Breach, Leaderboard
 from tastemaker.evaluation.metrics import HITS, METRICS, Judged
 from tastemaker.evaluation.results import UserResults
 from tastemaker.evaluation.slices import LARGEST, OTHER, compare_slices, lost
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.discovery import Plugin
 from tastemaker.problem import EventReward, Objective, Placement, ProblemSpec, Slices
+from tastemaker.stats.bootstrap import intervals, paired_difference
 from tastemaker.storage.engine import open_engine
+from tastemaker.workflows.promote import choose
 
 DAY = 86_400
 
@@ -331,7 +332,7 @@ def test_a_model_that_wins_overall_and_loses_a_slice_says_so(tmp_path: Path, key
     (breach,) = rival.breaches
     assert (breach.slice, breach.metric, breach.limit) == ("users=new", "ndcg", -0.05)
     assert breach.value == pytest.approx(-0.1, abs=0.02)
-    said = wording.verdict(board)
+    said = formatting.verdict(board)
     assert "rival beats popularity overall, but loses users=new beyond the guardrail." in said
     assert "but loses users=new beyond the guardrail" in board.to_html()
     assert choose(board, None) is None  # it does not become champion by itself
@@ -343,7 +344,7 @@ def test_a_model_that_wins_overall_and_loses_a_slice_says_so(tmp_path: Path, key
 def test_within_the_guardrail_or_without_one_nothing_is_broken(tmp_path: Path) -> None:
     board = win_but_lose_the_new(tmp_path, spec(users_new=0.2, country=0.0))
     assert [row.breaches for row in board.rows] == [(), ()]
-    assert "beyond" not in wording.verdict(board)
+    assert "beyond" not in formatting.verdict(board)
     assert choose(board, None) == "rival"
     assert {one.name for one in board.slices} == {
         "users=new", "users=old", "country=Österreich", "country=Italia", "items=head", "items=tail",
@@ -354,7 +355,7 @@ def test_a_guardrail_of_a_slice_that_nobody_is_in_says_so(tmp_path: Path) -> Non
     limited = spec(users_new=0.2, country_Itlaia=0.1, items=0.1)
     board = win_but_lose_the_new(tmp_path, limited)
     assert board.unheld == ("country=Itlaia",)
-    assert "these users make no such slice: country=Itlaia." in wording.verdict(board)
+    assert "these users make no such slice: country=Itlaia." in formatting.verdict(board)
     other = Leaderboard.load(
         open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}"), limited, tmp_path, metric="coverage"
     )

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.data.ids import IdIndex
-from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import ArtifactError, PluginError
 from tastemaker.plugins.arrays import Events, FeatureTable, History
 from tastemaker.plugins.recommender import Capabilities
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.snapshot import Snapshot
 
 N_ITEMS = 4
 
@@ -194,7 +194,7 @@ def test_nothing_heavy_is_needed_to_load() -> None:
 import sys
 for name in ("duckdb", "pandas", "pyarrow", "sqlalchemy", "alembic", "ibis", "ruamel"):
     sys.modules[name] = None
-import tastemaker.data.snapshot, tastemaker.registry.artifact
+import tastemaker.snapshot.snapshot, tastemaker.registry.artifact
 for name in ("tastemaker.problem", "tastemaker.evaluation", "tastemaker.storage"):
     assert name not in sys.modules, name
 """

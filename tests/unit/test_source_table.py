@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tastemaker.data.lake import UNDATED
 from tastemaker.data.sources import open_source, source_names
 from tastemaker.errors import SourceError
+from tastemaker.notebook.fit import split
+from tastemaker.notebook.load import load
 from tastemaker.settings import SourceSettings
-from tastemaker.workbench.loading import load
-from tastemaker.workbench.modelling import split
 
 MAPPING = {"user_id": "who", "item_id": "what", "occurred_at": "when", "value": "paid"}
 

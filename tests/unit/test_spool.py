@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tastemaker import supervised
-from tastemaker.logs import spool as spools
-from tastemaker.logs.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
-from tastemaker.logs.spool import FILE_NAME, Spool, SpoolError, SpoolFull, forget, read
-from tastemaker.logs.spool_file import Row, find_request, insert, measure
+from tastemaker.event_log import spool as spools
+from tastemaker.event_log.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
+from tastemaker.event_log.spool import FILE_NAME, Spool, SpoolError, SpoolFull, forget, read
+from tastemaker.event_log.spool_file import Row, find_request, insert, measure
+from tastemaker.util import supervised_thread
 
 
 def record(number: int, *, occurred_at: float = 1_700_000_000.0) -> Record:
@@ -68,7 +68,7 @@ def test_an_appended_record_survives_kill_9(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from test_spool import record
-from tastemaker.logs.spool import Spool
+from tastemaker.event_log.spool import Spool
 spool = Spool(Path(sys.argv[1]))
 for number in range(10**9):
     spool.append(record(number)).result()
@@ -392,7 +392,7 @@ def test_a_committing_thread_that_fails_is_trouble_and_begins_again_and_nothing_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, place: str
 ) -> None:
     monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(supervised_thread, "AGAIN_SECONDS", 0.01)
     works = getattr(spools, place)
     broken = [True]
 
@@ -421,7 +421,7 @@ def test_a_committing_thread_that_fails_is_trouble_and_begins_again_and_nothing_
 def test_an_ended_thread_is_said_once_and_that_it_works_again_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(supervised_thread, "AGAIN_SECONDS", 0.01)
     failures = iter(range(5))
 
     def fail(connection: sqlite3.Connection) -> spools.Backlog:

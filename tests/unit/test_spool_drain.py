@@ -13,10 +13,10 @@ import pytest
 
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, REQUESTS
-from tastemaker.logs import drain as drains
-from tastemaker.logs.drain import Drained, drain, served, told
-from tastemaker.logs.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
-from tastemaker.logs.spool import Spool
+from tastemaker.event_log import drain as drains
+from tastemaker.event_log.drain import Drained, drain, served, told
+from tastemaker.event_log.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
+from tastemaker.event_log.spool import Spool
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 DAY = 86_400.0

@@ -10,13 +10,13 @@ import pytest
 
 from judging import Scripted, ScriptedConfig
 from small_lakes import DAY, START, Row, make_lake, make_problem
-from tastemaker.data.dataset import Dataset
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.evaluation import backtest, results
 from tastemaker.evaluation.backtest import Fitted
-from tastemaker.evaluation.judge import evaluate
-from tastemaker.evaluation.stale import Stale
+from tastemaker.evaluation.evaluator import evaluate
+from tastemaker.evaluation.stale_model import Stale
 from tastemaker.plugins import Batch, Ranking
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.discovery import Plugin
 from tastemaker.storage.engine import open_engine
 
 OLD = [Row("ä", "1", 0), Row("b", "1", 1), Row("c", "2", 2), Row("ä", "3", 3)]

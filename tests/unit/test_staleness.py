@@ -13,11 +13,12 @@ from sqlalchemy import Engine
 
 from small_lakes import DAY, START
 from tastemaker.errors import TastemakerError
-from tastemaker.evaluation import curves, results, staleness, windows
-from tastemaker.evaluation.bootstrap import Difference, Interval
-from tastemaker.evaluation.staleness import Days, Staleness, Week
-from tastemaker.evaluation.windows import LearningCurve, Point
-from tastemaker.workspace import Workspace
+from tastemaker.evaluation import results
+from tastemaker.evaluation.robustness import learning_curve, report, staleness
+from tastemaker.evaluation.robustness.learning_curve import LearningCurve, Point
+from tastemaker.evaluation.robustness.staleness import Days, Staleness, Week
+from tastemaker.stats.bootstrap import Difference, Interval
+from tastemaker.workflows.workspace import Workspace
 from tuning_worlds import AIMS, DRIFT_PROBLEM, LATEST, TEST_DAYS, Aims, Latest, drifting_rows, rows, world
 
 CHANGING = 0.3
@@ -57,7 +58,7 @@ def test_in_a_world_that_stands_still_nothing_is_lost(tmp_path: Path) -> None:
     assert found.loss_per_week == Interval(0, 0, 0)
     assert found.fresh == Interval(1, 1, 1)
     assert found.days_until() == Days(None, None, None)
-    assert curves.until(found) == "5 % of its figure not within the 21 days that were judged"
+    assert report.until(found) == "5 % of its figure not within the 21 days that were judged"
 
 
 def test_it_is_trained_once_and_again_for_each_week_and_never_twice(tmp_path: Path) -> None:
@@ -125,19 +126,19 @@ def test_when_a_loss_is_reached_is_read_off_the_rising_curve() -> None:
         np.testing.assert_allclose(np.array(found.days_until(share), float), days)
     assert found.days_until(0.2).high is None
     assert found.days_until(0.9) == Days(None, None, None)
-    assert curves.until(found) == "5 % of its figure after 10 days (4 to 16)"
+    assert report.until(found) == "5 % of its figure after 10 days (4 to 16)"
 
 
 def test_the_learning_curve_is_what_train_days_would_give(tmp_path: Path) -> None:
     opened = world(tmp_path / "curve")
     own = opened.backtest(AIMS)
     Aims.latest.clear()
-    found = windows.learning_curve(opened, AIMS)
+    found = learning_curve.learning_curve(opened, AIMS)
     assert [point.days for point in found.points] == [2, 4, 8, 16]
     assert found.points[-1].backtest == own.id
     assert found.points[-1].from_whole is None
     assert len(Aims.latest) == 3
-    assert windows.learning_curve(Workspace(opened.settings), AIMS) == found
+    assert learning_curve.learning_curve(Workspace(opened.settings), AIMS) == found
     assert len(Aims.latest) == 3
     assert [one.id for one in results.newest(opened.engine, "tastes")] == [own.id]
     text = opened.settings.problem.read_text().replace(f"{TEST_DAYS}}}", f"{TEST_DAYS}, train_days: 4}}")
@@ -175,15 +176,15 @@ def test_better_is_the_window_that_gains_most_beyond_chance() -> None:
 
 def test_the_picture_and_the_page(drifting: tuple[Workspace, Staleness], tmp_path: Path) -> None:
     opened, stale = drifting
-    found = [curves.Curves(windows.learning_curve(opened, LATEST), stale)] * 7
-    curves.draw(found, tmp_path / "curve.png")
-    curves.write_page(found, tmp_path / "curve.png", tmp_path / "curve.html")
+    found = [report.Curves(learning_curve.learning_curve(opened, LATEST), stale)] * 7
+    report.draw(found, tmp_path / "curve.png")
+    report.write_page(found, tmp_path / "curve.png", tmp_path / "curve.html")
     page = (tmp_path / "curve.html").read_text("utf-8")
     assert "data:image/png;base64,iVBOR" in page
     assert "http:" not in page
     assert "https:" not in page
     assert "<script" not in page
     assert "latest" in page
-    told = json.loads(json.dumps(curves.to_dict(found[0]), allow_nan=False))
+    told = json.loads(json.dumps(report.to_dict(found[0]), allow_nan=False))
     assert told["staleness"]["observed_days"] == 21
     assert told["learning"][-1]["days"] == 35

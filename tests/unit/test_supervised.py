@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from tastemaker import supervised
-from tastemaker.serving.lookout import Lookout
-from tastemaker.supervised import Supervised
+from tastemaker.util import supervised_thread
+from tastemaker.util.poller import Lookout
+from tastemaker.util.supervised_thread import Supervised
 
 PATIENT = 30.0
 
@@ -16,7 +16,7 @@ PATIENT = 30.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin again at once."""
-    monkeypatch.setattr(supervised, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(supervised_thread, "AGAIN_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("fault", [ValueError("secret"), SystemExit(1), KeyboardInterrupt(), MemoryError()])

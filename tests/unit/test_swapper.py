@@ -12,7 +12,7 @@ import pytest
 
 from tastemaker.errors import ArtifactError
 from tastemaker.registry.deployment import Target
-from tastemaker.serving.swap import Swapper
+from tastemaker.serving.runtime.hot_swap import Swapper
 
 ENDED = threading.Event()
 """Lets the versions that hang go."""

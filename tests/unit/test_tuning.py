@@ -17,16 +17,16 @@ from judging import Scripted
 from small_lakes import DAY, START, Row
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation import results
-from tastemaker.plugins import finder
-from tastemaker.plugins.finder import Plugin
-from tastemaker.training import train
-from tastemaker.tuning import report, tuned
-from tastemaker.tuning.bench import Bench
+from tastemaker.plugins import discovery
+from tastemaker.plugins.discovery import Plugin
+from tastemaker.tuning import best_config, report
 from tastemaker.tuning.plot import draw
 from tastemaker.tuning.search import Outcome, tune
 from tastemaker.tuning.storage import storage
 from tastemaker.tuning.study import Study
-from tastemaker.workspace import Workspace
+from tastemaker.tuning.trial import Bench
+from tastemaker.workflows.train import train
+from tastemaker.workflows.workspace import Workspace
 from tuning_worlds import AIMS, BEST, DAYS, TEST_DAYS, AimConfig, Aims, rows, world
 
 CUT = START + (DAYS - TEST_DAYS) * DAY
@@ -100,7 +100,7 @@ def test_time_that_is_over_still_allows_the_first_trial(tmp_path: Path) -> None:
 
 
 def test_training_uses_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finder, "get", lambda name: AIMS)
+    monkeypatch.setattr(discovery, "get", lambda name: AIMS)
     opened = world(tmp_path)
     before = opened.backtest(AIMS)
     found = tune(opened, AIMS, trials=10)
@@ -179,7 +179,7 @@ def test_too_little_data_to_split_again(tmp_path: Path) -> None:
 
 def test_a_broken_file_is_told(tmp_path: Path) -> None:
     opened = world(tmp_path)
-    path = tuned.path_of(tmp_path, "tastes", "aims")
+    path = best_config.path_of(tmp_path, "tastes", "aims")
     path.parent.mkdir(parents=True)
     for text in ("{", "{}", '{"config": 3}'):
         path.write_text(text)

@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from small_lakes import DAY, START
-from tastemaker.evaluation.bootstrap import paired_difference
-from tastemaker.tuning import report, tuned
-from tastemaker.tuning.bench import Bench
+from tastemaker.stats.bootstrap import paired_difference
+from tastemaker.tuning import best_config, report
 from tastemaker.tuning.search import Outcome, tune
 from tastemaker.tuning.study import Tried
+from tastemaker.tuning.trial import Bench
 from tuning_worlds import AIMS, DAYS, LOTS, TEST_DAYS, AimConfig, rows, world
 
 SHORT = 2 * TEST_DAYS + 3
@@ -75,8 +75,8 @@ def test_what_only_had_luck_is_not_adopted(tmp_path: Path) -> None:
 
 def test_a_config_that_an_earlier_search_found_stays_unless_another_beats_it(tmp_path: Path) -> None:
     opened = world(tmp_path)
-    path = tuned.path_of(tmp_path, "tastes", "aims")
-    tuned.write(path, {"aim": 7.0, "side": "right"}, {"name": "earlier"})
+    path = best_config.path_of(tmp_path, "tastes", "aims")
+    best_config.write(path, {"aim": 7.0, "side": "right"}, {"name": "earlier"})
     written = path.read_bytes()
     found = tune(opened, AIMS, trials=10)
     assert found.base.params == {"aim": 1.0, "side": "wrong"}
@@ -85,7 +85,7 @@ def test_a_config_that_an_earlier_search_found_stays_unless_another_beats_it(tmp
     assert path.read_bytes() == written
     assert opened.config(AIMS) == AimConfig(aim=7.0, side="right")
     assert found.base_backtest.config["aim"] == 7.0
-    tuned.write(path, {"aim": 9.9, "side": "wrong"}, {"name": "earlier"})
+    best_config.write(path, {"aim": 9.9, "side": "wrong"}, {"name": "earlier"})
     better = tune(opened, AIMS, trials=10)
     assert better.adopted
     assert opened.config(AIMS) == AimConfig(**found.best.params)

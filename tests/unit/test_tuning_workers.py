@@ -13,8 +13,8 @@ import pytest
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.plugins import TrainingData
-from tastemaker.plugins.finder import Plugin
-from tastemaker.tuning.bench import Bench
+from tastemaker.plugins.discovery import Plugin
+from tastemaker.tuning.trial import Bench
 from tastemaker.tuning.workers import measuring
 from tuning_worlds import AIMS, BEST, AimConfig, Aims, world
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import served_homes
-from tastemaker.data.ids import IdIndex
-from tastemaker.data.unknown import nearest, unknown_ids
+from tastemaker.data.unknown_ids import nearest, unknown_ids
 from tastemaker.registry.artifact import LoadedVersion, load_version
-from tastemaker.serving.loading import Loader
+from tastemaker.serving.runtime.version_loader import Loader
 from tastemaker.settings import ServingSettings, Settings
+from tastemaker.snapshot.ids import IdIndex
 
 WORDS = st.text(st.sampled_from("abcü01-"), min_size=1, max_size=8)
 

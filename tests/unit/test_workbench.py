@@ -18,13 +18,13 @@ from pydantic import Field
 import tastemaker
 from tastemaker.errors import PluginError, SourceError, TastemakerError
 from tastemaker.evaluation import backtest
-from tastemaker.evaluation.leaderboard import Leaderboard
-from tastemaker.plugins import Batch, Config, Ranking, Recommender, TrainingData, finder, select
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
+from tastemaker.notebook.evaluate import compare, evaluate
+from tastemaker.notebook.fit import Parts, fit, split
+from tastemaker.notebook.load import Data, load
+from tastemaker.plugins import Batch, Config, Ranking, Recommender, TrainingData, discovery, select
 from tastemaker.problem import EventReward, Objective, Placement, ProblemSpec
 from tastemaker.storage.engine import open_engine
-from tastemaker.workbench.judging import compare, evaluate
-from tastemaker.workbench.loading import Data, load
-from tastemaker.workbench.modelling import Parts, fit, split
 
 COLUMNS = {"user_id": "customer", "item_id": "sku", "occurred_at": "ordered", "value": "amount"}
 PROBLEM = ProblemSpec(
@@ -125,7 +125,7 @@ def test_figures_are_those_of_production(parts: Parts, tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
     stored = {}
     for name in ("popularity", "ease", "bought_again"):
-        plugin = finder.get(name)
+        plugin = discovery.get(name)
         stored[name] = backtest.run(plugin, None, parts.split, parts.problem, engine, tmp_path / "artifacts")
         mine = evaluate(fit(name, parts))
         assert mine.backtest.id == stored[name].id

@@ -18,11 +18,11 @@ import pytest
 from scipy.sparse import csc_array, csr_array, csr_matrix
 
 from tastemaker.errors import GateError, PluginError, TastemakerError
+from tastemaker.notebook.evaluate import compare, evaluate
+from tastemaker.notebook.fit import Parts, fit, split
+from tastemaker.notebook.load import load
 from tastemaker.plugins import Batch, Ranking, Recommender, TrainingData, select
 from tastemaker.plugins.selection import empty_ranking, select_rows
-from tastemaker.workbench.judging import compare, evaluate
-from tastemaker.workbench.loading import load
-from tastemaker.workbench.modelling import Parts, fit, split
 
 N_USERS, N_ITEMS = 30, 12
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.plugins.arrays import Float32, UInt64
-from tastemaker.plugins.chance import GOLDEN, mix_one
+from tastemaker.plugins.seeded_random import GOLDEN, mix_one
 from tastemaker_bandits.learning import Float64
 
 TWO_PI = np.float32(2 * np.pi)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from tastemaker.plugins import Batch, Capabilities, Ranking
-from tastemaker.plugins.chance import mix, uniform
+from tastemaker.plugins.seeded_random import mix, uniform
 from tastemaker_bandits.counts import CountBandit, CountConfig
 from tastemaker_bandits.slates import allowed_items, best
 

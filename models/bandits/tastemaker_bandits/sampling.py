@@ -14,7 +14,7 @@ from pydantic import Field
 
 from tastemaker.plugins import Batch, Ranking
 from tastemaker.plugins.arrays import Int64
-from tastemaker.plugins.chance import normal
+from tastemaker.plugins.seeded_random import normal
 from tastemaker_bandits import chances
 from tastemaker_bandits.gaussian import GaussianBandit, GaussianConfig
 from tastemaker_bandits.learning import Float64

@@ -1,6 +1,6 @@
 """`bentoml serve tastemaker_bandits.service:Thompson`, and so on for each."""
 
-from tastemaker.serving.bento import service
+from tastemaker.serving.bento_service import service
 
 EpsilonGreedy = service("epsilon_greedy")
 LinThompson = service("lin_thompson")

@@ -9,7 +9,7 @@ import numpy as np
 
 from tastemaker.plugins import NO_ITEM, Batch, Ranking, empty_ranking, forbid, select
 from tastemaker.plugins.arrays import Bool, Float32, Int64, UInt64
-from tastemaker.plugins.chance import mix
+from tastemaker.plugins.seeded_random import mix
 from tastemaker_bandits.learning import Float64
 
 SMALLEST = float(np.finfo(np.float32).tiny)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tastemaker.plugins import Batch, Ranking, Recommender
-from tastemaker.simulator.config import ShopConfig
-from tastemaker.simulator.live.behaviour import examination
 from tastemaker.simulator.regret import Showroom
-from tastemaker.simulator.shop import Shop
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.shop import Shop
+from tastemaker.simulator.traffic.click_model import examination
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.lin_ucb import LinUCB, LinUCBConfig
 from tastemaker_bandits.logistic_thompson import LogisticThompson, LogisticThompsonConfig

@@ -1,6 +1,6 @@
 """The bandits obey the laws."""
 
-from tastemaker.plugins.laws import lawful
+from tastemaker.plugins.checks import lawful
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy
 from tastemaker_bandits.lin_thompson import LinThompson
 from tastemaker_bandits.lin_ucb import LinUCB

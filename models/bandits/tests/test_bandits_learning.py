@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tastemaker.plugins import Batch, Events, Feedback, History, Recommender, TrainingData
-from tastemaker.plugins.laws import Law, Subject, learning
+from tastemaker.plugins.checks import Law, Subject, learning
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.lin_ucb import LinUCB, LinUCBConfig

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, TrainingData, forbid, select
-from tastemaker.plugins.chance import uniform
+from tastemaker.plugins.seeded_random import uniform
 
 
 class RandomConfig(Config):

@@ -1,6 +1,6 @@
 """The baselines obey the laws."""
 
-from tastemaker.plugins.laws import lawful
+from tastemaker.plugins.checks import lawful
 from tastemaker_baselines.bought_again import BoughtAgain
 from tastemaker_baselines.popularity import Popularity
 from tastemaker_baselines.random import Random

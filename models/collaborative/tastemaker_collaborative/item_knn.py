@@ -9,15 +9,7 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_array, vstack
 
-from tastemaker.plugins import (
-    Batch,
-    Capabilities,
-    Ranking,
-    Recommender,
-    Search,
-    TrainingData,
-    select_rows,
-)
+from tastemaker.plugins import Batch, Capabilities, Ranking, Recommender, Search, TrainingData, select_rows
 from tastemaker.plugins.arrays import Float32
 from tastemaker.plugins.selection import best_columns
 from tastemaker.plugins.votes import popularity

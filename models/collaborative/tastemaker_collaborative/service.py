@@ -1,6 +1,6 @@
 """`bentoml serve tastemaker_collaborative.service:EASE`, and so on for each."""
 
-from tastemaker.serving.bento import service
+from tastemaker.serving.bento_service import service
 
 BPR = service("bpr")
 EASE = service("ease")

@@ -1,6 +1,6 @@
 """The collaborative models obey the laws."""
 
-from tastemaker.plugins.laws import lawful
+from tastemaker.plugins.checks import lawful
 from tastemaker_collaborative.bpr import BPR
 from tastemaker_collaborative.ease import EASE
 from tastemaker_collaborative.ials import IALS

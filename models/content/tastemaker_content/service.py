@@ -1,5 +1,5 @@
 """`bentoml serve tastemaker_content.service:ContentBased`."""
 
-from tastemaker.serving.bento import service
+from tastemaker.serving.bento_service import service
 
 ContentBased = service("content")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tastemaker.errors import ArtifactError, PluginError
-from tastemaker.plugins import Recommender, TrainingData, finder
+from tastemaker.plugins import Recommender, TrainingData, discovery
 
 Retrievers = dict[str, Recommender[Any]]
 
@@ -46,7 +46,7 @@ def _load(name: str, folder: Path) -> Recommender[Any]:
 
 def _find(name: str) -> type[Recommender[Any]]:
     try:
-        return finder.get(name).recommender
+        return discovery.get(name).recommender
     except PluginError as error:
         raise PluginError(
             f"the ranker's retriever {name} can't be used: {error.problem}",

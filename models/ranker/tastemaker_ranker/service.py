@@ -1,5 +1,5 @@
 """`bentoml serve tastemaker_ranker.service:Ranker`."""
 
-from tastemaker.serving.bento import service
+from tastemaker.serving.bento_service import service
 
 Ranker = service("ranker")

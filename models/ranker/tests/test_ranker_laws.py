@@ -1,6 +1,6 @@
 """The laws that every model obeys."""
 
-from tastemaker.plugins.laws import lawful
+from tastemaker.plugins.checks import lawful
 from tastemaker_ranker.ranker import Ranker
 
 test_laws = lawful(Ranker)

@@ -16,7 +16,7 @@ from tastemaker.plugins import (
     Ranking,
     Recommender,
     TrainingData,
-    finder,
+    discovery,
     select,
 )
 from tastemaker_ranker import trees
@@ -125,8 +125,8 @@ class Spy(Recommender[Config]):
 
 
 def test_retrievers_are_never_shown_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = finder.Plugin("spy", Spy, "tests", "0", "tests:Spy")
-    monkeypatch.setattr(finder, "get", lambda name: found)
+    found = discovery.Plugin("spy", Spy, "tests", "0", "tests:Spy")
+    monkeypatch.setattr(discovery, "get", lambda name: found)
 
     Ranker(CONFIG.model_copy(update={"retrievers": ("spy",)})).fit(
         TrainingData(shop(1, 2), N_USERS, N_ITEMS, DAYS * DAY)

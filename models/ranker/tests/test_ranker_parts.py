@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from pydantic import ValidationError
 
 from tastemaker.errors import ArtifactError, PluginError
-from tastemaker.plugins import Batch, Events, History, TrainingData, finder
+from tastemaker.plugins import Batch, Events, History, TrainingData, discovery
 from tastemaker_ranker.candidates import Candidates
 from tastemaker_ranker.lessons import Lessons
 from tastemaker_ranker.pairs import DAY, columns, item_statistics, pair_features
@@ -154,7 +154,7 @@ def test_without_labels_the_first_retriever_decides(
 
     items = model.recommend(requests(data), 4).items
 
-    first = finder.get("bought_again").recommender().fit(data).recommend(requests(data), 4).items
+    first = discovery.get("bought_again").recommender().fit(data).recommend(requests(data), 4).items
     np.testing.assert_array_equal(items, first)
     assert "bought_again decides alone" in caplog.text
 

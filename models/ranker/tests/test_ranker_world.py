@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from tastemaker.plugins import Batch, Events, FeatureTable, TrainingData, finder
+from tastemaker.plugins import Batch, Events, FeatureTable, TrainingData, discovery
 from tastemaker_ranker.ranker import ITEM_FEATURES, USER_FEATURES, Ranker, RankerConfig
 
 DAY = 86_400
@@ -86,7 +86,7 @@ def test_the_ranker_knows_what_no_retriever_knows_alone(world: World) -> None:
 
     assert (first == world.truth).mean() > 0.98
     for name in CONFIG.retrievers:
-        alone = finder.get(name).recommender().fit(world.data).recommend(world.batch, 1).items[:, 0]
+        alone = discovery.get(name).recommender().fit(world.data).recommend(world.batch, 1).items[:, 0]
         assert (alone == world.truth).mean() < 0.6
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from tastemaker.errors import TastemakerError
-from tastemaker.refusals import in_words
+from tastemaker.util.os_errors import in_words
 
 DATA_TEAM = "team:data"
 MODEL_TEAM = "team:models"

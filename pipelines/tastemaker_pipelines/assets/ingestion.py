@@ -5,7 +5,7 @@ from datetime import date
 
 import dagster as dg
 
-from tastemaker.data.period import Period, kept
+from tastemaker.data.source_period import Period, kept
 from tastemaker.errors import TastemakerError
 from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -101,7 +101,7 @@ def landed_events(
 )
 def landed_feedback(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """Land what the log tells."""
-    from tastemaker.logs.landing import land_told
+    from tastemaker.event_log.feedback_source import land_told
     from tastemaker.privacy.retention import first_day
 
     with told():

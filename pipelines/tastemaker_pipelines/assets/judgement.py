@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from tastemaker.html import index
-from tastemaker.plugins.finder import Plugins
+from tastemaker.plugins.discovery import Plugins
 from tastemaker_pipelines.assets.common import MODEL_TEAM, PRODUCT_TEAM, told
 from tastemaker_pipelines.assets.training import broken_names
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -59,7 +59,7 @@ def judgement_assets(plugins: Plugins) -> list[dg.AssetsDefinition]:
         ),
     )
     def champion(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-        from tastemaker.crowning import crown
+        from tastemaker.workflows.promote import crown
 
         with told():
             opened = workspace.open()

@@ -4,7 +4,7 @@ import dagster as dg
 
 from tastemaker.errors import RegistryError
 from tastemaker.registry import Version
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.assets.common import DATA_TEAM, MODEL_TEAM, PRODUCT_TEAM, RETRY, told
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -21,8 +21,8 @@ def served_requests(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult[None]:
     """Bring the logs in. While their database is away, what is in the lake already has to do."""
-    from tastemaker.logs.postgres import AwayError
-    from tastemaker.logs.shipping import gather
+    from tastemaker.event_log.postgres import AwayError
+    from tastemaker.event_log.shipping import gather
 
     with told():
         opened = workspace.open()
@@ -47,7 +47,7 @@ def served_requests(
 )
 def attributed_impressions(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """The tables attributed_impressions and attributed_feedback of the lake."""
-    from tastemaker.logs.attribution import attribute
+    from tastemaker.event_log.attribution import attribute
 
     with told():
         opened = workspace.open()
@@ -90,7 +90,7 @@ def learned_states(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult[None]:
     """One look a version. A version for which a learner follows the log already is left to that one."""
-    from tastemaker.learning.sessions import LearnerBusy, answering, session
+    from tastemaker.online_learning.session import LearnerBusy, answering, session
 
     learned: dict[str, str] = {}
     with told():
@@ -117,8 +117,8 @@ def learned_states(
 )
 def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """The version that answered most requests, or while none was served the one that would be."""
-    from tastemaker.health import drift
-    from tastemaker.health.traffic import most_served
+    from tastemaker.monitoring import drift
+    from tastemaker.monitoring.traffic import most_served
 
     with told():
         opened = workspace.open()

@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 
 from tastemaker.evaluation.failures import reason_of
-from tastemaker.plugins.finder import BrokenPlugin, Plugin
-from tastemaker.workspace import Workspace
+from tastemaker.plugins.discovery import BrokenPlugin, Plugin
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.assets.common import MODEL_TEAM, told
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -78,7 +78,7 @@ def _backtest(plugin: Plugin) -> dg.AssetsDefinition:
 
 
 def _evaluated(context: dg.AssetExecutionContext, opened: Workspace, plugin: Plugin) -> dict[str, Any]:
-    from tastemaker.evaluation.wording import span
+    from tastemaker.evaluation.leaderboard.formatting import span
 
     result = opened.backtest(
         plugin, progress=lambda done, all_: context.log.info(f"judged {done:,} of {all_:,} users")
@@ -122,7 +122,7 @@ def _model(plugin: Plugin) -> dg.AssetsDefinition:
 
 def _fitted(opened: Workspace, plugin: Plugin) -> dict[str, Any]:
     from tastemaker.evaluation import failures
-    from tastemaker.training import train
+    from tastemaker.workflows.train import train
 
     problem = opened.problem.name
     try:

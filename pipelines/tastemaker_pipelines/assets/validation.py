@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from tastemaker.data.gate import Counts
 from tastemaker.data.ingest import Admitted
+from tastemaker.data.validation.gate import Counts
 from tastemaker.errors import GateError, TastemakerError
 from tastemaker.html import index
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
 from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback, logged
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -116,7 +116,7 @@ def _fit(context: dg.AssetExecutionContext, opened: Workspace) -> tuple[str, str
 
     It is said here, once, and not by each model's backtest; of a run without backtests it is not asked.
     """
-    from tastemaker.data.fit import misfits
+    from tastemaker.data.validation.problem_fit import misfits
 
     selected = context.run.asset_selection  # empty: every asset
     if selected and not any(key.path[0] == "backtests" for key in selected):
@@ -132,7 +132,7 @@ def _fit(context: dg.AssetExecutionContext, opened: Workspace) -> tuple[str, str
 
 def _sources(opened: Workspace) -> list[str]:
     """The shop's source, and what callers told."""
-    from tastemaker.logs.landing import FEEDBACK_SOURCE
+    from tastemaker.event_log.feedback_source import FEEDBACK_SOURCE
 
     has_feedback = opened.lake.files("landed_events", part=FEEDBACK_SOURCE)
     return [opened.source.name, *([FEEDBACK_SOURCE] if has_feedback else [])]

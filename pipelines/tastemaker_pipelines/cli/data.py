@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tastemaker import strict_json
+from tastemaker.util import strict_json
 from tastemaker_pipelines.cli.data_lake import adopt, prune
 
 if TYPE_CHECKING:
-    from tastemaker.data.inspection import Inspection
-    from tastemaker.data.report import Section
+    from tastemaker.data.validation.dry_run import Inspection
+    from tastemaker.data.validation.report import Section
     from tastemaker.settings import Settings, SourceSettings
 
 
@@ -105,10 +105,10 @@ def _check(
 ) -> tuple[Inspection, list[Section], list[str]]:
     """What the gate makes of the source, the report's sections, and all warnings."""
     from tastemaker.data.ingest import land
-    from tastemaker.data.inspection import inspect
     from tastemaker.data.lake import Lake
-    from tastemaker.data.report import Checked, sections
     from tastemaker.data.sources import open_source
+    from tastemaker.data.validation.dry_run import inspect
+    from tastemaker.data.validation.report import Checked, sections
     from tastemaker_expectations.gate import GreatExpectationsGate
 
     with tempfile.TemporaryDirectory(prefix="tastemaker-check-") as folder, _progress(quiet) as progress:

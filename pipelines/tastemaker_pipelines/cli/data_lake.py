@@ -19,10 +19,10 @@ def prune(yes: bool) -> None:
       tastemaker data prune          how many rows on which days
       tastemaker data prune --yes    remove them
     """
-    from tastemaker.data.origin import refuse_mixture
-    from tastemaker.data.period import outside, require_events
-    from tastemaker.data.period import prune as remove
-    from tastemaker.workspace import Workspace
+    from tastemaker.data.source_identity import refuse_mixture
+    from tastemaker.data.source_period import outside, require_events
+    from tastemaker.data.source_period import prune as remove
+    from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
     source, lake = workspace.source, workspace.lake
@@ -53,13 +53,13 @@ def adopt(yes: bool) -> None:
       tastemaker data adopt          what the lake holds, and what the source has in common with it
       tastemaker data adopt --yes    the same source from now on
     """
-    from tastemaker.data import origin
-    from tastemaker.data.period import held
-    from tastemaker.workspace import Workspace
+    from tastemaker.data import source_identity
+    from tastemaker.data.source_period import held
+    from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
     source, lake = workspace.source, workspace.lake
-    others = sorted(origin.strangers(source, lake))
+    others = sorted(source_identity.strangers(source, lake))
     if not others:
         click.echo(f"The lake holds nothing but events of {source.identity}.")
         return
@@ -68,7 +68,7 @@ def adopt(yes: bool) -> None:
     click.echo(f"in the lake: {held(lake, source.name, days)} of {', '.join(others)}")
     click.echo(f"the source:  {source.identity}, {len(offered):,} days, {common:,} of them in the lake too")
     if yes:
-        origin.adopt(source, lake)
+        source_identity.adopt(source, lake)
         click.echo("Adopted. Days that differ are read anew by the next run: tastemaker run")
     else:
         click.echo("Nothing was changed. If they are the same source: tastemaker data adopt --yes")

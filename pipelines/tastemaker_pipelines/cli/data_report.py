@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tastemaker.data.inspection import Inspected, Inspection
-    from tastemaker.data.report import Section
+    from tastemaker.data.validation.dry_run import Inspected, Inspection
+    from tastemaker.data.validation.report import Section
     from tastemaker.settings import SourceSettings
 
 

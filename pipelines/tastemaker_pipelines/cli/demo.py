@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tastemaker.files import appearing
+from tastemaker.util.atomic_files import appearing
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tastemaker.registry import Version
-    from tastemaker.simulator.live.tally import Summary
-    from tastemaker.workspace import Workspace
+    from tastemaker.simulator.traffic.statistics import Summary
+    from tastemaker.workflows.workspace import Workspace
 
 AT_ONCE = 16
 BANDIT = "thompson"
@@ -80,7 +80,7 @@ def demo(visits: int) -> None:
 def _workspace() -> Workspace:
     """The simulated shop, whatever tastemaker.toml says, with the problem file in the home folder."""
     from tastemaker.settings import LearningSettings, SourceSettings, load_settings
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
     home = load_settings().home
     problem = home / "problem.yaml"
@@ -96,8 +96,8 @@ def _workspace() -> Workspace:
 
 def _dated(home: Path) -> date:
     """The date of the shop's first day: as in this home's first demo, when the last day was within a week."""
-    from tastemaker.data.sources.simulated import DEMO
-    from tastemaker.simulator.config import ShopConfig
+    from tastemaker.simulator.shop.config import ShopConfig
+    from tastemaker.simulator.source import DEMO
 
     noted = home / DEMO
     if noted.exists():
@@ -118,7 +118,7 @@ def _run(workspace: Workspace, console: Console, select: str | None = None) -> N
 
 
 def _leaderboard(workspace: Workspace, console: Console) -> None:
-    from tastemaker.evaluation.terminal import show
+    from tastemaker.evaluation.leaderboard.terminal import show
 
     show(workspace.leaderboard(), console, brief=True)
 
@@ -127,10 +127,10 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
     """The champion is served, and people come. The same people, each time."""
     from uuid import uuid4
 
-    from tastemaker.simulator.live.audience import Nature
-    from tastemaker.simulator.live.plan import Plan
-    from tastemaker.simulator.live.simulation import shop_of, simulate
-    from tastemaker.simulator.live.terminal import show
+    from tastemaker.simulator.traffic.audience import Nature
+    from tastemaker.simulator.traffic.plan import Plan
+    from tastemaker.simulator.traffic.simulation import shop_of, simulate
+    from tastemaker.simulator.traffic.terminal import show
     from tastemaker_pipelines.cli.demo_service import ask, service
 
     plan = Plan(run=uuid4().hex[:8], visits=visits, at_once=AT_ONCE)
@@ -150,9 +150,9 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
 
 def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
     """A bandit learns from the feedback at once, all others in a second training. Is it all there?"""
-    from tastemaker.learning.sessions import GRACE_SECONDS, session
-    from tastemaker.simulator.live.terminal import show_verdict
-    from tastemaker.simulator.live.verdict import verdict
+    from tastemaker.online_learning.session import GRACE_SECONDS, session
+    from tastemaker.simulator.traffic.log_audit import verdict
+    from tastemaker.simulator.traffic.terminal import show_verdict
 
     first, bandit = _champion(workspace), workspace.registry.newest(BANDIT, problem=workspace.problem.name)
     with session(workspace, bandit) as learning, console.status(f"{BANDIT} learns"):

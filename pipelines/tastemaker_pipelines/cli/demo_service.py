@@ -19,7 +19,7 @@ from tastemaker.errors import TastemakerError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
 STARTUP_SECONDS = 120
 """The ranker's service imports Feast and LightGBM, which takes a while on a cold disk."""

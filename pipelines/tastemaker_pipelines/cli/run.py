@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tastemaker.settings import Settings
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
     from tastemaker_pipelines.run import Outcome
 
 
@@ -51,9 +51,9 @@ def run(
     """
     from rich.console import Console
 
-    from tastemaker.choice import require_choice
     from tastemaker.settings import load_settings
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.enabled_models import require_choice
+    from tastemaker.workflows.workspace import Workspace
 
     console = Console(stderr=as_json)
     workspace = Workspace(_choosing(load_settings(), only, without))
@@ -78,7 +78,7 @@ def _choosing(settings: Settings, only: tuple[str, ...], without: tuple[str, ...
 
 def _name_lost_versions(workspace: Workspace, console: Console) -> None:
     """Versions that the database does not know, such as after it was deleted."""
-    from tastemaker.registry.rebuild import lost
+    from tastemaker.workflows.rebuild_registry import lost
 
     if said := lost(workspace.engine, workspace.settings.artifacts):
         console.print(f"[yellow]note:[/] {said}", highlight=False, soft_wrap=True)
@@ -119,7 +119,7 @@ def _days(start: datetime | None, end: datetime | None, again: bool) -> dict[str
 
 
 def _as_json(outcome: Outcome) -> str:
-    from tastemaker import strict_json
+    from tastemaker.util import strict_json
 
     steps = [
         {

@@ -12,7 +12,7 @@ from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 
 from tastemaker.errors import RegistryError
-from tastemaker.workspace import Workspace
+from tastemaker.workflows.workspace import Workspace
 
 WAIT_SECONDS = 7 * 86_400
 

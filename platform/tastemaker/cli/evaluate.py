@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tastemaker import strict_json
 from tastemaker.cli.versions import named
+from tastemaker.util import strict_json
 
 if TYPE_CHECKING:
     from tastemaker.registry import Version
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,7 +39,7 @@ def evaluate(version: str, from_log: bool, against: str | None, as_json: bool) -
     """
     if not from_log:
         raise click.UsageError("say what to evaluate from: --from-log is the only way so far")
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
     _forecast(Workspace.open(), version, against, as_json)
 
@@ -47,9 +47,9 @@ def evaluate(version: str, from_log: bool, against: str | None, as_json: bool) -
 def _forecast(opened: Workspace, version: str, against: str | None, as_json: bool) -> None:
     from rich.console import Console
 
-    from tastemaker.evaluation.off_policy import forecast
+    from tastemaker.evaluation.off_policy.platform_log import forecast
     from tastemaker.evaluation.off_policy.terminal import show_diagnostics, show_forecast
-    from tastemaker.logs.shipping import gather
+    from tastemaker.event_log.shipping import gather
 
     settings, console = opened.settings, Console(highlight=False)
     mine = named(opened, version)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tastemaker import strict_json
+from tastemaker.util import strict_json
 
 if TYPE_CHECKING:
     from tastemaker.privacy.forget import Proof

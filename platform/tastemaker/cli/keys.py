@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tastemaker import strict_json
 from tastemaker.cli.numbers import Number
+from tastemaker.util import strict_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tastemaker.serving.keys import Key, Made
+    from tastemaker.serving.http.api_keys import Key, Made
 
 SCOPES = ("recommend", "feedback", "manage")
 _json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
@@ -65,7 +65,7 @@ def new(
     import time
     from typing import cast
 
-    from tastemaker.serving.keys import KeyScope, add, changed
+    from tastemaker.serving.http.api_keys import KeyScope, add, changed
 
     end = None if days is None else time.time() + days * _DAY
     chosen = cast("list[KeyScope]", [scope for scope in SCOPES if scope in scopes])
@@ -84,7 +84,7 @@ def list_keys(as_json: bool) -> None:
       tastemaker keys list
       tastemaker keys list --json
     """
-    from tastemaker.serving.keys import read_keys
+    from tastemaker.serving.http.api_keys import read_keys
 
     found = [_shown(key) for key in read_keys(_file())]
     if as_json:
@@ -116,7 +116,7 @@ def rotate_key(name: str, grace_hours: float, as_json: bool) -> None:
       tastemaker keys rotate web-shop
       tastemaker keys rotate web-shop --grace-hours 1
     """
-    from tastemaker.serving.keys import changed, rotate
+    from tastemaker.serving.http.api_keys import changed, rotate
 
     with changed(_file()) as known:
         made = rotate(known, name, grace_hours * _HOUR)
@@ -134,7 +134,7 @@ def revoke_key(name: str, as_json: bool) -> None:
       tastemaker keys revoke web-shop
       tastemaker keys revoke 3f9a1c2b4d5e
     """
-    from tastemaker.serving.keys import changed, revoke
+    from tastemaker.serving.http.api_keys import changed, revoke
 
     with changed(_file()) as known:
         revoked = [_shown(key) for key in revoke(known, name)]

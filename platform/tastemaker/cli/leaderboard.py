@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from tastemaker.evaluation.leaderboard import Leaderboard
+    from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
     from tastemaker.problem import ProblemSpec
     from tastemaker.settings import Settings
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,7 +46,7 @@ def leaderboard(
       tastemaker leaderboard --json | jq '.rows[] | [.model, .standing, .metrics.ndcg.value]'
     """
     from tastemaker.html import index
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
     board = _load(workspace, problem, metric)
@@ -62,7 +62,7 @@ def leaderboard(
         from rich.console import Console
 
         from tastemaker.cli.promotion import note_freeze
-        from tastemaker.evaluation.terminal import show
+        from tastemaker.evaluation.leaderboard.terminal import show
 
         show(board, Console(highlight=False), brief=not every)
         if not every:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tastemaker import strict_json
+from tastemaker.util import strict_json
 
 if TYPE_CHECKING:
-    from tastemaker.learning.learner import Learned
+    from tastemaker.online_learning.learner import Learned
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,8 +35,8 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
     from rich.console import Console
 
     from tastemaker.cli.versions import named
-    from tastemaker.learning.sessions import session
-    from tastemaker.workspace import Workspace
+    from tastemaker.online_learning.session import session
+    from tastemaker.workflows.workspace import Workspace
 
     opened, console = Workspace.open(), Console(highlight=False)
     found = named(opened, version)

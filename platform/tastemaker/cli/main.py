@@ -13,7 +13,7 @@ import click
 from tastemaker import __version__
 from tastemaker.cli.output import make_output_safe
 from tastemaker.errors import TastemakerError
-from tastemaker.refusals import in_words
+from tastemaker.util.os_errors import in_words
 
 GROUP = "tastemaker.commands"
 

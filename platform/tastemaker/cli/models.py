@@ -19,7 +19,7 @@ from tastemaker.cli.promotion import (
 )
 
 if TYPE_CHECKING:
-    from tastemaker.plugins.finder import Plugin
+    from tastemaker.plugins.discovery import Plugin
     from tastemaker.registry import Version
 
 
@@ -52,8 +52,8 @@ def list_models(as_json: bool) -> None:
       tastemaker models list
       tastemaker models list --json
     """
-    from tastemaker.plugins.finder import find
-    from tastemaker.workspace import Workspace
+    from tastemaker.plugins.discovery import find
+    from tastemaker.workflows.workspace import Workspace
 
     plugins = find()
     if as_json:
@@ -92,9 +92,9 @@ def show(name: str, as_json: bool) -> None:
     """
     from inspect import getdoc
 
-    from tastemaker.plugins.finder import get
-    from tastemaker.plugins.search import search_space
-    from tastemaker.workspace import Workspace
+    from tastemaker.plugins.discovery import get
+    from tastemaker.plugins.search_space import search_space
+    from tastemaker.workflows.workspace import Workspace
 
     plugin = get(name)
     space = search_space(plugin.recommender.config_type)
@@ -161,10 +161,10 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
       tastemaker models check my_model
       tastemaker models check my_model --json
     """
-    from tastemaker.plugins import laws
-    from tastemaker.plugins.finder import get
+    from tastemaker.plugins import checks
+    from tastemaker.plugins.discovery import get
 
-    results = laws.check(get(name).recommender)
+    results = checks.check(get(name).recommender)
     broken = sum(result.verdict == "broken" for result in results)
     if as_json:
         print_json([result._asdict() for result in results])
@@ -190,8 +190,8 @@ def versions(name: str | None, as_json: bool) -> None:
       tastemaker models versions ease --json
     """
     from tastemaker.registry.champion import frozen_said
-    from tastemaker.registry.rebuild import lost
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.rebuild_registry import lost
+    from tastemaker.workflows.workspace import Workspace
 
     registry = Workspace.open().registry
     found = registry.list(name)
@@ -232,8 +232,8 @@ def rebuild(as_json: bool) -> None:
       tastemaker models rebuild
       tastemaker models rebuild --json
     """
-    from tastemaker.registry import rebuild as rebuilding
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows import rebuild_registry as rebuilding
+    from tastemaker.workflows.workspace import Workspace
 
     registry = Workspace.open().registry
     found = rebuilding.rebuild(registry.engine, registry.artifacts)
@@ -301,7 +301,7 @@ def _allowed(schema: dict[str, Any]) -> str:
 
 def print_json(value: Any) -> None:
     """For a machine to read."""
-    from tastemaker import strict_json
+    from tastemaker.util import strict_json
 
     click.echo(strict_json.dumps(value))
 

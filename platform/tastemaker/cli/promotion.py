@@ -9,8 +9,8 @@ import click
 if TYPE_CHECKING:
     from tastemaker.registry import Version
     from tastemaker.registry.champion import Promotion
-    from tastemaker.serving.presence import Service
-    from tastemaker.workspace import Workspace
+    from tastemaker.serving.runtime.running_services import Service
+    from tastemaker.workflows.workspace import Workspace
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
 
@@ -34,7 +34,7 @@ def promote(version: str, force_reason: str | None, as_json: bool) -> None:
       tastemaker models promote 20260401-101500-123456-3f9a2c41d07e
       tastemaker models promote 20260401-101500-123456-3f9a2c41d07e --force "the campaign needs new items"
     """
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
     figures = None if force_reason is None else _figures(workspace, version)
@@ -57,13 +57,13 @@ def deploy(version: str) -> None:
     Examples:
       tastemaker models deploy 20260401-101500-123456-3f9a2c41d07e
     """
-    from tastemaker.serving import golden
-    from tastemaker.workspace import Workspace
+    from tastemaker.serving.runtime import golden_requests
+    from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
     registry = workspace.registry
     found = registry.get(version)
-    golden.check(registry.open(found))
+    golden_requests.check(registry.open(found))
     registry.deploy(found)
     click.echo(f"deployed: {found.model} {found.id}")
     for line in _services_said(workspace, found, promoted=False):
@@ -84,7 +84,7 @@ def rollback(reason: str, problem: str | None, as_json: bool) -> None:
     Examples:
       tastemaker models rollback --reason "clicks fell by a third since noon"
     """
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
     promotion = workspace.registry.rollback(problem or workspace.problem.name, reason)
@@ -104,7 +104,7 @@ def unfreeze(reason: str, problem: str | None, as_json: bool) -> None:
     Examples:
       tastemaker models unfreeze --reason "the prices are mended"
     """
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
     entry = workspace.registry.unfreeze(problem or workspace.problem.name, reason)
@@ -129,10 +129,10 @@ def backtest(version: str, as_json: bool) -> None:
     Examples:
       tastemaker models backtest 20260401-101500-123456-3f9a2c41d07e
     """
-    from tastemaker.crowning import backtest_of
+    from tastemaker.evaluation.leaderboard.formatting import number, span
     from tastemaker.evaluation.results import to_json
-    from tastemaker.evaluation.wording import number, span
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.promote import backtest_of
+    from tastemaker.workflows.workspace import Workspace
 
     workspace = Workspace.open()
     found = backtest_of(workspace, workspace.registry.get(version))
@@ -206,7 +206,7 @@ def _print_promotion(
 
 def _services(workspace: Workspace, version: Version, *, promoted: bool) -> list[tuple[Service, bool]]:
     """The running services of the home, and whether each goes over to the version."""
-    from tastemaker.serving.presence import running
+    from tastemaker.serving.runtime.running_services import running
 
     return [
         (

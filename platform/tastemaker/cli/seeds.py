@@ -26,12 +26,12 @@ def seeds(models: tuple[str, ...], count: int, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from tastemaker import strict_json
     from tastemaker.evaluation import results
     from tastemaker.evaluation import seeds as spreads
-    from tastemaker.evaluation.terminal import seeds_table
-    from tastemaker.plugins.finder import get
-    from tastemaker.workspace import Workspace
+    from tastemaker.evaluation.leaderboard.terminal import seeds_table
+    from tastemaker.plugins.discovery import get
+    from tastemaker.util import strict_json
+    from tastemaker.workflows.workspace import Workspace
 
     opened = Workspace.open()
     problem, told = opened.problem, []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 2.0
 """How long to wait for a port that is taken."""
-CHAMPION = "tastemaker.serving.champion:Champion"
+CHAMPION = "tastemaker.serving.champion_service:Champion"
 _HERE = ("127.0.0.1", "::1", "localhost")
 
 
@@ -82,11 +82,11 @@ class _Chosen(NamedTuple):
 
 def _choose(settings: Settings, model: str | None) -> _Chosen:
     """The version to serve and why. Raises RegistryError if there is none."""
-    from tastemaker.plugins import finder
-    from tastemaker.serving.choice import deployed_folder, newest_folder
+    from tastemaker.plugins import discovery
+    from tastemaker.serving.runtime.version_selection import deployed_folder, newest_folder
 
     if model is not None:
-        finder.get(model)  # a wrong name is told apart from an untrained model
+        discovery.get(model)  # a wrong name is told apart from an untrained model
         if (deployed := deployed_folder(settings, model)) is not None:
             return _Chosen(model, deployed.name, "the deployed version")
         return _Chosen(model, newest_folder(settings, model).name, "its newest version")
@@ -97,7 +97,7 @@ def _choose_champion(settings: Settings) -> _Chosen:
     """What a service that follows the champion begins with."""
     from tastemaker.problem import load_problem
     from tastemaker.registry.artifact import verify_version
-    from tastemaker.serving.choice import at_start, followed, open_registry
+    from tastemaker.serving.runtime.version_selection import at_start, followed, open_registry
 
     problem = load_problem(settings.problem)
     try:
@@ -133,14 +133,14 @@ def _service(model: str) -> str:
     """Where the model's BentoML service is: `service.py` beside it, named as its class."""
     from importlib.util import find_spec
 
-    from tastemaker.plugins import finder
+    from tastemaker.plugins import discovery
 
-    module, _, name = finder.get(model).entry_point.partition(":")
+    module, _, name = discovery.get(model).entry_point.partition(":")
     package = module.rpartition(".")[0]
     if not package or find_spec(f"{package}.service") is None:
         raise PluginError(
             f"model {model} has no service.py in {package or module}",
-            fix=f"write one: from tastemaker.serving.bento import service; {name} = service({model!r})",
+            fix=f"write one: from tastemaker.serving.bento_service import service; {name} = service({model!r})",
         )
     return f"{package}.service:{name}"
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tastemaker import strict_json
+from tastemaker.util import strict_json
 
 if TYPE_CHECKING:
-    from tastemaker.logs.drain import Drained
+    from tastemaker.event_log.drain import Drained
     from tastemaker.settings import Settings
 
 
@@ -42,8 +42,8 @@ def ship(follow: bool, as_json: bool) -> None:
 def _once(settings: Settings, as_json: bool) -> None:
     from rich.console import Console
 
-    from tastemaker.logs.drain import drain
-    from tastemaker.logs.shipping import open_target
+    from tastemaker.event_log.drain import drain
+    from tastemaker.event_log.shipping import open_target
 
     with Console(stderr=True).status("shipping") as status:
         moved = drain(
@@ -57,7 +57,7 @@ def _once(settings: Settings, as_json: bool) -> None:
 def _follow(settings: Settings, as_json: bool) -> None:
     from threading import Event
 
-    from tastemaker.logs.shipping import follow
+    from tastemaker.event_log.shipping import follow
 
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):

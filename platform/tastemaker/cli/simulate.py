@@ -12,16 +12,16 @@ from uuid import uuid4
 
 import click
 
-from tastemaker import strict_json
 from tastemaker.cli.numbers import Number
+from tastemaker.util import strict_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tastemaker.settings import Settings
-    from tastemaker.simulator.live.audience import Nature
-    from tastemaker.simulator.live.plan import Plan
-    from tastemaker.simulator.live.tally import Summary, Tally
+    from tastemaker.simulator.traffic.audience import Nature
+    from tastemaker.simulator.traffic.plan import Plan
+    from tastemaker.simulator.traffic.statistics import Summary, Tally
 
 KEY = "TASTEMAKER_API_KEY"
 """Environment: the API key to show the service, where it wants one."""
@@ -42,7 +42,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:
     """Name -> share, from NAME or NAME=SHARE."""
-    from tastemaker.simulator.live.manners import FAULTS
+    from tastemaker.simulator.traffic.fault_injection import FAULTS
 
     shares = {}
     for one in value:
@@ -154,9 +154,9 @@ def simulate(
     from rich.console import Console
 
     from tastemaker.settings import load_settings
-    from tastemaker.simulator.live.audience import Nature
-    from tastemaker.simulator.live.manners import Faults
-    from tastemaker.simulator.live.plan import Plan
+    from tastemaker.simulator.traffic.audience import Nature
+    from tastemaker.simulator.traffic.fault_injection import Faults
+    from tastemaker.simulator.traffic.plan import Plan
 
     settings, console = load_settings(), Console(highlight=False, stderr=as_json)
     if checked is not None:
@@ -185,8 +185,8 @@ def _visit(
 ) -> Summary:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    from tastemaker.simulator.live.simulation import shop_of
-    from tastemaker.simulator.live.simulation import simulate as run
+    from tastemaker.simulator.traffic.simulation import shop_of
+    from tastemaker.simulator.traffic.simulation import simulate as run
 
     with console.status("opening the shop"):
         shop = shop_of(settings.source)
@@ -215,7 +215,7 @@ def _credentials() -> dict[str, str]:
 
 
 def _tell(summary: Summary, console: Console, as_json: bool) -> None:
-    from tastemaker.simulator.live.terminal import show
+    from tastemaker.simulator.traffic.terminal import show
 
     if as_json:
         click.echo(strict_json.dumps(summary.as_dict()))
@@ -224,8 +224,8 @@ def _tell(summary: Summary, console: Console, as_json: bool) -> None:
 
 
 def _check(settings: Settings, ledger: Path, console: Console, as_json: bool) -> None:
-    from tastemaker.simulator.live.terminal import show_verdict
-    from tastemaker.simulator.live.verdict import verdict
+    from tastemaker.simulator.traffic.log_audit import verdict
+    from tastemaker.simulator.traffic.terminal import show_verdict
 
     found = verdict(settings, ledger)
     if as_json:

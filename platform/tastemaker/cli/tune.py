@@ -58,13 +58,13 @@ def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: boo
     """
     from rich.console import Console
 
-    from tastemaker import strict_json
     from tastemaker.html import index
-    from tastemaker.plugins.finder import get
+    from tastemaker.plugins.discovery import get
     from tastemaker.tuning import plot as plotting
     from tastemaker.tuning import report, search
     from tastemaker.tuning.page import write_page
-    from tastemaker.workspace import Workspace
+    from tastemaker.util import strict_json
+    from tastemaker.workflows.workspace import Workspace
 
     plugin, opened = get(model), Workspace.open()
     picture = plot or opened.settings.reports / f"tune_{model}.png"

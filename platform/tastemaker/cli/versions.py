@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tastemaker.registry import Version
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
 
 def named(opened: Workspace, name: str) -> Version:

@@ -8,9 +8,7 @@ with Client("https://recommender.example", key="tm_...") as client:
                                    request_id=answer.request_id)])
 """
 
-from tastemaker.client.client import Client
-from tastemaker.client.transport import ServiceError
-from tastemaker.serving.messages import (
+from tastemaker.api.schemas import (
     Answer,
     Explanation,
     FeedbackEvent,
@@ -22,6 +20,8 @@ from tastemaker.serving.messages import (
     SimilarAnswer,
     UserUpsert,
 )
+from tastemaker.client.client import Client
+from tastemaker.client.transport import ServiceError
 
 __all__ = [
     "Answer",

@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tastemaker.client.transport import Transport
-from tastemaker.serving.messages import (
+from tastemaker.api.schemas import (
     MAX_BATCH,
     MAX_CHANGES,
     Answer,
@@ -30,6 +29,7 @@ from tastemaker.serving.messages import (
     UserUpsert,
     UserUpserts,
 )
+from tastemaker.client.transport import Transport
 
 T = TypeVar("T")
 

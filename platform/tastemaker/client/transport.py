@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 import urllib3
 
+from tastemaker.api.schemas import Problem
 from tastemaker.errors import TastemakerError
-from tastemaker.serving.messages import Problem
 
 T = TypeVar("T")
 _LATER = (429, 502, 503, 504)

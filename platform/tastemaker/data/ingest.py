@@ -17,15 +17,15 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tastemaker.data.admission import Admitted, admit
-from tastemaker.data.gate import Progress
 from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, parquet_writer
-from tastemaker.data.locks import locked
-from tastemaker.data.origin import noted, refuse_mixture
-from tastemaker.data.period import Held, held, landed_rows, outside, require_events, stray, vanished
+from tastemaker.data.source_identity import noted, refuse_mixture
+from tastemaker.data.source_period import Held, held, landed_rows, outside, require_events, stray, vanished
 from tastemaker.data.sources import Source
 from tastemaker.data.tables import EVENTS, nullable
+from tastemaker.data.validation.admission import Admitted, admit
+from tastemaker.data.validation.gate import Progress
 from tastemaker.errors import SourceError
+from tastemaker.util.file_lock import locked
 
 __all__ = ["Admitted", "Landed", "admit", "land"]
 

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS, completed
 from tastemaker.errors import SourceError
-from tastemaker.files import appearing, plain_path
+from tastemaker.util.atomic_files import appearing, plain_path
 
 SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
 

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Engine
 
-from tastemaker.data.locks import locked
 from tastemaker.errors import ArtifactError
 from tastemaker.evaluation import results
-from tastemaker.evaluation.bootstrap import Interval, intervals
-from tastemaker.evaluation.judge import Progress, UserMetrics, evaluate, metrics_by_items, user_keys
+from tastemaker.evaluation.evaluator import Progress, UserMetrics, evaluate, metrics_by_items, user_keys
 from tastemaker.evaluation.metrics import HITS
 from tastemaker.evaluation.results import Backtest, UserResults
-from tastemaker.evaluation.stale import Stale
+from tastemaker.evaluation.stale_model import Stale
 from tastemaker.evaluation.version import EVALUATION_VERSION
 from tastemaker.plugins import Config, Recommender
-from tastemaker.plugins.calls import fit
 from tastemaker.plugins.code_digest import code_digest
-from tastemaker.plugins.finder import Plugin
+from tastemaker.plugins.discovery import Plugin
+from tastemaker.plugins.safe_calls import fit
 from tastemaker.problem import ProblemSpec
+from tastemaker.stats.bootstrap import Interval, intervals
+from tastemaker.util.file_lock import locked
 
 if TYPE_CHECKING:
-    from tastemaker.data.dataset import Split
+    from tastemaker.dataset.dataset import Split
 
 __all__ = ["Backtest", "Fitted", "identify", "measure", "run"]
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Engine, delete, insert, select
 
 from tastemaker.errors import TastemakerError
-from tastemaker.refusals import in_words
 from tastemaker.storage.tables import failed_backtests
+from tastemaker.util.os_errors import in_words
 
 NOT_FITTED = "it was evaluated, but can't be fitted on all data: "
 """How the reason of a model begins that failed after its backtest."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from tastemaker.evaluation.catalogue import Catalogue
+from tastemaker.evaluation.item_statistics import Catalogue
 from tastemaker.plugins import NO_ITEM
 
 Float64 = NDArray[np.float64]

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, RowMapping, insert, select, update
 
 from tastemaker.errors import ArtifactError
-from tastemaker.evaluation.bootstrap import Difference, Interval, paired_difference
-from tastemaker.files import appearing
+from tastemaker.stats.bootstrap import Difference, Interval, paired_difference
 from tastemaker.storage.tables import backtests
+from tastemaker.util.atomic_files import appearing
 
 Float64 = NDArray[np.float64]
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sqlalchemy import Engine, insert, select, update
 
-from tastemaker.evaluation.bootstrap import Interval
+from tastemaker.stats.bootstrap import Interval
 from tastemaker.storage.tables import seed_spreads
 
 if TYPE_CHECKING:
-    from tastemaker.evaluation.windows import Told
-    from tastemaker.plugins.finder import Plugin
-    from tastemaker.workspace import Workspace
+    from tastemaker.evaluation.robustness.learning_curve import Told
+    from tastemaker.plugins.discovery import Plugin
+    from tastemaker.workflows.workspace import Workspace
 
 SEEDS = 5
 _NORMAL = 1.959964

@@ -15,14 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.data.ranges import in_order
-from tastemaker.data.slices import MANY
-from tastemaker.evaluation.bootstrap import Difference, Interval, difference_of, resampled_means
-from tastemaker.evaluation.candidates import are_others
-from tastemaker.evaluation.marks import Mark
+from tastemaker.dataset.slices import MANY
 from tastemaker.evaluation.metrics import HITS, METRICS
+from tastemaker.evaluation.promotion_candidates import are_others
 from tastemaker.evaluation.results import UserResults
-from tastemaker.evaluation.significance import ALPHA, enough, flipped_means, holm, permutation_p
+from tastemaker.evaluation.verdicts import Mark
+from tastemaker.stats.bootstrap import Difference, Interval, difference_of, resampled_means
+from tastemaker.stats.significance import ALPHA, enough, flipped_means, holm, permutation_p
+from tastemaker.util.ranges import in_order
 
 Float64 = NDArray[np.float64]
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ibis import Table
     from ibis.backends.duckdb import Backend
 
-    from tastemaker.data.ids import IdIndex
     from tastemaker.data.lake import Lake
+    from tastemaker.snapshot.ids import IdIndex
 
 Kind = Literal["users", "items"]
 KINDS: tuple[Kind, ...] = ("users", "items")

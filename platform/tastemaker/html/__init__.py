@@ -4,7 +4,7 @@
     parts   tables and lists of facts; text is escaped, `markupsafe.Markup` is not
     index   `index.html` of a folder of reports: its pages with their times and verdicts
 
-What a page says is not here: see `evaluation.page`, `health.drift` and others.
+What a page says is not here: see `evaluation.leaderboard.html`, `monitoring.drift` and others.
 """
 
 from tastemaker.html.parts import below, embedded, facts, join, table

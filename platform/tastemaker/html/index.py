@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from tastemaker.data.locks import locked
 from tastemaker.errors import TastemakerError
-from tastemaker.files import appearing
 from tastemaker.html.parts import join
 from tastemaker.html.shell import CREATED, GENERATOR, ROWS, Page, render
+from tastemaker.util.atomic_files import appearing
+from tastemaker.util.file_lock import locked
 
 NAME = "index.html"
 _LOCK = ".index.lock"

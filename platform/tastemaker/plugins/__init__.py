@@ -17,7 +17,7 @@ from tastemaker.plugins.arrays import (
 )
 from tastemaker.plugins.attributes import Attributes, Categorical, ItemAttributes
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, load_array
-from tastemaker.plugins.search import Choice, Search
+from tastemaker.plugins.search_space import Choice, Search
 from tastemaker.plugins.selection import empty_ranking, forbid, select, select_rows
 from tastemaker.plugins.votes import net_votes, votes
 

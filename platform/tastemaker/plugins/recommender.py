@@ -13,15 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 
 from tastemaker.errors import ArtifactError, PluginError
-from tastemaker.plugins.arrays import (
-    Batch,
-    FeatureTable,
-    Feedback,
-    Float32,
-    Int32,
-    Ranking,
-    TrainingData,
-)
+from tastemaker.plugins.arrays import Batch, FeatureTable, Feedback, Float32, Int32, Ranking, TrainingData
 
 INTERFACE_VERSION = 1
 

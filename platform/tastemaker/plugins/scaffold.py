@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from tastemaker.errors import PluginError
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery
 
 MAX_NAME = 60
 
@@ -34,12 +34,12 @@ def new(name: str, parent: Path) -> Path:
 
 
 def _require_usable(name: str) -> None:
-    if not finder.NAME.fullmatch(name) or len(name) > MAX_NAME:
+    if not discovery.NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise PluginError(
             f"{name!r} can't be a model's name",
             fix=f"use lower case words joined by _, at most {MAX_NAME} letters, such as my_model",
         )
-    for distribution in finder.claims(name):
+    for distribution in discovery.claims(name):
         raise PluginError(f"{distribution} has a model named {name} already", fix="choose another name")
 
 

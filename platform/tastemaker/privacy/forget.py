@@ -16,14 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
-from tastemaker.data.canonical import canonical
 from tastemaker.data.lake import file_metadata, parquet_writer
-from tastemaker.data.locks import locked
-from tastemaker.files import appearing
+from tastemaker.event_log.spool_file import FILE_NAME, connected, rows_about_user
 from tastemaker.html import index
-from tastemaker.logs.spool_file import FILE_NAME, connected, rows_about_user
-from tastemaker.privacy.forgotten import Forgotten
 from tastemaker.privacy.pseudonyms import open_pseudonyms
+from tastemaker.privacy.remote_search import request_ids, search_servers
 from tastemaker.privacy.search import (
     Person,
     Searched,
@@ -34,11 +31,14 @@ from tastemaker.privacy.search import (
     search_home,
     tables_of,
 )
-from tastemaker.privacy.servers import request_ids, search_servers
+from tastemaker.privacy.suppression_list import Forgotten
 from tastemaker.registry import Registry, Version, deployment
 from tastemaker.registry.artifact import SNAPSHOTS
 from tastemaker.settings import Settings
+from tastemaker.snapshot.canonical_ids import canonical
 from tastemaker.storage.engine import open_engine
+from tastemaker.util.atomic_files import appearing
+from tastemaker.util.file_lock import locked
 
 _LOCKS = ("lake/.land.lock", "lake/.admit.lock", "spool/drain.lock")
 _OWN_TABLES = ("spool", "feast")

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from tastemaker.data.lake import Lake, day_of
 from tastemaker.data.tables import SERVED
-from tastemaker.logs import recent
-from tastemaker.logs.postgres import connect
+from tastemaker.event_log import recent
+from tastemaker.event_log.postgres import connect
 from tastemaker.settings import Settings
 
 LOG_TABLES = ("requests", "feedback")

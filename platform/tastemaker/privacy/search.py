@@ -27,8 +27,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tastemaker.evaluation.judge import user_keys
-from tastemaker.privacy.forgotten import FILE_NAME as FORGOTTEN
+from tastemaker.evaluation.evaluator import user_keys
+from tastemaker.privacy.suppression_list import FILE_NAME as FORGOTTEN
 
 MIN_BYTES = 5
 _REQUESTS = ("request_id", "credited_request_id")

@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from tastemaker.errors import ProblemError
-from tastemaker.files import appearing
 from tastemaker.problem.spec import ProblemSpec
+from tastemaker.util.atomic_files import appearing
 
 HEADER = """\
 # What is recommended to whom, what it is worth, and how we know that it worked.

@@ -4,7 +4,7 @@
     reward a request    Σᵤ reward / Σᵤ requests
 
 Both are ratios of sums over users u, and so are their intervals: users are drawn, not impressions, for those
-of one user are not independent of each other (`evaluation.bootstrap`). These figures compare what different
+of one user are not independent of each other (`stats.bootstrap`). These figures compare what different
 people were shown at different times. Which of two versions is better is for an experiment to say.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.evaluation.bootstrap import Float64, Interval, resampled_means
-from tastemaker.evaluation.confidence import MIN_VARIED, NONE, varied, why_none
+from tastemaker.stats.bootstrap import Float64, Interval, resampled_means
+from tastemaker.stats.confidence import MIN_VARIED, NONE, varied, why_none
 
 ENGAGEMENT = pa.schema(
     [
@@ -40,7 +40,7 @@ where fewer than 20 users were answered or fewer than 10 earned anything."""
 
 
 def engagement(impressions: pa.Table) -> pa.Table:
-    """ENGAGEMENT of `logs.attribution.ATTRIBUTED`, the version with most requests first."""
+    """ENGAGEMENT of `event_log.attribution.ATTRIBUTED`, the version with most requests first."""
     rewarded = pc.greater(impressions["events"], 0).cast(pa.int64())
     is_open = pc.list_value_length(impressions["marks"]).cast(
         pa.int64()

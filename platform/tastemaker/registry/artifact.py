@@ -22,9 +22,8 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import ArtifactError
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Recommender
 from tastemaker.registry.manifest import (
     NAME,
@@ -36,6 +35,7 @@ from tastemaker.registry.manifest import (
     read_manifest,
     verify_files,
 )
+from tastemaker.snapshot.snapshot import Snapshot
 
 SNAPSHOTS = "snapshots"
 SERVING = "serving"
@@ -58,7 +58,7 @@ class LoadedVersion:
 def load_version(folder: Path) -> LoadedVersion:
     """Verify every byte, then load. Raises ArtifactError or PluginError."""
     manifest = verify_version(folder)
-    plugin = finder.get(manifest.model)
+    plugin = discovery.get(manifest.model)
     try:
         config = plugin.recommender.config_type.model_validate(manifest.config)
     except ValidationError as error:

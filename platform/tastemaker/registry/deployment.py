@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from tastemaker.errors import ArtifactError
-from tastemaker.files import appearing
+from tastemaker.util.atomic_files import appearing
 
 FOLDER = "deployed"
 CHAMPIONS = "champions"

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Engine, RowMapping, insert, select
 
-from tastemaker.data.snapshot import Snapshot
 from tastemaker.errors import ArtifactError, PluginError, RegistryError
 from tastemaker.evaluation import results
-from tastemaker.plugins import finder
+from tastemaker.plugins import discovery
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Recommender
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import champion, deployment
@@ -32,9 +31,10 @@ from tastemaker.registry.artifact import (
 )
 from tastemaker.registry.champion import Action, Promotion
 from tastemaker.registry.code import code_version
-from tastemaker.registry.contest import MAX_LOSS, Contest, force, hold_contest
 from tastemaker.registry.manifest import FORMAT, Manifest, Window, hash_json
+from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.storage.tables import versions
+from tastemaker.workflows.promotion_gate import MAX_LOSS, Contest, force, hold_contest
 
 EARLIER = 5
 """How many former champions a starting service may fall back on."""
@@ -106,7 +106,7 @@ class Registry:
             raise RegistryError(
                 f"there is no backtest {backtest_id!r}", fix="run the backtests: tastemaker run"
             )
-        plugin = finder.get(model.name)
+        plugin = discovery.get(model.name)
         spec = problem.model_dump(mode="json")
         before = self.list(model.name, problem=problem.name)
         draft = Manifest(
@@ -174,7 +174,7 @@ class Registry:
         )
 
     def _how_to_get_one(self) -> str:
-        from tastemaker.registry.rebuild import lost
+        from tastemaker.workflows.rebuild_registry import lost
 
         if said := lost(self.engine, self.artifacts):
             return said
@@ -306,7 +306,7 @@ class Registry:
         """Why the version can't be served, or None."""
         try:
             manifest = verify_version(version.folder)
-            finder.get(version.model)
+            discovery.get(version.model)
         except (ArtifactError, PluginError) as error:
             return error.problem
         if manifest.content_hash != version.content_hash:

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.plugins import Batch, Events, Feedback, History, Ranking, TrainingData
-from tastemaker.simulator.choice import chances, utility
-from tastemaker.simulator.day import relative_affinity
-from tastemaker.simulator.draws import Stream, stream
-from tastemaker.simulator.live.behaviour import Floats, click_chances, examination
-from tastemaker.simulator.shop import Shop
+from tastemaker.simulator.shop.choice_model import chances, utility
+from tastemaker.simulator.shop.day import relative_affinity
+from tastemaker.simulator.shop.random_streams import Stream, stream
+from tastemaker.simulator.shop.shop import Shop
+from tastemaker.simulator.traffic.click_model import Floats, click_chances, examination
 
 Decide = Callable[[Batch, int], Ranking]
 Learn = Callable[[Feedback], object]

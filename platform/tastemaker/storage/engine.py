@@ -10,8 +10,8 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from tastemaker.errors import TastemakerError
-from tastemaker.refusals import in_words
 from tastemaker.storage.migrations import HEAD
+from tastemaker.util.os_errors import in_words
 
 BUSY_SECONDS = 60
 """How long a writer waits for another one."""

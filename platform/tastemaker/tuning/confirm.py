@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tastemaker.data.split import test_start
+from tastemaker.dataset.split import test_start
 from tastemaker.errors import TastemakerError
-from tastemaker.evaluation.pairs import Pairs
-from tastemaker.evaluation.significance import ALPHA, enough
-from tastemaker.tuning.bench import Bench
+from tastemaker.evaluation.leaderboard.pairwise import Pairs
+from tastemaker.stats.significance import ALPHA, enough
+from tastemaker.tuning.trial import Bench
 
 if TYPE_CHECKING:
-    from tastemaker.data.dataset import Dataset
-    from tastemaker.evaluation.bootstrap import Difference
+    from tastemaker.dataset.dataset import Dataset
     from tastemaker.plugins import Config
+    from tastemaker.stats.bootstrap import Difference
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from tastemaker.evaluation import wording
-from tastemaker.files import appearing
+from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.html import Page, below, embedded, join, render, table
 from tastemaker.tuning.report import best_first, on_the_test_period, written
 from tastemaker.tuning.search import Outcome
+from tastemaker.util.atomic_files import appearing
 
 
 def write_page(found: Outcome, picture: Path, path: Path) -> None:
@@ -20,9 +20,9 @@ def write_page(found: Outcome, picture: Path, path: Path) -> None:
     page = Page(
         title=f"Tuning: {found.model}",
         verdict=f"{found.why[0].upper()}{found.why[1:]}.",
-        rows=f"{len(found.trials)} trials, trained on {wording.days(start, cut)}, judged on "
-        f"{wording.days(cut, end)}; then {found.backtest.users:,} users of the test period, "
-        f"{wording.days(found.backtest.train_end, found.backtest.test_end)}",
+        rows=f"{len(found.trials)} trials, trained on {formatting.days(start, cut)}, judged on "
+        f"{formatting.days(cut, end)}; then {found.backtest.users:,} users of the test period, "
+        f"{formatting.days(found.backtest.train_end, found.backtest.test_end)}",
         made_at=datetime.now(UTC),
         body=_body(found, picture),
     )
@@ -31,7 +31,7 @@ def write_page(found: Outcome, picture: Path, path: Path) -> None:
 
 
 def _body(found: Outcome, picture: Path) -> Markup:
-    name = wording.title(found.metric, found.k)
+    name = formatting.title(found.metric, found.k)
     failed = sum(trial.value is None for trial in found.trials)
     return join(
         [
@@ -49,11 +49,11 @@ def _body(found: Outcome, picture: Path) -> Markup:
 def _test(found: Outcome, name: str) -> Markup:
     before, after = (one.metrics[found.metric] for one in (found.base_backtest, found.backtest))
     rows = [
-        [label, below(wording.number(figure.value), wording.span(figure))]
+        [label, below(formatting.number(figure.value), formatting.span(figure))]
         for label, figure in (("before", before), ("found", after))
     ]
-    value = wording.number(found.difference.difference, signed=True)
-    rows.append(["difference, paired", below(value, wording.span(found.difference, signed=True))])
+    value = formatting.number(found.difference.difference, signed=True)
+    rows.append(["difference, paired", below(value, formatting.span(found.difference, signed=True))])
     return table(["Config", name], rows)
 
 
@@ -62,5 +62,5 @@ def _trials(found: Outcome, name: str) -> Markup:
     for trial in best_first(found):
         noted = [word for word, one in (("best", found.best), ("before", found.trial_before)) if trial == one]
         number = ", ".join([str(trial.number), *noted])
-        rows.append([number, wording.number(trial.figure), written(trial.params)])
+        rows.append([number, formatting.number(trial.figure), written(trial.params)])
     return table(["Trial", name, "Config"], rows, classes={2: "text"})

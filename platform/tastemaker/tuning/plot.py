@@ -8,11 +8,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tastemaker.evaluation import wording
+from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.metrics import METRICS
-from tastemaker.files import appearing
-from tastemaker.plugins.search import Choice, Search
+from tastemaker.plugins.search_space import Choice, Search
 from tastemaker.tuning.search import Outcome
+from tastemaker.util.atomic_files import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ def draw(found: Outcome, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    name = wording.title(found.metric, found.k)
+    name = formatting.title(found.metric, found.k)
     rows = -(-(1 + len(found.space)) // COLUMNS)
     figure = Figure(figsize=(11, 0.9 + 2.7 * rows), layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -48,7 +48,7 @@ def draw(found: Outcome, path: Path) -> None:
     )
     start, cut, end = found.window
     figure.supxlabel(
-        f"Trained on {wording.days(start, cut)}, judged on {wording.days(cut, end)}; "
+        f"Trained on {formatting.days(start, cut)}, judged on {formatting.days(cut, end)}; "
         "star: the best trial, diamond: the config before",
         fontsize=8, color=INK, x=0.01, ha="left",
     )  # fmt: skip

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tastemaker.evaluation import wording
+from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import to_json
 from tastemaker.tuning.confirm import Confirmation
@@ -66,28 +66,30 @@ def _confirmed(found: Confirmation) -> dict[str, Any]:
 
 def line(trial: Tried, best: Tried | None) -> str:
     """Such as `0.2214  best 0.2290  epochs 12, weights log`."""
-    figure = "failed" if trial.value is None else wording.number(trial.value)
-    record = "" if best is None or best.value is None else f"  best {wording.number(best.value)}"
+    figure = "failed" if trial.value is None else formatting.number(trial.value)
+    record = "" if best is None or best.value is None else f"  best {formatting.number(best.value)}"
     why = f"  {trial.error}" if trial.error else ""
     return f"{figure}{record}  {written(trial.params)}{why}"
 
 
 def show(found: Outcome, console: Console) -> None:
     """The best trials, and what the winner is worth on days that the search has not seen."""
-    name = wording.title(found.metric, found.k)
+    name = formatting.title(found.metric, found.k)
     start, cut, end = found.window
     console.print(_trials(found, name))
-    console.print(f"[dim]trained on {wording.days(start, cut)}, judged on {wording.days(cut, end)}[/dim]\n")
+    console.print(
+        f"[dim]trained on {formatting.days(start, cut)}, judged on {formatting.days(cut, end)}[/dim]\n"
+    )
     before, after = (one.metrics[found.metric] for one in (found.base_backtest, found.backtest))
-    test = wording.days(found.backtest.train_end, found.backtest.test_end)
+    test = formatting.days(found.backtest.train_end, found.backtest.test_end)
     console.print(f"On {test}, which the search has not seen, {found.backtest.users:,} users:")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("config", name, "95 % interval"):
         table.add_column(head)
     for label, figure in (("before", before), ("found", after)):
-        table.add_row(label, wording.number(figure.value), wording.span(figure))
+        table.add_row(label, formatting.number(figure.value), formatting.span(figure))
     difference = found.difference
-    signed = wording.number(difference.difference, signed=True), wording.span(difference, signed=True)
+    signed = formatting.number(difference.difference, signed=True), formatting.span(difference, signed=True)
     table.add_row("difference, paired", *signed)
     console.print(table)
     console.print(escape(on_the_test_period(found)))
@@ -118,7 +120,7 @@ def _trials(found: Outcome, name: str) -> Table:
     for trial in shown:
         number = f"{trial.number}, before" if trial == before else str(trial.number)
         style = "bold" if trial == found.best else ""
-        table.add_row(number, wording.number(trial.figure), written(trial.params), style=style)
+        table.add_row(number, formatting.number(trial.figure), written(trial.params), style=style)
     return table
 
 

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import PluginError, TastemakerError
-from tastemaker.tuning import tuned
-from tastemaker.tuning.bench import Bench, Measured
+from tastemaker.tuning import best_config
 from tastemaker.tuning.confirm import Confirmation, confirm
 from tastemaker.tuning.study import Ended, Params, Study, Tried
+from tastemaker.tuning.trial import Bench, Measured
 from tastemaker.tuning.workers import Submit, measuring
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-    from tastemaker.evaluation.bootstrap import Difference
     from tastemaker.evaluation.results import Backtest
     from tastemaker.plugins import Config
-    from tastemaker.plugins.finder import Plugin
-    from tastemaker.plugins.search import Space
-    from tastemaker.workspace import Workspace
+    from tastemaker.plugins.discovery import Plugin
+    from tastemaker.plugins.search_space import Space
+    from tastemaker.stats.bootstrap import Difference
+    from tastemaker.workflows.workspace import Workspace
 
 Progress = Callable[[Tried, Tried | None, int], None]
 """Called with a trial that has ended, the best so far, and how many have ended."""
@@ -112,10 +112,10 @@ def tune(
     searched. A second process that tunes the same model waits for the first. Raises TastemakerError if there
     is nothing to search, or the first trial fails.
     """
-    from tastemaker.data.locks import locked
     from tastemaker.evaluation.backtest import identify
     from tastemaker.evaluation.metrics import METRICS
     from tastemaker.tuning.storage import storage
+    from tastemaker.util.file_lock import locked
 
     settings, problem = workspace.settings, workspace.problem
     base = workspace.config(plugin, tuned=False)
@@ -141,7 +141,7 @@ def _name(plugin: Plugin, recipe: str, space: Space) -> str:
 
 def searched(plugin: Plugin, fixed: dict[str, Any]) -> Space:
     """The search space without what a person fixed. Raises TastemakerError if it is empty or wrong."""
-    from tastemaker.plugins.search import mistakes, search_space
+    from tastemaker.plugins.search_space import mistakes, search_space
 
     config_type = plugin.recommender.config_type
     whole = search_space(config_type)
@@ -229,11 +229,11 @@ def _judged(
     candidate = base.model_validate(base.model_dump() | best.params)
     confirmation = _confirmed(workspace, bench, candidate, used, trials)
     start, cut, end = (datetime.fromtimestamp(moment, UTC) for moment in (split.start, split.cut, split.end))
-    path = tuned.path_of(settings.home, problem.name, plugin.name)
+    path = best_config.path_of(settings.home, problem.name, plugin.name)
     if adopted := confirmation is not None and confirmation.better:
         study = _described(workspace, plugin, first, best, trials, name)
         window = {"trained_from": start, "trained_until": cut, "judged_until": end}
-        tuned.write(path, best.params, study | {key: at.isoformat() for key, at in window.items()})
+        best_config.write(path, best.params, study | {key: at.isoformat() for key, at in window.items()})
     before = _backtest(workspace, plugin, used, listed=not adopted)
     after = _backtest(workspace, plugin, candidate, listed=adopted)
     return Outcome(

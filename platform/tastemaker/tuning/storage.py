@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tastemaker.data.locks import locked
 from tastemaker.errors import TastemakerError
-from tastemaker.files import sqlite_url
 from tastemaker.storage.engine import BUSY_SECONDS
+from tastemaker.util.atomic_files import sqlite_url
+from tastemaker.util.file_lock import locked
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tastemaker.plugins.search import Choice, Space
+from tastemaker.plugins.search_space import Choice, Space
 
 if TYPE_CHECKING:
     import optuna

@@ -18,14 +18,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
-from tastemaker.tuning.bench import Bench, Measured
+from tastemaker.tuning.trial import Bench, Measured
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
     from tastemaker.plugins import Config
-    from tastemaker.plugins.finder import Plugin
+    from tastemaker.plugins.discovery import Plugin
     from tastemaker.settings import Settings
 
 Submit = Callable[["Config"], "Future[Measured]"]
@@ -122,7 +122,7 @@ def _worker(settings: Settings, plugin: Plugin) -> Iterator[_Worker]:
 
 def _serve(pipe: Connection, settings: Settings, plugin: Plugin) -> None:
     """Load the data, then measure each config that comes, until the parent ends, however that ends."""
-    from tastemaker.workspace import Workspace
+    from tastemaker.workflows.workspace import Workspace
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()

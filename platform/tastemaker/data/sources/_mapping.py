@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.canonical import MAX_EXACT, canonical_sql, trimmed_sql
 from tastemaker.data.lake import quoted
 from tastemaker.data.sources import _numbers, _times
 from tastemaker.data.sources._numbers import NumberForm
@@ -18,6 +17,7 @@ from tastemaker.data.sources._time_sql import EARLIEST, LATEST
 from tastemaker.data.sources._times import FRACTIONS, TimeForm
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
+from tastemaker.snapshot.canonical_ids import MAX_EXACT, canonical_sql, trimmed_sql
 
 IDS = ("user_id", "item_id")
 MAX_EXACT_FLOAT = 1 << 24

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 import duckdb
 
-from tastemaker.data.canonical import trimmed_sql
 from tastemaker.errors import SourceError
+from tastemaker.snapshot.canonical_ids import trimmed_sql
 
 Decimal = Literal[".", ","]
 

@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple
 
 import duckdb
 
-from tastemaker.data.canonical import trimmed_sql
 from tastemaker.data.sources._time_sql import (
     NUMBER,
     Order,
@@ -27,6 +26,7 @@ from tastemaker.data.sources._time_sql import (
     unknown_zone,
 )
 from tastemaker.errors import SourceError
+from tastemaker.snapshot.canonical_ids import trimmed_sql
 
 Count = Literal["epoch", "compact", "excel"] | Unit
 """What a bare number counts; epoch: units since 1970, by its size."""

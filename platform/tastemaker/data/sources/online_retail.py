@@ -23,7 +23,6 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.canonical import canonical_sql
 from tastemaker.data.sources import Reading
 from tastemaker.data.sources._own import refuse_own_columns
 from tastemaker.data.sources._staging import Staging, as_raw, as_text
@@ -32,6 +31,7 @@ from tastemaker.data.tables import ITEMS, USERS, completed
 from tastemaker.data.tabular import read_table
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
+from tastemaker.snapshot.canonical_ids import canonical_sql
 
 COLUMNS = (
     "InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country",

@@ -27,8 +27,8 @@ from tastemaker.data.sources._mapped import MappedRows
 from tastemaker.data.sources._unread import refuse_unread
 from tastemaker.data.tabular.rows import CHUNK_ROWS, write_text
 from tastemaker.errors import SourceError
-from tastemaker.files import sqlite_url
 from tastemaker.settings import SourceSettings
+from tastemaker.util.atomic_files import sqlite_url
 
 READ = (
     "url", "events", "items", "users", "columns", "item_columns", "user_columns", "timezone", "options",

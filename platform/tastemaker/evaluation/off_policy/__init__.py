@@ -10,7 +10,7 @@ open_bandit    logs in the format of the Open Bandit Dataset
 impressions, replaying, described, forecast, terminal    the platform's own request log
 """
 
+from tastemaker.evaluation.off_policy.bandit_feedback import Logged, Target
 from tastemaker.evaluation.off_policy.estimate import Report, estimate
-from tastemaker.evaluation.off_policy.logged import Logged, Target
 
 __all__ = ["Logged", "Report", "Target", "estimate"]

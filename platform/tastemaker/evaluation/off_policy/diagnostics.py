@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.logged import Float64, Logged, Target
+from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Logged, Target
 
 MIN_EFFECTIVE = 200.0
 """Impressions: a mean of fewer says nothing that an interval could make useful."""

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval
 from tastemaker.evaluation.off_policy import estimators
-from tastemaker.evaluation.off_policy.bounds import empirical_bernstein
+from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Logged, Target
 from tastemaker.evaluation.off_policy.diagnostics import (
     MIN_EFFECTIVE,
     MIN_REWARDED,
@@ -21,8 +20,9 @@ from tastemaker.evaluation.off_policy.diagnostics import (
 )
 from tastemaker.evaluation.off_policy.estimators import Estimate
 from tastemaker.evaluation.off_policy.intervals import difference, interval
-from tastemaker.evaluation.off_policy.logged import Float64, Logged, Target
 from tastemaker.evaluation.off_policy.reward_models import Predicted, RewardModel, cross_fit
+from tastemaker.stats.bootstrap import LEVEL, Difference, Interval
+from tastemaker.stats.concentration import empirical_bernstein
 
 _UNIFORM_TOLERANCE = 1e-6
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.evaluation.off_policy.logged import Float64, Int64, Logged
+from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Int64, Logged
 
 
 class Estimate(NamedTuple):

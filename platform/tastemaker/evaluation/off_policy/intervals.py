@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tastemaker.evaluation.bootstrap import LEVEL, Difference, Interval
-from tastemaker.evaluation.confidence import ends_with_rare, varied
 from tastemaker.evaluation.off_policy.estimators import Estimate
+from tastemaker.stats.bootstrap import LEVEL, Difference, Interval
+from tastemaker.stats.confidence import ends_with_rare, varied
 
 _TIE = 1e-12
 

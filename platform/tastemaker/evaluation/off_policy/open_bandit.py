@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.logged import Float64, Logged
+from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Logged
 
 if TYPE_CHECKING:
     import pyarrow as pa

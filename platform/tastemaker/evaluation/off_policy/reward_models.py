@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.logged import Float64, Int64, Logged, Target
+from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Int64, Logged, Target
 
 AT_ONCE = 500_000
 """Pairs of impression and action that are predicted in one go."""

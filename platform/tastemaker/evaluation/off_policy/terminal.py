@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tastemaker.evaluation.leaderboard.formatting import number, span
 from tastemaker.evaluation.off_policy.diagnostics import (
     MAX_MEAN_ERRORS,
     MAX_MEAN_OFF,
@@ -18,8 +19,7 @@ from tastemaker.evaluation.off_policy.diagnostics import (
     MIN_ROUNDS,
     Diagnostics,
 )
-from tastemaker.evaluation.off_policy.forecast import Forecast, Question
-from tastemaker.evaluation.wording import number, span
+from tastemaker.evaluation.off_policy.platform_log.forecast import Forecast, Question
 
 TITLES = {
     "logged": "as served",

@@ -1,0 +1,1 @@
+"""The HTTP contract that the service, its client and the traffic simulator share."""

@@ -1,0 +1,298 @@
+"""What is said over HTTP: the requests, the answers, and the problem document that refuses a request.
+
+These structs are the contract: `reading` decodes bodies by them, `openapi` describes them, and
+`tastemaker.client` speaks in them. How a body is refused that does not fit stands in `reading`.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tastemaker.event_log.records import Item, Stage
+
+MAX_ID_BYTES = 200
+"""As in the canonical tables."""
+MAX_K = 1_000
+MAX_LISTED = 10_000
+"""The longest `exclude`, `candidates`, `context` or `blocked_items`."""
+MAX_BATCH = 100
+"""Requests in one batch."""
+MAX_SESSION = 100
+"""Recent items of one session."""
+MAX_CHANGES = 1_000
+"""Events, items or users in one body."""
+MAX_BODY_BYTES = 4 << 20
+MAX_SECONDS = 253_402_300_799
+"""The last second of the year 9999."""
+
+_WITHOUT_NUL = {"pattern": "^[^\\u0000]*$"}
+"""Only described here; `reading` holds texts to it, and ids to the bytes."""
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, extra_json_schema=_WITHOUT_NUL)]
+Ids = Annotated[list[Id], Meta(max_length=MAX_LISTED)]
+K = Annotated[int, Meta(ge=1, le=MAX_K)]
+Candidates = Annotated[list[Id], Meta(min_length=1, max_length=MAX_LISTED)]
+Text = Annotated[str, Meta(max_length=1_000, extra_json_schema=_WITHOUT_NUL)]
+Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
+_Word = Annotated[str, Meta(extra_json_schema=_WITHOUT_NUL)]
+Context = (
+    Annotated[list[Number], Meta(max_length=MAX_LISTED)]
+    | Annotated[dict[_Word, _Word | Number | bool | None], Meta(max_length=MAX_LISTED)]
+)
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /recommend: who asks for how many items."""
+
+    user_id: Id
+    """A user that training never saw is answered too."""
+    k: K = 10
+    """The length of the list."""
+    context: Context | None = None
+    """The situation: numbers are handed to the model in this order; names with values are only logged."""
+    exclude: Ids | None = None
+    """Items not to show, such as what is on the page already. Unknown ids are ignored."""
+    candidates: Candidates | None = None
+    """If given, only these may be shown. Unknown ids are ignored."""
+    diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """How much variety counts, 0 for the model's order; the service's own setting if absent."""
+
+
+class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /recommend/batch: several requests at once, for a mailing or a page with several lists."""
+
+    requests: Annotated[list[Request], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /session: a visitor whom nobody knows, but for the items just looked at."""
+
+    items: Annotated[list[Id], Meta(min_length=1, max_length=MAX_SESSION)]
+    """The recent items, oldest first. Unknown ids are ignored."""
+    k: K = 10
+    """The length of the list."""
+    exclude: Ids | None = None
+    """Items not to show. Unknown ids are ignored."""
+    context: Context | None = None
+    """The situation, as in /recommend."""
+    session_id: Id | None = None
+    """Ties the session's requests together in the log."""
+
+
+class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /rank: the caller's own items in the best order for a user."""
+
+    user_id: Id
+    """A user that training never saw is answered too."""
+    candidates: Candidates
+    """The items to order. Unknown ids are ignored."""
+    k: K | None = None
+    """How many of them to return; null for all that may be shown, MAX_K at most."""
+    context: Context | None = None
+    """The situation, as in /recommend."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """k items, best first; fewer only where so few are allowed."""
+
+    request_id: str
+    """Events that the answer causes are to carry it."""
+    model: str
+    version: str
+    items: list[Item]
+    fallback: str | None
+    """Why the list, or a part of it, is not the model's; null where the model answered in full."""
+    stage: Stage = "model"
+    """What the list begins with."""
+
+
+class BatchAnswer(msgspec.Struct, frozen=True):
+    """One answer a request, in their order."""
+
+    answers: list[Answer]
+
+
+class SimilarQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may stand behind /similar/{item_id}?"""
+
+    k: K = 10
+    """The most neighbours to return."""
+
+
+class SimilarItem(msgspec.Struct, frozen=True):
+    """A neighbour of an item."""
+
+    item_id: str
+    score: float
+    """The likeness, in the units of what found it; descending."""
+
+
+class SimilarAnswer(msgspec.Struct, frozen=True):
+    """GET /similar/{item_id}: the items most like one, most alike first."""
+
+    model: str
+    version: str
+    item_id: str
+    items: list[SimilarItem]
+
+
+class FeedbackEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person did. Its user is named, or known by the request that the event answers."""
+
+    event_id: Id
+    """Unique: an event that comes twice counts once, so that it can be sent again after a doubt."""
+    event_type: Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema=_WITHOUT_NUL)]
+    """purchase, click, view, ...; the problem file gives each its weight."""
+    item_id: Id
+    user_id: Id | None = None
+    request_id: Id | None = None
+    """The `request_id` of the answer that showed the item."""
+    value: Number = 1.0
+    """How much: money in the shop's currency for a purchase, 1 where nothing else fits."""
+    occurred_at: Annotated[float, Meta(ge=0, le=MAX_SECONDS)] | None = None
+    """Seconds since 1970 UTC; when the server got it, if absent."""
+    position: Annotated[int, Meta(ge=0, le=MAX_K)] | None = None
+    """The item's place in the list that was shown, from 0."""
+
+    def __post_init__(self) -> None:
+        if self.user_id is None and self.request_id is None:
+            raise ValueError("Object missing required field `user_id` (or `request_id` in its place)")
+
+
+_AttributedEvent = Annotated[
+    FeedbackEvent,
+    Meta(
+        extra_json_schema={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("user_id", "request_id")
+            ]
+        }
+    ),
+]
+"""Only described here; the event itself holds to it."""
+
+
+class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /feedback: events, acknowledged once they are durable."""
+
+    events: Annotated[list[_AttributedEvent], Meta(min_length=1, max_length=MAX_CHANGES)]
+
+
+class ItemUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An item as it is from now on. What is left out is unknown, whatever was said earlier."""
+
+    item_id: Id
+    title: Text | None = None
+    category: Text | None = None
+    price: Annotated[float, Meta(ge=0, le=1e15)] | None = None
+    """In the shop's currency."""
+    available: bool = True
+    """False: it is no longer shown to anybody."""
+
+
+class ItemUpserts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /items: new items, and old ones that changed."""
+
+    items: Annotated[list[ItemUpsert], Meta(min_length=1, max_length=MAX_CHANGES)]
+
+
+class UserUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user as they are from now on. What is left out is unknown, whatever was said earlier."""
+
+    user_id: Id
+    country: Text | None = None
+    blocked_items: Ids | None = None
+    """Items that this user is never shown."""
+
+
+class UserUpserts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /users: new users, and old ones that changed."""
+
+    users: Annotated[list[UserUpsert], Meta(min_length=1, max_length=MAX_CHANGES)]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What was sent is on disk."""
+
+    accepted: int
+    """New ones."""
+    duplicates: int = 0
+    """Ones that were known already, by their event id."""
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """Why an item was shown."""
+
+    item_id: str
+    reasons: list[str]
+    """In words, the weightiest first."""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """GET /explain/{request_id}: why an answer was what it was."""
+
+    request_id: str
+    model: str
+    version: str
+    stage: Stage
+    items: list[Explained]
+    features: dict[str, float | None] | None
+    """The user features that the model was given."""
+
+
+class WantedVersion(msgspec.Struct, frozen=True):
+    """The version that was promoted or deployed."""
+
+    model: str
+    version: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """GET /readyz: the version that answers."""
+
+    model: str
+    version: str
+    degraded: list[str] = []
+    """What does not work though lists are answered, each with its reason in front: `log: the log is full`."""
+    status: Literal["ready"] = "ready"
+    wanted: WantedVersion | msgspec.UnsetType = msgspec.UNSET
+    """What should answer; absent where nothing was promoted or deployed. Where it is not what answers, it is
+    being loaded, or was refused, and then `degraded` says why."""
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """GET /livez: the process runs."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="about:blank"):
+    """A refusal, as RFC 9457's application/problem+json with what was wrong and what is allowed.
+
+    Its type is `about:blank`: the status says what kind of problem it is, as the RFC has it.
+    """
+
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    value: Any = None
+    limit: int | None = None
+    request_id: str | None = None
+    """As in the header X-Request-Id of the response."""
+
+
+class Refusal(Exception):
+    """Carries the problem document to whoever sends it."""
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, retry_after: int | None = None, **more: Any
+    ) -> None:
+        """`retry_after` in seconds, where trying again may help."""
+        super().__init__(detail)
+        self.problem = Problem(status.phrase, int(status), detail, **more)
+        self.retry_after = retry_after

@@ -1,0 +1,108 @@
+"""Whose events a lake holds: a source is known by its identity, its place beside the lake, or its content.
+
+A project folder that is moved or copied keeps its place beside the lake; a file that was moved alone keeps
+its content. Identities that are accepted as one source are listed in `lake/.identities.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+from tastemaker.data.lake import Lake, day_of, file_metadata
+from tastemaker.data.sources import Source
+from tastemaker.errors import SourceError
+from tastemaker.util.atomic_files import appearing
+
+_PSEUDONYMS = " (pseudonyms "
+
+
+def noted(source: Source, lake: Lake, digest: str) -> dict[str, str]:
+    """What a landed file notes of where its rows came from."""
+    return {"identity": source.identity, "digest": digest, "root": str(lake.root.resolve())}
+
+
+def refuse_mixture(source: Source, lake: Lake, offered: Mapping[date, str]) -> None:
+    """Raise SourceError if the lake holds events of another source than this one."""
+    others = strangers(source, lake)
+    if not others:
+        return
+    if all(_is_same(source, lake, other, offered) for other in others):
+        adopt(source, lake)
+        return
+    may_adopt = all(_alike(source.identity, other) for other in others)
+    raise SourceError(
+        f"{lake.root} already holds events of {', '.join(sorted(others))}; "
+        f"those of {source.identity} would be mixed with them",
+        fix="set TASTEMAKER_HOME to a new folder, or remove this one"
+        + ("; if it is the same source in a new place: tastemaker data adopt" if may_adopt else ""),
+    )
+
+
+def strangers(source: Source, lake: Lake) -> set[str]:
+    """The identities in the lake that are not known to be this source's."""
+    found = {file_metadata(path).get("identity") for path in lake.files("landed_events")}
+    identities = {identity for identity in found if identity is not None}
+    group = _accepted(lake)
+    return identities - {source.identity} - (group if source.identity in group else set())
+
+
+def adopt(source: Source, lake: Lake) -> None:
+    """From now on, what the lake holds is this source's. Raises SourceError if it is of another kind."""
+    others = strangers(source, lake)
+    unlike = [other for other in sorted(others) if not _alike(source.identity, other)]
+    if unlike:
+        raise SourceError(
+            f"{source.identity} can't adopt the events of {', '.join(unlike)}: they are of another kind of "
+            "source, or under other pseudonyms",
+            fix="set TASTEMAKER_HOME to a new folder",
+        )
+    group = _accepted(lake) if _accepted(lake) & {*others, source.identity} else set()
+    with appearing(_path(lake)) as partial:
+        partial.write_text(json.dumps(sorted(group | others | {source.identity}), indent=2), "utf-8")
+
+
+def _is_same(source: Source, lake: Lake, other: str, offered: Mapping[date, str]) -> bool:
+    """Whether the rows of another identity are this source's, by their place or their content."""
+    if not _alike(source.identity, other):
+        return False
+    files = [
+        (day_of(path), metadata)
+        for path in lake.files("landed_events", part=source.name)
+        if (metadata := file_metadata(path)).get("identity") == other
+    ]
+    here = _place(source.identity, str(lake.root.resolve()))
+    return any(
+        offered.get(day) == metadata.get("digest")
+        or (here is not None and _place(other, metadata.get("root")) == here)
+        for day, metadata in files
+    )
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two identities are of one kind of source, under the same pseudonyms or none."""
+    kind, other_kind = one.split(" ")[0], other.split(" ")[0]
+    return (
+        kind == other_kind != "simulated" and one.partition(_PSEUDONYMS)[2] == other.partition(_PSEUDONYMS)[2]
+    )
+
+
+def _place(identity: str, root: str | None) -> str | None:
+    """A file's path as seen from the lake's folder; None where the identity names no file.
+
+    It stays when the folder that holds both is moved.
+    """
+    named = identity.partition(_PSEUDONYMS)[0].partition(" ")[2]
+    return os.path.relpath(named, root) if root is not None and Path(named).is_absolute() else None
+
+
+def _accepted(lake: Lake) -> set[str]:
+    path = _path(lake)
+    return set(json.loads(path.read_text("utf-8"))) if path.exists() else set()
+
+
+def _path(lake: Lake) -> Path:
+    return lake.root / ".identities.json"

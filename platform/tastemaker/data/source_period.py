@@ -1,0 +1,164 @@
+"""What a source covers of what the lake holds: within its first and last day the source is the truth.
+
+A day between them that the source no longer has is removed; days before and after stay, since people also
+load month by month, until `prune` removes them. Rows without a readable time (UNDATED) are those of the last
+reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+from sqlalchemy import Engine
+
+from tastemaker.data.lake import UNDATED, Lake
+from tastemaker.data.sources import Source
+from tastemaker.data.validation.ingested_days import forget_days
+from tastemaker.errors import SourceError
+from tastemaker.util.file_lock import locked
+
+DERIVED = ("events", "quarantine")
+STRAY_SHARE = 0.01
+STRAY_DAYS = 7
+"""At most this share of the rows, more than so many days from all others, does not widen the period."""
+
+
+@dataclass(frozen=True)
+class Period:
+    """Days from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.first <= day <= self.last
+
+
+class Held(NamedTuple):
+    """Landed days, and their rows."""
+
+    days: tuple[date, ...] = ()
+    rows: int = 0
+
+    def __str__(self) -> str:
+        if not self.days:
+            return "0 rows"
+        extent = f"{self.days[0]} to {self.days[-1]}" if len(self.days) > 1 else f"{self.days[0]}"
+        rows, days = (
+            f"{n:,} {what}{'s' * (n != 1)}" for n, what in ((self.rows, "row"), (len(self.days), "day"))
+        )
+        return f"{rows} on {days} ({extent})"
+
+
+def covered(rows: Mapping[date, int]) -> Period | None:
+    """The period from a source's first to its last dated day (day -> rows); None if it has none.
+
+    Few rows that lie apart at either end are not counted: a mistyped year must not empty the lake.
+    """
+    days = sorted(day for day in rows if day != UNDATED)
+    if not days:
+        return None
+    return Period(_start(days, rows), _start(days[::-1], rows))
+
+
+def _start(days: Sequence[date], rows: Mapping[date, int]) -> date:
+    """The first of these days after at most STRAY_SHARE of the rows that lie more than STRAY_DAYS apart."""
+    start, seen, total = days[0], 0, sum(rows[day] for day in days)
+    for day, following in pairwise(days):
+        seen += rows[day]
+        if seen > STRAY_SHARE * total:
+            break
+        if abs((following - day).days) > STRAY_DAYS:
+            start = following
+    return start
+
+
+def landed_rows(lake: Lake, source: str, days: Collection[date]) -> dict[date, int]:
+    """Day -> its landed rows, of those days that are landed."""
+    return {
+        day: held(lake, source, [day]).rows for day in lake.days("landed_events", part=source) if day in days
+    }
+
+
+def stray(rows: Mapping[date, int]) -> str:
+    """What to say of a few rows that lie apart from all others, by day -> rows; empty if there are none."""
+    period = covered(rows)
+    apart = [day for day in sorted(rows) if day != UNDATED and period is not None and day not in period]
+    if period is None or not apart:
+        return ""
+    found = Held(tuple(apart), sum(rows[day] for day in apart))
+    return (
+        f"{found} lie apart from all others, {period.first} to {period.last}: check their dates. In the "
+        f"problem file, split: {{until: {period.last}}} leaves out what is later"
+    )
+
+
+def vanished(
+    lake: Lake, source: str, offered: Collection[date], wanted: Container[date] | None
+) -> list[date]:
+    """The landed days (of `wanted`, if given) that the source, which is landed, covers and no longer has."""
+    landed = lake.days("landed_events", part=source)
+    period = covered(landed_rows(lake, source, offered))
+    return [
+        day
+        for day in landed
+        if day not in offered
+        and (wanted is None or day in wanted)
+        and ((day == UNDATED and bool(offered)) or (period is not None and day in period))
+    ]
+
+
+def outside(lake: Lake, source: str, offered: Collection[date]) -> Held:
+    """What the lake holds of a source on dated days that the source does not have."""
+    days = lake.days("landed_events", part=source)
+    return held(lake, source, [day for day in days if day != UNDATED and day not in offered])
+
+
+def held(lake: Lake, source: str, days: Collection[date]) -> Held:
+    """The rows that were landed on these days."""
+    paths = [lake.path("landed_events", day, part=source) for day in days]
+    return Held(tuple(sorted(days)), sum(pq.read_metadata(path).num_rows for path in paths))
+
+
+def kept(found: Held, source: str) -> str:
+    """What to say of days that the source does not cover; empty if there are none."""
+    if not found.days:
+        return ""
+    return (
+        f"the lake also holds {found} that the source {source} does not cover; they stay, and models "
+        "learn from them. To remove them: tastemaker data prune"
+    )
+
+
+def require_events(offered: Collection[date], lake: Lake, source: str) -> None:
+    """Raise SourceError if a source that has been landed before has no rows any more."""
+    if not offered and (days := lake.days("landed_events", part=source)):
+        raise SourceError(
+            f"the source {source} is empty: 0 rows were read; the lake keeps its {held(lake, source, days)}",
+            fix="check that the source names the right file, table or period",
+        )
+
+
+def prune(source: Source, lake: Lake, engine: Engine) -> Held:
+    """Remove what the lake holds of a source on days that it does not cover, and what was made of it."""
+    with locked(lake.root / ".land.lock"), locked(lake.root / ".admit.lock"):
+        offered = source.days()
+        require_events(offered, lake, source.name)
+        found = outside(lake, source.name, offered)
+        for day in found.days:
+            lake.path("landed_events", day, part=source.name).unlink(missing_ok=True)
+        remove_derived(lake, source.name, engine, found.days)
+    return found
+
+
+def remove_derived(lake: Lake, source: str, engine: Engine, days: Collection[date]) -> None:
+    """Remove the events, the quarantine and the ledger of days that are no longer landed."""
+    for day in days:
+        for table in DERIVED:
+            lake.path(table, day, part=source).unlink(missing_ok=True)
+    forget_days(engine, source, days)

@@ -1,0 +1,1 @@
+"""The gate that rows pass before they are published, and what it reports."""

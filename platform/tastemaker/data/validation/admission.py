@@ -1,0 +1,263 @@
+"""Through the gate: landed rows become events, items and users, or go to quarantine with the reason.
+
+What is admitted follows from what is landed and the gate's rules alone, whatever the order in which days
+came: a day is judged again when its rows or the rules changed, or an id on it turns out to be a repetition.
+Judged days wait beside the lake until the whole batch has passed; then they take their places.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from sqlalchemy import Engine
+
+from tastemaker.data.lake import (
+    UNDATED,
+    Lake,
+    by_day,
+    day_of,
+    file_metadata,
+    literal,
+    open_duckdb,
+    parquet_writer,
+)
+from tastemaker.data.source_period import DERIVED, remove_derived
+from tastemaker.data.tables import EVENTS, QUARANTINE
+from tastemaker.data.validation.gate import Counts, Gate, Progress, judge
+from tastemaker.data.validation.ingested_days import Entry, read_ledger, write_ledger
+from tastemaker.data.validation.items_and_users import Catalogue, check_catalogue, write_catalogue
+from tastemaker.data.validation.profile import alike_warnings, id_coverage, top_user_warnings
+from tastemaker.util.file_lock import locked
+
+Repeats = Mapping[date, NDArray[np.int64]]
+"""Day -> the numbers of its rows whose event_id stands in an earlier row of the source."""
+
+REPEATS = """
+WITH reports AS (
+    SELECT event_id, filename, file_row_number AS row
+    FROM read_parquet(?, filename = true, file_row_number = true, hive_partitioning = false)
+    WHERE trim(event_id) <> ''
+),
+perhaps AS (SELECT hash(event_id) AS digest FROM reports GROUP BY digest HAVING count(*) > 1),
+numbered AS (
+    SELECT filename, row, row_number() OVER (PARTITION BY event_id ORDER BY filename, row) AS nth
+    FROM reports SEMI JOIN perhaps ON hash(event_id) = digest
+)
+SELECT filename, list(row ORDER BY row) AS rows FROM numbered WHERE nth > 1 GROUP BY filename
+"""
+
+
+class Admitted(NamedTuple):
+    """What `admit` did."""
+
+    days: tuple[date, ...]
+    """Days that were judged, oldest first."""
+    tables: dict[str, Counts]
+    """events (of `days` only), items and users -> what became of their rows."""
+    total: Counts
+    """What became of all events of the source so far."""
+    warnings: tuple[str, ...] = ()
+    """What may be wrong with the tables as a whole, though every row is sound."""
+
+
+class Judged(NamedTuple):
+    """Rows of a day, after the gate."""
+
+    day: date
+    accepted: pa.Table
+    quarantined: pa.Table
+
+    def counts(self) -> Counts:
+        """Rows by what became of them."""
+        rules = pc.value_counts(self.quarantined.column("rule"))
+        reasons = {found["values"].as_py(): found["counts"].as_py() for found in rules}
+        return Counts(len(self.accepted) + len(self.quarantined), len(self.accepted), reasons)
+
+
+def admit(
+    source: str,
+    lake: Lake,
+    gate: Gate,
+    engine: Engine,
+    *,
+    days: Collection[date] | None = None,
+    chunk_rows: int = 250_000,
+    progress: Progress | None = None,
+) -> Admitted:
+    """Judge what a source landed and has not been judged as it now is (on `days`, if given).
+
+    Raises GateError, with the lake's tables as they were, if the batch as a whole can't be what was meant.
+    """
+    with locked(lake.root / ".admit.lock"):
+        staging = Lake(lake.root / ".admitting" / source)
+        repeats = find_repeats(lake, source)
+        digests = _digests(lake, source, gate, repeats)
+        known = read_ledger(engine, source)
+        pending = [
+            day
+            for day, digest in digests.items()
+            if (days is None or day in days) and not _is_done(lake, source, day, digest, known)
+        ]
+        entries = {day: entry for day in pending if (entry := _staged(staging, day, digests[day]))}
+        fresh = [day for day in pending if day not in entries]
+        judged = judge_days(lake, source, gate, fresh, repeats, chunk_rows)
+        for day, pieces in groupby(judged, key=itemgetter(0)):
+            entries[day] = _stage(staging, day, digests[day], pieces)
+            if progress is not None:
+                progress("admit", len(entries), len(pending))
+        order = [rule.name for rule in gate.rules("events")]
+        batch = _sum(entries.values(), order)
+        catalogues = check_catalogue(lake, gate)
+        tables = {"events": batch, **{catalogue.table: catalogue.counts for catalogue in catalogues}}
+        for table, counts in tables.items():
+            if table != "events" or pending or not digests:
+                judge(table, counts, gate.rules(table))
+        _publish(staging, lake, source, entries)
+        write_ledger(engine, source, entries)
+        made = {*known, *(day for table in DERIVED for day in lake.days(table, part=source))}
+        gone = [day for day in made if day not in digests and (days is None or day in days)]
+        remove_derived(lake, source, engine, gone)
+        warnings = tuple(_warnings(lake, catalogues))
+        for catalogue in catalogues:
+            write_catalogue(lake, catalogue)
+        landed = [entry for day, entry in read_ledger(engine, source).items() if day in digests]
+        return Admitted(tuple(pending), tables, _sum(landed, order), warnings)
+
+
+def _warnings(lake: Lake, catalogues: Sequence[Catalogue]) -> Iterator[str]:
+    """What the accepted tables say together; before items and users get a row for every id of events."""
+    with lake.connect() as connection:
+        for catalogue in catalogues:
+            if catalogue.counts.accepted:
+                yield from id_coverage(connection, catalogue.table, catalogue.verdict.accepted).warnings()
+            yield from alike_warnings(connection, catalogue.table)
+        yield from top_user_warnings(connection)
+
+
+def find_repeats(lake: Lake, source: str) -> Repeats:
+    """The rows that report an event again: the first report counts, over all days that are landed."""
+    files = [literal(path) for path in lake.files("landed_events", part=source)]
+    if not files:
+        return {}
+    with open_duckdb() as connection:
+        found = connection.sql(REPEATS, params=[files]).fetchall()
+    return {day_of(Path(name)): np.array(rows, np.int64) for name, rows in found}
+
+
+def _digests(lake: Lake, source: str, gate: Gate, repeats: Repeats) -> dict[date, str]:
+    """Day -> a hash of all that its judgement follows from."""
+    digests = {}
+    for path in lake.files("landed_events", part=source):
+        day = day_of(path)
+        repeated = repeats[day].tobytes() if day in repeats else b""
+        causes = f"{file_metadata(path).get('digest')} {gate.version} ".encode() + repeated
+        digests[day] = hashlib.sha256(causes).hexdigest()
+    return digests
+
+
+def _is_done(lake: Lake, source: str, day: date, digest: str, known: Mapping[date, Entry]) -> bool:
+    return day in known and known[day].digest == digest and lake.path("events", day, part=source).exists()
+
+
+def judge_days(
+    lake: Lake, source: str, gate: Gate, days: list[date], repeats: Repeats, chunk_rows: int
+) -> Iterator[Judged]:
+    """Check these days' rows, many small days at once; yields each day's pieces together, in order."""
+    for chunk in _chunks(lake, source, days, repeats, chunk_rows):
+        verdict = gate.check("events", chunk)
+        accepted = dict(by_day(verdict.accepted))
+        quarantined_days = pc.fill_null(verdict.quarantined.column("day"), UNDATED)
+        for day, _ in by_day(chunk):
+            yield Judged(
+                day,
+                accepted.get(day, verdict.accepted.slice(0, 0)),
+                verdict.quarantined.filter(pc.equal(quarantined_days, pa.scalar(day, pa.date32()))),
+            )
+
+
+def _chunks(
+    lake: Lake, source: str, days: list[date], repeats: Repeats, chunk_rows: int
+) -> Iterator[pa.Table]:
+    """The landed rows of these days, about `chunk_rows` at once, with `event_id_was_seen`."""
+    waiting: list[pa.Table] = []
+    for day in days:
+        with pq.ParquetFile(lake.path("landed_events", day, part=source)) as file:
+            seen = np.zeros(file.metadata.num_rows, np.bool_)
+            seen[repeats.get(day, [])] = True
+            start = 0
+            for batch in file.iter_batches(chunk_rows):
+                rows = pa.Table.from_batches([batch])
+                waiting.append(
+                    rows.append_column("event_id_was_seen", pa.array(seen[start : start + len(rows)]))
+                )
+                start += len(rows)
+                if sum(map(len, waiting)) >= chunk_rows:
+                    yield pa.concat_tables(waiting, promote_options="default")
+                    waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting, promote_options="default")
+
+
+def _stage(staging: Lake, day: date, digest: str, pieces: Iterable[Judged]) -> Entry:
+    """Write a day's rows where nobody reads them yet; the events last: they say that the day is complete."""
+    counts = Counts()
+    staging.path("quarantine", day).unlink(missing_ok=True)
+    with ExitStack() as stack:
+        events = stack.enter_context(parquet_writer(staging.path("events", day), EVENTS))
+        quarantine: pq.ParquetWriter | None = None
+        for piece in pieces:
+            events.write_table(piece.accepted.cast(EVENTS))
+            if len(piece.quarantined):
+                quarantine = quarantine or stack.enter_context(
+                    parquet_writer(staging.path("quarantine", day), QUARANTINE)
+                )
+                quarantine.write_table(piece.quarantined)
+            counts.add(piece.counts())
+        events.add_key_value_metadata({"digest": digest, "counts": json.dumps(asdict(counts))})
+    return Entry(digest, counts)
+
+
+def _staged(staging: Lake, day: date, digest: str) -> Entry | None:
+    """A day that an earlier run judged before it was stopped."""
+    path = staging.path("events", day)
+    noted = file_metadata(path) if path.exists() else {}
+    if noted.get("digest") != digest:
+        return None
+    return Entry(digest, Counts(**json.loads(noted["counts"])))
+
+
+def _publish(staging: Lake, lake: Lake, source: str, entries: Mapping[date, Entry]) -> None:
+    """Put judged days in their places; what an earlier run put there before it was stopped stays."""
+    for day, entry in entries.items():
+        for table in ("quarantine", "events"):
+            judged, target = staging.path(table, day), lake.path(table, day, part=source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if judged.exists():
+                os.replace(judged, target)
+            elif entry.counts.refused == 0:
+                target.unlink(missing_ok=True)
+
+
+def _sum(entries: Iterable[Entry], order: Sequence[str]) -> Counts:
+    """Everything together, the reasons in the suite's order (those of earlier rules last)."""
+    total = Counts()
+    for entry in entries:
+        total.add(entry.counts)
+    reasons = [*order, *sorted(set(total.quarantined) - set(order))]
+    total.quarantined = {rule: total.quarantined[rule] for rule in reasons if rule in total.quarantined}
+    return total

@@ -1,0 +1,106 @@
+"""What the gate would make of landed rows, without letting any of them in."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.data.lake import Lake, day_of, parquet_writer
+from tastemaker.data.tables import EVENTS, nullable
+from tastemaker.data.validation.admission import find_repeats, judge_days
+from tastemaker.data.validation.gate import Counts, Gate, Progress, Rule, judge
+from tastemaker.data.validation.items_and_users import check_catalogue
+from tastemaker.errors import GateError
+
+EXAMPLES = 3
+"""Rows that are shown for each reason."""
+
+
+class Finding(NamedTuple):
+    """A reason for which rows would go to quarantine."""
+
+    rule: Rule
+    rows: int
+    examples: tuple[dict[str, Any], ...]
+    """The first such rows, as they came."""
+
+
+class Inspected(NamedTuple):
+    """What would become of a table's rows."""
+
+    table: str
+    rows_read: int
+    rows_accepted: int
+    findings: tuple[Finding, ...]
+    """In the suite's order."""
+
+
+class Inspection(NamedTuple):
+    """What would become of everything that a source landed."""
+
+    tables: tuple[Inspected, ...]
+    refused: GateError | None
+    """Why nothing at all would be let in."""
+    catalogues: dict[str, pa.Table]
+    """items and users -> their accepted rows."""
+
+
+def inspect(
+    source: str, lake: Lake, gate: Gate, *, chunk_rows: int = 250_000, progress: Progress | None = None
+) -> Inspection:
+    """Judge everything that the source landed. Accepted events are written to the lake, which is a scratch
+    one."""
+    days = [day_of(path) for path in lake.files("landed_events", part=source)]
+    counts = {"events": Counts()}
+    examples: dict[str, dict[str, list[dict[str, Any]]]] = {"events": {}}
+    pieces = judge_days(lake, source, gate, days, find_repeats(lake, source), chunk_rows)
+    for done, (day, judged) in enumerate(groupby(pieces, key=itemgetter(0)), start=1):
+        with parquet_writer(lake.path("events", day, part=source), nullable(EVENTS)) as events:
+            for piece in judged:
+                counts["events"].add(piece.counts())
+                _take_examples(piece.quarantined, examples["events"])
+                events.write_table(piece.accepted)
+        if progress is not None:
+            progress("check", done, len(days))
+    catalogues = {}
+    for catalogue in check_catalogue(lake, gate):
+        counts[catalogue.table] = catalogue.counts
+        catalogues[catalogue.table] = catalogue.verdict.accepted
+        _take_examples(catalogue.verdict.quarantined, examples.setdefault(catalogue.table, {}))
+    return Inspection(
+        tuple(_inspected(table, counts[table], gate, examples[table]) for table in counts),
+        next(filter(None, (_refusal(table, counts[table], gate) for table in counts)), None),
+        catalogues,
+    )
+
+
+def _take_examples(quarantined: pa.Table, examples: dict[str, list[dict[str, Any]]]) -> None:
+    for rule in quarantined.column("rule").unique().to_pylist():
+        shown = examples.setdefault(rule, [])
+        if len(shown) < EXAMPLES:
+            rows = quarantined.filter(pc.equal(quarantined.column("rule"), rule))
+            shown += map(json.loads, rows.column("raw").slice(0, EXAMPLES - len(shown)).to_pylist())
+
+
+def _inspected(
+    table: str, counts: Counts, gate: Gate, examples: dict[str, list[dict[str, Any]]]
+) -> Inspected:
+    findings = (
+        Finding(rule, counts.quarantined[rule.name], tuple(examples[rule.name]))
+        for rule in gate.rules(table)
+        if rule.name in counts.quarantined
+    )
+    return Inspected(table, counts.read, counts.accepted, tuple(findings))
+
+
+def _refusal(table: str, counts: Counts, gate: Gate) -> GateError | None:
+    try:
+        judge(table, counts, gate.rules(table))
+    except GateError as error:
+        return error
+    return None

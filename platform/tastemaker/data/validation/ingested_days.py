@@ -1,0 +1,67 @@
+"""What was admitted, day by day: the table `ingested_days`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+from sqlalchemy import Engine, bindparam, delete, insert, select
+
+from tastemaker.data.validation.gate import Counts
+from tastemaker.storage.tables import ingested_days
+
+
+class Entry(NamedTuple):
+    """One day of one source."""
+
+    digest: str
+    """Of the day's rows and of everything that they were judged by."""
+    counts: Counts
+
+
+def read_ledger(engine: Engine, source: str) -> dict[date, Entry]:
+    """Day -> what was made of it."""
+    wanted = select(ingested_days).where(ingested_days.c.source == source).order_by(ingested_days.c.day)
+    with engine.connect() as connection:
+        return {
+            row.day: Entry(row.digest, Counts(row.rows_read, row.rows_accepted, row.rows_quarantined))
+            for row in connection.execute(wanted)
+        }
+
+
+def forget_days(engine: Engine, source: str, days: Collection[date]) -> None:
+    """Remove what was noted of days that are no longer landed."""
+    if not days:
+        return
+    stale = delete(ingested_days).where(
+        ingested_days.c.source == source, ingested_days.c.day == bindparam("own_day")
+    )
+    with engine.begin() as connection:
+        connection.execute(stale, [{"own_day": day} for day in days])
+
+
+def write_ledger(engine: Engine, source: str, entries: Mapping[date, Entry]) -> None:
+    """Note these days, in one transaction, in place of what was noted of them before."""
+    if not entries:
+        return
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "source": source,
+            "day": day,
+            "digest": entry.digest,
+            "rows_read": entry.counts.read,
+            "rows_accepted": entry.counts.accepted,
+            "rows_quarantined": entry.counts.quarantined,
+            "ingested_at": now,
+        }
+        for day, entry in entries.items()
+    ]
+    known = [{"own_source": source, "own_day": day} for day in entries]
+    stale = delete(ingested_days).where(
+        ingested_days.c.source == bindparam("own_source"), ingested_days.c.day == bindparam("own_day")
+    )
+    with engine.begin() as connection:
+        connection.execute(stale, known)
+        connection.execute(insert(ingested_days), rows)

@@ -1,0 +1,81 @@
+"""Items and users through the gate, and made complete: each id that an event names has its row."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tastemaker.data.lake import SCHEMAS, Lake, quoted
+from tastemaker.data.tables import IMPRESSION, completed, nullable
+from tastemaker.data.validation.gate import Counts, Gate, Verdict
+
+KEYS = {"items": "item_id", "users": "user_id"}
+
+COMPLETE = """
+WITH firsts AS (
+    SELECT {key}, min(occurred_at) AS first_event_at FROM events
+    WHERE event_type <> '{impression}' GROUP BY {key}
+)
+SELECT
+    accepted.* REPLACE (
+        coalesce(
+            least(first_seen_at, first_event_at), (SELECT min(first_event_at) FROM firsts), now()
+        ) AS first_seen_at
+    )
+FROM accepted LEFT JOIN firsts USING ({key})
+UNION ALL BY NAME
+SELECT {key}, first_event_at AS first_seen_at FROM firsts ANTI JOIN accepted USING ({key})
+ORDER BY {key}
+"""
+
+
+class Catalogue(NamedTuple):
+    """The items or the users that sources told of, judged."""
+
+    table: str
+    verdict: Verdict
+    counts: Counts
+
+
+def check_catalogue(lake: Lake, gate: Gate) -> list[Catalogue]:
+    """Judge what all sources landed of items and of users."""
+    return [_check(lake, gate, table, key) for table, key in KEYS.items()]
+
+
+def write_catalogue(lake: Lake, catalogue: Catalogue) -> None:
+    """Replace the table, and its rows in quarantine.
+
+    A row without `first_seen_at` takes its first event's time, or the first of all events if it has none;
+    an id that only events know gets a row of its own. Impressions tell of nobody: whoever asked for a
+    recommendation and did nothing else is no user yet.
+    """
+    schema = SCHEMAS[catalogue.table]
+    lake.write("quarantine", catalogue.verdict.quarantined, part=catalogue.table)
+    with lake.connect() as connection:
+        connection.register("accepted", catalogue.verdict.accepted)
+        key = quoted(KEYS[catalogue.table])
+        rows = connection.sql(COMPLETE.format(key=key, impression=IMPRESSION)).project(
+            ", ".join(map(quoted, schema.names))
+        )
+        found = rows.to_arrow_table()
+    lake.write(catalogue.table, found)
+
+
+def _check(lake: Lake, gate: Gate, table: str, key: str) -> Catalogue:
+    schema = nullable(SCHEMAS[table])
+    files = lake.files(f"landed_{table}")
+    landed = [completed(pq.read_table(path), SCHEMAS[table]).cast(schema) for path in files]
+    rows = pa.concat_tables([schema.empty_table(), *landed])
+    verdict = gate.check(table, rows.append_column(f"{key}_was_seen", _was_seen(rows.column(key))))
+    return Catalogue(table, verdict, Counts(len(rows), len(verdict.accepted), verdict.counts))
+
+
+def _was_seen(ids: pa.ChunkedArray) -> pa.Array:
+    """Whether each id stands in an earlier row. Missing ids are not each other's repetition."""
+    numbers = ids.combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+    first = np.zeros(len(numbers), np.bool_)
+    first[np.unique(numbers, return_index=True)[1]] = True
+    return pa.array(~first & (numbers >= 0))

@@ -1,0 +1,1 @@
+"""Events of the lake as training arrays: loaded, as of a time, and split in periods."""

@@ -1,0 +1,217 @@
+"""The world as known at a moment: users, items and events from before it, numbered afresh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tastemaker.dataset.attributes import ArrowAttributes, Described
+from tastemaker.errors import SourceError
+from tastemaker.plugins.arrays import Bool, Events, FeatureSource, Feedback, History, Int32, TrainingData
+from tastemaker.plugins.attributes import Attributes, ItemAttributes
+from tastemaker.plugins.votes import disliked_only
+from tastemaker.problem import ProblemSpec
+from tastemaker.snapshot.ids import IdIndex
+from tastemaker.snapshot.item_content import Content, Listed
+from tastemaker.snapshot.item_neighbours import Neighbours
+from tastemaker.snapshot.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from tastemaker.data.lake import Lake
+    from tastemaker.dataset.dataset import Dataset
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """Everything from strictly before `end`."""
+
+    problem: ProblemSpec
+    end: int
+    user_ids: IdIndex
+    """The users with an event before `end`."""
+    item_ids: IdIndex
+    """The items with an event before `end`, or listed in the catalogue before it."""
+    user_numbers: Int32
+    """int32[all users]: the data set's number -> the number here, -1 if not known yet."""
+    item_numbers: Int32
+    """int32[all items]: likewise."""
+    events: Events
+    """Numbered as here, from the beginning of the data."""
+    described_items: Described
+    """What was known of the items here."""
+    described_users: Described
+    """Likewise."""
+    available: Bool | None
+    features: FeatureSource | None
+    data_hash: str
+    lake: Lake
+
+    @classmethod
+    def at(cls, dataset: Dataset, end: int) -> Cut:
+        """Renumber what is known before `end`. Raises SourceError if there is no event before it."""
+        before = dataset.events[: int(np.searchsorted(dataset.events.times, end))]
+        if not before.count:
+            first = int(dataset.events.times[0])
+            raise SourceError(
+                f"no event happened before {moment(end)}; the first was at {moment(first)}",
+                fix="choose a later end, or a smaller split.test_days in the problem file",
+            )
+        known_users = _marked(before.users, len(dataset.user_ids))
+        known_items = _marked(before.items, len(dataset.item_ids)) | (dataset.first_seen < end)
+        user_numbers, item_numbers = _renumber(known_users), _renumber(known_items)
+        user_ids, item_ids = dataset.user_ids.take(known_users), dataset.item_ids.take(known_items)
+        return cls(
+            problem=dataset.problem,
+            end=end,
+            user_ids=user_ids,
+            item_ids=item_ids,
+            user_numbers=user_numbers,
+            item_numbers=item_numbers,
+            events=replace(before, users=user_numbers[before.users], items=item_numbers[before.items]),
+            described_items=dataset.items.at(end, known_items),
+            described_users=dataset.users.at(end, known_users),
+            available=_available(dataset, before, end, known_items),
+            features=_features(dataset, user_ids, item_ids),
+            data_hash=dataset.data_hash,
+            lake=dataset.lake,
+        )
+
+    @property
+    def start(self) -> int:
+        """When the training window begins: train_days before `end`, or the first event."""
+        days = self.problem.split.train_days
+        first = int(self.events.times[0])
+        return first if days is None else max(first, self.end - days * DAY_SECONDS)
+
+    def training(self, seed: int) -> TrainingData:
+        """The training window's events; users and items from before the window keep their numbers."""
+        window = self.events[int(np.searchsorted(self.events.times, self.start)) :]
+        if not window.count:
+            raise SourceError(
+                f"no event happened from {moment(self.start)} to {moment(self.end)}, the training window",
+                fix="lengthen split.train_days in the problem file",
+            )
+        data = TrainingData(
+            events=window,
+            n_users=len(self.user_ids),
+            n_items=len(self.item_ids),
+            end=self.end,
+            repeats=self.problem.candidates.repeats,
+            k=self.problem.placement.k,
+            features=self.features,
+            available=self.available,
+            feedback=self.feedback,
+            rng=np.random.default_rng(seed),
+            items=self.items,
+            users=self.users,
+        )
+        return data.with_history(self.history) if window.count == self.events.count else data
+
+    @cached_property
+    def items(self) -> ItemAttributes:
+        """What models get to know of the items."""
+        return ItemAttributes(ArrowAttributes(self.item_ids, self.described_items.rows))
+
+    @cached_property
+    def users(self) -> Attributes:
+        """What models get to know of the users."""
+        return Attributes(ArrowAttributes(self.user_ids, self.described_users.rows))
+
+    @cached_property
+    def feedback(self) -> Feedback | None:
+        """What became of what was shown, as known before `end`; None if nothing was shown."""
+        if not self.lake.files("requests"):
+            return None
+        from tastemaker.event_log.attribution import as_feedback, attribute
+
+        shown = attribute(self.lake, self.problem, until=self.end).impressions
+        return as_feedback(shown, self.user_ids, self.item_ids) if len(shown) else None
+
+    @cached_property
+    def history(self) -> History:
+        """Everyone's, the training window or not."""
+        return History.from_events(self.events, len(self.user_ids), len(self.item_ids))
+
+    def snapshot(self) -> Snapshot:
+        """Everyone's whole history, the training window or not: what a user already had stays had."""
+        return Snapshot(
+            user_ids=self.user_ids,
+            item_ids=self.item_ids,
+            history=self.history,
+            end=self.end,
+            repeats=self.problem.candidates.repeats,
+            available=self.available,
+            popular=self._popular(),
+            item_features=None if self.features is None else self.features.items(self.end),
+            data_hash=self.data_hash,
+        )
+
+    @cached_property
+    def served(self) -> Snapshot:
+        """The snapshot with what only serving needs: item to item, and what the catalogue says."""
+        neighbours, content = Neighbours.of(self.history), Content.build(_listed(self.lake, self.item_ids))
+        return replace(self.snapshot(), neighbours=neighbours, content=content)
+
+    def _popular(self) -> Int32:
+        n, history = len(self.item_ids), self.history
+        rewards = np.bincount(self.events.items, self.events.rewards, minlength=n)
+        last = disliked_only(history.items, history.rewards, n)
+        best_first = np.lexsort((-rewards, last)).astype(np.int32)
+        return best_first if self.available is None else best_first[self.available[best_first]]
+
+
+def moment(time: int) -> str:
+    """A time as people write it."""
+    return datetime.fromtimestamp(time, UTC).isoformat(sep=" ")
+
+
+def _marked(numbers: Int32, n: int) -> Bool:
+    marked = np.zeros(n, np.bool_)
+    marked[numbers] = True
+    return marked
+
+
+def _renumber(known: Bool) -> Int32:
+    return np.where(known, np.cumsum(known) - 1, -1).astype(np.int32)
+
+
+def _available(dataset: Dataset, before: Events, end: int, known: Bool) -> Bool | None:
+    """bool[known items]: not blocked, and with an event in the last available_days. None: no rule."""
+    rules = dataset.problem.candidates
+    if not (rules.available_days or rules.blocked_categories or rules.blocked_items):
+        return None
+    available = np.ones(len(known), np.bool_)
+    if rules.available_days is not None:
+        recent = before.items[int(np.searchsorted(before.times, end - rules.available_days * DAY_SECONDS)) :]
+        available = _marked(recent, len(known))
+    blocked = [n for n, name in enumerate(dataset.category_names) if name in rules.blocked_categories]
+    available &= ~np.isin(dataset.categories, blocked)
+    numbers = dataset.item_ids.lookup(rules.blocked_items)
+    available[numbers[numbers >= 0]] = False
+    return available[known]
+
+
+def _features(dataset: Dataset, user_ids: IdIndex, item_ids: IdIndex) -> FeatureSource | None:
+    if dataset.feature_root is None:
+        return None
+    from tastemaker.features.snapshots import SnapshotFeatures
+
+    return SnapshotFeatures(dataset.lake, dataset.feature_root, user_ids, item_ids)
+
+
+def _listed(lake: Lake, item_ids: IdIndex) -> list[Listed]:
+    """What the table items says of each item, by number."""
+    listed = [Listed()] * len(item_ids)
+    with lake.connect() as connection:
+        rows = connection.execute("SELECT item_id, title, category, price FROM items").fetchall()
+    numbers = item_ids.lookup([row[0] for row in rows]).tolist()
+    for number, (_, *known) in zip(numbers, rows, strict=True):
+        if number >= 0:
+            listed[number] = Listed(*known)
+    return listed

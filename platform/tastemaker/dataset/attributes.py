@@ -1,0 +1,160 @@
+"""What the tables items and users say, by number, as models get it: `tastemaker.plugins.attributes`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tastemaker.data.tables import HISTORY, OWN
+from tastemaker.data.validation.items_and_users import KEYS
+from tastemaker.plugins.arrays import Bool, Int64
+from tastemaker.plugins.attributes import Float64, Texts
+from tastemaker.plugins.read_only import read_only
+from tastemaker.snapshot.ids import IdIndex
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from tastemaker.data.lake import Lake
+
+COLUMNS = {"items": ("title", "category", "price"), "users": ("country",)}
+"""Those that every shop's table has; its own follow."""
+_PAST = f"""
+    SELECT n.number, epoch_us(received_at) // 1000000 AS time, title, category, price
+    FROM {HISTORY} AS h JOIN item_numbers AS n ON n.id = h.item_id ORDER BY n.number, received_at
+"""  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """The rows of one table in the order of their numbers, and what is known of their past."""
+
+    rows: pa.Table
+    """n rows, as they are now: COLUMNS and the shop's own columns, as text; null where unknown."""
+    changes: pa.Table
+    """The same columns at earlier moments, of the rows that have a history; by number, oldest first."""
+    numbers: Int64
+    """int64[m]: the row that each change is of."""
+    times: Int64
+    """int64[m]: since when it was so, seconds since 1970 UTC."""
+
+    @classmethod
+    def read(cls, connection: DuckDBPyConnection, lake: Lake, table: str) -> Described:
+        """Of the ids in the connection's table item_numbers or user_numbers; null for an id without a row."""
+        rows = _read_rows(connection, table)
+        empty = np.empty(0, np.int64)
+        if table != "items" or not lake.files(HISTORY):
+            return cls(rows, rows.slice(0, 0), empty, empty)
+        found = connection.sql(_PAST).to_arrow_table()
+        numbers, times = (found[name].to_numpy().astype(np.int64) for name in ("number", "time"))
+        return cls(rows, _as(rows.schema, found), numbers, times)
+
+    def at(self, end: int, known: Bool) -> Described:
+        """Of the rows where `known`, what was known before `end`.
+
+        That is the last change before it where one came later. A row without a history is taken as it is now.
+        """
+        early = self.times < end
+        index = np.arange(len(self.rows))
+        index[self.numbers[~early]] = -1
+        outdated = early & (index[self.numbers] < 0)
+        index[self.numbers[outdated]] = len(self.rows) + np.flatnonzero(outdated)  # the last one stays
+        places = pa.array(index[known], mask=index[known] < 0)
+        renumbered = np.cumsum(known) - 1
+        kept = early & known[self.numbers]
+        return Described(
+            pa.concat_tables([self.rows, self.changes]).take(places),
+            self.changes.filter(pa.array(kept)),
+            renumbered[self.numbers[kept]],
+            self.times[kept],
+        )
+
+    @property
+    def digest(self) -> str:
+        """A hash of all values and their history: 32 hexadecimal digits."""
+        digest = hashlib.blake2b(digest_size=16)
+        for table in (self.rows, self.changes):
+            for name in table.column_names:
+                digest.update(f"{name}\0{len(table)}\0".encode("utf-8", "surrogatepass"))
+                for part in _bytes(table[name]):
+                    digest.update(np.ascontiguousarray(part).view(np.uint8).data)
+        for array in (self.numbers, self.times):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+class ArrowAttributes:
+    """Ids and columns that become Python's only when a model asks for them: an `AttributeSource`."""
+
+    def __init__(self, ids: IdIndex, rows: pa.Table) -> None:
+        self._ids = ids
+        self._rows = rows
+        self.names = tuple(rows.column_names)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def ids(self) -> Texts:
+        return tuple(self._ids.decode(np.arange(len(self._ids))))
+
+    def column(self, name: str) -> Texts | Float64:
+        values = self._rows[name]
+        if pa.types.is_floating(values.type):
+            numbers: Float64 = np.array(pc.fill_null(values, np.nan).to_numpy(), np.float64)
+            return read_only(numbers)
+        return tuple(pc.fill_null(values, "").to_pylist())
+
+
+def _read_rows(connection: DuckDBPyConnection, table: str) -> pa.Table:
+    numbered = f"{table.removesuffix('s')}_numbers"
+    own = [
+        name
+        for (name,) in connection.execute(
+            f"SELECT DISTINCT unnest(map_keys({OWN})) AS name FROM {table} ORDER BY name"  # noqa: S608
+        ).fetchall()
+    ]
+    names = (*COLUMNS[table], *own)
+    values = [*(f"t.{name}" for name in COLUMNS[table]), *(f"t.{OWN}[$own{at}]" for at in range(len(own)))]
+    columns = ", ".join(f"min({value}) AS column{at}" for at, value in enumerate(values))
+    found = connection.sql(
+        f"SELECT n.number, {columns} FROM {numbered} AS n "  # noqa: S608 - constants of this module
+        f"LEFT JOIN {table} AS t ON t.{KEYS[table]} = n.id GROUP BY n.number ORDER BY n.number",
+        params={f"own{at}": name for at, name in enumerate(own)},
+    ).to_arrow_table()
+    rows = found.drop_columns(["number"]).rename_columns(list(names))
+    kinds = [pa.float64() if name == "price" and table == "items" else pa.large_string() for name in names]
+    return rows.cast(pa.schema(list(zip(names, kinds, strict=True)))).combine_chunks()
+
+
+def _as(schema: pa.Schema, rows: pa.Table) -> pa.Table:
+    """The columns of `schema`, null where `rows` has none of the name."""
+    columns = [
+        rows[field.name].cast(field.type)
+        if field.name in rows.column_names
+        else pa.nulls(len(rows), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _bytes(values: pa.ChunkedArray) -> tuple[NDArray[np.generic], ...]:
+    """What the values of a column consist of, the same however they are stored; null is the same as empty."""
+    if pa.types.is_floating(values.type):
+        return (np.array(pc.fill_null(values, np.nan).to_numpy()),)
+    texts = pc.fill_null(values, "")
+    return (pc.binary_length(texts).to_numpy(), *map(_text_bytes, texts.chunks))
+
+
+def _text_bytes(texts: pa.LargeStringArray) -> NDArray[np.generic]:
+    """The texts in UTF-8, one after the other, without a Python object for each."""
+    _, offsets, data = texts.buffers()
+    if data is None:
+        return np.empty(0, np.uint8)
+    first, last = np.frombuffer(offsets, np.int64)[[texts.offset, texts.offset + len(texts)]].tolist()
+    return np.frombuffer(data, np.uint8)[first:last]

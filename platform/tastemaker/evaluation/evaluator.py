@@ -1,0 +1,195 @@
+"""Ask a model for every test user's list, block by block, and hold the lists against what happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+from tastemaker.errors import PluginError, TastemakerError
+from tastemaker.evaluation.item_statistics import Catalogue
+from tastemaker.evaluation.metrics import HITS, METRICS, Judged, coverage
+from tastemaker.evaluation.ranking_checks import check
+from tastemaker.plugins import NO_ITEM, FeatureTable, Recommender, TrainingData
+from tastemaker.plugins.safe_calls import decide
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from tastemaker.dataset.dataset import Split
+
+Float64 = NDArray[np.float64]
+SCORES_AT_ONCE = 2**25
+"""128 MB, where a model makes the scores of all users of a block together."""
+USERS_AT_ONCE = 4096
+
+Progress = Callable[[int, int], None]
+"""Called with the users judged so far and the users to judge."""
+
+
+@dataclass(frozen=True, eq=False)
+class UserMetrics:
+    """How one model did for n users: each metric's figure is the mean of its array."""
+
+    values: dict[str, Float64]
+    """Metric -> float64[n], in the order of METRICS; coverage as pseudo-values."""
+    by_items: dict[str, dict[str, Float64]]
+    """Slice of the items -> metric -> float64[n], R being only the slice's items; NaN where that is empty."""
+    user_keys: NDArray[np.uint64]
+    """uint64[n]: a hash of each user's id, so that two models' arrays are paired only if they agree."""
+    exposures: NDArray[np.int64]
+    """int64[n_items]: how many lists held the item."""
+    lists: NDArray[np.int32]
+    """int32[n, k]: the lists, padded with -1."""
+    score_seconds: float
+    """Seconds inside the model's `decide`, all users."""
+
+    def __len__(self) -> int:
+        return len(self.user_keys)
+
+
+def evaluate(
+    model: Recommender[Any],
+    split: Split,
+    k: int,
+    *,
+    metrics: Collection[str] = tuple(METRICS),
+    block: int | None = None,
+    progress: Progress | None = None,
+) -> UserMetrics:
+    """Judge the lists of length k for all test users by the metrics that are asked for.
+
+    `block` users are judged at a time, which bounds the memory; `block_users` says how many by default.
+
+    Raises PluginError naming the model where it fails or answers what can't be scored, and TastemakerError
+    where the test period holds nobody to judge.
+    """
+    n, n_items = len(split.users), split.train.n_items
+    if not n:
+        raise TastemakerError(
+            "nobody did anything rewarded in the test period, so there is nothing to judge",
+            fix="raise split.test_days or add event types to the objectives in the problem file",
+        )
+    require_metrics(metrics)
+    block = block_users(n_items) if block is None else block
+    catalogue = _catalogue(split.train)
+    keys = user_keys(split.user_ids)
+    features = user_features(model, split)
+    values = {name: np.empty(n) for name, metric in METRICS.items() if name in metrics and metric.per_user}
+    lists = np.empty((n, k), np.int32)
+    by_items = _ByItems(split, [name for name in HITS if name in metrics])
+    exposures, shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
+    seconds, blas = 0.0, ThreadpoolController()
+    for start in range(0, n, block):
+        rows = slice(start, min(start + block, n))
+        batch = split.snapshot.batch(
+            split.users[rows],
+            seeds=keys[rows],
+            capabilities=model.capabilities,
+            user_features=None if features is None else features[split.users[rows]],
+        )
+        started = time.perf_counter()
+        with blas.limit(limits=1, user_api="blas"):  # `select` has threads of its own: both are far slower
+            ranking = decide(model, batch, k)
+        seconds += time.perf_counter() - started
+        check(model, ranking, batch, k)
+        judged = Judged(ranking.items, split.relevant[rows], catalogue)
+        for name, column in values.items():
+            column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
+        by_items.add(rows, judged)
+        lists[rows] = ranking.items
+        shown = ranking.items != NO_ITEM
+        exposures += np.bincount(ranking.items[shown], minlength=n_items)
+        shown_to[ranking.items[shown]] = np.nonzero(shown)[0] + start
+        if progress:
+            progress(rows.stop, n)
+    available = split.snapshot.available
+    size = n_items if available is None else int(np.count_nonzero(available))
+    if "coverage" in metrics:
+        values["coverage"] = coverage(exposures, shown_to, n, size)
+    judged_by = {name: values[name] for name in METRICS if name in values}
+    return UserMetrics(judged_by, by_items.values, keys, exposures, lists, seconds)
+
+
+class _ByItems:
+    """The metrics by slice of the items, filled block by block."""
+
+    def __init__(self, split: Split, metrics: Collection[str]) -> None:
+        self._slices = {
+            name: (items, _only(split.relevant, items)) for name, items in split.item_slices.items()
+        }
+        n = len(split.users)
+        self.values = {name: {metric: np.empty(n) for metric in metrics} for name in self._slices}
+
+    def add(self, rows: slice, judged: Judged) -> None:
+        """Compute the figures of some users; NaN where nothing of the slice is relevant to them."""
+        for name, (items, relevant) in self._slices.items():
+            part = judged.within(items, relevant[rows])
+            for metric, column in self.values[name].items():
+                column[rows] = np.where(part.wanted > 0, HITS[metric](part), np.nan)
+
+
+def metrics_by_items(lists: NDArray[np.int32], split: Split) -> dict[str, dict[str, Float64]]:
+    """Slice of the items -> metric -> float64[n], from int32[n, k] lists that were made before."""
+    found, catalogue = _ByItems(split, tuple(HITS)), _catalogue(split.train)
+    for start in range(0, len(lists), USERS_AT_ONCE):
+        rows = slice(start, start + USERS_AT_ONCE)
+        found.add(rows, Judged(lists[rows], split.relevant[rows], catalogue))
+    return found.values
+
+
+def block_users(n_items: int) -> int:
+    """How many users are judged at a time: USERS_AT_ONCE, or as few as keep to SCORES_AT_ONCE."""
+    return max(min(SCORES_AT_ONCE // max(n_items, 1), USERS_AT_ONCE), 1)
+
+
+def require_metrics(metrics: Collection[str]) -> None:
+    """Raise TastemakerError for a metric that does not exist."""
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise TastemakerError(
+            f"there is no metric named {', '.join(map(str, unknown))}",
+            fix=f"the metrics are: {', '.join(METRICS)}",
+        )
+
+
+def _only(relevant: csr_array, items: NDArray[np.bool_]) -> csr_array:
+    """The rewards of some items; those of all others are 0."""
+    kept = relevant.copy()
+    kept.data *= items[kept.indices]
+    kept.eliminate_zeros()
+    return kept
+
+
+@lru_cache(maxsize=1)
+def _catalogue(train: TrainingData) -> Catalogue:
+    """All models of a run are judged by the same one."""
+    return Catalogue(train)
+
+
+def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:
+    """uint64[n]: a hash of each id; it names the user in stored results and seeds the user's request."""
+    digests = b"".join(
+        blake2b(one.encode("utf-8", "surrogatepass"), digest_size=8).digest() for one in user_ids
+    )
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
+
+
+def user_features(model: Recommender[Any], split: Split) -> FeatureTable | None:
+    """One row a user number, as known at the cut; None if the model reads none."""
+    names = model.capabilities.user_features
+    if not names:
+        return None
+    if split.train.features is None:
+        raise PluginError(
+            f"model {model.name} reads user features ({', '.join(names)}), but none were made",
+            fix="make the feature snapshots first: `tastemaker run`",
+        )
+    return split.train.features.users(split.cut).select(names)

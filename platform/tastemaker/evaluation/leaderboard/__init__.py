@@ -1,0 +1,1 @@
+"""Models compared on the same users, and how the comparison is shown."""

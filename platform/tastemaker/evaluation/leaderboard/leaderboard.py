@@ -1,0 +1,397 @@
+"""All models of a problem side by side, and what can be said of their order.
+
+Who differs from whom is decided in `pairs`, for all models at once. The best is the model with the highest
+figure; the others are tied with it or worse. A model has a range of ranks, and models that do not differ have
+ranks in common. Rendering is in `page` (HTML), `plot` (PNG) and the command `tastemaker leaderboard`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from sqlalchemy import Engine
+
+from tastemaker.errors import ArtifactError, TastemakerError
+from tastemaker.evaluation import failures, results, seeds
+from tastemaker.evaluation.failures import Failure
+from tastemaker.evaluation.leaderboard.pairwise import Pairs, Ranks
+from tastemaker.evaluation.metrics import METRICS
+from tastemaker.evaluation.promotion_candidates import are_candidates, are_others
+from tastemaker.evaluation.results import Backtest, UserResults
+from tastemaker.evaluation.seeds import SeedSpread
+from tastemaker.evaluation.slices import Slice, compare_slices, limit_of, lost
+from tastemaker.evaluation.verdicts import Mark, Standing
+from tastemaker.problem import ProblemSpec
+from tastemaker.stats.bootstrap import LEVEL, Difference, Interval
+from tastemaker.stats.significance import ALPHA
+from tastemaker.util.atomic_files import appearing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Breach(NamedTuple):
+    """A guardrail that a model is on the wrong side of."""
+
+    metric: str
+    value: float
+    """The model's figure; in a slice, its difference from the one to beat."""
+    limit: float
+    side: Literal["at least", "at most"]
+    slice: str | None = None
+    """Where it lost too much, such as users=new; None: overall."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model."""
+
+    ranks: Ranks
+    standing: Standing
+    """Has the highest figure, can't be told from the model that has, or is worse than it beyond chance."""
+    backtest: Backtest
+    difference: Difference | None
+    """From the one to beat, in the leaderboard's metric; None for itself, and where it was not judged."""
+    p: float | None
+    """Of that difference, the larger of the two tests, corrected for all pairs of candidates."""
+    from_best: Difference | None
+    """From the best; None for itself."""
+    p_best: float | None
+    mark: Mark
+    """Better than the one to beat, worse, or no difference that the users judged could show."""
+    better_than: tuple[str, ...]
+    """The models that it is better than, beyond chance."""
+    breaches: tuple[Breach, ...]
+    seeds: SeedSpread | None = None
+    """What other seeds give, if that was measured."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.backtest.model
+
+
+@dataclass(frozen=True, repr=False)
+class Leaderboard:
+    """Every model's newest backtest on the data that the problem was last judged on, best first."""
+
+    problem: ProblemSpec
+    metric: str
+    """What the rows are ordered by: the problem's primary metric unless another was asked for."""
+    k: int
+    """The length of the judged lists."""
+    rows: tuple[Row, ...]
+    """By their figures, the best first."""
+    pairs: Pairs
+    models: tuple[str, ...]
+    """The models in the order of `pairs`."""
+    slices: tuple[Slice, ...]
+    """The models within parts of the users and items, in the order of `rows`."""
+    unheld: tuple[str, ...]
+    """Guardrails of slices that these users do not make: a value that nobody has, or that everybody has."""
+    failures: tuple[Failure, ...] = ()
+    """The models whose last backtest failed, by name."""
+
+    @classmethod
+    def load(
+        cls,
+        engine: Engine,
+        problem: ProblemSpec,
+        artifacts: Path,
+        *,
+        metric: str | None = None,
+        takes_part: Callable[[str], bool] = lambda model: True,
+    ) -> Leaderboard:
+        """Read the backtests of the models that take part, and compare them.
+
+        Raises TastemakerError if there are none, naming the models that failed.
+        """
+        backtests = [one for one in results.newest(engine, problem.name) if takes_part(one.model)]
+        failed = tuple(one for one in failures.known(engine, problem.name) if takes_part(one.model))
+        if not backtests:
+            raise _nothing_judged(engine, problem, failed)
+        users = [results.load_users(artifacts, backtest) for backtest in backtests]
+        spreads = seeds.known(engine, [backtest.id for backtest in backtests])
+        board = cls.of(problem, backtests, users, metric=metric)
+        rows = tuple(replace(row, seeds=spreads.get(row.backtest.id)) for row in board.rows)
+        return replace(board, rows=rows, failures=failed)
+
+    @classmethod
+    def of(
+        cls,
+        problem: ProblemSpec,
+        backtests: list[Backtest],
+        users: list[UserResults],
+        *,
+        metric: str | None = None,
+    ) -> Leaderboard:
+        """Compare models, one backtest each. Raises ArtifactError if they were judged on other users."""
+        metric = problem.metric if metric is None else metric
+        _check_same_users(backtests, users)
+        models = [backtest.model for backtest in backtests]
+        columns = np.column_stack([one.values[metric] for one in users])
+        pairs = Pairs.of(columns, metric, others=are_others(models, problem.to_beat))
+        figures = np.array([backtest.metrics[metric].value for backtest in backtests])
+        order = np.argsort(-figures if METRICS[metric].larger_is_better else figures, kind="stable")
+        places = _Places(pairs, models, int(order[0]), _place(models, problem.to_beat))
+        slices = _slices(users, models, problem, metric)
+        guarded = slices if metric == problem.metric else _slices(users, models, problem, problem.metric)
+        rows = tuple(_row(places, at, backtests[at], problem, guarded) for at in order.tolist())
+        ordered = tuple(replace(one, rows=tuple(one.rows[at] for at in order)) for one in slices)
+        known = {name for one in guarded for name in (one.name, one.dimension)}
+        unheld = tuple(key for key in problem.slices.max_loss if key not in known)
+        return cls(problem, metric, users[0].k, rows, pairs, tuple(models), ordered, unheld)
+
+    @property
+    def users(self) -> int:
+        """Users judged."""
+        return self.rows[0].backtest.users
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The models that might be promoted; the p of their comparisons are corrected together."""
+        kept = are_candidates(self.models, self.problem.to_beat)
+        return tuple(model for model, one in zip(self.models, kept, strict=True) if one)
+
+    @property
+    def window(self) -> tuple[datetime, datetime, datetime]:
+        """Training's start, the cut, and the test period's end."""
+        first = self.rows[0].backtest
+        return first.train_start, first.train_end, first.test_end
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, in types that JSON has; times are ISO 8601 in UTC."""
+        start, cut, end = self.window
+        return {
+            "problem": self.problem.name,
+            "metric": self.metric,
+            "k": self.k,
+            "to_beat": self.problem.to_beat,
+            "level": LEVEL,
+            "alpha": ALPHA,
+            "correction": "holm",
+            "candidates": list(self.candidates),
+            "users": self.users,
+            "train_start": start.isoformat(),
+            "train_end": cut.isoformat(),
+            "test_end": end.isoformat(),
+            "data_hash": self.rows[0].backtest.data_hash,
+            "rows": [_row_dict(row, self.metric) for row in self.rows],
+            "comparisons": self.comparisons(),
+            "slices": [_slice_dict(one) for one in self.slices],
+            "failed": [one._asdict() | {"at": one.at.isoformat()} for one in self.failures],
+        }
+
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Every pair of models, the better figure first: its paired difference and both tests."""
+        return [
+            {
+                "model": self.models[one],
+                "other": self.models[other],
+                **_finite(self.pairs.difference(one, other)),
+                "p_permutation": float(self.pairs.p_permutation[one, other]),
+                "p_bootstrap": float(self.pairs.p_bootstrap[one, other]),
+                "p": float(self.pairs.p[one, other]),
+                "differ": bool(self.pairs.better[one, other]),
+            }
+            for one, other in self.couples()
+        ]
+
+    def couples(self) -> list[tuple[int, int]]:
+        """Places in `models` of every pair, the better figure first."""
+        return list(combinations([self.models.index(row.model) for row in self.rows], 2))
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def to_html(self) -> str:
+        """A page that needs nothing from the network."""
+        from tastemaker.evaluation.leaderboard.html import render
+
+        return render(self)
+
+    def write_html(self, path: Path) -> None:
+        """Write `to_html`, whole or not at all."""
+        with appearing(path) as partial:
+            partial.write_text(self.to_html(), "utf-8")
+
+    def plot(self, path: Path | None = None) -> Figure:
+        """Each model's interval, and its difference from the one to beat; also as PNG at `path`, if given."""
+        from tastemaker.evaluation.leaderboard.png import figure, png
+
+        drawn = figure(self)
+        if path is not None:
+            with appearing(path) as partial:
+                partial.write_bytes(png(drawn))
+        return drawn
+
+    def __repr__(self) -> str:
+        from tastemaker.evaluation.leaderboard.terminal import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from tastemaker.evaluation.leaderboard.html import fragment
+
+        return fragment(self)
+
+
+def _nothing_judged(engine: Engine, problem: ProblemSpec, failed: tuple[Failure, ...]) -> TastemakerError:
+    if failed:
+        return TastemakerError(
+            "\n    ".join(
+                [
+                    f"no model could be evaluated on the problem {problem.name!r}:",
+                    *(f"{one.model}: {one.reason}" for one in failed),
+                ]
+            ),
+            fix="correct the cause and run again: `tastemaker run`",
+        )
+    others = ", ".join(results.problems(engine)) or "none"
+    return TastemakerError(
+        f"no model was judged on the problem {problem.name!r} yet; problems with results: {others}",
+        fix="run `tastemaker run`, or name the other problem's file with --problem",
+    )
+
+
+def _check_same_users(backtests: list[Backtest], users: list[UserResults]) -> None:
+    for backtest, results_of_one in zip(backtests, users, strict=True):
+        if not np.array_equal(results_of_one.user_keys, users[0].user_keys):
+            raise ArtifactError(
+                f"{backtest.model} and {backtests[0].model} were judged on different users of the same data",
+                fix="judge the models again: `tastemaker run`",
+            )
+
+
+class _Places(NamedTuple):
+    """Who stands where among the pairs."""
+
+    pairs: Pairs
+    models: list[str]
+    best: int
+    reference: int | None
+    """The one to beat, if it was judged."""
+
+
+def _place(models: list[str], model: str) -> int | None:
+    return models.index(model) if model in models else None
+
+
+def _slices(
+    users: list[UserResults], models: list[str], problem: ProblemSpec, metric: str
+) -> tuple[Slice, ...]:
+    return compare_slices(users, models, problem.to_beat, metric, problem.slices.max_loss)
+
+
+def _row(
+    places: _Places, at: int, backtest: Backtest, problem: ProblemSpec, guarded: tuple[Slice, ...]
+) -> Row:
+    pairs, models, best, reference = places
+    rival = None if at == reference else reference
+    return Row(
+        ranks=pairs.ranks(at),
+        standing=_standing(pairs, at, best),
+        backtest=backtest,
+        difference=None if rival is None else pairs.difference(at, rival),
+        p=None if rival is None else float(pairs.p[at, rival]),
+        from_best=None if at == best else pairs.difference(at, best),
+        p_best=None if at == best else float(pairs.p[at, best]),
+        mark=_mark(pairs, at, reference),
+        better_than=tuple(models[other] for other in np.flatnonzero(pairs.better[at])),
+        breaches=(*_breaches(backtest, problem), *_losses(at, guarded, problem)),
+    )
+
+
+def _standing(pairs: Pairs, at: int, best: int) -> Standing:
+    if at == best or pairs.value[at, best] == 0:
+        return "best"
+    return "worse" if pairs.better[best, at] else "tied with the best"
+
+
+def _mark(pairs: Pairs, at: int, reference: int | None) -> Mark:
+    if reference is None:
+        return "not compared"
+    if at == reference:
+        return "the one to beat"
+    if pairs.better[at, reference]:
+        return "beats"
+    return "worse" if pairs.better[reference, at] else "tied"
+
+
+def _breaches(backtest: Backtest, problem: ProblemSpec) -> tuple[Breach, ...]:
+    """A figure that is no number keeps no guardrail."""
+    found = []
+    for guardrail in problem.guardrails:
+        value = backtest.metrics[guardrail.metric].value
+        if guardrail.at_least is not None and not value >= guardrail.at_least:
+            found.append(Breach(guardrail.metric, value, guardrail.at_least, "at least"))
+        if guardrail.at_most is not None and not value <= guardrail.at_most:
+            found.append(Breach(guardrail.metric, value, guardrail.at_most, "at most"))
+    return tuple(found)
+
+
+def _losses(at: int, slices: tuple[Slice, ...], problem: ProblemSpec) -> Iterator[Breach]:
+    for one in slices:
+        limit, row = limit_of(one, problem.slices.max_loss), one.rows[at]
+        if limit is not None and row.difference is not None and lost(row, limit):
+            yield Breach(problem.metric, row.difference.difference, -limit, "at least", one.name)
+
+
+def _slice_dict(one: Slice) -> dict[str, Any]:
+    return {
+        "slice": one.name,
+        "users": one.users,
+        "rows": [
+            {
+                "model": row.model,
+                **_finite(row.figure),
+                "difference": None if row.difference is None else _finite(row.difference),
+                "p": row.p,
+                "mark": row.mark,
+            }
+            for row in one.rows
+        ],
+    }
+
+
+def _row_dict(row: Row, metric: str) -> dict[str, Any]:
+    backtest = row.backtest
+    return {
+        "ranks": list(row.ranks),
+        "model": row.model,
+        "standing": row.standing,
+        "mark": row.mark,
+        "metrics": {name: _finite(interval) for name, interval in backtest.metrics.items()},
+        "difference": None if row.difference is None else _finite(row.difference),
+        "p": row.p,
+        "difference_from_best": None if row.from_best is None else _finite(row.from_best),
+        "p_best": row.p_best,
+        "better_than": list(row.better_than),
+        "breaches": [breach._asdict() for breach in row.breaches],
+        "seeds": row.seeds and seeds.to_dict(row.seeds, metric, backtest.metrics[metric]),
+        "train_seconds": backtest.train_seconds,
+        "score_seconds": backtest.score_seconds,
+        "artifact_bytes": backtest.artifact_bytes,
+        "backtest": backtest.id,
+        "config": backtest.config,
+        "created_at": backtest.created_at.isoformat(),
+    }
+
+
+def _finite(figures: Interval | Difference) -> dict[str, float | str | None]:
+    """null for what is no number; why there is no interval, where there is none."""
+    found: dict[str, float | str | None] = {
+        name: value if np.isfinite(value) else None for name, value in figures._asdict().items()
+    }
+    if found["low"] is None:
+        found["no_interval"] = figures.why_none()
+    return found

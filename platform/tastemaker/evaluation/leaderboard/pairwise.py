@@ -1,0 +1,114 @@
+"""Every model against every other on the same users: who is better, and what ranks that allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.evaluation.metrics import METRICS
+from tastemaker.stats.bootstrap import Difference, Interval, difference_of, resampled_means
+from tastemaker.stats.significance import ALPHA, bootstrap_p, enough, flipped_means, holm, permutation_p
+
+Float64 = NDArray[np.float64]
+
+
+class Ranks(NamedTuple):
+    """The ranks that a model can have, given who is better than whom beyond chance.
+
+    All hold at once with 95 % confidence. Two models that do not differ have ranks in common. Reference:
+    D. Al Mohamad, J. Goeman and E. van Zwet, Statistics in Medicine 41(16), 2022.
+    """
+
+    first: int
+    """One more than the number of models that are better."""
+    last: int
+    """The number of models, less those that are worse."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Every model against every other, all on the same resamples of the users.
+
+    Two models differ if they have an interval and both tests say so after Holm's correction, or if a third
+    model lies between them: better than one, and worse than the other.
+
+    Holm's family is made of the comparisons that a promotion can rest on: each candidate with the baseline,
+    and the candidates with each other. What else is compared, such as random lists with the baseline, is a
+    family of its own, so that no model on the board takes power from those that somebody might promote.
+    """
+
+    value: Float64
+    """float64[m, m]: the mean of row model - column model."""
+    low: Float64
+    """float64[m, m]: the 95 % interval of this pair alone, not corrected; NaN where there is none."""
+    high: Float64
+    p_permutation: Float64
+    """float64[m, m]: of the sign-flip test, not corrected; 1 on the diagonal."""
+    p_bootstrap: Float64
+    p: Float64
+    """float64[m, m]: the larger of both tests' p, corrected within the pair's family."""
+    better: NDArray[np.bool_]
+    """bool[m, m]: the row model is better than the column model beyond chance."""
+    n: int
+    """Users."""
+
+    @classmethod
+    def of(
+        cls,
+        columns: Float64,
+        metric: str,
+        *,
+        others: NDArray[np.bool_] | None = None,
+        seed: int = 0,
+        resamples: int | None = None,
+    ) -> Pairs:
+        """`columns` is float64[n, m], one column a model; `others` is bool[m], the models that are neither
+        candidates nor the baseline (none unless given)."""
+        n, m = columns.shape
+        above, below = np.triu_indices(m, 1)
+        count = enough(len(above)) if resamples is None else resamples
+        centred = columns - columns.mean(axis=1, keepdims=True)  # differences stay, rounding errors shrink
+        boots = resampled_means(centred, seed=seed, resamples=count)
+        flips = flipped_means(centred, seed=seed, resamples=count)
+        value, low, high = (np.zeros((m, m)) for _ in range(3))
+        raw = np.ones((2, m, m))
+        for i, j in zip(above, below, strict=True):
+            difference = centred[:, i] - centred[:, j]
+            observed, scale = difference.mean(keepdims=True), np.sqrt((difference**2).mean(keepdims=True))
+            drawn = boots[:, [i]] - boots[:, [j]]
+            interval = Interval.of(observed[0], drawn[:, 0], difference)
+            found = difference_of(interval, columns[:, i], columns[:, j])
+            value[i, j], low[i, j], high[i, j] = found[:3]
+            value[j, i], low[j, i], high[j, i] = 0.0 - found.difference, 0.0 - found.high, 0.0 - found.low
+            swapped = flips._replace(means=flips.means[:, [i]] - flips.means[:, [j]])
+            raw[:, i, j] = raw[:, j, i] = (
+                permutation_p(observed, swapped, scale)[0],
+                bootstrap_p(drawn, scale)[0],
+            )
+        p = np.ones((m, m))
+        apart = np.zeros(len(above), np.bool_) if others is None else others[above] | others[below]
+        for family in (~apart, apart):
+            pair, mirrored = (above[family], below[family]), (below[family], above[family])
+            p[pair] = p[mirrored] = np.maximum(*(holm(one[pair]) for one in raw))
+        ahead = value > 0 if METRICS[metric].larger_is_better else value < 0
+        return cls(value, low, high, raw[0], raw[1], p, _closed(ahead & (p <= ALPHA) & np.isfinite(low)), n)
+
+    def difference(self, one: int, other: int) -> Difference:
+        """What model `one` has more than model `other`."""
+        at = one, other
+        return Difference(float(self.value[at]), float(self.low[at]), float(self.high[at]), self.n)
+
+    def ranks(self, one: int) -> Ranks:
+        """Which ranks model `one` can have."""
+        return Ranks(1 + int(self.better[:, one].sum()), len(self.better) - int(self.better[one].sum()))
+
+
+def _closed(better: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """With a better than b and b better than c, a is better than c: this adds no error of its own."""
+    closed = better.copy()
+    for between in range(len(closed)):
+        closed |= closed[:, [between]] & closed[[between]]
+    return closed

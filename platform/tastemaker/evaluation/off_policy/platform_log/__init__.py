@@ -1,0 +1,1 @@
+"""Off-policy evaluation from this platform's own log."""

@@ -1,0 +1,111 @@
+"""The platform's own request log as rewarded impressions: which requests count.
+
+What each item shown earned is for `tastemaker.event_log.attribution` to say.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tastemaker.data.lake import Lake
+from tastemaker.errors import OffPolicyError
+from tastemaker.evaluation.off_policy.bandit_feedback import MIN_PROPENSITY, Logged
+from tastemaker.event_log.attribution import DAY_SECONDS, attribute
+from tastemaker.event_log.drain import served
+from tastemaker.problem import ProblemSpec
+from tastemaker.snapshot.ids import IdIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class RequestLog(NamedTuple):
+    """The requests that count, oldest first, and their impressions."""
+
+    requests: pa.Table
+    """One row a request, as in `data.tables.REQUESTS`."""
+    item_ids: list[str]
+    """Of each impression, in the order of `log`, whose rounds are the rows of `requests`."""
+    log: Logged
+    left_out: dict[str, int]
+    """Why requests do not count -> how many."""
+
+
+def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Collection[str]) -> RequestLog:
+    """The requests that `versions` answered at or after `since` (seconds UTC), with what they earned.
+
+    Raises OffPolicyError naming every reason if no request counts.
+    """
+    asked = served(lake).sort_by([("occurred_at", "ascending"), ("request_id", "ascending")])
+    if not len(asked):
+        raise OffPolicyError(
+            "the request log is empty", fix="serve a version, ask it, then drain its log: tastemaker run"
+        )
+    found = attribute(lake, problem)
+    if found.horizon is None:
+        raise OffPolicyError(
+            f"no event is of a type that {problem.name!r} rewards, so nothing that was shown earned anything",
+            fix="ingest the events that followed: tastemaker run",
+        )
+    kept, left_out = _sift(asked, since=since, versions=versions, last=found.horizon - found.window)
+    if not kept.any():
+        days = found.window / DAY_SECONDS
+        reasons = "\n    ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+        raise OffPolicyError(
+            f"none of the {len(asked):,} logged requests can be used:\n    {reasons}",
+            fix="serve a policy that draws (random, or a bandit) to a share of the traffic, ingest the "
+            f"events of the {days:g} days after, and ask about a version trained before that",
+        )
+    return _impressions(asked, kept, found.impressions, left_out)
+
+
+def _sift(
+    asked: pa.Table, *, since: int, versions: Collection[str], last: float
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """bool[len(asked)]: which requests count; and why the others don't, each by its first reason."""
+    moments = asked["occurred_at"].cast(pa.int64()).to_numpy() / 1e6
+    chances = asked["propensities"].to_pylist()
+    version = np.array(asked["version"].to_pylist(), dtype=np.str_)
+    explores = np.array([any(chance < 1 for chance in row) for row in chances])
+    exploring = np.unique(version[explores])
+    window_end = datetime.fromtimestamp(since, UTC)
+    faults = {
+        "answered by a version of another problem": ~np.isin(version, list(versions)),
+        f"from before {window_end:%Y-%m-%d %H:%M} UTC: training has seen what they led to": moments < since,
+        "so late that events may still be credited to them": moments > last,
+        "that popular items helped to answer": asked["fallback"].is_valid().to_numpy(),
+        f"with a propensity outside (0, 1] or below {MIN_PROPENSITY:g}, or with no item": np.array(
+            [not row or not all(MIN_PROPENSITY <= chance <= 1 for chance in row) for row in chances]
+        ),
+        "answered by versions that never draw, every propensity being 1": ~np.isin(version, exploring),
+    }
+    kept, left_out = np.ones(len(asked), np.bool_), {}
+    for reason, faulty in faults.items():
+        if count := int(np.count_nonzero(kept & faulty)):
+            left_out[reason] = count
+        kept &= ~faulty
+    return kept, left_out
+
+
+def _impressions(
+    asked: pa.Table, kept: NDArray[np.bool_], impressions: pa.Table, left_out: dict[str, int]
+) -> RequestLog:
+    """The impressions stand in the order of their requests."""
+    lengths = asked["item_ids"].combine_chunks().value_lengths().to_numpy()
+    shown = impressions.filter(pa.array(np.repeat(kept, lengths)))
+    item_ids: list[str] = shown["item_id"].to_pylist()
+    index = IdIndex.build(item_ids)
+    log = Logged.of(
+        index.lookup(item_ids),
+        shown["reward"].to_numpy(),
+        shown["propensity"].to_numpy().astype(np.float64),
+        n_actions=len(index),
+        positions=shown["position"].to_numpy(),
+        rounds=np.repeat(np.arange(np.count_nonzero(kept)), lengths[kept]),
+    )
+    return RequestLog(asked.filter(pa.array(kept)), item_ids, log, left_out)

@@ -1,0 +1,1 @@
+"""How a model does with less data, and how fast it ages."""

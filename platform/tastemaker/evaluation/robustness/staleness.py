@@ -1,0 +1,276 @@
+"""How fast does a model go stale? Trained once, it answers weeks later beside one trained again each week.
+
+    d_uw   what the model trained again has more than the one trained w weeks before, on user u of week w
+    β      = Σ_uw w·d_uw / Σ_uw w²     the loss a week: the line through 0 that fits best, since d_u0 = 0
+    ℓ(w)   = the weeks' mean losses, made to rise by isotonic regression, straight between weeks
+
+Both answer the same users of the same week, so the season cancels out. The interval is a bootstrap over
+users, each with all their weeks. What "stale" means is said in `stale`. References: J. Gama et al., "A survey
+on concept drift adaptation", ACM Computing Surveys 46(4), 2014; B. Efron and R. Tibshirani, "An Introduction
+to the Bootstrap", 1993, chapter 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+from sqlalchemy import Engine, insert, select
+
+from tastemaker.dataset.as_of import DAY_SECONDS
+from tastemaker.errors import SourceError, TastemakerError
+from tastemaker.evaluation import backtest, results
+from tastemaker.evaluation.backtest import Fitted
+from tastemaker.evaluation.metrics import METRICS
+from tastemaker.stats.bootstrap import (
+    PAIRED_RESAMPLES,
+    Difference,
+    Interval,
+    paired_difference,
+    resampled_means,
+)
+from tastemaker.storage.tables import stalenesses
+
+if TYPE_CHECKING:
+    from tastemaker.dataset.dataset import Dataset
+    from tastemaker.dataset.split import Split
+    from tastemaker.evaluation.results import Backtest
+    from tastemaker.evaluation.robustness.learning_curve import Told
+    from tastemaker.plugins.discovery import Plugin
+    from tastemaker.workflows.workspace import Workspace
+
+Float64 = NDArray[np.float64]
+
+WEEKS = 8
+WEEK_SECONDS = 7 * DAY_SECONDS
+MAX_LOSS = 0.05
+"""The share of a fresh model's figure that may be lost, unless another is asked for."""
+
+
+class Week(NamedTuple):
+    """One week that was judged."""
+
+    age_days: int
+    """How much older than the fresh model the stale one is."""
+    loss: Difference
+    """What the stale model lacks, per user; above 0: it is worse."""
+    fresh: float
+    stale: float
+
+
+class Days(NamedTuple):
+    """When a loss is reached, in days after training; None: not within the weeks that were judged."""
+
+    value: float | None
+    low: float | None
+    """From when on it is within the weeks' 95 % intervals that it has been reached."""
+    high: float | None
+    """From when on it is certain by them."""
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """What a model loses by not being trained again."""
+
+    problem: str
+    model: str
+    config: dict[str, Any]
+    data_hash: str
+    metric: str
+    trained_until: datetime
+    fresh: Interval
+    """The figure of the model trained again each week, over all weeks."""
+    loss_per_week: Interval
+    """In the metric's unit; above 0: it loses."""
+    weeks: tuple[Week, ...]
+    created_at: datetime
+
+    @property
+    def observed_days(self) -> int:
+        """The oldest that the model was when it was judged."""
+        return self.weeks[-1].age_days
+
+    def days_until(self, share: float = MAX_LOSS) -> Days:
+        """When ℓ reaches this share of a fresh model's figure. It need not be a straight line."""
+        curves = zip(*(week.loss[:3] for week in self.weeks), strict=True)
+        value, low, high = (self._reached(share * self.fresh.value, np.array(one)) for one in curves)
+        return Days(value, high, low)  # the highest losses are there first
+
+    def _reached(self, loss: float, losses: Float64) -> float | None:
+        """Where the rising curve through these losses reaches `loss`."""
+        if not np.isfinite(losses).all():
+            return None
+        ages = [week.age_days for week in self.weeks]
+        rising = isotonic_regression(losses, weights=[week.loss.n for week in self.weeks]).x
+        at = int(np.searchsorted(rising, loss))
+        if at == 0 or at == len(ages):
+            return None
+        before, after = rising[at - 1], rising[at]
+        return float(ages[at - 1] + (loss - before) / (after - before) * (ages[at] - ages[at - 1]))
+
+
+def measure(workspace: Workspace, plugin: Plugin, weeks: int = WEEKS, told: Told | None = None) -> Staleness:
+    """Judge the last `weeks` weeks and store what was found. Backtests that are stored are not done again.
+
+    Weeks in which nobody could be judged are left out. Raises TastemakerError if the data is too short, or
+    fewer than two weeks are left.
+    """
+    problem, config = workspace.problem, workspace.config(plugin)
+    metric, artifacts = problem.metric, workspace.settings.artifacts
+    origin: Fitted | None = None
+    seen: list[_Seen] = []
+    for split in _splits(workspace.dataset(), weeks):
+
+        def judge(fitted: Fitted | None, split: Split = split) -> Backtest:
+            return backtest.run(
+                plugin, config, split, problem, workspace.engine, artifacts, listed=False, fitted=fitted
+            )
+
+        if origin is None:
+            origin = Fitted(plugin, config, split)
+            fresh = stale = judge(origin)
+        else:
+            fresh, stale = judge(None), judge(origin)
+        age_days = (split.cut - origin.split.cut) // DAY_SECONDS
+        users = results.load_users(artifacts, fresh)
+        seen.append(
+            _Seen(
+                age_days,
+                users.user_keys,
+                users.values[metric],
+                results.load_users(artifacts, stale).values[metric],
+            )
+        )
+        if told:
+            told(f"{age_days} days after training", stale.metrics[metric].value)
+    if origin is None or len(seen) < 2:
+        raise TastemakerError(
+            f"somebody could be judged in {len(seen)} of the last {weeks} weeks, two at least are needed",
+            fix="read more events, or ask for more --weeks",
+        )
+    found = Staleness(
+        problem=problem.name,
+        model=plugin.name,
+        config=config.model_dump(mode="json"),
+        data_hash=origin.split.data_hash,
+        metric=metric,
+        trained_until=datetime.fromtimestamp(origin.split.cut, UTC),
+        created_at=datetime.now(UTC),
+        **_estimates(seen, 1.0 if METRICS[metric].larger_is_better else -1.0),
+    )
+    put(workspace.engine, found)
+    return found
+
+
+class _Seen(NamedTuple):
+    """One week: n users, each judged with both models."""
+
+    age_days: int
+    users: NDArray[np.uint64]
+    fresh: Float64
+    stale: Float64
+
+
+def _splits(dataset: Dataset, weeks: int) -> Iterator[Split]:
+    """A split a week, the earliest first, the last one ending with the data."""
+    first = int(dataset.events.times[0])
+    start = dataset.end - weeks * WEEK_SECONDS
+    if start <= first:
+        raise TastemakerError(
+            f"{weeks} weeks are to be judged, but the events span {(dataset.end - first) / DAY_SECONDS:.0f} "
+            "days: nothing is left to train on",
+            fix="ask for fewer --weeks, or read more events",
+        )
+    for cut in range(start, dataset.end, WEEK_SECONDS):
+        try:
+            yield dataset.split(at=cut, end=cut + WEEK_SECONDS)
+        except SourceError as error:
+            if "no model can be judged" not in error.problem:
+                raise
+
+
+def _estimates(seen: Sequence[_Seen], sign: float) -> dict[str, Any]:
+    """The figures of a Staleness; `sign` is 1 where more of the metric is better, else -1."""
+    users = np.concatenate([one.users for one in seen])
+    fresh = np.concatenate([one.fresh for one in seen])
+    loss = sign * (fresh - np.concatenate([one.stale for one in seen]))
+    age = np.concatenate([np.full(len(one.users), one.age_days / 7) for one in seen])
+    aged = age > 0
+    return {
+        "fresh": _ratio(users, fresh, np.ones_like(fresh), certain=bool(fresh.any())),
+        "loss_per_week": _ratio(users[aged], (age * loss)[aged], (age**2)[aged], certain=bool(fresh.any())),
+        "weeks": tuple(
+            Week(
+                one.age_days,
+                paired_difference(sign * one.fresh, sign * one.stale),
+                float(one.fresh.mean()),
+                float(one.stale.mean()),
+            )
+            for one in seen
+        ),
+    }
+
+
+def _ratio(users: NDArray[np.uint64], over: Float64, under: Float64, *, certain: bool) -> Interval:
+    """Σ over / Σ under with an interval over users, each with all that is theirs; `certain`: see
+    `Interval.of`.
+
+    Where there were hits, and week by week all users had the same, models without any loss are simply alike.
+    """
+    _keys, who = np.unique(users, return_inverse=True)
+    sums = np.column_stack([np.bincount(who, over), np.bincount(who, under)])
+    means = resampled_means(sums, resamples=PAIRED_RESAMPLES)
+    value = float(over.sum() / under.sum())
+    theirs = value + (sums[:, 0] - value * sums[:, 1]) / sums[:, 1].mean()
+    return Interval.of(value, means[:, 0] / means[:, 1], theirs, certain=certain)
+
+
+def put(engine: Engine, found: Staleness) -> None:
+    """Keep it; `newest` finds it."""
+    row = {
+        one.name: getattr(found, one.name)
+        for one in fields(found)
+        if one.name not in ("fresh", "loss_per_week", "weeks")
+    }
+    row |= {"fresh": results.to_json(found.fresh), "loss_per_week": results.to_json(found.loss_per_week)}
+    row["weeks"] = [week._asdict() | {"loss": results.to_json(week.loss)} for week in found.weeks]
+    with engine.begin() as connection:
+        connection.execute(insert(stalenesses).values(row))
+
+
+def newest(engine: Engine, problem: str, model: str) -> Staleness | None:
+    """What was measured last for a model; None: nothing yet. This is what decides when to train again."""
+    mine = select(stalenesses).where(stalenesses.c.problem == problem, stalenesses.c.model == model)
+    with engine.connect() as connection:
+        row = connection.execute(mine.order_by(stalenesses.c.id.desc()).limit(1)).mappings().first()
+    if row is None:
+        return None
+    values = dict(row)
+    del values["id"]
+    values |= {name: Interval(**results.from_json(row[name])) for name in ("fresh", "loss_per_week")}
+    values["weeks"] = tuple(
+        Week(**week | {"loss": Difference(**results.from_json(week["loss"]))}) for week in row["weeks"]
+    )
+    return Staleness(**values)
+
+
+def to_dict(found: Staleness, share: float = MAX_LOSS) -> dict[str, Any]:
+    """Everything, in types that JSON has."""
+    return {
+        "problem": found.problem,
+        "model": found.model,
+        "metric": found.metric,
+        "config": found.config,
+        "trained_until": found.trained_until.isoformat(),
+        "fresh": results.to_json(found.fresh),
+        "loss_per_week": results.to_json(found.loss_per_week),
+        "max_loss_share": share,
+        "days_until_max_loss": found.days_until(share)._asdict(),
+        "observed_days": found.observed_days,
+        "weeks": [week._asdict() | {"loss": results.to_json(week.loss)} for week in found.weeks],
+    }

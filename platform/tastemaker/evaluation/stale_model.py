@@ -1,0 +1,60 @@
+"""A model that was not trained again: it answers today's requests as a version from an earlier day would."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.plugins import NO_ITEM, Batch, Ranking, Recommender, TrainingData
+from tastemaker.plugins.arrays import Int32
+from tastemaker.plugins.safe_calls import decide
+
+if TYPE_CHECKING:
+    from tastemaker.snapshot.snapshot import Snapshot
+
+
+class Stale(Recommender[Any]):
+    """What a version carries is as old as the version: the model, who had what, which users and items exist.
+
+    What is decided when a request comes is of its day: the time, what may not be shown, user features. Asked
+    in the numbers of a later split, it translates the batch to its own numbers, and the list back.
+    """
+
+    def __init__(self, model: Recommender[Any], then: Snapshot, now: Snapshot) -> None:
+        self.name = model.name  # type: ignore[misc]  # it answers in the model's name
+        self.capabilities = model.capabilities  # type: ignore[misc]
+        self._model = model
+        self._snapshot = then
+        self._users = _places(now.user_ids.encoded, then.user_ids.encoded)
+        self._items = _places(then.item_ids.encoded, now.item_ids.encoded)
+
+    def fit(self, data: TrainingData) -> Self:
+        """Refused: it would not be stale."""
+        raise TypeError("a stale model is not trained again")
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        users = np.where(batch.users >= 0, self._users[batch.users], -1).astype(np.int32)
+        old = self._snapshot.batch(
+            users,
+            seeds=batch.seeds,
+            now=batch.now,
+            capabilities=self.capabilities,
+            user_features=batch.user_features,
+        )
+        allowed = replace(
+            old,
+            available=None if batch.available is None else batch.available[self._items],
+            excluded=None if batch.excluded is None else batch.excluded[:, self._items],
+        )
+        ranking = decide(self._model, allowed, k)
+        shown = ranking.items != NO_ITEM
+        return ranking._replace(items=np.where(shown, self._items[ranking.items], NO_ITEM).astype(np.int32))
+
+
+def _places(ids: NDArray[np.bytes_], among: NDArray[np.bytes_]) -> Int32:
+    """int32[n]: the place of each id among others, which ascend; -1 for one that is not there."""
+    places = np.minimum(np.searchsorted(among, ids), len(among) - 1)
+    return np.where(among[places] == ids, places, -1).astype(np.int32)

@@ -1,0 +1,187 @@
+"""Postgres as the place where the logs of many services meet, and from where they are brought into a lake.
+
+A batch is copied into a temporary table and inserted from there, in one transaction: what is there already
+stays, so a batch that comes twice is as one that came once. Writers wait for each other, so that numbers are
+given in the order of commits, and a reader that knows the last number it saw misses nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tastemaker.data.lake import Lake
+from tastemaker.data.tables import SERVED
+from tastemaker.errors import TastemakerError
+from tastemaker.event_log.drain import BATCH_RECORDS, Drained, count, put_rows
+from tastemaker.event_log.records import Entry, Record
+from tastemaker.event_log.spool_file import KINDS, Pending, key_of, name_of
+from tastemaker.util.atomic_files import appearing
+from tastemaker.util.file_lock import locked
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+    from sqlalchemy import URL
+
+CONNECT_SECONDS = 10
+_OPTIONS = "-c statement_timeout=60s"
+_FIX = "start it, or set TASTEMAKER_LOG__URL to one that answers; nothing is lost meanwhile"
+_WRITERS = 5_020_164_733
+"""Postgres's advisory lock is a number; any will do that nobody else uses."""
+_STAGE = """
+    CREATE TEMP TABLE staged (kind text, key text, user_id text, at float8, record json) ON COMMIT DROP
+"""
+_COPY = "COPY staged FROM STDIN WITH (FORMAT csv)"
+_INSERT = """
+    INSERT INTO log_records (kind, key, user_id, at, record)
+    SELECT kind, key, user_id, to_timestamp(at), record FROM staged ON CONFLICT DO NOTHING
+"""
+_NEWER = "SELECT number, kind, record::text FROM log_records WHERE number > %s ORDER BY number LIMIT %s"
+_FOUND = "SELECT record::text FROM log_records WHERE kind = 'request' AND key = %s"
+_encode = msgspec.json.Encoder().encode
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()
+}
+
+
+class AwayError(TastemakerError):
+    """A database does not answer now. Later, it may."""
+
+
+class PostgresTarget:
+    """Keeps records in the table `log_records`. It connects when there is something to keep."""
+
+    def __init__(self, url: str) -> None:
+        """Raises TastemakerError for a URL that names no Postgres."""
+        _parsed(url)
+        self.url = url
+        self._connection: Connection | None = None
+
+    def put(self, pending: Pending) -> None:
+        """Raises AwayError, with nothing kept, while the database does not answer."""
+        with _told(self.url):
+            connection, self._connection = self._connection or connect(self.url), None
+            try:
+                _put(connection, _lines(pending))
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+
+    def close(self) -> None:
+        """Leave the database."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def pull(url: str, lake: Lake) -> Drained:
+    """Bring what is new in the database into the lake. Raises AwayError.
+
+    Killed at any moment it goes on where it was: parts are named by their first record, and so are replaced.
+    """
+    pulled = Drained()
+    name = hashlib.blake2b(_place(url).encode(), digest_size=8).hexdigest()
+    noted = lake.root / ".pulled" / f"{name}.json"
+    with locked(lake.root / ".pulled" / f"{name}.lock"), _told(url), closing(connect(url)) as connection:
+        last = json.loads(noted.read_text())["last"] if noted.exists() else 0
+        while rows := _newer(connection, last):
+            records: list[Entry] = [_DECODERS[kind].decode(record) for _, kind, record in rows]
+            pending = Pending(name, rows[0][0], rows[-1][0], records)
+            put_rows(lake, f"{SERVED}{name}-{pending.first:012d}", pending)
+            last = pending.last
+            with appearing(noted) as partial:
+                partial.write_text(json.dumps({"last": last}))
+            pulled = pulled.plus(count(pending))
+    return pulled
+
+
+def find_request(url: str, request_id: str) -> Record | None:
+    """The record of a request, if it was shipped. Raises AwayError."""
+    with _told(url), closing(connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(_FOUND, (request_id.replace("\0", ""),))
+        row = cursor.fetchone()
+    return None if row is None else _DECODERS["request"].decode(row[0])
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """A database that fails is an AwayError. The driver's own words are left out: they may quote a row."""
+    import psycopg2
+
+    try:
+        yield
+    except psycopg2.Error as error:
+        raise AwayError(
+            f"the log database {_place(url)} can't be used now: {type(error).__name__} {error.pgcode or ''}",
+            fix=_FIX,
+        ) from None
+
+
+def connect(url: str) -> Connection:
+    """A connection to a database that has the tables."""
+    import psycopg2
+
+    from tastemaker.storage.engine import open_engine
+
+    plain = _parsed(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    try:
+        open_engine(url).dispose()  # makes the tables if they are missing
+    except TastemakerError as error:
+        raise AwayError(error.problem, fix=_FIX) from None
+    return psycopg2.connect(plain, connect_timeout=CONNECT_SECONDS, options=_OPTIONS)
+
+
+def _put(connection: Connection, lines: io.StringIO) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_STAGE)
+        cursor.copy_expert(_COPY, lines)
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITERS,))
+        cursor.execute(_INSERT)
+
+
+def _newer(connection: Connection, last: int) -> list[tuple[int, str, str]]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_NEWER, (last, BATCH_RECORDS))
+        rows: list[tuple[int, str, str]] = cursor.fetchall()
+        return rows
+
+
+def _lines(pending: Pending) -> io.StringIO:
+    """What COPY reads: CSV, in which a missing value is nothing and an empty text is quoted."""
+    lines = []
+    for place, record in enumerate(pending.records):
+        key = key_of(record) or f"{pending.spool}:{pending.first}:{place}"
+        at = record.occurred_at if isinstance(record, Record) else record.received_at
+        user_id = getattr(record, "user_id", None)
+        who = "" if user_id is None else _quoted(user_id)
+        lines.append(f"{name_of(record)},{_quoted(key)},{who},{at!r},{_quoted(_encode(record).decode())}\n")
+    return io.StringIO("".join(lines))
+
+
+def _quoted(value: str) -> str:
+    """Postgres's text holds any character but NUL, which no id has that the gate lets in."""
+    return '"' + value.replace("\0", "\ufffd").replace('"', '""') + '"'
+
+
+def _place(url: str) -> str:
+    parsed = _parsed(url)
+    return f"{parsed.host}:{parsed.port or 5432}/{parsed.database}"
+
+
+def _parsed(url: str) -> URL:
+    from tastemaker.storage.engine import parse
+
+    parsed = parse(url)
+    if parsed.get_backend_name() != "postgresql":
+        raise TastemakerError(
+            f"log.target is postgres, but the log's database is {parsed.get_backend_name()}",
+            fix="set TASTEMAKER_LOG__URL to postgresql://user:password@host/database",
+        )
+    return parsed

@@ -1,0 +1,248 @@
+"""The file behind the spool: SQLite in WAL mode, one row a record, numbered in the order of arrival.
+
+A record's kind and key stand in columns of their own: what has a key that is there already is not stored
+again, and a request is found by its id without reading the others.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from tastemaker.errors import TastemakerError
+from tastemaker.event_log.records import Entry, FeedbackRecord, ItemRecord, Record, UserRecord
+
+FILE_NAME = "requests.db"
+BUSY_SECONDS = 10.0
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_PROBE_BYTES = 128 << 10
+"""More than SQLite needs to open a spool."""
+_KEYS: dict[type[Entry], str | None] = {
+    Record: "request_id",
+    FeedbackRecord: "event_id",
+    ItemRecord: None,
+    UserRecord: None,
+}
+KINDS: dict[str, type[Entry]] = {
+    "request": Record,
+    "feedback": FeedbackRecord,
+    "item": ItemRecord,
+    "user": UserRecord,
+}
+_NAMES = {kind: name for name, kind in KINDS.items()}
+_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    name: msgspec.msgpack.Decoder(kind) for name, kind in KINDS.items()
+}
+_CREATE = """
+    CREATE TABLE IF NOT EXISTS records (number INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS spool (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL);
+    INSERT OR IGNORE INTO spool VALUES (1, lower(hex(randomblob(8))));
+"""
+_COLUMNS = {
+    "kind": "TEXT NOT NULL DEFAULT 'request'",
+    "key": "TEXT",
+    "stored_at": "REAL NOT NULL DEFAULT 0",
+}
+_INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (kind, key)"
+_INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record) VALUES (?, ?, ?, ?)"
+_BACKLOG = """
+    SELECT first, last, (SELECT stored_at FROM records WHERE number = first), (pages - unused) * page_bytes
+    FROM (SELECT (SELECT min(number) FROM records) AS first, (SELECT max(number) FROM records) AS last),
+        (SELECT page_count AS pages FROM pragma_page_count),
+        (SELECT freelist_count AS unused FROM pragma_freelist_count),
+        (SELECT page_size AS page_bytes FROM pragma_page_size)
+"""
+"""One statement, which sees the file as it is at one moment: others insert and delete meanwhile. Two look-ups
+for the two ends: asked for both at once, SQLite reads the whole table."""
+_OLDEST = "SELECT number, kind, record FROM records ORDER BY number LIMIT ?"
+_encode = msgspec.msgpack.Encoder().encode
+
+Kind = TypeVar("Kind", bound=Entry)
+Row = tuple[str, str | None, float, bytes]
+"""A record as it is inserted."""
+
+
+class SpoolError(TastemakerError):
+    """The spool can't take a record."""
+
+
+class NoRoom(SpoolError):
+    """There is no room for the spool's file. Nothing is wrong with it, and there may be room soon."""
+
+
+class Backlog(NamedTuple):
+    """What lies in the file and was not drained yet."""
+
+    records: int
+    bytes: int
+    oldest_seconds: float
+    """The age of the oldest record; 0 if there is none."""
+
+
+class Pending(NamedTuple):
+    """The oldest committed records of a spool."""
+
+    spool: str
+    """The spool's own id: a new file numbers from 1 again."""
+    first: int
+    last: int
+    """The numbers of the first and the last record."""
+    records: list[Entry]
+
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        """The records of one kind."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection whose commits are on disk when they return."""
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        yield connection
+
+
+def create(path: Path) -> None:
+    """Make the file, or bring one that an older version made up to date.
+
+    Raises NoRoom while the disk is full, and SpoolError if the file can't be made or read.
+    """
+    try:
+        _create(path)
+    except (OSError, sqlite3.Error) as error:
+        if _is_full(path, error):
+            raise NoRoom(f"{path} can't be opened: the disk is full", fix="free the disk") from error
+        fix = "mend its permissions; move away what is not a spool"
+        raise SpoolError(f"{path} can't be opened: {error}", fix=fix) from error
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with connected(path) as connection:
+        connection.executescript(f"BEGIN IMMEDIATE; {_CREATE}")  # others see all of it or nothing
+        present = {row[1] for row in connection.execute("PRAGMA table_info(records)")}
+        for name, kind in _COLUMNS.items():
+            if name not in present:
+                connection.execute(f"ALTER TABLE records ADD COLUMN {name} {kind}")
+        connection.execute(_INDEX)
+        connection.commit()
+
+
+def _is_full(path: Path, error: OSError | sqlite3.Error) -> bool:
+    """Whether it is only for want of room that the file could not be opened."""
+    if isinstance(error, OSError):
+        return error.errno in NO_ROOM
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        return code == sqlite3.SQLITE_FULL
+    try:  # of these two SQLite does not say why
+        if path.exists():
+            path.open("r+b").close()
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as refusal:
+        return refusal.errno in NO_ROOM
+    return False
+
+
+def rows_of(records: Iterable[Entry]) -> list[Row]:
+    """The records as they are inserted now."""
+    now = time.time()
+    return [(name_of(one), key_of(one), now, _encode(one)) for one in records]
+
+
+def insert(connection: sqlite3.Connection, rows: list[Row]) -> int:
+    """Insert rows, in the connection's transaction; returns how many were new."""
+    return connection.executemany(_INSERT, rows).rowcount
+
+
+def touch(connection: sqlite3.Connection) -> None:
+    """Write something that changes nothing, in the connection's transaction."""
+    connection.execute("UPDATE spool SET id = id")
+
+
+def read(path: Path, limit: int) -> Pending | None:
+    """The oldest committed records, at most `limit`; None if there are none."""
+    if not path.exists():
+        return None
+    create(path)
+    with connected(path) as connection:
+        (spool,) = connection.execute("SELECT id FROM spool").fetchone()
+        rows = connection.execute(_OLDEST, (limit,)).fetchall()
+    if not rows:
+        return None
+    records = [_DECODERS[kind].decode(record) for _, kind, record in rows]
+    return Pending(spool, rows[0][0], rows[-1][0], records)
+
+
+def find_request(path: Path, request_id: str) -> Record | None:
+    """The record of a request, if it was not drained yet. Raises SpoolError if the file can't be read."""
+    if not path.exists():
+        return None
+    wanted = "SELECT record FROM records WHERE kind = 'request' AND key = ?"
+    try:
+        with connected(path) as connection:
+            row = connection.execute(wanted, (request_id,)).fetchone()
+    except sqlite3.Error as error:
+        raise SpoolError(f"{path} can't be read: {error}", fix="free the disk, or mend it") from error
+    return None if row is None else _DECODERS["request"].decode(row[0])
+
+
+class About(NamedTuple):
+    """A record that is about a user."""
+
+    number: int
+    request_id: str | None
+
+
+def rows_about_user(path: Path, user_ids: Collection[str], request_ids: Collection[str] = ()) -> list[About]:
+    """The records that name one of these users, or answer one of these requests."""
+    if not path.exists():
+        return []
+    create(path)
+    with connected(path) as connection:
+        rows = connection.execute("SELECT number, kind, record FROM records ORDER BY number").fetchall()
+    found = []
+    for number, kind, record in rows:
+        decoded = _DECODERS[kind].decode(record)
+        request_id = getattr(decoded, "request_id", None)
+        if getattr(decoded, "user_id", None) in user_ids or request_id in request_ids:
+            found.append(About(number, request_id))
+    return found
+
+
+def forget(path: Path, last: int) -> None:
+    """Delete the records numbered up to and including `last`."""
+    with connected(path) as connection, connection:
+        connection.execute("DELETE FROM records WHERE number <= ?", (last,))
+
+
+def measure(connection: sqlite3.Connection) -> Backlog:
+    """The backlog. Numbers are given in order and taken from the front, so nothing needs to be counted."""
+    first, last, stored_at, size = connection.execute(_BACKLOG).fetchone()
+    if first is None:
+        return Backlog(0, size, 0.0)
+    return Backlog(last - first + 1, size, max(0.0, time.time() - stored_at))
+
+
+def name_of(record: Entry) -> str:
+    """A record's kind, as KINDS has it."""
+    return _NAMES[type(record)]
+
+
+def key_of(record: Entry) -> str | None:
+    """What the record is known by, if it is to be stored once only."""
+    name = _KEYS[type(record)]
+    return None if name is None else getattr(record, name)

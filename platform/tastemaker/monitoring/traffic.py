@@ -1,0 +1,111 @@
+"""What a version learned from and what it showed, described in the same columns, so that they compare.
+
+    learned   one row an event of its training window that counts for its problem
+    shown     one row an item of an answer that it gave
+
+Users and items are described as the training window knew them, in both: a difference between the two is one
+of who comes and what they are shown, not of when it was looked up.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+
+from tastemaker.data.lake import Lake
+from tastemaker.event_log.drain import served
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from tastemaker.registry.manifest import Manifest
+
+NUMBERS = ("item_popularity_percent", "item_price", "user_events_count", "user_recency_days", "hour_of_day")
+LABELS = ("item_category", "user_known")
+MAX_ROWS = 50_000
+"""Rows of either side that are compared; more are sampled, the same ones every time."""
+
+_LEARNED = """
+    CREATE TEMP TABLE learned AS SELECT user_id, item_id, occurred_at FROM events
+    WHERE event_type IN (SELECT unnest(?)) AND epoch(occurred_at) >= ? AND epoch(occurred_at) < ?
+"""
+_SHOWN = """
+    CREATE TEMP TABLE shown AS
+    SELECT user_id, unnest(item_ids) AS item_id, occurred_at FROM requests_of_version
+"""
+_KNOWN = """
+    CREATE TEMP TABLE known_items AS
+    SELECT item_id, 100 * percent_rank() OVER (ORDER BY count(DISTINCT user_id)) AS popularity_percent
+    FROM learned GROUP BY item_id;
+    CREATE TEMP TABLE known_users AS
+    SELECT user_id, count(*) AS events, max(occurred_at) AS last_at FROM learned GROUP BY user_id;
+"""
+_DESCRIBED = """
+    SELECT coalesce(known_items.popularity_percent, 0)::DOUBLE AS item_popularity_percent,
+           items.price AS item_price,
+           coalesce(known_users.events, 0)::DOUBLE AS user_events_count,
+           (? - epoch(known_users.last_at)) / 86400 AS user_recency_days,
+           hour(rows.occurred_at)::DOUBLE AS hour_of_day,
+           coalesce(items.category, 'none') AS item_category,
+           CASE WHEN known_users.user_id IS NULL THEN 'stranger' ELSE 'known' END AS user_known
+    FROM rows LEFT JOIN known_items USING (item_id) LEFT JOIN known_users USING (user_id)
+    LEFT JOIN items ON items.item_id = rows.item_id
+"""
+
+
+class Traffic(NamedTuple):
+    """Both sides, and how much there was of each before sampling."""
+
+    learned: pa.Table
+    shown: pa.Table
+    events: int
+    requests: int
+    impressions: int
+    fallbacks: int
+    """Requests that popular items helped to answer."""
+    first: datetime | None
+    """The first and the last request."""
+    last: datetime | None
+
+
+def most_served(lake: Lake) -> str | None:
+    """The id of the version that answered most requests; None if nothing was served."""
+    versions = served(lake)["version"].value_counts().to_pylist()
+    return max(versions, key=lambda each: (each["counts"], each["values"]))["values"] if versions else None
+
+
+def traffic(lake: Lake, manifest: Manifest) -> Traffic:
+    """What the version learned from and what it showed."""
+    requests = served(lake)
+    mine = requests.filter(pa.compute.equal(requests["version"], manifest.version))
+    start, end = manifest.window.start, manifest.window.end
+    types = {name for objective in manifest.problem_spec["objectives"] for name in objective["events"]}
+    with lake.connect() as connection:
+        connection.register("requests_of_version", mine)
+        connection.execute(_LEARNED, [sorted(types), start, end])
+        connection.execute(_SHOWN)
+        connection.execute(_KNOWN)
+        learned, events = _described(connection, "learned", end)
+        shown, impressions = _described(connection, "shown", end)
+    times = mine["occurred_at"].to_pylist()
+    return Traffic(
+        learned=learned,
+        shown=shown,
+        events=events,
+        requests=len(mine),
+        impressions=impressions,
+        fallbacks=len(mine) - mine["fallback"].null_count,
+        first=min(times, default=None),
+        last=max(times, default=None),
+    )
+
+
+def _described(connection: DuckDBPyConnection, table: str, end: int) -> tuple[pa.Table, int]:
+    """At most MAX_ROWS of a table's rows, described, and how many it has."""
+    rows = connection.table(table)
+    n = len(rows)
+    sample = f" USING SAMPLE reservoir({MAX_ROWS} ROWS) REPEATABLE (0)" if n > MAX_ROWS else ""
+    connection.register("rows", connection.sql(f"SELECT * FROM {table}{sample}").to_arrow_table())  # noqa: S608
+    return connection.sql(_DESCRIBED, params=[end]).to_arrow_table(), n

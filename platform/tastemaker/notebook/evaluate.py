@@ -1,0 +1,128 @@
+"""`evaluate` and `compare`: how a model did in the test period, and which of several is best, if any is."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tastemaker.errors import PluginError, TastemakerError
+from tastemaker.evaluation import backtest
+from tastemaker.evaluation.evaluator import require_metrics
+from tastemaker.evaluation.leaderboard import formatting
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
+from tastemaker.evaluation.results import Backtest, UserResults
+from tastemaker.notebook.display import Shown
+from tastemaker.notebook.fit import SESSION, Fitted, Parts, expect, fit
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Shown):
+    """How one model did, with 95 % intervals by bootstrap over users."""
+
+    fitted: Fitted
+    backtest: Backtest
+    users: UserResults
+
+    @property
+    def title(self) -> str:
+        return f"{self.fitted.name}, judged by {self.backtest.users:,} users"
+
+    def facts(self) -> dict[str, str]:
+        figures = {
+            formatting.title(
+                name, self.users.k
+            ): f"{formatting.number(found.value)}  ({formatting.span(found)})"
+            for name, found in self.backtest.metrics.items()
+        }
+        return {**figures, "scoring took": formatting.seconds(self.backtest.score_seconds)}
+
+    def __getitem__(self, metric: str) -> float:
+        """A metric's figure: its mean over users."""
+        require_metrics([metric])
+        return self.backtest.metrics[metric].value
+
+
+def evaluate(fitted: Fitted) -> Evaluation:
+    """Judge a model by the test period of the split that it was fitted on."""
+    expect(fitted, Fitted, "evaluate", "fit")
+    parts = fitted.parts
+    with tempfile.TemporaryDirectory(prefix="tastemaker-") as scratch:
+        found, users = backtest.measure(
+            _identity(fitted), fitted.fit, parts.split, parts.problem, Path(scratch)
+        )
+    return Evaluation(fitted, found, users)
+
+
+def _identity(fitted: Fitted) -> str:
+    """The id that production gives to the backtest of this problem, model, config, data and code."""
+    fit = fitted.fit
+    if fit.plugin.distribution == SESSION:
+        return uuid4().hex  # the code of a class in a cell is in no file
+    return backtest.identify(fit.plugin, fit.config, fit.split, fitted.parts.problem)
+
+
+def compare(*models: Fitted | Evaluation, metric: str | None = None) -> Leaderboard:
+    """The leaderboard of these models: who beats whom beyond chance, corrected for all pairs.
+
+    The problem's model to beat joins in with its default hyperparameters if it is installed and not among
+    them. Of one model with several configs, each is named by what is its own.
+    """
+    require_metrics([] if metric is None else [metric])
+    evaluated = [one if isinstance(one, Evaluation) else evaluate(one) for one in models]
+    if not evaluated:
+        raise TastemakerError("compare was given no model", fix="give it what `fit` returned: compare(a, b)")
+    parts = _same_parts(evaluated)
+    if parts.problem.to_beat not in {one.fitted.name for one in evaluated}:
+        evaluated += _to_beat(parts)
+    named = sorted(zip(_names(evaluated), evaluated, strict=True), key=itemgetter(0))
+    backtests = [replace(one.backtest, model=name) for name, one in named]
+    return Leaderboard.of(parts.problem, backtests, [one.users for _, one in named], metric=metric)
+
+
+def _same_parts(evaluated: list[Evaluation]) -> Parts:
+    """Raises TastemakerError where two models learned from, or were judged by, something else."""
+    first, *others = [one.fitted for one in evaluated]
+    for other in others:
+        if _place(other.parts) != _place(first.parts):
+            raise TastemakerError(
+                f"{other.name} and {first.name} were fitted on different splits",
+                fix="fit all models that are compared on what one call of split returned",
+            )
+    return first.parts
+
+
+def _place(parts: Parts) -> tuple[Any, ...]:
+    return parts.problem, parts.split.data_hash, parts.split.start, parts.split.cut
+
+
+def _to_beat(parts: Parts) -> list[Evaluation]:
+    try:
+        return [evaluate(fit(parts.problem.to_beat, parts))]
+    except PluginError:
+        return []  # it is not installed; the leaderboard says that nothing is compared with it
+
+
+def _names(evaluated: list[Evaluation]) -> list[str]:
+    """The models' names; those that are there twice, with the hyperparameters in which they differ."""
+    names = [one.fitted.name for one in evaluated]
+    configs = [one.backtest.config for one in evaluated]
+    told = []
+    for name, config in zip(names, configs, strict=True):
+        others = [other for one, other in zip(names, configs, strict=True) if one == name]
+        own = [
+            f"{field}={value}"
+            for field, value in config.items()
+            if any(other.get(field) != value for other in others)
+        ]
+        told.append(" ".join([name, *own]))
+    twice = sorted({name for name in told if told.count(name) > 1})
+    if twice:
+        raise TastemakerError(
+            f"{', '.join(twice)} is there twice with the same hyperparameters",
+            fix="give the classes names of their own, or leave one out",
+        )
+    return told

@@ -1,0 +1,247 @@
+"""`split` and `fit`: training window and test period, and a model that learned from the one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypeVar
+
+import numpy as np
+from markupsafe import Markup
+from pydantic import ValidationError
+
+from tastemaker.dataset.split import Split
+from tastemaker.errors import PluginError, TastemakerError
+from tastemaker.evaluation import backtest
+from tastemaker.evaluation.evaluator import user_features, user_keys
+from tastemaker.evaluation.leaderboard import formatting
+from tastemaker.evaluation.ranking_checks import check
+from tastemaker.notebook.display import Shown, days, timeline
+from tastemaker.notebook.load import Data
+from tastemaker.plugins import NO_ITEM, Capabilities, Config, Recommender, discovery, safe_calls
+from tastemaker.plugins.arrays import Int64
+from tastemaker.problem import ProblemSpec
+from tastemaker.settings import described
+from tastemaker.snapshot.canonical_ids import canonical
+from tastemaker.snapshot.ids import IdIndex
+
+AnyModel = Recommender[Any]
+Kind = TypeVar("Kind")
+SESSION = "this session"
+"""Where a class is \"installed\" that a notebook or a script wrote."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Parts(Shown):
+    """What models learn from and what they are judged by: before and after one moment, for all users."""
+
+    problem: ProblemSpec
+    split: Split
+    times: Int64
+    """int64[events]: when each counted event of both parts happened."""
+
+    @property
+    def title(self) -> str:
+        learned, judged = len(self.split.train.events), len(self.split.users)
+        return f"{learned:,} events to learn from, {judged:,} users to judge by"
+
+    def facts(self) -> dict[str, str]:
+        split = self.split
+        strangers = int(np.count_nonzero(split.users < 0))
+        return {
+            "training window": days(split.start, split.cut),
+            "test period": days(split.cut, split.end),
+            "users to judge by": f"{len(split.users):,}, of whom training does not know {strangers:,}",
+            "not judged": f"{split.unjudged:,} users to whom no list could be right",
+            "out of reach": f"{split.unreachable:,} rewarded events with items new since, or not to be shown",
+        }
+
+    def drawing(self) -> Markup:
+        return timeline(self.times, self.split.start, self.split.cut, self.split.end)
+
+
+def split(
+    data: Data,
+    *,
+    test_days: int | None = None,
+    until: date | str | None = None,
+    repeats: bool | None = None,
+) -> Parts:
+    """Learn before, judge after: the last `test_days` days (else the problem's) are the test period.
+
+    `until` is the last day that counts, such as "2024-03-31"; by default, the data's last day. `repeats` says
+    whether a user may be shown what they had (else the problem does): without repeats, only items that are
+    new to a user count as right. Raises SourceError where one of the two is empty, and where a few late
+    events have moved the test period away from the others.
+    """
+    dataset = expect(data, Data, "split", "load").dataset
+    if not (repeats is None or isinstance(repeats, (bool, np.bool_))):
+        raise TastemakerError(
+            f"repeats is {repeats!r}, must be True or False", fix="leave it out, or say which"
+        )
+    given = {"test_days": test_days, "until": until}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if changed or repeats is not None:
+        dataset = dataset.posed(_changed(dataset.problem, changed, repeats))
+    return Parts(dataset.problem, dataset.split(), dataset.events.times)
+
+
+def _changed(problem: ProblemSpec, changed: dict[str, Any], repeats: bool | None) -> ProblemSpec:
+    fields = problem.model_dump()
+    fields["split"] |= changed
+    if repeats is not None:
+        fields["candidates"]["repeats"] = bool(repeats)
+    try:
+        return ProblemSpec.model_validate(fields)
+    except ValidationError as error:
+        raise TastemakerError(
+            f"this is not a test period: {described(error)}",
+            fix='give whole days, such as test_days=14, and a date, such as until="2024-03-31"',
+        ) from error
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fitted(Shown):
+    """A model that learned from the training window of its `parts`."""
+
+    fit: backtest.Fitted
+    parts: Parts
+
+    @property
+    def model(self) -> AnyModel:
+        """The model itself."""
+        return self.fit.model
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.fit.plugin.name
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, fitted in {formatting.seconds(self.fit.seconds)}"
+
+    def facts(self) -> dict[str, str]:
+        split = self.parts.split
+        facts = {name: str(value) for name, value in self.fit.config.model_dump(mode="json").items()}
+        source = getattr(self.model, "reference", "none given")
+        return {**facts, "learned from": days(split.start, split.cut), "reference": source}
+
+    def recommend(self, user_id: str | int, k: int | None = None) -> list[str]:
+        """The items that it would show to a user at the end of the training window, best first.
+
+        A whole number is the id of these digits. Who is not known gets what a stranger gets. `k` is the
+        problem's unless given; of a smaller catalogue, all that may be shown comes back. Raises
+        TastemakerError for an id or a `k` that can be none, and PluginError where the model fails.
+        """
+        split = self.parts.split
+        user_id = _id(user_id, split.snapshot.user_ids)
+        k = self.parts.problem.placement.k if k is None else _length(k)
+        users = split.snapshot.user_ids.lookup([user_id])
+        features = user_features(self.model, split)
+        batch = split.snapshot.batch(
+            users,
+            seeds=user_keys([user_id]),
+            capabilities=self.model.capabilities,
+            user_features=None if features is None else features[users],
+        )
+        ranking = safe_calls.recommend(self.model, batch, k)
+        check(self.model, ranking, batch, k)
+        return split.snapshot.item_ids.decode(ranking.items[ranking.items != NO_ITEM])
+
+
+def fit(model: str | AnyModel | type[AnyModel], parts: Parts, **hyperparameters: Any) -> Fitted:
+    """A model that learned from the training window.
+
+    `model` is an installed model's name, or a class (or an instance) of one's own, such as one written in a
+    cell. `hyperparameters` are those of its config class, and anything for a class that has none yet.
+    Raises PluginError for an unknown model or a wrong hyperparameter, and where the model itself fails.
+    """
+    expect(parts, Parts, "fit", "split")
+    plugin = discovery.get(model) if isinstance(model, str) else _of_session(model)
+    given = model.config.model_dump() if isinstance(model, Recommender) else {}
+    config = configured(plugin.recommender, given | hyperparameters)
+    fitted = Fitted(backtest.Fitted(plugin, config, parts.split), parts)
+    _ = fitted.model  # the first time that it is asked for is when it learns
+    return fitted
+
+
+def _of_session(model: Any) -> discovery.Plugin:
+    """A class, or an instance's class, as if it were installed. Raises PluginError saying what it lacks."""
+    kind = model if isinstance(model, type) else type(model)
+    if not issubclass(kind, Recommender):
+        raise PluginError(
+            f"{kind.__name__} is no model",
+            fix="derive it from tastemaker.Recommender, or name an installed one",
+        )
+    missing = [] if isinstance(getattr(kind, "name", None), str) else ["name"]
+    missing += sorted(getattr(kind, "__abstractmethods__", ()))
+    if missing:
+        raise PluginError(f"the class {kind.__name__} lacks: {', '.join(missing)}", fix="add it to the class")
+    if not isinstance(kind.capabilities, Capabilities):
+        raise PluginError(
+            f"capabilities of the class {kind.__name__} are {kind.capabilities!r}, must be Capabilities",
+            fix="write capabilities = Capabilities(personalizes=True), or leave them out",
+        )
+    if not (isinstance(kind.config_type, type) and issubclass(kind.config_type, Config)):
+        raise PluginError(
+            f"config_type of the class {kind.__name__} is {kind.config_type!r}, must be a class of Config",
+            fix="derive it from tastemaker.plugins.Config, or leave it out",
+        )
+    if kind.__init__ is not Recommender.__init__:
+        raise PluginError(
+            f"{kind.__name__} has an __init__ of its own, but a model is made from its config alone",
+            fix=f"remove it, and read self.config: {kind.__name__}(days=7).config.days is 7",
+        )
+    return discovery.Plugin(kind.name, kind, SESSION, "0", f"{kind.__module__}:{kind.__qualname__}")
+
+
+def configured(model: type[AnyModel], given: Mapping[str, Any]) -> Config:
+    """A model's config. Raises PluginError naming every hyperparameter that is wrong, and those there are."""
+    try:
+        return model.config_type(**given)
+    except ValidationError as error:
+        known = ", ".join(
+            f"{name}={field.default!r}" for name, field in model.config_type.model_fields.items()
+        )
+        raise PluginError(
+            f"the hyperparameters of {model.name} are wrong:\n    {described(error)}",
+            fix=f"they are, with their defaults: {known or 'none'}",
+        ) from error
+
+
+def _id(given: object, known: IdIndex) -> str:
+    """An id as the tables have it. Raises TastemakerError for what can't be one."""
+    if isinstance(given, str) and known.lookup([given])[0] >= 0:
+        return str(given)
+    number = isinstance(given, (int, np.integer)) and not isinstance(given, (bool, np.bool_))
+    whole = isinstance(given, (float, np.floating)) and float(given).is_integer()
+    if number or whole:
+        return str(int(given))  # type: ignore[call-overload]
+    if isinstance(given, str) and (found := canonical(given)):
+        return found
+    several = isinstance(given, (list, tuple, set, np.ndarray)) or hasattr(given, "tolist")
+    raise TastemakerError(
+        f"user_id is {' '.join(repr(given).split())[:80]}, must be text or a whole number",
+        fix="ask for one after another: [model.recommend(user) for user in users]"
+        if several
+        else 'write the id as it is in the data, such as "17850" or 17850',
+    )
+
+
+def _length(given: object) -> int:
+    """The length of a list. Raises TastemakerError unless it is a whole number of at least 1."""
+    if isinstance(given, (int, np.integer)) and not isinstance(given, bool) and given >= 1:
+        return int(given)
+    raise TastemakerError(f"k is {given!r}, must be a whole number, at least 1", fix="such as k=10")
+
+
+def expect(given: object, kind: type[Kind], asker: str, maker: str) -> Kind:
+    """`given`, if it is what it must be. Raises TastemakerError saying where to get one."""
+    if not isinstance(given, kind):
+        raise TastemakerError(
+            f"{asker} was given a {type(given).__name__}, needs what `{maker}` returned",
+            fix=f"call {maker} first and hand its result to {asker}",
+        )
+    return given

@@ -1,0 +1,259 @@
+"""`load`: a table, a file or a home folder, through the source's mapping and the gate, as a data set."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tastemaker.data.ingest import admit, land
+from tastemaker.data.lake import Lake
+from tastemaker.data.sources import Source, open_source
+from tastemaker.data.validation.gate import Counts, Gate
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.errors import GateError, ProblemError, SourceError
+from tastemaker.notebook.display import Shown, days
+from tastemaker.notebook.frames import frame_source, is_frame
+from tastemaker.problem import EventReward, Objective, ProblemSpec, Slices, load_problem
+from tastemaker.settings import Settings, SourceSettings, described, load_settings
+from tastemaker.storage.engine import open_engine
+
+Problem = ProblemSpec | str | Path
+SIMULATED = "simulated"
+GATES = "tastemaker.gates"
+"""The entry points that make a gate for a source's name: the rules live outside the platform."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Data(Shown):
+    """Events that went through the gate, as the problem counts them."""
+
+    dataset: Dataset
+    gate: Counts | None
+    """What became of the rows; None if they were let into the lake before."""
+    warnings: tuple[str, ...] = ()
+    """What may have been read otherwise than meant."""
+
+    @property
+    def title(self) -> str:
+        events = self.dataset.events
+        users, items = len(self.dataset.user_ids), len(self.dataset.item_ids)
+        return f"{len(events):,} events of {users:,} users with {items:,} items"
+
+    def facts(self) -> dict[str, str]:
+        problem, times = self.dataset.problem, self.dataset.events.times
+        weights = ", ".join(f"{kind} {weight:g}" for kind, weight in problem.event_weights.items())
+        facts = {
+            "problem": problem.name,
+            "days": days(int(times[0]), self.dataset.end),
+            "an event counts": weights,
+            "judged by": f"{problem.metric} of lists of {problem.placement.k}",
+        }
+        if self.gate is not None:
+            reasons = ", ".join(f"{rule} {n:,}" for rule, n in self.gate.quarantined.items())
+            facts["rows read"] = f"{self.gate.read:,}"
+            facts["in quarantine"] = f"{self.gate.refused:,}" + (f" ({reasons})" if reasons else "")
+        if self.warnings:
+            facts["warnings"] = "; ".join(self.warnings)
+        return facts
+
+
+def load(
+    events: Any,
+    *,
+    columns: Mapping[str, str | int] | None = None,
+    items: Any = None,
+    users: Any = None,
+    item_columns: Iterable[str] = (),
+    user_columns: Iterable[str] = (),
+    timezone: str = "UTC",
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    time_format: str | None = None,
+    decimal: str | None = None,
+    ids: str = "canonical",
+    missing_ids: Iterable[str] | None = None,
+    problem: Problem | None = None,
+    source: str | None = None,
+    **options: Any,
+) -> Data:
+    """Events from wherever they are, through the gate.
+
+    `events` is a table (pandas, polars, pyarrow), the path of a file (CSV, TSV, JSON, Parquet, XLSX, also
+    packed), a home folder that `tastemaker run` filled, or "simulated", whose size and nature `options` set
+    (`n_users=500`). `items` and `users` are tables or paths too. `columns` maps canonical columns to the
+    table's own, such as `{"user_id": "customer"}`; times without a zone are in `timezone`. Of the shop's own
+    columns, `item_columns` are kept for models that read content, such as `["brand"]`, and `user_columns` for
+    these and for slices, such as `["segment"]`. `source` names another source for a path, such
+    as "online_retail". `encoding`, `delimiter`, `time_format`, `decimal`, `ids` and `missing_ids` are as in
+    tastemaker.toml under [source]; what is left out is found out.
+
+    Without a `problem` (a file or a ProblemSpec), every event counts 1, whatever its type, and the models are
+    compared within each value of `user_columns`, too.
+    Raises TastemakerError in plain words for what can't be read, mapped or let in.
+    """
+    if not (is_frame(events) or isinstance(events, (str, Path))):
+        raise SourceError(
+            f"events are a {type(events).__name__}, must be a table or a path",
+            fix="hand over a pandas, polars or pyarrow table, or the path of a CSV or Parquet file",
+        )
+    for name, table in (("items", items), ("users", users)):
+        if not (table is None or is_frame(table) or isinstance(table, (str, Path))):
+            raise SourceError(
+                f"{name} are a {type(table).__name__}, must be a table or a path",
+                fix="hand over a pandas, polars or pyarrow table, or the path of a file",
+            )
+    if not (columns is None or isinstance(columns, Mapping)):
+        raise SourceError(
+            f"columns is {columns!r}, must say which column is which", fix='columns={"user_id": "customer"}'
+        )
+    tables = {"the table of events": events, "the table of items": items, "the table of users": users}
+    frames = {name: given for name, given in tables.items() if is_frame(given)}
+    named_events, named_items, named_users = (
+        given if given is None else name if name in frames else str(given) for name, given in tables.items()
+    )
+    simulated = named_events == SIMULATED
+    forms = {"encoding": encoding, "delimiter": delimiter, "time_format": time_format, "decimal": decimal}
+    given: dict[str, Any] = {name: value for name, value in forms.items() if value is not None}
+    if missing_ids is not None:
+        given["missing_ids"] = missing_ids
+    if not is_frame(events) and not simulated and Path(events).is_dir():
+        ways = {"columns": columns, "items": items, "users": users}
+        ways |= {"item_columns": item_columns, "user_columns": user_columns}
+        ways |= {
+            "timezone": timezone != "UTC",
+            "ids": ids != "canonical",
+            "source": source,
+            **given,
+            **options,
+        }
+        _refuse_given(str(events), [name for name, value in ways.items() if is_frame(value) or value])
+        return _from_home(Path(events), problem)
+    if frames and all(each is None or is_frame(each) for each in tables.values()):
+        text = [name for name in ("encoding", "delimiter") if name in given]
+        _refuse_given("a table in memory", text)
+    settings = _settings(
+        name=source or (SIMULATED if simulated else "table"),
+        path=None if simulated or is_frame(events) else Path(events),
+        items=named_items,
+        users=named_users,
+        columns={name: str(own) if isinstance(own, int) else own for name, own in (columns or {}).items()},
+        item_columns=_names(item_columns),
+        user_columns=_names(user_columns),
+        timezone=timezone,
+        ids=ids,
+        options=options,
+        **given,
+    )
+    if simulated and problem is None:
+        problem = Path(str(files("tastemaker.simulator") / "problem.yaml"))
+    if not frames:
+        return _admitted(open_source(settings), problem, settings.user_columns)
+    if settings.name != "table":
+        raise SourceError(
+            f"a table was given with source={source!r}, which reads files", fix="leave source out"
+        )
+    return _admitted(frame_source(settings, str(named_events), frames), problem, settings.user_columns)
+
+
+def _names(given: Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _settings(**given: Any) -> SourceSettings:
+    try:
+        return SourceSettings(**given)
+    except ValidationError as error:
+        raise SourceError(
+            f"load can't read this: {described(error)}", fix="give a value that is allowed"
+        ) from error
+
+
+def _refuse_given(what: str, names: Sequence[str]) -> None:
+    """Raise SourceError for arguments that say how to read what is not read so."""
+    if names:
+        raise SourceError(
+            f"{', '.join(names)}: {what} is read as it is, so that this would count for nothing",
+            fix=f"leave {'it' if len(names) == 1 else 'them'} out",
+        )
+
+
+def _from_home(home: Path, problem: Problem | None) -> Data:
+    if not (home / "lake" / "events").is_dir():
+        raise SourceError(
+            f"{home} holds no events: it has no folder lake/events",
+            fix=f"fill it with TASTEMAKER_HOME={home} tastemaker run, or name a file",
+        )
+    settings = load_settings(home=home)
+    own = home / "problem.yaml"
+    chosen = problem or (own if own.exists() else settings.problem)
+    return Data(_dataset(settings, Lake(settings.lake), chosen), None)
+
+
+def _admitted(source: Source, problem: Problem | None, user_columns: tuple[str, ...]) -> Data:
+    """Land and admit in a scratch home of its own, which stays until the process ends."""
+    home = Path(tempfile.mkdtemp(dir=_scratch()))
+    settings = load_settings(home=home, database_url=None)
+    lake, chunk_rows = Lake(settings.lake), settings.chunk_rows
+    land(source, lake, chunk_rows=chunk_rows)
+    engine = open_engine(settings.metadata_url)
+    try:
+        admitted = admit(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
+    finally:
+        engine.dispose()
+    read = [warning for reading in source.readings for warning in reading.warnings]
+    return Data(_dataset(settings, lake, problem, user_columns), admitted.total, (*read, *admitted.warnings))
+
+
+def _dataset(
+    settings: Settings, lake: Lake, problem: Problem | None, user_columns: tuple[str, ...] = ()
+) -> Dataset:
+    spec = _spec(problem, lake, user_columns)
+    return Dataset.load(lake, spec, feature_root=settings.features, seed=settings.seed)
+
+
+def _spec(given: Problem | None, lake: Lake, user_columns: tuple[str, ...]) -> ProblemSpec:
+    """The problem that is given, or one for which every event in the lake counts 1, sliced by all columns."""
+    if isinstance(given, ProblemSpec):
+        return given
+    if given is not None:
+        if not isinstance(given, (str, Path)):
+            raise ProblemError(
+                f"problem is a {type(given).__name__}, must be a ProblemSpec or the path of a file",
+                fix="of a dict, hand over ProblemSpec(**problem), or write it by `tastemaker frame`",
+            )
+        return load_problem(Path(given))
+    with lake.connect() as connection:
+        kinds = connection.execute("SELECT DISTINCT event_type FROM events ORDER BY 1").fetchall()
+    rewards = {kind: EventReward() for (kind,) in kinds}
+    return ProblemSpec(
+        name="every event counts 1",
+        objectives=(Objective(name="events", events=rewards),),
+        slices=Slices(user_columns=(*Slices().user_columns, *user_columns)),
+    )
+
+
+def _gate(source: str) -> Gate:
+    """The installed gate for a source's rows. Raises GateError if there is none: nothing goes in unseen."""
+    found = sorted(entry_points(group=GATES))
+    if not found:
+        raise GateError("no gate is installed", fix="pip install 'tastemaker[pipelines]'")
+    gate: Gate = found[0].load()(source)
+    return gate
+
+
+@cache
+def _scratch() -> Path:
+    """A folder for this process: data sets, and what is computed from them, outlive any one variable."""
+    folder = Path(tempfile.mkdtemp(prefix="tastemaker-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,164 @@
+"""Snapshots of what a version has learned, each with its place in the log. Arrays and JSON.
+
+    learning/<version>/<until>-<digest>/model/*.npy     the model
+    learning/<version>/<until>-<digest>/state.json      its place in the log
+    learning/<version>/current.json                     which of them is served
+
+A snapshot appears whole or not at all. Few are kept: the newest two, and for what comes late the oldest that
+is not a minute older than the newest, that is not ten minutes, an hour, a day older, and the oldest of all.
+Imported by prediction services too, which have numpy and no data frame.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tastemaker.errors import ArtifactError
+from tastemaker.plugins import discovery
+from tastemaker.plugins.recommender import Recommender
+from tastemaker.registry.artifact import LoadedVersion, place, staged
+from tastemaker.registry.manifest import Files, hash_files, verify_files
+from tastemaker.util.atomic_files import appearing
+
+FORMAT = 1
+NAME, CURRENT = "state.json", "current.json"
+AGES_SECONDS = (60, 600, 3_600, 86_400)
+EMPTY = "0" * 32
+"""The digest of no impressions."""
+
+logger = logging.getLogger("tastemaker.online_learning")
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in the log: everything that was shown before a moment."""
+
+    until: int
+    """Seconds since 1970 UTC."""
+    digest: str
+    """Of all impressions before it, as they were learned."""
+    impressions: int = 0
+    requests: int = 0
+    rewarded: int = 0
+
+
+class State(NamedTuple):
+    """A model as it was at a place in the log."""
+
+    model: Recommender[Any]
+    position: Position
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    version: str
+    position: Position
+    files: Files
+
+
+class _Pointer(msgspec.Struct, frozen=True):
+    state: str
+
+
+class States:
+    """The snapshots of one version, in one folder."""
+
+    def __init__(self, root: Path, loaded: LoadedVersion) -> None:
+        self.version = loaded.manifest.version
+        self.folder = root / self.version
+        self._config = loaded.model.config
+        self._type = discovery.get(loaded.manifest.model).recommender
+
+    def save(self, model: Recommender[Any], position: Position) -> str:
+        """Write a snapshot and have it served; returns its name. Snapshots that are not needed go."""
+        name = f"{position.until:012d}-{position.digest[:12]}"
+        with staged(self.folder) as temporary:
+            (temporary / "model").mkdir()
+            model.save(temporary / "model")
+            header = _Header(FORMAT, self.version, position, hash_files(temporary / "model"))
+            (temporary / NAME).write_bytes(msgspec.json.encode(header))
+            place(temporary, self.folder / name)
+        with appearing(self.folder / CURRENT) as pointer:
+            pointer.write_bytes(msgspec.json.encode(_Pointer(name)))
+        self._thin()
+        return name
+
+    def current(self) -> str | None:
+        """The snapshot to be served, or None as long as nothing was learned."""
+        try:
+            return msgspec.json.decode((self.folder / CURRENT).read_bytes(), type=_Pointer).state
+        except FileNotFoundError:
+            return None
+
+    def open(self, name: str) -> State:
+        """Verify every byte, then load. Raises ArtifactError."""
+        header = self._header(name)
+        verify_files(self.folder / name / "model", header.files)
+        return State(self._type.load(self.folder / name / "model", self._config), header.position)
+
+    def sound(self) -> Iterator[State]:
+        """The snapshots that can be loaded, newest first; one that is damaged is told of and left out."""
+        for name in self.names():
+            try:
+                yield self.open(name)
+            except ArtifactError as error:
+                logger.warning("a snapshot is left out: %s", error)
+
+    def names(self) -> list[str]:
+        """All snapshots, newest first."""
+        return sorted((path.parent.name for path in self.folder.glob(f"[!.]*/{NAME}")), reverse=True)
+
+    def older(self, moment: int) -> Position | None:
+        """Where the newest snapshot of nothing but what was shown before a moment (seconds) ends."""
+        for name in self.names():
+            if until(name) <= moment:
+                with suppress(ArtifactError):
+                    return self._header(name).position
+        return None
+
+    def drop_after(self, position: Position) -> None:
+        """Remove the snapshots later than this place: the log before them has changed since."""
+        for name in self.names():
+            if until(name) > position.until:
+                shutil.rmtree(self.folder / name)
+
+    def sweep(self) -> None:
+        """Remove what a learner left that was killed while it wrote. For the one that may write."""
+        for path in self.folder.glob(".new-*"):
+            shutil.rmtree(path)
+
+    def _header(self, name: str) -> _Header:
+        path = self.folder / name / NAME
+        try:
+            header = msgspec.json.decode(path.read_bytes(), type=_Header)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ArtifactError(
+                f"{path} can't be read: {error}", fix="remove its folder: it is learned anew from the log"
+            ) from error
+        if header.format != FORMAT or header.version != self.version:
+            raise ArtifactError(
+                f"{path} is of {header.version} in format {header.format}, not {self.version} in {FORMAT}",
+                fix="remove its folder: it is learned anew from the log",
+            )
+        return header
+
+    def _thin(self) -> None:
+        names = self.names()
+        kept = set(names[:2])
+        for least, most in pairwise((0, *AGES_SECONDS, math.inf)):
+            kept.update([name for name in names if least <= until(names[0]) - until(name) < most][-1:])
+        for name in set(names) - kept:
+            shutil.rmtree(self.folder / name)
+
+
+def until(name: str) -> int:
+    """The moment before which a snapshot of this name has learned everything, seconds since 1970 UTC."""
+    return int(name.partition("-")[0])

@@ -1,0 +1,30 @@
+"""When two answers are the same, and when two inputs still are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.plugins.arrays import Ranking
+from tastemaker.plugins.checks.subject import LawBroken
+from tastemaker.plugins.ranking_diff import difference
+from tastemaker.plugins.read_only import arrays_in
+
+
+def require_same(one: Ranking, other: Ranking, what: str) -> None:
+    """Raise LawBroken unless the answers are the same: see `sameness`."""
+    if (said := difference(one, other)) is not None:
+        raise LawBroken(f"{what}: {said}")
+
+
+def copies(value: object) -> dict[str, NDArray[np.generic]]:
+    """The arrays as they are now."""
+    return {name: array.copy() for name, array in arrays_in(value).items()}
+
+
+def require_untouched(value: object, before: dict[str, NDArray[np.generic]], what: str) -> None:
+    """Raise LawBroken naming the arrays that are no longer what they were."""
+    now = arrays_in(value)
+    changed = [name for name, array in before.items() if array.tobytes() != now[name].tobytes()]
+    if changed:
+        raise LawBroken(f"{what} wrote to {', '.join(changed)}")

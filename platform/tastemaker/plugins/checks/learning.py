@@ -1,0 +1,214 @@
+"""Laws of learning between fits: what `update` may change, what a restart or a second replica must find."""
+
+from __future__ import annotations
+
+from functools import wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from tastemaker.errors import PluginError
+from tastemaker.plugins.arrays import Feedback
+from tastemaker.plugins.checks.compare import copies, require_same, require_untouched
+from tastemaker.plugins.checks.subject import (
+    DAY_SECONDS,
+    DAYS,
+    N_ITEMS,
+    START,
+    DoesNotApply,
+    Law,
+    LawBroken,
+    Subject,
+    shop_feedback,
+)
+from tastemaker.plugins.recommender import Recommender
+
+K = 5
+ROWS = 200
+
+
+def update_is_refused_unless_claimed(subject: Subject) -> None:
+    """A model that does not learn online says so, with PluginError, and does not silently drop feedback."""
+    if subject.recommender.capabilities.learns_online:
+        raise DoesNotApply("it learns online")
+    try:
+        subject.recommender().fit(subject.data()).update(shop_feedback())
+    except PluginError:
+        return
+    raise LawBroken("it does not claim to learn online, but `update` did not refuse")
+
+
+def _online(law: Law) -> Law:
+    """The same law, for models that learn online."""
+
+    @wraps(law)
+    def for_learners(subject: Subject) -> None:
+        if not subject.recommender.capabilities.learns_online:
+            raise DoesNotApply("it does not learn online")
+        law(subject)
+
+    return for_learners
+
+
+@_online
+def update_leaves_its_input_alone(subject: Subject) -> None:
+    """`update` writes to none of the arrays that it is given."""
+    feedback = shop_feedback()
+    before = copies(feedback)
+    _fitted(subject).update(feedback)
+    require_untouched(feedback, before, "update")
+
+
+@_online
+def update_touches_one_model(subject: Subject) -> None:
+    """Feedback to one model changes no other fitted on the same data, nor the files it was loaded from."""
+    data = subject.data()
+    learner, bystander = subject.recommender().fit(data), subject.recommender().fit(data)
+    batch = subject.everyone()
+    before = bystander.recommend(batch, K)
+    with TemporaryDirectory() as folder:
+        bystander.save(Path(folder))
+        files = {path: path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+        loaded = subject.recommender.load(Path(folder), bystander.config)
+        for model in (learner, loaded):
+            model.update(shop_feedback())
+        changed = [path.name for path, content in files.items() if path.read_bytes() != content]
+    if changed:
+        raise LawBroken(f"update wrote to the artifact: {', '.join(changed)}")
+    require_same(before, bystander.recommend(batch, K), "a model beside one that learned")
+    _require_same_answers(subject, learner, loaded, "fitted, and loaded, after the same feedback")
+
+
+@_online
+def no_feedback_changes_nothing(subject: Subject) -> None:
+    """Neither an empty batch nor feedback about unknown items changes an answer."""
+    feedback = shop_feedback()
+    unknown = Feedback(
+        feedback.users,
+        np.full_like(feedback.items, -1),
+        feedback.positions,
+        feedback.rewards,
+        feedback.propensities,
+        feedback.times,
+    )
+    learned = _fitted(subject).update(feedback[:0]).update(unknown)
+    _require_same_answers(subject, learned, _fitted(subject), "after no feedback")
+
+
+@_online
+def one_batch_is_one_by_one(subject: Subject) -> None:
+    """Feedback in one batch, in slices, and row by row teaches the same."""
+    feedback = shop_feedback(n=ROWS)
+    at_once = _fitted(subject).update(feedback)
+    one_by_one, sliced = _fitted(subject), _fitted(subject)
+    for row in range(len(feedback)):
+        one_by_one.update(feedback[row : row + 1])
+    for start in range(0, len(feedback), 60):
+        sliced.update(feedback[start : start + 60])
+    _require_same_answers(subject, at_once, one_by_one, "one batch and one by one")
+    _require_same_answers(subject, at_once, sliced, "one batch and slices")
+
+
+@_online
+def asking_teaches_nothing(subject: Subject) -> None:
+    """Requests between updates leave no trace."""
+    feedback = shop_feedback(n=ROWS)
+    asked = _fitted(subject)
+    asked.recommend(subject.everyone(), K)
+    asked.update(feedback[:100])
+    asked.recommend(subject.everyone(), K)
+    asked.update(feedback[100:])
+    quiet = _fitted(subject).update(feedback[:100]).update(feedback[100:])
+    _require_same_answers(subject, asked, quiet, "asked between updates, and not")
+
+
+@_online
+def snapshot_and_replay_lose_nothing(subject: Subject) -> None:
+    """Saved half-way, loaded, and taught the rest of the log: the same as never having stopped."""
+    feedback = shop_feedback()
+    half = len(feedback) // 2
+    running = _fitted(subject).update(feedback[:half])
+    with TemporaryDirectory() as folder:
+        running.save(Path(folder))
+        restarted = subject.recommender.load(Path(folder), running.config)
+        _require_same_answers(subject, running, restarted, "saved and loaded after feedback")
+        running.update(feedback[half:])
+        restarted.update(feedback[half:])
+    _require_same_answers(subject, running, restarted, "after a restart from a snapshot")
+
+
+@_online
+def replicas_converge(subject: Subject) -> None:
+    """Replicas that get the same feedback in different orders answer the same in the end."""
+    if not subject.recommender.capabilities.commutes:
+        raise DoesNotApply("the order matters to it: replicas must replay one log in one order")
+    feedback = shop_feedback()
+    shuffled = feedback[np.random.default_rng(12).permutation(len(feedback))]
+    one, other, backwards = _fitted(subject), _fitted(subject), _fitted(subject)
+    one.update(feedback)
+    for start in range(0, len(feedback), 7):
+        other.update(shuffled[start : start + 7])
+        backwards.update(feedback[::-1][start : start + 7])
+    _require_same_answers(subject, one, other, "the same feedback, shuffled")
+    _require_same_answers(subject, one, backwards, "the same feedback, backwards")
+
+
+@_online
+def feedback_is_heard(subject: Subject) -> None:
+    """Of two items shown a thousand times, the one that always pleased rises and the other falls."""
+    n, pleases, bores = 2000, 17, 0
+    items = np.resize(np.array([pleases, bores], np.int32), n)
+    feedback = Feedback(
+        users=np.zeros(n, np.int32),
+        items=items,
+        positions=np.zeros(n, np.int32),
+        rewards=(items == pleases).astype(np.float32),
+        propensities=np.full(n, 0.5, np.float32),
+        times=START + DAYS * DAY_SECONDS + np.arange(n, dtype=np.int64),
+    )
+    model, batch = _fitted(subject), subject.everyone()
+    before = model.recommend(batch, N_ITEMS).items
+    after = model.update(feedback).recommend(batch, N_ITEMS).items
+    rise, fall = (
+        np.nonzero(before == item)[1].mean() - np.nonzero(after == item)[1].mean()
+        for item in (pleases, bores)
+    )
+    if not (rise > 0 and fall < 0):
+        raise LawBroken(
+            f"item {pleases} pleased and rose by {rise} places, {bores} did not and fell by {-fall}"
+        )
+
+
+@_online
+def refit_forgets_feedback(subject: Subject) -> None:
+    """`fit` learns from scratch, from its data alone."""
+    again = _fitted(subject).update(shop_feedback()).fit(subject.data())
+    _require_same_answers(subject, again, _fitted(subject), "fitted again after feedback")
+
+
+LAWS: tuple[Law, ...] = (
+    update_is_refused_unless_claimed,
+    update_leaves_its_input_alone,
+    update_touches_one_model,
+    no_feedback_changes_nothing,
+    one_batch_is_one_by_one,
+    asking_teaches_nothing,
+    snapshot_and_replay_lose_nothing,
+    replicas_converge,
+    feedback_is_heard,
+    refit_forgets_feedback,
+)
+
+
+def _fitted(subject: Subject) -> Recommender[Any]:
+    """A model of the law's own: `subject.model` is shared and must not learn."""
+    return subject.recommender().fit(subject.data())
+
+
+def _require_same_answers(
+    subject: Subject, one: Recommender[Any], other: Recommender[Any], what: str
+) -> None:
+    batch = subject.everyone()
+    require_same(one.recommend(batch, K), other.recommend(batch, K), what)

@@ -1,0 +1,55 @@
+"""The law of taste: a model that claims to personalize finds the square that is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tastemaker.plugins.arrays import Events
+from tastemaker.plugins.attributes import ItemAttributes
+from tastemaker.plugins.checks.subject import DAY_SECONDS, DAYS, START, DoesNotApply, Law, LawBroken, Subject
+
+SIDE = 50
+
+
+def checkerboard_is_recovered(subject: Subject) -> None:
+    """Even users have every even item but their own number, odd users every odd one: each lacks just that.
+
+    From implicit's test suite. Every item is as popular as the next: there is nothing to go by but who had
+    what, and the items' titles and categories, which say even or odd.
+    """
+    if not subject.recommender.capabilities.personalizes:
+        raise DoesNotApply("it does not claim to personalize")
+    data = replace(subject.data(checkerboard(), SIDE, SIDE), items=even_and_odd())
+    batch = subject.batch(data, list(range(SIDE)))
+    batch = replace(batch, excluded=batch.history.matrix(np.ones(len(batch.history.items), np.bool_)))
+    found = subject.recommender().fit(data).recommend(batch, 1).items[:, 0]
+    wrong = np.nonzero(found != np.arange(SIDE))[0]
+    if len(wrong):
+        raise LawBroken(
+            f"{len(wrong)} of {SIDE} users do not get the item that their kind has and they lack; "
+            f"user {wrong[0]} gets {found[wrong[0]]}"
+        )
+
+
+def checkerboard() -> Events:
+    """One event for each square of a checkerboard of 50 x 50 but those on its diagonal, in random order."""
+    users, items = np.nonzero(np.indices((SIDE, SIDE)).sum(axis=0) % 2 + np.eye(SIDE) == 0)
+    rng = np.random.default_rng(11)
+    order = rng.permutation(len(users))
+    return Events(
+        users[order].astype(np.int32),
+        items[order].astype(np.int32),
+        np.ones(len(users), np.float32),
+        START + np.sort(rng.integers(0, DAYS * DAY_SECONDS, len(users))),
+    )
+
+
+def even_and_odd() -> ItemAttributes:
+    """What is said of the checkerboard's items: their colour, so to speak."""
+    kinds = [("even", "odd")[item % 2] for item in range(SIDE)]
+    return ItemAttributes.of([str(item) for item in range(SIDE)], title=kinds, category=kinds)
+
+
+LAWS: tuple[Law, ...] = (checkerboard_is_recovered,)

@@ -1,0 +1,73 @@
+"""Laws of chance: what a model says of its own probabilities is what it does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tastemaker.plugins.arrays import NO_ITEM
+from tastemaker.plugins.checks.compare import require_same
+from tastemaker.plugins.checks.subject import N_ITEMS, Law, LawBroken, Subject
+
+K = 3
+DRAWS = 4000
+SIGMAS = 5.0
+"""A sound model breaks a limit of five standard errors once in two million comparisons; a law makes 90."""
+
+
+def propensities_are_probabilities(subject: Subject) -> None:
+    """The propensity of an answered item is in (0, 1], that of padding is 0, that of a certain list is 1."""
+    ranking = subject.model.recommend(subject.everyone(), N_ITEMS + 1)
+    answered = ranking.items != NO_ITEM
+    values = ranking.propensities[answered]
+    if not ((values > 0) & (values <= 1)).all():
+        raise LawBroken(f"propensities lie in [{values.min()}, {values.max()}], must be in (0, 1]")
+    if not (ranking.propensities[~answered] == 0).all():
+        raise LawBroken("the propensity of padding is not 0")
+    if not subject.recommender.capabilities.stochastic and not (values == 1).all():
+        raise LawBroken(f"not declared stochastic, but reports a propensity of {values.min()}")
+
+
+def propensities_are_frequencies(subject: Subject) -> None:
+    """Over many seeds, an item comes to a position as often as its propensity says.
+
+    A model that is not declared stochastic gives the same list for every seed.
+    """
+    batch = subject.batch(subject.data(), [0] * DRAWS)
+    seeds = np.random.default_rng(5).integers(2**63, size=DRAWS, dtype=np.uint64)
+    batch = replace(batch, seeds=seeds, available=np.arange(N_ITEMS) % 2 == 0)
+    ranking = subject.model.recommend(batch, K)
+    if not subject.recommender.capabilities.stochastic:
+        first = subject.model.recommend(batch[:1], K)
+        same = first._replace(
+            **{name: np.repeat(getattr(first, name), DRAWS, axis=0) for name in first._fields}
+        )
+        require_same(same, ranking, "not declared stochastic, but two seeds")
+        return
+    places = ranking.items.astype(np.int64) * K + np.arange(K)
+    shown = np.bincount(places.ravel(), minlength=N_ITEMS * K)
+    said = np.bincount(places.ravel(), ranking.propensities.ravel(), N_ITEMS * K) / np.maximum(shown, 1)
+    limit = SIGMAS * np.sqrt(said * (1 - said) / DRAWS) + 1 / DRAWS
+    wrong = np.nonzero((shown > 0) & (np.abs(shown / DRAWS - said) > limit))[0]
+    if len(wrong):
+        item, position = divmod(int(wrong[0]), K)
+        raise LawBroken(
+            f"item {item} at position {position}: said {said[wrong[0]]:.4f}, "
+            f"came in {shown[wrong[0]] / DRAWS:.4f} of {DRAWS} draws"
+        )
+
+
+def decisions_are_recommendations(subject: Subject) -> None:
+    """`decide` gives the items and scores of `recommend`."""
+    batch = subject.everyone()
+    recommended = subject.model.recommend(batch, K)
+    decided = subject.model.decide(batch, K)._replace(propensities=recommended.propensities)
+    require_same(recommended, decided, "recommend and decide")
+
+
+LAWS: tuple[Law, ...] = (
+    propensities_are_probabilities,
+    propensities_are_frequencies,
+    decisions_are_recommendations,
+)

@@ -1,0 +1,179 @@
+"""Laws of what `recommend` returns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from tastemaker.plugins.arrays import NO_ITEM, Batch, Bool, History, Ranking
+from tastemaker.plugins.checks.compare import copies, require_same, require_untouched
+from tastemaker.plugins.checks.subject import COLD_ITEM, N_ITEMS, SILENT_USER, Law, LawBroken, Subject
+from tastemaker.plugins.selection import forbid
+
+K = 5
+
+
+def recommend_leaves_its_input_alone(subject: Subject) -> None:
+    """`recommend` writes to none of the arrays that it is given."""
+    batch = _restricted(subject)
+    before = copies(batch)
+    subject.model.recommend(batch, K)
+    require_untouched(batch, before, "recommend")
+
+
+def recommend_is_pure(subject: Subject) -> None:
+    """The same batch is answered the same again: nothing is remembered, no hidden random number is drawn."""
+    batch = subject.everyone()
+    require_same(subject.model.recommend(batch, K), subject.model.recommend(batch, K), "the same batch again")
+
+
+def batch_is_one_by_one(subject: Subject) -> None:
+    """A row alone gets the answer that it gets in a batch."""
+    batch = _restricted(subject)
+    alone = [subject.model.recommend(batch[np.asarray([row])], K) for row in range(len(batch))]
+    joined = Ranking(
+        np.concatenate([one.items for one in alone]),
+        np.concatenate([one.scores for one in alone]),
+        np.concatenate([one.propensities for one in alone]),
+    )
+    require_same(subject.model.recommend(batch, K), joined, "a batch and its rows alone")
+
+
+def empty_batches_are_answered(subject: Subject) -> None:
+    """No request, no answer, no error."""
+    none = subject.everyone()[:0]
+    _require_full(subject.model.recommend(none, K), none, K)
+
+
+def unknown_users_are_answered(subject: Subject) -> None:
+    """A user whom training did not see gets a full list, with a history and without one."""
+    batch = subject.batch(subject.data(), [-1, -1], [0, -1])
+    _require_full(subject.model.recommend(batch, K), batch, K)
+
+
+def empty_histories_are_answered(subject: Subject) -> None:
+    """A known user who did nothing gets a full list, and so does one whose past was deleted."""
+    batch = subject.batch(subject.data(), [SILENT_USER, 0], [SILENT_USER, -1])
+    _require_full(subject.model.recommend(batch, K), batch, K)
+
+
+def unknown_items_are_answered(subject: Subject) -> None:
+    """An item without an event may be in a history and among the candidates."""
+    data = subject.data()
+    batch = subject.batch(data, [0, -1])
+    past = History(
+        offsets=np.arange(3, dtype=np.int64),
+        items=np.full(2, COLD_ITEM, np.int32),
+        rewards=np.ones(2, np.float32),
+        counts=np.ones(2, np.int32),
+        last_times=np.full(2, data.end, np.int64),
+        n_items=N_ITEMS,
+    )
+    batch = replace(batch, history=past)
+    _require_full(subject.model.recommend(batch, K), batch, K)
+    batch = replace(batch, candidates=np.full((2, 1), COLD_ITEM, np.int32))
+    _require_full(subject.model.recommend(batch, K), batch, K)
+
+
+def excluded_items_are_never_returned(subject: Subject) -> None:
+    """Not one item that the batch excludes for a row is in that row's list."""
+    everyone = subject.everyone()
+    batch = replace(everyone, excluded=_had(everyone))
+    _require_full(subject.model.recommend(batch, N_ITEMS), batch, N_ITEMS)
+
+
+def candidates_are_respected(subject: Subject) -> None:
+    """With candidates, only those are in the list, each once even if named twice; with none, nothing."""
+    batch = subject.everyone()
+    candidates = np.random.default_rng(3).integers(0, N_ITEMS, (len(batch), 8)).astype(np.int32)
+    candidates[:, -2:] = NO_ITEM
+    candidates[0] = NO_ITEM
+    batch = replace(batch, candidates=candidates)
+    _require_full(subject.model.recommend(batch, K), batch, K)
+
+
+def unavailable_items_are_never_returned(subject: Subject) -> None:
+    """Not one item that the batch marks as unavailable is in any list."""
+    batch = replace(subject.everyone(), available=np.arange(N_ITEMS) % 3 == 0)
+    _require_full(subject.model.recommend(batch, N_ITEMS), batch, N_ITEMS)
+
+
+def k_may_exceed_the_catalogue(subject: Subject) -> None:
+    """A list longer than the catalogue holds each item, then padding."""
+    batch = subject.everyone()
+    _require_full(subject.model.recommend(batch, N_ITEMS + 5), batch, N_ITEMS + 5)
+
+
+def items_are_distinct(subject: Subject) -> None:
+    """No item is twice in a list."""
+    items = subject.model.recommend(subject.everyone(), N_ITEMS).items
+    for row, answer in enumerate(items):
+        answered = answer[answer != NO_ITEM]
+        if len(np.unique(answered)) < len(answered):
+            raise LawBroken(f"row {row} has an item twice: {answered.tolist()}")
+
+
+def scores_descend_and_are_finite(subject: Subject) -> None:
+    """Scores are finite numbers, best first; behind them there is only padding."""
+    for batch in (subject.everyone(), _restricted(subject)):
+        _, scores, _ = ranking = subject.model.recommend(batch, N_ITEMS + 1)
+        answered = ranking.items != NO_ITEM
+        if not np.isfinite(scores[answered]).all():
+            raise LawBroken("the score of an answered item is not finite")
+        if not (scores[~answered] == -np.inf).all():
+            raise LawBroken("the score of padding is not -inf")
+        if (scores[:, 1:] > scores[:, :-1]).any():
+            row = int(np.nonzero((scores[:, 1:] > scores[:, :-1]).any(axis=1))[0][0])
+            raise LawBroken(f"the scores of row {row} do not descend: {scores[row].tolist()}")
+
+
+LAWS: tuple[Law, ...] = (
+    recommend_leaves_its_input_alone,
+    recommend_is_pure,
+    batch_is_one_by_one,
+    empty_batches_are_answered,
+    unknown_users_are_answered,
+    empty_histories_are_answered,
+    unknown_items_are_answered,
+    excluded_items_are_never_returned,
+    candidates_are_respected,
+    unavailable_items_are_never_returned,
+    k_may_exceed_the_catalogue,
+    items_are_distinct,
+    scores_descend_and_are_finite,
+)
+
+
+def _had(batch: Batch) -> csr_array:
+    """What each row had before, as exclusions."""
+    return batch.history.matrix(np.ones(len(batch.history.items), np.bool_))
+
+
+def _restricted(subject: Subject) -> Batch:
+    """Everyone, each with candidates and exclusions of its own, some items sold out."""
+    batch = subject.everyone()
+    candidates = np.random.default_rng(4).integers(0, N_ITEMS, (len(batch), 12)).astype(np.int32)
+    return replace(batch, candidates=candidates, excluded=_had(batch), available=np.arange(N_ITEMS) != 3)
+
+
+def _require_full(ranking: Ranking, batch: Batch, k: int) -> None:
+    """Only allowed items, and as many of them as there are, up to k."""
+    if ranking.items.shape != (len(batch), k):
+        raise LawBroken(f"the lists have shape {ranking.items.shape}, expected {(len(batch), k)}")
+    allowed = _allowed(batch)
+    for row, answer in enumerate(ranking.items):
+        answered = answer[answer != NO_ITEM]
+        wrong = answered[~allowed[row, answered]]
+        if len(wrong):
+            raise LawBroken(f"row {row} has items that are not allowed: {wrong.tolist()}")
+        expected = min(k, int(allowed[row].sum()))
+        if len(answered) != expected:
+            raise LawBroken(f"row {row} has {len(answered)} items, expected {expected}")
+
+
+def _allowed(batch: Batch) -> Bool:
+    scores = np.zeros((len(batch), batch.history.n_items), np.float32)
+    forbid(scores, batch)
+    return np.isfinite(scores)

@@ -1,0 +1,19 @@
+"""Laws of the search space."""
+
+from __future__ import annotations
+
+from tastemaker.plugins.checks.subject import DoesNotApply, Law, LawBroken, Subject
+from tastemaker.plugins.search_space import mistakes, search_space
+
+
+def search_space_holds_the_defaults(subject: Subject) -> None:
+    """Defaults lie in the search space, and the config takes every value at its edges."""
+    config_type = subject.recommender.config_type
+    if not search_space(config_type):
+        raise DoesNotApply("no hyperparameter is marked as worth searching")
+    found = mistakes(config_type)
+    if found:
+        raise LawBroken("; ".join(found))
+
+
+LAWS: tuple[Law, ...] = (search_space_holds_the_defaults,)

@@ -1,0 +1,64 @@
+"""Laws of models that say what their scores are made of: a dot product, or a sum of parts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tastemaker.plugins.arrays import NO_ITEM, Batch
+from tastemaker.plugins.checks.subject import N_ITEMS, N_USERS, DoesNotApply, Law, LawBroken, Subject
+
+K = 5
+RELATIVE = 1e-3
+"""Sums of floats depend on their order."""
+
+
+def scores_are_dot_products(subject: Subject) -> None:
+    """Where `embed` gives a row a vector, the list is that of the greatest dot products, at these scores."""
+    if not subject.recommender.capabilities.embeds:
+        raise DoesNotApply("it does not embed")
+    batch = subject.everyone()
+    vectors, items = subject.model.embed(batch), subject.model.item_vectors
+    if items.ndim != 2 or len(items) != N_ITEMS or vectors.shape != (len(batch), items.shape[1]):
+        raise LawBroken(f"vectors {vectors.shape} for {len(batch)} rows, {items.shape} for the items")
+    embedded = np.isfinite(vectors).all(axis=1)
+    if not embedded.any() or not np.isnan(vectors[~embedded]).all():
+        raise LawBroken("a row is all numbers or all NaN, and some row is all numbers")
+    for row in np.flatnonzero(embedded):
+        _require_products(subject, batch[np.asarray([row])], items @ vectors[row])
+
+
+def contributions_add_up(subject: Subject) -> None:
+    """The parts of each item's score add up to it, but for one constant a row."""
+    told = False
+    for row in range(N_USERS):
+        batch = subject.everyone()[row : row + 1]
+        items, scores, _ = subject.model.recommend(batch, K)
+        table = subject.model.contributions(batch, items[0])
+        if table is None:
+            raise DoesNotApply("it does not say what its scores are made of")
+        if table.values.shape != (K, len(table.names)):
+            raise LawBroken(f"{K} items have contributions of shape {table.values.shape}")
+        made = np.isfinite(table.values).all(axis=1)
+        rest = scores[0, made] - table.values[made].sum(axis=1)
+        scale = max(float(np.abs(table.values[made]).sum(axis=1).max(initial=0)), 1e-12)
+        if len(rest) and float(np.ptp(rest)) > RELATIVE * scale:
+            raise LawBroken(f"user {batch.users[0]}: scores less their parts are {rest.tolist()}, not equal")
+        told |= bool(made.any())
+    if not told:
+        raise LawBroken("contributions of nothing but NaN; return None instead")
+
+
+LAWS: tuple[Law, ...] = (scores_are_dot_products, contributions_add_up)
+
+
+def _require_products(subject: Subject, batch: Batch, products: np.ndarray) -> None:
+    items, scores, _ = subject.model.recommend(batch, N_ITEMS)
+    answered = items[0] != NO_ITEM
+    found, scale = scores[0, answered], max(float(np.abs(products).max()), 1e-12)
+    expected = products[items[0, answered]]
+    if not np.allclose(found, expected, rtol=RELATIVE, atol=RELATIVE * scale):
+        worst = int(np.abs(found - expected).argmax())
+        raise LawBroken(
+            f"user {batch.users[0]}, item {items[0, worst]}: the score is {found[worst]}, "
+            f"the dot product {expected[worst]}"
+        )

@@ -1,0 +1,72 @@
+"""A source whose users are hidden behind pseudonyms, and which tells nothing of people who were forgotten.
+
+Rows as they came (`raw_...`) would name people in quarantine: behind pseudonyms, the canonical columns are
+what is kept of a row that fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.data.sources import Reading, Source
+from tastemaker.privacy.pseudonyms import Pseudonyms
+from tastemaker.privacy.suppression_list import Forgotten
+
+
+class GuardedSource:
+    """What a source says, as it may be kept."""
+
+    def __init__(
+        self,
+        source: Source,
+        pseudonyms: Pseudonyms | None,
+        forgotten: Forgotten,
+        *,
+        first_day: date = date.min,
+    ) -> None:
+        """Days before `first_day` are no longer kept, and so not offered."""
+        self._source, self._pseudonyms, self._forgotten = source, pseudonyms, forgotten
+        self._first_day = first_day
+        self.name = source.name
+
+    @property
+    def identity(self) -> str:
+        """Rows under pseudonyms of one key don't mix with others."""
+        own = self._source.identity
+        return own if self._pseudonyms is None else f"{own} (pseudonyms {self._pseudonyms.fingerprint})"
+
+    @property
+    def readings(self) -> Sequence[Reading]:
+        return self._source.readings
+
+    def days(self) -> dict[date, str]:
+        return {
+            day: digest for day, digest in self._source.days().items() if not date.min < day < self._first_day
+        }
+
+    def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
+        for chunk in self._source.read(self.days() if days is None else days, rows):
+            yield self._guarded(chunk, "occurred_at")
+
+    def items(self) -> pa.Table:
+        return self._source.items()
+
+    def users(self) -> pa.Table:
+        return self._guarded(self._source.users(), "first_seen_at")
+
+    def _guarded(self, rows: pa.Table, moment: str) -> pa.Table:
+        if self._pseudonyms is not None:
+            hidden = _hidden(rows["user_id"], self._pseudonyms)
+            rows = rows.set_column(rows.schema.get_field_index("user_id"), rows.field("user_id"), hidden)
+            rows = rows.select([name for name in rows.column_names if not name.startswith("raw_")])
+        return self._forgotten.without(rows, moment)
+
+
+def _hidden(user_ids: pa.ChunkedArray, pseudonyms: Pseudonyms) -> pa.Array:
+    encoded = user_ids.combine_chunks().dictionary_encode()
+    names = [None if name is None else pseudonyms.of(name) for name in encoded.dictionary.to_pylist()]
+    return pc.take(pa.array(names, pa.string()), encoded.indices)

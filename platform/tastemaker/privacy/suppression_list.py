@@ -1,0 +1,63 @@
+"""Who was forgotten, and when: so that a source that still has them does not bring them back.
+
+Only salted hashes of ids are kept (BLAKE2b; the salt is this home's own): enough to know a row of theirs.
+What happens after they were forgotten is theirs to tell anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.util.atomic_files import appearing
+from tastemaker.util.file_lock import locked
+
+FILE_NAME = "forgotten.json"
+
+
+class Forgotten:
+    """The home's list."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / FILE_NAME
+
+    def add(self, user_id: str) -> None:
+        """From now on, rows of theirs from before now are not let in."""
+        with locked(self.path.with_suffix(".lock")):
+            noted = self._read() or {"salt": secrets.token_hex(16), "people": {}}
+            noted["people"][_hash(noted["salt"], user_id)] = datetime.now(UTC).timestamp()
+            with appearing(self.path) as partial:
+                partial.write_text(json.dumps(noted, indent=1))
+
+    def without(self, rows: pa.Table, moment: str) -> pa.Table:
+        """The rows but for those of the forgotten, from before they were; `moment` names the time column."""
+        noted = self._read()
+        if noted is None or not len(rows):
+            return rows
+        encoded = rows["user_id"].combine_chunks().dictionary_encode()
+        since = [
+            -np.inf if name is None else noted["people"].get(_hash(noted["salt"], name), -np.inf)
+            for name in encoded.dictionary.to_pylist()
+        ]
+        forgotten_at = pc.fill_null(pc.take(pa.array(since, pa.float64()), encoded.indices), -np.inf)
+        microseconds = pc.cast(pc.cast(rows[moment], pa.timestamp("us", tz="UTC")), pa.int64())
+        seconds = pc.divide(pc.cast(pc.fill_null(microseconds, 0), pa.float64()), 1e6)
+        return rows.filter(pc.greater_equal(seconds, forgotten_at))
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self.path.exists():
+            return None
+        noted: dict[str, Any] = json.loads(self.path.read_text())
+        return noted
+
+
+def _hash(salt: str, user_id: str) -> str:
+    return hashlib.blake2b(user_id.encode(), salt=bytes.fromhex(salt), digest_size=16).hexdigest()

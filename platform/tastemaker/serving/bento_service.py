@@ -1,0 +1,329 @@
+"""A model as a BentoML service: which version, when it is loaded, and how BentoML stays out of the way.
+
+A plugin's `service.py` needs one line: `Popularity = service("popularity")`. The version is the newest of
+that model in the home folder's registry (or the one that TASTEMAKER_VERSION names); inside a built Bento it
+is the one that was packed. It is chosen once a server, so that all workers serve the same one.
+
+`champion_service()` serves the champion of the problem, of whichever model, and the baseline before there is
+one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import msgspec
+from bentoml.exceptions import BentoMLException
+
+from tastemaker.api.schemas import Request
+from tastemaker.errors import ArtifactError, TastemakerError
+from tastemaker.event_log import spool_file
+from tastemaker.event_log.spool import Spool
+from tastemaker.plugins import discovery
+from tastemaker.privacy.pseudonyms import open_pseudonyms
+from tastemaker.registry.artifact import LoadedVersion, load_version
+from tastemaker.registry.deployment import Target
+from tastemaker.serving.build.bento_image import PACKED_VERSION, SelfContained
+from tastemaker.serving.http import connections
+from tastemaker.serving.http.access_log import write_json_lines
+from tastemaker.serving.http.api_keys import read_keys
+from tastemaker.serving.http.asgi import Application
+from tastemaker.serving.http.auth import Doors
+from tastemaker.serving.http.gateway import Gateway
+from tastemaker.serving.http.rate_limit import Meters
+from tastemaker.serving.http.routes import statuses
+from tastemaker.serving.inference.batcher import Limits
+from tastemaker.serving.inference.predictor import Predictor
+from tastemaker.serving.ranking.recent_feedback import Recent
+from tastemaker.serving.runtime import database_status, golden_requests, parent_process
+from tastemaker.serving.runtime.cpu_affinity import keep_to_one
+from tastemaker.serving.runtime.database_status import DatabaseWatch
+from tastemaker.serving.runtime.hot_swap import Swapper, Watch
+from tastemaker.serving.runtime.metrics import UNKNOWN, Metrics
+from tastemaker.serving.runtime.online_updates import Learned
+from tastemaker.serving.runtime.running_services import announce
+from tastemaker.serving.runtime.supervisor import supervise
+from tastemaker.serving.runtime.version_loader import Loader, first_sound
+from tastemaker.serving.runtime.version_selection import SEEN, VERSION, at_start, folders, followed, remember
+from tastemaker.serving.runtime.worker import Worker
+from tastemaker.serving.runtime.worker_slots import Workers
+from tastemaker.settings import Settings, load_settings
+from tastemaker.util.poller import Lookout
+
+CHAMPION = "champion"
+"""The name of the service that follows the champion."""
+METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
+"""Environment: where the workers of one server share their numbers. Set by the server for its workers."""
+SERVER = "TASTEMAKER_SERVER_PROCESS"
+"""Environment: the server's process id. Set by the server for its workers, which end with it."""
+MEMORY = "/dev/shm"
+"""A file system in memory, for what workers map: without room on a disk, writing there kills the process."""
+GAUGES_SECONDS = 1.0
+"""How old the numbers may be that no request counts."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
+
+_watched: list[DatabaseWatch] = []
+"""For as long as this server runs."""
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tells mypy nothing
+    """A BentoML service on bounded connections, with a gateway in front of BentoML's own middleware."""
+
+    front: Callable[[Application], Application]
+    unread: Callable[[int, float], None]
+    """Told of the status and the seconds of what is refused before it is read."""
+
+    def to_asgi(self, is_main: bool = True) -> Application:
+        """What a worker serves. A worker asks for it before it makes its uvicorn server."""
+        connections.bound(load_settings().serving.connections, self.unread)
+        inner: Application = super().to_asgi(is_main)
+        return self.front(inner)
+
+
+def service(model: str) -> bentoml.Service[Any]:
+    """The BentoML service of an installed model. Nothing is read or opened before the server starts."""
+    return _service(model, model)
+
+
+def champion_service() -> bentoml.Service[Any]:
+    """The BentoML service of the champion. It can't be built as a Bento, which carries one model."""
+    return _service(CHAMPION, None)
+
+
+def _service(name: str, model: str | None) -> bentoml.Service[Any]:
+    """`model`: None for the champion's."""
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    if SERVER in os.environ:
+        parent_process.end_with(int(os.environ[SERVER]))
+    worker, doors = Worker(), Doors()
+
+    class Service:
+        """POST /recommend answers with k items; GET /livez, /readyz and /metrics say how the process does."""
+
+        @bentoml.on_deployment  # type: ignore[untyped-decorator]
+        def prepare() -> None:
+            _prepare(model, _packed(made))
+
+        @bentoml.on_startup  # type: ignore[untyped-decorator]
+        def load(self) -> None:
+            with _place():
+                _guard(doors)
+                _load(worker, model, _packed(made))
+                worker.parts["keys"] = lambda: doors.trouble
+
+        @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+        def unload(self) -> None:
+            worker.close()
+            _clear_away()
+
+        @bentoml.api(route="/recommend")  # type: ignore[untyped-decorator]
+        async def recommend(
+            self,
+            user_id: str,
+            k: int = 10,
+            context: dict[str, Any] | list[float] | None = None,
+            exclude: list[str] | None = None,
+            candidates: list[str] | None = None,
+        ) -> dict[str, Any]:
+            """k items for a user, best first. Over HTTP the gateway answers before BentoML's routing does."""
+            request = Request(user_id, k, context, exclude, candidates)
+            answer: dict[str, Any] = msgspec.to_builtins(await worker.recommend(request))
+            return answer
+
+    made: FrontedService = bentoml.service(
+        name=name,
+        service_class=FrontedService,
+        image=SelfContained(model=name),
+        # BentoML labels its own metrics with the path as it came: without bounds. Ours are in `metrics`.
+        metrics={"enabled": False},
+        logging={"access": {"enabled": False}},
+        tracing={"excluded_urls": ".*"},
+    )(Service)
+    made.front = partial(Gateway, worker=worker, doors=doors)
+    made.unread = partial(worker.count, UNKNOWN)
+    return made
+
+
+def _packed(made: bentoml.Service[Any]) -> Path | None:
+    """The version inside the Bento that is served, if it is one."""
+    return None if made.bento is None else Path(made.bento.path_of("src")) / PACKED_VERSION
+
+
+def _prepare(model: str | None, packed: Path | None) -> None:
+    """In the server, before any worker: choose and verify the version; a mistake is one plain line."""
+    try:
+        settings = load_settings()
+        open_pseudonyms(settings)  # a key that is missing is told before anything starts
+        follows = None if packed else followed(settings, model)
+        seen = "" if follows is None else follows.state()
+        chosen = _first_whole([packed] if packed else at_start(settings, model), settings)
+        read_keys(settings.keys)
+        with suppress(spool_file.NoRoom):  # lists are answered, and the workers open it once there is room
+            spool_file.create(settings.spool / spool_file.FILE_NAME)
+    except TastemakerError as error:
+        raise BentoMLException(str(error)) from None
+    memory = MEMORY if os.access(MEMORY, os.W_OK) else None
+    metrics = tempfile.mkdtemp(prefix="tastemaker-metrics-", dir=memory)
+    atexit.register(shutil.rmtree, metrics, ignore_errors=True)
+    # Workers of a Bento start in another folder: a relative home must not move with them.
+    os.environ["TASTEMAKER_HOME"] = str(settings.home.resolve())
+    os.environ |= {METRICS_FOLDER: metrics, SERVER: str(os.getpid())}
+    write_json_lines()
+    supervise(Path(metrics))
+    for library in ("OPENBLAS", "OMP", "MKL"):  # a worker is a core's worth: more of them, not more threads
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    if follows is None:
+        return
+    if model is None or VERSION not in os.environ:
+        os.environ[SEEN] = seen
+    if model is not None:
+        os.environ[VERSION] = chosen.version
+    remember(Path(metrics), chosen)
+    _watched.append(DatabaseWatch(settings.metadata_url, Path(metrics)))
+    announce(settings.home, follows)
+
+
+def _first_whole(folders: Iterable[Path], settings: Settings) -> Target:
+    """The first of the versions that answers as it should. Raises the first one's fault if none does."""
+    first: TastemakerError | None = None
+    try:
+        for folder in folders:
+            try:
+                loaded = load_version(folder)
+                golden_requests.check(loaded)
+                _check_online_store(loaded, settings)
+            except TastemakerError as fault:
+                first = first or fault
+                logger.error("version %s is not served: %s", folder.name, fault.problem)
+            else:
+                return Target(loaded.manifest.model, loaded.manifest.version)
+    except TastemakerError as fault:  # there are no others
+        first = first or fault
+    raise first or ArtifactError("there is no version to serve", fix="train one: tastemaker run")
+
+
+def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
+    """In a worker, before the first request."""
+    write_json_lines()
+    settings = load_settings()
+    if settings.serving.pin_workers:
+        keep_to_one(Path(MEMORY))
+    log = settings.log
+    spool = Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes)
+    shared = Path(named) if (named := os.environ.get(METRICS_FOLDER)) else None
+    candidates = [packed] if packed else list(folders(settings, model, shared))
+    name = model or candidates[0].parent.name
+    metrics = Metrics(
+        name,
+        spool,
+        shared,
+        place=bentoml.server_context.worker_index or 1,
+        server=None if shared is None else int(os.environ[SERVER]),
+        endpoints=statuses(),
+    )
+    recent = Recent(settings.spool)
+    loader = Loader(settings, metrics, recent)
+    follows = None if packed else followed(settings, model)
+    # What a person named stays until another version is deployed.
+    seen = "" if follows is None or SEEN in os.environ else follows.state()
+    found, refused = first_sound(loader, candidates)
+    if isinstance(found, Predictor):
+        metrics.serves(found.model, found.version)
+    elif not settings.serving.static_items:
+        raise found
+    gc.collect()
+    gc.freeze()  # what is loaded stays: a full collection need not walk it
+    sys.setswitchinterval(SWITCH_SECONDS)
+    serving = settings.serving
+    limits = Limits(serving.model_seconds, serving.waiting)
+    engine = worker.open(
+        name,
+        found if isinstance(found, Predictor) else None,
+        spool,
+        metrics,
+        limits=limits,
+        static_ids=serving.static_items,
+        pseudonyms=open_pseudonyms(settings),
+        recent=recent,
+        ids=settings.source.ids,
+    )
+    worker.parts |= {
+        "features": lambda: loader.trouble,
+        "recent": lambda: recent.trouble,
+        "changes": lambda: None if (one := engine.predictor) is None else one.pipeline.overlay.trouble,
+        "learning": lambda: None if worker.learned is None else worker.learned.trouble,
+        "version": lambda: None if worker.watch is None else worker.watch.trouble,
+    }
+    if shared is not None:
+        worker.parts["workers"] = partial(getattr, Workers(shared), "trouble")
+        worker.parts["database"] = partial(database_status.trouble, shared)
+    gauges = worker.gauges = Lookout(worker.measure, seconds=GAUGES_SECONDS, name="gauges")
+    worker.parts["gauges"] = lambda: gauges.trouble
+    recent.follow()
+    if model is None or discovery.get(model).recommender.capabilities.learns_online:
+        every = settings.learning.every_seconds
+        worker.learned = Learned(settings.learning_root, engine, metrics, seconds=every)
+    if follows is not None:
+        swapper = Swapper(
+            settings.artifacts, loader, engine, metrics, swapped=partial(_swapped, worker, shared)
+        )
+        worker.watch = Watch(follows, swapper, seen=seen, refused=refused)
+
+
+def _swapped(worker: Worker, shared: Path | None, served: Target) -> None:
+    """Another version is served from now on, with what it has learned."""
+    if shared is not None:
+        remember(shared, served)
+    if worker.learned is not None:
+        worker.learned.look()
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """A worker's place among those of its server, from when it is loaded. Raises SystemExit in an orphan."""
+    shared, number = os.environ.get(METRICS_FOLDER), bentoml.server_context.worker_index
+    if SERVER in os.environ and parent_process.is_orphan(int(os.environ[SERVER])):
+        raise SystemExit("the server has ended")
+    if shared is None or number is None:
+        yield
+        return
+    workers = Workers(Path(shared))
+    workers.arrive(number)
+    yield
+    if workers.serve(number):
+        logger.info("worker %d (process %d) serves in the place of one that ended", number, os.getpid())
+
+
+def _clear_away() -> None:
+    """The last worker of a server that could not do so itself."""
+    if SERVER in os.environ and parent_process.is_orphan(int(os.environ[SERVER])):
+        shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
+
+
+def _guard(doors: Doors) -> None:
+    """In a worker, before the first request."""
+    settings = load_settings()
+    doors.open(settings.keys, Meters(settings.home / "meters"), settings.serving.hosts)
+
+
+def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:
+    """Raises TastemakerError if the model reads user features from a store that the settings do not name."""
+    if loaded.model.capabilities.user_features:
+        from tastemaker.features.online import feast_config
+
+        feast_config(settings)

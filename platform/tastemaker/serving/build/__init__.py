@@ -1,0 +1,1 @@
+"""What happens before a service starts: precomputed lists, the Bento image."""

@@ -1,5 +1,0 @@
-"""The service of the champion, of whichever model: what `tastemaker serve` starts where no model is named."""
-
-from tastemaker.serving.bento import champion_service
-
-Champion = champion_service()

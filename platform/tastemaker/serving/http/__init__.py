@@ -1,0 +1,1 @@
+"""From socket to handler: routes, authentication, rate limits, parsing, OpenAPI."""

@@ -1,0 +1,138 @@
+"""The little of ASGI that the gateway needs: types, reading a body, sending a reply."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from tastemaker.api.schemas import MAX_BODY_BYTES, Refusal
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+
+JSON = b"application/json"
+PROBLEM = b"application/problem+json"
+HTML = b"text/html; charset=utf-8"
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+
+_READABLE = (b"", JSON, b"application/x-www-form-urlencoded")
+"""Bodies are JSON; `curl -d` calls them a form without being asked."""
+BODY_SECONDS = 5
+"""How long a caller may take to send a body."""
+MAX_HELD_BYTES = 64 << 20
+"""What all bodies that are still coming may hold together, in one worker."""
+_MOST_DIGITS = len(str(MAX_BODY_BYTES))
+
+
+class Reply(NamedTuple):
+    """One HTTP response."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Gone(Exception):
+    """The caller hung up before the body was whole."""
+
+
+async def read_json(headers: Headers, receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises Refusal: 415 if it can't be JSON, 413 if it is too long, 408 if it is late, 503 if others are many.
+    """
+    content_type = headers.get(b"content-type", b"")
+    if content_type not in _READABLE:
+        _check_content_type(content_type)
+    if b"content-encoding" in headers:
+        raise _unsupported("Content-Encoding", headers[b"content-encoding"], "none")
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > MAX_BODY_BYTES):
+        raise _too_long()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            if message.get("more_body", False):
+                body = await _coming.rest(bytearray(body), receive)
+            elif message["type"] == "http.disconnect":
+                raise Gone
+    except TimeoutError:
+        detail = f"the body did not come within {BODY_SECONDS} s"
+        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, detail, field="body", limit=BODY_SECONDS) from None
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_long()
+    return body
+
+
+async def send_reply(send: Send, reply: Reply, request_id: str, *, with_body: bool = True) -> None:
+    """Send it whole."""
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"content-length", b"%d" % len(reply.body)),
+        (b"x-request-id", request_id.encode()),
+        *reply.headers,
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body if with_body else b""})
+
+
+class _Coming:
+    """The bodies of one process that are still coming."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    async def rest(self, body: bytearray, receive: Receive) -> bytes:
+        """The body with what follows: all of it, or as much as shows that it is too long.
+
+        Raises Refusal (503) if there is no room for it beside the others.
+        """
+        own, more = 0, True
+        try:
+            while more and len(body) <= MAX_BODY_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                part = message.get("body", b"")
+                own += len(part)
+                self._held += len(part)
+                if self._held > MAX_HELD_BYTES:
+                    raise _no_room()
+                body += part
+                more = message.get("more_body", False)
+        finally:
+            self._held -= own
+        return bytes(body)
+
+
+_coming = _Coming()
+
+
+def _check_content_type(value: bytes) -> None:
+    """Parameters and capitals make no difference."""
+    if value.partition(b";")[0].strip().lower() not in _READABLE:
+        raise _unsupported("Content-Type", value, "application/json")
+
+
+def _too_long() -> Refusal:
+    detail = f"the body has more than {MAX_BODY_BYTES} bytes"
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, field="body", limit=MAX_BODY_BYTES)
+
+
+def _no_room() -> Refusal:
+    detail = f"bodies of more than {MAX_HELD_BYTES} bytes are coming already"
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, field="body", limit=MAX_HELD_BYTES, retry_after=1)
+
+
+def _unsupported(header: str, value: bytes, allowed: str) -> Refusal:
+    given = value.decode("latin-1")[:100]
+    detail = f"{header} = {given!r}: only {allowed} is understood"
+    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, field=header, value=given)

@@ -1,0 +1,213 @@
+"""The page at `/`, for people: which version answers, how the service does, and how it is asked.
+
+What it says of endpoints and messages is the OpenAPI document, in words. It needs no script and nothing from
+another host.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+from markupsafe import Markup
+
+from tastemaker import __version__
+from tastemaker.api.schemas import Ready, Refusal
+from tastemaker.html import Page, below, facts, join, render, table
+from tastemaker.html.shell import policy
+from tastemaker.serving.http.openapi import describe
+from tastemaker.serving.http.routes import ROUTES
+from tastemaker.serving.runtime.worker import Worker
+
+HEADERS = (
+    (b"content-security-policy", f"{policy()}; frame-ancestors 'none'".encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+"""Of an HTML answer: nothing is loaded but what is in it, nobody frames it, and it is true only now."""
+
+_LIMITS = {
+    "minLength": "at least {:,} bytes",
+    "maxLength": "at most {:,} bytes",
+    "minItems": "at least {:,}",
+    "maxItems": "at most {:,}",
+    "maxProperties": "at most {:,}",
+    "minimum": "from {:,}",
+    "maximum": "up to {:,}",
+}
+_LARGEST_TOLD = 1e12
+"""Limits beyond this only keep out what is no number of anything."""
+
+
+def html(worker: Worker) -> bytes:
+    """The page as it is now, UTF-8."""
+    try:
+        ready = worker.ready()
+    except Refusal as refusal:
+        said = Page("Prediction service", f"Not ready: {refusal}.", "No model answers", _now(), _described())
+    else:
+        body = join([Markup("<h2>Health</h2>"), _health(ready), _described()])
+        rows = f"Version {ready.version} of {ready.model}"
+        said = Page(f"Prediction service: {ready.model}", _verdict(ready), rows, _now(), body)
+    return render(said).encode()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _verdict(ready: Ready) -> str:
+    if ready.degraded:
+        return "Lists are answered, but not everything works: " + "; ".join(ready.degraded) + "."
+    return "Lists are answered, and everything works."
+
+
+def _health(ready: Ready) -> Markup:
+    wanted = ready.wanted
+    known = {"Model": ready.model, "Version": ready.version}
+    if wanted:
+        known["Wanted"] = f"{wanted.version} of {wanted.model}"
+    known["Degraded"] = "; ".join(ready.degraded) or "nothing"
+    for path, what in (("/readyz", "For programs"), ("/metrics", "For Prometheus")):
+        known[what] = Markup('<a href="{}">{}</a>').format(path, path)
+    return facts(known | {"Tastemaker": __version__})
+
+
+@cache
+def _described() -> Markup:
+    """The OpenAPI document in words."""
+    document = describe(ROUTES)
+    operations = [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    parts = [
+        Markup("<h2>Endpoints</h2>"),
+        Markup('<p>As a document for programs: <a href="/openapi.json">/openapi.json</a> (OpenAPI 3.1).</p>'),
+        table(
+            ["Endpoint", "What it does"],
+            [
+                [below(_linked(name, operation), _scope(operation)), operation["summary"]]
+                for name, operation in operations
+            ],
+            classes={0: "name", 1: "name"},
+        ),
+        *(_endpoint(name, operation) for name, operation in operations),
+        Markup('<h2 id="refusals">Refusals</h2>\n<p>Each is a {}.</p>').format(_linked_message("Problem")),
+        _refusals([operation for _, operation in operations]),
+        Markup("<h2>Messages</h2>"),
+        *(_message(name, schema) for name, schema in document["components"]["schemas"].items()),
+    ]
+    return join(parts)
+
+
+def _linked(name: str, operation: Mapping[str, Any]) -> Markup:
+    return Markup('<a href="#{}">{}</a>').format(operation["operationId"], name)
+
+
+def _scope(operation: Mapping[str, Any]) -> str:
+    if not operation["security"]:
+        return "needs no key"
+    ((scope,),) = (one["key"] for one in operation["security"])
+    return f"scope {scope}"
+
+
+def _endpoint(name: str, operation: Mapping[str, Any]) -> Markup:
+    method, path = name.split(" ")
+    shown = Markup('<a href="{}">{}</a>').format(path, path) if method == "GET" and "{" not in path else path
+    parts = [
+        Markup('<h3 id="{}">{} {}</h3>').format(operation["operationId"], method, shown),
+        Markup("<p>{} {}</p>").format(operation["summary"], operation.get("description", "")),
+    ]
+    parameters = [one for one in operation["parameters"] if "name" in one]
+    if parameters:
+        rows = [
+            [one["name"], f"in the {one['in']}", _kind(one["schema"]), one.get("description", "")]
+            for one in parameters
+        ]
+        parts.append(
+            table(["Parameter", "Where", "What it is", "Meaning"], rows, classes={2: "text", 3: "text"})
+        )
+    if "requestBody" in operation:
+        parts.append(_content("Body", operation["requestBody"]["content"]))
+    parts.append(_content("Answer", operation["responses"]["200"]["content"]))
+    refusals = [status for status in operation["responses"] if status != "200"]
+    parts.append(Markup('<p>May be <a href="#refusals">refused</a>: {}.</p>').format(", ".join(refusals)))
+    return join(parts)
+
+
+def _refusals(operations: Iterable[Mapping[str, Any]]) -> Markup:
+    meanings = {
+        status: response["description"]
+        for operation in operations
+        for status, response in operation["responses"].items()
+        if status != "200"
+    }
+    return facts({f"{one} {HTTPStatus(int(one)).phrase}": meanings[one] for one in sorted(meanings)})
+
+
+def _content(what: str, content: Mapping[str, Any]) -> Markup:
+    """A body's or an answer's message, with an example."""
+    ((kind, said),) = content.items()
+    if "example" not in said:
+        return Markup("<p>{}: {}</p>").format(what, kind)
+    example = json.dumps(said["example"], indent=1, ensure_ascii=False)
+    return Markup('<p>{}: {}, such as</p>\n<div class="wide" tabindex="0"><pre>{}</pre></div>').format(
+        what, _kind(said["schema"]), example
+    )
+
+
+def _message(name: str, schema: Mapping[str, Any]) -> Markup:
+    required = schema.get("required", ())
+    rows = [
+        [field, _kind(one), "yes" if field in required else _default(one), one.get("description", "")]
+        for field, one in schema["properties"].items()
+    ]
+    heads = ["Field", "What it is", "Required", "Meaning"]
+    return join(
+        [
+            Markup('<h3 id="message-{}">{}</h3>').format(name, name),
+            Markup("<p>{}</p>").format(schema["description"]),
+            table(heads, rows, classes={1: "text", 3: "text"}),
+        ]
+    )
+
+
+def _default(schema: Mapping[str, Any]) -> str:
+    default = schema.get("default")
+    return "no" if default in (None, [], {}) else f"no: {json.dumps(default)}"
+
+
+def _kind(schema: Mapping[str, Any]) -> Markup:
+    """A schema in words; messages are links."""
+    if "$ref" in schema:
+        return _linked_message(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return join((_kind(one) for one in schema["anyOf"] if one != {"type": "null"}), " or ")
+    if "const" in schema or "enum" in schema:
+        return join(map(json.dumps, schema.get("enum") or [schema["const"]]), " or ")
+    name = Markup("").join([schema.get("type", "anything")])
+    if "items" in schema:
+        name = Markup("list of {}").format(_kind(schema["items"]))
+    elif isinstance(schema.get("additionalProperties"), Mapping):
+        name = Markup("object of {}").format(_kind(schema["additionalProperties"]))
+    return join([name, *_limits(schema)], ", ")
+
+
+def _linked_message(name: str) -> Markup:
+    return Markup('<a href="#message-{}">{}</a>').format(name, name)
+
+
+def _limits(schema: Mapping[str, Any]) -> Iterator[str]:
+    for key, words in _LIMITS.items():
+        if key in schema and abs(schema[key]) < _LARGEST_TOLD:
+            yield words.format(schema[key])

@@ -1,0 +1,70 @@
+"""How often each key may ask, counted over all processes that share the home folder.
+
+The generic cell rate algorithm (ITU-T I.371; a leaky bucket as a meter) keeps one number a key, the
+theoretical arrival time t of the next request if all came evenly. With the rate r, a request at `now` is
+allowed if t - now <= (b - 1) / r, and then t = max(t, now) + 1 / r; b = max(1, r) requests may come at once.
+The numbers lie in a memory-mapped file. Two processes that count at the same instant may count one request
+for two, which a limit can bear and a lock on the hot path could not.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import time
+from pathlib import Path
+
+from tastemaker.event_log.spool_file import NO_ROOM
+from tastemaker.serving.http.api_keys import SLOTS
+
+_ROUNDING_SECONDS = 1e-6
+_BYTES = SLOTS * 8
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+class Meters:
+    """The meters of all keys."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, or makes it. The clock behind it starts anew with the machine."""
+        self._next = memoryview(shared(path, _BYTES)).cast("d")
+
+    def wait(self, slot: int, per_second: float) -> float:
+        """Seconds until this request is allowed; 0 if it is, and then it is counted."""
+        now = time.monotonic()
+        pause = 1.0 / per_second
+        slack = max(0.0, 1.0 - pause)
+        due = self._next[slot]
+        if due > now + slack + pause + _ROUNDING_SECONDS:  # from before the machine started
+            due = now
+        if due - now > slack + _ROUNDING_SECONDS:
+            return due - now - slack
+        self._next[slot] = max(due, now) + pause
+        return 0.0
+
+
+def shared(path: Path, n_bytes: int) -> mmap.mmap:
+    """Map a file that the processes of this machine write to together; it is made if it is missing.
+
+    Without room for it on the disk, each process that opens it then has memory of its own.
+    """
+    try:
+        return _mapped(path, n_bytes)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        logger.warning("%s can't be made, so that each process counts for itself", path)
+        return mmap.mmap(-1, n_bytes)
+
+
+def _mapped(path: Path, n_bytes: int) -> mmap.mmap:
+    """The file, all of it on the disk: to write where a disk is full to a mapped hole kills the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, n_bytes)
+        return mmap.mmap(handle, n_bytes)
+    finally:
+        os.close(handle)

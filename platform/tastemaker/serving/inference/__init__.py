@@ -1,0 +1,1 @@
+"""From request to list: batching, the predictor, fallbacks, the circuit breaker."""

@@ -1,0 +1,356 @@
+"""From requests to answers, for one loaded version: ids to numbers, a batch to the model, numbers to ids.
+
+Whatever the model does, the caller gets k items, or all that are allowed, if they are fewer: see `chain`.
+When a model is asked, and how long it may take, is `engine`'s business.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tastemaker.api.schemas import Answer, Request
+from tastemaker.event_log.records import Item, Kind, Stage, seed_of
+from tastemaker.plugins import Batch, Capabilities, Events, FeatureTable, History, Recommender
+from tastemaker.plugins.arrays import UNKNOWN_USER, Float32, Int32
+from tastemaker.serving.inference.fallback import (
+    MODEL_ERROR,
+    MODEL_INVALID,
+    MODEL_SHORT,
+    Row,
+    Rules,
+    fill,
+    sound_rows,
+)
+from tastemaker.serving.inference.precomputed_lists import Lists
+from tastemaker.serving.ranking.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from tastemaker.registry.artifact import LoadedVersion
+
+logger = logging.getLogger("tastemaker.serving")
+_NOTHING = Row([], [], [], False)
+_READS_NOTHING = Capabilities()
+MAX_WARM = 8
+"""Lengths of lists that a model is warmed up for."""
+
+
+_random = random.Random()  # the system's would give up the interpreter's lock, to wait for it under load
+os.register_at_fork(after_in_child=_random.seed)
+
+
+def new_request_id() -> str:
+    """32 hexadecimal digits: the milliseconds since 1970 UTC in 12, then 80 random bits.
+
+    As in a UUID of version 7, the time comes first, so that an index over ids grows at its end: the log
+    writes less than half as much to the disk as it does for ids all over it.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}{_random.getrandbits(80):020x}"
+
+
+class Abandoned(BaseException):
+    """Raised by `engine` inside a plugin that hangs; no `except Exception` of the plugin's stops it."""
+
+
+class Ask(NamedTuple):
+    """One request, with all that its answer depends on beside the version and the user's features."""
+
+    request: Request
+    request_id: str
+    """32 hexadecimal digits; the last 16 seed the answer."""
+    occurred_at: float
+    """Seconds since 1970 UTC; the model is told the whole ones."""
+    kind: Kind = "recommend"
+    session: Sequence[str] | None = None
+    """The recent items of an anonymous visitor, oldest first: then the request's user is nobody we know."""
+
+    @property
+    def now(self) -> int:
+        """What the model takes for now, in seconds since 1970 UTC."""
+        return int(self.occurred_at)
+
+
+class Served(NamedTuple):
+    """An answer, and what only the log needs."""
+
+    answer: Answer
+    features: dict[str, float | None] | None
+    """The user features that the model was given."""
+    diversity: float | None = None
+    """λ of the step that reordered the list; None where the model's order stands."""
+
+
+class LastResort(NamedTuple):
+    """The list that needs no version: the same items for everybody but for what the caller rules out."""
+
+    model: str
+    item_ids: Sequence[str]
+
+    def answer(self, ask: Ask, version: str, reason: str, but_not: Collection[str] = ()) -> Served:
+        """As many of the items as the caller allows, without those in `but_not`."""
+        request = ask.request
+        out = frozenset(request.exclude or ()).union(but_not)
+        allowed = None if request.candidates is None else frozenset(request.candidates)
+        ids = [each for each in self.item_ids if each not in out and (allowed is None or each in allowed)]
+        items = [Item(each, 0.0, 1.0) for each in ids[: request.k]]
+        return Served(Answer(ask.request_id, self.model, version, items, reason, "static"), None)
+
+
+class Predictor:
+    """Answers for one loaded version. `recommend` runs the plugin's code and is for one thread at a time."""
+
+    def __init__(
+        self,
+        loaded: LoadedVersion,
+        *,
+        features: Callable[[Sequence[str]], Float32] | None = None,
+        pipeline: Pipeline | None = None,
+    ) -> None:
+        """`features` gives the users' rows where the model declares user features: see `user_features`."""
+        self.pipeline = pipeline or Pipeline(loaded)
+        self.loaded = loaded
+        self.learned: str | None = None
+        """The state that the model has learned since, by name; None as it was trained."""
+        self.model = loaded.manifest.model
+        self.version = loaded.manifest.version
+        self._recommender, self._snapshot = loaded.model, loaded.snapshot
+        # Data that ended long before the training (a shop of years ago) is served as if no time had passed
+        # since: to the model, everybody's last visit would otherwise be equally far away.
+        self._lag = max(0, int(loaded.manifest.created_at.timestamp()) - loaded.snapshot.end)
+        self._feature_names = loaded.model.capabilities.user_features
+        self._read_features = features
+        self._lists = None if loaded.serving is None else Lists.load(loaded.serving)
+        self._works = True
+        self._lengths: dict[int, None] = {}
+        """Lengths of lists that were asked for, at most MAX_WARM; those taught from it know them too."""
+
+    def taught(self, model: Recommender[Any], name: str) -> Predictor:
+        """Another one that asks the same version as it is after having learned."""
+        other = copy(self)
+        other._recommender, other.learned = model, name
+        other.pipeline = self.pipeline.taught(model)
+        return other
+
+    def popular_ids(self, at_most: int) -> list[str]:
+        """The most popular items."""
+        return self._snapshot.item_ids.decode(self._snapshot.popular[:at_most])
+
+    @property
+    def n_items(self) -> int:
+        """The catalogue's size."""
+        return len(self._snapshot.item_ids)
+
+    def recommend(self, asks: Sequence[Ask]) -> list[Served]:
+        """One answer a request, in order: a function of the request, its features and the version alone."""
+        features = self._features(asks)
+        groups = _alike(asks)
+        if len(groups) == 1:
+            return self._answer(asks, features)
+        served: list[Served] = [None] * len(asks)  # type: ignore[list-item]  # filled by the groups
+        for rows in groups:
+            group = [asks[row] for row in rows]
+            given = None if features is None else features[np.array(rows)]
+            for row, answer in zip(rows, self._answer(group, given), strict=True):
+                served[row] = answer
+        return served
+
+    @property
+    def trouble(self) -> str | None:
+        """In words, that the model fails; None while all is well."""
+        return None if self._works else "the model fails; lists are answered without it"
+
+    def batch(self, ask: Ask, features: Mapping[str, float | None] | None) -> Batch:
+        """What the model is asked for one request, given the user's features by name."""
+        names = self._feature_names
+        values = [math.nan if (value := (features or {}).get(name)) is None else value for name in names]
+        table = FeatureTable(names, np.array([values], np.float32)) if names else None
+        return self._batch([ask], table)
+
+    def fall_back(self, ask: Ask, reason: str) -> Served:
+        """The answer without the model."""
+        return self._served([ask], [_NOTHING], [reason], self._batch([ask], None, reads=False), None)[0]
+
+    def warm_up(self, request_id: str, now: int) -> None:
+        """Answer a stranger, so that no user waits for the first page faults. Raises what the model does.
+
+        With lists of each length that was asked for: a bandit's state has sums to make for each.
+        """
+        for k in tuple(self._lengths) or (Request("nobody").k,):
+            ask = Ask(Request("nobody", k), request_id, float(now))
+            batch = self._batch([ask], self._features([ask]))
+            self.pipeline.recommend(batch, k, self.pipeline.strength(ask.request))
+
+    def _answer(self, asks: Sequence[Ask], features: FeatureTable | None) -> list[Served]:
+        """For requests that fit into one batch."""
+        batch = self._batch(asks, features)
+        k, strength = asks[0].request.k, self.pipeline.strength(asks[0].request)
+        if len(self._lengths) < MAX_WARM:
+            self._lengths[k] = None
+        rows = self._ask(batch, k, strength)
+        reasons = [MODEL_ERROR if row is None else None if row.sound else MODEL_INVALID for row in rows]
+        served = self._served(asks, [row or _NOTHING for row in rows], reasons, batch, features)
+        return [one._replace(diversity=strength) for one in served] if strength else served
+
+    def _batch(self, asks: Sequence[Ask], features: FeatureTable | None, *, reads: bool = True) -> Batch:
+        """`reads`: with the item features that the model declares, too."""
+        snapshot, first = self._snapshot, asks[0]
+        requests = [ask.request for ask in asks]
+        context = [request.context for request in requests if isinstance(request.context, list)]
+        excluded = None
+        if any(request.exclude for request in requests):
+            excluded = [snapshot.item_ids.lookup(request.exclude or ()) for request in requests]
+        known = first.session is None
+        batch = snapshot.batch(
+            snapshot.user_ids.lookup([request.user_id for request in requests])
+            if known
+            else np.full(len(asks), UNKNOWN_USER, np.int32),
+            seeds=np.array([seed_of(ask.request_id) for ask in asks], np.uint64),
+            now=first.now - self._lag,
+            history=None if known else self._sessions(asks),
+            exclude=excluded,
+            since=self.pipeline.since([request.user_id for request in requests]),
+            candidates=None if first.request.candidates is None else self._candidates(requests),
+            context=np.array(context, np.float32) if context else None,
+            user_features=features,
+            capabilities=self._recommender.capabilities if reads else _READS_NOTHING,
+        )
+        return self.pipeline.restrict(batch, [request.user_id for request in requests])
+
+    def _candidates(self, requests: Sequence[Request]) -> Int32:
+        """int32[n, the longest list], padded with -1."""
+        lists = [self._snapshot.item_ids.lookup(request.candidates or ()) for request in requests]
+        listed = np.full((len(lists), max(map(len, lists))), -1, np.int32)
+        for row, items in enumerate(lists):
+            listed[row, : len(items)] = items
+        return listed
+
+    def _sessions(self, asks: Sequence[Ask]) -> History:
+        """What the visitors looked at, as histories: an event of reward 1 each, a second apart until now."""
+        lists = [self._snapshot.item_ids.lookup(ask.session or ()) for ask in asks]
+        rows = np.repeat(np.arange(len(lists), dtype=np.int32), [len(items) for items in lists])
+        items = np.concatenate(lists)
+        ages = np.concatenate([np.arange(len(items))[::-1] for items in lists])
+        known = items >= 0
+        times = asks[0].now - self._lag - 1 - ages[known]
+        events = Events(rows[known], items[known], np.ones(int(known.sum()), np.float32), times)
+        return History.from_events(events, len(asks), self.n_items)
+
+    def _features(self, asks: Sequence[Ask]) -> FeatureTable | None:
+        """The users' features as of now; NaN for a visitor whom nobody knows."""
+        names = self._feature_names
+        if not names:
+            return None
+        values: Float32 = np.full((len(asks), len(names)), np.nan, np.float32)
+        known = [row for row, ask in enumerate(asks) if ask.session is None]
+        if self._read_features is not None and known:
+            values[known] = self._read_features([asks[row].request.user_id for row in known])
+        return FeatureTable(names, values)
+
+    def _ask(self, batch: Batch, k: int, strength: float) -> list[Row | None]:
+        """What the model gives each row; None where it fails. A row that it fails at takes no other along."""
+        try:
+            rows: list[Row | None] = [
+                *sound_rows(self.pipeline.recommend(batch, k, strength), batch, k, self.n_items)
+            ]
+        except Abandoned:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit too; the caller gets a list
+            self._told(error)
+            if len(batch) == 1:
+                return [None]
+            half = len(batch) // 2
+            return self._ask(batch[:half], k, strength) + self._ask(batch[half:], k, strength)
+        self._told(None)
+        return rows
+
+    def _told(self, error: BaseException | None) -> None:
+        """Say once that the model fails and why, and once that it works again, not once a request."""
+        if error is None and not self._works:
+            logger.info("the model works again")
+        elif self._works and error is not None:
+            logger.warning("the model fails; answering without it: %s", error, exc_info=error)
+        self._works = error is None
+
+    def _served(
+        self,
+        asks: Sequence[Ask],
+        rows: Sequence[Row],
+        reasons: Sequence[str | None],
+        batch: Batch,
+        features: FeatureTable | None,
+    ) -> list[Served]:
+        """The answers that the model's rows amount to, filled up where they are short."""
+        asked = enumerate(zip(asks, rows, reasons, strict=True))
+        lists = [self._filled(ask, row, reason, batch, number) for number, (ask, row, reason) in asked]
+        numbers = [item for row, *_ in lists for item in row.items]
+        ids = iter(self._snapshot.item_ids.decode(numbers))
+        served = []
+        for number, (ask, (row, stage, reason)) in enumerate(zip(asks, lists, strict=True)):
+            items = [Item(*each) for each in zip(_take(ids, row), row.scores, row.propensities, strict=True)]
+            items = self._with_new(items, ask, row, batch.history, number)
+            answer = Answer(ask.request_id, self.model, self.version, items, reason, stage)
+            served.append(Served(answer, None if features is None else _by_name(features, number)))
+        return served
+
+    def _filled(
+        self, ask: Ask, row: Row, reason: str | None, batch: Batch, number: int
+    ) -> tuple[Row, Stage, str | None]:
+        missing = ask.request.k - len(row.items)
+        if missing <= 0:
+            return row, "model", reason
+        more, first = fill(
+            row.items, ask.request.k, Rules.of(batch, number), self._stages(int(batch.users[number]))
+        )
+        if more and reason is None:
+            reason = MODEL_SHORT
+        stage: Stage = "model" if row.items or reason is None else first or "static"
+        n = len(more)
+        return (
+            Row(row.items + more, row.scores + [0.0] * n, row.propensities + [1.0] * n, False),
+            stage,
+            reason,
+        )
+
+    def _with_new(self, items: list[Item], ask: Ask, row: Row, history: History, number: int) -> list[Item]:
+        if not self.pipeline.has_new:
+            return items
+        past = history.items[history.offsets[number] : history.offsets[number + 1]]
+        near = np.concatenate([np.array(row.items, np.int32), past])
+        return self.pipeline.with_new(items, ask.request, seed_of(ask.request_id), near)
+
+    def _stages(self, user: int) -> Iterator[tuple[Stage, Int32]]:
+        """What fills a gap, best first."""
+        if self._lists is not None:
+            yield "precomputed", self._lists.of(user)
+        yield "popular", self._snapshot.popular
+
+
+def _alike(asks: Sequence[Ask]) -> list[list[int]]:
+    """The requests by what a batch must have in common, as positions in `asks`."""
+    groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    for position, ask in enumerate(asks):
+        request = ask.request
+        context = len(request.context) if isinstance(request.context, list) else None
+        shape = (context, request.candidates is None, ask.session is None)
+        groups[ask.now, request.k, request.diversity, *shape].append(position)
+    return list(groups.values())
+
+
+def _take(ids: Iterator[str], row: Row) -> list[str]:
+    return [next(ids) for _ in row.items]
+
+
+def _by_name(features: FeatureTable, row: int) -> dict[str, float | None]:
+    values = features.values[row].tolist()
+    return {
+        name: None if value != value else value for name, value in zip(features.names, values, strict=True)
+    }

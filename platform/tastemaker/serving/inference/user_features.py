@@ -1,0 +1,179 @@
+"""The features of the users of a batch: from memory if they were read lately, else in one read of the store.
+
+A request never waits longer than the deadline: a thread of its own reads, and what comes late is remembered
+for the next time. While a read is late, nobody waits at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+from tastemaker.plugins.arrays import Float32
+from tastemaker.util.supervised_thread import Supervised
+
+if TYPE_CHECKING:
+    from tastemaker.features.online import OnlineReader
+
+Outcome = Literal["cached", "read", "late", "failed"]
+OUTCOMES: Final[tuple[Outcome, ...]] = ("cached", "read", "late", "failed")
+
+SPREAD = 0.2
+"""The part of the time that features stay fresh by which users differ: not all are read again at once."""
+
+LATE_SECONDS = 1.0
+"""How long reads have to be late before the store counts as one that does not answer."""
+PROBE_SECONDS = 1.0
+"""Between two tries whether a store that fails or is late answers again, while no request reads from it."""
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+class _Job:
+    """One read of the store."""
+
+    __slots__ = ("begun", "done", "user_ids", "values")
+
+    def __init__(self, user_ids: list[str]) -> None:
+        self.user_ids, self.begun = user_ids, time.monotonic()
+        self.done = threading.Event()
+        self.values: Float32 | None = None
+
+
+class UserFeatures:
+    """A bounded memory of one model's user features before a store that may be slow or away."""
+
+    def __init__(
+        self,
+        reader: OnlineReader,
+        names: tuple[str, ...],
+        *,
+        seconds: float = 0.05,
+        fresh_seconds: float = 30.0,
+        size: int = 100_000,
+        count: Callable[[Outcome, int], None] = lambda outcome, n: None,
+    ) -> None:
+        """Wait for the store for at most `seconds`; remember `size` users, each for `fresh_seconds`.
+
+        `count` is told what became of how many users' features.
+        """
+        self.names = names
+        self._reader, self._count = reader, count
+        self._seconds, self._fresh, self._size = seconds, fresh_seconds, size
+        self._known: dict[str, tuple[float, Float32]] = {}
+        """User id -> (until when it is fresh, float32[len(names)]), the oldest first."""
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._running: _Job | None = None
+        self._fault: str | None = None
+        """In words, that the store fails or is late, and has not answered in time since."""
+        self._late_since: float | None = None
+        """When a read was first too late, of those since the last one that was answered in time."""
+        self._settling = threading.Lock()
+        self._thread = Supervised(self._run, name="user features")
+        self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """In words, that the store fails or does not answer in time; None while all is well.
+
+        As far as it is known: before a request finds out, nobody does.
+        """
+        return self._fault or self._thread.trouble
+
+    def users(self, user_ids: Sequence[str]) -> Float32:
+        """float32[n, len(names)]; NaN for unknown users, missing values and what came too late."""
+        values = np.full((len(user_ids), len(self.names)), np.nan, np.float32)
+        now = time.monotonic()
+        missing = []
+        for row, user_id in enumerate(user_ids):
+            known = self._known.get(user_id)
+            if known is not None and known[0] > now:
+                values[row] = known[1]
+            else:
+                missing.append(row)
+        if len(missing) < len(user_ids):
+            self._count("cached", len(user_ids) - len(missing))
+        if missing:
+            outcome, found = self._read([user_ids[row] for row in missing])
+            self._count(outcome, len(missing))
+            if found is not None:
+                values[missing] = found
+        return values
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._jobs.put(None)
+
+    def _read(self, user_ids: list[str]) -> tuple[Outcome, Float32 | None]:
+        running = self._running
+        if running is not None and not running.done.is_set():
+            return self._late(), None
+        job = self._running = _Job(user_ids)
+        self._jobs.put(job)
+        if not job.done.wait(self._seconds):
+            return self._late(), None
+        return ("failed" if job.values is None else "read"), job.values
+
+    def _late(self) -> Outcome:
+        now = time.monotonic()
+        if self._late_since is None:
+            self._late_since = now
+        elif self._fault is None and now - self._late_since > LATE_SECONDS:
+            self._fails(f"the online feature store does not answer within {self._seconds:g} s")
+        return "late"
+
+    def _run(self) -> None:
+        last = list[str]()
+        while (job := self._next(last)) is not None:
+            last = job.user_ids
+            try:
+                values = self._reader.users(job.user_ids, self.names)
+                self._remember(job.user_ids, values)
+                job.values = values
+                if time.monotonic() - job.begun <= self._seconds:
+                    self._works()
+            except Exception:  # whatever driver the store uses
+                self._fails("the online feature store fails")
+            finally:
+                job.done.set()
+            self._thread.succeeded()
+
+    def _next(self, last: list[str]) -> _Job | None:
+        """What is to be read; a read of one's own while the store fails and nobody asks. None: the end."""
+        while True:
+            try:
+                return self._jobs.get(timeout=PROBE_SECONDS)
+            except Empty:
+                if self._fault is not None:
+                    return _Job(last)
+
+    def _remember(self, user_ids: list[str], values: Float32) -> None:
+        now = time.monotonic()
+        for user_id, row in zip(user_ids, values, strict=True):
+            self._known.pop(user_id, None)  # to the end: the oldest stay first
+            self._known[user_id] = (now + self._fresh * random.uniform(1 - SPREAD, 1), row)
+        while len(self._known) > self._size:
+            del self._known[next(iter(self._known))]
+
+    def _fails(self, words: str) -> None:
+        """Say once that the store fails, in the first way it does, not once a request nor once a way."""
+        with self._settling:
+            began, self._fault = self._fault is None, f"{words}; lists are answered without it"
+        if began:
+            logger.warning("%s", self._fault, exc_info=sys.exc_info()[0] is not None)
+
+    def _works(self) -> None:
+        """Say once that it answers in time again."""
+        with self._settling:
+            self._late_since = None
+            ended, self._fault = self._fault is not None, None
+        if ended:
+            logger.info("the online feature store answers in time again")

@@ -1,0 +1,1 @@
+"""The stages that make a list: candidates, filters, model, diversity, new items."""

@@ -1,0 +1,179 @@
+"""The best items of a large catalogue without scoring them all: a graph index over a model's item vectors.
+
+HNSW (Malkov, Yashunin, arXiv:1603.09320) in USearch's form, by inner product, in half precision, in one file
+that is memory-mapped, so that a server's workers share it. It only proposes: what it finds is scored again by
+the model's own vectors, and a row for which too little is left is answered by the model itself.
+
+A graph finds little where queries point elsewhere than items do, as those of iALS do: x = (YᵀY + ...)⁻¹ Yᵀ...
+is large where the items are small. Since x·y = (A x)·(A⁻¹ y) for every symmetric A, both are turned first so
+that their second moments are the same:
+
+    A = G^½,   G C_x G = C_y,   G = C_x^-½ (C_x^½ C_y C_x^½)^½ C_x^-½
+
+with C_x = E[x xᵀ] over some users and C_y = E[y yᵀ] over the items.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.errors import ArtifactError
+from tastemaker.plugins import NO_ITEM, Batch, Ranking, Recommender, empty_ranking, safe_calls
+from tastemaker.plugins.arrays import Bool, Float32, Int32, Int64
+from tastemaker.plugins.recommender import load_array
+
+Float64 = NDArray[np.float64]
+
+FILE_NAME = "nearest.usearch"
+TURN = "nearest.turn.npy"
+MAX_FETCH = 1_000
+"""Where more neighbours than this must be fetched, scoring everything is no slower."""
+_CONNECTIVITY, _EXPANSION_ADD, _EXPANSION_SEARCH = 32, 128, 128
+_RIDGE = 1e-4
+"""Of the mean variance: few users do not span all directions."""
+_SPARE = 8
+"""Fetched beyond what filters are known to take."""
+
+
+class Answers(Protocol):
+    """What a batch is asked of: a model, or something that stands in for one."""
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        """The k best allowed items of each row."""
+
+
+def build(folder: Path, item_vectors: Float32, user_vectors: Float32, available: Bool | None) -> None:
+    """Index the items that may be shown. `user_vectors`, float32[m, d]: those of some users.
+
+    One thread, as only then the same vectors give the same file.
+    """
+    from usearch.index import Index
+
+    items = np.arange(len(item_vectors)) if available is None else np.flatnonzero(available)
+    vectors = np.asarray(item_vectors[items], np.float64)
+    turn = balance(np.asarray(user_vectors, np.float64), vectors)
+    index = Index(
+        ndim=item_vectors.shape[1],
+        metric="ip",
+        dtype="f16",
+        connectivity=_CONNECTIVITY,
+        expansion_add=_EXPANSION_ADD,
+    )
+    turned = np.linalg.solve(turn, vectors.T).T
+    # In half precision nothing may be too large or too small.
+    turned /= max(float(np.abs(turned).max(initial=0)), 1e-30)
+    index.add(items.astype(np.uint64), np.ascontiguousarray(turned, np.float32), threads=1)
+    index.save(str(folder / FILE_NAME))
+    np.save(folder / TURN, turn.astype(np.float32), allow_pickle=False)
+
+
+def balance(user_vectors: Float64, item_vectors: Float64) -> Float64:
+    """A, float64[d, d], symmetric: A x and A⁻¹ y have the same second moments. 1 where there is no user."""
+    size = item_vectors.shape[1]
+    if not len(user_vectors) or not user_vectors.any() or not item_vectors.any():
+        return np.eye(size)
+    moments = [vectors.T @ vectors / len(vectors) for vectors in (user_vectors, item_vectors)]
+    c_x, c_y = (each + _RIDGE * np.trace(each) / size * np.eye(size) for each in moments)
+    root, inverse = _power(c_x, 0.5), _power(c_x, -0.5)
+    return _power(inverse @ _power(root @ c_y @ root, 0.5) @ inverse, 0.5)
+
+
+def _power(matrix: Float64, exponent: float) -> Float64:
+    """Of a symmetric positive definite matrix."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    powered: Float64 = (vectors * np.maximum(values, values[-1] * 1e-12) ** exponent) @ vectors.T
+    return powered
+
+
+class Nearest:
+    """Stands in for a model that embeds: the same scores, and now and then an item missed."""
+
+    def __init__(self, model: Recommender[Any], folder: Path) -> None:
+        """Memory-map what `build` wrote. Raises ArtifactError if it is no index or none of this model's."""
+        from usearch.index import Index
+
+        path, self._turn = folder / FILE_NAME, load_array(folder / TURN)
+        self._model, size = model, model.item_vectors.shape[1]
+        metadata = _metadata(path)
+        if metadata is None or metadata["dimensions"] != size:
+            raise ArtifactError(
+                f"{path} is no index of vectors of length {size}", fix="train the model again"
+            )
+        self._index = Index(
+            ndim=size,
+            metric="ip",
+            dtype="f16",
+            connectivity=_CONNECTIVITY,
+            expansion_search=_EXPANSION_SEARCH,
+        )
+        self._index.view(str(path))
+
+    def recommend(self, batch: Batch, k: int) -> Ranking:
+        """The best of what the index finds for each row; exact where the caller or filters leave little."""
+        fetch = k + _SPARE + _most_excluded(batch)
+        if batch.candidates is not None or fetch > min(MAX_FETCH, len(self._index)) or not len(batch):
+            return safe_calls.recommend(self._model, batch, k)
+        vectors = safe_calls.embed(self._model, batch)
+        asked = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+        found = self._find(vectors, batch, asked, fetch)
+        enough = (found != NO_ITEM).sum(axis=1) >= k
+        ranking, rows = empty_ranking(len(batch), k), asked[enough]
+        if len(rows):
+            _put(ranking, rows, _best(found[enough], vectors[rows], self._model.item_vectors, k))
+        if len(rows) < len(batch):
+            rest = np.setdiff1d(np.arange(len(batch)), rows)
+            _put(ranking, rest, safe_calls.recommend(self._model, batch[rest], k))
+        return ranking
+
+    def _find(self, vectors: Float32, batch: Batch, rows: Int64, fetch: int) -> Int32:
+        """int32[len(rows), fetch]: what the index finds and the batch allows, NO_ITEM elsewhere."""
+        found = np.full((len(rows), fetch), NO_ITEM, np.int32)
+        turned = vectors @ self._turn
+        for place, row in enumerate(rows.tolist()):
+            keys = self._index.search(turned[row], fetch, threads=1).keys
+            found[place, : len(keys)] = _without_excluded(keys, batch, row)
+        if batch.available is not None:
+            found[(found != NO_ITEM) & ~batch.available[found]] = NO_ITEM
+        return found
+
+
+def _without_excluded(keys: NDArray[np.uint64], batch: Batch, row: int) -> list[int]:
+    """The items, NO_ITEM in place of those that the row excludes: sets, as numpy's are slow for so few."""
+    items: list[int] = keys.tolist()
+    if batch.excluded is None:
+        return items
+    start, stop = batch.excluded.indptr[row : row + 2].tolist()
+    excluded = set(batch.excluded.indices[start:stop].tolist())
+    return [NO_ITEM if item in excluded else item for item in items]
+
+
+def _metadata(path: Path) -> dict[str, Any] | None:
+    """What the file says of itself; None if it is no index."""
+    from usearch.index import Index
+
+    try:
+        return Index.metadata(str(path))
+    except Exception:  # USearch raises what its C++ throws
+        return None
+
+
+def _most_excluded(batch: Batch) -> int:
+    return 0 if batch.excluded is None else int(np.diff(batch.excluded.indptr).max(initial=0))
+
+
+def _best(found: Int32, vectors: Float32, item_vectors: Float32, k: int) -> Ranking:
+    """The k best of each row's items by the model's score, then by item number."""
+    scores = np.einsum("nd,nfd->nf", vectors, item_vectors[found])
+    scores[found == NO_ITEM] = -np.inf
+    order = np.lexsort((found, -scores))[:, :k]
+    items, best = (np.take_along_axis(each, order, axis=1) for each in (found, scores))
+    return Ranking(items, best.astype(np.float32), np.ones(items.shape, np.float32))
+
+
+def _put(ranking: Ranking, rows: np.ndarray, part: Ranking) -> None:
+    for whole, values in zip(ranking, part, strict=True):
+        whole[rows] = values

@@ -1,0 +1,70 @@
+"""What must not be shown, beyond what the version's own snapshot rules out.
+
+The snapshot knows what a user had (where the problem allows no repeats) and what was sold out or blocked when
+it was cut; the request names what its caller does not want. Here come what was sold out since, and what a
+user blocked. All of it is in the batch before any item is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from tastemaker.plugins import Batch
+from tastemaker.plugins.arrays import Bool
+from tastemaker.serving.writes.catalog_overrides import Overlay
+from tastemaker.snapshot.snapshot import Snapshot
+
+
+class Filters:
+    """Those of one version."""
+
+    def __init__(self, snapshot: Snapshot, overlay: Overlay) -> None:
+        self._snapshot, self._overlay = snapshot, overlay
+        self._made: tuple[int, Bool | None] = (0, snapshot.available)
+
+    def restrict(self, batch: Batch, user_ids: Sequence[str]) -> Batch:
+        """The same batch, whose row i asks for `user_ids[i]`, with what changed since the training."""
+        self._overlay.refresh()
+        blocked = self._overlay.blocked(user_ids)
+        available = self.available
+        if available is self._snapshot.available and not blocked:
+            return batch
+        excluded = batch.excluded
+        if blocked:
+            rows = self._blocked([blocked.get(user_id, ()) for user_id in user_ids])
+            excluded = rows if excluded is None else csr_array(excluded + rows)
+            excluded.sort_indices()
+        return replace(batch, available=available, excluded=excluded)
+
+    @property
+    def available(self) -> Bool | None:
+        """bool[n_items], the snapshot's own array while nothing was sold out since."""
+        state, available = self._made
+        if state != self._overlay.state:
+            state = self._overlay.state
+            available = self._without(self._overlay.sold_out)
+            self._made = state, available
+        return available
+
+    def _without(self, sold_out: Collection[str]) -> Bool | None:
+        known, n_items = self._snapshot.available, len(self._snapshot.item_ids)
+        numbers = self._snapshot.item_ids.lookup(list(sold_out))
+        numbers = numbers[numbers >= 0]
+        if not len(numbers):
+            return known
+        available = np.ones(n_items, np.bool_) if known is None else known.copy()
+        available[numbers] = False
+        return available
+
+    def _blocked(self, lists: Sequence[Sequence[str]]) -> csr_array:
+        """bool n x n_items."""
+        numbers = [np.unique(self._snapshot.item_ids.lookup(items)) for items in lists]
+        numbers = [row[row >= 0] for row in numbers]
+        offsets = np.concatenate(([0], np.cumsum([len(row) for row in numbers], dtype=np.int64)))
+        columns = np.concatenate(numbers)
+        ones = np.ones(len(columns), np.bool_)
+        return csr_array((ones, columns, offsets), shape=(len(lists), len(self._snapshot.item_ids)))

@@ -1,0 +1,33 @@
+"""What goes with the few items that an anonymous visitor looked at, for models that can't tell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tastemaker.plugins import Batch, Ranking, select
+from tastemaker.plugins.arrays import Float32
+from tastemaker.snapshot.item_neighbours import Neighbours
+
+FADING = 0.8
+"""How much less each item counts than the one that came after it."""
+
+
+def by_neighbours(neighbours: Neighbours, batch: Batch, k: int, rest: Float32) -> Ranking:
+    """The k best of each row by what its history's items have for neighbours; `rest` breaks ties.
+
+        s_i = Σ over items j of the history of FADING^(items after j) · w_ji
+
+    `rest` is float32[n_items] in [0, 1): what follows where no neighbour is left, such as popularity.
+    """
+    scores = np.tile(rest - 1, (len(batch), 1)).astype(np.float32)
+    history = batch.history
+    for row in range(len(batch)):
+        mine = slice(int(history.offsets[row]), int(history.offsets[row + 1]))
+        latest_first = np.argsort(-history.last_times[mine], kind="stable")
+        weights = FADING ** np.arange(len(latest_first))
+        items = history.items[mine][latest_first]
+        found, alike = neighbours.items[items], neighbours.scores[items] * weights[:, None]
+        known = found >= 0
+        sums = np.bincount(found[known], alike[known], minlength=history.n_items)
+        scores[row] = np.where(sums > 0, sums, scores[row])
+    return select(scores, batch, k)

@@ -1,0 +1,53 @@
+"""The items most like one: by who had both, and where nobody had it yet, by what the catalogue says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tastemaker.snapshot.item_content import Listed
+from tastemaker.snapshot.snapshot import Snapshot
+
+N_ALIKE = 50
+"""Items that content is asked for."""
+
+
+class Alike(NamedTuple):
+    """An item by its number, and how alike it is."""
+
+    item: int
+    score: float
+
+
+def similar(snapshot: Snapshot, item: int) -> list[Alike]:
+    """What is like a known item, most alike first; sold out items too.
+
+    By co-occurrence; by content (another scale) only where that finds nothing.
+    """
+    return list(_co_occurring(snapshot, item)) or by_content(snapshot, _listed(snapshot, item), but_not=item)
+
+
+def by_content(snapshot: Snapshot, listed: Listed, *, but_not: int | None = None) -> list[Alike]:
+    """Known items that are like one by title, category and price: it need not be known itself."""
+    if snapshot.content is None:
+        return []
+    items, scores = snapshot.content.alike(listed, N_ALIKE + 1)
+    pairs = map(Alike, items.tolist(), scores.tolist())
+    return [alike for alike in pairs if alike.item != but_not][:N_ALIKE]
+
+
+def _co_occurring(snapshot: Snapshot, item: int) -> Iterator[Alike]:
+    if snapshot.neighbours is None:
+        return
+    items, scores = snapshot.neighbours.items[item], snapshot.neighbours.scores[item]
+    for other, score in zip(items.tolist(), scores.tolist(), strict=True):
+        if other >= 0:
+            yield Alike(other, score)
+
+
+def _listed(snapshot: Snapshot, item: int) -> Listed:
+    content = snapshot.content
+    if content is None:
+        return Listed()
+    price = float(content.prices[item])
+    return Listed(content.title(item), content.category(item), price if price == price else None)

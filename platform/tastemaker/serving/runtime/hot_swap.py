@@ -1,0 +1,172 @@
+"""Going over to another version without a failed request: loaded beside the old, tried, then in its place.
+
+The old version answers until the new one has been verified, has answered its golden requests as it once did,
+and is warm. A version that fails at any of this is refused, and the old one serves on. Its memory is given
+back when the last batch that uses it is answered. Rolling back is the same. The new one may be of another
+model: its plugin is imported when it is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tastemaker.errors import TastemakerError
+from tastemaker.registry.deployment import Followed, Target
+from tastemaker.serving.inference.predictor import Predictor
+from tastemaker.util.poller import Lookout
+
+if TYPE_CHECKING:
+    from tastemaker.serving.inference.batcher import Engine
+    from tastemaker.serving.runtime.metrics import Metrics
+    from tastemaker.serving.runtime.version_loader import Loader
+
+LOOK_SECONDS = 1.0
+RETRY_SECONDS = 300.0
+"""When a version that was refused is tried again: its files may be whole by then, or the machine idle."""
+TRIAL_SECONDS = 120.0
+"""How long a version may take to be loaded, tried and warmed: a plugin may hang, and others come after it."""
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+class Watch:
+    """Looks at a deployment once a second, and swaps when it names another version."""
+
+    def __init__(
+        self,
+        followed: Followed,
+        swapper: Swapper,
+        *,
+        seen: str = "",
+        refused: Collection[Target] = (),
+        seconds: float = LOOK_SECONDS,
+    ) -> None:
+        """`seen`: the deployment's state that is not to be acted on; `refused`: versions of which the log
+        says already that they can't be served."""
+        self._followed, self._swapper, self._seen = followed, swapper, seen
+        self.wanted: Target | None = None
+        """What the deployment named when it could last be read."""
+        self._trouble: str | None = None
+        self._retry_at = float("inf")
+        self._refused = refused
+        if followed.state() != seen:
+            self._read()  # so that it is known from the first request on; the first look acts on it
+        self._lookout = Lookout(self._look, seconds=seconds, name="deployment")
+
+    def close(self) -> None:
+        """Look no more."""
+        self._lookout.close()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why what is wanted is not served, or not known, in words; None while all is well."""
+        return self._trouble or self._lookout.trouble
+
+    def _look(self) -> None:
+        state = self._followed.state()
+        if state == self._seen and time.monotonic() < self._retry_at:
+            return
+        again, self._seen = state == self._seen, state
+        self._retry_at = float("inf")
+        if not self._read():
+            return
+        trouble = (
+            None
+            if self.wanted is None
+            else self._swapper.swap(self.wanted, quiet=again or self.wanted in self._refused)
+        )
+        self._refused = ()
+        if self._trouble is not None and trouble is None:
+            logger.info("%s is served, as wanted", self.wanted or "what was served before")
+        self._trouble = trouble
+        if trouble is not None:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+
+    def _read(self) -> bool:
+        """What is wanted now; False if that can't be read, and what was wanted last still is."""
+        try:
+            wanted = self._followed.wanted()
+        except TastemakerError as error:
+            trouble = f"the deployment is not followed: {error.problem}"
+            if trouble != self._trouble:
+                logger.error("the deployment is not followed: %s", error)
+            self._trouble = trouble
+            return False
+        if wanted != self.wanted:
+            self._swapper.wants(self.wanted, wanted)
+            self.wanted = wanted
+        return True
+
+
+class Swapper:
+    """Puts versions in place of each other, of one model or of several."""
+
+    def __init__(
+        self,
+        artifacts: Path,
+        loader: Loader,
+        engine: Engine,
+        metrics: Metrics,
+        *,
+        swapped: Callable[[Target], None] = lambda target: None,
+        seconds: float = TRIAL_SECONDS,
+    ) -> None:
+        """`swapped` is called when another version is served."""
+        self._artifacts, self._loader, self._seconds = artifacts, loader, seconds
+        self._engine, self._metrics, self._swapped = engine, metrics, swapped
+
+    def wants(self, before: Target | None, wanted: Target | None) -> None:
+        """Another version is wanted than before."""
+        self._metrics.wants(before, wanted)
+        served = self._served()
+        if wanted is not None and wanted != served:
+            logger.info("version %s of %s is wanted, %s is served", wanted.version, wanted.model, served)
+
+    def swap(self, wanted: Target, *, quiet: bool = False) -> str | None:
+        """Serve this version from the next batch on; else why not, in words, also logged unless `quiet`."""
+        if wanted == self._served():
+            return None
+        opened = self._opened(wanted, quiet)
+        if isinstance(opened, str):
+            self._metrics.swapped(wanted.model, "refused")
+            return f"{wanted} is wanted and was refused: {opened}; {self._served()} is served"
+        self._engine.swap(opened)
+        self._metrics.swapped(wanted.model, "done")
+        self._metrics.serves(wanted.model, wanted.version)
+        self._swapped(wanted)
+        logger.info("version %s of %s is served now", wanted.version, wanted.model)
+        return None
+
+    def _served(self) -> Target | None:
+        predictor = self._engine.predictor
+        return None if predictor is None else Target(predictor.model, predictor.version)
+
+    def _opened(self, wanted: Target, quiet: bool) -> Predictor | str:
+        """Ready to answer, or why it is not."""
+        trial: Future[Predictor] = Future()
+        threading.Thread(target=self._try, args=(wanted, trial), name="trial", daemon=True).start()
+        level = logging.DEBUG if quiet else logging.ERROR
+        try:
+            return trial.result(self._seconds)
+        except TimeoutError:
+            why = f"it was not ready after {self._seconds:g} s"
+            logger.log(level, "version %s is refused, %s", wanted.version, why)
+        except TastemakerError as error:
+            why = error.problem
+            logger.log(level, "version %s is refused, the old one serves on: %s", wanted.version, error)
+        except BaseException as fault:  # the plugin's own code may raise anything, SystemExit too
+            why = type(fault).__name__  # its message might quote personal data
+            logger.log(level, "version %s is refused, the old one serves on", wanted.version, exc_info=True)
+        return why
+
+    def _try(self, wanted: Target, trial: Future[Predictor]) -> None:
+        try:
+            trial.set_result(self._loader.open(wanted.folder(self._artifacts)))
+        except BaseException as fault:
+            trial.set_exception(fault)

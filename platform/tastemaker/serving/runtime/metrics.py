@@ -1,0 +1,305 @@
+"""What a serving process counts for Prometheus; `page` is what is scraped. docs/on_call.md lists all.
+
+Every label has few values: no ids, no paths as they come. What may happen is there with 0 before it happens,
+so that `rate` sees the first time. With several workers, each writes its numbers to files in `folder`, and
+any of them answers for all. The files belong to a worker's place, not to its process: whoever takes over
+from a worker that ended counts on from there, so that no counter falls.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_INVALID, MODEL_SHORT, STAGES
+from tastemaker.serving.inference.user_features import OUTCOMES
+from tastemaker.serving.runtime.processes import Processes
+from tastemaker.serving.runtime.worker_slots import Workers
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Gauge, Histogram
+    from prometheus_client.metrics_core import Metric
+
+    from tastemaker.event_log.records import Stage
+    from tastemaker.event_log.spool import Spool
+    from tastemaker.registry.deployment import Target
+    from tastemaker.serving.inference.user_features import Outcome
+
+SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Upper bounds of the duration's buckets: fine where a service level would be set."""
+Reason = Literal[
+    "changes", "database", "features", "gauges", "keys", "learning", "log", "model", "recent", "version",
+    "workers",
+]  # fmt: skip
+REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
+"""What may not work though lists are answered."""
+UNKNOWN: Final = "unknown"
+"""The endpoint of requests for a path that nobody answers."""
+NONE: Final = "none"
+"""The reason of answers that are all the model's."""
+FILE_BYTES = 1 << 18
+"""Room in each file: a file that has to grow where there is no room kills the process."""
+PREFIX = "tastemaker_"
+INFO = "_version_info"
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+class Metrics:
+    """One process's numbers."""
+
+    def __init__(
+        self,
+        model: str,
+        spool: Spool,
+        folder: Path | None = None,
+        *,
+        place: int = 1,
+        server: int | None = None,
+        endpoints: Mapping[str, Iterable[int]] | None = None,
+    ) -> None:
+        """`folder` is shared by the workers of one server; without it this process answers for itself.
+
+        `place` is this worker's, `server` their parent process, and `endpoints` holds the paths' templates
+        with the statuses that each may answer with.
+        """
+        import prometheus_client as prometheus
+
+        self._folder, self._place, self._spool = folder, place, spool
+        self._workers = None if folder is None else Workers(folder)
+        self._processes = Processes(folder, server)
+        if folder is not None and not _share(folder, place):
+            self._folder = None
+        registry = self._registry = prometheus.CollectorRegistry()
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return prometheus.Counter(PREFIX + name, meaning, labels, registry=registry)
+
+        def gauge(
+            name: str, meaning: str, *labels: str, mode: Literal["livemax", "livesum"] = "livemax"
+        ) -> Gauge:
+            full = PREFIX + name
+            return prometheus.Gauge(full, meaning, labels, registry=registry, multiprocess_mode=mode)
+
+        self._requests = counter(
+            "requests_total", "HTTP requests by endpoint and status", "endpoint", "status"
+        )
+        self._durations = prometheus.Histogram(
+            PREFIX + "request_duration_seconds",
+            "Seconds from an HTTP request to its response",
+            ["endpoint"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._answers = counter(
+            "answers_total",
+            "Lists by what they begin with, and why they are not (all) the model's",
+            "model", "stage", "reason",
+        )  # fmt: skip
+        self._features = counter(
+            "user_features_total",
+            "Users whose features were wanted, by what became of it",
+            "model", "outcome",
+        )  # fmt: skip
+        self._swaps = counter(
+            "swaps_total", "Changes of the served version, done and refused", "model", "outcome"
+        )
+        self._records = counter(
+            "log_records_total",
+            "Log records by whether they are on disk, found no room, or the disk failed them",
+            "outcome",
+        )
+        self._lost = counter(
+            "log_lost_records_total", "Answers that were given and will never be in the log, by why", "cause"
+        )
+        self._waiting = gauge("log_waiting_records", "Log records that wait for the disk", mode="livesum")
+        self._waiting_limit = gauge(
+            "log_waiting_limit_records", "The most log records that may wait", mode="livesum"
+        )
+        self._degraded = gauge(
+            "degraded", "1 while this does not work in some worker though lists are answered", "reason"
+        )
+        self._served = gauge("served" + INFO, "1 for the version that is served", "model", "version")
+        self._wanted = gauge(
+            "wanted" + INFO,
+            "1 for the version that was promoted or deployed, and is to be served",
+            "model", "version",
+        )  # fmt: skip
+        self._differs = gauge("version_differs", "1 while some worker serves another version than is wanted")
+        self._lag = gauge(
+            "learning_lag_seconds",
+            "Age of the oldest answer that the served state of the model has not learned; 0 if none",
+            "model",
+        )
+        self.answered_at = 0.0
+        """When a list was answered last, seconds since 1970 UTC."""
+        self._model, self._version = model, ""
+        self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._told: dict[Counter, int] = {}
+        self._telling = threading.Lock()
+        self._begin(endpoints or {})
+        self._know(model)
+
+    def requested(self, endpoint: str, status: int, seconds: float) -> None:
+        """One HTTP request; `endpoint` is a path's template or UNKNOWN, never a path."""
+        counted = self._counted.get((endpoint, status))
+        if counted is None:
+            counted = self._count(endpoint, status)
+        counted[0].inc()
+        counted[1].observe(seconds)
+
+    def answered(self, answers: Mapping[tuple[str, Stage, str | None], int]) -> None:
+        """So many lists of a model were answered, by stage and why it fell back."""
+        self.answered_at = time.time()
+        for (model, stage, fallback), n in answers.items():
+            self._answers.labels(model, stage, fallback or NONE).inc(n)
+
+    def serves(self, model: str, version: str) -> None:
+        """This version is served from now on."""
+        if self._version:
+            self._served.labels(self._model, self._version).set(0)
+        if model != self._model:
+            self._lag.labels(self._model).set(0)
+            self._know(model)
+        self._model, self._version = model, version
+        self._served.labels(model, version).set(1)
+
+    def wants(self, before: Target | None, wanted: Target | None) -> None:
+        """Another version is to be served than before."""
+        if before is not None:
+            self._wanted.labels(before.model, before.version).set(0)
+        if wanted is not None:
+            self._know(wanted.model)
+            self._wanted.labels(wanted.model, wanted.version).set(1)
+
+    def swapped(self, model: str, outcome: Literal["done", "refused"]) -> None:
+        """A version of the model was wanted, and put in place or refused."""
+        self._swaps.labels(model, outcome).inc()
+
+    def lags(self, seconds: float) -> None:
+        """The model goes on learning, and is so far behind."""
+        self._lag.labels(self._model).set(seconds)
+
+    def featured(self, outcome: Outcome, users: int) -> None:
+        """The features of so many users were read from memory, from the store, too late or not at all."""
+        self._features.labels(self._model, outcome).inc(users)
+
+    def is_degraded(self, reasons: Collection[Reason], *, differs: bool) -> None:
+        """These parts of this process don't work now; `differs`: what it serves is not what is wanted."""
+        for reason in REASONS:
+            self._degraded.labels(reason).set(reason in reasons)
+        self._differs.set(differs)
+
+    def count_records(self) -> None:
+        """What became of the log's records so far: the other workers answer for this one, too."""
+        self._waiting.set(self._spool.waiting)
+        with self._telling:
+            counts, lost = self._spool.counts._asdict(), self._spool.lost._asdict()
+            children = {self._records.labels(outcome): n for outcome, n in counts.items()}
+            children |= {self._lost.labels(cause): n for cause, n in lost.items()}
+            for child, n in children.items():
+                child.inc(n - self._told.get(child, 0))
+            self._told = children
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything, by prometheus_client's interface of a collector."""
+        own = self._registry.collect() if self._folder is None else self._merged(self._folder)
+        for metric in own:
+            if metric.name.endswith(INFO):  # no versions of the past
+                metric.samples = [sample for sample in metric.samples if sample.value]
+            yield metric
+        yield from self._backlog()
+        yield from self._processes.collect()
+
+    def _begin(self, endpoints: Mapping[str, Iterable[int]]) -> None:
+        for endpoint, statuses in endpoints.items():
+            for status in statuses:
+                self._count(endpoint, status)
+        self._waiting_limit.set(self._spool.capacity)
+        self.is_degraded((), differs=False)
+        self.count_records()
+
+    def _know(self, model: str) -> None:
+        """All that may happen to this model."""
+        for stage in STAGES:
+            for reason in (NONE, MODEL_INVALID, MODEL_SHORT) if stage == "model" else FALLBACKS:
+                self._answers.labels(model, stage, reason)
+        for outcome in OUTCOMES:
+            self._features.labels(model, outcome)
+        for done in ("done", "refused"):
+            self._swaps.labels(model, done)
+        self._lag.labels(model)
+
+    def _count(self, endpoint: str, status: int) -> tuple[Counter, Histogram]:
+        counted = self._requests.labels(endpoint, str(status)), self._durations.labels(endpoint)
+        self._counted[endpoint, status] = counted
+        return counted
+
+    def _merged(self, folder: Path) -> Iterator[Metric]:
+        """The numbers of all workers; gauges of those that live only."""
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        places = {} if self._workers is None else self._workers.places()
+        living = {self._place} | {number for number, place in places.items() if place.runs}
+        files = [
+            str(path)
+            for path in sorted(folder.glob("*.db"))
+            if not path.name.startswith("gauge_live") or _place_of(path) in living
+        ]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        # Feast's own numbers, which lie there too, are 0 here.
+        yield from (metric for metric in merged if metric.name.startswith(PREFIX))
+
+    def _backlog(self) -> Iterator[Metric]:
+        """The spool's file, which all workers share."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        meanings = {
+            "records": "Log records that were not shipped yet",
+            "bytes": "Bytes on disk that the log takes",
+            "oldest_seconds": "Age of the oldest log record that was not shipped yet",
+        }
+        for name, value in self._spool.backlog()._asdict().items():
+            yield GaugeMetricFamily(f"{PREFIX}log_backlog_{name}", meanings[name], value)
+        limit = "The most bytes on disk that the log may take; feedback is refused from 80 % of them"
+        yield GaugeMetricFamily(f"{PREFIX}log_limit_bytes", limit, self._spool.max_bytes)
+
+
+def _share(folder: Path, place: int) -> bool:
+    """Have this process's numbers lie in the files of its place, without the gauges of who had it before.
+
+    False if there is no room for them.
+    """
+    from prometheus_client import values
+
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    for kind in ("counter", "histogram", "gauge_livemax", "gauge_livesum"):
+        path = folder / f"{kind}_{place}.db"
+        if kind.startswith("gauge") or not path.exists():  # whole when it appears: it may be read at any time
+            partial = path.with_suffix(f".{os.getpid()}")
+            try:
+                partial.write_bytes(bytes(FILE_BYTES))
+            except OSError as error:
+                partial.unlink(missing_ok=True)
+                logger.warning("%s: %s; this worker counts for itself", folder, error.strerror)
+                return False
+            partial.replace(path)
+    values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
+    return True
+
+
+def _place_of(path: Path) -> int | None:
+    number = path.stem.rpartition("_")[2]
+    return int(number) if number.isdigit() else None

@@ -1,0 +1,72 @@
+"""The server's part: a worker that ends is said and replaced within a second.
+
+BentoML's own supervisor looks every ten seconds, and in a container replaces nobody. Its arbiter is replaced
+by one that looks more often; what it does when it looks stays BentoML's.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bentoml._internal.utils import circus
+
+from tastemaker.serving.runtime.worker_slots import Workers
+
+LOOK_SECONDS = 0.25
+LONGEST_REST_SECONDS = 10.0
+"""Between the starts of workers that end before they serve: doubled from one to the next, up to this."""
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+def supervise(folder: Path) -> None:
+    """From now on, the server that this process becomes replaces its workers at once.
+
+    `folder`: what it shares with them.
+    """
+    vars(circus)["Arbiter"] = partial(Supervisor, workers=Workers(folder))  # where BentoML looks it up
+
+
+class Supervisor(circus.Arbiter):
+    """Looks after the workers."""
+
+    def __init__(self, watchers: Sequence[Any], *, workers: Workers, **more: Any) -> None:
+        super().__init__(watchers, **more | {"check_delay": LOOK_SECONDS})
+        self._workers = workers
+        self._never_ready, self._resting_until = 0, 0.0
+        for watcher in watchers:
+            watcher.hooks["after_reap"] = self._ended
+        workers.expect(sum(watcher.numprocesses for watcher in watchers))
+
+    def manage_watchers(self) -> Any:
+        """Replace who ended. Not while the arbiter starts or stops, nor while it rests."""
+        busy = self._exclusive_running_command is not None or self._restarting
+        return None if busy or time.monotonic() < self._resting_until else super().manage_watchers()
+
+    def _ended(self, watcher: Any, process_pid: int, exit_code: int | None, **_: Any) -> None:
+        if self._stopping or watcher.is_stopping() or watcher.is_stopped():
+            return
+        places = self._workers.places()
+        number = next((one for one, place in places.items() if place.process == process_pid), None)
+        logger.error(
+            "worker %s (process %d) %s; another begins", number or "", process_pid, _worded(exit_code)
+        )
+        if any(place.ready for place in places.values()):
+            watcher.respawn = True  # BentoML leaves it to the container, which sees one process only
+        if number is not None and places[number].ready:
+            self._never_ready = 0
+            return
+        self._never_ready += 1
+        self._resting_until = time.monotonic() + min(2**self._never_ready / 2, LONGEST_REST_SECONDS)
+
+
+def _worded(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return "ended" if exit_code is None else f"ended with status {exit_code}"
+    return f"was killed by {signal.Signals(-exit_code).name}"

@@ -1,0 +1,1 @@
+"""What requests write: feedback, and changes to the catalogue."""

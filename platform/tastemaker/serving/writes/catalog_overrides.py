@@ -1,0 +1,210 @@
+"""What callers said of items and users since a version was trained: one small file, read by all workers.
+
+It has a row an item or user that was ever changed, as it is now: it grows with the catalogue, not with the
+traffic. A worker's own changes count at once, another's within POLL_SECONDS. Training learns of them through
+the log (`tastemaker.event_log`); this file is for answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tastemaker.errors import TastemakerError
+from tastemaker.event_log.records import ItemRecord, UserRecord
+from tastemaker.snapshot.item_content import Listed
+
+FILE_NAME = "overlay.db"
+POLL_SECONDS = 1.0
+NEW_SECONDS = 30 * 86_400
+"""How long an item counts as new after it was first heard of."""
+MAX_NEW = 2_000
+"""New items that are kept in mind, the latest; each needs about 1 kB."""
+BUSY_SECONDS = 5.0
+"""How long a writer waits for another one."""
+READER_SECONDS = 0.05
+"""A reader waits for nobody but while the file is made: an answer depends on it."""
+_CREATE = """
+    CREATE TABLE IF NOT EXISTS items (
+        item_id TEXT PRIMARY KEY, change INTEGER NOT NULL, first_at REAL NOT NULL, available INTEGER NOT NULL,
+        title TEXT, category TEXT, price REAL
+    );
+    CREATE INDEX IF NOT EXISTS items_change ON items (change);
+    CREATE TABLE IF NOT EXISTS users (user_id TEXT PRIMARY KEY, blocked_items TEXT NOT NULL);
+"""
+_PUT_ITEM = """
+    INSERT INTO items VALUES (?, (SELECT coalesce(max(change), 0) + 1 FROM items), ?, ?, ?, ?, ?)
+    ON CONFLICT (item_id) DO UPDATE SET change = excluded.change, available = excluded.available,
+        title = excluded.title, category = excluded.category, price = excluded.price
+"""
+_PUT_USER = "INSERT OR REPLACE INTO users VALUES (?, ?)"
+_DROP_USER = "DELETE FROM users WHERE user_id = ?"
+_CHANGES = """
+    SELECT change, item_id, first_at, available, title, category, price FROM items
+    WHERE change > ? ORDER BY change
+"""
+_ITEM = "SELECT title, category, price FROM items WHERE item_id = ?"
+_ANY_USER = "SELECT 1 FROM users LIMIT 1"
+_BLOCKED = "SELECT user_id, blocked_items FROM users WHERE user_id IN (SELECT value FROM json_each(?))"
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+class OverlayError(TastemakerError):
+    """A change can't be kept."""
+
+
+class NewItem(NamedTuple):
+    """An item that callers told of lately, that may be shown, and that the version knows nothing of."""
+
+    item_id: str
+    first_at: float
+    """When it was first heard of, seconds since 1970 UTC."""
+    listed: Listed
+
+
+def put(folder: Path, records: Iterable[ItemRecord | UserRecord]) -> None:
+    """Keep changes, durably when it returns. Raises OverlayError, and then keeps none of them."""
+    path = folder / FILE_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with closing(_connect(path)) as connection, connection:
+            for record in records:
+                connection.execute(*_statement(record))
+    except (OSError, sqlite3.Error) as error:
+        raise OverlayError(f"{path} can't be written: {error}", fix="free the disk") from error
+
+
+class Overlay:
+    """The reader of one version in one process. Thread-safe.
+
+    Reading never raises: while the file can't be read, what was read last counts, and the log says so once.
+    """
+
+    def __init__(self, folder: Path | None, is_new: Callable[[Sequence[str]], Iterable[bool]]) -> None:
+        """Without a folder nothing is ever changed. `is_new`: which item ids the version knows nothing of."""
+        self._path = None if folder is None else folder / FILE_NAME
+        self.sold_out: frozenset[str] = frozenset()
+        """Items that are not to be shown to anybody."""
+        self.new: dict[str, NewItem] = {}
+        """At most MAX_NEW, by id."""
+        self.state = 0
+        """Another number whenever `sold_out` or `new` changed."""
+        self._is_new = is_new
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._last_change, self._anyone_blocks = 0, False
+        self._looked_at = -POLL_SECONDS
+        self._works = True
+
+    @property
+    def trouble(self) -> str | None:
+        """In words, that the file can't be read; None while it can."""
+        return None if self._works else "changes of items and users can't be read; the last ones count"
+
+    def refresh(self, *, at_once: bool = False) -> None:
+        """Read what was changed, at most every POLL_SECONDS."""
+        now = time.monotonic()
+        if not at_once and now - self._looked_at < POLL_SECONDS:
+            return
+        self._looked_at = now
+        with self._lock:
+            changes, anyone = self._rows(_CHANGES, self._last_change), self._rows(_ANY_USER)
+            if anyone is not None:
+                self._anyone_blocks = bool(anyone)
+            self._apply(changes or ())
+
+    def blocked(self, user_ids: Iterable[str]) -> dict[str, list[str]]:
+        """The items that each of these users is never shown; only of those who block any."""
+        if not self._anyone_blocks:
+            return {}
+        asked = msgspec.json.encode(list(set(user_ids))).decode()
+        with self._lock:
+            rows = self._rows(_BLOCKED, asked)
+        return {user_id: msgspec.json.decode(blocked) for user_id, blocked in rows or ()}
+
+    def listed(self, item_id: str) -> Listed | None:
+        """What callers said of an item; None if nothing."""
+        with self._lock:
+            rows = self._rows(_ITEM, item_id)
+        return Listed(*rows[0]) if rows else None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]] | None:
+        """What the file says: nothing while there is no file, None while it can't be read."""
+        try:
+            if self._connection is None:
+                if self._path is None or not self._path.exists():
+                    return []
+                self._connection = _connect(self._path, READER_SECONDS)
+            rows = self._connection.execute(query, arguments).fetchall()
+        except sqlite3.Error:
+            if self._works:
+                logger.warning("%s can't be read; what it said last counts", self._path, exc_info=True)
+            self._works = False
+            return None
+        if not self._works:
+            logger.info("%s can be read again", self._path)
+        self._works = True
+        return rows
+
+    def _apply(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        oldest = time.time() - NEW_SECONDS
+        new = {item_id: item for item_id, item in self.new.items() if item.first_at > oldest}
+        if not rows and len(new) == len(self.new):
+            return
+        sold_out = set(self.sold_out)
+        changed = [_Change(*row) for row in rows]
+        for one, is_new in zip(changed, self._is_new([one.item_id for one in changed]), strict=True):
+            self._last_change = one.change
+            new.pop(one.item_id, None)
+            (sold_out.discard if one.available else sold_out.add)(one.item_id)
+            if is_new and one.available and one.first_at > oldest:
+                listed = Listed(one.title, one.category, one.price)
+                new[one.item_id] = NewItem(one.item_id, one.first_at, listed)
+        latest = sorted(new.values(), key=lambda item: (item.first_at, item.item_id))[-MAX_NEW:]
+        self.sold_out, self.new = frozenset(sold_out), {item.item_id: item for item in latest}
+        self.state += 1
+
+
+class _Change(NamedTuple):
+    change: int
+    item_id: str
+    first_at: float
+    available: int
+    title: str | None
+    category: str | None
+    price: float | None
+
+
+def _connect(path: Path, seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """`seconds`: how long to wait for others."""
+    connection = sqlite3.connect(path, timeout=seconds, check_same_thread=False)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.executescript(_CREATE)
+    return connection
+
+
+def _statement(record: ItemRecord | UserRecord) -> tuple[str, tuple[object, ...]]:
+    """What keeps one change."""
+    if isinstance(record, ItemRecord):
+        known = (record.received_at, record.available, record.title, record.category, record.price)
+        return _PUT_ITEM, (record.item_id, *known)
+    if record.blocked_items:
+        return _PUT_USER, (record.user_id, msgspec.json.encode(record.blocked_items).decode())
+    return _DROP_USER, (record.user_id,)

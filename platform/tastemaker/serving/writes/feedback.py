@@ -1,0 +1,48 @@
+"""What callers tell the platform: kept in the durable log, and acknowledged only then."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from tastemaker.api.schemas import FeedbackEvent, Receipt, Refusal
+from tastemaker.event_log.records import Entry, FeedbackRecord
+from tastemaker.event_log.spool import Spool, SpoolError, SpoolFull
+
+DISK_SECONDS = 10
+"""When to come back while the disk refuses."""
+
+
+async def keep(spool: Spool, records: Sequence[Entry]) -> Receipt:
+    """Returns when the records are on disk.
+
+    Raises Refusal, each with a time to come back: 429 where the log is full, 503 where the disk refuses.
+    """
+    try:
+        stored = await spool.stored(records)
+    except SpoolFull as full:
+        wait = math.ceil(full.retry_seconds)
+        raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, full.problem, retry_after=wait) from None
+    except SpoolError:
+        detail = "the log can't be written now; nothing of this was kept"
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_SECONDS) from None
+    return Receipt(stored.accepted, stored.duplicates)
+
+
+def feedback_records(events: Sequence[FeedbackEvent], now: float) -> list[FeedbackRecord]:
+    """The events as they are logged; `now` in seconds since 1970 UTC, by our clock."""
+    return [
+        FeedbackRecord(
+            event_id=event.event_id,
+            item_id=event.item_id,
+            event_type=event.event_type,
+            value=event.value,
+            occurred_at=now if event.occurred_at is None else event.occurred_at,
+            received_at=now,
+            user_id=event.user_id,
+            request_id=event.request_id,
+            position=event.position,
+        )
+        for event in events
+    ]

@@ -1,0 +1,49 @@
+"""POST /items and /users: what callers change, durable before they are told so: logged, and for answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
+
+from tastemaker.api.schemas import ItemUpsert, Receipt, Refusal, UserUpsert
+from tastemaker.event_log.records import ItemRecord, UserRecord
+from tastemaker.event_log.spool import Spool
+from tastemaker.serving.writes import catalog_overrides
+from tastemaker.serving.writes.catalog_overrides import Overlay, OverlayError
+from tastemaker.serving.writes.feedback import DISK_SECONDS, keep
+
+Changes = Sequence[ItemRecord | UserRecord]
+
+
+async def keep_changes(spool: Spool, records: Changes, reader: Overlay | None) -> Receipt:
+    """Returns when the changes are durable, and known to this process's `reader`.
+
+    Raises Refusal, 429 or 503, with a time to come back. Sending a change again does no harm.
+    """
+    receipt = await keep(spool, records)
+    await asyncio.to_thread(_put, spool.path.parent, records, reader)
+    return receipt
+
+
+def item_records(items: Sequence[ItemUpsert], now: float) -> list[ItemRecord]:
+    """The changes as they are logged; `now` in seconds since 1970 UTC."""
+    return [
+        ItemRecord(item.item_id, now, item.title, item.category, item.price, item.available) for item in items
+    ]
+
+
+def user_records(users: Sequence[UserUpsert], now: float) -> list[UserRecord]:
+    """The changes as they are logged; `now` in seconds since 1970 UTC."""
+    return [UserRecord(user.user_id, now, user.country, user.blocked_items) for user in users]
+
+
+def _put(folder: Path, records: Changes, reader: Overlay | None) -> None:
+    try:
+        catalog_overrides.put(folder, records)
+    except OverlayError:
+        detail = "the changes can't be written now; send them again"
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_SECONDS) from None
+    if reader is not None:
+        reader.refresh(at_once=True)

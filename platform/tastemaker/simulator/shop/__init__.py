@@ -1,0 +1,1 @@
+"""The simulated shop: catalogue, people, choices, days. Pure."""

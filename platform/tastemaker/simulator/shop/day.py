@@ -1,0 +1,178 @@
+"""One day of a simulated shop, drawn on its own: who comes, what they look at, what they buy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.simulator.shop.catalogue import Catalogue
+from tastemaker.simulator.shop.choice_model import Chances, chances, utility
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.population import Population
+from tastemaker.simulator.shop.random_streams import Stream, draw_items, draw_tastes, stream
+
+EVENT_TYPES = ("view", "cart", "purchase")
+VIEW, CART, PURCHASE = range(3)
+
+LOOKS_PER_VISIT = 4.0
+WEEKDAY_FACTORS = (0.95, 0.9, 0.9, 0.95, 1.05, 1.15, 1.1)
+"""Visits from Monday to Sunday, relative to the mean day."""
+
+_DAY_MICROSECONDS = 86_400_000_000
+_SECOND = 1_000_000
+
+
+class DayEvents(NamedTuple):
+    """A day's events, oldest first: user and item numbers, types as indices into EVENT_TYPES."""
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    types: NDArray[np.int64]
+    values: NDArray[np.float64]
+    """Money for a purchase, else 1."""
+    microseconds: NDArray[np.int64]
+    """Since midnight UTC."""
+
+
+class Looks(NamedTuple):
+    """Looks at items, one entry each."""
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    microseconds: NDArray[np.int64]
+
+
+class Traffic(NamedTuple):
+    """What turns the number of events that a config asks for into chances."""
+
+    visits_per_day: float
+    """Of the mean user, on the mean day."""
+    staple_chance: float
+    """That a staple whose turn it is is bought."""
+
+
+def relative_affinity(
+    population: Population, catalogue: Catalogue, users: NDArray[np.int64], items: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """θ_u·q_i / θ_u·E[q], pair by pair: 1 where the item appeals to the user as the mean item does."""
+    tastes = population.tastes[users]
+    relative = np.einsum("nz,nz->n", tastes, catalogue.tastes[items]) / (tastes @ catalogue.mean_tastes)
+    return np.asarray(relative, np.float64)
+
+
+def calibrate(config: ShopConfig, catalogue: Catalogue, population: Population) -> Traffic:
+    """The traffic at which the first day's users and items make `events_per_day` events."""
+    due_per_day = float(np.sum(1 / population.staples.tempos[population.staples.users < config.n_users]))
+    staple_chance = min(0.9, 0.4 * config.events_per_day / due_per_day) if due_per_day else 0.0
+    rng = stream(config.seed, Stream.CALIBRATION)
+    users = rng.integers(config.n_users, size=5_000)
+    tastes = draw_tastes(population.tastes[users], rng.random(5_000))
+    items = draw_items(catalogue.appeal_on(0), tastes, rng.random(5_000))
+    cart, purchase = _chances(catalogue, population, users, items)
+    per_look = 1 + float(np.mean(cart * (1 + purchase)))
+    browsing = config.events_per_day - staple_chance * due_per_day
+    return Traffic(browsing / (per_look * LOOKS_PER_VISIT * config.n_users), staple_chance)
+
+
+def draw_day(
+    config: ShopConfig, catalogue: Catalogue, population: Population, traffic: Traffic, day: int
+) -> DayEvents:
+    """A pure function of its arguments. Memory grows with the day's events and with items times tastes."""
+    rng = stream(config.seed, Stream.DAY, day)
+    looks = _draw_looks(config, catalogue, population, traffic, day, rng)
+    cart, purchase = _chances(catalogue, population, looks.users, looks.items)
+    carted = np.flatnonzero(rng.random(len(cart)) < cart)
+    bought = carted[rng.random(len(carted)) < purchase[carted]]
+    carts = looks.microseconds[carted] + rng.integers(5 * _SECOND, 30 * _SECOND, size=len(carted))
+    purchases = looks.microseconds[bought] + rng.integers(300 * _SECOND, 1_200 * _SECOND, size=len(bought))
+    quantities = 1 + (rng.random(len(bought)) < 0.15)
+    staples = _draw_staples(catalogue, population, traffic, day, rng)
+    return _in_order(
+        DayEvents(looks.users, looks.items, _all(VIEW, looks.users), np.ones(len(cart)), looks.microseconds),
+        DayEvents(looks.users[carted], looks.items[carted], _all(CART, carts), np.ones(len(carts)), carts),
+        DayEvents(
+            looks.users[bought],
+            looks.items[bought],
+            _all(PURCHASE, bought),
+            np.round(quantities * catalogue.prices[looks.items[bought]], 2),
+            purchases,
+        ),
+        staples,
+    )
+
+
+def visit_rates(
+    config: ShopConfig, population: Population, traffic: Traffic, day: int
+) -> NDArray[np.float64]:
+    """float64[n]: each user's expected number of visits on a day; 0 for who has not come yet or has left."""
+    factor = traffic.visits_per_day * WEEKDAY_FACTORS[(config.start.weekday() + day) % 7]
+    return np.where(population.present(day), factor * population.activity, 0.0)
+
+
+def staples_due(catalogue: Catalogue, population: Population, day: int) -> NDArray[np.int64]:
+    """Entries of the staples whose turn it is, whose user is there and whose item is on offer."""
+    staples = population.staples
+    due = np.flatnonzero((day + staples.phases) % staples.tempos == 0)
+    # Whoever joins later is left out before anything is drawn, or the day would depend on them.
+    there = population.present(day)[staples.users[due]] & (catalogue.departure[staples.items[due]] > day)
+    return due[there]
+
+
+def _draw_looks(
+    config: ShopConfig,
+    catalogue: Catalogue,
+    population: Population,
+    traffic: Traffic,
+    day: int,
+    rng: np.random.Generator,
+) -> Looks:
+    """A visit is in the mood for one of the user's tastes, and all its looks go by that taste."""
+    appeal = catalogue.appeal_on(day)
+    rates = visit_rates(config, population, traffic, day) if appeal.any() else np.zeros(len(population))
+    present = np.flatnonzero(rates)
+    visitors = np.repeat(present, rng.poisson(rates[present]))
+    moods = draw_tastes(population.tastes[visitors], rng.random(len(visitors)))
+    starts = rng.beta(4, 2.5, size=len(visitors)) * (_DAY_MICROSECONDS - 3_600 * _SECOND)
+    lengths = 1 + rng.poisson(LOOKS_PER_VISIT - 1, size=len(visitors))
+    visits = np.repeat(np.arange(len(visitors)), lengths)
+    step = np.arange(len(visits)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    seconds = 45 * step + rng.uniform(0, 40, size=len(visits))
+    items = draw_items(appeal, moods[visits], rng.random(len(visits)))
+    return Looks(visitors[visits], items, (starts[visits] + seconds * _SECOND).astype(np.int64))
+
+
+def _chances(
+    catalogue: Catalogue, population: Population, users: NDArray[np.int64], items: NDArray[np.int64]
+) -> Chances:
+    u = utility(
+        relative_affinity(population, catalogue, users, items),
+        catalogue.prices[items] / catalogue.usual_prices[items],
+    )
+    return chances(u)
+
+
+def _draw_staples(
+    catalogue: Catalogue, population: Population, traffic: Traffic, day: int, rng: np.random.Generator
+) -> DayEvents:
+    due = staples_due(catalogue, population, day)
+    due = due[rng.random(len(due)) < traffic.staple_chance]
+    users, items = population.staples.users[due], population.staples.items[due]
+    moments = (rng.beta(4, 2.5, size=len(due)) * _DAY_MICROSECONDS).astype(np.int64)
+    quantities = rng.integers(1, 4, size=len(due))
+    return DayEvents(
+        users, items, _all(PURCHASE, users), np.round(quantities * catalogue.prices[items], 2), moments
+    )
+
+
+def _all(kind: int, like: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.full(len(like), kind)
+
+
+def _in_order(*parts: DayEvents) -> DayEvents:
+    """All events by time; where the clock of the day ran out, a view before its cart before its purchase."""
+    users, items, types, values, moments = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    moments = np.minimum(moments, _DAY_MICROSECONDS - 1)
+    order = np.lexsort((items, users, types, moments))
+    return DayEvents(users[order], items[order], types[order], values[order], moments[order])

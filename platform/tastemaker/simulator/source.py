@@ -1,0 +1,75 @@
+"""A simulated shop (`tastemaker.simulator`): the default, so that everything runs before there is any data.
+
+`source.options` sets its size and nature: seed, n_days, n_users, n_items, events_per_day, ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from tastemaker.data.sources._own import refuse_own_columns
+from tastemaker.data.sources._staging import canonical_types
+from tastemaker.data.sources._unread import refuse_unread
+from tastemaker.errors import SourceError
+from tastemaker.settings import SourceSettings
+from tastemaker.simulator.shop.config import ShopConfig
+from tastemaker.simulator.shop.shop import Shop
+
+DEMO = "demo.json"
+"""In a home folder: the date of the first day of the demo's shop."""
+
+
+class SimulatedShop:
+    """Longer runs of one shop are the same shop; another seed or another nature is another shop."""
+
+    name = "simulated"
+    readings = ()
+
+    def __init__(self, config: ShopConfig) -> None:
+        self.identity = f"simulated {hashlib.sha256(config.nature.encode()).hexdigest()[:16]}"
+        self.shop = Shop(config)
+
+    def days(self) -> dict[date, str]:
+        return self.shop.days()
+
+    def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
+        return map(canonical_types, self.shop.read(days, rows))
+
+    def items(self) -> pa.Table:
+        return self.shop.items()
+
+    def users(self) -> pa.Table:
+        return self.shop.users()
+
+
+def open(settings: SourceSettings) -> SimulatedShop:
+    """The shop that `source.options` describe."""
+    refuse_own_columns(settings)
+    refuse_unread(settings, "options")
+    try:
+        return SimulatedShop(ShopConfig(**settings.options))
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise SourceError(
+            "source.options do not describe a shop:\n    " + "\n    ".join(wrong),
+            fix=f"the options are: {', '.join(ShopConfig.model_fields)}",
+        ) from error
+
+
+def as_demo(settings: SourceSettings, home: Path) -> SourceSettings:
+    """The settings, whose shop bears the dates of the demo that was run in this home folder, if one was.
+
+    So a run after the demo goes on with the demo's shop. Dates that the settings name themselves stay.
+    """
+    noted = home / DEMO
+    if settings.name != "simulated" or "dated" in settings.options or not noted.exists():
+        return settings
+    options = settings.options | {"dated": json.loads(noted.read_text("utf-8"))["dated"]}
+    return settings.model_copy(update={"options": options})

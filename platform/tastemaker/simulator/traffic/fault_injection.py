@@ -1,0 +1,56 @@
+"""What goes wrong between a person and a service: each fault befalls a share of the visits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from tastemaker.simulator.shop.random_streams import Stream, stream
+
+SKEW_SECONDS = 3_600.0
+"""How wrong a wrong clock is, before or behind."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Shares of visits, from 0 to 1."""
+
+    dropped: float = 0.0
+    """The connection breaks before the reply: the page asks again, events are sent again."""
+    repeated: float = 0.0
+    """Acknowledged events are sent once more under their ids."""
+    late: float = 0.0
+    """Events are held back for seconds, and come after those of later visits, newest first."""
+    skewed: float = 0.0
+    """The visitor's clock is an hour wrong."""
+    orphaned: float = 0.0
+    """Events name the user and no request."""
+    reshown: float = 0.0
+    """The page reports its impressions, twice."""
+    slow: float = 0.0
+    """Bodies trickle in over a second."""
+
+
+FAULTS = tuple(field.name for field in fields(Faults))
+
+
+class Manners(NamedTuple):
+    """Which faults befall one visit."""
+
+    dropped: bool
+    repeated: bool
+    late: bool
+    skew: float
+    """Seconds that the visitor's clock is ahead."""
+    orphaned: bool
+    reshown: bool
+    slow: bool
+
+
+def manners(faults: Faults, seed: int, visit: int) -> Manners:
+    """The faults of a visit, by its number."""
+    rng = stream(seed, Stream.LIVE_FAULTS, visit)
+    hit = dict(zip(FAULTS, rng.random(len(FAULTS)), strict=True))
+    befallen = {name: bool(hit[name] < getattr(faults, name)) for name in FAULTS}
+    ahead = SKEW_SECONDS if rng.random() < 0.5 else -SKEW_SECONDS
+    return Manners(skew=ahead if befallen.pop("skewed") else 0.0, **befallen)

@@ -1,0 +1,23 @@
+"""A ledger against the logs of a home folder, gathered first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tastemaker.data.lake import Lake
+from tastemaker.event_log.drain import served, told
+from tastemaker.event_log.shipping import gather
+from tastemaker.settings import Settings
+from tastemaker.simulator.traffic.audit import Verdict, Witnessed, check
+from tastemaker.simulator.traffic.client_log import read
+
+
+def verdict(settings: Settings, ledger: Path) -> Verdict:
+    """What the logs, as training reads them, have lost or doubled. Raises LedgerError, and AwayError
+    where logs are kept in a database that does not answer."""
+    witnessed = Witnessed.of(read(ledger))
+    lake = Lake(settings.lake)
+    gather(settings, lake)
+    requests = served(lake)
+    answers = zip(requests["request_id"].to_pylist(), requests["item_ids"].to_pylist(), strict=True)
+    return check(witnessed, told(lake)["event_id"].to_pylist(), answers)

@@ -1,0 +1,74 @@
+"""How much traffic, for how long, and when each visit begins."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from tastemaker.simulator.shop.random_streams import Stream, stream
+from tastemaker.simulator.traffic.fault_injection import Faults
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much traffic, for how long, and what goes wrong."""
+
+    run: str
+    """Begins every event id: must differ from run to run."""
+    seconds: float | None = None
+    """No visit begins later than this; None: until `visits`."""
+    visits: int | None = None
+    rate: float | None = None
+    """Visits a second, as a Poisson process; None: as fast as `at_once` visits can."""
+    at_once: int = 32
+    """Visits that may go on at the same time."""
+    k: int = 10
+    patience: float = 15.0
+    """Seconds that a client goes on sending what is not acknowledged."""
+    new_items: bool = False
+    """Launch and withdraw items through /items as the shop's days go by."""
+    faults: Faults = field(default_factory=Faults)
+
+
+class Pacer:
+    """When visits begin."""
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        self._plan = plan
+        self._rng = stream(seed, Stream.LIVE_ARRIVALS)
+        self._due = 0.0
+        self.begun = 0
+        self.closed = False
+        """Nobody comes any more."""
+        self.start()
+
+    def start(self) -> None:
+        """Time begins."""
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
+    @property
+    def share_done(self) -> float:
+        """Of time or visits, whichever is further, from 0 to 1."""
+        by_time = self.seconds / self._plan.seconds if self._plan.seconds else 0.0
+        by_visits = self.begun / self._plan.visits if self._plan.visits else 0.0
+        return min(1.0, max(by_time, by_visits))
+
+    async def next(self) -> bool:
+        """Wait for the next visit; False if there is none to come."""
+        if self.closed or (self._plan.visits is not None and self.begun >= self._plan.visits):
+            return False
+        if self._plan.rate is not None:
+            self._due += float(self._rng.exponential(1 / self._plan.rate))
+        ends = self._plan.seconds
+        if ends is not None and max(self._due, self.seconds) >= ends:
+            return False
+        self.begun += 1
+        if (early := self._due - self.seconds) > 0:
+            await asyncio.sleep(early)
+        return not self.closed

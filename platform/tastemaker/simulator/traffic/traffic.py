@@ -1,0 +1,214 @@
+"""Drives a service over HTTP with an audience, and notes in the ledger what the service said.
+
+Some number of visits go on at once. Each asks for a list, reacts to it, reports that, and repeats the report
+under the same event ids until the service acknowledges it or patience ends, as an honest client would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from tastemaker.api.schemas import MAX_CHANGES, Answer, Feedback, FeedbackEvent, ItemUpserts
+from tastemaker.errors import TastemakerError
+from tastemaker.simulator.traffic import page
+from tastemaker.simulator.traffic.audience import Audience, Reaction, Visit
+from tastemaker.simulator.traffic.client_log import Abandoned, Acknowledged, Answered, Begun, Ledger
+from tastemaker.simulator.traffic.fault_injection import Manners, manners
+from tastemaker.simulator.traffic.http_client import NO_REPLY, Courier, Reply
+from tastemaker.simulator.traffic.plan import Pacer, Plan
+from tastemaker.simulator.traffic.statistics import Summary, Tally
+
+FLUSH_SECONDS = 0.1
+"""How often the ledger is put on disk."""
+PAUSE_SECONDS = 0.2
+"""After a request without a reply, before the visitor does anything else; then twice as long each time."""
+LONGEST_PAUSE_SECONDS = 5.0
+LATE_SECONDS = (1.0, 4.0)
+"""How long late events are held back."""
+SHUT = frozenset({401, 403})
+TRY_AGAIN = frozenset({NO_REPLY, 429, 500, 502, 503, 504})
+_encode = msgspec.json.Encoder().encode
+
+Listener = Callable[[float, Tally], None]
+"""Told the share that is done and the counts, several times a second."""
+
+
+class _Sent(NamedTuple):
+    """A report on its way."""
+
+    body: bytes
+    event_ids: list[str]
+    how: Manners
+
+
+class Traffic:
+    """One simulation, once."""
+
+    def __init__(self, audience: Audience, courier: Courier, ledger: Ledger, plan: Plan) -> None:
+        self.audience, self.courier, self.ledger, self.plan = audience, courier, ledger, plan
+        self.seed = audience.nature.seed
+        self.tally = Tally(audience.first_day)
+        self.pacer = Pacer(plan, self.seed)
+        self._open_until = audience.first_day - 1
+        self._asides: set[asyncio.Task[None]] = set()
+
+    async def run(self, on_progress: Listener = lambda share, tally: None) -> Summary:
+        """Until the plan is fulfilled, nobody is left, or the caller cancels."""
+        self.ledger.note(Begun(self.plan.run, self.courier.url, self.seed))
+        self.pacer.start()
+        keeper = asyncio.create_task(self._keep(on_progress))
+        visitors = [asyncio.create_task(self._visitors()) for _ in range(self.plan.at_once)]
+        try:
+            await asyncio.gather(*visitors)
+            while self._asides:
+                await asyncio.gather(*self._asides)
+        finally:
+            tasks = (*visitors, *self._asides, keeper)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return self.summary()
+
+    def close(self) -> None:
+        """Let nobody come any more; `run` returns when everybody who is there is done."""
+        self.pacer.closed = True
+
+    def summary(self) -> Summary:
+        """As it stands."""
+        return self.tally.summary(self.pacer.seconds, str(self.ledger.path))
+
+    async def _keep(self, on_progress: Listener) -> None:
+        """Put the ledger on disk again and again."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.to_thread(self.ledger.flush)
+            on_progress(self.pacer.share_done, self.tally)
+
+    async def _visitors(self) -> None:
+        """One visit after the other."""
+        while await self.pacer.next():
+            visit = self.audience.arrive()
+            if visit is None:
+                self.tally.deserted = True
+                return
+            self.tally.came(visit)
+            if self.plan.new_items and visit.day > self._open_until:
+                await self._change_items(visit.day)
+            await self._visit(visit, manners(self.plan.faults, self.seed, visit.number))
+
+    async def _visit(self, visit: Visit, how: Manners) -> None:
+        answer = await self._ask(visit, how)
+        reactions: list[Reaction] = []
+        events: list[FeedbackEvent] = []
+        if answer is not None:
+            shown = page.item_numbers(answer, len(self.audience.shop.catalogue))
+            reactions = self.audience.react(visit, shown)
+            expected = self.audience.expected_clicks(visit.user, shown)
+            self.tally.reacted(visit, len(shown), expected, reactions)
+            events = page.report(self.plan.run, visit, how, answer, shown, reactions)
+        if not self.audience.stay(visit, sum(one.event_type == "view" for one in reactions)):
+            self.tally.days[visit.day].left += 1
+        if events and how.late:
+            self._aside(self._deliver_late(visit, events, how))
+        elif events:
+            await self._deliver(events, how)
+
+    async def _ask(self, visit: Visit, how: Manners) -> Answer | None:
+        """The list that the visitor gets, if any."""
+        path, body = page.question(visit, self.plan.k)
+        if how.dropped:
+            await self.courier.hang_up(path, body)
+        reply = await self._post(path, body, how)
+        if not reply.good:
+            self.tally.failed += 1
+            if reply.status == NO_REPLY:
+                await asyncio.sleep(PAUSE_SECONDS)
+            return None
+        answer = page.read_answer(reply.body)
+        item_ids = [item.item_id for item in answer.items]
+        self.ledger.note(Answered(answer.request_id, page.user_id(visit), answer.stage, item_ids))
+        self.tally.answered(answer, item_ids, time.monotonic())
+        return answer
+
+    async def _post(self, path: str, body: bytes, how: Manners | None = None) -> Reply:
+        """Counted. Raises TastemakerError where the service wants to see a key, or another one."""
+        slow = how is not None and how.slow
+        reply = await self.courier.post(path, body, slow=slow)
+        self.tally.replied(path, reply, usual=not slow)
+        if reply.status in SHUT:
+            raise TastemakerError(
+                f"the service refuses {path} ({reply.status})",
+                fix="set TASTEMAKER_API_KEY to a key with the scopes recommend, feedback and manage: "
+                "tastemaker keys new",
+            )
+        return reply
+
+    async def _deliver_late(self, visit: Visit, events: list[FeedbackEvent], how: Manners) -> None:
+        await asyncio.sleep(float(visit.rng.uniform(*LATE_SECONDS)))
+        await self._deliver(events[::-1], how)
+
+    async def _deliver(self, events: list[FeedbackEvent], how: Manners) -> None:
+        """The first attempt. Where others may help, they follow while the visitor goes on."""
+        sent = _Sent(_encode(Feedback(events)), [event.event_id for event in events], how)
+        if how.dropped:
+            await self.courier.hang_up("/feedback", sent.body)
+        reply = await self._post("/feedback", sent.body, how)
+        if reply.status in TRY_AGAIN:
+            self._aside(self._insist(sent, reply))
+        else:
+            await self._settle(sent, reply)
+
+    async def _insist(self, sent: _Sent, reply: Reply) -> None:
+        """Send until a reply settles it, or patience ends."""
+        give_up = time.monotonic() + self.plan.patience
+        pause = PAUSE_SECONDS
+        while reply.status in TRY_AGAIN:
+            wait = max(pause, reply.retry_after or 0.0)
+            if time.monotonic() + wait > give_up:
+                break
+            await asyncio.sleep(wait)
+            reply = await self._post("/feedback", sent.body, sent.how)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        await self._settle(sent, reply)
+
+    async def _settle(self, sent: _Sent, reply: Reply) -> None:
+        """Note what became of events."""
+        if not reply.good:
+            why = f"status {reply.status}" if reply.status else "no reply"
+            self.ledger.note(Abandoned(sent.event_ids, why))
+            self.tally.abandoned += len(sent.event_ids)
+            return
+        self.ledger.note(Acknowledged(sent.event_ids))
+        self.tally.acknowledged += len(sent.event_ids)
+        self.tally.duplicates += page.read_receipt(reply.body).duplicates
+        if sent.how.repeated:
+            again = await self._post("/feedback", sent.body, sent.how)
+            if again.good:
+                self.tally.duplicates += page.read_receipt(again.body).duplicates
+
+    def _aside(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Have something done while the visit ends; the simulation waits for it."""
+        task = asyncio.create_task(doing)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    async def _change_items(self, day: int) -> None:
+        """Open the shop's next days: tell the service what is launched and withdrawn on them."""
+        days = range(self._open_until + 1, day + 1)
+        self._open_until = day
+        audience, catalogue = self.audience, self.audience.shop.catalogue
+        launched = np.concatenate([audience.launched(one) for one in days]).tolist()
+        withdrawn = np.concatenate([audience.withdrawn(one) for one in days]).tolist()
+        changes = [page.upsert(catalogue, item, available=True) for item in launched]
+        changes += [page.upsert(catalogue, item, available=False) for item in withdrawn]
+        for start in range(0, len(changes), MAX_CHANGES):
+            part = changes[start : start + MAX_CHANGES]
+            reply = await self._post("/items", _encode(ItemUpserts(part)))
+            if reply.good:
+                self.tally.changed(part, time.monotonic())

@@ -1,0 +1,1 @@
+"""What a version carries to serve: ids, users' history, item content and neighbours."""

@@ -1,0 +1,36 @@
+"""Intervals that hold at every sample size, for contributions whose range is known beforehand."""
+
+from __future__ import annotations
+
+import math
+
+from tastemaker.errors import OffPolicyError
+from tastemaker.evaluation.off_policy.bandit_feedback import Float64
+from tastemaker.stats.bootstrap import LEVEL, Interval
+
+
+def empirical_bernstein(
+    contributions: Float64, least: float, most: float, *, level: float = LEVEL
+) -> Interval:
+    """The mean of n independent contributions in [least, most] and where it lies, with probability >= level.
+
+        mean ± ( √(2 s² ln(4/δ) / n) + 7 (most − least) ln(4/δ) / (3 (n − 1)) ),   δ = 1 − level
+
+    s² is the sample variance. Reference: Maurer and Pontil, "Empirical Bernstein bounds and sample variance
+    penalization", COLT 2009, theorem 4, once for each side with δ/2.
+    """
+    n = len(contributions)
+    if not 0 < level < 1:
+        raise OffPolicyError(f"level is {level}, must be between 0 and 1", fix="pass 0.95")
+    if n < 2:
+        raise OffPolicyError(f"{n} contributions have no variance, there must be at least 2", fix="log more")
+    outside = contributions[~((contributions >= least) & (contributions <= most))]
+    if len(outside):
+        raise OffPolicyError(
+            f"a contribution is {outside[0]}, must be in [{least}, {most}]",
+            fix="pass a range that no contribution can leave",
+        )
+    mean, log_term = float(contributions.mean()), math.log(4 / (1 - level))
+    sampling = math.sqrt(2 * float(contributions.var(ddof=1)) * log_term / n)
+    width = sampling + 7 * (most - least) * log_term / (3 * (n - 1))
+    return Interval(mean, mean - width, mean + width)

@@ -1,0 +1,49 @@
+"""The config that a search found, as a file in the home folder that training reads; one a problem and model.
+
+    home/tuned/a_shop-1f0c2d3e/ials.json
+
+What a person wrote under [models.<name>] in tastemaker.toml comes before it. Deleted, the defaults hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from tastemaker.errors import TastemakerError
+from tastemaker.util.atomic_files import appearing
+
+
+def path_of(home: Path, problem: str, model: str) -> Path:
+    """Where the config of a model lies: a problem's name may hold any character, a folder's may not."""
+    readable = re.sub(r"[^a-z0-9]+", "_", problem.lower()).strip("_")[:40]
+    digest = blake2b(problem.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return home / "tuned" / f"{readable}-{digest}" / f"{model}.json"
+
+
+def read(home: Path, problem: str, model: str) -> dict[str, Any]:
+    """The hyperparameters found, {} if none were searched for. Raises TastemakerError for a broken file."""
+    path = path_of(home, problem, model)
+    try:
+        config = json.loads(path.read_text("utf-8"))["config"]
+        if not isinstance(config, dict):
+            raise TypeError(f"config is {config!r}, must be an object")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TastemakerError(
+            f"{path}, the config that tuning found for {model}, can't be read: {error!r}",
+            fix=f"delete it, or search again: tastemaker tune {model}",
+        ) from error
+    return config
+
+
+def write(path: Path, config: dict[str, Any], study: dict[str, Any]) -> None:
+    """The config and where it comes from, whole or not at all."""
+    with appearing(path) as partial:
+        partial.write_text(
+            json.dumps({"config": config, "study": study}, indent=2, ensure_ascii=False) + "\n"
+        )

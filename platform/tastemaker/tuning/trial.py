@@ -1,0 +1,69 @@
+"""One trial: fit a model with a config, and judge it inside the training window."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.dataset.split import test_start
+from tastemaker.errors import PluginError, SourceError, TastemakerError
+
+if TYPE_CHECKING:
+    from tastemaker.dataset.dataset import Dataset
+    from tastemaker.dataset.split import Split
+    from tastemaker.plugins import Config
+    from tastemaker.plugins.discovery import Plugin
+
+
+Float64 = NDArray[np.float64]
+
+
+class Measured(NamedTuple):
+    """What a trial found."""
+
+    value: float
+    """The problem's metric, mean over the users judged."""
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Where one model's configs are tried. It holds no event of the test period."""
+
+    plugin: Plugin
+    split: Split
+    metric: str
+    k: int
+
+    @classmethod
+    def inside(cls, dataset: Dataset, plugin: Plugin) -> Bench:
+        """Split the training window again: its last split.test_days are what configs are judged by."""
+        try:
+            split = dataset.before(test_start(dataset)).split()
+        except SourceError as error:
+            raise TastemakerError(
+                f"the training window can't be split again to search in it: {error.problem}", fix=error.fix
+            ) from error
+        return cls(plugin, split, dataset.problem.metric, dataset.problem.placement.k)
+
+    def measure(self, config: Config) -> Measured:
+        """The figure of one config. Raises PluginError where the model fails, or its figure is no number."""
+        started = time.perf_counter()
+        value = float(np.mean(self.users(config)))
+        return Measured(value, time.perf_counter() - started)
+
+    def users(self, config: Config) -> Float64:
+        """float64[n]: each user's figure with one config. Raises PluginError as `measure`."""
+        from tastemaker.evaluation.evaluator import evaluate
+        from tastemaker.plugins.safe_calls import fit
+
+        model = fit(self.plugin, config, self.split.train.reseeded())
+        users = evaluate(model, self.split, self.k, metrics=(self.metric,)).values[self.metric]
+        value = float(np.mean(users))
+        if not np.isfinite(value):
+            raise PluginError(f"{self.metric} of model {self.plugin.name} is {value}")
+        return users

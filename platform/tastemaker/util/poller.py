@@ -1,0 +1,37 @@
+"""Looking again and again whether there is something new to serve."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from tastemaker.util.supervised_thread import Supervised
+
+
+class Lookout:
+    """Calls `look` every so many seconds, in a thread of its own, until it is closed.
+
+    A look that raises is said once in the log, and is `trouble` until one does not.
+    """
+
+    def __init__(self, look: Callable[[], None], *, seconds: float, name: str) -> None:
+        """`name`: the thread's. The first call is after `seconds`."""
+        self._look, self._seconds = look, seconds
+        self._stopping = threading.Event()
+        self._thread = Supervised(self._run, name=name)
+        self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """In words, that looking fails; None while all is well."""
+        return self._thread.trouble
+
+    def close(self) -> None:
+        """Look no more; returns when the last look is over."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._seconds):
+            self._look()
+            self._thread.succeeded()

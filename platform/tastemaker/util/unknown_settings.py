@@ -1,0 +1,93 @@
+"""Names that were mistyped in the environment or in tastemaker.toml, and what they were meant to be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import BaseModel
+
+from tastemaker.util.spelling import closest
+
+PREFIX = "TASTEMAKER_"
+OTHERS = (
+    "API_KEY",
+    "DATASETS",
+    "DEPLOYMENT_SEEN",
+    "METRICS_FOLDER",
+    "OUTAGE_SECONDS",
+    "PSEUDONYM_KEY",
+    "SERVER_PROCESS",
+    "VERSION",
+)
+"""Environment variables that are not settings: secrets, and what tests, benchmarks and processes hand on."""
+
+_KUBERNETES = re.compile(r"SERVICE_(HOST|PORT.*)|PORT(_\d+.*)?")
+"""What Kubernetes sets for a service that is named tastemaker."""
+
+
+def mistyped_variables(environment: Iterable[str], settings: type[BaseModel]) -> list[str]:
+    """Each environment variable that is near a setting and is none, with the setting that was meant."""
+    found = []
+    for name in sorted(environment):
+        own = name.upper().removeprefix(PREFIX)
+        if own == name.upper():
+            found += _of_other_prefix(name, settings)
+            continue
+        if own in OTHERS or _KUBERNETES.fullmatch(own):
+            continue
+        guess = _meant(own, settings)
+        if guess is not None:
+            found.append(f"{name}: there is no such setting; did you mean {PREFIX}{guess}?")
+    return found
+
+
+def _of_other_prefix(name: str, settings: type[BaseModel]) -> list[str]:
+    """What to say of a setting or other variable of ours behind a mistyped prefix, such as TASTEMAKR_HOME."""
+    for known in (*_names(settings), *OTHERS):
+        prefix = name.upper().removesuffix(known)
+        if prefix != name.upper() and closest(prefix, [PREFIX], cutoff=0.9):
+            return [f"{name}: there is no such variable; did you mean {PREFIX}{known}?"]
+    return []
+
+
+def meant_key(path: Sequence[object], settings: type[BaseModel]) -> str | None:
+    """The key that an unknown one was meant to be, in the section where it stands."""
+    section: type[BaseModel] | None = settings
+    for part in path[:-1]:
+        section = None if section is None else _section(section, str(part))
+    return None if section is None else closest(str(path[-1]), section.model_fields)
+
+
+def _meant(own: str, settings: type[BaseModel]) -> str | None:
+    """The setting that a variable was meant to be; None for one that is a setting, and if none is near."""
+    head, *rest = own.split("__")
+    fields = {field.upper(): field for field in settings.model_fields}
+    if head in fields:
+        return None
+    names = _names(settings)
+    plain = {name.replace("__", "_"): name for name in names}
+    flat = own.replace("__", "_")
+    if flat in plain:
+        return plain[flat]
+    if rest:
+        guess = closest(head, fields, cutoff=0.7)
+        return None if guess is None else "__".join([guess, *rest])
+    guess = closest(flat, {**plain, **dict.fromkeys(OTHERS, "")}, cutoff=0.75)
+    return None if guess is None else plain.get(guess, guess)
+
+
+def _names(settings: type[BaseModel]) -> list[str]:
+    """Every setting as the environment writes it, such as SOURCE__NAME."""
+    names = []
+    for field in settings.model_fields:
+        section = _section(settings, field)
+        names.append(field.upper())
+        names += [f"{field}__{name}".upper() for name in (section.model_fields if section else ())]
+    return names
+
+
+def _section(settings: type[BaseModel], field: str) -> type[BaseModel] | None:
+    fields: Mapping[str, object] = settings.model_fields
+    annotation = getattr(fields.get(field), "annotation", None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

@@ -1,0 +1,1 @@
+"""Use cases: open a workspace, train, promote, rebuild the registry."""

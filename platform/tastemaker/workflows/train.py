@@ -1,0 +1,50 @@
+"""A model fitted on everything until now, registered with its backtest as the evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tastemaker.errors import RegistryError
+
+if TYPE_CHECKING:
+    from tastemaker.plugins.discovery import Plugin
+    from tastemaker.registry import Version
+    from tastemaker.workflows.workspace import Workspace
+
+
+def train(workspace: Workspace, plugin: Plugin) -> Version:
+    """The version of a model for today's data; fitted only if there is none of the same recipe and data.
+
+    A recipe is its backtest's id: problem, model, config, data, seed and code. The backtest is run if it has
+    not been. Two processes that ask at once get the same version. Raises TastemakerError; then nothing is
+    registered.
+    """
+    from tastemaker.plugins.safe_calls import fit
+    from tastemaker.serving.build.precompute import precomputing
+    from tastemaker.util.file_lock import locked
+
+    config, seed = workspace.config(plugin), workspace.settings.seed
+    evidence = workspace.backtest(plugin)
+    with locked(workspace.settings.artifacts / plugin.name / ".lock"):
+        newest = _newest(workspace, plugin)
+        if newest is not None and newest.backtest_id == evidence.id:
+            return newest
+        cut = workspace.cut()
+        data = cut.training(seed)
+        return workspace.registry.add(
+            fit(plugin, config, data),
+            problem=workspace.problem,
+            snapshot=cut.served,
+            window=(cut.start, cut.end),
+            counts={"events": len(data.events), "users": data.n_users, "items": data.n_items},
+            seed=seed,
+            backtest_id=evidence.id,
+            precompute=precomputing(workspace.settings, data.features),
+        )
+
+
+def _newest(workspace: Workspace, plugin: Plugin) -> Version | None:
+    try:
+        return workspace.registry.newest(plugin.name, problem=workspace.problem.name)
+    except RegistryError:
+        return None

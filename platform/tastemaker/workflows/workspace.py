@@ -1,0 +1,218 @@
+"""A workspace: the settings, and the parts of the platform opened once from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tastemaker.errors import TastemakerError
+from tastemaker.settings import Settings, described, load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from tastemaker.data.lake import Lake
+    from tastemaker.data.sources import Source
+    from tastemaker.dataset.as_of import Cut
+    from tastemaker.dataset.dataset import Dataset
+    from tastemaker.dataset.split import Split
+    from tastemaker.evaluation.backtest import Backtest
+    from tastemaker.evaluation.evaluator import Progress
+    from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
+    from tastemaker.plugins import Config
+    from tastemaker.plugins.discovery import Plugin, Plugins
+    from tastemaker.problem import ProblemSpec
+    from tastemaker.registry import Registry
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What one home folder (and its servers, if any) holds. Each part is opened when first asked for."""
+
+    settings: Settings
+    _loaded: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def open(cls) -> Workspace:
+        """The workspace that the environment and tastemaker.toml describe."""
+        return cls(load_settings())
+
+    @cached_property
+    def problem(self) -> ProblemSpec:
+        """The problem file. Raises ProblemError."""
+        from tastemaker.problem import load_problem
+
+        return load_problem(self.settings.problem)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The metadata database, migrated."""
+        from tastemaker.storage.engine import open_engine
+
+        return open_engine(self.settings.metadata_url)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The tables at rest."""
+        from tastemaker.data.lake import Lake
+
+        return Lake(self.settings.lake)
+
+    @cached_property
+    def source(self) -> Source:
+        """Where events come from, as it may be kept. Raises SourceError."""
+        from tastemaker.data.sources import open_source
+        from tastemaker.privacy.private_source import GuardedSource
+        from tastemaker.privacy.pseudonyms import open_pseudonyms
+        from tastemaker.privacy.retention import first_day
+        from tastemaker.privacy.suppression_list import Forgotten
+        from tastemaker.simulator.source import as_demo
+
+        pseudonyms = open_pseudonyms(self.settings)
+        return GuardedSource(
+            open_source(as_demo(self.settings.source, self.settings.home)),
+            pseudonyms,
+            Forgotten(self.settings.home),
+            first_day=first_day(self.settings.privacy.events_days),
+        )
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The model versions."""
+        from tastemaker.registry import Registry
+        from tastemaker.workflows.enabled_models import takes_part
+
+        return Registry(
+            self.engine,
+            self.settings.artifacts,
+            max_loss=self.settings.promotion.max_loss,
+            takes_part=lambda model, baseline: takes_part(model, self.settings.models, baseline),
+        )
+
+    def plugins(self) -> Plugins:
+        """The installed models that the settings do not leave out.
+
+        Raises TastemakerError for a name in the settings that is not installed.
+        """
+        from tastemaker.plugins.discovery import find, find_only
+        from tastemaker.workflows.enabled_models import require_choice
+
+        models = self.settings.models
+        if models.enabled is None and not models.disabled:
+            require_choice(models)  # needs no problem file, as steps that bring in logs need none
+            return find()
+        require_choice(models, self.problem.to_beat)
+        return find_only(self.takes_part)
+
+    def takes_part(self, model: str, problem: ProblemSpec | None = None) -> bool:
+        """Whether the settings do not leave a model out."""
+        from tastemaker.workflows.enabled_models import takes_part
+
+        return takes_part(model, self.settings.models, (problem or self.problem).to_beat)
+
+    def leaderboard(self, problem: ProblemSpec | None = None, *, metric: str | None = None) -> Leaderboard:
+        """The models that take part, compared; those whose last backtest failed are named beside them.
+
+        By the problem in use and its primary metric, unless others are given. Raises TastemakerError if no
+        model was evaluated.
+        """
+        from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
+
+        spec = problem or self.problem
+        return Leaderboard.load(
+            self.engine,
+            spec,
+            self.settings.artifacts,
+            metric=metric,
+            takes_part=lambda model: self.takes_part(model, spec),
+        )
+
+    def config(self, plugin: Plugin, *, tuned: bool = True) -> Config:
+        """A model's hyperparameters: what tastemaker.toml says, else what tuning found, else the defaults.
+
+        Raises TastemakerError naming every hyperparameter that is wrong.
+        """
+        from pydantic import ValidationError
+
+        found = self._tuned(plugin) if tuned else {}
+        try:
+            return plugin.recommender.config_type(**found | self.settings.models.get(plugin.name, {}))
+        except ValidationError as error:
+            wrong = described(error, plugin.recommender.config_type)
+            raise TastemakerError(
+                f"the config of model {plugin.name} is wrong:\n    {wrong}",
+                fix=f"mend [models.{plugin.name}] in tastemaker.toml: tastemaker models show {plugin.name}"
+                + (f"; or tune it again: tastemaker tune {plugin.name}" if found else ""),
+            ) from error
+
+    def _tuned(self, plugin: Plugin) -> dict[str, Any]:
+        """What tuning found for the problem in use."""
+        from tastemaker.tuning import best_config
+
+        home, problem = self.settings.home, self.settings.problem
+        if not (home / "tuned").exists() or not problem.exists():
+            return {}
+        return best_config.read(home, self.problem.name, plugin.name)
+
+    def backtest(self, plugin: Plugin, *, progress: Progress | None = None) -> Backtest:
+        """A model fitted before the split's cut and judged after it; run only if it is not stored.
+
+        If it fails, the leaderboard names the model and the reason until a backtest of it succeeds.
+        """
+        from tastemaker.evaluation import failures
+
+        split = self.split()  # what is wrong with the data is not the model's failure
+        try:
+            result = self._backtest(plugin, split, progress)
+        except Exception as error:
+            failures.put(self.engine, self.problem.name, plugin.name, failures.reason_of(plugin.name, error))
+            raise
+        failures.clear(self.engine, self.problem.name, plugin.name, fitted=False)
+        return result
+
+    def _backtest(self, plugin: Plugin, split: Split, progress: Progress | None) -> Backtest:
+        from tastemaker.evaluation import backtest
+
+        return backtest.run(
+            plugin,
+            self.config(plugin),
+            split,
+            self.problem,
+            self.engine,
+            self.settings.artifacts,
+            progress=progress,
+        )
+
+    def dataset(self) -> Dataset:
+        """The lake's events as arrays, as of now; loaded again only if a file of the lake changed."""
+        from tastemaker.data.tables import HISTORY
+        from tastemaker.dataset.dataset import Dataset
+
+        tables = ("events", "items", "users", HISTORY)
+        files = [file.stat() for table in tables for file in self.lake.files(table)]
+        state = tuple((file.st_ino, file.st_mtime_ns, file.st_size) for file in files)
+        if self._loaded.get("state") != state:
+            self._loaded.clear()
+            self._loaded["dataset"] = Dataset.load(
+                self.lake, self.problem, feature_root=self.settings.features, seed=self.settings.seed
+            )
+            self._loaded["state"] = state
+        dataset: Dataset = self._loaded["dataset"]
+        return dataset
+
+    def cut(self) -> Cut:
+        """The data set as of its end: what versions are fitted on."""
+        dataset = self.dataset()
+        if "cut" not in self._loaded:
+            self._loaded["cut"] = dataset.cut()
+        cut: Cut = self._loaded["cut"]
+        return cut
+
+    def split(self) -> Split:
+        """The data set's training window and test period, as the problem says."""
+        dataset = self.dataset()
+        if "split" not in self._loaded:
+            self._loaded["split"] = dataset.split()
+        split: Split = self._loaded["split"]
+        return split
