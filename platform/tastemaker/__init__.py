@@ -11,14 +11,26 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tastemaker._version import __version__
+
 if TYPE_CHECKING:
     from tastemaker.notebook.evaluate import compare, evaluate
     from tastemaker.notebook.fit import fit, split
     from tastemaker.notebook.load import load
     from tastemaker.plugins import Capabilities, Config, Recommender, select
 
-__version__ = "0.1.0"
-__all__ = ["Capabilities", "Config", "Recommender", "compare", "evaluate", "fit", "load", "select", "split"]
+__all__ = [
+    "Capabilities",
+    "Config",
+    "Recommender",
+    "__version__",
+    "compare",
+    "evaluate",
+    "fit",
+    "load",
+    "select",
+    "split",
+]
 
 _HOMES = {
     "Capabilities": "tastemaker.plugins",

@@ -14,6 +14,7 @@ from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain, served
 from tastemaker.registry import Registry, Version
 from tastemaker.storage.engine import open_engine
+from tastemaker.workflows.promotion_gate import PromotionGate
 
 pytestmark = pytest.mark.servers
 
@@ -171,7 +172,7 @@ def test_one_word_serves_the_champion_and_what_it_answers_is_logged(
     with running(["tastemaker", "serve"], folder, environment) as client:
         assert client.get("/readyz").json()["model"] == "popularity"
     registry = Registry(open_engine(f"sqlite:///{home / 'tastemaker.db'}"), home / "artifacts")
-    registry.promote(versions["random"].id, force_reason="a test")
+    PromotionGate(registry).promote(versions["random"].id, force_reason="a test")
     drain(home / "spool", Lake(home / "lake"))
     before = len(served(Lake(home / "lake")))
     with running(["tastemaker", "serve", "--workers", "2"], folder, environment) as client:

@@ -11,6 +11,7 @@ import commands
 import homes
 from tastemaker.settings import Settings
 from tastemaker.workflows.promote import backtest_of, crown
+from tastemaker.workflows.promotion_gate import PromotionGate
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import run
 
@@ -34,7 +35,7 @@ def test_a_rollback_stands_until_a_person_ends_it(settings: Settings) -> None:
     assert first.version is not None
     assert first.version.model == "bought_again"
     popularity = workspace.registry.newest("popularity")
-    workspace.registry.promote(popularity.id, force_reason="the lists are too personal")
+    PromotionGate(workspace.registry).promote(popularity.id, force_reason="the lists are too personal")
     left = crown(workspace)
     assert left.version == popularity
     assert left.warning is not None
@@ -70,7 +71,7 @@ def test_a_champion_of_another_config_is_judged_by_its_own(settings: Settings) -
     assert found.config == live.manifest.config
     assert found.id not in {row.backtest.id for row in other.leaderboard().rows}
     assert {one.id for one in other.registry.list()} == before
-    contest = other.registry.contest(newest)
+    contest = PromotionGate(other.registry).test(newest)
     assert contest.champion is not None
     assert contest.champion.champion_id == live.id
     assert contest.champion.difference is not None

@@ -18,9 +18,9 @@ from disks import mounted
 from tastemaker.cli.output import replace
 from tastemaker.errors import RegistryError
 from tastemaker.registry import champion, deployment
+from tastemaker.registry.rebuild import rebuild, unregistered
 from tastemaker.settings import Settings
 from tastemaker.util.os_errors import in_words
-from tastemaker.workflows.rebuild_registry import rebuild, unregistered
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import run
 

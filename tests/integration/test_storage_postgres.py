@@ -29,6 +29,7 @@ from tastemaker.storage import migrations
 from tastemaker.storage.engine import check, open_engine
 from tastemaker.storage.tables import metadata, promotions
 from tastemaker.util.atomic_files import sqlite_url
+from tastemaker.workflows.promotion_gate import PromotionGate
 
 PROCESSES = 4
 
@@ -184,7 +185,7 @@ def test_a_version_from_registration_to_rollback(
     assert [version.id for version in registry.list("toy")] == [second.id, first.id]
     assert registry.get(first.id).manifest == first.manifest
     for version in (first, second):
-        registry.promote(version.id)
+        PromotionGate(registry).promote(version.id)
     assert registry.rollback("shop", "a test").version_id == first.id
     champion = registry.champion("shop")
     assert champion is not None
@@ -303,7 +304,7 @@ def test_a_freeze_is_ended_by_an_entry_of_the_log(
     registry = Registry(engine, tmp_path / "artifacts")
     first, second = (versions.add(registry, weight=weight).id for weight in (1, 2))
     for version_id in (first, second):
-        registry.promote(version_id, force_reason="a test")
+        PromotionGate(registry).promote(version_id, force_reason="a test")
     registry.rollback("shop", "slow")
     assert registry.frozen("shop") is not None
     registry.unfreeze("shop", "fast again")

@@ -21,6 +21,7 @@ from tastemaker.registry import Registry, Version, deployment
 from tastemaker.serving.build.precompute import precomputing
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
+from tastemaker.workflows.promotion_gate import PromotionGate
 
 pytestmark = pytest.mark.servers
 
@@ -129,9 +130,9 @@ def test_swaps_and_refusals_under_constant_requests(
         wait_for(lambda: refused in client.get("/metrics").text)
         assert served(client) == first.id
         deployment.path_of(registry.artifacts, "popularity").write_text("{")
-        registry.promote(second.id, force_reason="a test")
+        PromotionGate(registry).promote(second.id, force_reason="a test")
         wait_for(partial(serves, client, second))
-        registry.promote(newest.id, force_reason="a test")
+        PromotionGate(registry).promote(newest.id, force_reason="a test")
         wait_for(partial(serves, client, newest))
         registry.rollback("small shop", "a test")
         wait_for(partial(serves, client, second))

@@ -20,6 +20,7 @@ from tastemaker.serving.runtime import running_services
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.workflows import workspace
+from tastemaker.workflows.promotion_gate import PromotionGate
 
 
 @pytest.fixture
@@ -120,8 +121,8 @@ def test_the_file_that_services_follow_is_written_anew_from_the_log(registry: Re
     registry.publish("shop")
     path = deployment.champion_path(registry.artifacts, "shop")
     assert deployment.read_champion(path) is None
-    registry.promote(first.id, force_reason="a test")
-    registry.promote(second.id, force_reason="a test")
+    PromotionGate(registry).promote(first.id, force_reason="a test")
+    PromotionGate(registry).promote(second.id, force_reason="a test")
     written = deployment.read_champion(path)
     assert written is not None
     assert (written.target.version, [one.version for one in written.earlier]) == (second.id, [first.id])

@@ -15,6 +15,7 @@ from tastemaker.registry import Registry, champion
 from tastemaker.settings import ModelsSettings
 from tastemaker.storage.engine import open_engine
 from tastemaker.workflows.enabled_models import takes_part
+from tastemaker.workflows.promotion_gate import PromotionGate
 
 RNG = np.random.default_rng(0)
 BASE = RNG.uniform(0, 0.5, 500)
@@ -78,7 +79,7 @@ def test_the_better_one_becomes_champion(registry: Registry) -> None:
     judged(registry, "popularity", BASE)
     version = versions.add(registry, backtest_id=judged(registry, "toy", BETTER))
     assert registry.champion("shop") is None
-    promotion = registry.promote(version.id)
+    promotion = PromotionGate(registry).promote(version.id)
     assert not promotion.forced
     assert promotion.reason.startswith("toy - popularity in ndcg: +0.")
     found = registry.champion("shop")
@@ -95,12 +96,12 @@ def test_one_that_does_not_beat_is_refused(registry: Registry, values: np.ndarra
     with pytest.raises(
         RegistryError, match=r"does not beat .*95 % interval .* 500 users.* above 0"
     ) as caught:
-        registry.promote(version.id)
+        PromotionGate(registry).promote(version.id)
     assert f"models promote {version.id} --force" in str(caught.value.fix)
     assert registry.champion("shop") is None
     with pytest.raises(RegistryError, match="reason to force a promotion is empty"):
-        registry.promote(version.id, force_reason="  ")
-    promotion = registry.promote(version.id, force_reason="a demo")
+        PromotionGate(registry).promote(version.id, force_reason="  ")
+    promotion = PromotionGate(registry).promote(version.id, force_reason="a demo")
     assert (promotion.forced, promotion.reason) == (True, "a demo")
 
 
@@ -108,54 +109,56 @@ def test_one_user_proves_nothing(registry: Registry) -> None:
     judged(registry, "popularity", BASE[:1])
     version = versions.add(registry, backtest_id=judged(registry, "toy", BETTER[:1]))
     with pytest.raises(RegistryError, match="does not beat"):
-        registry.promote(version.id)
+        PromotionGate(registry).promote(version.id)
 
 
 def test_without_evidence_there_is_no_promotion(registry: Registry) -> None:
     with pytest.raises(RegistryError, match="no backtest of version"):
-        registry.promote(versions.add(registry).id)
+        PromotionGate(registry).promote(versions.add(registry).id)
     mine = judged(registry, "toy", BETTER)
     with pytest.raises(RegistryError, match="no backtest of popularity on the same data"):
-        registry.promote(versions.add(registry, backtest_id=mine).id)
+        PromotionGate(registry).promote(versions.add(registry, backtest_id=mine).id)
     judged(registry, "popularity", BASE, data_hash="e" * 64)
     with pytest.raises(RegistryError, match="no backtest of popularity on the same data"):
-        registry.promote(versions.add(registry, backtest_id=mine).id)
+        PromotionGate(registry).promote(versions.add(registry, backtest_id=mine).id)
     judged(registry, "popularity", BASE)
     with pytest.raises(RegistryError, match="no backtest of version"):  # the evidence is for another config
-        registry.promote(versions.add(registry, weight=5, backtest_id=mine).id)
-    registry.promote(versions.add(registry, backtest_id=mine).id)
+        PromotionGate(registry).promote(versions.add(registry, weight=5, backtest_id=mine).id)
+    PromotionGate(registry).promote(versions.add(registry, backtest_id=mine).id)
 
 
 def test_the_rival_is_judged_by_its_newest_backtest(registry: Registry) -> None:
     judged(registry, "popularity", BETTER + 1, age_days=3)
     judged(registry, "popularity", BASE)
-    assert registry.promote(versions.add(registry, backtest_id=judged(registry, "toy", BETTER)).id)
+    assert PromotionGate(registry).promote(
+        versions.add(registry, backtest_id=judged(registry, "toy", BETTER)).id
+    )
 
 
 def test_a_damaged_version_is_not_promoted_even_by_force(registry: Registry) -> None:
     version = versions.add(registry)
     (version.folder / "model/scores.npy").unlink()
     with pytest.raises(ArtifactError, match="missing"):
-        registry.promote(version.id, force_reason="hurry")
+        PromotionGate(registry).promote(version.id, force_reason="hurry")
 
 
 def test_rollback_goes_back_step_by_step(registry: Registry) -> None:
     first, second, third = (versions.add(registry, weight=weight).id for weight in (1, 2, 3))
     for version_id in (first, second, second, third):
-        registry.promote(version_id, force_reason="test")
+        PromotionGate(registry).promote(version_id, force_reason="test")
     assert registry.rollback("shop", "third misbehaves").version_id == second
     promotion = registry.rollback("shop", "second too")
     assert (promotion.version_id, promotion.action, promotion.reason) == (first, "rollback", "second too")
     with pytest.raises(RegistryError, match="no earlier champion of the problem 'shop'"):
         registry.rollback("shop", "and now?")
-    registry.promote(third, force_reason="test")
+    PromotionGate(registry).promote(third, force_reason="test")
     assert registry.rollback("shop", "again").version_id == first
 
 
 def test_rollback_passes_over_what_is_broken(registry: Registry) -> None:
     first, second, third = (versions.add(registry, weight=weight) for weight in (1, 2, 3))
     for version in (first, second, third):
-        registry.promote(version.id, force_reason="test")
+        PromotionGate(registry).promote(version.id, force_reason="test")
     (second.folder / "manifest.json").unlink()
     assert registry.rollback("shop", "third misbehaves").version_id == first.id
 
@@ -172,7 +175,7 @@ def champion_of(registry: Registry, values: np.ndarray | None, *, weight: float 
     version = versions.add(registry, weight=weight)
     if values is not None:
         judged(registry, "toy", values, config={"weight": weight}, age_days=1)
-    registry.promote(version.id, force_reason="a start")
+    PromotionGate(registry).promote(version.id, force_reason="a start")
     return version.id
 
 
@@ -203,36 +206,34 @@ def test_what_may_be_worse_than_the_champion_is_refused(
     before = champion_of(registry, BETTER)
     version = challenger(registry, BETTER + more)
     if promoted:
-        reason = registry.promote(version).reason
+        reason = PromotionGate(registry).promote(version).reason
         assert "toy - toy (the champion) in ndcg: " in reason
         assert f"must not reach below {-LOSS:+.4f}, 1 % of the champion's {BETTER.mean():.4f}" in reason
         return
     with pytest.raises(
         RegistryError, match=r"may be worse than what is live: toy - toy \(the champion\)"
     ) as caught:
-        registry.promote(version)
+        PromotionGate(registry).promote(version)
     assert "does not beat" not in str(caught.value)
     champion = registry.champion("shop")
     assert champion is not None
     assert champion.id == before
-    registry.promote(version, force_reason="a person's word")
+    PromotionGate(registry).promote(version, force_reason="a person's word")
 
 
 def test_the_margin_is_a_setting(registry: Registry) -> None:
     champion_of(registry, BETTER)
     version = challenger(registry, BETTER + NOISE - NOISE.mean() - LOSS * 3)
-    strict = Registry(registry.engine, registry.artifacts, max_loss=0.0)
-    wide = Registry(registry.engine, registry.artifacts, max_loss=0.05)
     with pytest.raises(RegistryError, match="may be worse"):
-        strict.promote(version)
-    assert wide.promote(version).version_id == version
+        PromotionGate(registry, max_loss=0.0).promote(version)
+    assert PromotionGate(registry, max_loss=0.05).promote(version).version_id == version
 
 
 def test_a_champion_that_was_not_judged_on_this_data_is_named_with_what_to_run(registry: Registry) -> None:
     before = champion_of(registry, None)
     judged(registry, "toy", BASE, config={"weight": 2.0}, data_hash="e" * 64, age_days=1)
     with pytest.raises(RegistryError, match=f"champion toy {before} has no backtest on the data") as caught:
-        registry.promote(challenger(registry, BETTER))
+        PromotionGate(registry).promote(challenger(registry, BETTER))
     assert f"tastemaker models backtest {before}" in str(caught.value.fix)
     assert "--force" in str(caught.value.fix)
 
@@ -240,8 +241,8 @@ def test_a_champion_that_was_not_judged_on_this_data_is_named_with_what_to_run(r
 def test_another_fit_of_the_champions_recipe_needs_no_comparison(registry: Registry) -> None:
     judged(registry, "popularity", BASE)
     evidence = judged(registry, "toy", BETTER)
-    registry.promote(versions.add(registry, backtest_id=evidence).id)
-    reason = registry.promote(versions.add(registry, backtest_id=evidence).id).reason
+    PromotionGate(registry).promote(versions.add(registry, backtest_id=evidence).id)
+    reason = PromotionGate(registry).promote(versions.add(registry, backtest_id=evidence).id).reason
     assert "champion" not in reason
 
 
@@ -250,7 +251,7 @@ def test_one_user_does_not_show_that_nothing_is_lost(registry: Registry) -> None
     judged(registry, "popularity", BASE[:1])
     version = versions.add(registry, backtest_id=judged(registry, "toy", BETTER[:1]))
     with pytest.raises(RegistryError, match="may be worse than what is live"):
-        registry.promote(version.id)
+        PromotionGate(registry).promote(version.id)
 
 
 def test_the_best_of_many_equal_models_does_not_win_by_luck(registry: Registry) -> None:
@@ -260,16 +261,16 @@ def test_the_best_of_many_equal_models_does_not_win_by_luck(registry: Registry) 
     lucky = noise[0] - noise[0].mean() + 0.01  # 2.2 standard errors: p 0.025 alone
     judged(registry, "popularity", BASE)
     version = versions.add(registry, backtest_id=judged(registry, "toy", BASE + lucky))
-    alone = registry.contest(version)
+    alone = PromotionGate(registry).test(version)
     assert (alone.models, alone.beats) == (2, True)
     for number, values in enumerate(noise[1:]):
         judged(registry, f"equal_{number}", BASE + values - values.mean())
-    crowded = registry.contest(version)
+    crowded = PromotionGate(registry).test(version)
     assert crowded.models == 16
     assert crowded.difference.low > 0
     assert not crowded.beats
     with pytest.raises(RegistryError, match="corrected for 16 models; all of it must lie above 0"):
-        registry.promote(version.id)
+        PromotionGate(registry).promote(version.id)
 
 
 def test_models_that_the_settings_leave_out_take_no_power_from_the_others(registry: Registry) -> None:
@@ -282,12 +283,8 @@ def test_models_that_the_settings_leave_out_take_no_power_from_the_others(regist
     for number, values in enumerate(noise[1:]):
         judged(registry, f"equal_{number}", BASE + values - values.mean())
     models = ModelsSettings(disabled=("toy", *(f"equal_{number}" for number in range(14))))
-    chosen = Registry(
-        registry.engine,
-        registry.artifacts,
-        takes_part=lambda model, baseline: takes_part(model, models, baseline),
-    )
-    found = chosen.contest(version)
+    gate = PromotionGate(registry, takes_part=lambda model, baseline: takes_part(model, models, baseline))
+    found = gate.test(version)
     assert (found.models, found.beats) == (2, True), "the version's own model always counts"
 
 
@@ -296,7 +293,7 @@ def test_a_freeze_stands_until_it_is_ended(registry: Registry) -> None:
     evidence = judged(registry, "toy", BETTER)
     first, second = (versions.add(registry, backtest_id=evidence).id for _ in range(2))
     for version_id in (first, second):
-        registry.promote(version_id)
+        PromotionGate(registry).promote(version_id)
     assert registry.frozen("shop") is None
     back = registry.rollback("shop", "slow")
     assert registry.frozen("shop") == back
@@ -307,11 +304,11 @@ def test_a_freeze_stands_until_it_is_ended(registry: Registry) -> None:
     assert champion.current(registry.engine, "shop") == first
     with pytest.raises(RegistryError, match="not frozen"):
         registry.unfreeze("shop", "again")
-    registry.promote(second)
+    PromotionGate(registry).promote(second)
     assert champion.predecessors(registry.engine, "shop") == [first]
-    registry.promote(first, force_reason="a test")
+    PromotionGate(registry).promote(first, force_reason="a test")
     assert registry.frozen("shop") is not None
-    registry.promote(second)  # a person's word, without force
+    PromotionGate(registry).promote(second)  # a person's word, without force
     assert registry.frozen("shop") is None
     with pytest.raises(RegistryError, match="not frozen"):
         registry.unfreeze("another", "no champion")

@@ -78,7 +78,7 @@ def _choosing(settings: Settings, only: tuple[str, ...], without: tuple[str, ...
 
 def _name_lost_versions(workspace: Workspace, console: Console) -> None:
     """Versions that the database does not know, such as after it was deleted."""
-    from tastemaker.workflows.rebuild_registry import lost
+    from tastemaker.registry.rebuild import lost
 
     if said := lost(workspace.engine, workspace.settings.artifacts):
         console.print(f"[yellow]note:[/] {said}", highlight=False, soft_wrap=True)

@@ -32,7 +32,7 @@ def evidence(version_id: str) -> str:
     workspace = Workspace.open()
     version = workspace.registry.get(version_id)
     current = workspace.registry.champion(version.problem)
-    contest = workspace.registry.contest(version)
+    contest = workspace.promotion_gate.test(version)
     if not contest.won:
         raise RegistryError(f"version {version.id} can't be promoted: {'; '.join(contest.verdict)}")
     against = "the same recipe, trained on other data" if current else "none"
@@ -48,7 +48,7 @@ def evidence(version_id: str) -> str:
 @task
 def promote(version_id: str) -> str:
     """Make it the champion."""
-    return Workspace.open().registry.promote(version_id).reason
+    return Workspace.open().promotion_gate.promote(version_id).reason
 
 
 @flow(name="promotion-with-approval")

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points, requires
 
 import click
 
-from tastemaker import __version__
+from tastemaker._version import __version__
 from tastemaker.cli.output import make_output_safe
 from tastemaker.errors import TastemakerError
 from tastemaker.util.os_errors import in_words

@@ -190,7 +190,7 @@ def versions(name: str | None, as_json: bool) -> None:
       tastemaker models versions ease --json
     """
     from tastemaker.registry.champion import frozen_said
-    from tastemaker.workflows.rebuild_registry import lost
+    from tastemaker.registry.rebuild import lost
     from tastemaker.workflows.workspace import Workspace
 
     registry = Workspace.open().registry
@@ -232,7 +232,7 @@ def rebuild(as_json: bool) -> None:
       tastemaker models rebuild
       tastemaker models rebuild --json
     """
-    from tastemaker.workflows import rebuild_registry as rebuilding
+    from tastemaker.registry import rebuild as rebuilding
     from tastemaker.workflows.workspace import Workspace
 
     registry = Workspace.open().registry

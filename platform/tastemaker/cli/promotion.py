@@ -38,7 +38,7 @@ def promote(version: str, force_reason: str | None, as_json: bool) -> None:
 
     workspace = Workspace.open()
     figures = None if force_reason is None else _figures(workspace, version)
-    promotion = workspace.registry.promote(version, force_reason=force_reason)
+    promotion = workspace.promotion_gate.promote(version, force_reason=force_reason)
     _print_promotion(workspace, promotion, as_json, figures=figures)
 
 
@@ -153,7 +153,7 @@ def _figures(workspace: Workspace, version: str) -> str:
     from tastemaker.errors import RegistryError
 
     try:
-        return str(workspace.registry.contest(workspace.registry.get(version)))
+        return str(workspace.promotion_gate.test(workspace.registry.get(version)))
     except RegistryError as error:
         return error.problem
 

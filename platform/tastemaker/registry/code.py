@@ -6,7 +6,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from tastemaker import __version__
+from tastemaker._version import __version__
 
 _GIT_SECONDS = 10
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,6 @@ import msgspec
 from sqlalchemy import Engine, RowMapping, insert, select
 
 from tastemaker.errors import ArtifactError, PluginError, RegistryError
-from tastemaker.evaluation import results
 from tastemaker.plugins import discovery
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Recommender
 from tastemaker.problem import ProblemSpec
@@ -32,9 +31,9 @@ from tastemaker.registry.artifact import (
 from tastemaker.registry.champion import Action, Promotion
 from tastemaker.registry.code import code_version
 from tastemaker.registry.manifest import FORMAT, Manifest, Window, hash_json
+from tastemaker.registry.rebuild import lost, to_row
 from tastemaker.snapshot.snapshot import Snapshot
-from tastemaker.storage.tables import versions
-from tastemaker.workflows.promotion_gate import MAX_LOSS, Contest, force, hold_contest
+from tastemaker.storage.tables import backtests, versions
 
 EARLIER = 5
 """How many former champions a starting service may fall back on."""
@@ -66,22 +65,9 @@ class Broken(NamedTuple):
 class Registry:
     """The versions in one database, with their artifacts under one folder."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        artifacts: Path,
-        *,
-        max_loss: float = MAX_LOSS,
-        takes_part: Callable[[str, str], bool] = lambda model, baseline: True,
-    ) -> None:
-        """`max_loss`: of the champion's figure, what a promotion may cost.
-
-        `takes_part(model, baseline)`: whether a model is a candidate beside the one that is to be promoted.
-        """
+    def __init__(self, engine: Engine, artifacts: Path) -> None:
         self.engine = engine
         self.artifacts = artifacts
-        self.max_loss = max_loss
-        self.takes_part = takes_part
 
     def add(
         self,
@@ -102,7 +88,7 @@ class Registry:
         Raises ArtifactError if it can't be written and RegistryError if there is no such backtest: then
         nothing is registered.
         """
-        if backtest_id is not None and results.get(self.engine, backtest_id) is None:
+        if backtest_id is not None and not self._has_backtest(backtest_id):
             raise RegistryError(
                 f"there is no backtest {backtest_id!r}", fix="run the backtests: tastemaker run"
             )
@@ -174,11 +160,14 @@ class Registry:
         )
 
     def _how_to_get_one(self) -> str:
-        from tastemaker.workflows.rebuild_registry import lost
-
         if said := lost(self.engine, self.artifacts):
             return said
         return "train it: tastemaker run; tastemaker models versions lists what there is"
+
+    def _has_backtest(self, backtest_id: str) -> bool:
+        with self.engine.connect() as connection:
+            query = select(backtests.c.id).where(backtests.c.id == backtest_id)
+            return connection.execute(query).first() is not None
 
     def broken(self, model: str | None = None) -> tuple[Broken, ...]:
         """Every version that can't be served, and why. Reads every file of every version."""
@@ -194,45 +183,15 @@ class Registry:
         version_id = champion.current(self.engine, problem)
         return None if version_id is None else self.get(version_id)
 
-    def contest(self, version: Version) -> Contest:
-        """The version against baseline and champion. Raises RegistryError where evidence is lacking."""
-        current = self.champion(version.problem)
-        return hold_contest(
-            self.engine,
-            self.artifacts,
-            version.manifest,
-            None if current is None else current.manifest,
-            max_loss=self.max_loss,
-            takes_part=self.takes_part,
-        )
+    def make_champion(self, version: Version, reason: str, *, forced: bool) -> Promotion:
+        """Record a sound version as its problem's champion and have it served, untested: see `workflows`.
 
-    def promote(self, version_id: str, *, force_reason: str | None = None) -> Promotion:
-        """Make a version its problem's champion.
-
-        Raises RegistryError, saying by how much, unless its recipe beats the baseline and is not worse than
-        the champion's, or it is forced with a reason, which is recorded; and ArtifactError if its files are
-        not sound.
+        Args:
+            version: A registered version whose files were verified.
+            reason: Why, in words.
+            forced: A person decided: automatic promotion is frozen until that is ended.
         """
-        version = self.get(version_id)
-        verify_version(version.folder)
-        if force_reason is None:
-            reason = self._won(version)
-        elif not (reason := force_reason.strip()):
-            raise RegistryError("the reason to force a promotion is empty", fix="say why in a few words")
-        forced = force_reason is not None
-        return self._crown(version, "promote", reason, forced=forced)
-
-    def _won(self, version: Version) -> str:
-        """The contest's figures. Raises RegistryError if it is lost."""
-        contest = self.contest(version)
-        if contest.won:
-            return str(contest)
-        evidence = contest.champion
-        missing = evidence is not None and evidence.difference is None and contest.beats
-        raise RegistryError(
-            f"version {version.id} is not promoted:\n    " + "\n    ".join(contest.verdict),
-            fix=f"{evidence.fix}; or {force(version.id)}" if evidence and missing else force(version.id),
-        )
+        return self._record("promote", version, reason, forced=forced)
 
     def rollback(self, problem: str, reason: str) -> Promotion:
         """Make the champion before this one the champion again. Raises RegistryError if there is none."""
@@ -242,7 +201,7 @@ class Registry:
             version = self.get(version_id)
             fault = self._fault(version)
             if fault is None:
-                return self._crown(version, "rollback", reason.strip(), forced=False)
+                return self._record("rollback", version, reason.strip(), forced=False)
             logger.warning("version %s is passed over: %s", version_id, fault)
         raise RegistryError(
             f"no earlier champion of the problem {problem!r} to go back to",
@@ -272,8 +231,7 @@ class Registry:
         verify_version(version.folder)
         deployment.deploy(self.artifacts, version.model, version.id, version.problem)
 
-    def _crown(self, version: Version, action: Action, reason: str, *, forced: bool) -> Promotion:
-        """Make a sound version the champion, and have it served."""
+    def _record(self, action: Action, version: Version, reason: str, *, forced: bool) -> Promotion:
         promotion = champion.record(
             self.engine, version.problem, version.id, action, forced=forced, reason=reason
         )
@@ -324,16 +282,3 @@ class Registry:
             created_at=row["created_at"],
             folder=self.artifacts / row["model"] / row["id"],
         )
-
-
-def to_row(manifest: Manifest) -> dict[str, Any]:
-    """The version's row in the table `versions`."""
-    return {
-        "id": manifest.version,
-        "model": manifest.model,
-        "problem": manifest.problem,
-        "content_hash": manifest.content_hash,
-        "manifest": msgspec.to_builtins(manifest),
-        "backtest_id": manifest.backtest_id,
-        "created_at": manifest.created_at,
-    }

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.bandit_feedback import Float64
 from tastemaker.stats.bootstrap import LEVEL, Interval
+
+Float64 = NDArray[np.float64]
 
 
 def empirical_bernstein(

@@ -46,7 +46,7 @@ def crown(workspace: Workspace) -> Crowned:
         return Crowned(current, "unchanged: still the best model's newest version")
     lacking = None if current is None else _evidence(workspace, current)
     try:
-        promotion = registry.promote(newest.id)
+        promotion = workspace.promotion_gate.promote(newest.id)
     except RegistryError as error:
         return Crowned(current, error.problem, lacking)
     return Crowned(newest, promotion.reason)

@@ -23,6 +23,9 @@ from tastemaker.evaluation import results
 from tastemaker.evaluation.leaderboard.pairwise import Pairs
 from tastemaker.evaluation.promotion_candidates import are_others
 from tastemaker.evaluation.results import Backtest
+from tastemaker.registry import Registry, Version
+from tastemaker.registry.artifact import verify_version
+from tastemaker.registry.champion import Promotion
 from tastemaker.registry.manifest import Manifest
 from tastemaker.stats.bootstrap import Difference
 from tastemaker.stats.significance import ALPHA
@@ -142,48 +145,83 @@ def figures_of(model: str, other: str, metric: str, found: Difference) -> str:
     return f"{model} - {other} in {metric}: {found.difference:+.4f} ({found.between()}, {found.n:,} users)"
 
 
-def hold_contest(
-    engine: Engine,
-    artifacts: Path,
-    manifest: Manifest,
-    current: Manifest | None,
-    *,
-    max_loss: float = MAX_LOSS,
-    takes_part: Callable[[str, str], bool] = lambda model, baseline: True,
-) -> Contest:
-    """The contest, won or lost; `current` is the champion. Raises RegistryError where evidence is lacking.
+@dataclass(frozen=True)
+class PromotionGate:
+    """What a version must pass before it becomes its problem's champion."""
 
-    Models of which `takes_part(model, baseline)` is false count for nothing, but for the version's own.
-    """
-    to_beat, metric = manifest.problem_spec["to_beat"], manifest.problem_spec["metric"]
-    mine = _evidence(engine, manifest)
-    rival = None if mine is None else _newest(engine, mine, to_beat)
-    if mine is None or rival is None:
-        lacking = f"version {manifest.version}" if mine is None else f"{to_beat} on the same data"
-        raise RegistryError(
-            f"there is no backtest of {lacking}, so nothing shows that it beats {to_beat}",
-            fix=f"run the backtests: tastemaker run; or {force(manifest.version)}",
+    registry: Registry
+    max_loss: float = MAX_LOSS
+    """Of the champion's figure: how much a version may lose."""
+    takes_part: Callable[[str, str], bool] = lambda model, baseline: True
+    """`takes_part(model, baseline)`: whether a model is a candidate beside the one that is tested."""
+
+    def test(self, version: Version) -> Contest:
+        """Compare a version with the baseline and with its problem's champion, by their stored backtests.
+
+        Raises:
+            RegistryError: There is no backtest of the version, or of the baseline on the same data.
+            ArtifactError: A backtest's per-user figures can't be read, or are of other users.
+        """
+        registry, manifest = self.registry, version.manifest
+        engine, artifacts, champion = registry.engine, registry.artifacts, registry.champion(version.problem)
+        current = None if champion is None else champion.manifest
+        to_beat, metric = manifest.problem_spec["to_beat"], manifest.problem_spec["metric"]
+        mine = _evidence(engine, manifest)
+        rival = None if mine is None else _newest(engine, mine, to_beat)
+        if mine is None or rival is None:
+            lacking = f"version {manifest.version}" if mine is None else f"{to_beat} on the same data"
+            raise RegistryError(
+                f"there is no backtest of {lacking}, so nothing shows that it beats {to_beat}",
+                fix=f"run the backtests: tastemaker run; or {force(manifest.version)}",
+            )
+        kept = {mine.model, rival.model}
+        family = [
+            one
+            for one in _family(engine, artifacts, mine, rival, metric)
+            if one[0].model in kept or self.takes_part(one[0].model, rival.model)
+        ]
+        models = [one.model for one, _ in family]
+        others = are_others(models, rival.model)
+        pairs = Pairs.of(np.column_stack([values for _, values in family]), metric, others=others)
+        ours, theirs = ([one.id for one, _ in family].index(one.id) for one in (mine, rival))
+        return Contest(
+            mine.model,
+            rival.model,
+            metric,
+            pairs.difference(ours, theirs),
+            p=float(pairs.p[ours, theirs]),
+            beats=bool(pairs.better[ours, theirs]),
+            models=int(np.count_nonzero(~others)),
+            champion=_against(engine, artifacts, mine, current, metric, self.max_loss),
         )
-    kept = {mine.model, rival.model}
-    family = [
-        one
-        for one in _family(engine, artifacts, mine, rival, metric)
-        if one[0].model in kept or takes_part(one[0].model, rival.model)
-    ]
-    models = [one.model for one, _ in family]
-    others = are_others(models, rival.model)
-    pairs = Pairs.of(np.column_stack([values for _, values in family]), metric, others=others)
-    ours, theirs = ([one.id for one, _ in family].index(one.id) for one in (mine, rival))
-    return Contest(
-        mine.model,
-        rival.model,
-        metric,
-        pairs.difference(ours, theirs),
-        p=float(pairs.p[ours, theirs]),
-        beats=bool(pairs.better[ours, theirs]),
-        models=int(np.count_nonzero(~others)),
-        champion=_against(engine, artifacts, mine, current, metric, max_loss),
-    )
+
+    def promote(self, version_id: str, *, force_reason: str | None = None) -> Promotion:
+        """Make a version its problem's champion if it passes the test, or a person forces it.
+
+        Args:
+            version_id: The challenger.
+            force_reason: Why it is promoted without the test; it is recorded, and freezes automatic promotion.
+
+        Raises:
+            RegistryError: The reason is empty; or by how much the version fails: its recipe does not beat the
+                baseline, or may be worse than the champion's; or there is no backtest that shows either.
+            ArtifactError: Its files are not sound.
+        """
+        version = self.registry.get(version_id)
+        verify_version(version.folder)
+        if force_reason is not None:
+            if not (reason := force_reason.strip()):
+                raise RegistryError("the reason to force a promotion is empty", fix="say why in a few words")
+            return self.registry.make_champion(version, reason, forced=True)
+        found = self.test(version)
+        if found.won:
+            return self.registry.make_champion(version, str(found), forced=False)
+        evidence = found.champion
+        missing = evidence is not None and evidence.difference is None and found.beats
+        raise RegistryError(
+            f"version {version.id} is not promoted:\n    " + "\n    ".join(found.verdict),
+            fix=f"{evidence.fix}; or {force(version.id)}" if evidence and missing else force(version.id),
+        )
 
 
 def force(version: str) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tastemaker.plugins.discovery import Plugin, Plugins
     from tastemaker.problem import ProblemSpec
     from tastemaker.registry import Registry
+    from tastemaker.workflows.promotion_gate import PromotionGate
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,17 @@ class Workspace:
     def registry(self) -> Registry:
         """The model versions."""
         from tastemaker.registry import Registry
-        from tastemaker.workflows.enabled_models import takes_part
 
-        return Registry(
-            self.engine,
-            self.settings.artifacts,
+        return Registry(self.engine, self.settings.artifacts)
+
+    @property
+    def promotion_gate(self) -> PromotionGate:
+        """What versions must pass before they become champion."""
+        from tastemaker.workflows.enabled_models import takes_part
+        from tastemaker.workflows.promotion_gate import PromotionGate
+
+        return PromotionGate(
+            self.registry,
             max_loss=self.settings.promotion.max_loss,
             takes_part=lambda model, baseline: takes_part(model, self.settings.models, baseline),
         )

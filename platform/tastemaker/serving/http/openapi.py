@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tastemaker import __version__
+from tastemaker._version import __version__
 from tastemaker.api import schemas as messages
 from tastemaker.api.schemas import (
     Alive,

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Engine, insert, select
 
 from tastemaker.errors import ArtifactError
-from tastemaker.evaluation import results
 from tastemaker.registry.artifact import verify_version
-from tastemaker.registry.manifest import NAME
-from tastemaker.registry.registry import to_row
-from tastemaker.storage.tables import versions
+from tastemaker.registry.manifest import NAME, Manifest
+from tastemaker.storage.tables import backtests, versions
 
 
 class Rebuilt(NamedTuple):
@@ -29,6 +28,19 @@ class Rebuilt(NamedTuple):
     """Versions that were in it already."""
     damaged: tuple[str, ...]
     """Why others were left out."""
+
+
+def to_row(manifest: Manifest) -> dict[str, Any]:
+    """Return the version's row in the table `versions`."""
+    return {
+        "id": manifest.version,
+        "model": manifest.model,
+        "problem": manifest.problem,
+        "content_hash": manifest.content_hash,
+        "manifest": msgspec.to_builtins(manifest),
+        "backtest_id": manifest.backtest_id,
+        "created_at": manifest.created_at,
+    }
 
 
 def unregistered(engine: Engine, artifacts: Path) -> list[Path]:
@@ -59,9 +71,10 @@ def rebuild(engine: Engine, artifacts: Path) -> Rebuilt:
             damaged.append(error.problem)
     for manifest in sorted(manifests, key=lambda one: (one.created_at, one.version)):
         row = to_row(manifest)
-        if manifest.backtest_id is not None and results.get(engine, manifest.backtest_id) is None:
-            row["backtest_id"] = None  # lost with the database; the manifest still names it
         with engine.begin() as connection:
+            known_backtest = select(backtests.c.id).where(backtests.c.id == manifest.backtest_id)
+            if connection.execute(known_backtest).first() is None:
+                row["backtest_id"] = None  # lost with the database; the manifest still names it
             connection.execute(insert(versions).values(row))
     known = sum(1 for _ in _folders(artifacts)) - len(missing)
     added = sorted((one.created_at, one.version) for one in manifests)
