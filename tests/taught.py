@@ -19,11 +19,11 @@ from tastemaker.event_log.records import Entry, FeedbackRecord, Item, Record
 from tastemaker.event_log.spool_file import FILE_NAME, read
 from tastemaker.online_learning.checkpoints import States
 from tastemaker.online_learning.learner import Learned
-from tastemaker.online_learning.session import session
 from tastemaker.plugins import Feedback, discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.settings import LearningSettings, Settings
+from tastemaker.workflows.online_learning import session
 from tastemaker.workflows.workspace import Workspace
 
 END = int(served_homes.START.timestamp()) + served_homes.DAYS * 86_400

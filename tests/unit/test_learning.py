@@ -21,10 +21,10 @@ from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Entry, FeedbackRecord
 from tastemaker.online_learning.checkpoints import EMPTY, Position, States
 from tastemaker.online_learning.learner import Learned
-from tastemaker.online_learning.session import LearnerBusy, answering, session
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
+from tastemaker.workflows.online_learning import LearnerBusy, answering, session
 from tastemaker_pipelines.assets.monitoring import learned_states
 from tastemaker_pipelines.resources import LazyWorkspace
 

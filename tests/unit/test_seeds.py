@@ -42,7 +42,10 @@ def test_which_chance_is_larger() -> None:
 
 def test_a_model_that_draws_varies_and_one_that_does_not_does_not(tmp_path: Path) -> None:
     opened = world(tmp_path, models={"scripted": {"noise": 300.0}})
-    noisy, steady = seeds.measure(opened, NOISY, 4), seeds.measure(opened, AIMS, 4)
+    noisy, steady = (
+        seeds.measure(opened.backtester(NOISY), opened.settings.seed, 4),
+        seeds.measure(opened.backtester(AIMS), opened.settings.seed, 4),
+    )
     assert noisy.deviation("ndcg") > 0.01
     assert steady.deviation("ndcg") == 0
     assert noisy.seeds == (0, 1, 2, 3)
@@ -55,9 +58,14 @@ def test_the_first_seed_is_the_leaderboards_and_none_is_done_twice(tmp_path: Pat
     Scripted.fits.clear()
     assert board(opened).rows[0].seeds is None
     told: list[str] = []
-    seeds.measure(opened, NOISY, 3)
+    seeds.measure(opened.backtester(NOISY), opened.settings.seed, 3)
     assert len(Scripted.fits) == 2
-    found = seeds.measure(Workspace(opened.settings), NOISY, 5, lambda what, figure: told.append(what))
+    found = seeds.measure(
+        Workspace(opened.settings).backtester(NOISY),
+        opened.settings.seed,
+        5,
+        lambda what, figure: told.append(what),
+    )
     assert len(Scripted.fits) == 4
     assert told == [f"seed {seed}" for seed in range(7, 12)]
     assert found.backtest_id == own.id
@@ -71,7 +79,7 @@ def test_the_leaderboard_shows_it(tmp_path: Path) -> None:
     opened = world(tmp_path)
     for plugin in (NOISY, AIMS):
         opened.backtest(plugin)
-    found = seeds.measure(opened, NOISY, 3)
+    found = seeds.measure(opened.backtester(NOISY), opened.settings.seed, 3)
     shown = board(opened)
     rows = {row["model"]: row["seeds"] for row in json.loads(shown.to_json())["rows"]}
     assert rows["aims"] is None

@@ -28,7 +28,7 @@ WEEKS = 4
 @pytest.fixture(scope="module")
 def drifting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Staleness]:
     opened = world(tmp_path_factory.mktemp("drift"), drifting_rows(CHANGING), DRIFT_PROBLEM)
-    return opened, staleness.measure(opened, LATEST, WEEKS)
+    return opened, staleness.measure(opened.backtester(LATEST), WEEKS)
 
 
 def test_known_drift_is_measured(drifting: tuple[Workspace, Staleness]) -> None:
@@ -54,7 +54,7 @@ def test_known_drift_is_measured(drifting: tuple[Workspace, Staleness]) -> None:
 
 
 def test_in_a_world_that_stands_still_nothing_is_lost(tmp_path: Path) -> None:
-    found = staleness.measure(world(tmp_path, drifting_rows(0.0), DRIFT_PROBLEM), LATEST, WEEKS)
+    found = staleness.measure(world(tmp_path, drifting_rows(0.0), DRIFT_PROBLEM).backtester(LATEST), WEEKS)
     assert found.loss_per_week == Interval(0, 0, 0)
     assert found.fresh == Interval(1, 1, 1)
     assert found.days_until() == Days(None, None, None)
@@ -64,10 +64,10 @@ def test_in_a_world_that_stands_still_nothing_is_lost(tmp_path: Path) -> None:
 def test_it_is_trained_once_and_again_for_each_week_and_never_twice(tmp_path: Path) -> None:
     opened = world(tmp_path, drifting_rows(CHANGING, users=40), DRIFT_PROBLEM)
     Latest.fits.clear()
-    first = staleness.measure(opened, LATEST, WEEKS)
+    first = staleness.measure(opened.backtester(LATEST), WEEKS)
     monday = START + 2 * 7 * DAY
     assert sorted(Latest.fits) == [monday + week * 7 * DAY for week in range(WEEKS)]
-    again = staleness.measure(Workspace(opened.settings), LATEST, WEEKS)
+    again = staleness.measure(Workspace(opened.settings).backtester(LATEST), WEEKS)
     assert len(Latest.fits) == WEEKS
     assert again.weeks == first.weeks
     assert again.loss_per_week == first.loss_per_week
@@ -76,17 +76,17 @@ def test_it_is_trained_once_and_again_for_each_week_and_never_twice(tmp_path: Pa
 
 def test_a_week_without_anybody_is_left_out(tmp_path: Path) -> None:
     events = [row for row in drifting_rows(CHANGING, users=40) if row.seconds // (7 * DAY) != 4]
-    found = staleness.measure(world(tmp_path, events, DRIFT_PROBLEM), LATEST, WEEKS)
+    found = staleness.measure(world(tmp_path, events, DRIFT_PROBLEM).backtester(LATEST), WEEKS)
     assert [week.age_days for week in found.weeks] == [0, 7, 21]
 
 
 def test_too_few_weeks(tmp_path: Path) -> None:
     opened = world(tmp_path / "short", drifting_rows(CHANGING, users=5), DRIFT_PROBLEM)
     with pytest.raises(TastemakerError, match="6 weeks are to be judged, but the events span 42 days"):
-        staleness.measure(opened, LATEST, 6)
+        staleness.measure(opened.backtester(LATEST), 6)
     late = [row for row in drifting_rows(CHANGING, users=5) if row.seconds // (7 * DAY) in (0, 5)]
     with pytest.raises(TastemakerError, match="judged in 1 of the last 4 weeks"):
-        staleness.measure(world(tmp_path / "gap", late, DRIFT_PROBLEM), LATEST, 4)
+        staleness.measure(world(tmp_path / "gap", late, DRIFT_PROBLEM).backtester(LATEST), 4)
 
 
 def made_up(problem: str, value: float) -> Staleness:
@@ -133,12 +133,12 @@ def test_the_learning_curve_is_what_train_days_would_give(tmp_path: Path) -> Non
     opened = world(tmp_path / "curve")
     own = opened.backtest(AIMS)
     Aims.latest.clear()
-    found = learning_curve.learning_curve(opened, AIMS)
+    found = learning_curve.learning_curve(opened.backtester(AIMS))
     assert [point.days for point in found.points] == [2, 4, 8, 16]
     assert found.points[-1].backtest == own.id
     assert found.points[-1].from_whole is None
     assert len(Aims.latest) == 3
-    assert learning_curve.learning_curve(Workspace(opened.settings), AIMS) == found
+    assert learning_curve.learning_curve(Workspace(opened.settings).backtester(AIMS)) == found
     assert len(Aims.latest) == 3
     assert [one.id for one in results.newest(opened.engine, "tastes")] == [own.id]
     text = opened.settings.problem.read_text().replace(f"{TEST_DAYS}}}", f"{TEST_DAYS}, train_days: 4}}")
@@ -176,7 +176,7 @@ def test_better_is_the_window_that_gains_most_beyond_chance() -> None:
 
 def test_the_picture_and_the_page(drifting: tuple[Workspace, Staleness], tmp_path: Path) -> None:
     opened, stale = drifting
-    found = [report.Curves(learning_curve.learning_curve(opened, LATEST), stale)] * 7
+    found = [report.Curves(learning_curve.learning_curve(opened.backtester(LATEST)), stale)] * 7
     report.draw(found, tmp_path / "curve.png")
     report.write_page(found, tmp_path / "curve.png", tmp_path / "curve.html")
     page = (tmp_path / "curve.html").read_text("utf-8")

@@ -20,12 +20,13 @@ from tastemaker.evaluation import results
 from tastemaker.plugins import discovery
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.tuning import best_config, report
+from tastemaker.tuning.outcome import Outcome
 from tastemaker.tuning.plot import draw
-from tastemaker.tuning.search import Outcome, tune
 from tastemaker.tuning.storage import storage
 from tastemaker.tuning.study import Study
 from tastemaker.tuning.trial import Bench
 from tastemaker.workflows.train import train
+from tastemaker.workflows.tune import tune
 from tastemaker.workflows.workspace import Workspace
 from tuning_worlds import AIMS, BEST, DAYS, TEST_DAYS, AimConfig, Aims, rows, world
 

@@ -13,9 +13,10 @@ from rich.console import Console
 from small_lakes import DAY, START
 from tastemaker.stats.bootstrap import paired_difference
 from tastemaker.tuning import best_config, report
-from tastemaker.tuning.search import Outcome, tune
+from tastemaker.tuning.outcome import Outcome
 from tastemaker.tuning.study import Tried
 from tastemaker.tuning.trial import Bench
+from tastemaker.workflows.tune import tune
 from tuning_worlds import AIMS, DAYS, LOTS, TEST_DAYS, AimConfig, rows, world
 
 SHORT = 2 * TEST_DAYS + 3

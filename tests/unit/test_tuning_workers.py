@@ -6,16 +6,20 @@ import multiprocessing
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import pytest
 
+from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.plugins import TrainingData
 from tastemaker.plugins.discovery import Plugin
+from tastemaker.settings import Settings
 from tastemaker.tuning.trial import Bench
 from tastemaker.tuning.workers import measuring
+from tastemaker.workflows.workspace import Workspace
 from tuning_worlds import AIMS, BEST, AimConfig, Aims, world
 
 SECONDS = 60
@@ -49,6 +53,11 @@ class Deadly(Aims):
         os._exit(0)
 
 
+def loaded(settings: Settings) -> Dataset:
+    """What a worker process loads."""
+    return Workspace(settings).dataset()
+
+
 DEADLY = Plugin("deadly", Deadly, "tests", "1", "test_tuning_workers:Deadly")
 
 
@@ -56,7 +65,7 @@ def test_a_worker_says_what_this_process_would(tmp_path: Path) -> None:
     opened = world(tmp_path)
     bench = Bench.inside(opened.dataset(), AIMS)
     sound, unsound = AimConfig(aim=BEST, side="right"), AimConfig(fails_above=0.5)
-    with measuring(bench, opened.settings, 2) as submit:
+    with measuring(bench, partial(loaded, opened.settings), 2) as submit:
         futures = [submit(config) for config in (unsound, sound, sound)]
         with pytest.raises(PluginError, match=r"aim is 1\.0, must be at most 0\.5"):
             futures[0].result(SECONDS)
@@ -72,7 +81,7 @@ def test_a_worker_that_is_killed_is_told_of(tmp_path: Path, lives_on: bool) -> N
     release = tmp_path / "release"
     config = DeadlyConfig(until=str(release) if lives_on else "")
     told = pytest.raises(TastemakerError, match=r"a worker process died.*\n.*fewer --jobs")
-    with told, measuring(bench, opened.settings, 2) as submit:
+    with told, measuring(bench, partial(loaded, opened.settings), 2) as submit:
         submit(DeadlyConfig(lasts=True))
         submit(config).result(SECONDS // 2)  # before the child gives up
     release.touch()

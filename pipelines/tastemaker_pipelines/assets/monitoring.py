@@ -90,7 +90,7 @@ def learned_states(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult[None]:
     """One look a version. A version for which a learner follows the log already is left to that one."""
-    from tastemaker.online_learning.session import LearnerBusy, answering, session
+    from tastemaker.workflows.online_learning import LearnerBusy, answering, session
 
     learned: dict[str, str] = {}
     with told():

@@ -150,9 +150,9 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
 
 def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
     """A bandit learns from the feedback at once, all others in a second training. Is it all there?"""
-    from tastemaker.online_learning.session import GRACE_SECONDS, session
     from tastemaker.simulator.traffic.log_audit import verdict
     from tastemaker.simulator.traffic.terminal import show_verdict
+    from tastemaker.workflows.online_learning import GRACE_SECONDS, session
 
     first, bandit = _champion(workspace), workspace.registry.newest(BANDIT, problem=workspace.problem.name)
     with session(workspace, bandit) as learning, console.status(f"{BANDIT} learns"):

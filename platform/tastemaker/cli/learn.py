@@ -35,7 +35,7 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
     from rich.console import Console
 
     from tastemaker.cli.versions import named
-    from tastemaker.online_learning.session import session
+    from tastemaker.workflows.online_learning import session
     from tastemaker.workflows.workspace import Workspace
 
     opened, console = Workspace.open(), Console(highlight=False)

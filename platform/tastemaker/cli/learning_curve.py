@@ -46,8 +46,9 @@ def curve(models: tuple[str, ...], weeks: int, as_json: bool, plot: Path | None)
         def told(what: str, figure: float, model: str = plugin.name) -> None:
             click.echo(f"{model}  {what}  {figure:.4f}", err=True)
 
-        learning = learning_curve.learning_curve(opened, plugin, told)
-        found.append(report.Curves(learning, staleness.measure(opened, plugin, weeks, told)))
+        backtester = opened.backtester(plugin)
+        learning = learning_curve.learning_curve(backtester, told)
+        found.append(report.Curves(learning, staleness.measure(backtester, weeks, told)))
     report.draw(found, picture)
     report.write_page(found, picture, page)
     index.include(page, opened.settings.reports)

@@ -37,8 +37,8 @@ def seeds(models: tuple[str, ...], count: int, as_json: bool) -> None:
     problem, told = opened.problem, []
     for plugin in [get(model) for model in dict.fromkeys(models)]:
         spread = spreads.measure(
-            opened,
-            plugin,
+            opened.backtester(plugin),
+            opened.settings.seed,
             count,
             lambda what, figure, model=plugin.name: click.echo(f"{model}  {what}  {figure:.4f}", err=True),  # type: ignore[misc]
         )

@@ -61,15 +61,16 @@ def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: boo
     from tastemaker.html import index
     from tastemaker.plugins.discovery import get
     from tastemaker.tuning import plot as plotting
-    from tastemaker.tuning import report, search
+    from tastemaker.tuning import report
     from tastemaker.tuning.page import write_page
     from tastemaker.util import strict_json
+    from tastemaker.workflows.tune import tune as search
     from tastemaker.workflows.workspace import Workspace
 
     plugin, opened = get(model), Workspace.open()
     picture = plot or opened.settings.reports / f"tune_{model}.png"
     page = index.page_beside(picture)
-    found = search.tune(opened, plugin, trials=trials, jobs=jobs, seconds=seconds, progress=_progress(trials))
+    found = search(opened, plugin, trials=trials, jobs=jobs, seconds=seconds, progress=_progress(trials))
     plotting.draw(found, picture)
     write_page(found, picture, page)
     index.include(page, opened.settings.reports)

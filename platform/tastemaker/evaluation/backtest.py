@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -31,9 +32,13 @@ from tastemaker.stats.bootstrap import Interval, intervals
 from tastemaker.util.file_lock import locked
 
 if TYPE_CHECKING:
-    from tastemaker.dataset.dataset import Split
+    from tastemaker.dataset.dataset import Dataset
+    from tastemaker.dataset.split import Split
 
-__all__ = ["Backtest", "Fitted", "identify", "measure", "run"]
+__all__ = ["Backtest", "Backtester", "Fitted", "Report", "identify", "measure", "run"]
+
+Report = Callable[[str, float], None]
+"""Called after each of several backtests with what was evaluated, in words, and its figure."""
 
 
 def run(
@@ -67,6 +72,31 @@ def run(
         backtest = _run(backtest_id, fitted, split, problem, artifacts, progress)
         results.put(engine, backtest, listed=listed)
         return backtest
+
+
+@dataclass(frozen=True, eq=False)
+class Backtester:
+    """One model and config, and what its backtests need: the data, and where they are stored."""
+
+    plugin: Plugin
+    config: Config
+    dataset: Dataset
+    split: Split
+    """The data set's own, as the problem says."""
+    engine: Engine
+    artifacts: Path
+
+    def run(
+        self, split: Split, *, problem: ProblemSpec | None = None, fitted: Fitted | None = None
+    ) -> Backtest:
+        """Return the backtest on a split, run unless it is stored; the leaderboard does not show it.
+
+        `problem`: another one than the data set's. `fitted`: see `run`.
+        """
+        spec = self.dataset.problem if problem is None else problem
+        return run(
+            self.plugin, self.config, split, spec, self.engine, self.artifacts, listed=False, fitted=fitted
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,9 +22,7 @@ from tastemaker.stats.bootstrap import Interval
 from tastemaker.storage.tables import seed_spreads
 
 if TYPE_CHECKING:
-    from tastemaker.evaluation.robustness.learning_curve import Told
-    from tastemaker.plugins.discovery import Plugin
-    from tastemaker.workflows.workspace import Workspace
+    from tastemaker.evaluation.backtest import Backtester, Report
 
 SEEDS = 5
 _NORMAL = 1.959964
@@ -58,34 +56,30 @@ def standard_error(interval: Interval) -> float:
     return (interval.high - interval.low) / (2 * _NORMAL)
 
 
-def measure(workspace: Workspace, plugin: Plugin, count: int = SEEDS, told: Told | None = None) -> SeedSpread:
-    """Backtests with `count` seeds, the settings' own first. Stored ones are not done again."""
-    from tastemaker.evaluation import backtest
+def measure(
+    backtester: Backtester, seed: int, count: int = SEEDS, report: Report | None = None
+) -> SeedSpread:
+    """Run the backtest with `count` seeds from `seed` on, and store their spread.
 
-    problem, settings, first = workspace.problem, workspace.settings, workspace.settings.seed
+    Args:
+        backtester: The model, its config and the data.
+        seed: The settings' own, by which the data set is split: the leaderboard's figure is of this one.
+        count: How many seeds.
+        report: Called after each.
+    """
+    metric = backtester.dataset.problem.metric
     found = []
-    for seed in range(first, first + count):
-        split = workspace.split() if seed == first else workspace.dataset().split(seed)
-        found.append(
-            backtest.run(
-                plugin,
-                workspace.config(plugin),
-                split,
-                problem,
-                workspace.engine,
-                settings.artifacts,
-                listed=False,
-            )
-        )
-        if told:
-            told(f"seed {seed}", found[-1].metrics[problem.metric].value)
+    for each in range(seed, seed + count):
+        found.append(backtester.run(backtester.split if each == seed else backtester.dataset.split(each)))
+        if report:
+            report(f"seed {each}", found[-1].metrics[metric].value)
     spread = SeedSpread(
         found[0].id,
-        tuple(range(first, first + count)),
+        tuple(range(seed, seed + count)),
         {name: tuple(one.metrics[name].value for one in found) for name in found[0].metrics},
         datetime.now(UTC),
     )
-    put(workspace.engine, spread)
+    put(backtester.engine, spread)
     return spread
 
 

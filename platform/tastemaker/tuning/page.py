@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.html import Page, below, embedded, join, render, table
+from tastemaker.tuning.outcome import Outcome
 from tastemaker.tuning.report import best_first, on_the_test_period, written
-from tastemaker.tuning.search import Outcome
 from tastemaker.util.atomic_files import appearing
 
 

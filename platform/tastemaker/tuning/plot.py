@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.plugins.search_space import Choice, Search
-from tastemaker.tuning.search import Outcome
+from tastemaker.tuning.outcome import Outcome
 from tastemaker.util.atomic_files import appearing
 
 if TYPE_CHECKING:

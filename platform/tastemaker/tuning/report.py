@@ -13,7 +13,7 @@ from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import to_json
 from tastemaker.tuning.confirm import Confirmation
-from tastemaker.tuning.search import Outcome
+from tastemaker.tuning.outcome import Outcome
 from tastemaker.tuning.study import Params, Tried
 
 SHOWN = 10

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
+    from tastemaker.dataset.dataset import Dataset
     from tastemaker.plugins import Config
     from tastemaker.plugins.discovery import Plugin
-    from tastemaker.settings import Settings
 
 Submit = Callable[["Config"], "Future[Measured]"]
 
@@ -38,8 +38,10 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @contextmanager
-def measuring(bench: Bench, settings: Settings, jobs: int) -> Iterator[Submit]:
-    """Start `jobs` measurements at a time. Raises TastemakerError in words when a worker process dies."""
+def measuring(bench: Bench, load: Callable[[], Dataset], jobs: int) -> Iterator[Submit]:
+    """Start `jobs` measurements at a time; `load` loads the data in each worker process, and is pickled.
+
+    Raises TastemakerError in words when a worker process dies."""
     if jobs == 1:
         with ThreadPoolExecutor(1) as pool:
             yield lambda config: pool.submit(bench.measure, config)
@@ -56,7 +58,7 @@ def measuring(bench: Bench, settings: Settings, jobs: int) -> Iterator[Submit]:
     with ThreadPoolExecutor(jobs) as pool, ExitStack() as workers:
         with _threads_each(max(1, (os.cpu_count() or 1) // jobs)):
             for _ in range(jobs):
-                idle.put(workers.enter_context(_worker(settings, bench.plugin)))
+                idle.put(workers.enter_context(_worker(load, bench.plugin)))
         try:
             yield lambda config: pool.submit(measure, config)
         except _DiedError as error:
@@ -104,11 +106,11 @@ class _Worker:
 
 
 @contextmanager
-def _worker(settings: Settings, plugin: Plugin) -> Iterator[_Worker]:
+def _worker(load: Callable[[], Dataset], plugin: Plugin) -> Iterator[_Worker]:
     """A process that ends with the block. It is started afresh: threads do not survive a fork."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, settings, plugin))
+    process = context.Process(target=_serve, args=(theirs, load, plugin))
     process.start()
     try:
         theirs.close()  # so that the pipe ends when the process does
@@ -120,13 +122,11 @@ def _worker(settings: Settings, plugin: Plugin) -> Iterator[_Worker]:
         process.join()
 
 
-def _serve(pipe: Connection, settings: Settings, plugin: Plugin) -> None:
+def _serve(pipe: Connection, load: Callable[[], Dataset], plugin: Plugin) -> None:
     """Load the data, then measure each config that comes, until the parent ends, however that ends."""
-    from tastemaker.workflows.workspace import Workspace
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    bench = Bench.inside(Workspace(settings).dataset(), plugin)
+    bench = Bench.inside(load(), plugin)
     with suppress(EOFError):
         while True:
             pipe.send(_answer(bench, pipe.recv()))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tastemaker.dataset.as_of import Cut
     from tastemaker.dataset.dataset import Dataset
     from tastemaker.dataset.split import Split
-    from tastemaker.evaluation.backtest import Backtest
+    from tastemaker.evaluation.backtest import Backtest, Backtester
     from tastemaker.evaluation.evaluator import Progress
     from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
     from tastemaker.plugins import Config
@@ -161,6 +161,14 @@ class Workspace:
         if not (home / "tuned").exists() or not problem.exists():
             return {}
         return best_config.read(home, self.problem.name, plugin.name)
+
+    def backtester(self, plugin: Plugin) -> Backtester:
+        """What runs backtests of a model with the config in use. Raises as `config`, `dataset` and `split`."""
+        from tastemaker.evaluation.backtest import Backtester
+
+        return Backtester(
+            plugin, self.config(plugin), self.dataset(), self.split(), self.engine, self.settings.artifacts
+        )
 
     def backtest(self, plugin: Plugin, *, progress: Progress | None = None) -> Backtest:
         """A model fitted before the split's cut and judged after it; run only if it is not stored.

@@ -6,26 +6,21 @@ requests carry everyone's whole history.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from tastemaker.dataset.as_of import DAY_SECONDS
-from tastemaker.evaluation import backtest, results
+from tastemaker.evaluation import results
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.stats.bootstrap import Difference, Interval
 
 if TYPE_CHECKING:
+    from tastemaker.evaluation.backtest import Backtester, Report
     from tastemaker.evaluation.results import Backtest
-    from tastemaker.plugins.discovery import Plugin
-    from tastemaker.workflows.workspace import Workspace
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 """Of the training window, beside the whole of it."""
-
-Told = Callable[[str, float], None]
-"""Called with what was judged, in words, and its figure."""
 
 
 class Point(NamedTuple):
@@ -77,18 +72,18 @@ class LearningCurve:
         return (found.low, found.high) if larger else (-found.high, -found.low)
 
 
-def learning_curve(workspace: Workspace, plugin: Plugin, told: Told | None = None) -> LearningCurve:
-    """Backtests on the last parts of the training window; those that are stored are not done again."""
-    metric, artifacts = workspace.problem.metric, workspace.settings.artifacts
-    split = workspace.split()
+def learning_curve(backtester: Backtester, report: Report | None = None) -> LearningCurve:
+    """Run backtests on the last parts of the training window; those that are stored are not run again."""
+    problem, artifacts, split = backtester.dataset.problem, backtester.artifacts, backtester.split
+    metric = problem.metric
     whole = ceil((split.cut - split.start) / DAY_SECONDS)
     lengths = sorted({max(1, round(share * whole)) for share in SHARES} - {whole})
-    judged: list[tuple[int, Backtest]] = []
+    measured: list[tuple[int, Backtest]] = []
     for days in [*lengths, whole]:
-        judged.append((days, _judge(workspace, plugin, days if days < whole else None)))
-        if told:
-            told(f"trained on the last {days} days", judged[-1][1].metrics[metric].value)
-    reference = judged[-1][1]
+        measured.append((days, _trained_on(backtester, days if days < whole else None)))
+        if report:
+            report(f"trained on the last {days} days", measured[-1][1].metrics[metric].value)
+    reference = measured[-1][1]
     points = tuple(
         Point(
             days,
@@ -96,20 +91,14 @@ def learning_curve(workspace: Workspace, plugin: Plugin, told: Told | None = Non
             None if one is reference else results.compare(artifacts, one, reference, metric),
             one.id,
         )
-        for days, one in judged
+        for days, one in measured
     )
-    return LearningCurve(plugin.name, metric, workspace.problem.placement.k, points)
+    return LearningCurve(backtester.plugin.name, metric, problem.placement.k, points)
 
 
-def _judge(workspace: Workspace, plugin: Plugin, days: int | None) -> Backtest:
+def _trained_on(backtester: Backtester, days: int | None) -> Backtest:
     """None: the window that the problem says, whose backtest the leaderboard shows."""
-    dataset = workspace.dataset().windowed(days)
-    return backtest.run(
-        plugin,
-        workspace.config(plugin),
-        workspace.split() if days is None else dataset.split(),
-        dataset.problem,
-        workspace.engine,
-        workspace.settings.artifacts,
-        listed=False,
-    )
+    if days is None:
+        return backtester.run(backtester.split)
+    dataset = backtester.dataset.windowed(days)
+    return backtester.run(dataset.split(), problem=dataset.problem)

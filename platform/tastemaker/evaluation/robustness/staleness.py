@@ -24,7 +24,7 @@ from sqlalchemy import Engine, insert, select
 
 from tastemaker.dataset.as_of import DAY_SECONDS
 from tastemaker.errors import SourceError, TastemakerError
-from tastemaker.evaluation import backtest, results
+from tastemaker.evaluation import results
 from tastemaker.evaluation.backtest import Fitted
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.stats.bootstrap import (
@@ -39,10 +39,7 @@ from tastemaker.storage.tables import stalenesses
 if TYPE_CHECKING:
     from tastemaker.dataset.dataset import Dataset
     from tastemaker.dataset.split import Split
-    from tastemaker.evaluation.results import Backtest
-    from tastemaker.evaluation.robustness.learning_curve import Told
-    from tastemaker.plugins.discovery import Plugin
-    from tastemaker.workflows.workspace import Workspace
+    from tastemaker.evaluation.backtest import Backtester, Report
 
 Float64 = NDArray[np.float64]
 
@@ -114,28 +111,23 @@ class Staleness:
         return float(ages[at - 1] + (loss - before) / (after - before) * (ages[at] - ages[at - 1]))
 
 
-def measure(workspace: Workspace, plugin: Plugin, weeks: int = WEEKS, told: Told | None = None) -> Staleness:
-    """Judge the last `weeks` weeks and store what was found. Backtests that are stored are not done again.
+def measure(backtester: Backtester, weeks: int = WEEKS, report: Report | None = None) -> Staleness:
+    """Evaluate the last `weeks` weeks and store the result. Backtests that are stored are not run again.
 
     Weeks in which nobody could be judged are left out. Raises TastemakerError if the data is too short, or
     fewer than two weeks are left.
     """
-    problem, config = workspace.problem, workspace.config(plugin)
-    metric, artifacts = problem.metric, workspace.settings.artifacts
+    plugin, config, artifacts = backtester.plugin, backtester.config, backtester.artifacts
+    problem = backtester.dataset.problem
+    metric = problem.metric
     origin: Fitted | None = None
     seen: list[_Seen] = []
-    for split in _splits(workspace.dataset(), weeks):
-
-        def judge(fitted: Fitted | None, split: Split = split) -> Backtest:
-            return backtest.run(
-                plugin, config, split, problem, workspace.engine, artifacts, listed=False, fitted=fitted
-            )
-
+    for split in _splits(backtester.dataset, weeks):
         if origin is None:
             origin = Fitted(plugin, config, split)
-            fresh = stale = judge(origin)
+            fresh = stale = backtester.run(split, fitted=origin)
         else:
-            fresh, stale = judge(None), judge(origin)
+            fresh, stale = backtester.run(split), backtester.run(split, fitted=origin)
         age_days = (split.cut - origin.split.cut) // DAY_SECONDS
         users = results.load_users(artifacts, fresh)
         seen.append(
@@ -146,8 +138,8 @@ def measure(workspace: Workspace, plugin: Plugin, weeks: int = WEEKS, told: Told
                 results.load_users(artifacts, stale).values[metric],
             )
         )
-        if told:
-            told(f"{age_days} days after training", stale.metrics[metric].value)
+        if report:
+            report(f"{age_days} days after training", stale.metrics[metric].value)
     if origin is None or len(seen) < 2:
         raise TastemakerError(
             f"somebody could be judged in {len(seen)} of the last {weeks} weeks, two at least are needed",
@@ -163,7 +155,7 @@ def measure(workspace: Workspace, plugin: Plugin, weeks: int = WEEKS, told: Told
         created_at=datetime.now(UTC),
         **_estimates(seen, 1.0 if METRICS[metric].larger_is_better else -1.0),
     )
-    put(workspace.engine, found)
+    put(backtester.engine, found)
     return found
 
 
