@@ -32,7 +32,8 @@ from tastemaker.plugins import (
 from tastemaker.plugins.arrays import Float32, TrainingData
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import export_version, load_version
-from tastemaker.serving.build.precompute import answerer, precomputing
+from tastemaker.serving.build.precompute import precomputing
+from tastemaker.serving.ranking.ann_index import open_retriever
 from tastemaker.serving.ranking.ann_index import FILE_NAME, TURN, Nearest, balance, build
 from tastemaker.settings import RetrievalSettings, Settings
 from tastemaker.storage.engine import open_engine
@@ -220,7 +221,7 @@ def test_a_version_of_a_large_catalogue_is_served_by_its_index(tmp_path: Path) -
     )
     export_version(version.folder, tmp_path / "elsewhere")
     loaded = load_version(tmp_path / "elsewhere")
-    near = answerer(loaded)
+    near = open_retriever(loaded)
     assert isinstance(near, Nearest)
     users = np.arange(served_homes.N_USERS, dtype=np.int32)
     asked = loaded.snapshot.batch(users, seeds=np.zeros(len(users), np.uint64))
@@ -244,7 +245,7 @@ print(*pack("bpr", Path("packed")))
         check=True,
     )
     assert " usearch==" in packing.stdout
-    assert isinstance(answerer(load_version(tmp_path / "packed" / "version")), Nearest)
+    assert isinstance(open_retriever(load_version(tmp_path / "packed" / "version")), Nearest)
 
 
 def test_recall_on_a_real_shop(online_retail: Path, tmp_path: Path) -> None:

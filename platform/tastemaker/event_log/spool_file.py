@@ -20,10 +20,10 @@ import msgspec
 
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import Entry, FeedbackRecord, ItemRecord, Record, UserRecord
+from tastemaker.util.os_errors import NO_ROOM
 
 FILE_NAME = "requests.db"
 BUSY_SECONDS = 10.0
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _PROBE_BYTES = 128 << 10
 """More than SQLite needs to open a spool."""
 _KEYS: dict[type[Entry], str | None] = {

@@ -12,6 +12,9 @@ from collections.abc import Iterator
 
 from tastemaker.errors import TastemakerError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What the system answers where a disk or a quota is full."""
+
 _ROOM = "free some space there, or set TASTEMAKER_HOME to a folder on a disk that has it"
 _RIGHTS = "let this account write there, or set TASTEMAKER_HOME to a folder where it may"
 _PLACE = "check the path, or set TASTEMAKER_HOME to a folder that can be made"

@@ -1,21 +1,22 @@
-"""Where events come from: one module a source, found by its name.
+"""Where events come from. A source is an entry point in the group `tastemaker.sources`.
 
-A source's module has `open(settings: SourceSettings) -> Source`. It says what its rows mean in canonical
+The entry point names a function `open(settings: SourceSettings) -> Source`. A source says what its rows mean in canonical
 columns; whether a row is sound is the gate's to say, so a source never drops one.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
+from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
+
+GROUP = "tastemaker.sources"
 
 
 class Reading(NamedTuple):
@@ -36,7 +37,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The source's module, such as online_retail."""
+        """As its entry point, such as online_retail."""
 
     @property
     def identity(self) -> str:
@@ -64,8 +65,8 @@ class Source(Protocol):
 
 
 def source_names() -> list[str]:
-    """The sources that can be opened."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    """Return the names of the installed sources, sorted."""
+    return sorted(entry_points(group=GROUP).names)
 
 
 def open_source(settings: SourceSettings) -> Source:
@@ -74,5 +75,5 @@ def open_source(settings: SourceSettings) -> Source:
         raise SourceError(
             f"there is no source named {settings.name!r}", fix=f"choose one of: {', '.join(source_names())}"
         )
-    source: Source = importlib.import_module(f"{__name__}.{settings.name}").open(settings)
-    return source
+    open_it: Callable[[SourceSettings], Source] = entry_points(group=GROUP)[settings.name].load()
+    return open_it(settings)

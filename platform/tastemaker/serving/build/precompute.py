@@ -18,7 +18,7 @@ from tastemaker.serving.runtime import golden_requests
 from tastemaker.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from tastemaker.registry.artifact import LoadedVersion, Precompute
+    from tastemaker.registry.artifact import Precompute
     from tastemaker.settings import Settings
 
 SOME_USERS = 2_000
@@ -46,14 +46,6 @@ def precomputing(settings: Settings, features: FeatureSource | None = None) -> P
         golden_requests.write(folder, model, snapshot)
 
     return precompute
-
-
-def answerer(loaded: LoadedVersion) -> ann_index.Answers:
-    """What lists are asked of: the index over the model's vectors if it has one, else the model."""
-    folder = loaded.serving
-    if folder is None or not (folder / ann_index.FILE_NAME).exists():
-        return loaded.model
-    return ann_index.Nearest(loaded.model, folder)
 
 
 def _some_users(model: Recommender[Any], snapshot: Snapshot) -> Float32:

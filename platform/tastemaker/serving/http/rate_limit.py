@@ -9,19 +9,14 @@ for two, which a limit can bear and a lock on the hot path could not.
 
 from __future__ import annotations
 
-import logging
-import mmap
-import os
 import time
 from pathlib import Path
 
-from tastemaker.event_log.spool_file import NO_ROOM
 from tastemaker.serving.http.api_keys import SLOTS
+from tastemaker.util.shared_memory import shared
 
 _ROUNDING_SECONDS = 1e-6
 _BYTES = SLOTS * 8
-
-logger = logging.getLogger("tastemaker.serving")
 
 
 class Meters:
@@ -43,28 +38,3 @@ class Meters:
             return due - now - slack
         self._next[slot] = max(due, now) + pause
         return 0.0
-
-
-def shared(path: Path, n_bytes: int) -> mmap.mmap:
-    """Map a file that the processes of this machine write to together; it is made if it is missing.
-
-    Without room for it on the disk, each process that opens it then has memory of its own.
-    """
-    try:
-        return _mapped(path, n_bytes)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        logger.warning("%s can't be made, so that each process counts for itself", path)
-        return mmap.mmap(-1, n_bytes)
-
-
-def _mapped(path: Path, n_bytes: int) -> mmap.mmap:
-    """The file, all of it on the disk: to write where a disk is full to a mapped hole kills the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        os.posix_fallocate(handle, 0, n_bytes)
-        return mmap.mmap(handle, n_bytes)
-    finally:
-        os.close(handle)

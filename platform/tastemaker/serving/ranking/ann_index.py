@@ -16,7 +16,7 @@ with C_x = E[x xᵀ] over some users and C_y = E[y yᵀ] over the items.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from tastemaker.errors import ArtifactError
 from tastemaker.plugins import NO_ITEM, Batch, Ranking, Recommender, empty_ranking, safe_calls
 from tastemaker.plugins.arrays import Bool, Float32, Int32, Int64
 from tastemaker.plugins.recommender import load_array
+
+if TYPE_CHECKING:
+    from tastemaker.registry.artifact import LoadedVersion
 
 Float64 = NDArray[np.float64]
 
@@ -44,6 +47,14 @@ class Answers(Protocol):
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         """The k best allowed items of each row."""
+
+
+def open_retriever(loaded: LoadedVersion) -> Answers:
+    """Return what lists are asked of: the index over the model's vectors if the version has one, else the model."""
+    folder = loaded.serving
+    if folder is None or not (folder / FILE_NAME).exists():
+        return loaded.model
+    return Nearest(loaded.model, folder)
 
 
 def build(folder: Path, item_vectors: Float32, user_vectors: Float32, available: Bool | None) -> None:

@@ -19,7 +19,7 @@ from tastemaker.api.schemas import Request
 from tastemaker.event_log.records import Item
 from tastemaker.plugins import UNKNOWN_USER, Batch, Events, Ranking, Recommender, safe_calls
 from tastemaker.plugins.arrays import Bool, Float32, Int32
-from tastemaker.serving.build.precompute import answerer
+from tastemaker.serving.ranking.ann_index import open_retriever
 from tastemaker.serving.ranking.cold_start import MIN_K, ColdStart
 from tastemaker.serving.ranking.filters import Filters
 from tastemaker.serving.ranking.mmr import DEPTH, cosine, diversified
@@ -49,7 +49,7 @@ class Pipeline:
         """
         self.folder = loaded.folder
         self._model, self._snapshot = loaded.model, loaded.snapshot
-        self._answers = answerer(loaded)
+        self._answers = open_retriever(loaded)
         self._settings = settings or RetrievalSettings()
         self._popularity = _ranks(self._snapshot.popular, len(self._snapshot.item_ids))
         known = np.zeros(len(self._snapshot.item_ids) + 1, np.bool_)  # the last is for unknown ids

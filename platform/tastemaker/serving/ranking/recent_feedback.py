@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from tastemaker.event_log.recent import IMPRESSION, MAX_EVENTS, Reader, RecentEvent, askers
 from tastemaker.plugins.arrays import Bool, Events, Int64, ruled_out
-from tastemaker.serving.http.rate_limit import shared
+from tastemaker.util.shared_memory import shared
 from tastemaker.snapshot.event_reward import Worth, event_worth
 from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.util.poller import Lookout

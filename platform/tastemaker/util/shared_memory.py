@@ -1,0 +1,37 @@
+"""Memory that the processes of one machine share, in a mapped file."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+from pathlib import Path
+
+from tastemaker.util.os_errors import NO_ROOM
+
+logger = logging.getLogger("tastemaker.serving")
+
+
+def shared(path: Path, n_bytes: int) -> mmap.mmap:
+    """Map a file that the processes of this machine write to together; it is made if it is missing.
+
+    Without room for it on the disk, each process that opens it then has memory of its own.
+    """
+    try:
+        return _mapped(path, n_bytes)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        logger.warning("%s can't be made, so that each process counts for itself", path)
+        return mmap.mmap(-1, n_bytes)
+
+
+def _mapped(path: Path, n_bytes: int) -> mmap.mmap:
+    """The file, all of it on the disk: to write where a disk is full to a mapped hole kills the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, n_bytes)
+        return mmap.mmap(handle, n_bytes)
+    finally:
+        os.close(handle)
