@@ -6,7 +6,6 @@ again, and a request is found by its id without reading the others.
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import tempfile

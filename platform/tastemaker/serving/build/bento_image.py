@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 from importlib.metadata import Distribution, EntryPoint, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,54 +23,12 @@ from packaging.requirements import Requirement
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.plugins import discovery
+from tastemaker.serving.build.import_closure import import_closure, imported_from
 from tastemaker.serving.ranking import ann_index
 
 PACKED_VERSION = "version"
 _PLATFORM = "tastemaker"
-_SERVING_FILES = (
-    "__init__.py",
-    "py.typed",
-    "errors.py",
-    "files.py",
-    "mistyped.py",
-    "settings.py",
-    "supervised.py",
-    "spelling.py",
-    "data/__init__.py",
-    "snapshot/canonical_ids.py",
-    "snapshot/item_content.py",
-    "snapshot/ids.py",
-    "snapshot/item_neighbours.py",
-    "snapshot/snapshot.py",
-    "data/unknown_ids.py",
-    "snapshot/event_reward.py",
-    "html/__init__.py",
-    "html/parts.py",
-    "html/shell.py",
-    "html/style.css",
-    "learning/__init__.py",
-    "online_learning/checkpoints.py",
-    "logs/__init__.py",
-    "event_log/lookup.py",
-    "event_log/recent.py",
-    "event_log/records.py",
-    "event_log/spool.py",
-    "event_log/spool_file.py",
-    "plugins/*.py",
-    "privacy/__init__.py",
-    "privacy/pseudonyms.py",
-    "registry/__init__.py",
-    "registry/artifact.py",
-    "registry/deployment.py",
-    "registry/manifest.py",
-    "serving/*.py",
-    "serving/candidates/*.py",
-)
-"""What a serving process imports of the platform. tests/integration/test_bento_build.py runs on it alone."""
-_FEATURE_FILES = tuple(
-    f"features/{name}.py" for name in ("__init__", "items", "moments", "names", "online", "users")
-)
-"""The same for a model that reads user features."""
+_SERVICE = "tastemaker.serving.bento_service"
 _SERVING_REQUIREMENTS = (
     "httptools",
     "markupsafe",
@@ -82,7 +41,7 @@ _SERVING_REQUIREMENTS = (
     "structlog",
     "uvicorn",
 )
-"""The same of the package index; BentoML adds itself."""
+"""What these need of the package index; BentoML adds itself."""
 
 
 @attrs.define
@@ -113,7 +72,6 @@ def pack(model: str, source: Path) -> list[str]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     export_version(version_folder(settings, model), source / PACKED_VERSION)
     reads_features = bool(plugin.recommender.capabilities.user_features)
-    _copy(_PLATFORM, _SERVING_FILES + (_FEATURE_FILES if reads_features else ()), source)
     families = _families(plugin.distribution)
     for family in families.values():
         _copy_family(family, source)
@@ -126,6 +84,10 @@ def pack(model: str, source: Path) -> list[str]:
     if reads_features:
         stores = {"duckdb", settings.online_store.type} - {"sqlite"}
         pinned.add(f"feast[{','.join(sorted(stores))}]=={version('feast')}")
+    starts = {_SERVICE, *imported_from(_PLATFORM, source)}
+    root = _folder(_PLATFORM)
+    brought = {"bentoml", *(re.split(r"[\[=]", each)[0] for each in pinned)}
+    _copy_files(root, import_closure(root, _PLATFORM, starts, brought), source)
     return sorted(pinned)
 
 
@@ -160,21 +122,30 @@ def _normal(name: str) -> str:
 def _copy_family(family: Distribution, source: Path) -> None:
     """Its packages, and its metadata: so its models are found by entry point without an installation."""
     for package in {entry.module.partition(".")[0] for entry in _models(family)}:
-        _copy(package, ("**/*",), source)
+        _copy_package(package, source)
     folder = source / f"{family.name.replace('-', '_')}-{family.version}.dist-info"
     folder.mkdir()
     for name in ("METADATA", "entry_points.txt"):
         (folder / name).write_text(family.read_text(name) or "")
 
 
-def _copy(package: str, patterns: tuple[str, ...], source: Path) -> None:
-    """Copy the files of an installed package that match."""
+def _copy_package(package: str, source: Path) -> None:
+    """Copy an installed package."""
+    root = _folder(package)
+    _copy_files(root, [path for path in root.rglob("*") if "__pycache__" not in path.parts], source)
+
+
+def _folder(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise PluginError(f"package {package} can't be packed: it is no folder", fix="install it unzipped")
-    root = Path(spec.submodule_search_locations[0])
-    for path in {path for pattern in patterns for path in root.glob(pattern)}:
-        if path.is_file() and "__pycache__" not in path.parts:
-            target = source / package / path.relative_to(root)
+    return Path(spec.submodule_search_locations[0])
+
+
+def _copy_files(root: Path, paths: Iterable[Path], source: Path) -> None:
+    """Copy files of the package in `root` to where it will be in `source`."""
+    for path in paths:
+        if path.is_file():
+            target = source / root.name / path.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)

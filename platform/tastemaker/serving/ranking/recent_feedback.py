@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from tastemaker.event_log.recent import IMPRESSION, MAX_EVENTS, Reader, RecentEvent, askers
 from tastemaker.plugins.arrays import Bool, Events, Int64, ruled_out
-from tastemaker.util.shared_memory import shared
 from tastemaker.snapshot.event_reward import Worth, event_worth
 from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.util.poller import Lookout
+from tastemaker.util.shared_memory import shared
 
 Float64 = NDArray[np.float64]
 
