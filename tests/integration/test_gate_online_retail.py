@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 import pytest
 from sqlalchemy import create_engine
 
-from tastemaker.data.ingest import Admitted, admit, land
+from tastemaker.data.ingest import land
 from tastemaker.data.lake import Lake
 from tastemaker.data.sources import open_source
+from tastemaker.data.validation.admission import Admitted, admit
 from tastemaker.html import index
 from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import metadata

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, create_engine, select
 
-from tastemaker.data.ingest import Admitted, admit, land
+from tastemaker.data.ingest import land
 from tastemaker.data.lake import UNDATED, Lake
 from tastemaker.data.sources import open_source
 from tastemaker.data.tables import EVENTS, ITEMS, USERS, nullable
+from tastemaker.data.validation.admission import Admitted, admit
 from tastemaker.data.validation.gate import Counts, Verdict
 from tastemaker.errors import GateError, SourceError
 from tastemaker.settings import SourceSettings

@@ -16,10 +16,11 @@ from sqlalchemy import Engine, create_engine
 import homes
 from tastemaker.cli.main import cli
 from tastemaker.data import source_identity
-from tastemaker.data.ingest import Landed, admit, land
+from tastemaker.data.ingest import Landed, land
 from tastemaker.data.lake import UNDATED, Lake
 from tastemaker.data.source_period import Period, prune
 from tastemaker.data.sources import Source, open_source
+from tastemaker.data.validation.admission import admit
 from tastemaker.data.validation.gate import Counts
 from tastemaker.data.validation.ingested_days import read_ledger
 from tastemaker.errors import SourceError

@@ -13,9 +13,9 @@ import pytest
 from logged import NOON, click, fill, request
 from served_homes import events as shop_events
 from served_homes import problem
-from tastemaker.data.ingest import admit
 from tastemaker.data.lake import Lake, by_day, parquet_writer
 from tastemaker.data.tables import EVENTS, ITEMS
+from tastemaker.data.validation.admission import admit
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.feedback_source import FEEDBACK_SOURCE, land_told

@@ -33,8 +33,7 @@ from tastemaker.plugins.arrays import Float32, TrainingData
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import export_version, load_version
 from tastemaker.serving.build.precompute import precomputing
-from tastemaker.serving.ranking.ann_index import open_retriever
-from tastemaker.serving.ranking.ann_index import FILE_NAME, TURN, Nearest, balance, build
+from tastemaker.serving.ranking.ann_index import FILE_NAME, TURN, Nearest, balance, build, open_retriever
 from tastemaker.settings import RetrievalSettings, Settings
 from tastemaker.storage.engine import open_engine
 

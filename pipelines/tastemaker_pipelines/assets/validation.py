@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from tastemaker.data.ingest import Admitted
+from tastemaker.data.validation.admission import Admitted
 from tastemaker.data.validation.gate import Counts
 from tastemaker.errors import GateError, TastemakerError
 from tastemaker.html import index
@@ -56,7 +56,7 @@ def gate(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Great Expectations judges the landed days; a batch that fails blocks everything downstream."""
-    from tastemaker.data.ingest import admit
+    from tastemaker.data.validation.admission import admit
     from tastemaker_expectations.gate import GreatExpectationsGate
 
     with told():

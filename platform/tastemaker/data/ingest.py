@@ -22,12 +22,9 @@ from tastemaker.data.source_identity import noted, refuse_mixture
 from tastemaker.data.source_period import Held, held, landed_rows, outside, require_events, stray, vanished
 from tastemaker.data.sources import Source
 from tastemaker.data.tables import EVENTS, nullable
-from tastemaker.data.validation.admission import Admitted, admit
 from tastemaker.data.validation.gate import Progress
 from tastemaker.errors import SourceError
 from tastemaker.util.file_lock import locked
-
-__all__ = ["Admitted", "Landed", "admit", "land"]
 
 
 class Landed(NamedTuple):

@@ -41,6 +41,30 @@ Report = Callable[[str, float], None]
 """Called after each of several backtests with what was evaluated, in words, and its figure."""
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A model that is fitted on a split's training window when it is first asked for."""
+
+    plugin: Plugin
+    config: Config
+    split: Split
+
+    @cached_property
+    def model(self) -> Recommender[Any]:
+        """The fitted model."""
+        return self._timed[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long the fit took."""
+        return self._timed[1]
+
+    @cached_property
+    def _timed(self) -> tuple[Recommender[Any], float]:
+        data, started = self.split.train.reseeded(), time.perf_counter()
+        return fit(self.plugin, self.config, data), time.perf_counter() - started
+
+
 def run(
     plugin: Plugin,
     config: Config | None,
@@ -97,30 +121,6 @@ class Backtester:
         return run(
             self.plugin, self.config, split, spec, self.engine, self.artifacts, listed=False, fitted=fitted
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A model that is fitted on a split's training window when it is first asked for."""
-
-    plugin: Plugin
-    config: Config
-    split: Split
-
-    @cached_property
-    def model(self) -> Recommender[Any]:
-        """The fitted model."""
-        return self._timed[0]
-
-    @property
-    def seconds(self) -> float:
-        """How long the fit took."""
-        return self._timed[1]
-
-    @cached_property
-    def _timed(self) -> tuple[Recommender[Any], float]:
-        data, started = self.split.train.reseeded(), time.perf_counter()
-        return fit(self.plugin, self.config, data), time.perf_counter() - started
 
 
 def identify(

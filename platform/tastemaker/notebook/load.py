@@ -15,9 +15,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tastemaker.data.ingest import admit, land
+from tastemaker.data.ingest import land
 from tastemaker.data.lake import Lake
 from tastemaker.data.sources import Source, open_source
+from tastemaker.data.validation.admission import admit
 from tastemaker.data.validation.gate import Counts, Gate
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import GateError, ProblemError, SourceError
