@@ -31,7 +31,7 @@ from bento_servers import free_port, running
 from served_homes import make_home
 from servers import postgres
 from tastemaker.event_log.drain import drain
-from tastemaker.event_log.postgres import PostgresTarget
+from tastemaker.event_log.postgres import PostgresSink
 from tastemaker.event_log.records import Entry, FeedbackRecord
 from tastemaker.event_log.spool import Spool, read
 from tastemaker.event_log.spool_file import FILE_NAME
@@ -184,7 +184,7 @@ def _fill(folder: Path, rows: int) -> None:
 
 def _drained(folder: Path, url: str, rows: int) -> float:
     _fill(folder, rows)
-    target = PostgresTarget(url)
+    target = PostgresSink(url)
     start = time.perf_counter()
     moved = drain(folder, target)
     seconds = time.perf_counter() - start

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy import Logged, Target
+from tastemaker.evaluation.off_policy import BanditFeedback, EvaluationPolicy
 from tastemaker.evaluation.off_policy.diagnostics import diagnose, require_answer
 from tastemaker.evaluation.off_policy.estimate import as_logged, evaluate
 from tastemaker.evaluation.off_policy.estimators import Estimate
@@ -56,12 +56,12 @@ class World(NamedTuple):
         """What the target earns a round."""
         return float(self.chance / self.logging @ (self.target * self.reward))
 
-    def sample(self, rng: np.random.Generator) -> tuple[Logged, Target]:
+    def sample(self, rng: np.random.Generator) -> tuple[BanditFeedback, EvaluationPolicy]:
         """A log."""
         drawn = rng.choice(len(self.chance), ROUNDS, p=self.chance)
         rewards = rng.random(ROUNDS) < self.reward[drawn]
-        log = Logged.of(drawn, rewards, self.logging[drawn], n_actions=len(self.chance))
-        return log, Target.of_logged_actions(log, self.target[drawn])
+        log = BanditFeedback.of(drawn, rewards, self.logging[drawn], n_actions=len(self.chance))
+        return log, EvaluationPolicy.of_logged_actions(log, self.target[drawn])
 
 
 def worlds() -> Iterator[tuple[str, World]]:

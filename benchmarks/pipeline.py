@@ -149,12 +149,14 @@ def land(opened: Workspace) -> str:
 
 def admit(opened: Workspace) -> str:
     """Through the gate."""
-    from tastemaker.data.validation.admission import admit
+    from tastemaker.data.validation.admission import validate_and_publish
     from tastemaker_expectations.gate import GreatExpectationsGate
 
     source = opened.source.name
     gate = GreatExpectationsGate(source)
-    admitted = admit(source, opened.lake, gate, opened.engine, chunk_rows=opened.settings.chunk_rows)
+    admitted = validate_and_publish(
+        source, opened.lake, gate, opened.engine, chunk_rows=opened.settings.chunk_rows
+    )
     return f"{admitted.total.accepted:,} accepted"
 
 

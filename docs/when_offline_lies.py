@@ -17,7 +17,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ def draw(name: str, drawn: Figures, path: Path) -> None:
         panel(axes, drawn)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8.5)
-    with appearing(path) as partial:
+    with atomic_write(path) as partial:
         canvas = FigureCanvasAgg(figure)
         canvas.print_figure(partial, dpi=130, format="png", metadata={"figures": json.dumps(drawn)})
 
@@ -157,7 +157,7 @@ def main() -> None:
     page = PAGE.read_text("utf-8")
     now, namespace = execute(page)
     if "--write" in sys.argv[1:]:
-        with appearing(PAGE) as partial:
+        with atomic_write(PAGE) as partial:
             partial.write_text(now, "utf-8")
         for name, drawn in figures(namespace).items():
             draw(name, drawn, IMAGES / f"lie_{name}.png")

@@ -21,11 +21,11 @@ import servers
 import shop_homes
 import visited
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.drain import drain, served
+from tastemaker.event_log.drain import drain, read_log
 from tastemaker.event_log.records import Record
 from tastemaker.event_log.spool_file import FILE_NAME, find_request
 from tastemaker.settings import LogSettings, OnlineStoreSettings
-from tastemaker.simulator.traffic.audit import Verdict
+from tastemaker.simulator.traffic.audit import LogAudit
 from tastemaker.simulator.traffic.log_audit import verdict
 from tastemaker.storage.engine import open_engine
 
@@ -38,7 +38,7 @@ class Survived(NamedTuple):
 
     summary: dict[str, Any]
     """The simulator's."""
-    verdict: Verdict
+    verdict: LogAudit
     recovery_seconds: list[float]
     """From each fault's end to the first proof that all works again."""
 
@@ -157,7 +157,7 @@ def started_on_a_full_disk(home: Path) -> Started:
         visited.until(lambda: service.get("/readyz").json()["degraded"] == [], "it stays degraded")
     lake = Lake(home / "lake")
     drain(home / "spool", lake)
-    logged = set(served(lake)["request_id"].to_pylist())
+    logged = set(read_log(lake)["request_id"].to_pylist())
     return Started(degraded, refusal, explained, answered, logged, recovery)
 
 

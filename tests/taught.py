@@ -17,13 +17,13 @@ from tastemaker.dataset.dataset import Dataset
 from tastemaker.event_log.attribution import as_feedback, impressions
 from tastemaker.event_log.records import Entry, FeedbackRecord, Item, Record
 from tastemaker.event_log.spool_file import FILE_NAME, read
-from tastemaker.online_learning.checkpoints import States
-from tastemaker.online_learning.learner import Learned
+from tastemaker.online_learning.checkpoints import Checkpoints
+from tastemaker.online_learning.learner import LearningResult
 from tastemaker.plugins import Feedback, discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.settings import LearningSettings, Settings
-from tastemaker.workflows.online_learning import session
+from tastemaker.workflows.online_learning import learning_session
 from tastemaker.workflows.workspace import Workspace
 
 END = int(served_homes.START.timestamp()) + served_homes.DAYS * 86_400
@@ -92,16 +92,16 @@ def log(home: Path, entries: Iterable[Entry]) -> None:
     fill(home / "spool", list(entries))
 
 
-def learn(home: Path, version: Version, now: float = LATER, *, whole: bool = True) -> Learned:
+def learn(home: Path, version: Version, now: float = LATER, *, whole: bool = True) -> LearningResult:
     """One look by a learner that then ends."""
     opened = workspace(home)
-    with session(opened, opened.registry.get(version.id)) as learning:
+    with learning_session(opened, opened.registry.get(version.id)) as learning:
         return learning.step(now, whole=whole)
 
 
 def state(home: Path, version: Version) -> dict[str, bytes]:
     """File -> content of the state that is served."""
-    states = States(home / "learning", load_version(version.folder))
+    states = Checkpoints(home / "learning", load_version(version.folder))
     name = states.current()
     assert name is not None
     folder = states.folder / name / "model"

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.data.validation.gate import Rule, Verdict, part
-from tastemaker.util.atomic_files import appearing
+from tastemaker.data.validation.gate import RowChecks, Rule, partition_rows
+from tastemaker.util.atomic_files import atomic_write
 from tastemaker_expectations.docs import Found
 from tastemaker_expectations.suite import Suite
 
@@ -64,7 +64,7 @@ class GreatExpectationsGate:
         """The table's rules, in the order in which a row is judged."""
         return tuple(check.rule for check in self._suites[table].checks)
 
-    def check(self, table: str, chunk: pa.Table) -> Verdict:
+    def check(self, table: str, chunk: pa.Table) -> RowChecks:
         """Part a chunk into sound rows and others."""
         checks = self._suites[table].checks
         names = [check.rule.name for check in checks]
@@ -73,7 +73,7 @@ class GreatExpectationsGate:
             self._found[table] = self._found.get(table, Found()).with_chunk(chunk)
             for name, result in self._validate(table, chunk).items():
                 failed[result.result["unexpected_index_list"], names.index(name)] = True
-        return part(self.source, table, chunk, names, failed)
+        return partition_rows(self.source, table, chunk, names, failed)
 
     def write_docs(self, folder: Path) -> list[Path]:
         """Write what was checked: a page a table, and Great Expectations' own; both readable offline."""
@@ -86,7 +86,7 @@ class GreatExpectationsGate:
             seen = [(rule, results[rule.name]) for rule in self.rules(table)]
             ours = page(self.source, table, self._found[table], seen, made_at, behind.name)
             for written, document in ((behind, details(self.source, table, seen)), (path, ours)):
-                with appearing(written) as partial:
+                with atomic_write(written) as partial:
                     partial.write_text(document, "utf-8")
             pages.append(path)
         return pages

@@ -18,7 +18,7 @@ from tastemaker.features.snapshots import KINDS, snapshots
 from tastemaker.plugins.discovery import find
 from tastemaker.settings import Settings
 from tastemaker.util.atomic_files import plain_path
-from tastemaker.util.file_lock import locked
+from tastemaker.util.file_lock import file_lock
 from tastemaker_features.entities import item, user
 from tastemaker_features.services import model_services
 from tastemaker_features.sources import snapshot_source
@@ -79,7 +79,7 @@ def apply(settings: Settings) -> list[str]:
     """Register the definitions and forget the services of plugins that are gone. Returns what there is."""
     wanted = definitions(settings).objects
     names = [each.name for each in wanted]
-    with locked(settings.feast / "lock"), _quiet(), open_store(settings) as store:
+    with file_lock(settings.feast / "lock"), _quiet(), open_store(settings) as store:
         gone: list[Any] = [service for service in store.list_feature_services() if service.name not in names]
         store.apply(wanted, objects_to_delete=gone, partial=False)
     return names
@@ -91,7 +91,7 @@ def materialize(settings: Settings, end: int) -> int:
     One snapshot knows every user and item until its cut, so earlier ones add nothing.
     """
     total = 0
-    with locked(settings.feast / "lock"), _quiet(), open_store(settings) as store:
+    with file_lock(settings.feast / "lock"), _quiet(), open_store(settings) as store:
         for kind, view in zip(KINDS, (USER_VIEW, ITEM_VIEW), strict=True):
             made = [(cut, path) for cut, path in snapshots(settings.features, kind) if cut <= end]
             if not made:

@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 
 from tastemaker.settings import Settings
-from tastemaker.util.atomic_files import appearing, plain_path
-from tastemaker.util.file_lock import locked
+from tastemaker.util.atomic_files import atomic_write, plain_path
+from tastemaker.util.file_lock import file_lock
 
 CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 """No telemetry, and no page that asks for an address."""
@@ -21,7 +21,7 @@ def dagster_home(settings: Settings) -> Path:
     folder = Path(given) if given else settings.home.resolve() / "dagster"
     config = folder / "dagster.yaml"
     if not config.exists():
-        with appearing(config) as partial:
+        with atomic_write(config) as partial:
             partial.write_text(CONFIG, "utf-8")
     return folder
 
@@ -29,7 +29,7 @@ def dagster_home(settings: Settings) -> Path:
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The instance that keeps runs, materializations and check results."""
     folder = dagster_home(settings)
-    with locked(
+    with file_lock(
         folder / ".lock"
     ):  # Dagster makes its tables now, and two processes would trip over each other
         return dg.DagsterInstance.from_config(str(plain_path(folder)))

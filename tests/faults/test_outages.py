@@ -9,7 +9,7 @@ import pytest
 import scenarios
 from disks import mounted
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.drain import served
+from tastemaker.event_log.drain import read_log
 
 pytestmark = pytest.mark.servers
 
@@ -33,5 +33,5 @@ def test_a_clock_that_jumps_does_no_harm(home: Path) -> None:
     survived = scenarios.clock_jumps(home)
     assert survived.unharmed
     assert survived.summary["stages"].keys() == {"model"}
-    moments = served(Lake(home / "lake"))["occurred_at"].to_pylist()
+    moments = read_log(Lake(home / "lake"))["occurred_at"].to_pylist()
     assert (max(moments) - min(moments)).total_seconds() > 73 * scenarios.HOUR, "the clock did jump"

@@ -21,8 +21,8 @@ import logged
 from logged import click, fill, request, settings_of
 from servers import free_port
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.drain import Drained, drain, told
-from tastemaker.event_log.postgres import PostgresTarget
+from tastemaker.event_log.drain import Drained, drain, read_feedback
+from tastemaker.event_log.postgres import PostgresSink
 from tastemaker.event_log.shipping import follow
 from tastemaker.event_log.spool import Spool, SpoolError, SpoolFull, read
 from tastemaker.event_log.spool_file import FILE_NAME
@@ -86,7 +86,7 @@ def test_a_shipper_killed_around_its_commit_doubles_nothing(
     kept_before = kept(postgres_url)
     assert len(kept_before) == (0 if where == "before the commit" else 600)
     fill(tmp_path, [click("later")])
-    assert drain(tmp_path, PostgresTarget(postgres_url)).feedback == 301
+    assert drain(tmp_path, PostgresSink(postgres_url)).feedback == 301
     assert len(kept(postgres_url)) == len(set(kept(postgres_url))) == 601
 
 
@@ -241,7 +241,7 @@ def test_writers_killed_again_and_again_while_others_drain_lose_and_double_nothi
         thread.join()
     drain(tmp_path, lake)
     found = lake.read("feedback")["event_id"].to_pylist()
-    assert len(found) == len(set(found)) == len(told(lake))
+    assert len(found) == len(set(found)) == len(read_feedback(lake))
     assert acknowledged <= set(found)
     assert len(found) <= len(acknowledged) + 6 * 10, "at most the group that each death cut off"
 
@@ -269,7 +269,7 @@ def test_a_full_disk_fails_feedback_keeps_answers_and_is_recovered_from(small_di
     spool.close()
     lake = Lake(small_disk.parent / "lake")
     assert drain(small_disk, lake) == Drained(offered, 2 * offered, len(acknowledged) + 1)
-    assert set(told(lake)["event_id"].to_pylist()) == {*acknowledged, "click-last"}
+    assert set(read_feedback(lake)["event_id"].to_pylist()) == {*acknowledged, "click-last"}
     assert spool.counts.failed == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 from bento_servers import run, running
 from served_homes import make_home
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.drain import drain, served
+from tastemaker.event_log.drain import drain, read_log
 from tastemaker.registry import Registry, Version
 from tastemaker.storage.engine import open_engine
 from tastemaker.workflows.promotion_gate import PromotionGate
@@ -174,7 +174,7 @@ def test_one_word_serves_the_champion_and_what_it_answers_is_logged(
     registry = Registry(open_engine(f"sqlite:///{home / 'tastemaker.db'}"), home / "artifacts")
     PromotionGate(registry).promote(versions["random"].id, force_reason="a test")
     drain(home / "spool", Lake(home / "lake"))
-    before = len(served(Lake(home / "lake")))
+    before = len(read_log(Lake(home / "lake")))
     with running(["tastemaker", "serve", "--workers", "2"], folder, environment) as client:
         given = [
             client.post("/recommend", json={"user_id": f"user-{n:02d}", "k": 4}).json() for n in range(40)
@@ -182,7 +182,7 @@ def test_one_word_serves_the_champion_and_what_it_answers_is_logged(
         assert _value(client, 'tastemaker_requests_total{endpoint="/recommend",status="200"}') == 40
     assert {answer["version"] for answer in given} == {versions["random"].id}
     assert drain(home / "spool", Lake(home / "lake")).requests == 40
-    rows = {row["request_id"]: row for row in served(Lake(home / "lake")).to_pylist()}
+    rows = {row["request_id"]: row for row in read_log(Lake(home / "lake")).to_pylist()}
     assert len(rows) == before + 40
     for answer in given:
         row = rows[answer["request_id"]]

@@ -21,7 +21,7 @@ import shop_homes
 from bento_servers import run, running
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
-from tastemaker.event_log.drain import drain, served
+from tastemaker.event_log.drain import drain, read_log
 from tastemaker.plugins import discovery
 from tastemaker.problem import load_problem
 from tastemaker.registry import Registry, Version, deployment
@@ -187,7 +187,7 @@ def test_two_workers_follow_the_champion_over_families_under_traffic(home: Home)
         said_by = log.count(f"version {home.versions[model].id} of {model} is served now")
         assert said_by == (2 if model == "thompson" else 4), "once a worker and transition"
     drain(home.settings.spool, Lake(home.folder / "lake"))
-    logged = {row["request_id"]: row for row in served(Lake(home.folder / "lake")).to_pylist()}
+    logged = {row["request_id"]: row for row in read_log(Lake(home.folder / "lake")).to_pylist()}
     for _, body in answers:
         row = logged[body["request_id"]]
         assert (row["model"], row["version"]) == (body["model"], body["version"])

@@ -26,7 +26,7 @@ from tastemaker.event_log.rows import impression_rows, request_rows
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
-from tastemaker.serving.inference.predictor import Ask, Predictor
+from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.storage.engine import open_engine
 
 AFTER = served_homes.START + timedelta(days=served_homes.DAYS + 1)
@@ -43,7 +43,7 @@ def answered(version: Version, n: int, rng: np.random.Generator) -> list[Record]
         moment = (AFTER + timedelta(seconds=60 * number)).timestamp()
         request_id = rng.bytes(16).hex()
         asked = Request(user_id=f"visitor-{number}", k=K)
-        answer = predictor.recommend([Ask(asked, request_id, moment)])[0].answer
+        answer = predictor.recommend([InferenceRequest(asked, request_id, moment)])[0].answer
         records.append(
             Record(request_id, moment, asked.user_id, K, answer.model, answer.version, answer.items, 1.0)
         )

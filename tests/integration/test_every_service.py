@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 import commands
 from bento_servers import running
-from tastemaker.event_log.drain import drain, served
+from tastemaker.event_log.drain import drain, read_log
 from tastemaker.plugins.discovery import Plugin, find, get
 from tastemaker.storage.tables import backtests, versions
 from tastemaker.workflows.workspace import Workspace
@@ -106,7 +106,7 @@ def test_what_it_read_of_a_user_is_logged_and_is_what_the_data_says(
 ) -> None:
     """The ranker reads features from the online store, where the run put those of the latest snapshot."""
     drain(finished_home.settings.spool, finished_home.lake)
-    logged = {row["request_id"]: row for row in served(finished_home.lake).to_pylist()}
+    logged = {row["request_id"]: row for row in read_log(finished_home.lake).to_pylist()}
     read = json.loads(logged[said["ranker"].known["request_id"]]["features"])
     cut = finished_home.dataset().cut()
     source = cut.training(0).features
@@ -139,7 +139,7 @@ def test_impressions_are_read_and_nothing_is_learned_from_them(
     assert {step.name: step.problem for step in outcome.steps.values() if step.state != "done"} == {}
     answers = [answer for one in said.values() for answer in (one.known, one.stranger)]
     requests = {answer["request_id"] for answer in answers}
-    assert requests <= set(served(finished_home.lake).column("request_id").to_pylist())
+    assert requests <= set(read_log(finished_home.lake).column("request_id").to_pylist())
     events = finished_home.lake.read("events")
     shown = events.filter(pc.is_in(events["request_id"], pc.cast(list(requests), "string")))
     assert len(shown) == K * len(answers)

@@ -19,8 +19,8 @@ from tastemaker.cli.forget import forget
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, QUARANTINE
 from tastemaker.dataset.dataset import Dataset
-from tastemaker.event_log.drain import drain, served
-from tastemaker.event_log.postgres import PostgresTarget
+from tastemaker.event_log.drain import drain, read_log
+from tastemaker.event_log.postgres import PostgresSink
 from tastemaker.event_log.records import Entry, UserRecord
 from tastemaker.features.online import open_reader
 from tastemaker.features.snapshots import write_snapshots
@@ -97,7 +97,7 @@ def test_a_person_is_erased_from_all_but_the_versions_in_use(tmp_path: Path) -> 
     assert places(settings, OTHER) == others, "nobody else is touched"
     ids = set(Lake(settings.lake).read("feedback")["event_id"].to_pylist())
     assert ids == {"click-other"}, "what answered their request is theirs"
-    assert served(Lake(settings.lake))["user_id"].to_pylist() == [OTHER]
+    assert read_log(Lake(settings.lake))["user_id"].to_pylist() == [OTHER]
 
 
 def test_after_training_anew_nothing_remains_and_the_proof_says_what_was_searched(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_servers_forget_too(tmp_path: Path, postgres_url: str, redis_url: str) -
         click("c", user_id=None, request_id=f"{10:032x}"),
     ]
     fill(settings.spool, told)
-    drain(settings.spool, PostgresTarget(postgres_url))
+    drain(settings.spool, PostgresSink(postgres_url))
     store.apply(settings)
     store.materialize(settings, int(served_homes.START.timestamp()) + 30 * 86_400)
     result = run(settings, WHO, "--json")

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from tastemaker.data.ingest import land
 from tastemaker.data.lake import Lake
 from tastemaker.data.sources import open_source
-from tastemaker.data.validation.admission import Admitted, admit
+from tastemaker.data.validation.admission import Published, validate_and_publish
 from tastemaker.html import index
 from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import metadata
@@ -33,19 +33,19 @@ QUARANTINED = {
 
 
 @pytest.fixture(scope="module")
-def admitted(online_retail: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Admitted, Path]:
+def admitted(online_retail: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Published, Path]:
     """The whole file, landed and admitted, with its Data Docs."""
     folder = tmp_path_factory.mktemp("online_retail")
     lake, engine = Lake(folder / "lake"), create_engine("sqlite://")
     metadata.create_all(engine)
     land(open_source(SourceSettings(name="online_retail", path=online_retail)), lake)
     gate = GreatExpectationsGate("online_retail")
-    result = admit("online_retail", lake, gate, engine)
+    result = validate_and_publish("online_retail", lake, gate, engine)
     gate.write_docs(folder / "docs")
     return lake, result, folder / "docs"
 
 
-def test_every_row_is_accounted_for(admitted: tuple[Lake, Admitted, Path]) -> None:
+def test_every_row_is_accounted_for(admitted: tuple[Lake, Published, Path]) -> None:
     lake, result, _ = admitted
     assert result.total.quarantined == QUARANTINED
     assert list(result.total.quarantined) == list(QUARANTINED), "reasons in the suite's order"
@@ -59,7 +59,7 @@ def test_every_row_is_accounted_for(admitted: tuple[Lake, Admitted, Path]) -> No
 
 
 def test_an_independent_computation_agrees(
-    admitted: tuple[Lake, Admitted, Path], online_retail: Path
+    admitted: tuple[Lake, Published, Path], online_retail: Path
 ) -> None:
     """The same rules, written again row by row in pandas."""
     lines = pd.read_parquet(online_retail).reset_index(drop=True)
@@ -110,7 +110,7 @@ def take_back(lines: pd.DataFrame) -> tuple[dict[int, int], set[int]]:
     return taken, matched
 
 
-def test_items_and_users(admitted: tuple[Lake, Admitted, Path]) -> None:
+def test_items_and_users(admitted: tuple[Lake, Published, Path]) -> None:
     lake, result, _ = admitted
     items = {row["item_id"]: row for row in lake.read("items").to_pylist()}
     assert items["85123A"]["title"] == "WHITE HANGING HEART T-LIGHT HOLDER"
@@ -127,7 +127,7 @@ def test_items_and_users(admitted: tuple[Lake, Admitted, Path]) -> None:
         assert orphans.fetchall() == []
 
 
-def test_british_summer_time(admitted: tuple[Lake, Admitted, Path]) -> None:
+def test_british_summer_time(admitted: tuple[Lake, Published, Path]) -> None:
     """The shop's clock is ahead of UTC in July: its first sound line of that month is of 08:16."""
     events = admitted[0].read("events")
     times = dict(zip(events["event_id"].to_pylist(), events["occurred_at"].to_pylist(), strict=True))
@@ -136,7 +136,7 @@ def test_british_summer_time(admitted: tuple[Lake, Admitted, Path]) -> None:
     assert summer.isoformat() == "2011-07-01T07:16:00+00:00"
 
 
-def test_data_docs_need_no_network(admitted: tuple[Lake, Admitted, Path]) -> None:
+def test_data_docs_need_no_network(admitted: tuple[Lake, Published, Path]) -> None:
     pages = {path.name: path.read_text() for path in admitted[2].iterdir()}
     assert set(pages) == {
         f"online_retail-{table}{end}.html"

@@ -17,8 +17,8 @@ from tastemaker.data.ingest import land
 from tastemaker.data.lake import UNDATED, Lake
 from tastemaker.data.sources import open_source
 from tastemaker.data.tables import EVENTS, ITEMS, USERS, nullable
-from tastemaker.data.validation.admission import Admitted, admit
-from tastemaker.data.validation.gate import Counts, Verdict
+from tastemaker.data.validation.admission import Published, validate_and_publish
+from tastemaker.data.validation.gate import GateCounts, RowChecks
 from tastemaker.errors import GateError, SourceError
 from tastemaker.settings import SourceSettings
 from tastemaker.storage.tables import ingested_days, metadata
@@ -99,16 +99,16 @@ def ids(lake: Lake) -> set[str]:
 def test_only_changed_days_are_read_again(lake: Lake, engine: Engine, gate: GreatExpectationsGate) -> None:
     shelf = Shelf({day(n): [event(f"e{n}", n), event(f"f{n}", n)] for n in range(3)})
     assert land(shelf, lake).days == (day(0), day(1), day(2))
-    assert admit("shelf", lake, gate, engine).days == (day(0), day(1), day(2))
+    assert validate_and_publish("shelf", lake, gate, engine).days == (day(0), day(1), day(2))
     written = {path: path.stat().st_mtime_ns for path in (*lake.files("events"), *lake.files("items"))}
     shelf.read_days.clear()
     assert land(shelf, lake)[:3] == ((), 3, 0)
-    again = admit("shelf", lake, gate, engine)
+    again = validate_and_publish("shelf", lake, gate, engine)
     assert (again.days, again.tables["events"].read, again.total.read) == ((), 0, 6)
     assert shelf.read_days == []
     assert {path: path.stat().st_mtime_ns for path in written} == written
     shelf.rows[day(1)] = [event("new", 1)]
-    assert land(shelf, lake).days == admit("shelf", lake, gate, engine).days == (day(1),)
+    assert land(shelf, lake).days == validate_and_publish("shelf", lake, gate, engine).days == (day(1),)
     assert ids(lake) == {"e0", "f0", "new", "e2", "f2"}
     with engine.connect() as connection:
         rows = connection.execute(select(ingested_days.c.day, ingested_days.c.rows_accepted)).fetchall()
@@ -119,10 +119,10 @@ def test_days_can_be_filled_in_one_by_one(lake: Lake, engine: Engine, gate: Grea
     shelf = Shelf({day(n): [event(f"e{n}", n)] for n in range(4)})
     for n in (2, 0):
         land(shelf, lake, days=[day(n)])
-        assert admit("shelf", lake, gate, engine, days=[day(n)]).days == (day(n),)
+        assert validate_and_publish("shelf", lake, gate, engine, days=[day(n)]).days == (day(n),)
     assert ids(lake) == {"e0", "e2"}
     land(shelf, lake)
-    assert admit("shelf", lake, gate, engine).days == (day(1), day(3))
+    assert validate_and_publish("shelf", lake, gate, engine).days == (day(1), day(3))
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 3, 1000])
@@ -133,7 +133,7 @@ def test_repetitions_are_found_across_days_and_chunks(
         {day(0): [event("a"), event("b"), event("a", value=2.0)], day(1): [event("b", 1), event("ü", 1)]}
     )
     land(shelf, lake, chunk_rows=chunk_rows)
-    result = admit("shelf", lake, gate, engine, chunk_rows=chunk_rows)
+    result = validate_and_publish("shelf", lake, gate, engine, chunk_rows=chunk_rows)
     assert result.total.quarantined == {"event_id_repeated": 2}
     assert result.total.read == result.total.accepted + result.total.refused == 5
     events = lake.read("events").to_pylist()
@@ -144,7 +144,7 @@ def test_the_order_of_days_makes_no_difference(tmp_path: Path, gate: GreatExpect
     """Ids that repeat over ten days, landed and admitted in three orders, once all at once."""
     rng = random.Random(0)
     shelf = Shelf({day(n): [event(f"e{rng.randrange(60)}", n) for _ in range(12)] for n in range(10)})
-    outcomes: list[tuple[pa.Table, Counts]] = []
+    outcomes: list[tuple[pa.Table, GateCounts]] = []
     for order in ([list(range(10))], [[n] for n in range(10)], [[n] for n in reversed(range(10))]):
         root = tmp_path / str(len(outcomes))
         root.mkdir()
@@ -157,10 +157,10 @@ def test_the_order_of_days_makes_no_difference(tmp_path: Path, gate: GreatExpect
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
-def admit_all_bad_too(lake: Lake, gate: GreatExpectationsGate, engine: Engine) -> Admitted:
+def admit_all_bad_too(lake: Lake, gate: GreatExpectationsGate, engine: Engine) -> Published:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tastemaker.data.validation.gate.MAX_QUARANTINED_SHARE", 1.0)
-        return admit("shelf", lake, gate, engine)
+        return validate_and_publish("shelf", lake, gate, engine)
 
 
 class Breaking:
@@ -170,7 +170,7 @@ class Breaking:
         self.gate, self.chunks = gate, chunks
         self.version, self.rules = gate.version, gate.rules
 
-    def check(self, table: str, chunk: pa.Table) -> Verdict:
+    def check(self, table: str, chunk: pa.Table) -> RowChecks:
         if table == "events":
             self.chunks -= 1
             if self.chunks < 0:
@@ -183,12 +183,12 @@ def test_a_run_that_died_is_resumed(lake: Lake, engine: Engine, gate: GreatExpec
     shelf.rows[day(3)].append(event("e0", 3, value=5.0))
     land(shelf, lake)
     with pytest.raises(OSError, match="killed"):
-        admit("shelf", lake, Breaking(gate, 3), engine, chunk_rows=2)
+        validate_and_publish("shelf", lake, Breaking(gate, 3), engine, chunk_rows=2)
     assert lake.read("events").num_rows == 0, "nothing is let in before the batch has passed"
     assert not list(lake.root.rglob("*.tmp"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tastemaker.data.validation.gate.MAX_QUARANTINED_SHARE", 0.6)
-        result = admit("shelf", lake, Breaking(gate, 3), engine, chunk_rows=2)
+        result = validate_and_publish("shelf", lake, Breaking(gate, 3), engine, chunk_rows=2)
     assert result.days == tuple(day(n) for n in range(4))
     assert result.total.quarantined == {"event_id_repeated": 1, "value_negative": 4}
     assert ids(lake) == {"e0", "e1", "e2", "e3"}
@@ -198,25 +198,25 @@ def test_a_run_that_died_is_resumed(lake: Lake, engine: Engine, gate: GreatExpec
 def test_a_refused_batch_changes_nothing(lake: Lake, engine: Engine, gate: GreatExpectationsGate) -> None:
     shelf = Shelf({day(0): [event("a")]})
     land(shelf, lake)
-    admit("shelf", lake, gate, engine)
+    validate_and_publish("shelf", lake, gate, engine)
     shelf.rows[day(1)] = [event(f"x{n}", 1, user_id=None) for n in range(5)]
     land(shelf, lake)
     for _ in range(2):
         with pytest.raises(GateError, match="every row of events") as caught:
-            admit("shelf", lake, gate, engine)
+            validate_and_publish("shelf", lake, gate, engine)
         assert "user_id_missing (5 rows)" in caught.value.problem
         assert ids(lake) == {"a"}
         assert lake.read("quarantine").num_rows == 0
     shelf.rows[day(1)] = [event("b", 1)]
     land(shelf, lake)
-    assert admit("shelf", lake, gate, engine).days == (day(1),)
+    assert validate_and_publish("shelf", lake, gate, engine).days == (day(1),)
     assert ids(lake) == {"a", "b"}
 
 
 def test_an_empty_source_is_refused(lake: Lake, engine: Engine, gate: GreatExpectationsGate) -> None:
     land(Shelf({}), lake)
     with pytest.raises(GateError, match="events is empty"):
-        admit("shelf", lake, gate, engine)
+        validate_and_publish("shelf", lake, gate, engine)
 
 
 def test_rows_without_a_time_are_kept_to_show(
@@ -224,7 +224,7 @@ def test_rows_without_a_time_are_kept_to_show(
 ) -> None:
     shelf = Shelf({UNDATED: [event("lost", occurred_at=None)], day(0): [event("a"), event("b")]})
     land(shelf, lake)
-    result = admit("shelf", lake, gate, engine)
+    result = validate_and_publish("shelf", lake, gate, engine)
     assert (result.total.accepted, result.total.quarantined) == (2, {"occurred_at_unreadable": 1})
     assert lake.read("quarantine").column("day").to_pylist() == [None]
 
@@ -238,7 +238,7 @@ def test_every_event_has_its_item_and_user(lake: Lake, engine: Engine, gate: Gre
     ]
     shelf = Shelf({day(n): [event(f"e{n}", n, item_id=f"{'ij'[n]}")] for n in range(2)}, known)
     land(shelf, lake)
-    result = admit("shelf", lake, gate, engine)
+    result = validate_and_publish("shelf", lake, gate, engine)
     assert result.tables["items"].quarantined == {"item_id_repeated": 1}
     items = {row["item_id"]: row for row in lake.read("items").to_pylist()}
     assert {key: (row["title"], row["first_seen_at"]) for key, row in items.items()} == {
@@ -260,7 +260,7 @@ def test_users_of_sources_with_other_own_columns_stand_in_one_table(
     for part, own in (("b", [("segment", "gold")]), ("c", [("plan", "free"), ("age", None)])):
         rows = [{"user_id": one, "own": own} for one in ("u", part)]
         lake.write("landed_users", pa.Table.from_pylist(rows, nullable(USERS)), part=part)
-    counts = admit("shelf", lake, gate, engine).tables["users"]
+    counts = validate_and_publish("shelf", lake, gate, engine).tables["users"]
     assert (counts.accepted, counts.quarantined) == (4, {"user_id_repeated": 1})
     owned = {row["user_id"]: row["own"] for row in lake.read("users").to_pylist()}
     gold = [("segment", "gold")]
@@ -295,7 +295,7 @@ def test_two_runs_at_once(lake: Lake, engine: Engine, gate: GreatExpectationsGat
 
     def run() -> None:
         landed = land(shelf, lake)
-        outcomes.append(len(landed.days) + 100 * len(admit("shelf", lake, gate, engine).days))
+        outcomes.append(len(landed.days) + 100 * len(validate_and_publish("shelf", lake, gate, engine).days))
 
     runs = [threading.Thread(target=run) for _ in range(2)]
     for thread in runs:
@@ -310,7 +310,7 @@ def test_the_simulated_shop_passes_whole(lake: Lake, engine: Engine) -> None:
     options = {"n_days": 12, "n_users": 60, "n_items": 40, "events_per_day": 50}
     source = open_source(SourceSettings(name="simulated", options=options))
     landed = land(source, lake)
-    result = admit("simulated", lake, GreatExpectationsGate("simulated"), engine)
+    result = validate_and_publish("simulated", lake, GreatExpectationsGate("simulated"), engine)
     assert result.total.refused == 0
     assert result.total.accepted == landed.rows == lake.read("events").num_rows > 0
     longer = open_source(SourceSettings(name="simulated", options={**options, "n_days": 14}))

@@ -16,12 +16,12 @@ from sqlalchemy import Engine, create_engine
 import homes
 from tastemaker.cli.main import cli
 from tastemaker.data import source_identity
-from tastemaker.data.ingest import Landed, land
+from tastemaker.data.ingest import LandedDays, land
 from tastemaker.data.lake import UNDATED, Lake
 from tastemaker.data.source_period import Period, prune
 from tastemaker.data.sources import Source, open_source
-from tastemaker.data.validation.admission import admit
-from tastemaker.data.validation.gate import Counts
+from tastemaker.data.validation.admission import validate_and_publish
+from tastemaker.data.validation.gate import GateCounts
 from tastemaker.data.validation.ingested_days import read_ledger
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
@@ -54,9 +54,9 @@ class Shop:
     def source(self) -> Source:
         return open_source(SourceSettings(name="table", path=self.file))
 
-    def load(self, days: Period | None = None) -> Landed:
+    def load(self, days: Period | None = None) -> LandedDays:
         landed = land(self.source, self.lake, days=days)
-        admit("table", self.lake, GATE, self.engine)
+        validate_and_publish("table", self.lake, GATE, self.engine)
         return landed
 
     @property
@@ -151,7 +151,7 @@ def test_the_lake_is_what_an_independent_model_says(
         shop.load()
         expected = {day for day in expected if not min(days) <= day <= max(days)} | days
         assert shop.days == sorted(expected)
-    total = Counts()
+    total = GateCounts()
     for entry in read_ledger(shop.engine, "table").values():
         total.add(entry.counts)
     assert total.read == total.accepted + total.refused == len(expected) == shop.counts[0]

@@ -16,11 +16,11 @@ from logged import NOON, click, fill, request, settings_of
 from tastemaker.cli.ship import ship
 from tastemaker.data.lake import Lake
 from tastemaker.event_log import drain as drains
-from tastemaker.event_log.drain import Drained, drain, served, told
+from tastemaker.event_log.drain import Drained, drain, read_feedback, read_log
 from tastemaker.event_log.lookup import find
-from tastemaker.event_log.postgres import AwayError, PostgresTarget, pull
+from tastemaker.event_log.postgres import AwayError, PostgresSink, pull
 from tastemaker.event_log.records import Entry, ItemRecord, UserRecord
-from tastemaker.event_log.shipping import follow, gather
+from tastemaker.event_log.shipping import collect, follow
 from tastemaker.event_log.spool_file import FILE_NAME, read
 from tastemaker_pipelines.run import run
 
@@ -52,7 +52,7 @@ def test_what_goes_through_postgres_is_what_goes_straight_into_the_lake(
     fill(tmp_path / "one", EVERYTHING)
     fill(tmp_path / "home" / "spool", EVERYTHING)
     drained = drain(tmp_path / "one", straight)
-    assert gather(settings_of(tmp_path / "home", postgres_url), through) == drained
+    assert collect(settings_of(tmp_path / "home", postgres_url), through) == drained
     for table in ("requests", "feedback", "events", "item_changes", "user_changes"):
         assert through.read(table).to_pylist() == straight.read(table).to_pylist(), table
         assert through.days(table) == straight.days(table)
@@ -62,21 +62,21 @@ def test_a_batch_that_comes_again_changes_nothing(tmp_path: Path, postgres_url: 
     fill(tmp_path, EVERYTHING)
     pending = read(tmp_path / FILE_NAME, 100)
     assert pending is not None
-    target = PostgresTarget(postgres_url)
+    target = PostgresSink(postgres_url)
     target.put(pending)
     target.put(pending)
     target.close()
-    PostgresTarget(postgres_url).put(pending)
+    PostgresSink(postgres_url).put(pending)
     assert rows(postgres_url) == len(EVERYTHING)
 
 
 def test_an_event_told_to_two_services_is_kept_once(tmp_path: Path, postgres_url: str) -> None:
     for name in ("one", "two"):
         fill(tmp_path / name, [click(1, user_id=name), click(name)])
-        drain(tmp_path / name, PostgresTarget(postgres_url))
+        drain(tmp_path / name, PostgresSink(postgres_url))
     lake = Lake(tmp_path / "lake")
     assert pull(postgres_url, lake).feedback == 3
-    assert sorted(told(lake)["event_id"].to_pylist()) == ["click-1", "click-one", "click-two"]
+    assert sorted(read_feedback(lake)["event_id"].to_pylist()) == ["click-1", "click-one", "click-two"]
 
 
 def test_only_what_is_new_is_brought_into_the_lake(
@@ -85,11 +85,11 @@ def test_only_what_is_new_is_brought_into_the_lake(
     monkeypatch.setattr("tastemaker.event_log.postgres.BATCH_RECORDS", 7)
     settings, lake = settings_of(tmp_path, postgres_url), Lake(tmp_path / "lake")
     fill(settings.spool, [request(number) for number in range(20)])
-    assert gather(settings, lake) == Drained(requests=20, impressions=40)
-    assert gather(settings, lake) == Drained()
+    assert collect(settings, lake) == Drained(requests=20, impressions=40)
+    assert collect(settings, lake) == Drained()
     fill(settings.spool, [request(number) for number in range(20, 25)])
-    assert gather(settings, lake).requests == 5
-    assert sorted(served(lake)["user_id"].to_pylist()) == sorted(f"user-{number}" for number in range(25))
+    assert collect(settings, lake).requests == 5
+    assert sorted(read_log(lake)["user_id"].to_pylist()) == sorted(f"user-{number}" for number in range(25))
 
 
 def test_a_pull_that_dies_is_gone_on_with(
@@ -97,7 +97,7 @@ def test_a_pull_that_dies_is_gone_on_with(
 ) -> None:
     lake = Lake(tmp_path / "lake")
     fill(tmp_path / "one", [request(number, occurred_at=NOON + 86_400 * number) for number in range(3)])
-    drain(tmp_path / "one", PostgresTarget(postgres_url))
+    drain(tmp_path / "one", PostgresSink(postgres_url))
     write, left = Lake.write_day, [2]
 
     def dying(*arguments: object, **named: object) -> None:
@@ -111,14 +111,14 @@ def test_a_pull_that_dies_is_gone_on_with(
         with pytest.raises(OSError, match="killed"):
             pull(postgres_url, lake)
     fill(tmp_path / "one", [request(3)])
-    drain(tmp_path / "one", PostgresTarget(postgres_url))
+    drain(tmp_path / "one", PostgresSink(postgres_url))
     pull(postgres_url, lake)
-    assert sorted(served(lake)["request_id"].to_pylist()) == [f"{number:032x}" for number in range(4)]
+    assert sorted(read_log(lake)["request_id"].to_pylist()) == [f"{number:032x}" for number in range(4)]
 
 
 def test_text_that_postgres_can_not_hold_does_not_stop_the_rest(tmp_path: Path, postgres_url: str) -> None:
     fill(tmp_path, [click("nul\0"), request(1, user_id="a\0b", context={"k\0": "\0"}), click(2)])
-    drain(tmp_path, PostgresTarget(postgres_url))
+    drain(tmp_path, PostgresSink(postgres_url))
     assert rows(postgres_url) == 3
 
 
@@ -128,7 +128,7 @@ def test_a_request_is_found_wherever_it_is(tmp_path: Path, postgres_url: str) ->
     assert find(wanted.request_id, settings) is None
     fill(settings.spool, [wanted, request(2)])
     assert find(wanted.request_id, settings) == wanted
-    drain(settings.spool, PostgresTarget(postgres_url))
+    drain(settings.spool, PostgresSink(postgres_url))
     assert find(wanted.request_id, settings) == wanted
     at_home = settings_of(tmp_path / "home")
     assert find(wanted.request_id, at_home) is None
@@ -153,7 +153,7 @@ def test_a_database_that_is_away_is_told_without_the_password(tmp_path: Path) ->
     fill(tmp_path / "spool", [click(1)])
     url = "postgresql://shop:secret@127.0.0.1:1/logs"
     with pytest.raises(AwayError, match=r"127\.0\.0\.1:1/logs can't be used") as told_:
-        gather(settings_of(tmp_path, url), Lake(tmp_path / "lake"))
+        collect(settings_of(tmp_path, url), Lake(tmp_path / "lake"))
     assert "secret" not in str(told_.value)
     pending = read(tmp_path / "spool" / FILE_NAME, 10)
     assert pending is not None
@@ -191,4 +191,4 @@ def test_following_goes_on_until_it_is_stopped(
     follow_while(work)
     assert rows(postgres_url) == 3
     assert sum(each.feedback for each in moved) == 3
-    assert drains.drain(settings.spool, PostgresTarget(postgres_url)) == Drained()
+    assert drains.drain(settings.spool, PostgresSink(postgres_url)) == Drained()

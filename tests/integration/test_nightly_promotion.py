@@ -10,7 +10,7 @@ import pytest
 import commands
 import homes
 from tastemaker.settings import Settings
-from tastemaker.workflows.promote import backtest_of, crown
+from tastemaker.workflows.promote import backtest_of, promote_best
 from tastemaker.workflows.promotion_gate import PromotionGate
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import run
@@ -31,12 +31,12 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_a_rollback_stands_until_a_person_ends_it(settings: Settings) -> None:
     workspace = Workspace(settings)
-    first = crown(workspace)
+    first = promote_best(workspace)
     assert first.version is not None
     assert first.version.model == "bought_again"
     popularity = workspace.registry.newest("popularity")
     PromotionGate(workspace.registry).promote(popularity.id, force_reason="the lists are too personal")
-    left = crown(workspace)
+    left = promote_best(workspace)
     assert left.version == popularity
     assert left.warning is not None
     assert "tastemaker models unfreeze --reason REASON" in left.warning
@@ -59,7 +59,7 @@ def test_a_rollback_stands_until_a_person_ends_it(settings: Settings) -> None:
 def test_a_champion_of_another_config_is_judged_by_its_own(settings: Settings) -> None:
     """A run compares the new config with the live one, of which the leaderboard knows nothing."""
     workspace = Workspace(settings)
-    assert crown(workspace).version is not None
+    assert promote_best(workspace).version is not None
     live = workspace.registry.newest("bought_again")
     models = {"enabled": MODELS, "bought_again": {"prior_events": 500.0}}
     other = Workspace(homes.settings(settings.home, models=models))
@@ -75,7 +75,7 @@ def test_a_champion_of_another_config_is_judged_by_its_own(settings: Settings) -
     assert contest.champion is not None
     assert contest.champion.champion_id == live.id
     assert contest.champion.difference is not None
-    decided = crown(other)
+    decided = promote_best(other)
     assert decided.version == (newest if contest.won else live)
     said = commands.done(settings.home, "tastemaker", "models", "backtest", live.id)
     assert said.stdout.startswith(f"bought_again {live.id}: ndcg 0.")

@@ -11,8 +11,8 @@ from sqlalchemy import create_engine, text
 from logged import NOON, click, fill, request
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
-from tastemaker.event_log.feedback_source import land_told
-from tastemaker.event_log.postgres import PostgresTarget
+from tastemaker.event_log.feedback_source import land_feedback
+from tastemaker.event_log.postgres import PostgresSink
 from tastemaker.privacy.retention import Expired, expire, first_day
 from tastemaker.settings import LogSettings, PrivacySettings, Settings
 from tastemaker.workflows.workspace import Workspace
@@ -30,7 +30,7 @@ def logged_days(folder: Path) -> Lake:
         bought = click(number, event_type="purchase", occurred_at=at, received_at=at)
         fill(folder / "spool", [request(number, occurred_at=at), bought])
     drain(folder / "spool", lake)
-    land_told(lake)
+    land_feedback(lake)
     return lake
 
 
@@ -52,7 +52,7 @@ def test_what_was_told_does_not_come_back(tmp_path: Path) -> None:
     lake = logged_days(tmp_path)
     settings = Settings(home=tmp_path, privacy=PrivacySettings(events_days=5))
     expire(settings, lake, today=TODAY)
-    land_told(lake, first_day=first_day(5, TODAY))
+    land_feedback(lake, first_day=first_day(5, TODAY))
     assert len(lake.days("landed_events")) == 5
 
 
@@ -68,7 +68,7 @@ def test_a_source_is_not_asked_for_days_that_are_not_kept(tmp_path: Path) -> Non
 def test_the_database_of_logs_is_held_to_it_too(tmp_path: Path, postgres_url: str) -> None:
     lake = Lake(tmp_path / "lake")
     fill(tmp_path / "spool", [request(number, occurred_at=NOON + number * DAY) for number in range(10)])
-    drain(tmp_path / "spool", PostgresTarget(postgres_url))
+    drain(tmp_path / "spool", PostgresSink(postgres_url))
     log, privacy = LogSettings(target="postgres", url=postgres_url), PrivacySettings(log_days=4)
     settings = Settings(home=tmp_path, log=log, privacy=privacy)
     assert expire(settings, lake, today=TODAY).log_records == 6

@@ -15,10 +15,10 @@ from served_homes import events as shop_events
 from served_homes import problem
 from tastemaker.data.lake import Lake, by_day, parquet_writer
 from tastemaker.data.tables import EVENTS, ITEMS
-from tastemaker.data.validation.admission import admit
+from tastemaker.data.validation.admission import validate_and_publish
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.event_log.drain import drain
-from tastemaker.event_log.feedback_source import FEEDBACK_SOURCE, land_told
+from tastemaker.event_log.feedback_source import FEEDBACK_SOURCE, land_feedback
 from tastemaker.event_log.records import Entry, ItemRecord, UserRecord
 from tastemaker.storage.engine import open_engine
 from tastemaker_expectations.gate import GreatExpectationsGate
@@ -37,10 +37,10 @@ class Home:
         """Log, drain, land and admit; returns event id -> how often it is in the lake, impressions apart."""
         fill(self.path / "spool", list(told))
         drain(self.path / "spool", self.lake)
-        land_told(self.lake)
+        land_feedback(self.lake)
         for source in ("shop", FEEDBACK_SOURCE):
             if self.lake.files("landed_events", part=source):
-                admit(source, self.lake, GreatExpectationsGate(source), self.engine)
+                validate_and_publish(source, self.lake, GreatExpectationsGate(source), self.engine)
         counts: dict[str, int] = {}
         for row in self.lake.read("events").to_pylist():
             if row["event_type"] != "impression":

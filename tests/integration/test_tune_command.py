@@ -19,7 +19,7 @@ import homes
 from pages import faults, faults_in_a_browser
 from small_lakes import make_lake
 from tastemaker.plugins import discovery
-from tastemaker.tuning.trial import Bench
+from tastemaker.tuning.trial import TrialBench
 from tastemaker.workflows.workspace import Workspace
 from tuning_worlds import PROBLEM, rows
 
@@ -79,7 +79,7 @@ def test_two_at_once_share_the_trials(home: Path) -> None:
 def test_over_processes_the_figures_are_the_same(home: Path) -> None:
     found = json_of(home, "item_knn", "--trials", "6", "--jobs", "2")
     plugin = discovery.get("item_knn")
-    bench = Bench.inside(Workspace(homes.settings(home, problem=PROBLEM)).dataset(), plugin)
+    bench = TrialBench.inside(Workspace(homes.settings(home, problem=PROBLEM)).dataset(), plugin)
     assert len(found["trials"]) == 6
     for trial in found["trials"]:
         config = plugin.recommender.config_type(**trial["params"])

@@ -11,7 +11,7 @@ import pytest
 import shop_homes
 import visited
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.drain import told
+from tastemaker.event_log.drain import read_feedback
 from tastemaker.simulator.traffic.fault_injection import FAULTS
 from tastemaker.simulator.traffic.log_audit import verdict
 
@@ -36,7 +36,7 @@ def test_every_kind_of_visit_arrives_in_the_log_as_it_was(tmp_path: Path) -> Non
     found = verdict(shop_homes.settings(home), visits.ledger)
     assert found.sound
     assert found.acknowledged == summary["events_acknowledged"]
-    events = told(Lake(home / "lake"))
+    events = read_feedback(Lake(home / "lake"))
     assert {"impression", "view"} <= set(events["event_type"].to_pylist())
     assert events["user_id"].null_count > 0, "anonymous people are known by their request"
     assert events["request_id"].null_count > 0, "orphans are known by their user"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.plugins import NO_ITEM, Ranking
-from tastemaker.serving.ranking.mmr import cosine, diversified, order
+from tastemaker.serving.ranking.mmr import cosine, order, rerank
 
 SEEDS, STRENGTHS = st.integers(0, 10_000), st.floats(0, 1)
 
@@ -58,7 +58,7 @@ def test_rows_keep_their_scores_and_short_rows_their_padding() -> None:
         np.array([[1, 1, 1, 1], [1, 0, 0, 0]], np.float32),
     )
     kinds = np.array([[1, 0], [1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
-    found = diversified(ranking, 3, lambda items: cosine(kinds[items]), 0.5)
+    found = rerank(ranking, 3, lambda items: cosine(kinds[items]), 0.5)
     assert found.items.tolist() == [[3, 2, 1], [4, NO_ITEM, NO_ITEM]]
     assert found.scores[0].tolist() == [9, 7, 8]
     assert found.propensities.tolist() == [[1, 1, 1], [1, 0, 0]]

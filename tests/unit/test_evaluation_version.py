@@ -90,7 +90,7 @@ def measured() -> Figures:
 
 
 def _figures(plugin: Plugin, split: Any, scratch: Path) -> dict[str, list[float]]:
-    fitted = backtest.Fitted(plugin, plugin.recommender.config_type(), split)
+    fitted = backtest.LazyFit(plugin, plugin.recommender.config_type(), split)
     found, users = backtest.measure("0" * 32, fitted, split, PROBLEM, scratch)
     whole = {name: list(map(float, figure)) for name, figure in found.metrics.items()}
     parts = {

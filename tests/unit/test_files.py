@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "made" / "on the way" / "page.html"
-    with appearing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("new")
         assert partial.parent == path.parent
         assert not path.exists()
@@ -31,16 +31,16 @@ def test_an_interrupted_block_leaves_what_was_there(tmp_path: Path, error: type[
 
 
 def _write_half(path: Path, error: type[BaseException]) -> None:
-    with appearing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("half of the ne")
         raise error
 
 
 def test_two_writers_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    with appearing(path) as first:
+    with atomic_write(path) as first:
         first.write_text("first")
-        with appearing(path) as second:
+        with atomic_write(path) as second:
             second.write_text("second")
         assert path.read_text() == "second"
     assert path.read_text() == "first"

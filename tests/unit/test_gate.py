@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS, nullable
-from tastemaker.data.validation.gate import Counts, judge
+from tastemaker.data.validation.gate import GateCounts, check_batch
 from tastemaker.errors import GateError
 from tastemaker.html import index
 from tastemaker_expectations.gate import GreatExpectationsGate
@@ -207,21 +207,23 @@ def test_every_rule_says_what_is_wrong_and_what_to_do(gate: GreatExpectationsGat
 @pytest.mark.parametrize(
     ("counts", "problem"),
     [
-        (Counts(0, 0, {}), "events is empty: 0 rows"),
-        (Counts(9, 0, {"value_negative": 2, "user_id_missing": 7}), "every row of events (9 of 9)"),
-        (Counts(1000, 499, {"value_negative": 501}), "50.1% of the rows of events (501 of 1,000)"),
+        (GateCounts(0, 0, {}), "events is empty: 0 rows"),
+        (GateCounts(9, 0, {"value_negative": 2, "user_id_missing": 7}), "every row of events (9 of 9)"),
+        (GateCounts(1000, 499, {"value_negative": 501}), "50.1% of the rows of events (501 of 1,000)"),
     ],
 )
-def test_a_batch_is_refused_in_plain_words(gate: GreatExpectationsGate, counts: Counts, problem: str) -> None:
+def test_a_batch_is_refused_in_plain_words(
+    gate: GreatExpectationsGate, counts: GateCounts, problem: str
+) -> None:
     with pytest.raises(GateError) as caught:
-        judge("events", counts, gate.rules("events"))
+        check_batch("events", counts, gate.rules("events"))
     assert problem in caught.value.problem
     assert caught.value.fix
 
 
 def test_half_a_batch_may_be_bad_and_catalogues_may_be_empty(gate: GreatExpectationsGate) -> None:
-    judge("events", Counts(1000, 500, {"value_negative": 500}), gate.rules("events"))
-    judge("items", Counts(), gate.rules("items"))
+    check_batch("events", GateCounts(1000, 500, {"value_negative": 500}), gate.rules("events"))
+    check_batch("items", GateCounts(), gate.rules("items"))
 
 
 def test_docs_speak_of_all_chunks(tmp_path: Path) -> None:

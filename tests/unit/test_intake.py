@@ -14,7 +14,7 @@ from tastemaker.event_log import spool as spools
 from tastemaker.event_log.records import FeedbackRecord, ItemRecord
 from tastemaker.event_log.spool import FILE_NAME, Spool, read
 from tastemaker.serving.runtime.worker import Worker
-from tastemaker.serving.writes.feedback import feedback_records, keep
+from tastemaker.serving.writes.feedback import append_durably, feedback_records
 
 EVENTS = [
     FeedbackEvent("a", "click", "tea", user_id="ann", occurred_at=5.0, position=2),
@@ -43,7 +43,7 @@ def test_a_receipt_counts_what_is_new_and_what_was_known(tmp_path: Path) -> None
 def test_a_full_log_is_told_as_429_with_a_time_to_come_back(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=1)
     with pytest.raises(Refusal) as refused:
-        asyncio.run(keep(spool, [ItemRecord("tea", 1.0)]))
+        asyncio.run(append_durably(spool, [ItemRecord("tea", 1.0)]))
     spool.close()
     assert refused.value.problem.status == HTTPStatus.TOO_MANY_REQUESTS
     assert refused.value.retry_after == spools.DRAIN_SECONDS
@@ -57,7 +57,7 @@ def test_a_disk_that_refuses_is_told_as_503(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
     spool = Spool(tmp_path)
     with pytest.raises(Refusal, match="nothing of this was kept") as refused:
-        asyncio.run(keep(spool, [ItemRecord("tea", 1.0)]))
+        asyncio.run(append_durably(spool, [ItemRecord("tea", 1.0)]))
     spool.close()
     assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
     assert refused.value.retry_after is not None

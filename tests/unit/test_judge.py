@@ -17,8 +17,8 @@ from tastemaker.dataset.split import Split
 from tastemaker.errors import ArtifactError, PluginError, TastemakerError
 from tastemaker.evaluation import backtest, evaluator, item_statistics, metrics, results
 from tastemaker.evaluation.evaluator import evaluate, user_keys
-from tastemaker.evaluation.item_statistics import Catalogue
-from tastemaker.evaluation.metrics import METRICS, Judged
+from tastemaker.evaluation.item_statistics import ItemStatistics
+from tastemaker.evaluation.metrics import METRICS, RankedLists
 from tastemaker.plugins import Batch, Ranking
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.problem import EventReward, Objective, Placement, ProblemSpec
@@ -73,7 +73,7 @@ def test_the_figures_are_those_of_the_lists() -> None:
     judged = evaluate(model, split, 5)
     batch = split.snapshot.batch(split.users, seeds=user_keys(split.user_ids))
     lists = model.recommend(batch, 5).items
-    alone = Judged(lists, split.relevant, Catalogue(split.train))
+    alone = RankedLists(lists, split.relevant, ItemStatistics(split.train))
     np.testing.assert_array_equal(judged.values["ndcg"], metrics.ndcg(alone))
     assert judged.exposures.sum() == (lists >= 0).sum()
     assert judged.values["coverage"].mean() == pytest.approx(len(np.unique(lists[lists >= 0])) / 20)

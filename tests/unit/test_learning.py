@@ -19,12 +19,12 @@ from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Entry, FeedbackRecord
-from tastemaker.online_learning.checkpoints import EMPTY, Position, States
-from tastemaker.online_learning.learner import Learned
+from tastemaker.online_learning.checkpoints import EMPTY, Checkpoints, LogPosition
+from tastemaker.online_learning.learner import LearningResult
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
-from tastemaker.workflows.online_learning import LearnerBusy, answering, session
+from tastemaker.workflows.online_learning import LearnerBusy, learning_session, served_learners
 from tastemaker_pipelines.assets.monitoring import learned_states
 from tastemaker_pipelines.resources import LazyWorkspace
 
@@ -157,7 +157,7 @@ def test_what_is_young_or_told_late_is_not_learned(home: Path, versions: dict[st
 
 def learned(home: Path, version: Version) -> Any:
     """The model that is served."""
-    states = States(home / "learning", load_version(version.folder))
+    states = Checkpoints(home / "learning", load_version(version.folder))
     name = states.current()
     assert name is not None
     return states.open(name).model
@@ -187,7 +187,7 @@ def test_a_damaged_snapshot_costs_a_replay_and_nothing_else(
         taught.learn(home, version, taught.END + at)
     whole = taught.copied(home, tmp_path / "whole")
     taught.learn(whole, version)
-    states = States(home / "learning", load_version(version.folder))
+    states = Checkpoints(home / "learning", load_version(version.folder))
     newest = states.folder / states.names()[0]
     (newest / "model" / "rewards.npy").write_bytes(b"")
     (states.folder / ".new-killed").mkdir()
@@ -202,9 +202,9 @@ def test_a_damaged_snapshot_costs_a_replay_and_nothing_else(
 
 def test_few_snapshots_are_kept(tmp_path: Path, versions: dict[str, Version]) -> None:
     loaded = load_version(versions["window"].folder)
-    states = States(tmp_path, loaded)
+    states = Checkpoints(tmp_path, loaded)
     for at in range(0, 8_000, 100):
-        states.save(loaded.model, Position(taught.END + at, EMPTY))
+        states.save(loaded.model, LogPosition(taught.END + at, EMPTY))
         ages = [taught.END + at - int(name[:12]) for name in states.names()]
         assert len(ages) <= 6
         assert ages[:2] == [0, 100][: len(ages)]
@@ -236,9 +236,9 @@ def test_only_models_that_learn_online_do(home: Path, versions: dict[str, Versio
 def test_a_version_has_one_learner_at_a_time(home: Path, versions: dict[str, Version]) -> None:
     opened, version = taught.workspace(home), versions["thompson"]
     refused = pytest.raises(LearnerBusy, match=f"learns for thompson {version.id} already")
-    with session(opened, version), refused, session(opened, version, wait=False):
+    with learning_session(opened, version), refused, learning_session(opened, version, wait=False):
         pass
-    with session(opened, version, wait=False) as learning:
+    with learning_session(opened, version, wait=False) as learning:
         assert learning.step(taught.LATER).impressions == 0
 
 
@@ -250,14 +250,14 @@ def test_a_learner_that_follows_outlives_a_disk_that_is_away(
     found: list[int] = []
     problems: list[str] = []
 
-    def tell(learned: Learned) -> None:
+    def tell(learned: LearningResult) -> None:
         found.append(learned.impressions)
         stop.set()
 
-    with session(opened, versions["window"]) as learning:
+    with learning_session(opened, versions["window"]) as learning:
         step, fails = learning.step, iter([True, True, False])
 
-        def shaky(*, whole: bool) -> Learned:
+        def shaky(*, whole: bool) -> LearningResult:
             if next(fails):
                 raise OSError("the disk is away")
             assert whole  # as none was read yet
@@ -275,14 +275,14 @@ def test_the_graph_learns_for_the_versions_that_answer(home: Path, versions: dic
     ]
     taught.log(home, entries)
     opened = taught.workspace(home)
-    assert answering(opened) == []
+    assert served_learners(opened) == []
     drain(home / "spool", opened.lake)
-    assert [version.id for version in answering(opened)] == [versions["window"].id]
+    assert [version.id for version in served_learners(opened)] == [versions["window"].id]
     resources = {"workspace": LazyWorkspace(opened.settings)}
     result = dg.materialize([learned_states], resources=resources)
     (done,) = result.asset_materializations_for_node("learned_states")
     assert done.metadata["epsilon_greedy"].value == "30 impressions"
-    with session(opened, versions["window"]):
+    with learning_session(opened, versions["window"]):
         again = dg.materialize([learned_states], resources=resources)
         (left,) = again.asset_materializations_for_node("learned_states")
         assert left.metadata["epsilon_greedy"].value == "left to the learner that follows"
@@ -291,4 +291,4 @@ def test_the_graph_learns_for_the_versions_that_answer(home: Path, versions: dic
 def test_nothing_shown_is_nothing_learned(home: Path, versions: dict[str, Version]) -> None:
     found = taught.learn(home, versions["thompson"])
     assert (found.impressions, found.state) == (0, None)
-    assert States(home / "learning", load_version(versions["thompson"].folder)).current() is None
+    assert Checkpoints(home / "learning", load_version(versions["thompson"].folder)).current() is None

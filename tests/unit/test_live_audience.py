@@ -7,7 +7,7 @@ import pytest
 
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.shop import Shop
-from tastemaker.simulator.traffic.audience import Audience, Kind, Nature, Visit
+from tastemaker.simulator.traffic.audience import Audience, Kind, TrafficMix, Visit
 from tastemaker.simulator.traffic.click_model import (
     LEAVE_CHANCE,
     LEAVE_DECAY,
@@ -44,7 +44,7 @@ def test_behaviour_has_its_known_answers_and_directions() -> None:
 
 
 def test_the_live_shop_is_the_shop_some_days_later(shop: Shop) -> None:
-    audience = Audience(shop, Nature())
+    audience = Audience(shop, TrafficMix())
     np.testing.assert_array_equal(audience.shop.catalogue.tastes[: shop.n_items], shop.catalogue.tastes)
     np.testing.assert_array_equal(audience.shop.population.tastes[: shop.n_users], shop.population.tastes)
     assert (audience.shop.population.arrival[shop.n_users :] >= CONFIG.n_days).all()
@@ -55,7 +55,7 @@ def test_the_live_shop_is_the_shop_some_days_later(shop: Shop) -> None:
 
 def test_a_seed_repeats_and_another_seed_differs(shop: Shop) -> None:
     def diary(seed: int) -> list[tuple[object, ...]]:
-        audience, items = Audience(shop, Nature(seed=seed, bots=0.1)), np.arange(10)
+        audience, items = Audience(shop, TrafficMix(seed=seed, bots=0.1)), np.arange(10)
         told: list[tuple[object, ...]] = []
         for visit in visits(audience, 300):
             reactions = audience.react(visit, items)
@@ -68,7 +68,7 @@ def test_a_seed_repeats_and_another_seed_differs(shop: Shop) -> None:
 
 
 def test_who_comes_is_there_and_comes_as_often_as_in_the_shop(shop: Shop) -> None:
-    audience = Audience(shop, Nature(anonymous=0))
+    audience = Audience(shop, TrafficMix(anonymous=0))
     there = audience.population.present(CONFIG.n_days)
     counts = np.zeros(len(audience.population))
     for number in range(audience.visits_per_day):
@@ -85,7 +85,7 @@ def test_who_comes_is_there_and_comes_as_often_as_in_the_shop(shop: Shop) -> Non
 
 
 def test_kinds_have_their_shares(shop: Shop) -> None:
-    found = visits(Audience(shop, Nature(anonymous=0.3, bots=0.2)), 2_000)
+    found = visits(Audience(shop, TrafficMix(anonymous=0.3, bots=0.2)), 2_000)
     kinds = [visit.kind for visit in found]
     assert kinds.count(Kind.BOT) / 2_000 == pytest.approx(0.2, abs=0.04)
     assert kinds.count(Kind.ANONYMOUS) / 2_000 == pytest.approx(0.3, abs=0.04)
@@ -94,7 +94,7 @@ def test_kinds_have_their_shares(shop: Shop) -> None:
 
 def test_clicks_follow_the_truth_and_its_best_list_is_the_best(shop: Shop) -> None:
     """Mean clicks over many visits of one user against the closed form."""
-    audience = Audience(shop, Nature(anonymous=0))
+    audience = Audience(shop, TrafficMix(anonymous=0))
     (template,) = visits(audience, 1)
     user, everything = template.user, np.arange(shop.n_items)
     order = np.argsort(-shop.affinity(np.array([user]), everything)[0], kind="stable")
@@ -110,7 +110,7 @@ def test_clicks_follow_the_truth_and_its_best_list_is_the_best(shop: Shop) -> No
 
 
 def test_a_purchase_has_a_cart_and_a_cart_has_a_view(shop: Shop) -> None:
-    audience = Audience(shop, Nature(anonymous=0))
+    audience = Audience(shop, TrafficMix(anonymous=0))
     kinds: dict[str, int] = {}
     for visit in visits(audience, 3_000):
         reactions = audience.react(visit, np.arange(30))
@@ -127,7 +127,7 @@ def test_a_purchase_has_a_cart_and_a_cart_has_a_view(shop: Shop) -> None:
 
 
 def test_what_is_not_on_offer_is_not_bought(shop: Shop) -> None:
-    audience = Audience(shop, Nature(anonymous=0))
+    audience = Audience(shop, TrafficMix(anonymous=0))
     off = np.flatnonzero(audience.shop.catalogue.departure <= CONFIG.n_days)
     assert len(off)
     assert not audience.on_offer(off).any()
@@ -136,7 +136,7 @@ def test_what_is_not_on_offer_is_not_bought(shop: Shop) -> None:
 
 
 def test_bots_open_everything_and_never_leave(shop: Shop) -> None:
-    audience = Audience(shop, Nature(bots=1.0))
+    audience = Audience(shop, TrafficMix(bots=1.0))
     for visit in visits(audience, 20):
         reactions = audience.react(visit, np.array([5, 3]))
         assert [(one.position, one.item, one.event_type) for one in reactions] == [
@@ -148,7 +148,7 @@ def test_bots_open_everything_and_never_leave(shop: Shop) -> None:
 
 def test_badly_served_people_leave_and_do_not_come_back(shop: Shop) -> None:
     def left(clicks: int) -> set[int]:
-        audience, gone = Audience(shop, Nature()), set()
+        audience, gone = Audience(shop, TrafficMix()), set()
         for _ in range(2_000):
             visit = audience.arrive()
             if visit is None:
@@ -163,7 +163,7 @@ def test_badly_served_people_leave_and_do_not_come_back(shop: Shop) -> None:
 
 def test_the_audience_may_run_out(shop: Shop) -> None:
     audience = Audience(
-        Shop(CONFIG.model_copy(update={"n_users": 2, "users_joining_per_day": 0.0})), Nature()
+        Shop(CONFIG.model_copy(update={"n_users": 2, "users_joining_per_day": 0.0})), TrafficMix()
     )
     audience.gone[:] = True
     audience._count()
@@ -171,8 +171,8 @@ def test_the_audience_may_run_out(shop: Shop) -> None:
 
 
 def test_drift_changes_some_tastes_a_day_and_only_then(shop: Shop) -> None:
-    before = Audience(shop, Nature()).population.tastes
-    drifting = Audience(shop, Nature(drift=0.25))
+    before = Audience(shop, TrafficMix()).population.tastes
+    drifting = Audience(shop, TrafficMix(drift=0.25))
     changed = (drifting.population.tastes != before).any(axis=1).mean()
     assert changed == pytest.approx(0.25, abs=0.1)
     np.testing.assert_allclose(drifting.population.tastes.sum(axis=1), 1, rtol=1e-4)

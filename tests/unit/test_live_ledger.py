@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.simulator.traffic.audit import Witnessed, check
+from tastemaker.simulator.traffic.audit import ClientEvents, check
 from tastemaker.simulator.traffic.client_log import (
-    Abandoned,
     Acknowledged,
     Answered,
     Begun,
+    ClientLog,
+    ClientLogError,
     Entry,
-    Ledger,
-    LedgerError,
+    GivenUp,
     read,
 )
 
@@ -29,12 +29,12 @@ ENTRIES: list[Entry] = [
     Answered("r1", "Ü", "model", ["a", "b"]),
     Answered("r2", None, "popular", []),
     Acknowledged(["run-0-0", "run-0-1"]),
-    Abandoned(["run-1-0"], "no reply"),
+    GivenUp(["run-1-0"], "no reply"),
 ]
 
 
 def write(path: Path, entries: list[Entry]) -> None:
-    with Ledger(path) as ledger:
+    with ClientLog(path) as ledger:
         for entry in entries:
             ledger.note(entry)
 
@@ -48,7 +48,7 @@ def test_entries_come_back_and_runs_add_up(tmp_path: Path) -> None:
 
 def test_nothing_is_on_disk_before_a_flush_and_all_after_it(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    with Ledger(path) as ledger:
+    with ClientLog(path) as ledger:
         ledger.note(ENTRIES[1])
         assert list(read(path)) == []
         ledger.flush()
@@ -91,24 +91,24 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_what_is_no_ledger_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_text('{"type":"begun","run":"r","url":"","seed":1}\nhello\n')
-    with pytest.raises(LedgerError, match=r"ledger\.jsonl, line 2"):
+    with pytest.raises(ClientLogError, match=r"ledger\.jsonl, line 2"):
         list(read(path))
-    with pytest.raises(LedgerError, match="No such file"):
+    with pytest.raises(ClientLogError, match="No such file"):
         list(read(tmp_path / "absent"))
-    with pytest.raises(LedgerError, match="directory"):
-        Ledger(tmp_path)
+    with pytest.raises(ClientLogError, match="directory"):
+        ClientLog(tmp_path)
 
 
 def test_a_sound_log_is_found_sound() -> None:
     logged = [("r1", ["a", "b"]), ("r2", []), ("of another client", ["z"])]
-    verdict = check(Witnessed.of(ENTRIES), ["run-0-1", "run-0-0", "another-0-0", "another-0-0"], logged)
+    verdict = check(ClientEvents.of(ENTRIES), ["run-0-1", "run-0-0", "another-0-0", "another-0-0"], logged)
     assert verdict.sound
     assert (verdict.acknowledged, verdict.answered, verdict.late_truths) == (2, 2, 0)
 
 
 def test_each_unsoundness_is_found() -> None:
     events = ["run-0-0", "run-0-0", "run-1-0", "run-7-0", "run-7-0"]
-    verdict = check(Witnessed.of(ENTRIES), events, [("r1", ["b", "a"]), ("r1", ["a", "b"])])
+    verdict = check(ClientEvents.of(ENTRIES), events, [("r1", ["b", "a"]), ("r1", ["a", "b"])])
     assert verdict.lost_events == ["run-0-1"]
     assert verdict.doubled_events == ["run-0-0", "run-7-0"], "also what no reply was seen for"
     assert verdict.late_truths == 1
@@ -119,6 +119,6 @@ def test_each_unsoundness_is_found() -> None:
 
 
 def test_only_answers_may_be_lost_for_the_feedback_to_be_sound() -> None:
-    verdict = check(Witnessed.of(ENTRIES), ["run-0-0", "run-0-1"], [])
+    verdict = check(ClientEvents.of(ENTRIES), ["run-0-0", "run-0-1"], [])
     assert verdict.feedback_sound
     assert not verdict.sound

@@ -17,18 +17,18 @@ from tastemaker.api.schemas import Feedback, FeedbackEvent, ItemUpserts, Request
 from tastemaker.errors import TastemakerError
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.shop import Shop
-from tastemaker.simulator.traffic.audience import Audience, Nature
-from tastemaker.simulator.traffic.audit import Witnessed, check
-from tastemaker.simulator.traffic.client_log import Abandoned, Acknowledged, Ledger, read
-from tastemaker.simulator.traffic.fault_injection import FAULTS, SKEW_SECONDS, Faults, manners
-from tastemaker.simulator.traffic.http_client import Courier
+from tastemaker.simulator.traffic.audience import Audience, TrafficMix
+from tastemaker.simulator.traffic.audit import ClientEvents, check
+from tastemaker.simulator.traffic.client_log import Acknowledged, ClientLog, GivenUp, read
+from tastemaker.simulator.traffic.fault_injection import FAULTS, SKEW_SECONDS, Faults, fault_rates
+from tastemaker.simulator.traffic.http_client import HttpClient
 from tastemaker.simulator.traffic.plan import Plan
 from tastemaker.simulator.traffic.statistics import Summary
 from tastemaker.simulator.traffic.traffic import Traffic
 
 SHOP = Shop(ShopConfig(n_users=200, n_items=60, n_days=20, events_per_day=150, seed=3))
 PLAN = Plan(run="run", visits=150, at_once=8)
-NATURE = Nature()
+NATURE = TrafficMix()
 Answering = Callable[[str], web.Response | None]
 
 
@@ -89,7 +89,7 @@ def simulated(
     folder: Path,
     service: Service,
     plan: Plan = PLAN,
-    nature: Nature = NATURE,
+    nature: TrafficMix = NATURE,
     headers: Any = None,
     running: list[Traffic] | None = None,
 ) -> Summary:
@@ -104,11 +104,11 @@ def simulated(
         await site.start()
         host, port = runner.addresses[0][:2]
         try:
-            async with Courier(
+            async with HttpClient(
                 f"http://{host}:{port}/", connections=16, timeout=5, headers=headers
             ) as courier:
                 await courier.ready()
-                with Ledger(folder / "ledger.jsonl") as ledger:
+                with ClientLog(folder / "ledger.jsonl") as ledger:
                     traffic = Traffic(Audience(SHOP, nature), courier, ledger, plan)
                     if running is not None:
                         running.append(traffic)
@@ -119,8 +119,8 @@ def simulated(
     return asyncio.run(run())
 
 
-def witnessed(folder: Path) -> Witnessed:
-    return Witnessed.of(read(folder / "ledger.jsonl"))
+def witnessed(folder: Path) -> ClientEvents:
+    return ClientEvents.of(read(folder / "ledger.jsonl"))
 
 
 def test_the_ledger_holds_what_the_service_acknowledged(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_the_ledger_holds_what_the_service_acknowledged(tmp_path: Path) -> None:
 
 def test_events_name_their_request_place_and_person(tmp_path: Path) -> None:
     service = Service()
-    simulated(tmp_path, service, nature=Nature(anonymous=0.5))
+    simulated(tmp_path, service, nature=TrafficMix(anonymous=0.5))
     for event in service.events.values():
         assert event.request_id is not None
         assert event.position is not None
@@ -177,7 +177,7 @@ def test_patience_ends_and_a_refusal_is_final(tmp_path: Path, status: int, again
     service = Service(lambda path: web.Response(status=status) if path == "/feedback" else None)
     summary = simulated(tmp_path, service, replace(PLAN, visits=40, patience=0.5))
     entries = list(read(tmp_path / "ledger.jsonl"))
-    abandoned = [entry for entry in entries if isinstance(entry, Abandoned)]
+    abandoned = [entry for entry in entries if isinstance(entry, GivenUp)]
     assert summary.events_abandoned == sum(len(entry.event_ids) for entry in abandoned) > 0
     assert {entry.why for entry in abandoned} == {f"status {status}"}
     assert not any(isinstance(entry, Acknowledged) for entry in entries)
@@ -226,11 +226,11 @@ def test_a_service_that_is_not_ready_is_not_visited(tmp_path: Path) -> None:
 
 def test_faults_befall_their_shares_each_on_its_own() -> None:
     half = Faults(**dict.fromkeys(FAULTS, 0.5))
-    some = [manners(half, 0, visit) for visit in range(1_000)]
+    some = [fault_rates(half, 0, visit) for visit in range(1_000)]
     for name in FAULTS:
         hit = [bool(getattr(one, "skew" if name == "skewed" else name)) for one in some]
         assert 430 < sum(hit) < 570, name
-        alone = [manners(Faults(**{name: 0.5}), 0, visit) for visit in range(1_000)]
+        alone = [fault_rates(Faults(**{name: 0.5}), 0, visit) for visit in range(1_000)]
         assert [bool(getattr(one, "skew" if name == "skewed" else name)) for one in alone] == hit
     assert {one.skew for one in some} == {0, SKEW_SECONDS, -SKEW_SECONDS}
 
@@ -256,7 +256,9 @@ def test_late_events_come_after_later_ones_and_all_come(tmp_path: Path) -> None:
 
 def test_orphans_name_a_user_only_and_shown_lists_are_reported_twice(tmp_path: Path) -> None:
     service = Service()
-    simulated(tmp_path, service, replace(PLAN, faults=Faults(orphaned=1.0, reshown=1.0)), Nature(anonymous=0))
+    simulated(
+        tmp_path, service, replace(PLAN, faults=Faults(orphaned=1.0, reshown=1.0)), TrafficMix(anonymous=0)
+    )
     events = service.events.values()
     assert {event.request_id for event in events} == {None}
     assert sum(event.event_type == "impression" for event in events) == 2 * 10 * 150
@@ -265,7 +267,7 @@ def test_orphans_name_a_user_only_and_shown_lists_are_reported_twice(tmp_path: P
 
 def test_items_are_launched_and_withdrawn_once_as_days_go_by(tmp_path: Path) -> None:
     service = Service()
-    audience = Audience(SHOP, Nature())
+    audience = Audience(SHOP, TrafficMix())
     days = 40
     plan = replace(PLAN, visits=days * audience.visits_per_day, new_items=True, at_once=4)
     summary = simulated(tmp_path, service, plan)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 
 from tastemaker.evaluation import metrics
-from tastemaker.evaluation.item_statistics import Catalogue
-from tastemaker.evaluation.metrics import HITS, Judged
+from tastemaker.evaluation.item_statistics import ItemStatistics
+from tastemaker.evaluation.metrics import HITS, RankedLists
 from tastemaker.plugins import Events, TrainingData
 
 EXACT = 1e-9
@@ -47,11 +47,11 @@ WORLDS = {
 
 
 @pytest.fixture(params=list(WORLDS))
-def world(request: pytest.FixtureRequest) -> tuple[Judged, list[list[int]], list[Relevance]]:
+def world(request: pytest.FixtureRequest) -> tuple[RankedLists, list[list[int]], list[Relevance]]:
     lists, rewards = WORLDS[request.param]
     n_items = rewards.shape[1]
     one = Events(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.zeros(1, np.int64))
-    judged = Judged(lists, csr_array(rewards), Catalogue(TrainingData(one, 1, n_items, 1)))
+    judged = RankedLists(lists, csr_array(rewards), ItemStatistics(TrainingData(one, 1, n_items, 1)))
     shown = [[item for item in row if item >= 0] for row in lists.tolist()]
     wanted = [{item: worth for item, worth in enumerate(row) if worth > 0} for row in rewards.tolist()]
     return judged, shown, wanted
@@ -96,7 +96,7 @@ users with a list that is not empty, gains of 1."""
 
 
 def test_ranx_itself(
-    world: tuple[Judged, list[list[int]], list[Relevance]], request: pytest.FixtureRequest
+    world: tuple[RankedLists, list[list[int]], list[Relevance]], request: pytest.FixtureRequest
 ) -> None:
     """ranx divides recall and MAP by |R|, ours by min(|R|, k)."""
     judged, _, _ = world
@@ -109,7 +109,7 @@ def test_ranx_itself(
         assert ours[some].mean() == pytest.approx(expected, abs=EXACT), name
 
 
-def test_hit_rate_as_ranx(world: tuple[Judged, list[list[int]], list[Relevance]]) -> None:
+def test_hit_rate_as_ranx(world: tuple[RankedLists, list[list[int]], list[Relevance]]) -> None:
     """ranx `hit_rate`, RecTools `HitRate`: 1 if anything is hit."""
     judged, shown, wanted = world
 
@@ -122,7 +122,7 @@ def test_hit_rate_as_ranx(world: tuple[Judged, list[list[int]], list[Relevance]]
     np.testing.assert_allclose(metrics.hit_rate(judged), loop(hit_rate, shown, wanted), rtol=0, atol=EXACT)
 
 
-def test_mrr_as_ranx(world: tuple[Judged, list[list[int]], list[Relevance]]) -> None:
+def test_mrr_as_ranx(world: tuple[RankedLists, list[list[int]], list[Relevance]]) -> None:
     """ranx `mrr`, RecTools `MRR`, trec_eval `recip_rank`: 1 / place of the first hit."""
     judged, shown, wanted = world
 
@@ -136,7 +136,9 @@ def test_mrr_as_ranx(world: tuple[Judged, list[list[int]], list[Relevance]]) -> 
     np.testing.assert_allclose(metrics.reciprocal_rank(judged), expected, rtol=0, atol=EXACT)
 
 
-def test_recall_as_ranx_but_for_its_divisor(world: tuple[Judged, list[list[int]], list[Relevance]]) -> None:
+def test_recall_as_ranx_but_for_its_divisor(
+    world: tuple[RankedLists, list[list[int]], list[Relevance]],
+) -> None:
     """ranx `recall`, RecTools `Recall`: hits / |R|. Ours: hits / min(|R|, k)."""
     judged, shown, wanted = world
 
@@ -147,7 +149,7 @@ def test_recall_as_ranx_but_for_its_divisor(world: tuple[Judged, list[list[int]]
     np.testing.assert_allclose(ours, loop(recall, shown, wanted), rtol=0, atol=EXACT)
 
 
-def test_map_as_ranx_but_for_its_divisor(world: tuple[Judged, list[list[int]], list[Relevance]]) -> None:
+def test_map_as_ranx_but_for_its_divisor(world: tuple[RankedLists, list[list[int]], list[Relevance]]) -> None:
     """ranx `map`, RecTools `MAP`, trec_eval `map_cut`: Σ precision at hits / |R|. Ours: / min(|R|, k)."""
     judged, shown, wanted = world
 
@@ -168,7 +170,9 @@ def dcg(gains: Sequence[float]) -> float:
     return sum(gain / math.log2(place + 1) for place, gain in enumerate(gains, start=1))
 
 
-def test_ndcg_as_ranx_with_binary_relevance(world: tuple[Judged, list[list[int]], list[Relevance]]) -> None:
+def test_ndcg_as_ranx_with_binary_relevance(
+    world: tuple[RankedLists, list[list[int]], list[Relevance]],
+) -> None:
     """ranx `ndcg`: the ideal list is R, best first, cut at k: min(|R|, k) places. Gains of 1, as ours."""
     judged, shown, wanted = world
     k = judged.k
@@ -180,7 +184,9 @@ def test_ndcg_as_ranx_with_binary_relevance(world: tuple[Judged, list[list[int]]
     np.testing.assert_allclose(metrics.ndcg(judged), loop(ndcg, shown, wanted), rtol=0, atol=EXACT)
 
 
-def test_ndcg_as_rectools_but_for_its_ideal(world: tuple[Judged, list[list[int]], list[Relevance]]) -> None:
+def test_ndcg_as_rectools_but_for_its_ideal(
+    world: tuple[RankedLists, list[list[int]], list[Relevance]],
+) -> None:
     """RecTools `NDCG` by default: the ideal list has k hits, however many R has."""
     judged, shown, wanted = world
     k = judged.k
@@ -193,7 +199,7 @@ def test_ndcg_as_rectools_but_for_its_ideal(world: tuple[Judged, list[list[int]]
     np.testing.assert_allclose(ours, loop(ndcg, shown, wanted), rtol=0, atol=EXACT)
 
 
-def test_reward_is_the_cumulative_gain(world: tuple[Judged, list[list[int]], list[Relevance]]) -> None:
+def test_reward_is_the_cumulative_gain(world: tuple[RankedLists, list[list[int]], list[Relevance]]) -> None:
     """Järvelin and Kekäläinen's CG: the graded gains of what is shown, not discounted."""
     judged, shown, wanted = world
 
@@ -223,7 +229,7 @@ def test_implicit_itself(k: int, density: float) -> None:
         Fixed(), csr_matrix(rewards.shape), csr_matrix(rewards), K=k, show_progress=False, num_threads=1
     )
     one = Events(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.zeros(1, np.int64))
-    judged = Judged(lists, csr_array(rewards), Catalogue(TrainingData(one, 1, rewards.shape[1], 1)))
+    judged = RankedLists(lists, csr_array(rewards), ItemStatistics(TrainingData(one, 1, rewards.shape[1], 1)))
     assert metrics.average_precision(judged).mean() == pytest.approx(theirs["map"], abs=EXACT)
     assert metrics.ndcg(judged).mean() == pytest.approx(theirs["ndcg"], abs=EXACT)
     assert judged.hits.sum() / judged.reachable.sum() == pytest.approx(theirs["precision"], abs=EXACT)

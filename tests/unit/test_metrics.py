@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 
 from tastemaker.evaluation import metrics
-from tastemaker.evaluation.item_statistics import Catalogue
-from tastemaker.evaluation.metrics import METRICS, Judged
+from tastemaker.evaluation.item_statistics import ItemStatistics
+from tastemaker.evaluation.metrics import METRICS, RankedLists
 from tastemaker.plugins import Events, TrainingData
 from tastemaker.problem import Metric
 from tastemaker.stats.bootstrap import intervals, paired_difference
@@ -32,10 +32,12 @@ def training(users: list[int], items: list[int], n_users: int, n_items: int) -> 
     return TrainingData(events, n_users, n_items, m + 1)
 
 
-def judge(items: list[list[int]], relevant: list[list[float]], catalogue: Catalogue | None = None) -> Judged:
+def judge(
+    items: list[list[int]], relevant: list[list[float]], catalogue: ItemStatistics | None = None
+) -> RankedLists:
     rewards = np.array(relevant, np.float32)
-    known = catalogue or Catalogue(training([0], [0], 1, rewards.shape[1]))
-    return Judged(np.array(items, np.int32), csr_array(rewards), known)
+    known = catalogue or ItemStatistics(training([0], [0], 1, rewards.shape[1]))
+    return RankedLists(np.array(items, np.int32), csr_array(rewards), known)
 
 
 ONE = judge([[3, 0, 2, 4]], [[5.0, 0, 1.5, 0, 0, 2.0, 1.0]])
@@ -140,7 +142,7 @@ def test_equals_implicit() -> None:
 
     seen = csr_matrix((n, n_items))
     theirs = ranking_metrics_at_k(Fixed(), seen, csr_matrix(rewards), K=k, show_progress=False, num_threads=1)
-    judged = Judged(lists, csr_array(rewards), Catalogue(training([0], [0], 1, n_items)))
+    judged = RankedLists(lists, csr_array(rewards), ItemStatistics(training([0], [0], 1, n_items)))
     assert metrics.average_precision(judged).mean() == pytest.approx(theirs["map"], abs=1e-9)
     assert metrics.ndcg(judged).mean() == pytest.approx(theirs["ndcg"], abs=1e-9)
     hits, best = judged.hits.sum(), judged.reachable.sum()  # implicit pools over users before it divides
@@ -152,7 +154,7 @@ CATALOGUE = training([0, 1, 2, 0, 1, 0], [0, 0, 0, 1, 1, 2], n_users=3, n_items=
 
 
 def test_novelty_and_popularity_by_hand() -> None:
-    judged = judge([[0, 3], [2, -1]], [[0.0] * 4] * 2, Catalogue(CATALOGUE))
+    judged = judge([[0, 3], [2, -1]], [[0.0] * 4] * 2, ItemStatistics(CATALOGUE))
     bits = [0.0, -math.log2(3 / 4), 1.0, 2.0]
     np.testing.assert_allclose(metrics.novelty(judged), [(bits[0] + bits[3]) / 2, bits[2]])
     np.testing.assert_allclose(metrics.popularity_bias(judged), [(7 / 8 + 1 / 8) / 2, 3 / 8])
@@ -160,12 +162,14 @@ def test_novelty_and_popularity_by_hand() -> None:
 
 def test_a_repeated_purchase_is_no_second_user() -> None:
     once, often = training([0, 1], [0, 1], 2, 2), training([0, 0, 0, 1], [0, 0, 0, 1], 2, 2)
-    np.testing.assert_array_equal(Catalogue(once).self_information, Catalogue(often).self_information)
+    np.testing.assert_array_equal(
+        ItemStatistics(once).self_information, ItemStatistics(often).self_information
+    )
 
 
 def test_popularity_of_the_whole_catalogue_averages_one_half() -> None:
     data = training([0, 1, 2, 0, 1, 0, 3], [0, 0, 0, 1, 1, 5, 6], 4, 9)
-    assert Catalogue(data).popularity.mean() == pytest.approx(0.5, abs=1e-12)
+    assert ItemStatistics(data).popularity.mean() == pytest.approx(0.5, abs=1e-12)
 
 
 def cosine(data: TrainingData, i: int, j: int) -> float:
@@ -187,7 +191,7 @@ def test_diversity_is_exact_where_the_rank_is_small(n_users: int, n_items: int) 
     lists = np.argsort(rng.random((7, n_items)), axis=1)[:, :6].astype(np.int32)
     lists[0, 2:] = -1
     lists[1, 1:] = -1
-    judged = Judged(lists, csr_array((7, n_items)), Catalogue(data))
+    judged = RankedLists(lists, csr_array((7, n_items)), ItemStatistics(data))
     expected = []
     for row in lists.tolist():
         pairs = [cosine(data, i, j) for i, j in combinations([item for item in row if item >= 0], 2)]

@@ -65,7 +65,7 @@ def test_check_names_every_law() -> None:
 
 
 def test_check_says_no_for_a_broken_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    results = [checks.LawResult("items_are_distinct", "broken", "row 3 has an item twice: [1, 1]")]
+    results = [checks.CheckResult("items_are_distinct", "broken", "row 3 has an item twice: [1, 1]")]
     monkeypatch.setattr(checks, "check", lambda recommender: results)
     done = run("check", "popularity")
     assert done.exit_code == 1

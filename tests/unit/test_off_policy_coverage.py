@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy import Logged, Target, estimators
+from tastemaker.evaluation.off_policy import BanditFeedback, EvaluationPolicy, estimators
 from tastemaker.evaluation.off_policy.diagnostics import diagnose, require_answer
 from tastemaker.evaluation.off_policy.estimators import Estimate
 from tastemaker.evaluation.off_policy.intervals import difference, interval
@@ -29,12 +29,14 @@ class World:
         self.model = self.rewards.mean(axis=0)
         self.truth = float((CONTEXTS[:, None] * TARGET * self.rewards).sum())
 
-    def sample(self, rng: np.random.Generator) -> tuple[Logged, Target, dict[str, Estimate]]:
+    def sample(
+        self, rng: np.random.Generator
+    ) -> tuple[BanditFeedback, EvaluationPolicy, dict[str, Estimate]]:
         """A log, and what the estimators say of it."""
         drawn = rng.choice(len(PAIRS), ROUNDS, p=PAIRS)
         rewards = (rng.random(ROUNDS) < self.rewards.ravel()[drawn]).astype(np.float64)
-        log = Logged.of(drawn, rewards, LOGGING.ravel()[drawn], n_actions=len(PAIRS))
-        target = Target.of_logged_actions(log, TARGET.ravel()[drawn])
+        log = BanditFeedback.of(drawn, rewards, LOGGING.ravel()[drawn], n_actions=len(PAIRS))
+        target = EvaluationPolicy.of_logged_actions(log, TARGET.ravel()[drawn])
         weights = target.chosen / log.propensities
         logged, expected = np.tile(self.model, 3)[drawn], np.repeat(TARGET @ self.model, 4)[drawn]
         return (

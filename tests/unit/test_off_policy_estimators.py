@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy import Logged, Target, estimate
+from tastemaker.evaluation.off_policy import BanditFeedback, EvaluationPolicy, estimate
 from tastemaker.evaluation.off_policy import estimators as e
 from tastemaker.evaluation.off_policy.diagnostics import diagnose
 from tastemaker.evaluation.off_policy.estimate import evaluate
@@ -73,16 +73,16 @@ class World:
     cells = np.array(list(product(range(2), range(3), range(2))))
     x, a, r = cells.T
     chance = contexts[x] * logging[x, a] * np.where(r == 1, rewards[x, a], 1 - rewards[x, a])
-    log = Logged.of(a, r, logging[x, a], n_actions=3, contexts=x[:, None])
-    policy = Target.of(log, target[x])
+    log = BanditFeedback.of(a, r, logging[x, a], n_actions=3, contexts=x[:, None])
+    policy = EvaluationPolicy.of(log, target[x])
 
     @classmethod
-    def sample(cls, n: int, rng: np.random.Generator) -> tuple[Logged, Target]:
+    def sample(cls, n: int, rng: np.random.Generator) -> tuple[BanditFeedback, EvaluationPolicy]:
         """A log of n rounds."""
         drawn = rng.choice(len(cls.cells), n, p=cls.chance)
         x, a, r = cls.cells[drawn].T
-        log = Logged.of(a, r, cls.logging[x, a], n_actions=3, contexts=x[:, None])
-        return log, Target.of(log, cls.target[x])
+        log = BanditFeedback.of(a, r, cls.logging[x, a], n_actions=3, contexts=x[:, None])
+        return log, EvaluationPolicy.of(log, cls.target[x])
 
 
 def told(table: np.ndarray) -> Predicted:
@@ -111,14 +111,14 @@ def test_replay_is_unbiased_where_logging_is_uniform() -> None:
     assert value == pytest.approx(World.truth)
     rng = np.random.default_rng(3)
     log, target = World.sample(40_000, rng)
-    uniform = Logged.of(
+    uniform = BanditFeedback.of(
         actions := rng.integers(0, 3, 40_000),
         rng.random(40_000) < World.rewards[log.contexts[:, 0].astype(int), actions],
         np.full(40_000, 1 / 3),
         n_actions=3,
         contexts=log.contexts,
     )
-    report = estimate(uniform, Target.of(uniform, World.target[uniform.contexts[:, 0].astype(int)]))
+    report = estimate(uniform, EvaluationPolicy.of(uniform, World.target[uniform.contexts[:, 0].astype(int)]))
     low, high = report.results["replay"].bootstrap[1:]
     assert low <= World.truth <= high
     assert "replay" not in estimate(log, target).results
@@ -142,7 +142,7 @@ def test_lists_under_the_item_position_assumption() -> None:
     """All ordered pairs of three items, uniformly logged; what each position earns does not see the other."""
     earned = np.array([[0.9, 0.5, 0.1], [0.4, 0.3, 0.2]])
     pairs = list(permutations(range(3), 2))
-    log = Logged.of(
+    log = BanditFeedback.of(
         np.ravel(pairs),
         [earned[place, item] for pair in pairs for place, item in enumerate(pair)],
         np.full(12, 1 / 3),
@@ -150,7 +150,7 @@ def test_lists_under_the_item_position_assumption() -> None:
         positions=np.tile([0, 1], 6),
         rounds=np.repeat(range(6), 2),
     )
-    target = Target.by_position(log, np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]))
+    target = EvaluationPolicy.by_position(log, np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]))
     found = evaluate(log, target, None, limit=math.inf)
     assert found["ips"].value == pytest.approx(0.9 + 0.2)
     assert found["snips"].value == pytest.approx(0.9 + 0.2)
@@ -164,7 +164,7 @@ def test_reward_models_learn_and_never_see_what_they_predict(model: Ridge | Logi
     predicted = cross_fit(log, target, model, folds=3)
     assert abs(predicted.logged - World.rewards[x, log.actions]).mean() < 0.12
     assert abs(predicted.target - (World.target * World.rewards).sum(axis=1)[x]).mean() < 0.12
-    changed = Logged.of(
+    changed = BanditFeedback.of(
         log.actions,
         np.r_[1 - log.rewards[0], log.rewards[1:]],
         log.propensities,
@@ -181,11 +181,11 @@ def test_draws_stand_for_the_distribution(model: Ridge | Logistic) -> None:
     """Ten draws in exactly the target's shares say what its table says; -1 shows nothing, and is worth 0."""
     log, target = World.sample(3_000, np.random.default_rng(6))
     shares = np.array([[0] + [1] + [2] * 8, [1] * 9 + [2]])[log.contexts[:, 0].astype(int)]
-    drawn = Target.of_logged_actions(log, target.chosen, shares)
+    drawn = EvaluationPolicy.of_logged_actions(log, target.chosen, shares)
     one, other = (cross_fit(log, each, model) for each in (target, drawn))
     np.testing.assert_allclose(one.target, other.target, atol=1e-12)
     np.testing.assert_array_equal(one.logged, other.logged)
-    half = Target.of_logged_actions(log, target.chosen, np.where(np.arange(10) < 5, shares, -1))
+    half = EvaluationPolicy.of_logged_actions(log, target.chosen, np.where(np.arange(10) < 5, shares, -1))
     assert cross_fit(log, half, model).target.mean() < one.target.mean()
     assert estimate(log, drawn, reward_model=model).diagnostics.unsupported == 0
 
@@ -200,8 +200,8 @@ def test_features_tell_of_actions_that_were_never_logged(model: Ridge | Logistic
     features = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])[:, None]
     actions = rng.integers(0, 4, 8_000)
     rewards = rng.random(8_000) < 0.5 + 0.3 * features[actions, 0]
-    log = Logged.of(actions, rewards, np.full(8_000, 0.25), n_actions=5, action_features=features)
-    last = Target.of_logged_actions(log, np.zeros(8_000), np.full((8_000, 1), 4))
+    log = BanditFeedback.of(actions, rewards, np.full(8_000, 0.25), n_actions=5, action_features=features)
+    last = EvaluationPolicy.of_logged_actions(log, np.zeros(8_000), np.full((8_000, 1), 4))
     assert least < cross_fit(log, last, model).target.mean() < 0.83
     assert diagnose(log, last).unsupported == 1
 
@@ -210,7 +210,7 @@ def test_lightgbm_fits_the_protocol() -> None:
     lightgbm = pytest.importorskip("lightgbm")
 
     class Boosted:
-        def fit(self, log: Logged) -> Boosted:
+        def fit(self, log: BanditFeedback) -> Boosted:
             data = lightgbm.Dataset(np.column_stack([log.contexts, log.actions]), log.rewards)
             settings = {"verbosity": -1, "num_threads": 1, "num_leaves": 8, "deterministic": True}
             self.trees = lightgbm.train(settings, data, num_boost_round=20)
@@ -241,7 +241,7 @@ def test_empirical_bernstein_refuses_a_range_that_is_left() -> None:
 
 def test_a_log_of_its_own_policy_is_worth_its_mean() -> None:
     log, _ = World.sample(3_000, np.random.default_rng(5))
-    report = estimate(log, Target.of_logged_actions(log, log.propensities))
+    report = estimate(log, EvaluationPolicy.of_logged_actions(log, log.propensities))
     for name in ("ips", "clipped_ips", "snips"):
         assert report.results[name].estimate.value == pytest.approx(report.logged.value)
         assert report.uplift(name, log).high == pytest.approx(0, abs=1e-12)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy import Logged, Target, estimate
+from tastemaker.evaluation.off_policy import BanditFeedback, EvaluationPolicy, estimate
 from tastemaker.evaluation.off_policy.diagnostics import Diagnostics, calibration, diagnose, require_answer
 from tastemaker.evaluation.off_policy.reward_models import FittedRidge, Logistic, Ridge, cross_fit
 
@@ -44,7 +44,7 @@ SOUND: dict[str, Any] = {"actions": [0, 1], "rewards": [0, 1], "propensities": [
 )
 def test_a_malformed_log_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(OffPolicyError, match=message):
-        Logged.of(**(SOUND | wrong))
+        BanditFeedback.of(**(SOUND | wrong))
 
 
 @pytest.mark.parametrize(
@@ -58,37 +58,37 @@ def test_a_malformed_log_is_refused(wrong: dict[str, Any], message: str) -> None
 )
 def test_a_malformed_policy_is_refused(distribution: Any, message: str) -> None:
     with pytest.raises(OffPolicyError, match=message):
-        Target.of(Logged.of(**SOUND), distribution)
+        EvaluationPolicy.of(BanditFeedback.of(**SOUND), distribution)
 
 
 def test_malformed_probabilities_of_what_was_logged_are_refused() -> None:
-    log = Logged.of(**SOUND)
+    log = BanditFeedback.of(**SOUND)
     with pytest.raises(OffPolicyError, match=r"chosen\[0\] is 1\.1, must be in \[0, 1\]"):
-        Target.of_logged_actions(log, [1.1, 0.0])
+        EvaluationPolicy.of_logged_actions(log, [1.1, 0.0])
     with pytest.raises(OffPolicyError, match=r"drawn has 2 rows of actions in \[0, 2\]"):
-        Target.of_logged_actions(log, [1.0, 0.0], np.array([[0], [2]]))
+        EvaluationPolicy.of_logged_actions(log, [1.0, 0.0], np.array([[0], [2]]))
     with pytest.raises(OffPolicyError, match="chosen has 1 rows, the log has 2"):
-        Target.of_logged_actions(log, [1.0])
+        EvaluationPolicy.of_logged_actions(log, [1.0])
 
 
-def uniform(n: int = 5_000, n_actions: int = 5, seed: int = 0) -> Logged:
+def uniform(n: int = 5_000, n_actions: int = 5, seed: int = 0) -> BanditFeedback:
     """A third of the rounds are rewarded, whatever is shown."""
     rng = np.random.default_rng(seed)
-    return Logged.of(
+    return BanditFeedback.of(
         rng.integers(0, n_actions, n), rng.random(n) < 1 / 3, np.full(n, 1 / n_actions), n_actions=n_actions
     )
 
 
-def always(log: Logged, action: int) -> Target:
+def always(log: BanditFeedback, action: int) -> EvaluationPolicy:
     """The policy that shows one action."""
     distribution = np.zeros((len(log), log.n_actions))
     distribution[:, action] = 1
-    return Target.of(log, distribution)
+    return EvaluationPolicy.of(log, distribution)
 
 
 def test_diagnostics_by_hand() -> None:
-    log = Logged.of([0, 1, 0, 1], [1, 0, 0, 1], [0.5, 0.25, 1.0, 0.5], n_actions=3)
-    found = diagnose(log, Target.by_position(log, [[0.25], [0.5], [0.25]]))
+    log = BanditFeedback.of([0, 1, 0, 1], [1, 0, 0, 1], [0.5, 0.25, 1.0, 0.5], n_actions=3)
+    found = diagnose(log, EvaluationPolicy.by_position(log, [[0.25], [0.5], [0.25]]))
     weights = np.array([0.5, 2.0, 0.25, 1.0])
     assert found.effective_sample_size == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
     assert found.mean_weight == weights.mean()
@@ -99,7 +99,7 @@ def test_diagnostics_by_hand() -> None:
 
 
 def test_refused_where_nothing_was_explored() -> None:
-    log = Logged.of(np.zeros(1000), np.ones(1000), np.ones(1000), n_actions=2)
+    log = BanditFeedback.of(np.zeros(1000), np.ones(1000), np.ones(1000), n_actions=2)
     with pytest.raises(OffPolicyError, match="every logged propensity is 1") as caught:
         estimate(log, always(log, 1))
     assert "serve a policy that draws" in str(caught.value.fix)
@@ -107,14 +107,14 @@ def test_refused_where_nothing_was_explored() -> None:
 
 def test_refused_where_an_action_was_never_logged() -> None:
     log = uniform()
-    lacking = Logged.of(log.actions, log.rewards, log.propensities, n_actions=6)
+    lacking = BanditFeedback.of(log.actions, log.rewards, log.propensities, n_actions=6)
     with pytest.raises(OffPolicyError, match=r"100\.0% of its probability on actions that the log never"):
         estimate(lacking, always(lacking, 5))
 
 
 def test_refused_where_the_propensities_are_wrong() -> None:
     log = uniform()
-    wrong = Logged.of(log.actions, log.rewards, log.propensities * 1.5, n_actions=5)
+    wrong = BanditFeedback.of(log.actions, log.rewards, log.propensities * 1.5, n_actions=5)
     with pytest.raises(OffPolicyError, match=r"the mean weight is 0\.6\d+ ± .*, must be 1"):
         estimate(wrong, always(wrong, 0))
 
@@ -122,7 +122,7 @@ def test_refused_where_the_propensities_are_wrong() -> None:
 def test_refused_where_the_mean_weight_shows_missing_support() -> None:
     """The distribution isn't known, but half of the target's lists hold what the log never shows."""
     log = uniform()
-    half = Target.of_logged_actions(log, np.where(log.actions == 0, 0.5, 0.0))
+    half = EvaluationPolicy.of_logged_actions(log, np.where(log.actions == 0, 0.5, 0.0))
     with pytest.raises(OffPolicyError, match="the log lacks actions that the target shows"):
         estimate(log, half)
 
@@ -136,7 +136,7 @@ def test_refused_where_too_little_is_left() -> None:
 
 def test_refused_where_too_little_was_rewarded() -> None:
     log = uniform()
-    poor = Logged.of(log.actions, np.arange(len(log)) < 9, log.propensities, n_actions=5)
+    poor = BanditFeedback.of(log.actions, np.arange(len(log)) < 9, log.propensities, n_actions=5)
     with pytest.raises(OffPolicyError, match=r"only \d rewarded impressions"):
         estimate(poor, always(poor, 2))
 
@@ -145,8 +145,8 @@ def test_refused_where_few_heavy_rewards_decide() -> None:
     """Twelve rewards; one of them weighs as much as a hundred others."""
     log = uniform()
     weights = np.where(np.arange(len(log)) % 500 == 0, 100.0, 1.0)
-    rare = Logged.of(log.actions, np.arange(len(log)) % 417 == 0, 1 / (5 * weights), n_actions=5)
-    target = Target.of_logged_actions(rare, np.full(len(log), 0.2 / weights.mean()))
+    rare = BanditFeedback.of(log.actions, np.arange(len(log)) % 417 == 0, 1 / (5 * weights), n_actions=5)
+    target = EvaluationPolicy.of_logged_actions(rare, np.full(len(log), 0.2 / weights.mean()))
     with pytest.raises(OffPolicyError, match=r"rewarded effective size is [0-9.]+, must be at least 10"):
         estimate(rare, target)
 
@@ -154,11 +154,11 @@ def test_refused_where_few_heavy_rewards_decide() -> None:
 def test_refused_where_there_are_few_rounds() -> None:
     log = uniform()
     lists = np.arange(len(log)) // 100
-    long = Logged.of(
+    long = BanditFeedback.of(
         log.actions, log.rewards, log.propensities, n_actions=5, rounds=lists, positions=np.arange(5000) % 100
     )
     with pytest.raises(OffPolicyError, match="the log has 50 rounds, must have at least 100"):
-        estimate(long, Target.of_logged_actions(long, long.propensities))
+        estimate(long, EvaluationPolicy.of_logged_actions(long, long.propensities))
 
 
 @pytest.mark.parametrize("name", [name for name in Diagnostics._fields if name != "calibration"])
@@ -166,7 +166,7 @@ def test_refused_where_there_are_few_rounds() -> None:
 def test_no_figure_that_decides_passes_as_no_number(name: str, value: float) -> None:
     """A figure that refuses some logs refuses one of which it is not known."""
     log = uniform()
-    sound = diagnose(log, Target.of_logged_actions(log, log.propensities))
+    sound = diagnose(log, EvaluationPolicy.of_logged_actions(log, log.propensities))
     require_answer(sound)
     decides = {"effective_sample_size", "rounds", "rewarded", "rewarded_effective_size"}
     broken = Diagnostics(**{**sound._asdict(), name: value})
@@ -179,16 +179,16 @@ def test_no_figure_that_decides_passes_as_no_number(name: str, value: float) -> 
 
 
 def test_a_target_that_knows_fewer_positions_is_refused() -> None:
-    log = Logged.of([0, 1], [0, 1], [0.5, 0.5], n_actions=2, positions=[0, 2], rounds=[0, 0])
+    log = BanditFeedback.of([0, 1], [0, 1], [0.5, 0.5], n_actions=2, positions=[0, 2], rounds=[0, 0])
     with pytest.raises(
         OffPolicyError, match=r"positions\[1\] is 2, must be below 2, the columns of the table"
     ):
-        Target.by_position(log, [[0.5, 0.5], [0.5, 0.5]])
+        EvaluationPolicy.by_position(log, [[0.5, 0.5], [0.5, 0.5]])
 
 
 def test_a_reward_outside_the_range_that_is_told_is_refused() -> None:
     log = uniform()
-    target = Target.of_logged_actions(log, log.propensities)
+    target = EvaluationPolicy.of_logged_actions(log, log.propensities)
     with pytest.raises(
         OffPolicyError, match=r"rewards\[\d+\] is 1\.0, must be in the reward_range \[0, 0\.5\]"
     ):
@@ -201,7 +201,7 @@ def test_a_reward_outside_the_range_that_is_told_is_refused() -> None:
 
 def test_a_reward_model_that_predicts_no_number_is_refused() -> None:
     class Broken(Ridge):
-        def fit(self, log: Logged) -> FittedRidge:
+        def fit(self, log: BanditFeedback) -> FittedRidge:
             return FittedRidge(np.full((log.n_actions, 1), np.nan), log.n_positions)
 
     log = uniform()
@@ -215,7 +215,8 @@ def test_calibration_tells_right_propensities_from_wrong_ones() -> None:
     actions = (rng.random(20_000)[:, None] > chances.cumsum(axis=1)).sum(axis=1).clip(0, 7)
     right = chances[np.arange(20_000), actions]
     sound, wrong = (
-        calibration(Logged.of(actions, np.zeros(20_000), said, n_actions=8)) for said in (right, right**0.8)
+        calibration(BanditFeedback.of(actions, np.zeros(20_000), said, n_actions=8))
+        for said in (right, right**0.8)
     )
     assert all(abs(each.observed - each.predicted) < 0.02 for each in sound)
     assert max(each.worst for each in wrong) > 10 > max(each.worst for each in sound)
@@ -229,10 +230,10 @@ def test_equal_propensities_share_a_bin() -> None:
 
 
 def test_a_logistic_model_needs_yes_or_no() -> None:
-    log = Logged.of([0, 1], [0.5, 1], [0.5, 0.5], n_actions=2)
+    log = BanditFeedback.of([0, 1], [0.5, 1], [0.5, 0.5], n_actions=2)
     with pytest.raises(OffPolicyError, match="needs rewards of 0 or 1"):
         cross_fit(log, always(log, 1), Logistic(), folds=2)
     with pytest.raises(OffPolicyError, match="what the target would show is not known"):
-        cross_fit(log, Target.of_logged_actions(log, [0.5, 0.5]), Logistic(), folds=2)
+        cross_fit(log, EvaluationPolicy.of_logged_actions(log, [0.5, 0.5]), Logistic(), folds=2)
     with pytest.raises(OffPolicyError, match=r"folds is 3, must be in \[2, 2\]"):
         cross_fit(log, always(log, 1), Logistic(), folds=3)

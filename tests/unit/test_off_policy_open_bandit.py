@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import beta
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy import Target, estimate
+from tastemaker.evaluation.off_policy import EvaluationPolicy, estimate
 from tastemaker.evaluation.off_policy.bandit_feedback import Float64
 from tastemaker.evaluation.off_policy.open_bandit import Priors, load_log, load_priors, thompson_sampling
 
@@ -42,7 +42,7 @@ def test_agrees_with_the_open_bandit_pipeline(open_bandit: Path) -> None:
     """Its figures: IPS 0.004534, SNIPS 0.004604, effective sample size 2,467 of 10,000; on policy 0.0069."""
     log = load_log(open_bandit / "random_men.csv")
     priors = load_priors(open_bandit / "bts_men_prior.csv")
-    target = Target.by_position(log, thompson_sampling(priors, pipelines_stream()))
+    target = EvaluationPolicy.by_position(log, thompson_sampling(priors, pipelines_stream()))
     report = estimate(log, target)
     assert report.results["ips"].estimate.value == pytest.approx(0.004534, rel=0.002)
     assert report.results["snips"].estimate.value == pytest.approx(0.004604, rel=0.002)
@@ -58,7 +58,7 @@ def test_the_exact_policy_agrees_too(open_bandit: Path) -> None:
     priors = load_priors(open_bandit / "bts_men_prior.csv")
     chances = exact(priors)
     assert chances.sum(axis=0) == pytest.approx(1, abs=1e-6)
-    report = estimate(log, Target.by_position(log, chances / chances.sum(axis=0)))
+    report = estimate(log, EvaluationPolicy.by_position(log, chances / chances.sum(axis=0)))
     assert report.results["ips"].estimate.value == pytest.approx(0.004534, rel=0.002)
     assert report.results["snips"].estimate.value == pytest.approx(0.004604, rel=0.002)
 

@@ -53,7 +53,7 @@ def alone(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 def figures(name: str, split: Split, scratch: Path) -> Figures:
     plugin = discovery.get(name)
-    fitted = backtest.Fitted(plugin, plugin.recommender.config_type(), split)
+    fitted = backtest.LazyFit(plugin, plugin.recommender.config_type(), split)
     found, _ = backtest.measure("0" * 32, fitted, split, PROBLEM, scratch)
     return {metric: float(interval.value) for metric, interval in found.metrics.items()}
 

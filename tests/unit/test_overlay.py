@@ -16,7 +16,13 @@ import pytest
 
 from tastemaker.event_log.records import ItemRecord, UserRecord
 from tastemaker.serving.writes import catalog_overrides
-from tastemaker.serving.writes.catalog_overrides import FILE_NAME, NEW_SECONDS, Overlay, OverlayError, put
+from tastemaker.serving.writes.catalog_overrides import (
+    FILE_NAME,
+    NEW_SECONDS,
+    CatalogOverrides,
+    OverridesError,
+    put,
+)
 from tastemaker.snapshot.item_content import Listed
 
 NOW = 1_800_000_000.0
@@ -43,8 +49,8 @@ def item(item_id: str, **known: object) -> ItemRecord:
     return ItemRecord(item_id, NOW, **known)  # type: ignore[arg-type]
 
 
-def read(folder: Path) -> Overlay:
-    reader = Overlay(folder, unknown)
+def read(folder: Path) -> CatalogOverrides:
+    reader = CatalogOverrides(folder, unknown)
     reader.refresh()
     return reader
 
@@ -161,12 +167,12 @@ def test_a_reader_waits_for_no_writer(tmp_path: Path) -> None:
 
 def test_what_cant_be_written_is_refused_whole(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).mkdir()
-    with pytest.raises(OverlayError, match=FILE_NAME):
+    with pytest.raises(OverridesError, match=FILE_NAME):
         put(tmp_path, [item("new-1")])
 
 
 def test_without_a_folder_or_a_file_nothing_was_changed(tmp_path: Path) -> None:
-    for reader in (Overlay(None, unknown), read(tmp_path)):
+    for reader in (CatalogOverrides(None, unknown), read(tmp_path)):
         reader.refresh(at_once=True)
         assert not reader.sold_out
         assert not reader.new

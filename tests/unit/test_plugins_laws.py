@@ -367,12 +367,12 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("search_space_holds_the_defaults", SearchesFromZero),
 ]
 
-test_a_sound_model_obeys = checks.lawful(Sound, Embeds, Explains)
+test_a_sound_model_obeys = checks.parametrize_with_checks(Sound, Embeds, Explains)
 
 
 @pytest.mark.parametrize(("law", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
 def test_the_law_catches_it(law: str, recommender: type[Recommender[Any]]) -> None:
-    verdicts = {result.law: result for result in checks.check(recommender)}
+    verdicts = {result.law: result for result in checks.run_checks(recommender)}
     assert verdicts[law].verdict == "broken"
     assert verdicts[law].detail
 
@@ -387,7 +387,7 @@ def test_exemptions_and_what_does_not_apply_are_told_apart_from_kept_laws() -> N
     class Exempt(Sound):
         capabilities = Capabilities(exempt={"recommend_is_pure": "it keeps a diary"})
 
-    verdicts = {result.law: result for result in checks.check(Exempt)}
+    verdicts = {result.law: result for result in checks.run_checks(Exempt)}
     assert verdicts["recommend_is_pure"] == ("recommend_is_pure", "exempt", "it keeps a diary")
     assert verdicts["checkerboard_is_recovered"].verdict == "exempt"
     assert verdicts["items_are_distinct"] == ("items_are_distinct", "kept", "")
@@ -398,7 +398,7 @@ def test_an_exception_breaks_the_law_in_words() -> None:
         def recommend(self, batch: Batch, k: int) -> Ranking:
             raise KeyError("gram")
 
-    verdicts = {result.law: result for result in checks.check(Raises)}
+    verdicts = {result.law: result for result in checks.run_checks(Raises)}
     detail = verdicts["items_are_distinct"].detail
     assert detail.startswith("raised KeyError: 'gram' (")
     assert f"{Path(__file__).name}, line " in detail
@@ -414,5 +414,5 @@ def test_a_random_policy_with_true_propensities_passes() -> None:
             allowed = np.isfinite(scores).sum(axis=1, keepdims=True)
             return ranking._replace(propensities=ranking.propensities / np.maximum(allowed, 1))
 
-    verdicts = {result.law: result for result in checks.check(Uniform)}
+    verdicts = {result.law: result for result in checks.run_checks(Uniform)}
     assert verdicts["propensities_are_frequencies"].verdict == "kept"

@@ -18,7 +18,7 @@ from tastemaker.plugins import (
     TrainingData,
     select,
 )
-from tastemaker.plugins.checks import LAWS, judge, lawful, learning
+from tastemaker.plugins.checks import LAWS, learning, parametrize_with_checks, run_check
 from tastemaker.plugins.checks.subject import Subject
 
 
@@ -156,12 +156,12 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
 ]
 LAW = {law.__name__: law for law in LAWS}
 
-test_a_sound_learner_obeys = lawful(Counts)
+test_a_sound_learner_obeys = parametrize_with_checks(Counts)
 
 
 @pytest.mark.parametrize(("law", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
 def test_the_law_catches_it(law: str, recommender: type[Recommender[Any]]) -> None:
-    verdict = judge(LAW[law], Subject(recommender))
+    verdict = run_check(LAW[law], Subject(recommender))
     assert verdict.verdict == "broken"
     assert verdict.detail
 

@@ -36,7 +36,7 @@ def test_a_new_model_obeys_the_laws_at_once(tmp_path: Path, monkeypatch: pytest.
     assert plugin.distribution == "tastemaker-brand-new"
     assert plugin.entry_point == "tastemaker_brand_new.brand_new:BrandNew"
     assert "brand_new" in find().names
-    broken = [result for result in checks.check(plugin.recommender) if result.verdict == "broken"]
+    broken = [result for result in checks.run_checks(plugin.recommender) if result.verdict == "broken"]
     assert broken == []
     with pytest.raises(PluginError, match="tastemaker-brand-new has a model named brand_new already"):
         scaffold.new("brand_new", tmp_path / "elsewhere")

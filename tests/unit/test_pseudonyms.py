@@ -15,9 +15,9 @@ from tastemaker.data.tables import EVENTS, ITEMS, USERS
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import FeedbackRecord
 from tastemaker.event_log.spool import FILE_NAME, Spool, read
-from tastemaker.privacy.private_source import GuardedSource
+from tastemaker.privacy.private_source import PrivateSource
 from tastemaker.privacy.pseudonyms import KEY, Pseudonyms, open_pseudonyms
-from tastemaker.privacy.suppression_list import Forgotten
+from tastemaker.privacy.suppression_list import SuppressionList
 from tastemaker.serving.runtime.worker import Worker
 from tastemaker.settings import PrivacySettings, Settings
 
@@ -94,17 +94,17 @@ def test_what_is_logged_names_nobody(tmp_path: Path) -> None:
 
 def test_a_source_meets_the_door_under_the_same_names_and_keeps_no_raw_row(tmp_path: Path) -> None:
     names = Pseudonyms(SECRET.encode())
-    source = GuardedSource(Shop(), names, Forgotten(tmp_path))
+    source = PrivateSource(Shop(), names, SuppressionList(tmp_path))
     (chunk,) = source.read(None, 10)
     assert chunk["user_id"].to_pylist() == [names.of("ann"), names.of("bob"), None]
     assert chunk.column_names == EVENTS.names
     assert source.users()["user_id"].to_pylist() == [names.of("ann"), names.of("bob")]
     assert source.users()["own"].to_pylist() == [[("plan", "a")], [("plan", "b")]]
-    assert source.identity != GuardedSource(Shop(), Pseudonyms(b"x" * 32), Forgotten(tmp_path)).identity
+    assert source.identity != PrivateSource(Shop(), Pseudonyms(b"x" * 32), SuppressionList(tmp_path)).identity
 
 
 def test_without_a_key_a_source_is_as_it_was(tmp_path: Path) -> None:
-    source = GuardedSource(Shop(), None, Forgotten(tmp_path))
+    source = PrivateSource(Shop(), None, SuppressionList(tmp_path))
     (chunk,) = source.read(None, 10)
     (own,) = Shop().read(None, 10)
     assert chunk.equals(own)
@@ -112,9 +112,9 @@ def test_without_a_key_a_source_is_as_it_was(tmp_path: Path) -> None:
 
 
 def test_the_forgotten_are_not_brought_back_but_may_come_back(tmp_path: Path) -> None:
-    forgotten = Forgotten(tmp_path)
+    forgotten = SuppressionList(tmp_path)
     forgotten.add("ann")
-    source = GuardedSource(Shop(), None, Forgotten(tmp_path))
+    source = PrivateSource(Shop(), None, SuppressionList(tmp_path))
     (chunk,) = source.read(None, 10)
     assert chunk["user_id"].to_pylist() == ["bob", None]
     assert source.users().select(["user_id", "own"]).to_pylist() == [

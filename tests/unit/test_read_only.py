@@ -27,7 +27,7 @@ from tastemaker.plugins import (
     safe_calls,
     select,
 )
-from tastemaker.plugins.checks import judge
+from tastemaker.plugins.checks import run_check
 from tastemaker.plugins.checks.fitting import fit_leaves_its_input_alone
 from tastemaker.plugins.checks.rankings import recommend_leaves_its_input_alone
 from tastemaker.plugins.checks.subject import Subject, shop_feedback
@@ -220,7 +220,7 @@ ASKING: dict[str, tuple[Act, str]] = {
 
 
 @pytest.mark.parametrize("what", ASKING)
-@pytest.mark.parametrize("ask", [safe_calls.recommend, safe_calls.decide], ids=["recommend", "decide"])
+@pytest.mark.parametrize("ask", [safe_calls.recommend, safe_calls.top_k], ids=["recommend", "decide"])
 def test_an_answer_that_writes_is_told_the_array(what: str, ask: Callable[..., Ranking]) -> None:
     act, array = ASKING[what]
     with pytest.raises(PluginError, match="model writer failed to recommend: it writes to") as error:
@@ -284,7 +284,7 @@ def test_reading_in_the_usual_order_costs_no_copy() -> None:
 
 @pytest.mark.parametrize("law", [fit_leaves_its_input_alone, recommend_leaves_its_input_alone])
 def test_the_laws_tell_it_in_the_same_words(law: Any) -> None:
-    verdict = judge(law, Subject(doing(lambda given: given.history.rewards.fill(0))))
+    verdict = run_check(law, Subject(doing(lambda given: given.history.rewards.fill(0))))
     assert verdict.verdict == "broken"
     assert "it writes to given.history.rewards, which is read-only" in verdict.detail
     assert Path(__file__).name in verdict.detail

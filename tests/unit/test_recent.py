@@ -31,10 +31,10 @@ from tastemaker.event_log.records import FeedbackRecord
 from tastemaker.event_log.spool import Spool
 from tastemaker.plugins.arrays import Events, History
 from tastemaker.registry.artifact import LoadedVersion, load_version
-from tastemaker.serving.inference.predictor import Ask, Predictor
+from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.serving.ranking import recent_feedback
 from tastemaker.serving.ranking.pipeline import Pipeline
-from tastemaker.serving.ranking.recent_feedback import Index, Recent
+from tastemaker.serving.ranking.recent_feedback import Index, RecentFeedback
 from tastemaker.serving.runtime.worker import Worker
 from tastemaker.snapshot.snapshot import extended
 
@@ -135,7 +135,7 @@ class Shop:
         spec = loaded.manifest.problem_spec | {"objectives": [{"share": 1.0, "events": EVENTS}]}
         manifest = msgspec.structs.replace(loaded.manifest, problem_spec=spec)
         loaded = replace(loaded, snapshot=replace(loaded.snapshot, repeats=repeats), manifest=manifest)
-        self.recent = Recent(folder)
+        self.recent = RecentFeedback(folder)
         self.predictor = Predictor(loaded, pipeline=Pipeline(loaded, changes=folder, recent=self.recent))
         self.worker = Worker()
         self.worker.open("popularity", self.predictor, Spool(folder), cast(Any, Mock()), recent=self.recent)
@@ -292,7 +292,7 @@ def test_lists_of_every_kind_leave_it_out(opened: Open) -> None:
     shop, user = opened(), "a new user"
     shop.feedback("item-00", user_id=user)
     assert shop.shown(user, candidates=["item-00", "item-01"]) == ["item-01"]
-    asked = Ask(Request(user, 30), f"{1:032x}", time.time())
+    asked = InferenceRequest(Request(user, 30), f"{1:032x}", time.time())
     fallen = shop.predictor.fall_back(asked, "model_timeout").answer
     assert "item-00" not in [item.item_id for item in fallen.items]
     session = SessionRequest(["item-03"], 30, session_id="a-visit")
@@ -314,7 +314,7 @@ def test_a_visitor_dislikes_in_a_session(opened: Open) -> None:
 
 
 def test_the_static_list_leaves_it_out_without_a_version(tmp_path: Path) -> None:
-    worker, lately = Worker(), Recent(tmp_path)
+    worker, lately = Worker(), RecentFeedback(tmp_path)
     worker.open("m", None, Spool(tmp_path), cast(Any, Mock()), static_ids=["a", "b", "c"], recent=lately)
     try:
         asyncio.run(worker.feedback([FeedbackEvent("e", "purchase", "b", "u")]))
@@ -378,16 +378,16 @@ def test_what_is_kept_is_bounded_and_expires(tmp_path: Path, monkeypatch: pytest
         fill(tmp_path, records[start : start + 5])
         drain(tmp_path, Lake(tmp_path / "lake"))
     users = [f"u{n}" for n in range(25)]
-    assert [bool(Recent(tmp_path).had(user, ["i"])) for user in users] == [n >= 15 for n in range(25)]
+    assert [bool(RecentFeedback(tmp_path).had(user, ["i"])) for user in users] == [n >= 15 for n in range(25)]
     kept.expire(tmp_path, NOW + 20)
-    assert [bool(Recent(tmp_path).had(user, ["i"])) for user in users] == [n >= 20 for n in range(25)]
+    assert [bool(RecentFeedback(tmp_path).had(user, ["i"])) for user in users] == [n >= 20 for n in range(25)]
 
 
 def test_a_file_that_cant_be_read_takes_nothing_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(tmp_path, [FeedbackRecord("e", "i", "purchase", 1.0, NOW, NOW, "u")])
-    lately = Recent(tmp_path)
+    lately = RecentFeedback(tmp_path)
     for path in tmp_path.glob("requests.db*"):
         path.unlink()
     (tmp_path / "requests.db").write_bytes(b"no database at all" * 100)
@@ -402,7 +402,7 @@ def test_a_file_that_has_no_tables_yet_holds_nothing_and_is_no_trouble(tmp_path:
     """As on a disk that had room for a file but not for what is in it."""
     for name in ("requests.db", kept.FILE_NAME):
         (tmp_path / name).touch()
-    lately = Recent(tmp_path)
+    lately = RecentFeedback(tmp_path)
     assert (lately.had("u", ["i"]), lately.trouble) == (set(), None)
     fill(tmp_path, [FeedbackRecord("e", "i", "purchase", 1.0, NOW, NOW, "u")])
     lately.refresh(at_once=True)

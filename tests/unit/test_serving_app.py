@@ -21,7 +21,7 @@ from tastemaker.serving.http import routes
 from tastemaker.serving.http.asgi import Scope
 from tastemaker.serving.http.gateway import Gateway, not_found
 from tastemaker.serving.inference.fallback import MODEL_SHORT
-from tastemaker.serving.inference.predictor import Ask, Served
+from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult
 from tastemaker.serving.runtime.metrics import Reason
 from tastemaker.serving.runtime.worker import Worker
 
@@ -34,15 +34,15 @@ class Canned:
     n_items = 3
     trouble = None
 
-    def recommend(self, asks: Sequence[Ask]) -> list[Served]:
+    def recommend(self, asks: Sequence[InferenceRequest]) -> list[InferenceResult]:
         return [
             self.fall_back(ask, MODEL_SHORT if ask.request.user_id == "stranger" else None) for ask in asks
         ]
 
-    def fall_back(self, ask: Ask, reason: str | None) -> Served:
+    def fall_back(self, ask: InferenceRequest, reason: str | None) -> InferenceResult:
         items = [Item(f"item-{number}", 1.0 - number, 0.5) for number in range(ask.request.k)]
         answer = Answer(ask.request_id, self.model, self.version, items, reason)
-        return Served(answer, {"recency_days": None})
+        return InferenceResult(answer, {"recency_days": None})
 
     def popular_ids(self, at_most: int) -> list[str]:
         return ["item-0"]

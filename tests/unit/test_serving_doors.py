@@ -14,9 +14,9 @@ import pytest
 from tastemaker.api.schemas import Answer, Refusal, Request
 from tastemaker.serving.http import auth as doors_module
 from tastemaker.serving.http.api_keys import Key, KeyScope, add, changed, read_keys, revoke, rotate
-from tastemaker.serving.http.auth import Doors
+from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.gateway import Gateway, not_found
-from tastemaker.serving.http.rate_limit import Meters
+from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.serving.runtime.worker import Worker
 
 HERE = ("127.0.0.1", 5)
@@ -41,11 +41,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def doors(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doors:
+def doors(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authenticator:
     """Doors that look at the file every time."""
     monkeypatch.setattr(doors_module, "LOOK_SECONDS", 0.0)
-    doors = Doors()
-    doors.open(path, Meters(tmp_path / "meters"))
+    doors = Authenticator()
+    doors.open(path, RateLimiter(tmp_path / "meters"))
     return doors
 
 
@@ -56,7 +56,7 @@ def make(path: Path, *scopes: KeyScope, **more: Any) -> str:
 
 
 def status(
-    doors: Doors,
+    doors: Authenticator,
     secret: str | None,
     scope: KeyScope = "recommend",
     client: Any = HERE,
@@ -95,7 +95,7 @@ def status(
     ],
 )
 def test_without_keys_this_machine_alone_is_answered(
-    doors: Doors, client: Any, headers: dict[str, str], expected: int
+    doors: Authenticator, client: Any, headers: dict[str, str], expected: int
 ) -> None:
     assert status(doors, None, "recommend", client, **headers) == expected
 
@@ -115,16 +115,16 @@ def test_without_keys_this_machine_alone_is_answered(
     ],
 )
 def test_without_keys_the_service_is_asked_by_the_address_that_was_reached(
-    doors: Doors, host: str, server: Any, expected: int
+    doors: Authenticator, host: str, server: Any, expected: int
 ) -> None:
     assert status(doors, None, server=server, host=host) == expected
 
 
-def test_with_a_key_any_name_will_do(doors: Doors, path: Path) -> None:
+def test_with_a_key_any_name_will_do(doors: Authenticator, path: Path) -> None:
     assert status(doors, make(path, "recommend"), host="shop.example") == 200
 
 
-def test_a_key_opens_what_its_scopes_name_from_anywhere(doors: Doors, path: Path) -> None:
+def test_a_key_opens_what_its_scopes_name_from_anywhere(doors: Authenticator, path: Path) -> None:
     secret = make(path, "recommend", "feedback")
     far = ("203.0.113.9", 1)
     assert status(doors, secret, client=far) == status(doors, secret, "feedback", client=far) == 200
@@ -142,7 +142,7 @@ def test_the_file_holds_no_key_and_is_the_owners_alone(path: Path) -> None:
 
 
 def test_a_rotation_leaves_two_keys_alive_until_the_old_one_expires(
-    doors: Doors, path: Path, monkeypatch: pytest.MonkeyPatch
+    doors: Authenticator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = make(path, "recommend", per_second=1_000.0)
     with changed(path) as keys:
@@ -153,7 +153,7 @@ def test_a_rotation_leaves_two_keys_alive_until_the_old_one_expires(
     assert (status(doors, old), status(doors, made.secret)) == (401, 200)
 
 
-def test_a_revoked_key_stops_working_and_the_doors_stay_shut(doors: Doors, path: Path) -> None:
+def test_a_revoked_key_stops_working_and_the_doors_stay_shut(doors: Authenticator, path: Path) -> None:
     secret = make(path, "recommend")
     assert status(doors, secret) == 200
     with changed(path) as keys:
@@ -164,7 +164,7 @@ def test_a_revoked_key_stops_working_and_the_doors_stay_shut(doors: Doors, path:
 
 @pytest.mark.parametrize("spoil", [os.unlink, lambda path: path.write_text("[{")])
 def test_a_key_file_that_is_lost_or_spoilt_changes_nothing(
-    doors: Doors, path: Path, spoil: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
+    doors: Authenticator, path: Path, spoil: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = make(path, "recommend")
     assert status(doors, secret) == 200
@@ -174,7 +174,7 @@ def test_a_key_file_that_is_lost_or_spoilt_changes_nothing(
 
 
 def test_a_key_file_that_is_lost_is_said_once_and_once_when_it_is_back(
-    doors: Doors, path: Path, caplog: pytest.LogCaptureFixture
+    doors: Authenticator, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "tastemaker.serving")
     make(path, "recommend")
@@ -199,7 +199,7 @@ def test_a_key_file_that_is_lost_is_said_once_and_once_when_it_is_back(
 
 
 def test_a_limit_lets_its_number_through_and_says_when_to_come_back(
-    doors: Doors, path: Path, monkeypatch: pytest.MonkeyPatch
+    doors: Authenticator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret, other = make(path, "recommend", per_second=5), make(path, "recommend")
     now = 1_000.0
@@ -216,7 +216,7 @@ def test_a_limit_lets_its_number_through_and_says_when_to_come_back(
 
 
 def test_a_slow_limit_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    meters, now = Meters(tmp_path / "meters"), 50.0
+    meters, now = RateLimiter(tmp_path / "meters"), 50.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     assert meters.wait(3, 0.1) == 0
     assert meters.wait(3, 0.1) == pytest.approx(10.0)
@@ -228,14 +228,14 @@ def test_processes_share_the_meters_and_a_restart_of_the_machine_clears_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.monotonic", lambda: 9_000.0)
-    first, second = Meters(tmp_path / "meters"), Meters(tmp_path / "meters")
+    first, second = RateLimiter(tmp_path / "meters"), RateLimiter(tmp_path / "meters")
     waits = [meters.wait(7, 4) for meters in (first, second) * 3]
     assert waits == [0, 0, 0, 0, pytest.approx(0.25), pytest.approx(0.25)]
     monkeypatch.setattr("time.monotonic", lambda: 3.0)
     assert second.wait(7, 4) == 0
 
 
-def test_over_http_the_refusals_carry_their_headers(path: Path, doors: Doors) -> None:
+def test_over_http_the_refusals_carry_their_headers(path: Path, doors: Authenticator) -> None:
     secret = make(path, "recommend", per_second=1)
 
     async def ask(url: str, **headers: str) -> httpx.Response:

@@ -28,8 +28,8 @@ from tastemaker.plugins import (
     select,
 )
 from tastemaker.registry.artifact import LoadedVersion
-from tastemaker.serving.inference.batcher import MAX_HUNG, Engine, Limits, Waiting
-from tastemaker.serving.inference.circuit_breaker import Breaker
+from tastemaker.serving.inference.batcher import MAX_HUNG, Batcher, Limits, PendingRequest
+from tastemaker.serving.inference.circuit_breaker import CircuitBreaker
 from tastemaker.serving.inference.fallback import (
     MODEL_ERROR,
     MODEL_INVALID,
@@ -39,7 +39,7 @@ from tastemaker.serving.inference.fallback import (
     MODEL_TIMEOUT,
     NO_MODEL,
 )
-from tastemaker.serving.inference.predictor import Ask, Predictor, Served
+from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult, Predictor
 from tastemaker.snapshot.ids import IdIndex
 from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.util import supervised_thread
@@ -108,19 +108,19 @@ def predictor(model: Recommender[Any], version: str = "v1") -> Predictor:
     return Predictor(LoadedVersion(model, snapshot, cast(Any, manifest)))
 
 
-class Settled(list[tuple[Waiting, Served]]):
+class Settled(list[tuple[PendingRequest, InferenceResult]]):
     """What an engine reported."""
 
-    def __call__(self, answers: Sequence[tuple[Waiting, Served]], moment: float) -> None:
+    def __call__(self, answers: Sequence[tuple[PendingRequest, InferenceResult]], moment: float) -> None:
         self.extend(answers)
 
 
 @contextmanager
 def engine(
     model: Recommender[Any] | None, seconds: float = PATIENT, waiting: int = 1_000, **more: Any
-) -> Iterator[Engine]:
+) -> Iterator[Batcher]:
     """An engine that is closed in the end."""
-    made = Engine(
+    made = Batcher(
         "misbehaving",
         None if model is None else predictor(model),
         more.pop("settle", Settled()),
@@ -131,21 +131,21 @@ def engine(
     made.close()
 
 
-def asked(user: str = "u0", k: int = 3, number: int = 0, **more: Any) -> Ask:
+def asked(user: str = "u0", k: int = 3, number: int = 0, **more: Any) -> InferenceRequest:
     """A request."""
-    return Ask(Request(user, k, **more), f"{number:032x}", 100.0)
+    return InferenceRequest(Request(user, k, **more), f"{number:032x}", 100.0)
 
 
-def answers(one: Engine, asks: Sequence[Ask]) -> list[Served]:
+def answers(one: Batcher, asks: Sequence[InferenceRequest]) -> list[InferenceResult]:
     """The answers to requests that arrive at once."""
 
-    async def all_of_them() -> list[Served]:
+    async def all_of_them() -> list[InferenceResult]:
         return await asyncio.gather(*map(one.submit, asks))
 
     return asyncio.run(all_of_them())
 
 
-def said(served: Served) -> tuple[list[int], str, str | None]:
+def said(served: InferenceResult) -> tuple[list[int], str, str | None]:
     """Items by number, stage, reason."""
     answer = served.answer
     return [ITEMS.index(item.item_id) for item in answer.items], answer.stage, answer.fallback
@@ -201,7 +201,7 @@ def test_requests_that_come_densely_are_asked_together(monkeypatch: pytest.Monke
     monkeypatch.setattr("tastemaker.serving.inference.batcher.PACE_SECONDS", PATIENT / 20)
     model = Misbehaving()
 
-    async def densely(one: Engine) -> None:
+    async def densely(one: Batcher) -> None:
         await asyncio.gather(*(one.submit(asked(number=number)) for number in range(5)))
         first = one.submit(asked(number=5))
         await asyncio.sleep(PATIENT / 200)
@@ -217,7 +217,7 @@ def test_a_caller_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("tastemaker.serving.inference.batcher.PACE_SECONDS", 2 * PATIENT)
     model = Misbehaving()
 
-    async def one_by_one(one: Engine) -> list[Served]:
+    async def one_by_one(one: Batcher) -> list[InferenceResult]:
         return [await one.submit(asked(number=number)) for number in range(5)]
 
     with engine(model) as one:
@@ -294,7 +294,7 @@ def test_a_thread_that_spins_in_python_is_ended() -> None:
         stop.set()
 
 
-def answers_until(one: Engine, condition: Callable[[], bool], what: str) -> None:
+def answers_until(one: Batcher, condition: Callable[[], bool], what: str) -> None:
     """Ask, so that the engine looks after its thread, until the condition holds."""
 
     def asked_again() -> bool:
@@ -340,7 +340,7 @@ def test_requests_that_wait_are_asked_together_and_answered_apart() -> None:
         asked("u7", 2, context={"page": "home"}),
     ]
 
-    async def all_of_them(one: Engine) -> list[Served]:
+    async def all_of_them(one: Batcher) -> list[InferenceResult]:
         first = one.submit(asked("u0", 1))
         await asyncio.to_thread(entered.wait, PATIENT)
         rest = [one.submit(ask) for ask in mixed]
@@ -372,7 +372,7 @@ def test_what_does_not_fit_into_the_queue_is_answered_at_once() -> None:
         go.wait(PATIENT)
         return sound(batch, k)
 
-    async def flood(one: Engine) -> list[str | None]:
+    async def flood(one: Batcher) -> list[str | None]:
         first = one.submit(asked())
         await asyncio.to_thread(entered.wait, PATIENT)
         rest = [one.submit(asked(number=number)) for number in range(5)]
@@ -414,7 +414,7 @@ def test_another_version_answers_from_the_next_request_on() -> None:
         go.wait(PATIENT)
         return sound(batch, k)
 
-    async def swapped(one: Engine) -> list[str]:
+    async def swapped(one: Batcher) -> list[str]:
         first = one.submit(asked())
         await asyncio.to_thread(entered.wait, PATIENT)
         one.swap(predictor(Misbehaving(), "v2"))
@@ -460,7 +460,7 @@ def test_when_even_the_look_ups_fail_what_was_popular_answers(monkeypatch: pytes
 
 
 def test_answers_that_can_not_be_counted_or_logged_are_answers(caplog: pytest.LogCaptureFixture) -> None:
-    def full(answers: Sequence[tuple[Waiting, Served]], moment: float) -> None:
+    def full(answers: Sequence[tuple[PendingRequest, InferenceResult]], moment: float) -> None:
         raise OSError("no space left on device")
 
     stop = threading.Event()
@@ -474,7 +474,7 @@ def test_answers_that_can_not_be_counted_or_logged_are_answers(caplog: pytest.Lo
 
 
 def test_a_breaker_opens_rests_longer_each_time_and_closes() -> None:
-    breaker = Breaker(failures=2, rest_seconds=1, longest_seconds=3)
+    breaker = CircuitBreaker(failures=2, rest_seconds=1, longest_seconds=3)
     breaker.bad(0)
     assert breaker.admits(0)
     breaker.good()

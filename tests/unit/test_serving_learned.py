@@ -10,18 +10,18 @@ import pytest
 
 import served_homes
 import taught
-from tastemaker.online_learning.checkpoints import EMPTY, Position, States
+from tastemaker.online_learning.checkpoints import EMPTY, Checkpoints, LogPosition
 from tastemaker.registry.artifact import load_version
-from tastemaker.serving.inference.batcher import Engine
+from tastemaker.serving.inference.batcher import Batcher
 from tastemaker.serving.inference.predictor import Predictor
 from tastemaker.serving.runtime.metrics import Metrics
-from tastemaker.serving.runtime.online_updates import Learned
+from tastemaker.serving.runtime.online_updates import ModelRefresher
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
+def engine(tmp_path: Path) -> Iterator[Batcher]:
     version = served_homes.make_home(tmp_path / "home", ("thompson",))["thompson"]
-    engine = Engine("thompson", Predictor(load_version(version.folder)), lambda answers, moment: None)
+    engine = Batcher("thompson", Predictor(load_version(version.folder)), lambda answers, moment: None)
     yield engine
     engine.close()
 
@@ -36,20 +36,20 @@ class Told(Metrics):
         self.lag = seconds
 
 
-def served(engine: Engine) -> Predictor:
+def served(engine: Batcher) -> Predictor:
     assert engine.predictor is not None
     return engine.predictor
 
 
-def test_the_newest_state_is_served_and_nothing_else_changes(engine: Engine, tmp_path: Path) -> None:
+def test_the_newest_state_is_served_and_nothing_else_changes(engine: Batcher, tmp_path: Path) -> None:
     before = served(engine)
-    states = States(tmp_path / "learning", before.loaded)
-    watch = Learned(tmp_path / "learning", engine, Told(), seconds=1_000)
+    states = Checkpoints(tmp_path / "learning", before.loaded)
+    watch = ModelRefresher(tmp_path / "learning", engine, Told(), seconds=1_000)
     assert served(engine) is before
     for until in (1, 2):
         model = load_version(tmp_path / "home" / "artifacts" / "thompson" / before.version).model
         model.update(taught.lessons(taught.traffic(before.version, 20, seed=until), before.loaded))
-        name = states.save(model, Position(until, EMPTY))
+        name = states.save(model, LogPosition(until, EMPTY))
         watch.look()
         after = served(engine)
         assert (after.learned, after.version, after.loaded) == (name, before.version, before.loaded)
@@ -58,31 +58,31 @@ def test_the_newest_state_is_served_and_nothing_else_changes(engine: Engine, tmp
     watch.look()
     assert served(engine) is after
     watch.close()
-    again = Learned(tmp_path / "learning", engine, Told(), seconds=1_000)  # a restart begins with it
+    again = ModelRefresher(tmp_path / "learning", engine, Told(), seconds=1_000)  # a restart begins with it
     assert served(engine).learned == name
     again.close()
 
 
 def test_a_state_that_is_damaged_is_not_served(
-    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    engine: Batcher, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = served(engine)
-    states = States(tmp_path / "learning", before.loaded)
-    name = states.save(before.loaded.model, Position(1, EMPTY))
+    states = Checkpoints(tmp_path / "learning", before.loaded)
+    name = states.save(before.loaded.model, LogPosition(1, EMPTY))
     (states.folder / name / "model" / "rewards.npy").write_bytes(b"")
     with caplog.at_level(logging.ERROR):
-        watch = Learned(tmp_path / "learning", engine, Told(), seconds=1_000)
+        watch = ModelRefresher(tmp_path / "learning", engine, Told(), seconds=1_000)
         watch.look()
     assert served(engine) is before
     assert [record.levelname for record in caplog.records] == ["ERROR"]  # once, however often it looks
     assert "rewards.npy" in caplog.text
-    states.save(before.loaded.model, Position(2, EMPTY))
+    states.save(before.loaded.model, LogPosition(2, EMPTY))
     watch.look()
     assert served(engine).learned is not None
     watch.close()
 
 
-def test_another_version_that_came_meanwhile_stays(engine: Engine) -> None:
+def test_another_version_that_came_meanwhile_stays(engine: Batcher) -> None:
     old = served(engine)
     other = Predictor(old.loaded)
     engine.swap(other)
@@ -91,11 +91,11 @@ def test_another_version_that_came_meanwhile_stays(engine: Engine) -> None:
 
 
 def test_the_lag_is_the_age_of_the_oldest_answer_that_was_not_learned(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Batcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, told, now = served(engine), Told(), [taught.END + 1_000.0]
     monkeypatch.setattr("time.time", lambda: now[0])
-    watch = Learned(tmp_path / "learning", engine, told, seconds=1_000)
+    watch = ModelRefresher(tmp_path / "learning", engine, told, seconds=1_000)
     lags = [told.lag]
     for answered_at in (1_000, 1_007, 1_007, 1_020):
         told.answered_at, now[0] = taught.END + answered_at, now[0] + 10
@@ -103,8 +103,8 @@ def test_the_lag_is_the_age_of_the_oldest_answer_that_was_not_learned(
         lags.append(told.lag)
     assert lags == [0, 10, 20, 30, 40]
     for learned_until in (1_001, 1_010, 1_021):
-        States(tmp_path / "learning", before.loaded).save(
-            before.loaded.model, Position(taught.END + learned_until, EMPTY)
+        Checkpoints(tmp_path / "learning", before.loaded).save(
+            before.loaded.model, LogPosition(taught.END + learned_until, EMPTY)
         )
         watch.look()
         lags.append(told.lag)

@@ -19,7 +19,7 @@ from tastemaker.api.schemas import (
     SessionRequest,
     SimilarQuery,
 )
-from tastemaker.serving.http.parsing import QueryReader, Reader, read_id, read_request
+from tastemaker.serving.http.parsing import Decoder, QueryReader, read_id, read_request
 
 
 def refused(body: bytes) -> dict[str, Any]:
@@ -97,13 +97,13 @@ def test_a_wrong_field_is_named_wherever_it_lies(
     kind: type[msgspec.Struct], body: str, field: str, value: object, limit: int | None
 ) -> None:
     with pytest.raises(Refusal) as caught:
-        Reader(kind)(body.encode())
+        Decoder(kind)(body.encode())
     problem = caught.value.problem
     assert (problem.field, problem.value, problem.limit) == (field, value, limit)
 
 
 def test_a_title_may_be_longer_than_an_id_but_no_text_holds_nul() -> None:
-    read = Reader(ItemUpserts)
+    read = Decoder(ItemUpserts)
     title = "é" * 1_000
     assert read(msgspec.json.encode({"items": [{"item_id": "i", "title": title}]})).items[0].title == title
     with pytest.raises(Refusal, match="NUL"):
@@ -111,7 +111,7 @@ def test_a_title_may_be_longer_than_an_id_but_no_text_holds_nul() -> None:
 
 
 def test_feedback_names_its_user_or_its_request() -> None:
-    read = Reader(Feedback)
+    read = Decoder(Feedback)
     event = {"event_id": "1", "event_type": "click", "item_id": "i", "request_id": "r"}
     assert read(msgspec.json.encode({"events": [event]})).events == [
         FeedbackEvent("1", "click", "i", request_id="r")

@@ -20,7 +20,7 @@ from tastemaker.api.schemas import Answer, ItemUpsert, Refusal, Request, UserUps
 from tastemaker.event_log.records import ItemRecord, Kind, Record, UserRecord
 from tastemaker.event_log.spool import Spool, read
 from tastemaker.registry.artifact import LoadedVersion, load_version
-from tastemaker.serving.inference.predictor import Ask, Predictor
+from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.serving.ranking.pipeline import Pipeline
 from tastemaker.serving.runtime.worker import Worker
 from tastemaker.settings import RetrievalSettings
@@ -69,7 +69,9 @@ def ask(
     session: Sequence[str] | None = None,
     **more: Any,
 ) -> Answer:
-    asked = Ask(Request(user_id, k, **more), f"{seed:016x}" + 16 * "0", time.time(), kind, session)
+    asked = InferenceRequest(
+        Request(user_id, k, **more), f"{seed:016x}" + 16 * "0", time.time(), kind, session
+    )
     return predictor.recommend([asked])[0].answer
 
 
@@ -159,7 +161,10 @@ def test_what_a_user_blocks_only_they_miss(worker: Worker, opened: Open) -> None
     predictor.pipeline.overlay.refresh(at_once=True)
     assert not set(best) & set(ids(ask(predictor, k=1_000, exclude=["item-20"])))
     assert ids(ask(predictor, "user-02"))[:3] == best
-    both = [Ask(Request(user), f"{n:032x}", time.time()) for n, user in enumerate(("user-02", "user-01"))]
+    both = [
+        InferenceRequest(Request(user), f"{n:032x}", time.time())
+        for n, user in enumerate(("user-02", "user-01"))
+    ]
     second, first = (served.answer for served in predictor.recommend(both))
     assert ids(second)[:3] == best
     assert not set(best) & set(ids(first))
@@ -237,7 +242,7 @@ def test_a_request_may_ask_for_its_own_variety_and_the_log_says_so(worker: Worke
     predictor = opened("bpr")
     wanted = [None, 0.9, 0.0, 0.9, None]
     asks = [
-        Ask(Request("user-01", 6, diversity=strength), f"{n:032x}", time.time())
+        InferenceRequest(Request("user-01", 6, diversity=strength), f"{n:032x}", time.time())
         for n, strength in enumerate(wanted)
     ]
     served = predictor.recommend(asks)

@@ -32,8 +32,8 @@ from tastemaker.registry import Registry, Version
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving.build.precompute import precomputing
 from tastemaker.serving.inference.fallback import MODEL_ERROR
-from tastemaker.serving.inference.precomputed_lists import Lists
-from tastemaker.serving.inference.predictor import Ask, Predictor
+from tastemaker.serving.inference.precomputed_lists import PrecomputedLists
+from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.serving.runtime import golden_requests
 from tastemaker.settings import ServingSettings, Settings
 from tastemaker.storage.engine import open_engine
@@ -93,7 +93,7 @@ def test_each_user_has_the_list_that_the_model_would_give(tmp_path: Path, instal
     version = register(tmp_path, installed, lists_items=4)
     serving = load_version(version.folder).serving
     assert serving is not None
-    lists = Lists.load(serving)
+    lists = PrecomputedLists.load(serving)
     assert lists is not None
     # With the feature, 1 for everybody, user u's best item is u + 1 and the next best one less.
     assert lists.of(3).tolist() == [4, 3, 2, 1]
@@ -121,7 +121,8 @@ def test_a_model_that_fails_is_answered_for_by_its_own_list(tmp_path: Path, inst
     installed.recommend = Mock(side_effect=RuntimeError("no"))  # type: ignore[method-assign]
     predictor = Predictor(loaded)
     asks = [
-        Ask(Request(user_id=user, k=6, exclude=["item-03"]), "0" * 32, 2e9) for user in ("user-03", "nobody")
+        InferenceRequest(Request(user_id=user, k=6, exclude=["item-03"]), "0" * 32, 2e9)
+        for user in ("user-03", "nobody")
     ]
     popular = loaded.snapshot.item_ids.decode(loaded.snapshot.popular)
     for served, own in zip(

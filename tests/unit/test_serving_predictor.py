@@ -30,7 +30,7 @@ from tastemaker.plugins import (
 from tastemaker.plugins.arrays import Float32
 from tastemaker.registry.artifact import LoadedVersion
 from tastemaker.serving.inference.fallback import MODEL_ERROR, MODEL_INVALID, MODEL_SHORT
-from tastemaker.serving.inference.predictor import Ask, Predictor, Served
+from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult, Predictor
 from tastemaker.snapshot.ids import IdIndex
 from tastemaker.snapshot.snapshot import Snapshot
 
@@ -92,9 +92,9 @@ def predictor(
     return Predictor(LoadedVersion(model, snapshot(repeats=repeats), cast(Any, manifest)), features=features)
 
 
-def answered(one: Predictor, request: Request, now: int = NOW) -> Served:
+def answered(one: Predictor, request: Request, now: int = NOW) -> InferenceResult:
     """The answer to one request."""
-    return one.recommend([Ask(request, REQUEST_ID, now)])[0]
+    return one.recommend([InferenceRequest(request, REQUEST_ID, now)])[0]
 
 
 def by_number(batch: Batch, k: int) -> Ranking:
@@ -229,8 +229,11 @@ def test_features_are_handed_over_and_logged_and_a_visitor_has_none() -> None:
 
     one = predictor(Scripted(act, reads=("name_length", "recency_days")), features=features)
     request = Request("bobby", k=1)
-    asks = [Ask(request, REQUEST_ID, NOW), Ask(request, REQUEST_ID, NOW, "session", ["item-1"])]
-    served = one.recommend([*asks, Ask(Request("ann", k=1), REQUEST_ID, NOW)])
+    asks = [
+        InferenceRequest(request, REQUEST_ID, NOW),
+        InferenceRequest(request, REQUEST_ID, NOW, "session", ["item-1"]),
+    ]
+    served = one.recommend([*asks, InferenceRequest(Request("ann", k=1), REQUEST_ID, NOW)])
     assert [each.features for each in served] == [
         {"name_length": 5.0, "recency_days": None},
         {"name_length": None, "recency_days": None},

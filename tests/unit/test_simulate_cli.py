@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from servers import free_port
 from tastemaker.cli.simulate import simulate
 from tastemaker.errors import TastemakerError
-from tastemaker.simulator.traffic.client_log import Acknowledged, Answered, Begun, Ledger
+from tastemaker.simulator.traffic.client_log import Acknowledged, Answered, Begun, ClientLog
 
 
 def said(*words: str) -> Result:
@@ -54,7 +54,7 @@ def test_only_a_simulated_shop_has_simulated_people(monkeypatch: pytest.MonkeyPa
 def test_a_check_says_what_is_lost_and_ends_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path))
     path = tmp_path / "ledger.jsonl"
-    with Ledger(path) as ledger:
+    with ClientLog(path) as ledger:
         ledger.note(Begun("run", "http://shop", 0))
         ledger.note(Answered("r1", "u", "model", ["i"]))
         ledger.note(Acknowledged([f"run-0-{number}" for number in range(5)]))

@@ -22,10 +22,10 @@ from tastemaker.dataset.split import Split
 from tastemaker.errors import SourceError
 from tastemaker.evaluation import backtest, results
 from tastemaker.evaluation.evaluator import evaluate, user_keys
-from tastemaker.evaluation.item_statistics import Catalogue
+from tastemaker.evaluation.item_statistics import ItemStatistics
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.leaderboard.leaderboard import Breach, Leaderboard
-from tastemaker.evaluation.metrics import HITS, METRICS, Judged
+from tastemaker.evaluation.metrics import HITS, METRICS, RankedLists
 from tastemaker.evaluation.results import UserResults
 from tastemaker.evaluation.slices import LARGEST, OTHER, compare_slices, lost
 from tastemaker.plugins.discovery import Plugin
@@ -237,7 +237,7 @@ def test_only_the_items_of_the_slice_count_as_relevant(block: int) -> None:
     lists = model.recommend(split.snapshot.batch(split.users, seeds=user_keys(split.user_ids)), 5).items
     for name, items in split.item_slices.items():
         wanted = relevant.toarray() * items
-        alone = Judged(lists, type(relevant)(wanted), Catalogue(split.train))
+        alone = RankedLists(lists, type(relevant)(wanted), ItemStatistics(split.train))
         some = (wanted > 0).any(axis=1)
         for metric, found in judged.by_items[name].items():
             assert np.isnan(found[~some]).all()

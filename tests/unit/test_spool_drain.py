@@ -14,7 +14,7 @@ import pytest
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, REQUESTS
 from tastemaker.event_log import drain as drains
-from tastemaker.event_log.drain import Drained, drain, served, told
+from tastemaker.event_log.drain import Drained, drain, read_feedback, read_log
 from tastemaker.event_log.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
 from tastemaker.event_log.spool import Spool
 
@@ -56,13 +56,13 @@ def lake(tmp_path: Path) -> Lake:
 
 def request_ids(lake: Lake) -> list[str]:
     """Every drained request, sorted."""
-    return sorted(served(lake)["request_id"].to_pylist())
+    return sorted(read_log(lake)["request_id"].to_pylist())
 
 
 def test_a_request_becomes_a_row_and_an_impression_an_item(tmp_path: Path, lake: Lake) -> None:
     fill(tmp_path / "spool", [record(1)])
     assert drain(tmp_path / "spool", lake) == Drained(requests=1, impressions=2)
-    (row,) = served(lake).to_pylist()
+    (row,) = read_log(lake).to_pylist()
     assert row == {
         "request_id": f"{1:032x}",
         "occurred_at": datetime(2026, 3, 1, 12, tzinfo=UTC),
@@ -186,8 +186,8 @@ def test_drains_and_writers_at_once_move_everything_once(
 
 def test_nothing_served_yet_is_an_empty_table(tmp_path: Path, lake: Lake) -> None:
     assert drain(tmp_path / "spool", lake) == Drained(0, 0)
-    assert served(lake).schema.equals(REQUESTS)
-    assert len(served(lake)) == 0
+    assert read_log(lake).schema.equals(REQUESTS)
+    assert len(read_log(lake)) == 0
 
 
 def click(
@@ -201,7 +201,7 @@ def test_feedback_is_kept_as_it_was_told_by_the_day_on_which_it_came(tmp_path: P
     fill(tmp_path, [click(1, occurred_at=NOON - 9 * DAY, user_id="ann", position=4), record(1)])
     assert drain(tmp_path, lake) == Drained(requests=1, impressions=2, feedback=1)
     assert lake.days("feedback") == [date(2026, 3, 1)]
-    assert told(lake).to_pylist() == [
+    assert read_feedback(lake).to_pylist() == [
         {
             "event_id": "click-1",
             "user_id": "ann",
@@ -225,7 +225,7 @@ def test_an_event_that_was_told_to_several_processes_or_drained_twice_is_one(
     drain(tmp_path / "two", lake)
     fill(tmp_path / "one", [click(1, received_at=NOON + DAY, user_id="third")])
     drain(tmp_path / "one", lake)
-    found = told(lake).to_pylist()
+    found = read_feedback(lake).to_pylist()
     assert sorted(row["event_id"] for row in found) == ["click-1", "click-2", "click-3"]
     assert next(row["user_id"] for row in found if row["event_id"] == "click-1") == "first"
 
@@ -251,4 +251,4 @@ def test_requests_that_an_earlier_version_drained_are_still_read(tmp_path: Path,
     (path,) = lake.files("requests")
     old = lake.read("requests").drop_columns(["stage", "kind", "session", "diversity"])
     lake.write_day("requests", date(2026, 3, 1), old, part=path.stem)
-    assert served(lake)["stage"].to_pylist() == [None]
+    assert read_log(lake)["stage"].to_pylist() == [None]

@@ -12,9 +12,9 @@ from judging import Scripted, ScriptedConfig
 from small_lakes import DAY, START, Row, make_lake, make_problem
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.evaluation import backtest, results
-from tastemaker.evaluation.backtest import Fitted
+from tastemaker.evaluation.backtest import LazyFit
 from tastemaker.evaluation.evaluator import evaluate
-from tastemaker.evaluation.stale_model import Stale
+from tastemaker.evaluation.stale_model import FrozenModel
 from tastemaker.plugins import Batch, Ranking
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.storage.engine import open_engine
@@ -41,7 +41,7 @@ def data(root: Path, **candidates: Any) -> Dataset:
 def test_without_time_between_it_is_the_model_itself(tmp_path: Path) -> None:
     split = data(tmp_path).split()
     model = Scripted().fit(split.train)
-    stale = Stale(model, split.snapshot, split.snapshot)
+    stale = FrozenModel(model, split.snapshot, split.snapshot)
     for name, values in evaluate(model, split, 3).values.items():
         np.testing.assert_array_equal(values, evaluate(stale, split, 3).values[name])
 
@@ -51,7 +51,7 @@ def test_what_is_new_since_then_is_unknown_to_it(tmp_path: Path) -> None:
     then, now = dataset.split(at=START + DAY), dataset.split()
     model = Spied().fit(then.train)
     batch = now.snapshot.batch(now.users, seeds=np.arange(3, dtype=np.uint64))
-    answer = Stale(model, then.snapshot, now.snapshot).recommend(batch, 4)
+    answer = FrozenModel(model, then.snapshot, now.snapshot).recommend(batch, 4)
     assert now.user_ids == ["b", "new", "ä"]
     assert [sorted(now.snapshot.item_ids.decode(row[:3])) for row in answer.items] == [["1", "2", "3"]] * 3
     assert (answer.items[:, 3] == -1).all()
@@ -65,7 +65,7 @@ def test_what_may_not_be_shown_is_of_the_day_of_the_request(tmp_path: Path) -> N
     then, now = dataset.cut(START + DAY), dataset.cut(START + 2 * DAY)
     model = Spied().fit(then.training(0))
     batch = now.snapshot().batch(np.arange(4, dtype=np.int32), seeds=np.arange(4, dtype=np.uint64))
-    answer = Stale(model, then.snapshot(), now.snapshot()).recommend(batch, 4)
+    answer = FrozenModel(model, then.snapshot(), now.snapshot()).recommend(batch, 4)
     assert now.user_ids.decode(range(4)) == ["b", "c", "new", "ä"]
     shown = [now.item_ids.decode(row[row >= 0]) for row in answer.items]
     assert shown == [[], ["1", "3"], ["3"], []]  # b had 1, and 3 since; in the last day nobody bought 2
@@ -75,7 +75,7 @@ def test_a_stale_model_has_a_backtest_of_its_own(tmp_path: Path) -> None:
     dataset, engine = data(tmp_path / "lake"), open_engine(f"sqlite:///{tmp_path / 'metadata.db'}")
     then, now = dataset.split(at=START + DAY), dataset.split()
     Scripted.fits.clear()
-    fitted = Fitted(PLUGIN, ScriptedConfig(), then)
+    fitted = LazyFit(PLUGIN, ScriptedConfig(), then)
 
     def run(**options: Any) -> results.Backtest:
         spec = dataset.problem
@@ -83,7 +83,7 @@ def test_a_stale_model_has_a_backtest_of_its_own(tmp_path: Path) -> None:
 
     fresh, stale = run(), run(fitted=fitted)
     assert (stale.train_end, stale.test_end) == (fresh.train_end.replace(day=16), fresh.test_end)
-    assert run(fitted=Fitted(PLUGIN, ScriptedConfig(), then)) == stale
+    assert run(fitted=LazyFit(PLUGIN, ScriptedConfig(), then)) == stale
     assert len(Scripted.fits) == 2
     assert stale.metrics["ndcg"].value < fresh.metrics["ndcg"].value
     assert results.compare(tmp_path / "artifacts", fresh, stale, "ndcg").n == 3
@@ -92,4 +92,4 @@ def test_a_stale_model_has_a_backtest_of_its_own(tmp_path: Path) -> None:
 def test_it_can_not_be_trained(tmp_path: Path) -> None:
     split = data(tmp_path).split()
     with pytest.raises(TypeError, match="not trained again"):
-        Stale(Scripted().fit(split.train), split.snapshot, split.snapshot).fit(split.train)
+        FrozenModel(Scripted().fit(split.train), split.snapshot, split.snapshot).fit(split.train)

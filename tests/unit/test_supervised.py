@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from tastemaker.util import supervised_thread
-from tastemaker.util.poller import Lookout
-from tastemaker.util.supervised_thread import Supervised
+from tastemaker.util.poller import Poller
+from tastemaker.util.supervised_thread import SupervisedThread
 
 PATIENT = 30.0
 
@@ -32,7 +32,7 @@ def test_work_that_raises_begins_again_until_it_returns(
             raise fault
         thread.succeeded()
 
-    thread = Supervised(work, name="busy")
+    thread = SupervisedThread(work, name="busy")
     thread.start()
     thread._thread.join(PATIENT)
     assert begun == [None, *[f"the busy thread failed: {type(fault).__name__}"] * 3]
@@ -48,7 +48,7 @@ def test_after_join_failing_work_does_not_begin_again() -> None:
         may_fail.wait(PATIENT)
         raise ValueError
 
-    thread = Supervised(work, name="busy")
+    thread = SupervisedThread(work, name="busy")
     thread.start()
     assert begun.acquire(timeout=PATIENT)
     thread._ending.set()
@@ -70,7 +70,7 @@ def test_a_lookout_looks_on_after_a_look_that_raised_and_is_in_trouble_until_one
         if faults:
             raise faults.pop()
 
-    lookout = Lookout(look, seconds=0.001, name="curious")
+    lookout = Poller(look, seconds=0.001, name="curious")
     made.set()
     for _ in range(5):
         assert looks.acquire(timeout=PATIENT)

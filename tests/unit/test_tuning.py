@@ -24,7 +24,7 @@ from tastemaker.tuning.outcome import Outcome
 from tastemaker.tuning.plot import draw
 from tastemaker.tuning.storage import storage
 from tastemaker.tuning.study import Study
-from tastemaker.tuning.trial import Bench
+from tastemaker.tuning.trial import TrialBench
 from tastemaker.workflows.train import train
 from tastemaker.workflows.tune import tune
 from tastemaker.workflows.workspace import Workspace
@@ -71,7 +71,7 @@ def test_nothing_of_the_test_period_is_seen(tmp_path: Path) -> None:
 
 
 def test_the_bench_ends_where_the_test_period_starts(tmp_path: Path) -> None:
-    bench = Bench.inside(world(tmp_path).dataset(), AIMS)
+    bench = TrialBench.inside(world(tmp_path).dataset(), AIMS)
     assert bench.split.end == CUT
     assert bench.split.cut == CUT - TEST_DAYS * DAY
     assert int(bench.split.train.events.times[-1]) < bench.split.cut

@@ -14,8 +14,8 @@ from small_lakes import DAY, START
 from tastemaker.stats.bootstrap import paired_difference
 from tastemaker.tuning import best_config, report
 from tastemaker.tuning.outcome import Outcome
-from tastemaker.tuning.study import Tried
-from tastemaker.tuning.trial import Bench
+from tastemaker.tuning.study import TrialResult
+from tastemaker.tuning.trial import TrialBench
 from tastemaker.workflows.tune import tune
 from tuning_worlds import AIMS, DAYS, LOTS, TEST_DAYS, AimConfig, rows, world
 
@@ -43,7 +43,7 @@ def test_what_is_better_is_adopted_and_the_figures_are_those_of_other_days(tmp_p
         START + (DAYS - 2 * TEST_DAYS) * DAY,
     ), "the period before the search's"
     assert (confirmed.fresh, confirmed.comparisons) == (True, 1)
-    own = Bench.inside(opened.dataset().before(START + (DAYS - TEST_DAYS) * DAY), AIMS)
+    own = TrialBench.inside(opened.dataset().before(START + (DAYS - TEST_DAYS) * DAY), AIMS)
     expected = paired_difference(own.users(AimConfig(**found.config)), own.users(AimConfig()))
     assert confirmed.difference.difference == pytest.approx(expected.difference)
     assert confirmed.difference.n == expected.n
@@ -119,5 +119,5 @@ def test_where_the_first_trial_is_best_nothing_is_compared(tmp_path: Path) -> No
     assert not found.path.exists()
     assert found.why == "no trial was better than the config as it was, which is kept"
     assert found.best == found.base
-    assert isinstance(found.best, Tried)
+    assert isinstance(found.best, TrialResult)
     assert np.isfinite(found.best.figure)

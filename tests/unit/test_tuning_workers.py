@@ -17,7 +17,7 @@ from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.plugins import TrainingData
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.settings import Settings
-from tastemaker.tuning.trial import Bench
+from tastemaker.tuning.trial import TrialBench
 from tastemaker.tuning.workers import measuring
 from tastemaker.workflows.workspace import Workspace
 from tuning_worlds import AIMS, BEST, AimConfig, Aims, world
@@ -63,7 +63,7 @@ DEADLY = Plugin("deadly", Deadly, "tests", "1", "test_tuning_workers:Deadly")
 
 def test_a_worker_says_what_this_process_would(tmp_path: Path) -> None:
     opened = world(tmp_path)
-    bench = Bench.inside(opened.dataset(), AIMS)
+    bench = TrialBench.inside(opened.dataset(), AIMS)
     sound, unsound = AimConfig(aim=BEST, side="right"), AimConfig(fails_above=0.5)
     with measuring(bench, partial(loaded, opened.settings), 2) as submit:
         futures = [submit(config) for config in (unsound, sound, sound)]
@@ -77,7 +77,7 @@ def test_a_worker_says_what_this_process_would(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lives_on", [False, True], ids=["alone", "a child of its own lives on"])
 def test_a_worker_that_is_killed_is_told_of(tmp_path: Path, lives_on: bool) -> None:
     opened = world(tmp_path)
-    bench = Bench.inside(opened.dataset(), DEADLY)
+    bench = TrialBench.inside(opened.dataset(), DEADLY)
     release = tmp_path / "release"
     config = DeadlyConfig(until=str(release) if lives_on else "")
     told = pytest.raises(TastemakerError, match=r"a worker process died.*\n.*fewer --jobs")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import served_homes
 from tastemaker.data.unknown_ids import nearest, unknown_ids
 from tastemaker.registry.artifact import LoadedVersion, load_version
-from tastemaker.serving.runtime.version_loader import Loader
+from tastemaker.serving.runtime.version_loader import VersionLoader
 from tastemaker.settings import ServingSettings, Settings
 from tastemaker.snapshot.ids import IdIndex
 
@@ -84,7 +84,7 @@ def test_a_service_says_so_in_its_log(
     chosen = Settings(home=tmp_path, serving=ServingSettings(static_items=("item-00", "Item-02 ")))
     metrics = Mock()
     with caplog.at_level(logging.WARNING, "tastemaker.serving"):
-        Loader(chosen, metrics).ready(version)
+        VersionLoader(chosen, metrics).ready(version)
     where = f"are not in the catalogue of version {manifest.version}"
     assert [record.getMessage() for record in caplog.records] == [
         f"candidates.blocked_items: 1 of 2 {where} and block nothing, such as item_01 (did you mean "
@@ -94,5 +94,5 @@ def test_a_service_says_so_in_its_log(
     ]
     caplog.clear()
     with caplog.at_level(logging.WARNING, "tastemaker.serving"):
-        Loader(Settings(home=tmp_path), metrics).ready(loaded)
+        VersionLoader(Settings(home=tmp_path), metrics).ready(loaded)
     assert caplog.records == []

@@ -20,7 +20,7 @@ from tastemaker.errors import PluginError, SourceError, TastemakerError
 from tastemaker.evaluation import backtest
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.notebook.evaluate import compare, evaluate
-from tastemaker.notebook.fit import Parts, fit, split
+from tastemaker.notebook.fit import SplitParts, fit, split
 from tastemaker.notebook.load import Data, load
 from tastemaker.plugins import Batch, Config, Ranking, Recommender, TrainingData, discovery, select
 from tastemaker.problem import EventReward, Objective, Placement, ProblemSpec
@@ -57,7 +57,7 @@ def data() -> Data:
 
 
 @pytest.fixture(scope="module")
-def parts(data: Data) -> Parts:
+def parts(data: Data) -> SplitParts:
     return split(data, test_days=14)
 
 
@@ -121,7 +121,7 @@ def test_own_columns_of_users_are_slices(tmp_path: Path) -> None:
         load(orders(60), users=people, columns=COLUMNS, user_columns="town")
 
 
-def test_figures_are_those_of_production(parts: Parts, tmp_path: Path) -> None:
+def test_figures_are_those_of_production(parts: SplitParts, tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
     stored = {}
     for name in ("popularity", "ease", "bought_again"):
@@ -166,7 +166,9 @@ class Grown(Recent):
     config_type = RecentConfig
 
 
-def test_a_class_of_a_cell_is_fitted_as_it_is_and_stays_the_same_with_a_config_class(parts: Parts) -> None:
+def test_a_class_of_a_cell_is_fitted_as_it_is_and_stays_the_same_with_a_config_class(
+    parts: SplitParts,
+) -> None:
     cell, grown = fit(Recent(days=10), parts), fit(Grown, parts, days=10)
     assert evaluate(cell).backtest.metrics == evaluate(grown).backtest.metrics
     assert cell.recommend("Zoë 3") == grown.recommend("Zoë 3")
@@ -176,14 +178,14 @@ def test_a_class_of_a_cell_is_fitted_as_it_is_and_stays_the_same_with_a_config_c
     assert not np.array_equal(longer.model.scores, cell.model.scores)  # type: ignore[attr-defined]
 
 
-def test_one_model_with_two_configs_is_told_apart_by_what_differs(parts: Parts) -> None:
+def test_one_model_with_two_configs_is_told_apart_by_what_differs(parts: SplitParts) -> None:
     board = compare(fit(Recent, parts, days=5), fit(Recent, parts, days=40), fit("popularity", parts))
     assert {row.model for row in board.rows} == {"recent days=5", "recent days=40", "popularity"}
     with pytest.raises(TastemakerError, match="recent days=5 is there twice"):
         compare(*[fit(Recent, parts, days=days) for days in (5, 5, 40)])
 
 
-def test_an_installed_model_recommends_by_ids(parts: Parts) -> None:
+def test_an_installed_model_recommends_by_ids(parts: SplitParts) -> None:
     shown = fit("item_knn", parts).recommend("Zoë 1", 5)
     assert len(set(shown)) == 5
     assert all(int(one.removeprefix("sku-")) >= 20 for one in shown)  # the half that this customer buys
@@ -243,14 +245,14 @@ MISTAKES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_told_in_plain_words(mistake: str, parts: Parts) -> None:
+def test_mistakes_are_told_in_plain_words(mistake: str, parts: SplitParts) -> None:
     make, words = MISTAKES[mistake]
     with pytest.raises(TastemakerError, match=words):
         make(parts)
 
 
 def test_a_notebook_shows_a_mistake_without_a_stack_trace_and_a_failing_class_with_its_own(
-    parts: Parts,
+    parts: SplitParts,
 ) -> None:
     with pytest.raises(PluginError) as unknown:
         fit("eese", parts)
@@ -269,12 +271,14 @@ def test_an_empty_period_is_refused(data: Data) -> None:
         split(data, test_days=0)
 
 
-def test_models_of_different_splits_are_not_compared(data: Data, parts: Parts) -> None:
+def test_models_of_different_splits_are_not_compared(data: Data, parts: SplitParts) -> None:
     with pytest.raises(TastemakerError, match="different splits"):
         compare(fit("popularity", parts), fit("ease", split(data, test_days=7)))
 
 
-def test_results_show_as_tables_in_a_notebook_and_as_text_in_a_terminal(data: Data, parts: Parts) -> None:
+def test_results_show_as_tables_in_a_notebook_and_as_text_in_a_terminal(
+    data: Data, parts: SplitParts
+) -> None:
     fitted = fit(Recent, parts, days=12)
     for shown in (data, parts, fitted, evaluate(fitted), compare(fitted)):
         page = shown._repr_html_()
@@ -288,7 +292,7 @@ def test_results_show_as_tables_in_a_notebook_and_as_text_in_a_terminal(data: Da
     assert "12" in repr(fitted)
 
 
-def test_the_style_touches_nothing_outside(parts: Parts) -> None:
+def test_the_style_touches_nothing_outside(parts: SplitParts) -> None:
     style = ElementTree.fromstring(parts._repr_html_()).findtext("style")
     assert style
     rules = [line.split("{")[0].strip() for line in style.splitlines() if "{" in line]

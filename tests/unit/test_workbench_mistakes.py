@@ -19,7 +19,7 @@ from scipy.sparse import csc_array, csr_array, csr_matrix
 
 from tastemaker.errors import GateError, PluginError, TastemakerError
 from tastemaker.notebook.evaluate import compare, evaluate
-from tastemaker.notebook.fit import Parts, fit, split
+from tastemaker.notebook.fit import SplitParts, fit, split
 from tastemaker.notebook.load import load
 from tastemaker.plugins import Batch, Ranking, Recommender, TrainingData, select
 from tastemaker.plugins.selection import empty_ranking, select_rows
@@ -40,7 +40,7 @@ def purchases(n: int = 600) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def parts() -> Parts:
+def parts() -> SplitParts:
     return split(load(purchases()), test_days=10)
 
 
@@ -114,7 +114,7 @@ class RaisingLater(Counts):
         return np.linalg.inv(np.zeros((2, 2)))
 
 
-def test_a_sound_class_works(parts: Parts) -> None:
+def test_a_sound_class_works(parts: SplitParts) -> None:
     model = fit(Counts, parts)
     assert model.recommend(3, 2) == ["0", "1"]
     assert evaluate(model)["ndcg"] > 0
@@ -140,7 +140,7 @@ MISTAKES: dict[str, tuple[type[Counts], str, str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_wrong_fit_is_told_with_file_line_and_fix(mistake: str, parts: Parts) -> None:
+def test_a_wrong_fit_is_told_with_file_line_and_fix(mistake: str, parts: SplitParts) -> None:
     kind, problem, fix = MISTAKES[mistake]
     with pytest.raises(PluginError, match=problem) as told:
         fit(kind, parts)
@@ -149,7 +149,7 @@ def test_a_wrong_fit_is_told_with_file_line_and_fix(mistake: str, parts: Parts) 
 
 
 @pytest.mark.parametrize("value", [np.ones(3), np.float32(1), 3, csr_array((2, 2)), np.array(["a"])])
-def test_a_state_that_can_be_saved_is(value: Any, parts: Parts, tmp_path: Path) -> None:
+def test_a_state_that_can_be_saved_is(value: Any, parts: SplitParts, tmp_path: Path) -> None:
     fit(with_state(value), parts).model.save(tmp_path)
     assert list(tmp_path.iterdir())
 
@@ -214,7 +214,7 @@ WRONG_SCORES: dict[str, tuple[Callable[[Any, Batch], Any], str, str]] = {
 
 
 @pytest.mark.parametrize("mistake", WRONG_SCORES)
-def test_wrong_scores_are_told_with_file_line_and_fix(mistake: str, parts: Parts) -> None:
+def test_wrong_scores_are_told_with_file_line_and_fix(mistake: str, parts: SplitParts) -> None:
     change, problem, fix = WRONG_SCORES[mistake]
     model = fit(scoring(change), parts)
     for ask in (lambda: evaluate(model), lambda: model.recommend(1), lambda: compare(model)):
@@ -224,7 +224,7 @@ def test_wrong_scores_are_told_with_file_line_and_fix(mistake: str, parts: Parts
         assert_place(told.value, Counts.recommend)
 
 
-def test_scores_that_are_made_in_parts_are_checked_too(parts: Parts) -> None:
+def test_scores_that_are_made_in_parts_are_checked_too(parts: SplitParts) -> None:
     narrow = answering(
         lambda model, batch, k: select_rows(lambda rows: np.ones((1, 3), np.float32), batch, k)
     )
@@ -232,7 +232,7 @@ def test_scores_that_are_made_in_parts_are_checked_too(parts: Parts) -> None:
         evaluate(fit(narrow, parts))
 
 
-def test_a_model_may_rule_items_out_itself(parts: Parts) -> None:
+def test_a_model_may_rule_items_out_itself(parts: SplitParts) -> None:
     class First(Counts):
         def all_scores(self, batch: Batch) -> Any:
             scores = np.full((len(batch), batch.history.n_items), -np.inf, np.float64)
@@ -265,7 +265,7 @@ WRONG_ANSWERS: dict[str, tuple[type[Counts], str]] = {
 
 
 @pytest.mark.parametrize("mistake", WRONG_ANSWERS)
-def test_wrong_answers_are_told_with_file_and_line(mistake: str, parts: Parts) -> None:
+def test_wrong_answers_are_told_with_file_and_line(mistake: str, parts: SplitParts) -> None:
     kind, problem = WRONG_ANSWERS[mistake]
     model = fit(kind, parts)
     for ask in (lambda: evaluate(model), lambda: model.recommend(1)):
@@ -275,14 +275,14 @@ def test_wrong_answers_are_told_with_file_and_line(mistake: str, parts: Parts) -
         assert told.value.fix
 
 
-def test_the_innermost_line_of_one_s_own_is_named(parts: Parts) -> None:
+def test_the_innermost_line_of_one_s_own_is_named(parts: SplitParts) -> None:
     with pytest.raises(PluginError, match="failed to recommend: LinAlgError: Singular matrix") as told:
         evaluate(fit(RaisingLater, parts))
     assert_place(told.value, RaisingLater.helped)
     assert "np.linalg.inv(np.zeros((2, 2)))" in told.value.problem
 
 
-def test_a_method_without_its_parameters_is_named(parts: Parts) -> None:
+def test_a_method_without_its_parameters_is_named(parts: SplitParts) -> None:
     class Short(Counts):
         def recommend(self, batch: Batch) -> Any:  # type: ignore[override]
             return None
@@ -300,7 +300,9 @@ def test_a_method_without_its_parameters_is_named(parts: Parts) -> None:
         ({"config_type": None}, "config_type of the class Odd is None, must be a class of Config"),
     ],
 )
-def test_attributes_of_another_type_are_refused(attributes: dict[str, Any], said: str, parts: Parts) -> None:
+def test_attributes_of_another_type_are_refused(
+    attributes: dict[str, Any], said: str, parts: SplitParts
+) -> None:
     with pytest.raises(PluginError, match=said):
         fit(type("Odd", (Counts,), attributes), parts)
 
@@ -328,7 +330,7 @@ def test_columns_may_be_numbers() -> None:
 @pytest.mark.parametrize(
     "user_id", [7, np.int64(7), np.uint8(7), pd.Series([7]).iloc[0], 7.0, np.float32(7), "7", "7.0", " 7 "]
 )
-def test_whole_numbers_are_ids(user_id: Any, parts: Parts) -> None:
+def test_whole_numbers_are_ids(user_id: Any, parts: SplitParts) -> None:
     class Own(Counts):
         def all_scores(self, batch: Batch) -> Any:
             return batch.history.matrix().toarray() + np.arange(N_ITEMS, dtype=np.float32) / 1e4
@@ -346,7 +348,7 @@ def test_whole_numbers_are_ids(user_id: Any, parts: Parts) -> None:
         (np.array([1, 2]), "for user in users"), (pd.Series([1, 2]), "for user in users"),
     ],
 )  # fmt: skip
-def test_what_can_be_no_id_is_refused(user_id: Any, fix: str, parts: Parts) -> None:
+def test_what_can_be_no_id_is_refused(user_id: Any, fix: str, parts: SplitParts) -> None:
     with pytest.raises(TastemakerError, match=r"user_id is .*, must be text or a whole number") as told:
         fit("popularity", parts).recommend(user_id)
     assert fix in str(told.value.fix)
@@ -359,19 +361,19 @@ def test_ids_that_are_text_are_not_touched_where_they_are_known() -> None:
     assert model.recommend("7.0") != model.recommend("7") == model.recommend("a stranger")
 
 
-def test_who_is_not_known_gets_what_a_stranger_gets(parts: Parts) -> None:
+def test_who_is_not_known_gets_what_a_stranger_gets(parts: SplitParts) -> None:
     model = fit("popularity", parts)
     assert model.recommend("nobody", 3) == model.recommend(10**9, 3) == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, "ten", True, np.int64(-3)])
-def test_a_length_that_can_be_none_is_refused(k: Any, parts: Parts) -> None:
+def test_a_length_that_can_be_none_is_refused(k: Any, parts: SplitParts) -> None:
     with pytest.raises(TastemakerError, match=r"k is .*, must be a whole number, at least 1"):
         fit("popularity", parts).recommend("1", k)
 
 
 @pytest.mark.parametrize("k", [N_ITEMS, N_ITEMS + 1, np.int64(1000)])
-def test_a_list_is_no_longer_than_the_catalogue(k: int, parts: Parts) -> None:
+def test_a_list_is_no_longer_than_the_catalogue(k: int, parts: SplitParts) -> None:
     assert sorted(fit("popularity", parts).recommend("1", k), key=int) == [str(n) for n in range(N_ITEMS)]
 
 

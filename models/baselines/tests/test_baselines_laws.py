@@ -1,9 +1,9 @@
 """The baselines obey the laws."""
 
-from tastemaker.plugins.checks import lawful
+from tastemaker.plugins.checks import parametrize_with_checks
 from tastemaker_baselines.bought_again import BoughtAgain
 from tastemaker_baselines.popularity import Popularity
 from tastemaker_baselines.random import Random
 from tastemaker_baselines.trending import Trending
 
-test_laws = lawful(BoughtAgain, Popularity, Random, Trending)
+test_laws = parametrize_with_checks(BoughtAgain, Popularity, Random, Trending)

@@ -1,9 +1,9 @@
 """The collaborative models obey the laws."""
 
-from tastemaker.plugins.checks import lawful
+from tastemaker.plugins.checks import parametrize_with_checks
 from tastemaker_collaborative.bpr import BPR
 from tastemaker_collaborative.ease import EASE
 from tastemaker_collaborative.ials import IALS
 from tastemaker_collaborative.item_knn import ItemKNN
 
-test_laws = lawful(BPR, EASE, IALS, ItemKNN)
+test_laws = parametrize_with_checks(BPR, EASE, IALS, ItemKNN)

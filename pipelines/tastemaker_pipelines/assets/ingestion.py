@@ -101,12 +101,12 @@ def landed_events(
 )
 def landed_feedback(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     """Land what the log tells."""
-    from tastemaker.event_log.feedback_source import land_told
+    from tastemaker.event_log.feedback_source import land_feedback
     from tastemaker.privacy.retention import first_day
 
     with told():
         opened = workspace.open()
-        landed = land_told(
+        landed = land_feedback(
             opened.lake,
             first_day=first_day(opened.settings.privacy.events_days),
             source=opened.settings.source,

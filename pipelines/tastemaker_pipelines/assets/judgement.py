@@ -59,11 +59,11 @@ def judgement_assets(plugins: Plugins) -> list[dg.AssetsDefinition]:
         ),
     )
     def champion(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-        from tastemaker.workflows.promote import crown
+        from tastemaker.workflows.promote import promote_best
 
         with told():
             opened = workspace.open()
-            crowned = crown(opened)
+            crowned = promote_best(opened)
         version = crowned.version
         return dg.MaterializeResult(
             metadata={

@@ -22,12 +22,12 @@ def served_requests(
 ) -> dg.MaterializeResult[None]:
     """Bring the logs in. While their database is away, what is in the lake already has to do."""
     from tastemaker.event_log.postgres import AwayError
-    from tastemaker.event_log.shipping import gather
+    from tastemaker.event_log.shipping import collect
 
     with told():
         opened = workspace.open()
         try:
-            drained = gather(opened.settings, opened.lake)
+            drained = collect(opened.settings, opened.lake)
         except AwayError as error:
             context.log.warning(str(error))
             return dg.MaterializeResult(metadata={"away": error.problem})
@@ -90,14 +90,14 @@ def learned_states(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult[None]:
     """One look a version. A version for which a learner follows the log already is left to that one."""
-    from tastemaker.workflows.online_learning import LearnerBusy, answering, session
+    from tastemaker.workflows.online_learning import LearnerBusy, learning_session, served_learners
 
     learned: dict[str, str] = {}
     with told():
         opened = workspace.open()
-        for version in answering(opened):
+        for version in served_learners(opened):
             try:
-                with session(opened, version, wait=False) as learning:
+                with learning_session(opened, version, wait=False) as learning:
                     learned[version.model] = f"{learning.step().position.impressions:,} impressions"
             except LearnerBusy as busy:
                 context.log.info(str(busy))

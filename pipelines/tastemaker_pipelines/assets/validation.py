@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from tastemaker.data.validation.admission import Admitted
-from tastemaker.data.validation.gate import Counts
+from tastemaker.data.validation.admission import Published
+from tastemaker.data.validation.gate import GateCounts
 from tastemaker.errors import GateError, TastemakerError
 from tastemaker.html import index
 from tastemaker.workflows.workspace import Workspace
@@ -56,19 +56,19 @@ def gate(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Great Expectations judges the landed days; a batch that fails blocks everything downstream."""
-    from tastemaker.data.validation.admission import admit
+    from tastemaker.data.validation.admission import validate_and_publish
     from tastemaker_expectations.gate import GreatExpectationsGate
 
     with told():
         opened = workspace.open()
-        admitted: list[Admitted] = []
+        admitted: list[Published] = []
         pages: list[str] = []
         refusal, reports = None, opened.settings.reports.resolve()
         for source in _sources(opened):
             judge = GreatExpectationsGate(source)
             try:
                 admitted.append(
-                    admit(
+                    validate_and_publish(
                         source,
                         opened.lake,
                         judge,
@@ -90,7 +90,7 @@ def gate(
             metadata={"why": refusal.problem, "fix": refusal.fix},
         )
         raise dg.Failure(description=str(refusal), allow_retries=False)
-    total = Counts()
+    total = GateCounts()
     for each in admitted:
         total.add(each.total)
     unfit, misfits = _fit(context, opened)
@@ -139,7 +139,7 @@ def _sources(opened: Workspace) -> list[str]:
 
 
 def _materialized(
-    tables: dict[str, Counts], total: Counts, pages: list[str], warning: str
+    tables: dict[str, GateCounts], total: GateCounts, pages: list[str], warning: str
 ) -> Iterator[dg.MaterializeResult[None]]:
     for table, counts in {**tables, "events": total}.items():
         noted = {"warning": warning} if table == "events" and warning else {}
@@ -157,5 +157,5 @@ def _materialized(
     )
 
 
-def _facts(counts: Counts) -> dict[str, int]:
+def _facts(counts: GateCounts) -> dict[str, int]:
     return {"rows": counts.accepted, "read": counts.read, "quarantined": counts.refused}

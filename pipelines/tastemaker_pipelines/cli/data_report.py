@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tastemaker.data.validation.dry_run import Inspected, Inspection
+    from tastemaker.data.validation.dry_run import InspectedTable, Inspection
     from tastemaker.data.validation.report import Section
     from tastemaker.settings import SourceSettings
 
@@ -38,7 +38,7 @@ def show(source: SourceSettings, found: Inspection, sections: list[Section], war
         console.print(f"note: {warning}", markup=False)
 
 
-def _show_table(console: Console, table: Inspected) -> None:
+def _show_table(console: Console, table: InspectedTable) -> None:
     console.print(f"[bold]{table.table}[/]: {table.rows_read:,} rows read, {table.rows_accepted:,} accepted")
     for finding in table.findings:
         console.print(f"\n  [yellow]{finding.rule.name}[/]: {finding.rows:,} rows")

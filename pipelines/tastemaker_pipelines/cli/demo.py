@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,7 +87,7 @@ def _workspace() -> Workspace:
     if not problem.exists():
         from importlib.resources import files
 
-        with appearing(problem) as partial:
+        with atomic_write(problem) as partial:
             partial.write_bytes((files("tastemaker.simulator") / "problem.yaml").read_bytes())
     source = SourceSettings(name="simulated", options={"dated": _dated(home).isoformat()})
     learning = LearningSettings(patience_seconds=PATIENCE_SECONDS)
@@ -105,7 +105,7 @@ def _dated(home: Path) -> date:
     shop = ShopConfig()
     weeks = (datetime.now(UTC).date() - timedelta(days=shop.n_days) - shop.start).days // 7
     dated = shop.start + timedelta(weeks=weeks)
-    with appearing(noted) as partial:
+    with atomic_write(noted) as partial:
         partial.write_text(json.dumps({"dated": dated.isoformat()}))
     return dated
 
@@ -127,7 +127,7 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
     """The champion is served, and people come. The same people, each time."""
     from uuid import uuid4
 
-    from tastemaker.simulator.traffic.audience import Nature
+    from tastemaker.simulator.traffic.audience import TrafficMix
     from tastemaker.simulator.traffic.plan import Plan
     from tastemaker.simulator.traffic.simulation import shop_of, simulate
     from tastemaker.simulator.traffic.terminal import show
@@ -142,7 +142,9 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
             console.print(f"[bold]POST /recommend[/] {json.dumps(question)}")
             console.print_json(json.dumps({**answer, "items": answer["items"][:3]}))
         with console.status(f"{visits:,} visits"):
-            summary = simulate(shop_of(workspace.settings.source), url, Nature(anonymous=0.1), plan, ledger)
+            summary = simulate(
+                shop_of(workspace.settings.source), url, TrafficMix(anonymous=0.1), plan, ledger
+            )
     if whole:
         show(summary, console)
     return summary
@@ -152,10 +154,10 @@ def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
     """A bandit learns from the feedback at once, all others in a second training. Is it all there?"""
     from tastemaker.simulator.traffic.log_audit import verdict
     from tastemaker.simulator.traffic.terminal import show_verdict
-    from tastemaker.workflows.online_learning import GRACE_SECONDS, session
+    from tastemaker.workflows.online_learning import GRACE_SECONDS, learning_session
 
     first, bandit = _champion(workspace), workspace.registry.newest(BANDIT, problem=workspace.problem.name)
-    with session(workspace, bandit) as learning, console.status(f"{BANDIT} learns"):
+    with learning_session(workspace, bandit) as learning, console.status(f"{BANDIT} learns"):
         time.sleep(PATIENCE_SECONDS + GRACE_SECONDS + 1)  # until the last list has earned what it will
         learned = learning.step()
     console.print(

@@ -49,11 +49,11 @@ def _forecast(opened: Workspace, version: str, against: str | None, as_json: boo
 
     from tastemaker.evaluation.off_policy.platform_log import forecast
     from tastemaker.evaluation.off_policy.terminal import show_diagnostics, show_forecast
-    from tastemaker.event_log.shipping import gather
+    from tastemaker.event_log.shipping import collect
 
     settings, console = opened.settings, Console(highlight=False)
     mine = named(opened, version)
-    gather(settings, opened.lake)
+    collect(settings, opened.lake)
     question = forecast.ask(
         opened.lake,
         opened.registry,

@@ -12,7 +12,7 @@ from tastemaker.util import strict_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tastemaker.serving.http.api_keys import Key, Made
+    from tastemaker.serving.http.api_keys import Key, NewKey
 
 SCOPES = ("recommend", "feedback", "manage")
 _json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
@@ -179,7 +179,7 @@ def _shown(key: Key) -> dict[str, Any]:
     }
 
 
-def _print_secret(made: Made, as_json: bool) -> None:
+def _print_secret(made: NewKey, as_json: bool) -> None:
     if as_json:
         click.echo(strict_json.dumps({**_shown(made.key), "key": made.secret}))
         return

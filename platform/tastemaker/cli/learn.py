@@ -11,7 +11,7 @@ import click
 from tastemaker.util import strict_json
 
 if TYPE_CHECKING:
-    from tastemaker.online_learning.learner import Learned
+    from tastemaker.online_learning.learner import LearningResult
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,18 +35,18 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
     from rich.console import Console
 
     from tastemaker.cli.versions import named
-    from tastemaker.workflows.online_learning import session
+    from tastemaker.workflows.online_learning import learning_session
     from tastemaker.workflows.workspace import Workspace
 
     opened, console = Workspace.open(), Console(highlight=False)
     found = named(opened, version)
 
-    def tell(learned: Learned) -> None:
+    def tell(learned: LearningResult) -> None:
         click.echo(strict_json.dumps(_plain(learned), indent=None)) if as_json else console.print(
             _line(learned), soft_wrap=True
         )
 
-    with session(opened, found, wait=follow) as learning:
+    with learning_session(opened, found, wait=follow) as learning:
         if not follow:
             return tell(learning.step())
         stop = Event()
@@ -57,13 +57,13 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
         learning.follow(stop, told=tell, away=lambda problem: click.echo(f"not yet: {problem}", err=True))
 
 
-def _plain(learned: Learned) -> dict[str, object]:
+def _plain(learned: LearningResult) -> dict[str, object]:
     from msgspec import to_builtins
 
     return learned._asdict() | {"position": to_builtins(learned.position)}
 
 
-def _line(learned: Learned) -> str:
+def _line(learned: LearningResult) -> str:
     from datetime import UTC, datetime
 
     position = learned.position

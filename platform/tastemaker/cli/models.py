@@ -164,7 +164,7 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
     from tastemaker.plugins import checks
     from tastemaker.plugins.discovery import get
 
-    results = checks.check(get(name).recommender)
+    results = checks.run_checks(get(name).recommender)
     broken = sum(result.verdict == "broken" for result in results)
     if as_json:
         print_json([result._asdict() for result in results])

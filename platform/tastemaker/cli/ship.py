@@ -43,12 +43,12 @@ def _once(settings: Settings, as_json: bool) -> None:
     from rich.console import Console
 
     from tastemaker.event_log.drain import drain
-    from tastemaker.event_log.shipping import open_target
+    from tastemaker.event_log.shipping import open_sink
 
     with Console(stderr=True).status("shipping") as status:
         moved = drain(
             settings.spool,
-            open_target(settings),
+            open_sink(settings),
             progress=lambda done: status.update(f"shipping: {sum(_records(done).values()):,} records"),
         )
     click.echo(strict_json.dumps(_records(moved), indent=None) if as_json else _worded(moved, settings))

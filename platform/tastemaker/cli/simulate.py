@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tastemaker.settings import Settings
-    from tastemaker.simulator.traffic.audience import Nature
+    from tastemaker.simulator.traffic.audience import TrafficMix
     from tastemaker.simulator.traffic.plan import Plan
-    from tastemaker.simulator.traffic.statistics import Summary, Tally
+    from tastemaker.simulator.traffic.statistics import Statistics, Summary
 
 KEY = "TASTEMAKER_API_KEY"
 """Environment: the API key to show the service, where it wants one."""
@@ -154,7 +154,7 @@ def simulate(
     from rich.console import Console
 
     from tastemaker.settings import load_settings
-    from tastemaker.simulator.traffic.audience import Nature
+    from tastemaker.simulator.traffic.audience import TrafficMix
     from tastemaker.simulator.traffic.fault_injection import Faults
     from tastemaker.simulator.traffic.plan import Plan
 
@@ -174,14 +174,14 @@ def simulate(
         new_items=new_items,
         faults=Faults(**faults),
     )
-    nature = Nature(seed=seed, anonymous=anonymous, bots=bots, drift=drift)
+    nature = TrafficMix(seed=seed, anonymous=anonymous, bots=bots, drift=drift)
     path = ledger or settings.home / "simulate" / f"{run}.jsonl"
     summary = _visit(settings, url, nature, plan, path, console)
     _tell(summary, console, as_json)
 
 
 def _visit(
-    settings: Settings, url: str, nature: Nature, plan: Plan, ledger: Path, console: Console
+    settings: Settings, url: str, nature: TrafficMix, plan: Plan, ledger: Path, console: Console
 ) -> Summary:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -200,7 +200,7 @@ def _visit(
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("visits", total=1.0, counts="")
 
-        def show(share: float, tally: Tally) -> None:
+        def show(share: float, tally: Statistics) -> None:
             counts = (
                 f"{tally.visits:,} visits, {tally.acknowledged:,} events, {tally.failed:,} without a list"
             )

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tastemaker.tuning.study import Tried
+    from tastemaker.tuning.study import TrialResult
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -81,11 +81,11 @@ def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: boo
         report.show(found, Console(highlight=False))
 
 
-def _progress(trials: int) -> Callable[[Tried, Tried | None, int], None]:
+def _progress(trials: int) -> Callable[[TrialResult, TrialResult | None, int], None]:
     """A line a trial, on stderr."""
     from tastemaker.tuning.report import line
 
-    def said(trial: Tried, best: Tried | None, ended: int) -> None:
+    def said(trial: TrialResult, best: TrialResult | None, ended: int) -> None:
         click.echo(f"{ended:>{len(str(trials))}} of {trials}  {line(trial, best)}", err=True)
 
     return said

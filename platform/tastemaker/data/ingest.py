@@ -24,10 +24,10 @@ from tastemaker.data.sources import Source
 from tastemaker.data.tables import EVENTS, nullable
 from tastemaker.data.validation.gate import Progress
 from tastemaker.errors import SourceError
-from tastemaker.util.file_lock import locked
+from tastemaker.util.file_lock import file_lock
 
 
-class Landed(NamedTuple):
+class LandedDays(NamedTuple):
     """What `land` found and wrote."""
 
     days: tuple[date, ...]
@@ -54,14 +54,14 @@ def land(
     again: bool = False,
     chunk_rows: int = 250_000,
     progress: Progress | None = None,
-) -> Landed:
+) -> LandedDays:
     """Copy a source's new and changed days (of `days`, if given), its items and its users into the lake.
 
     `again` copies these days though they did not change. Between its first and its last day the source is the
     truth: a day there that it no longer has is removed; days before and after stay as they were landed.
     Raises SourceError if the lake holds another shop's events, or the source has become empty.
     """
-    with locked(lake.root / ".land.lock"):
+    with file_lock(lake.root / ".land.lock"):
         known = {day_of(path): file_metadata(path) for path in lake.files("landed_events", part=source.name)}
         everything = source.days()
         refuse_mixture(source, lake, everything)
@@ -82,7 +82,7 @@ def land(
         removed = held(lake, source.name, gone)
         for day in gone:  # `admit` removes what was made of them
             lake.path("landed_events", day, part=source.name).unlink()
-        return Landed(
+        return LandedDays(
             tuple(changed),
             len(offered) - len(changed),
             rows,

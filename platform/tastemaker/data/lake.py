@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS, completed
 from tastemaker.errors import SourceError
-from tastemaker.util.atomic_files import appearing, plain_path
+from tastemaker.util.atomic_files import atomic_write, plain_path
 
 SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
 
@@ -132,7 +132,7 @@ def parquet_writer(
     path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None
 ) -> Iterator[pq.ParquetWriter]:
     """Write a Parquet file in pieces; it takes its place when the block ends well, else leaves no trace."""
-    with appearing(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    with atomic_write(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         if metadata:
             writer.add_key_value_metadata(dict(metadata))
         yield writer

@@ -15,7 +15,7 @@ from pathlib import Path
 from tastemaker.data.lake import Lake, day_of, file_metadata
 from tastemaker.data.sources import Source
 from tastemaker.errors import SourceError
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 _PSEUDONYMS = " (pseudonyms "
 
@@ -61,7 +61,7 @@ def adopt(source: Source, lake: Lake) -> None:
             fix="set TASTEMAKER_HOME to a new folder",
         )
     group = _accepted(lake) if _accepted(lake) & {*others, source.identity} else set()
-    with appearing(_path(lake)) as partial:
+    with atomic_write(_path(lake)) as partial:
         partial.write_text(json.dumps(sorted(group | others | {source.identity}), indent=2), "utf-8")
 
 

@@ -20,7 +20,7 @@ from tastemaker.data.lake import UNDATED, Lake
 from tastemaker.data.sources import Source
 from tastemaker.data.validation.ingested_days import forget_days
 from tastemaker.errors import SourceError
-from tastemaker.util.file_lock import locked
+from tastemaker.util.file_lock import file_lock
 
 DERIVED = ("events", "quarantine")
 STRAY_SHARE = 0.01
@@ -146,7 +146,7 @@ def require_events(offered: Collection[date], lake: Lake, source: str) -> None:
 
 def prune(source: Source, lake: Lake, engine: Engine) -> Held:
     """Remove what the lake holds of a source on days that it does not cover, and what was made of it."""
-    with locked(lake.root / ".land.lock"), locked(lake.root / ".admit.lock"):
+    with file_lock(lake.root / ".land.lock"), file_lock(lake.root / ".admit.lock"):
         offered = source.days()
         require_events(offered, lake, source.name)
         found = outside(lake, source.name, offered)

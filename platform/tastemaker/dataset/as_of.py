@@ -28,7 +28,7 @@ DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class AsOf:
     """Everything from strictly before `end`."""
 
     problem: ProblemSpec
@@ -53,7 +53,7 @@ class Cut:
     lake: Lake
 
     @classmethod
-    def at(cls, dataset: Dataset, end: int) -> Cut:
+    def at(cls, dataset: Dataset, end: int) -> AsOf:
         """Renumber what is known before `end`. Raises SourceError if there is no event before it."""
         before = dataset.events[: int(np.searchsorted(dataset.events.times, end))]
         if not before.count:

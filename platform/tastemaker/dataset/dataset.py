@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tastemaker.data.tables import IMPRESSION
-from tastemaker.dataset.as_of import DAY_SECONDS, Cut
+from tastemaker.dataset.as_of import DAY_SECONDS, AsOf
 from tastemaker.dataset.attributes import Described
 from tastemaker.dataset.slices import Labels, read_labels
 from tastemaker.dataset.split import Split, make_split
@@ -149,9 +149,9 @@ class Dataset:
             return self.until
         return (int(self.events.times[-1]) // DAY_SECONDS + 1) * DAY_SECONDS
 
-    def cut(self, end: int | None = None) -> Cut:
+    def cut(self, end: int | None = None) -> AsOf:
         """What was known strictly before `end` (by default, all). Raises SourceError if nothing was."""
-        return Cut.at(self, self.end if end is None else end)
+        return AsOf.at(self, self.end if end is None else end)
 
     def training(self, end: int | None = None) -> TrainingData:
         """What a model may learn from at `end`."""
@@ -194,7 +194,7 @@ class Dataset:
 
         Raises SourceError if there was no event yet.
         """
-        cut = Cut.at(self, end)
+        cut = AsOf.at(self, end)
         known_users, known_items = cut.user_numbers >= 0, cut.item_numbers >= 0
         first_seen = np.where(self.first_seen[known_items] < end, self.first_seen[known_items], _NEVER)
         labels = {column: Labels(one.names, one.codes[known_users]) for column, one in self.labels.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from tastemaker.dataset.as_of import DAY_SECONDS, Cut, moment
+from tastemaker.dataset.as_of import DAY_SECONDS, AsOf, moment
 from tastemaker.dataset.slices import Strings, head_items, user_slices
 from tastemaker.errors import SourceError
 from tastemaker.plugins.arrays import Bool, Events, Int32, TrainingData
@@ -78,7 +78,7 @@ def make_split(dataset: Dataset, seed: int, at: int | None = None, end: int | No
     if at is None and end is None:
         _refuse_deserted_test(dataset, test_start(dataset))
     at, end = test_start(dataset) if at is None else at, dataset.end if end is None else end
-    cut = Cut.at(dataset, at)
+    cut = AsOf.at(dataset, at)
     tested = dataset.events[slice(*np.searchsorted(dataset.events.times, [at, end]).tolist())]
     everyone = np.unique(tested.users)
     snapshot = cut.snapshot()
@@ -171,7 +171,7 @@ def _busy_end(dataset: Dataset, before: int) -> int:
     return dataset.end
 
 
-def _sums(tested: Events, everyone: Int32, cut: Cut, snapshot: Snapshot) -> tuple[csr_array, int]:
+def _sums(tested: Events, everyone: Int32, cut: AsOf, snapshot: Snapshot) -> tuple[csr_array, int]:
     """float32[everyone, n_items] of net rewards, and the number of rewarded events out of reach."""
     rows = np.searchsorted(everyone, tested.users)
     items = cut.item_numbers[tested.items]

@@ -21,7 +21,7 @@ from tastemaker.evaluation import results
 from tastemaker.evaluation.evaluator import Progress, UserMetrics, evaluate, metrics_by_items, user_keys
 from tastemaker.evaluation.metrics import HITS
 from tastemaker.evaluation.results import Backtest, UserResults
-from tastemaker.evaluation.stale_model import Stale
+from tastemaker.evaluation.stale_model import FrozenModel
 from tastemaker.evaluation.version import EVALUATION_VERSION
 from tastemaker.plugins import Config, Recommender
 from tastemaker.plugins.code_digest import code_digest
@@ -29,20 +29,20 @@ from tastemaker.plugins.discovery import Plugin
 from tastemaker.plugins.safe_calls import fit
 from tastemaker.problem import ProblemSpec
 from tastemaker.stats.bootstrap import Interval, intervals
-from tastemaker.util.file_lock import locked
+from tastemaker.util.file_lock import file_lock
 
 if TYPE_CHECKING:
     from tastemaker.dataset.dataset import Dataset
     from tastemaker.dataset.split import Split
 
-__all__ = ["Backtest", "Backtester", "Fitted", "Report", "identify", "measure", "run"]
+__all__ = ["Backtest", "Backtester", "LazyFit", "Report", "identify", "measure", "run"]
 
 Report = Callable[[str, float], None]
 """Called after each of several backtests with what was evaluated, in words, and its figure."""
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class LazyFit:
     """A model that is fitted on a split's training window when it is first asked for."""
 
     plugin: Plugin
@@ -75,7 +75,7 @@ def run(
     *,
     progress: Progress | None = None,
     listed: bool = True,
-    fitted: Fitted | None = None,
+    fitted: LazyFit | None = None,
 ) -> Backtest:
     """The backtest of a model with a config (None: its defaults) on a split; stored, unless it already is.
 
@@ -86,13 +86,13 @@ def run(
     """
     config = plugin.recommender.config_type() if config is None else config
     backtest_id = identify(plugin, config, split, problem, fitted.split if fitted else None)
-    with locked(artifacts / "backtests" / ".locks" / backtest_id):
+    with file_lock(artifacts / "backtests" / ".locks" / backtest_id):
         stored = results.get(engine, backtest_id)
         if stored and _holds(artifacts, stored, split):
             if listed:
                 results.list_again(engine, backtest_id)
             return stored
-        fitted = fitted or Fitted(plugin, config, split)
+        fitted = fitted or LazyFit(plugin, config, split)
         backtest = _run(backtest_id, fitted, split, problem, artifacts, progress)
         results.put(engine, backtest, listed=listed)
         return backtest
@@ -111,7 +111,7 @@ class Backtester:
     artifacts: Path
 
     def run(
-        self, split: Split, *, problem: ProblemSpec | None = None, fitted: Fitted | None = None
+        self, split: Split, *, problem: ProblemSpec | None = None, fitted: LazyFit | None = None
     ) -> Backtest:
         """Return the backtest on a split, run unless it is stored; the leaderboard does not show it.
 
@@ -165,7 +165,7 @@ def _holds(artifacts: Path, stored: Backtest, split: Split) -> bool:
 
 def _run(
     backtest_id: str,
-    fitted: Fitted,
+    fitted: LazyFit,
     split: Split,
     problem: ProblemSpec,
     artifacts: Path,
@@ -178,7 +178,7 @@ def _run(
 
 def measure(
     backtest_id: str,
-    fitted: Fitted,
+    fitted: LazyFit,
     split: Split,
     problem: ProblemSpec,
     scratch: Path,
@@ -187,7 +187,7 @@ def measure(
 ) -> tuple[Backtest, UserResults]:
     """Judge a model by a split's test period; nothing is stored, `scratch` is an existing folder."""
     k, learned = problem.placement.k, fitted.split
-    model = fitted.model if learned is split else Stale(fitted.model, learned.snapshot, split.snapshot)
+    model = fitted.model if learned is split else FrozenModel(fitted.model, learned.snapshot, split.snapshot)
     measured = evaluate(model, split, k, progress=progress)
     backtest = Backtest(
         id=backtest_id,

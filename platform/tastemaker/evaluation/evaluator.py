@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from tastemaker.errors import PluginError, TastemakerError
-from tastemaker.evaluation.item_statistics import Catalogue
-from tastemaker.evaluation.metrics import HITS, METRICS, Judged, coverage
+from tastemaker.evaluation.item_statistics import ItemStatistics
+from tastemaker.evaluation.metrics import HITS, METRICS, RankedLists, coverage
 from tastemaker.evaluation.ranking_checks import check
 from tastemaker.plugins import NO_ITEM, FeatureTable, Recommender, TrainingData
-from tastemaker.plugins.safe_calls import decide
+from tastemaker.plugins.safe_calls import top_k
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -97,10 +97,10 @@ def evaluate(
         )
         started = time.perf_counter()
         with blas.limit(limits=1, user_api="blas"):  # `select` has threads of its own: both are far slower
-            ranking = decide(model, batch, k)
+            ranking = top_k(model, batch, k)
         seconds += time.perf_counter() - started
         check(model, ranking, batch, k)
-        judged = Judged(ranking.items, split.relevant[rows], catalogue)
+        judged = RankedLists(ranking.items, split.relevant[rows], catalogue)
         for name, column in values.items():
             column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
         by_items.add(rows, judged)
@@ -128,7 +128,7 @@ class _ByItems:
         n = len(split.users)
         self.values = {name: {metric: np.empty(n) for metric in metrics} for name in self._slices}
 
-    def add(self, rows: slice, judged: Judged) -> None:
+    def add(self, rows: slice, judged: RankedLists) -> None:
         """Compute the figures of some users; NaN where nothing of the slice is relevant to them."""
         for name, (items, relevant) in self._slices.items():
             part = judged.within(items, relevant[rows])
@@ -141,7 +141,7 @@ def metrics_by_items(lists: NDArray[np.int32], split: Split) -> dict[str, dict[s
     found, catalogue = _ByItems(split, tuple(HITS)), _catalogue(split.train)
     for start in range(0, len(lists), USERS_AT_ONCE):
         rows = slice(start, start + USERS_AT_ONCE)
-        found.add(rows, Judged(lists[rows], split.relevant[rows], catalogue))
+        found.add(rows, RankedLists(lists[rows], split.relevant[rows], catalogue))
     return found.values
 
 
@@ -169,9 +169,9 @@ def _only(relevant: csr_array, items: NDArray[np.bool_]) -> csr_array:
 
 
 @lru_cache(maxsize=1)
-def _catalogue(train: TrainingData) -> Catalogue:
+def _catalogue(train: TrainingData) -> ItemStatistics:
     """All models of a run are judged by the same one."""
-    return Catalogue(train)
+    return ItemStatistics(train)
 
 
 def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:

@@ -19,7 +19,7 @@ _BLOCK = 65_536
 
 
 @dataclass(frozen=True, eq=False)
-class Catalogue:
+class ItemStatistics:
     """Statistics of n items, counting each (user, item) pair of the training window once.
 
     Each is made when a metric first asks for it.

@@ -16,21 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from tastemaker.evaluation.item_statistics import Catalogue
+from tastemaker.evaluation.item_statistics import ItemStatistics
 from tastemaker.plugins import NO_ITEM
 
 Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class RankedLists:
     """n lists held against what happened afterwards."""
 
     items: NDArray[np.int32]
     """int32[n, k], padded with -1 at the end of a row."""
     relevant: csr_array
     """float[n, n_items]: the reward of each item for each user in the test period."""
-    catalogue: Catalogue
+    catalogue: ItemStatistics
 
     @property
     def k(self) -> int:
@@ -64,9 +64,9 @@ class Judged:
         """int64[n]: min(|R|, k), the most hits that a list of k can have; 1 for an empty R, to divide by."""
         return np.clip(self.wanted, 1, self.k)
 
-    def within(self, items: NDArray[np.bool_], relevant: csr_array) -> Judged:
+    def within(self, items: NDArray[np.bool_], relevant: csr_array) -> RankedLists:
         """The same lists where only some items, bool[n_items], count; `relevant` holds just those."""
-        part = Judged(self.items, relevant, self.catalogue)
+        part = RankedLists(self.items, relevant, self.catalogue)
         part.__dict__["rewards"] = np.where(items[self.items], self.rewards, 0.0)  # spares looking them up
         return part
 
@@ -84,13 +84,13 @@ def entries(matrix: csr_array, columns: NDArray[np.int32]) -> NDArray[Any]:
     return dense
 
 
-def recall(judged: Judged) -> Float64:
+def recall(judged: RankedLists) -> Float64:
     """Σⱼ hⱼ / min(|R|, k): 1 is reachable for everyone. (implicit calls this variant precision.)"""
     found: Float64 = judged.hits.sum(axis=1) / judged.reachable
     return found
 
 
-def ndcg(judged: Judged) -> Float64:
+def ndcg(judged: RankedLists) -> Float64:
     """DCG / ideal DCG with binary gains: Σⱼ hⱼ/log₂(j+1) over Σⱼ₌₁..min(|R|,k) 1/log₂(j+1).
 
     Reference: K. Järvelin and J. Kekäläinen, ACM TOIS 20(4), 2002, with gains 0 and 1.
@@ -100,25 +100,25 @@ def ndcg(judged: Judged) -> Float64:
     return gain
 
 
-def average_precision(judged: Judged) -> Float64:
+def average_precision(judged: RankedLists) -> Float64:
     """Σⱼ hⱼ · (h₁ + ... + hⱼ)/j / min(|R|, k); its mean over users is MAP."""
     precision = np.cumsum(judged.hits, axis=1) / np.arange(1, judged.k + 1)
     mean: Float64 = (precision * judged.hits).sum(axis=1) / judged.reachable
     return mean
 
 
-def reciprocal_rank(judged: Judged) -> Float64:
+def reciprocal_rank(judged: RankedLists) -> Float64:
     """maxⱼ hⱼ/j: 1/j of the first hit, 0 without one; its mean over users is MRR."""
     best: Float64 = (judged.hits / np.arange(1, judged.k + 1)).max(axis=1)
     return best
 
 
-def hit_rate(judged: Judged) -> Float64:
+def hit_rate(judged: RankedLists) -> Float64:
     """1 if any item of the list is relevant, else 0."""
     return np.asarray(judged.hits.any(axis=1), np.float64)
 
 
-def reward(judged: Judged) -> Float64:
+def reward(judged: RankedLists) -> Float64:
     """Σⱼ r(u, iⱼ), undiscounted by position, in the problem's own unit: what the shown items were worth.
 
     An item with a negative reward (a return) counts against the list.
@@ -126,7 +126,7 @@ def reward(judged: Judged) -> Float64:
     return np.asarray(judged.rewards.sum(axis=1))
 
 
-def novelty(judged: Judged) -> Float64:
+def novelty(judged: RankedLists) -> Float64:
     """The list's mean self-information in bits, (1/k) Σⱼ -log₂ p(iⱼ), p(i) the share of users who had i.
 
     Reference: T. Zhou et al., PNAS 107(10), 2010.
@@ -134,7 +134,7 @@ def novelty(judged: Judged) -> Float64:
     return judged.mean_shown(judged.catalogue.self_information)
 
 
-def diversity(judged: Judged) -> Float64:
+def diversity(judged: RankedLists) -> Float64:
     """1 - mean over the list's pairs of items of the cosine of their users in training.
 
     The cosines are those of the co-occurrence matrix's rank-64 approximation.
@@ -151,7 +151,7 @@ def diversity(judged: Judged) -> Float64:
     return np.where(lengths > 1, 1 - pairs / np.maximum(lengths * (lengths - 1), 1), 0.0)
 
 
-def popularity_bias(judged: Judged) -> Float64:
+def popularity_bias(judged: RankedLists) -> Float64:
     """The list's mean popularity percentile: 0.5 if drawn evenly from all items, near 1 for best sellers."""
     return judged.mean_shown(judged.catalogue.popularity)
 
@@ -176,7 +176,7 @@ def coverage(
     return values
 
 
-HITS: dict[str, Callable[[Judged], Float64]] = {
+HITS: dict[str, Callable[[RankedLists], Float64]] = {
     "ndcg": ndcg,
     "recall": recall,
     "map": average_precision,
@@ -193,7 +193,7 @@ class Metric(NamedTuple):
     title: str
     unit: str
     larger_is_better: bool
-    per_user: Callable[[Judged], Float64] | None
+    per_user: Callable[[RankedLists], Float64] | None
     """None for coverage, which belongs to all users together."""
 
 

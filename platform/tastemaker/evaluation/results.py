@@ -18,7 +18,7 @@ from sqlalchemy import Engine, RowMapping, insert, select, update
 from tastemaker.errors import ArtifactError
 from tastemaker.stats.bootstrap import Difference, Interval, paired_difference
 from tastemaker.storage.tables import backtests
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 Float64 = NDArray[np.float64]
 
@@ -146,7 +146,11 @@ def save_users(path: Path, results: UserResults) -> None:
     if results.lists is not None:
         arrays["lists"] = results.lists
     arrays["slices_digest"] = results.slices_digest
-    with writing("the users' metrics", path.parent), appearing(path) as partial, partial.open("wb") as file:
+    with (
+        writing("the users' metrics", path.parent),
+        atomic_write(path) as partial,
+        partial.open("wb") as file,
+    ):
         np.savez_compressed(file, k=results.k, user_keys=results.user_keys, **arrays)
 
 

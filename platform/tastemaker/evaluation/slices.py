@@ -19,7 +19,7 @@ from tastemaker.dataset.slices import MANY
 from tastemaker.evaluation.metrics import HITS, METRICS
 from tastemaker.evaluation.promotion_candidates import are_others
 from tastemaker.evaluation.results import UserResults
-from tastemaker.evaluation.verdicts import Mark
+from tastemaker.evaluation.verdicts import Verdict
 from tastemaker.stats.bootstrap import Difference, Interval, difference_of, resampled_means
 from tastemaker.stats.significance import ALPHA, enough, flipped_means, holm, permutation_p
 from tastemaker.util.ranges import in_order
@@ -41,7 +41,7 @@ class SliceRow(NamedTuple):
     """From the one to beat, on the slice's users."""
     p: float | None
     """Of that difference, corrected for all slices and candidates."""
-    mark: Mark
+    mark: Verdict
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _slice(part: _Part, models: Sequence[str], reference: int | None, p: Float64
     for at, model in enumerate(models):
         figure = Interval.of(columns[:, at].mean(), means[:, at], columns[:, at], certain=metric not in HITS)
         if reference is None or at == reference:
-            mark: Mark = "not compared" if reference is None else "the one to beat"
+            mark: Verdict = "not compared" if reference is None else "the one to beat"
             rows.append(SliceRow(model, figure, None, None, mark))
             continue
         apart = columns[:, at] - columns[:, reference]

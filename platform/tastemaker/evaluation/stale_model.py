@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from tastemaker.plugins import NO_ITEM, Batch, Ranking, Recommender, TrainingData
 from tastemaker.plugins.arrays import Int32
-from tastemaker.plugins.safe_calls import decide
+from tastemaker.plugins.safe_calls import top_k
 
 if TYPE_CHECKING:
     from tastemaker.snapshot.snapshot import Snapshot
 
 
-class Stale(Recommender[Any]):
+class FrozenModel(Recommender[Any]):
     """What a version carries is as old as the version: the model, who had what, which users and items exist.
 
     What is decided when a request comes is of its day: the time, what may not be shown, user features. Asked
@@ -49,7 +49,7 @@ class Stale(Recommender[Any]):
             available=None if batch.available is None else batch.available[self._items],
             excluded=None if batch.excluded is None else batch.excluded[:, self._items],
         )
-        ranking = decide(self._model, allowed, k)
+        ranking = top_k(self._model, allowed, k)
         shown = ranking.items != NO_ITEM
         return ranking._replace(items=np.where(shown, self._items[ranking.items], NO_ITEM).astype(np.int32))
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Mark = Literal["the one to beat", "beats", "tied", "worse", "not compared"]
+Verdict = Literal["the one to beat", "beats", "tied", "worse", "not compared"]
 """Against the one to beat."""
 Standing = Literal["best", "tied with the best", "worse"]
 """Among all models."""

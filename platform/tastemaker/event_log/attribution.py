@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from tastemaker.data.lake import Lake, open_duckdb
 from tastemaker.data.tables import EVENTS, FEEDBACK, IMPRESSION, UTC_MICROSECONDS
-from tastemaker.event_log.drain import served, told
+from tastemaker.event_log.drain import read_feedback, read_log
 from tastemaker.event_log.records import FeedbackRecord, Record
 from tastemaker.event_log.spool_file import Pending
 from tastemaker.plugins.arrays import Feedback, Float32
@@ -169,7 +169,7 @@ def attribute(lake: Lake, problem: ProblemSpec, *, until: float = np.inf) -> Att
     worth = _worth(problem)
     window = max(worth["window"].to_pylist())
     with lake.connect() as connection:
-        _join(connection, served(lake), told(lake), worth, until)
+        _join(connection, read_log(lake), read_feedback(lake), worth, until)
         horizon = connection.execute(_HORIZON).fetchall()[0][0]
         closed = -np.inf if horizon is None else horizon - window
         marked = connection.sql(_MARKED, params={"skew": CLOCK_SKEW_SECONDS}).to_arrow_table()
@@ -189,8 +189,8 @@ def impressions(
     )
     with open_duckdb() as connection:
         connection.register("events", EVENTS.empty_table())
-        asked = served(lake, requests, since=since)
-        said = told(lake, feedback, since=since - int(CLOCK_SKEW_SECONDS))
+        asked = read_log(lake, requests, since=since)
+        said = read_feedback(lake, feedback, since=since - int(CLOCK_SKEW_SECONDS))
         _join(connection, asked, said, _worth(problem), np.inf)
         rows = _impressions(connection, np.inf, patience)
     first = pa.scalar(datetime.fromtimestamp(since, UTC), UTC_MICROSECONDS)

@@ -38,7 +38,7 @@ from tastemaker.event_log.rows import (
     user_rows,
 )
 from tastemaker.event_log.spool_file import FILE_NAME, Pending, forget, read
-from tastemaker.util.file_lock import locked
+from tastemaker.util.file_lock import file_lock
 
 BATCH_RECORDS = 10_000
 """Records that are held in memory at once."""
@@ -58,22 +58,20 @@ class Drained(NamedTuple):
         return Drained(*(mine + more for mine, more in zip(self, other, strict=True)))
 
 
-class Target(Protocol):
+class Sink(Protocol):
     """Where records are kept."""
 
     def put(self, pending: Pending) -> None:
         """Keep these records, durably when it returns. What it has already stays as it is."""
 
 
-def drain(
-    folder: Path, target: Target | Lake, *, progress: Callable[[Drained], None] | None = None
-) -> Drained:
+def drain(folder: Path, target: Sink | Lake, *, progress: Callable[[Drained], None] | None = None) -> Drained:
     """Empty the spool in `folder`. A second drain waits for the first, and finds it empty."""
     if isinstance(target, Lake):
-        target = LakeTarget(target)
+        target = LakeSink(target)
     path = folder / FILE_NAME
     moved = Drained()
-    with locked(folder / "drain.lock"):
+    with file_lock(folder / "drain.lock"):
         while pending := read(path, BATCH_RECORDS):
             target.put(pending)
             recent.keep(folder, pending)
@@ -84,7 +82,7 @@ def drain(
     return moved
 
 
-class LakeTarget:
+class LakeSink:
     """Parquet by day."""
 
     def __init__(self, lake: Lake) -> None:
@@ -109,7 +107,7 @@ def put_rows(lake: Lake, part: str, pending: Pending) -> None:
             lake.write_day(table, day, rows_of(some), part=part)
 
 
-def served(lake: Lake, more: Sequence[Record] = (), *, since: int = 0) -> pa.Table:
+def read_log(lake: Lake, more: Sequence[Record] = (), *, since: int = 0) -> pa.Table:
     """All drained requests from `since` on (seconds), and `more` that are not drained yet, each once.
 
     Empty if nothing was served.
@@ -118,7 +116,7 @@ def served(lake: Lake, more: Sequence[Record] = (), *, since: int = 0) -> pa.Tab
     return _firsts(rows, "request_id", "occurred_at")
 
 
-def told(lake: Lake, more: Sequence[FeedbackRecord] = (), *, since: int = 0) -> pa.Table:
+def read_feedback(lake: Lake, more: Sequence[FeedbackRecord] = (), *, since: int = 0) -> pa.Table:
     """All feedback that came from `since` on (seconds), drained and `more`.
 
     Each event once, however often and to however many it was told.

@@ -30,10 +30,10 @@ from tastemaker.data.tables import (
     completed,
     nullable,
 )
-from tastemaker.event_log.drain import served, told
+from tastemaker.event_log.drain import read_feedback, read_log
 from tastemaker.settings import SourceSettings
 from tastemaker.snapshot.canonical_ids import canonical_sql
-from tastemaker.util.file_lock import locked
+from tastemaker.util.file_lock import file_lock
 
 FEEDBACK_SOURCE = "feedback"
 TOLD = "told"
@@ -68,7 +68,7 @@ _USERS = """
 """
 
 
-class Told(NamedTuple):
+class LandedFeedback(NamedTuple):
     """What was landed."""
 
     events: int
@@ -77,18 +77,20 @@ class Told(NamedTuple):
     users: int
 
 
-def land_told(lake: Lake, *, first_day: date = date.min, source: SourceSettings | None = None) -> Told:
+def land_feedback(
+    lake: Lake, *, first_day: date = date.min, source: SourceSettings | None = None
+) -> LandedFeedback:
     """Land what the log tells of events (not before `first_day`), items and users.
 
     Ids take the form that `source` gives those of its own tables.
     """
     settings = source or SourceSettings()
-    with locked(lake.root / ".land.lock"):
+    with file_lock(lake.root / ".land.lock"):
         events = _told_events(lake, first_day, settings)
         changed = _land_events(lake, events)
         items = _land_catalogue(lake, "item_changes", "landed_items", _ITEMS, ITEMS, settings, _HISTORY)
         users = _land_catalogue(lake, "user_changes", "landed_users", _USERS, USERS, settings)
-        return Told(len(events), changed, items, users)
+        return LandedFeedback(len(events), changed, items, users)
 
 
 @contextmanager
@@ -103,8 +105,8 @@ def _connected(lake: Lake, settings: SourceSettings) -> Iterator[duckdb.DuckDBPy
 def _told_events(lake: Lake, first_day: date, settings: SourceSettings) -> pa.Table:
     others = [literal(path) for path in lake.files("landed_events") if path.stem != FEEDBACK_SOURCE]
     with _connected(lake, settings) as connection:
-        connection.register("asked", served(lake).select(["request_id", "user_id"]))
-        connection.register("told", told(lake))
+        connection.register("asked", read_log(lake).select(["request_id", "user_id"]))
+        connection.register("told", read_feedback(lake))
         if others:
             connection.read_parquet(others, hive_partitioning=False).create_view("landed")
         else:

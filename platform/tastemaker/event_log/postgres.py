@@ -22,8 +22,8 @@ from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import BATCH_RECORDS, Drained, count, put_rows
 from tastemaker.event_log.records import Entry, Record
 from tastemaker.event_log.spool_file import KINDS, Pending, key_of, name_of
-from tastemaker.util.atomic_files import appearing
-from tastemaker.util.file_lock import locked
+from tastemaker.util.atomic_files import atomic_write
+from tastemaker.util.file_lock import file_lock
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -54,7 +54,7 @@ class AwayError(TastemakerError):
     """A database does not answer now. Later, it may."""
 
 
-class PostgresTarget:
+class PostgresSink:
     """Keeps records in the table `log_records`. It connects when there is something to keep."""
 
     def __init__(self, url: str) -> None:
@@ -89,14 +89,14 @@ def pull(url: str, lake: Lake) -> Drained:
     pulled = Drained()
     name = hashlib.blake2b(_place(url).encode(), digest_size=8).hexdigest()
     noted = lake.root / ".pulled" / f"{name}.json"
-    with locked(lake.root / ".pulled" / f"{name}.lock"), _told(url), closing(connect(url)) as connection:
+    with file_lock(lake.root / ".pulled" / f"{name}.lock"), _told(url), closing(connect(url)) as connection:
         last = json.loads(noted.read_text())["last"] if noted.exists() else 0
         while rows := _newer(connection, last):
             records: list[Entry] = [_DECODERS[kind].decode(record) for _, kind, record in rows]
             pending = Pending(name, rows[0][0], rows[-1][0], records)
             put_rows(lake, f"{SERVED}{name}-{pending.first:012d}", pending)
             last = pending.last
-            with appearing(noted) as partial:
+            with atomic_write(noted) as partial:
                 partial.write_text(json.dumps({"last": last}))
             pulled = pulled.plus(count(pending))
     return pulled

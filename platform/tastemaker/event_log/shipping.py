@@ -7,8 +7,8 @@ from collections.abc import Callable
 from threading import Event
 
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.drain import Drained, LakeTarget, Target, drain
-from tastemaker.event_log.postgres import AwayError, PostgresTarget, pull
+from tastemaker.event_log.drain import Drained, LakeSink, Sink, drain
+from tastemaker.event_log.postgres import AwayError, PostgresSink, pull
 from tastemaker.event_log.spool_file import SpoolError
 from tastemaker.settings import Settings
 
@@ -18,19 +18,19 @@ LONGEST_WAIT_SECONDS = 30.0
 """Between attempts on a target that is away; doubled from one to the next."""
 
 
-def open_target(settings: Settings) -> Target:
+def open_sink(settings: Settings) -> Sink:
     """Where the settings say that logs are kept. It is not touched before there is something to keep."""
     if settings.log.target == "postgres":
-        return PostgresTarget(settings.log_url)
-    return LakeTarget(Lake(settings.lake))
+        return PostgresSink(settings.log_url)
+    return LakeSink(Lake(settings.lake))
 
 
-def gather(settings: Settings, lake: Lake) -> Drained:
+def collect(settings: Settings, lake: Lake) -> Drained:
     """Bring everything that was logged into the lake: this home's spool, and what other services shipped.
 
     Returns what is new in the lake. Raises AwayError.
     """
-    moved = drain(settings.spool, open_target(settings))
+    moved = drain(settings.spool, open_sink(settings))
     return pull(settings.log_url, lake) if settings.log.target == "postgres" else moved
 
 
@@ -41,7 +41,7 @@ def follow(
 
     `progress` is told of each batch, `away` of each attempt that failed.
     """
-    target, wait = open_target(settings), FIRST_WAIT_SECONDS
+    target, wait = open_sink(settings), FIRST_WAIT_SECONDS
     while not stop.is_set():
         try:
             drain(settings.spool, target, progress=progress)

@@ -47,7 +47,7 @@ from tastemaker.event_log.spool_file import (
     rows_of,
     touch,
 )
-from tastemaker.util.supervised_thread import Supervised
+from tastemaker.util.supervised_thread import SupervisedThread
 
 __all__ = [
     "FILE_NAME",
@@ -146,7 +146,7 @@ class Spool:
         except NoRoom as error:
             self._note(error)
         self.backlog()
-        self._thread = Supervised(self._work, name="log")
+        self._thread = SupervisedThread(self._work, name="log")
         self._thread.start()
 
     @property

@@ -18,8 +18,8 @@ from markupsafe import Markup
 from tastemaker.errors import TastemakerError
 from tastemaker.html.parts import join
 from tastemaker.html.shell import CREATED, GENERATOR, ROWS, Page, render
-from tastemaker.util.atomic_files import appearing
-from tastemaker.util.file_lock import locked
+from tastemaker.util.atomic_files import atomic_write
+from tastemaker.util.file_lock import file_lock
 
 NAME = "index.html"
 _LOCK = ".index.lock"
@@ -59,13 +59,13 @@ def include(page: Path, reports: Path) -> None:
 def rewrite(reports: Path) -> Path:
     """Write the index of all pages in the folder and in those below it; the path of the index."""
     path = reports / NAME
-    with locked(reports / _LOCK):  # else a process that looked earlier might write later
+    with file_lock(reports / _LOCK):  # else a process that looked earlier might write later
         found = {
             file.relative_to(reports).as_posix(): head
             for file in sorted(reports.rglob("*.html"))
             if file != path and not file.name.startswith(".") and (head := head_of(file)) is not None
         }
-        with appearing(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(_page(found), "utf-8")
     return path
 

@@ -21,7 +21,7 @@ from tastemaker.html import index, titled
 from tastemaker.monitoring import distributions, drift_page
 from tastemaker.monitoring.traffic import LABELS, NUMBERS, Traffic, traffic
 from tastemaker.storage.tables import reports
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from tastemaker.registry import Version
@@ -61,14 +61,14 @@ def drift_report(
     title = f"Drift report: {version.model} {version.id}"
     if note is None:
         histograms = _evidently(compared, columns, f"Histograms: {version.model} {version.id}")
-        with appearing(details) as partial:
+        with atomic_write(details) as partial:
             partial.write_text(histograms, "utf-8")
     else:
         details.unlink(missing_ok=True)  # of an earlier report, on logs that were deleted since
     document = drift_page.render(
         title, note or NO_VERDICT, _rows(compared, version), now, columns, None if note else details.name
     )
-    with appearing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(document, "utf-8")
     index.rewrite(folder)
     summary = _summary(compared, columns, note)

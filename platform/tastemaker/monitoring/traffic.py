@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.drain import served
+from tastemaker.event_log.drain import read_log
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -72,13 +72,13 @@ class Traffic(NamedTuple):
 
 def most_served(lake: Lake) -> str | None:
     """The id of the version that answered most requests; None if nothing was served."""
-    versions = served(lake)["version"].value_counts().to_pylist()
+    versions = read_log(lake)["version"].value_counts().to_pylist()
     return max(versions, key=lambda each: (each["counts"], each["values"]))["values"] if versions else None
 
 
 def traffic(lake: Lake, manifest: Manifest) -> Traffic:
     """What the version learned from and what it showed."""
-    requests = served(lake)
+    requests = read_log(lake)
     mine = requests.filter(pa.compute.equal(requests["version"], manifest.version))
     start, end = manifest.window.start, manifest.window.end
     types = {name for objective in manifest.problem_spec["objectives"] for name in objective["events"]}

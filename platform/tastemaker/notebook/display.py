@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 960, 90
 """Pixels of a timeline's view box."""
 
 
-class Shown(ABC):
+class Displayable(ABC):
     """A result that says of itself what a person wants to know first."""
 
     @property

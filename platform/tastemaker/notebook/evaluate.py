@@ -15,15 +15,15 @@ from tastemaker.evaluation.evaluator import require_metrics
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.evaluation.results import Backtest, UserResults
-from tastemaker.notebook.display import Shown
-from tastemaker.notebook.fit import SESSION, Fitted, Parts, expect, fit
+from tastemaker.notebook.display import Displayable
+from tastemaker.notebook.fit import SESSION, FittedModel, SplitParts, expect, fit
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(Shown):
+class Evaluation(Displayable):
     """How one model did, with 95 % intervals by bootstrap over users."""
 
-    fitted: Fitted
+    fitted: FittedModel
     backtest: Backtest
     users: UserResults
 
@@ -46,9 +46,9 @@ class Evaluation(Shown):
         return self.backtest.metrics[metric].value
 
 
-def evaluate(fitted: Fitted) -> Evaluation:
+def evaluate(fitted: FittedModel) -> Evaluation:
     """Judge a model by the test period of the split that it was fitted on."""
-    expect(fitted, Fitted, "evaluate", "fit")
+    expect(fitted, FittedModel, "evaluate", "fit")
     parts = fitted.parts
     with tempfile.TemporaryDirectory(prefix="tastemaker-") as scratch:
         found, users = backtest.measure(
@@ -57,7 +57,7 @@ def evaluate(fitted: Fitted) -> Evaluation:
     return Evaluation(fitted, found, users)
 
 
-def _identity(fitted: Fitted) -> str:
+def _identity(fitted: FittedModel) -> str:
     """The id that production gives to the backtest of this problem, model, config, data and code."""
     fit = fitted.fit
     if fit.plugin.distribution == SESSION:
@@ -65,7 +65,7 @@ def _identity(fitted: Fitted) -> str:
     return backtest.identify(fit.plugin, fit.config, fit.split, fitted.parts.problem)
 
 
-def compare(*models: Fitted | Evaluation, metric: str | None = None) -> Leaderboard:
+def compare(*models: FittedModel | Evaluation, metric: str | None = None) -> Leaderboard:
     """The leaderboard of these models: who beats whom beyond chance, corrected for all pairs.
 
     The problem's model to beat joins in with its default hyperparameters if it is installed and not among
@@ -83,7 +83,7 @@ def compare(*models: Fitted | Evaluation, metric: str | None = None) -> Leaderbo
     return Leaderboard.of(parts.problem, backtests, [one.users for _, one in named], metric=metric)
 
 
-def _same_parts(evaluated: list[Evaluation]) -> Parts:
+def _same_parts(evaluated: list[Evaluation]) -> SplitParts:
     """Raises TastemakerError where two models learned from, or were judged by, something else."""
     first, *others = [one.fitted for one in evaluated]
     for other in others:
@@ -95,11 +95,11 @@ def _same_parts(evaluated: list[Evaluation]) -> Parts:
     return first.parts
 
 
-def _place(parts: Parts) -> tuple[Any, ...]:
+def _place(parts: SplitParts) -> tuple[Any, ...]:
     return parts.problem, parts.split.data_hash, parts.split.start, parts.split.cut
 
 
-def _to_beat(parts: Parts) -> list[Evaluation]:
+def _to_beat(parts: SplitParts) -> list[Evaluation]:
     try:
         return [evaluate(fit(parts.problem.to_beat, parts))]
     except PluginError:

@@ -17,7 +17,7 @@ from tastemaker.evaluation import backtest
 from tastemaker.evaluation.evaluator import user_features, user_keys
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.ranking_checks import check
-from tastemaker.notebook.display import Shown, days, timeline
+from tastemaker.notebook.display import Displayable, days, timeline
 from tastemaker.notebook.load import Data
 from tastemaker.plugins import NO_ITEM, Capabilities, Config, Recommender, discovery, safe_calls
 from tastemaker.plugins.arrays import Int64
@@ -33,7 +33,7 @@ SESSION = "this session"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Parts(Shown):
+class SplitParts(Displayable):
     """What models learn from and what they are judged by: before and after one moment, for all users."""
 
     problem: ProblemSpec
@@ -67,7 +67,7 @@ def split(
     test_days: int | None = None,
     until: date | str | None = None,
     repeats: bool | None = None,
-) -> Parts:
+) -> SplitParts:
     """Learn before, judge after: the last `test_days` days (else the problem's) are the test period.
 
     `until` is the last day that counts, such as "2024-03-31"; by default, the data's last day. `repeats` says
@@ -84,7 +84,7 @@ def split(
     changed = {name: value for name, value in given.items() if value is not None}
     if changed or repeats is not None:
         dataset = dataset.posed(_changed(dataset.problem, changed, repeats))
-    return Parts(dataset.problem, dataset.split(), dataset.events.times)
+    return SplitParts(dataset.problem, dataset.split(), dataset.events.times)
 
 
 def _changed(problem: ProblemSpec, changed: dict[str, Any], repeats: bool | None) -> ProblemSpec:
@@ -102,11 +102,11 @@ def _changed(problem: ProblemSpec, changed: dict[str, Any], repeats: bool | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fitted(Shown):
+class FittedModel(Displayable):
     """A model that learned from the training window of its `parts`."""
 
-    fit: backtest.Fitted
-    parts: Parts
+    fit: backtest.LazyFit
+    parts: SplitParts
 
     @property
     def model(self) -> AnyModel:
@@ -151,18 +151,18 @@ class Fitted(Shown):
         return split.snapshot.item_ids.decode(ranking.items[ranking.items != NO_ITEM])
 
 
-def fit(model: str | AnyModel | type[AnyModel], parts: Parts, **hyperparameters: Any) -> Fitted:
+def fit(model: str | AnyModel | type[AnyModel], parts: SplitParts, **hyperparameters: Any) -> FittedModel:
     """A model that learned from the training window.
 
     `model` is an installed model's name, or a class (or an instance) of one's own, such as one written in a
     cell. `hyperparameters` are those of its config class, and anything for a class that has none yet.
     Raises PluginError for an unknown model or a wrong hyperparameter, and where the model itself fails.
     """
-    expect(parts, Parts, "fit", "split")
+    expect(parts, SplitParts, "fit", "split")
     plugin = discovery.get(model) if isinstance(model, str) else _of_session(model)
     given = model.config.model_dump() if isinstance(model, Recommender) else {}
     config = configured(plugin.recommender, given | hyperparameters)
-    fitted = Fitted(backtest.Fitted(plugin, config, parts.split), parts)
+    fitted = FittedModel(backtest.LazyFit(plugin, config, parts.split), parts)
     _ = fitted.model  # the first time that it is asked for is when it learns
     return fitted
 

@@ -18,11 +18,11 @@ from pydantic import ValidationError
 from tastemaker.data.ingest import land
 from tastemaker.data.lake import Lake
 from tastemaker.data.sources import Source, open_source
-from tastemaker.data.validation.admission import admit
-from tastemaker.data.validation.gate import Counts, Gate
+from tastemaker.data.validation.admission import validate_and_publish
+from tastemaker.data.validation.gate import Gate, GateCounts
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import GateError, ProblemError, SourceError
-from tastemaker.notebook.display import Shown, days
+from tastemaker.notebook.display import Displayable, days
 from tastemaker.notebook.frames import frame_source, is_frame
 from tastemaker.problem import EventReward, Objective, ProblemSpec, Slices, load_problem
 from tastemaker.settings import Settings, SourceSettings, described, load_settings
@@ -35,11 +35,11 @@ GATES = "tastemaker.gates"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Data(Shown):
+class Data(Displayable):
     """Events that went through the gate, as the problem counts them."""
 
     dataset: Dataset
-    gate: Counts | None
+    gate: GateCounts | None
     """What became of the rows; None if they were let into the lake before."""
     warnings: tuple[str, ...] = ()
     """What may have been read otherwise than meant."""
@@ -208,7 +208,7 @@ def _admitted(source: Source, problem: Problem | None, user_columns: tuple[str, 
     land(source, lake, chunk_rows=chunk_rows)
     engine = open_engine(settings.metadata_url)
     try:
-        admitted = admit(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
+        admitted = validate_and_publish(source.name, lake, _gate(source.name), engine, chunk_rows=chunk_rows)
     finally:
         engine.dispose()
     read = [warning for reading in source.readings for warning in reading.warnings]

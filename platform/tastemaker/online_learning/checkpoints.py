@@ -27,7 +27,7 @@ from tastemaker.plugins import discovery
 from tastemaker.plugins.recommender import Recommender
 from tastemaker.registry.artifact import LoadedVersion, place, staged
 from tastemaker.registry.manifest import Files, hash_files, verify_files
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 FORMAT = 1
 NAME, CURRENT = "state.json", "current.json"
@@ -38,7 +38,7 @@ EMPTY = "0" * 32
 logger = logging.getLogger("tastemaker.online_learning")
 
 
-class Position(msgspec.Struct, frozen=True):
+class LogPosition(msgspec.Struct, frozen=True):
     """A place in the log: everything that was shown before a moment."""
 
     until: int
@@ -50,17 +50,17 @@ class Position(msgspec.Struct, frozen=True):
     rewarded: int = 0
 
 
-class State(NamedTuple):
+class Checkpoint(NamedTuple):
     """A model as it was at a place in the log."""
 
     model: Recommender[Any]
-    position: Position
+    position: LogPosition
 
 
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int
     version: str
-    position: Position
+    position: LogPosition
     files: Files
 
 
@@ -68,7 +68,7 @@ class _Pointer(msgspec.Struct, frozen=True):
     state: str
 
 
-class States:
+class Checkpoints:
     """The snapshots of one version, in one folder."""
 
     def __init__(self, root: Path, loaded: LoadedVersion) -> None:
@@ -77,7 +77,7 @@ class States:
         self._config = loaded.model.config
         self._type = discovery.get(loaded.manifest.model).recommender
 
-    def save(self, model: Recommender[Any], position: Position) -> str:
+    def save(self, model: Recommender[Any], position: LogPosition) -> str:
         """Write a snapshot and have it served; returns its name. Snapshots that are not needed go."""
         name = f"{position.until:012d}-{position.digest[:12]}"
         with staged(self.folder) as temporary:
@@ -86,7 +86,7 @@ class States:
             header = _Header(FORMAT, self.version, position, hash_files(temporary / "model"))
             (temporary / NAME).write_bytes(msgspec.json.encode(header))
             place(temporary, self.folder / name)
-        with appearing(self.folder / CURRENT) as pointer:
+        with atomic_write(self.folder / CURRENT) as pointer:
             pointer.write_bytes(msgspec.json.encode(_Pointer(name)))
         self._thin()
         return name
@@ -98,13 +98,13 @@ class States:
         except FileNotFoundError:
             return None
 
-    def open(self, name: str) -> State:
+    def open(self, name: str) -> Checkpoint:
         """Verify every byte, then load. Raises ArtifactError."""
         header = self._header(name)
         verify_files(self.folder / name / "model", header.files)
-        return State(self._type.load(self.folder / name / "model", self._config), header.position)
+        return Checkpoint(self._type.load(self.folder / name / "model", self._config), header.position)
 
-    def sound(self) -> Iterator[State]:
+    def sound(self) -> Iterator[Checkpoint]:
         """The snapshots that can be loaded, newest first; one that is damaged is told of and left out."""
         for name in self.names():
             try:
@@ -116,7 +116,7 @@ class States:
         """All snapshots, newest first."""
         return sorted((path.parent.name for path in self.folder.glob(f"[!.]*/{NAME}")), reverse=True)
 
-    def older(self, moment: int) -> Position | None:
+    def older(self, moment: int) -> LogPosition | None:
         """Where the newest snapshot of nothing but what was shown before a moment (seconds) ends."""
         for name in self.names():
             if until(name) <= moment:
@@ -124,7 +124,7 @@ class States:
                     return self._header(name).position
         return None
 
-    def drop_after(self, position: Position) -> None:
+    def drop_after(self, position: LogPosition) -> None:
         """Remove the snapshots later than this place: the log before them has changed since."""
         for name in self.names():
             if until(name) > position.until:

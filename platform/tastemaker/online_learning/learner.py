@@ -11,15 +11,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tastemaker.errors import PluginError, TastemakerError
-from tastemaker.online_learning.checkpoints import EMPTY, Position, State, States
-from tastemaker.online_learning.replay import Lessons
+from tastemaker.online_learning.checkpoints import EMPTY, Checkpoint, Checkpoints, LogPosition
+from tastemaker.online_learning.replay import LoggedFeedback
 from tastemaker.plugins.recommender import Recommender
 from tastemaker.plugins.safe_calls import update
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
 
 
-class Learned(NamedTuple):
+class LearningResult(NamedTuple):
     """What one pass came to."""
 
     requests: int
@@ -29,7 +29,7 @@ class Learned(NamedTuple):
     """Impressions that the model refused, such as those with a context of another width."""
     replayed: bool
     """Whether it began at an earlier snapshot, as something had come late."""
-    position: Position
+    position: LogPosition
     state: str | None
     """The snapshot that was written, if anything was learned."""
 
@@ -37,7 +37,7 @@ class Learned(NamedTuple):
 class Learner:
     """One version's. Not for two threads, nor for two processes with one folder."""
 
-    def __init__(self, version: Version, states: States) -> None:
+    def __init__(self, version: Version, states: Checkpoints) -> None:
         """Goes on where the newest snapshot ends. Raises TastemakerError for a model that does not learn."""
         self._version, self._states = version, states
         loaded = load_version(version.folder)
@@ -46,12 +46,12 @@ class Learner:
                 f"model {version.model} does not learn online",
                 fix="train it again (tastemaker run), or choose a model that does: a bandit",
             )
-        self.start = Position(version.manifest.window.end, EMPTY)
+        self.start = LogPosition(version.manifest.window.end, EMPTY)
         """Where the log begins that the version was not trained on."""
         self._user_ids, self._item_ids = loaded.snapshot.user_ids, loaded.snapshot.item_ids
         self.model, self.position = next(states.sound(), self._fresh(loaded.model))
 
-    def learn(self, lessons: Lessons, until: int) -> Learned:
+    def learn(self, lessons: LoggedFeedback, until: int) -> LearningResult:
         """Learn what was shown before `until` (seconds since 1970), and keep a snapshot of it.
 
         Unless `lessons` begin with `start` it must be that they hold what was learned: see `holds`. A moment
@@ -63,7 +63,7 @@ class Learner:
         skipped = self._teach(lessons, start, stop)
         before, requests = self.position, lessons.requests(start, stop)
         rewarded = lessons.rewarded(start, stop)
-        self.position = Position(
+        self.position = LogPosition(
             until,
             lessons.digest(stop),
             before.impressions + stop - start,
@@ -71,17 +71,17 @@ class Learner:
             before.rewarded + rewarded,
         )
         state = self._states.save(self.model, self.position) if stop > start or replayed else None
-        return Learned(requests, stop - start, rewarded, skipped, replayed, self.position, state)
+        return LearningResult(requests, stop - start, rewarded, skipped, replayed, self.position, state)
 
-    def holds(self, lessons: Lessons) -> bool:
+    def holds(self, lessons: LoggedFeedback) -> bool:
         """Whether the log is still what was learned, as far as the lessons go back."""
         return _holds(lessons, self.position)
 
-    def tail(self, seconds: int) -> Position:
+    def tail(self, seconds: int) -> LogPosition:
         """Where to read the log from if nothing came later than by so many seconds."""
         return self._states.older(self.position.until - seconds) or self.start
 
-    def _teach(self, lessons: Lessons, start: int, stop: int) -> int:
+    def _teach(self, lessons: LoggedFeedback, start: int, stop: int) -> int:
         skipped = 0
         for feedback in lessons.taught(start, stop, self._user_ids, self._item_ids):
             try:
@@ -92,7 +92,7 @@ class Learner:
                 skipped += len(feedback)
         return skipped
 
-    def _go_back(self, lessons: Lessons) -> bool:
+    def _go_back(self, lessons: LoggedFeedback) -> bool:
         """To the newest state whose past is still what it was; False if that is the present one."""
         if self.holds(lessons):
             return False
@@ -102,10 +102,10 @@ class Learner:
         self._states.drop_after(self.position)
         return True
 
-    def _fresh(self, model: Recommender[Any]) -> State:
+    def _fresh(self, model: Recommender[Any]) -> Checkpoint:
         """The version as it was trained."""
-        return State(model, self.start)
+        return Checkpoint(model, self.start)
 
 
-def _holds(lessons: Lessons, position: Position) -> bool:
+def _holds(lessons: LoggedFeedback, position: LogPosition) -> bool:
     return lessons.digest(lessons.before(position.until)) == position.digest

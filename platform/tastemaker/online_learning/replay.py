@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.attribution import as_feedback, impressions
 from tastemaker.event_log.spool_file import Pending
-from tastemaker.online_learning.checkpoints import Position
+from tastemaker.online_learning.checkpoints import LogPosition
 from tastemaker.plugins.arrays import Feedback, Float32
 from tastemaker.problem import ProblemSpec
 from tastemaker.snapshot.ids import IdIndex
@@ -33,10 +33,10 @@ from tastemaker.snapshot.ids import IdIndex
 _LEARNED = ("occurred_at", "request_id", "position", "user_id", "item_id", "reward", "propensity", "context")
 
 
-class Lessons:
+class LoggedFeedback:
     """Impressions, oldest first."""
 
-    def __init__(self, impressions: pa.Table, after: Position) -> None:
+    def __init__(self, impressions: pa.Table, after: LogPosition) -> None:
         """`impressions` are rows of `attribution.ATTRIBUTED`, in its order: all those since a position."""
         self._rows = impressions.combine_chunks()
         self._after = after
@@ -98,17 +98,17 @@ def read(
     problem: ProblemSpec,
     *,
     versions: Collection[str],
-    after: Position,
+    after: LogPosition,
     patience: float,
     undrained: Pending | None = None,
-) -> Lessons:
+) -> LoggedFeedback:
     """What `versions` showed after a position, with what it earned within `patience` seconds.
 
     Those that are younger than `patience` are among them: their rewards are not final.
     """
     shown = impressions(lake, problem, patience=patience, since=after.until, undrained=undrained)
     ours = pc.is_in(shown["version"], pa.array(list(versions), pa.string()))
-    return Lessons(shown.filter(ours), after)
+    return LoggedFeedback(shown.filter(ours), after)
 
 
 def _contexts(texts: pa.ChunkedArray) -> list[Float32 | None]:

@@ -27,7 +27,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 """A model's name becomes an asset key, a folder and a part of a URL."""
 
 
-class Found(NamedTuple):
+class Discovered(NamedTuple):
     """An entry point, not imported yet."""
 
     name: str
@@ -115,10 +115,10 @@ def claims(name: str) -> list[str]:
     return [one.distribution for one in _found(None) if one.name == name]
 
 
-def _found(entries: Iterable[EntryPoint] | None) -> list[Found]:
+def _found(entries: Iterable[EntryPoint] | None) -> list[Discovered]:
     entries = entry_points(group=GROUP) if entries is None else entries
     return sorted(
-        Found(
+        Discovered(
             entry.name,
             entry.dist.name if entry.dist else "unknown",
             entry.dist.version if entry.dist else "unknown",
@@ -128,9 +128,9 @@ def _found(entries: Iterable[EntryPoint] | None) -> list[Found]:
     )
 
 
-def _refusals(found: list[Found]) -> list[BrokenPlugin | None]:
+def _refusals(found: list[Discovered]) -> list[BrokenPlugin | None]:
     """What the metadata alone shows to be wrong: two distributions that claim one name."""
-    claimed: dict[str, list[Found]] = defaultdict(list)
+    claimed: dict[str, list[Discovered]] = defaultdict(list)
     for one in found:
         claimed[one.name].append(one)
     reasons = {
@@ -142,7 +142,7 @@ def _refusals(found: list[Found]) -> list[BrokenPlugin | None]:
     return [BrokenPlugin(*one, reasons[one.name]) if one.name in reasons else None for one in found]
 
 
-def _classify(one: Found) -> Plugin | BrokenPlugin:
+def _classify(one: Discovered) -> Plugin | BrokenPlugin:
     try:
         loaded = _import(EntryPoint(one.name, one.entry_point, GROUP))
     except _NotImportedError as error:

@@ -40,7 +40,7 @@ def recommend(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
         return model.recommend(batch, k)
 
 
-def decide(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
+def top_k(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
     """The model's answer, whose propensities may be missing. Raises PluginError naming it where it fails."""
     with _told_as(model.name, type(model), "recommend", batch=batch):
         return model.decide(batch, k)

@@ -31,14 +31,14 @@ from tastemaker.privacy.search import (
     search_home,
     tables_of,
 )
-from tastemaker.privacy.suppression_list import Forgotten
+from tastemaker.privacy.suppression_list import SuppressionList
 from tastemaker.registry import Registry, Version, deployment
 from tastemaker.registry.artifact import SNAPSHOTS
 from tastemaker.settings import Settings
 from tastemaker.snapshot.canonical_ids import canonical
 from tastemaker.storage.engine import open_engine
-from tastemaker.util.atomic_files import appearing
-from tastemaker.util.file_lock import locked
+from tastemaker.util.atomic_files import atomic_write
+from tastemaker.util.file_lock import file_lock
 
 _LOCKS = ("lake/.land.lock", "lake/.admit.lock", "spool/drain.lock")
 _OWN_TABLES = ("spool", "feast")
@@ -81,9 +81,9 @@ def forget(settings: Settings, user_id: str) -> Proof:
     home = settings.home
     with ExitStack() as stack:
         for name in _LOCKS:
-            stack.enter_context(locked(home / name))
+            stack.enter_context(file_lock(home / name))
         for one in person.ids:
-            Forgotten(home).add(one)
+            SuppressionList(home).add(one)
         erased = [place for place in search_servers(settings, person, erase=True) if place.found]
         erased += _erase_files(settings, person)
         if settings.reports.exists():
@@ -143,7 +143,7 @@ def _rewrite_judged(path: Path, person: Person) -> None:
     arrays = {
         name: values[kept] if values.shape[:1] == kept.shape else values for name, values in arrays.items()
     }
-    with appearing(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
@@ -169,7 +169,7 @@ def _scrub(path: Path) -> None:
 
 def _drop_lines(path: Path, person: Person) -> None:
     lines = path.read_text("utf-8").splitlines(keepends=True)
-    with appearing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("".join(one for one in lines if not any(q in one for q in person.quoted)), "utf-8")
 
 

@@ -14,17 +14,17 @@ import pyarrow.compute as pc
 
 from tastemaker.data.sources import Reading, Source
 from tastemaker.privacy.pseudonyms import Pseudonyms
-from tastemaker.privacy.suppression_list import Forgotten
+from tastemaker.privacy.suppression_list import SuppressionList
 
 
-class GuardedSource:
+class PrivateSource:
     """What a source says, as it may be kept."""
 
     def __init__(
         self,
         source: Source,
         pseudonyms: Pseudonyms | None,
-        forgotten: Forgotten,
+        forgotten: SuppressionList,
         *,
         first_day: date = date.min,
     ) -> None:

@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.util.atomic_files import appearing
-from tastemaker.util.file_lock import locked
+from tastemaker.util.atomic_files import atomic_write
+from tastemaker.util.file_lock import file_lock
 
 FILE_NAME = "forgotten.json"
 
 
-class Forgotten:
+class SuppressionList:
     """The home's list."""
 
     def __init__(self, home: Path) -> None:
@@ -31,10 +31,10 @@ class Forgotten:
 
     def add(self, user_id: str) -> None:
         """From now on, rows of theirs from before now are not let in."""
-        with locked(self.path.with_suffix(".lock")):
+        with file_lock(self.path.with_suffix(".lock")):
             noted = self._read() or {"salt": secrets.token_hex(16), "people": {}}
             noted["people"][_hash(noted["salt"], user_id)] = datetime.now(UTC).timestamp()
-            with appearing(self.path) as partial:
+            with atomic_write(self.path) as partial:
                 partial.write_text(json.dumps(noted, indent=1))
 
     def without(self, rows: pa.Table, moment: str) -> pa.Table:

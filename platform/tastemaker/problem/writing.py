@@ -13,7 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from tastemaker.errors import ProblemError
 from tastemaker.problem.spec import ProblemSpec
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 HEADER = """\
 # What is recommended to whom, what it is worth, and how we know that it worked.
@@ -38,7 +38,7 @@ def write_problem(spec: ProblemSpec, path: Path, *, overwrite: bool = False) -> 
         refuse_existing(path)
     try:
         path.parent.stat()  # a folder that is not there is a slip of the pen: it is not made
-        with appearing(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(to_yaml(spec), "utf-8")
     except OSError as error:
         raise ProblemError(

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from tastemaker.errors import ArtifactError
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 FOLDER = "deployed"
 CHAMPIONS = "champions"
@@ -134,7 +134,7 @@ def state(path: Path) -> str:
 
 def _write(path: Path, content: Deployment | Champion) -> None:
     try:
-        with appearing(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_bytes(msgspec.json.encode(content))
     except OSError as error:
         raise ArtifactError(

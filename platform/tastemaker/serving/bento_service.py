@@ -35,32 +35,32 @@ from tastemaker.plugins import discovery
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.registry.deployment import Target
-from tastemaker.serving.build.bento_image import PACKED_VERSION, SelfContained
+from tastemaker.serving.build.bento_image import PACKED_VERSION, SelfContainedImage
 from tastemaker.serving.http import connections
 from tastemaker.serving.http.access_log import write_json_lines
 from tastemaker.serving.http.api_keys import read_keys
 from tastemaker.serving.http.asgi import Application
-from tastemaker.serving.http.auth import Doors
+from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.gateway import Gateway
-from tastemaker.serving.http.rate_limit import Meters
+from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.serving.http.routes import statuses
 from tastemaker.serving.inference.batcher import Limits
 from tastemaker.serving.inference.predictor import Predictor
-from tastemaker.serving.ranking.recent_feedback import Recent
+from tastemaker.serving.ranking.recent_feedback import RecentFeedback
 from tastemaker.serving.runtime import database_status, golden_requests, parent_process
-from tastemaker.serving.runtime.cpu_affinity import keep_to_one
+from tastemaker.serving.runtime.cpu_affinity import pin_to_core
 from tastemaker.serving.runtime.database_status import DatabaseWatch
-from tastemaker.serving.runtime.hot_swap import Swapper, Watch
+from tastemaker.serving.runtime.hot_swap import Swapper, VersionWatcher
 from tastemaker.serving.runtime.metrics import UNKNOWN, Metrics
-from tastemaker.serving.runtime.online_updates import Learned
+from tastemaker.serving.runtime.online_updates import ModelRefresher
 from tastemaker.serving.runtime.running_services import announce
 from tastemaker.serving.runtime.supervisor import supervise
-from tastemaker.serving.runtime.version_loader import Loader, first_sound
+from tastemaker.serving.runtime.version_loader import VersionLoader, first_sound
 from tastemaker.serving.runtime.version_selection import SEEN, VERSION, at_start, folders, followed, remember
 from tastemaker.serving.runtime.worker import Worker
 from tastemaker.serving.runtime.worker_slots import Workers
 from tastemaker.settings import Settings, load_settings
-from tastemaker.util.poller import Lookout
+from tastemaker.util.poller import Poller
 
 CHAMPION = "champion"
 """The name of the service that follows the champion."""
@@ -110,7 +110,7 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     if SERVER in os.environ:
         parent_process.end_with(int(os.environ[SERVER]))
-    worker, doors = Worker(), Doors()
+    worker, doors = Worker(), Authenticator()
 
     class Service:
         """POST /recommend answers with k items; GET /livez, /readyz and /metrics say how the process does."""
@@ -148,7 +148,7 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
     made: FrontedService = bentoml.service(
         name=name,
         service_class=FrontedService,
-        image=SelfContained(model=name),
+        image=SelfContainedImage(model=name),
         # BentoML labels its own metrics with the path as it came: without bounds. Ours are in `metrics`.
         metrics={"enabled": False},
         logging={"access": {"enabled": False}},
@@ -222,7 +222,7 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
     write_json_lines()
     settings = load_settings()
     if settings.serving.pin_workers:
-        keep_to_one(Path(MEMORY))
+        pin_to_core(Path(MEMORY))
     log = settings.log
     spool = Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes)
     shared = Path(named) if (named := os.environ.get(METRICS_FOLDER)) else None
@@ -236,8 +236,8 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
         server=None if shared is None else int(os.environ[SERVER]),
         endpoints=statuses(),
     )
-    recent = Recent(settings.spool)
-    loader = Loader(settings, metrics, recent)
+    recent = RecentFeedback(settings.spool)
+    loader = VersionLoader(settings, metrics, recent)
     follows = None if packed else followed(settings, model)
     # What a person named stays until another version is deployed.
     seen = "" if follows is None or SEEN in os.environ else follows.state()
@@ -272,17 +272,17 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
     if shared is not None:
         worker.parts["workers"] = partial(getattr, Workers(shared), "trouble")
         worker.parts["database"] = partial(database_status.trouble, shared)
-    gauges = worker.gauges = Lookout(worker.measure, seconds=GAUGES_SECONDS, name="gauges")
+    gauges = worker.gauges = Poller(worker.measure, seconds=GAUGES_SECONDS, name="gauges")
     worker.parts["gauges"] = lambda: gauges.trouble
     recent.follow()
     if model is None or discovery.get(model).recommender.capabilities.learns_online:
         every = settings.learning.every_seconds
-        worker.learned = Learned(settings.learning_root, engine, metrics, seconds=every)
+        worker.learned = ModelRefresher(settings.learning_root, engine, metrics, seconds=every)
     if follows is not None:
         swapper = Swapper(
             settings.artifacts, loader, engine, metrics, swapped=partial(_swapped, worker, shared)
         )
-        worker.watch = Watch(follows, swapper, seen=seen, refused=refused)
+        worker.watch = VersionWatcher(follows, swapper, seen=seen, refused=refused)
 
 
 def _swapped(worker: Worker, shared: Path | None, served: Target) -> None:
@@ -315,10 +315,10 @@ def _clear_away() -> None:
         shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
 
 
-def _guard(doors: Doors) -> None:
+def _guard(doors: Authenticator) -> None:
     """In a worker, before the first request."""
     settings = load_settings()
-    doors.open(settings.keys, Meters(settings.home / "meters"), settings.serving.hosts)
+    doors.open(settings.keys, RateLimiter(settings.home / "meters"), settings.serving.hosts)
 
 
 def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:

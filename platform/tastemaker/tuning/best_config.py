@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import TastemakerError
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 
 def path_of(home: Path, problem: str, model: str) -> Path:
@@ -43,7 +43,7 @@ def read(home: Path, problem: str, model: str) -> dict[str, Any]:
 
 def write(path: Path, config: dict[str, Any], study: dict[str, Any]) -> None:
     """The config and where it comes from, whole or not at all."""
-    with appearing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(
             json.dumps({"config": config, "study": study}, indent=2, ensure_ascii=False) + "\n"
         )

@@ -22,7 +22,7 @@ from tastemaker.dataset.split import test_start
 from tastemaker.errors import TastemakerError
 from tastemaker.evaluation.leaderboard.pairwise import Pairs
 from tastemaker.stats.significance import ALPHA, enough
-from tastemaker.tuning.trial import Bench
+from tastemaker.tuning.trial import TrialBench
 
 if TYPE_CHECKING:
     from tastemaker.dataset.dataset import Dataset
@@ -49,11 +49,11 @@ class Confirmation:
 
 
 def confirm(
-    dataset: Dataset, searched: Bench, best: Config, used: Config, *, candidates: int
+    dataset: Dataset, searched: TrialBench, best: Config, used: Config, *, candidates: int
 ) -> Confirmation:
     """Compare the best of so many candidates with the config in use. Raises PluginError if one fails."""
     try:
-        bench, fresh = Bench.inside(dataset.before(test_start(dataset)), searched.plugin), True
+        bench, fresh = TrialBench.inside(dataset.before(test_start(dataset)), searched.plugin), True
         found = np.column_stack([bench.users(best), bench.users(used)])
     except TastemakerError:  # too short a history, or too little of it for the model
         bench, fresh = searched, False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tastemaker.tuning.confirm import Confirmation
-from tastemaker.tuning.study import Params, Tried
+from tastemaker.tuning.study import Params, TrialResult
 
 if TYPE_CHECKING:
     from tastemaker.evaluation.results import Backtest
@@ -26,10 +26,10 @@ class Outcome:
     k: int
     seed: int
     space: Space
-    trials: tuple[Tried, ...]
-    base: Tried
+    trials: tuple[TrialResult, ...]
+    base: TrialResult
     """The first trial: the defaults and what tastemaker.toml says."""
-    best: Tried
+    best: TrialResult
     before: Params
     """The hyperparameters that were searched, as training used them until now: the first trial's, or what an
     earlier search found."""
@@ -49,7 +49,7 @@ class Outcome:
     """What the best trial's config has more than the one before, per user of the test period."""
 
     @property
-    def trial_before(self) -> Tried:
+    def trial_before(self) -> TrialResult:
         """The trial with the hyperparameters used until now; the first one where no trial has them."""
         ended = (one for one in self.trials if one.value is not None)
         return next((one for one in ended if one.params == self.before), self.base)

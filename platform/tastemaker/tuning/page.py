@@ -11,7 +11,7 @@ from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.html import Page, below, embedded, join, render, table
 from tastemaker.tuning.outcome import Outcome
 from tastemaker.tuning.report import best_first, on_the_test_period, written
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 
 def write_page(found: Outcome, picture: Path, path: Path) -> None:
@@ -26,7 +26,7 @@ def write_page(found: Outcome, picture: Path, path: Path) -> None:
         made_at=datetime.now(UTC),
         body=_body(found, picture),
     )
-    with appearing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(render(page), "utf-8")
 
 

@@ -12,7 +12,7 @@ from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.plugins.search_space import Choice, Search
 from tastemaker.tuning.outcome import Outcome
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def draw(found: Outcome, path: Path) -> None:
         "star: the best trial, diamond: the config before",
         fontsize=8, color=INK, x=0.01, ha="left",
     )  # fmt: skip
-    with appearing(path) as partial, warnings.catch_warnings():
+    with atomic_write(path) as partial, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # scripts that the font lacks
         canvas.print_figure(partial, dpi=150, format="png")
 

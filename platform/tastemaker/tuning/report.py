@@ -14,7 +14,7 @@ from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import to_json
 from tastemaker.tuning.confirm import Confirmation
 from tastemaker.tuning.outcome import Outcome
-from tastemaker.tuning.study import Params, Tried
+from tastemaker.tuning.study import Params, TrialResult
 
 SHOWN = 10
 """Trials in the table; all of them are in the JSON and on the plot."""
@@ -64,7 +64,7 @@ def _confirmed(found: Confirmation) -> dict[str, Any]:
     }
 
 
-def line(trial: Tried, best: Tried | None) -> str:
+def line(trial: TrialResult, best: TrialResult | None) -> str:
     """Such as `0.2214  best 0.2290  epochs 12, weights log`."""
     figure = "failed" if trial.value is None else formatting.number(trial.value)
     record = "" if best is None or best.value is None else f"  best {formatting.number(best.value)}"
@@ -98,7 +98,7 @@ def show(found: Outcome, console: Console) -> None:
         console.print(f"wrote {escape(str(found.path))}; delete it to go back", soft_wrap=True)
 
 
-def best_first(found: Outcome) -> list[Tried]:
+def best_first(found: Outcome) -> list[TrialResult]:
     """The trials that ended with a figure."""
     ended = [trial for trial in found.trials if trial.value is not None]
     ended.sort(key=lambda trial: trial.figure, reverse=METRICS[found.metric].larger_is_better)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import PluginError, TastemakerError
-from tastemaker.tuning.study import Study, Tried
+from tastemaker.tuning.study import Study, TrialResult
 from tastemaker.tuning.trial import Measured
 from tastemaker.tuning.workers import Submit
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tastemaker.plugins.discovery import Plugin
     from tastemaker.plugins.search_space import Space
 
-Progress = Callable[[Tried, Tried | None, int], None]
+Progress = Callable[[TrialResult, TrialResult | None, int], None]
 """Called with a trial that has ended, the best so far, and how many have ended."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tastemaker.errors import TastemakerError
 from tastemaker.storage.engine import BUSY_SECONDS
 from tastemaker.util.atomic_files import sqlite_url
-from tastemaker.util.file_lock import locked
+from tastemaker.util.file_lock import file_lock
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -37,7 +37,7 @@ def storage(settings: Settings, engine: Engine) -> Iterator[RDBStorage]:
     url = sqlite_url(path) if sqlite else engine.url.render_as_string(hide_password=False)
     opened: RDBStorage | None = None
     try:
-        with locked(settings.home / "tuning" / ".open"):  # two that create the tables at once would fail
+        with file_lock(settings.home / "tuning" / ".open"):  # two that create the tables at once would fail
             if not sqlite:
                 _make_schema(engine)
             opened = RDBStorage(url, engine_kwargs={"connect_args": connect})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Params = dict[str, Any]
 
 
-class Tried(NamedTuple):
+class TrialResult(NamedTuple):
     """A trial that has ended."""
 
     number: int
@@ -36,10 +36,10 @@ class Tried(NamedTuple):
 class Ended(NamedTuple):
     """What a search has come to."""
 
-    trials: list[Tried]
-    base: Tried | None
+    trials: list[TrialResult]
+    base: TrialResult | None
     """The trial of the config that the model had before."""
-    best: Tried | None
+    best: TrialResult | None
 
 
 class Study:
@@ -95,11 +95,11 @@ class Study:
         trial.set_user_attr("error", error)
         self._study.tell(trial, state=TrialState.FAIL)
 
-    def known(self, params: Params) -> Tried | None:
+    def known(self, params: Params) -> TrialResult | None:
         """The same config, if it was tried already."""
         return next((one for one in self.tried() if one.params == params and one.value is not None), None)
 
-    def tried(self) -> list[Tried]:
+    def tried(self) -> list[TrialResult]:
         """All that have ended, in order. Those that were lost with their process do not count."""
         trials = (_tried(trial) for trial in self._study.get_trials(deepcopy=False))
         return [trial for trial in trials if trial is not None]
@@ -113,7 +113,7 @@ class Study:
         return params == self._base
 
     @property
-    def best(self) -> Tried | None:
+    def best(self) -> TrialResult | None:
         """The best figure; of equals the first."""
         ended = [one for one in self.tried() if one.value is not None]
         return max(ended, key=lambda one: self._sign * one.figure, default=None)
@@ -144,8 +144,8 @@ def _distribution(mark: Any, default: Any) -> BaseDistribution:
     return FloatDistribution(mark.low, mark.high, log=mark.log)
 
 
-def _tried(trial: FrozenTrial) -> Tried | None:
+def _tried(trial: FrozenTrial) -> TrialResult | None:
     error = trial.user_attrs.get("error")
     if not trial.state.is_finished() or (trial.value is None and error is None):
         return None
-    return Tried(trial.number, trial.params, trial.value, trial.user_attrs.get("seconds", 0.0), error)
+    return TrialResult(trial.number, trial.params, trial.value, trial.user_attrs.get("seconds", 0.0), error)

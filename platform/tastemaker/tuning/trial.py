@@ -31,7 +31,7 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class TrialBench:
     """Where one model's configs are tried. It holds no event of the test period."""
 
     plugin: Plugin
@@ -40,7 +40,7 @@ class Bench:
     k: int
 
     @classmethod
-    def inside(cls, dataset: Dataset, plugin: Plugin) -> Bench:
+    def inside(cls, dataset: Dataset, plugin: Plugin) -> TrialBench:
         """Split the training window again: its last split.test_days are what configs are judged by."""
         try:
             split = dataset.before(test_start(dataset)).split()

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
-from tastemaker.tuning.trial import Bench, Measured
+from tastemaker.tuning.trial import Measured, TrialBench
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -38,7 +38,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @contextmanager
-def measuring(bench: Bench, load: Callable[[], Dataset], jobs: int) -> Iterator[Submit]:
+def measuring(bench: TrialBench, load: Callable[[], Dataset], jobs: int) -> Iterator[Submit]:
     """Start `jobs` measurements at a time; `load` loads the data in each worker process, and is pickled.
 
     Raises TastemakerError in words when a worker process dies."""
@@ -126,13 +126,13 @@ def _serve(pipe: Connection, load: Callable[[], Dataset], plugin: Plugin) -> Non
     """Load the data, then measure each config that comes, until the parent ends, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    bench = Bench.inside(load(), plugin)
+    bench = TrialBench.inside(load(), plugin)
     with suppress(EOFError):
         while True:
             pipe.send(_answer(bench, pipe.recv()))
 
 
-def _answer(bench: Bench, config: Config) -> Measured | Exception:
+def _answer(bench: TrialBench, config: Config) -> Measured | Exception:
     try:
         return bench.measure(config)
     except Exception as error:

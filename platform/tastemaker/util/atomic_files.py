@@ -17,7 +17,7 @@ _PLAIN = re.compile(r"[\w/.+@ -]*")
 
 
 @contextmanager
-def appearing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
+def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """A new file beside `path` to write to; it takes the place of `path` when the block ends well.
 
     If the block raises, `path` stays as it was and the new file is gone. The folder is made if it is missing.

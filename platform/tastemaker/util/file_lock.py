@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def file_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock on `path`, waiting for whoever has it, or raising BlockingIOError if told not to wait.
 
     The file stays: removing it would race.

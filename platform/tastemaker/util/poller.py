@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from tastemaker.util.supervised_thread import Supervised
+from tastemaker.util.supervised_thread import SupervisedThread
 
 
-class Lookout:
+class Poller:
     """Calls `look` every so many seconds, in a thread of its own, until it is closed.
 
     A look that raises is said once in the log, and is `trouble` until one does not.
@@ -18,7 +18,7 @@ class Lookout:
         """`name`: the thread's. The first call is after `seconds`."""
         self._look, self._seconds = look, seconds
         self._stopping = threading.Event()
-        self._thread = Supervised(self._run, name=name)
+        self._thread = SupervisedThread(self._run, name=name)
         self._thread.start()
 
     @property

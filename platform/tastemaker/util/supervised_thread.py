@@ -12,7 +12,7 @@ AGAIN_SECONDS = 1.0
 logger = logging.getLogger("tastemaker.serving")
 
 
-class Supervised:
+class SupervisedThread:
     """Runs `work` in a thread of its own until it returns. If it raises, it is called again after a pause.
 
     `work` calls `succeeded` whenever it got something done: until then, after a failure, there is `trouble`.

@@ -13,18 +13,18 @@ import duckdb
 
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log import spool_file
-from tastemaker.event_log.drain import served
+from tastemaker.event_log.drain import read_log
 from tastemaker.event_log.postgres import AwayError
-from tastemaker.event_log.shipping import gather
+from tastemaker.event_log.shipping import collect
 from tastemaker.event_log.spool_file import FILE_NAME, SpoolError
 from tastemaker.online_learning import replay
-from tastemaker.online_learning.checkpoints import Position, States
-from tastemaker.online_learning.learner import Learned, Learner
-from tastemaker.online_learning.replay import Lessons
+from tastemaker.online_learning.checkpoints import Checkpoints, LogPosition
+from tastemaker.online_learning.learner import Learner, LearningResult
+from tastemaker.online_learning.replay import LoggedFeedback
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
-from tastemaker.util.file_lock import locked
+from tastemaker.util.file_lock import file_lock
 from tastemaker.workflows.workspace import Workspace
 
 GRACE_SECONDS = 1.0
@@ -39,17 +39,17 @@ time.
 """
 
 
-class Session:
+class LearningSession:
     """One version's learner, for as long as its lock is held: see `session`."""
 
     def __init__(self, workspace: Workspace, version: Version) -> None:
         settings = workspace.settings
         self._workspace, self._version = workspace, version
-        states = States(settings.learning_root, load_version(version.folder))
+        states = Checkpoints(settings.learning_root, load_version(version.folder))
         states.sweep()
         self._learner = Learner(version, states)
 
-    def step(self, now: float | None = None, *, whole: bool = True) -> Learned:
+    def step(self, now: float | None = None, *, whole: bool = True) -> LearningResult:
         """Learn everything whose reward is final by now. Raises TastemakerError.
 
         The `whole` log since the version's training is read, or what is less than LATE_SECONDS behind.
@@ -61,12 +61,12 @@ class Session:
             log = self._read(learner.start)
         return learner.learn(log, int(moment))
 
-    def _read(self, after: Position) -> Lessons:
+    def _read(self, after: LogPosition) -> LoggedFeedback:
         settings = self._workspace.settings
         path = settings.spool / FILE_NAME
         undrained = spool_file.read(path, UNDRAINED)
         if settings.log.target == "postgres" or (undrained and len(undrained.records) == UNDRAINED):
-            gather(settings, self._workspace.lake)
+            collect(settings, self._workspace.lake)
             undrained = spool_file.read(path, UNDRAINED)
         # The spool was read before the lake will be: what is drained in between is in both, and counts once.
         problem = self._workspace.problem
@@ -79,7 +79,9 @@ class Session:
             undrained=undrained,
         )
 
-    def follow(self, stop: Event, *, told: Callable[[Learned], None], away: Callable[[str], None]) -> None:
+    def follow(
+        self, stop: Event, *, told: Callable[[LearningResult], None], away: Callable[[str], None]
+    ) -> None:
         """Step after step until `stop` is set: `told` of each that learned something.
 
         `away` is told of each that failed as a disk or a database is away; it is tried again.
@@ -104,25 +106,27 @@ class LearnerBusy(TastemakerError):
 
 
 @contextmanager
-def session(workspace: Workspace, version: Version, *, wait: bool = True) -> Iterator[Session]:
+def learning_session(
+    workspace: Workspace, version: Version, *, wait: bool = True
+) -> Iterator[LearningSession]:
     """A session of its own: whoever comes second waits, and takes over when the first one ends or dies.
 
     Without `wait` it raises LearnerBusy instead.
     """
     with ExitStack() as held:
         try:
-            held.enter_context(locked(workspace.settings.learning_root / version.id / ".lock", wait=wait))
+            held.enter_context(file_lock(workspace.settings.learning_root / version.id / ".lock", wait=wait))
         except BlockingIOError:
             raise LearnerBusy(
                 f"another process learns for {version.model} {version.id} already",
                 fix="leave it to that one, or end it first",
             ) from None
-        yield Session(workspace, version)
+        yield LearningSession(workspace, version)
 
 
-def answering(workspace: Workspace) -> list[Version]:
+def served_learners(workspace: Workspace) -> list[Version]:
     """Of each model that learns online the newest version that has answered requests, by the lake's log."""
-    versions = set(served(workspace.lake)["version"].to_pylist())
+    versions = set(read_log(workspace.lake)["version"].to_pylist())
     found: dict[str, Version] = {}
     for version in workspace.registry.list(problem=workspace.problem.name):  # newest first
         if version.id in versions and discovery.get(version.model).recommender.capabilities.learns_online:

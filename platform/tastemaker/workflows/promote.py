@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tastemaker.workflows.workspace import Workspace
 
 
-class Crowned(NamedTuple):
+class PromotionResult(NamedTuple):
     """The champion after a run."""
 
     version: Version | None
@@ -23,7 +23,7 @@ class Crowned(NamedTuple):
     """What keeps the champion from being changed, and a person may want to end."""
 
 
-def crown(workspace: Workspace) -> Crowned:
+def promote_best(workspace: Workspace) -> PromotionResult:
     """Promote the best model's newest version, if its recipe beats the one to beat and breaks no guardrail.
 
     Of models that do not differ, the champion's own stays, and a recipe that may be worse than the champion's
@@ -36,20 +36,20 @@ def crown(workspace: Workspace) -> Crowned:
     current = registry.champion(problem.name)
     if current and (freeze := registry.frozen(problem.name)):
         why = f"left as a person decided ({freeze.action}: {freeze.reason})"
-        return Crowned(current, why, champion.frozen_said(freeze))
+        return PromotionResult(current, why, champion.frozen_said(freeze))
     board = workspace.leaderboard()
     model = choose(board, None if current is None else current.model)
     if model is None:
-        return Crowned(current, f"no model beats {problem.to_beat} within the guardrails")
+        return PromotionResult(current, f"no model beats {problem.to_beat} within the guardrails")
     newest = registry.newest(model, problem=problem.name)
     if current and current.id == newest.id:
-        return Crowned(current, "unchanged: still the best model's newest version")
+        return PromotionResult(current, "unchanged: still the best model's newest version")
     lacking = None if current is None else _evidence(workspace, current)
     try:
         promotion = workspace.promotion_gate.promote(newest.id)
     except RegistryError as error:
-        return Crowned(current, error.problem, lacking)
-    return Crowned(newest, promotion.reason)
+        return PromotionResult(current, error.problem, lacking)
+    return PromotionResult(newest, promotion.reason)
 
 
 def backtest_of(workspace: Workspace, version: Version) -> Backtest:

@@ -85,7 +85,7 @@ class AgainstChampion:
 
 
 @dataclass(frozen=True)
-class Contest:
+class ChallengerTest:
     """A version's backtest against that of the one to beat, and of the champion, on the same users."""
 
     model: str
@@ -155,7 +155,7 @@ class PromotionGate:
     takes_part: Callable[[str, str], bool] = lambda model, baseline: True
     """`takes_part(model, baseline)`: whether a model is a candidate beside the one that is tested."""
 
-    def test(self, version: Version) -> Contest:
+    def test(self, version: Version) -> ChallengerTest:
         """Compare a version with the baseline and with its problem's champion, by their stored backtests.
 
         Raises:
@@ -184,7 +184,7 @@ class PromotionGate:
         others = are_others(models, rival.model)
         pairs = Pairs.of(np.column_stack([values for _, values in family]), metric, others=others)
         ours, theirs = ([one.id for one, _ in family].index(one.id) for one in (mine, rival))
-        return Contest(
+        return ChallengerTest(
             mine.model,
             rival.model,
             metric,

@@ -21,11 +21,11 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
     """
     from tastemaker.plugins.safe_calls import fit
     from tastemaker.serving.build.precompute import precomputing
-    from tastemaker.util.file_lock import locked
+    from tastemaker.util.file_lock import file_lock
 
     config, seed = workspace.config(plugin), workspace.settings.seed
     evidence = workspace.backtest(plugin)
-    with locked(workspace.settings.artifacts / plugin.name / ".lock"):
+    with file_lock(workspace.settings.artifacts / plugin.name / ".lock"):
         newest = _newest(workspace, plugin)
         if newest is not None and newest.backtest_id == evidence.id:
             return newest

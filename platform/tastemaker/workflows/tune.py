@@ -13,8 +13,8 @@ from tastemaker.tuning import best_config
 from tastemaker.tuning.confirm import Confirmation, confirm
 from tastemaker.tuning.outcome import Outcome
 from tastemaker.tuning.search import Loop, Progress, searched
-from tastemaker.tuning.study import Ended, Study, Tried
-from tastemaker.tuning.trial import Bench
+from tastemaker.tuning.study import Ended, Study, TrialResult
+from tastemaker.tuning.trial import TrialBench
 from tastemaker.tuning.workers import measuring
 from tastemaker.workflows.workspace import Workspace
 
@@ -46,15 +46,15 @@ def tune(
     from tastemaker.evaluation.backtest import identify
     from tastemaker.evaluation.metrics import METRICS
     from tastemaker.tuning.storage import storage
-    from tastemaker.util.file_lock import locked
+    from tastemaker.util.file_lock import file_lock
 
     settings, problem = workspace.settings, workspace.problem
     base = workspace.config(plugin, tuned=False)
     space = searched(plugin, fixed=settings.models.get(plugin.name, {}))
-    bench = Bench.inside(workspace.dataset(), plugin)
+    bench = TrialBench.inside(workspace.dataset(), plugin)
     name = _name(plugin, identify(plugin, base, bench.split, problem), space)
     larger = METRICS[problem.metric].larger_is_better
-    with locked(settings.home / "tuning" / f"{name}.lock"):
+    with file_lock(settings.home / "tuning" / f"{name}.lock"):
         with storage(settings, workspace.engine) as kept:
             study = Study(kept, name, space, base.model_dump(), larger_is_better=larger, seed=settings.seed)
             until = None if seconds is None else time.monotonic() + seconds
@@ -71,7 +71,13 @@ def _name(plugin: Plugin, recipe: str, space: Space) -> str:
 
 
 def _judged(
-    workspace: Workspace, plugin: Plugin, base: Config, space: Space, bench: Bench, ended: Ended, name: str
+    workspace: Workspace,
+    plugin: Plugin,
+    base: Config,
+    space: Space,
+    bench: TrialBench,
+    ended: Ended,
+    name: str,
 ) -> Outcome:
     """Keep or replace the config in use, and hold both against each other on the test period."""
     from tastemaker.evaluation import results
@@ -121,7 +127,7 @@ def _used(workspace: Workspace, plugin: Plugin, base: Config) -> Config:
 
 
 def _confirmed(
-    workspace: Workspace, bench: Bench, candidate: Config, used: Config, trials: list[Tried]
+    workspace: Workspace, bench: TrialBench, candidate: Config, used: Config, trials: list[TrialResult]
 ) -> Confirmation | None:
     if candidate == used:
         return None
@@ -139,7 +145,12 @@ def _backtest(workspace: Workspace, plugin: Plugin, config: Config, *, listed: b
 
 
 def _described(
-    workspace: Workspace, plugin: Plugin, first: Tried, best: Tried, trials: list[Tried], name: str
+    workspace: Workspace,
+    plugin: Plugin,
+    first: TrialResult,
+    best: TrialResult,
+    trials: list[TrialResult],
+    name: str,
 ) -> dict[str, Any]:
     """Where the config comes from."""
     return {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tastemaker.data.lake import Lake
     from tastemaker.data.sources import Source
-    from tastemaker.dataset.as_of import Cut
+    from tastemaker.dataset.as_of import AsOf
     from tastemaker.dataset.dataset import Dataset
     from tastemaker.dataset.split import Split
     from tastemaker.evaluation.backtest import Backtest, Backtester
@@ -64,17 +64,17 @@ class Workspace:
     def source(self) -> Source:
         """Where events come from, as it may be kept. Raises SourceError."""
         from tastemaker.data.sources import open_source
-        from tastemaker.privacy.private_source import GuardedSource
+        from tastemaker.privacy.private_source import PrivateSource
         from tastemaker.privacy.pseudonyms import open_pseudonyms
         from tastemaker.privacy.retention import first_day
-        from tastemaker.privacy.suppression_list import Forgotten
+        from tastemaker.privacy.suppression_list import SuppressionList
         from tastemaker.simulator.source import as_demo
 
         pseudonyms = open_pseudonyms(self.settings)
-        return GuardedSource(
+        return PrivateSource(
             open_source(as_demo(self.settings.source, self.settings.home)),
             pseudonyms,
-            Forgotten(self.settings.home),
+            SuppressionList(self.settings.home),
             first_day=first_day(self.settings.privacy.events_days),
         )
 
@@ -216,12 +216,12 @@ class Workspace:
         dataset: Dataset = self._loaded["dataset"]
         return dataset
 
-    def cut(self) -> Cut:
+    def cut(self) -> AsOf:
         """The data set as of its end: what versions are fitted on."""
         dataset = self.dataset()
         if "cut" not in self._loaded:
             self._loaded["cut"] = dataset.cut()
-        cut: Cut = self._loaded["cut"]
+        cut: AsOf = self._loaded["cut"]
         return cut
 
     def split(self) -> Split:

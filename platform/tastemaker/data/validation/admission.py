@@ -38,11 +38,15 @@ from tastemaker.data.lake import (
 )
 from tastemaker.data.source_period import DERIVED, remove_derived
 from tastemaker.data.tables import EVENTS, QUARANTINE
-from tastemaker.data.validation.gate import Counts, Gate, Progress, judge
+from tastemaker.data.validation.gate import Gate, GateCounts, Progress, check_batch
 from tastemaker.data.validation.ingested_days import Entry, read_ledger, write_ledger
-from tastemaker.data.validation.items_and_users import Catalogue, check_catalogue, write_catalogue
+from tastemaker.data.validation.items_and_users import (
+    CheckedTables,
+    check_items_and_users,
+    write_items_and_users,
+)
 from tastemaker.data.validation.profile import alike_warnings, id_coverage, top_user_warnings
-from tastemaker.util.file_lock import locked
+from tastemaker.util.file_lock import file_lock
 
 Repeats = Mapping[date, NDArray[np.int64]]
 """Day -> the numbers of its rows whose event_id stands in an earlier row of the source."""
@@ -62,34 +66,34 @@ SELECT filename, list(row ORDER BY row) AS rows FROM numbered WHERE nth > 1 GROU
 """
 
 
-class Admitted(NamedTuple):
+class Published(NamedTuple):
     """What `admit` did."""
 
     days: tuple[date, ...]
     """Days that were judged, oldest first."""
-    tables: dict[str, Counts]
+    tables: dict[str, GateCounts]
     """events (of `days` only), items and users -> what became of their rows."""
-    total: Counts
+    total: GateCounts
     """What became of all events of the source so far."""
     warnings: tuple[str, ...] = ()
     """What may be wrong with the tables as a whole, though every row is sound."""
 
 
-class Judged(NamedTuple):
+class CheckedDays(NamedTuple):
     """Rows of a day, after the gate."""
 
     day: date
     accepted: pa.Table
     quarantined: pa.Table
 
-    def counts(self) -> Counts:
+    def counts(self) -> GateCounts:
         """Rows by what became of them."""
         rules = pc.value_counts(self.quarantined.column("rule"))
         reasons = {found["values"].as_py(): found["counts"].as_py() for found in rules}
-        return Counts(len(self.accepted) + len(self.quarantined), len(self.accepted), reasons)
+        return GateCounts(len(self.accepted) + len(self.quarantined), len(self.accepted), reasons)
 
 
-def admit(
+def validate_and_publish(
     source: str,
     lake: Lake,
     gate: Gate,
@@ -98,12 +102,12 @@ def admit(
     days: Collection[date] | None = None,
     chunk_rows: int = 250_000,
     progress: Progress | None = None,
-) -> Admitted:
+) -> Published:
     """Judge what a source landed and has not been judged as it now is (on `days`, if given).
 
     Raises GateError, with the lake's tables as they were, if the batch as a whole can't be what was meant.
     """
-    with locked(lake.root / ".admit.lock"):
+    with file_lock(lake.root / ".admit.lock"):
         staging = Lake(lake.root / ".admitting" / source)
         repeats = find_repeats(lake, source)
         digests = _digests(lake, source, gate, repeats)
@@ -115,18 +119,18 @@ def admit(
         ]
         entries = {day: entry for day in pending if (entry := _staged(staging, day, digests[day]))}
         fresh = [day for day in pending if day not in entries]
-        judged = judge_days(lake, source, gate, fresh, repeats, chunk_rows)
+        judged = check_days(lake, source, gate, fresh, repeats, chunk_rows)
         for day, pieces in groupby(judged, key=itemgetter(0)):
             entries[day] = _stage(staging, day, digests[day], pieces)
             if progress is not None:
                 progress("admit", len(entries), len(pending))
         order = [rule.name for rule in gate.rules("events")]
         batch = _sum(entries.values(), order)
-        catalogues = check_catalogue(lake, gate)
+        catalogues = check_items_and_users(lake, gate)
         tables = {"events": batch, **{catalogue.table: catalogue.counts for catalogue in catalogues}}
         for table, counts in tables.items():
             if table != "events" or pending or not digests:
-                judge(table, counts, gate.rules(table))
+                check_batch(table, counts, gate.rules(table))
         _publish(staging, lake, source, entries)
         write_ledger(engine, source, entries)
         made = {*known, *(day for table in DERIVED for day in lake.days(table, part=source))}
@@ -134,12 +138,12 @@ def admit(
         remove_derived(lake, source, engine, gone)
         warnings = tuple(_warnings(lake, catalogues))
         for catalogue in catalogues:
-            write_catalogue(lake, catalogue)
+            write_items_and_users(lake, catalogue)
         landed = [entry for day, entry in read_ledger(engine, source).items() if day in digests]
-        return Admitted(tuple(pending), tables, _sum(landed, order), warnings)
+        return Published(tuple(pending), tables, _sum(landed, order), warnings)
 
 
-def _warnings(lake: Lake, catalogues: Sequence[Catalogue]) -> Iterator[str]:
+def _warnings(lake: Lake, catalogues: Sequence[CheckedTables]) -> Iterator[str]:
     """What the accepted tables say together; before items and users get a row for every id of events."""
     with lake.connect() as connection:
         for catalogue in catalogues:
@@ -174,16 +178,16 @@ def _is_done(lake: Lake, source: str, day: date, digest: str, known: Mapping[dat
     return day in known and known[day].digest == digest and lake.path("events", day, part=source).exists()
 
 
-def judge_days(
+def check_days(
     lake: Lake, source: str, gate: Gate, days: list[date], repeats: Repeats, chunk_rows: int
-) -> Iterator[Judged]:
+) -> Iterator[CheckedDays]:
     """Check these days' rows, many small days at once; yields each day's pieces together, in order."""
     for chunk in _chunks(lake, source, days, repeats, chunk_rows):
         verdict = gate.check("events", chunk)
         accepted = dict(by_day(verdict.accepted))
         quarantined_days = pc.fill_null(verdict.quarantined.column("day"), UNDATED)
         for day, _ in by_day(chunk):
-            yield Judged(
+            yield CheckedDays(
                 day,
                 accepted.get(day, verdict.accepted.slice(0, 0)),
                 verdict.quarantined.filter(pc.equal(quarantined_days, pa.scalar(day, pa.date32()))),
@@ -213,9 +217,9 @@ def _chunks(
         yield pa.concat_tables(waiting, promote_options="default")
 
 
-def _stage(staging: Lake, day: date, digest: str, pieces: Iterable[Judged]) -> Entry:
+def _stage(staging: Lake, day: date, digest: str, pieces: Iterable[CheckedDays]) -> Entry:
     """Write a day's rows where nobody reads them yet; the events last: they say that the day is complete."""
-    counts = Counts()
+    counts = GateCounts()
     staging.path("quarantine", day).unlink(missing_ok=True)
     with ExitStack() as stack:
         events = stack.enter_context(parquet_writer(staging.path("events", day), EVENTS))
@@ -238,7 +242,7 @@ def _staged(staging: Lake, day: date, digest: str) -> Entry | None:
     noted = file_metadata(path) if path.exists() else {}
     if noted.get("digest") != digest:
         return None
-    return Entry(digest, Counts(**json.loads(noted["counts"])))
+    return Entry(digest, GateCounts(**json.loads(noted["counts"])))
 
 
 def _publish(staging: Lake, lake: Lake, source: str, entries: Mapping[date, Entry]) -> None:
@@ -253,9 +257,9 @@ def _publish(staging: Lake, lake: Lake, source: str, entries: Mapping[date, Entr
                 target.unlink(missing_ok=True)
 
 
-def _sum(entries: Iterable[Entry], order: Sequence[str]) -> Counts:
+def _sum(entries: Iterable[Entry], order: Sequence[str]) -> GateCounts:
     """Everything together, the reasons in the suite's order (those of earlier rules last)."""
-    total = Counts()
+    total = GateCounts()
     for entry in entries:
         total.add(entry.counts)
     reasons = [*order, *sorted(set(total.quarantined) - set(order))]

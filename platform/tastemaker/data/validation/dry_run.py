@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from tastemaker.data.lake import Lake, day_of, parquet_writer
 from tastemaker.data.tables import EVENTS, nullable
-from tastemaker.data.validation.admission import find_repeats, judge_days
-from tastemaker.data.validation.gate import Counts, Gate, Progress, Rule, judge
-from tastemaker.data.validation.items_and_users import check_catalogue
+from tastemaker.data.validation.admission import check_days, find_repeats
+from tastemaker.data.validation.gate import Gate, GateCounts, Progress, Rule, check_batch
+from tastemaker.data.validation.items_and_users import check_items_and_users
 from tastemaker.errors import GateError
 
 EXAMPLES = 3
@@ -30,7 +30,7 @@ class Finding(NamedTuple):
     """The first such rows, as they came."""
 
 
-class Inspected(NamedTuple):
+class InspectedTable(NamedTuple):
     """What would become of a table's rows."""
 
     table: str
@@ -43,7 +43,7 @@ class Inspected(NamedTuple):
 class Inspection(NamedTuple):
     """What would become of everything that a source landed."""
 
-    tables: tuple[Inspected, ...]
+    tables: tuple[InspectedTable, ...]
     refused: GateError | None
     """Why nothing at all would be let in."""
     catalogues: dict[str, pa.Table]
@@ -56,9 +56,9 @@ def inspect(
     """Judge everything that the source landed. Accepted events are written to the lake, which is a scratch
     one."""
     days = [day_of(path) for path in lake.files("landed_events", part=source)]
-    counts = {"events": Counts()}
+    counts = {"events": GateCounts()}
     examples: dict[str, dict[str, list[dict[str, Any]]]] = {"events": {}}
-    pieces = judge_days(lake, source, gate, days, find_repeats(lake, source), chunk_rows)
+    pieces = check_days(lake, source, gate, days, find_repeats(lake, source), chunk_rows)
     for done, (day, judged) in enumerate(groupby(pieces, key=itemgetter(0)), start=1):
         with parquet_writer(lake.path("events", day, part=source), nullable(EVENTS)) as events:
             for piece in judged:
@@ -68,7 +68,7 @@ def inspect(
         if progress is not None:
             progress("check", done, len(days))
     catalogues = {}
-    for catalogue in check_catalogue(lake, gate):
+    for catalogue in check_items_and_users(lake, gate):
         counts[catalogue.table] = catalogue.counts
         catalogues[catalogue.table] = catalogue.verdict.accepted
         _take_examples(catalogue.verdict.quarantined, examples.setdefault(catalogue.table, {}))
@@ -88,19 +88,19 @@ def _take_examples(quarantined: pa.Table, examples: dict[str, list[dict[str, Any
 
 
 def _inspected(
-    table: str, counts: Counts, gate: Gate, examples: dict[str, list[dict[str, Any]]]
-) -> Inspected:
+    table: str, counts: GateCounts, gate: Gate, examples: dict[str, list[dict[str, Any]]]
+) -> InspectedTable:
     findings = (
         Finding(rule, counts.quarantined[rule.name], tuple(examples[rule.name]))
         for rule in gate.rules(table)
         if rule.name in counts.quarantined
     )
-    return Inspected(table, counts.read, counts.accepted, tuple(findings))
+    return InspectedTable(table, counts.read, counts.accepted, tuple(findings))
 
 
-def _refusal(table: str, counts: Counts, gate: Gate) -> GateError | None:
+def _refusal(table: str, counts: GateCounts, gate: Gate) -> GateError | None:
     try:
-        judge(table, counts, gate.rules(table))
+        check_batch(table, counts, gate.rules(table))
     except GateError as error:
         return error
     return None

@@ -37,7 +37,7 @@ class Rule(NamedTuple):
     """What to do about it, as a sentence."""
 
 
-class Verdict(NamedTuple):
+class RowChecks(NamedTuple):
     """A chunk, parted: every row is in one of the two tables."""
 
     accepted: pa.Table
@@ -58,12 +58,12 @@ class Gate(Protocol):
     def rules(self, table: str) -> Sequence[Rule]:
         """The table's rules, in the order in which a row is judged."""
 
-    def check(self, table: str, chunk: pa.Table) -> Verdict:
+    def check(self, table: str, chunk: pa.Table) -> RowChecks:
         """Part a chunk into sound rows and others. Order is kept."""
 
 
 @dataclass
-class Counts:
+class GateCounts:
     """What became of a table's rows: read = accepted + quarantined, always."""
 
     read: int = 0
@@ -71,7 +71,7 @@ class Counts:
     quarantined: dict[str, int] = field(default_factory=dict)
     """First failed rule -> rows."""
 
-    def add(self, other: Counts) -> None:
+    def add(self, other: GateCounts) -> None:
         """Count `other` in."""
         self.read += other.read
         self.accepted += other.accepted
@@ -84,7 +84,7 @@ class Counts:
         return sum(self.quarantined.values())
 
 
-def judge(table: str, counts: Counts, rules: Iterable[Rule]) -> None:
+def check_batch(table: str, counts: GateCounts, rules: Iterable[Rule]) -> None:
     """Refuse a batch that can't be what was meant. Raises GateError in plain words.
 
     Items and users may be empty: a source need not tell of them, then only events do.
@@ -108,9 +108,9 @@ def judge(table: str, counts: Counts, rules: Iterable[Rule]) -> None:
     )
 
 
-def part(
+def partition_rows(
     source: str, table: str, chunk: pa.Table, rules: Sequence[str], failed: NDArray[np.bool_]
-) -> Verdict:
+) -> RowChecks:
     """Part a chunk by what each row failed: bool[rows, rules], the rules in the order of judgement."""
     sound = ~failed.any(axis=1)
     schema = nullable(SCHEMAS[table])
@@ -120,7 +120,7 @@ def part(
     first = columns[starts]
     bad = chunk.filter(pa.array(~sound))
     counted = np.bincount(first, minlength=len(rules))
-    return Verdict(
+    return RowChecks(
         accepted=chunk.select(schema.names).filter(pa.array(sound)).cast(schema),
         quarantined=pa.table(
             [

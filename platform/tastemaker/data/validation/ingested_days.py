@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, bindparam, delete, insert, select
 
-from tastemaker.data.validation.gate import Counts
+from tastemaker.data.validation.gate import GateCounts
 from tastemaker.storage.tables import ingested_days
 
 
@@ -17,7 +17,7 @@ class Entry(NamedTuple):
 
     digest: str
     """Of the day's rows and of everything that they were judged by."""
-    counts: Counts
+    counts: GateCounts
 
 
 def read_ledger(engine: Engine, source: str) -> dict[date, Entry]:
@@ -25,7 +25,7 @@ def read_ledger(engine: Engine, source: str) -> dict[date, Entry]:
     wanted = select(ingested_days).where(ingested_days.c.source == source).order_by(ingested_days.c.day)
     with engine.connect() as connection:
         return {
-            row.day: Entry(row.digest, Counts(row.rows_read, row.rows_accepted, row.rows_quarantined))
+            row.day: Entry(row.digest, GateCounts(row.rows_read, row.rows_accepted, row.rows_quarantined))
             for row in connection.execute(wanted)
         }
 

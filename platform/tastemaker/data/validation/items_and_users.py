@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tastemaker.data.lake import SCHEMAS, Lake, quoted
 from tastemaker.data.tables import IMPRESSION, completed, nullable
-from tastemaker.data.validation.gate import Counts, Gate, Verdict
+from tastemaker.data.validation.gate import Gate, GateCounts, RowChecks
 
 KEYS = {"items": "item_id", "users": "user_id"}
 
@@ -32,20 +32,20 @@ ORDER BY {key}
 """
 
 
-class Catalogue(NamedTuple):
+class CheckedTables(NamedTuple):
     """The items or the users that sources told of, judged."""
 
     table: str
-    verdict: Verdict
-    counts: Counts
+    verdict: RowChecks
+    counts: GateCounts
 
 
-def check_catalogue(lake: Lake, gate: Gate) -> list[Catalogue]:
+def check_items_and_users(lake: Lake, gate: Gate) -> list[CheckedTables]:
     """Judge what all sources landed of items and of users."""
     return [_check(lake, gate, table, key) for table, key in KEYS.items()]
 
 
-def write_catalogue(lake: Lake, catalogue: Catalogue) -> None:
+def write_items_and_users(lake: Lake, catalogue: CheckedTables) -> None:
     """Replace the table, and its rows in quarantine.
 
     A row without `first_seen_at` takes its first event's time, or the first of all events if it has none;
@@ -64,13 +64,13 @@ def write_catalogue(lake: Lake, catalogue: Catalogue) -> None:
     lake.write(catalogue.table, found)
 
 
-def _check(lake: Lake, gate: Gate, table: str, key: str) -> Catalogue:
+def _check(lake: Lake, gate: Gate, table: str, key: str) -> CheckedTables:
     schema = nullable(SCHEMAS[table])
     files = lake.files(f"landed_{table}")
     landed = [completed(pq.read_table(path), SCHEMAS[table]).cast(schema) for path in files]
     rows = pa.concat_tables([schema.empty_table(), *landed])
     verdict = gate.check(table, rows.append_column(f"{key}_was_seen", _was_seen(rows.column(key))))
-    return Catalogue(table, verdict, Counts(len(rows), len(verdict.accepted), verdict.counts))
+    return CheckedTables(table, verdict, GateCounts(len(rows), len(verdict.accepted), verdict.counts))
 
 
 def _was_seen(ids: pa.ChunkedArray) -> pa.Array:

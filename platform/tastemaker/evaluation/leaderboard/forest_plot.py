@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard, Row
-from tastemaker.evaluation.verdicts import Mark
+from tastemaker.evaluation.verdicts import Verdict
 from tastemaker.html import join
 from tastemaker.stats.bootstrap import Difference, Interval
 
@@ -116,7 +116,7 @@ def _axis(values: Sequence[float], left: float, right: float) -> Axis:
     return Axis(low - margin, high + margin, left, right)
 
 
-def _point(axis: Axis, figure: Interval | Difference, mark: Mark, y: float) -> Markup:
+def _point(axis: Axis, figure: Interval | Difference, mark: Verdict, y: float) -> Markup:
     x, bar = axis.at(figure[0]), Markup("")
     if isfinite(figure.low):
         low, high = axis.at(figure.low), axis.at(figure.high)

@@ -12,10 +12,10 @@ from tastemaker.evaluation.leaderboard.forest_plot import forest
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard, Row
 from tastemaker.evaluation.metrics import METRICS, coverage
 from tastemaker.evaluation.slices import SliceRow
-from tastemaker.evaluation.verdicts import Mark, Standing
+from tastemaker.evaluation.verdicts import Standing, Verdict
 from tastemaker.html import Page, below, cell, join, shell, table
 
-SYMBOLS: dict[Mark, str] = {
+SYMBOLS: dict[Verdict, str] = {
     "beats": "▲",
     "worse": "▼",
     "tied": "●",
@@ -234,5 +234,5 @@ def _name(row: Row) -> Markup:
     return Markup("<strong>{}</strong>").format(row.model)
 
 
-def _mark(mark: Mark) -> Markup:
+def _mark(mark: Verdict) -> Markup:
     return Markup('<span class="{}">{} {}</span>').format(mark.replace(" ", "-"), SYMBOLS[mark], mark)

@@ -27,11 +27,11 @@ from tastemaker.evaluation.promotion_candidates import are_candidates, are_other
 from tastemaker.evaluation.results import Backtest, UserResults
 from tastemaker.evaluation.seeds import SeedSpread
 from tastemaker.evaluation.slices import Slice, compare_slices, limit_of, lost
-from tastemaker.evaluation.verdicts import Mark, Standing
+from tastemaker.evaluation.verdicts import Standing, Verdict
 from tastemaker.problem import ProblemSpec
 from tastemaker.stats.bootstrap import LEVEL, Difference, Interval
 from tastemaker.stats.significance import ALPHA
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ class Row:
     from_best: Difference | None
     """From the best; None for itself."""
     p_best: float | None
-    mark: Mark
+    mark: Verdict
     """Better than the one to beat, worse, or no difference that the users judged could show."""
     better_than: tuple[str, ...]
     """The models that it is better than, beyond chance."""
@@ -220,7 +220,7 @@ class Leaderboard:
 
     def write_html(self, path: Path) -> None:
         """Write `to_html`, whole or not at all."""
-        with appearing(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(self.to_html(), "utf-8")
 
     def plot(self, path: Path | None = None) -> Figure:
@@ -229,7 +229,7 @@ class Leaderboard:
 
         drawn = figure(self)
         if path is not None:
-            with appearing(path) as partial:
+            with atomic_write(path) as partial:
                 partial.write_bytes(png(drawn))
         return drawn
 
@@ -317,7 +317,7 @@ def _standing(pairs: Pairs, at: int, best: int) -> Standing:
     return "worse" if pairs.better[best, at] else "tied with the best"
 
 
-def _mark(pairs: Pairs, at: int, reference: int | None) -> Mark:
+def _mark(pairs: Pairs, at: int, reference: int | None) -> Verdict:
     if reference is None:
         return "not compared"
     if at == reference:

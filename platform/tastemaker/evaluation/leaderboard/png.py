@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
-from tastemaker.evaluation.verdicts import Mark
+from tastemaker.evaluation.verdicts import Verdict
 from tastemaker.stats.bootstrap import Difference, Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STYLES: dict[Mark, tuple[str, str]] = {
+STYLES: dict[Verdict, tuple[str, str]] = {
     "beats": ("#0072b2", "^"),
     "worse": ("#b84a00", "v"),
     "tied": ("#6a737d", "o"),
@@ -64,7 +64,7 @@ def png(figure: Figure) -> bytes:
     return content.getvalue()
 
 
-def _panel(axes: Axes, figures: Sequence[Interval | Difference | None], marks: Sequence[Mark]) -> None:
+def _panel(axes: Axes, figures: Sequence[Interval | Difference | None], marks: Sequence[Verdict]) -> None:
     for y, (figure, mark) in enumerate(zip(figures, marks, strict=True)):
         if figure:
             colour, shape = STYLES[mark]

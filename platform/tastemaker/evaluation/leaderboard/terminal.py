@@ -19,10 +19,10 @@ from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import Backtest
 from tastemaker.evaluation.seeds import SeedSpread
 from tastemaker.evaluation.slices import Slice
-from tastemaker.evaluation.verdicts import Mark
+from tastemaker.evaluation.verdicts import Verdict
 from tastemaker.stats.bootstrap import Difference, Interval
 
-COLOURS: dict[Mark, str] = {
+COLOURS: dict[Verdict, str] = {
     "beats": "blue",
     "worse": "yellow",
     "tied": "",

@@ -10,7 +10,7 @@ open_bandit    logs in the format of the Open Bandit Dataset
 impressions, replaying, described, forecast, terminal    the platform's own request log
 """
 
-from tastemaker.evaluation.off_policy.bandit_feedback import Logged, Target
+from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, EvaluationPolicy
 from tastemaker.evaluation.off_policy.estimate import Report, estimate
 
-__all__ = ["Logged", "Report", "Target", "estimate"]
+__all__ = ["BanditFeedback", "EvaluationPolicy", "Report", "estimate"]

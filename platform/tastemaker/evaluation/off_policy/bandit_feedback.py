@@ -22,7 +22,7 @@ _SUM_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Logged:
+class BanditFeedback:
     """n impressions: at a position, for a context, an action was drawn and a reward came of it.
 
     An impression on its own is a round. The impressions of one list share a round: their rewards are added
@@ -58,7 +58,7 @@ class Logged:
         contexts: ArrayLike | None = None,
         rounds: ArrayLike | None = None,
         action_features: ArrayLike | None = None,
-    ) -> Logged:
+    ) -> BanditFeedback:
         """Without positions, all are 0; without rounds, each impression is one.
 
         Raises OffPolicyError naming the first row that can't be.
@@ -148,9 +148,9 @@ class Logged:
         sums: Float64 = np.bincount(self.rounds, weights=values, minlength=self.n_rounds).astype(np.float64)
         return sums
 
-    def __getitem__(self, rows: NDArray[Any]) -> Logged:
+    def __getitem__(self, rows: NDArray[Any]) -> BanditFeedback:
         """The log at a mask or at row numbers; what is left of the rounds is numbered anew."""
-        return Logged(
+        return BanditFeedback(
             self.actions[rows],
             self.rewards[rows],
             self.propensities[rows],
@@ -162,7 +162,7 @@ class Logged:
         )
 
 
-class Target(NamedTuple):
+class EvaluationPolicy(NamedTuple):
     """What the policy to be judged would have done, impression by impression."""
 
     chosen: Float64
@@ -185,7 +185,7 @@ class Target(NamedTuple):
         return None
 
     @classmethod
-    def of(cls, log: Logged, distribution: ArrayLike) -> Target:
+    def of(cls, log: BanditFeedback, distribution: ArrayLike) -> EvaluationPolicy:
         """From float64[n, n_actions]: each row a distribution over the actions at that row's position."""
         table = _numbers("distribution", distribution, ndim=2)
         if table.shape != (len(log), log.n_actions):
@@ -199,7 +199,7 @@ class Target(NamedTuple):
         return cls(table[np.arange(len(log)), log.actions], table)
 
     @classmethod
-    def by_position(cls, log: Logged, table: ArrayLike) -> Target:
+    def by_position(cls, log: BanditFeedback, table: ArrayLike) -> EvaluationPolicy:
         """From float64[n_actions, n_positions]: a policy that looks at no context."""
         chances = _numbers("table", table, ndim=2)
         unknown = log.positions >= chances.shape[1]
@@ -208,7 +208,9 @@ class Target(NamedTuple):
         return cls.of(log, chances.T[log.positions])
 
     @classmethod
-    def of_logged_actions(cls, log: Logged, chosen: ArrayLike, drawn: Int64 | None = None) -> Target:
+    def of_logged_actions(
+        cls, log: BanditFeedback, chosen: ArrayLike, drawn: Int64 | None = None
+    ) -> EvaluationPolicy:
         """From float64[n], where the probabilities of other actions aren't known: at most draws of them."""
         values = _numbers("chosen", chosen)
         if len(values) != len(log):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Logged, Target
+from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, EvaluationPolicy, Float64
 
 MIN_EFFECTIVE = 200.0
 """Impressions: a mean of fewer says nothing that an interval could make useful."""
@@ -77,7 +77,7 @@ class Diagnostics(NamedTuple):
     """Logged propensities against how often actions were shown, by ascending propensity."""
 
 
-def diagnose(log: Logged, target: Target) -> Diagnostics:
+def diagnose(log: BanditFeedback, target: EvaluationPolicy) -> Diagnostics:
     """Everything that can be known without looking at what the target's actions earned."""
     weights = target.chosen / log.propensities
     effective = kish(weights)
@@ -159,13 +159,13 @@ def kish(weights: Float64) -> float:
     return float(scaled.sum() ** 2 / (scaled**2).sum())
 
 
-def _rewarded_effective_size(log: Logged, weights: Float64) -> float:
+def _rewarded_effective_size(log: BanditFeedback, weights: Float64) -> float:
     sizes = np.abs(log.rewards)
     expected = kish(log.by_round(sizes)) * kish(weights) / len(log)
     return min(kish(log.by_round(weights * sizes)), expected)
 
 
-def calibration(log: Logged) -> tuple[Bin, ...]:
+def calibration(log: BanditFeedback) -> tuple[Bin, ...]:
     """Whether actions were shown as often as their propensities say.
 
     E[1(A = a)/π₀(a | x)] = 1, so an action's share of a position's impressions is the harmonic mean of its
@@ -193,7 +193,7 @@ def _bin(predicted: Float64, observed: Float64, errors: Float64) -> Bin:
     return Bin(len(predicted), float(predicted.mean()), float(observed.mean()), float(abs(off).max()))
 
 
-def _mean_error(log: Logged, weights: Float64) -> float:
+def _mean_error(log: BanditFeedback, weights: Float64) -> float:
     """Of the mean weight of an impression: the impressions of a round aren't independent of each other."""
     if log.n_rounds < 2:
         return float("inf")
@@ -202,7 +202,7 @@ def _mean_error(log: Logged, weights: Float64) -> float:
     return float(left.std(ddof=1) / np.sqrt(log.n_rounds) / sizes.mean())
 
 
-def _unsupported(log: Logged, target: Target) -> float | None:
+def _unsupported(log: BanditFeedback, target: EvaluationPolicy) -> float | None:
     support = target.support(log.n_actions)
     if support is None:
         return None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy import estimators
-from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Logged, Target
+from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, EvaluationPolicy, Float64
 from tastemaker.evaluation.off_policy.diagnostics import (
     MIN_EFFECTIVE,
     MIN_REWARDED,
@@ -49,14 +49,14 @@ class Report(NamedTuple):
     Replay is there for uniform logs of which enough matches the target's own draws.
     """
 
-    def uplift(self, name: str, log: Logged) -> Difference:
+    def uplift(self, name: str, log: BanditFeedback) -> Difference:
         """How much more the target earns a round than the logging policy did, by one of the estimators."""
         return difference(self.results[name].estimate, as_logged(log))
 
 
 def estimate(
-    log: Logged,
-    target: Target,
+    log: BanditFeedback,
+    target: EvaluationPolicy,
     *,
     reward_model: RewardModel | None = None,
     folds: int = 5,
@@ -102,13 +102,13 @@ def estimate(
     return Report(diagnostics, interval(as_logged(log), level=level), results)
 
 
-def as_logged(log: Logged) -> Estimate:
+def as_logged(log: BanditFeedback) -> Estimate:
     """What the logging policy itself earned: each weight is 1."""
     return estimators.by_list(estimators.ips(np.ones(len(log)), log.rewards), log)
 
 
 def evaluate(
-    log: Logged, target: Target, predicted: Predicted | None, *, limit: float, seed: int = 0
+    log: BanditFeedback, target: EvaluationPolicy, predicted: Predicted | None, *, limit: float, seed: int = 0
 ) -> dict[str, Estimate]:
     """The estimates alone, a round's value each. `predicted` is cross-fitted."""
     weights, rewards = target.chosen / log.propensities, log.rewards
@@ -127,7 +127,7 @@ def evaluate(
     return {name: estimators.by_list(each, log) for name, each in found.items()}
 
 
-def _is_uniform(log: Logged) -> bool:
+def _is_uniform(log: BanditFeedback) -> bool:
     return bool(np.allclose(log.propensities, 1 / log.n_actions, rtol=0, atol=_UNIFORM_TOLERANCE))
 
 
@@ -137,11 +137,11 @@ def _is_enough(matched: NDArray[np.bool_], rewards: Float64) -> bool:
     return bool(np.count_nonzero(matched) >= MIN_EFFECTIVE and rewarded >= MIN_REWARDED)
 
 
-def _range(log: Logged) -> tuple[float, float]:
+def _range(log: BanditFeedback) -> tuple[float, float]:
     return min(0.0, float(log.rewards.min())), max(0.0, float(log.rewards.max()))
 
 
-def _checked(log: Logged, low: float, high: float) -> tuple[float, float]:
+def _checked(log: BanditFeedback, low: float, high: float) -> tuple[float, float]:
     """A range that is told, which no reward may leave."""
     outside = np.flatnonzero(~((log.rewards >= low) & (log.rewards <= high)))
     if len(outside):
@@ -154,7 +154,11 @@ def _checked(log: Logged, low: float, high: float) -> tuple[float, float]:
 
 
 def _ranges(
-    log: Logged, predicted: Predicted | None, rewards: tuple[float, float], weight: float, limit: float
+    log: BanditFeedback,
+    predicted: Predicted | None,
+    rewards: tuple[float, float],
+    weight: float,
+    limit: float,
 ) -> dict[str, tuple[float, float]]:
     """Estimator -> what a round's contribution can't leave. A ratio's contributions have no such range."""
     (low, high), size = rewards, int(np.bincount(log.rounds).max())

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Int64, Logged
+from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, Float64, Int64
 
 
 class Estimate(NamedTuple):
@@ -96,7 +96,7 @@ def replay(matched: NDArray[np.bool_], rewards: Float64, groups: Int64 | None = 
     return _ratio(matched.astype(np.float64), rewards, groups)
 
 
-def by_list(estimate: Estimate, log: Logged) -> Estimate:
+def by_list(estimate: Estimate, log: BanditFeedback) -> Estimate:
     """From an impression's to a list's value: contributions are added up over the positions of each round."""
     contributions = log.by_round(estimate.contributions)
     return estimate._replace(value=float(contributions.mean()), contributions=contributions)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Logged
+from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, Float64
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +47,7 @@ class BetaDraws(Protocol):
         """Draws of Beta(a, b)."""
 
 
-def load_log(path: Path, *, n_items: int | None = None) -> Logged:
+def load_log(path: Path, *, n_items: int | None = None) -> BanditFeedback:
     """One policy's file, such as `random_men.csv` (the full data set: `random/men/men.csv`).
 
     Contexts are the user features as indicators of their values, then the affinities. There is one affinity
@@ -59,7 +59,7 @@ def load_log(path: Path, *, n_items: int | None = None) -> Logged:
     users = [_indicators(table[name].to_pylist()) for name in _named(table, _USER)]
     affinities = [table[name].to_numpy()[:, None] for name in _named(table, _AFFINITY)]
     items = table["item_id"].to_numpy()
-    return Logged.of(
+    return BanditFeedback.of(
         items,
         table["click"].to_numpy(),
         table["propensity_score"].to_numpy(),

@@ -13,13 +13,13 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Int64, Logged, Target
+from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, EvaluationPolicy, Float64, Int64
 
 AT_ONCE = 500_000
 """Pairs of impression and action that are predicted in one go."""
 
 
-class Fitted(Protocol):
+class FittedRewardModel(Protocol):
     """A reward model that has learned."""
 
     def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
@@ -29,7 +29,7 @@ class Fitted(Protocol):
 class RewardModel(Protocol):
     """A reward model's hyperparameters."""
 
-    def fit(self, log: Logged) -> Fitted:
+    def fit(self, log: BanditFeedback) -> FittedRewardModel:
         """Learn from a log. The log's own propensities need not be used."""
 
 
@@ -47,7 +47,9 @@ class Predicted(NamedTuple):
         return float(min(map(np.min, self))), float(max(map(np.max, self)))
 
 
-def cross_fit(log: Logged, target: Target, model: RewardModel, *, folds: int = 5, seed: int = 0) -> Predicted:
+def cross_fit(
+    log: BanditFeedback, target: EvaluationPolicy, model: RewardModel, *, folds: int = 5, seed: int = 0
+) -> Predicted:
     """Each row predicted by a model fitted on the other folds. Folds are of rounds.
 
     A model that saw rᵢ would pull q̂ᵢ towards it, and the doubly robust correction would be too small.
@@ -84,7 +86,7 @@ class Ridge:
     regularization: float = 10.0
     """λ: in rows; an action with fewer rows than this is mostly predicted by the shared part."""
 
-    def fit(self, log: Logged) -> FittedRidge:
+    def fit(self, log: BanditFeedback) -> FittedRidge:
         """Solve one small system for all actions and one for each logged. O(n d² + n_actions d³)."""
         z = _design(log.contexts, log.positions, log.n_positions)
         width = z.shape[1]
@@ -127,7 +129,7 @@ class Logistic:
     regularization: float = 1.0
     """λ"""
 
-    def fit(self, log: Logged) -> FittedLogistic:
+    def fit(self, log: BanditFeedback) -> FittedLogistic:
         """L-BFGS on the convex log loss. Raises OffPolicyError if a reward is neither 0 nor 1."""
         if not np.isin(log.rewards, (0.0, 1.0)).all():
             raise OffPolicyError("a logistic reward model needs rewards of 0 or 1", fix="use Ridge()")

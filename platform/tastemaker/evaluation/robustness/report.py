@@ -18,7 +18,7 @@ from tastemaker.evaluation.robustness.learning_curve import LearningCurve
 from tastemaker.evaluation.robustness.staleness import MAX_LOSS, Staleness
 from tastemaker.html import Page, below, embedded, render, table
 from tastemaker.stats.bootstrap import Difference
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +99,7 @@ def draw(found: Sequence[Curves], path: Path) -> None:
         "Means over users with 95 % intervals; losses are paired, line: the loss a week",
         fontsize=8, color="#57606a", x=0.01, ha="left",
     )  # fmt: skip
-    with appearing(path) as partial, warnings.catch_warnings():
+    with atomic_write(path) as partial, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # scripts that the font lacks
         canvas.print_figure(partial, dpi=150, format="png")
 
@@ -147,7 +147,7 @@ def write_page(found: Sequence[Curves], picture: Path, path: Path) -> None:
             body=_body(found, picture),
         )
     )
-    with appearing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(page, "utf-8")
 
 

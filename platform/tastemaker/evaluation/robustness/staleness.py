@@ -25,7 +25,7 @@ from sqlalchemy import Engine, insert, select
 from tastemaker.dataset.as_of import DAY_SECONDS
 from tastemaker.errors import SourceError, TastemakerError
 from tastemaker.evaluation import results
-from tastemaker.evaluation.backtest import Fitted
+from tastemaker.evaluation.backtest import LazyFit
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.stats.bootstrap import (
     PAIRED_RESAMPLES,
@@ -120,11 +120,11 @@ def measure(backtester: Backtester, weeks: int = WEEKS, report: Report | None = 
     plugin, config, artifacts = backtester.plugin, backtester.config, backtester.artifacts
     problem = backtester.dataset.problem
     metric = problem.metric
-    origin: Fitted | None = None
+    origin: LazyFit | None = None
     seen: list[_Seen] = []
     for split in _splits(backtester.dataset, weeks):
         if origin is None:
-            origin = Fitted(plugin, config, split)
+            origin = LazyFit(plugin, config, split)
             fresh = stale = backtester.run(split, fitted=origin)
         else:
             fresh, stale = backtester.run(split), backtester.run(split, fitted=origin)

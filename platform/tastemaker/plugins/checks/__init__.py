@@ -23,14 +23,14 @@ from tastemaker.plugins.checks import (
     storage,
     vectors,
 )
-from tastemaker.plugins.checks.subject import DoesNotApply, Law, LawBroken, Subject
+from tastemaker.plugins.checks.subject import CheckFailed, DoesNotApply, Law, Subject
 from tastemaker.plugins.read_only import FIX
 from tastemaker.plugins.recommender import Recommender
 
-__all__ = ["LAWS", "DoesNotApply", "Law", "LawBroken", "LawResult", "Subject", "check", "judge", "lawful"]
+__all__ = ["LAWS", "CheckFailed", "CheckResult", "DoesNotApply", "Law", "Subject", "check", "judge", "lawful"]
 
 
-class LawResult(NamedTuple):
+class CheckResult(NamedTuple):
     """What a law says of a model."""
 
     law: str
@@ -43,9 +43,9 @@ def exemptions_are_real(subject: Subject) -> None:
     """What a model declares itself exempt from is a law, and it gives a reason."""
     for name, reason in subject.recommender.capabilities.exempt.items():
         if name not in {law.__name__ for law in LAWS}:
-            raise LawBroken(f"exempt from {name!r}, which is no law")
+            raise CheckFailed(f"exempt from {name!r}, which is no law")
         if not reason.strip():
-            raise LawBroken(f"exempt from {name} without a reason")
+            raise CheckFailed(f"exempt from {name} without a reason")
 
 
 LAWS: tuple[Law, ...] = (
@@ -62,30 +62,30 @@ LAWS: tuple[Law, ...] = (
 )
 
 
-def judge(law: Law, subject: Subject) -> LawResult:
+def run_check(law: Law, subject: Subject) -> CheckResult:
     """One law, one model. Whatever the model raises breaks the law."""
     reason = subject.recommender.capabilities.exempt.get(law.__name__)
     if reason is not None:
-        return LawResult(law.__name__, "exempt", reason)
+        return CheckResult(law.__name__, "exempt", reason)
     try:
         law(subject)
     except DoesNotApply as why:
-        return LawResult(law.__name__, "exempt", str(why))
-    except LawBroken as broken:
-        return LawResult(law.__name__, "broken", str(broken))
+        return CheckResult(law.__name__, "exempt", str(why))
+    except CheckFailed as broken:
+        return CheckResult(law.__name__, "broken", str(broken))
     except Exception as error:
         said = f"{described(error)}; {FIX}" if wrote(error) else f"raised {described(error)}"
-        return LawResult(law.__name__, "broken", said)
-    return LawResult(law.__name__, "kept", "")
+        return CheckResult(law.__name__, "broken", said)
+    return CheckResult(law.__name__, "kept", "")
 
 
-def check(recommender: type[Recommender[Any]]) -> list[LawResult]:
+def run_checks(recommender: type[Recommender[Any]]) -> list[CheckResult]:
     """Every law, in order."""
     subject = Subject(recommender)
-    return [judge(law, subject) for law in LAWS]
+    return [run_check(law, subject) for law in LAWS]
 
 
-def lawful(*recommenders: type[Recommender[Any]]) -> Callable[[Subject, Law], None]:
+def parametrize_with_checks(*recommenders: type[Recommender[Any]]) -> Callable[[Subject, Law], None]:
     """A pytest function: each law on each model, with ids such as `popularity-fit_twice_is_fit_once`."""
     import pytest
 

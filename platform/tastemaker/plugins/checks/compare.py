@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.plugins.arrays import Ranking
-from tastemaker.plugins.checks.subject import LawBroken
+from tastemaker.plugins.checks.subject import CheckFailed
 from tastemaker.plugins.ranking_diff import difference
 from tastemaker.plugins.read_only import arrays_in
 
@@ -14,7 +14,7 @@ from tastemaker.plugins.read_only import arrays_in
 def require_same(one: Ranking, other: Ranking, what: str) -> None:
     """Raise LawBroken unless the answers are the same: see `sameness`."""
     if (said := difference(one, other)) is not None:
-        raise LawBroken(f"{what}: {said}")
+        raise CheckFailed(f"{what}: {said}")
 
 
 def copies(value: object) -> dict[str, NDArray[np.generic]]:
@@ -27,4 +27,4 @@ def require_untouched(value: object, before: dict[str, NDArray[np.generic]], wha
     now = arrays_in(value)
     changed = [name for name, array in before.items() if array.tobytes() != now[name].tobytes()]
     if changed:
-        raise LawBroken(f"{what} wrote to {', '.join(changed)}")
+        raise CheckFailed(f"{what} wrote to {', '.join(changed)}")

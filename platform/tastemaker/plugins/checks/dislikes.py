@@ -12,8 +12,8 @@ from tastemaker.plugins.checks.subject import (
     N_USERS,
     SILENT_USER,
     START,
+    CheckFailed,
     Law,
-    LawBroken,
     Subject,
     shop_events,
 )
@@ -41,14 +41,14 @@ def disliked_by_all_is_below_liked_by_all(subject: Subject) -> None:
     if subject.recommender.capabilities.stochastic:
         means = {item: float(place.mean()) for item, place in places.items()}
         if means[LIKED] >= means[DISLIKED]:
-            raise LawBroken(
+            raise CheckFailed(
                 f"an item that all like comes at place {means[LIKED]} in the mean, one that all "
                 f"dislike at {means[DISLIKED]}; rewards below 0 must count against an item"
             )
         return
     wrong = np.flatnonzero(places[LIKED] > places[DISLIKED])
     if len(wrong):
-        raise LawBroken(
+        raise CheckFailed(
             f"user {batch.users[wrong[0]]} gets an item that all dislike before one that all like; rewards "
             "below 0 must count against an item"
         )

@@ -9,7 +9,7 @@ import numpy as np
 from tastemaker.plugins.arrays import Events
 from tastemaker.plugins.attributes import Attributes, ItemAttributes
 from tastemaker.plugins.checks.compare import copies, require_same, require_untouched
-from tastemaker.plugins.checks.subject import START, Law, LawBroken, Subject, shop_events
+from tastemaker.plugins.checks.subject import START, CheckFailed, Law, Subject, shop_events
 
 
 def fit_leaves_its_input_alone(subject: Subject) -> None:
@@ -46,7 +46,7 @@ def one_event_is_enough(subject: Subject) -> None:
     data = subject.data(event, n_users=1, n_items=1)
     ranking = subject.recommender().fit(data).recommend(subject.batch(data, [0, -1]), 1)
     if ranking.items.tolist() != [[0], [0]]:
-        raise LawBroken(f"the only item is 0, the answers are {ranking.items.tolist()}")
+        raise CheckFailed(f"the only item is 0, the answers are {ranking.items.tolist()}")
 
 
 def ids_are_enough(subject: Subject) -> None:
@@ -58,7 +58,7 @@ def ids_are_enough(subject: Subject) -> None:
     )
     ranking = subject.recommender().fit(data).recommend(subject.everyone(), data.n_items)
     if (ranking.items < 0).any():
-        raise LawBroken("without titles, categories and columns of the shop's own, lists are not full")
+        raise CheckFailed("without titles, categories and columns of the shop's own, lists are not full")
 
 
 LAWS: tuple[Law, ...] = (

@@ -17,9 +17,9 @@ from tastemaker.plugins.checks.subject import (
     DAYS,
     N_ITEMS,
     START,
+    CheckFailed,
     DoesNotApply,
     Law,
-    LawBroken,
     Subject,
     shop_feedback,
 )
@@ -37,7 +37,7 @@ def update_is_refused_unless_claimed(subject: Subject) -> None:
         subject.recommender().fit(subject.data()).update(shop_feedback())
     except PluginError:
         return
-    raise LawBroken("it does not claim to learn online, but `update` did not refuse")
+    raise CheckFailed("it does not claim to learn online, but `update` did not refuse")
 
 
 def _online(law: Law) -> Law:
@@ -76,7 +76,7 @@ def update_touches_one_model(subject: Subject) -> None:
             model.update(shop_feedback())
         changed = [path.name for path, content in files.items() if path.read_bytes() != content]
     if changed:
-        raise LawBroken(f"update wrote to the artifact: {', '.join(changed)}")
+        raise CheckFailed(f"update wrote to the artifact: {', '.join(changed)}")
     require_same(before, bystander.recommend(batch, K), "a model beside one that learned")
     _require_same_answers(subject, learner, loaded, "fitted, and loaded, after the same feedback")
 
@@ -176,7 +176,7 @@ def feedback_is_heard(subject: Subject) -> None:
         for item in (pleases, bores)
     )
     if not (rise > 0 and fall < 0):
-        raise LawBroken(
+        raise CheckFailed(
             f"item {pleases} pleased and rose by {rise} places, {bores} did not and fell by {-fall}"
         )
 

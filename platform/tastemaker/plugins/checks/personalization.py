@@ -8,7 +8,15 @@ import numpy as np
 
 from tastemaker.plugins.arrays import Events
 from tastemaker.plugins.attributes import ItemAttributes
-from tastemaker.plugins.checks.subject import DAY_SECONDS, DAYS, START, DoesNotApply, Law, LawBroken, Subject
+from tastemaker.plugins.checks.subject import (
+    DAY_SECONDS,
+    DAYS,
+    START,
+    CheckFailed,
+    DoesNotApply,
+    Law,
+    Subject,
+)
 
 SIDE = 50
 
@@ -27,7 +35,7 @@ def checkerboard_is_recovered(subject: Subject) -> None:
     found = subject.recommender().fit(data).recommend(batch, 1).items[:, 0]
     wrong = np.nonzero(found != np.arange(SIDE))[0]
     if len(wrong):
-        raise LawBroken(
+        raise CheckFailed(
             f"{len(wrong)} of {SIDE} users do not get the item that their kind has and they lack; "
             f"user {wrong[0]} gets {found[wrong[0]]}"
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from tastemaker.plugins.arrays import NO_ITEM
 from tastemaker.plugins.checks.compare import require_same
-from tastemaker.plugins.checks.subject import N_ITEMS, Law, LawBroken, Subject
+from tastemaker.plugins.checks.subject import N_ITEMS, CheckFailed, Law, Subject
 
 K = 3
 DRAWS = 4000
@@ -22,11 +22,11 @@ def propensities_are_probabilities(subject: Subject) -> None:
     answered = ranking.items != NO_ITEM
     values = ranking.propensities[answered]
     if not ((values > 0) & (values <= 1)).all():
-        raise LawBroken(f"propensities lie in [{values.min()}, {values.max()}], must be in (0, 1]")
+        raise CheckFailed(f"propensities lie in [{values.min()}, {values.max()}], must be in (0, 1]")
     if not (ranking.propensities[~answered] == 0).all():
-        raise LawBroken("the propensity of padding is not 0")
+        raise CheckFailed("the propensity of padding is not 0")
     if not subject.recommender.capabilities.stochastic and not (values == 1).all():
-        raise LawBroken(f"not declared stochastic, but reports a propensity of {values.min()}")
+        raise CheckFailed(f"not declared stochastic, but reports a propensity of {values.min()}")
 
 
 def propensities_are_frequencies(subject: Subject) -> None:
@@ -52,7 +52,7 @@ def propensities_are_frequencies(subject: Subject) -> None:
     wrong = np.nonzero((shown > 0) & (np.abs(shown / DRAWS - said) > limit))[0]
     if len(wrong):
         item, position = divmod(int(wrong[0]), K)
-        raise LawBroken(
+        raise CheckFailed(
             f"item {item} at position {position}: said {said[wrong[0]]:.4f}, "
             f"came in {shown[wrong[0]] / DRAWS:.4f} of {DRAWS} draws"
         )

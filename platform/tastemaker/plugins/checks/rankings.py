@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from tastemaker.plugins.arrays import NO_ITEM, Batch, Bool, History, Ranking
 from tastemaker.plugins.checks.compare import copies, require_same, require_untouched
-from tastemaker.plugins.checks.subject import COLD_ITEM, N_ITEMS, SILENT_USER, Law, LawBroken, Subject
+from tastemaker.plugins.checks.subject import COLD_ITEM, N_ITEMS, SILENT_USER, CheckFailed, Law, Subject
 from tastemaker.plugins.selection import forbid
 
 K = 5
@@ -112,7 +112,7 @@ def items_are_distinct(subject: Subject) -> None:
     for row, answer in enumerate(items):
         answered = answer[answer != NO_ITEM]
         if len(np.unique(answered)) < len(answered):
-            raise LawBroken(f"row {row} has an item twice: {answered.tolist()}")
+            raise CheckFailed(f"row {row} has an item twice: {answered.tolist()}")
 
 
 def scores_descend_and_are_finite(subject: Subject) -> None:
@@ -121,12 +121,12 @@ def scores_descend_and_are_finite(subject: Subject) -> None:
         _, scores, _ = ranking = subject.model.recommend(batch, N_ITEMS + 1)
         answered = ranking.items != NO_ITEM
         if not np.isfinite(scores[answered]).all():
-            raise LawBroken("the score of an answered item is not finite")
+            raise CheckFailed("the score of an answered item is not finite")
         if not (scores[~answered] == -np.inf).all():
-            raise LawBroken("the score of padding is not -inf")
+            raise CheckFailed("the score of padding is not -inf")
         if (scores[:, 1:] > scores[:, :-1]).any():
             row = int(np.nonzero((scores[:, 1:] > scores[:, :-1]).any(axis=1))[0][0])
-            raise LawBroken(f"the scores of row {row} do not descend: {scores[row].tolist()}")
+            raise CheckFailed(f"the scores of row {row} do not descend: {scores[row].tolist()}")
 
 
 LAWS: tuple[Law, ...] = (
@@ -161,16 +161,16 @@ def _restricted(subject: Subject) -> Batch:
 def _require_full(ranking: Ranking, batch: Batch, k: int) -> None:
     """Only allowed items, and as many of them as there are, up to k."""
     if ranking.items.shape != (len(batch), k):
-        raise LawBroken(f"the lists have shape {ranking.items.shape}, expected {(len(batch), k)}")
+        raise CheckFailed(f"the lists have shape {ranking.items.shape}, expected {(len(batch), k)}")
     allowed = _allowed(batch)
     for row, answer in enumerate(ranking.items):
         answered = answer[answer != NO_ITEM]
         wrong = answered[~allowed[row, answered]]
         if len(wrong):
-            raise LawBroken(f"row {row} has items that are not allowed: {wrong.tolist()}")
+            raise CheckFailed(f"row {row} has items that are not allowed: {wrong.tolist()}")
         expected = min(k, int(allowed[row].sum()))
         if len(answered) != expected:
-            raise LawBroken(f"row {row} has {len(answered)} items, expected {expected}")
+            raise CheckFailed(f"row {row} has {len(answered)} items, expected {expected}")
 
 
 def _allowed(batch: Batch) -> Bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tastemaker.plugins.checks.subject import DoesNotApply, Law, LawBroken, Subject
+from tastemaker.plugins.checks.subject import CheckFailed, DoesNotApply, Law, Subject
 from tastemaker.plugins.search_space import mistakes, search_space
 
 
@@ -13,7 +13,7 @@ def search_space_holds_the_defaults(subject: Subject) -> None:
         raise DoesNotApply("no hyperparameter is marked as worth searching")
     found = mistakes(config_type)
     if found:
-        raise LawBroken("; ".join(found))
+        raise CheckFailed("; ".join(found))
 
 
 LAWS: tuple[Law, ...] = (search_space_holds_the_defaults,)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins.checks.compare import require_same
-from tastemaker.plugins.checks.subject import Law, LawBroken, Subject
+from tastemaker.plugins.checks.subject import CheckFailed, Law, Subject
 
 DATA = {".npy", ".json", ".txt", ".onnx"}
 """Formats that hold data only: reading one runs no code."""
@@ -33,10 +33,10 @@ def artifact_is_data(subject: Subject) -> None:
         subject.model.save(Path(folder))
         files = _files(Path(folder))
         if not files:
-            raise LawBroken("save wrote no file; name what fit learns in `state`")
+            raise CheckFailed("save wrote no file; name what fit learns in `state`")
         for path in files:
             if path.suffix not in DATA:
-                raise LawBroken(f"{path.name} is none of {', '.join(sorted(DATA))}")
+                raise CheckFailed(f"{path.name} is none of {', '.join(sorted(DATA))}")
             if path.suffix == ".npy":
                 np.load(path, allow_pickle=False)
             elif path.suffix == ".json":
@@ -73,11 +73,11 @@ def _require_refused(subject: Subject, folder: Path, path: Path, what: str) -> N
     except ArtifactError as error:
         name = path.name.split(".")[0]
         if name not in str(error):
-            raise LawBroken(f"with {path.name} {what}, the error does not name it: {error}") from error
+            raise CheckFailed(f"with {path.name} {what}, the error does not name it: {error}") from error
     except Exception as error:
-        raise LawBroken(f"with {path.name} {what}, load raised {type(error).__name__}: {error}") from error
+        raise CheckFailed(f"with {path.name} {what}, load raised {type(error).__name__}: {error}") from error
     else:
-        raise LawBroken(f"with {path.name} {what}, load did not complain")
+        raise CheckFailed(f"with {path.name} {what}, load did not complain")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -26,7 +26,7 @@ COLD_ITEM = N_ITEMS - 1
 LAW_SEED = 7
 
 
-class LawBroken(AssertionError):
+class CheckFailed(AssertionError):
     """A model breaks a law; the message says how."""
 
 

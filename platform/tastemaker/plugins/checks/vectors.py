@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tastemaker.plugins.arrays import NO_ITEM, Batch
-from tastemaker.plugins.checks.subject import N_ITEMS, N_USERS, DoesNotApply, Law, LawBroken, Subject
+from tastemaker.plugins.checks.subject import N_ITEMS, N_USERS, CheckFailed, DoesNotApply, Law, Subject
 
 K = 5
 RELATIVE = 1e-3
@@ -19,10 +19,10 @@ def scores_are_dot_products(subject: Subject) -> None:
     batch = subject.everyone()
     vectors, items = subject.model.embed(batch), subject.model.item_vectors
     if items.ndim != 2 or len(items) != N_ITEMS or vectors.shape != (len(batch), items.shape[1]):
-        raise LawBroken(f"vectors {vectors.shape} for {len(batch)} rows, {items.shape} for the items")
+        raise CheckFailed(f"vectors {vectors.shape} for {len(batch)} rows, {items.shape} for the items")
     embedded = np.isfinite(vectors).all(axis=1)
     if not embedded.any() or not np.isnan(vectors[~embedded]).all():
-        raise LawBroken("a row is all numbers or all NaN, and some row is all numbers")
+        raise CheckFailed("a row is all numbers or all NaN, and some row is all numbers")
     for row in np.flatnonzero(embedded):
         _require_products(subject, batch[np.asarray([row])], items @ vectors[row])
 
@@ -37,15 +37,17 @@ def contributions_add_up(subject: Subject) -> None:
         if table is None:
             raise DoesNotApply("it does not say what its scores are made of")
         if table.values.shape != (K, len(table.names)):
-            raise LawBroken(f"{K} items have contributions of shape {table.values.shape}")
+            raise CheckFailed(f"{K} items have contributions of shape {table.values.shape}")
         made = np.isfinite(table.values).all(axis=1)
         rest = scores[0, made] - table.values[made].sum(axis=1)
         scale = max(float(np.abs(table.values[made]).sum(axis=1).max(initial=0)), 1e-12)
         if len(rest) and float(np.ptp(rest)) > RELATIVE * scale:
-            raise LawBroken(f"user {batch.users[0]}: scores less their parts are {rest.tolist()}, not equal")
+            raise CheckFailed(
+                f"user {batch.users[0]}: scores less their parts are {rest.tolist()}, not equal"
+            )
         told |= bool(made.any())
     if not told:
-        raise LawBroken("contributions of nothing but NaN; return None instead")
+        raise CheckFailed("contributions of nothing but NaN; return None instead")
 
 
 LAWS: tuple[Law, ...] = (scores_are_dot_products, contributions_add_up)
@@ -58,7 +60,7 @@ def _require_products(subject: Subject, batch: Batch, products: np.ndarray) -> N
     expected = products[items[0, answered]]
     if not np.allclose(found, expected, rtol=RELATIVE, atol=RELATIVE * scale):
         worst = int(np.abs(found - expected).argmax())
-        raise LawBroken(
+        raise CheckFailed(
             f"user {batch.users[0]}, item {items[0, worst]}: the score is {found[worst]}, "
             f"the dot product {expected[worst]}"
         )

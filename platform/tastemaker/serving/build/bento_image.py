@@ -45,7 +45,7 @@ _SERVING_REQUIREMENTS = (
 
 
 @attrs.define
-class SelfContained(Image):  # type: ignore[misc]
+class SelfContainedImage(Image):  # type: ignore[misc]
     """An image spec that, when the Bento is built, replaces its sources by what this model needs."""
 
     model: str = ""

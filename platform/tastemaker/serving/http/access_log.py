@@ -20,7 +20,7 @@ _PAUSE_SECONDS = 1.0
 logger = logging.getLogger("tastemaker.requests")
 
 
-class Journal:
+class RequestLogger:
     """Tells of requests that were refused, failed or slow."""
 
     def __init__(self) -> None:

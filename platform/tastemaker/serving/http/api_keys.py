@@ -51,7 +51,7 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
-class Made(NamedTuple):
+class NewKey(NamedTuple):
     """A new key; `secret` is never seen again."""
 
     key: Key
@@ -63,7 +63,7 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def id_of(secret: str) -> str:
+def parse_id(secret: str) -> str:
     """The id in a key; empty if it is none."""
     return secret.removeprefix(_PREFIX).partition("_")[0] if secret.startswith(_PREFIX) else ""
 
@@ -87,14 +87,14 @@ def changed(path: Path) -> Iterator[list[Key]]:
 
     Raises TastemakerError if they can't be read or written; the file is then as it was.
     """
-    from tastemaker.util.atomic_files import appearing
-    from tastemaker.util.file_lock import locked
+    from tastemaker.util.atomic_files import atomic_write
+    from tastemaker.util.file_lock import file_lock
 
     try:
-        with locked(path.with_suffix(".lock")):
+        with file_lock(path.with_suffix(".lock")):
             keys = read_keys(path)
             yield keys
-            with appearing(path, mode=0o600) as partial:
+            with atomic_write(path, mode=0o600) as partial:
                 partial.write_bytes(msgspec.json.format(msgspec.json.encode(keys), indent=1))
     except OSError as error:
         raise TastemakerError(
@@ -110,7 +110,7 @@ def add(
     *,
     per_second: float | None = None,
     expires_at: float | None = None,
-) -> Made:
+) -> NewKey:
     """Make a key. Raises TastemakerError if there is no room for it, or a limit is not a finite number."""
     now = time.time()
     _require_finite(per_second=per_second, expires_at=expires_at)
@@ -124,10 +124,10 @@ def add(
     secret = f"{_PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
     key = Key(key_id, name, digest(secret), scopes, now, slot, per_second, expires_at)
     keys.append(key)
-    return Made(key, secret)
+    return NewKey(key, secret)
 
 
-def rotate(keys: list[Key], name: str, grace_seconds: float) -> Made:
+def rotate(keys: list[Key], name: str, grace_seconds: float) -> NewKey:
     """Make a key that may do what the newest of that name may; the others work on for `grace_seconds`."""
     _require_finite(grace_seconds=grace_seconds)
     alive = _alive(keys, name)

@@ -19,10 +19,10 @@ from typing import Any
 
 from tastemaker.api.schemas import Refusal
 from tastemaker.errors import TastemakerError
-from tastemaker.serving.http.api_keys import Key, KeyScope, digest, id_of, read_keys
+from tastemaker.serving.http.api_keys import Key, KeyScope, digest, parse_id, read_keys
 from tastemaker.serving.http.asgi import Headers, Scope
 from tastemaker.serving.http.hosts import Hosts
-from tastemaker.serving.http.rate_limit import Meters
+from tastemaker.serving.http.rate_limit import RateLimiter
 
 LOOK_SECONDS = 1.0
 """How long a running worker may not know of a change."""
@@ -33,21 +33,21 @@ _HERE = ("127.0.0.1", "::1", "")
 logger = logging.getLogger("tastemaker.serving")
 
 
-class Doors:
+class Authenticator:
     """Admits requests or refuses them. Until `open` it knows no key."""
 
     def __init__(self) -> None:
         self._hosts = Hosts()
         self._keys: dict[str, Key] | None = None
         """By id; None while there is no key file."""
-        self._meters: Meters | None = None
+        self._meters: RateLimiter | None = None
         self._path: Path | None = None
         self._stamp: Any = None
         self._next_look = 0.0
         self.trouble: str | None = None
         """In words, that the key file is gone or can't be read; None while all is well."""
 
-    def open(self, path: Path, meters: Meters, hosts: Iterable[str] = ()) -> None:
+    def open(self, path: Path, meters: RateLimiter, hosts: Iterable[str] = ()) -> None:
         """Guard by the keys in this file, now or later. Raises TastemakerError if it can't be read.
 
         `hosts`: names by which the service may be asked while there is no key, besides this machine's own.
@@ -83,13 +83,13 @@ class Doors:
             detail = "this needs an API key: send the header `Authorization: Bearer tm_...`"
             raise Refusal(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
         secret = authorization[len(_BEARER) :].strip()
-        key = (self._keys or {}).get(id_of(secret))
+        key = (self._keys or {}).get(parse_id(secret))
         if key is None or not hmac.compare_digest(digest(secret), key.digest) or not key.works(time.time()):
             detail = "this API key is not known, was revoked or is out of date"
             raise Refusal(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
         return key
 
-    def _meter(self, key: Key, per_second: float, meters: Meters) -> None:
+    def _meter(self, key: Key, per_second: float, meters: RateLimiter) -> None:
         seconds = meters.wait(key.slot, per_second)
         if seconds > 0:
             detail = f"the key {key.name!r} allows {per_second:g} requests a second"

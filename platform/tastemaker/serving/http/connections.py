@@ -31,7 +31,7 @@ import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tastemaker.api.schemas import Refusal
-from tastemaker.serving.http.access_log import Journal
+from tastemaker.serving.http.access_log import RequestLogger
 from tastemaker.serving.http.asgi import BODY_SECONDS, PROBLEM
 from tastemaker.serving.inference.predictor import new_request_id
 
@@ -51,7 +51,7 @@ _HEAD: Final = 0
 """The next message, or what has come of its head, is waited for."""
 _BODY: Final = 1
 _WHOLE: Final = 2
-_journal = Journal()
+_journal = RequestLogger()
 
 
 def bound(most: int, count: Callable[[int, float], None] = lambda status, seconds: None) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from tastemaker.api.schemas import Refusal
-from tastemaker.serving.http.access_log import SLOW_SECONDS, Journal
+from tastemaker.serving.http.access_log import SLOW_SECONDS, RequestLogger
 from tastemaker.serving.http.asgi import (
     PROBLEM,
     Application,
@@ -30,7 +30,7 @@ from tastemaker.serving.http.asgi import (
     read_json,
     send_reply,
 )
-from tastemaker.serving.http.auth import Doors
+from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.routes import ROUTES, Call, Route, find
 from tastemaker.serving.inference.predictor import new_request_id
 from tastemaker.serving.runtime.metrics import UNKNOWN
@@ -54,8 +54,13 @@ class _Asked(NamedTuple):
 class Gateway:
     """ASGI middleware: answers the platform's own paths, and refuses what nobody answers."""
 
-    def __init__(self, app: Application, worker: Worker, doors: Doors | None = None) -> None:
-        self.app, self.worker, self.doors, self._journal = app, worker, doors or Doors(), Journal()
+    def __init__(self, app: Application, worker: Worker, doors: Authenticator | None = None) -> None:
+        self.app, self.worker, self.doors, self._journal = (
+            app,
+            worker,
+            doors or Authenticator(),
+            RequestLogger(),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

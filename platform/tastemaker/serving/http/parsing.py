@@ -19,7 +19,7 @@ _LIMIT = re.compile(r"(?:<=|>=) (?P<limit>-?\d+)")
 _SHOWN_LENGTH = 200
 
 
-class Reader(Generic[T]):
+class Decoder(Generic[T]):
     """Decodes one kind of body. Make one a kind: it is compiled when it is made."""
 
     def __init__(self, kind: type[T]) -> None:
@@ -74,7 +74,7 @@ def read_id(field: str, value: str) -> str:
     return value
 
 
-read_request = Reader(Request)
+read_request = Decoder(Request)
 
 
 def _with_whole_numbers(value: Any) -> Any:

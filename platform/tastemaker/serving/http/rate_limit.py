@@ -19,7 +19,7 @@ _ROUNDING_SECONDS = 1e-6
 _BYTES = SLOTS * 8
 
 
-class Meters:
+class RateLimiter:
     """The meters of all keys."""
 
     def __init__(self, path: Path) -> None:

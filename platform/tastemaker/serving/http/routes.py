@@ -33,7 +33,7 @@ from tastemaker.api.schemas import (
 )
 from tastemaker.serving.http.api_keys import KeyScope
 from tastemaker.serving.http.asgi import HTML, TEXT, Reply, Scope
-from tastemaker.serving.http.parsing import QueryReader, Reader, read_id
+from tastemaker.serving.http.parsing import Decoder, QueryReader, read_id
 from tastemaker.serving.runtime.metrics import UNKNOWN
 from tastemaker.serving.runtime.worker import Worker
 
@@ -189,13 +189,13 @@ async def _openapi(call: Call) -> Reply:
     return Reply(200, document())
 
 
-_read_request = Reader(Request)
-_read_batch = Reader(BatchRequest)
-_read_session = Reader(SessionRequest)
-_read_rank = Reader(RankRequest)
-_read_feedback = Reader(Feedback)
-_read_items = Reader(ItemUpserts)
-_read_users = Reader(UserUpserts)
+_read_request = Decoder(Request)
+_read_batch = Decoder(BatchRequest)
+_read_session = Decoder(SessionRequest)
+_read_rank = Decoder(RankRequest)
+_read_feedback = Decoder(Feedback)
+_read_items = Decoder(ItemUpserts)
+_read_users = Decoder(UserUpserts)
 _read_similar = QueryReader(SimilarQuery)
 
 ROUTES = (

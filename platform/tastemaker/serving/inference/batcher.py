@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from tastemaker.serving.inference.circuit_breaker import Breaker
+from tastemaker.serving.inference.circuit_breaker import CircuitBreaker
 from tastemaker.serving.inference.fallback import (
     MODEL_ERROR,
     MODEL_OVERLOADED,
@@ -30,9 +30,15 @@ from tastemaker.serving.inference.fallback import (
     MODEL_TIMEOUT,
     NO_MODEL,
 )
-from tastemaker.serving.inference.predictor import Abandoned, Ask, LastResort, Predictor, Served
-from tastemaker.serving.ranking.recent_feedback import Recent
-from tastemaker.util.supervised_thread import Supervised
+from tastemaker.serving.inference.predictor import (
+    InferenceRequest,
+    InferenceResult,
+    Predictor,
+    RequestAbandoned,
+    StaticFallback,
+)
+from tastemaker.serving.ranking.recent_feedback import RecentFeedback
+from tastemaker.util.supervised_thread import SupervisedThread
 
 MAX_ROWS = 64
 """The most requests in a batch."""
@@ -60,22 +66,22 @@ class Limits(NamedTuple):
     """Requests that may wait for the model."""
 
 
-class Waiting:
+class PendingRequest:
     """A request inside the engine."""
 
     __slots__ = ("ask", "future", "since", "taken")
 
-    def __init__(self, ask: Ask, future: asyncio.Future[Served], since: float) -> None:
+    def __init__(self, ask: InferenceRequest, future: asyncio.Future[InferenceResult], since: float) -> None:
         self.ask, self.future, self.since = ask, future, since
         self.taken = False
         """Whether the model was asked."""
 
 
-Settle = Callable[[Sequence[tuple[Waiting, Served]], float], None]
+Settle = Callable[[Sequence[tuple[PendingRequest, InferenceResult]], float], None]
 """Told of answers as they are given, with the moment (time.monotonic): to count and log them."""
 
 
-class Engine:
+class Batcher:
     """The requests of one process, to one model at a time. All methods are for the event loop's thread, but
     `swap`.
     """
@@ -87,7 +93,7 @@ class Engine:
         settle: Settle,
         limits: Limits | None = None,
         static_ids: Sequence[str] = (),
-        recent: Recent | None = None,
+        recent: RecentFeedback | None = None,
     ) -> None:
         """`predictor` is None where no version could be loaded yet: then the static list answers."""
         self._recent = recent
@@ -97,17 +103,17 @@ class Engine:
         self._static_ids = static_ids
         self._last_resort = self._made_last_resort()
         self.limits = limits or Limits()
-        self.breaker = Breaker()
+        self.breaker = CircuitBreaker()
         self._settle = settle
-        self.queue: SimpleQueue[Waiting | None] = SimpleQueue()
-        self._pending: deque[Waiting] = deque()
+        self.queue: SimpleQueue[PendingRequest | None] = SimpleQueue()
+        self._pending: deque[PendingRequest] = deque()
         """By arrival; the answered ones leave when they come to the front."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_loop: asyncio.AbstractEventLoop | None = None
-        self._hung: list[_Line] = []
+        self._hung: list[_ModelThread] = []
         self._rests = False
         """Whether the model was found to hang, and has not answered since."""
-        self._line: _Line | None = _Line(self)
+        self._line: _ModelThread | None = _ModelThread(self)
 
     @property
     def hung(self) -> int:
@@ -135,7 +141,7 @@ class Engine:
             if instead_of is not None and instead_of is not old:
                 return
             if old is None or old.version != predictor.version:
-                self.breaker, self._hung = Breaker(), []
+                self.breaker, self._hung = CircuitBreaker(), []
             self.model, self.predictor = predictor.model, predictor
             self._last_resort = self._made_last_resort()
 
@@ -145,11 +151,11 @@ class Engine:
         if self._line is not None:
             self._line.thread.join(self.limits.seconds)
 
-    def submit(self, ask: Ask) -> asyncio.Future[Served]:
+    def submit(self, ask: InferenceRequest) -> asyncio.Future[InferenceResult]:
         """The answer, at the deadline at the latest."""
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        waiting = Waiting(ask, loop.create_future(), now)
+        waiting = PendingRequest(ask, loop.create_future(), now)
         if (reason := self._turned_away(now)) is not None:
             self._give_up([(waiting, reason)])
             return waiting.future
@@ -213,14 +219,14 @@ class Engine:
     def _replace(self) -> None:
         """A new thread, unless too many hang already."""
         self._hung = [line for line in self._hung if line.thread.is_alive()]
-        self._line = _Line(self) if len(self._hung) < MAX_HUNG else None
+        self._line = _ModelThread(self) if len(self._hung) < MAX_HUNG else None
 
-    def _give_up(self, late: Sequence[tuple[Waiting, str]]) -> None:
+    def _give_up(self, late: Sequence[tuple[PendingRequest, str]]) -> None:
         """Answer without the model."""
         if late:
             self._deliver([(waiting, self._fall_back(waiting.ask, why)) for waiting, why in late])
 
-    def _fall_back(self, ask: Ask, reason: str) -> Served:
+    def _fall_back(self, ask: InferenceRequest, reason: str) -> InferenceResult:
         """By look-up, else from the list that needs none."""
         predictor = self.predictor
         if predictor is not None:
@@ -238,14 +244,14 @@ class Engine:
             return predictor.pipeline.hidden(user_id, ids)
         return set() if self._recent is None else self._recent.had(user_id, ids)
 
-    def _made_last_resort(self) -> LastResort:
+    def _made_last_resort(self) -> StaticFallback:
         """The settings' items, or what was popular when the version was loaded."""
         ids = self._static_ids
         if not ids and self.predictor is not None:
             ids = self.predictor.popular_ids(STATIC_ITEMS)
-        return LastResort(self.model, ids)
+        return StaticFallback(self.model, ids)
 
-    def deliver(self, batch: Sequence[Waiting], served: Sequence[Served] | None) -> None:
+    def deliver(self, batch: Sequence[PendingRequest], served: Sequence[InferenceResult] | None) -> None:
         """The thread's answers; None if the asking itself failed."""
         self.breaker.good()
         if self._rests:
@@ -258,7 +264,7 @@ class Engine:
             pairs = zip(batch, served, strict=True)
             self._deliver([(each, answer) for each, answer in pairs if not each.future.done()])
 
-    def _deliver(self, answers: Sequence[tuple[Waiting, Served]]) -> None:
+    def _deliver(self, answers: Sequence[tuple[PendingRequest, InferenceResult]]) -> None:
         for waiting, served in answers:
             waiting.future.set_result(served)
         try:
@@ -267,10 +273,10 @@ class Engine:
             logger.exception("answers of %s could not be counted or logged", self.model)
 
 
-class _Line:
+class _ModelThread:
     """A thread that asks the model."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Batcher) -> None:
         self.engine = engine
         self.busy_since: float | None = None
         """When the running batch was begun, time.monotonic."""
@@ -281,7 +287,7 @@ class _Line:
         """When the last batch was begun, time.monotonic."""
         self._crowded = False
         """Whether it held several requests."""
-        self.thread = Supervised(self._run, name="model")
+        self.thread = SupervisedThread(self._run, name="model")
         self.thread.start()
 
     def abandon(self) -> None:
@@ -289,7 +295,7 @@ class _Line:
         self._abandoned = True
         if self.thread.ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self.thread.ident), ctypes.py_object(Abandoned)
+                ctypes.c_ulong(self.thread.ident), ctypes.py_object(RequestAbandoned)
             )
 
     def _run(self) -> None:
@@ -298,10 +304,10 @@ class _Line:
             while not self._abandoned and (batch := self._next()):
                 self._ask(batch)
                 self.thread.succeeded()
-        except Abandoned:
+        except RequestAbandoned:
             pass
 
-    def _next(self) -> list[Waiting]:
+    def _next(self) -> list[PendingRequest]:
         """All that wait, as far as a batch may hold them; nothing when the engine closes."""
         queue, batch = self.engine.queue, []
         most = self._most_rows()
@@ -329,7 +335,7 @@ class _Line:
         by_size = MAX_SCORES // max(1 if predictor is None else predictor.n_items, 1)
         return max(1, min(MAX_ROWS, by_size, int(foreseen)))
 
-    def _ask(self, batch: list[Waiting]) -> None:
+    def _ask(self, batch: list[PendingRequest]) -> None:
         self.busy_since = self._begun = start = time.monotonic()
         served = None
         try:

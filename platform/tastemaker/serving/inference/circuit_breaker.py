@@ -5,7 +5,7 @@ from __future__ import annotations
 from tastemaker.errors import TastemakerError
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed: everything passes. Open: nothing does. Half-open, when the rest is over: one probe passes.
 
     A probe that succeeds closes it; one that fails opens it again, for twice as long.

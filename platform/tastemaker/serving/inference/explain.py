@@ -23,7 +23,7 @@ from tastemaker.plugins import FeatureTable, safe_calls
 from tastemaker.plugins.arrays import Int32
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.serving.inference import fallback
-from tastemaker.serving.inference.predictor import Ask, Predictor
+from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.settings import load_settings
 
 AWAY_SECONDS = 10
@@ -125,7 +125,7 @@ class _Reasons:
         self._record, self._model, self._snapshot = record, loaded.model, loaded.snapshot
         self._numbers = loaded.snapshot.item_ids.lookup([item.item_id for item in record.items])
         request = Request(record.user_id, record.k, record.context, record.exclude, record.candidates)
-        ask = Ask(request, record.request_id, record.occurred_at, record.kind, record.session)
+        ask = InferenceRequest(request, record.request_id, record.occurred_at, record.kind, record.session)
         batch = Predictor(loaded).batch(ask, record.features)
         self._history = batch.history
         self._personal = record.session is not None or loaded.model.capabilities.personalizes

@@ -119,7 +119,7 @@ def _repeated(items: Int32) -> Bool | None:
     return repeated
 
 
-class Rules(NamedTuple):
+class CandidateRules(NamedTuple):
     """Which items one request may be shown."""
 
     excluded: Collection[int]
@@ -127,7 +127,7 @@ class Rules(NamedTuple):
     available: Bool | None
 
     @classmethod
-    def of(cls, batch: Batch, row: int) -> Rules:
+    def of(cls, batch: Batch, row: int) -> CandidateRules:
         """Those of one row of a batch."""
         excluded: Collection[int] = ()
         if batch.excluded is not None:
@@ -152,7 +152,7 @@ class Rules(NamedTuple):
 
 
 def fill(
-    taken: Sequence[int], k: int, rules: Rules, stages: Iterable[tuple[Stage, Int32]]
+    taken: Sequence[int], k: int, rules: CandidateRules, stages: Iterable[tuple[Stage, Int32]]
 ) -> tuple[list[int], Stage | None]:
     """Up to k - len(taken) more items, and the first stage that gave one.
 

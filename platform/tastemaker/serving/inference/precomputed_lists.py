@@ -19,7 +19,7 @@ _SCORES_AT_ONCE = 1 << 21
 _ROWS_AT_ONCE = 256
 
 
-class Lists:
+class PrecomputedLists:
     """The lists of some users and of a stranger, memory-mapped."""
 
     def __init__(self, users: Int32, items: Int32) -> None:
@@ -27,7 +27,7 @@ class Lists:
         self._users, self._items = users, items
 
     @classmethod
-    def load(cls, folder: Path) -> Lists | None:
+    def load(cls, folder: Path) -> PrecomputedLists | None:
         """What `write` left in a version's folder; None if it left nothing. Raises ArtifactError."""
         if not (folder / ITEMS_FILE).exists():
             return None

@@ -26,12 +26,12 @@ from tastemaker.serving.inference.fallback import (
     MODEL_ERROR,
     MODEL_INVALID,
     MODEL_SHORT,
+    CandidateRules,
     Row,
-    Rules,
     fill,
     sound_rows,
 )
-from tastemaker.serving.inference.precomputed_lists import Lists
+from tastemaker.serving.inference.precomputed_lists import PrecomputedLists
 from tastemaker.serving.ranking.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def new_request_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{_random.getrandbits(80):020x}"
 
 
-class Abandoned(BaseException):
+class RequestAbandoned(BaseException):
     """Raised by `engine` inside a plugin that hangs; no `except Exception` of the plugin's stops it."""
 
 
-class Ask(NamedTuple):
+class InferenceRequest(NamedTuple):
     """One request, with all that its answer depends on beside the version and the user's features."""
 
     request: Request
@@ -79,7 +79,7 @@ class Ask(NamedTuple):
         return int(self.occurred_at)
 
 
-class Served(NamedTuple):
+class InferenceResult(NamedTuple):
     """An answer, and what only the log needs."""
 
     answer: Answer
@@ -89,20 +89,22 @@ class Served(NamedTuple):
     """λ of the step that reordered the list; None where the model's order stands."""
 
 
-class LastResort(NamedTuple):
+class StaticFallback(NamedTuple):
     """The list that needs no version: the same items for everybody but for what the caller rules out."""
 
     model: str
     item_ids: Sequence[str]
 
-    def answer(self, ask: Ask, version: str, reason: str, but_not: Collection[str] = ()) -> Served:
+    def answer(
+        self, ask: InferenceRequest, version: str, reason: str, but_not: Collection[str] = ()
+    ) -> InferenceResult:
         """As many of the items as the caller allows, without those in `but_not`."""
         request = ask.request
         out = frozenset(request.exclude or ()).union(but_not)
         allowed = None if request.candidates is None else frozenset(request.candidates)
         ids = [each for each in self.item_ids if each not in out and (allowed is None or each in allowed)]
         items = [Item(each, 0.0, 1.0) for each in ids[: request.k]]
-        return Served(Answer(ask.request_id, self.model, version, items, reason, "static"), None)
+        return InferenceResult(Answer(ask.request_id, self.model, version, items, reason, "static"), None)
 
 
 class Predictor:
@@ -128,7 +130,7 @@ class Predictor:
         self._lag = max(0, int(loaded.manifest.created_at.timestamp()) - loaded.snapshot.end)
         self._feature_names = loaded.model.capabilities.user_features
         self._read_features = features
-        self._lists = None if loaded.serving is None else Lists.load(loaded.serving)
+        self._lists = None if loaded.serving is None else PrecomputedLists.load(loaded.serving)
         self._works = True
         self._lengths: dict[int, None] = {}
         """Lengths of lists that were asked for, at most MAX_WARM; those taught from it know them too."""
@@ -149,13 +151,13 @@ class Predictor:
         """The catalogue's size."""
         return len(self._snapshot.item_ids)
 
-    def recommend(self, asks: Sequence[Ask]) -> list[Served]:
+    def recommend(self, asks: Sequence[InferenceRequest]) -> list[InferenceResult]:
         """One answer a request, in order: a function of the request, its features and the version alone."""
         features = self._features(asks)
         groups = _alike(asks)
         if len(groups) == 1:
             return self._answer(asks, features)
-        served: list[Served] = [None] * len(asks)  # type: ignore[list-item]  # filled by the groups
+        served: list[InferenceResult] = [None] * len(asks)  # type: ignore[list-item]  # filled by the groups
         for rows in groups:
             group = [asks[row] for row in rows]
             given = None if features is None else features[np.array(rows)]
@@ -168,14 +170,14 @@ class Predictor:
         """In words, that the model fails; None while all is well."""
         return None if self._works else "the model fails; lists are answered without it"
 
-    def batch(self, ask: Ask, features: Mapping[str, float | None] | None) -> Batch:
+    def batch(self, ask: InferenceRequest, features: Mapping[str, float | None] | None) -> Batch:
         """What the model is asked for one request, given the user's features by name."""
         names = self._feature_names
         values = [math.nan if (value := (features or {}).get(name)) is None else value for name in names]
         table = FeatureTable(names, np.array([values], np.float32)) if names else None
         return self._batch([ask], table)
 
-    def fall_back(self, ask: Ask, reason: str) -> Served:
+    def fall_back(self, ask: InferenceRequest, reason: str) -> InferenceResult:
         """The answer without the model."""
         return self._served([ask], [_NOTHING], [reason], self._batch([ask], None, reads=False), None)[0]
 
@@ -185,11 +187,13 @@ class Predictor:
         With lists of each length that was asked for: a bandit's state has sums to make for each.
         """
         for k in tuple(self._lengths) or (Request("nobody").k,):
-            ask = Ask(Request("nobody", k), request_id, float(now))
+            ask = InferenceRequest(Request("nobody", k), request_id, float(now))
             batch = self._batch([ask], self._features([ask]))
             self.pipeline.recommend(batch, k, self.pipeline.strength(ask.request))
 
-    def _answer(self, asks: Sequence[Ask], features: FeatureTable | None) -> list[Served]:
+    def _answer(
+        self, asks: Sequence[InferenceRequest], features: FeatureTable | None
+    ) -> list[InferenceResult]:
         """For requests that fit into one batch."""
         batch = self._batch(asks, features)
         k, strength = asks[0].request.k, self.pipeline.strength(asks[0].request)
@@ -200,7 +204,9 @@ class Predictor:
         served = self._served(asks, [row or _NOTHING for row in rows], reasons, batch, features)
         return [one._replace(diversity=strength) for one in served] if strength else served
 
-    def _batch(self, asks: Sequence[Ask], features: FeatureTable | None, *, reads: bool = True) -> Batch:
+    def _batch(
+        self, asks: Sequence[InferenceRequest], features: FeatureTable | None, *, reads: bool = True
+    ) -> Batch:
         """`reads`: with the item features that the model declares, too."""
         snapshot, first = self._snapshot, asks[0]
         requests = [ask.request for ask in asks]
@@ -233,7 +239,7 @@ class Predictor:
             listed[row, : len(items)] = items
         return listed
 
-    def _sessions(self, asks: Sequence[Ask]) -> History:
+    def _sessions(self, asks: Sequence[InferenceRequest]) -> History:
         """What the visitors looked at, as histories: an event of reward 1 each, a second apart until now."""
         lists = [self._snapshot.item_ids.lookup(ask.session or ()) for ask in asks]
         rows = np.repeat(np.arange(len(lists), dtype=np.int32), [len(items) for items in lists])
@@ -244,7 +250,7 @@ class Predictor:
         events = Events(rows[known], items[known], np.ones(int(known.sum()), np.float32), times)
         return History.from_events(events, len(asks), self.n_items)
 
-    def _features(self, asks: Sequence[Ask]) -> FeatureTable | None:
+    def _features(self, asks: Sequence[InferenceRequest]) -> FeatureTable | None:
         """The users' features as of now; NaN for a visitor whom nobody knows."""
         names = self._feature_names
         if not names:
@@ -261,7 +267,7 @@ class Predictor:
             rows: list[Row | None] = [
                 *sound_rows(self.pipeline.recommend(batch, k, strength), batch, k, self.n_items)
             ]
-        except Abandoned:
+        except RequestAbandoned:
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit too; the caller gets a list
             self._told(error)
@@ -282,12 +288,12 @@ class Predictor:
 
     def _served(
         self,
-        asks: Sequence[Ask],
+        asks: Sequence[InferenceRequest],
         rows: Sequence[Row],
         reasons: Sequence[str | None],
         batch: Batch,
         features: FeatureTable | None,
-    ) -> list[Served]:
+    ) -> list[InferenceResult]:
         """The answers that the model's rows amount to, filled up where they are short."""
         asked = enumerate(zip(asks, rows, reasons, strict=True))
         lists = [self._filled(ask, row, reason, batch, number) for number, (ask, row, reason) in asked]
@@ -298,17 +304,17 @@ class Predictor:
             items = [Item(*each) for each in zip(_take(ids, row), row.scores, row.propensities, strict=True)]
             items = self._with_new(items, ask, row, batch.history, number)
             answer = Answer(ask.request_id, self.model, self.version, items, reason, stage)
-            served.append(Served(answer, None if features is None else _by_name(features, number)))
+            served.append(InferenceResult(answer, None if features is None else _by_name(features, number)))
         return served
 
     def _filled(
-        self, ask: Ask, row: Row, reason: str | None, batch: Batch, number: int
+        self, ask: InferenceRequest, row: Row, reason: str | None, batch: Batch, number: int
     ) -> tuple[Row, Stage, str | None]:
         missing = ask.request.k - len(row.items)
         if missing <= 0:
             return row, "model", reason
         more, first = fill(
-            row.items, ask.request.k, Rules.of(batch, number), self._stages(int(batch.users[number]))
+            row.items, ask.request.k, CandidateRules.of(batch, number), self._stages(int(batch.users[number]))
         )
         if more and reason is None:
             reason = MODEL_SHORT
@@ -320,7 +326,9 @@ class Predictor:
             reason,
         )
 
-    def _with_new(self, items: list[Item], ask: Ask, row: Row, history: History, number: int) -> list[Item]:
+    def _with_new(
+        self, items: list[Item], ask: InferenceRequest, row: Row, history: History, number: int
+    ) -> list[Item]:
         if not self.pipeline.has_new:
             return items
         past = history.items[history.offsets[number] : history.offsets[number + 1]]
@@ -334,7 +342,7 @@ class Predictor:
         yield "popular", self._snapshot.popular
 
 
-def _alike(asks: Sequence[Ask]) -> list[list[int]]:
+def _alike(asks: Sequence[InferenceRequest]) -> list[list[int]]:
     """The requests by what a batch must have in common, as positions in `asks`."""
     groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for position, ask in enumerate(asks):

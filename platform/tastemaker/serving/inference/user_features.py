@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from tastemaker.plugins.arrays import Float32
-from tastemaker.util.supervised_thread import Supervised
+from tastemaker.util.supervised_thread import SupervisedThread
 
 if TYPE_CHECKING:
     from tastemaker.features.online import OnlineReader
@@ -77,7 +77,7 @@ class UserFeatures:
         self._late_since: float | None = None
         """When a read was first too late, of those since the last one that was answered in time."""
         self._settling = threading.Lock()
-        self._thread = Supervised(self._run, name="user features")
+        self._thread = SupervisedThread(self._run, name="user features")
         self._thread.start()
 
     @property

@@ -15,14 +15,14 @@ from scipy.sparse import csr_array
 
 from tastemaker.plugins import Batch
 from tastemaker.plugins.arrays import Bool
-from tastemaker.serving.writes.catalog_overrides import Overlay
+from tastemaker.serving.writes.catalog_overrides import CatalogOverrides
 from tastemaker.snapshot.snapshot import Snapshot
 
 
 class Filters:
     """Those of one version."""
 
-    def __init__(self, snapshot: Snapshot, overlay: Overlay) -> None:
+    def __init__(self, snapshot: Snapshot, overlay: CatalogOverrides) -> None:
         self._snapshot, self._overlay = snapshot, overlay
         self._made: tuple[int, Bool | None] = (0, snapshot.available)
 

@@ -21,7 +21,7 @@ Likeness = Callable[[Int32], Float32]
 """int32[m] items -> float32[m, m], how alike each is to each."""
 
 
-def diversified(ranking: Ranking, k: int, likeness: Likeness, strength: float) -> Ranking:
+def rerank(ranking: Ranking, k: int, likeness: Likeness, strength: float) -> Ranking:
     """The k items of each row that `order` chooses. Scores stay the model's, so they need not descend."""
     chosen = empty_ranking(len(ranking.items), k)
     for row, items in enumerate(ranking.items):

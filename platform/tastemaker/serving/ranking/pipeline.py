@@ -22,11 +22,11 @@ from tastemaker.plugins.arrays import Bool, Float32, Int32
 from tastemaker.serving.ranking.ann_index import open_retriever
 from tastemaker.serving.ranking.cold_start import MIN_K, ColdStart
 from tastemaker.serving.ranking.filters import Filters
-from tastemaker.serving.ranking.mmr import DEPTH, cosine, diversified
-from tastemaker.serving.ranking.recent_feedback import Recent, Since
+from tastemaker.serving.ranking.mmr import DEPTH, cosine, rerank
+from tastemaker.serving.ranking.recent_feedback import RecentFeedback, SinceTraining
 from tastemaker.serving.ranking.session import by_neighbours
 from tastemaker.serving.ranking.similar_items import Alike, by_content, similar
-from tastemaker.serving.writes.catalog_overrides import NewItem, Overlay
+from tastemaker.serving.writes.catalog_overrides import CatalogOverrides, NewItem
 from tastemaker.settings import RetrievalSettings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Pipeline:
         loaded: LoadedVersion,
         settings: RetrievalSettings | None = None,
         changes: Path | None = None,
-        recent: Recent | None = None,
+        recent: RecentFeedback | None = None,
     ) -> None:
         """`changes`: the folder in which callers' changes of items and users are kept, if they are.
 
@@ -55,9 +55,11 @@ class Pipeline:
         known = np.zeros(len(self._snapshot.item_ids) + 1, np.bool_)  # the last is for unknown ids
         known[self._snapshot.history.items] = True
         item_ids = self._snapshot.item_ids  # not through self: a circle would keep a replaced version alive
-        self.overlay = Overlay(changes, lambda ids: ~known[item_ids.lookup(ids)])
+        self.overlay = CatalogOverrides(changes, lambda ids: ~known[item_ids.lookup(ids)])
         self._filters = Filters(self._snapshot, self.overlay)
-        self._since = None if recent is None else Since(recent, self._snapshot, loaded.manifest.problem_spec)
+        self._since = (
+            None if recent is None else SinceTraining(recent, self._snapshot, loaded.manifest.problem_spec)
+        )
         self.overlay.refresh()
         rules = loaded.manifest.problem_spec.get("candidates", {})
         self._blocked_items = frozenset(rules.get("blocked_items", ()))
@@ -95,7 +97,7 @@ class Pipeline:
         """The k best of each row, reordered for variety where `strength` is above 0."""
         if strength == 0:
             return self._ranked(batch, k)
-        return diversified(self._ranked(batch, DEPTH * k), k, self._likeness, strength)
+        return rerank(self._ranked(batch, DEPTH * k), k, self._likeness, strength)
 
     @property
     def has_new(self) -> bool:

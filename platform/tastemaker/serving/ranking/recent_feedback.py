@@ -28,7 +28,7 @@ from tastemaker.event_log.recent import IMPRESSION, MAX_EVENTS, Reader, RecentEv
 from tastemaker.plugins.arrays import Bool, Events, Int64, ruled_out
 from tastemaker.snapshot.event_reward import Worth, event_worth
 from tastemaker.snapshot.snapshot import Snapshot
-from tastemaker.util.poller import Lookout
+from tastemaker.util.poller import Poller
 from tastemaker.util.shared_memory import shared
 
 Float64 = NDArray[np.float64]
@@ -144,7 +144,7 @@ class Index:
             self._runs = [_by_user(run.take(run.times >= oldest))]
 
 
-class Recent:
+class RecentFeedback:
     """What every worker of this machine was sent lately. Thread-safe; reading never raises."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -158,11 +158,11 @@ class Recent:
         self._unknown: deque[tuple[float, RecentEvent]] = deque(maxlen=MAX_UNKNOWN)
         """Events whose request is not known yet, and until when it is looked for."""
         self.refresh(at_once=True)
-        self._lookout: Lookout | None = None
+        self._lookout: Poller | None = None
 
     def follow(self) -> None:
         """Look every POLL_SECONDS from now on."""
-        self._lookout = Lookout(self.refresh, seconds=POLL_SECONDS, name="recent")
+        self._lookout = Poller(self.refresh, seconds=POLL_SECONDS, name="recent")
 
     @property
     def types(self) -> dict[str, int]:
@@ -265,10 +265,10 @@ class Recent:
                 self._unknown.append((until, one))
 
 
-class Since:
+class SinceTraining:
     """What users did since a version was trained, in its own numbers and rewards."""
 
-    def __init__(self, recent: Recent, snapshot: Snapshot, problem: Mapping[str, Any]) -> None:
+    def __init__(self, recent: RecentFeedback, snapshot: Snapshot, problem: Mapping[str, Any]) -> None:
         """`problem`: the version's problem file as plain JSON."""
         self._recent, self._snapshot, self._worth = recent, snapshot, event_worth(problem)
         self._weights = np.zeros((0, 2))

@@ -16,7 +16,7 @@ _held: list[int] = []
 """Locks, for as long as the process lives."""
 
 
-def keep_to_one(locks: Path) -> int | None:
+def pin_to_core(locks: Path) -> int | None:
     """Move all threads of this process to a processor that no other worker keeps to, and return its number.
 
     `locks`: a folder that all services of the machine share. None, and nothing is moved, if every processor

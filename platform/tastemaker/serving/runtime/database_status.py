@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tastemaker.errors import TastemakerError
-from tastemaker.util.atomic_files import appearing
-from tastemaker.util.poller import Lookout
+from tastemaker.util.atomic_files import atomic_write
+from tastemaker.util.poller import Poller
 
 LOOK_SECONDS = 5.0
 FILE_NAME = "database.trouble"
@@ -27,7 +27,7 @@ class DatabaseWatch:
         """`url`: SQLAlchemy's; `shared`: the folder that the server shares with its workers."""
         self._url, self._path = url, shared / FILE_NAME
         self._works = True
-        self._lookout = Lookout(self.look, seconds=seconds, name="database")
+        self._lookout = Poller(self.look, seconds=seconds, name="database")
 
     def close(self) -> None:
         """Look no more."""
@@ -44,7 +44,7 @@ class DatabaseWatch:
                 logger.error("the metadata database can't be used; lists are answered without it: %s", error)
             self._works = False
             if self._path.parent.is_dir():  # the server has not ended
-                with suppress(OSError), appearing(self._path) as partial:
+                with suppress(OSError), atomic_write(self._path) as partial:
                     partial.write_text("the metadata database can't be used; lists are answered without it")
             return
         if not self._works:

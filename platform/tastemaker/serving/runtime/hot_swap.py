@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 from tastemaker.errors import TastemakerError
 from tastemaker.registry.deployment import Followed, Target
 from tastemaker.serving.inference.predictor import Predictor
-from tastemaker.util.poller import Lookout
+from tastemaker.util.poller import Poller
 
 if TYPE_CHECKING:
-    from tastemaker.serving.inference.batcher import Engine
+    from tastemaker.serving.inference.batcher import Batcher
     from tastemaker.serving.runtime.metrics import Metrics
-    from tastemaker.serving.runtime.version_loader import Loader
+    from tastemaker.serving.runtime.version_loader import VersionLoader
 
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 300.0
@@ -35,7 +35,7 @@ TRIAL_SECONDS = 120.0
 logger = logging.getLogger("tastemaker.serving")
 
 
-class Watch:
+class VersionWatcher:
     """Looks at a deployment once a second, and swaps when it names another version."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Watch:
         self._refused = refused
         if followed.state() != seen:
             self._read()  # so that it is known from the first request on; the first look acts on it
-        self._lookout = Lookout(self._look, seconds=seconds, name="deployment")
+        self._lookout = Poller(self._look, seconds=seconds, name="deployment")
 
     def close(self) -> None:
         """Look no more."""
@@ -110,8 +110,8 @@ class Swapper:
     def __init__(
         self,
         artifacts: Path,
-        loader: Loader,
-        engine: Engine,
+        loader: VersionLoader,
+        engine: Batcher,
         metrics: Metrics,
         *,
         swapped: Callable[[Target], None] = lambda target: None,

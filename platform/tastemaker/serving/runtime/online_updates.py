@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import TastemakerError
-from tastemaker.online_learning.checkpoints import States, until
+from tastemaker.online_learning.checkpoints import Checkpoints, until
 from tastemaker.serving.inference.predictor import new_request_id
-from tastemaker.util.poller import Lookout
+from tastemaker.util.poller import Poller
 
 if TYPE_CHECKING:
-    from tastemaker.serving.inference.batcher import Engine
+    from tastemaker.serving.inference.batcher import Batcher
     from tastemaker.serving.runtime.metrics import Metrics
 
 MOMENTS = 20_000
@@ -24,13 +24,13 @@ MOMENTS = 20_000
 logger = logging.getLogger("tastemaker.serving")
 
 
-class Learned:
+class ModelRefresher:
     """Looks every few seconds whether there is a newer state of the version that is served.
 
     While the version that is served does not learn online, there is nothing to look for.
     """
 
-    def __init__(self, root: Path, engine: Engine, metrics: Metrics, *, seconds: float) -> None:
+    def __init__(self, root: Path, engine: Batcher, metrics: Metrics, *, seconds: float) -> None:
         """`root`: the folder that learners write to. What is there already is served when this returns."""
         self._root, self._engine, self._metrics = root, engine, metrics
         self._refused: str | None = None
@@ -41,7 +41,7 @@ class Learned:
         """When the version came, if another one answered before it, whose lists it need not learn."""
         self._looking = threading.Lock()
         self.look()
-        self._lookout = Lookout(self.look, seconds=seconds, name="learned")
+        self._lookout = Poller(self.look, seconds=seconds, name="learned")
 
     def close(self) -> None:
         """Look no more."""
@@ -90,7 +90,7 @@ class Learned:
         predictor = self._engine.predictor
         if predictor is None:
             return
-        states = States(self._root, predictor.loaded)
+        states = Checkpoints(self._root, predictor.loaded)
         name: str | None = None
         try:
             name = states.current()

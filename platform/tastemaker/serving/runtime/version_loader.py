@@ -14,7 +14,7 @@ from tastemaker.registry.deployment import Target
 from tastemaker.serving.inference.predictor import Predictor, new_request_id
 from tastemaker.serving.inference.user_features import UserFeatures
 from tastemaker.serving.ranking.pipeline import Pipeline
-from tastemaker.serving.ranking.recent_feedback import Recent
+from tastemaker.serving.ranking.recent_feedback import RecentFeedback
 from tastemaker.serving.runtime import golden_requests
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tastemaker.serving")
 
 
-class Loader:
+class VersionLoader:
     """Opens versions of one model for one process; they share the connection to the online store."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, recent: Recent | None = None) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, recent: RecentFeedback | None = None) -> None:
         """`recent`: what users did lately, for all versions."""
         self._settings, self._metrics, self._recent = settings, metrics, recent
         self._features: dict[tuple[str, ...], UserFeatures] = {}
@@ -89,7 +89,7 @@ class Loader:
         return self._features[names] if names else None
 
 
-def first_sound(loader: Loader, folders: Iterable[Path]) -> tuple[Predictor | Exception, list[Target]]:
+def first_sound(loader: VersionLoader, folders: Iterable[Path]) -> tuple[Predictor | Exception, list[Target]]:
     """The first of the versions that can be opened, the first one's fault if none can; and the refused."""
     faults, refused = list[Exception](), list[Target]()
     for folder in folders:

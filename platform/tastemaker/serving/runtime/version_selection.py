@@ -17,7 +17,7 @@ from tastemaker.registry.artifact import verify_version
 from tastemaker.registry.deployment import Followed, Target
 from tastemaker.registry.manifest import NAME as MANIFEST
 from tastemaker.settings import Settings
-from tastemaker.util.atomic_files import appearing
+from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from tastemaker.registry import Registry
@@ -137,7 +137,7 @@ def _candidates(settings: Settings, model: str | None, shared: Path | None) -> I
 
 def remember(shared: Path, served: Target) -> None:
     """Another version is served by a worker of this server."""
-    with suppress(OSError), appearing(shared / LAST_GOOD) as partial:
+    with suppress(OSError), atomic_write(shared / LAST_GOOD) as partial:
         partial.write_bytes(msgspec.json.encode(served))
 
 

@@ -32,18 +32,23 @@ from tastemaker.event_log.records import Kind, Record
 from tastemaker.event_log.spool import Spool
 from tastemaker.privacy.pseudonyms import Message, Pseudonyms
 from tastemaker.registry.deployment import Target
-from tastemaker.serving.inference.batcher import Engine, Limits, Waiting
+from tastemaker.serving.inference.batcher import Batcher, Limits, PendingRequest
 from tastemaker.serving.inference.explain import Explainer
-from tastemaker.serving.inference.predictor import Ask, Predictor, Served, new_request_id
-from tastemaker.serving.ranking.recent_feedback import Recent
+from tastemaker.serving.inference.predictor import (
+    InferenceRequest,
+    InferenceResult,
+    Predictor,
+    new_request_id,
+)
+from tastemaker.serving.ranking.recent_feedback import RecentFeedback
 from tastemaker.serving.runtime.canonical_ids import with_canonical_ids
-from tastemaker.serving.runtime.hot_swap import Watch
+from tastemaker.serving.runtime.hot_swap import VersionWatcher
 from tastemaker.serving.runtime.metrics import Metrics, Reason
-from tastemaker.serving.runtime.online_updates import Learned
-from tastemaker.serving.writes.feedback import feedback_records, keep
-from tastemaker.serving.writes.upserts import Changes, item_records, keep_changes, user_records
+from tastemaker.serving.runtime.online_updates import ModelRefresher
+from tastemaker.serving.writes.feedback import append_durably, feedback_records
+from tastemaker.serving.writes.upserts import Changes, append_upserts, item_records, user_records
 from tastemaker.snapshot.canonical_ids import IdForm, canonical
-from tastemaker.util.poller import Lookout
+from tastemaker.util.poller import Poller
 
 NO_LOG = "the log is not open yet"
 NO_MODEL = "the model is not loaded yet"
@@ -55,18 +60,18 @@ class Worker:
     """What one process serves with. `open` fills it, once, before the first request."""
 
     def __init__(self) -> None:
-        self.engine: Engine | None = None
+        self.engine: Batcher | None = None
         self.spool: Spool | None = None
         self.metrics: Metrics | None = None
         self.pseudonyms: Pseudonyms | None = None
         self._ids: IdForm = "canonical"
         self._explainer = Explainer()
-        self._recent: Recent | None = None
-        self.watch: Watch | None = None
+        self._recent: RecentFeedback | None = None
+        self.watch: VersionWatcher | None = None
         """Follows the deployment, where there is one to follow."""
-        self.learned: Learned | None = None
+        self.learned: ModelRefresher | None = None
         """Follows what a learner makes of the model, where it learns online."""
-        self.gauges: Lookout | None = None
+        self.gauges: Poller | None = None
         """Keeps the numbers current that no request counts."""
         self.parts: dict[Reason, Callable[[], str | None]] = {}
         """What may not work though lists are answered: says what is wrong, in words, or None."""
@@ -81,9 +86,9 @@ class Worker:
         limits: Limits | None = None,
         static_ids: Sequence[str] = (),
         pseudonyms: Pseudonyms | None = None,
-        recent: Recent | None = None,
+        recent: RecentFeedback | None = None,
         ids: IdForm = "canonical",
-    ) -> Engine:
+    ) -> Batcher:
         """Be ready. Without a predictor, the static list answers until a version can be loaded.
 
         With `pseudonyms`, nothing behind these methods learns a user's id. Of feedback, `recent` hears. Ids
@@ -92,7 +97,7 @@ class Worker:
         self._ids = ids
         self._recent = recent
         self.spool, self.metrics, self.pseudonyms = spool, metrics, pseudonyms
-        engine = self.engine = Engine(model, predictor, self._settle, limits, static_ids, recent)
+        engine = self.engine = Batcher(model, predictor, self._settle, limits, static_ids, recent)
         self.parts |= {"log": lambda: spool.trouble, "model": lambda: engine.trouble}
         return engine
 
@@ -183,7 +188,7 @@ class Worker:
         From then on, no worker of this machine shows what it rules out.
         """
         spool = _there(self.spool, NO_LOG)
-        receipt = await keep(spool, feedback_records(self._hidden(events), time.time()))
+        receipt = await append_durably(spool, feedback_records(self._hidden(events), time.time()))
         if self._recent is not None:
             self._recent.announce()
         return receipt
@@ -215,7 +220,7 @@ class Worker:
     async def _change(self, records: Changes) -> Receipt:
         predictor = self._predictor
         reader = None if predictor is None else predictor.pipeline.overlay
-        return await keep_changes(_there(self.spool, NO_LOG), records, reader)
+        return await append_upserts(_there(self.spool, NO_LOG), records, reader)
 
     @property
     def _predictor(self) -> Predictor | None:
@@ -232,12 +237,14 @@ class Worker:
         request_id: str | None = None,
         kind: Kind = "recommend",
         session: list[str] | None = None,
-    ) -> asyncio.Future[Served]:
+    ) -> asyncio.Future[InferenceResult]:
         engine = _there(self.engine, NO_MODEL)
         (request,) = self._hidden([request])
-        return engine.submit(Ask(request, request_id or new_request_id(), time.time(), kind, session))
+        return engine.submit(
+            InferenceRequest(request, request_id or new_request_id(), time.time(), kind, session)
+        )
 
-    def _settle(self, answers: Sequence[tuple[Waiting, Served]], moment: float) -> None:
+    def _settle(self, answers: Sequence[tuple[PendingRequest, InferenceResult]], moment: float) -> None:
         """Count and log what was answered."""
         spool, metrics = self.spool, self.metrics
         if spool is None or metrics is None:
@@ -255,7 +262,7 @@ def _there(part: Part | None, otherwise: str) -> Part:
     return part
 
 
-def _record(ask: Ask, served: Served, seconds: float) -> Record:
+def _record(ask: InferenceRequest, served: InferenceResult, seconds: float) -> Record:
     request, answer = ask.request, served.answer
     return Record(
         request_id=answer.request_id,

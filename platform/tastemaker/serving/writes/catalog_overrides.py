@@ -58,7 +58,7 @@ _BLOCKED = "SELECT user_id, blocked_items FROM users WHERE user_id IN (SELECT va
 logger = logging.getLogger("tastemaker.serving")
 
 
-class OverlayError(TastemakerError):
+class OverridesError(TastemakerError):
     """A change can't be kept."""
 
 
@@ -80,10 +80,10 @@ def put(folder: Path, records: Iterable[ItemRecord | UserRecord]) -> None:
             for record in records:
                 connection.execute(*_statement(record))
     except (OSError, sqlite3.Error) as error:
-        raise OverlayError(f"{path} can't be written: {error}", fix="free the disk") from error
+        raise OverridesError(f"{path} can't be written: {error}", fix="free the disk") from error
 
 
-class Overlay:
+class CatalogOverrides:
     """The reader of one version in one process. Thread-safe.
 
     Reading never raises: while the file can't be read, what was read last counts, and the log says so once.

@@ -14,7 +14,7 @@ DISK_SECONDS = 10
 """When to come back while the disk refuses."""
 
 
-async def keep(spool: Spool, records: Sequence[Entry]) -> Receipt:
+async def append_durably(spool: Spool, records: Sequence[Entry]) -> Receipt:
     """Returns when the records are on disk.
 
     Raises Refusal, each with a time to come back: 429 where the log is full, 503 where the disk refuses.

@@ -11,18 +11,18 @@ from tastemaker.api.schemas import ItemUpsert, Receipt, Refusal, UserUpsert
 from tastemaker.event_log.records import ItemRecord, UserRecord
 from tastemaker.event_log.spool import Spool
 from tastemaker.serving.writes import catalog_overrides
-from tastemaker.serving.writes.catalog_overrides import Overlay, OverlayError
-from tastemaker.serving.writes.feedback import DISK_SECONDS, keep
+from tastemaker.serving.writes.catalog_overrides import CatalogOverrides, OverridesError
+from tastemaker.serving.writes.feedback import DISK_SECONDS, append_durably
 
 Changes = Sequence[ItemRecord | UserRecord]
 
 
-async def keep_changes(spool: Spool, records: Changes, reader: Overlay | None) -> Receipt:
+async def append_upserts(spool: Spool, records: Changes, reader: CatalogOverrides | None) -> Receipt:
     """Returns when the changes are durable, and known to this process's `reader`.
 
     Raises Refusal, 429 or 503, with a time to come back. Sending a change again does no harm.
     """
-    receipt = await keep(spool, records)
+    receipt = await append_durably(spool, records)
     await asyncio.to_thread(_put, spool.path.parent, records, reader)
     return receipt
 
@@ -39,10 +39,10 @@ def user_records(users: Sequence[UserUpsert], now: float) -> list[UserRecord]:
     return [UserRecord(user.user_id, now, user.country, user.blocked_items) for user in users]
 
 
-def _put(folder: Path, records: Changes, reader: Overlay | None) -> None:
+def _put(folder: Path, records: Changes, reader: CatalogOverrides | None) -> None:
     try:
         catalog_overrides.put(folder, records)
-    except OverlayError:
+    except OverridesError:
         detail = "the changes can't be written now; send them again"
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_SECONDS) from None
     if reader is not None:

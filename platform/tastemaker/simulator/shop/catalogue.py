@@ -70,7 +70,7 @@ ADJECTIVES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Catalogue:
+class ShopCatalogue:
     """The items, one entry each, in the order of their arrival."""
 
     categories: NDArray[np.int64]
@@ -90,7 +90,7 @@ class Catalogue:
     config: ShopConfig
 
     @classmethod
-    def draw(cls, config: ShopConfig) -> Catalogue:
+    def draw(cls, config: ShopConfig) -> ShopCatalogue:
         """The items of a shop."""
         seed = config.seed
         per_day = config.items_launched_per_day * config.n_items

@@ -27,7 +27,7 @@ PURCHASE_INTERCEPT = float(logit(0.40))
 """b: four carts in ten are paid for."""
 
 
-class Chances(NamedTuple):
+class ChoiceProbabilities(NamedTuple):
     """Conditional chances of the steps after a look at an item."""
 
     cart: Floats
@@ -44,6 +44,6 @@ def utility(affinity: Floats, price_ratio: Floats) -> Floats:
     return TASTE_WEIGHT * np.log(np.maximum(affinity, 0.01)) - PRICE_WEIGHT * np.log(price_ratio)
 
 
-def chances(u: Floats) -> Chances:
+def chances(u: Floats) -> ChoiceProbabilities:
     """The funnel after a look, given the utility; the shapes are those of `u`."""
-    return Chances(expit(CART_INTERCEPT + u), expit(PURCHASE_INTERCEPT + u / 2))
+    return ChoiceProbabilities(expit(CART_INTERCEPT + u), expit(PURCHASE_INTERCEPT + u / 2))

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.simulator.shop.catalogue import Catalogue
-from tastemaker.simulator.shop.choice_model import Chances, chances, utility
+from tastemaker.simulator.shop.catalogue import ShopCatalogue
+from tastemaker.simulator.shop.choice_model import ChoiceProbabilities, chances, utility
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.population import Population
 from tastemaker.simulator.shop.random_streams import Stream, draw_items, draw_tastes, stream
@@ -44,7 +44,7 @@ class Looks(NamedTuple):
     microseconds: NDArray[np.int64]
 
 
-class Traffic(NamedTuple):
+class DayTraffic(NamedTuple):
     """What turns the number of events that a config asks for into chances."""
 
     visits_per_day: float
@@ -54,7 +54,7 @@ class Traffic(NamedTuple):
 
 
 def relative_affinity(
-    population: Population, catalogue: Catalogue, users: NDArray[np.int64], items: NDArray[np.int64]
+    population: Population, catalogue: ShopCatalogue, users: NDArray[np.int64], items: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """θ_u·q_i / θ_u·E[q], pair by pair: 1 where the item appeals to the user as the mean item does."""
     tastes = population.tastes[users]
@@ -62,7 +62,7 @@ def relative_affinity(
     return np.asarray(relative, np.float64)
 
 
-def calibrate(config: ShopConfig, catalogue: Catalogue, population: Population) -> Traffic:
+def calibrate(config: ShopConfig, catalogue: ShopCatalogue, population: Population) -> DayTraffic:
     """The traffic at which the first day's users and items make `events_per_day` events."""
     due_per_day = float(np.sum(1 / population.staples.tempos[population.staples.users < config.n_users]))
     staple_chance = min(0.9, 0.4 * config.events_per_day / due_per_day) if due_per_day else 0.0
@@ -73,11 +73,11 @@ def calibrate(config: ShopConfig, catalogue: Catalogue, population: Population) 
     cart, purchase = _chances(catalogue, population, users, items)
     per_look = 1 + float(np.mean(cart * (1 + purchase)))
     browsing = config.events_per_day - staple_chance * due_per_day
-    return Traffic(browsing / (per_look * LOOKS_PER_VISIT * config.n_users), staple_chance)
+    return DayTraffic(browsing / (per_look * LOOKS_PER_VISIT * config.n_users), staple_chance)
 
 
 def draw_day(
-    config: ShopConfig, catalogue: Catalogue, population: Population, traffic: Traffic, day: int
+    config: ShopConfig, catalogue: ShopCatalogue, population: Population, traffic: DayTraffic, day: int
 ) -> DayEvents:
     """A pure function of its arguments. Memory grows with the day's events and with items times tastes."""
     rng = stream(config.seed, Stream.DAY, day)
@@ -104,14 +104,14 @@ def draw_day(
 
 
 def visit_rates(
-    config: ShopConfig, population: Population, traffic: Traffic, day: int
+    config: ShopConfig, population: Population, traffic: DayTraffic, day: int
 ) -> NDArray[np.float64]:
     """float64[n]: each user's expected number of visits on a day; 0 for who has not come yet or has left."""
     factor = traffic.visits_per_day * WEEKDAY_FACTORS[(config.start.weekday() + day) % 7]
     return np.where(population.present(day), factor * population.activity, 0.0)
 
 
-def staples_due(catalogue: Catalogue, population: Population, day: int) -> NDArray[np.int64]:
+def staples_due(catalogue: ShopCatalogue, population: Population, day: int) -> NDArray[np.int64]:
     """Entries of the staples whose turn it is, whose user is there and whose item is on offer."""
     staples = population.staples
     due = np.flatnonzero((day + staples.phases) % staples.tempos == 0)
@@ -122,9 +122,9 @@ def staples_due(catalogue: Catalogue, population: Population, day: int) -> NDArr
 
 def _draw_looks(
     config: ShopConfig,
-    catalogue: Catalogue,
+    catalogue: ShopCatalogue,
     population: Population,
-    traffic: Traffic,
+    traffic: DayTraffic,
     day: int,
     rng: np.random.Generator,
 ) -> Looks:
@@ -144,8 +144,8 @@ def _draw_looks(
 
 
 def _chances(
-    catalogue: Catalogue, population: Population, users: NDArray[np.int64], items: NDArray[np.int64]
-) -> Chances:
+    catalogue: ShopCatalogue, population: Population, users: NDArray[np.int64], items: NDArray[np.int64]
+) -> ChoiceProbabilities:
     u = utility(
         relative_affinity(population, catalogue, users, items),
         catalogue.prices[items] / catalogue.usual_prices[items],
@@ -154,7 +154,7 @@ def _chances(
 
 
 def _draw_staples(
-    catalogue: Catalogue, population: Population, traffic: Traffic, day: int, rng: np.random.Generator
+    catalogue: ShopCatalogue, population: Population, traffic: DayTraffic, day: int, rng: np.random.Generator
 ) -> DayEvents:
     due = staples_due(catalogue, population, day)
     due = due[rng.random(len(due)) < traffic.staple_chance]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.simulator.shop.catalogue import CATEGORIES, Catalogue
+from tastemaker.simulator.shop.catalogue import CATEGORIES, ShopCatalogue
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.random_streams import (
     Stream,
@@ -56,7 +56,7 @@ class Population:
     staples: Staples
 
     @classmethod
-    def draw(cls, config: ShopConfig, catalogue: Catalogue) -> Population:
+    def draw(cls, config: ShopConfig, catalogue: ShopCatalogue) -> Population:
         """The users of a shop."""
         seed = config.seed
         per_day = config.users_joining_per_day * config.n_users
@@ -87,7 +87,7 @@ class Population:
         return (self.arrival <= day) & (day < self.departure)
 
 
-def _draw_staples(config: ShopConfig, catalogue: Catalogue, tastes: NDArray[np.float32]) -> Staples:
+def _draw_staples(config: ShopConfig, catalogue: ShopCatalogue, tastes: NDArray[np.float32]) -> Staples:
     """Each owner's staples, drawn by taste from the consumables of the first day."""
     seed, shape = config.seed, (len(tastes), config.staples)
     consumable = np.array([category.consumable for category in CATEGORIES])

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tastemaker.data.tables import EVENTS, ITEMS, OWN, USERS, completed
-from tastemaker.simulator.shop.catalogue import CATEGORIES, Catalogue
+from tastemaker.simulator.shop.catalogue import CATEGORIES, ShopCatalogue
 from tastemaker.simulator.shop.choice_model import chances, utility
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.day import (
@@ -44,7 +44,7 @@ class Shop:
 
     def __init__(self, config: ShopConfig | None = None) -> None:
         self.config = config or ShopConfig()
-        self.catalogue = Catalogue.draw(self.config)
+        self.catalogue = ShopCatalogue.draw(self.config)
         self.population = Population.draw(self.config, self.catalogue)
         self.traffic = calibrate(self.config, self.catalogue, self.population)
 

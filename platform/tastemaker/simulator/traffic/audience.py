@@ -42,7 +42,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Nature:
+class TrafficMix:
     """What kind of traffic it is, besides the shop's own nature. Shares are from 0 to 1."""
 
     seed: int = 0
@@ -80,7 +80,7 @@ class Reaction(NamedTuple):
 class Audience:
     """Call from one thread: `arrive` for the next visit, `react` with its list, `stay` with how it went."""
 
-    def __init__(self, shop: Shop, nature: Nature) -> None:
+    def __init__(self, shop: Shop, nature: TrafficMix) -> None:
         self.first_day = shop.config.n_days
         self.shop = Shop(shop.config.model_copy(update={"n_days": self.first_day + HORIZON_DAYS}))
         self.nature = nature

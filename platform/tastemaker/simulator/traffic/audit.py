@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tastemaker.simulator.traffic.client_log import Abandoned, Acknowledged, Answered, Begun, Entry
+from tastemaker.simulator.traffic.client_log import Acknowledged, Answered, Begun, Entry, GivenUp
 
 
 @dataclass
-class Witnessed:
+class ClientEvents:
     """A ledger's content."""
 
     runs: set[str] = field(default_factory=set)
@@ -23,7 +23,7 @@ class Witnessed:
     """Event ids whose fate the client never learned."""
 
     @classmethod
-    def of(cls, entries: Iterable[Entry]) -> Witnessed:
+    def of(cls, entries: Iterable[Entry]) -> ClientEvents:
         """What the entries say together."""
         witnessed = cls()
         for entry in entries:
@@ -33,14 +33,14 @@ class Witnessed:
                 witnessed.answers[entry.request_id] = entry.item_ids
             elif isinstance(entry, Acknowledged):
                 witnessed.acknowledged.update(entry.event_ids)
-            elif isinstance(entry, Abandoned):
+            elif isinstance(entry, GivenUp):
                 witnessed.abandoned.update(entry.event_ids)
         witnessed.abandoned -= witnessed.acknowledged
         return witnessed
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LogAudit:
     """How the logs compare. Lists are sorted."""
 
     acknowledged: int
@@ -69,10 +69,10 @@ class Verdict:
 
 
 def check(
-    witnessed: Witnessed,
+    witnessed: ClientEvents,
     event_ids: Iterable[str],
     requests: Iterable[tuple[str, Sequence[str]]],
-) -> Verdict:
+) -> LogAudit:
     """Compare with the drained logs: the id of each feedback row; id and items of each request row."""
     events = Counter(event_ids)
     times: Counter[str] = Counter()
@@ -81,7 +81,7 @@ def check(
         times[request_id] += 1
         if request_id in witnessed.answers and list(item_ids) != witnessed.answers[request_id]:
             altered.add(request_id)
-    return Verdict(
+    return LogAudit(
         acknowledged=len(witnessed.acknowledged),
         answered=len(witnessed.answers),
         lost_events=sorted(witnessed.acknowledged - events.keys()),

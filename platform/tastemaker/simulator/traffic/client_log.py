@@ -42,23 +42,23 @@ class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
     event_ids: list[str]
 
 
-class Abandoned(msgspec.Struct, frozen=True, tag="abandoned"):
+class GivenUp(msgspec.Struct, frozen=True, tag="abandoned"):
     """These events were sent and never acknowledged: the log may hold each of them once, or not."""
 
     event_ids: list[str]
     why: str
 
 
-Entry = Begun | Answered | Acknowledged | Abandoned
+Entry = Begun | Answered | Acknowledged | GivenUp
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
 
-class LedgerError(TastemakerError):
+class ClientLogError(TastemakerError):
     """A ledger can't be read or written."""
 
 
-class Ledger:
+class ClientLog:
     """Appends to a file that may hold earlier runs. `note` in one thread; `flush` in any, one at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +116,7 @@ def _entry(path: Path, number: int, line: bytes) -> Entry:
         entry: Entry = _decode(line)
         return entry
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise LedgerError(
+        raise ClientLogError(
             f"{path}, line {number}, is no entry of a ledger: {error}",
             fix="name a file that tastemaker simulate wrote",
         ) from error
@@ -136,7 +136,7 @@ def _whole(path: Path) -> int:
     return 0
 
 
-def _failed(path: Path, error: OSError) -> LedgerError:
-    return LedgerError(
+def _failed(path: Path, error: OSError) -> ClientLogError:
+    return ClientLogError(
         f"the ledger {path}: {error.strerror or error}", fix="name a file in a folder that is yours"
     )

@@ -34,7 +34,7 @@ class Faults:
 FAULTS = tuple(field.name for field in fields(Faults))
 
 
-class Manners(NamedTuple):
+class FaultRates(NamedTuple):
     """Which faults befall one visit."""
 
     dropped: bool
@@ -47,10 +47,10 @@ class Manners(NamedTuple):
     slow: bool
 
 
-def manners(faults: Faults, seed: int, visit: int) -> Manners:
+def fault_rates(faults: Faults, seed: int, visit: int) -> FaultRates:
     """The faults of a visit, by its number."""
     rng = stream(seed, Stream.LIVE_FAULTS, visit)
     hit = dict(zip(FAULTS, rng.random(len(FAULTS)), strict=True))
     befallen = {name: bool(hit[name] < getattr(faults, name)) for name in FAULTS}
     ahead = SKEW_SECONDS if rng.random() < 0.5 else -SKEW_SECONDS
-    return Manners(skew=ahead if befallen.pop("skewed") else 0.0, **befallen)
+    return FaultRates(skew=ahead if befallen.pop("skewed") else 0.0, **befallen)

@@ -22,7 +22,7 @@ TRICKLE_SECONDS = 1.0
 _HANG_UP_SECONDS = 0.002
 
 
-class Reply(NamedTuple):
+class HttpReply(NamedTuple):
     """What came back."""
 
     status: int
@@ -37,7 +37,7 @@ class Reply(NamedTuple):
         return 200 <= self.status < 300
 
 
-class Courier:
+class HttpClient:
     """An async context manager that keeps its connections."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Courier:
             what = f"nothing answers at {self.url}: {error or type(error).__name__}"
         raise TastemakerError(what, fix="start one with tastemaker serve, or name another address")
 
-    async def post(self, path: str, body: bytes, *, slow: bool = False) -> Reply:
+    async def post(self, path: str, body: bytes, *, slow: bool = False) -> HttpReply:
         """Send and wait. Without a reply the status is NO_REPLY."""
         start = time.perf_counter()
         try:
@@ -80,9 +80,9 @@ class Courier:
                 content = await response.read()
                 asked = response.headers.get("retry-after", "")
                 seconds = time.perf_counter() - start
-                return Reply(response.status, content, seconds, float(asked) if asked.isdigit() else None)
+                return HttpReply(response.status, content, seconds, float(asked) if asked.isdigit() else None)
         except (aiohttp.ClientError, TimeoutError, OSError):
-            return Reply(NO_REPLY, b"", time.perf_counter() - start, None)
+            return HttpReply(NO_REPLY, b"", time.perf_counter() - start, None)
 
     async def hang_up(self, path: str, body: bytes) -> None:
         """Send, and break the connection before the reply can be read."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.drain import served, told
-from tastemaker.event_log.shipping import gather
+from tastemaker.event_log.drain import read_feedback, read_log
+from tastemaker.event_log.shipping import collect
 from tastemaker.settings import Settings
-from tastemaker.simulator.traffic.audit import Verdict, Witnessed, check
+from tastemaker.simulator.traffic.audit import ClientEvents, LogAudit, check
 from tastemaker.simulator.traffic.client_log import read
 
 
-def verdict(settings: Settings, ledger: Path) -> Verdict:
+def verdict(settings: Settings, ledger: Path) -> LogAudit:
     """What the logs, as training reads them, have lost or doubled. Raises LedgerError, and AwayError
     where logs are kept in a database that does not answer."""
-    witnessed = Witnessed.of(read(ledger))
+    witnessed = ClientEvents.of(read(ledger))
     lake = Lake(settings.lake)
-    gather(settings, lake)
-    requests = served(lake)
+    collect(settings, lake)
+    requests = read_log(lake)
     answers = zip(requests["request_id"].to_pylist(), requests["item_ids"].to_pylist(), strict=True)
-    return check(witnessed, told(lake)["event_id"].to_pylist(), answers)
+    return check(witnessed, read_feedback(lake)["event_id"].to_pylist(), answers)

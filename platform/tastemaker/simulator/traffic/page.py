@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from tastemaker.api.schemas import Answer, FeedbackEvent, ItemUpsert, Receipt, Request, SessionRequest
 from tastemaker.errors import TastemakerError
-from tastemaker.simulator.shop.catalogue import CATEGORIES, Catalogue
+from tastemaker.simulator.shop.catalogue import CATEGORIES, ShopCatalogue
 from tastemaker.simulator.traffic.audience import Kind, Reaction, Visit
-from tastemaker.simulator.traffic.fault_injection import Manners
+from tastemaker.simulator.traffic.fault_injection import FaultRates
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def item_numbers(answer: Answer, n_items: int) -> NDArray[np.int64]:
 def report(
     run: str,
     visit: Visit,
-    how: Manners,
+    how: FaultRates,
     answer: Answer,
     shown: NDArray[np.int64],
     reactions: Sequence[Reaction],
@@ -100,7 +100,7 @@ def report(
     ]
 
 
-def upsert(catalogue: Catalogue, item: int, *, available: bool) -> ItemUpsert:
+def upsert(catalogue: ShopCatalogue, item: int, *, available: bool) -> ItemUpsert:
     """An item as the shop describes it."""
     category = CATEGORIES[catalogue.categories[item]].name
     price = float(catalogue.prices[item])

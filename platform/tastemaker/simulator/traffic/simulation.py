@@ -12,9 +12,9 @@ from pathlib import Path
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import SourceSettings
 from tastemaker.simulator.shop.shop import Shop
-from tastemaker.simulator.traffic.audience import Audience, Nature
-from tastemaker.simulator.traffic.client_log import Ledger
-from tastemaker.simulator.traffic.http_client import Courier
+from tastemaker.simulator.traffic.audience import Audience, TrafficMix
+from tastemaker.simulator.traffic.client_log import ClientLog
+from tastemaker.simulator.traffic.http_client import HttpClient
 from tastemaker.simulator.traffic.plan import Plan
 from tastemaker.simulator.traffic.statistics import Summary
 from tastemaker.simulator.traffic.traffic import Listener, Traffic
@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 10.0
 def simulate(
     shop: Shop,
     url: str,
-    nature: Nature,
+    nature: TrafficMix,
     plan: Plan,
     ledger: Path,
     *,
@@ -37,10 +37,10 @@ def simulate(
     begun: list[Traffic] = []
 
     async def visit() -> Summary:
-        courier = Courier(url, connections=2 * plan.at_once, timeout=TIMEOUT_SECONDS, headers=headers)
+        courier = HttpClient(url, connections=2 * plan.at_once, timeout=TIMEOUT_SECONDS, headers=headers)
         async with courier:
             await courier.ready()
-            with Ledger(ledger) as witness:
+            with ClientLog(ledger) as witness:
                 begun.append(Traffic(Audience(shop, nature), courier, witness, plan))
                 _close_on_interrupt(begun[0])
                 return await begun[0].run(on_progress)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tastemaker.api.schemas import Answer, ItemUpsert
 from tastemaker.simulator.traffic.audience import Kind, Reaction, Visit
-from tastemaker.simulator.traffic.http_client import Reply
+from tastemaker.simulator.traffic.http_client import HttpReply
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Summary:
 
 
 @dataclass
-class Tally:
+class Statistics:
     """Counts as they come. `summary` may be asked for at any time."""
 
     first_day: int
@@ -114,7 +114,7 @@ class Tally:
     shown_after: dict[str, float] = field(default_factory=dict)
     """Item id -> seconds from its launch to its first list."""
 
-    def replied(self, path: str, reply: Reply, *, usual: bool = True) -> None:
+    def replied(self, path: str, reply: HttpReply, *, usual: bool = True) -> None:
         """A request is over; not `usual` if its client dawdled."""
         self.statuses[path][reply.status] += 1
         if reply.status and usual:

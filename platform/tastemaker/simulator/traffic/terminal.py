@@ -10,7 +10,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tastemaker.simulator.traffic.audit import Verdict
+    from tastemaker.simulator.traffic.audit import LogAudit
     from tastemaker.simulator.traffic.statistics import Summary
 
 _SHOWN_IDS = 3
@@ -24,7 +24,7 @@ def show(summary: Summary, console: Console) -> None:
     console.print(table)
 
 
-def show_verdict(verdict: Verdict, console: Console) -> None:
+def show_verdict(verdict: LogAudit, console: Console) -> None:
     """Counts, and the first few ids of whatever is wrong."""
     console.print(
         f"feedback: {verdict.acknowledged:,} events acknowledged, {len(verdict.lost_events):,} lost, "

@@ -18,11 +18,11 @@ from tastemaker.api.schemas import MAX_CHANGES, Answer, Feedback, FeedbackEvent,
 from tastemaker.errors import TastemakerError
 from tastemaker.simulator.traffic import page
 from tastemaker.simulator.traffic.audience import Audience, Reaction, Visit
-from tastemaker.simulator.traffic.client_log import Abandoned, Acknowledged, Answered, Begun, Ledger
-from tastemaker.simulator.traffic.fault_injection import Manners, manners
-from tastemaker.simulator.traffic.http_client import NO_REPLY, Courier, Reply
+from tastemaker.simulator.traffic.client_log import Acknowledged, Answered, Begun, ClientLog, GivenUp
+from tastemaker.simulator.traffic.fault_injection import FaultRates, fault_rates
+from tastemaker.simulator.traffic.http_client import NO_REPLY, HttpClient, HttpReply
 from tastemaker.simulator.traffic.plan import Pacer, Plan
-from tastemaker.simulator.traffic.statistics import Summary, Tally
+from tastemaker.simulator.traffic.statistics import Statistics, Summary
 
 FLUSH_SECONDS = 0.1
 """How often the ledger is put on disk."""
@@ -35,7 +35,7 @@ SHUT = frozenset({401, 403})
 TRY_AGAIN = frozenset({NO_REPLY, 429, 500, 502, 503, 504})
 _encode = msgspec.json.Encoder().encode
 
-Listener = Callable[[float, Tally], None]
+Listener = Callable[[float, Statistics], None]
 """Told the share that is done and the counts, several times a second."""
 
 
@@ -44,16 +44,16 @@ class _Sent(NamedTuple):
 
     body: bytes
     event_ids: list[str]
-    how: Manners
+    how: FaultRates
 
 
 class Traffic:
     """One simulation, once."""
 
-    def __init__(self, audience: Audience, courier: Courier, ledger: Ledger, plan: Plan) -> None:
+    def __init__(self, audience: Audience, courier: HttpClient, ledger: ClientLog, plan: Plan) -> None:
         self.audience, self.courier, self.ledger, self.plan = audience, courier, ledger, plan
         self.seed = audience.nature.seed
-        self.tally = Tally(audience.first_day)
+        self.tally = Statistics(audience.first_day)
         self.pacer = Pacer(plan, self.seed)
         self._open_until = audience.first_day - 1
         self._asides: set[asyncio.Task[None]] = set()
@@ -100,9 +100,9 @@ class Traffic:
             self.tally.came(visit)
             if self.plan.new_items and visit.day > self._open_until:
                 await self._change_items(visit.day)
-            await self._visit(visit, manners(self.plan.faults, self.seed, visit.number))
+            await self._visit(visit, fault_rates(self.plan.faults, self.seed, visit.number))
 
-    async def _visit(self, visit: Visit, how: Manners) -> None:
+    async def _visit(self, visit: Visit, how: FaultRates) -> None:
         answer = await self._ask(visit, how)
         reactions: list[Reaction] = []
         events: list[FeedbackEvent] = []
@@ -119,7 +119,7 @@ class Traffic:
         elif events:
             await self._deliver(events, how)
 
-    async def _ask(self, visit: Visit, how: Manners) -> Answer | None:
+    async def _ask(self, visit: Visit, how: FaultRates) -> Answer | None:
         """The list that the visitor gets, if any."""
         path, body = page.question(visit, self.plan.k)
         if how.dropped:
@@ -136,7 +136,7 @@ class Traffic:
         self.tally.answered(answer, item_ids, time.monotonic())
         return answer
 
-    async def _post(self, path: str, body: bytes, how: Manners | None = None) -> Reply:
+    async def _post(self, path: str, body: bytes, how: FaultRates | None = None) -> HttpReply:
         """Counted. Raises TastemakerError where the service wants to see a key, or another one."""
         slow = how is not None and how.slow
         reply = await self.courier.post(path, body, slow=slow)
@@ -149,11 +149,11 @@ class Traffic:
             )
         return reply
 
-    async def _deliver_late(self, visit: Visit, events: list[FeedbackEvent], how: Manners) -> None:
+    async def _deliver_late(self, visit: Visit, events: list[FeedbackEvent], how: FaultRates) -> None:
         await asyncio.sleep(float(visit.rng.uniform(*LATE_SECONDS)))
         await self._deliver(events[::-1], how)
 
-    async def _deliver(self, events: list[FeedbackEvent], how: Manners) -> None:
+    async def _deliver(self, events: list[FeedbackEvent], how: FaultRates) -> None:
         """The first attempt. Where others may help, they follow while the visitor goes on."""
         sent = _Sent(_encode(Feedback(events)), [event.event_id for event in events], how)
         if how.dropped:
@@ -164,7 +164,7 @@ class Traffic:
         else:
             await self._settle(sent, reply)
 
-    async def _insist(self, sent: _Sent, reply: Reply) -> None:
+    async def _insist(self, sent: _Sent, reply: HttpReply) -> None:
         """Send until a reply settles it, or patience ends."""
         give_up = time.monotonic() + self.plan.patience
         pause = PAUSE_SECONDS
@@ -177,11 +177,11 @@ class Traffic:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         await self._settle(sent, reply)
 
-    async def _settle(self, sent: _Sent, reply: Reply) -> None:
+    async def _settle(self, sent: _Sent, reply: HttpReply) -> None:
         """Note what became of events."""
         if not reply.good:
             why = f"status {reply.status}" if reply.status else "no reply"
-            self.ledger.note(Abandoned(sent.event_ids, why))
+            self.ledger.note(GivenUp(sent.event_ids, why))
             self.tally.abandoned += len(sent.event_ids)
             return
         self.ledger.note(Acknowledged(sent.event_ids))

@@ -19,7 +19,7 @@ from tastemaker.evaluation.off_policy.diagnostics import Diagnostics, diagnose
 from tastemaker.evaluation.off_policy.estimate import Result, as_logged, estimate
 from tastemaker.evaluation.off_policy.intervals import difference
 from tastemaker.evaluation.off_policy.platform_log.impressions import RequestLog, read_requests
-from tastemaker.evaluation.off_policy.platform_log.log_features import Described, describe
+from tastemaker.evaluation.off_policy.platform_log.log_features import LoggedFeatures, read_features
 from tastemaker.evaluation.off_policy.reward_models import RewardModel, Ridge
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry, Version
@@ -39,8 +39,8 @@ class Question(NamedTuple):
     against: Version | None
     """None: the policies that answered the requests."""
     requests: RequestLog
-    mine: Described
-    rival: Described | None
+    mine: LoggedFeatures
+    rival: LoggedFeatures | None
     diagnostics: Diagnostics
     """Of the version."""
 
@@ -78,9 +78,11 @@ def ask(
     since = max(one.manifest.window.end for one in (version, against) if one is not None)
     versions = {one.id for one in registry.list(problem=problem.name)}
     requests = read_requests(lake, problem, since=since, versions=versions)
-    mine = describe(lake, registry.open(version), requests, feature_root, seed=seed)
+    mine = read_features(lake, registry.open(version), requests, feature_root, seed=seed)
     rival = (
-        None if against is None else describe(lake, registry.open(against), requests, feature_root, seed=seed)
+        None
+        if against is None
+        else read_features(lake, registry.open(against), requests, feature_root, seed=seed)
     )
     return Question(version, against, requests, mine, rival, diagnose(*mine))
 
@@ -144,7 +146,7 @@ def newest(engine: Engine, version_id: str) -> Forecast | None:
     return Forecast(**values)
 
 
-def _rival(rival: Described, seed: int) -> Result:
+def _rival(rival: LoggedFeatures, seed: int) -> Result:
     try:
         return estimate(*rival, seed=seed).results[ESTIMATOR]
     except OffPolicyError as error:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import OffPolicyError
-from tastemaker.evaluation.off_policy.bandit_feedback import MIN_PROPENSITY, Logged
+from tastemaker.evaluation.off_policy.bandit_feedback import MIN_PROPENSITY, BanditFeedback
 from tastemaker.event_log.attribution import DAY_SECONDS, attribute
-from tastemaker.event_log.drain import served
+from tastemaker.event_log.drain import read_log
 from tastemaker.problem import ProblemSpec
 from tastemaker.snapshot.ids import IdIndex
 
@@ -31,7 +31,7 @@ class RequestLog(NamedTuple):
     """One row a request, as in `data.tables.REQUESTS`."""
     item_ids: list[str]
     """Of each impression, in the order of `log`, whose rounds are the rows of `requests`."""
-    log: Logged
+    log: BanditFeedback
     left_out: dict[str, int]
     """Why requests do not count -> how many."""
 
@@ -41,7 +41,7 @@ def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Col
 
     Raises OffPolicyError naming every reason if no request counts.
     """
-    asked = served(lake).sort_by([("occurred_at", "ascending"), ("request_id", "ascending")])
+    asked = read_log(lake).sort_by([("occurred_at", "ascending"), ("request_id", "ascending")])
     if not len(asked):
         raise OffPolicyError(
             "the request log is empty", fix="serve a version, ask it, then drain its log: tastemaker run"
@@ -100,7 +100,7 @@ def _impressions(
     shown = impressions.filter(pa.array(np.repeat(kept, lengths)))
     item_ids: list[str] = shown["item_id"].to_pylist()
     index = IdIndex.build(item_ids)
-    log = Logged.of(
+    log = BanditFeedback.of(
         index.lookup(item_ids),
         shown["reward"].to_numpy(),
         shown["propensity"].to_numpy().astype(np.float64),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tastemaker.data.lake import Lake
-from tastemaker.evaluation.off_policy.bandit_feedback import Float64, Logged, Target
+from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, EvaluationPolicy, Float64
 from tastemaker.evaluation.off_policy.platform_log.impressions import RequestLog
 from tastemaker.evaluation.off_policy.platform_log.policy_replay import replay, told_numbers
 from tastemaker.plugins.arrays import FeatureTable
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from tastemaker.registry.artifact import LoadedVersion
 
 
-class Described(NamedTuple):
+class LoggedFeatures(NamedTuple):
     """The impressions with their features, and what one version would have shown."""
 
-    log: Logged
+    log: BanditFeedback
     """Its actions are the items that were shown or that the version would show."""
-    target: Target
+    target: EvaluationPolicy
 
 
-def describe(
+def read_features(
     lake: Lake, loaded: LoadedVersion, requests: RequestLog, feature_root: Path, *, seed: int = 0
-) -> Described:
+) -> LoggedFeatures:
     """Replay the requests by a version, and look up what a reward model may know of users and items."""
     from tastemaker.features.snapshots import SnapshotFeatures
 
@@ -50,7 +50,7 @@ def describe(
     numbers = np.r_[np.full(np.count_nonzero(known < 0), -1), index.lookup(proposed)].astype(np.int64)
     of_items = source.items(snapshot.end)[snapshot.item_ids.lookup(index.decode(np.arange(len(index))))]
     users = snapshot.user_ids.lookup(requests.requests["user_id"].to_pylist())
-    log = Logged.of(
+    log = BanditFeedback.of(
         index.lookup(requests.item_ids),
         requests.log.rewards,
         requests.log.propensities,
@@ -61,7 +61,7 @@ def describe(
         action_features=_scaled(of_items.values),
     )
     drawn = numbers[places].reshape(replayed.drawn.shape)
-    return Described(log, Target.of_logged_actions(log, replayed.chosen, drawn))
+    return LoggedFeatures(log, EvaluationPolicy.of_logged_actions(log, replayed.chosen, drawn))
 
 
 def _contexts(requests: RequestLog, users: FeatureTable) -> Float64:

@@ -31,7 +31,7 @@ OfflineFeatures = Callable[[], FeatureTable]
 """One row a user number of the version's snapshot: for requests whose log holds no user features."""
 
 
-class Replayed(NamedTuple):
+class PolicyReplay(NamedTuple):
     """One entry an impression."""
 
     chosen: Float64
@@ -47,7 +47,7 @@ def replay(
     features: OfflineFeatures,
     seed: int = 0,
     draws: int = DRAWS,
-) -> Replayed:
+) -> PolicyReplay:
     """Ask a version the logged requests again.
 
     A version that draws its lists is asked `draws` times a request, and one that doesn't once. The draws are
@@ -82,7 +82,7 @@ def replay(
             if draw < drawn.shape[2]:
                 drawn[numbers, :width, draw] = items
     chosen = np.where(own[log.rounds], log.propensities, found[log.rounds, log.positions] / draws)
-    return Replayed(chosen, drawn[log.rounds, log.positions])
+    return PolicyReplay(chosen, drawn[log.rounds, log.positions])
 
 
 _ASKED = [
