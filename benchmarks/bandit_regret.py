@@ -92,7 +92,7 @@ def shop() -> Scene:
                 return where.regret(where.oracle, requests)
             model.fit(where.data)
             learns = model.capabilities.learns_online
-            return where.regret(model.decide, requests, model.update if learns else None)
+            return where.regret(model.top_k, requests, model.update if learns else None)
 
         return regret
 

@@ -104,7 +104,7 @@ def ours(size: Size) -> dict[str, dict[str, float]]:
         model = kind(kind.config_type(**looks)).fit(data).update(feedback(work(size.taught, 0, size.arms)))
         figures[name] = {
             **{
-                f"decide {k}": microseconds(partial(_answer, model.decide, requests, k), size.rounds)
+                f"decide {k}": microseconds(partial(_answer, model.top_k, requests, k), size.rounds)
                 for k in (1, 10)
             },
             **{
@@ -119,7 +119,7 @@ def ours(size: Size) -> dict[str, dict[str, float]]:
             many = kind(kind.config_type(**looks)).fit(much)
             many.update(feedback(work(size.many_taught, 0, size.many_arms)))
             figures[name] |= {
-                "decide 10*": microseconds(partial(_answer, many.decide, of_many, 10), 2 * few),
+                "decide 10*": microseconds(partial(_answer, many.top_k, of_many, 10), 2 * few),
                 "recommend 10*": microseconds(partial(_answer, many.recommend, of_many, 10), few, 5),
                 "taught, then*": microseconds(partial(_taught, many, lessons, of_many), few, 2),
             }

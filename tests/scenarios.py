@@ -54,7 +54,7 @@ def killed(home: Path, kills: int) -> Survived:
     """kill -9, again and again. Clients send again what was not acknowledged, and some what was."""
     rng, recovery = random.Random(0), []
     version = shop_homes.make_shop_home(home)["popularity"]
-    words = ("--rate", "60", "--at-once", "16", "--patience", "60s", *NO_ANONYMOUS)
+    words = ("--rate", "60", "--at-once", "16", "--retry-for", "60s", *NO_ANONYMOUS)
     faults = ("--fault", "repeated=0.2", "--fault", "dropped=0.1", "--fault", "late=0.1")
     with visited.served(home, version) as service, visited.visiting(home, service, *words, *faults) as visits:
         for _ in range(kills):
@@ -71,7 +71,7 @@ def supervised(home: Path) -> Survived:
     """kill -9 of the worker under BentoML's own supervisor."""
     version = shop_homes.make_shop_home(home)["popularity"]
     command = ["tastemaker", "serve", "popularity"]
-    words = ("--rate", "30", "--patience", "60s", *NO_ANONYMOUS)
+    words = ("--rate", "30", "--retry-for", "60s", *NO_ANONYMOUS)
     with (
         visited.served(home, version, command=command) as service,
         visited.visiting(home, service, *words) as visits,
@@ -90,7 +90,7 @@ def shipped(home: Path, seconds: float, *, shippers: int = 3) -> tuple[Survived,
     """
     version = shop_homes.make_shop_home(home)["popularity"]
     command = ["tastemaker", "serve", "popularity"]
-    words = ("--at-once", "24", "--patience", "60s", *NO_ANONYMOUS)
+    words = ("--at-once", "24", "--retry-for", "60s", *NO_ANONYMOUS)
     degraded = []
     with (
         visited.served(home, version, command=command) as service,
@@ -112,7 +112,7 @@ def shipped(home: Path, seconds: float, *, shippers: int = 3) -> tuple[Survived,
 def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.Response, list[str]]:
     """The spool's file system is full. Also: a refusal of feedback, and the stages of lists meanwhile."""
     version = shop_homes.make_shop_home(home)["popularity"]
-    words = ("--rate", "40", "--patience", "300s", *NO_ANONYMOUS)
+    words = ("--rate", "40", "--retry-for", "300s", *NO_ANONYMOUS)
     with visited.served(home, version) as service, visited.visiting(home, service, *words) as visits:
         fill_up(spool / "ballast")
         sent = iter(range(1_000_000))

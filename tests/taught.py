@@ -27,14 +27,14 @@ from tastemaker.workflows.online_learning import learning_session
 from tastemaker.workflows.workspace import Workspace
 
 END = int(served_homes.START.timestamp()) + served_homes.DAYS * 86_400
-PATIENCE = 60.0
+FEEDBACK_DELAY = 60.0
 LATER = END + 10_000.0
 
 
-def workspace(home: Path, patience: float = PATIENCE) -> Workspace:
+def workspace(home: Path, feedback_delay: float = FEEDBACK_DELAY) -> Workspace:
     """What lies in a home."""
     (home / "problem.yaml").write_text(served_homes.problem().model_dump_json())
-    learning = LearningSettings(patience_seconds=patience, every_seconds=0.1)
+    learning = LearningSettings(feedback_delay_seconds=feedback_delay, poll_seconds=0.1)
     return Workspace(Settings(home=home, problem=home / "problem.yaml", learning=learning))
 
 
@@ -114,7 +114,8 @@ def lessons(entries: Iterable[Entry], loaded: LoadedVersion) -> Feedback:
         log(Path(folder), entries)
         undrained = read(Path(folder) / "spool" / FILE_NAME, 100_000)
         problem = served_homes.problem()
-        shown = impressions(Lake(Path(folder) / "lake"), problem, patience=PATIENCE, undrained=undrained)
+        lake = Lake(Path(folder) / "lake")
+        shown = impressions(lake, problem, feedback_delay=FEEDBACK_DELAY, undrained=undrained)
         return as_feedback(shown, loaded.snapshot.user_ids, loaded.snapshot.item_ids)
 
 

@@ -190,10 +190,10 @@ class PrivacySettings(_Section):
 class LearningSettings(_Section):
     """How models learn from live feedback."""
 
-    patience_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 600.0
+    feedback_delay_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 600.0
     """An item shown is learned when it is so old, with what was told of it by then. What is told later waits
     for the next training."""
-    every_seconds: Annotated[float, Field(gt=0, le=86_400)] = 5.0
+    poll_seconds: Annotated[float, Field(gt=0, le=86_400)] = 5.0
     """How long a learner that follows the log waits between two looks, and a service between two looks for
     what was learned."""
 
@@ -213,7 +213,7 @@ class ModelsSettings(_Section):
     __pydantic_extra__: dict[str, Annotated[dict[str, Any], BeforeValidator(_config)]]
 
     enabled: Names | None = None
-    """Only these models, and the baseline (`to_beat`) with which they are compared; null: all installed."""
+    """Only these models, and the baseline (`baseline`) with which they are compared; null: all installed."""
     disabled: Names = ()
     """All but these models."""
 

@@ -133,7 +133,7 @@ def test_a_file_that_can_not_be_used(
 def test_one_user_or_one_item_takes_every_step(
     home: Path, tastemaker: Command, users: list[str], items: list[str]
 ) -> None:
-    """Every model answers; with so little nobody wins, and the one to beat stays."""
+    """Every model answers; with so little nobody wins, and the baseline stays."""
     write_events(home, visits(users, items))
     said = tastemaker("run", "--json")
     assert said.status == 0, said.text
@@ -144,7 +144,7 @@ def test_one_user_or_one_item_takes_every_step(
     board = json.loads(tastemaker("leaderboard", "--json").out)
     assert {row["model"] for row in board["rows"]} == set(find().names)
     assert board["users"] == len(users)
-    assert {row["mark"] for row in board["rows"]} == {"tied", "the one to beat"}
+    assert {row["mark"] for row in board["rows"]} == {"tied", "the baseline"}
     assert tastemaker("leaderboard").status == 0
 
 

@@ -165,7 +165,7 @@ def test_a_server_that_has_nothing_to_serve_says_so_and_ends(
 def test_one_word_serves_the_champion_and_what_it_answers_is_logged(
     folder: Path, versions: dict[str, Version]
 ) -> None:
-    """Without a champion, the one to beat; after a promotion, the champion, by two workers."""
+    """Without a champion, the baseline; after a promotion, the champion, by two workers."""
     home = folder / "home"
     (folder / "problem.yaml").write_text(PROBLEM)
     environment = {"TASTEMAKER_HOME": "home"}

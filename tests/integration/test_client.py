@@ -176,8 +176,8 @@ def test_feedback_is_sent_until_it_is_taken(busy: str) -> None:
     assert len(set(Busy.attempts)) == 1
 
 
-def test_patience_ends(busy: str) -> None:
-    with Client(busy, patience_seconds=0.5) as client, pytest.raises(ServiceError, match="429"):
+def test_retries_end(busy: str) -> None:
+    with Client(busy, retry_seconds=0.5) as client, pytest.raises(ServiceError, match="429"):
         client.feedback([FeedbackEvent("1", "click", "i", user_id="u")])
     assert len(Busy.attempts) == 1, "the service asked for a second, which is more than there was"
 

@@ -31,8 +31,8 @@ PATIENCE_SECONDS = 60
 ENVIRONMENT = {
     "TASTEMAKER_HOME": "home",
     "TASTEMAKER_PROBLEM": "problem.yaml",
-    "TASTEMAKER_LEARNING__PATIENCE_SECONDS": "3",
-    "TASTEMAKER_LEARNING__EVERY_SECONDS": "0.2",
+    "TASTEMAKER_LEARNING__FEEDBACK_DELAY_SECONDS": "3",
+    "TASTEMAKER_LEARNING__POLL_SECONDS": "0.2",
 }
 
 
@@ -112,7 +112,8 @@ def test_killed_again_and_again_it_has_learned_what_one_has_that_was_not(tmp_pat
     taught.learn(whole, version)
 
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASTEMAKER_")}
-    environment = inherited | ENVIRONMENT | {"TASTEMAKER_LEARNING__PATIENCE_SECONDS": str(taught.PATIENCE)}
+    delay = {"TASTEMAKER_LEARNING__FEEDBACK_DELAY_SECONDS": str(taught.FEEDBACK_DELAY)}
+    environment = inherited | ENVIRONMENT | delay
     command = [str(Path(sys.executable).parent / "tastemaker"), "learn", "thompson", "--follow", "--json"]
     chance, size = random.Random(1), len(entries) // 4
     looks = 0

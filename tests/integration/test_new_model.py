@@ -51,8 +51,8 @@ def test_it_is_in_the_asset_graph(shop: Shop) -> None:
     assert (steps["backtests/my_model"], steps["models/my_model"]) == ("done", "done")
 
 
-def test_it_obeys_the_laws(shop: Shop) -> None:
-    assert shop.tastemaker("models", "check", "my_model").endswith("my_model obeys the laws\n")
+def test_it_obeys_the_checks(shop: Shop) -> None:
+    assert shop.tastemaker("models", "check", "my_model").endswith("my_model passes the checks\n")
 
 
 def test_it_is_on_the_leaderboard_and_has_a_version(shop: Shop) -> None:

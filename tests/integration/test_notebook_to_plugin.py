@@ -22,18 +22,18 @@ def blocks() -> list[str]:
 
 
 def test_the_cell_becomes_a_plugin_that_answers_the_same(blocks: list[str], tmp_path: Path) -> None:
-    loading, cell, judging, module, laws, same = blocks
+    loading, cell, judging, module, checks, same = blocks
     home, site, folder = tmp_path / "home", tmp_path / "site", tmp_path / "companions"
     home.mkdir()
     commands.done(home, "tastemaker", "models", "new", "companions", "--folder", str(tmp_path))
     (folder / "tastemaker_companions" / "companions.py").write_text(module, "utf-8")
-    (folder / "tests" / "test_companions.py").write_text(laws, "utf-8")
+    (folder / "tests" / "test_companions.py").write_text(checks, "utf-8")
     install = ["uv", "pip", "install", "--offline", "--no-deps", "--no-build-isolation"]
     commands.done(home, *install, "--python", sys.executable, "--target", str(site), str(folder))
     paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     installed = {"PYTHONPATH": os.pathsep.join(paths)}
     checked = commands.done(home, "tastemaker", "models", "check", "companions", more=installed).stdout
-    assert checked.endswith("companions obeys the laws\n")
+    assert checked.endswith("companions passes the checks\n")
     assert "checkerboard" in checked
     told = commands.done(home, "pytest", "-q", "-p", "no:cacheprovider", str(folder), more=installed).stdout
     assert " passed" in told

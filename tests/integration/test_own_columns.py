@@ -71,7 +71,7 @@ def call(*words: str, status: int = 0) -> Result:
 
 
 def slices() -> dict[str, tuple[int, float]]:
-    """Slice -> its users and the figure of the one to beat there, as the leaderboard's JSON has them."""
+    """Slice -> its users and the figure of the baseline there, as the leaderboard's JSON has them."""
     board: dict[str, Any] = json.loads(call("leaderboard", "--json").stdout)
     return {one["slice"]: (one["users"], one["rows"][0]["value"]) for one in board["slices"]}
 

@@ -75,7 +75,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(settings)
 
 
-def decide(prefect: dict[str, str], workspace: Workspace, log: Path, **answer: Any) -> str:
+def top_k(prefect: dict[str, str], workspace: Workspace, log: Path, **answer: Any) -> str:
     """Start the flow for bought_again, answer when it pauses, and return what it did."""
     version = workspace.registry.newest("bought_again")
     environment = prefect | homes.environment(workspace.settings.home)
@@ -107,10 +107,10 @@ def test_a_person_declines_and_another_approves(
     prefect: dict[str, str], workspace: Workspace, tmp_path: Path
 ) -> None:
     problem = workspace.problem.name
-    said = decide(prefect, workspace, tmp_path / "no.log", approve=False, reason="not before the sale")
+    said = top_k(prefect, workspace, tmp_path / "no.log", approve=False, reason="not before the sale")
     assert "declined: not before the sale" in said
     assert workspace.registry.champion(problem) is None
-    said = decide(prefect, workspace, tmp_path / "yes.log", approve=True, reason="the sale is over")
+    said = top_k(prefect, workspace, tmp_path / "yes.log", approve=True, reason="the sale is over")
     assert "approved (the sale is over); bought_again - popularity in ndcg: +" in said
     champion = workspace.registry.champion(problem)
     assert champion is not None
@@ -130,4 +130,4 @@ def test_nobody_is_asked_about_a_version_that_does_not_win(
         timeout=90,
     )
     assert done.returncode != 0
-    assert "does not beat the one to beat: random - popularity in ndcg" in done.stderr
+    assert "does not beat the baseline: random - popularity in ndcg" in done.stderr

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,13 +89,13 @@ def test_comments_layout_and_docstrings_do_not_count(shelf: Path, digest: Digest
 def test_one_thread_parses_at_a_time(digest: Digest, monkeypatch: pytest.MonkeyPatch) -> None:
     parsing, most, parse = 0, 0, ast.parse
 
-    def slowly(source: bytes) -> ast.Module:
+    def slowly(source: bytes, **given: Any) -> Any:
         nonlocal parsing, most
         parsing += 1
         most = max(most, parsing)
         time.sleep(0.01)
         parsing -= 1
-        return parse(source)
+        return parse(source, **given)
 
     monkeypatch.setattr(ast, "parse", slowly)
     with ThreadPoolExecutor(4) as pool:

@@ -37,7 +37,7 @@ RICH: dict[str, Any] = {
         {"metric": "coverage", "at_least": 0.125},
         {"metric": "novelty", "at_least": 3, "at_most": 11},
     ],
-    "to_beat": "bought_again",
+    "baseline": "bought_again",
     "split": {"test_days": 21, "train_days": 90},
     "candidates": {
         "repeats": False,
@@ -113,7 +113,7 @@ def test_the_constraint_set_has_every_rule_and_guardrail() -> None:
 
 def test_what_may_be_lost_in_a_slice_is_a_constraint() -> None:
     limited = spec(
-        metric="ndcg", to_beat="popularity", guardrails=[], slices={"max_loss": {"users=new": 0.01}}
+        metric="ndcg", baseline="popularity", guardrails=[], slices={"max_loss": {"users=new": 0.01}}
     )
     expected = "ndcg@7(π | users=new) ≥ ndcg@7(popularity | users=new) − 0.01"
     assert expected in text_of(limited, "Constraint set")
@@ -179,7 +179,7 @@ def test_answers_reach_their_fields() -> None:
             "name": "n", "who": "a", "what": "b", "where": "c", "when": "d", "k": 3,
             "event_type": "buy", "by_value": True, "window_days": 2.0, "half_life_days": 1.5,
             "second_event_type": "look", "second_share": 0.35, "metric": "mrr", "coverage_at_least": 0.1,
-            "to_beat": "trending", "test_days": 9, "train_days": 99, "repeats": False,
+            "baseline": "trending", "test_days": 9, "train_days": 99, "repeats": False,
             "available_days": 8, "blocked_categories": ("x", "y"),
         }
     )  # fmt: skip
@@ -190,7 +190,7 @@ def test_answers_reach_their_fields() -> None:
         "weight": 1.0, "by_value": True, "window_days": 2.0, "half_life_days": 1.5,
     }  # fmt: skip
     assert not look.events["look"].by_value
-    assert (problem.metric, problem.to_beat) == ("mrr", "trending")
+    assert (problem.metric, problem.baseline) == ("mrr", "trending")
     assert (problem.split.test_days, problem.split.train_days) == (9, 99)
     assert problem.candidates.model_dump() == {
         "repeats": False, "available_days": 8, "blocked_categories": ("x", "y"), "blocked_items": (),
@@ -207,7 +207,7 @@ def test_answers_reach_their_fields() -> None:
         ("name", "  ", "must be some text"),
         ("coverage_at_least", "20", "coverage lies between 0 and 1"),
         ("second_event_type", "purchase", "two objectives are named 'purchase'"),
-        ("to_beat", "Best Sellers", "can't be a model's name"),
+        ("baseline", "Best Sellers", "can't be a model's name"),
         ("window_days", "nan", "must be a finite number"),
     ],
 )

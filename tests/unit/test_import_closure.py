@@ -42,7 +42,8 @@ def test_what_loads_comes_along_and_what_can_not_load_is_left_out(shelf: Path) -
     found = import_closure(shelf, "shelf", ["shelf.service"], ["numpy"])
     names = {str(path.relative_to(shelf)) for path in found}
     assert names == {
-        "__init__.py", "service.py", "books.py", "inner/__init__.py", "inner/parts.py", "named.py", "typed.py", "style.css",
+        "__init__.py", "service.py", "books.py", "inner/__init__.py", "inner/parts.py", "named.py",
+        "typed.py", "style.css",
     }  # fmt: skip
 
 

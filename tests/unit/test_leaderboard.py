@@ -67,7 +67,7 @@ def board(engine: Engine, home: Path) -> Leaderboard:
 
 def test_marks_standings_and_ranks(board: Leaderboard) -> None:
     found = {row.model: (row.ranks, row.standing, row.mark) for row in board.rows}
-    assert found["popularity"] == ((1, 2), "best", "the one to beat")
+    assert found["popularity"] == ((1, 2), "best", "the baseline")
     assert found["twin"] == ((1, 2), "best", "tied")  # the same lists: neither is ahead
     assert found["noise"] == ((3, 3), "worse", "worse")
     assert found["contrary"] == ((4, 4), "worse", "worse")
@@ -144,7 +144,7 @@ def test_without_the_one_to_beat_nothing_is_compared_with_it(engine: Engine, hom
     judge(engine, home, "twin", small_split())
     board = Leaderboard.load(engine, PROBLEM, home / "artifacts")
     assert board.rows[0].mark == "not compared"
-    assert formatting.verdict(board).endswith("There is nothing to compare with the one to beat, popularity.")
+    assert formatting.verdict(board).endswith("There is nothing to compare with the baseline, popularity.")
     assert "not compared" in board.to_html()
 
 
@@ -152,7 +152,7 @@ def test_one_user_ties_with_everything(engine: Engine, home: Path) -> None:
     for model in ("popularity", "contrary"):
         judge(engine, home, model, small_split(1))
     board = Leaderboard.load(engine, PROBLEM, home / "artifacts")
-    assert {row.mark for row in board.rows} == {"the one to beat", "tied"}
+    assert {row.mark for row in board.rows} == {"the baseline", "tied"}
     assert {row.ranks for row in board.rows} == {(1, 2)}
     assert {row.p for row in board.rows} == {None, 1.0}
     found = json.loads(board.to_json())["rows"][0]["metrics"]["ndcg"]
@@ -215,7 +215,7 @@ def test_the_page_is_well_formed_and_needs_no_network(board: Leaderboard) -> Non
     assert "<shop>" not in page
     figures, differences = ElementTree.fromstring(page.partition("\n")[2]).iter("svg")
     points = [len(svg.findall(".//path[@class='mark']")) for svg in (figures, differences)]
-    assert points == [len(MODELS), len(MODELS) - 1]  # the one to beat has no difference from itself
+    assert points == [len(MODELS), len(MODELS) - 1]  # the baseline has no difference from itself
     assert figures.get("aria-label") == "NDCG@5 with 95 % intervals"
     assert differences.get("aria-label") == "Difference from popularity, paired, with 95 % intervals"
 
@@ -272,7 +272,7 @@ def in_home(home: Path, board: Leaderboard, monkeypatch: pytest.MonkeyPatch) -> 
 def test_command_shows_the_table(in_home: Path, arguments: list[str]) -> None:
     shown = CliRunner().invoke(leaderboard, arguments, catch_exceptions=False)
     assert shown.exit_code == 0
-    for text in ("small <shop>", "NDCG@5", "the one to beat", "tied", "worse", "200 users judged"):
+    for text in ("small <shop>", "NDCG@5", "the baseline", "tied", "worse", "200 users judged"):
         assert text in shown.stdout
     assert ("Coverage@5" in shown.stdout) == ("--all" in arguments)
     assert ("tastemaker leaderboard --all" in shown.stdout) == ("--all" not in arguments)

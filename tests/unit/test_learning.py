@@ -144,9 +144,9 @@ def test_what_is_young_or_told_late_is_not_learned(home: Path, versions: dict[st
         taught.shown(4, version.id, -10, ["item-03"]),  # the training has seen it
     ]
     taught.log(home, entries)
-    found = taught.learn(home, version, taught.END + 10 + taught.PATIENCE + 2)
+    found = taught.learn(home, version, taught.END + 10 + taught.FEEDBACK_DELAY + 2)
     assert (found.impressions, found.requests, found.rewarded) == (2, 1, 1)
-    again = taught.learn(home, version, taught.END + 50 + taught.PATIENCE + 2)
+    again = taught.learn(home, version, taught.END + 50 + taught.FEEDBACK_DELAY + 2)
     assert (again.impressions, again.rewarded, again.position.impressions) == (1, 0, 3)
 
     model = learned(home, version)
@@ -164,10 +164,10 @@ def learned(home: Path, version: Version) -> Any:
 
 
 def test_the_order_does_not_matter_to_those_that_say_so(home: Path, versions: dict[str, Version]) -> None:
-    """`commutes`: taught in another order than the log's, the sums agree to rounding."""
+    """`order_independent`: taught in another order than the log's, the sums agree to rounding."""
     for name in BANDITS:
         version = versions[name]
-        if not discovery.get(version.model).recommender.capabilities.commutes:
+        if not discovery.get(version.model).recommender.capabilities.order_independent:
             continue
         rows = taught.lessons(taught.traffic(version.id, 100), load_version(version.folder))
         forwards, backwards = (load_version(version.folder).model for _ in range(2))

@@ -76,8 +76,8 @@ def test_a_killed_process_leaves_what_it_flushed(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
-from tastemaker.simulator.traffic.client_log import Acknowledged, Ledger
-ledger = Ledger(Path(sys.argv[1]))
+from tastemaker.simulator.traffic.client_log import Acknowledged, ClientLog
+ledger = ClientLog(Path(sys.argv[1]))
 ledger.note(Acknowledged(["flushed"]))
 ledger.flush()
 ledger.note(Acknowledged(["only noted"]))

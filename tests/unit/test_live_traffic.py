@@ -173,9 +173,9 @@ def test_unacknowledged_events_are_sent_again_until_they_are(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("status", "again"), [(503, True), (400, False)])
-def test_patience_ends_and_a_refusal_is_final(tmp_path: Path, status: int, again: bool) -> None:
+def test_retry_seconds_ends_and_a_refusal_is_final(tmp_path: Path, status: int, again: bool) -> None:
     service = Service(lambda path: web.Response(status=status) if path == "/feedback" else None)
-    summary = simulated(tmp_path, service, replace(PLAN, visits=40, patience=0.5))
+    summary = simulated(tmp_path, service, replace(PLAN, visits=40, retry_seconds=0.5))
     entries = list(read(tmp_path / "ledger.jsonl"))
     abandoned = [entry for entry in entries if isinstance(entry, GivenUp)]
     assert summary.events_abandoned == sum(len(entry.event_ids) for entry in abandoned) > 0

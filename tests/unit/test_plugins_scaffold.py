@@ -1,4 +1,4 @@
-"""A scaffolded model is installed, found, obeys the laws, and passes its own tests."""
+"""A scaffolded model is installed, found, passes the checks, and passes its own tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def install(folder: Path, site: Path) -> None:
     (info / "entry_points.txt").write_text("\n".join(["[tastemaker.models]", *lines]))
 
 
-def test_a_new_model_obeys_the_laws_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_model_passes_the_checks_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = scaffold.new("brand_new", tmp_path / "models")
     install(folder, tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))

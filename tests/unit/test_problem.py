@@ -43,7 +43,7 @@ def mistakes(folder: Path, text: str) -> dict[str, int]:
 def test_a_minimal_file_has_every_default(tmp_path: Path) -> None:
     spec = load_problem(written(tmp_path, MINIMAL))
     assert spec.event_weights == {"purchase": 1.0}
-    assert (spec.metric, spec.placement.k, spec.to_beat, spec.split.test_days) == (
+    assert (spec.metric, spec.placement.k, spec.baseline, spec.split.test_days) == (
         "ndcg",
         10,
         "popularity",
@@ -89,7 +89,7 @@ guardrails:
     at_least: 20
   - metric: novelty
 split: 30
-to_beat: ""
+baseline: ""
 candidates:
   available_days: 1.5
   blocked_categories: toys
@@ -110,7 +110,7 @@ candidates:
         "guardrails[0].at_least is 20, but coverage lies between 0 and 1": 20,
         "the guardrail on novelty has no limit": 21,
         "split is 30": 22,
-        "to_beat is ''": 23,
+        "baseline is ''": 23,
         "candidates.available_days is 1.5, must be a whole number": 25,
         "candidates.blocked_categories is 'toys', must be a list": 26,
     }

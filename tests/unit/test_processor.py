@@ -14,11 +14,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="th
 WORKER = """
 import json, os, sys, threading
 from pathlib import Path
-from tastemaker.serving.runtime.cpu_affinity import keep_to_one
+from tastemaker.serving.runtime.cpu_affinity import pin_to_core
 
 there = threading.Event()
 threading.Thread(target=there.wait).start()
-number = keep_to_one(Path(sys.argv[1]))
+number = pin_to_core(Path(sys.argv[1]))
 allowed = [sorted(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")]
 print(json.dumps([number, allowed]), flush=True)
 sys.stdin.read()

@@ -30,7 +30,12 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     registry = Registry(open_engine(f"sqlite:///{tmp_path / 'meta.db'}"), tmp_path / "artifacts")
     settings = Settings(home=tmp_path, problem=tmp_path / "problem.yaml", database_url="sqlite://")
     settings.problem.write_text("a file")
-    opened = SimpleNamespace(registry=registry, problem=versions.problem(), settings=settings)
+    opened = SimpleNamespace(
+        registry=registry,
+        problem=versions.problem(),
+        settings=settings,
+        promotion_gate=PromotionGate(registry),
+    )
     monkeypatch.setattr(workspace.Workspace, "open", lambda: opened)
     return registry
 

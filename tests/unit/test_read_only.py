@@ -78,7 +78,7 @@ def plugin(act: Act) -> Plugin:
 
 
 def data() -> TrainingData:
-    """Of the laws' shop, with everything that training data may hold."""
+    """Of the checks' shop, with everything that training data may hold."""
     subject = Subject(Writer)
     made = replace(subject.data(), available=np.ones(30, np.bool_), feedback=shop_feedback())
     assert len(made.history.rows) == made.history.lengths.sum()  # both are cached from now on
@@ -282,9 +282,9 @@ def test_reading_in_the_usual_order_costs_no_copy() -> None:
     assert rewards.flags.writeable
 
 
-@pytest.mark.parametrize("law", [fit_leaves_its_input_alone, recommend_leaves_its_input_alone])
-def test_the_laws_tell_it_in_the_same_words(law: Any) -> None:
-    verdict = run_check(law, Subject(doing(lambda given: given.history.rewards.fill(0))))
+@pytest.mark.parametrize("check", [fit_leaves_its_input_alone, recommend_leaves_its_input_alone])
+def test_the_laws_tell_it_in_the_same_words(check: Any) -> None:
+    verdict = run_check(check, Subject(doing(lambda given: given.history.rewards.fill(0))))
     assert verdict.verdict == "broken"
     assert "it writes to given.history.rewards, which is read-only" in verdict.detail
     assert Path(__file__).name in verdict.detail

@@ -340,8 +340,8 @@ def test_another_process_sees_it_at_once(opened: Open, tmp_path: Path) -> None:
     code = """
 import sys, asyncio
 from pathlib import Path
-from tastemaker.serving.ranking.recent_feedback import Recent
-lately = Recent(Path(sys.argv[1]))
+from tastemaker.serving.ranking.recent_feedback import RecentFeedback
+lately = RecentFeedback(Path(sys.argv[1]))
 print("ready", flush=True)
 for line in sys.stdin:
     print(sorted(lately.had(line.strip(), ["item-00", "item-01"])), flush=True)

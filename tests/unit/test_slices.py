@@ -266,7 +266,7 @@ def test_a_slice_is_its_users_alone() -> None:
     np.testing.assert_allclose(row.figure, expected)
     assert row.difference is not None
     np.testing.assert_allclose(row.difference, paired_difference(first[50:], second[50:], resamples=1000))
-    assert [found.mark for found in slices[1].rows] == ["tied", "the one to beat"]
+    assert [found.mark for found in slices[1].rows] == ["tied", "the baseline"]
 
 
 def test_one_value_is_no_slice_and_small_ones_go_together() -> None:

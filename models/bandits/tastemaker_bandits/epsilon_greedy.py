@@ -37,9 +37,9 @@ class EpsilonGreedy(CountBandit[EpsilonGreedyConfig]):
     name = "epsilon_greedy"
     reference = "Sutton, Barto, Reinforcement Learning, 2nd ed., MIT Press 2018, section 2.2"
     config_type = EpsilonGreedyConfig
-    capabilities = Capabilities(learns_online=True, commutes=True, stochastic=True)
+    capabilities = Capabilities(learns_online=True, order_independent=True, stochastic=True)
 
-    def decide(self, batch: Batch, k: int) -> Ranking:
+    def top_k(self, batch: Batch, k: int) -> Ranking:
         return self._slates(batch, k)[0]
 
     def recommend(self, batch: Batch, k: int) -> Ranking:

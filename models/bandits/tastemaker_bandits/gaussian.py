@@ -108,10 +108,14 @@ class GaussianBandit(Recommender[ConfigT]):
             return self
         contexts = self.contexts(known.context, len(known.items))
         rows = zip(known.items.tolist(), known.rewards.tolist(), known.examination.tolist(), strict=True)
-        fades, commutes = self.config.half_life_days is not None, self.capabilities.commutes
-        weights = self._turn_clock(known.times).tolist() if fades and commutes else [1.0] * len(contexts)
+        fades, order_independent = self.config.half_life_days is not None, self.capabilities.order_independent
+        weights = (
+            self._turn_clock(known.times).tolist() if fades and order_independent else [1.0] * len(contexts)
+        )
         for row, (item, reward, examination) in enumerate(rows):
-            if fades and not commutes:  # the past fades before each lesson, as if they came one by one
+            if (
+                fades and not order_independent
+            ):  # the past fades before each lesson, as if they came one by one
                 weights[row] = float(self._turn_clock(known.times[row : row + 1])[0])
             self.learn(item, contexts[row], reward, examination, weights[row])
         self._refresh(known.items)

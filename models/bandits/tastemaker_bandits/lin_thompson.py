@@ -25,4 +25,4 @@ class LinThompson(SamplingBandit[LinThompsonConfig], LinearBandit[LinThompsonCon
     name = "lin_thompson"
     reference = "Agrawal, Goyal, Thompson sampling for contextual bandits with linear payoffs, ICML 2013"
     config_type = LinThompsonConfig
-    capabilities = Capabilities(learns_online=True, commutes=True, stochastic=True)
+    capabilities = Capabilities(learns_online=True, order_independent=True, stochastic=True)

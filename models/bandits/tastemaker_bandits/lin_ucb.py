@@ -36,7 +36,7 @@ class LinUCB(LinearBandit[LinUCBConfig]):
         "recommendation, WWW 2010 (LinUCB with disjoint linear models)"
     )
     config_type = LinUCBConfig
-    capabilities = Capabilities(learns_online=True, commutes=True)
+    capabilities = Capabilities(learns_online=True, order_independent=True)
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         scores, deviations = self.beliefs(batch)

@@ -41,7 +41,7 @@ class SamplingBandit(GaussianBandit[ConfigT]):
     _fields: chances.Fields | None
     """Of the state as it is, if no context tells requests apart."""
 
-    def decide(self, batch: Batch, k: int) -> Ranking:
+    def top_k(self, batch: Batch, k: int) -> Ranking:
         """The lists, without their propensities."""
         scores, deviations = self.beliefs(batch)
         deviations *= self.config.exploration
@@ -66,7 +66,7 @@ class SamplingBandit(GaussianBandit[ConfigT]):
                 self._fields = chances.Fields(Normal(means[row], deviations[row]))
             return self._fields.chances(common, allowed, wanted, k)
 
-        ranking = self.decide(batch, k)
+        ranking = self.top_k(batch, k)
         return with_propensities(ranking, batch, means.shape[1], shared=not contextual, chances=chance)
 
     def _refresh(self, items: NDArray[np.integer]) -> None:

@@ -1,4 +1,4 @@
-"""Laws of random scores, on the nodes of an integral: densities, and chances to lie above."""
+"""Checks of random scores, on the nodes of an integral: densities, and chances to lie above."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Thompson(CountBandit[ThompsonConfig]):
     name = "thompson"
     reference = "Chapelle, Li, An empirical evaluation of Thompson sampling, NeurIPS 2011"
     config_type = ThompsonConfig
-    capabilities = Capabilities(learns_online=True, commutes=True, stochastic=True)
+    capabilities = Capabilities(learns_online=True, order_independent=True, stochastic=True)
 
     def posterior(self, items: NDArray[np.integer] | None = None) -> tuple[Float64, Float64]:
         """float64[len(items)] each: the parameters of these arms' Beta distributions, of all unless named."""
@@ -62,7 +62,7 @@ class Thompson(CountBandit[ThompsonConfig]):
             touched = np.unique(items) if len(items) > 1 else items
             self._betas.change(touched, *self.posterior(touched))
 
-    def decide(self, batch: Batch, k: int) -> Ranking:
+    def top_k(self, batch: Batch, k: int) -> Ranking:
         """The lists, without their propensities."""
         return best(self._betas.sample(batch.seeds), batch, k)
 
@@ -79,4 +79,4 @@ class Thompson(CountBandit[ThompsonConfig]):
                 return fields.chances(common, allowed, wanted, k)
             return chances.estimated(only(rehearsed, allowed), wanted, k)
 
-        return with_propensities(self.decide(batch, k), batch, len(betas.a), shared=True, chances=chance)
+        return with_propensities(self.top_k(batch, k), batch, len(betas.a), shared=True, chances=chance)

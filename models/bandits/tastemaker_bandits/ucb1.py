@@ -39,7 +39,7 @@ class UCB1(CountBandit[UCB1Config]):
         "Machine Learning 2002"
     )
     config_type = UCB1Config
-    capabilities = Capabilities(learns_online=True, commutes=True)
+    capabilities = Capabilities(learns_online=True, order_independent=True)
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         impressions, rewards = self.totals()

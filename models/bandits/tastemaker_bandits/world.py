@@ -51,7 +51,7 @@ class World:
             n = min(self.at_once, requests - start)
             x = rng.normal(size=(n, self.context_size))
             rates = self.rates(x, start)
-            items = model.decide(self._batch(x, rng, start), k).items
+            items = model.top_k(self._batch(x, rng, start), k).items
             chances = np.take_along_axis(rates, items.astype(np.int64), axis=1) * looked
             best = np.sort(rates, axis=1)[:, : -k - 1 : -1] @ looked
             lost[start : start + n] = best - chances.sum(axis=1)

@@ -35,7 +35,7 @@ def room() -> Showroom:
 
 def lost(room: Showroom, model: Recommender[Any]) -> np.ndarray:
     model.fit(room.data)
-    return room.regret(model.decide, REQUESTS, model.update if model.capabilities.learns_online else None)
+    return room.regret(model.top_k, REQUESTS, model.update if model.capabilities.learns_online else None)
 
 
 @pytest.mark.parametrize("reward", ["click", "cart"])
@@ -47,7 +47,7 @@ def test_who_knows_the_tastes_loses_nothing(reward: Any) -> None:
         best = room.oracle(batch, k)
         return Ranking(best.items[:, ::-1], best.scores[:, ::-1], best.propensities[:, ::-1])
 
-    assert 0 < room.regret(upside_down, 500)[-1] < room.regret(Random().fit(room.data).decide, 500)[-1]
+    assert 0 < room.regret(upside_down, 500)[-1] < room.regret(Random().fit(room.data).top_k, 500)[-1]
 
 
 @pytest.mark.parametrize("model", [Random(), Popularity()], ids=lambda model: model.name)

@@ -1,4 +1,4 @@
-"""The laws of learning where the past fades and where there is a context: the defaults have neither."""
+"""The checks of learning where the past fades and where there is a context: the defaults have neither."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tastemaker.plugins import Batch, Events, Feedback, History, Recommender, TrainingData
-from tastemaker.plugins.checks import Law, Subject, learning
+from tastemaker.plugins.checks import Check, Subject, learning
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.lin_ucb import LinUCB, LinUCBConfig
@@ -58,10 +58,10 @@ class FadingLinThompson(LinThompson):
     config_type = FadingLinearConfig
 
 
-@pytest.mark.parametrize("law", learning.LAWS[1:], ids=lambda law: law.__name__)
+@pytest.mark.parametrize("check", learning.CHECKS[1:], ids=lambda check: check.__name__)
 @pytest.mark.parametrize("model", [FadingThompson, SlidingUCB1, FadingLinThompson])
-def test_what_fades_obeys_the_laws_of_learning(model: type[Recommender[Any]], law: Law) -> None:
-    law(Subject(model))
+def test_what_fades_passes_the_checks_of_learning(model: type[Recommender[Any]], check: Check) -> None:
+    check(Subject(model))
 
 
 def feedback() -> Feedback:

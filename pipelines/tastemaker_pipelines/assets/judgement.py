@@ -23,7 +23,7 @@ def judgement_assets(plugins: Plugins) -> list[dg.AssetsDefinition]:
         owners=[PRODUCT_TEAM],
         description=(
             "All models side by side on the period after the training window: each metric with its 95 % "
-            "interval, and the paired difference from the one to beat."
+            "interval, and the paired difference from the baseline."
         ),
     )
     def leaderboard(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
@@ -55,7 +55,7 @@ def judgement_assets(plugins: Plugins) -> list[dg.AssetsDefinition]:
         owners=[MODEL_TEAM],
         description=(
             "The version that is served where no model is named: the best model's newest version, "
-            "if it beats the one to beat, breaks no guardrail and is not worse than the champion."
+            "if it beats the baseline, breaks no guardrail and is not worse than the champion."
         ),
     )
     def champion(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
@@ -67,7 +67,7 @@ def judgement_assets(plugins: Plugins) -> list[dg.AssetsDefinition]:
         version = crowned.version
         return dg.MaterializeResult(
             metadata={
-                "model": version.model if version else f"{opened.problem.to_beat} (no champion yet)",
+                "model": version.model if version else f"{opened.problem.baseline} (no champion yet)",
                 "why": crowned.why,
                 "version": version.id if version else "",
             }

@@ -128,7 +128,9 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
         version = version or _newest_baseline(opened)
         if version is None:
             return dg.MaterializeResult(
-                metadata={"note": f"nothing was served, and {problem.to_beat} has no version to compare with"}
+                metadata={
+                    "note": f"nothing was served, and {problem.baseline} has no version to compare with"
+                }
             )
         report = drift.drift_report(opened.lake, opened.engine, opened.settings.reports, version)
     return dg.MaterializeResult(
@@ -147,6 +149,6 @@ def _newest_baseline(opened: Workspace) -> Version | None:
     """The baseline's newest version; None while it has none, such as when it failed."""
     problem = opened.problem
     try:
-        return opened.registry.newest(problem.to_beat, problem=problem.name)
+        return opened.registry.newest(problem.baseline, problem=problem.name)
     except RegistryError:
         return None

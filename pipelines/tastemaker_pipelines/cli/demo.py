@@ -90,7 +90,7 @@ def _workspace() -> Workspace:
         with atomic_write(problem) as partial:
             partial.write_bytes((files("tastemaker.simulator") / "problem.yaml").read_bytes())
     source = SourceSettings(name="simulated", options={"dated": _dated(home).isoformat()})
-    learning = LearningSettings(patience_seconds=PATIENCE_SECONDS)
+    learning = LearningSettings(feedback_delay_seconds=PATIENCE_SECONDS)
     return Workspace(load_settings(source=source, problem=problem, learning=learning))
 
 
@@ -179,9 +179,9 @@ def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
 
 
 def _champion(workspace: Workspace) -> Version:
-    """What `tastemaker serve` serves: while no model beats the one to beat, that one."""
+    """What `tastemaker serve` serves: while no model beats the baseline, that one."""
     registry, problem = workspace.registry, workspace.problem
-    return registry.champion(problem.name) or registry.newest(problem.to_beat, problem=problem.name)
+    return registry.champion(problem.name) or registry.newest(problem.baseline, problem=problem.name)
 
 
 def _compare(before: Summary, after: Summary, console: Console) -> None:

@@ -58,7 +58,7 @@ def run(
     console = Console(stderr=as_json)
     workspace = Workspace(_choosing(load_settings(), only, without))
     _ = workspace.problem  # a wrong problem file is told before anything starts
-    require_choice(workspace.settings.models, workspace.problem.to_beat)
+    require_choice(workspace.settings.models, workspace.problem.baseline)
     _name_lost_versions(workspace, console)
     outcome = carry_out(workspace, console, select, _days(start, end, again))
     if as_json:

@@ -33,7 +33,7 @@ def leaderboard(
 ) -> None:
     """Compare all models: who is best, and is it sure?
 
-    Figures with 95 % intervals, and the paired difference from the one to beat.
+    Figures with 95 % intervals, and the paired difference from the baseline.
     One model is best; the others are tied with it or worse, by paired tests corrected for all comparisons.
     Models that the judged users can't tell apart have ranks in common, and share a line without --all.
 

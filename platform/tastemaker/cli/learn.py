@@ -22,14 +22,14 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
     """Have a model that learns online learn from live feedback.
 
     VERSION is a version's id, or a model's name for its newest version. An item shown is learned when it is
-    `learning.patience_seconds` old, with what was told of it by then. Each look keeps a snapshot, which
+    `learning.feedback_delay_seconds` old, with what was told of it by then. Each look keeps a snapshot, which
     services of the version take up within seconds. Stopped or killed, the next one goes on where it was. A
     second one that is to follow waits, and takes over when the first one ends.
 
     \b
     Examples:
       tastemaker learn thompson
-      TASTEMAKER_LEARNING__PATIENCE_SECONDS=60 tastemaker learn thompson --follow
+      TASTEMAKER_LEARNING__FEEDBACK_DELAY_SECONDS=60 tastemaker learn thompson --follow
       tastemaker learn lin_ucb --json | jq .impressions
     """
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""`tastemaker models`: what is installed, whether it obeys the laws, and which version is champion."""
+"""`tastemaker models`: what is installed, whether it passes the checks, and which version is champion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def models() -> None:
       tastemaker models list               what can be trained and served
       tastemaker models show ease          its equation, reference and hyperparameters
       tastemaker models new my_model       a folder for a model of your own
-      tastemaker models check my_model     does it obey the laws?
+      tastemaker models check my_model     does it pass the checks?
       tastemaker models versions           what was trained
       tastemaker models rebuild            read the versions back into a lost database
       tastemaker models promote VERSION    make it the champion, and have it served
@@ -132,7 +132,7 @@ def show(name: str, as_json: bool) -> None:
     help="Where the new folder goes.",
 )
 def new(name: str, folder: Path) -> None:
-    """Create a folder for a model of your own, which obeys the laws.
+    """Create a folder for a model of your own, which passes the checks.
 
     \b
     Examples:
@@ -145,7 +145,7 @@ def new(name: str, folder: Path) -> None:
     source = created / f"tastemaker_{name}" / f"{name}.py"
     click.echo(f"created {created}; next:")
     click.echo(f"  pip install -e {created}  # now it is in the asset graph, on the leaderboard and servable")
-    click.echo(f"  tastemaker models check {name}  # tries every law on it")
+    click.echo(f"  tastemaker models check {name}  # tries every check on it")
     click.echo(f"  edit {source}  # your equation instead of the placeholder")
 
 
@@ -154,7 +154,7 @@ def new(name: str, folder: Path) -> None:
 @as_json_option
 @click.pass_context
 def check(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Try every law on a model. The exit status is 1 if it breaks one.
+    """Try every check on a model. The exit status is 1 if it fails one.
 
     \b
     Examples:
@@ -173,8 +173,10 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
         for result in results:
             mark, colour = marks[result.verdict]
             detail = f": {result.detail}" if result.detail else ""
-            click.echo(f"{click.style(mark, fg=colour)} {result.law.replace('_', ' ')}{detail}")
-        click.echo(f"\n{name} " + (f"breaks {broken} of {len(results)} laws" if broken else "obeys the laws"))
+            click.echo(f"{click.style(mark, fg=colour)} {result.check.replace('_', ' ')}{detail}")
+        click.echo(
+            f"\n{name} " + (f"fails {broken} of {len(results)} checks" if broken else "passes the checks")
+        )
     ctx.exit(1 if broken else 0)
 
 
@@ -258,7 +260,7 @@ def _summary(plugin: Plugin) -> dict[str, Any]:
         "entry_point": plugin.entry_point,
         "personalizes": said.personalizes,
         "learns_online": said.learns_online,
-        "commutes": said.commutes,
+        "order_independent": said.order_independent,
         "stochastic": said.stochastic,
         "user_features": list(said.user_features),
         "item_features": list(said.item_features),

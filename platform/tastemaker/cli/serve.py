@@ -140,7 +140,8 @@ def _service(model: str) -> str:
     if not package or find_spec(f"{package}.service") is None:
         raise PluginError(
             f"model {model} has no service.py in {package or module}",
-            fix=f"write one: from tastemaker.serving.bento_service import service; {name} = service({model!r})",
+            fix="write one: from tastemaker.serving.bento_service import service; "
+            f"{name} = service({model!r})",
         )
     return f"{package}.service:{name}"
 

@@ -93,7 +93,8 @@ def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     help="See below; again for more.",
 )
 @click.option(
-    "--patience",
+    "--retry-for",
+    "retry_seconds",
     default="15s",
     show_default=True,
     metavar="TIME",
@@ -124,7 +125,7 @@ def simulate(
     drift: float,
     new_items: bool,
     faults: dict[str, float],
-    patience: float,
+    retry_seconds: float,
     ledger: Path | None,
     checked: Path | None,
     as_json: bool,
@@ -170,7 +171,7 @@ def simulate(
         rate=rate,
         at_once=at_once,
         k=k,
-        patience=patience,
+        retry_seconds=retry_seconds,
         new_items=new_items,
         faults=Faults(**faults),
     )

@@ -48,13 +48,13 @@ class Client:
         *,
         key: str | None = None,
         timeout_seconds: float = 2.0,
-        patience_seconds: float = 30.0,
+        retry_seconds: float = 30.0,
         connections: int = 10,
     ) -> None:
-        """`timeout_seconds` is for one attempt; `patience_seconds` for all attempts at what must arrive."""
+        """`timeout_seconds` is for one attempt; `retry_seconds` for all attempts at what must arrive."""
         self.url = url
         self._transport = Transport(url, key, timeout_seconds, connections)
-        self._patience = patience_seconds
+        self._retry_seconds = retry_seconds
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +141,7 @@ class Client:
         return self._insist("/users", [UserUpserts(part) for part in _parts(users)])
 
     def _insist(self, path: str, bodies: Sequence[msgspec.Struct]) -> Receipt:
-        receipts = [self._transport.insist(path, Receipt, body, self._patience) for body in bodies]
+        receipts = [self._transport.insist(path, Receipt, body, self._retry_seconds) for body in bodies]
         return Receipt(sum(one.accepted for one in receipts), sum(one.duplicates for one in receipts))
 
 

@@ -74,9 +74,9 @@ class Transport:
         except urllib3.exceptions.ProtocolError:
             return self._pool.request(method, self._url + path, body=body, headers=headers)
 
-    def insist(self, path: str, answers: type[T], body: Any, patience_seconds: float) -> T:
+    def insist(self, path: str, answers: type[T], body: Any, retry_seconds: float) -> T:
         """POST what may be sent twice, again and again while that may help, for at most so long."""
-        end = time.monotonic() + patience_seconds
+        end = time.monotonic() + retry_seconds
         pause = _FIRST_PAUSE
         while True:
             try:

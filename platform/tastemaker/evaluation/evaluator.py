@@ -49,7 +49,7 @@ class UserMetrics:
     lists: NDArray[np.int32]
     """int32[n, k]: the lists, padded with -1."""
     score_seconds: float
-    """Seconds inside the model's `decide`, all users."""
+    """Seconds inside the model's `top_k`, all users."""
 
     def __len__(self) -> int:
         return len(self.user_keys)

@@ -2,7 +2,7 @@
 
 A slice of the users is some rows of the users' metrics. A slice of the items keeps the lists as they are and
 counts as relevant only the items of the slice, over the users who have one there. In each slice every model
-is compared with the one to beat, by the permutation test of `significance` with Holm's correction over all
+is compared with the baseline, by the permutation test of `significance` with Holm's correction over all
 slices and candidates; models that are no candidates are a family of their own.
 """
 
@@ -38,7 +38,7 @@ class SliceRow(NamedTuple):
     model: str
     figure: Interval
     difference: Difference | None
-    """From the one to beat, on the slice's users."""
+    """From the baseline, on the slice's users."""
     p: float | None
     """Of that difference, corrected for all slices and candidates."""
     mark: Verdict
@@ -72,7 +72,7 @@ class _Part(NamedTuple):
 def compare_slices(
     users: Sequence[UserResults],
     models: Sequence[str],
-    to_beat: str,
+    baseline: str,
     metric: str,
     named: Mapping[str, float] | None = None,
 ) -> tuple[Slice, ...]:
@@ -83,8 +83,8 @@ def compare_slices(
     if METRICS[metric].per_user is None:
         return ()
     parts = [*_of_users(users, metric, named or {}), *_of_items(users, metric)]
-    reference = models.index(to_beat) if to_beat in models else None
-    p = _corrected(parts, reference, are_others(models, to_beat))
+    reference = models.index(baseline) if baseline in models else None
+    p = _corrected(parts, reference, are_others(models, baseline))
     return tuple(_slice(part, models, reference, some, metric) for part, some in zip(parts, p, strict=True))
 
 
@@ -129,7 +129,7 @@ def _of_items(users: Sequence[UserResults], metric: str) -> Iterator[_Part]:
 
 
 def _corrected(parts: Sequence[_Part], reference: int | None, others: NDArray[np.bool_]) -> list[Float64]:
-    """float64[models] a slice: the corrected p of each difference from the one to beat, 1 for itself."""
+    """float64[models] a slice: the corrected p of each difference from the baseline, 1 for itself."""
     if reference is None or not parts:
         return [np.ones(part.columns.shape[1]) for part in parts]
     m = parts[0].columns.shape[1]
@@ -153,7 +153,7 @@ def _slice(part: _Part, models: Sequence[str], reference: int | None, p: Float64
     for at, model in enumerate(models):
         figure = Interval.of(columns[:, at].mean(), means[:, at], columns[:, at], certain=metric not in HITS)
         if reference is None or at == reference:
-            mark: Verdict = "not compared" if reference is None else "the one to beat"
+            mark: Verdict = "not compared" if reference is None else "the baseline"
             rows.append(SliceRow(model, figure, None, None, mark))
             continue
         apart = columns[:, at] - columns[:, reference]
@@ -172,7 +172,7 @@ def limit_of(one: Slice, max_loss: Mapping[str, float]) -> float | None:
 
 
 def lost(row: SliceRow, limit: float) -> bool:
-    """Is the model behind the one to beat by more than the limit, and by more than nothing beyond chance?
+    """Is the model behind the baseline by more than the limit, and by more than nothing beyond chance?
 
     For metrics of which more is better, as any primary metric is. The 95 % interval is the pair's own. Where
     there is none, nothing excuses a loss beyond the limit.

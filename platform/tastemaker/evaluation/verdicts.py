@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Verdict = Literal["the one to beat", "beats", "tied", "worse", "not compared"]
-"""Against the one to beat."""
+Verdict = Literal["the baseline", "beats", "tied", "worse", "not compared"]
+"""Against the baseline."""
 Standing = Literal["best", "tied with the best", "worse"]
 """Among all models."""

@@ -112,7 +112,7 @@ _IMPRESSIONS = """
             ORDER BY event_id, flat, by_value
         )) AS reward
         FROM credited JOIN worth USING (event_type)
-        WHERE delay BETWEEN 0 AND "window" AND event_type <> $impression AND wait <= $patience
+        WHERE delay BETWEEN 0 AND "window" AND event_type <> $impression AND wait <= $feedback_delay
         GROUP BY request_id, position
     ),
     reported AS (
@@ -177,9 +177,14 @@ def attribute(lake: Lake, problem: ProblemSpec, *, until: float = np.inf) -> Att
 
 
 def impressions(
-    lake: Lake, problem: ProblemSpec, *, patience: float, since: int = 0, undrained: Pending | None = None
+    lake: Lake,
+    problem: ProblemSpec,
+    *,
+    feedback_delay: float,
+    since: int = 0,
+    undrained: Pending | None = None,
 ) -> pa.Table:
-    """ATTRIBUTED: what was shown from `since` on, with what was told of it within `patience` (seconds).
+    """ATTRIBUTED: what was shown from `since` on, with what was told of it within `feedback_delay` (seconds).
 
     Told by our clock, of what happened within its window: an impression so old is the same whenever it is
     asked for. `undrained` still lies in a spool. Events that came by another way than being told don't count.
@@ -192,7 +197,7 @@ def impressions(
         asked = read_log(lake, requests, since=since)
         said = read_feedback(lake, feedback, since=since - int(CLOCK_SKEW_SECONDS))
         _join(connection, asked, said, _worth(problem), np.inf)
-        rows = _impressions(connection, np.inf, patience)
+        rows = _impressions(connection, np.inf, feedback_delay)
     first = pa.scalar(datetime.fromtimestamp(since, UTC), UTC_MICROSECONDS)
     return rows.filter(pa.compute.greater_equal(rows["occurred_at"], first))
 
@@ -209,8 +214,8 @@ def _join(
     connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
 
 
-def _impressions(connection: DuckDBPyConnection, closed: float, patience: float) -> pa.Table:
-    known = {"closed": closed, "impression": IMPRESSION, "patience": patience}
+def _impressions(connection: DuckDBPyConnection, closed: float, feedback_delay: float) -> pa.Table:
+    known = {"closed": closed, "impression": IMPRESSION, "feedback_delay": feedback_delay}
     shown = connection.sql(_IMPRESSIONS, params=known)
     return shown.to_arrow_table().select(ATTRIBUTED.names).cast(ATTRIBUTED)
 

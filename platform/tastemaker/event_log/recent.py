@@ -1,9 +1,9 @@
 """Feedback that left the spool, kept on this machine until a version that was trained on it serves.
 
-A service rules out what a user had or disliked from the moment of the feedback (`serving.ranking.recent_feedback`). While the
-feedback lies in the spool, it is read there; a drain copies it into `recent.db` before it deletes it. The
-file also keeps who asked each drained request, for feedback that names only its request. Both tables are
-bounded, and what is oldest leaves first.
+A service rules out what a user had or disliked from the moment of the feedback: see
+`serving.ranking.recent_feedback`. While the feedback lies in the spool, it is read there; a drain copies it
+into `recent.db` before it deletes it. The file also keeps who asked each drained request, for feedback that
+names only its request. Both tables are bounded, and what is oldest leaves first.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def _mapping(full: dict[str, Any]) -> dict[str, Any]:
         "objectives": _objectives(full),
         "metric": full["metric"],
         "guardrails": guardrails,
-        "to_beat": full["to_beat"],
+        "baseline": full["baseline"],
         "split": {key: full[key] for key in ("test_days", "train_days")},
         "candidates": {key: full[key] for key in ("repeats", "available_days", "blocked_categories")},
     }

@@ -167,12 +167,12 @@ def _limit(guardrail: Guardrail, k: int) -> Formula:
 
 
 def _slice_limit(spec: ProblemSpec, part: str, limit: float) -> Formula:
-    metric, to_beat = name(f"{spec.metric}@{spec.placement.k}"), name(spec.to_beat)
+    metric, baseline = name(f"{spec.metric}@{spec.placement.k}"), name(spec.baseline)
     where, loss = name(part), number(limit)
     return Formula(
-        f"{metric.text}(π | {where.text}) ≥ {metric.text}({to_beat.text} | {where.text}) − {loss.text}",
+        f"{metric.text}(π | {where.text}) ≥ {metric.text}({baseline.text} | {where.text}) − {loss.text}",
         rf"{metric.latex}(\pi \mid {where.latex}) \geq "
-        rf"{metric.latex}({to_beat.latex} \mid {where.latex}) - {loss.latex}",
+        rf"{metric.latex}({baseline.latex} \mid {where.latex}) - {loss.latex}",
     )
 
 
@@ -204,7 +204,7 @@ def estimator(spec: ProblemSpec) -> Section:
     """What the leaderboard's number estimates, and when it does."""
     k, metric = spec.placement.k, METRICS[spec.metric]
     label = name(metric.text.partition("(")[0].replace("{k}", str(k)))
-    to_beat = name(spec.to_beat)
+    baseline = name(spec.baseline)
     return Section(
         "Estimator",
         (
@@ -220,8 +220,8 @@ def estimator(spec: ProblemSpec) -> Section:
             Formula("ρ(u, i) = Σ_{j ∈ D₁: u, i} w(j)", r"\rho(u, i) = \sum_{j \in D_1(u, i)} w(j)"),
             *_weights(spec),
             Formula(
-                f"Δ̂ = V̂(π) − V̂({to_beat.text})",
-                rf"\hat{{\Delta}} = \hat{{V}}(\pi) - \hat{{V}}({to_beat.latex})",
+                f"Δ̂ = V̂(π) − V̂({baseline.text})",
+                rf"\hat{{\Delta}} = \hat{{V}}(\pi) - \hat{{V}}({baseline.latex})",
             ),
         ),
         (

@@ -196,7 +196,7 @@ QUESTIONS = (
         unless_none(number),
     ),
     Question(
-        "to_beat",
+        "baseline",
         "Which simple model must be beaten? (popularity, trending, bought_again, ...)",
         "A model that can't beat a simple one with confidence isn't worth its running costs.",
         "popularity",

@@ -76,7 +76,7 @@ def compare(*models: FittedModel | Evaluation, metric: str | None = None) -> Lea
     if not evaluated:
         raise TastemakerError("compare was given no model", fix="give it what `fit` returned: compare(a, b)")
     parts = _same_parts(evaluated)
-    if parts.problem.to_beat not in {one.fitted.name for one in evaluated}:
+    if parts.problem.baseline not in {one.fitted.name for one in evaluated}:
         evaluated += _to_beat(parts)
     named = sorted(zip(_names(evaluated), evaluated, strict=True), key=itemgetter(0))
     backtests = [replace(one.backtest, model=name) for name, one in named]
@@ -101,7 +101,7 @@ def _place(parts: SplitParts) -> tuple[Any, ...]:
 
 def _to_beat(parts: SplitParts) -> list[Evaluation]:
     try:
-        return [evaluate(fit(parts.problem.to_beat, parts))]
+        return [evaluate(fit(parts.problem.baseline, parts))]
     except PluginError:
         return []  # it is not installed; the leaderboard says that nothing is compared with it
 

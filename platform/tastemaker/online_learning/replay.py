@@ -1,9 +1,9 @@
 """What a version learns from: impressions whose reward is final, in an order that every replica agrees on.
 
-An impression is learned when it is `patience` seconds old, with what was told of it by then (by our clock).
-Not sooner: clicks are told, their absence is not, so that whoever learned each click at once would believe
-that nearly all who were asked lately had clicked. What comes later waits for the next training. So what is
-learned of an impression never changes, however often, by whom and in which order it is read.
+An impression is learned when it is `feedback_delay` seconds old, with what was told of it by then (by our
+clock). Not sooner: clicks are told, their absence is not, so that whoever learned each click at once would
+believe that nearly all who were asked lately had clicked. What comes later waits for the next training. So
+what is learned of an impression never changes, however often, by whom and in which order it is read.
 
 The order is that of time, request and position. All that was shown within one second is learned at once: also
 the batches are the same for every replica, and so is the rounding.
@@ -99,14 +99,14 @@ def read(
     *,
     versions: Collection[str],
     after: LogPosition,
-    patience: float,
+    feedback_delay: float,
     undrained: Pending | None = None,
 ) -> LoggedFeedback:
-    """What `versions` showed after a position, with what it earned within `patience` seconds.
+    """What `versions` showed after a position, with what it earned within `feedback_delay` seconds.
 
-    Those that are younger than `patience` are among them: their rewards are not final.
+    Those that are younger than `feedback_delay` are among them: their rewards are not final.
     """
-    shown = impressions(lake, problem, patience=patience, since=after.until, undrained=undrained)
+    shown = impressions(lake, problem, feedback_delay=feedback_delay, since=after.until, undrained=undrained)
     ours = pc.is_in(shown["version"], pa.array(list(versions), pa.string()))
     return LoggedFeedback(shown.filter(ours), after)
 

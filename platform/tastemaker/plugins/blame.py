@@ -76,7 +76,7 @@ def described(error: BaseException, **given: object) -> str:
 
 
 def remedy(model: type) -> str:
-    """What a person does about a model that fails: of an installed one, the laws say more."""
+    """What a person does about a model that fails: of an installed one, the checks say more."""
     if model.__module__ == "__main__":  # a notebook's cell, or a script
         return "mend it there"
     return f"run `tastemaker models check {getattr(model, 'name', model.__name__)}`"

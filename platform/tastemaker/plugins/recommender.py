@@ -32,13 +32,13 @@ class Untyped(Config):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a plugin says of itself. The laws and the platform act on it."""
+    """What a plugin says of itself. The checks and the platform act on it."""
 
     personalizes: bool = False
     """Two users with different histories may get different lists."""
     learns_online: bool = False
     """`update` takes feedback between fits."""
-    commutes: bool = False
+    order_independent: bool = False
     """What `update` learned does not depend on the feedback's order: replicas need not agree on one."""
     stochastic: bool = False
     """The list depends on the request's seed, so propensities below 1 are reported."""
@@ -49,7 +49,7 @@ class Capabilities:
     item_features: tuple[str, ...] = ()
     """Columns of the item features that `recommend` reads from its batch."""
     exempt: dict[str, str] = field(default_factory=dict)
-    """Laws that do not apply, by name, each with the reason."""
+    """Checks that do not apply, by name, each with the reason."""
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -90,7 +90,7 @@ class Recommender(ABC, Generic[ConfigT]):
     def recommend(self, batch: Batch, k: int) -> Ranking:
         """The k best allowed items of each row, the same for a row alone as for the row in a batch."""
 
-    def decide(self, batch: Batch, k: int) -> Ranking:
+    def top_k(self, batch: Batch, k: int) -> Ranking:
         """`recommend` for those who need no propensities, as offline metrics: the same items and scores.
 
         A model for which propensities take longer than the list may leave them out (as 1) here.

@@ -43,7 +43,7 @@ def recommend(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
 def top_k(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
     """The model's answer, whose propensities may be missing. Raises PluginError naming it where it fails."""
     with _told_as(model.name, type(model), "recommend", batch=batch):
-        return model.decide(batch, k)
+        return model.top_k(batch, k)
 
 
 def embed(model: Recommender[Any], batch: Batch) -> Float32:

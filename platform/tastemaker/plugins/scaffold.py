@@ -1,4 +1,4 @@
-"""A new model's folder: a distribution that obeys every law from its first minute."""
+"""A new model's folder: a distribution that passes every check from its first minute."""
 
 from __future__ import annotations
 

@@ -193,10 +193,10 @@ def _slice_limit(key: str, limit: float | None, columns: list[str], metric: obje
 
 
 def _to_beat(data: Mapping[Any, Any]) -> Iterator[Finding]:
-    name = data.get("to_beat", "popularity")
+    name = data.get("baseline", "popularity")
     if isinstance(name, str) and not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         yield Finding(
-            ("to_beat",),
-            f"to_beat is {name!r}, which can't be a model's name",
+            ("baseline",),
+            f"baseline is {name!r}, which can't be a model's name",
             "name an installed model, such as popularity (`tastemaker models list` shows all)",
         )

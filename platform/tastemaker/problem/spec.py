@@ -100,7 +100,7 @@ class Slices(_Part):
     """Columns of the table users, also own ones that source.user_columns keeps; each value is a slice."""
     max_loss: dict[Name, Annotated[float, Field(ge=0)]] = {}
     """Guardrails: slice, or dimension for all of its slices -> by how much of the primary metric a model may
-    fall behind the one to beat there."""
+    fall behind the baseline there."""
 
 
 class CandidateRules(_Part):
@@ -131,7 +131,7 @@ class ProblemSpec(_Part):
     """Metrics that may not be bought with the primary one."""
     slices: Slices = Slices()
     """Parts of the users and items that are judged apart, and what a model may lose in them."""
-    to_beat: str = "popularity"
+    baseline: str = "popularity"
     """The model that any champion must beat."""
     split: Split = Split()
     """Train before, test after: the moments are the same for all users."""

@@ -1,4 +1,4 @@
-"""Model versions: stored whole, verified on loading, promoted only if they beat the one to beat."""
+"""Model versions: stored whole, verified on loading, promoted only if they beat the baseline."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
     worker.parts["gauges"] = lambda: gauges.trouble
     recent.follow()
     if model is None or discovery.get(model).recommender.capabilities.learns_online:
-        every = settings.learning.every_seconds
+        every = settings.learning.poll_seconds
         worker.learned = ModelRefresher(settings.learning_root, engine, metrics, seconds=every)
     if follows is not None:
         swapper = Swapper(

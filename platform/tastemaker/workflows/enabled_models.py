@@ -29,7 +29,7 @@ def require_choice(models: ModelsSettings, baseline: str | None = None) -> None:
     if baseline in models.disabled:
         raise TastemakerError(
             f"models.disabled leaves out {baseline}, the baseline that all others are compared with",
-            fix="remove it from models.disabled, or name another model as to_beat in the problem file",
+            fix="remove it from models.disabled, or name another model as baseline in the problem file",
         )
 
 

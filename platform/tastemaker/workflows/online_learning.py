@@ -55,7 +55,9 @@ class LearningSession:
         The `whole` log since the version's training is read, or what is less than LATE_SECONDS behind.
         """
         settings, learner = self._workspace.settings, self._learner
-        moment = (time.time() if now is None else now) - settings.learning.patience_seconds - GRACE_SECONDS
+        moment = (
+            (time.time() if now is None else now) - settings.learning.feedback_delay_seconds - GRACE_SECONDS
+        )
         log = self._read(learner.start if whole else learner.tail(LATE_SECONDS))
         if not whole and not learner.holds(log):
             log = self._read(learner.start)
@@ -75,7 +77,7 @@ class LearningSession:
             problem,
             versions={one.id for one in self._workspace.registry.list(problem=problem.name)},
             after=after,
-            patience=settings.learning.patience_seconds,
+            feedback_delay=settings.learning.feedback_delay_seconds,
             undrained=undrained,
         )
 
@@ -98,7 +100,7 @@ class LearningSession:
                 read_at = began if whole else read_at
                 if learned.state is not None:
                     told(learned)
-            stop.wait(self._workspace.settings.learning.every_seconds)
+            stop.wait(self._workspace.settings.learning.poll_seconds)
 
 
 class LearnerBusy(TastemakerError):

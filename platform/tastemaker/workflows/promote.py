@@ -1,4 +1,4 @@
-"""Who becomes champion after a run: the best model that beats the one to beat, unless a person decided."""
+"""Who becomes champion after a run: the best model that beats the baseline, unless a person decided."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class PromotionResult(NamedTuple):
     """The champion after a run."""
 
     version: Version | None
-    """None: no model has beaten the one to beat yet, which is served meanwhile."""
+    """None: no model has beaten the baseline yet, which is served meanwhile."""
     why: str
     warning: str | None = None
     """What keeps the champion from being changed, and a person may want to end."""
 
 
 def promote_best(workspace: Workspace) -> PromotionResult:
-    """Promote the best model's newest version, if its recipe beats the one to beat and breaks no guardrail.
+    """Promote the best model's newest version, if its recipe beats the baseline and breaks no guardrail.
 
     Of models that do not differ, the champion's own stays, and a recipe that may be worse than the champion's
     does not take its place. A forced promotion or a rollback is a person's word: it stands until a person
@@ -40,7 +40,7 @@ def promote_best(workspace: Workspace) -> PromotionResult:
     board = workspace.leaderboard()
     model = choose(board, None if current is None else current.model)
     if model is None:
-        return PromotionResult(current, f"no model beats {problem.to_beat} within the guardrails")
+        return PromotionResult(current, f"no model beats {problem.baseline} within the guardrails")
     newest = registry.newest(model, problem=problem.name)
     if current and current.id == newest.id:
         return PromotionResult(current, "unchanged: still the best model's newest version")
@@ -92,7 +92,7 @@ def _evidence(workspace: Workspace, champion: Version) -> str | None:
 
 
 def choose(board: Leaderboard, champion: str | None) -> str | None:
-    """The model to promote: of the best that beat the one to beat and break nothing, the champion's first."""
+    """The model to promote: of the best that beat the baseline and break nothing, the champion's first."""
     failed = {one.model for one in board.failures}  # there is no new version of these
     winners = [
         row for row in board.rows if row.mark == "beats" and not row.breaches and row.model not in failed

@@ -86,10 +86,10 @@ class AgainstChampion:
 
 @dataclass(frozen=True)
 class ChallengerTest:
-    """A version's backtest against that of the one to beat, and of the champion, on the same users."""
+    """A version's backtest against that of the baseline, and of the champion, on the same users."""
 
     model: str
-    to_beat: str
+    baseline: str
     metric: str
     difference: Difference
     p: float
@@ -119,7 +119,7 @@ class ChallengerTest:
         if self.beats:
             return f"it beats the baseline: {self.against_baseline}"
         return (
-            f"it does not beat the one to beat: {self.against_baseline}; all of it must lie above 0, "
+            f"it does not beat the baseline: {self.against_baseline}; all of it must lie above 0, "
             f"with a p of {ALPHA} at most"
         )
 
@@ -132,7 +132,7 @@ class ChallengerTest:
     @property
     def against_baseline(self) -> str:
         """The figures."""
-        figures = figures_of(self.model, self.to_beat, self.metric, self.difference)
+        figures = figures_of(self.model, self.baseline, self.metric, self.difference)
         return f"{figures}; p {self.p:.2g}, corrected for {self.models} models"
 
     def __str__(self) -> str:
@@ -165,13 +165,13 @@ class PromotionGate:
         registry, manifest = self.registry, version.manifest
         engine, artifacts, champion = registry.engine, registry.artifacts, registry.champion(version.problem)
         current = None if champion is None else champion.manifest
-        to_beat, metric = manifest.problem_spec["to_beat"], manifest.problem_spec["metric"]
+        baseline, metric = manifest.problem_spec["baseline"], manifest.problem_spec["metric"]
         mine = _evidence(engine, manifest)
-        rival = None if mine is None else _newest(engine, mine, to_beat)
+        rival = None if mine is None else _newest(engine, mine, baseline)
         if mine is None or rival is None:
-            lacking = f"version {manifest.version}" if mine is None else f"{to_beat} on the same data"
+            lacking = f"version {manifest.version}" if mine is None else f"{baseline} on the same data"
             raise RegistryError(
-                f"there is no backtest of {lacking}, so nothing shows that it beats {to_beat}",
+                f"there is no backtest of {lacking}, so nothing shows that it beats {baseline}",
                 fix=f"run the backtests: tastemaker run; or {force(manifest.version)}",
             )
         kept = {mine.model, rival.model}
@@ -200,7 +200,7 @@ class PromotionGate:
 
         Args:
             version_id: The challenger.
-            force_reason: Why it is promoted without the test; it is recorded, and freezes automatic promotion.
+            force_reason: Why it is promoted untested; it is recorded, and freezes automatic promotion.
 
         Raises:
             RegistryError: The reason is empty; or by how much the version fails: its recipe does not beat the

@@ -109,14 +109,14 @@ class Workspace:
         if models.enabled is None and not models.disabled:
             require_choice(models)  # needs no problem file, as steps that bring in logs need none
             return find()
-        require_choice(models, self.problem.to_beat)
+        require_choice(models, self.problem.baseline)
         return find_only(self.takes_part)
 
     def takes_part(self, model: str, problem: ProblemSpec | None = None) -> bool:
         """Whether the settings do not leave a model out."""
         from tastemaker.workflows.enabled_models import takes_part
 
-        return takes_part(model, self.settings.models, (problem or self.problem).to_beat)
+        return takes_part(model, self.settings.models, (problem or self.problem).baseline)
 
     def leaderboard(self, problem: ProblemSpec | None = None, *, metric: str | None = None) -> Leaderboard:
         """The models that take part, compared; those whose last backtest failed are named beside them.
@@ -163,7 +163,7 @@ class Workspace:
         return best_config.read(home, self.problem.name, plugin.name)
 
     def backtester(self, plugin: Plugin) -> Backtester:
-        """What runs backtests of a model with the config in use. Raises as `config`, `dataset` and `split`."""
+        """Return what runs backtests of a model with its config. Raises as `config` and `split`."""
         from tastemaker.evaluation.backtest import Backtester
 
         return Backtester(

@@ -1,7 +1,7 @@
 """Where events come from. A source is an entry point in the group `tastemaker.sources`.
 
-The entry point names a function `open(settings: SourceSettings) -> Source`. A source says what its rows mean in canonical
-columns; whether a row is sound is the gate's to say, so a source never drops one.
+The entry point names a function `open(settings: SourceSettings) -> Source`. A source says what its rows mean
+in canonical columns; whether a row is sound is the gate's to say, so a source never drops one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The forest plot as SVG: each model's figure with its interval, and its difference from the one to beat."""
+"""The forest plot as SVG: each model's figure with its interval, and its difference from the baseline."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Axis(NamedTuple):
 
 
 def forest(board: Leaderboard) -> Markup:
-    """Two <svg> elements: the figures, and the differences from the one to beat."""
+    """Two <svg> elements: the figures, and the differences from the baseline."""
     name = formatting.title(board.metric, board.k)
-    difference = f"Difference from {board.problem.to_beat}"
+    difference = f"Difference from {board.problem.baseline}"
     figures = [row.backtest.metrics[board.metric] for row in board.rows]
     differences = [row.difference for row in board.rows]
     return join(
@@ -124,7 +124,7 @@ def _point(axis: Axis, figure: Interval | Difference, mark: Verdict, y: float) -
     shapes = {
         "beats": f"M{x - 6:.1f} {y + 5}L{x:.1f} {y - 6}L{x + 6:.1f} {y + 5}Z",
         "worse": f"M{x - 6:.1f} {y - 5}L{x:.1f} {y + 6}L{x + 6:.1f} {y - 5}Z",
-        "the one to beat": f"M{x - 6:.1f} {y}L{x:.1f} {y - 6}L{x + 6:.1f} {y}L{x:.1f} {y + 6}Z",
+        "the baseline": f"M{x - 6:.1f} {y}L{x:.1f} {y - 6}L{x + 6:.1f} {y}L{x:.1f} {y + 6}Z",
     }
     circle = f"M{x - 5:.1f} {y}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z"
     tip = f"{formatting.number(figure[0])} ({formatting.span(figure)})"

@@ -138,7 +138,7 @@ def verdict(board: Leaderboard) -> str:
     for row in best_of_all:
         lost = ", ".join(one.slice for one in row.breaches if one.slice)
         if lost:
-            won = f"beats {board.problem.to_beat} overall" if row.mark == "beats" else "is best overall"
+            won = f"beats {board.problem.baseline} overall" if row.mark == "beats" else "is best overall"
             said.append(f"{row.model} {won}, but loses {lost} beyond the guardrail.")
     breaching = ", ".join(row.model for row in best if any(one.slice is None for one in row.breaches))
     if breaching:
@@ -157,7 +157,7 @@ def verdict(board: Leaderboard) -> str:
     compared = sum(row.difference is not None for row in board.rows)
     beating = sum(row.mark == "beats" for row in board.rows)
     if compared:
-        said.append(f"{beating} of {compared} models beat {board.problem.to_beat}, the one to beat.")
+        said.append(f"{beating} of {compared} models beat {board.problem.baseline}, the baseline.")
     else:
-        said.append(f"There is nothing to compare with the one to beat, {board.problem.to_beat}.")
+        said.append(f"There is nothing to compare with the baseline, {board.problem.baseline}.")
     return " ".join(said)

@@ -19,7 +19,7 @@ SYMBOLS: dict[Verdict, str] = {
     "beats": "▲",
     "worse": "▼",
     "tied": "●",
-    "the one to beat": "◆",
+    "the baseline": "◆",
     "not compared": "○",
 }
 STANDINGS: dict[Standing, str] = {"best": "★", "tied with the best": "☆", "worse": "·"}
@@ -31,6 +31,8 @@ Holm's correction over the pairs of candidates and the baseline: the chance of a
 is at most 5 %. Random lists are no candidate. Without an interval two models do not differ.
 p is the larger of the two, corrected. A model's ranks are all those that this leaves open: models that do not
 differ have ranks in common. Intervals are of one figure or one pair alone, not corrected.</p>""")
+
+_BREACH = Markup('<span class="breach">✖ {}</span>')
 
 
 def render(board: Leaderboard, made_at: datetime | None = None) -> str:
@@ -77,7 +79,7 @@ def _plots(board: Leaderboard) -> Markup:
 </div>
 <figcaption>Mark: mean over users. Bar: 95 % interval. Differences are paired: the same users,
 the model minus {}.</figcaption>
-</figure>""").format(forest(board), board.problem.to_beat)
+</figure>""").format(forest(board), board.problem.baseline)
 
 
 def _summary(board: Leaderboard) -> Markup:
@@ -86,7 +88,7 @@ def _summary(board: Leaderboard) -> Markup:
         "Model",
         "Standing",
         formatting.title(board.metric, board.k),
-        f"Difference from {board.problem.to_beat}",
+        f"Difference from {board.problem.baseline}",
     ]
     heads += ["Guardrails", "Training", "Scoring", "Artifact"]
     return table(heads, [_summary_row(board, row) for row in board.rows], classes={1: "name"})
@@ -104,8 +106,7 @@ def _summary_row(board: Leaderboard, row: Row) -> list[str]:
             formatting.number(difference.difference, signed=True),
             f"{formatting.span(difference, signed=True)}, {formatting.chance(row.p)}",
         ),
-        join((Markup('<span class="breach">✖ {}</span>').format(formatting.breach(one)) for one in row.breaches),
-             Markup("<br/>"))
+        join((_BREACH.format(formatting.breach(one)) for one in row.breaches), Markup("<br/>"))
         or ("kept" if board.problem.guardrails or board.problem.slices.max_loss else "none set"),
         formatting.seconds(backtest.train_seconds),
         formatting.seconds(backtest.score_seconds),
@@ -154,7 +155,7 @@ def _some_metrics(board: Leaderboard, names: tuple[str, ...]) -> Markup:
 
 
 def _slices(board: Leaderboard) -> Markup:
-    """A table a dimension: each model's figure in each slice, and how far the one to beat is there."""
+    """A table a dimension: each model's figure in each slice, and how far the baseline is there."""
     if not board.slices:
         return Markup("")
     parts = [Markup("<h2>{} in slices</h2>").format(formatting.title(board.metric, board.k))]
@@ -170,7 +171,7 @@ def _slices(board: Leaderboard) -> Markup:
             '<p class="basis">Marks: against {} in that slice, by a paired '
             "permutation test with Holm's correction over all slices and candidates. In a slice of the items "
             "only its items count as relevant, for the users who have one there.</p>"
-        ).format(board.problem.to_beat)
+        ).format(board.problem.baseline)
     )
     return join(parts)
 

@@ -42,7 +42,7 @@ class Breach(NamedTuple):
 
     metric: str
     value: float
-    """The model's figure; in a slice, its difference from the one to beat."""
+    """The model's figure; in a slice, its difference from the baseline."""
     limit: float
     side: Literal["at least", "at most"]
     slice: str | None = None
@@ -58,14 +58,14 @@ class Row:
     """Has the highest figure, can't be told from the model that has, or is worse than it beyond chance."""
     backtest: Backtest
     difference: Difference | None
-    """From the one to beat, in the leaderboard's metric; None for itself, and where it was not judged."""
+    """From the baseline, in the leaderboard's metric; None for itself, and where it was not judged."""
     p: float | None
     """Of that difference, the larger of the two tests, corrected for all pairs of candidates."""
     from_best: Difference | None
     """From the best; None for itself."""
     p_best: float | None
     mark: Verdict
-    """Better than the one to beat, worse, or no difference that the users judged could show."""
+    """Better than the baseline, worse, or no difference that the users judged could show."""
     better_than: tuple[str, ...]
     """The models that it is better than, beyond chance."""
     breaches: tuple[Breach, ...]
@@ -137,10 +137,10 @@ class Leaderboard:
         _check_same_users(backtests, users)
         models = [backtest.model for backtest in backtests]
         columns = np.column_stack([one.values[metric] for one in users])
-        pairs = Pairs.of(columns, metric, others=are_others(models, problem.to_beat))
+        pairs = Pairs.of(columns, metric, others=are_others(models, problem.baseline))
         figures = np.array([backtest.metrics[metric].value for backtest in backtests])
         order = np.argsort(-figures if METRICS[metric].larger_is_better else figures, kind="stable")
-        places = _Places(pairs, models, int(order[0]), _place(models, problem.to_beat))
+        places = _Places(pairs, models, int(order[0]), _place(models, problem.baseline))
         slices = _slices(users, models, problem, metric)
         guarded = slices if metric == problem.metric else _slices(users, models, problem, problem.metric)
         rows = tuple(_row(places, at, backtests[at], problem, guarded) for at in order.tolist())
@@ -157,7 +157,7 @@ class Leaderboard:
     @property
     def candidates(self) -> tuple[str, ...]:
         """The models that might be promoted; the p of their comparisons are corrected together."""
-        kept = are_candidates(self.models, self.problem.to_beat)
+        kept = are_candidates(self.models, self.problem.baseline)
         return tuple(model for model, one in zip(self.models, kept, strict=True) if one)
 
     @property
@@ -173,7 +173,7 @@ class Leaderboard:
             "problem": self.problem.name,
             "metric": self.metric,
             "k": self.k,
-            "to_beat": self.problem.to_beat,
+            "baseline": self.problem.baseline,
             "level": LEVEL,
             "alpha": ALPHA,
             "correction": "holm",
@@ -224,7 +224,7 @@ class Leaderboard:
             partial.write_text(self.to_html(), "utf-8")
 
     def plot(self, path: Path | None = None) -> Figure:
-        """Each model's interval, and its difference from the one to beat; also as PNG at `path`, if given."""
+        """Each model's interval, and its difference from the baseline; also as PNG at `path`, if given."""
         from tastemaker.evaluation.leaderboard.png import figure, png
 
         drawn = figure(self)
@@ -279,7 +279,7 @@ class _Places(NamedTuple):
     models: list[str]
     best: int
     reference: int | None
-    """The one to beat, if it was judged."""
+    """The baseline, if it was judged."""
 
 
 def _place(models: list[str], model: str) -> int | None:
@@ -289,7 +289,7 @@ def _place(models: list[str], model: str) -> int | None:
 def _slices(
     users: list[UserResults], models: list[str], problem: ProblemSpec, metric: str
 ) -> tuple[Slice, ...]:
-    return compare_slices(users, models, problem.to_beat, metric, problem.slices.max_loss)
+    return compare_slices(users, models, problem.baseline, metric, problem.slices.max_loss)
 
 
 def _row(
@@ -321,7 +321,7 @@ def _mark(pairs: Pairs, at: int, reference: int | None) -> Verdict:
     if reference is None:
         return "not compared"
     if at == reference:
-        return "the one to beat"
+        return "the baseline"
     if pairs.better[at, reference]:
         return "beats"
     return "worse" if pairs.better[reference, at] else "tied"

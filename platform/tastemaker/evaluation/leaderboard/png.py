@@ -20,7 +20,7 @@ STYLES: dict[Verdict, tuple[str, str]] = {
     "beats": ("#0072b2", "^"),
     "worse": ("#b84a00", "v"),
     "tied": ("#6a737d", "o"),
-    "the one to beat": ("#1b1f24", "D"),
+    "the baseline": ("#1b1f24", "D"),
     "not compared": ("#6a737d", "o"),
 }
 """Colour and shape of each mark; the shape alone tells them apart."""
@@ -46,7 +46,7 @@ def figure(board: Leaderboard) -> Figure:
     left.set_yticks(range(len(board.rows)), labels, fontsize=8.5, **plain)
     left.invert_yaxis()
     left.set_title(formatting.title(board.metric, board.k), loc="left", fontsize=11, **plain)
-    right.set_title(f"Difference from {board.problem.to_beat}", loc="left", fontsize=11, **plain)
+    right.set_title(f"Difference from {board.problem.baseline}", loc="left", fontsize=11, **plain)
     right.axvline(0, color="#57606a", linestyle="--", linewidth=1, zorder=0)
     figure.suptitle(board.problem.name, x=0.01, ha="left", fontweight="bold", **plain)
     figure.supxlabel(formatting.basis(board), fontsize=8, color="#57606a", x=0.01, ha="left")

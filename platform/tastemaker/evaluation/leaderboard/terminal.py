@@ -26,7 +26,7 @@ COLOURS: dict[Verdict, str] = {
     "beats": "blue",
     "worse": "yellow",
     "tied": "",
-    "the one to beat": "bold",
+    "the baseline": "bold",
     "not compared": "dim",
 }
 _FIGURE_WIDTH = 19
@@ -107,7 +107,7 @@ def _groups(board: Leaderboard, found: Sequence[tuple[Row, ...]], width: int) ->
         "#",
         "model",
         formatting.title(board.metric, board.k),
-        f"from {board.problem.to_beat}",
+        f"from {board.problem.baseline}",
         "verdict",
     ]
     widths = [
@@ -146,7 +146,7 @@ def _order(board: Leaderboard) -> Table:
         "#",
         "model",
         formatting.title(board.metric, board.k),
-        f"from {board.problem.to_beat}",
+        f"from {board.problem.baseline}",
         "verdict",
     ]
     table = _table(heads)
@@ -182,7 +182,7 @@ def _metrics(board: Leaderboard, names: Sequence[str]) -> Table:
 
 
 def _slices(board: Leaderboard, slices: Sequence[Slice]) -> Table:
-    """The board's metric in some slices; a mark where a model beats the one to beat there, or is worse."""
+    """The board's metric in some slices; a mark where a model beats the baseline there, or is worse."""
     heads = [f"{one.name}\n{one.users:,} users" for one in slices]
     table = _table([f"model, {formatting.title(board.metric, board.k)}", *heads])
     for at, row in enumerate(board.rows):

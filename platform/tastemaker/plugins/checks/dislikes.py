@@ -1,4 +1,4 @@
-"""The law of negative feedback: a reward below 0 speaks against its item."""
+"""The check of negative feedback: a reward below 0 speaks against its item."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tastemaker.plugins.checks.subject import (
     N_USERS,
     SILENT_USER,
     START,
+    Check,
     CheckFailed,
-    Law,
     Subject,
     shop_events,
 )
@@ -55,7 +55,7 @@ def disliked_by_all_is_below_liked_by_all(subject: Subject) -> None:
 
 
 def polarized_events() -> Events:
-    """The laws' shop, but each user once likes one item and dislikes another, which have no other event."""
+    """The checks' shop, but each user once likes one item and dislikes another, which have no other event."""
     shop = shop_events()
     shop = shop[(shop.items != DISLIKED) & (shop.items != LIKED)]
     users = np.setdiff1d(np.arange(N_USERS, dtype=np.int32), [SILENT_USER])
@@ -70,4 +70,4 @@ def polarized_events() -> Events:
     return events[np.argsort(events.times, kind="stable")]
 
 
-LAWS: tuple[Law, ...] = (disliked_by_all_is_below_liked_by_all,)
+CHECKS: tuple[Check, ...] = (disliked_by_all_is_below_liked_by_all,)

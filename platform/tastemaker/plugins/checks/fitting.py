@@ -1,4 +1,4 @@
-"""Laws of learning."""
+"""Checks of learning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from tastemaker.plugins.arrays import Events
 from tastemaker.plugins.attributes import Attributes, ItemAttributes
 from tastemaker.plugins.checks.compare import copies, require_same, require_untouched
-from tastemaker.plugins.checks.subject import START, CheckFailed, Law, Subject, shop_events
+from tastemaker.plugins.checks.subject import START, Check, CheckFailed, Subject, shop_events
 
 
 def fit_leaves_its_input_alone(subject: Subject) -> None:
@@ -61,7 +61,7 @@ def ids_are_enough(subject: Subject) -> None:
         raise CheckFailed("without titles, categories and columns of the shop's own, lists are not full")
 
 
-LAWS: tuple[Law, ...] = (
+CHECKS: tuple[Check, ...] = (
     fit_leaves_its_input_alone,
     seeded_fit_repeats,
     fit_twice_is_fit_once,

@@ -1,4 +1,4 @@
-"""Laws of learning between fits: what `update` may change, what a restart or a second replica must find."""
+"""Checks of learning between fits: what `update` may change, what a restart or a second replica must find."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tastemaker.plugins.checks.subject import (
     DAYS,
     N_ITEMS,
     START,
+    Check,
     CheckFailed,
     DoesNotApply,
-    Law,
     Subject,
     shop_feedback,
 )
@@ -40,14 +40,14 @@ def update_is_refused_unless_claimed(subject: Subject) -> None:
     raise CheckFailed("it does not claim to learn online, but `update` did not refuse")
 
 
-def _online(law: Law) -> Law:
-    """The same law, for models that learn online."""
+def _online(check: Check) -> Check:
+    """The same check, for models that learn online."""
 
-    @wraps(law)
+    @wraps(check)
     def for_learners(subject: Subject) -> None:
         if not subject.recommender.capabilities.learns_online:
             raise DoesNotApply("it does not learn online")
-        law(subject)
+        check(subject)
 
     return for_learners
 
@@ -142,7 +142,7 @@ def snapshot_and_replay_lose_nothing(subject: Subject) -> None:
 @_online
 def replicas_converge(subject: Subject) -> None:
     """Replicas that get the same feedback in different orders answer the same in the end."""
-    if not subject.recommender.capabilities.commutes:
+    if not subject.recommender.capabilities.order_independent:
         raise DoesNotApply("the order matters to it: replicas must replay one log in one order")
     feedback = shop_feedback()
     shuffled = feedback[np.random.default_rng(12).permutation(len(feedback))]
@@ -188,7 +188,7 @@ def refit_forgets_feedback(subject: Subject) -> None:
     _require_same_answers(subject, again, _fitted(subject), "fitted again after feedback")
 
 
-LAWS: tuple[Law, ...] = (
+CHECKS: tuple[Check, ...] = (
     update_is_refused_unless_claimed,
     update_leaves_its_input_alone,
     update_touches_one_model,
@@ -203,7 +203,7 @@ LAWS: tuple[Law, ...] = (
 
 
 def _fitted(subject: Subject) -> Recommender[Any]:
-    """A model of the law's own: `subject.model` is shared and must not learn."""
+    """A model of the check's own: `subject.model` is shared and must not learn."""
     return subject.recommender().fit(subject.data())
 
 

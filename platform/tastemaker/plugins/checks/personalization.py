@@ -1,4 +1,4 @@
-"""The law of taste: a model that claims to personalize finds the square that is missing."""
+"""The check of taste: a model that claims to personalize finds the square that is missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tastemaker.plugins.checks.subject import (
     DAY_SECONDS,
     DAYS,
     START,
+    Check,
     CheckFailed,
     DoesNotApply,
-    Law,
     Subject,
 )
 
@@ -60,4 +60,4 @@ def even_and_odd() -> ItemAttributes:
     return ItemAttributes.of([str(item) for item in range(SIDE)], title=kinds, category=kinds)
 
 
-LAWS: tuple[Law, ...] = (checkerboard_is_recovered,)
+CHECKS: tuple[Check, ...] = (checkerboard_is_recovered,)

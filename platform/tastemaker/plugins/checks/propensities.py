@@ -1,4 +1,4 @@
-"""Laws of chance: what a model says of its own probabilities is what it does."""
+"""Checks of chance: what a model says of its own probabilities is what it does."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from tastemaker.plugins.arrays import NO_ITEM
 from tastemaker.plugins.checks.compare import require_same
-from tastemaker.plugins.checks.subject import N_ITEMS, CheckFailed, Law, Subject
+from tastemaker.plugins.checks.subject import N_ITEMS, Check, CheckFailed, Subject
 
 K = 3
 DRAWS = 4000
 SIGMAS = 5.0
-"""A sound model breaks a limit of five standard errors once in two million comparisons; a law makes 90."""
+"""A sound model breaks a limit of five standard errors once in two million comparisons; a check makes 90."""
 
 
 def propensities_are_probabilities(subject: Subject) -> None:
@@ -58,16 +58,16 @@ def propensities_are_frequencies(subject: Subject) -> None:
         )
 
 
-def decisions_are_recommendations(subject: Subject) -> None:
-    """`decide` gives the items and scores of `recommend`."""
+def top_k_returns_recommendations(subject: Subject) -> None:
+    """`top_k` gives the items and scores of `recommend`."""
     batch = subject.everyone()
     recommended = subject.model.recommend(batch, K)
-    decided = subject.model.decide(batch, K)._replace(propensities=recommended.propensities)
+    decided = subject.model.top_k(batch, K)._replace(propensities=recommended.propensities)
     require_same(recommended, decided, "recommend and decide")
 
 
-LAWS: tuple[Law, ...] = (
+CHECKS: tuple[Check, ...] = (
     propensities_are_probabilities,
     propensities_are_frequencies,
-    decisions_are_recommendations,
+    top_k_returns_recommendations,
 )

@@ -1,4 +1,4 @@
-"""Laws of what `recommend` returns."""
+"""Checks of what `recommend` returns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from tastemaker.plugins.arrays import NO_ITEM, Batch, Bool, History, Ranking
 from tastemaker.plugins.checks.compare import copies, require_same, require_untouched
-from tastemaker.plugins.checks.subject import COLD_ITEM, N_ITEMS, SILENT_USER, CheckFailed, Law, Subject
+from tastemaker.plugins.checks.subject import COLD_ITEM, N_ITEMS, SILENT_USER, Check, CheckFailed, Subject
 from tastemaker.plugins.selection import forbid
 
 K = 5
@@ -129,7 +129,7 @@ def scores_descend_and_are_finite(subject: Subject) -> None:
             raise CheckFailed(f"the scores of row {row} do not descend: {scores[row].tolist()}")
 
 
-LAWS: tuple[Law, ...] = (
+CHECKS: tuple[Check, ...] = (
     recommend_leaves_its_input_alone,
     recommend_is_pure,
     batch_is_one_by_one,

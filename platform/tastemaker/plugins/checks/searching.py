@@ -1,8 +1,8 @@
-"""Laws of the search space."""
+"""Checks of the search space."""
 
 from __future__ import annotations
 
-from tastemaker.plugins.checks.subject import CheckFailed, DoesNotApply, Law, Subject
+from tastemaker.plugins.checks.subject import Check, CheckFailed, DoesNotApply, Subject
 from tastemaker.plugins.search_space import mistakes, search_space
 
 
@@ -16,4 +16,4 @@ def search_space_holds_the_defaults(subject: Subject) -> None:
         raise CheckFailed("; ".join(found))
 
 
-LAWS: tuple[Law, ...] = (search_space_holds_the_defaults,)
+CHECKS: tuple[Check, ...] = (search_space_holds_the_defaults,)

@@ -1,4 +1,4 @@
-"""Laws of what is written to disk."""
+"""Checks of what is written to disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins.checks.compare import require_same
-from tastemaker.plugins.checks.subject import CheckFailed, Law, Subject
+from tastemaker.plugins.checks.subject import Check, CheckFailed, Subject
 
 DATA = {".npy", ".json", ".txt", ".onnx"}
 """Formats that hold data only: reading one runs no code."""
@@ -64,7 +64,7 @@ DAMAGES: dict[str, Callable[[Path, bytes], object]] = {
     "overwritten": lambda path, whole: path.write_bytes(b"\x00\xff" * 100),
 }
 
-LAWS: tuple[Law, ...] = (loaded_model_answers_the_same, artifact_is_data, malformed_artifacts_are_refused)
+CHECKS: tuple[Check, ...] = (loaded_model_answers_the_same, artifact_is_data, malformed_artifacts_are_refused)
 
 
 def _require_refused(subject: Subject, folder: Path, path: Path, what: str) -> None:

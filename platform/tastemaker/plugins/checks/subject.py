@@ -27,16 +27,16 @@ LAW_SEED = 7
 
 
 class CheckFailed(AssertionError):
-    """A model breaks a law; the message says how."""
+    """A model breaks a check; the message says how."""
 
 
 class DoesNotApply(Exception):
-    """A law has nothing to say about a model."""
+    """A check has nothing to say about a model."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model class, with a fitted instance that the laws share."""
+    """A model class, with a fitted instance that the checks share."""
 
     recommender: type[Recommender[Any]]
 
@@ -145,5 +145,5 @@ def shop_feedback(seed: int = 2, n: int = 400) -> Feedback:
     )
 
 
-Law = Callable[[Subject], None]
-"""Returns if the model keeps the law, raises LawBroken if not. Its name is the law's name."""
+Check = Callable[[Subject], None]
+"""Returns if the model keeps the check, raises LawBroken if not. Its name is the check's name."""

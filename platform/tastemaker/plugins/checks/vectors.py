@@ -1,11 +1,11 @@
-"""Laws of models that say what their scores are made of: a dot product, or a sum of parts."""
+"""Checks of models that say what their scores are made of: a dot product, or a sum of parts."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tastemaker.plugins.arrays import NO_ITEM, Batch
-from tastemaker.plugins.checks.subject import N_ITEMS, N_USERS, CheckFailed, DoesNotApply, Law, Subject
+from tastemaker.plugins.checks.subject import N_ITEMS, N_USERS, Check, CheckFailed, DoesNotApply, Subject
 
 K = 5
 RELATIVE = 1e-3
@@ -50,7 +50,7 @@ def contributions_add_up(subject: Subject) -> None:
         raise CheckFailed("contributions of nothing but NaN; return None instead")
 
 
-LAWS: tuple[Law, ...] = (scores_are_dot_products, contributions_add_up)
+CHECKS: tuple[Check, ...] = (scores_are_dot_products, contributions_add_up)
 
 
 def _require_products(subject: Subject, batch: Batch, products: np.ndarray) -> None:

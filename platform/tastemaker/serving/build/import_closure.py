@@ -1,8 +1,8 @@
 """Which files of a package a program needs: its imports, followed from where it begins.
 
 An import at the top of a module is needed for the module to load. One inside a function or under
-TYPE_CHECKING is not: its module comes along where all that it needs is there, and is left out where it needs a
-package that is not, as a database driver of another command.
+TYPE_CHECKING is not: its module comes along where all that it needs is there, and is left out where it needs
+a package that is not, as a database driver of another command.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _modules(root: Path, package: str) -> dict[str, Path]:
 
 
 def _imports_of(name: str, files: Mapping[str, Path]) -> _Imports:
-    """What the file imports: modules of the package with the packages above them, others as they are named."""
+    """What a file imports: modules of the package with the packages above them, others as named."""
     found = _Imports()
     found.top.update(_parents(name))
     tree = ast.parse(files[name].read_text(encoding="utf-8"))

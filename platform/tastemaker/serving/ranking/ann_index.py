@@ -50,7 +50,7 @@ class Answers(Protocol):
 
 
 def open_retriever(loaded: LoadedVersion) -> Answers:
-    """Return what lists are asked of: the index over the model's vectors if the version has one, else the model."""
+    """Return the index over the model's vectors if the version has one, else the model."""
     folder = loaded.serving
     if folder is None or not (folder / FILE_NAME).exists():
         return loaded.model

@@ -35,7 +35,7 @@ Float64 = NDArray[np.float64]
 
 COUNTER = "recent.changed"
 FORGOTTEN = "forgotten.json"
-"""The home's list of who was forgotten (`privacy.suppression_list`): what is known of them here is to go, too."""
+"""The home's list of forgotten users (`privacy.suppression_list`): their feedback is dropped here, too."""
 POLL_SECONDS = 1.0
 AT_ONCE = 2_000
 """Events that are read in one go."""

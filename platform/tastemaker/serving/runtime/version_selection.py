@@ -106,7 +106,7 @@ def at_start(settings: Settings, model: str | None) -> Iterator[Path]:
         champion = None
     if champion is not None:
         yield from (one.folder(settings.artifacts) for one in (champion.target, *champion.earlier))
-    baseline = load_problem(settings.problem).to_beat
+    baseline = load_problem(settings.problem).baseline
     yield deployed_folder(settings, baseline) or newest_folder(settings, baseline)
 
 

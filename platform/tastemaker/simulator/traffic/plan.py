@@ -24,7 +24,7 @@ class Plan:
     at_once: int = 32
     """Visits that may go on at the same time."""
     k: int = 10
-    patience: float = 15.0
+    retry_seconds: float = 15.0
     """Seconds that a client goes on sending what is not acknowledged."""
     new_items: bool = False
     """Launch and withdraw items through /items as the shop's days go by."""

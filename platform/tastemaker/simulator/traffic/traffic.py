@@ -1,7 +1,8 @@
 """Drives a service over HTTP with an audience, and notes in the ledger what the service said.
 
 Some number of visits go on at once. Each asks for a list, reacts to it, reports that, and repeats the report
-under the same event ids until the service acknowledges it or patience ends, as an honest client would.
+under the same event ids until the service acknowledges it or the time for retries ends, as an
+honest client would.
 """
 
 from __future__ import annotations
@@ -165,8 +166,8 @@ class Traffic:
             await self._settle(sent, reply)
 
     async def _insist(self, sent: _Sent, reply: HttpReply) -> None:
-        """Send until a reply settles it, or patience ends."""
-        give_up = time.monotonic() + self.plan.patience
+        """Send until a reply settles it, or the time for retries ends."""
+        give_up = time.monotonic() + self.plan.retry_seconds
         pause = PAUSE_SECONDS
         while reply.status in TRY_AGAIN:
             wait = max(pause, reply.retry_after or 0.0)

@@ -1,4 +1,4 @@
-"""Each law catches a model that breaks it, and lets a sound one pass."""
+"""Each check catches a model that breaks it, and lets a sound one pass."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ class ForgetsWhenSaved(Sound):
 
 
 class DecidesOtherwise(Sound):
-    def decide(self, batch: Batch, k: int) -> Ranking:
+    def top_k(self, batch: Batch, k: int) -> Ranking:
         return select(-self.scores(batch), batch, k)
 
 
@@ -351,7 +351,7 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("propensities_are_probabilities", HalfSure),
     ("propensities_are_frequencies", Overconfident),
     ("propensities_are_frequencies", SecretlyRandom),
-    ("decisions_are_recommendations", DecidesOtherwise),
+    ("top_k_returns_recommendations", DecidesOtherwise),
     ("loaded_model_answers_the_same", ForgetsWhenSaved),
     ("artifact_is_data", SavesNothing),
     ("artifact_is_data", SavesCode),
@@ -370,24 +370,26 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
 test_a_sound_model_obeys = checks.parametrize_with_checks(Sound, Embeds, Explains)
 
 
-@pytest.mark.parametrize(("law", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
-def test_the_law_catches_it(law: str, recommender: type[Recommender[Any]]) -> None:
-    verdicts = {result.law: result for result in checks.run_checks(recommender)}
-    assert verdicts[law].verdict == "broken"
-    assert verdicts[law].detail
+@pytest.mark.parametrize(
+    ("check", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_the_law_catches_it(check: str, recommender: type[Recommender[Any]]) -> None:
+    verdicts = {result.check: result for result in checks.run_checks(recommender)}
+    assert verdicts[check].verdict == "broken"
+    assert verdicts[check].detail
 
 
 def test_every_law_is_broken_by_someone() -> None:
     """Those of learning are broken in a file of their own."""
-    others = {law.__name__ for law in checks.learning.LAWS}
-    assert {law for law, _ in BROKEN} == {law.__name__ for law in checks.LAWS} - others
+    others = {check.__name__ for check in checks.learning.CHECKS}
+    assert {check for check, _ in BROKEN} == {check.__name__ for check in checks.CHECKS} - others
 
 
-def test_exemptions_and_what_does_not_apply_are_told_apart_from_kept_laws() -> None:
+def test_exemptions_and_what_does_not_apply_are_told_apart_from_kept_checks() -> None:
     class Exempt(Sound):
         capabilities = Capabilities(exempt={"recommend_is_pure": "it keeps a diary"})
 
-    verdicts = {result.law: result for result in checks.run_checks(Exempt)}
+    verdicts = {result.check: result for result in checks.run_checks(Exempt)}
     assert verdicts["recommend_is_pure"] == ("recommend_is_pure", "exempt", "it keeps a diary")
     assert verdicts["checkerboard_is_recovered"].verdict == "exempt"
     assert verdicts["items_are_distinct"] == ("items_are_distinct", "kept", "")
@@ -398,7 +400,7 @@ def test_an_exception_breaks_the_law_in_words() -> None:
         def recommend(self, batch: Batch, k: int) -> Ranking:
             raise KeyError("gram")
 
-    verdicts = {result.law: result for result in checks.run_checks(Raises)}
+    verdicts = {result.check: result for result in checks.run_checks(Raises)}
     detail = verdicts["items_are_distinct"].detail
     assert detail.startswith("raised KeyError: 'gram' (")
     assert f"{Path(__file__).name}, line " in detail
@@ -414,5 +416,5 @@ def test_a_random_policy_with_true_propensities_passes() -> None:
             allowed = np.isfinite(scores).sum(axis=1, keepdims=True)
             return ranking._replace(propensities=ranking.propensities / np.maximum(allowed, 1))
 
-    verdicts = {result.law: result for result in checks.run_checks(Uniform)}
+    verdicts = {result.check: result for result in checks.run_checks(Uniform)}
     assert verdicts["propensities_are_frequencies"].verdict == "kept"

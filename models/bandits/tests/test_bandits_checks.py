@@ -1,4 +1,4 @@
-"""The bandits obey the laws."""
+"""The bandits pass the checks."""
 
 from tastemaker.plugins.checks import parametrize_with_checks
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy
@@ -8,4 +8,4 @@ from tastemaker_bandits.logistic_thompson import LogisticThompson
 from tastemaker_bandits.thompson import Thompson
 from tastemaker_bandits.ucb1 import UCB1
 
-test_laws = parametrize_with_checks(EpsilonGreedy, LinThompson, LinUCB, LogisticThompson, Thompson, UCB1)
+test_checks = parametrize_with_checks(EpsilonGreedy, LinThompson, LinUCB, LogisticThompson, Thompson, UCB1)

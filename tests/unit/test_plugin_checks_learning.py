@@ -1,4 +1,4 @@
-"""Each law of learning catches a model that breaks it, and lets a sound learner pass."""
+"""Each check of learning catches a model that breaks it, and lets a sound learner pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tastemaker.plugins import (
     TrainingData,
     select,
 )
-from tastemaker.plugins.checks import LAWS, learning, parametrize_with_checks, run_check
+from tastemaker.plugins.checks import CHECKS, learning, parametrize_with_checks, run_check
 from tastemaker.plugins.checks.subject import Subject
 
 
@@ -32,7 +32,7 @@ class Counts(Recommender[NoConfig]):
     name = "counts"
     reference = "none"
     config_type = NoConfig
-    capabilities = Capabilities(learns_online=True, commutes=True)
+    capabilities = Capabilities(learns_online=True, order_independent=True)
     state: ClassVar[tuple[str, ...]] = ("sums",)
 
     def fit(self, data: TrainingData) -> Self:
@@ -154,17 +154,19 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("feedback_is_heard", Deaf),
     ("refit_forgets_feedback", AddsFitToFit),
 ]
-LAW = {law.__name__: law for law in LAWS}
+CHECK = {check.__name__: check for check in CHECKS}
 
 test_a_sound_learner_obeys = parametrize_with_checks(Counts)
 
 
-@pytest.mark.parametrize(("law", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
-def test_the_law_catches_it(law: str, recommender: type[Recommender[Any]]) -> None:
-    verdict = run_check(LAW[law], Subject(recommender))
+@pytest.mark.parametrize(
+    ("check", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_the_law_catches_it(check: str, recommender: type[Recommender[Any]]) -> None:
+    verdict = run_check(CHECK[check], Subject(recommender))
     assert verdict.verdict == "broken"
     assert verdict.detail
 
 
 def test_every_law_of_learning_is_broken_by_someone() -> None:
-    assert {law for law, _ in BROKEN} == {law.__name__ for law in learning.LAWS}
+    assert {check for check, _ in BROKEN} == {check.__name__ for check in learning.CHECKS}

@@ -1,4 +1,4 @@
-"""The baselines obey the laws."""
+"""The baselines pass the checks."""
 
 from tastemaker.plugins.checks import parametrize_with_checks
 from tastemaker_baselines.bought_again import BoughtAgain
@@ -6,4 +6,4 @@ from tastemaker_baselines.popularity import Popularity
 from tastemaker_baselines.random import Random
 from tastemaker_baselines.trending import Trending
 
-test_laws = parametrize_with_checks(BoughtAgain, Popularity, Random, Trending)
+test_checks = parametrize_with_checks(BoughtAgain, Popularity, Random, Trending)

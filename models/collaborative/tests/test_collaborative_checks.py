@@ -1,4 +1,4 @@
-"""The collaborative models obey the laws."""
+"""The collaborative models pass the checks."""
 
 from tastemaker.plugins.checks import parametrize_with_checks
 from tastemaker_collaborative.bpr import BPR
@@ -6,4 +6,4 @@ from tastemaker_collaborative.ease import EASE
 from tastemaker_collaborative.ials import IALS
 from tastemaker_collaborative.item_knn import ItemKNN
 
-test_laws = parametrize_with_checks(BPR, EASE, IALS, ItemKNN)
+test_checks = parametrize_with_checks(BPR, EASE, IALS, ItemKNN)

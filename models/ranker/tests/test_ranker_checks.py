@@ -1,6 +1,6 @@
-"""The laws that every model obeys."""
+"""The checks that every model obeys."""
 
 from tastemaker.plugins.checks import parametrize_with_checks
 from tastemaker_ranker.ranker import Ranker
 
-test_laws = parametrize_with_checks(Ranker)
+test_checks = parametrize_with_checks(Ranker)
