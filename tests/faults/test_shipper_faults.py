@@ -67,7 +67,7 @@ if where == "before the commit":
     print("there", flush=True)
 elif where == "after the commit":
     drain.forget = hang
-drain.drain(Path(sys.argv[1]), postgres.PostgresTarget(sys.argv[2]))
+drain.drain(Path(sys.argv[1]), postgres.PostgresSink(sys.argv[2]))
 """
 
 
@@ -106,7 +106,7 @@ import sys
 from pathlib import Path
 from tastemaker.event_log import drain, postgres
 sys.stdin.readline()
-print(drain.drain(Path(sys.argv[1]), postgres.PostgresTarget(sys.argv[2])).feedback, flush=True)
+print(drain.drain(Path(sys.argv[1]), postgres.PostgresSink(sys.argv[2])).feedback, flush=True)
 """
 
 

@@ -234,7 +234,8 @@ def test_many_bodies_that_are_not_finished_take_bounded_memory(server: Started) 
         calls = [pool.submit(call, caller) for caller in callers]
         while not all(one.done() for one in calls):
             answered(server)
-            assert memory(server) - before < MAX_HELD_BYTES + MAX_GROWTH
+            # Without the limit it would be 35 bodies of 4 MiB; some are copied while they are refused.
+            assert memory(server) - before < MAX_HELD_BYTES + 2 * MAX_GROWTH
         assert {one.result() for one in calls} <= {408, 503}
 
 
