@@ -1,4 +1,6 @@
-"""Who is champion: the log of promotions and rollbacks. What a version must win first is in `contest`."""
+"""Who is champion: the log of promotions and rollbacks. What a version must win first is in
+`workflows.promotion_gate`.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Who differs from whom is decided in `pairs`, for all models at once. The best is the model with the highest
 figure; the others are tied with it or worse. A model has a range of ranks, and models that do not differ have
-ranks in common. Rendering is in `page` (HTML), `plot` (PNG) and the command `tastemaker leaderboard`.
+ranks in common. Rendering is in `html`, `png` and the command `tastemaker leaderboard`.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
     ℓ(w)   = the weeks' mean losses, made to rise by isotonic regression, straight between weeks
 
 Both answer the same users of the same week, so the season cancels out. The interval is a bootstrap over
-users, each with all their weeks. What "stale" means is said in `stale`. References: J. Gama et al., "A survey
-on concept drift adaptation", ACM Computing Surveys 46(4), 2014; B. Efron and R. Tibshirani, "An Introduction
-to the Bootstrap", 1993, chapter 9.
+users, each with all their weeks. What "stale" means is said in `stale_model`. References: J. Gama et al., "A
+survey on concept drift adaptation", ACM Computing Surveys 46(4), 2014; B. Efron and R. Tibshirani, "An
+Introduction to the Bootstrap", 1993, chapter 9.
 """
 
 from __future__ import annotations

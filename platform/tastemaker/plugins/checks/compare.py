@@ -12,7 +12,7 @@ from tastemaker.plugins.read_only import arrays_in
 
 
 def require_same(one: Ranking, other: Ranking, what: str) -> None:
-    """Raise LawBroken unless the answers are the same: see `sameness`."""
+    """Raise CheckFailed unless the answers are the same: see `ranking_diff`."""
     if (said := difference(one, other)) is not None:
         raise CheckFailed(f"{what}: {said}")
 
@@ -23,7 +23,7 @@ def copies(value: object) -> dict[str, NDArray[np.generic]]:
 
 
 def require_untouched(value: object, before: dict[str, NDArray[np.generic]], what: str) -> None:
-    """Raise LawBroken naming the arrays that are no longer what they were."""
+    """Raise CheckFailed naming the arrays that are no longer what they were."""
     now = arrays_in(value)
     changed = [name for name, array in before.items() if array.tobytes() != now[name].tobytes()]
     if changed:

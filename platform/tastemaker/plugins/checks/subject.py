@@ -146,4 +146,4 @@ def shop_feedback(seed: int = 2, n: int = 400) -> Feedback:
 
 
 Check = Callable[[Subject], None]
-"""Returns if the model keeps the check, raises LawBroken if not. Its name is the check's name."""
+"""Returns if the model passes, raises CheckFailed if not. Its name is the check's name."""

@@ -40,7 +40,7 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
     created_at: float
     """Seconds since 1970 UTC, as the others."""
     slot: Annotated[int, Meta(ge=0, lt=SLOTS)]
-    """Its place among the numbers in `meters`."""
+    """Its place among the numbers in `rate_limit`."""
     per_second: Annotated[float, Meta(gt=0)] | None = None
     """Requests that it may make; None for any number."""
     expires_at: float | None = None

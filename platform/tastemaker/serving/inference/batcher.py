@@ -6,8 +6,8 @@ Where requests come densely, batches begin PACE_SECONDS apart at least, so that 
 is full.
 
 The loop keeps the time. A request that is late is answered without the model. A thread that does not come
-back is abandoned and replaced; when a few of them hang, or in a row, the model rests (`breaker`). A queue
-that is full, or a model that rests, costs a request its personal list, never its answer.
+back is abandoned and replaced; when a few of them hang, or in a row, the model rests (`circuit_breaker`). A
+queue that is full, or a model that rests, costs a request its personal list, never its answer.
 """
 
 from __future__ import annotations

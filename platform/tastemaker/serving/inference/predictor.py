@@ -1,7 +1,7 @@
 """From requests to answers, for one loaded version: ids to numbers, a batch to the model, numbers to ids.
 
-Whatever the model does, the caller gets k items, or all that are allowed, if they are fewer: see `chain`.
-When a model is asked, and how long it may take, is `engine`'s business.
+Whatever the model does, the caller gets k items, or all that are allowed, if they are fewer: see `fallback`.
+When a model is asked, and how long it may take, is `batcher`'s business.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def new_request_id() -> str:
 
 
 class RequestAbandoned(BaseException):
-    """Raised by `engine` inside a plugin that hangs; no `except Exception` of the plugin's stops it."""
+    """Raised by `batcher` inside a plugin that hangs; no `except Exception` of the plugin's stops it."""
 
 
 class InferenceRequest(NamedTuple):
