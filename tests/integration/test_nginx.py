@@ -196,7 +196,7 @@ def test_nobody_behind_nginx_notices_that_a_worker_is_killed(tmp_path: Path) -> 
         ending.set()
         for caller in callers:
             caller.join()
-    assert set(statuses) == {200}
+    assert set(statuses) == {200}, (folder / "error.log").read_text()
 
 
 def grows(count: Callable[[], int], by: int = 1) -> None:
