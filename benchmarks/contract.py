@@ -62,8 +62,8 @@ def run(url: str, key: str, cases: int, seed: int) -> bool:
 @contextmanager
 def small_service() -> Iterator[tuple[str, str]]:
     """The URL of a service of a small shop, and a key for it."""
-    from bento_servers import running
-    from served_homes import make_home
+    from support.bento_servers import running
+    from support.served_homes import make_home
     from tastemaker.serving.http.api_keys import add, changed
 
     with tempfile.TemporaryDirectory(prefix="contract-") as folder:

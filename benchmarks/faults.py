@@ -18,8 +18,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import scenarios
-from disks import mounted
+from support import scenarios
+from support.small_disks import mounted
 
 COLUMNS = "{:<10} {:>7} {:>8} {:>12} {:>6} {:>8} {:>11} {:>10}"
 

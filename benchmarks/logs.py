@@ -26,10 +26,10 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-import logged
-from bento_servers import free_port, running
-from served_homes import make_home
-from servers import postgres
+from support import request_logs
+from support.bento_servers import free_port, running
+from support.served_homes import make_home
+from support.servers import postgres
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.postgres import PostgresSink
 from tastemaker.event_log.records import Entry, FeedbackRecord
@@ -178,7 +178,7 @@ def _fill(folder: Path, rows: int) -> None:
     spool = Spool(folder)
     for number in range(0, rows, 1_000):
         some = range(number, min(number + 1_000, rows))
-        spool.append(*(logged.request(n) if n % 2 else logged.click(n) for n in some)).result()
+        spool.append(*(request_logs.request(n) if n % 2 else request_logs.click(n) for n in some)).result()
     spool.close()
 
 
@@ -207,7 +207,7 @@ def _row_by_row(folder: Path, url: str, rows: int) -> float:
         cursor.execute("CREATE TABLE slow (key TEXT PRIMARY KEY, record JSON)")
         start = time.perf_counter()
         for number, record in enumerate(records):
-            row = (str(number), logged.as_json(record))
+            row = (str(number), request_logs.as_json(record))
             cursor.execute("INSERT INTO slow VALUES (%s, %s) ON CONFLICT DO NOTHING", row)
         seconds = time.perf_counter() - start
     connection.close()

@@ -23,7 +23,7 @@ os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", 
 
 import numpy as np
 
-from retail import purchases, small_purchases
+from support.online_retail import purchases, small_purchases
 from tastemaker.plugins import TrainingData
 from tastemaker.plugins.arrays import Float32
 from tastemaker_ranker.trees import Ensemble

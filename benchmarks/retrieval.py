@@ -206,7 +206,7 @@ def main(shop: Path | None, python: str | None, smoke: bool, only_others: bool) 
     if only_others:
         others(smoke)
         return
-    from retail import purchases, small_purchases
+    from support.online_retail import purchases, small_purchases
 
     vectors, histories = made_up(smoke)
     compare("made up", model_of(vectors), histories)

@@ -25,8 +25,7 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import bento_servers
-import served_homes
+from support import bento_servers, served_homes
 from tastemaker.client import Client, ServiceError
 from tastemaker.serving.runtime.worker_slots import Workers
 

@@ -9,17 +9,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from disks import mounted
+from support.repository import ROOT
+from support.small_disks import mounted
 from tastemaker.storage.engine import open_engine
 
-pytest_plugins = ["servers", "homes"]
-
-REPOSITORY = Path(__file__).resolve().parent.parent
+pytest_plugins = ["support.servers", "support.small_shop"]
 
 
 def dataset(name: str) -> Path:
     """Where a data set lies. A newcomer's machine may lack it: the test skips; in CI that is a failure."""
-    root = Path(os.environ.get("TASTEMAKER_DATASETS", REPOSITORY.parent / "shared" / "datasets"))
+    root = Path(os.environ.get("TASTEMAKER_DATASETS", ROOT.parent / "shared" / "datasets"))
     path = root / name
     if not path.exists():
         reason = f"the data set {name} is not in {root}: point TASTEMAKER_DATASETS at a folder that has it"

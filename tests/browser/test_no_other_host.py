@@ -14,13 +14,12 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-import commands
-import logged
-from bento_servers import running, stop
-from browsers import WIDTHS, Browser, browsing
-from conftest import REPOSITORY
-from served_homes import make_home
-from servers import free_port
+from support import commands, request_logs
+from support.bento_servers import running, stop
+from support.browsers import WIDTHS, Browser, browsing
+from support.repository import ROOT
+from support.served_homes import make_home
+from support.servers import free_port
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Item
@@ -55,7 +54,7 @@ def server(command: Sequence[str], environment: Mapping[str, str], log: Path, he
     with log.open("w") as output:
         process = subprocess.Popen(
             [str(BIN / command[0]), *command[1:]],
-            cwd=REPOSITORY,
+            cwd=ROOT,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -135,7 +134,9 @@ def test_the_report_of_evidently(browser: Browser, tmp_path: Path) -> None:
     version = make_home(home)["popularity"]
     shown = [Item("item-01", 1.0, 1.0), Item("item-07", 0.5, 1.0)]
     served = {"model": "popularity", "version": version.id, "items": shown}
-    logged.fill(home / "spool", [logged.request(number, **served) for number in range(MIN_REQUESTS)])
+    request_logs.fill(
+        home / "spool", [request_logs.request(number, **served) for number in range(MIN_REQUESTS)]
+    )
     drain(home / "spool", Lake(home / "lake"))
     engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
     report = drift_report(Lake(home / "lake"), engine, home / "reports", version)
@@ -151,7 +152,7 @@ def test_dagster(browser: Browser, finished: tuple[Workspace, Outcome], tmp_path
     home, port = finished[0].settings.home, free_port()
     dagster = tmp_path / "dagster"
     dagster.mkdir()
-    (dagster / "dagster.yaml").write_bytes((REPOSITORY / "dagster.yaml").read_bytes())
+    (dagster / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
     environment = commands.environment(home, {"DAGSTER_HOME": str(dagster)})
     url = f"http://127.0.0.1:{port}"
     command = ["dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import scenarios
+from support import scenarios
 from tastemaker.event_log.shipping import LONGEST_WAIT_SECONDS
 
 SECONDS = 60.0

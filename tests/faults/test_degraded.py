@@ -16,11 +16,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-import bento_servers
-import served_homes
-import servers
-import shop_homes
-import visited
+from support import bento_servers, served_homes, servers, shop_homes, visited_service
 from tastemaker.registry import Version, deployment
 from tastemaker.serving.runtime.metrics import REASONS
 from tastemaker.settings import OnlineStoreSettings
@@ -103,12 +99,12 @@ def degraded(one: Running, reason: str, words: str, *, asked: bool = False) -> I
             one.ask()
         return all(any(each.startswith(expected) for each in said) for said in one.degraded())
 
-    visited.until(begun, f"nobody says {expected}")
+    visited_service.until(begun, f"nobody says {expected}")
     assert {each.partition(":")[0] for said in one.degraded() for each in said} == {reason}
-    visited.until(lambda: one.reasons() == {reason}, "the metric does not say so")
+    visited_service.until(lambda: one.reasons() == {reason}, "the metric does not say so")
     yield
-    visited.until(lambda: one.degraded() == [set()] * OFTEN, "it is not over")
-    visited.until(lambda: one.reasons() == set(), "the metric says it still")
+    visited_service.until(lambda: one.degraded() == [set()] * OFTEN, "it is not over")
+    visited_service.until(lambda: one.reasons() == set(), "the metric says it still")
 
 
 @pytest.fixture
@@ -124,8 +120,8 @@ def test_a_killed_worker(home: Path) -> None:
         killed = one.server.children()[0]
         assert one.degraded() == [set()] * OFTEN
         killed.kill()
-        visited.until(lambda: any(one.degraded()), "nobody says so")
-        visited.until(lambda: one.degraded() == [set()] * OFTEN, "it does not come back")
+        visited_service.until(lambda: any(one.degraded()), "nobody says so")
+        visited_service.until(lambda: one.degraded() == [set()] * OFTEN, "it does not come back")
         after = one.metrics()
         assert one.said("was killed by SIGKILL") == 1
         assert one.said("in the place of one that ended") == 1
@@ -237,8 +233,12 @@ def test_a_worker_that_begins_during_a_refusal_says_it_once(home: Path) -> None:
         with degraded(one, "version", f"popularity {versions[1].id} is wanted and was refused: "):
             before = one.said(versions[1].id, "is refused")
             one.server.children()[0].kill()
-            visited.until(lambda: one.said("in the place of one that ended") == 1, "it does not come back")
-            visited.until(lambda: one.metrics()["tastemaker_swaps_totalpopularityrefused"] == 3, "no trial")
+            visited_service.until(
+                lambda: one.said("in the place of one that ended") == 1, "it does not come back"
+            )
+            visited_service.until(
+                lambda: one.metrics()["tastemaker_swaps_totalpopularityrefused"] == 3, "no trial"
+            )
             assert one.said(versions[1].id, "is refused") == before + 1
             deploy(home, versions[0])
 

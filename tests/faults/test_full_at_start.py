@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-import scenarios
-import visited
-from bento_servers import run, running
-from disks import mounted
-from logged import click, request
-from scenarios import fill_up
-from served_homes import make_home
+from support import scenarios, visited_service
+from support.bento_servers import run, running
+from support.request_logs import click, request
+from support.scenarios import fill_up
+from support.served_homes import make_home
+from support.small_disks import mounted
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import Drained, drain
 from tastemaker.event_log.spool import Spool, SpoolError
@@ -60,7 +59,7 @@ def test_a_spool_without_room_for_its_file_keeps_what_is_offered_until_there_is(
         assert (spool.counts, spool.waiting) == ((0, 0, 1), 10)
         (small_disk / "ballast").unlink()
         subprocess.run(["mount", "-o", "remount,nr_inodes=100", small_disk], check=True)
-        visited.until(lambda: spool.trouble is None, "the spool is not opened")
+        visited_service.until(lambda: spool.trouble is None, "the spool is not opened")
         assert spool.append(click("told")).result(30) == (1, 0)
         assert spool.counts == (11, 0, 1)
     told = 1 + (full is no_room_beside_it)

@@ -16,9 +16,7 @@ import httpx
 import psutil
 import pytest
 
-import bento_servers
-import served_homes
-import visited
+from support import bento_servers, served_homes, visited_service
 
 COMMANDS = {
     "tastemaker": ("tastemaker", "serve", "popularity", "--workers", "2"),
@@ -62,7 +60,7 @@ def test_workers_end_with_their_server_and_the_port_is_free_at_once(
 
 def test_a_worker_that_is_loading_ends_with_its_server_too(home: Path) -> None:
     with bento_servers.started(COMMANDS["tastemaker"], home, environment(home), ready=False) as server:
-        visited.until(lambda: len(server.children()) == 2, "no workers are started")
+        visited_service.until(lambda: len(server.children()) == 2, "no workers are started")
         workers = server.children()
         server.process.kill()
         assert not psutil.wait_procs(workers, timeout=60)[1]
@@ -113,13 +111,13 @@ def test_a_killed_worker_is_replaced_and_fails_no_request_but_those_that_it_had(
     with bento_servers.started(COMMANDS["tastemaker"], home, environment(home)) as server:
         before = server.workers(2)
         with calling(server.url, 6) as callers:
-            visited.until(lambda: all(len(caller.statuses) > 20 for caller in callers), "no answers")
+            visited_service.until(lambda: all(len(caller.statuses) > 20 for caller in callers), "no answers")
             before[0].kill()
             words = ["workers: 1 of 2 workers ended and began again"]
-            visited.until(lambda: degraded(server) == words, "it is not said that a worker is away")
-            visited.until(lambda: degraded(server) == [], "it stays away")
+            visited_service.until(lambda: degraded(server) == words, "it is not said that a worker is away")
+            visited_service.until(lambda: degraded(server) == [], "it stays away")
             served = [len(caller.statuses) for caller in callers]
-            visited.until(
+            visited_service.until(
                 lambda: all(len(one.statuses) > n + 20 for one, n in zip(callers, served, strict=True)),
                 "somebody is answered no more",
             )
@@ -140,7 +138,9 @@ def test_workers_that_end_before_they_serve_are_not_started_without_a_pause(home
         server.workers(2)
         shutil.rmtree(home / "artifacts")
         server.children()[0].kill()
-        visited.until(lambda: server.log.read_text().count("another begins") >= 3, "none is started again")
+        visited_service.until(
+            lambda: server.log.read_text().count("another begins") >= 3, "none is started again"
+        )
         moments = [
             datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
             for line in server.log.read_text().splitlines()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import scenarios
+from support import scenarios
 
 pytestmark = pytest.mark.servers
 

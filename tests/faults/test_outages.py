@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import scenarios
-from disks import mounted
+from support import scenarios
+from support.small_disks import mounted
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import read_log
 

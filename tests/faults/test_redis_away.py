@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import scenarios
+from support import scenarios
 
 SECONDS = 60.0
 

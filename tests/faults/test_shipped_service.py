@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import scenarios
+from support import scenarios
 
 SECONDS = float(os.environ.get("FAULT_SECONDS", "60"))
 """FAULT_SECONDS=600 looks longer."""

@@ -17,9 +17,10 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-import logged
-from logged import click, fill, request, settings_of
-from servers import free_port
+from support import request_logs
+from support.repository import ROOT
+from support.request_logs import click, fill, request, settings_of
+from support.servers import free_port
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import Drained, drain, read_feedback
 from tastemaker.event_log.postgres import PostgresSink
@@ -34,7 +35,7 @@ N = 25_000
 
 def python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """A Python of its own that runs `code`."""
-    paths = os.pathsep.join([str(Path(logged.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
@@ -208,7 +209,7 @@ def test_while_postgres_is_away_the_log_grows_and_is_shipped_after(tmp_path: Pat
 WRITE = """
 import sys
 from pathlib import Path
-from logged import click
+from support.request_logs import click
 from tastemaker.event_log.spool import Spool
 spool, first = Spool(Path(sys.argv[1])), int(sys.argv[2])
 for number in range(first, first + 10**9, 10):
@@ -291,7 +292,7 @@ def test_a_bounded_log_says_so_and_stays_within_its_bound(tmp_path: Path) -> Non
 
 
 def test_a_clock_that_jumps_back_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool, now = Spool(tmp_path), [logged.NOON]
+    spool, now = Spool(tmp_path), [request_logs.NOON]
     monkeypatch.setattr("time.time", lambda: now[0])
     for number in range(10):
         spool.append(click(number, received_at=now[0]), request(number, occurred_at=now[0])).result()

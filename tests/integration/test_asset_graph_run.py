@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
-import homes
-from pages import faults, faults_in_a_browser
+from support import small_shop
+from support.html_pages import faults, faults_in_a_browser
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.plugins.discovery import find
 from tastemaker.storage.tables import backtests, ingested_days, promotions, versions
@@ -60,7 +60,7 @@ def test_what_came_in_is_accounted_for(finished: tuple[Workspace, Outcome]) -> N
     assert outcome.steps["landed_events"].facts["rows"] == landed
     ledger = rows(workspace, ingested_days)
     assert sum(day["rows_read"] for day in ledger) == landed
-    assert len(ledger) == homes.SHOP["n_days"]
+    assert len(ledger) == small_shop.SHOP["n_days"]
 
 
 def test_people_have_something_to_look_at(finished: tuple[Workspace, Outcome]) -> None:
@@ -88,14 +88,14 @@ def test_a_second_run_does_nothing_again(finished: tuple[Workspace, Outcome]) ->
 
 
 def test_a_run_that_failed_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    settings = homes.settings(tmp_path / "home", models={"trending": {"half_life_days": -1}})
+    settings = small_shop.settings(tmp_path / "home", models={"trending": {"half_life_days": -1}})
     select_ = "+key:backtests/popularity or +key:backtests/trending"
     failed = run(settings, select=select_)
     assert not failed.success
     assert failed.steps["backtests__trending"].state == "failed"
     assert "half_life_days = -1" in failed.steps["backtests__trending"].problem
     assert "tastemaker models show trending" in failed.steps["backtests__trending"].problem
-    workspace = Workspace(homes.settings(tmp_path / "home"))
+    workspace = Workspace(small_shop.settings(tmp_path / "home"))
     first = rows(workspace, backtests)
     assert [row["model"] for row in first] == ["popularity"]
     assert run(workspace.settings, select=select_).success
@@ -106,7 +106,7 @@ def test_a_batch_that_fails_blocks_what_is_downstream(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     path.write_text("user_id,item_id,occurred_at\n" + "u,i,no time at all\n" * 20)
     source = {"name": "table", "path": path}
-    settings = homes.settings(tmp_path / "home", source=source)
+    settings = small_shop.settings(tmp_path / "home", source=source)
     outcome = run(settings, select="+key:backtests/popularity")
     assert not outcome.success
     assert outcome.steps["gate"].state == "failed"
@@ -118,7 +118,7 @@ def test_a_batch_that_fails_blocks_what_is_downstream(tmp_path: Path) -> None:
 
 
 def test_days_can_be_chosen_and_read_again(tmp_path: Path) -> None:
-    settings = homes.settings(tmp_path / "home")
+    settings = small_shop.settings(tmp_path / "home")
 
     def land(**config: Any) -> dict[str, Any]:
         outcome = run(settings, select="landed_events", config={"ops": {"landed_events": {"config": config}}})

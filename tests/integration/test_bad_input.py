@@ -21,9 +21,8 @@ from typing import NamedTuple
 
 import pytest
 
-import commands
-import homes
-from bento_servers import running
+from support import commands, small_shop
+from support.bento_servers import running
 from tastemaker.cli.main import main
 from tastemaker.plugins.discovery import find
 from tastemaker.snapshot.canonical_ids import canonical
@@ -56,7 +55,7 @@ Command = Callable[..., Said]
 def home(tmp_path: Path) -> Path:
     """A home folder whose source is the file events.csv in it."""
     chosen = tmp_path / "home"
-    homes.settings(chosen)
+    small_shop.settings(chosen)
     return chosen
 
 
@@ -162,7 +161,7 @@ def test_a_user_with_a_hundred_thousand_events(home: Path, tastemaker: Command) 
 def test_a_problem_for_other_event_types(home: Path, tastemaker: Command) -> None:
     write_events(home, visits(USERS, ITEMS))
     problem = (
-        homes.PROBLEM.replace("purchase:", "sale:").replace("view:", "stream:").replace("cart:", "play:")
+        small_shop.PROBLEM.replace("purchase:", "sale:").replace("view:", "stream:").replace("cart:", "play:")
     )
     (home / "problem.yaml").write_text(problem)
     said = tastemaker("run", "--select", "+key:backtests/popularity")

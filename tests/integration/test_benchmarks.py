@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from servers import not_installed
+from support.repository import ROOT
+from support.servers import not_installed
 
 pytestmark = pytest.mark.servers
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 BENCHMARKS = sorted(path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text("utf-8"))
 """The other files are parts of these."""
 LOADED_BY_WRK = {"logs", "serving"}

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bento_servers import run, running
-from served_homes import make_home
+from support.bento_servers import run, running
+from support.repository import ROOT
+from support.served_homes import make_home
 
 pytestmark = pytest.mark.servers
 
-FAMILY = Path(__file__).resolve().parents[2] / "models" / "baselines"
+FAMILY = ROOT / "models" / "baselines"
 
 
 def test_a_bento_answers_far_from_where_it_was_built(tmp_path: Path) -> None:

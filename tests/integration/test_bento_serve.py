@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bento_servers import run, running
-from served_homes import make_home
+from support.bento_servers import run, running
+from support.served_homes import make_home
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain, read_log
 from tastemaker.registry import Registry, Version

@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-import commands
-import homes
-import served_homes
-from bento_servers import running
-from disks import mounted
+from support import commands, served_homes, small_shop
+from support.bento_servers import running
+from support.small_disks import mounted
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.plugins import discovery
@@ -39,7 +37,7 @@ def cut_short(folder: Path) -> None:
 @pytest.mark.servers
 def test_a_half_written_artifact_is_passed_over_for_an_older_one(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    homes.settings(home, problem=SALES)
+    small_shop.settings(home, problem=SALES)
     older = served_homes.make_home(home)["popularity"]
     newer = served_homes.register(
         home,
@@ -66,7 +64,7 @@ def test_a_disk_that_fills_up_while_training_leaves_nothing_half_written(
     tmp_path: Path,
 ) -> None:
     with mounted(tmp_path / "disk", "4m") as disk:
-        check_a_disk_that_fills_up(homes.settings(tmp_path / "home"), disk)
+        check_a_disk_that_fills_up(small_shop.settings(tmp_path / "home"), disk)
 
 
 def check_a_disk_that_fills_up(settings: Settings, disk: Path) -> None:
@@ -113,7 +111,7 @@ def figures(settings: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What one run by itself comes to."""
-    settings = homes.settings(tmp_path_factory.mktemp("undisturbed") / "home")
+    settings = small_shop.settings(tmp_path_factory.mktemp("undisturbed") / "home")
     assert run(settings, select=SELECT).success
     found = figures(settings)
     [(events, distinct, *_)] = found["events"]
@@ -123,7 +121,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_two_runs_at_once_come_to_what_one_does(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
-    settings = homes.settings(tmp_path / "home")
+    settings = small_shop.settings(tmp_path / "home")
     both = [commands.start(settings.home, "tastemaker", "run", "--select", SELECT) for _ in range(2)]
     for process in both:
         out, err = process.communicate(timeout=commands.LIMIT_SECONDS)
@@ -133,7 +131,7 @@ def test_two_runs_at_once_come_to_what_one_does(tmp_path: Path, undisturbed: dic
 
 
 def test_a_run_that_is_killed_goes_on_where_it_stopped(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
-    settings = homes.settings(tmp_path / "home")
+    settings = small_shop.settings(tmp_path / "home")
     process = commands.start(settings.home, "tastemaker", "run", "--select", SELECT)
     assert process.stdout is not None
     for line in process.stdout:

@@ -17,8 +17,8 @@ import httpx
 import psutil
 import pytest
 
-import shop_homes
-from bento_servers import run, running
+from support import shop_homes
+from support.bento_servers import run, running
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.event_log.drain import drain, read_log

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import pytest
 
-from bento_servers import free_port, running
-from served_homes import make_home
+from support.bento_servers import free_port, running
+from support.served_homes import make_home
 from tastemaker.client import Client, FeedbackEvent, ItemUpsert, Receipt, Request, ServiceError, UserUpsert
 from tastemaker.event_log.records import FeedbackRecord
 from tastemaker.event_log.spool import read

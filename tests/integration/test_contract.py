@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bento_servers import running
-from served_homes import make_home
+from support.bento_servers import running
+from support.repository import ROOT
+from support.served_homes import make_home
 from tastemaker.serving.http.api_keys import add, changed
 
 pytestmark = pytest.mark.servers
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "contract.py"
+SCRIPT = ROOT / "benchmarks" / "contract.py"
 CASES = 2_000
 
 

@@ -11,20 +11,19 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-import commands
-import homes
-from small_lakes import make_lake
+from support import commands, small_shop
+from support.small_lakes import make_lake
+from support.tuning_worlds import PROBLEM, rows
 from tastemaker.evaluation.robustness import staleness
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import backtests, seed_spreads
-from tuning_worlds import PROBLEM, rows
 
 SECONDS = 120
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    settings = homes.settings(tmp_path / "home", problem=PROBLEM)
+    settings = small_shop.settings(tmp_path / "home", problem=PROBLEM)
     make_lake(settings.lake, rows(days=28))
     return settings.home
 

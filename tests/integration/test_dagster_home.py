@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 from dagster._cli.utils import get_possibly_temporary_instance_for_cli
 
-import homes
-from conftest import REPOSITORY
+from support import small_shop
+from support.repository import ROOT
 from tastemaker_pipelines.run import run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # librari
 def test_dagster_dev_shows_the_runs(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
-    shutil.copy(REPOSITORY / "dagster.yaml", tmp_path)
-    outcome = run(homes.settings(Path(home)), select="landed_events")
+    shutil.copy(ROOT / "dagster.yaml", tmp_path)
+    outcome = run(small_shop.settings(Path(home)), select="landed_events")
     if home == "elsewhere":  # as README says
         monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / home / "dagster"))
     with get_possibly_temporary_instance_for_cli("dagster dev") as instance:

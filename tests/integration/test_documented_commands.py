@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-import typed
-from conftest import REPOSITORY
-from typed import Command, Shell, commands
+from support import documented_commands
+from support.documented_commands import Command, Shell, commands
+from support.repository import ROOT
 
 pytestmark = pytest.mark.servers
 
 README = "README.md"
-PAGES = sorted(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md"))
+PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
 SHOP = "[source]\noptions = { n_users = 150, n_items = 100, n_days = 90, events_per_day = 150, seed = 1 }\n"
 RANKER = {"retrievers": ["popularity", "bought_again"], "trees": 20, "label_days": 10}
 ENVIRONMENT = {
@@ -41,11 +41,11 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder, self._logs = folder / "clone", folder / "logs"
         self._home, self._saved = self.folder / ".tastemaker", folder / "saved"
-        git = ["git", "-C", str(REPOSITORY), "-c", "user.name=-", "-c", "user.email=-"]
+        git = ["git", "-C", str(ROOT), "-c", "user.name=-", "-c", "user.email=-"]
         changed = _done([*git, "stash", "create"]).strip()  # what is not committed is tested, too
-        _done(["git", "clone", "--quiet", str(REPOSITORY), str(self.folder)])
+        _done(["git", "clone", "--quiet", str(ROOT), str(self.folder)])
         if changed:
-            _done(["git", "-C", str(self.folder), "fetch", "--quiet", str(REPOSITORY), changed])
+            _done(["git", "-C", str(self.folder), "fetch", "--quiet", str(ROOT), changed])
             _done(["git", "-C", str(self.folder), "checkout", "--quiet", changed])
         _install(self.folder)
         (self.folder / "tastemaker.toml").write_text(SHOP)
@@ -119,7 +119,7 @@ def _typed(clone: Clone, page: str) -> Iterator[str]:
     """Type a page's commands, and README's Python; what went wrong."""
     shell = clone.shell(page)
     try:
-        text = (REPOSITORY / page).read_text("utf-8")
+        text = (ROOT / page).read_text("utf-8")
         for command in commands(text, page, python=page == README):
             result = shell.type(command)
             print(f"{result.seconds:6.1f} s  {command.place}")
@@ -137,12 +137,12 @@ def _typed(clone: Clone, page: str) -> Iterator[str]:
     )
 
 
-def _wrong(command: Command, result: typed.Result) -> Iterator[str]:
+def _wrong(command: Command, result: documented_commands.Result) -> Iterator[str]:
     if result.status != command.status:
         yield f"ended with status {result.status}, not {command.status}"
     if "Traceback" in result.said:
         yield "a stack trace is no answer"
-    if missing := typed.keys_shown(command.shown) - typed.keys_shown(result.said):
+    if missing := documented_commands.keys_shown(command.shown) - documented_commands.keys_shown(result.said):
         yield f"the page shows fields that are not there: {sorted(missing)}"
     if "about:blank" in result.said and "about:blank" not in command.shown:
         yield "the service refused it"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
-from served_homes import DAYS, N_ITEMS, START, events, make_home
+from support.served_homes import DAYS, N_ITEMS, START, events, make_home
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Item, Record

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
-import served_homes
+from support import served_homes
 from tastemaker.api.schemas import Request
 from tastemaker.cli.evaluate import evaluate
 from tastemaker.data.lake import Lake

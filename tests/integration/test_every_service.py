@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pytest
 from sqlalchemy import select
 
-import commands
-from bento_servers import running
+from support import commands
+from support.bento_servers import running
 from tastemaker.event_log.drain import drain, read_log
 from tastemaker.plugins.discovery import Plugin, find, get
 from tastemaker.storage.tables import backtests, versions

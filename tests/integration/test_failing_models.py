@@ -11,9 +11,8 @@ import dagster as dg
 import pytest
 from rich.console import Console
 
-import commands
-import homes
-from sites import Site, model
+from support import commands, small_shop
+from support.plugin_sites import Site, model
 from tastemaker.errors import TastemakerError
 from tastemaker.evaluation.leaderboard import terminal
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
@@ -72,7 +71,7 @@ class Shop(NamedTuple):
 
 def choosing(home: Path, *names: str, **more: Any) -> Settings:
     """Settings of a home in which only these models take part."""
-    return homes.settings(home, models={"enabled": names, **more})
+    return small_shop.settings(home, models={"enabled": names, **more})
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +173,7 @@ def test_where_all_fail_each_is_named(tmp_path: Path) -> None:
 
 def test_the_command_says_so(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    homes.settings(home)
+    small_shop.settings(home)
     more = {"TASTEMAKER_MODELS__ENABLED": "bought_again", "TASTEMAKER_MODELS__BOUGHT_AGAIN__WRONG": "1"}
     select = "+key:leaderboard"
     found = commands.done(home, "tastemaker", "run", "--select", select, more=more, status=1).stdout
@@ -197,7 +196,7 @@ def test_the_command_says_so(tmp_path: Path) -> None:
 def test_wrong_names_are_refused_before_anything_starts(
     tmp_path: Path, models: dict[str, Any], said: str
 ) -> None:
-    settings = homes.settings(tmp_path / "home", models=models)
+    settings = small_shop.settings(tmp_path / "home", models=models)
     with pytest.raises(TastemakerError) as refused:
         run(settings)
     assert said in str(refused.value)
@@ -206,7 +205,7 @@ def test_wrong_names_are_refused_before_anything_starts(
 def test_a_model_that_is_left_out_is_neither_imported_nor_shown(tmp_path: Path) -> None:
     everything = choosing(tmp_path / "home", *SOUND)
     run(everything, select="+key:leaderboard")
-    fewer = homes.settings(tmp_path / "home", models={"enabled": SOUND, "disabled": ["bought_again"]})
+    fewer = small_shop.settings(tmp_path / "home", models={"enabled": SOUND, "disabled": ["bought_again"]})
     outcome = run(fewer, select="+key:leaderboard")
     assert outcome.success
     assert "backtests__bought_again" not in outcome.steps
@@ -236,7 +235,7 @@ def test_a_model_that_is_left_out_is_neither_imported_nor_shown(tmp_path: Path) 
 )
 def test_the_command_line_chooses_models(tmp_path: Path, words: list[str], models: set[str]) -> None:
     home = tmp_path / "home"
-    homes.settings(home)
+    small_shop.settings(home)
     told = commands.done(home, "tastemaker", "run", *words, "--select", "+key:leaderboard", "--json").stdout
     steps = {step["name"] for step in json.loads(told)["steps"]}
     assert {name.removeprefix("backtests/") for name in steps if name.startswith("backtests/")} == models
@@ -244,7 +243,7 @@ def test_the_command_line_chooses_models(tmp_path: Path, words: list[str], model
 
 def test_a_wrong_name_on_the_command_line_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    homes.settings(home)
+    small_shop.settings(home)
     refused = commands.done(home, "tastemaker", "run", "--without", "rankr", status=2)
     assert "did you mean ranker?" in refused.stderr
 

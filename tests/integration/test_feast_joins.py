@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feature_lakes import DAY, END, FIRST, N_ITEMS, N_USERS, filled, user_id
+from support.feature_lakes import DAY, END, FIRST, N_ITEMS, N_USERS, filled, user_id
 from tastemaker.features import ITEM_FEATURES, USER_FEATURES
 from tastemaker.features.snapshots import weekly_cuts, write_snapshots
 from tastemaker.settings import Settings

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from feature_lakes import DAY, END, N_USERS, filled, user_id
+from support.feature_lakes import DAY, END, N_USERS, filled, user_id
 from tastemaker.features import ITEM_FEATURES, USER_FEATURES
 from tastemaker.features.online import open_reader
 from tastemaker.features.snapshots import write_snapshots

@@ -15,7 +15,8 @@ from click import ClickException
 from feast import FeatureService
 from feast.repo_config import load_repo_config
 
-from feature_lakes import END, filled
+from support.feature_lakes import END, filled
+from support.repository import ROOT
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.features import ITEM_FEATURES, USER_FEATURES
 from tastemaker.features.snapshots import write_snapshots
@@ -26,7 +27,7 @@ from tastemaker_features.services import model_services
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's and Ibis's own
 
-FEATURE_REPO = Path(__file__).resolve().parents[2] / "feature_repo"
+FEATURE_REPO = ROOT / "feature_repo"
 
 
 def test_the_yaml_is_the_configuration_of_the_default_settings(

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import create_engine, text
 
-import served_homes
-from logged import NOON, click, fill, request
-from served_homes import make_home
+from support import served_homes
+from support.request_logs import NOON, click, fill, request
+from support.served_homes import make_home
 from tastemaker.cli.forget import forget
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, QUARANTINE

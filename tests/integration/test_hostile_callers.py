@@ -14,8 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from bento_servers import Started, started
-from served_homes import make_home
+from support.bento_servers import Started, started
+from support.served_homes import make_home
 from tastemaker.api.schemas import MAX_BODY_BYTES
 from tastemaker.serving.http.asgi import MAX_HELD_BYTES
 from tastemaker.serving.http.connections import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_PIPELINED

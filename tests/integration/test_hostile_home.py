@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import commands
-import homes
-from bento_servers import running
+from support import commands, small_shop
+from support.bento_servers import running
 
 NAME = "b[1] qu?est #%41 'x"
 
@@ -18,7 +17,7 @@ NAME = "b[1] qu?est #%41 'x"
 def test_run_and_serve(tmp_path: Path) -> None:
     """The ranker reads features of users from the online store."""
     home = tmp_path / NAME
-    homes.settings(home)
+    small_shop.settings(home)
     outcome = json.loads(commands.done(home, "tastemaker", "run", "--json").stdout)
     assert outcome["success"] is True
     assert {step["state"] for step in outcome["steps"]} == {"done"}

@@ -12,10 +12,10 @@ from zipfile import ZipFile
 
 import pytest
 
+from support.repository import ROOT
 from tastemaker.plugins.discovery import Plugin, find
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-FAMILIES = sorted(folder.name for folder in (REPOSITORY / "models").iterdir() if folder.is_dir())
+FAMILIES = sorted(folder.name for folder in (ROOT / "models").iterdir() if folder.is_dir())
 CORE = {
     "click",
     "markupsafe",
@@ -48,7 +48,7 @@ HEAVY = {
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Distribution -> its wheel: `tastemaker`, and one a folder of models."""
     folder = tmp_path_factory.mktemp("wheels")
-    for source in (REPOSITORY, *(REPOSITORY / "models" / family for family in FAMILIES)):
+    for source in (ROOT, *(ROOT / "models" / family for family in FAMILIES)):
         _run(["-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)], source)
     return {path.name.partition("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
 
@@ -108,9 +108,9 @@ def test_the_platform_carries_every_file_that_it_reads(wheels: dict[str, Path]) 
     sources = ("platform/tastemaker", "pipelines/tastemaker_pipelines",
                "feature_repo/tastemaker_features", "expectations/tastemaker_expectations")  # fmt: skip
     tracked = subprocess.run(
-        ["git", "ls-files", *sources], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        ["git", "ls-files", *sources], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.split()
-    assert {name.partition("/")[2] for name in tracked if (REPOSITORY / name).exists()} <= packed
+    assert {name.partition("/")[2] for name in tracked if (ROOT / name).exists()} <= packed
     assert {name.partition("/")[0] for name in packed} == {name.partition("/")[2] for name in sources}
     assert {
         "tastemaker/html/style.css",

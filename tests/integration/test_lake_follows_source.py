@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine
 
-import homes
+from support import small_shop
 from tastemaker.cli.main import cli
 from tastemaker.data import source_identity
 from tastemaker.data.ingest import LandedDays, land
@@ -205,7 +205,7 @@ def test_another_shops_file_is_refused_until_it_is_adopted(tmp_path: Path) -> No
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
 def test_prune_and_adopt_show_before_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, file, other = tmp_path / "home", tmp_path / "orders.csv", tmp_path / "other.csv"
-    homes.settings(home)
+    small_shop.settings(home)
     monkeypatch.chdir(tmp_path)
 
     def done(*words: str, status: int = 0) -> str:

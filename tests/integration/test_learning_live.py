@@ -16,9 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-import served_homes
-import taught
-from bento_servers import run, running
+from support import learning_homes, served_homes
+from support.bento_servers import run, running
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.plugins import discovery
@@ -106,13 +105,15 @@ def test_a_served_bandit_learns_and_a_restart_loses_nothing(tmp_path: Path) -> N
 def test_killed_again_and_again_it_has_learned_what_one_has_that_was_not(tmp_path: Path) -> None:
     version = home_of(tmp_path)
     home, whole = tmp_path / "home", tmp_path / "whole"
-    entries = sorted(taught.traffic(version.id, 400, seconds=2_000), key=lambda entry: entry.occurred_at)
-    taught.copied(home, whole)
-    taught.log(whole, entries)
-    taught.learn(whole, version)
+    entries = sorted(
+        learning_homes.traffic(version.id, 400, seconds=2_000), key=lambda entry: entry.occurred_at
+    )
+    learning_homes.copied(home, whole)
+    learning_homes.log(whole, entries)
+    learning_homes.learn(whole, version)
 
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TASTEMAKER_")}
-    delay = {"TASTEMAKER_LEARNING__FEEDBACK_DELAY_SECONDS": str(taught.FEEDBACK_DELAY)}
+    delay = {"TASTEMAKER_LEARNING__FEEDBACK_DELAY_SECONDS": str(learning_homes.FEEDBACK_DELAY)}
     environment = inherited | ENVIRONMENT | delay
     command = [str(Path(sys.executable).parent / "tastemaker"), "learn", "thompson", "--follow", "--json"]
     chance, size = random.Random(1), len(entries) // 4
@@ -120,7 +121,7 @@ def test_killed_again_and_again_it_has_learned_what_one_has_that_was_not(tmp_pat
     for start in range(0, len(entries), size):
         with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as learner:
             for part in range(start, min(start + size, len(entries)), 30):
-                taught.log(home, entries[part : part + 30])
+                learning_homes.log(home, entries[part : part + 30])
                 time.sleep(chance.uniform(0, 0.5))
             assert learner.stdout is not None
             learner.stdout.readline()  # it has learned something
@@ -128,7 +129,7 @@ def test_killed_again_and_again_it_has_learned_what_one_has_that_was_not(tmp_pat
             learner.send_signal(signal.SIGKILL)
             looks += 1 + len(learner.stdout.read().splitlines())
     assert looks > 4
-    last = taught.learn(home, version)
+    last = learning_homes.learn(home, version)
     assert last.position.impressions == 1_200
     assert last.impressions < 1_200  # it went on where they were
-    assert taught.state(home, version) == taught.state(whole, version)
+    assert learning_homes.state(home, version) == learning_homes.state(whole, version)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import create_engine, text
 
-from logged import NOON, click, fill, request, settings_of
+from support.request_logs import NOON, click, fill, request, settings_of
 from tastemaker.cli.ship import ship
 from tastemaker.data.lake import Lake
 from tastemaker.event_log import drain as drains

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import commands
-import homes
-from bento_servers import running
+from support import commands, small_shop
+from support.bento_servers import running
 
 SELECT = "+key:models/my_model or key:backtests/popularity or key:leaderboard"
 
@@ -35,7 +34,7 @@ class Shop(NamedTuple):
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     folder = tmp_path_factory.mktemp("new_model")
     home, site = folder / "home", folder / "site"
-    homes.settings(home)
+    small_shop.settings(home)
     created = commands.done(home, "tastemaker", "models", "new", "my_model", "--folder", str(folder)).stdout
     assert str(folder / "my_model") in created
     install = ["uv", "pip", "install", "--offline", "--no-deps", "--no-build-isolation"]

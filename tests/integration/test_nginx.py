@@ -21,15 +21,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bento_servers import free_port, running, started
-from served_homes import make_home
-from servers import not_installed
+from support.bento_servers import free_port, running, started
+from support.repository import ROOT
+from support.served_homes import make_home
+from support.servers import not_installed
+from support.visited_service import until
 from tastemaker.serving.http.api_keys import add, changed
-from visited import until
 
 pytestmark = pytest.mark.servers
 
-SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "nginx" / "tastemaker.conf"
+SHIPPED = ROOT / "deploy" / "nginx" / "tastemaker.conf"
 ID = "0af7651916cd43dd8448eb211c80319c"
 ASK = {"user_id": "user-01", "k": 3}
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import commands
-import homes
+from support import commands, small_shop
 from tastemaker.settings import Settings
 from tastemaker.workflows.promote import backtest_of, promote_best
 from tastemaker.workflows.promotion_gate import PromotionGate
@@ -24,7 +23,7 @@ SELECT = " or ".join(f"+key:models/{name}" for name in MODELS)
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A home with a version each of three models, of which bought_again is best, and no champion."""
-    chosen = homes.settings(tmp_path / "home", models={"enabled": MODELS})
+    chosen = small_shop.settings(tmp_path / "home", models={"enabled": MODELS})
     assert run(chosen, select=SELECT).success
     return chosen
 
@@ -62,7 +61,7 @@ def test_a_champion_of_another_config_is_judged_by_its_own(settings: Settings) -
     assert promote_best(workspace).version is not None
     live = workspace.registry.newest("bought_again")
     models = {"enabled": MODELS, "bought_again": {"prior_events": 500.0}}
-    other = Workspace(homes.settings(settings.home, models=models))
+    other = Workspace(small_shop.settings(settings.home, models=models))
     assert run(other.settings, select="+key:models/bought_again").success
     newest = other.registry.newest("bought_again")
     assert newest.manifest.config != live.manifest.config

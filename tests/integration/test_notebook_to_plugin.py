@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import commands
-from conftest import REPOSITORY
+from support import commands
+from support.repository import ROOT
 
-PAGE = REPOSITORY / "docs" / "notebook_to_plugin.md"
+PAGE = ROOT / "docs" / "notebook_to_plugin.md"
 
 
 @pytest.fixture(scope="module")

@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-import bento_servers
-import served_homes
-from servers import not_installed
+from support import bento_servers, served_homes
+from support.repository import ROOT
+from support.servers import not_installed
 from tastemaker.registry import deployment
 from tastemaker.serving.http.connections import MAX_HEAD_BYTES
 from tastemaker.serving.http.routes import ROUTES
 from tastemaker.serving.runtime.metrics import REASONS
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "on_call.md"
+DOCUMENT = ROOT / "docs" / "on_call.md"
 
 
 class Family(NamedTuple):

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from boards import made_up
-from pages import faults, faults_in_a_browser
+from support.html_pages import faults, faults_in_a_browser
+from support.leaderboards import made_up
 from tastemaker.evaluation.failures import Failure
 from tastemaker.evaluation.robustness import report
 from tastemaker.evaluation.robustness.learning_curve import LearningCurve, Point

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import homes
+from support import small_shop
 from tastemaker.cli.main import cli
 from tastemaker.settings import ServingSettings, Settings, SourceSettings
 from tastemaker_pipelines.run import Outcome, run
@@ -25,7 +25,7 @@ def shop(home: Path, *, events: str = "purchase: {}", days: int = 7, more: str =
     """A home that reads a CSV file of purchases, with a problem of its own."""
     home.mkdir()
     (home / "orders.csv").write_text("\n".join(EVENTS))
-    return homes.settings(
+    return small_shop.settings(
         home,
         problem=PROBLEM.format(events=events, days=days, more=more),
         source=SourceSettings(name="table", path=home / "orders.csv"),

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-import homes
-from servers import free_port
+from support import small_shop
+from support.servers import free_port
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import run
 
@@ -68,7 +68,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Two versions of models that beat popularity or do not, and no champion."""
-    settings = homes.settings(tmp_path_factory.mktemp("approval") / "home")
+    settings = small_shop.settings(tmp_path_factory.mktemp("approval") / "home")
     assert run(
         settings, select="+key:models/bought_again or +key:models/random or +key:backtests/popularity"
     ).success
@@ -78,7 +78,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def top_k(prefect: dict[str, str], workspace: Workspace, log: Path, **answer: Any) -> str:
     """Start the flow for bought_again, answer when it pauses, and return what it did."""
     version = workspace.registry.newest("bought_again")
-    environment = prefect | homes.environment(workspace.settings.home)
+    environment = prefect | small_shop.environment(workspace.settings.home)
     api = prefect["PREFECT_API_URL"]
     before = {one["id"] for one in httpx.post(f"{api}/flow_runs/filter", json={}).json()}
 
@@ -123,7 +123,7 @@ def test_nobody_is_asked_about_a_version_that_does_not_win(
     version = workspace.registry.newest("random")
     done = subprocess.run(
         [sys.executable, "-m", "tastemaker_pipelines.flows.approval", version.id],
-        env=prefect | homes.environment(workspace.settings.home),
+        env=prefect | small_shop.environment(workspace.settings.home),
         cwd=tmp_path,
         capture_output=True,
         text=True,

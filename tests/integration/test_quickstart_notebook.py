@@ -10,9 +10,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from conftest import REPOSITORY
+from support.repository import ROOT
 
-NOTEBOOK = REPOSITORY / "docs" / "notebooks" / "quickstart.ipynb"
+NOTEBOOK = ROOT / "docs" / "notebooks" / "quickstart.ipynb"
 TABLES = 6
 """shop, parts, model, evaluation and two leaderboards."""
 

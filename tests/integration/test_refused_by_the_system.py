@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-import commands
-import homes
-from disks import mounted
+from support import commands, small_shop
+from support.small_disks import mounted
 from tastemaker.cli.output import replace
 from tastemaker.errors import RegistryError
 from tastemaker.registry import champion, deployment
@@ -34,7 +33,7 @@ SELECT = "+key:leaderboard or +key:models/bought_again or +key:champion"
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with a champion."""
     home = tmp_path_factory.mktemp("trained") / "home"
-    settings = homes.settings(home, models={"enabled": ["bought_again"]})
+    settings = small_shop.settings(home, models={"enabled": ["bought_again"]})
     assert run(settings, select=SELECT).success
     return settings
 
@@ -71,7 +70,7 @@ def test_a_home_that_is_read_only_or_full_is_one_sentence(trained: Settings, tmp
     with mounted(tmp_path / "disk", "80m") as disk:
         home = disk / "home"
         shutil.copytree(trained.home, home)
-        homes.environment(home)  # its tastemaker.toml
+        small_shop.environment(home)  # its tastemaker.toml
         remount(disk, "ro")
         check_sentences(home, "file system|database file|readonly", ("run --again", "ship", "leaderboard"))
         remount(disk, "rw")
@@ -105,7 +104,7 @@ def check_sentences(home: Path, reason: str, lines: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("size", ["600k", "2m"])
 def test_a_disk_that_fills_up_during_a_run_ends_without_a_trace(tmp_path: Path, size: str) -> None:
     home = tmp_path / "config"
-    homes.settings(home)
+    small_shop.settings(home)
     with mounted(tmp_path / "disk", size) as disk:
         more = {**ONE_MODEL, "TASTEMAKER_HOME": str(disk / "home")}
         process = commands.start(home, "tastemaker", "run", more=more)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from logged import NOON, click, fill, request
+from support.request_logs import NOON, click, fill, request
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.feedback_source import land_feedback

@@ -9,7 +9,7 @@ import pytest
 import redis
 from sqlalchemy import NullPool, create_engine, inspect, text
 
-from servers import free_port
+from support.servers import free_port
 
 pytestmark = pytest.mark.servers
 

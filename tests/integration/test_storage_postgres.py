@@ -19,7 +19,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, insert, inspect, make_url, select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
-import versions
+from support import registered_versions
+from support.repository import ROOT
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import results
 from tastemaker.plugins import discovery
@@ -155,8 +156,8 @@ def test_without_alembic_a_migrated_database_opens_and_another_is_refused(
 
 
 def test_times_come_back_in_utc(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(discovery, "get", versions.plugin)
-    version = versions.add(Registry(engine, tmp_path))
+    monkeypatch.setattr(discovery, "get", registered_versions.plugin)
+    version = registered_versions.add(Registry(engine, tmp_path))
     moment = datetime(2026, 5, 1, 12, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5)))
     row = {"problem": "shop", "version_id": version.id, "action": "promote", "forced": False, "reason": ""}
     with engine.begin() as connection:
@@ -177,11 +178,11 @@ def test_references_are_kept(engine: Engine) -> None:
 def test_a_version_from_registration_to_rollback(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discovery, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", registered_versions.plugin)
     registry = Registry(engine, tmp_path / "artifacts")
-    versions.put_backtest(engine, registry.artifacts, "popularity", [0.1] * 50)
-    mine = versions.put_backtest(engine, registry.artifacts, "toy", [0.2] * 50)
-    first, second = (versions.add(registry, backtest_id=mine) for _ in range(2))
+    registered_versions.put_backtest(engine, registry.artifacts, "popularity", [0.1] * 50)
+    mine = registered_versions.put_backtest(engine, registry.artifacts, "toy", [0.2] * 50)
+    first, second = (registered_versions.add(registry, backtest_id=mine) for _ in range(2))
     assert [version.id for version in registry.list("toy")] == [second.id, first.id]
     assert registry.get(first.id).manifest == first.manifest
     for version in (first, second):
@@ -196,10 +197,10 @@ def test_versions_may_be_registered_at_once(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They share one snapshot's folder and one table."""
-    monkeypatch.setattr(discovery, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", registered_versions.plugin)
     registry = Registry(engine, tmp_path / "artifacts")
     with ThreadPoolExecutor(4) as pool:
-        added = list(pool.map(lambda n: versions.add(registry, weight=n % 3), range(12)))
+        added = list(pool.map(lambda n: registered_versions.add(registry, weight=n % 3), range(12)))
     assert {version.id for version in registry.list()} == {version.id for version in added}
     assert len(added) == 12
     assert registry.broken() == ()
@@ -209,30 +210,31 @@ def test_a_process_killed_while_it_saves_leaves_nothing_visible(
     engine: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = """
-import os, signal, sys, pathlib, versions
+import os, signal, sys, pathlib
+from support import registered_versions
 from tastemaker.plugins import discovery as finder
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import load_version
 from tastemaker.storage.engine import open_engine
-finder.get = versions.plugin
+finder.get = registered_versions.plugin
 def save(self, folder):
     (folder / "scores.npy").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
-versions.Toy.save = save
-versions.add(Registry(open_engine(sys.argv[1]), pathlib.Path(sys.argv[2])))
+registered_versions.Toy.save = save
+registered_versions.add(Registry(open_engine(sys.argv[1]), pathlib.Path(sys.argv[2])))
 """
-    environment = os.environ | {"PYTHONPATH": str(Path(versions.__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
     artifacts = tmp_path / "artifacts"
     done = subprocess.run([sys.executable, "-c", code, database_url, str(artifacts)], env=environment)
     assert done.returncode == -signal.SIGKILL
-    monkeypatch.setattr(discovery, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", registered_versions.plugin)
     registry = Registry(engine, artifacts)
     assert registry.list() == []
     assert [path for path in (artifacts / "toy").iterdir() if not path.name.startswith(".")] == []
     (unfinished,) = (artifacts / "toy").iterdir()
     with pytest.raises(ArtifactError, match="one that was never finished"):
         load_version(unfinished)
-    assert registry.open(versions.add(registry)).manifest.parent is None
+    assert registry.open(registered_versions.add(registry)).manifest.parent is None
 
 
 def test_sqlite_waits_instead_of_failing(tmp_path: Path) -> None:
@@ -278,31 +280,31 @@ def test_a_url_that_leads_nowhere(url: str, message: str) -> None:
 
 def _fill(registry: Registry) -> None:
     for weight in range(2, 40):
-        versions.add(registry, weight=weight)
+        registered_versions.add(registry, weight=weight)
 
 
 def test_a_really_full_disk(
     small_disk: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discovery, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", registered_versions.plugin)
     registry = Registry(engine, small_disk)
-    kept = versions.add(registry)
+    kept = registered_versions.add(registry)
     (small_disk / "filler").write_bytes(b"\0" * 150_000)
     with pytest.raises(ArtifactError, match="can't be written"):
         _fill(registry)
     assert list(small_disk.rglob(".new-*")) == []
     assert registry.broken() == ()
     (small_disk / "filler").unlink()
-    assert registry.open(versions.add(registry)).manifest.model == "toy"
+    assert registry.open(registered_versions.add(registry)).manifest.model == "toy"
     assert registry.open(kept)
 
 
 def test_a_freeze_is_ended_by_an_entry_of_the_log(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discovery, "get", versions.plugin)
+    monkeypatch.setattr(discovery, "get", registered_versions.plugin)
     registry = Registry(engine, tmp_path / "artifacts")
-    first, second = (versions.add(registry, weight=weight).id for weight in (1, 2))
+    first, second = (registered_versions.add(registry, weight=weight).id for weight in (1, 2))
     for version_id in (first, second):
         PromotionGate(registry).promote(version_id, force_reason="a test")
     registry.rollback("shop", "slow")

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-import served_homes
-from bento_servers import run, running
+from support import served_homes
+from support.bento_servers import run, running
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.plugins import discovery

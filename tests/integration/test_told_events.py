@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from logged import NOON, click, fill, request
-from served_homes import events as shop_events
-from served_homes import problem
+from support.request_logs import NOON, click, fill, request
+from support.served_homes import events as shop_events
+from support.served_homes import problem
 from tastemaker.data.lake import Lake, by_day, parquet_writer
 from tastemaker.data.tables import EVENTS, ITEMS
 from tastemaker.data.validation.admission import validate_and_publish

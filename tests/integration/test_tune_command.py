@@ -14,21 +14,20 @@ from typing import Any
 import psutil
 import pytest
 
-import commands
-import homes
-from pages import faults, faults_in_a_browser
-from small_lakes import make_lake
+from support import commands, small_shop
+from support.html_pages import faults, faults_in_a_browser
+from support.small_lakes import make_lake
+from support.tuning_worlds import PROBLEM, rows
 from tastemaker.plugins import discovery
 from tastemaker.tuning.trial import TrialBench
 from tastemaker.workflows.workspace import Workspace
-from tuning_worlds import PROBLEM, rows
 
 SECONDS = 60
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    settings = homes.settings(tmp_path / "home", problem=PROBLEM)
+    settings = small_shop.settings(tmp_path / "home", problem=PROBLEM)
     make_lake(settings.lake, rows())
     return settings.home
 
@@ -58,7 +57,7 @@ def test_killed_it_goes_on_and_loses_no_trial(home: Path, tmp_path: Path) -> Non
     assert len(ended) == 4
     found = json_of(home, "bpr", "--trials", "7")
     assert len(found["trials"]) >= 7
-    whole = homes.settings(tmp_path / "whole", problem=PROBLEM)
+    whole = small_shop.settings(tmp_path / "whole", problem=PROBLEM)
     make_lake(whole.lake, rows())
     at_once = json_of(whole.home, "bpr", "--trials", str(len(found["trials"])))
     figures = [(trial["params"], trial["value"]) for trial in found["trials"]]
@@ -79,7 +78,7 @@ def test_two_at_once_share_the_trials(home: Path) -> None:
 def test_over_processes_the_figures_are_the_same(home: Path) -> None:
     found = json_of(home, "item_knn", "--trials", "6", "--jobs", "2")
     plugin = discovery.get("item_knn")
-    bench = TrialBench.inside(Workspace(homes.settings(home, problem=PROBLEM)).dataset(), plugin)
+    bench = TrialBench.inside(Workspace(small_shop.settings(home, problem=PROBLEM)).dataset(), plugin)
     assert len(found["trials"]) == 6
     for trial in found["trials"]:
         config = plugin.recommender.config_type(**trial["params"])

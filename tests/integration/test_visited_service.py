@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import shop_homes
-import visited
+from support import shop_homes, visited_service
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import read_feedback
 from tastemaker.simulator.traffic.fault_injection import FAULTS
@@ -27,7 +26,10 @@ def test_every_kind_of_visit_arrives_in_the_log_as_it_was(tmp_path: Path) -> Non
     words = ["--anonymous", "0.3", "--bots", "0.1", "--drift", "0.1", "--new-items", "--rate", "60"]
     for name in FAULTS:
         words += ["--fault", f"{name}=0.1"]
-    with visited.served(home, version) as service, visited.visiting(home, service, *words) as visits:
+    with (
+        visited_service.served(home, version) as service,
+        visited_service.visiting(home, service, *words) as visits,
+    ):
         visits.go_on(60)
         summary = visits.end()
     assert {"/recommend", "/session", "/feedback"} <= summary["statuses"].keys()
@@ -46,16 +48,18 @@ def test_a_new_item_is_shown_within_a_minute_and_a_withdrawn_one_is_not(tmp_path
     home = tmp_path / "home"
     version = shop_homes.make_shop_home(home)["popularity"]
     people = cycle([f"u{number:07d}" for number in range(40)])
-    with visited.served(home, version) as service:
+    with visited_service.served(home, version) as service:
         assert service.post("/items", {"items": [NEW]}).status_code == 200
         start = time.monotonic()
-        visited.until(lambda: NEW["item_id"] in _shown(service, next(people)), "it is never shown", 60)
+        visited_service.until(
+            lambda: NEW["item_id"] in _shown(service, next(people)), "it is never shown", 60
+        )
         assert time.monotonic() - start < 60
         assert service.post("/items", {"items": [{**NEW, "available": False}]}).status_code == 200
-        visited.until(
+        visited_service.until(
             lambda: all(NEW["item_id"] not in _shown(service, next(people)) for _ in range(40)), "", 60
         )
 
 
-def _shown(service: visited.Service, user_id: str) -> set[object]:
+def _shown(service: visited_service.Service, user_id: str) -> set[object]:
     return {item["item_id"] for item in service.recommend(user_id)["items"]}

@@ -11,9 +11,9 @@ import pytest
 from matplotlib import image
 from PIL import Image
 
-from conftest import REPOSITORY
+from support.repository import ROOT
 
-DOCS = REPOSITORY / "docs"
+DOCS = ROOT / "docs"
 
 
 class Executed:

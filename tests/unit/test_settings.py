@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from support.repository import ROOT
 from tastemaker.errors import TastemakerError
 from tastemaker.plugins.discovery import get
 from tastemaker.settings import load_settings
 from tastemaker.workflows.workspace import Workspace
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "production.env"
+EXAMPLE = ROOT / "deploy" / "production.env"
 
 
 @pytest.fixture(autouse=True)

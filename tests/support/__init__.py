@@ -1,0 +1,1 @@
+"""Worlds, servers and checks that several tests share."""

@@ -1,0 +1,66 @@
+"""`tastemaker simulate`: its options are read, and mistakes are plain lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from support.servers import free_port
+from tastemaker.cli.simulate import simulate
+from tastemaker.errors import TastemakerError
+from tastemaker.simulator.traffic.client_log import Acknowledged, Answered, Begun, ClientLog
+
+
+def said(*words: str) -> Result:
+    return CliRunner().invoke(simulate, list(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--for", "soon"], "'soon' is no length of time; write 60s, 5m or 1h"),
+        (["--for", "0s"], "'0s' is no length of time"),
+        (["--fault", "rain"], "'rain' is none of dropped, repeated"),
+        (["--fault", "late=often"], "'often' is no number"),
+        (["--fault", "late=1.5"], "a share is from 0 to 1"),
+        (["--drift", "2"], "--drift"),
+        (["--rate", "0"], "--rate"),
+    ],
+)
+def test_mistakes_are_named(words: list[str], message: str) -> None:
+    result = said(*words)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path))
+    result = said(f"http://127.0.0.1:{free_port()}", "--visits", "1")
+    assert isinstance(result.exception, TastemakerError)
+    assert "nothing answers at http://127.0.0.1" in str(result.exception)
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_only_a_simulated_shop_has_simulated_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASTEMAKER_SOURCE__NAME", "table")
+    result = said("--visits", "1")
+    assert isinstance(result.exception, TastemakerError)
+    assert "source.name is 'table'" in str(result.exception)
+
+
+def test_a_check_says_what_is_lost_and_ends_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path))
+    path = tmp_path / "ledger.jsonl"
+    with ClientLog(path) as ledger:
+        ledger.note(Begun("run", "http://shop", 0))
+        ledger.note(Answered("r1", "u", "model", ["i"]))
+        ledger.note(Acknowledged([f"run-0-{number}" for number in range(5)]))
+    result = said("--check", str(path))
+    assert result.exit_code == 1
+    assert "5 events acknowledged, 5 lost, 0 doubled" in result.output
+    assert "lost events: run-0-0, run-0-1, run-0-2 and 2 more" in result.output
+    found = json.loads(said("--check", str(path), "--json").stdout)
+    assert (found["acknowledged"], found["lost_answers"]) == (5, ["r1"])

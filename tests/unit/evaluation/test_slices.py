@@ -1,0 +1,482 @@
+"""Slices: who is in which, what counts there, and a model that wins overall and loses one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.evaluation_worlds import Scripted, ScriptedConfig, small_split
+from tastemaker.data.lake import Lake
+from tastemaker.data.tables import EVENTS, USERS
+from tastemaker.dataset.dataset import Dataset
+from tastemaker.dataset.slices import Labels, head_items, in_ranges, user_slices
+from tastemaker.dataset.split import Split
+from tastemaker.errors import SourceError
+from tastemaker.evaluation import backtest, results
+from tastemaker.evaluation.evaluator import evaluate, user_keys
+from tastemaker.evaluation.item_statistics import ItemStatistics
+from tastemaker.evaluation.leaderboard import formatting
+from tastemaker.evaluation.leaderboard.leaderboard import Breach, Leaderboard
+from tastemaker.evaluation.metrics import HITS, METRICS, RankedLists
+from tastemaker.evaluation.results import UserResults
+from tastemaker.evaluation.slices import LARGEST, OTHER, compare_slices, lost
+from tastemaker.plugins.discovery import Plugin
+from tastemaker.problem import EventReward, Objective, Placement, ProblemSpec, Slices
+from tastemaker.stats.bootstrap import intervals, paired_difference
+from tastemaker.storage.engine import open_engine
+from tastemaker.workflows.promote import choose
+
+DAY = 86_400
+
+
+def test_head_by_hand() -> None:
+    counts = np.array([1, 5, 0, 3, 1])
+    assert head_items(counts, 0.5).tolist() == [False, True, False, False, False]
+    assert head_items(counts, 0.51).tolist() == [False, True, False, True, False]
+    assert head_items(counts, 0.85).tolist() == [True, True, False, True, False]  # of equals, the first
+    assert not head_items(np.zeros(3, np.int64), 0.5).any()
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.floats(0.01, 0.99))
+def test_the_head_is_the_smallest_that_reaches_its_share(counts: list[int], share: float) -> None:
+    had = np.array(counts)
+    head = head_items(had, share)
+    if had.any():
+        assert had[head].sum() >= share * had.sum() * (1 - 1e-12)
+        assert had[head].sum() - had[head].min() < share * had.sum()
+        assert had[head].min() >= had[~head].max(initial=0)
+
+
+def test_users_by_events_and_by_column() -> None:
+    labels = {"country": Labels(("AT", "IT"), np.array([1, -1, 0], np.int32))}
+    found = user_slices(np.array([0, 5, 4]), 5, labels, np.array([0, 1, 2], np.int32))
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "users": ["new", "old", "new"],
+        "country": ["IT", "unknown", "AT"],
+    }
+
+
+def labels_of(values: list[str]) -> list[str]:
+    found: list[str] = in_ranges(np.array(values)).tolist()
+    return found
+
+
+def test_many_numbers_and_dates_become_four_ranges_of_as_many_users_each() -> None:
+    ages = labels_of([*map(str, range(1, 101)), "unknown"])
+    assert ages[0::25] == ["1 to 25", "26 to 50", "51 to 75", "76 to 100", "unknown"]
+    assert [ages.count(one) for one in ages[0:100:25]] == [25] * 4
+    days = labels_of([f"2024-01-{day:02d} {10 + hour}:00:00+00" for day in range(1, 17) for hour in range(9)])
+    assert dict.fromkeys(days) == dict.fromkeys(
+        f"2024-01-{first:02d} to 2024-01-{first + 3:02d}" for first in (1, 5, 9, 13)
+    )
+    spent = labels_of([f"{n / 7:.15f}" for n in range(1, 1_001)])
+    assert (spent[0], spent[-1]) == ("0.142857 to 35.7143", "107.286 to 142.857")
+    mostly = labels_of(["0"] * 80 + [str(n) for n in range(1, 16)] + ["-2.5", "1e3"])
+    assert (mostly[0], mostly[-1], mostly.count("0")) == ("0", "1 to 1e3", 80), "a value is never parted"
+
+
+def test_few_numbers_codes_and_words_stay_as_they_are() -> None:
+    words = [f"word {n}" for n in range(40)]
+    codes = [f"{n:05d}" for n in range(40)]
+    few = [str(n) for n in range(12)] * 3
+    for values in (
+        words,
+        codes,
+        few,
+        [*few, "n/a"] * 3,
+        ["unknown"] * 3,
+        [f"{n}" for n in range(20)] + ["x"],
+    ):
+        assert labels_of(values) == values
+    assert labels_of(["2024-01-05T10:00:00Z", "unknown"]) == ["2024-01-05", "unknown"]
+
+
+@given(st.lists(st.integers(-9_999, 9_999).map(lambda n: n / 4), min_size=1, max_size=60))
+def test_ranges_part_the_values_in_their_order(values: list[float]) -> None:
+    in_order = labels_of([repr(one) for one in sorted(values)])
+    runs = 1 + sum(one != before for one, before in zip(in_order[1:], in_order, strict=False))
+    assert runs == len(set(in_order))
+    assert runs == len(set(values)) if len(set(values)) <= LARGEST else runs <= 4
+
+
+OWN_COLUMNS: list[list[tuple[str, str | None]] | None] = [
+    [("segment", "Gold ★"), ('it\'s "odd"; a.b', "1")],
+    [("segment", None), ("plan", "free")],
+    None,
+]
+
+
+def shop(root: Path) -> Lake:
+    """Before the cut at day 10: a has 3 purchases, b one. After it a, b and the stranger c buy one each."""
+    rows = [("a", "x", 0), ("a", "y", 1), ("a", "x", 2), ("b", "x", 3), ("b", "z", 12), ("c", "y", 12)]
+    rows += [("a", "x", 13), ("c", "x", 19)]
+    lake = Lake(root)
+    events = {
+        "event_id": [str(n) for n in range(len(rows))],
+        "user_id": [row[0] for row in rows],
+        "item_id": [row[1] for row in rows],
+        "event_type": ["purchase"] * len(rows),
+        "value": [1.0] * len(rows),
+        "occurred_at": [datetime.fromtimestamp(row[2] * DAY + 5, UTC) for row in rows],
+        "request_id": [None] * len(rows),
+        "position": [None] * len(rows),
+    }
+    lake.write("events", pa.table(events, schema=EVENTS))
+    users = {"user_id": ["a", "c", "unheard of"], "country": ["IT", None, "AT"]}
+    seen = [datetime(2020, 1, 1, tzinfo=UTC)] * 3
+    lake.write("users", pa.table(users | {"first_seen_at": seen, "own": OWN_COLUMNS}, schema=USERS))
+    return lake
+
+
+def problem(**slices: Any) -> ProblemSpec:
+    return ProblemSpec.model_validate(
+        {
+            "name": "slices",
+            "placement": {"k": 5},
+            "objectives": [{"name": "sales", "events": {"purchase": {}}}],
+            "split": {"test_days": 10},
+            "slices": slices,
+        }
+    )
+
+
+def test_a_split_knows_its_slices(tmp_path: Path) -> None:
+    split = Dataset.load(shop(tmp_path), problem(new_below=2)).split()
+    assert split.user_ids == ["a", "c"]  # b bought only what the cut did not know
+    assert split.user_slices["users"].tolist() == ["old", "new"]
+    assert split.user_slices["country"].tolist() == ["IT", "unknown"]
+    assert split.item_slices["head"].tolist() == [True, False]  # x: 2 users, y: 1
+    assert split.item_slices["tail"].tolist() == [False, True]
+
+
+def test_a_user_who_moved_is_in_another_slice_and_is_other_data(tmp_path: Path) -> None:
+    lake = shop(tmp_path)
+    before = Dataset.load(lake, problem()).split()
+    moved = lake.read("users").set_column(1, USERS.field("country"), pa.array(["AT", None, "AT"]))
+    lake.write("users", moved)
+    after = Dataset.load(lake, problem()).split()
+    assert after.user_slices["country"].tolist() == ["AT", "unknown"]
+    assert after.slices_digest != before.slices_digest
+    assert after.data_hash != before.data_hash, "models may read the column"
+
+
+def test_the_shops_own_columns_are_sliced_by_as_canonical_ones(tmp_path: Path) -> None:
+    columns = ["country", "segment", 'it\'s "odd"; a.b', "plan"]
+    split = Dataset.load(shop(tmp_path), problem(user_columns=columns)).split()
+    found = {name: split.user_slices[name].tolist() for name in columns}
+    assert found == {
+        "country": ["IT", "unknown"],
+        "segment": ["Gold ★", "unknown"],
+        'it\'s "odd"; a.b': ["1", "unknown"],
+        "plan": ["unknown", "free"],
+    }
+
+
+def test_to_ask_for_slices_changes_no_data_and_other_values_do(tmp_path: Path) -> None:
+    lake = shop(tmp_path)
+    data = Dataset.load(lake, problem()).data_hash
+    sliced = Dataset.load(lake, problem(user_columns=["segment"]))
+    assert sliced.data_hash == data
+    segments, rows = sliced.split().slices_digest, lake.read("users")
+    lake.write("users", rows.set_column(3, USERS.field("own"), pa.array([None] * 3, USERS.field("own").type)))
+    assert Dataset.load(lake, problem()).data_hash != data, "models may read the column"
+    lake.write(
+        "users", rows.set_column(3, USERS.field("own"), pa.array([[("segment", "x")]] * 3, rows["own"].type))
+    )
+    assert Dataset.load(lake, problem(user_columns=["segment"])).split().slices_digest != segments
+
+
+def test_a_column_that_tells_people_apart_is_refused(tmp_path: Path) -> None:
+    lake, n = Lake(tmp_path), 26
+    shop(tmp_path)
+    events = pa.concat_tables([lake.read("events")] * n).to_pylist()
+    lake.write(
+        "events",
+        pa.Table.from_pylist([row | {"user_id": f"u{at % n}"} for at, row in enumerate(events)], EVENTS),
+    )
+
+    def with_emails(values: int) -> Lake:
+        rows = [
+            {"user_id": f"u{at}", "first_seen_at": datetime(2020, 1, 1, tzinfo=UTC)}
+            | {"own": [("email", f"{at % values}@x.org"), ("age", str(at))]}
+            for at in range(n)
+        ]
+        lake.write("users", pa.Table.from_pylist(rows, USERS))
+        return lake
+
+    assert len(Dataset.load(with_emails(13), problem(user_columns=["email"])).labels["email"].names) == 13
+    with pytest.raises(SourceError, match="'email', with 14 different texts for 26 users"):
+        Dataset.load(with_emails(14), problem(user_columns=["email"]))
+    assert Dataset.load(lake, problem(user_columns=["age"])).labels["age"].names[0] == "0"
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="names 'town', but the table users has no such column") as caught:
+        Dataset.load(shop(tmp_path), problem(user_columns=["town"]))
+    offered = 'name one of country, first_seen_at, it\'s "odd"; a.b, plan, segment in the problem file'
+    assert offered in str(caught.value.fix)
+    assert "source.user_columns" in str(caught.value.fix)
+    with pytest.raises(SourceError, match="names 'own', but"):
+        Dataset.load(shop(tmp_path), problem(user_columns=["own"]))
+
+
+@pytest.mark.parametrize("block", [7, 2048])
+def test_only_the_items_of_the_slice_count_as_relevant(block: int) -> None:
+    split = small_split()
+    relevant = split.relevant.copy()
+    model = Scripted(ScriptedConfig(noise=5)).fit(split.train)
+    judged = evaluate(model, split, 5, block=block)
+    lists = model.recommend(split.snapshot.batch(split.users, seeds=user_keys(split.user_ids)), 5).items
+    for name, items in split.item_slices.items():
+        wanted = relevant.toarray() * items
+        alone = RankedLists(lists, type(relevant)(wanted), ItemStatistics(split.train))
+        some = (wanted > 0).any(axis=1)
+        for metric, found in judged.by_items[name].items():
+            assert np.isnan(found[~some]).all()
+            np.testing.assert_array_equal(found[some], HITS[metric](alone)[some], err_msg=metric)
+    np.testing.assert_array_equal(split.relevant.toarray(), relevant.toarray())
+    parts = judged.by_items
+    both = np.nan_to_num(parts["head"]["reward"]) + np.nan_to_num(parts["tail"]["reward"])
+    np.testing.assert_allclose(both, judged.values["reward"], atol=1e-9)  # a sum over the items
+
+
+def users_of(values: list[list[float]], labels: list[str]) -> list[UserResults]:
+    keys = np.arange(len(labels), dtype=np.uint64)
+    return [
+        UserResults(5, keys, {"ndcg": np.array(one)}, {"country": np.array(labels)}, {}) for one in values
+    ]
+
+
+def test_a_slice_is_its_users_alone() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random(90), rng.random(90)
+    labels = ["AT"] * 50 + ["IT"] * 40
+    slices = compare_slices(users_of([first.tolist(), second.tolist()], labels), ["m", "p"], "p", "ndcg")
+    assert [(one.name, one.users) for one in slices] == [("country=AT", 50), ("country=IT", 40)]
+    (expected,) = intervals(first[50:, None])
+    row = slices[1].rows[0]
+    np.testing.assert_allclose(row.figure, expected)
+    assert row.difference is not None
+    np.testing.assert_allclose(row.difference, paired_difference(first[50:], second[50:], resamples=1000))
+    assert [found.mark for found in slices[1].rows] == ["tied", "the baseline"]
+
+
+def test_one_value_is_no_slice_and_small_ones_go_together() -> None:
+    one = users_of([[0.1, 0.2], [0.2, 0.3]], ["AT", "AT"])
+    assert compare_slices(one, ["m", "p"], "p", "ndcg") == ()
+    labels = [f"c{n:02}" for n in range(20) for _ in range(21 - n)]
+    many = users_of([[0.1] * len(labels)] * 2, labels)
+    names = [found.value for found in compare_slices(many, ["m", "p"], "p", "ndcg", {"country=c19": 0.1})]
+    assert names == [*(f"c{n:02}" for n in range(LARGEST)), "c19", OTHER]
+    assert sum(found.users for found in compare_slices(many, ["m", "p"], "p", "ndcg")) == len(labels)
+    others = users_of([[0.1] * len(labels)] * 2, [OTHER if one == "c00" else one for one in labels])
+    found = compare_slices(others, ["m", "p"], "p", "ndcg")
+    assert [one.value for one in found] == [*(f"c{n:02}" for n in range(1, LARGEST)), OTHER]
+    assert found[-1].users == sum(one == "c00" or one >= f"c{LARGEST:02}" for one in labels)
+
+
+def test_models_that_are_alike_differ_in_any_slice_in_at_most_5_percent_of_cases() -> None:
+    """100 cases of 4 slices and 3 rivals: the share's standard error is 2.2 %."""
+    rng = np.random.default_rng(1)
+    labels = np.repeat([f"c{n}" for n in range(4)], 11).tolist()
+    false = 0
+    for _case in range(100):
+        values = (rng.exponential(1, 44) + rng.exponential(1, (4, 44))).tolist()
+        slices = compare_slices(users_of(values, labels), ["a", "b", "c", "p"], "p", "ndcg")
+        false += any(row.mark in ("beats", "worse") for one in slices for row in one.rows)
+    assert false / 100 <= 0.05 + 2 * 0.022
+
+
+def test_coverage_has_no_slices() -> None:
+    assert compare_slices(users_of([[0.1, 0.2]], ["AT", "IT"]), ["p"], "p", "coverage") == ()
+
+
+def win_but_lose_the_new(home: Path, spec: ProblemSpec) -> Leaderboard:
+    """`rival` is 0.2 better for the old and 0.1 worse for the new, of whom there are half as many."""
+    engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
+    rng = np.random.default_rng(0)
+    for model, (old, new) in {"popularity": (0.0, 0.0), "rival": (0.2, -0.1)}.items():
+        plugin = Plugin(model, Scripted, "tests", "1", "judging:Scripted")
+        done = backtest.run(plugin, None, small_split(300), spec, engine, home)
+        users = results.load_users(home, done)
+        base = np.where(users.user_slices["users"] == "new", new, old) + 0.4
+        users.values["ndcg"] = base + rng.normal(0, 0.05, 300)
+        results.save_users(home / done.users_path, users)
+        (figure,) = intervals(users.values["ndcg"][:, None])
+        results.put(engine, replace(done, metrics=done.metrics | {"ndcg": figure}))
+    return Leaderboard.load(engine, spec, home)
+
+
+def spec(**max_loss: float) -> ProblemSpec:
+    return ProblemSpec(
+        name="small",
+        placement=Placement(k=5),
+        objectives=(Objective(name="sales", events={"purchase": EventReward()}),),
+        slices=Slices(max_loss={key.replace("_", "="): limit for key, limit in max_loss.items()}),
+    )
+
+
+@pytest.mark.parametrize("key", ["users_new", "users"])
+def test_a_model_that_wins_overall_and_loses_a_slice_says_so(tmp_path: Path, key: str) -> None:
+    board = win_but_lose_the_new(tmp_path, spec(**{key: 0.05}))
+    rival = board.rows[0]
+    assert (rival.model, rival.mark, rival.standing) == ("rival", "beats", "best")
+    (breach,) = rival.breaches
+    assert (breach.slice, breach.metric, breach.limit) == ("users=new", "ndcg", -0.05)
+    assert breach.value == pytest.approx(-0.1, abs=0.02)
+    said = formatting.verdict(board)
+    assert "rival beats popularity overall, but loses users=new beyond the guardrail." in said
+    assert "but loses users=new beyond the guardrail" in board.to_html()
+    assert choose(board, None) is None  # it does not become champion by itself
+    marks = {one.name: one.rows[0].mark for one in board.slices}
+    assert (marks["users=new"], marks["users=old"]) == ("worse", "beats")
+    assert [row.model for row in board.rows] == [row.model for row in board.slices[0].rows]
+
+
+def test_within_the_guardrail_or_without_one_nothing_is_broken(tmp_path: Path) -> None:
+    board = win_but_lose_the_new(tmp_path, spec(users_new=0.2, country=0.0))
+    assert [row.breaches for row in board.rows] == [(), ()]
+    assert "beyond" not in formatting.verdict(board)
+    assert choose(board, None) == "rival"
+    assert {one.name for one in board.slices} == {
+        "users=new", "users=old", "country=Österreich", "country=Italia", "items=head", "items=tail",
+    }  # fmt: skip
+
+
+def test_a_guardrail_of_a_slice_that_nobody_is_in_says_so(tmp_path: Path) -> None:
+    limited = spec(users_new=0.2, country_Itlaia=0.1, items=0.1)
+    board = win_but_lose_the_new(tmp_path, limited)
+    assert board.unheld == ("country=Itlaia",)
+    assert "these users make no such slice: country=Itlaia." in formatting.verdict(board)
+    other = Leaderboard.load(
+        open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}"), limited, tmp_path, metric="coverage"
+    )
+    assert other.unheld == board.unheld
+
+
+def test_a_guardrail_of_a_slice_is_held_in_the_primary_metric_whatever_is_shown(tmp_path: Path) -> None:
+    limited = spec(users_new=0.05)
+    board = win_but_lose_the_new(tmp_path, limited)
+    engine = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
+    other = Leaderboard.load(engine, limited, tmp_path, metric="coverage")
+    assert other.slices == ()
+    losses = {row.model: row.breaches for row in board.rows}
+    assert {row.model: row.breaches for row in other.rows} == losses
+    assert isinstance(losses["rival"][0], Breach)
+
+
+def test_other_slices_are_made_of_the_stored_lists_without_fitting(tmp_path: Path) -> None:
+    """The property: slicing anew gives what a new backtest with these slices gives, bit by bit."""
+    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    split = small_split()
+    other = replace(
+        split,
+        user_slices={"plan": np.where(np.arange(len(split.users)) % 4, "free", "paid")},
+        item_slices={"head": np.arange(20) < 7, "tail": np.arange(20) >= 7},
+    )
+    first, second = tmp_path / "first", tmp_path / "second"
+    engines = [open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("first", "second")]
+    Scripted.fits.clear()
+    stored = backtest.run(plugin, None, split, spec(), engines[0], first)
+    again = backtest.run(plugin, None, other, spec(), engines[0], first)
+    assert len(Scripted.fits) == 1
+    assert again == stored
+    fresh = backtest.run(plugin, None, other, spec(), engines[1], second)
+    assert len(Scripted.fits) == 2
+    assert fresh.id == stored.id
+    sliced, expected = results.load_users(first, again), results.load_users(second, fresh)
+    assert sliced.slices_digest == expected.slices_digest == other.slices_digest
+    assert sliced.user_slices["plan"].tolist() == expected.user_slices["plan"].tolist()
+    assert set(sliced.user_slices) == {"plan"}
+    for name, metrics in expected.by_items.items():
+        for metric, values in metrics.items():
+            np.testing.assert_array_equal(sliced.by_items[name][metric], values, err_msg=f"{name} {metric}")
+
+
+@pytest.mark.parametrize("spoil", ["no lists", "another user", "half a file"])
+def test_results_that_can_not_be_sliced_anew_are_made_again(tmp_path: Path, spoil: str) -> None:
+    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    engine, split = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}"), small_split()
+    stored = backtest.run(plugin, None, split, spec(), engine, tmp_path)
+    path, users = tmp_path / stored.users_path, results.load_users(tmp_path, stored)
+    if spoil == "half a file":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        keys = users.user_keys.copy()
+        keys[0] += 1
+        lists = None if spoil == "no lists" else users.lists
+        results.save_users(path, replace(users, lists=lists, user_keys=keys, slices_digest="earlier"))
+    Scripted.fits.clear()
+    backtest.run(plugin, None, split, spec(), engine, tmp_path)
+    assert len(Scripted.fits) == 1
+    assert results.load_users(tmp_path, stored).user_keys.tolist() == users.user_keys.tolist()
+
+
+def test_lists_that_were_sliced_in_two_ways_are_not_compared_by_items(tmp_path: Path) -> None:
+    split = small_split()
+    one = backtest_users(split, tmp_path / "one")
+    other = replace(one, slices_digest="another")
+    found = compare_slices([one, other], ["one", "other"], "one", "ndcg")
+    assert {part.dimension for part in found} == {"users", "country"}
+    both = compare_slices([one, one], ["one", "other"], "one", "ndcg")
+    assert {part.dimension for part in both} == {"users", "country", "items"}
+
+
+def backtest_users(split: Split, folder: Path) -> results.UserResults:
+    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    folder.mkdir()
+    engine = open_engine(f"sqlite:///{folder / 'tastemaker.db'}")
+    return results.load_users(folder, backtest.run(plugin, None, split, spec(), engine, folder))
+
+
+def test_slices_are_stored_and_read_back(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
+    split = small_split()
+    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    users = results.load_users(tmp_path, backtest.run(plugin, None, split, spec(), engine, tmp_path))
+    for dimension, labels in split.user_slices.items():
+        assert users.user_slices[dimension].tolist() == labels.tolist()
+    assert set(users.by_items) == {"head", "tail"}
+    assert set(users.by_items["head"]) == {"ndcg", "recall", "map", "mrr", "hit_rate", "reward"}
+    assert set(users.values) == set(METRICS)
+
+
+@pytest.mark.parametrize(
+    "in_their_order",
+    [
+        ["9 to 10", "10 to 20", "20 to 100", "unknown", OTHER],
+        ["[1.5,9)", "[9,10)", "[10,20)", "unknown"],
+        ["<18", "18-24", "25-34", "65+", "unknown"],
+        ["-10 to -3", "-2 to 3", "9", "10 to 12"],
+        ["2023-12-01", "2024-01-10 to 2024-02-01", "2024-02-02"],
+        ["0", "2", "11"],
+    ],
+)
+def test_ranges_stand_in_the_order_of_their_values_whatever_their_sizes(in_their_order: list[str]) -> None:
+    kept = [label for label in in_their_order if label != OTHER]
+    sizes = np.random.default_rng(0).permutation(np.arange(2, 2 + len(kept)))
+    labels = [label for label, size in zip(kept, sizes, strict=True) for _ in range(size)]
+    slices = compare_slices(users_of([[0.1] * len(labels)] * 2, labels), ["m", "p"], "p", "ndcg")
+    assert [one.value for one in slices] == kept
+    assert [one.users for one in slices] == sizes.tolist()
+
+
+def test_words_stand_by_their_users() -> None:
+    labels = ["B"] * 3 + ["A"] * 2 + ["10 to 20"] * 4
+    slices = compare_slices(users_of([[0.1] * 9] * 2, labels), ["m", "p"], "p", "ndcg")
+    assert [one.value for one in slices] == ["10 to 20", "B", "A"]
+
+
+def test_a_loss_beyond_the_limit_is_not_excused_by_too_few_users_for_an_interval() -> None:
+    values = [[0.1, 0.1, 0.1, 0.9], [0.9, 0.9, 0.9, 0.9]]
+    slices = compare_slices(users_of(values, ["AT", "AT", "AT", "IT"]), ["m", "p"], "p", "ndcg")
+    lost_in = {one.value: lost(one.rows[0], 0.5) for one in slices}
+    assert lost_in == {"AT": True, "IT": False}

@@ -1,0 +1,410 @@
+"""What users did lately: kept through drains and restarts, bounded, and ruled out of every kind of list."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import Mock
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support import served_homes
+from support.request_logs import fill, request
+from tastemaker.api.schemas import Answer, FeedbackEvent, ItemUpsert, Request, SessionRequest
+from tastemaker.data.lake import Lake
+from tastemaker.event_log import recent as kept
+from tastemaker.event_log.drain import drain
+from tastemaker.event_log.recent import RecentEvent
+from tastemaker.event_log.records import FeedbackRecord
+from tastemaker.event_log.spool import Spool
+from tastemaker.plugins.arrays import Events, History
+from tastemaker.registry.artifact import LoadedVersion, load_version
+from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
+from tastemaker.serving.ranking import recent_feedback
+from tastemaker.serving.ranking.pipeline import Pipeline
+from tastemaker.serving.ranking.recent_feedback import Index, RecentFeedback
+from tastemaker.serving.runtime.worker import Worker
+from tastemaker.snapshot.snapshot import extended
+
+NOW = 1_800_000_000.0
+WHO = "user-01"
+EVENTS = {
+    "purchase": {"weight": 1.0},
+    "dislike": {"weight": -2.0},
+    "refund": {"weight": -1.0, "by_value": True},
+}
+
+
+def event(number: int, user_id: str = WHO, item_id: str = "item-00", **more: Any) -> RecentEvent:
+    return RecentEvent(
+        f"e{number}", item_id, more.pop("event_type", "purchase"), 1.0, NOW, NOW, user_id, **more
+    )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8), st.integers(0, 3)), max_size=60),
+    st.integers(1, 7),
+)
+def test_the_index_holds_what_a_list_would_and_each_event_once(
+    done: list[tuple[int, int, int]], tail: int
+) -> None:
+    """An independent look-up by loops; events come twice, and are sorted in every few."""
+    index, events = Index(), [event(n, f"u{user}", f"i{item}") for n, user, item in done]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recent_feedback, "TAIL", tail)
+        for one in events:
+            index.add([one])
+    asked = ["u3", "nobody", "u0"]
+    expected = {
+        (row, each, hash(item))
+        for row, user in enumerate(asked)
+        for each, item in {
+            one.event_id: one.item_id for one in reversed(events) if one.user_id == user
+        }.items()
+    }
+    found = index.of(asked)
+    assert (found is None) == (not expected)
+    if found is not None:
+        pairs = sorted((row, item) for row, _, item in expected)
+        assert sorted(zip(found.rows.tolist(), found.items.tolist(), strict=True)) == pairs
+
+
+def test_the_index_is_bounded_and_the_oldest_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_feedback, "TAIL", 16)
+    index = Index(most=100)
+    for n in range(1_000):
+        moment = NOW + n
+        index.add([RecentEvent(f"e{n}", f"i{n}", "purchase", 1.0, moment, moment, f"u{n}")])
+        assert len(index) <= 125 + 16
+    assert index.of(["u999"]) is not None
+    assert index.of(["u0"]) is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(-2, 2), st.integers(0, 9)), max_size=20
+    ),
+    st.integers(0, 20),
+)
+def test_a_history_with_later_events_is_the_history_of_all(
+    rows: list[tuple[int, int, int, int]], first: int
+) -> None:
+    """However many of the later events it has already."""
+    rows.sort(key=lambda row: row[3])
+    events = _events(rows)
+    whole = History.from_events(events, 3, 4)
+    cut = min(first, len(rows))
+    # A pair's events of one second are known all or not at all: else none could tell which are.
+    while 0 < cut < len(rows) and rows[cut][3] == rows[cut - 1][3]:
+        cut -= 1
+    made = extended(History.from_events(events[:cut], 3, 4), events)
+    for name in ("offsets", "items", "rewards", "counts", "last_times"):
+        assert getattr(made, name).tolist() == getattr(whole, name).tolist(), name
+
+
+def _events(rows: Sequence[tuple[int, int, int, int]]) -> Events:
+    columns = np.array(rows, np.int64).reshape(-1, 4).T
+    return Events(
+        columns[0].astype(np.int32), columns[1].astype(np.int32), columns[2].astype(np.float32), columns[3]
+    )
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LoadedVersion]:
+    home = tmp_path_factory.mktemp("home")
+    made = served_homes.make_home(home, ("popularity", "random"))
+    return {name: load_version(version.folder) for name, version in made.items()}
+
+
+class Shop:
+    """A worker over a folder, as another process would open it, too."""
+
+    def __init__(self, loaded: LoadedVersion, folder: Path, *, repeats: bool) -> None:
+        spec = loaded.manifest.problem_spec | {"objectives": [{"share": 1.0, "events": EVENTS}]}
+        manifest = msgspec.structs.replace(loaded.manifest, problem_spec=spec)
+        loaded = replace(loaded, snapshot=replace(loaded.snapshot, repeats=repeats), manifest=manifest)
+        self.recent = RecentFeedback(folder)
+        self.predictor = Predictor(loaded, pipeline=Pipeline(loaded, changes=folder, recent=self.recent))
+        self.worker = Worker()
+        self.worker.open("popularity", self.predictor, Spool(folder), cast(Any, Mock()), recent=self.recent)
+
+    def feedback(
+        self, item_id: str, event_type: str = "purchase", user_id: str | None = WHO, **more: Any
+    ) -> None:
+        event = FeedbackEvent(more.pop("event_id", f"{time.time_ns()}"), event_type, item_id, user_id, **more)
+        asyncio.run(self.worker.feedback([event]))
+
+    def answer(self, user_id: str = WHO, k: int = 30, **more: Any) -> Answer:
+        return asyncio.run(self.worker.recommend(Request(user_id, k, **more)))
+
+    def shown(self, user_id: str = WHO, **more: Any) -> list[str]:
+        return [item.item_id for item in self.answer(user_id, **more).items]
+
+
+Open = Callable[..., Shop]
+
+
+@pytest.fixture
+def opened(versions: dict[str, LoadedVersion], tmp_path: Path) -> Iterator[Open]:
+    made: list[Shop] = []
+
+    def open_(model: str = "popularity", *, repeats: bool = False) -> Shop:
+        made.append(Shop(versions[model], tmp_path / "spool", repeats=repeats))
+        return made[-1]
+
+    yield open_
+    for shop in made:
+        shop.worker.close()
+        shop.predictor.pipeline.close()
+
+
+@pytest.mark.parametrize("model", ["popularity", "random"])
+@pytest.mark.parametrize("user_id", [WHO, "somebody whom training did not know"])
+def test_what_was_bought_is_never_shown_again_in_any_worker(opened: Open, model: str, user_id: str) -> None:
+    one, other = opened(model), opened(model)
+    for _ in range(3):
+        first = one.shown(user_id)[0]
+        assert first in other.shown(user_id)
+        one.feedback(first, user_id=user_id)
+        assert first not in one.shown(user_id)
+        assert first not in other.shown(user_id)
+        assert first not in opened(model).shown(user_id), "after a restart"
+        assert first in one.shown("another user, also unknown")
+
+
+def test_ids_in_another_form_are_the_same_ids(opened: Open) -> None:
+    """Blanks around an id, and a whole number that was floating point, in feedback and in requests."""
+    shop = opened("popularity")
+    first, second, *_ = shop.shown()
+    shop.feedback(f"{first}\u00a0", user_id=f"{WHO} ")
+    assert first not in shop.shown()
+    assert first not in shop.shown(f" {WHO}")
+    assert shop.shown(candidates=[first, f"{second}\t"]) == [second]
+    assert second not in shop.shown(exclude=[f"\ufeff{second}"])
+    shop.feedback("27.0")
+    assert shop.recent.had(WHO, ["27", "27.0"]) == {"27"}
+
+
+def test_it_holds_when_the_log_was_shipped_before_and_after(opened: Open, tmp_path: Path) -> None:
+    shop = opened()
+    lake, spool = Lake(tmp_path / "lake"), tmp_path / "spool"
+    answer = shop.answer("a new user")
+    first, second = answer.items[0].item_id, answer.items[1].item_id
+    shop.feedback(first, user_id="a new user")
+    drain(spool, lake)
+    for one in (shop, opened()):
+        assert first not in one.shown("a new user")
+    shop.feedback(second, user_id=None, request_id=answer.request_id)
+    for one in (shop, opened()):
+        assert second not in one.shown("a new user"), "known only by a request that was shipped"
+    drain(spool, lake)
+    for one in (shop, opened()):
+        assert not {first, second} & set(one.shown("a new user"))
+
+
+def test_an_event_that_names_only_its_request_counts_for_who_asked(opened: Open) -> None:
+    shop, other = opened(), opened()
+    answer = shop.answer("a new user")
+    item = answer.items[0].item_id
+    shop.feedback(item, user_id=None, request_id=answer.request_id)
+    assert item not in shop.shown("a new user")
+    assert item not in other.shown("a new user")
+    shop.feedback(item, user_id=None, request_id="of somebody else's")
+    assert item in shop.shown("another user")
+
+
+def test_a_request_may_be_logged_after_its_feedback(opened: Open, tmp_path: Path) -> None:
+    """By another worker, a moment later."""
+    shop = opened()
+    request_id = f"{7:032x}"
+    shop.feedback("item-00", user_id=None, request_id=request_id)
+    assert "item-00" in shop.shown("late")
+    fill(tmp_path / "spool", [msgspec.structs.replace(request(7), user_id="late", request_id=request_id)])
+    time.sleep(2 * recent_feedback.RETRY_SECONDS)
+    assert "item-00" not in shop.shown("late")
+
+
+def test_where_items_may_come_again_only_what_is_disliked_is_not(opened: Open) -> None:
+    shop = opened(repeats=True)
+    user = "a new user"
+    first, second = shop.shown(user)[:2]
+    shop.feedback(first, user_id=user)
+    assert first in shop.shown(user)
+    shop.feedback(first, "dislike", user_id=user)
+    assert first not in shop.shown(user), "1 - 2 is below 0"
+    shop.feedback(second, "refund", user_id=user, value=0.0)
+    assert second in shop.shown(user), "worth nothing"
+    for _ in range(2):
+        shop.feedback(first, user_id=user)
+    assert first in shop.shown(user), "3 - 2 is above 0"
+
+
+def test_the_history_before_counts_towards_a_dislike(
+    opened: Open, versions: dict[str, LoadedVersion]
+) -> None:
+    snapshot = versions["popularity"].snapshot
+    user = int(snapshot.user_ids.lookup([WHO])[0])
+    had = snapshot.history[np.array([user])]
+    most = int(np.argmax(had.rewards))
+    item, reward = snapshot.item_ids.decode([had.items[most]])[0], float(had.rewards[most])
+    assert reward >= 2
+    shop = opened(repeats=True)
+    for _ in range(int(reward) // 2):
+        shop.feedback(item, "dislike")
+    assert item in shop.shown(), "0 or 1 is left"
+    shop.feedback(item, "dislike")
+    assert item not in shop.shown()
+    assert item in shop.shown("user-02")
+
+
+def test_an_event_that_is_sent_again_counts_once(opened: Open, tmp_path: Path) -> None:
+    """Also after the first was shipped, so that the spool no longer knows its id."""
+    shop, user = opened(repeats=True), "a new user"
+    for _ in range(3):
+        shop.feedback("item-00", user_id=user)
+    shop.feedback("item-00", "dislike", user_id=user, event_id="once")
+    drain(tmp_path / "spool", Lake(tmp_path / "lake"))
+    shop.feedback("item-00", "dislike", user_id=user, event_id="once")
+    for one in (shop, opened(repeats=True)):
+        assert "item-00" in one.shown(user), "3 - 2, not 3 - 4"
+
+
+def test_what_does_not_count_for_the_problem_rules_nothing_out(opened: Open) -> None:
+    shop = opened()
+    for event_type in ("impression", "view", "x" * 64):
+        shop.feedback("item-00", event_type, user_id="a new user")
+    assert "item-00" in shop.shown("a new user")
+
+
+def test_lists_of_every_kind_leave_it_out(opened: Open) -> None:
+    shop, user = opened(), "a new user"
+    shop.feedback("item-00", user_id=user)
+    assert shop.shown(user, candidates=["item-00", "item-01"]) == ["item-01"]
+    asked = InferenceRequest(Request(user, 30), f"{1:032x}", time.time())
+    fallen = shop.predictor.fall_back(asked, "model_timeout").answer
+    assert "item-00" not in [item.item_id for item in fallen.items]
+    session = SessionRequest(["item-03"], 30, session_id="a-visit")
+    answer = asyncio.run(shop.worker.session(session))
+    first = answer.items[0].item_id
+    shop.feedback(first, user_id=None, request_id=answer.request_id)
+    again = asyncio.run(shop.worker.session(session))
+    assert first not in [item.item_id for item in again.items]
+
+
+def test_a_visitor_dislikes_in_a_session(opened: Open) -> None:
+    shop = opened(repeats=True)
+    session = SessionRequest(["item-03"], 30, session_id="a-visit")
+    answer = asyncio.run(shop.worker.session(session))
+    shop.feedback("item-03", "dislike", user_id=None, request_id=answer.request_id)
+    again = asyncio.run(shop.worker.session(session))
+    assert "item-03" in [item.item_id for item in answer.items]
+    assert "item-03" not in [item.item_id for item in again.items], "looking at it makes up for nothing"
+
+
+def test_the_static_list_leaves_it_out_without_a_version(tmp_path: Path) -> None:
+    worker, lately = Worker(), RecentFeedback(tmp_path)
+    worker.open("m", None, Spool(tmp_path), cast(Any, Mock()), static_ids=["a", "b", "c"], recent=lately)
+    try:
+        asyncio.run(worker.feedback([FeedbackEvent("e", "purchase", "b", "u")]))
+        answer = asyncio.run(worker.recommend(Request("u")))
+    finally:
+        worker.close()
+    assert (answer.stage, [item.item_id for item in answer.items]) == ("static", ["a", "c"])
+
+
+def test_a_new_item_that_was_bought_is_not_offered_again(opened: Open) -> None:
+    shop = opened()
+    asyncio.run(shop.worker.upsert_items([ItemUpsert("brand new", title="Item 1", category="odd")]))
+    end = time.monotonic() + 20
+    while not shop.predictor.pipeline.has_new and time.monotonic() < end:
+        time.sleep(0.01)
+    assert "brand new" in shop.shown("a new user", k=10)
+    shop.feedback("brand new", user_id="a new user")
+    assert "brand new" not in shop.shown("a new user", k=10)
+
+
+def test_another_process_sees_it_at_once(opened: Open, tmp_path: Path) -> None:
+    shop = opened()
+    code = """
+import sys, asyncio
+from pathlib import Path
+from tastemaker.serving.ranking.recent_feedback import RecentFeedback
+lately = RecentFeedback(Path(sys.argv[1]))
+print("ready", flush=True)
+for line in sys.stdin:
+    print(sorted(lately.had(line.strip(), ["item-00", "item-01"])), flush=True)
+"""
+    words = [sys.executable, "-c", code, str(tmp_path / "spool")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        for number in range(20):
+            shop.feedback("item-01", user_id=f"u{number}")
+            other.stdin.write(f"u{number}\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "['item-01']\n"
+        other.stdin.close()
+
+
+def test_who_was_forgotten_is_forgotten_here(opened: Open, tmp_path: Path) -> None:
+    shop = opened()
+    shop.feedback("item-00", user_id="a new user")
+    drain(tmp_path / "spool", Lake(tmp_path / "lake"))
+    assert "item-00" not in shop.shown("a new user")
+    with closing(sqlite3.connect(tmp_path / "spool" / kept.FILE_NAME)) as connection, connection:
+        connection.execute("DELETE FROM events")
+    (tmp_path / recent_feedback.FORGOTTEN).write_text("{}")
+    shop.recent.refresh(at_once=True)
+    assert "item-00" in shop.shown("a new user")
+
+
+def test_what_is_kept_is_bounded_and_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MAX_EVENTS", 10)
+    records = [FeedbackRecord(f"e{n}", "i", "purchase", 1.0, NOW + n, NOW + n, f"u{n}") for n in range(25)]
+    for start in range(0, 25, 5):
+        fill(tmp_path, records[start : start + 5])
+        drain(tmp_path, Lake(tmp_path / "lake"))
+    users = [f"u{n}" for n in range(25)]
+    assert [bool(RecentFeedback(tmp_path).had(user, ["i"])) for user in users] == [n >= 15 for n in range(25)]
+    kept.expire(tmp_path, NOW + 20)
+    assert [bool(RecentFeedback(tmp_path).had(user, ["i"])) for user in users] == [n >= 20 for n in range(25)]
+
+
+def test_a_file_that_cant_be_read_takes_nothing_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path, [FeedbackRecord("e", "i", "purchase", 1.0, NOW, NOW, "u")])
+    lately = RecentFeedback(tmp_path)
+    for path in tmp_path.glob("requests.db*"):
+        path.unlink()
+    (tmp_path / "requests.db").write_bytes(b"no database at all" * 100)
+    for _ in range(3):
+        lately.refresh(at_once=True)
+        assert lately.had("u", ["i", "j"]) == {"i"}
+    assert len([line for line in caplog.messages if "can't be read" in line]) == 1
+    lately.close()
+
+
+def test_a_file_that_has_no_tables_yet_holds_nothing_and_is_no_trouble(tmp_path: Path) -> None:
+    """As on a disk that had room for a file but not for what is in it."""
+    for name in ("requests.db", kept.FILE_NAME):
+        (tmp_path / name).touch()
+    lately = RecentFeedback(tmp_path)
+    assert (lately.had("u", ["i"]), lately.trouble) == (set(), None)
+    fill(tmp_path, [FeedbackRecord("e", "i", "purchase", 1.0, NOW, NOW, "u")])
+    lately.refresh(at_once=True)
+    assert (lately.had("u", ["i"]), lately.trouble) == ({"i"}, None)
+    lately.close()

@@ -1,0 +1,257 @@
+"""Hyperparameter search: it finds what is known to be best, sees nothing of the test period, and goes on."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from support.evaluation_worlds import Scripted
+from support.small_lakes import DAY, START, Row
+from support.tuning_worlds import AIMS, BEST, DAYS, TEST_DAYS, AimConfig, Aims, rows, world
+from tastemaker.errors import PluginError, TastemakerError
+from tastemaker.evaluation import results
+from tastemaker.plugins import discovery
+from tastemaker.plugins.discovery import Plugin
+from tastemaker.tuning import best_config, report
+from tastemaker.tuning.outcome import Outcome
+from tastemaker.tuning.plot import draw
+from tastemaker.tuning.storage import storage
+from tastemaker.tuning.study import Study
+from tastemaker.tuning.trial import TrialBench
+from tastemaker.workflows.train import train
+from tastemaker.workflows.tune import tune
+from tastemaker.workflows.workspace import Workspace
+
+CUT = START + (DAYS - TEST_DAYS) * DAY
+SPACE_OF_ONE = {"aim": AimConfig.model_fields["aim"].metadata[0]}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return tune(world(tmp_path_factory.mktemp("found")), AIMS, trials=25)
+
+
+def test_what_is_clearly_best_is_found(found: Outcome) -> None:
+    assert found.config["side"] == "right"
+    assert abs(found.config["aim"] - BEST) < 1.5
+    assert (found.best.value or 0) > (found.base.value or 0) + 0.3
+    assert found.difference.low > 0.3
+
+
+def test_the_first_trial_is_the_config_as_it_was(found: Outcome) -> None:
+    assert found.trials[0] == found.base
+    assert found.base.params == {"aim": 1.0, "side": "wrong"}
+    assert [trial.number for trial in found.trials] == list(range(25))
+
+
+def test_nothing_of_the_test_period_is_seen(tmp_path: Path) -> None:
+    """The same search where the test period holds other purchases, by others, of other things."""
+    past = [row for row in rows() if START + row.seconds < CUT]
+    poison = [Row(f"stranger {n}", f"trap {n % 3}", (DAYS - 1) * DAY + n) for n in range(200)]
+    poison += [Row("user 00", "item 00", (DAYS - TEST_DAYS) * DAY)] * 50
+    Aims.latest.clear()
+    clean, other = (
+        tune(world(tmp_path / name, events), AIMS, trials=8)
+        for name, events in (("clean", rows()), ("other", past + poison))
+    )
+    assert clean.study == other.study
+    assert _values(clean) == _values(other)
+    assert clean.config == other.config
+    searched = CUT - TEST_DAYS * DAY
+    assert max(Aims.latest[:8]) < searched  # each trial; the two backtests after them reach to the cut
+    assert clean.backtest.metrics != other.backtest.metrics
+
+
+def test_the_bench_ends_where_the_test_period_starts(tmp_path: Path) -> None:
+    bench = TrialBench.inside(world(tmp_path).dataset(), AIMS)
+    assert bench.split.end == CUT
+    assert bench.split.cut == CUT - TEST_DAYS * DAY
+    assert int(bench.split.train.events.times[-1]) < bench.split.cut
+
+
+def test_going_on_is_not_starting_again(tmp_path: Path) -> None:
+    opened = world(tmp_path / "in parts")
+    told: list[int] = []
+    tune(opened, AIMS, trials=4)
+    tune(opened, AIMS, trials=9, progress=lambda trial, best, ended: told.append(trial.number))
+    assert told == [4, 5, 6, 7, 8]
+    whole = tune(world(tmp_path / "at once"), AIMS, trials=9)
+    again = tune(opened, AIMS, trials=9)
+    assert _values(again) == _values(whole)
+    assert again.config == whole.config
+
+
+def test_another_seed_tries_other_configs(tmp_path: Path) -> None:
+    one, two = (tune(world(tmp_path / str(seed), seed=seed), AIMS, trials=4) for seed in (0, 1))
+    assert one.study != two.study
+    assert _values(one)[0] == _values(two)[0]
+    assert _values(one)[1:] != _values(two)[1:]
+
+
+def test_time_that_is_over_still_allows_the_first_trial(tmp_path: Path) -> None:
+    assert len(tune(world(tmp_path), AIMS, trials=50, seconds=1e-9).trials) == 1
+
+
+def test_training_uses_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "get", lambda name: AIMS)
+    opened = world(tmp_path)
+    before = opened.backtest(AIMS)
+    found = tune(opened, AIMS, trials=10)
+    assert opened.config(AIMS) == AimConfig(**found.config)
+    assert train(opened, AIMS).manifest.config == AimConfig(**found.config).model_dump()
+    assert [one.id for one in results.newest(opened.engine, "tastes")] == [found.backtest.id]
+    assert found.base_backtest.id == before.id
+    written = json.loads(found.path.read_text("utf-8"))
+    assert written["study"]["name"] == found.study
+    assert written["study"]["value_before"] == found.base.value
+    found.path.unlink()
+    assert opened.config(AIMS) == AimConfig()
+    assert opened.backtest(AIMS) == before
+    assert [one.id for one in results.newest(opened.engine, "tastes")] == [before.id]
+
+
+def test_what_a_person_fixed_is_not_searched(tmp_path: Path) -> None:
+    opened = world(tmp_path, models={"aims": {"side": "right"}})
+    found = tune(opened, AIMS, trials=6)
+    assert found.config.keys() == {"aim"}
+    assert opened.config(AIMS) == AimConfig(aim=found.config["aim"], side="right")
+    fixed = world(tmp_path, models={"aims": {"side": "right", "aim": 3.0}})
+    assert fixed.config(AIMS).aim == 3.0  # type: ignore[attr-defined]
+    with pytest.raises(TastemakerError, match=r"toml fixes all"):
+        tune(fixed, AIMS)
+
+
+def test_another_problem_has_a_config_of_its_own(tmp_path: Path) -> None:
+    opened = world(tmp_path)
+    tune(opened, AIMS, trials=6)
+    text = opened.settings.problem.read_text().replace("name: tastes", "name: 'ta/ste$: ü'")
+    opened.settings.problem.write_text(text)
+    other = world_again(opened)
+    assert other.config(AIMS) == AimConfig()
+    found = tune(other, AIMS, trials=2)
+    assert found.path.parent.parent == opened.settings.home / "tuned"
+    opened.settings.problem.unlink()
+    assert world_again(opened).config(AIMS) == AimConfig()
+
+
+def world_again(opened: Any) -> Any:
+    return type(opened)(opened.settings)
+
+
+def test_a_model_that_fails_with_some_configs(tmp_path: Path) -> None:
+    opened = world(tmp_path, models={"aims": {"fails_above": 5.0}})
+    found = tune(opened, AIMS, trials=12)
+    failed = [trial for trial in found.trials if trial.value is None]
+    assert failed
+    assert all(trial.params["aim"] > 5 and "must be at most 5" in (trial.error or "") for trial in failed)
+    assert found.config["aim"] <= 5
+    assert len(tune(opened, AIMS, trials=12).trials) == 12
+    draw(found, tmp_path / "plot.png")
+    report.to_dict(found)
+
+
+def test_a_model_that_fails_as_it_is(tmp_path: Path) -> None:
+    opened = world(tmp_path, models={"aims": {"fails_above": 0.5}})
+    for _ in range(2):
+        with pytest.raises(PluginError, match=r"aim is 1\.0, must be at most 0\.5"):
+            tune(opened, AIMS, trials=3)
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_a_model_without_a_search_space(tmp_path: Path) -> None:
+    with pytest.raises(TastemakerError, match="no hyperparameter to search: none is marked"):
+        tune(world(tmp_path), Plugin("scripted", Scripted, "tests", "1", "judging:Scripted"))
+
+
+def test_too_little_data_to_split_again(tmp_path: Path) -> None:
+    opened = world(tmp_path, [row for row in rows() if row.seconds < (TEST_DAYS + 1) * DAY])
+    with pytest.raises(TastemakerError, match="the training window can't be split again") as error:
+        tune(opened, AIMS)
+    assert "split.test_days" in str(error.value.fix)
+
+
+def test_a_broken_file_is_told(tmp_path: Path) -> None:
+    opened = world(tmp_path)
+    path = best_config.path_of(tmp_path, "tastes", "aims")
+    path.parent.mkdir(parents=True)
+    for text in ("{", "{}", '{"config": 3}'):
+        path.write_text(text)
+        with pytest.raises(TastemakerError, match=r"aims\.json, the config that tuning found") as error:
+            opened.config(AIMS)
+        assert "delete it" in str(error.value.fix)
+    path.write_text('{"config": {"aim": 3, "gone": 1}}')
+    with pytest.raises(TastemakerError, match="gone = 1") as error:
+        opened.config(AIMS)
+    assert "tune aims" in str(error.value.fix)
+
+
+def test_the_pictures_and_the_json(found: Outcome, tmp_path: Path) -> None:
+    draw(found, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    told = json.loads(json.dumps(report.to_dict(found), allow_nan=False))
+    assert told["test"]["difference"]["n"] == found.backtest.users
+    assert told["space"]["aim"] == {"low": 0, "high": 10, "log": False}
+    assert len(told["trials"]) == 25
+
+
+def test_a_trial_that_died_is_done_again_and_none_that_ended_is_lost(engine: Engine, tmp_path: Path) -> None:
+    opened = world(tmp_path)
+
+    stack = ExitStack()
+
+    def study(name: str) -> Study:
+        kept = stack.enter_context(storage(opened.settings, engine))
+        return Study(kept, name, SPACE_OF_ONE, {"aim": 2.0}, larger_is_better=True, seed=0)
+
+    def go_on(one: Study, n: int) -> list[float]:
+        for _ in range(n):
+            trial = one.ask()
+            one.tell(trial, -abs(trial.params["aim"] - BEST), 0.1)
+        return [trial.params["aim"] for trial in one.tried()]
+
+    first = study("killed")
+    go_on(first, 3)
+    lost = first.ask().params  # and the process dies
+    second = study("killed")
+    assert len(second.tried()) == 3
+    aims = go_on(second, 12)
+    assert aims[0] == 2.0
+    assert aims[3] == lost["aim"]
+    assert abs((second.best or second.tried()[0]).params["aim"] - BEST) < 1
+    np.testing.assert_array_equal(go_on(study("whole"), 15), aims)
+    stack.close()
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = world(tmp_path)
+    tune(opened, AIMS, trials=2)
+
+    def full(*_args: object, **_named: object) -> None:
+        raise StorageInternalError from OperationalError("", None, Exception("database or disk is full"))
+
+    monkeypatch.setattr("optuna.storages.RDBStorage.set_trial_state_values", full)
+    with pytest.raises(TastemakerError, match=r"tuning\.db: database or disk is full"):
+        tune(opened, AIMS, trials=3)
+    monkeypatch.undo()
+    assert len(tune(opened, AIMS, trials=3).trials) == 3
+
+
+def test_what_was_fixed_at_its_default_is_another_search(tmp_path: Path) -> None:
+    opened = world(tmp_path)
+    free = tune(opened, AIMS, trials=2)
+    settings = opened.settings.model_copy(update={"models": {"aims": {"side": "wrong"}}})
+    fixed = tune(Workspace(settings), AIMS, trials=2)
+    assert fixed.study != free.study
+    assert fixed.config.keys() == {"aim"}
+
+
+def _values(found: Outcome) -> list[tuple[dict[str, Any], float | None]]:
+    return [(trial.params, trial.value) for trial in found.trials]
