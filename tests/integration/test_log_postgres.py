@@ -8,20 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 
+import msgspec
 import pytest
+from alembic import command
+from alembic.config import Config
 from click.testing import CliRunner
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from support.request_logs import NOON, click, fill, request, settings_of
 from tastemaker.cli.ship import ship
 from tastemaker.data.lake import Lake
+from tastemaker.data.tables import ASSIGNMENT
 from tastemaker.event_log import drain as drains
 from tastemaker.event_log.drain import Drained, drain, read_feedback, read_log
 from tastemaker.event_log.lookup import find
 from tastemaker.event_log.postgres import AwayError, PostgresSink, pull
-from tastemaker.event_log.records import Entry, ItemRecord, UserRecord
+from tastemaker.event_log.records import Assignment, Entry, ItemRecord, UserRecord
 from tastemaker.event_log.shipping import collect, follow
 from tastemaker.event_log.spool_file import FILE_NAME, read
+from tastemaker.storage import migrations
 from tastemaker_pipelines.run import run
 
 pytestmark = pytest.mark.servers
@@ -34,6 +39,17 @@ EVERYTHING: list[Entry] = [
     ItemRecord("tea", NOON, title='Te"a', available=False),
     UserRecord("ann", NOON, country="NL", blocked_items=["cup"]),
 ]
+
+
+LOGS_REVISION = "0004"
+"""The step that made the table `log_records`, as the release before has it."""
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    """Bring a database to a step."""
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    command.upgrade(config, revision)
 
 
 def rows(url: str) -> int:
@@ -192,3 +208,34 @@ def test_following_goes_on_until_it_is_stopped(
     assert rows(postgres_url) == 3
     assert sum(each.feedback for each in moved) == 3
     assert drains.drain(settings.spool, PostgresSink(postgres_url)) == Drained()
+
+
+def test_assignments_go_through_postgres_beside_records_of_the_release_before(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    """The database was made and filled by the release before; this one upgrades it and adds its own."""
+    assignment = Assignment("ranker-v2", epoch=3, variant="treatment", probability=0.1)
+    old, new = request(1), request(2, assignment=assignment)
+    older = create_engine(postgres_url)
+    with older.begin() as connection:
+        upgrade(connection, LOGS_REVISION)
+        fields = msgspec.to_builtins(old)
+        del fields["assignment"]
+        connection.execute(
+            text(
+                "INSERT INTO log_records (kind, key, user_id, at, record) "
+                "VALUES ('request', :key, :user, to_timestamp(:at), :record)"
+            ),
+            {"key": old.request_id, "user": old.user_id, "at": old.occurred_at, "record": json.dumps(fields)},
+        )
+    older.dispose()
+    settings, lake = settings_of(tmp_path / "home", postgres_url), Lake(tmp_path / "lake")
+    fill(settings.spool, [new])
+    assert collect(settings, lake).requests == 2
+    for wanted in (old, new):
+        assert find(wanted.request_id, settings) == wanted, "in the database"
+    found = read_log(lake).select(ASSIGNMENT.names).to_pylist()
+    assert found == [
+        dict.fromkeys(ASSIGNMENT.names),
+        {"experiment": "ranker-v2", "epoch": 3, "variant": "treatment", "variant_probability": 0.1},
+    ]

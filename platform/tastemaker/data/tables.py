@@ -17,10 +17,28 @@ def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = F
     return pa.field(name, kind, nullable=nullable, metadata={"description": description})
 
 
+def _assignment() -> list[pa.Field]:
+    """The columns of an experiment's assignment; all are null where there was none."""
+    return [
+        _field("experiment", pa.string(), "id of the experiment that assigned a variant", nullable=True),
+        _field("epoch", pa.int64(), "rises when the experiment's ratios change", nullable=True),
+        _field("variant", pa.string(), "the variant that was assigned", nullable=True),
+        _field(
+            "variant_probability",
+            pa.float64(),
+            "probability of that assignment, in (0, 1]; null if it was forced",
+            nullable=True,
+        ),
+    ]
+
+
 def _own(setting: str, use: str) -> pa.Field:
     meaning = f"the shop's own columns that source.{setting} names, as text; {use}"
     return _field(OWN, pa.map_(pa.string(), pa.string()), meaning, nullable=True)
 
+
+ASSIGNMENT = pa.schema(_assignment())
+"""Part of the tables whose rows are, or come of, a request."""
 
 EVENTS = pa.schema(
     [
@@ -102,6 +120,7 @@ REQUESTS = pa.schema(
         _field("kind", pa.string(), "what was asked: recommend, session, rank", nullable=True),
         _field("session", pa.list_(pa.string()), "an anonymous visitor's items, oldest first", nullable=True),
         _field("diversity", pa.float32(), "how much variety reordered the list, 0 to 1", nullable=True),
+        *ASSIGNMENT,
     ]
 )
 

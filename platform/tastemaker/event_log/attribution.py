@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.data.lake import Lake, open_duckdb
-from tastemaker.data.tables import EVENTS, FEEDBACK, IMPRESSION, UTC_MICROSECONDS
+from tastemaker.data.tables import ASSIGNMENT, EVENTS, FEEDBACK, IMPRESSION, UTC_MICROSECONDS
 from tastemaker.event_log.drain import read_feedback, read_log
 from tastemaker.event_log.records import FeedbackRecord, Record
 from tastemaker.event_log.spool_file import Pending
@@ -54,6 +54,7 @@ ATTRIBUTED = pa.schema(
         pa.field("delay_seconds", pa.float64()),
         pa.field("reported_at", UTC_MICROSECONDS),
         pa.field("marks", pa.list_(pa.string())),
+        *ASSIGNMENT,
     ]
 )
 """One row an item shown, once however often a page reports it. `events`: how many were credited;
@@ -75,7 +76,8 @@ MARKED = pa.schema(
 _SHOWN = """
     CREATE TEMP TABLE shown AS
     SELECT request_id, occurred_at, epoch_us(occurred_at) / 1e6 AS shown_at, user_id, context, model, version,
-        fallback, unnest(item_ids) AS item_id, unnest(range(len(item_ids)))::INTEGER AS position,
+        fallback, experiment, epoch, variant, variant_probability, unnest(item_ids) AS item_id,
+        unnest(range(len(item_ids)))::INTEGER AS position,
         unnest(scores) AS score, unnest(propensities) AS propensity
     FROM asked WHERE epoch_us(occurred_at) / 1e6 < $until
 """

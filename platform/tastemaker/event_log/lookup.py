@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tastemaker.event_log import spool_file
-from tastemaker.event_log.records import Item, Record
+from tastemaker.event_log.records import Assignment, Item, Record
 
 if TYPE_CHECKING:
     from tastemaker.settings import Settings
@@ -49,4 +49,14 @@ def _record(row: dict[str, Any]) -> Record:
         name: msgspec.json.decode(row[name]) for name in ("context", "features") if row[name] is not None
     }
     moment = row["occurred_at"].timestamp()
-    return Record(**plain | decoded | {"items": [Item(*item) for item in items], "occurred_at": moment})
+    return Record(
+        **plain
+        | decoded
+        | {"items": [Item(*item) for item in items], "occurred_at": moment, "assignment": _assignment(row)}
+    )
+
+
+def _assignment(row: dict[str, Any]) -> Assignment | None:
+    if row.get("experiment") is None:  # files of an earlier release lack the columns
+        return None
+    return Assignment(row["experiment"], row["epoch"], row["variant"], row["variant_probability"])

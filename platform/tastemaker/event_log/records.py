@@ -8,10 +8,14 @@ from typing import Literal
 
 import msgspec
 
+from tastemaker.errors import TastemakerError
+
 Stage = Literal["model", "precomputed", "popular", "static"]
 """What chose a list: the model, the model's precomputed list, popularity, or the list that never fails."""
 Kind = Literal["recommend", "session", "rank"]
 """What was asked, as the endpoint is called."""
+MAX_EPOCH = 2**63 - 1
+"""The tables' column holds 64 bits."""
 
 
 def seed_of(request_id: str) -> int:
@@ -29,6 +33,36 @@ class Item(msgspec.Struct, frozen=True):
     """
     propensity: float
     """The probability that the policy puts this item at this position."""
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """The variant of an experiment that a request was assigned to, whichever variant answered it."""
+
+    experiment: str
+    """The experiment's id."""
+    epoch: int
+    """From 0; rises when the experiment's ratios change, so that each epoch has one ratio."""
+    variant: str
+    probability: float | None = None
+    """The probability, in (0, 1], that this variant was assigned; None where the assignment was forced."""
+
+    def __post_init__(self) -> None:
+        """Raise TastemakerError for values that the log can't hold or that weigh nothing."""
+        if not self.experiment or not self.variant:
+            raise TastemakerError(
+                f"an assignment has experiment {self.experiment!r} and variant {self.variant!r}, "
+                "neither may be empty",
+                fix="name both, or log no assignment",
+            )
+        if not 0 <= self.epoch <= MAX_EPOCH:
+            raise TastemakerError(
+                f"epoch is {self.epoch}, must be 0 to {MAX_EPOCH}", fix="count the epochs from 0"
+            )
+        if self.probability is not None and not 0 < self.probability <= 1:
+            raise TastemakerError(
+                f"probability is {self.probability}, must be above 0 and at most 1",
+                fix="log the assigned variant's share of the epoch; None if the assignment was forced",
+            )
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -57,6 +91,8 @@ class Record(msgspec.Struct, frozen=True):
     """The recent items of an anonymous visitor, oldest first (kind `session`)."""
     diversity: float | None = None
     """λ of the step that reordered the list for variety; None where the model's order stands."""
+    assignment: Assignment | None = None
+    """None where no experiment assigned a variant."""
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True):

@@ -9,8 +9,16 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from tastemaker.data.tables import EVENTS, FEEDBACK, IMPRESSION, ITEM_CHANGES, REQUESTS, USER_CHANGES
-from tastemaker.event_log.records import FeedbackRecord, ItemRecord, Record, UserRecord
+from tastemaker.data.tables import (
+    ASSIGNMENT,
+    EVENTS,
+    FEEDBACK,
+    IMPRESSION,
+    ITEM_CHANGES,
+    REQUESTS,
+    USER_CHANGES,
+)
+from tastemaker.event_log.records import Assignment, FeedbackRecord, ItemRecord, Record, UserRecord
 
 _MOMENTS = ("occurred_at", "received_at")
 
@@ -20,6 +28,7 @@ def request_rows(records: Iterable[Record]) -> pa.Table:
     rows = [
         {
             **_plain(record, REQUESTS),
+            **_assigned(record.assignment),
             "context": as_json(record.context),
             "features": as_json(record.features),
             "item_ids": [item.item_id for item in record.items],
@@ -73,6 +82,14 @@ def moment(seconds: float) -> datetime:
 def as_json(value: object) -> str | None:
     """What has no columns of its own, as JSON."""
     return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _assigned(assignment: Assignment | None) -> dict[str, Any]:
+    """Return the columns of an assignment."""
+    if assignment is None:
+        return {}
+    row = _plain(assignment, ASSIGNMENT)
+    return row | {"variant_probability": assignment.probability}
 
 
 def _plain(record: object, schema: pa.Schema) -> dict[str, Any]:

@@ -83,6 +83,10 @@ def test_a_request_becomes_a_row_and_an_impression_an_item(tmp_path: Path, lake:
         "kind": "recommend",
         "session": None,
         "diversity": None,
+        "experiment": None,
+        "epoch": None,
+        "variant": None,
+        "variant_probability": None,
     }
     events = lake.read("events")
     assert events.schema.equals(EVENTS)
