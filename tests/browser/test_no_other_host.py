@@ -116,12 +116,12 @@ def test_every_report_of_a_home(
     home = finished[0].settings.home
     board, plot = tmp_path / "board.html", tmp_path / "board.png"
     commands.done(home, "tastemaker", "leaderboard", "--html", str(board), "--plot", str(plot))
-    commands.done(home, "tastemaker", "curve", "popularity", "--weeks", "2")
+    commands.done(home, "tastemaker", "learning-curve", "popularity", "--weeks", "2")
     tuned = tmp_path / "tuned.png"
     commands.done(home, "tastemaker", "tune", "trending", "--trials", "3", "--plot", str(tuned))
     pages = [*home.rglob("*.html"), *home.rglob("*.png"), board, plot, tuned]
     names = {page.name for page in pages}
-    assert {"leaderboard.html", "curve.html", "simulated-events.html", "index.html"} <= names, names
+    assert {"leaderboard.html", "learning_curve.html", "simulated-events.html", "index.html"} <= names, names
     assert any(name.startswith("drift-") for name in names)
     for page in pages:
         browser.look(page.as_uri())

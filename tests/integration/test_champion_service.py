@@ -166,7 +166,7 @@ def test_two_workers_follow_the_champion_over_families_under_traffic(home: Home)
         assert (first["model"], first["degraded"], "wanted" in first) == ("popularity", [], False)
         for model in order:
             said = home.promote(model)
-            assert "goes over to it: the service that follows the champion on http://127.0.0.1:" in said
+            assert "switches: the service that follows the champion on http://127.0.0.1:" in said
             wait_for(partial(all_serve, client, home.versions[model], 12), f"{model} is not served")
             page = client.get("/metrics").text
             version = home.versions[model].id
@@ -268,11 +268,11 @@ def test_what_can_not_be_loaded_is_refused_and_the_old_one_serves_on(home: Home)
 def test_a_service_of_one_model_says_that_it_does_not_follow(home: Home) -> None:
     with serving(home, "popularity") as client:
         said = home.promote("ials")
-        assert "does not follow: the service of popularity on http://127.0.0.1:" in said
+        assert "does not switch: the service of popularity on http://127.0.0.1:" in said
         time.sleep(3)
         assert ready(client)[0]["model"] == "popularity"
         said = home.promote("popularity")
-        assert "goes over to it: the service of popularity on http://127.0.0.1:" in said
+        assert "switches: the service of popularity on http://127.0.0.1:" in said
         wait_for(partial(all_serve, client, home.versions["popularity"], 1), "it is not served")
     said = home.tastemaker("models", "rollback", "--reason", "a test")
     assert "no service of this home folder runs on this machine" in said

@@ -112,7 +112,7 @@ def test_after_training_anew_nothing_remains_and_the_proof_says_what_was_searche
     new = served_homes.register(tmp_path, discovery.get("popularity").recommender(), dataset)
     result = run(settings, WHO)
     assert result.exit_code == 0, result.stdout
-    assert result.stdout.splitlines()[-1] == "nothing of them remains"
+    assert result.stdout.splitlines()[-1] == "nothing remains"
     assert new.folder.exists()
     assert [path.name for path in new.folder.parent.iterdir() if not path.name.startswith(".")] == [new.id]
     found = json.loads(run(settings, WHO, "--check", "--json").stdout)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Check data before a run, and hold the lake against its source.
+    """Check data before a run, and the lake against its source.
 
     \b
     Examples:

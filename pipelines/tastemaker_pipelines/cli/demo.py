@@ -48,7 +48,7 @@ ALSO = (
     help="Visits to the service.",
 )
 def demo(visits: int) -> None:
-    """Take a simulated shop all the way, from data to live traffic.
+    """Run the platform on a simulated shop, with live traffic.
 
     Data, models, leaderboard, service, live traffic, and learning from it. It lives in the home folder
     (.tastemaker, or TASTEMAKER_HOME). Running it again does only what changed.

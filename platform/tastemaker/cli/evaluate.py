@@ -1,4 +1,4 @@
-"""`tastemaker evaluate`: what would a version earn? Answered from the request log, before any experiment."""
+"""`tastemaker evaluate`: estimate what a version would earn from the request log, before any experiment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("version")
-@click.option("--from-log", is_flag=True, help="From the platform's own request log.")
+@click.option("--from-log", is_flag=True, help="Evaluate from the platform's own request log.")
 @click.option(
     "--against",
     metavar="VERSION|log",
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def evaluate(version: str, from_log: bool, against: str | None, as_json: bool) -> None:
     """Forecast what a version would earn, from logged requests.
 
-    The requests must have been answered by a policy that draws. The uplift over another version is forecast,
-    too. VERSION is a version's id, or a model's name for its newest version. Diagnostics come first: where
-    the log can't answer, the reason and what to log instead are told, and no figure. The forecast is stored,
-    so that an experiment can be held against it.
+    The logged requests must have been answered by a stochastic policy. The uplift over another version is
+    forecast, too. VERSION is a version's id, or a model's name for its newest version. Diagnostics are
+    printed first: where the log can't support an estimate, they give the reason and what to log instead, and
+    no figure is printed. The forecast is stored, so that an experiment's result can be compared with it.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def evaluate(version: str, from_log: bool, against: str | None, as_json: bool) -
       tastemaker evaluate ease --from-log --json | jq .uplift
     """
     if not from_log:
-        raise click.UsageError("say what to evaluate from: --from-log is the only way so far")
+        raise click.UsageError("add --from-log: the request log is the only source so far")
     from tastemaker.workflows.workspace import Workspace
 
     _forecast(Workspace.open(), version, against, as_json)

@@ -1,4 +1,4 @@
-"""`tastemaker forget`: erase a person, and prove it."""
+"""`tastemaker forget`: erase a user, and prove it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("user_id")
-@click.option("--check", is_flag=True, help="Erase nothing; only say where they are.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: every place that was searched.")
+@click.option("--check", is_flag=True, help="Erase nothing; only search, and list where the user was found.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every place that was searched.")
 def forget(user_id: str, check: bool, as_json: bool) -> None:
-    """Erase USER_ID from everything that is kept.
+    """Erase USER_ID from all that the platform stores.
 
-    That is: logs, lake, features, online store, reports and old model versions. Then everything is searched
-    again. Exit status 1 if anything remains: a version in use keeps the ids that it knows until models are
-    trained anew (tastemaker run); then forget again.
+    Erases the user from the logs, the lake, features, the online store, reports and old model versions, then
+    searches everything again. The exit status is 1 if anything remains: a version in use keeps the user ids
+    that it was trained on. Retrain the models (tastemaker run), then run this command again.
 
     \b
     Examples:
@@ -58,21 +58,21 @@ def _show(proof: Proof, check: bool) -> None:
     looked_at = sum(place.looked_at for place in proof.searched)
     click.echo(f"searched  {len(proof.searched):,} places, {looked_at:,} rows, values and bytes")
     if not proof.remains:
-        click.echo("nothing of them remains" if not check else "nothing of them is there")
+        click.echo("nothing was found" if check else "nothing remains")
     elif not check:
         _advise([place.place for place in proof.remains])
 
 
 def _advise(places: list[str]) -> None:
-    """What to do about the places where they remain."""
+    """Print what to do about the places where the user remains."""
     in_models = sum(place.startswith("artifacts/") for place in places)
     if in_models:
-        told = (
+        reason = (
             "champions and each model's deployed and newest versions are in use, "
-            "and keep the ids that they were trained on"
+            "and keep the user ids that they were trained on"
         )
-        fix = "train anew (tastemaker run), go over to what was trained, then forget again"
-        click.echo(f"{told}\n  fix: {fix}", err=True)
+        fix = "retrain (tastemaker run), deploy the new versions, then run tastemaker forget again"
+        click.echo(f"{reason}\n  fix: {fix}", err=True)
     if in_models < len(places):
-        told = "what else remains is in files or tables that are not the platform's to change"
-        click.echo(f"{told}\n  fix: delete it there yourself, then forget again", err=True)
+        reason = "the other places are files or tables that the platform does not own"
+        click.echo(f"{reason}\n  fix: delete it there yourself, then run tastemaker forget again", err=True)

@@ -1,4 +1,4 @@
-"""`tastemaker frame`: write down the problem, or show what it comes to."""
+"""`tastemaker frame`: write the problem file, or show its mathematical formulation."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The problem file.  [default: the `problem` setting, problem.yaml]",
 )
-@click.option("--defaults", is_flag=True, help="Ask nothing; what --set doesn't answer has its default.")
+@click.option("--defaults", is_flag=True, help="Ask nothing; use the default where --set gives no answer.")
 @click.option(
-    "--set", "given", multiple=True, metavar="KEY=ANSWER", help="Answer a question beforehand; repeatable."
+    "--set",
+    "given",
+    multiple=True,
+    metavar="KEY=ANSWER",
+    help="Answer a question beforehand; may be given more than once.",
 )
-@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--show", is_flag=True, help="Print the formulation of the file, as Unicode mathematics.")
 @click.option("--markdown", is_flag=True, help="With --show: as Markdown with LaTeX.")
 @click.option(
@@ -38,22 +42,24 @@ def frame(
     markdown: bool,
     as_json: bool,
 ) -> None:
-    """Write the problem file by questions, or show its mathematics.
+    """Write the problem file, or show its formulation.
 
     \b
     Examples:
       tastemaker frame                                    ask, then write problem.yaml
-      tastemaker frame --set k=5 --set repeats=no         ask only the other questions
-      tastemaker frame --defaults --set event_type=click  ask nothing
+      tastemaker frame --set k=5 --set repeats=no         ask only the remaining questions
+      tastemaker frame --defaults --set event_type=click  ask nothing; use the defaults
       tastemaker frame --show                             objective, reward, constraints, estimator
       tastemaker frame --show --markdown > problem.md     the same in LaTeX
     """
     if (markdown or as_json) and not show:
-        raise click.UsageError("--markdown and --json are ways to --show; add --show")
+        raise click.UsageError("--markdown and --json need --show; add --show")
     if markdown and as_json:
-        raise click.UsageError("--markdown and --json exclude each other")
+        raise click.UsageError("--markdown and --json can't be combined; give one of them")
     if show and (defaults or given or force):
-        raise click.UsageError("--show only reads; --defaults, --set and --force are for writing")
+        raise click.UsageError(
+            "--show only reads the file: it can't be combined with --defaults, --set or --force"
+        )
     path = file or _default_path()
     if show:
         click.echo(_shown(path, markdown, as_json), nl=False)
@@ -95,7 +101,7 @@ def _write(path: Path, defaults: bool, given: tuple[str, ...], force: bool) -> N
 
 
 def _given(given: tuple[str, ...]) -> dict[str, Any]:
-    """The answers of --set."""
+    """Return the answers given by --set."""
     from tastemaker.framing.answers import parse, question, to_problem
 
     answers: dict[str, Any] = {}
@@ -109,7 +115,7 @@ def _given(given: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _ask(one: Question, place: str, answers: dict[str, Any]) -> Any:
-    """Ask until the answer will do."""
+    """Ask until the answer is valid."""
     from tastemaker.framing.answers import accept
     from tastemaker.framing.questions import shown
 

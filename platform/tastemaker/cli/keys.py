@@ -1,4 +1,4 @@
-"""`tastemaker keys`: who may ask the service for what."""
+"""`tastemaker keys`: manage the API keys of the prediction service."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
     from tastemaker.serving.http.api_keys import Key, NewKey
 
 SCOPES = ("recommend", "feedback", "manage")
-_json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _HOUR, _DAY = 3_600, 86_400
 _MAX_DAYS = 36_500
 
 
 @click.group()
 def keys() -> None:
-    """API keys of the prediction service. Running workers follow within a second.
+    """Manage the API keys of the prediction service.
 
-    While there is none, the service answers this machine only.
+    Running workers apply a change within a second. While no key exists, the service answers requests from
+    this machine only.
 
     \b
     Examples:
       tastemaker keys new web-shop --scope recommend --scope feedback
       tastemaker keys list
-      tastemaker keys rotate web-shop      a new key; the old one works another day
-      tastemaker keys revoke web-shop      no key of that name works any more
+      tastemaker keys rotate web-shop      create a new key; the old one stays active for a day
+      tastemaker keys revoke web-shop      revoke all keys of that name
     """
 
 
@@ -43,19 +44,24 @@ def keys() -> None:
     multiple=True,
     required=True,
     type=click.Choice(SCOPES),
-    help="recommend: all lists, similar items, explanations. feedback: events. manage: items and users.",
+    help="recommend: read lists, similar items and explanations. feedback: send events. "
+    "manage: change items and users. May be given more than once.",
 )
-@click.option("--per-second", type=Number(0, 1e6, min_open=True), help="Requests that it may make.")
 @click.option(
-    "--days", type=Number(0, _MAX_DAYS, min_open=True), help="How long it works; for ever if absent."
+    "--per-second",
+    type=Number(0, 1e6, min_open=True),
+    help="Rate limit in requests per second.  [default: no limit]",
+)
+@click.option(
+    "--days", type=Number(0, _MAX_DAYS, min_open=True), help="Days until the key expires.  [default: never]"
 )
 @_json_option
 def new(
     name: str, scopes: tuple[str, ...], per_second: float | None, days: float | None, as_json: bool
 ) -> None:
-    """Make a key for NAME and print it, this once.
+    """Create a key for NAME and print it once.
 
-    What is kept of it can't be turned back into the key.
+    Only a hash of the key is stored, so it can't be printed again.
 
     \b
     Examples:
@@ -77,7 +83,7 @@ def new(
 @keys.command("list")
 @_json_option
 def list_keys(as_json: bool) -> None:
-    """List the keys by what may be known of them.
+    """List the keys with their scopes, rate limits and states.
 
     \b
     Examples:
@@ -91,10 +97,10 @@ def list_keys(as_json: bool) -> None:
         click.echo(strict_json.dumps(found))
         return
     if not found:
-        click.echo("there are no keys: the service answers this machine only")
+        click.echo("no API key exists: the service answers requests from this machine only")
     for key in found:
-        rate = "any number" if key["per_second"] is None else f"{key['per_second']:g} a second"
-        until = f" until {key['expires_at']}" if key["state"] == "works" and key["expires_at"] else ""
+        rate = "no rate limit" if key["per_second"] is None else f"{key['per_second']:g} per second"
+        until = f" until {key['expires_at']}" if key["state"] == "active" and key["expires_at"] else ""
         click.echo(f"{key['id']}  {key['name']}  {','.join(key['scopes'])}  {rate}  {key['state']}{until}")
 
 
@@ -105,11 +111,11 @@ def list_keys(as_json: bool) -> None:
     default=24.0,
     show_default=True,
     type=Number(0, _MAX_DAYS * 24),
-    help="How long the old key works on.",
+    help="Hours until the old keys expire.",
 )
 @_json_option
 def rotate_key(name: str, grace_hours: float, as_json: bool) -> None:
-    """Make a key that may do what NAME's may, which work on for a while.
+    """Replace NAME's keys by a new one; the old ones expire later.
 
     \b
     Examples:
@@ -127,7 +133,7 @@ def rotate_key(name: str, grace_hours: float, as_json: bool) -> None:
 @click.argument("name")
 @_json_option
 def revoke_key(name: str, as_json: bool) -> None:
-    """Have NAME's keys, or the key with that id, open nothing any more.
+    """Revoke NAME's keys, or the key with that id.
 
     \b
     Examples:
@@ -163,19 +169,19 @@ def _shown(key: Key) -> dict[str, Any]:
     import time
     from datetime import UTC, datetime
 
-    def moment(seconds: float | None) -> str | None:
+    def iso(seconds: float | None) -> str | None:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
-    state = "works" if key.works(time.time()) else "revoked" if key.revoked_at is not None else "out of date"
+    state = "active" if key.works(time.time()) else "revoked" if key.revoked_at is not None else "expired"
     return {
         "id": key.id,
         "name": key.name,
         "scopes": key.scopes,
         "per_second": key.per_second,
         "state": state,
-        "created_at": moment(key.created_at),
-        "expires_at": moment(key.expires_at),
-        "revoked_at": moment(key.revoked_at),
+        "created_at": iso(key.created_at),
+        "expires_at": iso(key.expires_at),
+        "revoked_at": iso(key.revoked_at),
     }
 
 
@@ -183,5 +189,5 @@ def _print_secret(made: NewKey, as_json: bool) -> None:
     if as_json:
         click.echo(strict_json.dumps({**_shown(made.key), "key": made.secret}))
         return
-    click.echo(f"made {made.key.id} of {made.key.name}; it is shown this once:", err=True)
+    click.echo(f"created key {made.key.id} for {made.key.name}; it is printed only once:", err=True)
     click.echo(made.secret)

@@ -1,4 +1,4 @@
-"""`tastemaker leaderboard`: who is best, and is it sure?"""
+"""`tastemaker leaderboard`: compare all models, with intervals and significance tests."""
 
 from __future__ import annotations
 
@@ -17,25 +17,29 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--problem", help="The problem's file, or its name if it is the file in use.", metavar="FILE|NAME"
+    "--problem",
+    help="The path of a problem file, or the name of the problem in use.  [default: the problem in use]",
+    metavar="FILE|NAME",
 )
-@click.option("--metric", help="Compare by this metric instead of the problem's own, such as recall.")
+@click.option("--metric", help="Compare by this metric, such as recall.  [default: the problem's metric]")
 @click.option(
-    "--all", "every", is_flag=True, help="A row a model, with every metric, slice and cost; not folded."
+    "--all", "every", is_flag=True, help="Print one row per model, with every metric, slice and cost."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with everything.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every metric, slice and cost.")
 @click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page that works offline."
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write an HTML page, which works offline, to this path.",
 )
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG to this path.")
 def leaderboard(
     problem: str | None, metric: str | None, every: bool, as_json: bool, html: Path | None, plot: Path | None
 ) -> None:
-    """Compare all models: who is best, and is it sure?
+    """Compare all models, with intervals and significance tests.
 
-    Figures with 95 % intervals, and the paired difference from the baseline.
-    One model is best; the others are tied with it or worse, by paired tests corrected for all comparisons.
-    Models that the judged users can't tell apart have ranks in common, and share a line without --all.
+    Prints figures with 95 % intervals, and each model's paired difference from the baseline.
+    One model is best; each other model is tied with it or worse, by paired tests that are corrected for the
+    number of comparisons. Models whose difference is not significant share a rank, and without --all a line.
 
     \b
     Examples:
@@ -76,14 +80,14 @@ def _load(workspace: Workspace, problem: str | None, metric: str | None) -> Lead
 
     if metric is not None and metric not in METRICS:
         raise TastemakerError(
-            f"--metric is {metric!r}, which is no metric", fix=f"one of {', '.join(METRICS)}"
+            f"--metric is {metric!r}, which is not a metric", fix=f"one of {', '.join(METRICS)}"
         )
     spec = _problem(workspace.settings, problem)
     return workspace.leaderboard(spec, metric=metric)
 
 
 def _problem(settings: Settings, wanted: str | None) -> ProblemSpec:
-    """The problem file in use, or the one that was asked for."""
+    """Read the problem named by --problem, or the one in use."""
     from tastemaker.errors import TastemakerError
     from tastemaker.problem import load_problem
 
@@ -92,8 +96,9 @@ def _problem(settings: Settings, wanted: str | None) -> ProblemSpec:
     spec = load_problem(settings.problem)
     if wanted and wanted != spec.name:
         raise TastemakerError(
-            f"--problem is {wanted!r}, which is no file; {settings.problem} is the problem {spec.name!r}",
-            fix="pass the path of the other problem's file",
+            f"--problem is {wanted!r}, which is neither a file nor the problem in use: "
+            f"{settings.problem} has the name {spec.name!r}",
+            fix="pass the path of the problem's file",
         )
     return spec
 
@@ -105,5 +110,6 @@ def _written(path: Path, write: Callable[[Path], object]) -> None:
         write(path)
     except OSError as error:
         raise TastemakerError(
-            f"{path} can't be written: {error.strerror or error}", fix="name a file in a folder that is yours"
+            f"{path} can't be written: {error.strerror or error}",
+            fix="name a file in a folder that you can write to",
         ) from error

@@ -1,4 +1,4 @@
-"""`tastemaker learn`: a version goes on learning from what became of the lists that were shown."""
+"""`tastemaker learn`: update a model that learns online from logged feedback."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("version")
-@click.option("--follow/--once", help="Go on until stopped, or look once.  [default: once]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line a look that learned something.")
+@click.option(
+    "--follow/--once", help="Poll until stopped (SIGTERM or Ctrl-C), or poll once.  [default: once]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line per update.")
 def learn(version: str, follow: bool, as_json: bool) -> None:
-    """Have a model that learns online learn from live feedback.
+    """Update a model that learns online from logged feedback.
 
-    VERSION is a version's id, or a model's name for its newest version. An item shown is learned when it is
-    `learning.feedback_delay_seconds` old, with what was told of it by then. Each look keeps a snapshot, which
-    services of the version take up within seconds. Stopped or killed, the next one goes on where it was. A
-    second one that is to follow waits, and takes over when the first one ends.
+    VERSION is a version's id, or a model's name for its newest version. An impression is learned
+    `learning.feedback_delay_seconds` after it was shown, with the feedback that has arrived by then. Each
+    update is saved as a checkpoint, which running services of the version load within seconds. After a stop
+    or a crash, the next run continues from the last checkpoint. With --follow, a second process waits and
+    takes over when the first one ends.
 
     \b
     Examples:
@@ -41,20 +44,20 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
     opened, console = Workspace.open(), Console(highlight=False)
     found = named(opened, version)
 
-    def tell(learned: LearningResult) -> None:
+    def show(learned: LearningResult) -> None:
         click.echo(strict_json.dumps(_plain(learned), indent=None)) if as_json else console.print(
             _line(learned), soft_wrap=True
         )
 
     with learning_session(opened, found, wait=follow) as learning:
         if not follow:
-            return tell(learning.step())
+            return show(learning.step())
         stop = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         if not as_json:
-            console.print(f"{found.model} {found.id} learns; Ctrl-C ends it")
-        learning.follow(stop, told=tell, away=lambda problem: click.echo(f"not yet: {problem}", err=True))
+            console.print(f"learning: {found.model} {found.id}; stop with Ctrl-C")
+        learning.follow(stop, told=show, away=lambda problem: click.echo(f"waiting: {problem}", err=True))
 
 
 def _plain(learned: LearningResult) -> dict[str, object]:
@@ -69,12 +72,14 @@ def _line(learned: LearningResult) -> str:
     position = learned.position
     parts = ["nothing new to learn"]
     if learned.impressions:
-        shown = f"{learned.impressions:,} items shown, requests {learned.requests:,}"
-        parts = [f"learned {shown}, rewarded {learned.rewarded:,}"]
+        requests = f"{learned.requests:,} request{'s' if learned.requests != 1 else ''}"
+        parts = [
+            f"learned {learned.impressions:,} impressions of {requests}, {learned.rewarded:,} with a reward"
+        ]
     if learned.skipped:
         parts.append(f"{learned.skipped:,} refused by the model, such as for another context")
     if learned.replayed:
-        parts.append("replayed, as something came late")
+        parts.append("replayed because records arrived late")
     until = datetime.fromtimestamp(position.until, UTC)
-    parts.append(f"in all {position.impressions:,} items shown before {until:%Y-%m-%d %H:%M:%S} UTC")
+    parts.append(f"total {position.impressions:,} impressions before {until:%Y-%m-%d %H:%M:%S} UTC")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""`tastemaker`: finds the commands, and turns errors that are meant for people into plain lines."""
+"""`tastemaker`: finds the commands, and prints errors that users can fix as plain lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUP = "tastemaker.commands"
 
 
 class Commands(click.Group):
-    """The installed commands, each imported when it is first needed."""
+    """Command group of all installed commands; each is imported when it is first needed."""
 
     @cached_property
     def _found(self) -> dict[str, EntryPoint]:
@@ -34,7 +34,10 @@ class Commands(click.Group):
             return None
         command = entry.load()
         if not isinstance(command, click.Command):
-            raise TastemakerError(f"entry point {entry.value} in {GROUP} is no click command")
+            raise TastemakerError(
+                f"entry point {entry.value} in {GROUP} is not a Click command",
+                fix=f"fix the entry point {cmd_name!r} of the distribution that brings it, or uninstall it",
+            )
         return command
 
 
@@ -43,21 +46,31 @@ class Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="tastemaker")
 def cli() -> None:
-    """Put a recommender system into production and keep it honest.
+    """Train, evaluate, serve and monitor recommender systems.
 
     \b
-    The road:
-      tastemaker frame         write down the problem
-      tastemaker data check    look at the data through the gate
-      tastemaker run           ingest, validate, make features, train, judge, report
-      tastemaker leaderboard   who is best, and is it sure?
-      tastemaker serve         answer requests
+    Typical order:
+      tastemaker frame         write the problem file
+      tastemaker data check    validate the data without ingesting it
+      tastemaker run           ingest, validate, make features, train, evaluate, report
+      tastemaker leaderboard   compare the models
+      tastemaker serve         answer requests over HTTP
+
+    \b
+    Exit status:
+      0  success
+      1  a check failed or something was left undone; the output says what
+      2  a mistake that the user can fix; the error says how
     """
 
 
 def main() -> None:
-    """The console script. Exit status: 0 done, 1 the answer is no, 2 a mistake that the user can mend."""
-    # Read when LightGBM is loaded: its threads sleep while they wait, and a busy machine can work on.
+    """Run the console script.
+
+    The exit status is 0 for success, 1 if a check failed or something was left undone, and 2 for a mistake
+    that the user can fix.
+    """
+    # LightGBM reads it when it is loaded: its threads then sleep while they wait instead of spinning.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     make_output_safe()
     try:
@@ -80,7 +93,7 @@ def main() -> None:
 
 
 def extras_with(module: str) -> list[str]:
-    """The extras of `tastemaker` that bring a module, by the names of their distributions."""
+    """Return the extras of `tastemaker` that install a module, by the names of their distributions."""
     package = module.partition(".")[0].replace("_", "-")
     found = (
         re.match(rf"{re.escape(package)}\b.*extra == ['\"](\w+)", line)

@@ -1,4 +1,4 @@
-"""`tastemaker models`: what is installed, whether it passes the checks, and which version is champion."""
+"""`tastemaker models`: the installed models, their checks and their trained versions."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """The installed models and their trained versions.
+    """List, check, promote and deploy models and their versions.
 
     \b
     Examples:
-      tastemaker models list               what can be trained and served
-      tastemaker models show ease          its equation, reference and hyperparameters
-      tastemaker models new my_model       a folder for a model of your own
-      tastemaker models check my_model     does it pass the checks?
-      tastemaker models versions           what was trained
+      tastemaker models list               list the installed models
+      tastemaker models show ease          show its equation, reference and hyperparameters
+      tastemaker models new my_model       create a folder for a model of your own
+      tastemaker models check my_model     run the plugin checks on it
+      tastemaker models versions           list the trained versions
       tastemaker models rebuild            read the versions back into a lost database
-      tastemaker models promote VERSION    make it the champion, and have it served
-      tastemaker models rollback           make the champion before it the champion again
-      tastemaker models unfreeze           let runs promote again after a rollback
-      tastemaker models deploy VERSION     have it served by its model's services
+      tastemaker models promote VERSION    make a version the champion and deploy it
+      tastemaker models rollback           make the previous champion the champion again
+      tastemaker models unfreeze           allow automatic promotion again after a rollback
+      tastemaker models deploy VERSION     deploy a version to the services of its model
     """
 
 
 @models.command("list")
 @as_json_option
 def list_models(as_json: bool) -> None:
-    """List the installed models, and the broken ones with the reason.
+    """List the installed models, and why any can't be loaded.
 
     \b
     Examples:
@@ -129,10 +129,10 @@ def show(name: str, as_json: bool) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("models"),
     show_default=True,
-    help="Where the new folder goes.",
+    help="The folder in which the new folder is created.",
 )
 def new(name: str, folder: Path) -> None:
-    """Create a folder for a model of your own, which passes the checks.
+    """Create a folder with a model that passes the checks.
 
     \b
     Examples:
@@ -144,9 +144,11 @@ def new(name: str, folder: Path) -> None:
     created = scaffold.new(name, folder)
     source = created / f"tastemaker_{name}" / f"{name}.py"
     click.echo(f"created {created}; next:")
-    click.echo(f"  pip install -e {created}  # now it is in the asset graph, on the leaderboard and servable")
-    click.echo(f"  tastemaker models check {name}  # tries every check on it")
-    click.echo(f"  edit {source}  # your equation instead of the placeholder")
+    click.echo(
+        f"  pip install -e {created}  # adds it to the asset graph and the leaderboard; it can be served"
+    )
+    click.echo(f"  tastemaker models check {name}  # runs the plugin checks on it")
+    click.echo(f"  edit {source}  # replace the placeholder by your equation")
 
 
 @models.command("check")
@@ -154,7 +156,7 @@ def new(name: str, folder: Path) -> None:
 @as_json_option
 @click.pass_context
 def check(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Try every check on a model. The exit status is 1 if it fails one.
+    """Run the plugin checks on a model. The exit status is 1 if it fails one.
 
     \b
     Examples:
@@ -169,11 +171,11 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
     if as_json:
         print_json([result._asdict() for result in results])
     else:
-        marks = {"kept": ("✓", "green"), "broken": ("✗", "red"), "exempt": ("–", "yellow")}
+        signs = {"kept": ("✓", "green"), "broken": ("✗", "red"), "exempt": ("–", "yellow")}
         for result in results:
-            mark, colour = marks[result.verdict]
+            sign, colour = signs[result.verdict]
             detail = f": {result.detail}" if result.detail else ""
-            click.echo(f"{click.style(mark, fg=colour)} {result.check.replace('_', ' ')}{detail}")
+            click.echo(f"{click.style(sign, fg=colour)} {result.check.replace('_', ' ')}{detail}")
         click.echo(
             f"\n{name} " + (f"fails {broken} of {len(results)} checks" if broken else "passes the checks")
         )
@@ -184,7 +186,7 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.argument("name", required=False)
 @as_json_option
 def versions(name: str | None, as_json: bool) -> None:
-    """List the trained versions, newest first; * marks a champion.
+    """List the trained versions, newest first, champions with a *.
 
     \b
     Examples:
@@ -198,8 +200,8 @@ def versions(name: str | None, as_json: bool) -> None:
     registry = Workspace.open().registry
     found = registry.list(name)
     problems = {version.problem for version in found}
-    crowned = (registry.champion(problem) for problem in problems)
-    champions = {version.id for version in crowned if version is not None}
+    promoted = (registry.champion(problem) for problem in problems)
+    champions = {version.id for version in promoted if version is not None}
     if as_json:
         print_json([_version(version, version.id in champions) for version in found])
     elif found:
@@ -214,7 +216,7 @@ def versions(name: str | None, as_json: bool) -> None:
         )
         _print_table(("  version", "model", "problem", "created (UTC)"), rows)
     else:
-        click.echo("no version yet: tastemaker run trains every model")
+        click.echo("no version has been trained yet: tastemaker run trains every model")
     for entry in filter(None, map(registry.frozen, problems)):
         click.echo(f"{entry.problem!r}: {frozen_said(entry)}", err=True)
     if said := lost(registry.engine, registry.artifacts):
@@ -224,10 +226,10 @@ def versions(name: str | None, as_json: bool) -> None:
 @models.command("rebuild")
 @as_json_option
 def rebuild(as_json: bool) -> None:
-    """Read versions back from their manifests into a lost database.
+    """Restore the versions in a lost database from their manifests.
 
-    Versions that are damaged are left out. Promotions are not invented: what is deployed stays deployed, and
-    a champion is there again after `models promote` or the next run.
+    Damaged versions are skipped. Promotions are not restored: deployed versions stay deployed, and `models
+    promote` or the next run makes a version the champion.
 
     \b
     Examples:
@@ -242,29 +244,29 @@ def rebuild(as_json: bool) -> None:
     if as_json:
         print_json(found._asdict())
         return
-    click.echo(f"versions read back: {len(found.added):,}; known already: {found.known:,}")
+    click.echo(f"versions restored: {len(found.added):,}; already in the database: {found.known:,}")
     for version_id in found.added:
         click.echo(f"  {version_id} {registry.get(version_id).model}")
     for reason in found.damaged:
-        click.echo(f"left out: {reason}", err=True)
+        click.echo(f"skipped: {reason}", err=True)
 
 
 def _summary(plugin: Plugin) -> dict[str, Any]:
-    """What a plugin says of itself, as JSON."""
-    said = plugin.recommender.capabilities
+    """Return a plugin's name, origin and capabilities, as JSON."""
+    capabilities = plugin.recommender.capabilities
     return {
         "name": plugin.name,
         "reference": plugin.recommender.reference,
         "distribution": plugin.distribution,
         "version": plugin.version,
         "entry_point": plugin.entry_point,
-        "personalizes": said.personalizes,
-        "learns_online": said.learns_online,
-        "order_independent": said.order_independent,
-        "stochastic": said.stochastic,
-        "user_features": list(said.user_features),
-        "item_features": list(said.item_features),
-        "exempt": said.exempt,
+        "personalizes": capabilities.personalizes,
+        "learns_online": capabilities.learns_online,
+        "order_independent": capabilities.order_independent,
+        "stochastic": capabilities.stochastic,
+        "user_features": list(capabilities.user_features),
+        "item_features": list(capabilities.item_features),
+        "exempt": capabilities.exempt,
     }
 
 
@@ -291,7 +293,7 @@ def _plain(value: Any) -> str:
 
 
 def _allowed(schema: dict[str, Any]) -> str:
-    """What a hyperparameter may be, from its JSON schema."""
+    """Return the allowed values of a hyperparameter in words, from its JSON schema."""
     if "anyOf" in schema:
         return " or ".join(_allowed(one) for one in schema["anyOf"])
     if "enum" in schema:
@@ -302,7 +304,7 @@ def _allowed(schema: dict[str, Any]) -> str:
 
 
 def print_json(value: Any) -> None:
-    """For a machine to read."""
+    """Print a value as JSON."""
     from tastemaker.util import strict_json
 
     click.echo(strict_json.dumps(value))

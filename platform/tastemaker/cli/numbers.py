@@ -1,4 +1,4 @@
-"""Numbers on the command line."""
+"""Click parameter types for numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 class Number(click.FloatRange):
-    """A finite number in a range. NaN is below no limit and above none: `FloatRange` lets it pass."""
+    """Click parameter type of a finite number in a range; `click.FloatRange` accepts NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found: float = super().convert(value, param, ctx)

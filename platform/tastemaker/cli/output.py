@@ -1,4 +1,4 @@
-"""Output that any terminal can show: characters that its encoding lacks are replaced."""
+"""Output for any terminal: characters that its encoding lacks are replaced."""
 
 from __future__ import annotations
 
@@ -13,11 +13,23 @@ _PLAIN = {
     "★": "*", "☆": "*", "◆": "*", "○": "o", "▲": "^", "▼": "v", "×": "x", "≤": "<=", "≥": ">=", "→": "->",
     "λ": "lambda", "─": "-", "━": "-", "│": "|", "╸": "-", "╺": "-", "\u2019": "'", "“": '"', "”": '"',
 }  # fmt: skip
-"""The signs that the platform itself prints."""
+"""Replacements of the characters that the platform itself prints."""
 
 
 def replace(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Stand in for what can't be encoded: a plain sign, else its escape as JSON has it, such as \\u00e9."""
+    """Return replacements of characters that can't be encoded: ASCII, else a JSON escape such as \\u00e9.
+
+    This is an error handler for `codecs.register_error`.
+
+    Args:
+        error: The failed encoding.
+
+    Returns:
+        The replacement text, and the position at which encoding continues.
+
+    Raises:
+        UnicodeError: the error itself, if it is not a `UnicodeEncodeError`.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
@@ -30,7 +42,7 @@ def _escaped(sign: str) -> str:
 
 
 def make_output_safe() -> None:
-    """From now on, standard output and error replace what their encoding lacks."""
+    """Make standard output and standard error replace characters that their encoding lacks."""
     codecs.register_error(HANDLER, replace)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors != "surrogateescape":

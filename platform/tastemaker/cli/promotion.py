@@ -1,4 +1,4 @@
-"""`tastemaker models promote`, `rollback` and `deploy`: which version is served, and by which services."""
+"""`tastemaker models promote`, `rollback`, `unfreeze`, `deploy` and `backtest`: which version is served."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ if TYPE_CHECKING:
     from tastemaker.serving.runtime.running_services import Service
     from tastemaker.workflows.workspace import Workspace
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="For a machine to read.")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
 @click.argument("version")
 @click.option(
-    "--force", "force_reason", metavar="REASON", help="Promote it all the same; the reason is kept."
+    "--force",
+    "force_reason",
+    metavar="REASON",
+    help="Promote without the comparison; the reason is recorded.",
 )
 @as_json_option
 def promote(version: str, force_reason: str | None, as_json: bool) -> None:
-    """Make a VERSION the champion, which `tastemaker serve` serves.
+    """Make VERSION the champion, which `tastemaker serve` serves.
 
-    Refused unless it beats the baseline and is not worse than the champion, both by backtests on the same
-    users, or --force gives a reason; a forced promotion freezes automatic promotion. Running services that
-    follow the champion notice within two seconds, of whichever model they serve; the output says which those
-    are.
+    The version must be significantly better than the baseline and not worse than the champion, by backtests
+    on the same users; else it is refused, unless --force gives a reason. A forced promotion freezes
+    automatic promotion. Running services that follow the champion switch within two seconds; the output
+    lists them.
 
     \b
     Examples:
@@ -45,13 +48,13 @@ def promote(version: str, force_reason: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("version")
 def deploy(version: str) -> None:
-    """Have services of its model go over to VERSION.
+    """Switch the running services of its model to VERSION.
 
-    No request fails meanwhile. Going back is the same.
+    No request fails during the switch. To go back, deploy the previous version.
 
-    Running services of that model notice within two seconds, try the version first, and refuse it if it is
-    not sound or answers otherwise than when it was registered. `promote` and `rollback` deploy too. A service
-    that follows the champion (`tastemaker serve` without a model) is left alone.
+    Running services of that model notice within two seconds. Each tests the version first, and refuses it if
+    a file is damaged or its answers differ from those recorded at registration. `promote` and `rollback`
+    deploy, too. A service that follows the champion (`tastemaker serve` without a model) does not change.
 
     \b
     Examples:
@@ -71,14 +74,14 @@ def deploy(version: str) -> None:
 
 
 @click.command()
-@click.option("--reason", required=True, help="Why; it is kept.")
-@click.option("--problem", help="The problem's name.  [default: that of the problem file]")
+@click.option("--reason", required=True, help="The reason, which is recorded.")
+@click.option("--problem", help="The problem's name.  [default: the problem in use]")
 @as_json_option
 def rollback(reason: str, problem: str | None, as_json: bool) -> None:
-    """Make the champion before this one the champion again.
+    """Make the previous champion the champion again.
 
-    It freezes automatic promotion, so that the next run does not bring back what misbehaved, until a version
-    is promoted without force or `tastemaker models unfreeze` ends it.
+    Automatic promotion is then frozen, so that the next run does not promote the same version again, until a
+    version is promoted without --force or `tastemaker models unfreeze` is run.
 
     \b
     Examples:
@@ -92,17 +95,18 @@ def rollback(reason: str, problem: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--reason", required=True, help="Why; it is kept.")
-@click.option("--problem", help="The problem's name.  [default: that of the problem file]")
+@click.option("--reason", required=True, help="The reason, which is recorded.")
+@click.option("--problem", help="The problem's name.  [default: the problem in use]")
 @as_json_option
 def unfreeze(reason: str, problem: str | None, as_json: bool) -> None:
-    """Let runs promote again after a rollback or a forced promotion.
+    """Allow automatic promotion again after a rollback.
 
-    The champion stays until the next run finds a better one.
+    A forced promotion freezes automatic promotion, too. The champion stays until the next run finds a
+    better version.
 
     \b
     Examples:
-      tastemaker models unfreeze --reason "the prices are mended"
+      tastemaker models unfreeze --reason "the prices are fixed"
     """
     from tastemaker.workflows.workspace import Workspace
 
@@ -114,16 +118,16 @@ def unfreeze(reason: str, problem: str | None, as_json: bool) -> None:
         print_json(vars(entry) | {"at": entry.at.isoformat(timespec="seconds")})
         return
     click.echo(f"automatic promotion of {entry.problem!r} is no longer frozen: {entry.reason}")
-    click.echo(f"champion until the next run: {entry.version_id}")
+    click.echo(f"champion: {entry.version_id}")
 
 
 @click.command()
 @click.argument("version")
 @as_json_option
 def backtest(version: str, as_json: bool) -> None:
-    """Backtest the recipe of a VERSION on the data as it is now.
+    """Backtest VERSION's model and config on the current data.
 
-    That is what a promotion compares it by.
+    `tastemaker models promote` compares versions by these backtests.
 
     \b
     Examples:
@@ -149,7 +153,7 @@ def backtest(version: str, as_json: bool) -> None:
 
 
 def _figures(workspace: Workspace, version: str) -> str:
-    """What speaks for and against a version that is forced."""
+    """Return the comparison that a forced promotion skips, in words."""
     from tastemaker.errors import RegistryError
 
     try:
@@ -159,9 +163,9 @@ def _figures(workspace: Workspace, version: str) -> str:
 
 
 def note_freeze(workspace: Workspace) -> None:
-    """Say that automatic promotion of the problem in use is frozen, if it is, and how to end that.
+    """Print whether automatic promotion of the problem in use is frozen, and how to end that.
 
-    Nothing is made or asked for where there is no problem file or no database yet.
+    Prints nothing, and creates nothing, where there is no problem file or no database yet.
     """
     from tastemaker.errors import TastemakerError
     from tastemaker.registry.champion import frozen_said
@@ -172,7 +176,7 @@ def note_freeze(workspace: Workspace) -> None:
         return
     try:
         entry = workspace.registry.frozen(workspace.problem.name)
-    except TastemakerError:  # said by whoever needs the database
+    except TastemakerError:  # reported by the commands that need the database
         return
     if entry is not None:
         click.echo(frozen_said(entry), err=True)
@@ -181,7 +185,7 @@ def note_freeze(workspace: Workspace) -> None:
 def _print_promotion(
     workspace: Workspace, promotion: Promotion, as_json: bool, *, figures: str | None = None
 ) -> None:
-    """`figures`: what the backtests say of a version that was forced."""
+    """Print a promotion; `figures` is the comparison that a forced one skipped."""
     from tastemaker.registry.champion import frozen_said
 
     version = workspace.registry.get(promotion.version_id)
@@ -205,7 +209,7 @@ def _print_promotion(
 
 
 def _services(workspace: Workspace, version: Version, *, promoted: bool) -> list[tuple[Service, bool]]:
-    """The running services of the home, and whether each goes over to the version."""
+    """Return the running services of the home folder, and whether each switches to the version."""
     from tastemaker.serving.runtime.running_services import running
 
     return [
@@ -219,12 +223,12 @@ def _services(workspace: Workspace, version: Version, *, promoted: bool) -> list
 
 
 def _services_said(workspace: Workspace, version: Version, *, promoted: bool) -> list[str]:
-    """A line a service."""
+    """Return one line per service: whether it switches to the version, else why not."""
     found = _services(workspace, version, promoted=promoted)
     if not found:
         return ["no service of this home folder runs on this machine: tastemaker serve starts one"]
     return [
-        f"goes over to it: {_named(service)}" if follows else f"does not follow: {_named(service)}, for {why}"
+        f"switches: {_named(service)}" if follows else f"does not switch: {_named(service)}, because {why}"
         for service, follows in found
         for why in [_why_not(service, version)]
     ]
@@ -239,7 +243,7 @@ def _why_not(service: Service, version: Version) -> str:
     if service.problem not in (None, version.problem):
         return f"it serves the problem {service.problem!r}"
     if service.model is None:
-        return "it serves what is promoted, not what is deployed"
+        return "it serves the champion, not a deployed version"
     follow = "to follow the champion, start it as tastemaker serve, without a model"
     return f"it serves {service.model} only; {follow}"
 

@@ -1,4 +1,4 @@
-"""`tastemaker seeds`: how much of a figure is chance in training?"""
+"""`tastemaker seeds`: measure how much a model's figure depends on the training seed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import click
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
-    "--seeds", "count", default=5, show_default=True, type=click.IntRange(2, 1000), help="How many seeds."
+    "--seeds",
+    "count",
+    default=5,
+    show_default=True,
+    type=click.IntRange(2, 1000),
+    help="Number of seeds to train with.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def seeds(models: tuple[str, ...], count: int, as_json: bool) -> None:
-    """Measure how much of a MODEL's figure is chance in training.
+    """Measure how a MODEL's figure varies with the seed.
 
-    Each is trained with several seeds, and the spread of its figure is held against that over users.
-    The first seed is the one in the settings. What was judged once is not judged again, and the leaderboard
-    shows the spread from then on.
+    Each model is trained with several seeds, and the spread of its figure over seeds is compared with the
+    standard error over users. The first seed is the one in the settings. Backtests that exist are reused,
+    and the leaderboard shows the spread from then on.
 
     \b
     Examples:
@@ -34,7 +39,7 @@ def seeds(models: tuple[str, ...], count: int, as_json: bool) -> None:
     from tastemaker.workflows.workspace import Workspace
 
     opened = Workspace.open()
-    problem, told = opened.problem, []
+    problem, measured = opened.problem, []
     for plugin in [get(model) for model in dict.fromkeys(models)]:
         spread = spreads.measure(
             opened.backtester(plugin),
@@ -44,13 +49,13 @@ def seeds(models: tuple[str, ...], count: int, as_json: bool) -> None:
         )
         backtest = results.get(opened.engine, spread.backtest_id)
         if backtest is not None:
-            told.append((backtest, spread))
+            measured.append((backtest, spread))
     metric = problem.metric
     if as_json:
         listed = [
             {"model": one.model, "metric": metric} | spreads.to_dict(spread, metric, one.metrics[metric])
-            for one, spread in told
+            for one, spread in measured
         ]
         click.echo(strict_json.dumps(listed))
     else:
-        Console(highlight=False).print(seeds_table(told, metric, problem.placement.k))
+        Console(highlight=False).print(seeds_table(measured, metric, problem.placement.k))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tastemaker.settings import Settings
 
 BUSY_SECONDS = 2.0
-"""How long to wait for a port that is taken."""
+"""Seconds to wait for a port that is taken."""
 CHAMPION = "tastemaker.serving.champion_service:Champion"
 _HERE = ("127.0.0.1", "::1", "localhost")
 
@@ -30,16 +30,19 @@ _HERE = ("127.0.0.1", "::1", "localhost")
     "--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port to listen on."
 )
 @click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(1, 128), help="Processes that answer."
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 128),
+    help="Number of worker processes.",
 )
 def serve(model: str | None, host: str, port: int, workers: int) -> None:
-    """Answer requests with the champion, or with a version of MODEL.
+    """Serve the champion, or a version of MODEL, over HTTP.
 
-    Of MODEL, the deployed version answers, else its newest.
+    Without MODEL the service follows the champion of the problem: after a promotion or a rollback it switches
+    within seconds, without a failed request. While there is no champion, it serves the baseline.
 
-    Without MODEL the service follows the champion of the problem, of whichever model: it goes over to what is
-    promoted or rolled back to within seconds, without a failed request. While there is no champion, it serves
-    the baseline. With MODEL it serves versions of that model only.
+    With MODEL it serves the deployed version of that model, or its newest if none is deployed.
 
     \b
     Examples:
@@ -55,7 +58,11 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
     _require_free(host, port)
     click.echo(f"serving {chosen.model} {chosen.version} ({chosen.why}) on http://{host}:{port}", err=True)
     if host not in _HERE and not settings.keys.exists():
-        click.echo("no API key exists, so only this machine is answered: tastemaker keys new", err=True)
+        click.echo(
+            "no API key exists, so requests from other machines are refused: "
+            "create one with tastemaker keys new",
+            err=True,
+        )
     home = settings.home.resolve()
     defaults = {"OPENBLAS_NUM_THREADS": "1"}  # a worker is a core's worth: more of them, not more threads
     environment = (
@@ -81,12 +88,12 @@ class _Chosen(NamedTuple):
 
 
 def _choose(settings: Settings, model: str | None) -> _Chosen:
-    """The version to serve and why. Raises RegistryError if there is none."""
+    """Return the version to serve and why. Raises RegistryError if there is none."""
     from tastemaker.plugins import discovery
     from tastemaker.serving.runtime.version_selection import deployed_folder, newest_folder
 
     if model is not None:
-        discovery.get(model)  # a wrong name is told apart from an untrained model
+        discovery.get(model)  # so that a wrong name and an untrained model have different errors
         if (deployed := deployed_folder(settings, model)) is not None:
             return _Chosen(model, deployed.name, "the deployed version")
         return _Chosen(model, newest_folder(settings, model).name, "its newest version")
@@ -94,7 +101,7 @@ def _choose(settings: Settings, model: str | None) -> _Chosen:
 
 
 def _choose_champion(settings: Settings) -> _Chosen:
-    """What a service that follows the champion begins with."""
+    """Return the version that a service which follows the champion starts with."""
     from tastemaker.problem import load_problem
     from tastemaker.registry.artifact import verify_version
     from tastemaker.serving.runtime.version_selection import at_start, followed, open_registry
@@ -112,11 +119,11 @@ def _choose_champion(settings: Settings) -> _Chosen:
             click.echo(f"version {folder.name} can't be served: {error.problem}", err=True)
             continue
         if wanted is None:
-            why = f"the baseline, for {problem.name!r} has no champion yet; it is followed once there is one"
+            why = f"the baseline: {problem.name!r} has no champion yet; the service switches once it has"
         elif manifest.version == wanted.version:
-            why = f"the champion of {problem.name!r}, which is followed"
+            why = f"the champion of {problem.name!r}; the service follows it"
         else:
-            why = f"in the place of the champion of {problem.name!r}, {wanted}"
+            why = f"instead of the champion of {problem.name!r}, {wanted}"
         return _Chosen(manifest.model, manifest.version, why)
     raise RegistryError(f"no version for {problem.name!r} can be served", fix="train one: tastemaker run")
 
@@ -130,7 +137,7 @@ def _wanted(follows: Followed) -> Target | None:
 
 
 def _service(model: str) -> str:
-    """Where the model's BentoML service is: `service.py` beside it, named as its class."""
+    """Return the import path of the model's BentoML service: `service.py` beside it, named as its class."""
     from importlib.util import find_spec
 
     from tastemaker.plugins import discovery
@@ -140,14 +147,14 @@ def _service(model: str) -> str:
     if not package or find_spec(f"{package}.service") is None:
         raise PluginError(
             f"model {model} has no service.py in {package or module}",
-            fix="write one: from tastemaker.serving.bento_service import service; "
+            fix="write service.py: from tastemaker.serving.bento_service import service; "
             f"{name} = service({model!r})",
         )
     return f"{package}.service:{name}"
 
 
 def _require_free(host: str, port: int) -> None:
-    """Raises TastemakerError if the port stays taken: the workers of a killed server need a moment to end."""
+    """Raise TastemakerError if the port stays taken: workers of a killed server end a moment later."""
     give_up = time.monotonic() + BUSY_SECONDS
     while (refusal := _refusal(host, port)) is not None:
         if refusal.errno != errno.EADDRINUSE or time.monotonic() > give_up:

@@ -1,4 +1,4 @@
-"""`tastemaker ship`: from the services' local logs to where logs are kept."""
+"""`tastemaker ship`: move the services' local logs to the lake or to Postgres."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--follow", is_flag=True, help="Go on until stopped (SIGTERM or Ctrl-C).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow a line a batch.")
+@click.option("--follow", is_flag=True, help="Continue until stopped (SIGTERM or Ctrl-C).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow one line per batch.")
 def ship(follow: bool, as_json: bool) -> None:
-    """Move this home's local log to the lake or to Postgres.
+    """Move the local request log to the lake or to Postgres.
 
-    The setting log.target says where to.
+    The setting `log.target` selects the destination.
 
-    May be stopped or killed at any moment and run twice at once: nothing is lost, nothing doubled. While
-    Postgres is away, --follow waits for it and the log stays here, up to log.spool_bytes.
+    The command may be killed at any time and may run twice at once: no record is lost or duplicated. While
+    Postgres is unreachable, --follow waits for it and the log stays here, up to `log.spool_bytes`.
 
     \b
     Examples:

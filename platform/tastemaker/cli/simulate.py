@@ -1,4 +1,4 @@
-"""`tastemaker simulate`: the people of the simulated shop visit a running service."""
+"""`tastemaker simulate`: send the traffic of a simulated shop to a running service."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ if TYPE_CHECKING:
     from tastemaker.simulator.traffic.statistics import Statistics, Summary
 
 KEY = "TASTEMAKER_API_KEY"
-"""Environment: the API key to show the service, where it wants one."""
+"""Environment variable of the API key to send to the service."""
 SHARE = Number(0, 1)
 DEFAULT_SHARE = 0.05
-"""Of a fault that is named without one."""
+"""Share of a fault that is given without one."""
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Seconds, from 90, 90s, 1.5m or 1h."""
+    """Return the seconds of 90, 90s, 1.5m or 1h."""
     if value is None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", value)
     if not found or not float(found[1]):
-        raise click.BadParameter(f"{value!r} is no length of time; write 60s, 5m or 1h")
+        raise click.BadParameter(f"{value!r} is not a duration above 0; write 60s, 5m or 1h")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3_600}[found[2] or "s"]
 
 
 def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:
-    """Name -> share, from NAME or NAME=SHARE."""
+    """Return shares by the fault's name, from NAME or NAME=SHARE."""
     from tastemaker.simulator.traffic.fault_injection import FAULTS
 
     shares = {}
     for one in value:
         name, _, share = one.partition("=")
         if name not in FAULTS:
-            raise click.BadParameter(f"{name!r} is none of {', '.join(FAULTS)}")
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(FAULTS)}")
         try:
             shares[name] = float(share or DEFAULT_SHARE)
         except ValueError:
-            raise click.BadParameter(f"{one!r}: {share!r} is no number") from None
+            raise click.BadParameter(f"{one!r}: {share!r} is not a number") from None
         if not 0 <= shares[name] <= 1:
-            raise click.BadParameter(f"{one!r}: a share is from 0 to 1")
+            raise click.BadParameter(f"{one!r}: a share must be from 0 to 1")
     return shares
 
 
@@ -65,32 +65,50 @@ def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     "seconds",
     metavar="TIME",
     callback=_duration,
-    help="How long; 60s if --visits is not given either.",
+    help="Duration of the traffic.  [default: 60s, or none if --visits is given]",
 )
-@click.option("--visits", type=click.IntRange(min=1), help="How many visits.")
-@click.option("--rate", type=Number(0, min_open=True), help="Visits a second. Default: all it can.")
+@click.option("--visits", type=click.IntRange(min=1), help="Number of visits.  [default: no limit]")
 @click.option(
-    "--at-once", default=32, show_default=True, type=click.IntRange(1, 1_000), help="Visits at a time."
+    "--rate",
+    type=Number(0, min_open=True),
+    help="Visits per second.  [default: as many as the service answers]",
+)
+@click.option(
+    "--at-once",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1, 1_000),
+    help="Number of concurrent visits.",
 )
 @click.option(
     "--k", default=10, show_default=True, type=click.IntRange(1, 1_000), help="Length of the lists."
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of this traffic.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Random seed.")
 @click.option(
     "--anonymous", default=0.1, show_default=True, type=SHARE, help="Share of visits without a sign-in."
 )
-@click.option("--bots", default=0.0, type=SHARE, help="Share of visits by programs that open everything.")
 @click.option(
-    "--drift", default=0.0, type=SHARE, help="Share of users whose tastes change, a day of the shop."
+    "--bots",
+    default=0.0,
+    show_default=True,
+    type=SHARE,
+    help="Share of visits by bots, which click every item.",
 )
-@click.option("--new-items", is_flag=True, help="Launch and withdraw items as the shop's days go by.")
+@click.option(
+    "--drift",
+    default=0.0,
+    show_default=True,
+    type=SHARE,
+    help="Share of users whose tastes change per simulated day.",
+)
+@click.option("--new-items", is_flag=True, help="Launch and withdraw items on each simulated day.")
 @click.option(
     "--fault",
     "faults",
     multiple=True,
     callback=_faults,
     metavar="NAME[=SHARE]",
-    help="See below; again for more.",
+    help="Inject a fault (see below); may be given more than once.",
 )
 @click.option(
     "--retry-for",
@@ -99,17 +117,20 @@ def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     show_default=True,
     metavar="TIME",
     callback=_duration,
-    help="For unacknowledged events.",
+    help="How long unacknowledged events are sent again.",
 )
 @click.option(
-    "--ledger", type=click.Path(path_type=Path, dir_okay=False), help="Default: a new one in the home."
+    "--ledger",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Path of the client's log of acknowledged requests.  [default: a new file in the home folder]",
 )
 @click.option(
     "--check",
     "checked",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="LEDGER",
-    help="Visit nobody: drain this home's logs, and say what of the ledger they have lost or doubled.",
+    help="Send no traffic: ship this home folder's logs, and report which records of LEDGER are lost or "
+    "duplicated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def simulate(
@@ -130,20 +151,20 @@ def simulate(
     checked: Path | None,
     as_json: bool,
 ) -> None:
-    """Have the people of the simulated shop visit the service at URL.
+    """Send traffic of a simulated shop to the service at URL.
 
-    They click, buy, come back or stay away.
+    Simulated users click, buy, and return or stay away.
 
-    The shop is the one of the settings' source, some days later. Whatever the service acknowledges is noted
-    in a ledger, durably; --check holds the logs against it (exit status 1: something was lost or doubled).
-    TASTEMAKER_API_KEY is shown to a service that wants a key.
+    The shop is that of the `source` setting, on the days after its data ends. Everything that the service
+    acknowledges is written to a ledger; --check compares the logs with it (the exit status is 1 if a record
+    is lost or duplicated). The environment variable TASTEMAKER_API_KEY holds the API key, if one is needed.
 
     \b
-    Faults, each a share of the visits (0.05 if none is given):
+    Faults, each with its share of the visits (default 0.05):
       dropped    the connection breaks before the reply        repeated   events are sent again
-      late       events come seconds later, out of order       skewed     the clock is an hour wrong
-      orphaned   events name no request                        reshown    impressions are reported, twice
-      slow       bodies trickle in
+      late       events arrive seconds later, out of order     skewed     the clock is an hour wrong
+      orphaned   events name no request                        reshown    impressions are reported twice
+      slow       request bodies arrive slowly
 
     \b
     Examples:
@@ -175,14 +196,14 @@ def simulate(
         new_items=new_items,
         faults=Faults(**faults),
     )
-    nature = TrafficMix(seed=seed, anonymous=anonymous, bots=bots, drift=drift)
+    mix = TrafficMix(seed=seed, anonymous=anonymous, bots=bots, drift=drift)
     path = ledger or settings.home / "simulate" / f"{run}.jsonl"
-    summary = _visit(settings, url, nature, plan, path, console)
-    _tell(summary, console, as_json)
+    summary = _visit(settings, url, mix, plan, path, console)
+    _print(summary, console, as_json)
 
 
 def _visit(
-    settings: Settings, url: str, nature: TrafficMix, plan: Plan, ledger: Path, console: Console
+    settings: Settings, url: str, mix: TrafficMix, plan: Plan, ledger: Path, console: Console
 ) -> Summary:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -207,7 +228,7 @@ def _visit(
             )
             progress.update(task, completed=share, counts=counts)
 
-        return run(shop, url, nature, plan, ledger, headers=_credentials(), on_progress=show)
+        return run(shop, url, mix, plan, ledger, headers=_credentials(), on_progress=show)
 
 
 def _credentials() -> dict[str, str]:
@@ -215,7 +236,7 @@ def _credentials() -> dict[str, str]:
     return {} if key is None else {"authorization": f"Bearer {key}"}
 
 
-def _tell(summary: Summary, console: Console, as_json: bool) -> None:
+def _print(summary: Summary, console: Console, as_json: bool) -> None:
     from tastemaker.simulator.traffic.terminal import show
 
     if as_json:

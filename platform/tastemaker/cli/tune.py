@@ -17,38 +17,45 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 class Duration(click.ParamType[float]):
-    """Such as 90s, 10m, 1.5h."""
+    """Click parameter type of a duration, such as 90s, 10m or 1.5h, in seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value).strip())
         if not found or float(found[1]) == 0:
-            self.fail(f"{value!r} is no duration above 0, write 90s, 10m or 1.5h", param, ctx)
+            self.fail(f"{value!r} is not a duration above 0; write 90s, 10m or 1.5h", param, ctx)
         return float(found[1]) * UNITS[found[2]]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model")
-@click.option("--trials", default=30, show_default=True, type=click.IntRange(1), help="How many in all.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
-@click.option("--for", "seconds", type=Duration(), help="Start no trial after so long: 90s, 10m, 1.5h.")
+@click.option("--trials", default=30, show_default=True, type=click.IntRange(1), help="Number of trials.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 64), help="Number of processes.")
+@click.option(
+    "--for",
+    "seconds",
+    type=Duration(),
+    metavar="TIME",
+    help="Start no trial after this time: 90s, 10m, 1.5h.  [default: no limit]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the PNG goes; a page goes beside it.  [default: reports/tune_MODEL.png in the home folder]",
+    help="Path of the PNG; an HTML page is written beside it.  "
+    "[default: reports/tune_MODEL.png in the home folder]",
 )
 def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: bool, plot: Path | None) -> None:
-    """Search for better hyperparameters of a MODEL.
+    """Search for better hyperparameters of MODEL.
 
-    From then on it is trained with the best ones found, if they are better.
+    Later runs train the model with the best hyperparameters found, if they are better.
 
-    The search sees the training window only: it trains on the first part and evaluates on the last. The best
-    trial replaces the config in use only if it is better beyond chance on the days before those, by which no
-    trial was chosen; else the config in use is kept. Both are then evaluated on the test period, which
-    decides nothing. Killed or stopped, the same command goes on where it was. What tastemaker.toml says of a
-    hyperparameter is left alone.
+    The search uses the training window only: it trains on the first part and evaluates on the last. The best
+    trial replaces the config in use only if it is significantly better on the days before the evaluated ones,
+    which chose no trial; else the config in use is kept. Both are then evaluated on the test period, for
+    information only. After a stop or a crash, the same command continues. Hyperparameters that
+    tastemaker.toml sets are not searched.
 
     \b
     Examples:
@@ -82,10 +89,10 @@ def tune(model: str, trials: int, jobs: int, seconds: float | None, as_json: boo
 
 
 def _progress(trials: int) -> Callable[[TrialResult, TrialResult | None, int], None]:
-    """A line a trial, on stderr."""
+    """Return a callback that prints one line per trial to stderr."""
     from tastemaker.tuning.report import line
 
-    def said(trial: TrialResult, best: TrialResult | None, ended: int) -> None:
+    def show(trial: TrialResult, best: TrialResult | None, ended: int) -> None:
         click.echo(f"{ended:>{len(str(trials))}} of {trials}  {line(trial, best)}", err=True)
 
-    return said
+    return show

@@ -1,4 +1,4 @@
-"""A version as people name it."""
+"""Versions as users name them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 
 def named(opened: Workspace, name: str) -> Version:
-    """By id, or the newest of a model. Raises RegistryError, also for a version of another problem."""
+    """Return a version by its id, or the newest version of a model.
+
+    Args:
+        opened: The workspace, which fixes the problem.
+        name: A version's id or a model's name.
+
+    Raises:
+        RegistryError: There is no such version, or it belongs to another problem.
+    """
     from tastemaker.errors import RegistryError
 
     registry, problem = opened.registry, opened.problem.name
@@ -19,7 +27,8 @@ def named(opened: Workspace, name: str) -> Version:
     found = registry.get(name)
     if found.problem != problem:
         raise RegistryError(
-            f"version {name} is of the problem {found.problem!r}, {opened.settings.problem} is {problem!r}",
+            f"version {name} belongs to the problem {found.problem!r}, not to {problem!r} "
+            f"of {opened.settings.problem}",
             fix="set TASTEMAKER_PROBLEM to its problem's file, or name another version",
         )
     return found

@@ -36,12 +36,12 @@ def test_new_list_rotate_revoke(home: Path) -> None:
     made = run("new", "web shop", "--scope", "feedback", "--scope", "recommend", "--per-second", "50")
     (kept,) = read_keys(home / "keys.json")
     assert kept.digest == digest(made["key"])
-    assert (made["scopes"], made["per_second"], made["state"]) == (["recommend", "feedback"], 50.0, "works")
+    assert (made["scopes"], made["per_second"], made["state"]) == (["recommend", "feedback"], 50.0, "active")
     turned = run("rotate", "web shop", "--grace-hours", "0")
-    assert [one["state"] for one in run("list")] == ["out of date", "works"]
+    assert [one["state"] for one in run("list")] == ["expired", "active"]
     assert "key" not in run("list")[0]
     assert [one["id"] for one in run("revoke", turned["id"])] == [turned["id"]]
-    assert [one["state"] for one in run("list")] == ["out of date", "revoked"]
+    assert [one["state"] for one in run("list")] == ["expired", "revoked"]
 
 
 def test_the_command_knows_every_scope() -> None:
@@ -51,9 +51,9 @@ def test_the_command_knows_every_scope() -> None:
 def test_for_people_the_key_alone_goes_to_stdout() -> None:
     done = CliRunner().invoke(keys, ["new", "job", "--scope", "manage", "--days", "90"])
     assert done.stdout.startswith("tm_")
-    assert "shown this once" in done.stderr
+    assert "printed only once" in done.stderr
     listed = CliRunner().invoke(keys, ["list"]).stdout
-    assert "job  manage  any number  works until 2" in listed
+    assert "job  manage  no rate limit  active until 2" in listed
     assert done.stdout.strip() not in listed
 
 

@@ -83,7 +83,7 @@ def test_new_says_what_comes_next(tmp_path: Path) -> None:
 
 
 def test_without_versions_versions_says_how_to_get_some() -> None:
-    assert run("versions").output == "no version yet: tastemaker run trains every model\n"
+    assert run("versions").output == "no version has been trained yet: tastemaker run trains every model\n"
     assert json.loads(run("versions", "--json").output) == []
 
 

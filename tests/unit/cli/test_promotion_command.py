@@ -76,8 +76,7 @@ def test_a_freeze_is_said_until_it_is_ended(registry: Registry) -> None:
     assert isinstance(run("unfreeze", "--reason", " ").exception, RegistryError)
     ended = run("unfreeze", "--reason", "prices are right").output
     assert ended == (
-        "automatic promotion of 'shop' is no longer frozen: prices are right\n"
-        f"champion until the next run: {first.id}\n"
+        f"automatic promotion of 'shop' is no longer frozen: prices are right\nchampion: {first.id}\n"
     )
     for words in (["list"], ["versions"]):
         assert said not in run(*words).stderr, words
@@ -101,17 +100,17 @@ def test_who_follows_is_said(registry: Registry, tmp_path: Path, monkeypatch: py
         running_services.announce(tmp_path, Followed(tmp_path, model, problem))
     (tmp_path / "services" / "4711-dead.json").write_text("{}")
     shown = run("promote", version.id, "--force", "a test").output.splitlines()
-    said = [line for line in shown if line.startswith(("goes over", "does not follow"))]
+    said = [line for line in shown if line.startswith(("switches", "does not switch"))]
     assert shown[-5:] == said
     at = [f"http://0.0.0.0:{3000 + n} (process {os.getpid()})" for n in range(5)]
     assert said == [
-        f"goes over to it: the service that follows the champion on {at[0]}",
-        f"does not follow: the service of popularity on {at[1]}, for it serves popularity only; "
+        f"switches: the service that follows the champion on {at[0]}",
+        f"does not switch: the service of popularity on {at[1]}, because it serves popularity only; "
         "to follow the champion, start it as tastemaker serve, without a model",
-        f"goes over to it: the service of toy on {at[2]}",
-        f"does not follow: the service that follows the champion on {at[3]}, for it serves the problem "
+        f"switches: the service of toy on {at[2]}",
+        f"does not switch: the service that follows the champion on {at[3]}, because it serves the problem "
         "'another'",
-        f"does not follow: the service of toy on {at[4]}, for it serves the problem 'another'",
+        f"does not switch: the service of toy on {at[4]}, because it serves the problem 'another'",
     ]
     found = json.loads(run("promote", version.id, "--force", "a test", "--json").output)["services"]
     assert [one["follows"] for one in found] == [True, False, True, False, False]

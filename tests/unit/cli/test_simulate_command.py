@@ -21,11 +21,11 @@ def said(*words: str) -> Result:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--for", "soon"], "'soon' is no length of time; write 60s, 5m or 1h"),
-        (["--for", "0s"], "'0s' is no length of time"),
-        (["--fault", "rain"], "'rain' is none of dropped, repeated"),
-        (["--fault", "late=often"], "'often' is no number"),
-        (["--fault", "late=1.5"], "a share is from 0 to 1"),
+        (["--for", "soon"], "'soon' is not a duration above 0; write 60s, 5m or 1h"),
+        (["--for", "0s"], "'0s' is not a duration above 0"),
+        (["--fault", "rain"], "'rain' is not one of dropped, repeated"),
+        (["--fault", "late=often"], "'often' is not a number"),
+        (["--fault", "late=1.5"], "a share must be from 0 to 1"),
         (["--drift", "2"], "--drift"),
         (["--rate", "0"], "--rate"),
     ],

@@ -307,8 +307,8 @@ def test_no_figure_is_cut_off_in_a_narrow_terminal(board: Leaderboard, columns: 
     ("arguments", "complaint"),
     [
         (["--html", "/dev/null/board.html"], "/dev/null/board.html can't be written: File exists"),
-        (["--metric", "accuracy"], "--metric is 'accuracy', which is no metric"),
-        (["--problem", "new_items.yaml"], "--problem is 'new_items.yaml', which is no file"),
+        (["--metric", "accuracy"], "--metric is 'accuracy', which is not a metric"),
+        (["--problem", "new_items.yaml"], "--problem is 'new_items.yaml', which is neither a file nor"),
     ],
 )
 def test_command_refuses_in_words(in_home: Path, arguments: list[str], complaint: str) -> None:

@@ -1,4 +1,4 @@
-"""`tastemaker curve` and `tastemaker seeds` as their users run them: killed, and in two processes at once."""
+"""`tastemaker learning-curve` and `tastemaker seeds`: run normally, killed, and in two processes at once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stored(home: Path) -> dict[str, Any]:
 
 
 def test_killed_it_goes_on_and_does_no_point_twice(home: Path) -> None:
-    words = ("tastemaker", "curve", "bought_again", "trending", "--weeks", "2")
+    words = ("tastemaker", "learning-curve", "bought_again", "trending", "--weeks", "2")
     killed = commands.start(home, *words)
     assert killed.stderr is not None
     for line in killed.stderr:
@@ -51,16 +51,16 @@ def test_killed_it_goes_on_and_does_no_point_twice(home: Path) -> None:
     assert {name: after[name] for name in before} == before
     assert "bought_again" in done.stdout
     assert "trending" in done.stdout
-    page = (home / "reports" / "curve.html").read_text("utf-8")
+    page = (home / "reports" / "learning_curve.html").read_text("utf-8")
     assert "data:image/png;base64" in page
-    assert (home / "reports" / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert (home / "reports" / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     found = staleness.newest(open_engine(f"sqlite:///{home / 'tastemaker.db'}"), "tastes", "trending")
     assert found is not None
     assert found.observed_days == 7
 
 
 def test_two_at_once_do_each_point_once(home: Path) -> None:
-    words = ("tastemaker", "curve", "bought_again", "--weeks", "2", "--json")
+    words = ("tastemaker", "learning-curve", "bought_again", "--weeks", "2", "--json")
     both = [commands.start(home, *words, "--plot", str(home / f"{name}.png")) for name in ("first", "second")]
     told = [process.communicate(timeout=SECONDS) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
@@ -86,9 +86,12 @@ def test_seeds_are_stored_and_shown(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["curve", "nothing"], "no model named 'nothing'"),
-        (["curve", "popularity", "--weeks", "4"], "4 weeks are to be judged, but the events span 28 days"),
-        (["curve"], "Missing argument"),
+        (["learning-curve", "nothing"], "no model named 'nothing'"),
+        (
+            ["learning-curve", "popularity", "--weeks", "4"],
+            "4 weeks are to be judged, but the events span 28 days",
+        ),
+        (["learning-curve"], "Missing argument"),
         (["seeds", "popularity", "--seeds", "1"], "--seeds"),
     ],
 )
