@@ -17,12 +17,14 @@ export GX_ANALYTICS_ENABLED := False
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DAGSTER_DISABLE_TELEMETRY := 1
 export ORT_DISABLE_TELEMETRY := 1
+# docs/decisions/0047 says why MkDocs stays below 2.
+export NO_MKDOCS_2_WARNING := 1
 # Threads that wait for each other sleep instead of spinning: tests run side by side.
 export OMP_WAIT_POLICY := PASSIVE
 # Bytecode makes the second start of a command two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test check lock format clean
+.PHONY: help install demo test check docs lock format clean
 
 help:  ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -45,12 +47,15 @@ demo: install  ## a simulated shop, all the way from raw events to a served, log
 test: install  ## run the tests
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-check: install  ## lint, types, import boundaries
+check: install docs  ## lint, types, import boundaries, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=tests $(BIN)/mypy platform/tastemaker pipelines/tastemaker_pipelines feature_repo/tastemaker_features \
 		expectations/tastemaker_expectations $(wildcard models/*/tastemaker_* models/*/tests) benchmarks docs tests
 	$(BIN)/lint-imports
+
+docs: install  ## build the documentation's site: build/site/index.html
+	$(BIN)/mkdocs build --quiet --strict
 
 format: install  ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix .

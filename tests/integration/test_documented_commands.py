@@ -24,7 +24,11 @@ from support.repository import ROOT
 pytestmark = pytest.mark.servers
 
 README = "README.md"
-PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+PAGES = sorted(
+    page
+    for path in (ROOT / "docs").rglob("*.md")
+    if (page := path.relative_to(ROOT).as_posix()) and any(commands(path.read_text("utf-8"), page))
+)
 SHOP = "[source]\noptions = { n_users = 150, n_items = 100, n_days = 90, events_per_day = 150, seed = 1 }\n"
 RANKER = {"retrievers": ["popularity", "bought_again"], "trees": 20, "label_days": 10}
 ENVIRONMENT = {

@@ -13,7 +13,7 @@ import pytest
 from support import commands
 from support.repository import ROOT
 
-PAGE = ROOT / "docs" / "notebook_to_plugin.md"
+PAGE = ROOT / "docs" / "how-to" / "notebook-to-plugin.md"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""docs/on_call.md holds what a real server says of itself: every metric, every reason, nothing else."""
+"""docs/how-to/on-call.md lists every metric and every reason of a real server, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tastemaker.serving.http.connections import MAX_HEAD_BYTES
 from tastemaker.serving.http.routes import ROUTES
 from tastemaker.serving.runtime.metrics import REASONS
 
-DOCUMENT = ROOT / "docs" / "on_call.md"
+DOCUMENT = ROOT / "docs" / "how-to" / "on-call.md"
 
 
 class Family(NamedTuple):

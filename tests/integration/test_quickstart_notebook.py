@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 from support.repository import ROOT
 
-NOTEBOOK = ROOT / "docs" / "notebooks" / "quickstart.ipynb"
+NOTEBOOK = ROOT / "docs" / "tutorial" / "quickstart.ipynb"
 TABLES = 6
 """shop, parts, model, evaluation and two leaderboards."""
 

@@ -20,8 +20,8 @@ class Executed:
     """The page, run once."""
 
     def __init__(self) -> None:
-        self.script = runpy.run_path(str(DOCS / "when_offline_lies.py"))
-        self.page = (DOCS / "when_offline_lies.md").read_text("utf-8")
+        self.script = runpy.run_path(str(DOCS / "explanation" / "when_offline_lies.py"))
+        self.page = (DOCS / "explanation" / "when-offline-lies.md").read_text("utf-8")
         self.now, self.left = self.script["execute"](self.page)
         self.figures: dict[str, dict[str, list[float]]] = self.script["figures"](self.left)
 

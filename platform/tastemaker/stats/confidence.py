@@ -7,7 +7,7 @@
 x̄ is the mean, s its standard error, γ the skewness of the n users' values and tq the quantile of Student's t
 with n - 1 degrees of freedom. Student's interval ends too low where most users have 0 and a few have much;
 Hall's ends too close where the skewness is itself estimated from few users, as that of differences is. The
-outer of both covers as it says in either case (`benchmarks/interval_coverage.py`, docs/metrics.md).
+outer of both covers as it says in either case (`benchmarks/interval_coverage.py`, docs/reference/metrics.md).
 
 From few users nothing covers as it says, nor from many of whom nearly all have 0: one more user with a hit
 would move the mean by more than the interval is wide. Then there is none, and the reason in words. Where

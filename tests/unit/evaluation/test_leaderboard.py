@@ -238,7 +238,12 @@ def test_numbers_as_people_read_them(value: float, text: str) -> None:
 
 def test_documented_examples() -> None:
     assert doctest.testmod(forest_plot) == (0, 1)
-    assert doctest.testfile(str(DOCS / "metrics.md"), module_relative=False, encoding="utf-8").failed == 0
+    assert (
+        doctest.testfile(
+            str(DOCS / "reference" / "metrics.md"), module_relative=False, encoding="utf-8"
+        ).failed
+        == 0
+    )
 
 
 def test_seconds_and_sizes() -> None:

@@ -365,5 +365,5 @@ guardrails:
     written(tmp_path, text)
     with pytest.raises(ProblemError) as caught:
         load_problem(Path("problem.yaml"))
-    page = (ROOT / "docs" / "problem.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "problem-file.md").read_text(encoding="utf-8")
     assert f"error: {caught.value}" in page

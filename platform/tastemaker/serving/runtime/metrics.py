@@ -1,4 +1,4 @@
-"""What a serving process counts for Prometheus; `page` is what is scraped. docs/on_call.md lists all.
+"""What a serving process counts for Prometheus; `page` is what is scraped. docs/how-to/on-call.md lists all.
 
 Every label has few values: no ids, no paths as they come. What may happen is there with 0 before it happens,
 so that `rate` sees the first time. With several workers, each writes its numbers to files in `folder`, and

@@ -126,6 +126,6 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_examples_in_the_docs(open_bandit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASTEMAKER_DATASETS", str(open_bandit.parent))
-    found = doctest.testfile(str(DOCS / "off_policy.md"), module_relative=False, encoding="utf-8")
+    found = doctest.testfile(str(DOCS / "how-to" / "off-policy.md"), module_relative=False, encoding="utf-8")
     assert found.attempted > 5
     assert found.failed == 0

@@ -1,7 +1,7 @@
-"""Executes `when_offline_lies.md`, and draws its pictures from what its blocks left behind.
+"""Executes `when-offline-lies.md`, and draws its pictures from what its blocks left behind.
 
-    python docs/when_offline_lies.py            says where the page is not what its code prints
-    python docs/when_offline_lies.py --write    puts what is printed into the page, draws the pictures anew
+    python docs/explanation/when_offline_lies.py            report where page and output differ
+    python docs/explanation/when_offline_lies.py --write   write the output into the page, redraw the pictures
 
 A picture carries the figures that it was drawn from in its metadata, so that a test can compare them.
 """
@@ -22,8 +22,8 @@ from tastemaker.util.atomic_files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PAGE = Path(__file__).with_suffix(".md")
-IMAGES = PAGE.parent / "images"
+PAGE = Path(__file__).with_name("when-offline-lies.md")
+IMAGES = PAGE.parents[1] / "images"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 BLUE, ORANGE, GREY, BLACK = "#0072b2", "#b84a00", "#8c959f", "#1b1f24"
 

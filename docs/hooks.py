@@ -1,0 +1,53 @@
+"""What MkDocs asks of this repository while it builds the site.
+
+Pages outside docs/ (README.md, the models' cards) and generated reference pages are added, and links to files
+of the repository are made to work on the site.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from site_build import repository_links
+
+ROOT = Path(__file__).resolve().parents[1]
+_places: dict[str, str] = {}
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the decisions and the models' cards to the navigation."""
+    decisions = sorted(
+        path.name for path in (ROOT / "docs" / "decisions").glob("*.md") if re.match(r"\d{4}-", path.name)
+    )
+    models = sorted(path.parent.name for path in ROOT.glob("models/*/README.md"))
+    for section in config.nav or []:
+        match section:
+            case {"Decisions": list(pages)}:
+                pages[:] = ["decisions/README.md", *(f"decisions/{name}" for name in decisions)]
+            case {"Reference": list(pages)}:
+                pages.append({"Models": [f"reference/models/{name}.md" for name in models]})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages and files that are not in docs/."""
+    pages = [f"docs/{file.src_uri}" for file in files if file.is_documentation_page()]
+    outside = repository_links.linked_files(ROOT, pages)
+    _places.clear()
+    _places.update(outside)
+    _places.update({f"docs/{file.src_uri}": file.src_uri for file in files})
+    for path, place in outside.items():
+        files.append(File.generated(config, place, content=(ROOT / path).read_bytes()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_more: Any) -> str:
+    """Return the page with links that work on the site."""
+    path = {place: path for path, place in _places.items()}.get(page.file.src_uri)
+    return markdown if path is None else repository_links.rewritten(markdown, path, _places)
