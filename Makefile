@@ -55,7 +55,7 @@ check: install docs  ## lint, types, import boundaries, documentation
 	$(BIN)/lint-imports
 
 docs: install  ## build the documentation's site: build/site/index.html
-	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/mkdocs build --strict
 
 format: install  ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix .

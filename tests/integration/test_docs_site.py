@@ -47,15 +47,50 @@ def _foreign(urls: list[str]) -> list[str]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as `make docs` builds it."""
     folder = tmp_path_factory.mktemp("docs") / "site"
-    built = subprocess.run(
-        [Path(sys.executable).parent / "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    built = _build("--site-dir", str(folder))
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
+
+
+def _build(*more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command of `make docs` with more options."""
+    bin_folder = Path(sys.executable).parent
+    dry_run = subprocess.check_output(["make", "--dry-run", f"BIN={bin_folder}", "docs"], cwd=ROOT, text=True)
+    [command] = [line for line in dry_run.splitlines() if "mkdocs build" in line]
+    return subprocess.run([*command.split(), *more], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("page", "named"),
+    [
+        ("[a](missing.md)", "missing.md"),
+        ("[a](index.md#no-such-heading)", "#no-such-heading"),
+        ("[a](/index.md)", "absolute link"),
+    ],
+)
+def test_a_broken_link_stops_the_build(page: str, named: str, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# Home\n\n{page}\n")
+    built = _build_small(tmp_path)
+    assert built.returncode == 1
+    assert named in built.stderr
+
+
+def test_a_page_that_the_navigation_lacks_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Home\n")
+    (tmp_path / "docs" / "other.md").write_text("# Other\n")
+    built = _build_small(tmp_path)
+    assert built.returncode == 1
+    assert "other.md" in built.stderr
+
+
+def _build_small(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Build a site of few pages with this project's settings."""
+    (folder / "mkdocs.yml").write_text(
+        f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: docs\nhooks: []\nnav: [index.md]\nsite_dir: site\n"
+    )
+    return _build("--config-file", str(folder / "mkdocs.yml"))
 
 
 def test_resources_of_another_host_are_found() -> None:
