@@ -1,52 +1,65 @@
-"""Assembly only: the assets of the installed plugins, the resource they share, the executor, the schedule."""
+"""Assembly only: the assets of each area, the workspace they share, the executor and the schedule."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from tastemaker.plugins.discovery import find
-from tastemaker_pipelines.assets.features import feature_registry, feature_snapshots, online_features
-from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback, retention
-from tastemaker_pipelines.assets.judgement import judgement_assets
-from tastemaker_pipelines.assets.monitoring import (
-    attributed_impressions,
-    drift_report,
-    learned_states,
-    product_metrics,
-    served_requests,
-)
-from tastemaker_pipelines.assets.training import broken_assets, training_assets
-from tastemaker_pipelines.assets.validation import gate
+from tastemaker.plugins.discovery import Plugins
+from tastemaker_pipelines.evaluation.assets import leaderboard_asset
+from tastemaker_pipelines.evaluation.backtests import backtest_asset, broken_assets
+from tastemaker_pipelines.features.assets import feature_registry, feature_snapshots, online_features
+from tastemaker_pipelines.ingestion.assets import landed_events, retention
+from tastemaker_pipelines.log.assets import landed_feedback, served_requests
+from tastemaker_pipelines.model_checks import broken_names
+from tastemaker_pipelines.monitoring.assets import attributed_impressions, drift_report, product_metrics
+from tastemaker_pipelines.online_learning.assets import learned_states
+from tastemaker_pipelines.promotion.assets import champion_asset
 from tastemaker_pipelines.resources import LazyWorkspace
+from tastemaker_pipelines.training.assets import model_asset
+from tastemaker_pipelines.validation.assets import gate
 
 
-def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
-    """The whole graph; `workspace` binds it to settings of one's own (tests, `tastemaker run`)."""
-    found = find() if workspace is None else workspace.open().plugins()
-    plugins = found.sound
-    assets = [
-        retention,
-        landed_events,
-        landed_feedback,
-        gate,
-        feature_snapshots,
-        feature_registry,
-        online_features,
-        *(asset for plugin in plugins for asset in training_assets(plugin)),
-        *broken_assets(found.broken),
-        *judgement_assets(found),
-        served_requests,
-        attributed_impressions,
-        product_metrics,
-        learned_states,
-        drift_report,
-    ]
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the asset graph of the settings: the models that they leave out are not in it."""
+    return build_defs(LazyWorkspace())
+
+
+def build_defs(workspace: LazyWorkspace) -> dg.Definitions:
+    """Return the asset graph over the models that take part by the settings of `workspace`.
+
+    Raises TastemakerError where the settings, or the problem file that names the baseline, are wrong.
+    """
+    return assemble(workspace.open().plugins(), workspace)
+
+
+def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
+    """Return the asset graph over these plugins; its assets read the settings when they run."""
+    names = [plugin.name for plugin in plugins.sound]
     everything = dg.define_asset_job(
-        "everything", description="From new events to a judged, served champion."
+        "everything", description="All assets: from new events to an evaluated, served champion."
     )
     return dg.Definitions(
-        assets=assets,
-        resources={"workspace": workspace or LazyWorkspace()},
+        assets=[
+            retention,
+            landed_events,
+            served_requests,
+            landed_feedback,
+            gate,
+            feature_snapshots,
+            feature_registry,
+            online_features,
+            *map(backtest_asset, plugins.sound),
+            *broken_assets(plugins.broken),
+            leaderboard_asset([*names, *broken_names(plugins.broken)]),
+            *map(model_asset, plugins.sound),
+            champion_asset(names),
+            learned_states,
+            attributed_impressions,
+            product_metrics,
+            drift_report,
+        ],
+        resources={"workspace": workspace},
         executor=dg.in_process_executor,
         jobs=[everything],
         schedules=[
@@ -55,10 +68,7 @@ def build_defs(workspace: LazyWorkspace | None = None) -> dg.Definitions:
                 job=everything,
                 cron_schedule="0 3 * * *",
                 execution_timezone="UTC",
-                description="Every night: new days in, models trained anew, the champion reconsidered.",
+                description="Every night: read new days, retrain all models, choose the champion again.",
             )
         ],
     )
-
-
-defs = build_defs()

@@ -1,4 +1,4 @@
-"""Dagster's own storage: in the home folder, with telemetry off."""
+"""Dagster's own storage, in the home folder, with telemetry off."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tastemaker.util.atomic_files import atomic_write, plain_path
 from tastemaker.util.file_lock import file_lock
 
 CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
-"""No telemetry, and no page that asks for an address."""
+"""No telemetry, and no page that asks for an e-mail address."""
 
 
 def dagster_home(settings: Settings) -> Path:
-    """DAGSTER_HOME if it is set, else a folder in the home folder. It is made, with its dagster.yaml."""
+    """Return DAGSTER_HOME, or the folder `dagster` in the home folder; create it with its dagster.yaml."""
     given = os.environ.get("DAGSTER_HOME")
     folder = Path(given) if given else settings.home.resolve() / "dagster"
     config = folder / "dagster.yaml"
@@ -27,7 +27,7 @@ def dagster_home(settings: Settings) -> Path:
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The instance that keeps runs, materializations and check results."""
+    """Open the instance that keeps runs, materializations and check results."""
     folder = dagster_home(settings)
     with file_lock(
         folder / ".lock"

@@ -1,4 +1,4 @@
-"""The workspace as a Dagster resource; `build_defs(workspace=...)` is the test seam.
+"""The workspace as a Dagster resource.
 
 A plain object and not a ConfigurableResource: its settings may hold passwords, and Dagster shows config.
 """
@@ -12,20 +12,20 @@ from tastemaker.workflows.workspace import Workspace
 
 
 class LazyWorkspace:
-    """Opens the workspace when an asset first asks for it, so that loading the definitions opens nothing."""
+    """A workspace that is opened on first use, and the failures of models in this process."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings
         self._opened: Workspace | None = None
         self.failed: dict[tuple[str, str], str] = {}
-        """(run, model) -> why the model's backtest failed in that run."""
+        """(run id, model) -> why the model's backtest failed in that run."""
 
     def open(self) -> Workspace:
-        """The same workspace for the life of the process: of the given settings, or the environment's."""
+        """Return the workspace of the given settings, or of the environment's; always the same object."""
         if self._opened is None:
             self._opened = Workspace.open() if self._settings is None else Workspace(self._settings)
         return self._opened
 
 
 WorkspaceResource = dg.ResourceParam[LazyWorkspace]
-"""How an asset asks for it."""
+"""The annotation with which an asset requests it."""

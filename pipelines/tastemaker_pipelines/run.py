@@ -1,4 +1,4 @@
-"""The asset graph in one process: what `tastemaker run` and the demo call."""
+"""Run the asset graph in one process, for `tastemaker run` and the demo."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tastemaker_pipelines.resources import LazyWorkspace
 
 @dataclass
 class Step:
-    """One step of a run, as it stands."""
+    """The current state of one step of a run."""
 
     name: str
     state: str = "waiting"
     """waiting, running, done, failed or skipped"""
     seconds: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the step's materializations say of themselves."""
+    """The metadata of the step's materializations."""
     problem: str = ""
-    """Why it failed, for people."""
+    """Why it failed, as text for the user."""
 
 
 @dataclass
@@ -50,10 +50,22 @@ def run(
     config: Mapping[str, Any] | None = None,
     on_change: Listener = lambda step: None,
 ) -> Outcome:
-    """Materialize assets, upstream first: all, or those that `select` names in Dagster's syntax.
+    """Materialize assets, upstream first, and record the run in Dagster's instance of the home folder.
 
-    What is up to date costs little: days whose digest did not change are not read again, and a backtest or
-    version that exists is not fitted again, so running again after a failure goes on where it stopped.
+    Work that is up to date is not repeated: days whose digest did not change are not read again, and a
+    backtest or version that exists is not fitted again. A run after a failed one continues where it stopped.
+
+    Args:
+        settings: The home folder and all that the assets read.
+        select: Assets in Dagster's selection syntax; all if None.
+        config: Dagster run config, such as the days to ingest.
+        on_change: Called with each step when it is planned, starts and ends.
+
+    Returns:
+        The outcome: success only if no step and no model failed.
+
+    Raises:
+        TastemakerError: If `select` is not valid or selects nothing, or the settings are wrong.
     """
     defs = build_defs(workspace=LazyWorkspace(settings))
     job = defs.resolve_implicit_global_asset_job_def()
@@ -73,7 +85,7 @@ def run(
 
 
 def _failed(steps: Mapping[str, Step]) -> list[Step]:
-    """A model that fails does not fail its step, so that the others are compared; its check says so."""
+    """Return the failed steps: a model that fails does not fail its Dagster step, only its check."""
     return [step for step in steps.values() if step.state == "failed"]
 
 
@@ -115,7 +127,7 @@ def _advance(step: Step, event: dg.DagsterEvent) -> bool:
         step.seconds = event.step_success_data.duration_ms / 1000
     elif event.event_type == kind.STEP_FAILURE:
         step.state = "failed"
-        step.problem = _told(event.step_failure_data)
+        step.problem = _reason(event.step_failure_data)
     elif event.event_type == kind.STEP_SKIPPED:
         step.state = "skipped"
     else:
@@ -128,8 +140,8 @@ def _check(step: Step, evaluation: dg.AssetCheckEvaluation) -> None:
         step.state, step.problem = "failed", evaluation.description or evaluation.check_name
 
 
-def _told(failure: Any) -> str:
-    """What went wrong, without Dagster's wrapping: the words of `told`, else the innermost error."""
+def _reason(failure: Any) -> str:
+    """Return why a step failed, without Dagster's wrapping: its description, else the innermost error."""
     if failure.user_failure_data is not None and failure.user_failure_data.description:
         return str(failure.user_failure_data.description)
     error = failure.error

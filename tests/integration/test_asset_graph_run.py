@@ -126,6 +126,6 @@ def test_days_can_be_chosen_and_read_again(tmp_path: Path) -> None:
 
     assert land(start="2025-01-05", end="2025-01-07")["days_read"] == 3
     assert land(start="2025-01-05", end="2025-01-08")["days_read"] == 1
-    assert land(start="2025-01-05", end="2025-01-07", again=True)["days_read"] == 3
+    assert land(start="2025-01-05", end="2025-01-07", force=True)["days_read"] == 3
     assert "start is 'yesterday', must be a day" in land(start="yesterday")["problem"]
     assert "after end" in land(start="2025-02-01", end="2025-01-01")["problem"]

@@ -155,7 +155,7 @@ def test_a_user_with_a_hundred_thousand_events(home: Path, tastemaker: Command) 
     assert said.status == 0, said.text
     steps = {step["name"]: step["facts"] for step in json.loads(said.out)["steps"]}
     assert steps["gate"]["events rows"] == total
-    assert steps["backtests/item_knn"]["users_judged"] == len(USERS) + 1
+    assert steps["backtests/item_knn"]["users_evaluated"] == len(USERS) + 1
 
 
 def test_a_problem_for_other_event_types(home: Path, tastemaker: Command) -> None:

@@ -212,7 +212,7 @@ def test_a_model_that_is_left_out_is_neither_imported_nor_shown(tmp_path: Path) 
     assert [row.model for row in Workspace(fewer).leaderboard().rows] == ["popularity"]
     everywhere = LazyWorkspace(everything)
     defs = build_defs(everywhere)
-    everywhere._opened = Workspace(fewer)  # as in `dagster dev`, whose graph is made without the settings
+    everywhere._opened = Workspace(fewer)  # as in `dagster dev` after the settings changed
     job = defs.resolve_implicit_global_asset_job_def()
     with open_instance(fewer) as instance:
         result = job.execute_in_process(

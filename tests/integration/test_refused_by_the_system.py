@@ -72,10 +72,10 @@ def test_a_home_that_is_read_only_or_full_is_one_sentence(trained: Settings, tmp
         shutil.copytree(trained.home, home)
         small_shop.environment(home)  # its tastemaker.toml
         remount(disk, "ro")
-        check_sentences(home, "file system|database file|readonly", ("run --again", "ship", "leaderboard"))
+        check_sentences(home, "file system|database file|readonly", ("run --force", "ship", "leaderboard"))
         remount(disk, "rw")
         (disk / "filler").write_bytes(b"\0" * (disk_free(disk) - 4096))
-        check_sentences(home, "No space left|disk is full|disk I/O", ("run --again", "models versions"))
+        check_sentences(home, "No space left|disk is full|disk I/O", ("run --force", "models versions"))
 
 
 def disk_free(disk: Path) -> int:

@@ -1,4 +1,4 @@
-"""`tastemaker run`: the asset graph in one process."""
+"""`tastemaker run`: run the asset graph in one process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--select", help="Only these assets, in Dagster's selection syntax. Default: all.")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days from this one on.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days until this one, inclusive.")
-@click.option("--again", is_flag=True, help="Ingest these days anew though they did not change (a backfill).")
+@click.option("--force", is_flag=True, help="Ingest days even if they did not change (a backfill).")
 @click.option("--only", multiple=True, metavar="MODEL", help="Only this model and the baseline; repeatable.")
 @click.option("--without", multiple=True, metavar="MODEL", help="All models but this one; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -29,25 +29,25 @@ def run(
     select: str | None,
     start: datetime | None,
     end: datetime | None,
-    again: bool,
+    force: bool,
     only: tuple[str, ...],
     without: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Ingest, validate, train, judge and report, in one process.
+    """Ingest, validate, train, evaluate and report, in one process.
 
-    What is up to date is not done again, so running again after a failure goes on where it stopped. The same
-    graph, with a page, is `dagster dev`. A model that fails is named with its reason, here and on the
-    leaderboard; the others are compared, and the exit status is 1.
+    Work that is up to date is not repeated, so that a run after a failure continues where it stopped.
+    `dagster dev` shows the same graph as a page. A model that fails is named with the reason, here and on
+    the leaderboard; the other models are compared, and the exit status is 1.
 
     \b
     Examples:
       tastemaker run
       tastemaker run --select '+key:leaderboard'         the leaderboard and all it needs
-      tastemaker run --select 'key:backtests/item_knn+'  one model's backtest and what follows from it
+      tastemaker run --select 'key:backtests/item_knn+'  one model's backtest and all that depends on it
       tastemaker run --only ease --only ials             two models and the baseline (see models.enabled)
       tastemaker run --without ranker                    all but one (see models.disabled)
-      tastemaker run --start 2011-11-01 --end 2011-11-30 --again
+      tastemaker run --start 2011-11-01 --end 2011-11-30 --force
     """
     from rich.console import Console
 
@@ -57,10 +57,10 @@ def run(
 
     console = Console(stderr=as_json)
     workspace = Workspace(_choosing(load_settings(), only, without))
-    _ = workspace.problem  # a wrong problem file is told before anything starts
+    _ = workspace.problem  # a wrong problem file is reported before anything starts
     require_choice(workspace.settings.models, workspace.problem.baseline)
     _name_lost_versions(workspace, console)
-    outcome = carry_out(workspace, console, select, _days(start, end, again))
+    outcome = carry_out(workspace, console, select, _days(start, end, force))
     if as_json:
         click.echo(_as_json(outcome))
     if not outcome.success:
@@ -77,7 +77,7 @@ def _choosing(settings: Settings, only: tuple[str, ...], without: tuple[str, ...
 
 
 def _name_lost_versions(workspace: Workspace, console: Console) -> None:
-    """Versions that the database does not know, such as after it was deleted."""
+    """Name versions that the database does not know, such as after it was deleted."""
     from tastemaker.registry.rebuild import lost
 
     if said := lost(workspace.engine, workspace.settings.artifacts):
@@ -87,8 +87,8 @@ def _name_lost_versions(workspace: Workspace, console: Console) -> None:
 def carry_out(
     workspace: Workspace, console: Console, select: str | None = None, config: dict[str, Any] | None = None
 ) -> Outcome:
-    """Run the selected assets with progress on the console; how it went."""
-    # Libraries of libraries call each other's deprecated parts; nobody who reads this can mend it.
+    """Run the selected assets with progress on the console, and return the outcome."""
+    # Libraries of libraries call each other's deprecated parts; the user can't fix that.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     with console.status("loading the asset graph"):
         from tastemaker_pipelines.run import run as run_graph
@@ -104,18 +104,18 @@ def carry_out(
     failed = [step.name for step in outcome.steps.values() if step.state == "failed"]
     if failed:
         console.print(
-            f"[red]failed:[/] {', '.join(failed)}. Mend the cause and run again: what is done stays done."
+            f"[red]failed:[/] {', '.join(failed)}. Fix the cause and run again: finished work is kept."
         )
     return outcome
 
 
-def _days(start: datetime | None, end: datetime | None, again: bool) -> dict[str, Any] | None:
-    config: dict[str, Any] = {"again": again}
+def _days(start: datetime | None, end: datetime | None, force: bool) -> dict[str, Any] | None:
+    config: dict[str, Any] = {"force": force}
     if start:
         config["start"] = start.date().isoformat()
     if end:
         config["end"] = end.date().isoformat()
-    return {"ops": {"landed_events": {"config": config}}} if len(config) > 1 or again else None
+    return {"ops": {"landed_events": {"config": config}}} if len(config) > 1 or force else None
 
 
 def _as_json(outcome: Outcome) -> str:

@@ -24,7 +24,7 @@ from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
 from tastemaker.workflows.online_learning import LearnerBusy, learning_session, served_learners
-from tastemaker_pipelines.assets.monitoring import learned_states
+from tastemaker_pipelines.online_learning.assets import learned_states
 from tastemaker_pipelines.resources import LazyWorkspace
 
 LEARNERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -1,4 +1,4 @@
-"""The gate: rows that models may learn from, and rows in quarantine with the reason."""
+"""The tables that models may learn from, and quarantine with the reason for each row."""
 
 from collections.abc import Iterator
 
@@ -9,17 +9,18 @@ from tastemaker.data.validation.gate import GateCounts
 from tastemaker.errors import GateError, TastemakerError
 from tastemaker.html import index
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
-from tastemaker_pipelines.assets.ingestion import landed_events, landed_feedback, logged
+from tastemaker_pipelines.common import DATA_TEAM, RETRY, log_progress, readable_failures
+from tastemaker_pipelines.ingestion.assets import landed_events
+from tastemaker_pipelines.log.assets import landed_feedback
 from tastemaker_pipelines.resources import WorkspaceResource
 
 CHECK = "batch_is_sound"
 FIT = "problem_fits"
 TABLES = {
-    "events": "Who did what to which item, when, and what it was worth. Only rows that failed no rule.",
-    "items": "The catalogue.",
-    "users": "Who is known.",
-    "quarantine": "Rows that failed a rule: the rule, and the row as it came.",
+    "events": "Which user did what to which item, when, and its value. Only rows that passed every rule.",
+    "items": "The catalogue: the items that passed every rule.",
+    "users": "The known users that passed every rule.",
+    "quarantine": "Rows that failed a rule, unchanged, each with the rule.",
 }
 
 
@@ -41,13 +42,13 @@ TABLES = {
             CHECK,
             asset="events",
             blocking=True,
-            description="The batch as a whole can be what was meant; if not, the tables stay as they were.",
+            description="The batch as a whole is plausible. If not, the tables keep their previous rows.",
         ),
         dg.AssetCheckSpec(
             FIT,
             asset="events",
             blocking=True,
-            description="The problem's events, columns and test period are there; else no model can learn.",
+            description="The data has the events, columns and test period that the problem needs.",
         ),
     ],
     retry_policy=RETRY,
@@ -55,31 +56,31 @@ TABLES = {
 def gate(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Great Expectations judges the landed days; a batch that fails blocks everything downstream."""
+    """Validate the landed days with Great Expectations; a batch that fails blocks everything downstream."""
     from tastemaker.data.validation.admission import validate_and_publish
     from tastemaker_expectations.gate import GreatExpectationsGate
 
-    with told():
+    with readable_failures():
         opened = workspace.open()
-        admitted: list[Published] = []
+        published: list[Published] = []
         pages: list[str] = []
         refusal, reports = None, opened.settings.reports.resolve()
         for source in _sources(opened):
-            judge = GreatExpectationsGate(source)
+            validator = GreatExpectationsGate(source)
             try:
-                admitted.append(
+                published.append(
                     validate_and_publish(
                         source,
                         opened.lake,
-                        judge,
+                        validator,
                         opened.engine,
                         chunk_rows=opened.settings.chunk_rows,
-                        progress=logged(context),
+                        progress=log_progress(context),
                     )
                 )
             except GateError as error:
                 refusal = refusal or error
-            pages += map(str, judge.write_docs(reports / "data_docs"))
+            pages += map(str, validator.write_docs(reports / "data_docs"))
         index.rewrite(reports)
     if refusal is not None:
         context.log.error(str(refusal))
@@ -91,13 +92,13 @@ def gate(
         )
         raise dg.Failure(description=str(refusal), allow_retries=False)
     total = GateCounts()
-    for each in admitted:
+    for each in published:
         total.add(each.total)
     unfit, misfits = _fit(context, opened)
-    warning = "; ".join(filter(None, [misfits, *admitted[-1].warnings]))
+    warning = "; ".join(filter(None, [misfits, *published[-1].warnings]))
     if warning:
         context.log.warning(warning)
-    yield from _materialized(admitted[-1].tables, total, pages, warning)
+    yield from _materialized(published[-1].tables, total, pages, warning)
     yield dg.AssetCheckResult(
         check_name=CHECK,
         asset_key="events",
@@ -105,16 +106,20 @@ def gate(
         metadata={"quarantined": total.refused, "accepted": total.accepted},
     )
     yield dg.AssetCheckResult(
-        check_name=FIT, asset_key="events", passed=not unfit, description=unfit or "It fits."
+        check_name=FIT,
+        asset_key="events",
+        passed=not unfit,
+        description=unfit or "The data fits the problem.",
     )
     if unfit:
         raise dg.Failure(description=unfit, allow_retries=False)
 
 
 def _fit(context: dg.AssetExecutionContext, opened: Workspace) -> tuple[str, str]:
-    """Why no model can learn from the data, and what of the problem nothing answers to; empty: nothing.
+    """Return why no model can learn from the data, and which parts of the problem match no row.
 
-    It is said here, once, and not by each model's backtest; of a run without backtests it is not asked.
+    Both are empty if all is well, and in a run without backtests, which does not check it. Reporting it here
+    keeps each model's backtest from repeating it.
     """
     from tastemaker.data.validation.problem_fit import misfits
 
@@ -131,7 +136,7 @@ def _fit(context: dg.AssetExecutionContext, opened: Workspace) -> tuple[str, str
 
 
 def _sources(opened: Workspace) -> list[str]:
-    """The shop's source, and what callers told."""
+    """Return the shop's source, and the feedback of callers if there is any."""
     from tastemaker.event_log.feedback_source import FEEDBACK_SOURCE
 
     has_feedback = opened.lake.files("landed_events", part=FEEDBACK_SOURCE)

@@ -1,11 +1,11 @@
-"""What is known of users and items at a moment, and the feature store that hands it out."""
+"""Features of users and items as of given times, and the feature store that serves them."""
 
 import warnings
 from collections.abc import Iterator
 
 import dagster as dg
 
-from tastemaker_pipelines.assets.common import DATA_TEAM, RETRY, told
+from tastemaker_pipelines.common import DATA_TEAM, RETRY, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
 
 
@@ -18,23 +18,23 @@ from tastemaker_pipelines.resources import WorkspaceResource
             deps=["events", "items", "users"],
             kinds={"ibis", "duckdb", "parquet"},
             owners=[DATA_TEAM],
-            description="Recency, frequency, value, tempo and breadth of each user at moments that count.",
+            description="Recency, frequency, value, tempo and breadth of each user as of the snapshot times.",
         ),
         dg.AssetSpec(
             "item_features",
             deps=["events", "items"],
             kinds={"ibis", "duckdb", "parquet"},
             owners=[DATA_TEAM],
-            description="Counts, trend, price, age and co-purchase of each item at the moments that count.",
+            description="Counts, trend, price, age and co-purchase of each item as of the snapshot times.",
         ),
     ],
     retry_policy=RETRY,
 )
 def feature_snapshots(workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult[None]]:
-    """Snapshots at the backtest's cut, now, and whole weeks before now."""
+    """Write snapshots as of the backtest's cutoff, the end of the data, and whole weeks before that end."""
     from tastemaker.features.snapshots import weekly_cuts, write_snapshots
 
-    with told():
+    with readable_failures():
         opened = workspace.open()
         dataset, split = opened.dataset(), opened.split()
         cuts = {split.cut, *weekly_cuts(int(dataset.events.times[0]), dataset.end, most=4)}
@@ -42,7 +42,7 @@ def feature_snapshots(workspace: WorkspaceResource) -> Iterator[dg.MaterializeRe
     for kind in ("users", "items"):
         yield dg.MaterializeResult(
             asset_key=f"{kind.removesuffix('s')}_features",
-            metadata={"rows": rows[kind], "moments": len(cuts)},
+            metadata={"rows": rows[kind], "snapshots": len(cuts)},
         )
 
 
@@ -52,14 +52,14 @@ def feature_snapshots(workspace: WorkspaceResource) -> Iterator[dg.MaterializeRe
     kinds={"feast"},
     owners=[DATA_TEAM],
     retry_policy=RETRY,
-    description="What Feast knows: entities, views over the snapshots, and a feature service a model.",
+    description="Feast's registry: entities, views over the snapshots, and one feature service per model.",
 )
 def feature_registry(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-    """`feast apply`."""
-    with warnings.catch_warnings():  # importing Feast changes the filters for everyone
+    """Run `feast apply`."""
+    with warnings.catch_warnings():  # importing Feast changes the filters of the whole process
         from tastemaker_features.store import apply
 
-    with told():
+    with readable_failures():
         applied = apply(workspace.open().settings)
     return dg.MaterializeResult(metadata={"objects": len(applied), "names": dg.MetadataValue.json(applied)})
 
@@ -70,14 +70,14 @@ def feature_registry(workspace: WorkspaceResource) -> dg.MaterializeResult[None]
     kinds={"feast"},
     owners=[DATA_TEAM],
     retry_policy=RETRY,
-    description="The latest features of every user and item, where a prediction service looks them up.",
+    description="The latest features of every user and item, in the store that prediction services read.",
 )
 def online_features(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-    """`feast materialize` up to the end of the data."""
+    """Run `feast materialize` up to the end of the data."""
     with warnings.catch_warnings():
         from tastemaker_features.store import materialize
 
-    with told():
+    with readable_failures():
         opened = workspace.open()
         rows = materialize(opened.settings, opened.dataset().end)
     return dg.MaterializeResult(metadata={"rows": rows, "store": opened.settings.online_store.type})

@@ -1,0 +1,1 @@
+"""One backtest per model, and the leaderboard that compares them."""

@@ -1,0 +1,1 @@
+"""Features of users and items, their registry and the online store."""

@@ -1,0 +1,58 @@
+"""Requests and feedback from the services' durable logs, and the feedback as rows for validation."""
+
+import dagster as dg
+
+from tastemaker_pipelines.common import DATA_TEAM, RETRY, readable_failures
+from tastemaker_pipelines.ingestion.assets import landed_events, retention
+from tastemaker_pipelines.resources import WorkspaceResource
+
+
+@dg.asset(
+    group_name="log",
+    deps=[retention],
+    kinds={"sqlite", "parquet"},
+    owners=[DATA_TEAM],
+    retry_policy=RETRY,
+    description="Requests, answers and feedback, moved from the services' durable logs into the lake.",
+)
+def served_requests(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource
+) -> dg.MaterializeResult[None]:
+    """Collect the logs. While their database is unreachable, continue with what the lake has."""
+    from tastemaker.event_log.postgres import AwayError
+    from tastemaker.event_log.shipping import collect
+
+    with readable_failures():
+        opened = workspace.open()
+        try:
+            drained = collect(opened.settings, opened.lake)
+        except AwayError as error:
+            context.log.warning(str(error))
+            return dg.MaterializeResult(metadata={"away": error.problem})
+    return dg.MaterializeResult(metadata=drained._asdict())
+
+
+@dg.asset(
+    group_name="log",
+    deps=[landed_events, served_requests],
+    kinds={"duckdb", "parquet"},
+    owners=[DATA_TEAM],
+    retry_policy=RETRY,
+    description=(
+        "Feedback that callers sent to the services, as rows for validation: events that the source does "
+        "not have, and items and users that it does not know."
+    ),
+)
+def landed_feedback(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """Copy the feedback of the log to where validation reads it."""
+    from tastemaker.event_log.feedback_source import land_feedback
+    from tastemaker.privacy.retention import first_day
+
+    with readable_failures():
+        opened = workspace.open()
+        landed = land_feedback(
+            opened.lake,
+            first_day=first_day(opened.settings.privacy.events_days),
+            source=opened.settings.source,
+        )
+    return dg.MaterializeResult(metadata=landed._asdict())

@@ -1,0 +1,78 @@
+"""The asset checks of one model, and what its assets report.
+
+A model that fails does not fail its step: Dagster would skip all that depends on the step, and with the
+leaderboard that is every other model. The asset reports why it failed, and its check fails.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from tastemaker.evaluation.failures import reason_of
+from tastemaker.plugins.discovery import BrokenPlugin, Plugin
+from tastemaker.workflows.workspace import Workspace
+
+Result = dg.MaterializeResult[None]
+
+
+def check_spec(name: str, asset: str, model: str, description: str) -> list[dg.AssetCheckSpec]:
+    """Return the check `name` of the asset `asset/model`."""
+    return [dg.AssetCheckSpec(name, asset=dg.AssetKey([asset, model]), description=description)]
+
+
+def broken_names(broken: Sequence[BrokenPlugin]) -> dict[str, list[BrokenPlugin]]:
+    """Return the broken plugins by a valid asset name; two distributions may claim one name."""
+    named: dict[str, list[BrokenPlugin]] = {}
+    for one in broken:
+        named.setdefault(re.sub(r"\W", "_", one.name, flags=re.ASCII), []).append(one)
+    return named
+
+
+def headline(plugin: Plugin) -> str:
+    """Return the first line of the model's docstring, or its name if it has none."""
+    return next(iter((plugin.recommender.__doc__ or "").strip().splitlines()), plugin.name)
+
+
+def attempt(opened: Workspace, check: str, model: str, work: Callable[[], Mapping[str, Any]]) -> Result:
+    """Do the work of one model's asset.
+
+    Args:
+        opened: Says whether the model takes part.
+        check: Name of the asset's check.
+        model: Name of the model.
+        work: Returns the asset's metadata.
+
+    Returns:
+        The asset with what `work` returned and a passed check; or if `work` raises, with the reason and a
+        failed check.
+    """
+    if not opened.takes_part(model):
+        return left_out(check)
+    try:
+        facts = work()
+    except Exception as error:
+        return failed(check, reason_of(model, error))
+    return dg.MaterializeResult(
+        metadata=facts, check_results=[dg.AssetCheckResult(passed=True, check_name=check)]
+    )
+
+
+def failed(check: str, reason: str) -> Result:
+    """Return the asset of a model that failed, with its failed check."""
+    result = dg.AssetCheckResult(passed=False, check_name=check, description=reason)
+    return dg.MaterializeResult(metadata={"failed": reason}, check_results=[result])
+
+
+def failure(result: Result) -> str:
+    """Return why the model failed, or an empty string if it did not."""
+    return "".join(check.description or "" for check in result.check_results or () if not check.passed)
+
+
+def left_out(check: str) -> Result:
+    """Return the asset of a model that the settings leave out."""
+    return dg.MaterializeResult(
+        metadata={"left_out": "by models.enabled or models.disabled in the settings"},
+        check_results=[dg.AssetCheckResult(passed=True, check_name=check)],
+    )

@@ -1,0 +1,1 @@
+"""Attribution, product metrics and drift: how the served recommendations do."""

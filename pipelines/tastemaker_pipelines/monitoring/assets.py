@@ -1,0 +1,101 @@
+"""How the served recommendations do: attribution of feedback, product metrics, drift."""
+
+import dagster as dg
+
+from tastemaker.errors import RegistryError
+from tastemaker.registry import Version
+from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.common import DATA_TEAM, PRODUCT_TEAM, RETRY, readable_failures
+from tastemaker_pipelines.log.assets import served_requests
+from tastemaker_pipelines.resources import WorkspaceResource
+
+
+@dg.asset(
+    group_name="monitoring",
+    deps=[served_requests, "events"],
+    kinds={"duckdb", "parquet"},
+    owners=[DATA_TEAM],
+    retry_policy=RETRY,
+    description=(
+        "Each impression with its propensity, position and reward by the problem's definition; and each "
+        "feedback event with the impression that it is attributed to, or the flag orphan, early or late."
+    ),
+)
+def attributed_impressions(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """Write the lake's tables attributed_impressions and attributed_feedback."""
+    from tastemaker.event_log.attribution import attribute
+
+    with readable_failures():
+        opened = workspace.open()
+        found = attribute(opened.lake, opened.problem)
+        opened.lake.write("attributed_impressions", found.impressions)
+        opened.lake.write("attributed_feedback", found.feedback)
+    return dg.MaterializeResult(metadata=found.summary())
+
+
+@dg.asset(
+    group_name="monitoring",
+    deps=[attributed_impressions],
+    kinds={"parquet"},
+    owners=[PRODUCT_TEAM],
+    description="Engagement by model version: requests, impressions, and the reward that they earned.",
+)
+def product_metrics(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """Write the lake's table product_metrics, one row per version."""
+    from tastemaker.product.engagement import engagement, in_words
+
+    with readable_failures():
+        lake = workspace.open().lake
+        found = engagement(lake.read("attributed_impressions"))
+        lake.write("product_metrics", found)
+    by_version = {f"{row['model']} {row['version']}": in_words(row) for row in found.to_pylist()}
+    return dg.MaterializeResult(metadata={"versions": len(found), **by_version})
+
+
+@dg.asset(
+    group_name="monitoring",
+    deps=[served_requests, "champion"],
+    kinds={"evidently", "html"},
+    owners=[PRODUCT_TEAM],
+    description=(
+        "The distributions of served requests beside those of the training data, as a page and a summary. "
+        "It sets no alarm: impressions and purchases have different distributions in a healthy service too."
+    ),
+)
+def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """Report on the version that answered most requests, or on the champion while none was served."""
+    from tastemaker.monitoring import drift
+    from tastemaker.monitoring.traffic import most_served
+
+    with readable_failures():
+        opened = workspace.open()
+        registry, problem = opened.registry, opened.problem
+        served = most_served(opened.lake)
+        version = registry.get(served) if served else registry.champion(problem.name)
+        version = version or _newest_baseline(opened)
+        if version is None:
+            return dg.MaterializeResult(
+                metadata={
+                    "note": f"nothing was served, and {problem.baseline} has no version to compare with"
+                }
+            )
+        report = drift.drift_report(opened.lake, opened.engine, opened.settings.reports, version)
+    return dg.MaterializeResult(
+        metadata={
+            "requests": report.summary["requests"],
+            "verdict": "none: distributions only",
+            "model": version.model,
+            "version": version.id,
+            "note": report.summary["note"] or "",
+            "page": dg.MetadataValue.path(str(report.path.resolve())),
+        }
+    )
+
+
+def _newest_baseline(opened: Workspace) -> Version | None:
+    """Return the baseline's newest version, or None while it has none, such as when its fit failed."""
+    problem = opened.problem
+    try:
+        return opened.registry.newest(problem.baseline, problem=problem.name)
+    except RegistryError:
+        return None

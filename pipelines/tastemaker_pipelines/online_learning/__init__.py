@@ -1,0 +1,1 @@
+"""What models that learn online have learned from live feedback."""

@@ -1,0 +1,1 @@
+"""The champion: the version that is served where no model is named."""

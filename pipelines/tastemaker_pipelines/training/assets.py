@@ -1,0 +1,55 @@
+"""One asset per installed plugin: a version of the model, fitted on all data, that may be served."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from tastemaker.evaluation.failures import reason_of
+from tastemaker.plugins.discovery import Plugin
+from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.common import MODEL_TEAM, readable_failures
+from tastemaker_pipelines.model_checks import Result, attempt, check_spec, failed, headline
+from tastemaker_pipelines.resources import WorkspaceResource
+
+CHECK = "was_fitted"
+
+
+def model_asset(plugin: Plugin) -> dg.AssetsDefinition:
+    """Return the asset `models/<name>`."""
+
+    @dg.asset(
+        key=["models", plugin.name],
+        group_name="training",
+        deps=[["backtests", plugin.name]],
+        kinds={"python"},
+        owners=[MODEL_TEAM],
+        code_version=plugin.version,
+        check_specs=check_spec(CHECK, "models", plugin.name, "A version for the current data is registered."),
+        description=f"{headline(plugin)} Fitted on all data until now: a version that may be served.",
+    )
+    def model(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> Iterator[Result]:
+        with readable_failures():
+            opened = workspace.open()
+            opened.split()
+        if reason := workspace.failed.get((context.run.run_id, plugin.name)):
+            yield failed(CHECK, f"there is no new version, for the backtest failed: {reason}")
+        else:
+            yield attempt(opened, CHECK, plugin.name, lambda: _fit(opened, plugin))
+
+    return model
+
+
+def _fit(opened: Workspace, plugin: Plugin) -> dict[str, Any]:
+    from tastemaker.evaluation import failures
+    from tastemaker.workflows.train import train
+
+    problem = opened.problem.name
+    try:
+        version = train(opened, plugin)
+    except Exception as error:
+        reason = failures.NOT_FITTED + reason_of(plugin.name, error)
+        failures.put(opened.engine, problem, plugin.name, reason)
+        raise
+    failures.clear(opened.engine, problem, plugin.name, fitted=True)
+    return {"version": version.id, "events": version.manifest.counts["events"]}

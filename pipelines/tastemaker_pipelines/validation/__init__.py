@@ -1,0 +1,1 @@
+"""The tables that models may learn from, and quarantine."""
