@@ -23,6 +23,7 @@ from tastemaker.serving.http.api_keys import Key, KeyScope, digest, parse_id, re
 from tastemaker.serving.http.asgi import Headers, Scope
 from tastemaker.serving.http.hosts import Hosts
 from tastemaker.serving.http.rate_limit import RateLimiter
+from tastemaker.util.failure_log import FailureLog
 
 LOOK_SECONDS = 1.0
 """How long a running worker may not know of a change."""
@@ -44,8 +45,12 @@ class Authenticator:
         self._path: Path | None = None
         self._stamp: Any = None
         self._next_look = 0.0
-        self.trouble: str | None = None
-        """In words, that the key file is gone or can't be read; None while all is well."""
+        self._failures = FailureLog(logger, "the API key file can be read again")
+
+    @property
+    def trouble(self) -> str | None:
+        """That the key file is missing or can't be read, in words; None while it can."""
+        return self._failures.trouble
 
     def open(self, path: Path, meters: RateLimiter, hosts: Iterable[str] = ()) -> None:
         """Guard by the keys in this file, now or later. Raises TastemakerError if it can't be read.
@@ -111,23 +116,15 @@ class Authenticator:
             return
         self._stamp = stamp
         if stamp is None:
-            self._keeps("is gone")
+            self._failures.failed("the API key file is missing; the keys read last stay valid")
             return
         try:
             self._keys = {key.id: key for key in read_keys(path)}
         except TastemakerError:
             self._keys = self._keys or {}
-            self._keeps("can't be read")
+            self._failures.failed("the API key file can't be read; the keys read last stay valid")
         else:
-            if self.trouble is not None:
-                logger.info("the API key file is read again")
-            self.trouble = None
-
-    def _keeps(self, why: str) -> None:
-        """Say once that the file is of no use."""
-        began, self.trouble = self.trouble is None, f"the API key file {why}; the keys that were known count"
-        if began:
-            logger.warning("%s", self.trouble)
+            self._failures.succeeded()
 
 
 def _require_local(headers: Headers, client: Any) -> None:

@@ -34,10 +34,10 @@ from tastemaker.serving.inference.predictor import (
     InferenceRequest,
     InferenceResult,
     Predictor,
-    RequestAbandoned,
     StaticFallback,
 )
 from tastemaker.serving.ranking.recent_feedback import RecentFeedback
+from tastemaker.serving.ranking.stages import RequestAbandoned
 from tastemaker.util.supervised_thread import SupervisedThread
 
 MAX_ROWS = 64

@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,20 +27,22 @@ from tastemaker.serving.inference.fallback import (
     MODEL_ERROR,
     MODEL_INVALID,
     MODEL_SHORT,
-    CandidateRules,
-    Row,
+    AllowedItems,
     fill,
-    sound_rows,
 )
 from tastemaker.serving.inference.precomputed_lists import PrecomputedLists
 from tastemaker.serving.ranking.pipeline import Pipeline
+from tastemaker.serving.ranking.sound_rows import Row
+from tastemaker.serving.ranking.stages import RankedBatch, RankedList
 
 if TYPE_CHECKING:
     from tastemaker.registry.artifact import LoadedVersion
 
 logger = logging.getLogger("tastemaker.serving")
-_NOTHING = Row([], [], [], False)
+_NO_ROW = Row([], [], [], False)
 _READS_NOTHING = Capabilities()
+_UNKNOWN_ID = "nobody"
+"""A user id that stands for an unknown user."""
 MAX_WARM = 8
 """Lengths of lists that a model is warmed up for."""
 
@@ -55,10 +58,6 @@ def new_request_id() -> str:
     writes less than half as much to the disk as it does for ids all over it.
     """
     return f"{time.time_ns() // 1_000_000:012x}{_random.getrandbits(80):020x}"
-
-
-class RequestAbandoned(BaseException):
-    """Raised by `batcher` inside a plugin that hangs; no `except Exception` of the plugin's stops it."""
 
 
 class InferenceRequest(NamedTuple):
@@ -131,15 +130,14 @@ class Predictor:
         self._feature_names = loaded.model.capabilities.user_features
         self._read_features = features
         self._lists = None if loaded.serving is None else PrecomputedLists.load(loaded.serving)
-        self._works = True
         self._lengths: dict[int, None] = {}
         """Lengths of lists that were asked for, at most MAX_WARM; those taught from it know them too."""
 
-    def taught(self, model: Recommender[Any], name: str) -> Predictor:
-        """Another one that asks the same version as it is after having learned."""
+    def with_model(self, model: Recommender[Any], name: str) -> Predictor:
+        """Return a predictor of the same version after online learning; `name` is the state's."""
         other = copy(self)
         other._recommender, other.learned = model, name
-        other.pipeline = self.pipeline.taught(model)
+        other.pipeline = self.pipeline.with_model(model)
         return other
 
     def popular_ids(self, at_most: int) -> list[str]:
@@ -168,7 +166,7 @@ class Predictor:
     @property
     def trouble(self) -> str | None:
         """In words, that the model fails; None while all is well."""
-        return None if self._works else "the model fails; lists are answered without it"
+        return self.pipeline.failures.trouble
 
     def batch(self, ask: InferenceRequest, features: Mapping[str, float | None] | None) -> Batch:
         """What the model is asked for one request, given the user's features by name."""
@@ -178,31 +176,34 @@ class Predictor:
         return self._batch([ask], table)
 
     def fall_back(self, ask: InferenceRequest, reason: str) -> InferenceResult:
-        """The answer without the model."""
-        return self._served([ask], [_NOTHING], [reason], self._batch([ask], None, reads=False), None)[0]
+        """Return the answer without the model. Any thread may call it.
+
+        `reason`: why the model is not asked, one of `fallback.FALLBACKS`.
+        """
+        batch = self._batch([ask], None, reads=False)
+        fill_gap = partial(self._filled, reason=reason)
+        ranked = self.pipeline.rank_without_model(batch, [ask.request], fill_gap)
+        return self._results([ask], ranked, None)[0]
 
     def warm_up(self, request_id: str, now: int) -> None:
-        """Answer a stranger, so that no user waits for the first page faults. Raises what the model does.
+        """Answer an unknown user, so that no caller waits for the first page faults.
 
-        With lists of each length that was asked for: a bandit's state has sums to make for each.
+        Lists of each length that was asked for are made: a bandit's state has sums to compute for each.
+        Raises what the model raises.
         """
-        for k in tuple(self._lengths) or (Request("nobody").k,):
-            ask = InferenceRequest(Request("nobody", k), request_id, float(now))
-            batch = self._batch([ask], self._features([ask]))
-            self.pipeline.recommend(batch, k, self.pipeline.strength(ask.request))
+        for k in tuple(self._lengths) or (Request(_UNKNOWN_ID).k,):
+            ask = InferenceRequest(Request(_UNKNOWN_ID, k), request_id, float(now))
+            self.pipeline.warm_up(self._batch([ask], self._features([ask])), [ask.request])
 
     def _answer(
         self, asks: Sequence[InferenceRequest], features: FeatureTable | None
     ) -> list[InferenceResult]:
-        """For requests that fit into one batch."""
-        batch = self._batch(asks, features)
-        k, strength = asks[0].request.k, self.pipeline.strength(asks[0].request)
+        """Return the answers to requests that fit into one batch."""
         if len(self._lengths) < MAX_WARM:
-            self._lengths[k] = None
-        rows = self._ask(batch, k, strength)
-        reasons = [MODEL_ERROR if row is None else None if row.sound else MODEL_INVALID for row in rows]
-        served = self._served(asks, [row or _NOTHING for row in rows], reasons, batch, features)
-        return [one._replace(diversity=strength) for one in served] if strength else served
+            self._lengths[asks[0].request.k] = None
+        batch = self._batch(asks, features)
+        ranked = self.pipeline.rank(batch, [ask.request for ask in asks], self._filled)
+        return self._results(asks, ranked, features)
 
     def _batch(
         self, asks: Sequence[InferenceRequest], features: FeatureTable | None, *, reads: bool = True
@@ -215,7 +216,7 @@ class Predictor:
         if any(request.exclude for request in requests):
             excluded = [snapshot.item_ids.lookup(request.exclude or ()) for request in requests]
         known = first.session is None
-        batch = snapshot.batch(
+        return snapshot.batch(
             snapshot.user_ids.lookup([request.user_id for request in requests])
             if known
             else np.full(len(asks), UNKNOWN_USER, np.int32),
@@ -229,7 +230,6 @@ class Predictor:
             user_features=features,
             capabilities=self._recommender.capabilities if reads else _READS_NOTHING,
         )
-        return self.pipeline.restrict(batch, [request.user_id for request in requests])
 
     def _candidates(self, requests: Sequence[Request]) -> Int32:
         """int32[n, the longest list], padded with -1."""
@@ -261,79 +261,46 @@ class Predictor:
             values[known] = self._read_features([asks[row].request.user_id for row in known])
         return FeatureTable(names, values)
 
-    def _ask(self, batch: Batch, k: int, strength: float) -> list[Row | None]:
-        """What the model gives each row; None where it fails. A row that it fails at takes no other along."""
-        try:
-            rows: list[Row | None] = [
-                *sound_rows(self.pipeline.recommend(batch, k, strength), batch, k, self.n_items)
-            ]
-        except RequestAbandoned:
-            raise
-        except BaseException as error:  # a plugin may raise anything, SystemExit too; the caller gets a list
-            self._told(error)
-            if len(batch) == 1:
-                return [None]
-            half = len(batch) // 2
-            return self._ask(batch[:half], k, strength) + self._ask(batch[half:], k, strength)
-        self._told(None)
-        return rows
-
-    def _told(self, error: BaseException | None) -> None:
-        """Say once that the model fails and why, and once that it works again, not once a request."""
-        if error is None and not self._works:
-            logger.info("the model works again")
-        elif self._works and error is not None:
-            logger.warning("the model fails; answering without it: %s", error, exc_info=error)
-        self._works = error is None
-
-    def _served(
-        self,
-        asks: Sequence[InferenceRequest],
-        rows: Sequence[Row],
-        reasons: Sequence[str | None],
-        batch: Batch,
-        features: FeatureTable | None,
+    def _results(
+        self, asks: Sequence[InferenceRequest], ranked: RankedBatch, features: FeatureTable | None
     ) -> list[InferenceResult]:
-        """The answers that the model's rows amount to, filled up where they are short."""
-        asked = enumerate(zip(asks, rows, reasons, strict=True))
-        lists = [self._filled(ask, row, reason, batch, number) for number, (ask, row, reason) in asked]
-        numbers = [item for row, *_ in lists for item in row.items]
-        ids = iter(self._snapshot.item_ids.decode(numbers))
-        served = []
-        for number, (ask, (row, stage, reason)) in enumerate(zip(asks, lists, strict=True)):
-            items = [Item(*each) for each in zip(_take(ids, row), row.scores, row.propensities, strict=True)]
-            items = self._with_new(items, ask, row, batch.history, number)
-            answer = Answer(ask.request_id, self.model, self.version, items, reason, stage)
-            served.append(InferenceResult(answer, None if features is None else _by_name(features, number)))
-        return served
+        """Return the answers with ids in the place of numbers."""
+        ids = self._snapshot.item_ids.decode([item for each in ranked.lists for item in each.items])
+        mmr_lambda = ranked.mmr_lambda or None
+        results, start = [], 0
+        for number, (ask, each) in enumerate(zip(asks, ranked.lists, strict=True)):
+            stop = start + len(each.items)
+            items = list(map(Item, ids[start:stop], each.scores, each.propensities))
+            start = stop
+            if each.new is not None:
+                items.append(each.new)
+            answer = Answer(ask.request_id, self.model, self.version, items, each.reason, each.stage)
+            given = None if features is None else _by_name(features, number)
+            results.append(InferenceResult(answer, given, mmr_lambda))
+        return results
 
     def _filled(
-        self, ask: InferenceRequest, row: Row, reason: str | None, batch: Batch, number: int
-    ) -> tuple[Row, Stage, str | None]:
-        missing = ask.request.k - len(row.items)
-        if missing <= 0:
-            return row, "model", reason
-        more, first = fill(
-            row.items, ask.request.k, CandidateRules.of(batch, number), self._stages(int(batch.users[number]))
-        )
+        self, row: Row | None, batch: Batch, number: int, k: int, *, reason: str | None = None
+    ) -> RankedList:
+        """Return the model's row, filled up if it is short. `row` is None where the model gave none.
+
+        `reason`: why the model was not asked, if it was not.
+        """
+        if row is None:
+            row, reason = _NO_ROW, reason or MODEL_ERROR
+        elif not row.sound:
+            reason = MODEL_INVALID
+        if len(row.items) >= k:
+            return RankedList(row.items, row.scores, row.propensities, "model", reason)
+        allowed, stages = AllowedItems.of(batch, number), self._stages(int(batch.users[number]))
+        more, first = fill(row.items, k, allowed, stages)
         if more and reason is None:
             reason = MODEL_SHORT
         stage: Stage = "model" if row.items or reason is None else first or "static"
         n = len(more)
-        return (
-            Row(row.items + more, row.scores + [0.0] * n, row.propensities + [1.0] * n, False),
-            stage,
-            reason,
+        return RankedList(
+            row.items + more, row.scores + [0.0] * n, row.propensities + [1.0] * n, stage, reason
         )
-
-    def _with_new(
-        self, items: list[Item], ask: InferenceRequest, row: Row, history: History, number: int
-    ) -> list[Item]:
-        if not self.pipeline.has_new:
-            return items
-        past = history.items[history.offsets[number] : history.offsets[number + 1]]
-        near = np.concatenate([np.array(row.items, np.int32), past])
-        return self.pipeline.with_new(items, ask.request, seed_of(ask.request_id), near)
 
     def _stages(self, user: int) -> Iterator[tuple[Stage, Int32]]:
         """What fills a gap, best first."""
@@ -351,10 +318,6 @@ def _alike(asks: Sequence[InferenceRequest]) -> list[list[int]]:
         shape = (context, request.candidates is None, ask.session is None)
         groups[ask.now, request.k, request.diversity, *shape].append(position)
     return list(groups.values())
-
-
-def _take(ids: Iterator[str], row: Row) -> list[str]:
-    return [next(ids) for _ in row.items]
 
 
 def _by_name(features: FeatureTable, row: int) -> dict[str, float | None]:

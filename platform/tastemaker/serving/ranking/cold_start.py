@@ -47,6 +47,10 @@ class ColdStart:
         ordered = sorted(items)
         self.ids = [item.item_id for item in ordered]
         self._places = {item_id: place for place, item_id in enumerate(self.ids)}
+        numbers = snapshot.item_ids.lookup(self.ids).tolist()
+        self._in_catalogue = {
+            number: each for number, each in zip(numbers, self.ids, strict=True) if number >= 0
+        }
         alike = [by_content(snapshot, item.listed) for item in ordered]
         columns = np.repeat(np.arange(len(alike)), [len(each) for each in alike])
         rows = np.array([one.item for each in alike for one in each], np.int32)
@@ -56,6 +60,10 @@ class ColdStart:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def ids_of(self, items: Iterable[int]) -> set[str]:
+        """Return the ids of the new items among catalogue numbers: an item without a history is new, too."""
+        return {self._in_catalogue[item] for item in items if item in self._in_catalogue}
 
     def draw(
         self, seed: int, near: Int32, *, but_not: Collection[str], among: Collection[str] | None

@@ -28,6 +28,7 @@ from tastemaker.event_log.recent import IMPRESSION, MAX_EVENTS, Reader, RecentEv
 from tastemaker.plugins.arrays import Bool, Events, Int64, ruled_out
 from tastemaker.snapshot.event_reward import Worth, event_worth
 from tastemaker.snapshot.snapshot import Snapshot
+from tastemaker.util.failure_log import FailureLog
 from tastemaker.util.poller import Poller
 from tastemaker.util.shared_memory import shared
 
@@ -152,17 +153,18 @@ class RecentFeedback:
         self._folder, self._index = folder, Index()
         self._reader = None if folder is None else Reader(folder)
         self._changed = memoryview(_shared(folder)).cast("Q")
-        self._lock, self._works = threading.Lock(), True
+        self._lock = threading.Lock()
+        self._failures = FailureLog(logger, "feedback can be read again")
         self._seen, self._looked_at = 0, -POLL_SECONDS
         self._forgotten = self._when_forgotten()
         self._unknown: deque[tuple[float, RecentEvent]] = deque(maxlen=MAX_UNKNOWN)
         """Events whose request is not known yet, and until when it is looked for."""
         self.refresh(at_once=True)
-        self._lookout: Poller | None = None
+        self._poller: Poller | None = None
 
     def follow(self) -> None:
         """Look every POLL_SECONDS from now on."""
-        self._lookout = Poller(self.refresh, seconds=POLL_SECONDS, name="recent")
+        self._poller = Poller(self.refresh, seconds=POLL_SECONDS, name="recent")
 
     @property
     def types(self) -> dict[str, int]:
@@ -199,26 +201,22 @@ class RecentFeedback:
                 self._retry()
                 for events in self._reader.read(AT_ONCE):
                     self._add(events)
-            except (sqlite3.Error, OSError):
-                if self._works:
-                    logger.warning("feedback can't be read; what was read last counts", exc_info=True)
-                self._works = False
+            except (sqlite3.Error, OSError) as error:
+                self._failures.failed(
+                    "recent feedback can't be read; the last state read counts", error=error
+                )
             else:
-                if not self._works:
-                    logger.info("feedback can be read again")
-                self._works = True
+                self._failures.succeeded()
 
     @property
     def trouble(self) -> str | None:
-        """In words, that what users did lately can't be read; None while it can."""
-        if not self._works:
-            return "what users did lately can't be read; what was read last counts"
-        return None if self._lookout is None else self._lookout.trouble
+        """That recent feedback can't be read, in words; None while it can."""
+        return self._failures.trouble or (None if self._poller is None else self._poller.trouble)
 
     def close(self) -> None:
         """Let go of the files."""
-        if self._lookout is not None:
-            self._lookout.close()
+        if self._poller is not None:
+            self._poller.close()
         with self._lock:
             if self._reader is not None:
                 self._reader.close()

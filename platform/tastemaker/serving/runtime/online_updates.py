@@ -98,7 +98,7 @@ class ModelRefresher:
                 self._refused = None
             if name is None or name in (predictor.learned, self._refused):
                 return
-            fresh = predictor.taught(states.open(name).model, name)
+            fresh = predictor.with_model(states.open(name).model, name)
             fresh.warm_up(new_request_id(), int(time.time()))
         except TastemakerError as error:
             if name not in states.names():  # replaced by a newer one meanwhile

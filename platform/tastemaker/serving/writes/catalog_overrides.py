@@ -21,6 +21,7 @@ import msgspec
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import ItemRecord, UserRecord
 from tastemaker.snapshot.item_content import Listed
+from tastemaker.util.failure_log import FailureLog
 
 FILE_NAME = "overlay.db"
 POLL_SECONDS = 1.0
@@ -102,20 +103,20 @@ class CatalogOverrides:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._last_change, self._anyone_blocks = 0, False
-        self._looked_at = -POLL_SECONDS
-        self._works = True
+        self._polled_at = -POLL_SECONDS
+        self._failures = FailureLog(logger, "changes of items and users can be read again")
 
     @property
     def trouble(self) -> str | None:
-        """In words, that the file can't be read; None while it can."""
-        return None if self._works else "changes of items and users can't be read; the last ones count"
+        """That the file can't be read, in words; None while it can."""
+        return self._failures.trouble
 
     def refresh(self, *, at_once: bool = False) -> None:
         """Read what was changed, at most every POLL_SECONDS."""
         now = time.monotonic()
-        if not at_once and now - self._looked_at < POLL_SECONDS:
+        if not at_once and now - self._polled_at < POLL_SECONDS:
             return
-        self._looked_at = now
+        self._polled_at = now
         with self._lock:
             changes, anyone = self._rows(_CHANGES, self._last_change), self._rows(_ANY_USER)
             if anyone is not None:
@@ -152,14 +153,11 @@ class CatalogOverrides:
                     return []
                 self._connection = _connect(self._path, READER_SECONDS)
             rows = self._connection.execute(query, arguments).fetchall()
-        except sqlite3.Error:
-            if self._works:
-                logger.warning("%s can't be read; what it said last counts", self._path, exc_info=True)
-            self._works = False
+        except sqlite3.Error as error:
+            words = "changes of items and users can't be read; the last state read counts"
+            self._failures.failed(words, detail=self._path, error=error)
             return None
-        if not self._works:
-            logger.info("%s can be read again", self._path)
-        self._works = True
+        self._failures.succeeded()
         return rows
 
     def _apply(self, rows: Sequence[tuple[Any, ...]]) -> None:

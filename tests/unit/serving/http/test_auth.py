@@ -187,14 +187,14 @@ def test_a_key_file_that_is_lost_is_said_once_and_once_when_it_is_back(
     assert look() is None
     kept = path.read_bytes()
     path.unlink()
-    assert look() == look() == "the API key file is gone; the keys that were known count"
+    assert look() == look() == "the API key file is missing; the keys read last stay valid"
     path.write_text("{")
-    assert look() == "the API key file can't be read; the keys that were known count"
+    assert look() == "the API key file can't be read; the keys read last stay valid"
     path.write_bytes(kept)
     assert look() is None
     assert caplog.messages == [
-        "the API key file is gone; the keys that were known count",
-        "the API key file is read again",
+        "the API key file is missing; the keys read last stay valid",
+        "the API key file can be read again",
     ]
 
 

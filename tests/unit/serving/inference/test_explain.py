@@ -123,7 +123,7 @@ def test_what_is_new_and_what_fills_the_list(worker: Worker, home: Path) -> None
     ]
     asyncio.run(worker.upsert_items([ItemUpsert(each, available=False) for each in ("fresh", "fresher")]))
     predictor._recommender.recommend = Mock(side_effect=RuntimeError)  # type: ignore[method-assign]
-    predictor.pipeline._answers = predictor._recommender
+    predictor.pipeline._retriever = predictor._recommender
     answer = asyncio.run(worker.recommend(Request("user-01", k=2)))
     for one in explained(worker, answer).items:
         assert one.reasons[0] == "it is popular, as the model failed"

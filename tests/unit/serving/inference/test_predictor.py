@@ -268,10 +268,10 @@ def test_what_was_learned_is_warmed_up_for_the_lengths_that_people_ask_for() -> 
         return by_number(batch, k)
 
     served = predictor(Scripted(by_number))
-    served.taught(Scripted(act), "first").warm_up(REQUEST_ID, NOW)
+    served.with_model(Scripted(act), "first").warm_up(REQUEST_ID, NOW)
     for k in [5, 3, 5, *range(20, 100)]:
         answered(served, Request("ann", k=k))
-    served.taught(Scripted(act), "second").warm_up(REQUEST_ID, NOW)
+    served.with_model(Scripted(act), "second").warm_up(REQUEST_ID, NOW)
     assert lengths == [10, 5, 3, 20, 21, 22, 23, 24, 25]
 
 

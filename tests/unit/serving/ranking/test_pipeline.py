@@ -249,8 +249,8 @@ def test_a_request_may_ask_for_its_own_variety_and_the_log_says_so(worker: Worke
     plain, varied = ids(ask(opened("bpr"), k=6)), ids(ask(opened("bpr", diversity=0.9), k=6))
     assert [ids(one.answer) for one in served] == [plain, varied, plain, varied, plain]
     assert [one.diversity for one in served] == [None, 0.9, None, 0.9, None]
-    listed = predictor.pipeline.strength(Request("user-01", candidates=["item-00"]))
-    assert listed == opened("bpr", diversity=0.9).pipeline.strength(Request("u", candidates=["x"])) == 0.0
+    listed = predictor.pipeline.mmr_lambda(Request("user-01", candidates=["item-00"]))
+    assert listed == opened("bpr", diversity=0.9).pipeline.mmr_lambda(Request("u", candidates=["x"])) == 0.0
 
 
 def test_variety_is_logged(worker: Worker, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_another_version_that_came_meanwhile_stays(engine: Batcher) -> None:
     old = served(engine)
     other = Predictor(old.loaded)
     engine.swap(other)
-    engine.swap(old.taught(old.loaded.model, "late"), instead_of=old)
+    engine.swap(old.with_model(old.loaded.model, "late"), instead_of=old)
     assert served(engine) is other
 
 
