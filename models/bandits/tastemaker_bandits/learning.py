@@ -16,7 +16,7 @@ from pydantic import Field
 from tastemaker.errors import PluginError
 from tastemaker.plugins import Config, Feedback, TrainingData
 from tastemaker.plugins.arrays import Float32, Int32, Int64
-from tastemaker.plugins.votes import votes
+from tastemaker.plugins.preferences import preferences
 
 Float64 = NDArray[np.float64]
 Probability = Annotated[float, Field(gt=0, le=1)]
@@ -83,7 +83,7 @@ def approval(data: TrainingData) -> Approval:
     """From the training events."""
     history = data.history
     users = max(int(np.count_nonzero(history.lengths)), 1)
-    counted = votes(history.rewards)
+    counted = preferences(history.rewards)
     liked, disliked = (
         np.bincount(history.items, np.maximum(part, 0), data.n_items) / users for part in (counted, -counted)
     )

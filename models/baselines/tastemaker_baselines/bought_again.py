@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tastemaker.plugins import Batch, Capabilities, Config, Ranking, Recommender, Search, TrainingData, select
 from tastemaker.plugins.arrays import Int64
-from tastemaker.plugins.votes import popularity
+from tastemaker.plugins.preferences import popularity_by_user
 
 
 class BoughtAgainConfig(Config):
@@ -53,7 +53,7 @@ class BoughtAgain(Recommender[BoughtAgainConfig]):
         prior = self.config.prior_events
         overall_rate = returned.sum() / max(users.sum(), 1)
         overall_gap = max(gaps_seconds.sum() / max(again.sum(), 1), 1.0)
-        self.popularity = popularity(history)
+        self.popularity = popularity_by_user(history)
         self.repeat_rate = ((returned + prior * overall_rate) / (users + prior)).astype(np.float32)
         self.gap_seconds = ((gaps_seconds + prior * overall_gap) / (again + prior)).astype(np.float32)
         return self

@@ -7,7 +7,7 @@ from typing import Literal, Self
 import numpy as np
 
 from tastemaker.plugins import Batch, Config, Ranking, Recommender, TrainingData, select
-from tastemaker.plugins.votes import net_votes, popularity
+from tastemaker.plugins.preferences import item_popularity, popularity_by_user
 
 
 class PopularityConfig(Config):
@@ -39,9 +39,9 @@ class Popularity(Recommender[PopularityConfig]):
 
     def fit(self, data: TrainingData) -> Self:
         if self.config.by == "users":
-            self.scores = popularity(data.history)
+            self.scores = popularity_by_user(data.history)
         elif self.config.by == "events":
-            self.scores = net_votes(data.events.items, data.events.rewards, data.n_items)
+            self.scores = item_popularity(data.events.items, data.events.rewards, data.n_items)
         else:
             rewards = np.bincount(data.events.items, data.events.rewards, data.n_items)
             self.scores = rewards.astype(np.float32)

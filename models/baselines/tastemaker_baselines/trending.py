@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from tastemaker.plugins import Batch, Config, Ranking, Recommender, Search, TrainingData, select
-from tastemaker.plugins.votes import net_votes
+from tastemaker.plugins.preferences import item_popularity
 
 SECONDS_PER_DAY = 86_400
 
@@ -42,7 +42,7 @@ class Trending(Recommender[TrendingConfig]):
     def fit(self, data: TrainingData) -> Self:
         age_days = (data.end - data.history.last_times) / SECONDS_PER_DAY
         weights = np.exp2(-age_days / self.config.half_life_days)
-        self.scores = net_votes(data.history.items, data.history.rewards, data.n_items, weights)
+        self.scores = item_popularity(data.history.items, data.history.rewards, data.n_items, weights)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from tastemaker.plugins import Batch, Capabilities, Ranking, Recommender, Search, TrainingData
 from tastemaker.plugins.arrays import Float32
-from tastemaker.plugins.votes import popularity
+from tastemaker.plugins.preferences import popularity_by_user
 from tastemaker_collaborative.interactions import (
     BELOW_ALL,
     CollaborativeConfig,
@@ -71,7 +71,7 @@ class BPR(Recommender[BPRConfig]):
         last = last_of_all(data.history)
         self.item_vectors[last] = 0
         self.item_vectors[last, -1] = BELOW_ALL
-        self.popularity = popularity(data.history)
+        self.popularity = popularity_by_user(data.history)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from tastemaker.errors import PluginError
 from tastemaker.plugins import Batch, Capabilities, Ranking, Recommender, Search, TrainingData
 from tastemaker.plugins.arrays import Float32
-from tastemaker.plugins.votes import popularity
+from tastemaker.plugins.preferences import popularity_by_user
 from tastemaker_collaborative.interactions import (
     CollaborativeConfig,
     Weights,
@@ -75,7 +75,7 @@ class EASE(Recommender[EASEConfig]):
         for columns, against in gram_rows(disliked, liked) if disliked.nnz else ():
             _learn_dislikes(self.weights, inverse, columns, against)
         np.fill_diagonal(self.weights, 0)
-        self.popularity = popularity(data.history)
+        self.popularity = popularity_by_user(data.history)
         self.last = last_of_all(data.history)
         return self
 

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from tastemaker.plugins import Batch, Capabilities, Ranking, Recommender, Search, TrainingData
 from tastemaker.plugins.arrays import Float32
-from tastemaker.plugins.votes import popularity
+from tastemaker.plugins.preferences import popularity_by_user
 from tastemaker_collaborative.interactions import (
     BELOW_ALL,
     CollaborativeConfig,
@@ -68,7 +68,7 @@ class IALS(Recommender[IALSConfig]):
         self.gram = learned.T @ learned
         below = np.where(last_of_all(data.history), BELOW_ALL, np.float32(0))
         self.item_vectors = np.column_stack([learned, below])
-        self.popularity = popularity(data.history)
+        self.popularity = popularity_by_user(data.history)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:

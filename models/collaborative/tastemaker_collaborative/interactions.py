@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, csr_matrix
 
 from tastemaker.plugins import Batch, Choice, Config, History, Ranking, select_rows
 from tastemaker.plugins.arrays import Bool, Float32
-from tastemaker.plugins.votes import disliked_only, put_last, votes
+from tastemaker.plugins.preferences import disliked_only, preferences, rank_last
 
 Weights = Annotated[Literal["one", "log"], Choice("one", "log")]
 """What a (user, item) pair with n events counts as: 1, or 1 + ln n."""
@@ -42,7 +42,7 @@ def interactions(history: History, max_user_items: int, weights: Weights = "one"
     r_ui is the pair's summed reward, w_ui what its number of events counts as. Pairs of 0 are left out.
     """
     history = history.latest(max_user_items)
-    values = votes(history.rewards) * event_weights(history, weights)
+    values = preferences(history.rewards) * event_weights(history, weights)
     return _without_zeros(history.matrix(values))
 
 
@@ -95,7 +95,7 @@ def best_products(
         scores = np.asarray(users[rows] @ items, np.float32)
         scores[lonely[rows]] = popularity
         if last is not None:
-            put_last(scores, last, popularity)
+            rank_last(scores, last, popularity)
         return scores
 
     return select_rows(score, batch, k)

@@ -11,8 +11,8 @@ from scipy.sparse import csr_array, vstack
 
 from tastemaker.plugins import Batch, Capabilities, Ranking, Recommender, Search, TrainingData, select_rows
 from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.preferences import popularity_by_user
 from tastemaker.plugins.selection import best_columns
-from tastemaker.plugins.votes import popularity
 from tastemaker_collaborative.interactions import (
     CollaborativeConfig,
     Weights,
@@ -67,7 +67,7 @@ class ItemKNN(Recommender[ItemKNNConfig]):
             gram.data[gram.indices == item] = 0
             parts.append(_most_similar(gram, self.config.neighbours))
         self.similarity = csr_array(vstack(parts, format="csr").T)
-        self.popularity = popularity(data.history)
+        self.popularity = popularity_by_user(data.history)
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:

@@ -24,7 +24,7 @@ from tastemaker.plugins import (
     select_rows,
 )
 from tastemaker.plugins.arrays import Float32, Int32
-from tastemaker.plugins.votes import disliked_only, put_last, votes
+from tastemaker.plugins.preferences import disliked_only, preferences, rank_last
 
 _WORD = re.compile(r"\w+")
 _NOTHING = 1e-6
@@ -84,7 +84,7 @@ class ContentBased(Recommender[ContentBasedConfig]):
         def score(rows: slice) -> Float32:
             scores: Float32 = (profiles[rows] @ self.words).toarray()
             scores += prior[rows, None] * self.prior
-            put_last(scores, self.last, self.prior)
+            rank_last(scores, self.last, self.prior)
             return scores
 
         return select_rows(score, batch, k)
@@ -133,7 +133,7 @@ def tf_idf(words: list[list[str]]) -> csr_array:
 
 def net_users(history: History) -> Float32:
     """b, float32[n_items]: see the class."""
-    users = np.bincount(history.items, votes(history.rewards), minlength=history.n_items)
+    users = np.bincount(history.items, preferences(history.rewards), minlength=history.n_items)
     scale = np.log1p(np.abs(users).max(initial=0))
     return (np.sign(users) * np.log1p(np.abs(users)) / (scale or 1)).astype(np.float32)
 

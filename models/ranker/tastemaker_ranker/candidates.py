@@ -1,4 +1,4 @@
-"""What several retrievers propose for each row of a batch, and what each thinks of every proposal."""
+"""The candidates that several retrievers propose for each row of a batch, scored by every retriever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tastemaker_ranker.retrievers import Retrievers
 
 
 class Candidates(NamedTuple):
-    """m (row, item) pairs by row, then by item, each once; R retrievers."""
+    """m candidates, each a row of the batch and an item, sorted by row and item, scored by R retrievers."""
 
     rows: Int64
     """int64[m]: the batch's row."""
@@ -24,8 +24,8 @@ class Candidates(NamedTuple):
     ranks: Float32
     """float32[m, R]: how many of the row's candidates the retriever scores higher; NaN without a score."""
 
-    def but_not(self, items: Bool) -> Candidates:
-        """The pairs of other items than these, bool[n_items]."""
+    def without_items(self, items: Bool) -> Candidates:
+        """Return the candidates without those of some items, bool[n_items]."""
         if not items.any():
             return self
         kept = ~items[self.items]
@@ -33,7 +33,7 @@ class Candidates(NamedTuple):
 
 
 def retrieve(retrievers: Retrievers, batch: Batch, depth: int) -> Candidates:
-    """The union of each retriever's `depth` best items for each row, scored by every retriever."""
+    """Return the union of each retriever's `depth` best items for each row, scored by every retriever."""
     n_items = max(batch.history.n_items, 1)
     proposed = np.concatenate([model.recommend(batch, depth).items for model in retrievers.values()], axis=1)
     rows, columns = np.nonzero(proposed != NO_ITEM)
@@ -41,23 +41,21 @@ def retrieve(retrievers: Retrievers, batch: Batch, depth: int) -> Candidates:
     rows, items = keys // n_items, (keys % n_items).astype(np.int32)
     table = _table(rows, items, len(batch))
     asked = replace(batch, candidates=table)
-    opinions = [
-        _opinion(model.recommend(asked, table.shape[1]), keys, n_items) for model in retrievers.values()
-    ]
-    scores, ranks = (np.stack(column, axis=1) for column in zip(*opinions, strict=True))
+    scaled = [_scaled(model.recommend(asked, table.shape[1]), keys, n_items) for model in retrievers.values()]
+    scores, ranks = (np.stack(column, axis=1) for column in zip(*scaled, strict=True))
     return Candidates(rows, items, scores, ranks)
 
 
 def _table(rows: Int64, items: Int32, n: int) -> Int32:
-    """The pairs as int32[n, widest row], padded with -1."""
+    """Return the items as int32[n, widest row], padded with -1."""
     starts = np.searchsorted(rows, np.arange(n + 1))
     table = np.full((n, max(int(np.diff(starts).max(initial=0)), 1)), NO_ITEM, np.int32)
     table[rows, np.arange(len(rows)) - starts[rows]] = items
     return table
 
 
-def _opinion(ranking: Ranking, keys: Int64, n_items: int) -> tuple[Float32, Float32]:
-    """One retriever's scaled scores and ranks, float32[m] each.
+def _scaled(ranking: Ranking, keys: Int64, n_items: int) -> tuple[Float32, Float32]:
+    """Return one retriever's scaled scores and its ranks, float32[m] each.
 
     The scale is rounded to 1e-4: a model's sums may differ in their last bit between a row alone and the row
     in a batch, and a tree would turn that into another leaf.

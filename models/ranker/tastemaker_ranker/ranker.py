@@ -1,4 +1,4 @@
-"""The ranker: retrievers propose, boosted trees decide."""
+"""The ranker: retrievers propose candidates, boosted trees order them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tastemaker.plugins import (
     select,
 )
 from tastemaker.plugins.arrays import Bool, Float32, Int32
-from tastemaker.plugins.votes import disliked_only, net_votes
+from tastemaker.plugins.preferences import disliked_only, item_popularity
 from tastemaker_ranker import retrievers as first_stage
 from tastemaker_ranker import trees
 from tastemaker_ranker.candidates import Candidates, retrieve
-from tastemaker_ranker.lessons import Lessons, label_periods, lessons
-from tastemaker_ranker.pairs import columns, item_statistics, pair_features
+from tastemaker_ranker.features import columns, item_statistics, pair_features
+from tastemaker_ranker.training_set import TrainingSet, build_training_sets, label_periods
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +67,11 @@ class RankerConfig(Config):
         "bought_again",
         "trending",
     )
-    """The plugins that propose candidates; the first decides alone while there is nothing to learn from."""
+    """The plugins that propose candidates; while there is no label to learn from, the first one ranks."""
     depth: Annotated[int, Field(ge=1, le=10_000), Search(10, 100, log=True)] = 30
     """Candidates that each retriever proposes for each user."""
     label_days: Annotated[int, Field(ge=1, le=365)] = 30
-    """Length of a label period: best the horizon that the problem is judged on."""
+    """Length of a label period: best the horizon of the problem's metric."""
     label_periods: Annotated[int, Field(ge=1, le=12), Search(1, 4)] = 2
     """How many label periods are held back, one before the other, at the end of the training window."""
     users: Annotated[int, Field(ge=1)] = 4_000
@@ -134,27 +134,27 @@ class Ranker(Recommender[RankerConfig]):
     ensemble: trees.Ensemble | None
 
     def fit(self, data: TrainingData) -> Self:
-        """Lessons from label periods inside the window, then the trees, then the retrievers on all of it."""
-        taught = [
-            lesson
+        """Fit the trees on label periods inside the window, then the retrievers on the whole window."""
+        parts = [
+            part
             for start, end in label_periods(data, self.config.label_days, self.config.label_periods)
-            for lesson in self._lessons(data, start, end)
+            for part in self._training_sets(data, start, end)
         ]
-        learned = Lessons(*(np.concatenate(parts) for parts in zip(*taught, strict=True))) if taught else None
+        labelled = TrainingSet(*map(np.concatenate, zip(*parts, strict=True))) if parts else None
         self._prepare(data)
         self.ensemble = None
-        if learned is None or len(learned.groups) == 0:
+        if labelled is None or len(labelled.groups) == 0:
             log.warning(
-                "ranker: no label in the training window; %s decides alone", self.config.retrievers[0]
+                "ranker: no label in the training window, so that only %s ranks", self.config.retrievers[0]
             )
             return self
         seed = int(data.rng.integers(2**31))
-        text = trees.train(learned, self._columns, self._parameters(data.k, seed), self.config.trees)
+        text = trees.train(labelled, self._columns, self._parameters(data.k, seed), self.config.trees)
         self.ensemble = trees.Ensemble.of(text, len(self._columns))
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        """The k best candidates by the trees; rows with fewer are filled up by popularity."""
+        """Return the k best candidates by the trees; rows with fewer are filled by popularity."""
         candidates, features = self._describe(batch)
         scores = _first_decides(candidates) if self.ensemble is None else self.ensemble.score(features)
         ranking = _ranked(candidates, scores, len(batch), k)
@@ -162,7 +162,7 @@ class Ranker(Recommender[RankerConfig]):
         return ranking
 
     def contributions(self, batch: Batch, items: Int32) -> FeatureTable | None:
-        """What each column adds to the trees' sum (Lundberg et al., arXiv:1802.03888); None without trees."""
+        """Return what each column adds to the sum (Lundberg et al., arXiv:1802.03888); None without trees."""
         if self.ensemble is None:
             return None
         candidates, features = self._describe(batch)
@@ -173,14 +173,18 @@ class Ranker(Recommender[RankerConfig]):
         return FeatureTable(self._columns, values)
 
     def save(self, folder: Path) -> None:
-        """The trees in both forms, the item statistics as an array, each retriever in a folder of its own."""
+        """Write the trees in both forms, the item statistics, and each retriever in its own folder."""
         super().save(folder)
         trees.save(self.ensemble, folder)
         first_stage.save(self.retrievers, folder / "retrievers")
 
     @classmethod
     def load(cls, folder: Path, config: RankerConfig) -> Self:
-        """What `save` wrote. Raises ArtifactError naming the file that is missing or malformed."""
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: A file is missing or malformed; the message names it.
+        """
         model = super().load(folder, config)
         model.retrievers = first_stage.load(config.retrievers, folder / "retrievers")
         model.ensemble = trees.load(folder, len(model._columns))
@@ -195,21 +199,21 @@ class Ranker(Recommender[RankerConfig]):
     def _prepare(self, data: TrainingData) -> None:
         self.retrievers = first_stage.fitted(self.config.retrievers, data)
         self.item_statistics = item_statistics(data)
-        self.popularity = net_votes(data.events.items, data.events.rewards, data.n_items)
+        self.popularity = item_popularity(data.events.items, data.events.rewards, data.n_items)
         self.last = disliked_only(data.history.items, data.history.rewards, data.n_items)
 
-    def _lessons(self, data: TrainingData, start: int, end: int) -> list[Lessons]:
-        """What the label period [start, end) teaches about candidates made from what came before it."""
+    def _training_sets(self, data: TrainingData, start: int, end: int) -> list[TrainingSet]:
+        """Return the labelled candidates of the period [start, end), made from what came before it."""
         past = data.before(start)
         period = slice(past.events.count, int(np.searchsorted(data.events.times, end)))
         labels = data.events[period]
         if past.events.count == 0 or labels.count == 0:
             return []
         self._prepare(past)
-        return list(lessons(past, labels, self.config.users, self._describe))
+        return list(build_training_sets(past, labels, self.config.users, self._describe))
 
     def _describe(self, batch: Batch) -> tuple[Candidates, Float32]:
-        candidates = retrieve(self.retrievers, batch, self.config.depth).but_not(self.last)
+        candidates = retrieve(self.retrievers, batch, self.config.depth).without_items(self.last)
         declared = self.capabilities.user_features, self.capabilities.item_features
         return candidates, pair_features(candidates, batch, self.item_statistics, *declared)
 

@@ -15,12 +15,12 @@ Retrievers = dict[str, Recommender[Any]]
 
 
 def fitted(names: Iterable[str], data: TrainingData) -> Retrievers:
-    """Each named plugin, fitted with its default hyperparameters. Raises PluginError for a missing one."""
+    """Fit each named plugin with its default hyperparameters. Raises PluginError for a missing one."""
     return {name: _find(name)().fit(data) for name in names}
 
 
 def save(retrievers: Retrievers, folder: Path) -> None:
-    """One subfolder a retriever: its own artifact, and its config as JSON."""
+    """Write one subfolder per retriever: its own artifact, and its config as JSON."""
     for name, retriever in retrievers.items():
         (folder / name).mkdir(parents=True)
         retriever.save(folder / name)
@@ -28,7 +28,7 @@ def save(retrievers: Retrievers, folder: Path) -> None:
 
 
 def load(names: Iterable[str], folder: Path) -> Retrievers:
-    """What `save` wrote. Raises ArtifactError for a config that is missing or malformed."""
+    """Read what `save` wrote. Raises ArtifactError for a config that is missing or malformed."""
     return {name: _load(name, folder / name) for name in names}
 
 

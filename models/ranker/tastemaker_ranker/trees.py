@@ -1,4 +1,4 @@
-"""LightGBM's LambdaRank: training, and the two forms that trees are kept in (loading them runs no code)."""
+"""LightGBM's LambdaRank: training, saving and loading. Trees are stored as text and as an ONNX graph."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins.arrays import Float32, Int32
-from tastemaker_ranker import graph
-from tastemaker_ranker.lessons import Lessons
+from tastemaker_ranker import onnx_export
+from tastemaker_ranker.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from lightgbm import Booster
 
 GRADES = 4
-"""Levels of reward above 0 that LambdaRank tells apart."""
+"""Levels of reward above 0 that LambdaRank distinguishes."""
 
 FEW_ROWS = 1_000_000
 """Up to this many candidates one thread does. Several wait for one another by spinning, which costs far more
@@ -30,21 +30,35 @@ _END = "\nend of trees\n"
 _FIX = "train the ranker again"
 
 
-def train(lessons: Lessons, names: Sequence[str], parameters: dict[str, Any], trees: int) -> str:
-    """Boosted trees that order each group's rows by reward, as text. The same lessons give the same text."""
+def train(training_set: TrainingSet, names: Sequence[str], parameters: dict[str, Any], trees: int) -> str:
+    """Train boosted trees that order the rows of each group by reward.
+
+    Args:
+        training_set: m labelled candidates.
+        names: The names of the f columns.
+        parameters: LightGBM's parameters; those that make training deterministic are fixed.
+        trees: How many trees.
+
+    Returns:
+        LightGBM's text form of the trees; the same arguments give the same text.
+    """
     import lightgbm
 
-    labels, gains = grade(lessons.rewards)
+    labels, gains = grade(training_set.rewards)
     fixed = {
         "objective": "lambdarank",
         "label_gain": gains.tolist(),
         "deterministic": True,
-        "num_threads": 1 if len(lessons.rewards) < FEW_ROWS else 0,
+        "num_threads": 1 if len(training_set.rewards) < FEW_ROWS else 0,
         "force_row_wise": True,
         "verbosity": -1,
     }
     table = lightgbm.Dataset(
-        lessons.features, labels, group=lessons.groups, feature_name=list(names), params={"verbosity": -1}
+        training_set.features,
+        labels,
+        group=training_set.groups,
+        feature_name=list(names),
+        params={"verbosity": -1},
     )
     return lightgbm.train(fixed | parameters, table, trees).model_to_string()
 
@@ -81,16 +95,16 @@ class Ensemble:
         """Raises ArtifactError, naming `source`, if the graph is damaged or for other columns."""
         self.text = text
         self.model = model
-        self._session = graph.load(model, n_features, source)
+        self._session = onnx_export.load(model, n_features, source)
 
     @classmethod
     def of(cls, text: str, n_features: int) -> Self:
         """From LightGBM's text alone."""
-        return cls(text, graph.convert(text, n_features), n_features)
+        return cls(text, onnx_export.convert(text, n_features), n_features)
 
     def score(self, features: Float32) -> Float32:
         """float32[m]: the trees' sum for each row."""
-        return graph.score(self._session, features)
+        return onnx_export.score(self._session, features)
 
     def contributions(self, features: Float32) -> Float32:
         """float32[m, f]: what each column adds to each row's sum, relative to the average sum."""

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from tastemaker.errors import ArtifactError, PluginError
 from tastemaker.plugins import Batch, Events, History, TrainingData, discovery
 from tastemaker_ranker.candidates import Candidates
-from tastemaker_ranker.lessons import Lessons
-from tastemaker_ranker.pairs import DAY, columns, item_statistics, pair_features
+from tastemaker_ranker.features import DAY, columns, item_statistics, pair_features
 from tastemaker_ranker.ranker import Ranker, RankerConfig
+from tastemaker_ranker.training_set import TrainingSet
 from tastemaker_ranker.trees import GRADES, Ensemble, grade, train
 
 SMALL = RankerConfig(retrievers=("bought_again", "popularity"), trees=5, min_leaf_rows=2, label_days=10)
@@ -77,7 +77,7 @@ def test_trees_do_not_depend_on_the_number_of_threads() -> None:
     rng = np.random.default_rng(3)
     features = rng.normal(size=(4_000, 6)).astype(np.float32)
     rewards = np.where(rng.random(4_000) < 0.2, np.exp2(np.round(features[:, 0])), 0).astype(np.float32)
-    lessons = Lessons(features, rewards, np.full(40, 100))
+    lessons = TrainingSet(features, rewards, np.full(40, 100))
 
     one, four = (
         Ensemble.of(train(lessons, list("abcdef"), {"num_threads": n}, 20), 6).score(features) for n in (1, 4)
@@ -156,7 +156,7 @@ def test_without_labels_the_first_retriever_decides(
 
     first = discovery.get("bought_again").recommender().fit(data).recommend(requests(data), 4).items
     np.testing.assert_array_equal(items, first)
-    assert "bought_again decides alone" in caplog.text
+    assert "only bought_again ranks" in caplog.text
 
 
 def test_a_shop_without_an_event_is_answered() -> None:

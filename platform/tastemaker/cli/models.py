@@ -141,7 +141,7 @@ def new(name: str, folder: Path) -> None:
     """
     from tastemaker.plugins import scaffold
 
-    created = scaffold.new(name, folder)
+    created = scaffold.create_plugin(name, folder)
     source = created / f"tastemaker_{name}" / f"{name}.py"
     click.echo(f"created {created}; next:")
     click.echo(
@@ -167,19 +167,19 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
     from tastemaker.plugins.discovery import get
 
     results = checks.run_checks(get(name).recommender)
-    broken = sum(result.verdict == "broken" for result in results)
+    failed = sum(result.verdict == "failed" for result in results)
     if as_json:
         print_json([result._asdict() for result in results])
     else:
-        signs = {"kept": ("✓", "green"), "broken": ("✗", "red"), "exempt": ("–", "yellow")}
+        signs = {"passed": ("✓", "green"), "failed": ("✗", "red"), "exempt": ("–", "yellow")}
         for result in results:
             sign, colour = signs[result.verdict]
             detail = f": {result.detail}" if result.detail else ""
             click.echo(f"{click.style(sign, fg=colour)} {result.check.replace('_', ' ')}{detail}")
         click.echo(
-            f"\n{name} " + (f"fails {broken} of {len(results)} checks" if broken else "passes the checks")
+            f"\n{name} " + (f"fails {failed} of {len(results)} checks" if failed else "passes the checks")
         )
-    ctx.exit(1 if broken else 0)
+    ctx.exit(1 if failed else 0)
 
 
 @models.command("versions")

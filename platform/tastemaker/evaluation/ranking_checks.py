@@ -10,7 +10,7 @@ import numpy as np
 from tastemaker.errors import PluginError
 from tastemaker.evaluation.metrics import entries
 from tastemaker.plugins import NO_ITEM, Batch, Ranking, Recommender
-from tastemaker.plugins.blame import remedy, written_at
+from tastemaker.plugins.error_location import locate_method, suggest_fix
 
 Fault = Callable[[Ranking, Batch, int], str | None]
 
@@ -25,8 +25,8 @@ def check(model: Recommender[Any], ranking: Ranking, batch: Batch, k: int) -> No
         if found:
             raise PluginError(
                 f"model {model.name} gave an answer that can't be scored: {found} "
-                f"({written_at(type(model), 'recommend')})",
-                fix=remedy(type(model)),
+                f"({locate_method(type(model), 'recommend')})",
+                fix=suggest_fix(type(model)),
             )
 
 

@@ -1,4 +1,4 @@
-"""Which state of the lake a snapshot was made from."""
+"""Fingerprints of the lake, by which out-of-date feature snapshots are recognized."""
 
 from __future__ import annotations
 
@@ -12,21 +12,29 @@ from tastemaker.features.names import ITEM_FEATURES, USER_FEATURES
 if TYPE_CHECKING:
     from tastemaker.data.lake import Lake
 
-LOGIC = 1
-"""Counted up when a feature's formula changes, so that older snapshots are made anew."""
+FEATURES_VERSION = 1
+"""Raised when a feature's formula changes, so that older snapshots are recomputed."""
 
 
 def fingerprint(lake: Lake, before: int) -> str:
-    """Changes when events of a day before the cut, the items or the users change, or the features themselves.
+    """Return a digest of everything that the features at a cut depend on.
 
-    Event files are told apart by name, size and time of writing: there may be gigabytes of them. Items and
-    users are rewritten whole by each run, mostly to the same content, so their content counts.
+    It changes when events of a day before the cut, the items, the users or the features' formulas change.
+    Event files are identified by name, size and modification time, since there may be gigabytes of them.
+    Items and users are rewritten by each run, mostly with the same content, so their content is hashed.
+
+    Args:
+        lake: Where the tables are.
+        before: The cut, in seconds since 1970 UTC.
+
+    Returns:
+        64 hexadecimal digits.
     """
     from tastemaker.data.lake import day_of
     from tastemaker.data.tables import SERVED
 
     last = datetime.fromtimestamp(before - 1, tz=UTC).date()
-    digest = hashlib.sha256(repr((LOGIC, USER_FEATURES, ITEM_FEATURES)).encode())
+    digest = hashlib.sha256(repr((FEATURES_VERSION, USER_FEATURES, ITEM_FEATURES)).encode())
     for path in lake.files("events"):
         if path.name.startswith(SERVED):
             continue

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tastemaker.features.moments import DAY_SECONDS, days_until, first_seen, moment, visits
 from tastemaker.features.names import ITEM_FEATURES
+from tastemaker.features.time_expressions import DAY_SECONDS, days_until, first_seen, timestamp, visits
 
 if TYPE_CHECKING:
     from ibis import Table
@@ -42,9 +42,9 @@ def item_features(events: Table, items: Table, before: int) -> Table:
 
 
 def _totals(events: Table, before: int) -> Table:
-    past = events.filter(events.occurred_at < moment(before))
+    past = events.filter(events.occurred_at < timestamp(before))
     windows = {
-        f"events_{days}d": (past.occurred_at >= moment(before - days * DAY_SECONDS)).sum()
+        f"events_{days}d": (past.occurred_at >= timestamp(before - days * DAY_SECONDS)).sum()
         for days in (7, 30, 90)
     }
     return past.group_by("item_id").agg(

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tastemaker.features.moments import DAY_SECONDS, days_until, first_seen, moment, utc_day, visits
 from tastemaker.features.names import USER_FEATURES
+from tastemaker.features.time_expressions import (
+    DAY_SECONDS,
+    days_until,
+    first_seen,
+    timestamp,
+    utc_day,
+    visits,
+)
 
 if TYPE_CHECKING:
     from ibis import Table
@@ -17,7 +24,7 @@ def user_features(events: Table, users: Table, items: Table, before: int) -> Tab
     No row depends on an event at or after `before`. A user's country and an item's category are taken as they
     are now: the tables keep no history of them.
     """
-    known = users.filter(users.first_seen_at < moment(before))
+    known = users.filter(users.first_seen_at < timestamp(before))
     rows = (
         first_seen("user_id", events, users, before)
         .left_join(_totals(events, before), "user_id")
@@ -46,11 +53,11 @@ def user_features(events: Table, users: Table, items: Table, before: int) -> Tab
 
 
 def _totals(events: Table, before: int) -> Table:
-    past = events.filter(events.occurred_at < moment(before))
+    past = events.filter(events.occurred_at < timestamp(before))
     bought = past.event_type == "purchase"
     return past.group_by("user_id").agg(
         events=past.count(),
-        events_30d=(past.occurred_at >= moment(before - 30 * DAY_SECONDS)).sum(),
+        events_30d=(past.occurred_at >= timestamp(before - 30 * DAY_SECONDS)).sum(),
         last_at=past.occurred_at.max(),
         first_day=utc_day(past.occurred_at.min()),
         last_day=utc_day(past.occurred_at.max()),

@@ -16,10 +16,10 @@ from tastemaker.plugins.arrays import (
     TrainingData,
 )
 from tastemaker.plugins.attributes import Attributes, Categorical, ItemAttributes
+from tastemaker.plugins.preferences import item_popularity, preferences
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, load_array
 from tastemaker.plugins.search_space import Choice, Search
 from tastemaker.plugins.selection import empty_ranking, forbid, select, select_rows
-from tastemaker.plugins.votes import net_votes, votes
 
 __all__ = [
     "INTERFACE_VERSION",
@@ -43,9 +43,9 @@ __all__ = [
     "TrainingData",
     "empty_ranking",
     "forbid",
+    "item_popularity",
     "load_array",
-    "net_votes",
+    "preferences",
     "select",
     "select_rows",
-    "votes",
 ]

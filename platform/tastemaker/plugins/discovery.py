@@ -105,12 +105,12 @@ def installed_names() -> frozenset[str]:
     return frozenset(one.name for one in _found(None))
 
 
-def find_only(wanted: Callable[[str], bool]) -> Plugins:
+def find_matching(wanted: Callable[[str], bool]) -> Plugins:
     """As `find`, of the models whose names are wanted; no other is imported."""
     return find(entry for entry in entry_points(group=GROUP) if wanted(entry.name))
 
 
-def claims(name: str) -> list[str]:
+def distributions_with(name: str) -> list[str]:
     """The installed distributions that have a model of that name, importing nothing."""
     return [one.distribution for one in _found(None) if one.name == name]
 

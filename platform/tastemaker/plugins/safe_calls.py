@@ -1,4 +1,4 @@
-"""A model's code, called so that whatever it raises is told as its own failure, and at which line."""
+"""Calls into a model's code: what the model raises becomes a PluginError that names model and line."""
 
 from __future__ import annotations
 
@@ -11,61 +11,74 @@ from scipy.sparse import csr_array
 
 from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.plugins.arrays import Batch, FeatureTable, Feedback, Float32, Int32, Ranking, TrainingData
-from tastemaker.plugins.blame import METHODS, blamed, place_of, written_at
 from tastemaker.plugins.discovery import Plugin
+from tastemaker.plugins.error_location import METHODS, locate_error, locate_method, plugin_error
 from tastemaker.plugins.read_only import read_only, untouched
 from tastemaker.plugins.recommender import Config, Recommender, unsaved
 from tastemaker.plugins.selection import ScoresError
 
 
 def fit(plugin: Plugin, config: Config, data: TrainingData) -> Recommender[Any]:
-    """A model that has learned from `data`.
+    """Fit a new model.
 
-    Raises PluginError naming it where it fails, returns something else than itself, or holds what `save`
-    would lose or could not write. What it wrote to its data, if numpy let it, is undone: the next model
-    learns from the same arrays.
+    What the model writes to its data, where numpy allows it, is undone: the next model reads the same arrays.
+
+    Args:
+        plugin: The model's plugin.
+        config: An instance of the plugin's config class.
+        data: What the model learns from.
+
+    Returns:
+        The fitted model.
+
+    Raises:
+        PluginError: The model failed, wrote to its data, returned something other than itself, or has state
+            that `save` would lose or can't write. The message names the line.
     """
-    with untouched(data, plugin.name, "fit"), _told_as(plugin.name, plugin.recommender, "fit", data=data):
-        fitted: object = plugin.recommender(config).fit(data)
+    model = plugin.recommender
+    with untouched(data, plugin.name, "fit"), _plugin_errors(plugin.name, model, "fit", data=data):
+        fitted: object = model(config).fit(data)
     if not isinstance(fitted, Recommender):
-        told = "None" if fitted is None else f"a {type(fitted).__name__}"
-        raise _wrong(plugin, f"`fit` returned {told}, must return the model", "end `fit` with: return self")
+        returned = "None" if fitted is None else f"a {type(fitted).__name__}"
+        raise _wrong(
+            plugin, f"`fit` returned {returned}, must return the model", "end `fit` with: return self"
+        )
     _check_state(plugin, fitted)
     return fitted
 
 
 def recommend(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
-    """The model's answer. Raises PluginError naming it where it fails."""
-    with _told_as(model.name, type(model), "recommend", batch=batch):
+    """Return the model's ranking of a batch. Raises PluginError naming the model if it fails."""
+    with _plugin_errors(model.name, type(model), "recommend", batch=batch):
         return model.recommend(batch, k)
 
 
 def top_k(model: Recommender[Any], batch: Batch, k: int) -> Ranking:
-    """The model's answer, whose propensities may be missing. Raises PluginError naming it where it fails."""
-    with _told_as(model.name, type(model), "recommend", batch=batch):
+    """Return the model's ranking without propensities. Raises PluginError naming the model if it fails."""
+    with _plugin_errors(model.name, type(model), "recommend", batch=batch):
         return model.top_k(batch, k)
 
 
 def embed(model: Recommender[Any], batch: Batch) -> Float32:
-    """The rows' vectors. Raises PluginError naming the model where it fails."""
-    with _told_as(model.name, type(model), "embed", batch=batch):
+    """Return the vectors of a batch's rows. Raises PluginError naming the model if it fails."""
+    with _plugin_errors(model.name, type(model), "embed", batch=batch):
         return model.embed(batch)
 
 
 def contributions(model: Recommender[Any], batch: Batch, items: Int32) -> FeatureTable | None:
-    """The parts of the items' scores. Raises PluginError naming the model where it fails."""
-    with _told_as(model.name, type(model), "explain", batch=batch, items=items):
+    """Return the parts of the items' scores. Raises PluginError naming the model if it fails."""
+    with _plugin_errors(model.name, type(model), "explain", batch=batch, items=items):
         return model.contributions(batch, read_only(items))
 
 
 def update(model: Recommender[Any], feedback: Feedback) -> Recommender[Any]:
-    """The model, having learned from `feedback`. Raises PluginError naming it where it fails."""
-    with _told_as(model.name, type(model), "update", feedback=feedback):
+    """Update the model with feedback and return it. Raises PluginError naming the model if it fails."""
+    with _plugin_errors(model.name, type(model), "update", feedback=feedback):
         return model.update(feedback)
 
 
 def _check_state(plugin: Plugin, model: Recommender[Any]) -> None:
-    """Raise PluginError unless `save` would keep all that `fit` learned."""
+    """Raise PluginError unless `save` writes everything that `fit` learned."""
     if not isinstance(model.state, (tuple, list)) or not all(isinstance(each, str) for each in model.state):
         raise _wrong(
             plugin,
@@ -93,17 +106,17 @@ def _check_state(plugin: Plugin, model: Recommender[Any]) -> None:
 
 
 def _wrong(plugin: Plugin, what: str, fix: str) -> PluginError:
-    return PluginError(f"model {plugin.name}: {what} ({written_at(plugin.recommender, 'fit')})", fix=fix)
+    return PluginError(f"model {plugin.name}: {what} ({locate_method(plugin.recommender, 'fit')})", fix=fix)
 
 
 @contextmanager
-def _told_as(model: str, kind: type, doing: str, **given: object) -> Iterator[None]:
+def _plugin_errors(model: str, kind: type, doing: str, **given: object) -> Iterator[None]:
     try:
         yield
     except ScoresError as error:
-        place = place_of(error) or written_at(kind, METHODS.get(doing, doing))
+        place = locate_error(error) or locate_method(kind, METHODS.get(doing, doing))
         raise PluginError(f"model {model}: {error.problem} ({place})", fix=error.fix) from None
     except TastemakerError:
         raise
     except (Exception, SystemExit) as error:
-        raise blamed(error, model, kind, doing, **given) from error
+        raise plugin_error(error, model, kind, doing, **given) from error

@@ -13,7 +13,7 @@ from tastemaker.plugins import discovery
 MAX_NAME = 60
 
 
-def new(name: str, parent: Path) -> Path:
+def create_plugin(name: str, parent: Path) -> Path:
     """Create and return `parent/name`. Raises PluginError for an unusable name or a folder that exists."""
     _require_usable(name)
     folder = parent / name
@@ -39,7 +39,7 @@ def _require_usable(name: str) -> None:
             f"{name!r} can't be a model's name",
             fix=f"use lower case words joined by _, at most {MAX_NAME} letters, such as my_model",
         )
-    for distribution in discovery.claims(name):
+    for distribution in discovery.distributions_with(name):
         raise PluginError(f"{distribution} has a model named {name} already", fix="choose another name")
 
 

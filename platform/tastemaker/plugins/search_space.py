@@ -17,7 +17,7 @@ from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
 Value = bool | int | float | str | None
 
 
-class _Mark:
+class _Annotation:
     """Shown in the config's JSON schema under `search`."""
 
     def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -25,7 +25,7 @@ class _Mark:
 
 
 @dataclass(frozen=True)
-class Search(_Mark):
+class Search(_Annotation):
     """A number from `low` to `high`, both included; whole numbers if the default is one."""
 
     low: float
@@ -41,7 +41,7 @@ class Search(_Mark):
 
 
 @dataclass(frozen=True)
-class Choice(_Mark):
+class Choice(_Annotation):
     """One of a few values."""
 
     values: tuple[Value, ...]
@@ -68,7 +68,7 @@ def search_space(config_type: type[BaseModel]) -> Space:
     return {name: marks[-1] for name, marks in found if marks}
 
 
-def mistakes(config_type: type[BaseModel]) -> list[str]:
+def find_mistakes(config_type: type[BaseModel]) -> list[str]:
     """What is wrong with a config's search space: a default outside of it, or values that are refused."""
     defaults = config_type().model_dump()
     found = []

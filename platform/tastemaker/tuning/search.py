@@ -26,11 +26,11 @@ Progress = Callable[[TrialResult, TrialResult | None, int], None]
 
 def searched(plugin: Plugin, fixed: dict[str, Any]) -> Space:
     """The search space without what a person fixed. Raises TastemakerError if it is empty or wrong."""
-    from tastemaker.plugins.search_space import mistakes, search_space
+    from tastemaker.plugins.search_space import find_mistakes, search_space
 
     config_type = plugin.recommender.config_type
     whole = search_space(config_type)
-    wrong = mistakes(config_type)
+    wrong = find_mistakes(config_type)
     if wrong:
         raise PluginError(
             f"the search space of {plugin.name} is wrong: {'; '.join(wrong)}",

@@ -102,7 +102,7 @@ class Workspace:
 
         Raises TastemakerError for a name in the settings that is not installed.
         """
-        from tastemaker.plugins.discovery import find, find_only
+        from tastemaker.plugins.discovery import find, find_matching
         from tastemaker.workflows.enabled_models import require_choice
 
         models = self.settings.models
@@ -110,7 +110,7 @@ class Workspace:
             require_choice(models)  # needs no problem file, as steps that bring in logs need none
             return find()
         require_choice(models, self.problem.baseline)
-        return find_only(self.takes_part)
+        return find_matching(self.takes_part)
 
     def takes_part(self, model: str, problem: ProblemSpec | None = None) -> bool:
         """Whether the settings do not leave a model out."""

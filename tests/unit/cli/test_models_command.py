@@ -65,14 +65,14 @@ def test_check_names_every_law() -> None:
 
 
 def test_check_says_no_for_a_broken_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    results = [checks.CheckResult("items_are_distinct", "broken", "row 3 has an item twice: [1, 1]")]
+    results = [checks.CheckResult("items_are_distinct", "failed", "row 3 has an item twice: [1, 1]")]
     monkeypatch.setattr(checks, "run_checks", lambda recommender: results)
     done = run("check", "popularity")
     assert done.exit_code == 1
     assert "✗ items are distinct: row 3 has an item twice: [1, 1]" in done.output
     done = run("check", "popularity", "--json")
     assert done.exit_code == 1
-    assert json.loads(done.output)[0]["verdict"] == "broken"
+    assert json.loads(done.output)[0]["verdict"] == "failed"
 
 
 def test_new_says_what_comes_next(tmp_path: Path) -> None:

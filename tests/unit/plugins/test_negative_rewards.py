@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.plugins import Batch, Events, History, Recommender, TrainingData, discovery, net_votes, votes
+from tastemaker.plugins import (
+    Batch,
+    Events,
+    History,
+    Recommender,
+    TrainingData,
+    discovery,
+    item_popularity,
+    preferences,
+)
 from tastemaker.plugins.arrays import Float32, Int32
 from tastemaker.plugins.checks.subject import MadeUpFeatures
 
@@ -150,7 +159,7 @@ def test_an_item_that_all_come_to_dislike_falls_below_one_that_all_like(name: st
 
 def test_votes_count_by_sign_and_size() -> None:
     rewards = np.array([250.0, 0.1, 0.0, -0.1, -1.0, -40.0], np.float32)
-    assert votes(rewards).tolist() == pytest.approx([1, 1, 0, -0.1, -1, -1])
+    assert preferences(rewards).tolist() == pytest.approx([1, 1, 0, -0.1, -1, -1])
 
 
 @pytest.mark.parametrize(
@@ -164,10 +173,10 @@ def test_votes_count_by_sign_and_size() -> None:
         ([[9, 9], [-7, 0.1], [-1]], [2, -6.9, -10.9]),
     ],
 )
-def test_net_votes_by_hand(rewards: list[list[float]], expected: list[float]) -> None:
+def test_item_popularity_by_hand(rewards: list[list[float]], expected: list[float]) -> None:
     items = np.repeat(np.arange(3), [len(each) for each in rewards]).astype(np.int32)
     flat: Float32 = np.array([reward for each in rewards for reward in each], np.float32)
-    assert net_votes(items, flat, 3).tolist() == pytest.approx(expected)
+    assert item_popularity(items, flat, 3).tolist() == pytest.approx(expected)
 
 
 def test_bought_again_does_not_offer_again_what_was_returned() -> None:

@@ -29,7 +29,7 @@ def install(folder: Path, site: Path) -> None:
 
 
 def test_a_new_model_passes_the_checks_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = scaffold.new("brand_new", tmp_path / "models")
+    folder = scaffold.create_plugin("brand_new", tmp_path / "models")
     install(folder, tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.syspath_prepend(str(folder))
@@ -37,14 +37,14 @@ def test_a_new_model_passes_the_checks_at_once(tmp_path: Path, monkeypatch: pyte
     assert plugin.distribution == "tastemaker-brand-new"
     assert plugin.entry_point == "tastemaker_brand_new.brand_new:BrandNew"
     assert "brand_new" in find().names
-    broken = [result for result in checks.run_checks(plugin.recommender) if result.verdict == "broken"]
-    assert broken == []
+    failed = [result for result in checks.run_checks(plugin.recommender) if result.verdict == "failed"]
+    assert failed == []
     with pytest.raises(PluginError, match="tastemaker-brand-new has a model named brand_new already"):
-        scaffold.new("brand_new", tmp_path / "elsewhere")
+        scaffold.create_plugin("brand_new", tmp_path / "elsewhere")
 
 
 def test_its_own_tests_pass(tmp_path: Path) -> None:
-    folder = scaffold.new("fresh", tmp_path)
+    folder = scaffold.create_plugin("fresh", tmp_path)
     done = subprocess.run(
         [
             sys.executable,
@@ -66,7 +66,7 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
 
 
 def test_its_service_is_like_the_others(tmp_path: Path) -> None:
-    folder = scaffold.new("third_one", tmp_path)
+    folder = scaffold.create_plugin("third_one", tmp_path)
     lines = (folder / "tastemaker_third_one" / "service.py").read_text("utf-8").splitlines()
     assert lines[0] == '"""`bentoml serve tastemaker_third_one.service:ThirdOne`."""'
     assert lines[-1] == 'ThirdOne = service("third_one")'
@@ -81,18 +81,18 @@ def test_its_service_is_like_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "Upper", "with-dash", "1st", "a__b", "_a", "ü", "../up", "x" * 61])
 def test_names_that_can_not_be_used(tmp_path: Path, name: str) -> None:
     with pytest.raises(PluginError, match="can't be a model's name"):
-        scaffold.new(name, tmp_path)
+        scaffold.create_plugin(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(PluginError, match="exists already"):
-        scaffold.new("mine", tmp_path)
+        scaffold.create_plugin("mine", tmp_path)
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
 
 
 def test_nothing_is_left_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PluginError, match="can't be written"):
-        scaffold.new("mine", tmp_path / "file")
+        scaffold.create_plugin("mine", tmp_path / "file")

@@ -98,7 +98,7 @@ def no_feedback_changes_nothing(subject: Subject) -> None:
 
 
 @_online
-def one_batch_is_one_by_one(subject: Subject) -> None:
+def update_batch_is_one_by_one(subject: Subject) -> None:
     """Feedback in one batch, in slices, and row by row teaches the same."""
     feedback = shop_feedback(n=ROWS)
     at_once = _fitted(subject).update(feedback)
@@ -112,7 +112,7 @@ def one_batch_is_one_by_one(subject: Subject) -> None:
 
 
 @_online
-def asking_teaches_nothing(subject: Subject) -> None:
+def recommend_does_not_learn(subject: Subject) -> None:
     """Requests between updates leave no trace."""
     feedback = shop_feedback(n=ROWS)
     asked = _fitted(subject)
@@ -156,7 +156,7 @@ def replicas_converge(subject: Subject) -> None:
 
 
 @_online
-def feedback_is_heard(subject: Subject) -> None:
+def feedback_moves_items(subject: Subject) -> None:
     """Of two items shown a thousand times, the one that always pleased rises and the other falls."""
     n, pleases, bores = 2000, 17, 0
     items = np.resize(np.array([pleases, bores], np.int32), n)
@@ -193,11 +193,11 @@ CHECKS: tuple[Check, ...] = (
     update_leaves_its_input_alone,
     update_touches_one_model,
     no_feedback_changes_nothing,
-    one_batch_is_one_by_one,
-    asking_teaches_nothing,
+    update_batch_is_one_by_one,
+    recommend_does_not_learn,
     snapshot_and_replay_lose_nothing,
     replicas_converge,
-    feedback_is_heard,
+    feedback_moves_items,
     refit_forgets_feedback,
 )
 

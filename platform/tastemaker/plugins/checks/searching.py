@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tastemaker.plugins.checks.subject import Check, CheckFailed, DoesNotApply, Subject
-from tastemaker.plugins.search_space import mistakes, search_space
+from tastemaker.plugins.search_space import find_mistakes, search_space
 
 
 def search_space_holds_the_defaults(subject: Subject) -> None:
@@ -11,7 +11,7 @@ def search_space_holds_the_defaults(subject: Subject) -> None:
     config_type = subject.recommender.config_type
     if not search_space(config_type):
         raise DoesNotApply("no hyperparameter is marked as worth searching")
-    found = mistakes(config_type)
+    found = find_mistakes(config_type)
     if found:
         raise CheckFailed("; ".join(found))
 

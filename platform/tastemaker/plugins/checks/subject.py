@@ -23,7 +23,7 @@ SILENT_USER = N_USERS - 1
 """Known, but without an event."""
 COLD_ITEM = N_ITEMS - 1
 """In the catalogue, but without an event."""
-LAW_SEED = 7
+CHECK_SEED = 7
 
 
 class CheckFailed(AssertionError):
@@ -58,7 +58,7 @@ class Subject:
             n_items,
             end=START + DAYS * DAY_SECONDS,
             features=MadeUpFeatures(self.recommender, n_users, n_items),
-            rng=np.random.default_rng(LAW_SEED),
+            rng=np.random.default_rng(CHECK_SEED),
             items=shop_items(n_items),
             users=Attributes.of(
                 [f"user {n}" for n in range(n_users)], country=[("France", "")[n % 2] for n in range(n_users)]
@@ -72,7 +72,7 @@ class Subject:
         return Batch(
             users=rows,
             history=data.history[np.asarray(users if histories is None else histories)],
-            seeds=np.random.default_rng(LAW_SEED).integers(2**63, size=len(rows), dtype=np.uint64),
+            seeds=np.random.default_rng(CHECK_SEED).integers(2**63, size=len(rows), dtype=np.uint64),
             now=data.end + DAY_SECONDS,
             user_features=features.users(data.end)[rows],
             item_features=features.items(data.end),

@@ -1,4 +1,4 @@
-"""What the ranker learns from: nothing that happened at or after the moment that it pretends to stand at."""
+"""The ranker's training set holds no feature from the label period, and the right labels."""
 
 from itertools import pairwise
 from typing import Any, ClassVar, Self
@@ -20,9 +20,9 @@ from tastemaker.plugins import (
     select,
 )
 from tastemaker_ranker import trees
-from tastemaker_ranker.lessons import Lessons, label_periods
-from tastemaker_ranker.pairs import DAY, columns
+from tastemaker_ranker.features import DAY, columns
 from tastemaker_ranker.ranker import ITEM_FEATURES, USER_FEATURES, Ranker, RankerConfig
+from tastemaker_ranker.training_set import TrainingSet, label_periods
 
 N_USERS, N_ITEMS, DAYS = 30, 20, 100
 CUT = 90 * DAY
@@ -40,7 +40,7 @@ def shop(seed: int, later_seed: int) -> Events:
 
 
 class Watched:
-    """Feature tables that remember which moments they were asked for."""
+    """Feature tables that record for which cutoffs they were read."""
 
     def __init__(self) -> None:
         self.asked: set[int] = set()
@@ -54,14 +54,14 @@ class Watched:
         return FeatureTable(ITEM_FEATURES, np.zeros((N_ITEMS, len(ITEM_FEATURES)), np.float32))
 
 
-def taught(monkeypatch: pytest.MonkeyPatch, data: TrainingData) -> Lessons:
-    """The lessons that a fit hands to the trees."""
-    seen: list[Lessons] = []
+def training_set_of(monkeypatch: pytest.MonkeyPatch, data: TrainingData) -> TrainingSet:
+    """Return the training set that a fit passes to the trees."""
+    seen: list[TrainingSet] = []
     train = trees.train
 
-    def watch(lessons: Lessons, *rest: Any) -> str:
-        seen.append(lessons)
-        return train(lessons, *rest)
+    def watch(labelled: TrainingSet, *rest: Any) -> str:
+        seen.append(labelled)
+        return train(labelled, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(trees, "train", watch)
@@ -71,7 +71,8 @@ def taught(monkeypatch: pytest.MonkeyPatch, data: TrainingData) -> Lessons:
 
 def test_no_feature_sees_the_label_period(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = (
-        taught(monkeypatch, TrainingData(shop(1, later), N_USERS, N_ITEMS, DAYS * DAY)) for later in (2, 3)
+        training_set_of(monkeypatch, TrainingData(shop(1, later), N_USERS, N_ITEMS, DAYS * DAY))
+        for later in (2, 3)
     )
 
     assert len(one.groups) == len(other.groups) == N_USERS
@@ -87,28 +88,28 @@ def test_features_are_asked_for_at_the_cut() -> None:
     assert watched.asked == {CUT}
 
 
-def test_answers_are_what_each_user_did_in_the_label_period(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_are_rewards_of_the_label_period(monkeypatch: pytest.MonkeyPatch) -> None:
     events = shop(1, 2)
-    lessons = taught(monkeypatch, TrainingData(events, N_USERS, N_ITEMS, DAYS * DAY))
+    labelled = training_set_of(monkeypatch, TrainingData(events, N_USERS, N_ITEMS, DAYS * DAY))
 
     # every item is a candidate here (20 items, depth 50), so each reward of the period must turn up
-    assert lessons.groups.tolist() == [N_ITEMS] * N_USERS
-    assert lessons.rewards.sum() == (events.times >= CUT).sum()
+    assert labelled.groups.tolist() == [N_ITEMS] * N_USERS
+    assert labelled.rewards.sum() == (events.times >= CUT).sum()
 
 
 def test_where_repeats_are_not_allowed_nothing_owned_is_a_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
     events = shop(1, 2)
     events = events[((events.items + events.users) % 3 > 0) | (events.times >= CUT)]
 
-    lessons = taught(monkeypatch, TrainingData(events, N_USERS, N_ITEMS, DAYS * DAY, repeats=False))
+    labelled = training_set_of(monkeypatch, TrainingData(events, N_USERS, N_ITEMS, DAYS * DAY, repeats=False))
 
     times_bought = columns(CONFIG.retrievers, USER_FEATURES, ITEM_FEATURES).index("pair_events")
-    assert len(lessons.groups) > N_USERS / 2
-    assert (lessons.features[:, times_bought] == 0).all()
+    assert len(labelled.groups) > N_USERS / 2
+    assert (labelled.features[:, times_bought] == 0).all()
 
 
 class Spy(Recommender[Config]):
-    """A retriever that notes what it is shown."""
+    """A retriever that records what it is given."""
 
     name: ClassVar[str] = "spy"
     reference: ClassVar[str] = "none"
@@ -124,7 +125,7 @@ class Spy(Recommender[Config]):
         return select(np.zeros((len(batch), batch.history.n_items), np.float32), batch, k)
 
 
-def test_retrievers_are_never_shown_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retrievers_see_nothing_after_the_cutoff(monkeypatch: pytest.MonkeyPatch) -> None:
     found = discovery.Plugin("spy", Spy, "tests", "0", "tests:Spy")
     monkeypatch.setattr(discovery, "get", lambda name: found)
 
@@ -132,8 +133,8 @@ def test_retrievers_are_never_shown_the_future(monkeypatch: pytest.MonkeyPatch) 
         TrainingData(shop(1, 2), N_USERS, N_ITEMS, DAYS * DAY)
     )
 
-    assert {moment for _, moment in Spy.seen} == {CUT, DAYS * DAY}
-    assert all(latest < moment for latest, moment in Spy.seen)
+    assert {cutoff for _, cutoff in Spy.seen} == {CUT, DAYS * DAY}
+    assert all(latest < cutoff for latest, cutoff in Spy.seen)
 
 
 @given(

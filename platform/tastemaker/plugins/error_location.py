@@ -1,4 +1,4 @@
-"""Where a model's own code failed, for who has to mend it: file, line, and the array if it wrote to one."""
+"""Errors of a model's code, located: the file and line, and the read-only array that it tried to write to."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tastemaker.plugins.read_only import FIX, arrays_in
 from tastemaker.plugins.recommender import Recommender
 
 _REFUSALS = ("read-only", "WRITEABLE")
-"""What numpy, scipy and Cython say of an array that can't be written to has one of these in it."""
+"""Words of the errors that numpy, scipy and Cython raise for a write to a read-only array."""
 
 
 METHODS = {"explain": "contributions"}
-"""What a model is asked to do -> its method, where that is called otherwise."""
+"""Operation -> the method that does it, where the names differ."""
 _UNNAMED = "an array that it was given"
 
 
@@ -32,7 +32,7 @@ class Place(NamedTuple):
     frame: FrameType
     line: int
     last: int
-    """The bytecode instruction that was at work, as an offset."""
+    """The offset of the bytecode instruction that ran."""
 
     def __str__(self) -> str:
         path = self.frame.f_code.co_filename
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
     @property
     def statement(self) -> str:
-        """The part of the source that was at work, or the whole line; empty without a source."""
+        """Return the part of the source that ran, or the whole line; empty without a source."""
         path, positions = self.frame.f_code.co_filename, [*self.frame.f_code.co_positions()]
         first, last, start, end = positions[self.last // 2]
         if first is None or last is None or start is None or end is None:
@@ -52,44 +52,51 @@ class Place(NamedTuple):
         return b"".join(lines).decode(errors="replace").strip()
 
 
-def blamed(error: BaseException, model: str, kind: type, doing: str, **given: object) -> PluginError:
-    """The error as the model's own failure: what it raised, and at which line of its code.
+def plugin_error(error: BaseException, model: str, kind: type, doing: str, **given: object) -> PluginError:
+    """Return an error as the model's own failure, with the line of its code that raised it.
 
-    Where it wrote to its input, the array is named too, as a part of one of the inputs that it was `given`.
-    Of an error that was raised before any line of its code, such as for a missing parameter, the method of
-    its class `kind` is named.
+    Args:
+        error: What the model raised. If no line of its code was reached, as for a missing parameter, the
+            method is named instead.
+        model: The model's name.
+        kind: The model's class.
+        doing: The operation: fit, recommend, embed, explain or update.
+        given: The inputs by name: an array that the model tried to write to is named as a part of one.
     """
-    said = described(error, **given)
-    if place_of(error) is None:
-        said += f" ({written_at(kind, METHODS.get(doing, doing))})"
-    return PluginError(f"model {model} failed to {doing}: {said}", fix=FIX if wrote(error) else remedy(kind))
+    said = describe_error(error, **given)
+    if locate_error(error) is None:
+        said += f" ({locate_method(kind, METHODS.get(doing, doing))})"
+    return PluginError(
+        f"model {model} failed to {doing}: {said}",
+        fix=FIX if is_write_to_read_only(error) else suggest_fix(kind),
+    )
 
 
-def described(error: BaseException, **given: object) -> str:
-    """What went wrong and where, in a line: see `blamed`."""
+def describe_error(error: BaseException, **given: object) -> str:
+    """Return in one line what went wrong, and where; `given` as in `plugin_error`."""
     place = _place(error.__traceback__)
     at = "" if place is None else f" ({place})"
-    if not wrote(error):
+    if not is_write_to_read_only(error):
         return f"{type(error).__name__}: {error}{at}"
     array = _UNNAMED if place is None else _written(place, given)
     return f"it writes to {array}, which is read-only{at}"
 
 
-def remedy(model: type) -> str:
-    """What a person does about a model that fails: of an installed one, the checks say more."""
+def suggest_fix(model: type) -> str:
+    """Return what to do about a model that fails: for an installed one, run the checks."""
     if model.__module__ == "__main__":  # a notebook's cell, or a script
-        return "mend it there"
+        return "fix it there"
     return f"run `tastemaker models check {getattr(model, 'name', model.__name__)}`"
 
 
-def place_of(error: BaseException) -> str | None:
-    """The innermost line of a model's own code that an error came through; None if it came through none."""
+def locate_error(error: BaseException) -> str | None:
+    """Return the innermost line of a model's own code in an error's traceback; None if there is none."""
     place = _place(error.__traceback__)
     return None if place is None else str(place)
 
 
-def written_at(model: type, method: str) -> str:
-    """Where a method of a class is written, in the form of `place_of`."""
+def locate_method(model: type, method: str) -> str:
+    """Return where a method of a class is defined, in the form of `locate_error`."""
     code = getattr(getattr(model, method, None), "__code__", None)
     if not isinstance(code, CodeType):
         return f"{model.__module__}.{model.__qualname__}"
@@ -98,20 +105,20 @@ def written_at(model: type, method: str) -> str:
 
 
 def _named(path: str) -> str:
-    """The file, or the notebook's cell as the notebook calls it."""
+    """Return the file, or the name that the notebook shows for a cell."""
     python: Any = sys.modules.get("IPython")
     shell = None if python is None else python.get_ipython()
     cell = None if shell is None else shell.compile.format_code_name(path)
     return path if cell is None else " ".join(cell)
 
 
-def wrote(error: BaseException) -> bool:
-    """Whether it was raised for an attempt to write to an array that is read-only."""
+def is_write_to_read_only(error: BaseException) -> bool:
+    """Return whether the error was raised for an attempt to write to a read-only array."""
     return isinstance(error, (ValueError, TypeError)) and any(said in str(error) for said in _REFUSALS)
 
 
 def _place(trace: TracebackType | None) -> Place | None:
-    """The innermost frame of a model's package; None where only the platform's own code failed."""
+    """Return the innermost frame of a model's package; None where only the platform's own code failed."""
     packages = {_package(kind.__module__) for kind in _descendants(Recommender)} - {"tastemaker"}
     found = None
     while trace is not None:
@@ -132,7 +139,7 @@ def _descendants(kind: type[Any]) -> Iterator[type[Any]]:
 
 
 def _written(place: Place, given: dict[str, object]) -> str:
-    """What is written to there: the name that the code has for it, and that of the input that it is."""
+    """Return the name of the array that is written to, in the model's code and among its inputs."""
     inputs = {name: array for word, value in given.items() for name, array in arrays_in(value, word).items()}
     named = {name: _arrays(_value(name, place.frame)) for name in _names(place.statement)}
     refusing = {
@@ -146,7 +153,7 @@ def _written(place: Place, given: dict[str, object]) -> str:
 
 
 def _names(source: str) -> list[str]:
-    """The names and attributes in a piece of code, as written: first what it assigns to, then the longest."""
+    """Return the names and attributes in a piece of code: first what it assigns to, then the longest."""
     try:
         tree = ast.parse(source)
     except SyntaxError:  # the head of a longer statement, such as an if
@@ -166,7 +173,7 @@ def _names(source: str) -> list[str]:
 
 
 def _value(name: str, frame: FrameType) -> object:
-    """What names and attributes joined by dots stand for in a frame; None if that can't be told."""
+    """Evaluate a dotted name in a frame; None if it can't be evaluated."""
     first, *rest = name.split(".")
     value = frame.f_locals.get(first, frame.f_globals.get(first))
     try:

@@ -1,4 +1,4 @@
-"""The ranker's columns: the same function makes them for training and for serving, so they can't differ."""
+"""The feature columns of a candidate. Training and serving call the same function, so they can't differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ITEM_COLUMNS = ("item_events_share", "item_users_share", "item_events_per_user",
 def columns(
     retrievers: Iterable[str], user_features: Sequence[str], item_features: Sequence[str]
 ) -> tuple[str, ...]:
-    """The names of what `pair_features` returns, in its order."""
+    """Return the names of the columns of `pair_features`, in their order."""
     names = tuple(retrievers)
     return (
         *(f"{name}_score" for name in names),
@@ -34,9 +34,9 @@ def columns(
 
 
 def item_statistics(data: TrainingData) -> Float32:
-    """float32[n_items, 4], the columns ITEM_COLUMNS, from everything before `data.end`.
+    """Return float32[n_items, 4], the columns ITEM_COLUMNS, from everything before `data.end`.
 
-    Shares, not counts: a longer window must not move them.
+    They are shares and not counts, so that they do not depend on the window's length.
     """
     items, n = data.events.items, data.n_items
     recent = items[np.searchsorted(data.events.times, data.end - RECENT_DAYS * DAY) :]
@@ -58,7 +58,18 @@ def pair_features(
     user_features: Sequence[str],
     item_features: Sequence[str],
 ) -> Float32:
-    """float32[m, f]: one row a candidate, the columns that `columns` names; NaN where unknown."""
+    """Return the features of m candidates.
+
+    Args:
+        candidates: The m candidates.
+        batch: The requests that they belong to.
+        statistics: float32[n_items, 4], as `item_statistics` returns.
+        user_features: Names of columns of `batch.user_features`.
+        item_features: Names of columns of `batch.item_features`.
+
+    Returns:
+        float32[m, f]: one row per candidate, the columns that `columns` names; NaN where unknown.
+    """
     rows, items = candidates.rows, candidates.items
     return np.concatenate(
         [
@@ -76,7 +87,7 @@ def pair_features(
 
 
 def _pairs(candidates: Candidates, history: History, now: int) -> Float32:
-    """float32[m, 4]: what the row's user did with the item so far (PAIR_COLUMNS)."""
+    """Return float32[m, 4]: what the row's user did with the item so far (PAIR_COLUMNS)."""
     keys = history.rows * history.n_items + history.items
     wanted = candidates.rows * history.n_items + candidates.items
     index = np.searchsorted(keys, wanted)
@@ -95,7 +106,7 @@ def _pairs(candidates: Candidates, history: History, now: int) -> Float32:
 
 
 def _users(history: History, now: int) -> Float32:
-    """float32[n, 3]: how much the row's user did so far (USER_COLUMNS)."""
+    """Return float32[n, 3]: how much the row's user did so far (USER_COLUMNS)."""
     last = np.full(len(history), np.iinfo(np.int64).min)
     np.maximum.at(last, history.rows, history.last_times)
     since = np.where(history.lengths > 0, (now - last.astype(np.float64)) / DAY, np.nan)
@@ -103,7 +114,7 @@ def _users(history: History, now: int) -> Float32:
 
 
 def _chosen(table: FeatureTable | None, names: Sequence[str], n: int) -> Float32:
-    """float32[n, len(names)]: the named columns, NaN if the batch brings none."""
+    """Return float32[n, len(names)]: the named columns, NaN if the batch has no table."""
     if table is None:
         return np.full((n, len(names)), np.nan, np.float32)
     if table.names == tuple(names):  # selecting would copy the whole catalogue for each request

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tastemaker.errors import ArtifactError
 from tastemaker.plugins import Events, TrainingData
-from tastemaker_ranker import graph
+from tastemaker_ranker import onnx_export
 from tastemaker_ranker.ranker import Ranker, RankerConfig
 
 COLUMNS = 6
@@ -37,9 +37,9 @@ def grown(seed: int, leaves: int = 15, **parameters: Any) -> str:
 
 
 def both(text: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    session = graph.load(graph.convert(text, COLUMNS), COLUMNS, "test")
+    session = onnx_export.load(onnx_export.convert(text, COLUMNS), COLUMNS, "test")
     theirs = lightgbm.Booster(model_str=text).predict(rows, num_threads=1)
-    return graph.score(session, rows), np.asarray(theirs)
+    return onnx_export.score(session, rows), np.asarray(theirs)
 
 
 @settings(max_examples=25, deadline=None)
@@ -71,15 +71,15 @@ def test_trees_that_found_nothing_to_split_on_score_all_rows_alike() -> None:
 def test_many_rows_are_scored_in_blocks_and_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     text, rows = grown(2), np.random.default_rng(2).normal(size=(50, COLUMNS)).astype(np.float32)
     whole, _ = both(text, rows)
-    monkeypatch.setattr(graph, "BLOCK", 7)
+    monkeypatch.setattr(onnx_export, "BLOCK", 7)
 
     np.testing.assert_array_equal(both(text, rows)[0], whole)
-    session = graph.load(graph.convert(text, COLUMNS), COLUMNS, "test")
-    assert graph.score(session, rows[:0]).shape == (0,)
+    session = onnx_export.load(onnx_export.convert(text, COLUMNS), COLUMNS, "test")
+    assert onnx_export.score(session, rows[:0]).shape == (0,)
 
 
 def test_the_same_trees_give_the_same_bytes() -> None:
-    assert graph.convert(grown(3), COLUMNS) == graph.convert(grown(3), COLUMNS)
+    assert onnx_export.convert(grown(3), COLUMNS) == onnx_export.convert(grown(3), COLUMNS)
 
 
 @pytest.mark.parametrize("asked", ["categories", "zeros for missing values"])
@@ -94,14 +94,14 @@ def test_splits_that_the_ranker_never_makes_are_not_converted_wrongly(asked: str
     text = lightgbm.train({"verbosity": -1, "num_threads": 1}, table, 3).model_to_string()
 
     with pytest.raises(ValueError, match=asked):
-        graph.convert(text, COLUMNS)
+        onnx_export.convert(text, COLUMNS)
 
 
 def test_a_graph_of_other_columns_is_refused() -> None:
-    model = graph.convert(grown(5), COLUMNS)
+    model = onnx_export.convert(grown(5), COLUMNS)
 
     with pytest.raises(ArtifactError, match="no ranking trees for 7 columns"):
-        graph.load(model, COLUMNS + 1, "model.onnx")
+        onnx_export.load(model, COLUMNS + 1, "model.onnx")
 
 
 ASKED = """

@@ -1,4 +1,4 @@
-"""The trees as an ONNX graph: made from LightGBM's text, and scored by ONNX Runtime.
+"""Conversion of LightGBM's trees to an ONNX graph, which ONNX Runtime scores.
 
 Numbers stay float64, as in LightGBM, and trees are added up in the same order, so scores are the same to the
 last bit. Thresholds rounded to float32 would send rows that stand at one into another branch.
@@ -42,7 +42,7 @@ class _Tree(NamedTuple):
 
 
 def convert(text: str, n_features: int) -> bytes:
-    """The sum of the trees in LightGBM's text as an ONNX model: x float64[m, f] -> scores float64[m, 1].
+    """Convert LightGBM's text to an ONNX model of the trees' sum: x float64[m, f] -> scores float64[m, 1].
 
     One operator, TreeEnsemble of ai.onnx.ml 5 (https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html).
     The same text gives the same bytes.
@@ -64,7 +64,16 @@ def convert(text: str, n_features: int) -> bytes:
 
 
 def load(model: bytes, n_features: int, source: str) -> InferenceSession:
-    """A session of one thread. Raises ArtifactError, naming `source`, if it is no graph for n_features."""
+    """Open a session of one thread.
+
+    Args:
+        model: The graph, as `convert` returns it.
+        n_features: How many columns the trees read.
+        source: The name of the model's file, for the error message.
+
+    Raises:
+        ArtifactError: The graph is damaged, or made for another number of columns.
+    """
     # Read when the library is loaded: it would report to its maker.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -84,7 +93,7 @@ def load(model: bytes, n_features: int, source: str) -> InferenceSession:
 
 
 def score(session: InferenceSession, features: Float32) -> Float32:
-    """float32[m]: the trees' sum for each row."""
+    """Return float32[m]: the trees' sum for each row of `features`, float32[m, f]."""
     scores = np.empty(len(features), np.float32)
     for start in range(0, len(features), BLOCK):
         rows = features[start : start + BLOCK].astype(np.float64)
@@ -93,7 +102,7 @@ def score(session: InferenceSession, features: Float32) -> Float32:
 
 
 def _attributes(trees: list[_Tree]) -> dict[str, Any]:
-    """The operator's attributes: nodes and leaves of all trees, one tree after the other."""
+    """Return the operator's attributes: nodes and leaves of all trees, one tree after the other."""
     from onnx import numpy_helper
 
     first_node = np.cumsum([0, *(len(tree.features) for tree in trees)])
@@ -121,7 +130,7 @@ def _attributes(trees: list[_Tree]) -> dict[str, Any]:
 
 
 def _tree(part: str) -> _Tree:
-    """One tree's part of LightGBM's text."""
+    """Parse one tree's part of LightGBM's text."""
     lines = dict(line.split("=", 1) for line in part.splitlines())
     leaves = np.array(lines["leaf_value"].split(), np.float64)
     if len(leaves) == 1:  # nothing to split on, but ONNX knows no tree without a node
@@ -139,6 +148,6 @@ def _tree(part: str) -> _Tree:
 
 
 def _around_zero(thresholds: np.ndarray) -> np.ndarray:
-    """Thresholds t' such that x <= t' where LightGBM finds x <= t, having made x 0 where |x| <= _ZERO."""
+    """Return thresholds t' such that x <= t' where LightGBM, which takes |x| <= _ZERO for 0, finds x <= t."""
     nearest = np.where(thresholds < 0, np.nextafter(-_ZERO, -np.inf), _ZERO)
     return np.where(np.abs(thresholds) <= _ZERO, nearest, thresholds)
