@@ -15,8 +15,18 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from site_build import repository_links
+from site_build.cli_page import cli_page
+from site_build.http_page import http_page
+from site_build.settings_page import settings_page
+from site_build.tables_page import tables_page
 
 ROOT = Path(__file__).resolve().parents[1]
+GENERATED = {
+    "reference/cli.md": cli_page,
+    "reference/http.md": http_page,
+    "reference/settings.md": settings_page,
+    "reference/tables.md": tables_page,
+}
 _places: dict[str, str] = {}
 
 
@@ -44,6 +54,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     _places.update({f"docs/{file.src_uri}": file.src_uri for file in files})
     for path, place in outside.items():
         files.append(File.generated(config, place, content=(ROOT / path).read_bytes()))
+    for place, build in GENERATED.items():
+        files.append(File.generated(config, place, content=build()))
     return files
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib.metadata import entry_points
 from pathlib import Path
 
+import click
+import pyarrow as pa
 import pytest
+from pydantic import BaseModel
 
+import tastemaker
+from support.docs_site import build, build_into
 from support.repository import ROOT
+from tastemaker import plugins
+from tastemaker.cli.main import cli
+from tastemaker.data import tables
+from tastemaker.serving.http.routes import ROUTES
+from tastemaker.settings import Settings
+from tastemaker.storage.tables import metadata
 
 LOADS = {
     *((tag, "src") for tag in ("audio", "embed", "iframe", "img", "input", "script", "source", "video")),
@@ -46,18 +58,7 @@ def _foreign(urls: list[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as `make docs` builds it."""
-    folder = tmp_path_factory.mktemp("docs") / "site"
-    built = _build("--site-dir", str(folder))
-    assert built.returncode == 0, built.stdout + built.stderr
-    return folder
-
-
-def _build(*more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command of `make docs` with more options."""
-    bin_folder = Path(sys.executable).parent
-    dry_run = subprocess.check_output(["make", "--dry-run", f"BIN={bin_folder}", "docs"], cwd=ROOT, text=True)
-    [command] = [line for line in dry_run.splitlines() if "mkdocs build" in line]
-    return subprocess.run([*command.split(), *more], cwd=ROOT, capture_output=True, text=True, check=False)
+    return build_into(tmp_path_factory.mktemp("docs") / "site")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def _build_small(folder: Path) -> subprocess.CompletedProcess[str]:
     (folder / "mkdocs.yml").write_text(
         f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: docs\nhooks: []\nnav: [index.md]\nsite_dir: site\n"
     )
-    return _build("--config-file", str(folder / "mkdocs.yml"))
+    return build("--config-file", str(folder / "mkdocs.yml"))
 
 
 def test_resources_of_another_host_are_found() -> None:
@@ -129,3 +130,84 @@ def test_every_page_is_on_the_site(page: str, site: Path) -> None:
 @pytest.mark.parametrize("model", sorted(path.parent.name for path in ROOT.glob("models/*/README.md")))
 def test_every_model_has_its_card_on_the_site(model: str, site: Path) -> None:
     assert "<h1" in (site / "reference" / "models" / f"{model}.html").read_text("utf-8")
+
+
+def _reference(site: Path, name: str) -> str:
+    return (site / "reference" / f"{name}.html").read_text("utf-8")
+
+
+def _settings(prefix: str, model: type[BaseModel]) -> Iterator[str]:
+    """Environment variables of all settings, found without the code that writes the page."""
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from _settings(f"{prefix}{name.upper()}__", section)
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def test_every_setting_is_on_its_page(site: Path) -> None:
+    variables = set(_settings("TASTEMAKER_", Settings))
+    assert {"TASTEMAKER_HOME", "TASTEMAKER_SERVING__MODEL_SECONDS"} <= variables
+    page = _reference(site, "settings")
+    assert {name for name in variables if f"<code>{name}</code>" not in page} == set()
+
+
+def test_a_setting_has_its_type_limits_default_and_meaning(site: Path) -> None:
+    page = _reference(site, "settings")
+    [facts] = re.findall(r"<p><code>TASTEMAKER_RETRIEVAL__DIVERSITY</code>(.*)</p>", page)
+    assert facts == " · number · at least 0 · at most 1 · default <code>0.0</code>"
+    meaning = Settings.model_json_schema()["$defs"]["RetrievalSettings"]["properties"]["diversity"][
+        "description"
+    ]
+    assert f"<p>{meaning}</p>" in page
+
+
+def test_every_command_and_option_is_on_its_page(site: Path) -> None:
+    page = html.unescape(_reference(site, "cli"))
+    names = sorted(entry.name for entry in entry_points(group="tastemaker.commands"))
+    assert "leaderboard" in names
+    for name in names:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        parts = {name: command}
+        if isinstance(command, click.Group):
+            parts |= {f"{name} {key}": one for key, one in command.commands.items()}
+        for full, one in parts.items():
+            section = page.partition(f'id="tastemaker-{full.replace(" ", "-")}"')[2].partition("<h")[0]
+            assert section, full
+            options = [text for part in one.params for text in part.opts if text.startswith("--")]
+            hidden = {text for part in one.params if getattr(part, "hidden", False) for text in part.opts}
+            assert [text for text in options if text not in section and text not in hidden] == [], full
+
+
+def test_every_endpoint_and_message_is_on_its_page(site: Path) -> None:
+    page = html.unescape(_reference(site, "http"))
+    for route in ROUTES:
+        assert f"<code>{route.method} {route.path}</code>" in page
+        for message in (route.takes, route.answers):
+            if message is not None:
+                anchor = f'id="message-{message.__name__.lower()}"'
+                section = page.partition(anchor)[2].partition("<h3")[0]
+                for field in message.__struct_fields__:
+                    assert f"<code>{field}</code>" in section, (message, field)
+
+
+def test_every_table_and_column_is_on_its_page(site: Path) -> None:
+    page = _reference(site, "tables")
+    for table in metadata.sorted_tables:
+        section = page.partition(f'id="database-{table.name}"')[2].partition("<h3")[0]
+        assert [column.name for column in table.columns if f"<code>{column.name}</code>" not in section] == []
+    schemas = {name: schema for name, schema in vars(tables).items() if isinstance(schema, pa.Schema)}
+    assert {"EVENTS", "REQUESTS"} <= schemas.keys()
+    for name, schema in schemas.items():
+        for field in schema:
+            meaning = (field.metadata or {}).get(b"description", b"").decode()
+            assert f"<code>{field.name}</code>" in page, (name, field.name)
+            assert meaning[:20].partition("'")[0] in page, (name, field.name)
+
+
+@pytest.mark.parametrize("name", sorted({*tastemaker.__all__, *plugins.__all__} - {"__version__"}))
+def test_every_public_name_is_on_a_page(name: str, site: Path) -> None:
+    pages = _reference(site, "plugin-api") + _reference(site, "notebook-api")
+    assert re.search(rf'<h\d id="tastemaker\.[a-z_.]+\.{name}"', pages), name

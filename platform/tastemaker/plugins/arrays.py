@@ -32,6 +32,7 @@ NO_ITEM = -1
 """Pads a ranking or a candidate list that is shorter than its row."""
 
 UNKNOWN_USER = -1
+"""The number of a user without an event in the training data: in `Batch.users`."""
 
 # What stands for an argument that was left out.
 _UNTYPED: Int16 = read_only(np.empty(0, np.int16))

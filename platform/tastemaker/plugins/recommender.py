@@ -16,6 +16,7 @@ from tastemaker.errors import ArtifactError, PluginError
 from tastemaker.plugins.arrays import Batch, FeatureTable, Feedback, Float32, Int32, Ranking, TrainingData
 
 INTERFACE_VERSION = 1
+"""Raised when a model written for the version before no longer works. A saved model keeps it."""
 
 
 class Config(BaseModel):
