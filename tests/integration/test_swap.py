@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -79,11 +79,15 @@ class Customer(threading.Thread):
                 self.answers.append((answer.status_code, body["version"], body["fallback"]))
 
 
+BY_BENTOML = ("bentoml", "serve", "tastemaker_baselines.service:Popularity")
+
+
 @contextmanager
-def serving(home: Path) -> Iterator[tuple[httpx.Client, list[Customer]]]:
+def serving(
+    home: Path, command: Sequence[str] = BY_BENTOML, **variables: str
+) -> Iterator[tuple[httpx.Client, list[Customer]]]:
     """A server with one worker and two customers."""
-    environment = {"TASTEMAKER_HOME": str(home), "BENTOML_HOME": str(home.parent / "bentoml")}
-    command = ["bentoml", "serve", "tastemaker_baselines.service:Popularity"]
+    environment = {"TASTEMAKER_HOME": str(home), "BENTOML_HOME": str(home.parent / "bentoml"), **variables}
     with running(command, home.parent, environment) as client:
         customers = [Customer(client.base_url) for _ in range(2)]
         for customer in customers:
@@ -159,3 +163,66 @@ def test_a_server_starts_with_what_is_deployed_unless_that_is_damaged(
     deployment.deploy(registry.artifacts, "popularity", corrupt.id, "small shop")
     with serving(home) as (client, _):
         assert served(client) == newest.id
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_pinned_service_keeps_its_version_while_others_are_promoted(
+    home: Path, registry: Registry, versions: list[Version], by_variable: bool
+) -> None:
+    pinned, second, _, newest = versions
+    registry.deploy(second)
+    command: Sequence[str] = BY_BENTOML
+    variables = {"BENTOML_HOME": str(home.parent / "bentoml_of_pinned")}
+    if by_variable:
+        variables["TASTEMAKER_VERSION"] = pinned.id
+    else:
+        command = ["tastemaker", "serve", f"popularity@{pinned.id}"]
+    others = set(home.parent.glob("server-*.log"))
+    with serving(home, command, **variables) as (client, customers), serving(home) as (follower, _):
+        assert serves(follower, second)
+        PromotionGate(registry).promote(newest.id, force_reason="a test")
+        wait_for(partial(serves, follower, newest))
+        promoted_at = len(customers[0].answers)
+        wait_for(lambda: len(customers[0].answers) > promoted_at + 100)
+        ready = client.get("/readyz").json()
+        assert (ready["version"], ready["pinned"], ready.get("wanted")) == (pinned.id, True, None)
+        assert ready["degraded"] == []
+        assert follower.get("/readyz").json()["pinned"] is False
+        assert "no deployment replaces this version" in client.get("/").text
+        assert "tastemaker_version_differs 0.0" in client.get("/metrics").text
+    answers = [answer for customer in customers for answer in customer.answers]
+    assert {(status, version, reason) for status, version, reason in answers} == {(200, pinned.id, None)}
+    logs = "".join(log.read_text() for log in set(home.parent.glob("server-*.log")) - others)
+    assert logs.count(f"popularity {pinned.id} is pinned by TASTEMAKER_VERSION") == 1
+
+
+def test_a_pinned_service_does_not_start_with_another_version(
+    home: Path, registry: Registry, versions: list[Version]
+) -> None:
+    pinned, newest = versions[1], versions[3]
+    registry.deploy(newest)
+    damaged = pinned.folder / "serving" / "lists.npy"
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-1])
+    environment = {"TASTEMAKER_HOME": str(home), "BENTOML_HOME": str(home.parent / "bentoml")}
+    try:
+        done = run(BY_BENTOML, home.parent, environment | {"TASTEMAKER_VERSION": pinned.id})
+        assert done.returncode != 0
+        assert "lists.npy" in done.stderr
+        assert "Traceback" not in done.stderr
+    finally:
+        damaged.write_bytes(content)
+
+
+def test_the_champions_service_can_not_be_pinned(home: Path) -> None:
+    environment = {
+        "TASTEMAKER_HOME": str(home),
+        "BENTOML_HOME": str(home.parent / "bentoml"),
+        "TASTEMAKER_VERSION": "20200101-none",
+    }
+    service = "tastemaker.serving.champion_service:Champion"
+    done = run(["bentoml", "serve", service], home.parent, environment)
+    assert done.returncode != 0
+    assert "this service follows the champion of any model" in done.stderr
+    assert "fix: serve a version of one model: tastemaker serve MODEL@VERSION" in done.stderr
+    assert "Traceback" not in done.stderr

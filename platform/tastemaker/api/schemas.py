@@ -262,6 +262,8 @@ class Ready(msgspec.Struct, frozen=True):
     wanted: WantedVersion | msgspec.UnsetType = msgspec.UNSET
     """What should answer; absent where nothing was promoted or deployed. Where it is not what answers, it is
     being loaded, or was refused, and then `degraded` says why."""
+    pinned: bool = False
+    """Whether the service was started for this version alone: no deployment replaces it."""
 
 
 class Alive(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 2.0
 """Seconds to wait for a port that is taken."""
+PINNED, CHOSEN = "TASTEMAKER_VERSION", "TASTEMAKER_CHOSEN_VERSION"
+"""As in `serving.runtime.version_selection`, which `--help` does not import."""
 CHAMPION = "tastemaker.serving.champion_service:Champion"
 _HERE = ("127.0.0.1", "::1", "localhost")
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", metavar="[MODEL[@VERSION]]", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option(
     "--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port to listen on."
@@ -37,23 +40,27 @@ _HERE = ("127.0.0.1", "::1", "localhost")
     help="Number of worker processes.",
 )
 def serve(model: str | None, host: str, port: int, workers: int) -> None:
-    """Serve the champion, or a version of MODEL, over HTTP.
+    """Serve the champion, or a version of a model, over HTTP.
 
     Without MODEL the service follows the champion of the problem: after a promotion or a rollback it switches
     within seconds, without a failed request. While there is no champion, it serves the baseline.
 
     With MODEL it serves the deployed version of that model, or its newest if none is deployed.
 
+    With MODEL@VERSION it serves that version only: no deployment, promotion or rollback replaces it.
+
     \b
     Examples:
       tastemaker serve
       tastemaker serve popularity --port 3001
+      tastemaker serve popularity@20261129-075116-298164-dec17f385e20
       curl -X POST localhost:3000/recommend -d '{"user_id": "17850", "k": 5}'
     """
     from tastemaker.settings import load_settings
 
     settings = load_settings()
-    chosen = _choose(settings, model)
+    model, pinned = _parsed(model)
+    chosen = _choose(settings, model, pinned)
     target = CHAMPION if model is None else _service(model)
     _require_free(host, port)
     click.echo(f"serving {chosen.model} {chosen.version} ({chosen.why}) on http://{host}:{port}", err=True)
@@ -75,8 +82,8 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
             "TASTEMAKER_HOME": str(home),
         }
     )
-    if model is not None:  # the choice is ours, not a person's: the service goes over to what is deployed
-        environment |= {"TASTEMAKER_VERSION": chosen.version, "TASTEMAKER_DEPLOYMENT_SEEN": ""}
+    if model is not None:
+        environment |= {PINNED if pinned else CHOSEN: chosen.version}
     command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
     os.execve(sys.executable, command, environment)
 
@@ -87,11 +94,38 @@ class _Chosen(NamedTuple):
     why: str
 
 
-def _choose(settings: Settings, model: str | None) -> _Chosen:
+def _parsed(argument: str | None) -> tuple[str | None, str | None]:
+    """Return the model and the pinned version of MODEL@VERSION, or of MODEL with TASTEMAKER_VERSION.
+
+    Raises TastemakerError if both pin a version and they differ, or if no model is named.
+    """
+    from tastemaker.serving.runtime.version_selection import check_pin, pinned_version
+
+    model, at, version = (argument or "").partition("@")
+    pinned = pinned_version()
+    if argument is not None and (not model or (at and not version)):
+        raise ArtifactError(f"{argument!r} is not MODEL or MODEL@VERSION", fix="tastemaker models versions")
+    if version and pinned not in (None, version):
+        raise ArtifactError(f"{argument} and {PINNED} = {pinned!r} name two versions", fix=f"unset {PINNED}")
+    check_pin(model or None, None)
+    return model or None, version or pinned
+
+
+def _choose(settings: Settings, model: str | None, pinned: str | None) -> _Chosen:
     """Return the version to serve and why. Raises RegistryError if there is none."""
     from tastemaker.plugins import discovery
+    from tastemaker.registry.artifact import verify_version
     from tastemaker.serving.runtime.version_selection import deployed_folder, newest_folder
 
+    if model is not None and pinned is not None:
+        discovery.get(model)
+        folder = settings.artifacts / model / pinned
+        if Path(pinned).name != pinned or not folder.is_dir():
+            raise RegistryError(
+                f"{model} has no version {pinned!r}", fix="list them: tastemaker models versions"
+            )
+        verify_version(folder)
+        return _Chosen(model, pinned, "pinned: no deployment replaces it")
     if model is not None:
         discovery.get(model)  # so that a wrong name and an untrained model have different errors
         if (deployed := deployed_folder(settings, model)) is not None:

@@ -1,8 +1,8 @@
 """A model as a BentoML service: which version, when it is loaded, and how BentoML stays out of the way.
 
 A plugin's `service.py` needs one line: `Popularity = service("popularity")`. The version is the newest of
-that model in the home folder's registry (or the one that TASTEMAKER_VERSION names); inside a built Bento it
-is the one that was packed. It is chosen once a server, so that all workers serve the same one.
+that model in the home folder's registry; inside a built Bento it is the one that was packed. It is chosen
+once per server, so that all workers serve the same one. TASTEMAKER_VERSION pins the service to a version.
 
 `champion_service()` serves the champion of the problem, of whichever model, and the baseline before there is
 one.
@@ -56,7 +56,16 @@ from tastemaker.serving.runtime.online_updates import ModelRefresher
 from tastemaker.serving.runtime.running_services import announce
 from tastemaker.serving.runtime.supervisor import supervise
 from tastemaker.serving.runtime.version_loader import VersionLoader, first_sound
-from tastemaker.serving.runtime.version_selection import SEEN, VERSION, at_start, folders, followed, remember
+from tastemaker.serving.runtime.version_selection import (
+    CHOSEN,
+    PINNED,
+    at_start,
+    check_pin,
+    folders,
+    followed,
+    pinned_version,
+    remember,
+)
 from tastemaker.serving.runtime.worker import Worker
 from tastemaker.serving.runtime.worker_slots import Workers
 from tastemaker.settings import Settings, load_settings
@@ -169,8 +178,8 @@ def _prepare(model: str | None, packed: Path | None) -> None:
     try:
         settings = load_settings()
         open_pseudonyms(settings)  # a key that is missing is told before anything starts
-        follows = None if packed else followed(settings, model)
-        seen = "" if follows is None else follows.state()
+        check_pin(model, packed)
+        follows = None if packed or pinned_version() else followed(settings, model)
         chosen = _first_whole([packed] if packed else at_start(settings, model), settings)
         read_keys(settings.keys)
         with suppress(spool_file.NoRoom):  # lists are answered, and the workers open it once there is room
@@ -187,14 +196,15 @@ def _prepare(model: str | None, packed: Path | None) -> None:
     supervise(Path(metrics))
     for library in ("OPENBLAS", "OMP", "MKL"):  # a worker is a core's worth: more of them, not more threads
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    if follows is None:
+    if packed is not None:
         return
-    if model is None or VERSION not in os.environ:
-        os.environ[SEEN] = seen
-    if model is not None:
-        os.environ[VERSION] = chosen.version
     remember(Path(metrics), chosen)
     _watched.append(DatabaseWatch(settings.metadata_url, Path(metrics)))
+    if follows is None:
+        logger.info("%s is pinned by %s: no deployment replaces it", chosen, PINNED)
+        return
+    if model is not None:
+        os.environ[CHOSEN] = chosen.version
     announce(settings.home, follows)
 
 
@@ -238,9 +248,8 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
     )
     recent = RecentFeedback(settings.spool)
     loader = VersionLoader(settings, metrics, recent)
-    follows = None if packed else followed(settings, model)
-    # What a person named stays until another version is deployed.
-    seen = "" if follows is None or SEEN in os.environ else follows.state()
+    follows = None if packed or pinned_version() else followed(settings, model)
+    worker.pinned = packed is None and follows is None
     found, refused = first_sound(loader, candidates)
     if isinstance(found, Predictor):
         metrics.serves(found.model, found.version)
@@ -282,7 +291,7 @@ def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
         swapper = Swapper(
             settings.artifacts, loader, engine, metrics, swapped=partial(_swapped, worker, shared)
         )
-        worker.watch = VersionWatcher(follows, swapper, seen=seen, refused=refused)
+        worker.watch = VersionWatcher(follows, swapper, refused=refused)
 
 
 def _swapped(worker: Worker, shared: Path | None, served: Target) -> None:

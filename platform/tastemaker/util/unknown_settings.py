@@ -12,8 +12,8 @@ from tastemaker.util.spelling import closest
 PREFIX = "TASTEMAKER_"
 OTHERS = (
     "API_KEY",
+    "CHOSEN_VERSION",
     "DATASETS",
-    "DEPLOYMENT_SEEN",
     "METRICS_FOLDER",
     "OUTAGE_SECONDS",
     "PSEUDONYM_KEY",

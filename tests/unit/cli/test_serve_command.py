@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from support.served_homes import make_home
 from support.servers import free_port
 from tastemaker.cli import serve as command
-from tastemaker.errors import PluginError, RegistryError, TastemakerError
+from tastemaker.errors import ArtifactError, PluginError, RegistryError, TastemakerError
 from tastemaker.serving.http.api_keys import add, changed
 
 
@@ -90,7 +90,7 @@ def test_a_database_that_can_not_be_used_keeps_no_model_from_being_served(
     started: list[dict[str, str]] = []
     monkeypatch.setattr("os.execve", lambda _program, _command, environment: started.append(environment))
     serve("popularity", "--port", str(free_port()))
-    assert [environment["TASTEMAKER_VERSION"] for environment in started] == [version.id]
+    assert [environment["TASTEMAKER_CHOSEN_VERSION"] for environment in started] == [version.id]
     with pytest.raises(TastemakerError, match="file is not a database"):
         serve("random")
 
@@ -117,3 +117,51 @@ def test_a_port_that_is_taken_is_told(home: Path) -> None:
 )
 def test_a_models_service_is_found_beside_it(model: str, service: str) -> None:
     assert command._service(model) == service
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_pinned_version_is_handed_to_the_service(
+    home: Path, monkeypatch: pytest.MonkeyPatch, by_variable: bool
+) -> None:
+    version = make_home(home)["popularity"]
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr("os.execve", lambda _program, _command, environment: started.append(environment))
+    argument = "popularity" if by_variable else f"popularity@{version.id}"
+    if by_variable:
+        monkeypatch.setenv("TASTEMAKER_VERSION", version.id)
+    words = [argument, "--port", str(free_port())]
+    printed = CliRunner().invoke(command.serve, words, catch_exceptions=False).stderr
+    assert f"serving popularity {version.id} (pinned: no deployment replaces it)" in printed
+    (environment,) = started
+    assert environment["TASTEMAKER_VERSION"] == version.id
+    assert "TASTEMAKER_CHOSEN_VERSION" not in environment
+    assert environment["BENTOML_CONFIG_OPTIONS"] == "services.popularity.workers=1"
+
+
+@pytest.mark.parametrize(
+    ("argument", "variable", "message"),
+    [
+        ("popularity@20200101-none", None, r"popularity has no version '20200101-none'"),
+        ("popularity@../popularity", None, r"popularity has no version '\.\./popularity'"),
+        ("popularity@", None, "'popularity@' is not MODEL or MODEL@VERSION"),
+        ("@20200101", None, "'@20200101' is not MODEL or MODEL@VERSION"),
+        ("popularity@a", "b", "popularity@a and TASTEMAKER_VERSION = 'b' name two versions"),
+        (None, "b", "TASTEMAKER_VERSION = 'b' pins a version, but this service follows the champion"),
+    ],
+)
+def test_a_version_that_can_not_be_pinned_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, argument: str | None, variable: str | None, message: str
+) -> None:
+    make_home(home)
+    if variable is not None:
+        monkeypatch.setenv("TASTEMAKER_VERSION", variable)
+    with pytest.raises(TastemakerError, match=message) as caught:
+        serve(*([] if argument is None else [argument]), "--port", str(free_port()))
+    assert caught.value.fix
+
+
+def test_a_damaged_version_is_not_pinned(home: Path) -> None:
+    version = make_home(home)["popularity"]
+    next((version.folder / "model").glob("*.npy")).write_bytes(b"")
+    with pytest.raises(ArtifactError):
+        serve(f"popularity@{version.id}", "--port", str(free_port()))

@@ -75,6 +75,8 @@ def _health(ready: Ready) -> Markup:
     known = {"Model": ready.model, "Version": ready.version}
     if wanted:
         known["Wanted"] = f"{wanted.version} of {wanted.model}"
+    if ready.pinned:
+        known["Pinned"] = "yes: no deployment replaces this version"
     known["Degraded"] = "; ".join(ready.degraded) or "nothing"
     for path, what in (("/readyz", "For programs"), ("/metrics", "For Prometheus")):
         known[what] = Markup('<a href="{}">{}</a>').format(path, path)

@@ -43,19 +43,24 @@ class VersionWatcher:
         followed: Followed,
         swapper: Swapper,
         *,
-        seen: str = "",
         refused: Collection[Target] = (),
         seconds: float = LOOK_SECONDS,
     ) -> None:
-        """`seen`: the deployment's state that is not to be acted on; `refused`: versions of which the log
-        says already that they can't be served."""
-        self._followed, self._swapper, self._seen = followed, swapper, seen
+        """Start polling.
+
+        Args:
+            followed: The deployment's file.
+            swapper: Puts the version that it names in place.
+            refused: Versions that the log already reports as refused.
+            seconds: Between two polls.
+        """
+        self._followed, self._swapper, self._seen = followed, swapper, ""
         self.wanted: Target | None = None
         """What the deployment named when it could last be read."""
         self._trouble: str | None = None
         self._retry_at = float("inf")
         self._refused = refused
-        if followed.state() != seen:
+        if followed.state():
             self._read()  # so that it is known from the first request on; the first look acts on it
         self._lookout = Poller(self._look, seconds=seconds, name="deployment")
 

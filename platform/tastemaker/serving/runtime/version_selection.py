@@ -1,4 +1,7 @@
-"""Which version is served: of a model, or the champion of whichever model."""
+"""Which version is served: the pinned one, else that of a model, or the champion of whichever model.
+
+A pinned service serves one version, or none: it follows no deployment and falls back to no other version.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,18 @@ from tastemaker.registry import deployment
 from tastemaker.registry.artifact import verify_version
 from tastemaker.registry.deployment import Followed, Target
 from tastemaker.registry.manifest import NAME as MANIFEST
+from tastemaker.registry.manifest import read_manifest
 from tastemaker.settings import Settings
 from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from tastemaker.registry import Registry
 
-VERSION = "TASTEMAKER_VERSION"
-"""Environment: the id of the version to serve; if not set, the deployed one or the newest sound one."""
-SEEN = "TASTEMAKER_DEPLOYMENT_SEEN"
-"""Environment: the state of the deployment when the server chose its version. Set for its workers, unless a
-person named the version in TASTEMAKER_VERSION, which stays until another one is deployed.
+PINNED = "TASTEMAKER_VERSION"
+"""Environment: the id of the version that the service is pinned to. A person sets it, no process does."""
+CHOSEN = "TASTEMAKER_CHOSEN_VERSION"
+"""Environment: the id of the version that the server chose, for its workers. It may be replaced while they
+serve.
 """
 LAST_GOOD = "served.json"
 """In the folder that the workers of one server share: the version that one of them served last."""
@@ -34,12 +38,39 @@ LAST_GOOD = "served.json"
 logger = logging.getLogger("tastemaker.serving")
 
 
-def version_folder(settings: Settings, model: str) -> Path:
-    """Where the version to serve is kept. Raises RegistryError if there is none.
+def pinned_version() -> str | None:
+    """Return the id of the version that the environment pins the service to; None if it pins none."""
+    return os.environ.get(PINNED) or None
 
-    A named version needs no database: its folder is known, and whoever loads it verifies it.
+
+def check_pin(model: str | None, packed: Path | None) -> None:
+    """Raise TastemakerError if the service can't serve the pinned version.
+
+    Args:
+        model: The service's model; None for the champion's service.
+        packed: The folder of the version inside the Bento that is served, if it is one.
     """
-    named = os.environ.get(VERSION)
+    pinned = pinned_version()
+    if pinned is None:
+        return
+    if packed is not None and (carried := read_manifest(packed).version) != pinned:
+        raise ArtifactError(
+            f"{PINNED} = {pinned!r} pins a version, but this Bento carries {carried}",
+            fix=f"unset {PINNED}, or build a Bento of that version",
+        )
+    if packed is None and model is None:
+        raise ArtifactError(
+            f"{PINNED} = {pinned!r} pins a version, but this service follows the champion of any model",
+            fix=f"serve a version of one model: tastemaker serve MODEL@VERSION; or unset {PINNED}",
+        )
+
+
+def version_folder(settings: Settings, model: str) -> Path:
+    """Return the folder of the version to serve. Raises RegistryError if there is none.
+
+    A pinned or chosen version needs no database: its folder is known, and it is verified when it is loaded.
+    """
+    named = pinned_version() or os.environ.get(CHOSEN)
     if named:
         return settings.artifacts / model / named
     return deployed_folder(settings, model) or newest_folder(settings, model)
@@ -111,21 +142,29 @@ def at_start(settings: Settings, model: str | None) -> Iterator[Path]:
 
 
 def folders(settings: Settings, model: str | None, shared: Path | None) -> Iterator[Path]:
-    """Where a worker may find a version, best first: what is deployed, unless a person named another; what a
-    worker of this server served last (`shared`: their folder); what the server chose; and, if these were
-    damaged since, what else there is of that model, the newest first.
+    """Yield the folders of the versions that a worker may serve, best first.
+
+    A pinned version alone. Else: what is deployed; what a worker of this server served last; what the server
+    chose; and, in case these were damaged since, all other versions of that model, the newest first.
+
+    Args:
+        settings: Say where the versions are.
+        model: The service's model; None for the champion's service.
+        shared: The folder that the workers of this server share.
     """
+    if model is not None and pinned_version() is not None:
+        yield version_folder(settings, model)
+        return
     found = list(_candidates(settings, model, shared))
     yield from dict.fromkeys(found)
     yield from (folder for folder in _kept(found[-1].parent) if folder not in found)
 
 
 def _candidates(settings: Settings, model: str | None, shared: Path | None) -> Iterator[Path]:
-    if SEEN in os.environ:
-        with suppress(ArtifactError):  # told by whoever follows it
-            wanted = followed(settings, model).wanted()
-            if wanted is not None:
-                yield wanted.folder(settings.artifacts)
+    with suppress(ArtifactError):  # `VersionWatcher` reports it
+        wanted = followed(settings, model).wanted()
+        if wanted is not None:
+            yield wanted.folder(settings.artifacts)
     last = None if shared is None else last_good(shared)
     if last is not None:
         yield last.folder(settings.artifacts)

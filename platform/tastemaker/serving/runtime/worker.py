@@ -69,6 +69,8 @@ class Worker:
         self._recent: RecentFeedback | None = None
         self.watch: VersionWatcher | None = None
         """Follows the deployment, where there is one to follow."""
+        self.pinned = False
+        """Whether the service serves one version that no deployment replaces."""
         self.learned: ModelRefresher | None = None
         """Follows what a learner makes of the model, where it learns online."""
         self.gauges: Poller | None = None
@@ -126,6 +128,7 @@ class Worker:
             predictor.version,
             [f"{reason}: {words}" for reason, words in self.degraded().items()],
             wanted=msgspec.UNSET if target is None else WantedVersion(target.model, target.version),
+            pinned=self.pinned,
         )
 
     def degraded(self) -> dict[Reason, str]:

@@ -308,7 +308,7 @@ def test_answers_refusals_and_defects_are_counted(worker: Worker) -> None:
 
 def test_the_process_says_how_it_does(worker: Worker) -> None:
     assert ask(worker, "GET", "/livez").json() == {"status": "alive"}
-    ready = {"status": "ready", "model": "canned", "version": "v1", "degraded": []}
+    ready = {"status": "ready", "model": "canned", "version": "v1", "degraded": [], "pinned": False}
     assert ask(worker, "GET", "/readyz").json() == ready
     page = ask(worker, "GET", "/metrics")
     assert page.text.startswith("tastemaker_requests_total")
