@@ -22,7 +22,7 @@ from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import OffPolicyError, RegistryError
 from tastemaker.evaluation.off_policy.platform_log import forecast
 from tastemaker.event_log.records import Record
-from tastemaker.event_log.rows import impression_rows, request_rows
+from tastemaker.event_log.rows import request_rows
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
@@ -70,14 +70,13 @@ def purchases(records: list[Record], rng: np.random.Generator) -> list[dict[str,
 
 
 def log_requests(lake: Lake, records: list[Record], name: str) -> None:
-    """Put requests, impressions and purchases into the lake."""
+    """Put requests and purchases into the lake."""
     rng = np.random.default_rng(1)
     day = AFTER.date()
     late = purchases(records, rng)[0] | {"event_id": f"{name}-late", "user_id": "late", "request_id": None}
     late["occurred_at"] = AFTER + timedelta(days=60)  # so that every window is closed
     bought = pa.Table.from_pylist([*purchases(records, rng), late], schema=EVENTS)
     lake.write_day("requests", day, request_rows(records), part=name)
-    lake.write_day("events", day, impression_rows(records), part=name)
     lake.write_day("events", day, bought, part=f"{name}-bought")
 
 

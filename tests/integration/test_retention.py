@@ -44,7 +44,7 @@ def test_logs_and_events_have_periods_of_their_own(tmp_path: Path) -> None:
     lake = logged_days(tmp_path)
     settings = Settings(home=tmp_path, privacy=PrivacySettings(log_days=3, events_days=5))
     expire(settings, lake, today=TODAY)
-    for table, kept in {"requests": 3, "feedback": 3, "events": 3, "landed_events": 5}.items():
+    for table, kept in {"requests": 3, "feedback": 3, "landed_events": 5}.items():
         assert lake.days(table) == [TODAY - timedelta(days=n) for n in reversed(range(kept))], table
 
 

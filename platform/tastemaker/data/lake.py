@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -25,16 +25,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tastemaker.data.tables import EVENTS, ITEMS, QUARANTINE, USERS, completed
+from tastemaker.data.tables import EVENTS, FEEDBACK, ITEMS, QUARANTINE, REQUESTS, USERS, completed
 from tastemaker.errors import SourceError
 from tastemaker.util.atomic_files import atomic_write, plain_path
 
 SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
+LOG_SCHEMAS = {"requests": REQUESTS, "feedback": FEEDBACK}
+"""Tables whose files may lack columns: an earlier release wrote them beside today's."""
+
+IMPRESSIONS = """
+    CREATE VIEW IF NOT EXISTS impressions AS
+    SELECT request_id, occurred_at, user_id, unnest(item_ids) AS item_id,
+        unnest(range(len(item_ids)))::INTEGER AS position, unnest(scores) AS score,
+        unnest(propensities) AS propensity, model, version, fallback, experiment, epoch, variant,
+        variant_probability
+    FROM requests QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY occurred_at) = 1
+"""
+"""One row per item shown; a request that was logged twice counts once, as in `event_log.drain.read_log`."""
 
 UNDATED = date.min
 """The day of rows whose time can't be read."""
 
 EPOCH = date(1970, 1, 1)
+
+_OLD_IMPRESSIONS = re.compile(r"served-[0-9a-f]{16}-\d{12,}")
+"""Event files in which an earlier release wrote impressions, past validation."""
 
 _NO_PATTERN = re.compile(r"[^][?*\\\ud800-\udfff]*")
 _NO_SURROGATES = re.compile(r"[^\ud800-\udfff]*", re.DOTALL)
@@ -56,9 +71,13 @@ class Lake:
         return (folder if day is None else folder / f"day={day.isoformat()}") / f"{part}.parquet"
 
     def files(self, table: str, *, part: str = "*") -> list[Path]:
-        """The table's files, in the order of their days."""
+        """Return the table's files, in the order of their days.
+
+        Impressions that an earlier release wrote into `events` are deleted: `requests` has them.
+        """
         folder = self.root / table
-        return sorted([*folder.glob(f"{part}.parquet"), *folder.glob(f"day=*/{part}.parquet")])
+        found = sorted([*folder.glob(f"{part}.parquet"), *folder.glob(f"day=*/{part}.parquet")])
+        return found if table != "events" else [path for path in found if not _is_old_impressions(path)]
 
     def days(self, table: str, *, part: str = "*") -> list[date]:
         """The days that the table has rows for, oldest first."""
@@ -84,21 +103,38 @@ class Lake:
         return rows if schema is None else rows.cast(schema)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """DuckDB with one view a table; the canonical tables are there even before their first row.
+        """Return DuckDB with one view per table, and `impressions`, the items of all logged requests.
 
-        Landed tables have no view: nothing but the gate reads what it has not seen.
+        The canonical tables and those of the log exist even before their first row. Landed tables have no
+        view: only validation reads them.
         """
         connection = open_duckdb()
         folders = [path.name for path in self.root.glob("[!.]*") if path.is_dir()]
-        for table in sorted({*SCHEMAS, *(name for name in folders if not name.startswith("landed_"))}):
-            schema = SCHEMAS.get(table)
-            if self.files(table):
-                files = list(map(literal, self.files(table)))
-                rows = connection.read_parquet(files, union_by_name=schema is None, hive_partitioning=False)
-                (rows if schema is None else _completed(connection, rows, schema)).create_view(table)
-            elif schema is not None:
-                connection.register(table, schema.empty_table())
+        schemas = SCHEMAS | LOG_SCHEMAS
+        for table in sorted({*schemas, *(name for name in folders if not name.startswith("landed_"))}):
+            if (rows := self.scan(connection, table)) is not None:
+                rows.create_view(table)
+            elif table in schemas:
+                connection.register(table, schemas[table].empty_table())
+        connection.execute(IMPRESSIONS)
         return connection
+
+    def scan(self, connection: duckdb.DuckDBPyConnection, table: str) -> duckdb.DuckDBPyRelation | None:
+        """Return the table's rows, unread and with all columns of its schema; None if it has no file."""
+        files = list(map(literal, self.files(table)))
+        if not files:
+            return None
+        schema = (SCHEMAS | LOG_SCHEMAS).get(table)
+        rows = connection.read_parquet(files, union_by_name=table not in SCHEMAS, hive_partitioning=False)
+        return rows if schema is None else _completed(connection, rows, schema)
+
+
+def _is_old_impressions(path: Path) -> bool:
+    if not _OLD_IMPRESSIONS.fullmatch(path.stem):
+        return False
+    with suppress(OSError):  # a lake that is only read keeps the file, which is not read as events either
+        path.unlink()
+    return True
 
 
 def day_of(path: Path) -> date:

@@ -167,12 +167,6 @@ MAX_ID_BYTES = 200
 MAX_OWN_BYTES = {"items": 1 << 16, "users": 200}
 """The longest value of one of the shop's own columns, UTF-8. Of items: a description, or an embedding."""
 
-IMPRESSION = "impression"
-"""An item was shown: the platform's own act, so no feature of a user or an item counts it."""
-
-SERVED = "served-"
-"""How the names of event files begin that hold nothing but impressions."""
-
 
 def nullable(schema: pa.Schema) -> pa.Schema:
     """The same columns, any of which may be null: rows as they are before the gate has seen them."""

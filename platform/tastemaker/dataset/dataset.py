@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tastemaker.data.tables import IMPRESSION
 from tastemaker.dataset.as_of import DAY_SECONDS, AsOf
 from tastemaker.dataset.attributes import Described
 from tastemaker.dataset.slices import Labels, read_labels
@@ -53,7 +52,7 @@ _CATALOGUE = """
 # Features are made from more than the counted events: a sum, so that it depends on no order.
 _FEATURE_INPUTS = """
     SELECT sum(hash(user_id, item_id, event_type, value, occurred_at)) FROM events
-    WHERE event_type <> $shown AND epoch_us(occurred_at) < $end
+    WHERE epoch_us(occurred_at) < $end
     UNION ALL SELECT sum(hash(item_id, category, price, first_seen_at)) FROM items
     WHERE epoch_us(first_seen_at) < $end IS NOT FALSE
     UNION ALL SELECT sum(hash(user_id, country, first_seen_at)) FROM users
@@ -281,7 +280,7 @@ def _number(connection: DuckDBPyConnection, table: str, ids: str) -> IdIndex:
 def _feature_inputs(connection: DuckDBPyConnection, end: int | None = None) -> list[Any]:
     """What features are made from, as hashes: all of it, or what was there before `end`."""
     microseconds = _NEVER if end is None else end * 1_000_000
-    return connection.execute(_FEATURE_INPUTS, {"shown": IMPRESSION, "end": microseconds}).fetchall()
+    return connection.execute(_FEATURE_INPUTS, {"end": microseconds}).fetchall()
 
 
 def _read_events(connection: DuckDBPyConnection, type_names: tuple[str, ...]) -> Events:

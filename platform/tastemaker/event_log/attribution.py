@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.data.lake import Lake, open_duckdb
-from tastemaker.data.tables import ASSIGNMENT, EVENTS, FEEDBACK, IMPRESSION, UTC_MICROSECONDS
+from tastemaker.data.tables import ASSIGNMENT, EVENTS, FEEDBACK, UTC_MICROSECONDS
 from tastemaker.event_log.drain import read_feedback, read_log
-from tastemaker.event_log.records import FeedbackRecord, Record
+from tastemaker.event_log.records import IMPRESSION, FeedbackRecord, Record
 from tastemaker.event_log.spool_file import Pending
 from tastemaker.plugins.arrays import Feedback, Float32
 from tastemaker.problem import ProblemSpec
@@ -86,8 +86,7 @@ _HAPPENED = """
     SELECT event_id, request_id, user_id, item_id, event_type, value, epoch_us(occurred_at) / 1e6 AS moment,
         'infinity'::DOUBLE AS came
     FROM events ANTI JOIN told USING (event_id)
-    WHERE event_type IN (SELECT event_type FROM worth) AND event_type <> $impression
-        AND epoch_us(occurred_at) / 1e6 < $until
+    WHERE event_type IN (SELECT event_type FROM worth) AND epoch_us(occurred_at) / 1e6 < $until
     UNION ALL
     SELECT event_id, request_id, coalesce(told.user_id, asked.user_id), item_id, event_type, value,
         epoch_us(least(told.occurred_at, told.received_at)) / 1e6 AS moment,
@@ -212,7 +211,7 @@ def _join(
     connection.register("told", said)
     connection.register("worth", worth)
     connection.execute(_SHOWN, {"until": until})
-    connection.execute(_HAPPENED, {"until": until, "impression": IMPRESSION})
+    connection.execute(_HAPPENED, {"until": until})
     connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
 
 

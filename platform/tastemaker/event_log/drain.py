@@ -7,7 +7,6 @@ record. Two drains of one spool wait for each other.
 The lake is the target where everything is in one folder:
 
     requests/day=…/served-….parquet        one row a request
-    events/day=…/served-….parquet          one row an item shown, event type `impression`, for the next run
     feedback/day=…/served-….parquet        one row an event that callers told
     item_changes/…, user_changes/…         one row an item or user that callers changed
 
@@ -25,13 +24,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.data.lake import Lake, quoted
-from tastemaker.data.tables import FEEDBACK, REQUESTS, SERVED
+from tastemaker.data.lake import LOG_SCHEMAS, Lake, open_duckdb, quoted
 from tastemaker.event_log import recent
 from tastemaker.event_log.records import FeedbackRecord, ItemRecord, Record, UserRecord
 from tastemaker.event_log.rows import (
     feedback_rows,
-    impression_rows,
     item_rows,
     moment,
     request_rows,
@@ -90,13 +87,13 @@ class LakeSink:
 
     def put(self, pending: Pending) -> None:
         """Write the records' days."""
-        put_rows(self.lake, f"{SERVED}{pending.spool}-{pending.first:012d}", pending)
+        put_rows(self.lake, pending)
 
 
-def put_rows(lake: Lake, part: str, pending: Pending) -> None:
-    """Write records into the lake as parts of this name."""
+def put_rows(lake: Lake, pending: Pending) -> None:
+    """Write records into the lake as parts that the spool and the first record's number name."""
+    part = f"served-{pending.spool}-{pending.first:012d}"
     tables: list[tuple[str, Sequence[Any], Callable[[Any], pa.Table]]] = [
-        ("events", pending.of(Record), impression_rows),
         ("requests", pending.of(Record), request_rows),
         ("feedback", pending.of(FeedbackRecord), feedback_rows),
         ("item_changes", pending.of(ItemRecord), item_rows),
@@ -112,7 +109,7 @@ def read_log(lake: Lake, more: Sequence[Record] = (), *, since: int = 0) -> pa.T
 
     Empty if nothing was served.
     """
-    rows = pa.concat_tables([_table(lake, "requests", REQUESTS, "occurred_at", since), request_rows(more)])
+    rows = pa.concat_tables([_table(lake, "requests", "occurred_at", since), request_rows(more)])
     return _firsts(rows, "request_id", "occurred_at")
 
 
@@ -121,7 +118,7 @@ def read_feedback(lake: Lake, more: Sequence[FeedbackRecord] = (), *, since: int
 
     Each event once, however often and to however many it was told.
     """
-    rows = pa.concat_tables([_table(lake, "feedback", FEEDBACK, "received_at", since), feedback_rows(more)])
+    rows = pa.concat_tables([_table(lake, "feedback", "received_at", since), feedback_rows(more)])
     return _firsts(rows, "event_id", "received_at")
 
 
@@ -133,16 +130,13 @@ def _firsts(rows: pa.Table, key: str, moment: str) -> pa.Table:
     return ordered.take(firsts.combine_chunks().sort())
 
 
-def _table(lake: Lake, name: str, schema: pa.Schema, moment: str, since: int) -> pa.Table:
-    if not lake.files(name):
-        return schema.empty_table()
-    with lake.connect() as connection:
-        late_enough = f"epoch_us({quoted(moment)}) >= {1_000_000 * since}"
-        rows = connection.table(name).filter(late_enough).to_arrow_table()
-    for field in schema:
-        if field.name not in rows.column_names:  # written before the column was thought of
-            rows = rows.append_column(field.name, pa.nulls(len(rows), field.type))
-    return rows.select(schema.names).cast(schema)
+def _table(lake: Lake, name: str, moment: str, since: int) -> pa.Table:
+    schema = LOG_SCHEMAS[name]
+    with open_duckdb() as connection:
+        if (rows := lake.scan(connection, name)) is None:
+            return schema.empty_table()
+        late_enough = rows.filter(f"epoch_us({quoted(moment)}) >= {1_000_000 * since}").to_arrow_table()
+    return late_enough.select(schema.names).cast(schema)
 
 
 def count(pending: Pending) -> Drained:

@@ -23,7 +23,6 @@ from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, literal, p
 from tastemaker.data.tables import (
     EVENTS,
     HISTORY,
-    IMPRESSION,
     ITEM_CHANGES,
     ITEMS,
     USERS,
@@ -31,6 +30,7 @@ from tastemaker.data.tables import (
     nullable,
 )
 from tastemaker.event_log.drain import read_feedback, read_log
+from tastemaker.event_log.records import IMPRESSION
 from tastemaker.settings import SourceSettings
 from tastemaker.snapshot.canonical_ids import canonical_sql
 from tastemaker.util.file_lock import file_lock

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tastemaker.data.lake import Lake
-from tastemaker.data.tables import SERVED
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import BATCH_RECORDS, Drained, count, put_rows
 from tastemaker.event_log.records import Entry, Record
@@ -94,7 +93,7 @@ def pull(url: str, lake: Lake) -> Drained:
         while rows := _newer(connection, last):
             records: list[Entry] = [_DECODERS[kind].decode(record) for _, kind, record in rows]
             pending = Pending(name, rows[0][0], rows[-1][0], records)
-            put_rows(lake, f"{SERVED}{name}-{pending.first:012d}", pending)
+            put_rows(lake, pending)
             last = pending.last
             with atomic_write(noted) as partial:
                 partial.write_text(json.dumps({"last": last}))

@@ -16,12 +16,10 @@ from pathlib import Path
 import msgspec
 
 from tastemaker.event_log import spool_file
-from tastemaker.event_log.records import FeedbackRecord, Record
+from tastemaker.event_log.records import IMPRESSION, FeedbackRecord, Record
 from tastemaker.event_log.spool_file import Pending
 
 FILE_NAME = "recent.db"
-IMPRESSION = "impression"
-"""The type of an event that says that an item was seen, which is no reason not to show it."""
 MAX_EVENTS = 1_000_000
 """Events that are kept, about 120 bytes each."""
 MAX_REQUESTS = 1_000_000
@@ -211,7 +209,7 @@ def _rows(
         user_id = one.user_id
         if user_id is None and one.request_id is not None:
             user_id = _asker_kept(connection, one.request_id)
-        if user_id and one.event_type != IMPRESSION:
+        if user_id and one.event_type != IMPRESSION:  # seen once, it may be shown again
             what = (one.event_id, user_id, one.item_id, one.event_type, one.value)
             rows.append((pending.spool, pending.last, *what, one.occurred_at, one.received_at))
     return rows

@@ -14,6 +14,8 @@ Stage = Literal["model", "precomputed", "popular", "static"]
 """What chose a list: the model, the model's precomputed list, popularity, or the list that never fails."""
 Kind = Literal["recommend", "session", "rank"]
 """What was asked, as the endpoint is called."""
+IMPRESSION = "impression"
+"""The type of feedback that reports that an item of an answer was seen. It is not an event."""
 MAX_EPOCH = 2**63 - 1
 """The tables' column holds 64 bits."""
 

@@ -11,9 +11,7 @@ import pyarrow as pa
 
 from tastemaker.data.tables import (
     ASSIGNMENT,
-    EVENTS,
     FEEDBACK,
-    IMPRESSION,
     ITEM_CHANGES,
     REQUESTS,
     USER_CHANGES,
@@ -38,25 +36,6 @@ def request_rows(records: Iterable[Record]) -> pa.Table:
         for record in records
     ]
     return pa.Table.from_pylist(rows, schema=REQUESTS)
-
-
-def impression_rows(records: Iterable[Record]) -> pa.Table:
-    """One event an item shown."""
-    rows = [
-        {
-            "event_id": f"{record.request_id}:{position}",
-            "user_id": record.user_id,
-            "item_id": item.item_id,
-            "event_type": IMPRESSION,
-            "value": 1.0,
-            "occurred_at": moment(record.occurred_at),
-            "request_id": record.request_id,
-            "position": position,
-        }
-        for record in records
-        for position, item in enumerate(record.items)
-    ]
-    return pa.Table.from_pylist(rows, schema=EVENTS)
 
 
 def feedback_rows(records: Iterable[FeedbackRecord]) -> pa.Table:

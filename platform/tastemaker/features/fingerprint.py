@@ -12,7 +12,7 @@ from tastemaker.features.names import ITEM_FEATURES, USER_FEATURES
 if TYPE_CHECKING:
     from tastemaker.data.lake import Lake
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Raised when a feature's formula changes, so that older snapshots are recomputed."""
 
 
@@ -31,13 +31,10 @@ def fingerprint(lake: Lake, before: int) -> str:
         64 hexadecimal digits.
     """
     from tastemaker.data.lake import day_of
-    from tastemaker.data.tables import SERVED
 
     last = datetime.fromtimestamp(before - 1, tz=UTC).date()
     digest = hashlib.sha256(repr((FEATURES_VERSION, USER_FEATURES, ITEM_FEATURES)).encode())
     for path in lake.files("events"):
-        if path.name.startswith(SERVED):
-            continue
         if not path.parent.name.startswith("day=") or day_of(path) <= last:
             digest.update(repr((str(path.relative_to(lake.root)), *_written(path))).encode())
     for table in ("items", "users"):

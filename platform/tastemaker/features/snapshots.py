@@ -151,10 +151,7 @@ def _write(lake: Lake, path: Path, kind: Kind, before: int) -> None:
 
 
 def _expression(backend: Backend, kind: Kind, before: int) -> Table:
-    from tastemaker.data.tables import IMPRESSION
-
     events, users, items = (backend.table(name) for name in ("events", "users", "items"))
-    events = events.filter(events.event_type != IMPRESSION)
     if kind == "users":
         return user_features(events, users, items, before)
     return item_features(events, items, before)

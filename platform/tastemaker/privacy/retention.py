@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from tastemaker.data.lake import Lake, day_of
-from tastemaker.data.tables import SERVED
 from tastemaker.event_log import recent
 from tastemaker.event_log.postgres import connect
 from tastemaker.settings import Settings
@@ -24,7 +23,7 @@ class Expired(NamedTuple):
     """What was deleted."""
 
     log_days: int
-    """Files of a day of requests, feedback or impressions."""
+    """Files of a day of requests or feedback."""
     event_days: int
     """Files of a day of events, landed or admitted."""
     log_records: int
@@ -44,18 +43,17 @@ def expire(settings: Settings, lake: Lake, *, today: date | None = None) -> Expi
     """Delete what is older than the settings say; nothing unless they say so."""
     kept = settings.privacy
     logs, events = first_day(kept.log_days, today), first_day(kept.events_days, today)
-    log_days = sum(_drop(lake, table, logs, part="*") for table in LOG_TABLES)
-    log_days += _drop(lake, "events", logs, part=f"{SERVED}*")
+    log_days = sum(_drop(lake, table, logs) for table in LOG_TABLES)
     if logs > date.min:
         recent.expire(settings.spool, datetime.combine(logs, time.min, UTC).timestamp())
-    event_days = sum(_drop(lake, table, events, part="*") for table in EVENT_TABLES)
+    event_days = sum(_drop(lake, table, events) for table in EVENT_TABLES)
     return Expired(log_days, event_days, _drop_records(settings, logs))
 
 
-def _drop(lake: Lake, table: str, first: date, *, part: str) -> int:
+def _drop(lake: Lake, table: str, first: date) -> int:
     old = [
         path
-        for path in lake.files(table, part=part)
+        for path in lake.files(table)
         if path.parent.name.startswith("day=") and date.min < day_of(path) < first
     ]
     for path in old:

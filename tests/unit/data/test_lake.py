@@ -38,6 +38,33 @@ def test_parts_of_a_day_stand_side_by_side(tmp_path: Path) -> None:
     assert lake.days("events", part="shop") == [date(2024, 5, 1)]
 
 
+def test_impressions_that_an_earlier_release_wrote_are_not_read_as_events(tmp_path: Path) -> None:
+    """It named these files by a spool's id, 16 hexadecimal digits, and a record's number, 12 digits."""
+    lake, day = Lake(tmp_path), date(2024, 5, 1)
+    old = [f"served-{'0123456789abcdef'}-{number:012d}" for number in (1, 10_001)]
+    for name in (*old, "served-shop", "part"):
+        lake.write_day("events", day, events(name), part=name)
+        lake.write_day("feedback", day, events(name), part=name)
+    assert lake.read("events")["event_id"].to_pylist() == ["part", "served-shop"]
+    assert not any(lake.path("events", day, part=name).exists() for name in old), "deleted"
+    assert lake.path("events", day, part="served-shop").exists(), "a source may be called so"
+    assert len(lake.files("feedback")) == 4, "the log's own files have such names"
+
+
+def test_a_lake_that_can_not_be_written_keeps_old_impressions_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, day, old = Lake(tmp_path), date(2024, 5, 1), "served-0123456789abcdef-000000000001"
+    lake.write_day("events", day, events("a"), part=old)
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert lake.days("events") == []
+    assert lake.path("events", day, part=old).exists()
+
+
 @pytest.mark.parametrize("table", sorted(SCHEMAS))
 def test_canonical_tables_exist_before_their_first_row(tmp_path: Path, table: str) -> None:
     assert Lake(tmp_path / "not yet").read(table).equals(SCHEMAS[table].empty_table())

@@ -9,10 +9,11 @@ from threading import Thread
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tastemaker.data.lake import Lake
-from tastemaker.data.tables import EVENTS, REQUESTS
+from tastemaker.data.tables import ASSIGNMENT, REQUESTS
 from tastemaker.event_log import drain as drains
 from tastemaker.event_log.drain import Drained, drain, read_feedback, read_log
 from tastemaker.event_log.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
@@ -59,7 +60,7 @@ def request_ids(lake: Lake) -> list[str]:
     return sorted(read_log(lake)["request_id"].to_pylist())
 
 
-def test_a_request_becomes_a_row_and_an_impression_an_item(tmp_path: Path, lake: Lake) -> None:
+def test_a_request_becomes_a_row_of_requests_and_no_event(tmp_path: Path, lake: Lake) -> None:
     fill(tmp_path / "spool", [record(1)])
     assert drain(tmp_path / "spool", lake) == Drained(requests=1, impressions=2)
     (row,) = read_log(lake).to_pylist()
@@ -88,23 +89,13 @@ def test_a_request_becomes_a_row_and_an_impression_an_item(tmp_path: Path, lake:
         "variant": None,
         "variant_probability": None,
     }
-    events = lake.read("events")
-    assert events.schema.equals(EVENTS)
-    assert [
-        (event["event_id"], event["item_id"], event["event_type"], event["request_id"], event["position"])
-        for event in events.to_pylist()
-    ] == [
-        (f"{1:032x}:0", "tea", "impression", f"{1:032x}", 0),
-        (f"{1:032x}:1", "cup", "impression", f"{1:032x}", 1),
-    ]
-    assert set(events["occurred_at"].to_pylist()) == {row["occurred_at"]}
+    assert not lake.files("events")
 
 
 def test_records_go_to_the_day_on_which_they_happened_in_utc(tmp_path: Path, lake: Lake) -> None:
     fill(tmp_path, [record(number, NOON + number * DAY / 4) for number in range(8)])
     drain(tmp_path, lake)
     assert lake.days("requests") == [date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)]
-    assert lake.days("events") == lake.days("requests")
     assert len(request_ids(lake)) == 8
 
 
@@ -117,18 +108,29 @@ def test_a_second_drain_finds_nothing_and_later_records_are_added(tmp_path: Path
     assert request_ids(lake) == [f"{number:032x}" for number in (1, 2, 3)]
 
 
-def test_what_other_origins_have_put_into_the_events_stays(tmp_path: Path, lake: Lake) -> None:
-    row = {
-        "event_id": "e", "user_id": "u", "item_id": "i", "event_type": "purchase", "value": 1.0,
-        "occurred_at": datetime(2026, 3, 1, tzinfo=UTC), "request_id": None, "position": None,
-    }  # fmt: skip
-    lake.write_day("events", date(2026, 3, 1), pa.Table.from_pylist([row], schema=EVENTS))
-    fill(tmp_path / "spool", [record(1)])
-    drain(tmp_path / "spool", lake)
-    assert sorted(lake.read("events")["event_type"].to_pylist()) == ["impression", "impression", "purchase"]
+def test_sql_reads_impressions_as_a_view_of_requests(tmp_path: Path, lake: Lake) -> None:
+    with lake.connect() as connection:
+        assert connection.table("impressions").fetchall() == [], "before the first request"
+    fill(tmp_path / "one", [record(1), record(2, NOON + DAY)])
+    fill(tmp_path / "two", [record(1)])
+    drain(tmp_path / "one", lake)
+    drain(tmp_path / "two", lake)
+    (first, *_) = lake.files("requests")
+    columns = [field for field in REQUESTS if field.name not in ASSIGNMENT.names]
+    pq.write_table(pq.read_table(first, columns=[field.name for field in columns]), first)
+    expected = [
+        (row["request_id"], row["occurred_at"], row["user_id"], *shown, row["model"], row["version"])
+        for row in read_log(lake).to_pylist()
+        for shown in zip(row["item_ids"], range(2), row["scores"], row["propensities"], strict=True)
+    ]
+    with lake.connect() as connection:
+        found = connection.sql("SELECT * FROM impressions ORDER BY request_id, position").fetchall()
+    assert [row[:9] for row in found] == expected
+    assert len(expected) == 4, "a request that was logged twice counts once"
+    assert {row[9:] for row in found} == {("model_short", None, None, None, None)}
 
 
-@pytest.mark.parametrize("writes_before_death", [0, 1, 2, 3])
+@pytest.mark.parametrize("writes_before_death", [0, 1])
 def test_a_drain_that_dies_loses_and_doubles_nothing(
     tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, writes_before_death: int
 ) -> None:
@@ -149,8 +151,8 @@ def test_a_drain_that_dies_loses_and_doubles_nothing(
             drain(tmp_path, lake)
     fill(tmp_path, [record(2)])
     assert drain(tmp_path, lake).requests == 3
+    assert sorted(lake.read("requests")["request_id"].to_pylist()) == request_ids(lake)
     assert request_ids(lake) == [f"{number:032x}" for number in range(3)]
-    assert len(lake.read("events")) == 6
 
 
 def test_a_drain_that_dies_before_deleting_doubles_nothing(
@@ -167,8 +169,8 @@ def test_a_drain_that_dies_before_deleting_doubles_nothing(
             drain(tmp_path, lake)
     fill(tmp_path, [record(2)])
     drain(tmp_path, lake)
+    assert len(lake.read("requests")) == 2
     assert request_ids(lake) == [f"{1:032x}", f"{2:032x}"]
-    assert len(lake.read("events")) == 4
 
 
 def test_drains_and_writers_at_once_move_everything_once(

@@ -9,15 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tastemaker.data.lake import SCHEMAS, Lake, quoted
-from tastemaker.data.tables import IMPRESSION, completed, nullable
+from tastemaker.data.tables import completed, nullable
 from tastemaker.data.validation.gate import Gate, GateCounts, RowChecks
 
 KEYS = {"items": "item_id", "users": "user_id"}
 
 COMPLETE = """
 WITH firsts AS (
-    SELECT {key}, min(occurred_at) AS first_event_at FROM events
-    WHERE event_type <> '{impression}' GROUP BY {key}
+    SELECT {key}, min(occurred_at) AS first_event_at FROM events GROUP BY {key}
 )
 SELECT
     accepted.* REPLACE (
@@ -49,17 +48,14 @@ def write_items_and_users(lake: Lake, catalogue: CheckedTables) -> None:
     """Replace the table, and its rows in quarantine.
 
     A row without `first_seen_at` takes its first event's time, or the first of all events if it has none;
-    an id that only events know gets a row of its own. Impressions tell of nobody: whoever asked for a
-    recommendation and did nothing else is no user yet.
+    an id that only events know gets a row of its own.
     """
     schema = SCHEMAS[catalogue.table]
     lake.write("quarantine", catalogue.verdict.quarantined, part=catalogue.table)
     with lake.connect() as connection:
         connection.register("accepted", catalogue.verdict.accepted)
         key = quoted(KEYS[catalogue.table])
-        rows = connection.sql(COMPLETE.format(key=key, impression=IMPRESSION)).project(
-            ", ".join(map(quoted, schema.names))
-        )
+        rows = connection.sql(COMPLETE.format(key=key)).project(", ".join(map(quoted, schema.names)))
         found = rows.to_arrow_table()
     lake.write(catalogue.table, found)
 

@@ -9,7 +9,6 @@ import duckdb
 import pyarrow as pa
 
 from tastemaker.data.lake import quoted
-from tastemaker.data.tables import IMPRESSION
 from tastemaker.data.validation.items_and_users import KEYS
 from tastemaker.snapshot.canonical_ids import BLANKS
 
@@ -30,18 +29,18 @@ QUANTILES = ("min", "25 %", "median", "75 %", "99 %", "max")
 _SUMMARY = """
 SELECT min(occurred_at)::VARCHAR, max(occurred_at)::VARCHAR, count(*), count(DISTINCT user_id),
     count(DISTINCT item_id), quantile_disc(value, [0.0, 0.25, 0.5, 0.75, 0.99, 1.0])
-FROM events WHERE event_type <> $impression
+FROM events
 """
 
 _TYPES = "SELECT event_type, count(*) FROM events GROUP BY 1 ORDER BY 2 DESC, 1"
 
 _TOP_USER = """
-SELECT user_id, count(*) AS n, sum(n) OVER ()::BIGINT AS total FROM events WHERE event_type <> $impression
+SELECT user_id, count(*) AS n, sum(n) OVER ()::BIGINT AS total FROM events
 GROUP BY user_id ORDER BY n DESC, user_id LIMIT 1
 """
 
 _COVERAGE = """
-WITH named AS (SELECT DISTINCT KEY AS id FROM events WHERE event_type <> $impression),
+WITH named AS (SELECT DISTINCT KEY AS id FROM events),
 listed AS (SELECT DISTINCT KEY AS id FROM accepted),
 only_named AS (FROM named ANTI JOIN listed USING (id)),
 only_listed AS (FROM listed ANTI JOIN named USING (id))
@@ -52,7 +51,7 @@ SELECT (SELECT count(*) FROM named), (SELECT count(*) FROM listed), (SELECT coun
 """.replace("NUMBER", "regexp_replace(id, '^0+([0-9]+)$', '\\1')")
 
 _ALIKE = """
-WITH named AS (SELECT DISTINCT KEY AS id FROM events WHERE event_type <> $impression),
+WITH named AS (SELECT DISTINCT KEY AS id FROM events),
 bare AS (
     SELECT id, regexp_replace(lower(translate(id, $wide, $digits)), $blanks, '', 'g') AS text FROM named
 ),
@@ -135,7 +134,7 @@ class Coverage(NamedTuple):
 def describe(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Period, counts, events by type and quantiles of the value, of the view `events`; {} where it is
     empty."""
-    (row,) = connection.execute(_SUMMARY, {"impression": IMPRESSION}).fetchall()
+    (row,) = connection.execute(_SUMMARY).fetchall()
     first, last, events, users, items, quantiles = row
     if events == 0:
         return {}
@@ -152,7 +151,7 @@ def describe(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 def top_user_warnings(connection: duckdb.DuckDBPyConnection, *, hidden: bool = False) -> tuple[str, ...]:
     """That one user has a third of all events, if so; the id is left out where users are pseudonyms."""
-    row = connection.execute(_TOP_USER, {"impression": IMPRESSION}).fetchone()
+    row = connection.execute(_TOP_USER).fetchone()
     if row is None or row[2] < MIN_EVENTS or row[1] < MAX_USER_SHARE * row[2]:
         return ()
     user, count, total = row
@@ -168,7 +167,7 @@ def id_coverage(connection: duckdb.DuckDBPyConnection, table: str, accepted: pa.
     """How the ids of the view `events` and of the accepted rows of items or users meet."""
     connection.register("accepted", accepted)
     query = _COVERAGE.replace("KEY", quoted(KEYS[table]))
-    (row,) = connection.execute(query, {"impression": IMPRESSION}).fetchall()
+    (row,) = connection.execute(query).fetchall()
     named, listed, unknown, unknown_ids, unused_ids, numbers, letters = row
     return Coverage(table, named, listed, unknown, unknown_ids or [], unused_ids or [], numbers, letters)
 
@@ -178,7 +177,7 @@ def alike_warnings(
 ) -> tuple[str, ...]:
     """That many ids of the view `events` differ only in how they are written; `hidden`: without examples."""
     query = _ALIKE.replace("KEY", quoted(KEYS[table]))
-    (row,) = connection.execute(query, {"impression": IMPRESSION, **_ALIKE_FORMS}).fetchall()
+    (row,) = connection.execute(query, _ALIKE_FORMS).fetchall()
     named, alike, examples = row
     if not alike or alike <= MAX_ALIKE_SHARE * named:
         return ()

@@ -24,7 +24,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.event_log.recent import IMPRESSION, MAX_EVENTS, Reader, RecentEvent, askers
+from tastemaker.event_log.recent import MAX_EVENTS, Reader, RecentEvent, askers
+from tastemaker.event_log.records import IMPRESSION
 from tastemaker.plugins.arrays import Bool, Events, Int64, ruled_out
 from tastemaker.snapshot.event_reward import Worth, event_worth
 from tastemaker.snapshot.snapshot import Snapshot

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from support.request_logs import NOON, click, fill, request
@@ -20,6 +21,7 @@ from tastemaker.dataset.dataset import Dataset
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.feedback_source import FEEDBACK_SOURCE, land_feedback
 from tastemaker.event_log.records import Entry, ItemRecord, UserRecord
+from tastemaker.features.fingerprint import fingerprint
 from tastemaker.storage.engine import open_engine
 from tastemaker_expectations.gate import GreatExpectationsGate
 
@@ -34,7 +36,7 @@ class Home:
         self.engine = open_engine(f"sqlite:///{path / 'tastemaker.db'}")
 
     def run(self, told: Iterable[Entry] = ()) -> dict[str, int]:
-        """Log, drain, land and admit; returns event id -> how often it is in the lake, impressions apart."""
+        """Log, drain, land and validate; return event id -> how often it is in the lake."""
         fill(self.path / "spool", list(told))
         drain(self.path / "spool", self.lake)
         land_feedback(self.lake)
@@ -43,8 +45,7 @@ class Home:
                 validate_and_publish(source, self.lake, GreatExpectationsGate(source), self.engine)
         counts: dict[str, int] = {}
         for row in self.lake.read("events").to_pylist():
-            if row["event_type"] != "impression":
-                counts[row["event_id"]] = counts.get(row["event_id"], 0) + 1
+            counts[row["event_id"]] = counts.get(row["event_id"], 0) + 1
         return counts
 
     def land(self, rows: pa.Table, name: str = "shop") -> None:
@@ -109,6 +110,33 @@ def test_impressions_alone_change_nothing_that_is_learned_from(home: Home) -> No
     before = Dataset.load(home.lake, problem()).data_hash
     home.run([request(1), click("seen", event_type="impression", request_id=f"{1:032x}")])
     assert Dataset.load(home.lake, problem()).data_hash == before
+
+
+def test_every_landed_event_is_accepted_or_quarantined_and_nothing_else_is_an_event(home: Home) -> None:
+    requests = [request(number, user_id="ann") for number in range(20)]
+    seen = [click(f"seen-{one.request_id}", event_type="impression") for one in requests]
+    home.run([*requests, *seen, *(bought(str(number)) for number in range(9)), bought("bad", value=-1.0)])
+    landed, accepted, refused = (
+        sum(pq.read_metadata(path).num_rows for path in home.lake.files(table, part=part))
+        for table, part in (("landed_events", "*"), ("events", "*"), ("quarantine", FEEDBACK_SOURCE))
+    )
+    assert (landed, accepted, refused) == (610, 609, 1)
+    sources = {path.stem for path in home.lake.files("events")}
+    assert sources == {"shop", FEEDBACK_SOURCE}
+
+
+def test_impressions_that_an_earlier_release_wrote_among_the_events_are_not_learned_from(
+    home: Home,
+) -> None:
+    dataset = Dataset.load(home.lake, problem())
+    before = dataset.data_hash, fingerprint(home.lake, dataset.end)
+    rows = [row | {"event_id": f"{number:032x}:0"} for number, row in enumerate(shop_events(50).to_pylist())]
+    for event_type in ("impression", "purchase"):  # by the file, whatever it holds
+        some = pa.Table.from_pylist([row | {"event_type": event_type} for row in rows], schema=EVENTS)
+        for day, of_day in by_day(some.sort_by("occurred_at")):
+            home.lake.write_day("events", day, of_day, part=f"served-0123456789abcdef-{len(event_type):012d}")
+    assert (Dataset.load(home.lake, problem()).data_hash, fingerprint(home.lake, dataset.end)) == before
+    assert {path.stem for path in home.lake.files("events")} == {"shop"}
 
 
 def test_an_event_that_the_shops_source_has_too_is_the_sources(home: Home) -> None:
