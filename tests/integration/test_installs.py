@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path
@@ -13,9 +12,9 @@ from zipfile import ZipFile
 import pytest
 
 from support.repository import ROOT
+from support.wheels import FAMILIES, build, python
 from tastemaker.plugins.discovery import Plugin, find
 
-FAMILIES = sorted(folder.name for folder in (ROOT / "models").iterdir() if folder.is_dir())
 CORE = {
     "click",
     "markupsafe",
@@ -46,11 +45,8 @@ HEAVY = {
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Distribution -> its wheel: `tastemaker`, and one a folder of models."""
-    folder = tmp_path_factory.mktemp("wheels")
-    for source in (ROOT, *(ROOT / "models" / family for family in FAMILIES)):
-        _run(["-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)], source)
-    return {path.name.partition("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
+    """Distribution -> its wheel: `tastemaker`, and one per folder of models."""
+    return build(tmp_path_factory.mktemp("wheels"))
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +57,6 @@ def site(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> P
         with ZipFile(wheel) as archive:
             archive.extractall(folder)
     return folder
-
-
-def _run(arguments: list[str], folder: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def _metadata(wheel: Path) -> Message:
@@ -118,6 +106,7 @@ def test_the_platform_carries_every_file_that_it_reads(wheels: dict[str, Path]) 
         "tastemaker/simulator/problem.yaml",
         "tastemaker/storage/migrations/env.py",
         "tastemaker/storage/migrations/versions/0001_first_tables.py",
+        "tastemaker_pipelines/project/templates/tastemaker.toml.template",
     } <= packed
 
 
@@ -158,7 +147,7 @@ assert module.__file__.startswith({str(site)!r}), module.__file__
 module.{name}()
 print(*{{name.partition(".")[0] for name in sys.modules}})
 """
-    loaded = set(_run(["-c", code], site).split())
+    loaded = set(python(["-c", code], site).split())
     assert not loaded & HEAVY
     assert "tastemaker" in loaded
 
@@ -173,4 +162,4 @@ assert tastemaker.__file__.startswith({str(site)!r})
 sys.argv = ["tastemaker", "models", "list", "--json"]
 main()
 """
-    assert '"name": "popularity"' in _run(["-c", code], site)
+    assert '"name": "popularity"' in python(["-c", code], site)

@@ -99,7 +99,7 @@ def started(
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             if ready:
-                _wait(client, process, log)
+                wait(client, process, log)
             yield Started(process, port, log, client)
     finally:
         stop(process)
@@ -120,7 +120,7 @@ def _program(command: Sequence[str]) -> list[str]:
     return [str(Path(sys.executable).parent / command[0]), *command[1:]]
 
 
-def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
     """Until the server is ready."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,16 +95,14 @@ def _workspace() -> Workspace:
 
 
 def _dated(home: Path) -> date:
-    """The date of the shop's first day: as in this home's first demo, when the last day was within a week."""
-    from tastemaker.simulator.shop.config import ShopConfig
+    """Return the date of the shop's first day: as in this home's first demo, else a recent one."""
     from tastemaker.simulator.source import DEMO
+    from tastemaker_pipelines.recent_shop import recent_first_day
 
     noted = home / DEMO
     if noted.exists():
         return date.fromisoformat(json.loads(noted.read_text())["dated"])
-    shop = ShopConfig()
-    weeks = (datetime.now(UTC).date() - timedelta(days=shop.n_days) - shop.start).days // 7
-    dated = shop.start + timedelta(weeks=weeks)
+    dated = recent_first_day(datetime.now(UTC).date())
     with atomic_write(noted) as partial:
         partial.write_text(json.dumps({"dated": dated.isoformat()}))
     return dated

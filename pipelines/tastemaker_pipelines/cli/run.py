@@ -34,7 +34,7 @@ def run(
     without: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Ingest, validate, train, evaluate and report, in one process.
+    """Ingest, validate, train, evaluate and report.
 
     Work that is up to date is not repeated, so that a run after a failure continues where it stopped.
     `dagster dev` shows the same graph as a page. A model that fails is named with the reason, here and on

@@ -1,0 +1,1 @@
+"""A project of one's own: the folder that `tastemaker init` creates, and its templates."""
