@@ -9,7 +9,7 @@ from sqlalchemy import Column, Table
 
 from site_build.markdown import code, heading, page, table
 from tastemaker.data import tables
-from tastemaker.event_log.attribution import ATTRIBUTED, MARKED
+from tastemaker.event_log.attribution import ATTRIBUTED, FLAGGED_FEEDBACK
 from tastemaker.product.engagement import ENGAGEMENT
 from tastemaker.storage.tables import metadata
 
@@ -43,7 +43,9 @@ LAKE = (
     LakeTable(tables.HISTORY, "Changes of items that no source has, one row each.", tables.ITEM_CHANGES),
     LakeTable("user_changes", "Users that callers of the service changed.", tables.USER_CHANGES),
     LakeTable("attributed_impressions", "One row per item shown, with its credited reward.", ATTRIBUTED),
-    LakeTable("attributed_feedback", "One row per reported event, with the impression credited.", MARKED),
+    LakeTable(
+        "attributed_feedback", "One row per reported event, with the impression credited.", FLAGGED_FEEDBACK
+    ),
     LakeTable("product_metrics", "One row per version: what its lists earned.", ENGAGEMENT),
 )
 

@@ -112,7 +112,7 @@ def test_a_spool_that_is_wrong_is_not_taken_for_one_without_room(
             fill_up(small_disk / "ballast")
     with pytest.raises(SpoolError, match=r"requests\.db can't be opened: (?!the disk)") as caught:
         Spool(folder)
-    assert "mend its permissions" in str(caught.value)
+    assert "correct its permissions" in str(caught.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

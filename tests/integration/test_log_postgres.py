@@ -22,7 +22,7 @@ from tastemaker.data.tables import ASSIGNMENT
 from tastemaker.event_log import drain as drains
 from tastemaker.event_log.drain import Drained, drain, read_feedback, read_log
 from tastemaker.event_log.lookup import find
-from tastemaker.event_log.postgres import AwayError, PostgresSink, pull
+from tastemaker.event_log.postgres import DatabaseUnavailable, PostgresSink, pull
 from tastemaker.event_log.records import Assignment, Entry, ItemRecord, UserRecord
 from tastemaker.event_log.shipping import collect, follow
 from tastemaker.event_log.spool_file import FILE_NAME, read
@@ -168,7 +168,7 @@ def test_the_command_ships_and_counts(tmp_path: Path, postgres_url: str) -> None
 def test_a_database_that_is_away_is_told_without_the_password(tmp_path: Path) -> None:
     fill(tmp_path / "spool", [click(1)])
     url = "postgresql://shop:secret@127.0.0.1:1/logs"
-    with pytest.raises(AwayError, match=r"127\.0\.0\.1:1/logs can't be used") as told_:
+    with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1:1/logs can't be used") as told_:
         collect(settings_of(tmp_path, url), Lake(tmp_path / "lake"))
     assert "secret" not in str(told_.value)
     pending = read(tmp_path / "spool" / FILE_NAME, 10)
@@ -192,7 +192,7 @@ def test_following_goes_on_until_it_is_stopped(
     moved: list[Drained] = []
 
     def follow_while(work: Callable[[], None]) -> None:
-        thread = Thread(target=lambda: follow(settings, stop, progress=moved.append, away=print))
+        thread = Thread(target=lambda: follow(settings, stop, progress=moved.append, on_failure=print))
         thread.start()
         work()
         stop.set()

@@ -19,14 +19,14 @@ def served_requests(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult[None]:
     """Collect the logs. While their database is unreachable, continue with what the lake has."""
-    from tastemaker.event_log.postgres import AwayError
+    from tastemaker.event_log.postgres import DatabaseUnavailable
     from tastemaker.event_log.shipping import collect
 
     with readable_failures():
         opened = workspace.open()
         try:
             drained = collect(opened.settings, opened.lake)
-        except AwayError as error:
+        except DatabaseUnavailable as error:
             context.log.warning(str(error))
             return dg.MaterializeResult(metadata={"away": error.problem})
     return dg.MaterializeResult(metadata=drained._asdict())

@@ -68,7 +68,7 @@ def _follow(settings: Settings, as_json: bool) -> None:
         progress=lambda moved: click.echo(
             strict_json.dumps(_records(moved), indent=None) if as_json else _worded(moved, settings)
         ),
-        away=lambda why: click.echo(why, err=True),
+        on_failure=lambda why: click.echo(why, err=True),
     )
 
 

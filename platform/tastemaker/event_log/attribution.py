@@ -1,14 +1,15 @@
-"""Which showing of an item caused what: the log's impressions with what each earned, its feedback with marks.
+"""Attribution: which impression of an item caused which event, and what each impression earned.
 
     r = Σ over objectives and events of  λ · w · value^(1 if by value) · 2^(−δ / half-life),   0 ≤ δ ≤ window
 
-An event that names a request is credited to that request's showing of its item. One that names none is
-credited to the last showing of its item to its user before it (last touch). Each event is credited once an
-objective. Whoever names a request saw its answer: if their clock says that it was a little earlier, δ is 0.
+An event with a request id is credited to that request's impression of its item. An event without one is
+credited to the last impression of its item to its user before it (last touch). Each event is credited once
+per objective. A caller that names a request has seen its answer: if the caller's clock says that the event
+came a little earlier than the answer, δ is 0.
 
-Events are those of the lake and those that were told and are not there (yet); an event id counts once. What
-was told to have happened after it came, happened when it came. Sums are made in the order of the events' ids:
-they come out the same, to the last bit, however the log is stored.
+Events are those of the lake, and the feedback that is not in the lake (yet); an event id counts once.
+The time of reported feedback is at most the time of its arrival. Sums are made in the order of the events'
+ids, so that they are equal to the last bit however the log is stored.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 86_400.0
 CLOCK_SKEW_SECONDS = 600.0
-"""Callers' clocks differ from ours by less than this, or they are wrong."""
+"""A caller's clock that differs from ours by more than this is taken to be wrong."""
 
 ATTRIBUTED = pa.schema(
     [
@@ -53,25 +54,25 @@ ATTRIBUTED = pa.schema(
         pa.field("events", pa.int64()),
         pa.field("delay_seconds", pa.float64()),
         pa.field("reported_at", UTC_MICROSECONDS),
-        pa.field("marks", pa.list_(pa.string())),
+        pa.field("flags", pa.list_(pa.string())),
         *ASSIGNMENT,
     ]
 )
-"""One row an item shown, once however often a page reports it. `events`: how many were credited;
-`delay_seconds`: of the first of them; `reported_at`: when a page first said that it was seen;
-mark `open`: it may still earn something."""
+"""One row per item shown, however often a page reports it. `events`: how many were credited; `delay_seconds`:
+of the first of them; `reported_at`: when a page first reported that it was seen; flag `open`: it may still
+earn something."""
 
-MARKED = pa.schema(
+FLAGGED_FEEDBACK = pa.schema(
     [
         *FEEDBACK,
         pa.field("credited_request_id", pa.string()),
         pa.field("credited_position", pa.int32()),
         pa.field("delay_seconds", pa.float64()),
-        pa.field("marks", pa.list_(pa.string())),
+        pa.field("flags", pa.list_(pa.string())),
     ]
 )
-"""One row an event told. Marks: `orphan`, it names a request that is not in the log or did not show its item;
-`early`, it lies before its showing, or in our future; `late`, its showing's window was over."""
+"""One row per reported event. Flags: `orphan`, it names a request that is not in the log or did not show its
+item; `early`, it lies before its impression, or in our future; `late`, its impression's window was over."""
 
 _SHOWN = """
     CREATE TEMP TABLE shown AS
@@ -79,32 +80,33 @@ _SHOWN = """
         fallback, experiment, epoch, variant, variant_probability, unnest(item_ids) AS item_id,
         unnest(range(len(item_ids)))::INTEGER AS position,
         unnest(scores) AS score, unnest(propensities) AS propensity
-    FROM asked WHERE epoch_us(occurred_at) / 1e6 < $until
+    FROM logged WHERE epoch_us(occurred_at) / 1e6 < $until
 """
 _HAPPENED = """
     CREATE TEMP TABLE happened AS
-    SELECT event_id, request_id, user_id, item_id, event_type, value, epoch_us(occurred_at) / 1e6 AS moment,
+    SELECT event_id, request_id, user_id, item_id, event_type, value, epoch_us(occurred_at) / 1e6 AS occurred,
         'infinity'::DOUBLE AS came
-    FROM events ANTI JOIN told USING (event_id)
-    WHERE event_type IN (SELECT event_type FROM worth) AND epoch_us(occurred_at) / 1e6 < $until
+    FROM events ANTI JOIN reported USING (event_id)
+    WHERE event_type IN (SELECT event_type FROM rewards) AND epoch_us(occurred_at) / 1e6 < $until
     UNION ALL
-    SELECT event_id, request_id, coalesce(told.user_id, asked.user_id), item_id, event_type, value,
-        epoch_us(least(told.occurred_at, told.received_at)) / 1e6 AS moment,
-        epoch_us(told.received_at) / 1e6 AS came
-    FROM told LEFT JOIN asked USING (request_id)
-    WHERE epoch_us(least(told.occurred_at, told.received_at)) / 1e6 < $until
+    SELECT event_id, request_id, coalesce(reported.user_id, logged.user_id), item_id, event_type, value,
+        epoch_us(least(reported.occurred_at, reported.received_at)) / 1e6 AS occurred,
+        epoch_us(reported.received_at) / 1e6 AS came
+    FROM reported LEFT JOIN logged USING (request_id)
+    WHERE epoch_us(least(reported.occurred_at, reported.received_at)) / 1e6 < $until
 """
 _CREDITED = """
     CREATE TEMP TABLE credited AS
-    SELECT h.event_id, s.request_id, s.position, h.event_type, h.value, h.moment, h.came - s.shown_at AS wait,
-        CASE WHEN h.moment BETWEEN s.shown_at - $skew AND s.shown_at THEN 0 ELSE h.moment - s.shown_at END
+    SELECT h.event_id, s.request_id, s.position, h.event_type, h.value, h.occurred,
+        h.came - s.shown_at AS wait,
+        CASE WHEN h.occurred BETWEEN s.shown_at - $skew AND s.shown_at THEN 0 ELSE h.occurred - s.shown_at END
             AS delay
     FROM happened AS h JOIN shown AS s USING (request_id, item_id)
     UNION ALL
-    SELECT h.event_id, s.request_id, s.position, h.event_type, h.value, h.moment, h.came - s.shown_at,
-        h.moment - s.shown_at
+    SELECT h.event_id, s.request_id, s.position, h.event_type, h.value, h.occurred, h.came - s.shown_at,
+        h.occurred - s.shown_at
     FROM (SELECT * FROM happened WHERE request_id IS NULL) AS h
-    ASOF JOIN shown AS s ON s.user_id = h.user_id AND s.item_id = h.item_id AND h.moment >= s.shown_at
+    ASOF JOIN shown AS s ON s.user_id = h.user_id AND s.item_id = h.item_id AND h.occurred >= s.shown_at
 """
 _IMPRESSIONS = """
     WITH earned AS (
@@ -112,69 +114,81 @@ _IMPRESSIONS = """
             (flat + by_value * value) * CASE WHEN half_life IS NULL THEN 1 ELSE pow(2, -delay / half_life) END
             ORDER BY event_id, flat, by_value
         )) AS reward
-        FROM credited JOIN worth USING (event_type)
+        FROM credited JOIN rewards USING (event_type)
         WHERE delay BETWEEN 0 AND "window" AND event_type <> $impression AND wait <= $feedback_delay
         GROUP BY request_id, position
     ),
-    reported AS (
-        SELECT request_id, position, min(moment) AS moment FROM credited WHERE event_type = $impression
+    seen AS (
+        SELECT request_id, position, min(occurred) AS occurred FROM credited WHERE event_type = $impression
         GROUP BY request_id, position
     )
     SELECT shown.*, coalesce(reward, 0) AS reward, coalesce(events, 0) AS events, delay AS delay_seconds,
-        make_timestamptz((reported.moment * 1e6)::BIGINT) AS reported_at,
-        CASE WHEN shown_at > $closed THEN ['open'] ELSE [] END AS marks
-    FROM shown LEFT JOIN earned USING (request_id, position) LEFT JOIN reported USING (request_id, position)
+        make_timestamptz((seen.occurred * 1e6)::BIGINT) AS reported_at,
+        CASE WHEN shown_at > $closed THEN ['open'] ELSE [] END AS flags
+    FROM shown LEFT JOIN earned USING (request_id, position) LEFT JOIN seen USING (request_id, position)
     ORDER BY occurred_at, request_id, position
 """
-_MARKED = """
-    SELECT told.*, credited.request_id AS credited_request_id, credited.position AS credited_position,
+_FLAGGED = """
+    SELECT reported.*, credited.request_id AS credited_request_id, credited.position AS credited_position,
         credited.delay AS delay_seconds,
         list_filter([
-            CASE WHEN told.request_id IS NOT NULL AND credited.request_id IS NULL THEN 'orphan' END,
-            CASE WHEN delay < 0 OR epoch(told.occurred_at) > epoch(told.received_at) + $skew THEN 'early' END,
-            CASE WHEN delay > (SELECT max("window") FROM worth WHERE worth.event_type = told.event_type)
-                THEN 'late' END
-        ], lambda mark : mark IS NOT NULL) AS marks
-    FROM told LEFT JOIN credited USING (event_id)
-    ORDER BY told.received_at, told.event_id
+            CASE WHEN reported.request_id IS NOT NULL AND credited.request_id IS NULL THEN 'orphan' END,
+            CASE WHEN delay < 0 OR epoch(reported.occurred_at) > epoch(reported.received_at) + $skew
+                THEN 'early' END,
+            CASE WHEN delay > (
+                SELECT max("window") FROM rewards WHERE rewards.event_type = reported.event_type
+            ) THEN 'late' END
+        ], lambda flag : flag IS NOT NULL) AS flags
+    FROM reported LEFT JOIN credited USING (event_id)
+    ORDER BY reported.received_at, reported.event_id
 """
-_HORIZON = "SELECT max(moment) FROM happened WHERE event_type IN (SELECT event_type FROM worth)"
+_HORIZON = "SELECT max(occurred) FROM happened WHERE event_type IN (SELECT event_type FROM rewards)"
 
 
 class Attribution(NamedTuple):
     """The joined log."""
 
     impressions: pa.Table
-    """ATTRIBUTED, in the order of time, request and position."""
+    """Rows of `ATTRIBUTED`, in the order of time, request and position."""
     feedback: pa.Table
-    """MARKED, in the order in which it came."""
+    """Rows of `FLAGGED_FEEDBACK`, in the order of arrival."""
     horizon: float | None
-    """The latest event that earns something, seconds since 1970; None if there is none."""
+    """Time of the latest event that earns something, seconds since 1970; None if there is none."""
     window: float
     """The longest time, in seconds, that an event may come after its impression."""
 
     def summary(self) -> dict[str, float]:
-        """Counts for people: of impressions and feedback, and of each mark."""
-        marks = pa.compute.value_counts(self.feedback["marks"].combine_chunks().flatten()).to_pylist()
+        """Return the numbers of impressions, of feedback and of each flag, and the total reward."""
+        flags = pa.compute.value_counts(self.feedback["flags"].combine_chunks().flatten()).to_pylist()
         return {
             "impressions": len(self.impressions),
             "rewarded": int(pa.compute.sum(pa.compute.greater(self.impressions["events"], 0)).as_py() or 0),
             "reward": float(pa.compute.sum(self.impressions["reward"]).as_py() or 0),
             "feedback": len(self.feedback),
-            **{mark["values"]: mark["counts"] for mark in marks},
+            **{flag["values"]: flag["counts"] for flag in flags},
         }
 
 
 def attribute(lake: Lake, problem: ProblemSpec, *, until: float = np.inf) -> Attribution:
-    """Join what was shown with what came of it, as it was known strictly before `until` (seconds UTC)."""
-    worth = _worth(problem)
-    window = max(worth["window"].to_pylist())
+    """Join what was shown with the events that it caused.
+
+    Args:
+        lake: Where requests, feedback and events are.
+        problem: Gives each event type its reward and window.
+        until: Seconds since 1970 UTC. Only what was known strictly before counts.
+
+    Returns:
+        The impressions with their rewards, and the feedback with its impressions.
+    """
+    rewards = _reward_table(problem)
+    window = max(rewards["window"].to_pylist())
     with lake.connect() as connection:
-        _join(connection, read_log(lake), read_feedback(lake), worth, until)
+        _join(connection, read_log(lake), read_feedback(lake), rewards, until)
         horizon = connection.execute(_HORIZON).fetchall()[0][0]
         closed = -np.inf if horizon is None else horizon - window
-        marked = connection.sql(_MARKED, params={"skew": CLOCK_SKEW_SECONDS}).to_arrow_table()
-        return Attribution(_impressions(connection, closed, np.inf), marked.cast(MARKED), horizon, window)
+        flagged = connection.sql(_FLAGGED, params={"skew": CLOCK_SKEW_SECONDS}).to_arrow_table()
+        shown = _impressions(connection, closed, np.inf)
+        return Attribution(shown, flagged.cast(FLAGGED_FEEDBACK), horizon, window)
 
 
 def impressions(
@@ -185,31 +199,39 @@ def impressions(
     since: int = 0,
     undrained: Pending | None = None,
 ) -> pa.Table:
-    """ATTRIBUTED: what was shown from `since` on, with what was told of it within `feedback_delay` (seconds).
+    """Return what was shown from a time on, with the feedback that arrived within a delay.
 
-    Told by our clock, of what happened within its window: an impression so old is the same whenever it is
-    asked for. `undrained` still lies in a spool. Events that came by another way than being told don't count.
+    An impression older than the delay has the same row whenever it is read: arrival is measured by our clock,
+    and only reported feedback counts, not events that a source brings later.
+
+    Args:
+        lake: Where drained requests and feedback are.
+        problem: Gives each event type its reward and window.
+        feedback_delay: Seconds from the impression to the arrival of its feedback, at most.
+        since: Seconds since 1970 UTC of the first impression.
+        undrained: Records that are still in a spool.
+
+    Returns:
+        Rows of `ATTRIBUTED`, in the order of time, request and position.
     """
-    requests, feedback = (
-        ([], []) if undrained is None else (undrained.of(Record), undrained.of(FeedbackRecord))
-    )
+    waiting = ([], []) if undrained is None else (undrained.of(Record), undrained.of(FeedbackRecord))
     with open_duckdb() as connection:
         connection.register("events", EVENTS.empty_table())
-        asked = read_log(lake, requests, since=since)
-        said = read_feedback(lake, feedback, since=since - int(CLOCK_SKEW_SECONDS))
-        _join(connection, asked, said, _worth(problem), np.inf)
+        requests = read_log(lake, waiting[0], since=since)
+        feedback = read_feedback(lake, waiting[1], since=since - int(CLOCK_SKEW_SECONDS))
+        _join(connection, requests, feedback, _reward_table(problem), np.inf)
         rows = _impressions(connection, np.inf, feedback_delay)
     first = pa.scalar(datetime.fromtimestamp(since, UTC), UTC_MICROSECONDS)
     return rows.filter(pa.compute.greater_equal(rows["occurred_at"], first))
 
 
 def _join(
-    connection: DuckDBPyConnection, asked: pa.Table, said: pa.Table, worth: pa.Table, until: float
+    connection: DuckDBPyConnection, requests: pa.Table, feedback: pa.Table, rewards: pa.Table, until: float
 ) -> None:
-    """Make the tables `shown` and `credited`."""
-    connection.register("asked", asked)
-    connection.register("told", said)
-    connection.register("worth", worth)
+    """Create the tables `shown` and `credited`."""
+    connection.register("logged", requests)
+    connection.register("reported", feedback)
+    connection.register("rewards", rewards)
     connection.execute(_SHOWN, {"until": until})
     connection.execute(_HAPPENED, {"until": until})
     connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
@@ -222,7 +244,7 @@ def _impressions(connection: DuckDBPyConnection, closed: float, feedback_delay: 
 
 
 def as_feedback(impressions: pa.Table, user_ids: IdIndex, item_ids: IdIndex) -> Feedback:
-    """ATTRIBUTED rows as a model learns from them."""
+    """Convert rows of `ATTRIBUTED` to what a model learns from: one entry per impression."""
     return Feedback(
         users=user_ids.lookup(impressions["user_id"].to_pylist()),
         items=item_ids.lookup(impressions["item_id"].to_pylist()),
@@ -235,7 +257,7 @@ def as_feedback(impressions: pa.Table, user_ids: IdIndex, item_ids: IdIndex) -> 
 
 
 def _contexts(texts: pa.ChunkedArray) -> Float32 | None:
-    """float32[n, d]: the requests' contexts, where every one is a list of as many numbers."""
+    """Return the requests' contexts as float32[n, d]; None unless all are lists of equal length."""
     encoded = texts.combine_chunks().dictionary_encode()
     decoded = [None if text is None else json.loads(text) for text in encoded.dictionary.to_pylist()]
     widths = {len(one) if isinstance(one, list) else 0 for one in decoded}
@@ -245,8 +267,8 @@ def _contexts(texts: pa.ChunkedArray) -> Float32 | None:
     return contexts
 
 
-def _worth(problem: ProblemSpec) -> pa.Table:
-    """One row an objective and event type; times in seconds."""
+def _reward_table(problem: ProblemSpec) -> pa.Table:
+    """Return one row per objective and event type; times in seconds."""
     rows = [
         {
             "event_type": event_type,

@@ -1,16 +1,16 @@
-"""Moves committed records from the spool to where they are kept.
+"""Drains: moves of committed records from the spool to a sink.
 
-Nothing is doubled and nothing is lost: records are deleted only after the target has them, and a target takes
-the same records twice as if once. A drain that dies in between is followed by one that starts at the same
-record. Two drains of one spool wait for each other.
+No record is lost or doubled: records are deleted from the spool only after the sink has stored them, and
+storing the same records twice has the effect of once. After a drain that was killed, the next one starts at
+the same record. Two drains of one spool wait for each other.
 
-The lake is the target where everything is in one folder:
+The lake is the sink of a home folder without a log database:
 
-    requests/day=…/served-….parquet        one row a request
-    feedback/day=…/served-….parquet        one row an event that callers told
-    item_changes/…, user_changes/…         one row an item or user that callers changed
+    requests/day=…/served-….parquet        one row per request
+    feedback/day=…/served-….parquet        one row per event that a caller reported
+    item_changes/…, user_changes/…         one row per item or user that a caller changed
 
-A part is named by the spool and its first record's number, so that a part is replaced by its repetition.
+A part is named by the spool and the number of its first record, so that a repeated write replaces it.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from tastemaker.event_log.records import FeedbackRecord, ItemRecord, Record, Use
 from tastemaker.event_log.rows import (
     feedback_rows,
     item_rows,
-    moment,
     request_rows,
     user_rows,
+    utc,
 )
 from tastemaker.event_log.spool_file import FILE_NAME, Pending, forget, read
 from tastemaker.util.file_lock import file_lock
 
 BATCH_RECORDS = 10_000
-"""Records that are held in memory at once."""
+"""Records that are held in memory together."""
 
 
 class Drained(NamedTuple):
-    """What one drain moved."""
+    """Number of records that a drain moved."""
 
     requests: int = 0
     impressions: int = 0
@@ -51,26 +51,37 @@ class Drained(NamedTuple):
     """Of items and users."""
 
     def plus(self, other: Drained) -> Drained:
-        """Both together."""
+        """Return the sum of both."""
         return Drained(*(mine + more for mine, more in zip(self, other, strict=True)))
 
 
 class Sink(Protocol):
-    """Where records are kept."""
+    """Storage for drained records."""
 
     def put(self, pending: Pending) -> None:
-        """Keep these records, durably when it returns. What it has already stays as it is."""
+        """Store records; they are on disk when it returns. Records that it has are not changed."""
 
 
-def drain(folder: Path, target: Sink | Lake, *, progress: Callable[[Drained], None] | None = None) -> Drained:
-    """Empty the spool in `folder`. A second drain waits for the first, and finds it empty."""
-    if isinstance(target, Lake):
-        target = LakeSink(target)
+def drain(folder: Path, sink: Sink | Lake, *, progress: Callable[[Drained], None] | None = None) -> Drained:
+    """Move all records of a spool to a sink.
+
+    A second drain of the same spool waits for the first, and then finds the spool empty.
+
+    Args:
+        folder: The folder that holds the spool.
+        sink: Where records go; a lake stands for its `LakeSink`.
+        progress: Called with the total after each batch of `BATCH_RECORDS`.
+
+    Returns:
+        The number of records moved, by kind.
+    """
+    if isinstance(sink, Lake):
+        sink = LakeSink(sink)
     path = folder / FILE_NAME
     moved = Drained()
     with file_lock(folder / "drain.lock"):
         while pending := read(path, BATCH_RECORDS):
-            target.put(pending)
+            sink.put(pending)
             recent.keep(folder, pending)
             forget(path, pending.last)
             moved = moved.plus(count(pending))
@@ -80,18 +91,18 @@ def drain(folder: Path, target: Sink | Lake, *, progress: Callable[[Drained], No
 
 
 class LakeSink:
-    """Parquet by day."""
+    """Sink that writes Parquet files by day."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
 
     def put(self, pending: Pending) -> None:
-        """Write the records' days."""
+        """Write the records to the days on which they came."""
         put_rows(self.lake, pending)
 
 
 def put_rows(lake: Lake, pending: Pending) -> None:
-    """Write records into the lake as parts that the spool and the first record's number name."""
+    """Write records into the lake, as parts named by the spool and the number of the first record."""
     part = f"served-{pending.spool}-{pending.first:012d}"
     tables: list[tuple[str, Sequence[Any], Callable[[Any], pa.Table]]] = [
         ("requests", pending.of(Record), request_rows),
@@ -105,51 +116,65 @@ def put_rows(lake: Lake, pending: Pending) -> None:
 
 
 def read_log(lake: Lake, more: Sequence[Record] = (), *, since: int = 0) -> pa.Table:
-    """All drained requests from `since` on (seconds), and `more` that are not drained yet, each once.
+    """Return all logged requests from a time on, each once.
 
-    Empty if nothing was served.
+    Args:
+        lake: Where drained requests are.
+        more: Requests that are not drained yet.
+        since: Seconds since 1970 UTC.
+
+    Returns:
+        Rows of `REQUESTS`, in the order of time; empty if there are none.
     """
     rows = pa.concat_tables([_table(lake, "requests", "occurred_at", since), request_rows(more)])
     return _firsts(rows, "request_id", "occurred_at")
 
 
 def read_feedback(lake: Lake, more: Sequence[FeedbackRecord] = (), *, since: int = 0) -> pa.Table:
-    """All feedback that came from `since` on (seconds), drained and `more`.
+    """Return all feedback that arrived from a time on.
 
-    Each event once, however often and to however many it was told.
+    An event that was reported repeatedly, also to several services, is returned once: as it came first.
+
+    Args:
+        lake: Where drained feedback is.
+        more: Feedback that is not drained yet.
+        since: Seconds since 1970 UTC.
+
+    Returns:
+        Rows of `FEEDBACK`, in the order of arrival.
     """
     rows = pa.concat_tables([_table(lake, "feedback", "received_at", since), feedback_rows(more)])
     return _firsts(rows, "event_id", "received_at")
 
 
-def _firsts(rows: pa.Table, key: str, moment: str) -> pa.Table:
-    """The first row of each key, in the order of `moment`."""
-    ordered = rows.sort_by([(moment, "ascending"), (key, "ascending")])
+def _firsts(rows: pa.Table, key: str, time: str) -> pa.Table:
+    """Return the first row of each key, in the order of the column `time`."""
+    ordered = rows.sort_by([(time, "ascending"), (key, "ascending")])
     numbered = ordered.append_column("number", pa.array(np.arange(len(ordered))))
     firsts = numbered.group_by(key).aggregate([("number", "min")])["number_min"]
     return ordered.take(firsts.combine_chunks().sort())
 
 
-def _table(lake: Lake, name: str, moment: str, since: int) -> pa.Table:
+def _table(lake: Lake, name: str, time: str, since: int) -> pa.Table:
     schema = LOG_SCHEMAS[name]
     with open_duckdb() as connection:
         if (rows := lake.scan(connection, name)) is None:
             return schema.empty_table()
-        late_enough = rows.filter(f"epoch_us({quoted(moment)}) >= {1_000_000 * since}").to_arrow_table()
+        late_enough = rows.filter(f"epoch_us({quoted(time)}) >= {1_000_000 * since}").to_arrow_table()
     return late_enough.select(schema.names).cast(schema)
 
 
 def count(pending: Pending) -> Drained:
-    """What a batch holds."""
+    """Return the number of records of each kind."""
     requests, feedback = pending.of(Record), pending.of(FeedbackRecord)
     shown = sum(len(record.items) for record in requests)
     return Drained(len(requests), shown, len(feedback), len(pending.records) - len(requests) - len(feedback))
 
 
 def _by_day(records: Sequence[Any]) -> dict[date, list[Any]]:
-    """Feedback and changes by the day on which they came: their own clocks may be anywhere."""
+    """Return records by day: feedback and changes by day of arrival, since callers' clocks may be wrong."""
     days: dict[date, list[Any]] = defaultdict(list)
     for record in records:
         seconds = record.occurred_at if isinstance(record, Record) else record.received_at
-        days[moment(seconds).date()].append(record)
+        days[utc(seconds).date()].append(record)
     return days

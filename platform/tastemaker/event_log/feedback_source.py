@@ -1,11 +1,11 @@
-"""What callers told, landed as a source lands its rows: for the gate, and so for the next training.
+"""Landing of what callers reported, as a source lands its rows: for validation and the next training.
 
-    landed_events/day=…/feedback.parquet     events that were told, without those that a source has too
-    landed_items/told.parquet                items that no source knows, as last told; users likewise
-    item_history/part.parquet                the same items, each time that they were told
+    landed_events/day=…/feedback.parquet     reported events, without those that a source has, too
+    landed_items/told.parquet                items that no source has, as last reported; users likewise
+    item_history/part.parquet                the same items, one row per report
 
-Everything is made anew from the log and from what sources landed, so that it does not matter which came
-first; a day that comes out as before keeps its file.
+All files are computed from the whole log and from what sources landed, so that the order of the two does not
+matter. The file of a day whose rows are unchanged is not written again.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ from tastemaker.snapshot.canonical_ids import canonical_sql
 from tastemaker.util.file_lock import file_lock
 
 FEEDBACK_SOURCE = "feedback"
-TOLD = "told"
+CALLERS_PART = "told"
+"""The part's name on disk."""
 
 _EVENTS = """
-    SELECT event_id, coalesce(canonical_id(told.user_id), canonical_id(asked.user_id)) AS user_id,
+    SELECT event_id, coalesce(canonical_id(reported.user_id), canonical_id(logged.user_id)) AS user_id,
         canonical_id(item_id) AS item_id, event_type, value,
-        least(told.occurred_at, received_at) AS occurred_at, request_id, position
-    FROM told LEFT JOIN asked USING (request_id)
+        least(reported.occurred_at, received_at) AS occurred_at, request_id, position
+    FROM reported LEFT JOIN logged USING (request_id)
     WHERE event_type <> $impression
-        AND coalesce(canonical_id(told.user_id), canonical_id(asked.user_id), '') <> ''
-        AND least(told.occurred_at, received_at)::DATE >= $first
+        AND coalesce(canonical_id(reported.user_id), canonical_id(logged.user_id), '') <> ''
+        AND least(reported.occurred_at, received_at)::DATE >= $first
         AND event_id NOT IN (SELECT event_id FROM landed WHERE event_id IS NOT NULL)
     ORDER BY occurred_at::DATE, event_id
 """
@@ -69,7 +70,7 @@ _USERS = """
 
 
 class LandedFeedback(NamedTuple):
-    """What was landed."""
+    """Number of rows that were landed, and of days that changed."""
 
     events: int
     days_changed: int
@@ -80,13 +81,19 @@ class LandedFeedback(NamedTuple):
 def land_feedback(
     lake: Lake, *, first_day: date = date.min, source: SourceSettings | None = None
 ) -> LandedFeedback:
-    """Land what the log tells of events (not before `first_day`), items and users.
+    """Land the events, items and users that callers reported.
 
-    Ids take the form that `source` gives those of its own tables.
+    Args:
+        lake: Holds the log, and what sources landed.
+        first_day: The first day of events that is landed.
+        source: The settings by which ids take their canonical form.
+
+    Returns:
+        The number of rows landed, by table.
     """
     settings = source or SourceSettings()
     with file_lock(lake.root / ".land.lock"):
-        events = _told_events(lake, first_day, settings)
+        events = _reported_events(lake, first_day, settings)
         changed = _land_events(lake, events)
         items = _land_catalogue(lake, "item_changes", "landed_items", _ITEMS, ITEMS, settings, _HISTORY)
         users = _land_catalogue(lake, "user_changes", "landed_users", _USERS, USERS, settings)
@@ -95,18 +102,18 @@ def land_feedback(
 
 @contextmanager
 def _connected(lake: Lake, settings: SourceSettings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The lake, with the function `canonical_id`."""
+    """Connect to the lake, with the function `canonical_id` defined."""
     with lake.connect() as connection:
         form = canonical_sql("id", settings.ids, settings.missing_ids)
         connection.execute(f"CREATE MACRO canonical_id(id) AS {form}")
         yield connection
 
 
-def _told_events(lake: Lake, first_day: date, settings: SourceSettings) -> pa.Table:
+def _reported_events(lake: Lake, first_day: date, settings: SourceSettings) -> pa.Table:
     others = [literal(path) for path in lake.files("landed_events") if path.stem != FEEDBACK_SOURCE]
     with _connected(lake, settings) as connection:
-        connection.register("asked", read_log(lake).select(["request_id", "user_id"]))
-        connection.register("told", read_feedback(lake))
+        connection.register("logged", read_log(lake).select(["request_id", "user_id"]))
+        connection.register("reported", read_feedback(lake))
         if others:
             connection.read_parquet(others, hive_partitioning=False).create_view("landed")
         else:
@@ -118,7 +125,7 @@ def _told_events(lake: Lake, first_day: date, settings: SourceSettings) -> pa.Ta
 
 
 def _land_events(lake: Lake, events: pa.Table) -> int:
-    """Replace the days that changed; returns how many."""
+    """Replace the days that changed, and return their number."""
     days = dict(by_day(events))
     changed = [_land_day(lake, day, rows) for day, rows in days.items()]
     gone = [path for path in lake.files("landed_events", part=FEEDBACK_SOURCE) if day_of(path) not in days]
@@ -149,7 +156,7 @@ def _land_catalogue(
 ) -> int:
     if not lake.files(changes):
         return 0
-    others = [path for path in lake.files(landed) if path.stem != TOLD]
+    others = [path for path in lake.files(landed) if path.stem != CALLERS_PART]
     with _connected(lake, settings) as connection:
         connection.table(changes).create_view("changes")
         if others:
@@ -161,5 +168,5 @@ def _land_catalogue(
         rows = completed(connection.sql(query).to_arrow_table(), schema).cast(nullable(schema))
         if history is not None:
             lake.write(HISTORY, connection.sql(history).to_arrow_table().cast(ITEM_CHANGES))
-    lake.write(landed, rows, part=TOLD)
+    lake.write(landed, rows, part=CALLERS_PART)
     return len(rows)

@@ -1,4 +1,4 @@
-"""A logged request by its id, wherever it is by now: in the spool, the database, or the lake."""
+"""Look-up of a logged request by its id in the spool, the log database and the lake."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 
 
 def find(request_id: str, settings: Settings) -> Record | None:
-    """What was asked, answered and known then; None if nobody knows the id.
+    """Return the record of a request; None if the id is unknown.
 
-    Looks where it is quickest first: an index in the spool and the database, a scan in the lake. Raises
-    AwayError while the database does not answer, unless the spool has it.
+    The spool and the database, which have an index, are searched before the lake, which is scanned.
+
+    Args:
+        request_id: 32 hexadecimal digits.
+        settings: Name the spool, the database and the lake.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer, and the spool does not have the record.
     """
     found = spool_file.find_request(settings.spool / spool_file.FILE_NAME, request_id)
     if found is None and settings.log.target == "postgres":
@@ -29,7 +35,7 @@ def find(request_id: str, settings: Settings) -> Record | None:
 
 
 def _in_lake(folder: Path, request_id: str) -> Record | None:
-    """Parquet's own reader: a service that looks up one row needs no query engine."""
+    """Scan Parquet files without DuckDB, which a service does not load for one row."""
     files = sorted(folder.glob("day=*/*.parquet"), reverse=True)
     if not files:
         return None
@@ -48,11 +54,11 @@ def _record(row: dict[str, Any]) -> Record:
     decoded = {
         name: msgspec.json.decode(row[name]) for name in ("context", "features") if row[name] is not None
     }
-    moment = row["occurred_at"].timestamp()
+    seconds = row["occurred_at"].timestamp()
     return Record(
         **plain
         | decoded
-        | {"items": [Item(*item) for item in items], "occurred_at": moment, "assignment": _assignment(row)}
+        | {"items": [Item(*item) for item in items], "occurred_at": seconds, "assignment": _assignment(row)}
     )
 
 

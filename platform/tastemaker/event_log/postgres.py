@@ -1,8 +1,8 @@
-"""Postgres as the place where the logs of many services meet, and from where they are brought into a lake.
+"""Postgres as the log database of many services, and the copy from it into a lake.
 
-A batch is copied into a temporary table and inserted from there, in one transaction: what is there already
-stays, so a batch that comes twice is as one that came once. Writers wait for each other, so that numbers are
-given in the order of commits, and a reader that knows the last number it saw misses nothing.
+A batch is copied into a temporary table and inserted from there, in one transaction. Records that exist are
+left unchanged, so that a repeated batch has no effect. Writers wait for each other: numbers are given in the
+order of commits, and a reader that continues after the last number it saw misses no record.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CONNECT_SECONDS = 10
 _OPTIONS = "-c statement_timeout=60s"
 _FIX = "start it, or set TASTEMAKER_LOG__URL to one that answers; nothing is lost meanwhile"
 _WRITERS = 5_020_164_733
-"""Postgres's advisory lock is a number; any will do that nobody else uses."""
+"""Key of the advisory lock; any number that no other program uses."""
 _STAGE = """
     CREATE TEMP TABLE staged (kind text, key text, user_id text, at float8, record json) ON COMMIT DROP
 """
@@ -49,22 +49,22 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
-class AwayError(TastemakerError):
-    """A database does not answer now. Later, it may."""
+class DatabaseUnavailable(TastemakerError):
+    """The log database does not answer now; it may later."""
 
 
 class PostgresSink:
-    """Keeps records in the table `log_records`. It connects when there is something to keep."""
+    """Sink that stores records in the table `log_records`. It connects when there are records to store."""
 
     def __init__(self, url: str) -> None:
-        """Raises TastemakerError for a URL that names no Postgres."""
+        """Raise TastemakerError if the URL does not name a Postgres database."""
         _parsed(url)
         self.url = url
         self._connection: Connection | None = None
 
     def put(self, pending: Pending) -> None:
-        """Raises AwayError, with nothing kept, while the database does not answer."""
-        with _told(self.url):
+        """Store records. Raise DatabaseUnavailable, with nothing stored, if the database does not answer."""
+        with _driver_errors_in_words(self.url):
             connection, self._connection = self._connection or connect(self.url), None
             try:
                 _put(connection, _lines(pending))
@@ -74,21 +74,36 @@ class PostgresSink:
             self._connection = connection
 
     def close(self) -> None:
-        """Leave the database."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
 
 def pull(url: str, lake: Lake) -> Drained:
-    """Bring what is new in the database into the lake. Raises AwayError.
+    """Copy records that are new in the database into the lake.
 
-    Killed at any moment it goes on where it was: parts are named by their first record, and so are replaced.
+    A copy that was killed is continued by the next one: parts are named by their first record, so that a part
+    that was written before is replaced.
+
+    Args:
+        url: Of the log database.
+        lake: Where the records go; `.pulled/` there notes the last number copied.
+
+    Returns:
+        The number of records copied, by kind.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
     """
     pulled = Drained()
     name = hashlib.blake2b(_place(url).encode(), digest_size=8).hexdigest()
     noted = lake.root / ".pulled" / f"{name}.json"
-    with file_lock(lake.root / ".pulled" / f"{name}.lock"), _told(url), closing(connect(url)) as connection:
+    with (
+        file_lock(lake.root / ".pulled" / f"{name}.lock"),
+        _driver_errors_in_words(url),
+        closing(connect(url)) as connection,
+    ):
         last = json.loads(noted.read_text())["last"] if noted.exists() else 0
         while rows := _newer(connection, last):
             records: list[Entry] = [_DECODERS[kind].decode(record) for _, kind, record in rows]
@@ -102,38 +117,38 @@ def pull(url: str, lake: Lake) -> Drained:
 
 
 def find_request(url: str, request_id: str) -> Record | None:
-    """The record of a request, if it was shipped. Raises AwayError."""
-    with _told(url), closing(connect(url)) as connection, connection.cursor() as cursor:
+    """Return the record of a request; None if it was not shipped. Raise DatabaseUnavailable."""
+    with _driver_errors_in_words(url), closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(_FOUND, (request_id.replace("\0", ""),))
         row = cursor.fetchone()
     return None if row is None else _DECODERS["request"].decode(row[0])
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
-    """A database that fails is an AwayError. The driver's own words are left out: they may quote a row."""
+def _driver_errors_in_words(url: str) -> Iterator[None]:
+    """Turn the driver's errors into DatabaseUnavailable. Their text is left out: it may quote a row."""
     import psycopg2
 
     try:
         yield
     except psycopg2.Error as error:
-        raise AwayError(
+        raise DatabaseUnavailable(
             f"the log database {_place(url)} can't be used now: {type(error).__name__} {error.pgcode or ''}",
             fix=_FIX,
         ) from None
 
 
 def connect(url: str) -> Connection:
-    """A connection to a database that has the tables."""
+    """Return a connection to the database, with its tables created."""
     import psycopg2
 
     from tastemaker.storage.engine import open_engine
 
     plain = _parsed(url).set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        open_engine(url).dispose()  # makes the tables if they are missing
+        open_engine(url).dispose()  # creates the tables if they are missing
     except TastemakerError as error:
-        raise AwayError(error.problem, fix=_FIX) from None
+        raise DatabaseUnavailable(error.problem, fix=_FIX) from None
     return psycopg2.connect(plain, connect_timeout=CONNECT_SECONDS, options=_OPTIONS)
 
 
@@ -153,7 +168,7 @@ def _newer(connection: Connection, last: int) -> list[tuple[int, str, str]]:
 
 
 def _lines(pending: Pending) -> io.StringIO:
-    """What COPY reads: CSV, in which a missing value is nothing and an empty text is quoted."""
+    """Return CSV for COPY, in which a missing value is empty and an empty text is quoted."""
     lines = []
     for place, record in enumerate(pending.records):
         key = key_of(record) or f"{pending.spool}:{pending.first}:{place}"
@@ -165,7 +180,7 @@ def _lines(pending: Pending) -> io.StringIO:
 
 
 def _quoted(value: str) -> str:
-    """Postgres's text holds any character but NUL, which no id has that the gate lets in."""
+    """Quote a value. Postgres's text can't hold NUL; ids with NUL do not pass validation."""
     return '"' + value.replace("\0", "\ufffd").replace('"', '""') + '"'
 
 

@@ -1,9 +1,9 @@
-"""Feedback that left the spool, kept on this machine until a version that was trained on it serves.
+"""Recent feedback of this machine, kept after it was drained from the spool.
 
-A service rules out what a user had or disliked from the moment of the feedback: see
-`serving.ranking.recent_feedback`. While the feedback lies in the spool, it is read there; a drain copies it
-into `recent.db` before it deletes it. The file also keeps who asked each drained request, for feedback that
-names only its request. Both tables are bounded, and what is oldest leaves first.
+A service excludes items that a user had or disliked as soon as the feedback arrives: see
+`serving.ranking.recent_feedback`. Feedback in the spool is read there; a drain copies it into `recent.db`
+before it deletes it. The file also keeps the user of each drained request, for feedback that names only its
+request. Both tables are bounded: the oldest rows are deleted first.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tastemaker.event_log.spool_file import Pending
 
 FILE_NAME = "recent.db"
 MAX_EVENTS = 1_000_000
-"""Events that are kept, about 120 bytes each."""
+"""The most events that are kept; each takes about 120 bytes."""
 MAX_REQUESTS = 1_000_000
-"""Requests whose user is kept, about 120 bytes each."""
+"""The most requests whose user is kept; each takes about 120 bytes."""
 BUSY_SECONDS = 10.0
 _CREATE = """
     BEGIN;
@@ -54,11 +54,11 @@ _WAITING = (
 _ASKED = "SELECT record FROM records WHERE kind = 'request' AND key = ?"
 _SPOOL = "SELECT id FROM spool"
 _ANY_TABLE = "SELECT 1 FROM sqlite_master LIMIT 1"
-"""A full disk may have had room for a file but none for its tables."""
+"""On a full disk a file may have been created without its tables."""
 
 
 class RecentEvent(msgspec.Struct, frozen=True, gc=False):
-    """What a user did with an item; decoded from a spool's feedback record, too."""
+    """An event of a user and an item, decoded from `recent.db` or from a spool's feedback record."""
 
     event_id: str
     item_id: str
@@ -72,12 +72,12 @@ class RecentEvent(msgspec.Struct, frozen=True, gc=False):
     request_id: str | None = None
 
 
-class _Asker(msgspec.Struct, frozen=True, gc=False):
+class _RequestUser(msgspec.Struct, frozen=True, gc=False):
     user_id: str
 
 
-class Place(msgspec.Struct, frozen=True):
-    """How far a reader has read."""
+class ReadPosition(msgspec.Struct, frozen=True):
+    """Position of a reader."""
 
     spool: str = ""
     """The spool's own id: a new file numbers from 1 again."""
@@ -88,11 +88,16 @@ class Place(msgspec.Struct, frozen=True):
 
 
 _decode_event = msgspec.msgpack.Decoder(RecentEvent).decode
-_decode_asker = msgspec.msgpack.Decoder(_Asker).decode
+_decode_user = msgspec.msgpack.Decoder(_RequestUser).decode
 
 
 def keep(folder: Path, pending: Pending) -> None:
-    """Keep what is about to leave the spool in `folder`, durably when it returns; again does no harm."""
+    """Copy records into `recent.db`; they are on disk when it returns. Repeated copies have no effect.
+
+    Args:
+        folder: The folder that holds the spool.
+        pending: The records that a drain is about to delete from the spool.
+    """
     requests, feedback = pending.of(Record), pending.of(FeedbackRecord)
     if not requests and not feedback:
         return
@@ -105,13 +110,21 @@ def keep(folder: Path, pending: Pending) -> None:
             connection.execute(_BOUND.format(table=table), (most,))
 
 
-def askers(folder: Path, request_ids: Sequence[str]) -> dict[str, str]:
-    """The users of those requests that this machine knows: in the spool, or drained from it.
+def users_of_requests(folder: Path, request_ids: Sequence[str]) -> dict[str, str]:
+    """Return the users of those requests that are in this machine's spool or were drained from it.
 
-    Raises sqlite3.Error while a file can't be read.
+    Args:
+        folder: The folder that holds the spool.
+        request_ids: Ids of requests, known or not.
+
+    Returns:
+        Request id to user id, without unknown requests.
+
+    Raises:
+        sqlite3.Error: A file can't be read now.
     """
     found: dict[str, str] = {}
-    for name, look_up in ((spool_file.FILE_NAME, _asker_in_spool), (FILE_NAME, _asker_kept)):
+    for name, look_up in ((spool_file.FILE_NAME, _user_in_spool), (FILE_NAME, _user_kept)):
         if len(found) < len(request_ids) and (folder / name).exists():
             with closing(sqlite3.connect(folder / name, timeout=BUSY_SECONDS)) as connection:
                 for request_id in request_ids:
@@ -121,7 +134,7 @@ def askers(folder: Path, request_ids: Sequence[str]) -> dict[str, str]:
 
 
 def expire(folder: Path, before: float) -> int:
-    """Delete what came before a time (seconds since 1970 UTC); returns how many rows."""
+    """Delete rows from before a time (seconds since 1970 UTC), and return their number."""
     if not (folder / FILE_NAME).exists():
         return 0
     with _opened(folder / FILE_NAME) as connection:
@@ -130,21 +143,25 @@ def expire(folder: Path, before: float) -> int:
 
 
 class Reader:
-    """Reads each event once, from the spool in a folder and from what left it. For one thread at a time."""
+    """Reader of the events in a folder's spool and of those drained from it, each once. Not thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         self._spool, self._kept = folder / spool_file.FILE_NAME, folder / FILE_NAME
-        self._place = Place()
+        self._place = ReadPosition()
         self._connections: dict[Path, tuple[int, sqlite3.Connection]] = {}
 
     def read(self, limit: int) -> Iterator[list[RecentEvent]]:
-        """What is new since the last call, at most `limit` events at once; an event may come twice.
+        """Yield the events that are new since the last call; an event may come twice.
 
-        Raises sqlite3.Error while a file can't be read; what was given by then is not given again.
+        Args:
+            limit: The most events per list.
+
+        Raises:
+            sqlite3.Error: A file can't be read now. Events yielded before are not repeated.
         """
         before = self._place
         yield from self._read_spool(limit)
-        # After the spool: what a drain deletes from there, it has put here before.
+        # After the spool: a drain copies events to here before it deletes them there.
         connection, number = self._open(self._kept), before.kept
         while connection is not None:
             rows = connection.execute(_KEPT, (number, before.spool, before.waiting, limit)).fetchall()
@@ -155,11 +172,11 @@ class Reader:
             yield [_event_of(*row[1:]) for row in rows]
 
     def rewind(self) -> None:
-        """Begin again with the oldest event."""
-        self._place = Place()
+        """Start again at the oldest event."""
+        self._place = ReadPosition()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for _, connection in self._connections.values():
             connection.close()
         self._connections.clear()
@@ -176,7 +193,7 @@ class Reader:
             yield [_decode_event(record) for _, record in rows]
 
     def _open(self, path: Path) -> sqlite3.Connection | None:
-        """None while there is no such file, or no table in it. A file that was replaced is opened anew."""
+        """Return a connection; None while the file or its tables are missing. Reopen a replaced file."""
         try:
             inode = path.stat().st_ino
         except OSError:
@@ -203,31 +220,31 @@ def _event_of(
 def _rows(
     connection: sqlite3.Connection, pending: Pending, feedback: Sequence[FeedbackRecord]
 ) -> list[tuple[object, ...]]:
-    """The rows of events whose user is known."""
+    """Return the rows of events whose user is known."""
     rows: list[tuple[object, ...]] = []
     for one in feedback:
         user_id = one.user_id
         if user_id is None and one.request_id is not None:
-            user_id = _asker_kept(connection, one.request_id)
+            user_id = _user_kept(connection, one.request_id)
         if user_id and one.event_type != IMPRESSION:  # seen once, it may be shown again
             what = (one.event_id, user_id, one.item_id, one.event_type, one.value)
             rows.append((pending.spool, pending.last, *what, one.occurred_at, one.received_at))
     return rows
 
 
-def _asker_in_spool(connection: sqlite3.Connection, request_id: str) -> str | None:
+def _user_in_spool(connection: sqlite3.Connection, request_id: str) -> str | None:
     row = connection.execute(_ASKED, (request_id,)).fetchone()
-    return None if row is None else _decode_asker(row[0]).user_id
+    return None if row is None else _decode_user(row[0]).user_id
 
 
-def _asker_kept(connection: sqlite3.Connection, request_id: str) -> str | None:
+def _user_kept(connection: sqlite3.Connection, request_id: str) -> str | None:
     row = connection.execute("SELECT user_id FROM requests WHERE request_id = ?", (request_id,)).fetchone()
     return None if row is None else str(row[0])
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction, on disk when the block ends. Deleted rows leave nothing behind."""
+    """Open a transaction that is on disk when the block ends. Deleted rows are overwritten."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):

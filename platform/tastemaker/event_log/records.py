@@ -1,5 +1,6 @@
-"""What is logged: of a request, enough to compute the answer again and to weigh it off-policy; of feedback
-and of changed items and users, what was said and when it came.
+"""Logged records: requests with their answers, feedback, and changes of items and users.
+
+The record of a request holds enough to compute the answer again and to weight it off-policy.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import msgspec
 from tastemaker.errors import TastemakerError
 
 Stage = Literal["model", "precomputed", "popular", "static"]
-"""What chose a list: the model, the model's precomputed list, popularity, or the list that never fails."""
+"""What chose a list: the model, the model's precomputed list, popularity, or the static list."""
 Kind = Literal["recommend", "session", "rank"]
-"""What was asked, as the endpoint is called."""
+"""The kind of request, named as its endpoint."""
 IMPRESSION = "impression"
 """The type of feedback that reports that an item of an answer was seen. It is not an event."""
 MAX_EPOCH = 2**63 - 1
@@ -21,7 +22,7 @@ MAX_EPOCH = 2**63 - 1
 
 
 def seed_of(request_id: str) -> int:
-    """The entropy of the request's answer, 64 bits: the id's last 16 digits. The first ones tell the time."""
+    """Return the 64-bit seed of a request's answer: the id's last 16 digits. The first encode the time."""
     return int(request_id[16:], 16)
 
 
@@ -30,8 +31,8 @@ class Item(msgspec.Struct, frozen=True):
 
     item_id: str
     score: float
-    """The model's own, in arbitrary units; descending unless variety reordered the list. 0 for an item that
-    the fallback filled in.
+    """The model's score, in arbitrary units; descending unless the list was reordered for diversity. 0 for an
+    item that the fallback filled in.
     """
     propensity: float
     """The probability that the policy puts this item at this position."""
@@ -68,7 +69,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One request and its answer. The request id also seeds the answer: a stochastic one can be replayed."""
+    """A request and its answer. The request id seeds the answer, so that a stochastic one can be replayed."""
 
     request_id: str
     occurred_at: float
@@ -85,38 +86,38 @@ class Record(msgspec.Struct, frozen=True):
     features: dict[str, float | None] | None = None
     """The user features that the model was given; None for a missing value."""
     fallback: str | None = None
-    """Why the list, or a part of it, is not the model's."""
+    """Why the list, or a part of it, does not come from the model; None if all of it does."""
     stage: Stage = "model"
-    """What the list begins with."""
+    """What chose the first items of the list."""
     kind: Kind = "recommend"
     session: list[str] | None = None
-    """The recent items of an anonymous visitor, oldest first (kind `session`)."""
+    """The recent items of an anonymous user, oldest first (kind `session`)."""
     diversity: float | None = None
-    """λ of the step that reordered the list for variety; None where the model's order stands."""
+    """λ of the step that reordered the list for diversity; None where the model's order was kept."""
     assignment: Assignment | None = None
     """None where no experiment assigned a variant."""
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True):
-    """What a person did, as it was told. What caused it and whether it came in time: `attribution`."""
+    """An event that a caller reported. `attribution` finds its impression."""
 
     event_id: str
-    """An event that is told twice counts once."""
+    """Unique; an event that is reported twice counts once."""
     item_id: str
     event_type: str
     value: float
     occurred_at: float
-    """Seconds since 1970 UTC, by the clock of whoever told it."""
+    """Seconds since 1970 UTC, by the caller's clock."""
     received_at: float
     """Seconds since 1970 UTC, by our clock."""
     user_id: str | None = None
-    """None where only the request is known: then its user is meant."""
+    """None where only the request is known: then it is the request's user."""
     request_id: str | None = None
     position: int | None = None
 
 
 class ItemRecord(msgspec.Struct, frozen=True):
-    """An item as it is from `received_at` (seconds since 1970 UTC) on."""
+    """The state of an item from `received_at` (seconds since 1970 UTC) on."""
 
     item_id: str
     received_at: float
@@ -127,7 +128,7 @@ class ItemRecord(msgspec.Struct, frozen=True):
 
 
 class UserRecord(msgspec.Struct, frozen=True):
-    """A user as they are from `received_at` (seconds since 1970 UTC) on."""
+    """The state of a user from `received_at` (seconds since 1970 UTC) on."""
 
     user_id: str
     received_at: float

@@ -1,4 +1,4 @@
-"""Records as the rows of tables: `REQUESTS`, `FEEDBACK` and so on of `tastemaker.data.tables`."""
+"""Conversion of records to rows of the tables of `tastemaker.data.tables`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tastemaker.data.tables import (
 )
 from tastemaker.event_log.records import Assignment, FeedbackRecord, ItemRecord, Record, UserRecord
 
-_MOMENTS = ("occurred_at", "received_at")
+_TIMES = ("occurred_at", "received_at")
 
 
 def request_rows(records: Iterable[Record]) -> pa.Table:
-    """One row a request."""
+    """Return `REQUESTS`, one row per request."""
     rows = [
         {
             **_plain(record, REQUESTS),
@@ -39,27 +39,27 @@ def request_rows(records: Iterable[Record]) -> pa.Table:
 
 
 def feedback_rows(records: Iterable[FeedbackRecord]) -> pa.Table:
-    """One row an event."""
+    """Return `FEEDBACK`, one row per event."""
     return pa.Table.from_pylist([_plain(record, FEEDBACK) for record in records], schema=FEEDBACK)
 
 
 def item_rows(records: Iterable[ItemRecord]) -> pa.Table:
-    """One row a change of an item."""
+    """Return `ITEM_CHANGES`, one row per change."""
     return pa.Table.from_pylist([_plain(record, ITEM_CHANGES) for record in records], schema=ITEM_CHANGES)
 
 
 def user_rows(records: Iterable[UserRecord]) -> pa.Table:
-    """One row a change of a user."""
+    """Return `USER_CHANGES`, one row per change."""
     return pa.Table.from_pylist([_plain(record, USER_CHANGES) for record in records], schema=USER_CHANGES)
 
 
-def moment(seconds: float) -> datetime:
-    """Seconds since 1970 as a time in UTC."""
+def utc(seconds: float) -> datetime:
+    """Convert seconds since 1970 to a time in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def as_json(value: object) -> str | None:
-    """What has no columns of its own, as JSON."""
+    """Encode a value that has no column type of its own; None stays None."""
     return None if value is None else msgspec.json.encode(value).decode()
 
 
@@ -72,6 +72,6 @@ def _assigned(assignment: Assignment | None) -> dict[str, Any]:
 
 
 def _plain(record: object, schema: pa.Schema) -> dict[str, Any]:
-    """The fields that are columns, as they are; times as times."""
+    """Return the fields that are columns of the schema; seconds become times."""
     row = {name: getattr(record, name) for name in schema.names if hasattr(record, name)}
-    return row | {name: moment(row[name]) for name in _MOMENTS if name in row}
+    return row | {name: utc(row[name]) for name in _TIMES if name in row}

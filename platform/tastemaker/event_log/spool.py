@@ -1,20 +1,19 @@
-"""The durable log of a serving process, before `drain` moves it on.
+"""The durable log of a serving process, from which `drain` moves records to a sink.
 
-SQLite in WAL mode with `synchronous=FULL`: what is committed survives kill -9 and a power cut. One thread
-commits; whatever is offered while one commit runs goes into the next (group commit), so that a full disk
-sync is shared by many requests. Several processes may append to one spool, and drains may run meanwhile.
+SQLite in WAL mode with `synchronous=FULL`: committed records survive kill -9 and a power cut. One thread
+commits; records that arrive during a commit go into the next one (group commit), so that many requests share
+a disk sync. Several processes may append to one spool, also during a drain.
 
-Two promises to choose from:
+Two guarantees to choose from:
 
-- `append(records)` returns a future that is done when the records are on disk; `stored` is its like for an
+- `append(records)` returns a future that is done when the records are on disk; `stored` does the same for an
   event loop, where a whole group is acknowledged with one wake-up.
-- `offer(record)` returns at once. An answer must not wait for a disk: kill -9 within the few milliseconds
-  between the answer and the commit loses that record. While the disk refuses, what was offered waits; so it
-  does while there is no room for the file itself, which is tried again until there is, and while the thread
-  that commits, ended by an error of any kind, begins again.
+- `offer(record)` returns immediately, since an answer must not wait for a disk: kill -9 within the few
+  milliseconds between the answer and the commit loses that record. Offered records wait while the disk fails,
+  while the file can't be created for want of room, and while the committing thread restarts after an error.
 
-The spool is bounded in memory (`capacity`, records) and on disk (`max_bytes`). Nobody tells an answer
-twice, so what is offered may use all of it; what is appended can be sent again, and gets DURABLE_SHARE.
+The spool is bounded in memory (`capacity`, records) and on disk (`max_bytes`). Answers are not sent again, so
+offered records may use all of it; appended records can be sent again, and may use DURABLE_SHARE of it.
 """
 
 from __future__ import annotations
@@ -62,50 +61,50 @@ __all__ = [
 ]
 
 CAPACITY = 50_000
-"""Records that may wait for the disk (about 1 kB each)."""
+"""The most records that wait for the disk (about 1 kB each)."""
 MAX_BYTES = 1 << 30
-"""What may lie on the disk before it is drained: about a million requests."""
+"""The largest file before records are refused: about a million requests."""
 DURABLE_SHARE = 0.8
 RETRY_SECONDS = 1.0
-"""Between two attempts on a disk that refuses, and between two looks at a full spool."""
+"""Between attempts on a disk that fails, and between checks of a full spool."""
 DRAIN_SECONDS = 10.0
-"""When to come back to a spool whose file is full: it is a drain that makes room."""
+"""When a caller should retry if the file is full: a drain has to make room."""
 _GROUP = 5_000
 _PAUSE_SECONDS = 0.005
-"""Time for a group to gather: without it, a busy server would sync for each request."""
+"""Time in which records of one commit are collected: without it, a busy server syncs per request."""
 
 logger = logging.getLogger("tastemaker.event_log")
 
 
 class Counts(NamedTuple):
-    """What became of the records of this process."""
+    """Number of this process's records by outcome."""
 
     written: int
     refused: int
-    """There was no room to wait in."""
+    """The queue or the file was full."""
     failed: int
-    """The disk refused them."""
+    """They could not be written."""
 
 
 class Lost(NamedTuple):
-    """Records that were offered and will never be on disk. Whoever appends is told, and can send again."""
+    """Number of offered records that will never be on disk. Callers of `append` get an error instead."""
 
     full: int
-    """There was no room to wait in."""
+    """The queue or the file was full."""
     failed: int
-    """They can't be encoded, or the disk refused until the spool was closed."""
+    """They can't be encoded, or the disk failed until the spool was closed."""
 
 
 class Stored(NamedTuple):
-    """What is on disk now."""
+    """Number of records of a call that are on disk."""
 
     accepted: int
     duplicates: int
-    """Records that the spool knew by their keys."""
+    """Records whose keys the spool had."""
 
 
 class SpoolFull(SpoolError):
-    """The spool has no room for a record now."""
+    """The spool's queue or file is full now."""
 
     def __init__(self, problem: str, *, retry_seconds: float) -> None:
         super().__init__(problem, fix="retry later")
@@ -118,7 +117,7 @@ _Done = Future[Stored] | asyncio.Future[Stored]
 class _Waiting(NamedTuple):
     records: Sequence[Entry]
     done: _Done | None
-    """None: it was only offered."""
+    """None for an offered record."""
 
 
 class _Settled(NamedTuple):
@@ -127,15 +126,24 @@ class _Settled(NamedTuple):
 
 
 class Spool:
-    """Appends records from any thread. `close` commits what still waits."""
+    """Durable queue of records for any thread. `close` commits the records that wait."""
 
     def __init__(self, folder: Path, *, capacity: int = CAPACITY, max_bytes: int = MAX_BYTES) -> None:
-        """Raises SpoolError if the file can't be opened, but not while there is only no room for it."""
+        """Open the spool in a folder.
+
+        Args:
+            folder: Where the file is, or will be.
+            capacity: The most records that wait in memory.
+            max_bytes: The largest file.
+
+        Raises:
+            SpoolError: The file can't be opened for another reason than a full disk.
+        """
         self.path = folder / FILE_NAME
         self.capacity, self.max_bytes = capacity, max_bytes
         self._waiting: deque[_Waiting] = deque()
         self._group: list[_Waiting] = []
-        """What the thread took of these and has not settled yet."""
+        """The part of them that the thread is committing."""
         self._arrived = threading.Condition()
         self._closing = self._suffers = False
         self._n_waiting = self._written = self._refused = self._failed = 0
@@ -151,22 +159,22 @@ class Spool:
 
     @property
     def counts(self) -> Counts:
-        """What became of the records so far."""
+        """Number of records so far, by outcome."""
         return Counts(self._written, self._refused, self._failed)
 
     @property
     def lost(self) -> Lost:
-        """Those of `counts` that nobody can send again."""
+        """Number of lost records so far, by reason."""
         return Lost(self._lost_full, self._lost_failed)
 
     @property
     def waiting(self) -> int:
-        """Records that are not on disk yet."""
+        """Number of records that are not on disk yet."""
         return self._n_waiting
 
     @property
     def trouble(self) -> str | None:
-        """In words, why it takes no feedback now; None while all is well."""
+        """The reason why feedback is refused now, in words; None if it is accepted."""
         if self._suffers:
             return "the log can't be written"
         if self._thread.trouble is not None:
@@ -175,28 +183,33 @@ class Spool:
 
     @property
     def _is_full(self) -> bool:
-        """For what is appended."""
+        """Whether appended records are refused because of the file's size."""
         return self._backlog.bytes >= DURABLE_SHARE * self.max_bytes
 
     def backlog(self) -> Backlog:
-        """What lies in the file now, of all processes that share it; as last seen if it can't be read."""
+        """Return the backlog of all processes that share the file; the last known one if it can't be read."""
         with suppress(sqlite3.Error), connected(self.path) as connection:
-            self._look(connection)
+            self._measure(connection)
         return self._backlog
 
     def offer(self, record: Entry) -> bool:
-        """Have it written soon. False, and counted, if there is no room or the spool is closed."""
+        """Queue a record. Return False, and count it, if there is no room or the spool is closed."""
         return self._enqueue(_Waiting((record,), None)) is None
 
     def append(self, *records: Entry) -> Future[Stored]:
-        """Done when the records are on disk; fails with SpoolError if they can't be put there."""
+        """Return a future that is done when the records are on disk, or fails with SpoolError."""
         done: Future[Stored] = Future()
         if (refusal := self._enqueue(_Waiting(records, done))) is not None:
             done.set_exception(refusal)
         return done
 
     async def stored(self, records: Sequence[Entry]) -> Stored:
-        """Returns when the records are on disk. Raises SpoolFull, or SpoolError if the disk refuses."""
+        """Return when the records are on disk.
+
+        Raises:
+            SpoolFull: There is no room now.
+            SpoolError: The disk fails.
+        """
         done = asyncio.get_running_loop().create_future()
         if (refusal := self._enqueue(_Waiting(records, done))) is not None:
             raise refusal
@@ -210,7 +223,7 @@ class Spool:
         self.close()
 
     def close(self) -> None:
-        """Commit what waits, and stop."""
+        """Commit the records that wait, and stop."""
         with self._arrived:
             self._closing = True
             self._arrived.notify()
@@ -242,7 +255,7 @@ class Spool:
         return None
 
     def _work(self) -> None:
-        """What the thread does. Whatever stops it, nobody is left waiting, and what was offered stays."""
+        """Run the thread. If an error ends it, waiting callers get that error, and offered records stay."""
         try:
             self._run()
         except BaseException as caught:
@@ -256,19 +269,19 @@ class Spool:
             while (connection := self._open(opened)) is None:
                 if self._closing and not self._n_waiting:
                     return
-                self._rest()
+                self._pause()
             while True:
                 closing, group = self._next_group()
                 if (group or self._suffers) and not self._commit(connection, group):
-                    self._rest()
+                    self._pause()
                 if closing and not group:
                     return
                 if not group:
-                    self._look(connection)
+                    self._measure(connection)
                 self._thread.succeeded()
 
     def _open(self, opened: ExitStack) -> sqlite3.Connection | None:
-        """None if the file can't be opened now; then whoever waits for it was told."""
+        """Open the file; return None, after failing the waiting callers, if it can't be opened now."""
         try:
             create(self.path)
             return opened.enter_context(connected(self.path))
@@ -276,13 +289,16 @@ class Spool:
             _settle(self._put_back([], self._refusing(caught)))
             return None
 
-    def _rest(self) -> None:
-        """Before another attempt on a disk that refuses."""
+    def _pause(self) -> None:
+        """Wait before another attempt on a disk that fails."""
         with self._arrived:
             self._arrived.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
 
     def _next_group(self) -> tuple[bool, list[_Waiting]]:
-        """What waits, oldest first. Nothing, once the spool is closed and empty or to look for room."""
+        """Return whether the spool is closing, and the oldest waiting records.
+
+        The list is empty when the spool is closed and empty, and when it is time to check for room.
+        """
         timeout = None if self.trouble is None else RETRY_SECONDS
         with self._arrived:
             self._arrived.wait_for(lambda: self._waiting or self._closing, timeout=timeout)
@@ -297,7 +313,7 @@ class Spool:
         return closing, group
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Waiting]) -> bool:
-        """Put a group on disk and tell whoever waits for it. False: the disk refuses."""
+        """Commit a group and resolve its futures. Return False if the disk fails."""
         settled: list[_Settled] = []
         encoded = [(entry, rows) for entry in group if (rows := self._encoded(entry, settled)) is not None]
         works = True
@@ -306,7 +322,7 @@ class Spool:
                 new = [insert(connection, rows) for _, rows in encoded]
                 if self._suffers:
                     touch(connection)
-        except BaseException as caught:  # whatever it is, whoever waits is told
+        except BaseException as caught:  # of any kind: waiting callers must get an answer
             settled += self._put_back([entry for entry, _ in encoded], self._refusing(caught))
             works = False
         else:
@@ -320,12 +336,12 @@ class Spool:
             ]
         self._group = []
         try:
-            self._look(connection)  # before anybody is told, and sends more
+            self._measure(connection)  # before callers are answered and send more
         finally:
             _settle(settled)
         return works
 
-    def _look(self, connection: sqlite3.Connection) -> None:
+    def _measure(self, connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):
             was_full, self._backlog = self._is_full, measure(connection)
             if self._is_full and not was_full:
@@ -334,7 +350,7 @@ class Spool:
                 logger.info("%s has room again", self.path)
 
     def _encoded(self, entry: _Waiting, settled: list[_Settled]) -> list[Row] | None:
-        """The entry's rows. What can't be encoded must not keep the others waiting: it fails on its own."""
+        """Return the entry's rows. An entry that can't be encoded fails alone; the others are written."""
         try:
             return rows_of(entry.records)
         except Exception as caught:
@@ -342,15 +358,15 @@ class Spool:
             return None
 
     def _refusing(self, caught: BaseException) -> SpoolError:
-        """The disk refuses: noted, and said in words to those who wait."""
+        """Record that the disk fails, and return the error for waiting callers."""
         if not isinstance(caught, SpoolError):
-            fix = "free the disk or mend its permissions"
+            fix = "free the disk or correct its permissions"
             caught = SpoolError(f"{self.path} can't be written: {caught}", fix=fix)
         self._note(caught)
         return caught
 
     def _put_back(self, group: Sequence[_Waiting], error: SpoolError) -> list[_Settled]:
-        """What was offered is tried again; whoever waits is told, behind the group too."""
+        """Requeue offered records; fail all waiting callers, including those queued later."""
         with self._arrived:
             waiting, closing = [*group, *self._waiting], self._closing
             self._waiting = deque(entry for entry in waiting if entry.done is None and not closing)
@@ -361,7 +377,7 @@ class Spool:
         return settled
 
     def _note(self, error: SpoolError | None) -> None:
-        """Remember that the disk refuses, or no longer does, and tell of the change."""
+        """Remember whether the disk fails, and log a change."""
         if error is not None and not self._suffers:
             logger.warning("%s", error.problem)
         elif error is None and self._suffers:
@@ -382,7 +398,7 @@ class Spool:
 
 
 def _settle(settled: list[_Settled]) -> None:
-    """Tell whoever waits: each event loop is woken once, however many of its futures are done."""
+    """Resolve futures: each event loop is woken once, however many of its futures are done."""
     loops: dict[asyncio.AbstractEventLoop, list[_Settled]] = defaultdict(list)
     for each in settled:
         if isinstance(each.done, asyncio.Future):
@@ -390,7 +406,7 @@ def _settle(settled: list[_Settled]) -> None:
         else:
             _resolve([each])
     for loop, waiting in loops.items():
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no caller waits
             loop.call_soon_threadsafe(_resolve, waiting)
 
 

@@ -1,7 +1,7 @@
-"""The file behind the spool: SQLite in WAL mode, one row a record, numbered in the order of arrival.
+"""The spool's file: SQLite in WAL mode, one row per record, numbered in the order of arrival.
 
-A record's kind and key stand in columns of their own: what has a key that is there already is not stored
-again, and a request is found by its id without reading the others.
+A record's kind and key have columns of their own: a record whose key exists is not stored again, and a
+request is found by its id without reading the others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tastemaker.util.os_errors import NO_ROOM
 FILE_NAME = "requests.db"
 BUSY_SECONDS = 10.0
 _PROBE_BYTES = 128 << 10
-"""More than SQLite needs to open a spool."""
+"""More bytes than SQLite needs to open a spool."""
 _KEYS: dict[type[Entry], str | None] = {
     Record: "request_id",
     FeedbackRecord: "event_id",
@@ -60,26 +60,26 @@ _BACKLOG = """
         (SELECT freelist_count AS unused FROM pragma_freelist_count),
         (SELECT page_size AS page_bytes FROM pragma_page_size)
 """
-"""One statement, which sees the file as it is at one moment: others insert and delete meanwhile. Two look-ups
-for the two ends: asked for both at once, SQLite reads the whole table."""
+"""A single statement, so that concurrent inserts and deletes do not show. The smallest and the largest number
+are queried apart: for both in one query, SQLite reads the whole table."""
 _OLDEST = "SELECT number, kind, record FROM records ORDER BY number LIMIT ?"
 _encode = msgspec.msgpack.Encoder().encode
 
 Kind = TypeVar("Kind", bound=Entry)
 Row = tuple[str, str | None, float, bytes]
-"""A record as it is inserted."""
+"""A record as it is inserted: kind, key, time, encoded record."""
 
 
 class SpoolError(TastemakerError):
-    """The spool can't take a record."""
+    """The spool can't store a record."""
 
 
 class NoRoom(SpoolError):
-    """There is no room for the spool's file. Nothing is wrong with it, and there may be room soon."""
+    """The disk has no room for the spool's file now. The file itself is not damaged."""
 
 
 class Backlog(NamedTuple):
-    """What lies in the file and was not drained yet."""
+    """Size of the part of a spool that is not drained yet."""
 
     records: int
     bytes: int
@@ -98,13 +98,13 @@ class Pending(NamedTuple):
     records: list[Entry]
 
     def of(self, kind: type[Kind]) -> list[Kind]:
-        """The records of one kind."""
+        """Return the records of one kind."""
         return [record for record in self.records if isinstance(record, kind)]
 
 
 @contextmanager
 def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection whose commits are on disk when they return."""
+    """Open a connection whose commits are on disk when they return."""
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -112,23 +112,25 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def create(path: Path) -> None:
-    """Make the file, or bring one that an older version made up to date.
+    """Create the file, or add the columns that a file of an earlier release lacks.
 
-    Raises NoRoom while the disk is full, and SpoolError if the file can't be made or read.
+    Raises:
+        NoRoom: The disk is full.
+        SpoolError: The file can't be created or read.
     """
     try:
         _create(path)
     except (OSError, sqlite3.Error) as error:
         if _is_full(path, error):
             raise NoRoom(f"{path} can't be opened: the disk is full", fix="free the disk") from error
-        fix = "mend its permissions; move away what is not a spool"
+        fix = "correct its permissions, or move the file away if it is not a spool"
         raise SpoolError(f"{path} can't be opened: {error}", fix=fix) from error
 
 
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with connected(path) as connection:
-        connection.executescript(f"BEGIN IMMEDIATE; {_CREATE}")  # others see all of it or nothing
+        connection.executescript(f"BEGIN IMMEDIATE; {_CREATE}")  # other processes see all of it or nothing
         present = {row[1] for row in connection.execute("PRAGMA table_info(records)")}
         for name, kind in _COLUMNS.items():
             if name not in present:
@@ -138,13 +140,13 @@ def _create(path: Path) -> None:
 
 
 def _is_full(path: Path, error: OSError | sqlite3.Error) -> bool:
-    """Whether it is only for want of room that the file could not be opened."""
+    """Return whether the file could not be opened only because the disk is full."""
     if isinstance(error, OSError):
         return error.errno in NO_ROOM
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
         return code == sqlite3.SQLITE_FULL
-    try:  # of these two SQLite does not say why
+    try:  # for these two codes SQLite does not give the reason
         if path.exists():
             path.open("r+b").close()
         with tempfile.TemporaryFile(dir=path.parent) as probe:
@@ -157,23 +159,23 @@ def _is_full(path: Path, error: OSError | sqlite3.Error) -> bool:
 
 
 def rows_of(records: Iterable[Entry]) -> list[Row]:
-    """The records as they are inserted now."""
+    """Return rows to insert, with the current time."""
     now = time.time()
     return [(name_of(one), key_of(one), now, _encode(one)) for one in records]
 
 
 def insert(connection: sqlite3.Connection, rows: list[Row]) -> int:
-    """Insert rows, in the connection's transaction; returns how many were new."""
+    """Insert rows in the connection's transaction, and return how many were new."""
     return connection.executemany(_INSERT, rows).rowcount
 
 
 def touch(connection: sqlite3.Connection) -> None:
-    """Write something that changes nothing, in the connection's transaction."""
+    """Write without a change, in the connection's transaction, to test whether the disk accepts writes."""
     connection.execute("UPDATE spool SET id = id")
 
 
 def read(path: Path, limit: int) -> Pending | None:
-    """The oldest committed records, at most `limit`; None if there are none."""
+    """Return the oldest committed records, at most `limit`; None if there are none."""
     if not path.exists():
         return None
     create(path)
@@ -187,7 +189,11 @@ def read(path: Path, limit: int) -> Pending | None:
 
 
 def find_request(path: Path, request_id: str) -> Record | None:
-    """The record of a request, if it was not drained yet. Raises SpoolError if the file can't be read."""
+    """Return the record of a request; None if it is not in the spool.
+
+    Raises:
+        SpoolError: The file can't be read.
+    """
     if not path.exists():
         return None
     wanted = "SELECT record FROM records WHERE kind = 'request' AND key = ?"
@@ -195,19 +201,20 @@ def find_request(path: Path, request_id: str) -> Record | None:
         with connected(path) as connection:
             row = connection.execute(wanted, (request_id,)).fetchone()
     except sqlite3.Error as error:
-        raise SpoolError(f"{path} can't be read: {error}", fix="free the disk, or mend it") from error
+        fix = "free the disk, or restore the file"
+        raise SpoolError(f"{path} can't be read: {error}", fix=fix) from error
     return None if row is None else _DECODERS["request"].decode(row[0])
 
 
 class About(NamedTuple):
-    """A record that is about a user."""
+    """A record about a user."""
 
     number: int
     request_id: str | None
 
 
 def rows_about_user(path: Path, user_ids: Collection[str], request_ids: Collection[str] = ()) -> list[About]:
-    """The records that name one of these users, or answer one of these requests."""
+    """Return the records that name one of these users or requests."""
     if not path.exists():
         return []
     create(path)
@@ -229,7 +236,7 @@ def forget(path: Path, last: int) -> None:
 
 
 def measure(connection: sqlite3.Connection) -> Backlog:
-    """The backlog. Numbers are given in order and taken from the front, so nothing needs to be counted."""
+    """Return the backlog. Numbers are consecutive and deleted from the front, so nothing is counted."""
     first, last, stored_at, size = connection.execute(_BACKLOG).fetchone()
     if first is None:
         return Backlog(0, size, 0.0)
@@ -237,11 +244,11 @@ def measure(connection: sqlite3.Connection) -> Backlog:
 
 
 def name_of(record: Entry) -> str:
-    """A record's kind, as KINDS has it."""
+    """Return a record's kind, a key of KINDS."""
     return _NAMES[type(record)]
 
 
 def key_of(record: Entry) -> str | None:
-    """What the record is known by, if it is to be stored once only."""
+    """Return the key under which the record is stored once; None for kinds without one."""
     name = _KEYS[type(record)]
     return None if name is None else getattr(record, name)

@@ -42,7 +42,7 @@ where fewer than 20 users were answered or fewer than 10 earned anything."""
 def engagement(impressions: pa.Table) -> pa.Table:
     """ENGAGEMENT of `event_log.attribution.ATTRIBUTED`, the version with most requests first."""
     rewarded = pc.greater(impressions["events"], 0).cast(pa.int64())
-    is_open = pc.list_value_length(impressions["marks"]).cast(
+    is_open = pc.list_value_length(impressions["flags"]).cast(
         pa.int64()
     )  # `open` is an impression's only mark
     counted = impressions.append_column("rewarded", rewarded).append_column("is_open", is_open)

@@ -14,7 +14,7 @@ import duckdb
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log import spool_file
 from tastemaker.event_log.drain import read_log
-from tastemaker.event_log.postgres import AwayError
+from tastemaker.event_log.postgres import DatabaseUnavailable
 from tastemaker.event_log.shipping import collect
 from tastemaker.event_log.spool_file import FILE_NAME, SpoolError
 from tastemaker.online_learning import replay
@@ -94,7 +94,7 @@ class LearningSession:
             began = time.monotonic()
             try:
                 learned = self.step(whole=whole)
-            except (AwayError, SpoolError, OSError, sqlite3.Error, duckdb.IOException) as error:
+            except (DatabaseUnavailable, SpoolError, OSError, sqlite3.Error, duckdb.IOException) as error:
                 away(str(error))
             else:
                 read_at = began if whole else read_at

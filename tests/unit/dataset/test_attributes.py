@@ -48,7 +48,7 @@ def load(root: Path, items: list[dict[str, Any]] = ITEMS) -> Dataset:
     users = [
         {"user_id": "ä", "country": "France", "first_seen_at": moment(0), "own": [("age", "41")]},
         {"user_id": "b", "country": None, "first_seen_at": moment(0), "own": [("age", None)]},
-        {"user_id": "nobody", "country": "Chad", "first_seen_at": moment(0), "own": None},
+        {"user_id": "u9", "country": "Chad", "first_seen_at": moment(0), "own": None},
     ]
     lake.write("users", pa.Table.from_pylist(users, schema=USERS))
     return Dataset.load(lake, make_problem(split={"test_days": 3}))
@@ -64,7 +64,7 @@ def test_entries_are_those_of_the_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.items.column("price"), [4.5, np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(data.items.column("grams"), [300, np.nan, 150, np.nan])
     assert data.items.column("brand") == ("Ö", "", "x" * 300, "")
-    assert data.items.column("code") == ("007", "1", "", ""), "leading zeros are no number's"
+    assert data.items.column("code") == ("007", "1", "", ""), "text keeps leading zeros"
     assert data.users.ids == ("b", "c", "ä")
     assert data.users.columns == ("country", "age")
     assert data.users.text("country") == ("", "", "France")
@@ -90,7 +90,7 @@ def test_a_backtest_sees_no_item_and_no_user_of_its_future(tmp_path: Path) -> No
     np.testing.assert_array_equal(train.users.numbers("age"), [np.nan, 41])
 
 
-def told(lake: Lake, *changes: tuple[str, int, str, float]) -> None:
+def reported(lake: Lake, *changes: tuple[str, int, str, float]) -> None:
     rows = [
         {"item_id": item, "received_at": moment(at), "title": title, "price": price, "available": True}
         for item, at, title, price in changes
@@ -98,11 +98,11 @@ def told(lake: Lake, *changes: tuple[str, int, str, float]) -> None:
     lake.write(HISTORY, pa.Table.from_pylist(rows, schema=ITEM_CHANGES))
 
 
-def test_items_that_callers_told_of_are_as_they_were(tmp_path: Path) -> None:
-    """The pot was told of three times; of the cup, which the shop's table has, only today's row is there."""
+def test_items_that_callers_reported_have_the_state_of_the_cutoff(tmp_path: Path) -> None:
+    """The pot was reported three times; the cup, which the shop's table has, has only today's row."""
     pot = listed({"item_id": "鍋", "title": "Black pot", "category": None, "price": 30.0})
     load(tmp_path, [listed(CUP), pot])
-    told(
+    reported(
         Lake(tmp_path),
         ("鍋", 0, "Pot", 10.0),
         ("鍋", 2 * DAY, "Iron pot", 20.0),
@@ -123,9 +123,9 @@ def test_items_that_callers_told_of_are_as_they_were(tmp_path: Path) -> None:
     assert data.before(START + 5 * DAY).training(START + 2 * DAY).items.titles[-1] == "Pot"
 
 
-def test_before_it_was_first_told_nothing_is_known_of_an_item(tmp_path: Path) -> None:
+def test_an_item_is_unknown_before_its_first_report(tmp_path: Path) -> None:
     load(tmp_path, [listed(CUP), listed({"item_id": "鍋", "title": "Pot"}, DAY)])
-    told(Lake(tmp_path), ("鍋", 4 * DAY, "Pot", 10.0))
+    reported(Lake(tmp_path), ("鍋", 4 * DAY, "Pot", 10.0))
     data = Dataset.load(Lake(tmp_path), make_problem(split={"test_days": 3}))
     assert data.split().train.items.titles == ("Red cup", "")
     assert data.training().items.titles[-1] == "Pot"

@@ -1,4 +1,4 @@
-"""Events as arrays: against a brute force over the rows, and the input that nobody hopes for."""
+"""Events as arrays: against a brute force over the rows, and hostile input."""
 
 from __future__ import annotations
 
@@ -90,19 +90,19 @@ def test_split_against_brute_force(
     history = History.from_events(events, len(users), len(items))
     for part in ("offsets", "items", "rewards", "counts", "last_times"):
         np.testing.assert_array_equal(getattr(split.train.history, part), getattr(history, part))
-    judged = sorted({user for user, _item in wanted})
-    assert split.user_ids == judged
-    assert split.users.tolist() == [users.index(user) if user in users else -1 for user in judged]
+    evaluated = sorted({user for user, _item in wanted})
+    assert split.user_ids == evaluated
+    assert split.users.tolist() == [users.index(user) if user in users else -1 for user in evaluated]
     relevant = split.relevant.tocoo()
     entries = zip(relevant.row, relevant.col, relevant.data, strict=True)
-    assert {(judged[row], items[column]): value for row, column, value in entries} == wanted
+    assert {(evaluated[row], items[column]): value for row, column, value in entries} == wanted
     assert (split.unreachable, split.cut, split.end) == (unreachable, START + cut, START + end)
 
 
 def _relevant(
     counted: list[Row], before: list[Row], cut: int, problem: ProblemSpec
 ) -> tuple[dict[tuple[str, str], float], int]:
-    """Net rewards of the users that can be judged, and rewarded events out of reach."""
+    """Net rewards of the users that can be evaluated, and rewarded events out of reach."""
     rules = problem.candidates
     allowed = {row.item for row in before} - set(rules.blocked_items)
     if rules.available_days is not None:
@@ -121,8 +121,8 @@ def _relevant(
         past[row.user, row.item] += REWARDS[row.type](row.value)
     out = {pair for pair, reward in past.items() if reward < 0 or not rules.repeats}
     kept = {pair: value for pair, value in sums.items() if value and pair not in out}
-    judged = {user for (user, _item), value in kept.items() if value > 0}
-    return {pair: value for pair, value in kept.items() if pair[0] in judged}, unreachable
+    evaluated = {user for (user, _item), value in kept.items() if value > 0}
+    return {pair: value for pair, value in kept.items() if pair[0] in evaluated}, unreachable
 
 
 @quiet
@@ -227,8 +227,8 @@ def test_blocked_categories_and_the_fallback_list(tmp_path: Path) -> None:
     assert snapshot.item_ids.decode(snapshot.popular) == ["3", "1"]
 
 
-def test_what_somebody_dislikes_and_nobody_likes_ends_the_fallback_list(tmp_path: Path) -> None:
-    """Item 1 did more harm than item 2, but user a likes it; nobody had item 3."""
+def test_items_with_only_negative_rewards_end_the_fallback_list(tmp_path: Path) -> None:
+    """Item 1 has a lower sum than item 2, but user a likes it; no user had item 3."""
     listed = [{"item_id": "3", "first_seen_at": datetime.fromtimestamp(START, UTC)}]
     rows = [Row("a", "1", 0), *(Row(user, "1", 1, "return") for user in "bcd"), Row("a", "2", 2, "return")]
     snapshot = Dataset.load(make_lake(tmp_path, rows, listed), make_problem()).snapshot()

@@ -1,4 +1,4 @@
-"""What each showing earned and which marks feedback bears, against a join written with loops."""
+"""Rewards of impressions and flags of feedback, against a join written with loops."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def shown(name: int, at: float = 0, user: str = "ann", items: tuple[str, ...] = 
     return request(name, occurred_at=NOON + at, user_id=user, items=listed)
 
 
-def told(
+def reported(
     name: str, kind: str, item: str, at: float, *, of: int | None = None, **other: Any
 ) -> FeedbackRecord:
     """Feedback of something that happened `at` seconds after noon, worth 8."""
@@ -76,29 +76,29 @@ def told(
     return click(name, **fields | other)
 
 
-def marks(found: Attribution) -> dict[str, list[str]]:
-    """Event id, without its beginning -> marks."""
-    return {row["event_id"].removeprefix("click-"): row["marks"] for row in found.feedback.to_pylist()}
+def flags(found: Attribution) -> dict[str, list[str]]:
+    """Event id, without its prefix -> flags."""
+    return {row["event_id"].removeprefix("click-"): row["flags"] for row in found.feedback.to_pylist()}
 
 
-def test_each_mark_and_nothing_dropped() -> None:
+def test_each_flag_and_no_event_dropped() -> None:
     found = joined(
         [
             shown(1),
-            told("good", "click", "tea", HOUR, of=1),
-            told("organic", "click", "pot", HOUR),
-            told("no such request", "click", "tea", HOUR, of=99),
-            told("not in its list", "click", "pot", HOUR, of=1),
-            told("before it was shown", "click", "tea", -HOUR, of=1),
-            told("a little before, by another clock", "click", "tea", -60, of=1),
-            told("in our future", "click", "tea", HOUR + 700, of=1, received_at=NOON + HOUR),
-            told("a click's window is a day", "click", "tea", DAY + 1, of=1),
-            told("a purchase's is a week", "buy", "tea", 6 * DAY, of=1),
-            told("late by a week", "buy", "tea", 8 * DAY),
-            told("unknown type", "share", "tea", HOUR, of=1),
+            reported("good", "click", "tea", HOUR, of=1),
+            reported("organic", "click", "pot", HOUR),
+            reported("no such request", "click", "tea", HOUR, of=99),
+            reported("not in its list", "click", "pot", HOUR, of=1),
+            reported("before it was shown", "click", "tea", -HOUR, of=1),
+            reported("a little before, by another clock", "click", "tea", -60, of=1),
+            reported("in our future", "click", "tea", HOUR + 700, of=1, received_at=NOON + HOUR),
+            reported("a click's window is a day", "click", "tea", DAY + 1, of=1),
+            reported("a purchase's is a week", "buy", "tea", 6 * DAY, of=1),
+            reported("late by a week", "buy", "tea", 8 * DAY),
+            reported("unknown type", "share", "tea", HOUR, of=1),
         ]
     )
-    assert marks(found) == {
+    assert flags(found) == {
         "good": [],
         "organic": [],
         "no such request": ["orphan"],
@@ -116,8 +116,8 @@ def test_each_mark_and_nothing_dropped() -> None:
 
 
 def test_an_impression_is_counted_once_however_often_a_page_reports_it() -> None:
-    seen = [told(f"seen {number}", "impression", "tea", 10 + number, of=1) for number in range(3)]
-    found = joined([shown(1), *seen, told("c", "click", "tea", 20, of=1)])
+    seen = [reported(f"seen {number}", "impression", "tea", 10 + number, of=1) for number in range(3)]
+    found = joined([shown(1), *seen, reported("c", "click", "tea", 20, of=1)])
     rows = found.impressions.to_pylist()
     assert [(row["item_id"], row["position"], row["reward"], row["events"]) for row in rows] == [
         ("tea", 0, 0.5, 1),
@@ -128,30 +128,30 @@ def test_an_impression_is_counted_once_however_often_a_page_reports_it() -> None
     assert rows[1]["reported_at"] is None
 
 
-def test_an_event_counts_once_whoever_tells_it() -> None:
-    event = told("e", "click", "tea", HOUR, of=1)
+def test_an_event_counts_once_however_it_is_reported() -> None:
+    event = reported("e", "click", "tea", HOUR, of=1)
     found = joined([shown(1), event, event], [shop(event)])
     assert found.impressions["reward"].to_pylist() == [0.5, 0.0]
     shops_alone = joined([shown(1)], [shop(event)])
     assert shops_alone.impressions["reward"].to_pylist() == [0.5, 0.0]
 
 
-def test_a_request_says_whose_an_event_is() -> None:
-    nameless = told("n", "click", "cup", HOUR, of=1, user_id=None)
+def test_an_event_without_a_user_is_of_the_requests_user() -> None:
+    nameless = reported("n", "click", "cup", HOUR, of=1, user_id=None)
     found = joined([shown(1, user="bob"), nameless])
     assert found.impressions["reward"].to_pylist() == [0.0, 0.5]
 
 
-def test_at_a_moment_only_what_had_happened_by_then_counts() -> None:
-    records: list[Entry] = [shown(1), shown(2, at=2 * HOUR), told("c", "click", "tea", HOUR, of=1)]
+def test_only_events_before_the_cutoff_count() -> None:
+    records: list[Entry] = [shown(1), shown(2, at=2 * HOUR), reported("c", "click", "tea", HOUR, of=1)]
     assert joined(records, until=NOON + HOUR).impressions["reward"].to_pylist() == [0.0, 0.0]
     later = joined(records, until=NOON + HOUR + 1).impressions
     assert later["reward"].to_pylist() == [0.5, 0.0]
 
 
-def test_what_may_still_earn_is_marked_open() -> None:
-    found = joined([shown(1), shown(2, at=2 * DAY), told("c", "click", "tea", 8 * DAY)])
-    assert found.impressions["marks"].to_pylist() == [[], [], ["open"], ["open"]]
+def test_impressions_that_may_still_earn_are_flagged_open() -> None:
+    found = joined([shown(1), shown(2, at=2 * DAY), reported("c", "click", "tea", 8 * DAY)])
+    assert found.impressions["flags"].to_pylist() == [[], [], ["open"], ["open"]]
 
 
 def test_an_empty_log_is_empty() -> None:
@@ -163,8 +163,8 @@ def test_an_empty_log_is_empty() -> None:
 def test_a_model_learns_from_impressions_with_their_propensities() -> None:
     records: list[Entry] = [
         shown(1),
-        request(2, occurred_at=NOON + HOUR, user_id="stranger", items=[Item("new", 0.0, 0.25)]),
-        told("c", "click", "cup", HOUR, of=1),
+        request(2, occurred_at=NOON + HOUR, user_id="unknown", items=[Item("new", 0.0, 0.25)]),
+        reported("c", "click", "cup", HOUR, of=1),
     ]
     found = as_feedback(
         joined(records).impressions, IdIndex.build(["ann", "bob"]), IdIndex.build(["cup", "tea"])
@@ -178,7 +178,7 @@ def test_a_model_learns_from_impressions_with_their_propensities() -> None:
     assert found.context is None
 
 
-def test_contexts_of_one_width_are_handed_on() -> None:
+def test_contexts_of_equal_width_are_passed_to_models() -> None:
     records = [shown(1), shown(2, at=1)]
     numbered = [request(n, items=[Item("tea", 0, 1), Item("cup", 0, 1)], context=[n, 0.5]) for n in (1, 2)]
     ids = IdIndex.build(["tea"])
@@ -244,7 +244,7 @@ def logs(draw: st.DrawFn) -> tuple[list[Record], list[FeedbackRecord]]:
     lists = st.lists(ITEMS, min_size=1, max_size=3, unique=True).map(tuple)
     requests = [shown(number, at, draw(USERS), draw(lists)) for number, at in enumerate(moments)]
     events = [
-        told(
+        reported(
             str(draw(st.integers(0, 9))),
             draw(st.sampled_from(["click", "buy", "view"])),
             draw(ITEMS),

@@ -173,7 +173,7 @@ def test_a_drain_that_dies_before_deleting_doubles_nothing(
     assert request_ids(lake) == [f"{1:032x}", f"{2:032x}"]
 
 
-def test_drains_and_writers_at_once_move_everything_once(
+def test_concurrent_drains_and_writers_move_each_record_once(
     tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drains, "BATCH_RECORDS", 40)
@@ -190,7 +190,7 @@ def test_drains_and_writers_at_once_move_everything_once(
     assert request_ids(lake) == [f"{number:032x}" for number in range(300)]
 
 
-def test_nothing_served_yet_is_an_empty_table(tmp_path: Path, lake: Lake) -> None:
+def test_a_log_without_requests_is_an_empty_table(tmp_path: Path, lake: Lake) -> None:
     assert drain(tmp_path / "spool", lake) == Drained(0, 0)
     assert read_log(lake).schema.equals(REQUESTS)
     assert len(read_log(lake)) == 0
@@ -203,7 +203,7 @@ def click(
     return FeedbackRecord(f"click-{number}", "tea", "click", 1.0, occurred_at, received_at, **other)
 
 
-def test_feedback_is_kept_as_it_was_told_by_the_day_on_which_it_came(tmp_path: Path, lake: Lake) -> None:
+def test_feedback_is_kept_unchanged_by_the_day_of_its_arrival(tmp_path: Path, lake: Lake) -> None:
     fill(tmp_path, [click(1, occurred_at=NOON - 9 * DAY, user_id="ann", position=4), record(1)])
     assert drain(tmp_path, lake) == Drained(requests=1, impressions=2, feedback=1)
     assert lake.days("feedback") == [date(2026, 3, 1)]
@@ -222,7 +222,7 @@ def test_feedback_is_kept_as_it_was_told_by_the_day_on_which_it_came(tmp_path: P
     ]
 
 
-def test_an_event_that_was_told_to_several_processes_or_drained_twice_is_one(
+def test_an_event_reported_to_several_processes_or_drained_twice_is_kept_once(
     tmp_path: Path, lake: Lake
 ) -> None:
     fill(tmp_path / "one", [click(1, received_at=NOON + 5, user_id="second"), click(2)])
@@ -251,7 +251,7 @@ def test_changes_of_items_and_users_are_kept(tmp_path: Path, lake: Lake) -> None
     assert (user["user_id"], user["country"], user["blocked_items"]) == ("ann", "NL", ["cup"])
 
 
-def test_requests_that_an_earlier_version_drained_are_still_read(tmp_path: Path, lake: Lake) -> None:
+def test_requests_drained_by_an_earlier_release_are_read(tmp_path: Path, lake: Lake) -> None:
     fill(tmp_path, [record(1)])
     drain(tmp_path, lake)
     (path,) = lake.files("requests")

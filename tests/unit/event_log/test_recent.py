@@ -66,7 +66,7 @@ def test_the_index_holds_what_a_list_would_and_each_event_once(
         patch.setattr(recent_feedback, "TAIL", tail)
         for one in events:
             index.add([one])
-    asked = ["u3", "nobody", "u0"]
+    asked = ["u3", "unknown", "u0"]
     expected = {
         (row, each, hash(item))
         for row, user in enumerate(asked)
@@ -171,7 +171,7 @@ def opened(versions: dict[str, LoadedVersion], tmp_path: Path) -> Iterator[Open]
 
 
 @pytest.mark.parametrize("model", ["popularity", "random"])
-@pytest.mark.parametrize("user_id", [WHO, "somebody whom training did not know"])
+@pytest.mark.parametrize("user_id", [WHO, "a user unknown to training"])
 def test_what_was_bought_is_never_shown_again_in_any_worker(opened: Open, model: str, user_id: str) -> None:
     one, other = opened(model), opened(model)
     for _ in range(3):
@@ -214,7 +214,7 @@ def test_it_holds_when_the_log_was_shipped_before_and_after(opened: Open, tmp_pa
         assert not {first, second} & set(one.shown("a new user"))
 
 
-def test_an_event_that_names_only_its_request_counts_for_who_asked(opened: Open) -> None:
+def test_an_event_that_names_only_its_request_is_of_the_requests_user(opened: Open) -> None:
     shop, other = opened(), opened()
     answer = shop.answer("a new user")
     item = answer.items[0].item_id
@@ -236,7 +236,7 @@ def test_a_request_may_be_logged_after_its_feedback(opened: Open, tmp_path: Path
     assert "item-00" not in shop.shown("late")
 
 
-def test_where_items_may_come_again_only_what_is_disliked_is_not(opened: Open) -> None:
+def test_where_items_may_be_repeated_only_disliked_ones_are_excluded(opened: Open) -> None:
     shop = opened(repeats=True)
     user = "a new user"
     first, second = shop.shown(user)[:2]
@@ -303,7 +303,7 @@ def test_lists_of_every_kind_leave_it_out(opened: Open) -> None:
     assert first not in [item.item_id for item in again.items]
 
 
-def test_a_visitor_dislikes_in_a_session(opened: Open) -> None:
+def test_an_anonymous_user_dislikes_in_a_session(opened: Open) -> None:
     shop = opened(repeats=True)
     session = SessionRequest(["item-03"], 30, session_id="a-visit")
     answer = asyncio.run(shop.worker.session(session))
@@ -335,7 +335,7 @@ def test_a_new_item_that_was_bought_is_not_offered_again(opened: Open) -> None:
     assert "brand new" not in shop.shown("a new user", k=10)
 
 
-def test_another_process_sees_it_at_once(opened: Open, tmp_path: Path) -> None:
+def test_another_process_sees_feedback_immediately(opened: Open, tmp_path: Path) -> None:
     shop = opened()
     code = """
 import sys, asyncio
@@ -359,7 +359,7 @@ for line in sys.stdin:
         other.stdin.close()
 
 
-def test_who_was_forgotten_is_forgotten_here(opened: Open, tmp_path: Path) -> None:
+def test_a_forgotten_users_events_are_forgotten(opened: Open, tmp_path: Path) -> None:
     shop = opened()
     shop.feedback("item-00", user_id="a new user")
     drain(tmp_path / "spool", Lake(tmp_path / "lake"))
@@ -383,9 +383,7 @@ def test_what_is_kept_is_bounded_and_expires(tmp_path: Path, monkeypatch: pytest
     assert [bool(RecentFeedback(tmp_path).had(user, ["i"])) for user in users] == [n >= 20 for n in range(25)]
 
 
-def test_a_file_that_cant_be_read_takes_nothing_away(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unreadable_file_changes_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fill(tmp_path, [FeedbackRecord("e", "i", "purchase", 1.0, NOW, NOW, "u")])
     lately = RecentFeedback(tmp_path)
     for path in tmp_path.glob("requests.db*"):
@@ -398,7 +396,7 @@ def test_a_file_that_cant_be_read_takes_nothing_away(
     lately.close()
 
 
-def test_a_file_that_has_no_tables_yet_holds_nothing_and_is_no_trouble(tmp_path: Path) -> None:
+def test_a_file_that_has_no_tables_yet_is_empty_and_not_an_error(tmp_path: Path) -> None:
     """As on a disk that had room for a file but not for what is in it."""
     for name in ("requests.db", kept.FILE_NAME):
         (tmp_path / name).touch()

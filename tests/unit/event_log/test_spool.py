@@ -1,4 +1,4 @@
-"""The durable log: what was committed survives kill -9, several writers share it, and a full one says so."""
+"""The spool: committed records survive kill -9, writers share it, and a full spool refuses records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tastemaker.util import supervised_thread
 
 
 def record(number: int, *, occurred_at: float = 1_700_000_000.0) -> Record:
-    """A request that is told from others by its id."""
+    """A request with an id of its own."""
     return Record(
         request_id=f"{number:032x}",
         occurred_at=occurred_at,
@@ -117,7 +117,7 @@ def test_a_spool_without_room_refuses_and_counts(tmp_path: Path, monkeypatch: py
     assert len(stored(tmp_path)) == 3
 
 
-def test_a_disk_that_refuses_is_told_to_those_who_wait_and_counted(tmp_path: Path) -> None:
+def test_a_failing_disk_fails_waiting_callers_and_is_counted(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.append(record(1)).result()
     with spools.connected(spool.path) as connection, connection:
@@ -159,7 +159,7 @@ def test_each_spool_file_has_an_id_of_its_own(tmp_path: Path) -> None:
     assert found[0] != found[1]
 
 
-def test_no_spool_yet_holds_nothing(tmp_path: Path) -> None:
+def test_a_missing_spool_is_empty(tmp_path: Path) -> None:
     assert read(tmp_path / FILE_NAME, 10) is None
 
 
@@ -170,7 +170,7 @@ def test_a_record_may_gain_optional_fields_later() -> None:
 
 
 def click(number: int) -> FeedbackRecord:
-    """Feedback that is told from others by its id."""
+    """Feedback with an id of its own."""
     return FeedbackRecord(f"click-{number}", "tea", "click", 1.0, 5.0, 6.0, user_id="Žofie 🛍", position=3)
 
 
@@ -185,7 +185,7 @@ def test_one_spool_keeps_every_kind_in_the_order_of_arrival(tmp_path: Path) -> N
     assert pending.of(FeedbackRecord) == [click(1)]
 
 
-def test_an_event_that_is_told_again_is_stored_once_and_said_to_be_known(tmp_path: Path) -> None:
+def test_a_repeated_event_is_stored_once_and_reported_as_a_duplicate(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     assert spool.append(click(1), click(2), click(1)).result() == (2, 1)
     assert spool.append(click(2), click(3)).result() == (1, 1)
@@ -202,7 +202,7 @@ def test_an_event_that_is_told_again_is_stored_once_and_said_to_be_known(tmp_pat
 def test_an_event_loop_is_woken_once_for_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path)
 
-    async def tell(wakes: list[int]) -> list[object]:
+    async def send(wakes: list[int]) -> list[object]:
         loop = asyncio.get_running_loop()
         wake = loop.call_soon_threadsafe
 
@@ -214,22 +214,22 @@ def test_an_event_loop_is_woken_once_for_a_group(tmp_path: Path, monkeypatch: py
         return list(await asyncio.gather(*(spool.stored([click(number)]) for number in range(500))))
 
     wakes: list[int] = []
-    assert asyncio.run(tell(wakes)) == [(1, 0)] * 500
+    assert asyncio.run(send(wakes)) == [(1, 0)] * 500
     assert len(wakes) < 50
     spool.close()
     assert len(stored(tmp_path)) == 500
 
 
-def test_who_stops_waiting_disturbs_nobody(tmp_path: Path) -> None:
+def test_a_cancelled_caller_does_not_disturb_the_others(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
 
-    async def tell() -> None:
+    async def send() -> None:
         gone = asyncio.ensure_future(spool.stored([click(1)]))
         await asyncio.sleep(0)
         gone.cancel()
         await spool.stored([click(2)])
 
-    asyncio.run(tell())
+    asyncio.run(send())
     spool.close()
     assert spool.counts.written == 2
 
@@ -240,15 +240,15 @@ def test_a_full_file_refuses_feedback_first_and_takes_it_again_after_a_drain(
     monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
     spool = Spool(tmp_path, max_bytes=200_000)
     for first in range(0, 100_000, 100):
-        told = spool.append(*(click(first + number) for number in range(100)))
-        if told.exception() is not None:
+        appended = spool.append(*(click(first + number) for number in range(100)))
+        if appended.exception() is not None:
             break
     with pytest.raises(SpoolFull, match=r"holds \d+ bytes, at most 200000") as refused:
-        told.result()
+        appended.result()
     assert refused.value.retry_seconds == spools.DRAIN_SECONDS
     assert spool.trouble == "the log is full"
     assert spool.backlog().bytes < 200_000
-    assert spool.offer(record(1)), "an answer is told once only: it may use what is left"
+    assert spool.offer(record(1)), "an answer is not sent again: it may use what is left"
     while spool.waiting:
         time.sleep(0.01)
     forget(spool.path, 10_000)
@@ -266,9 +266,7 @@ def test_a_group_of_any_size_is_stored_whole_and_in_order(tmp_path: Path) -> Non
     assert stored(tmp_path) == [click(number) for number in range(701)]
 
 
-def test_what_is_offered_waits_while_the_disk_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offered_records_wait_while_the_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
     spool = Spool(tmp_path)
     full = [True]
@@ -290,7 +288,7 @@ def test_what_is_offered_waits_while_the_disk_refuses(
     assert spool.counts == (21, 0, 1)
 
 
-def test_whoever_waits_behind_more_than_a_group_is_told_too_and_the_disk_is_tried_without_traffic(
+def test_callers_queued_behind_more_than_a_group_fail_too_and_the_disk_is_retried_without_traffic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
@@ -314,7 +312,7 @@ def test_whoever_waits_behind_more_than_a_group_is_told_too_and_the_disk_is_trie
             time.sleep(0.01)
 
 
-def test_what_can_not_be_encoded_fails_alone(tmp_path: Path) -> None:
+def test_a_record_that_can_not_be_encoded_fails_alone(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     bad = spool.append(ItemRecord("\ud800", 1.0))
     good = spool.append(click(1))
@@ -347,7 +345,7 @@ def test_a_request_is_found_by_its_id(tmp_path: Path) -> None:
     assert find_request(spool.path, "click-1") is None
 
 
-def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+def test_a_file_of_an_earlier_release_is_upgraded(tmp_path: Path) -> None:
     with spools.connected(tmp_path / FILE_NAME) as connection, connection:
         connection.execute(
             "CREATE TABLE records (number INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL)"
@@ -363,7 +361,7 @@ def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> Non
     assert (pending.spool, pending.records) == ("old", [record(1), click(1)])
 
 
-def test_the_backlog_is_measured_at_one_moment_whatever_a_drain_deletes_meanwhile(tmp_path: Path) -> None:
+def test_the_backlog_is_consistent_during_a_drain(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         wait([spool.append(record(number)) for number in range(10)])
     deleted = []
@@ -388,7 +386,7 @@ FAULTS: list[BaseException] = [TypeError("a defect"), MemoryError(), SystemExit(
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 @pytest.mark.parametrize("place", ["measure", "insert"])
-def test_a_committing_thread_that_fails_is_trouble_and_begins_again_and_nothing_acknowledged_is_lost(
+def test_a_failed_committing_thread_is_reported_and_restarted_and_no_acknowledged_record_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, place: str
 ) -> None:
     monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
@@ -418,7 +416,7 @@ def test_a_committing_thread_that_fails_is_trouble_and_begins_again_and_nothing_
     assert acknowledged | {60, *range(50)} <= set(found)
 
 
-def test_an_ended_thread_is_said_once_and_that_it_works_again_too(
+def test_an_ended_thread_and_its_recovery_are_each_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(supervised_thread, "AGAIN_SECONDS", 0.01)

@@ -132,14 +132,14 @@ def test_looks_at_the_tail_of_the_log_come_to_the_same(
     assert learning_homes.state(home, version) == learning_homes.state(other, version)
 
 
-def test_what_is_young_or_told_late_is_not_learned(home: Path, versions: dict[str, Version]) -> None:
+def test_recent_impressions_and_late_feedback_wait(home: Path, versions: dict[str, Version]) -> None:
     version = versions["thompson"]
     first = learning_homes.shown(1, version.id, 10, ["item-03", "item-04"])
     entries: list[Entry] = [
         first,
         learning_homes.bought("in time", first, "item-03", 30),
-        learning_homes.bought("in time", first, "item-03", 30),  # told twice
-        learning_homes.bought("told late", first, "item-04", 30, came_after=61),
+        learning_homes.bought("in time", first, "item-03", 30),  # sent twice
+        learning_homes.bought("sent late", first, "item-04", 30, came_after=61),
         learning_homes.bought("unknown", first, "item-99", 5),
         learning_homes.shown(2, version.id, 50, ["item-03"]),
         learning_homes.shown(3, "another-problem's", 10, ["item-03"]),
@@ -165,8 +165,8 @@ def learned(home: Path, version: Version) -> Any:
     return states.open(name).model
 
 
-def test_the_order_does_not_matter_to_those_that_say_so(home: Path, versions: dict[str, Version]) -> None:
-    """`order_independent`: taught in another order than the log's, the sums agree to rounding."""
+def test_order_independent_models_agree_in_any_order(home: Path, versions: dict[str, Version]) -> None:
+    """Updated in another order than the log's, their sums agree to rounding."""
     for name in BANDITS:
         version = versions[name]
         if not discovery.get(version.model).recommender.capabilities.order_independent:
@@ -252,7 +252,7 @@ def test_a_learner_that_follows_outlives_a_disk_that_is_away(
     found: list[int] = []
     problems: list[str] = []
 
-    def tell(learned: LearningResult) -> None:
+    def report(learned: LearningResult) -> None:
         found.append(learned.impressions)
         stop.set()
 
@@ -266,7 +266,7 @@ def test_a_learner_that_follows_outlives_a_disk_that_is_away(
             return step(whole=whole)
 
         monkeypatch.setattr(learning, "step", shaky)
-        learning.follow(stop, told=tell, away=problems.append)
+        learning.follow(stop, told=report, away=problems.append)
     assert (found, problems) == ([15], ["the disk is away"] * 2)
 
 

@@ -1,4 +1,4 @@
-"""Behind pseudonyms nobody's id is kept, and the same person is the same everywhere."""
+"""Pseudonyms: no user's own id is kept, and a user has the same pseudonym everywhere."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_pseudonym_is_a_keyed_hash() -> None:
     assert one.of("ann") != other.of("ann")
     assert len(one.of("ann")) == 34
     assert "ann" not in one.of("ann")
-    assert one.of("") == "", "nobody stays nobody"
+    assert one.of("") == "", "an empty id stays empty"
     assert one.fingerprint != other.fingerprint
 
 
@@ -81,7 +81,7 @@ def test_the_key_comes_from_the_environment_and_is_checked(monkeypatch: pytest.M
     assert found.of("ann") == Pseudonyms(SECRET.encode()).of("ann")
 
 
-def test_what_is_logged_names_nobody(tmp_path: Path) -> None:
+def test_logs_hold_no_user_id(tmp_path: Path) -> None:
     worker = Worker()
     worker.spool, worker.pseudonyms = Spool(tmp_path), Pseudonyms(SECRET.encode())
     asyncio.run(worker.feedback([FeedbackEvent("e", "click", "tea", user_id="Annabel")]))
@@ -92,7 +92,7 @@ def test_what_is_logged_names_nobody(tmp_path: Path) -> None:
     assert all(b"Annabel" not in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_a_source_meets_the_door_under_the_same_names_and_keeps_no_raw_row(tmp_path: Path) -> None:
+def test_a_source_gets_the_same_pseudonyms_as_requests_and_keeps_no_raw_row(tmp_path: Path) -> None:
     names = Pseudonyms(SECRET.encode())
     source = PrivateSource(Shop(), names, SuppressionList(tmp_path))
     (chunk,) = source.read(None, 10)

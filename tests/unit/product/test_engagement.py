@@ -26,7 +26,7 @@ def shown(user: str, request: str, earned: list[float], **other: Any) -> list[di
             "version": "v1",
             "reward": reward,
             "events": int(reward > 0),
-            "marks": [],
+            "flags": [],
         }
         | other
         for position, reward in enumerate(earned)
@@ -41,7 +41,7 @@ def figures(*requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_two_versions_and_what_each_earned() -> None:
     first, second = figures(
-        shown("ann", "r1", [0.0, 2.0], marks=["open"]),
+        shown("ann", "r1", [0.0, 2.0], flags=["open"]),
         shown("ann", "r2", [0.0, 0.0]),
         shown("bob", "r3", [1.0, 1.0, 1.0, 0.0]),
         shown("bob", "r4", [0.5], model="ials", version="v2"),

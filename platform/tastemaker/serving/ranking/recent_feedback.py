@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.event_log.recent import MAX_EVENTS, Reader, RecentEvent, askers
+from tastemaker.event_log.recent import MAX_EVENTS, Reader, RecentEvent, users_of_requests
 from tastemaker.event_log.records import IMPRESSION
 from tastemaker.plugins.arrays import Bool, Events, Int64, ruled_out
 from tastemaker.snapshot.event_reward import Worth, event_worth
@@ -253,7 +253,7 @@ class RecentFeedback:
         if not self._unknown or self._folder is None:
             return
         wanted = list(self._unknown)
-        users = askers(self._folder, [one.request_id for _, one in wanted if one.request_id])
+        users = users_of_requests(self._folder, [one.request_id for _, one in wanted if one.request_id])
         self._unknown.clear()
         now = time.monotonic()
         for until, one in wanted:

@@ -13,8 +13,8 @@ from tastemaker.simulator.traffic.client_log import read
 
 
 def verdict(settings: Settings, ledger: Path) -> LogAudit:
-    """What the logs, as training reads them, have lost or doubled. Raises LedgerError, and AwayError
-    where logs are kept in a database that does not answer."""
+    """What the logs, as training reads them, have lost or doubled. Raises LedgerError, and
+    DatabaseUnavailable where logs are kept in a database that does not answer."""
     witnessed = ClientEvents.of(read(ledger))
     lake = Lake(settings.lake)
     collect(settings, lake)
