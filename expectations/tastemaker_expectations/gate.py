@@ -61,7 +61,7 @@ class GreatExpectationsGate:
         return hashlib.sha256(json.dumps(checks, default=str).encode()).hexdigest()[:16]
 
     def rules(self, table: str) -> tuple[Rule, ...]:
-        """The table's rules, in the order in which a row is judged."""
+        """The table's rules, in the order in which a row is evaluated."""
         return tuple(check.rule for check in self._suites[table].checks)
 
     def check(self, table: str, chunk: pa.Table) -> RowChecks:

@@ -1,7 +1,7 @@
 """What a suite is made of: rules for people, each with the expectation that checks it.
 
 A suite looks at measures of a row, such as the bytes of an id, rather than at text: they take a tenth of the
-time, and name what is judged.
+time, and name what is evaluated.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def present(measure: str) -> Expectation:
 
 
 class Suite(NamedTuple):
-    """The checks of a table, in the order in which a row is judged, and the measures that they look at."""
+    """The checks of a table, in the order in which a row is evaluated, and the measures that they look at."""
 
     checks: tuple[Check, ...]
     measure: Callable[[pa.Table, datetime], Measures]

@@ -1,10 +1,16 @@
-"""The errors that are meant for people: each names the thing, the value, the limit and the fix."""
+"""Errors that users can fix: each message names the thing, the value, the limit and the fix."""
 
 from __future__ import annotations
 
 
 class TastemakerError(Exception):
-    """Something that the user can mend. The command line prints it without a stack trace and exits with 2.
+    """Base class of errors that users can fix.
+
+    The command line prints the message without a stack trace and exits with 2.
+
+    Args:
+        problem: What is wrong: the thing, its value and the limit.
+        fix: What to do about it, in the imperative.
 
     >>> raise TastemakerError("k is 0, must be at least 1", fix="pass --k 10")
     Traceback (most recent call last):
@@ -19,38 +25,42 @@ class TastemakerError(Exception):
         super().__init__(problem if fix is None else f"{problem}\n  fix: {fix}")
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows instead of a stack trace; where the user's own code failed, its trace too."""
-        told = f"{type(self).__name__}: {self}"
+        """Return what a notebook shows: the message, after the stack trace of a plugin's own failure."""
+        message = f"{type(self).__name__}: {self}"
         if isinstance(self, PluginError) and self.__cause__ is not None:
             from traceback import format_exception
 
-            return [*format_exception(self.__cause__), told]
-        return [told]
+            return [*format_exception(self.__cause__), message]
+        return [message]
 
 
 class ProblemError(TastemakerError):
-    """`problem.yaml` does not describe a problem."""
+    """Error in a problem file or in an answer to `tastemaker frame`."""
 
 
 class SourceError(TastemakerError):
-    """A source can't be read as the tables that it claims to hold."""
+    """Error in a data source, or in data that is too short or too small for the problem."""
+
+
+class NoTestUsersError(SourceError):
+    """Error of a test period in which no user turned to a known item, so that no model can be evaluated."""
 
 
 class GateError(TastemakerError):
-    """A batch of data was refused by the gate."""
+    """Error of a batch of data that failed validation."""
 
 
 class PluginError(TastemakerError):
-    """A model plugin can't be found, loaded, or trusted."""
+    """Error in a model plugin: not found, not loadable, or with an invalid answer."""
 
 
 class ArtifactError(TastemakerError):
-    """A stored model is incomplete, altered or of another interface version."""
+    """Error in a stored file: incomplete, altered or of another format version."""
 
 
 class RegistryError(TastemakerError):
-    """A model version does not exist, or may not be promoted."""
+    """Error about a model version that does not exist or may not be promoted."""
 
 
 class OffPolicyError(TastemakerError):
-    """Logged data is malformed, or can't say what another policy would have earned."""
+    """Error in logged data that is malformed or can't support an off-policy estimate."""

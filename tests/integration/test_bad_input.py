@@ -143,7 +143,7 @@ def test_one_user_or_one_item_takes_every_step(
     board = json.loads(tastemaker("leaderboard", "--json").out)
     assert {row["model"] for row in board["rows"]} == set(find().names)
     assert board["users"] == len(users)
-    assert {row["mark"] for row in board["rows"]} == {"tied", "the baseline"}
+    assert {row["verdict"] for row in board["rows"]} == {"tied", "baseline"}
     assert tastemaker("leaderboard").status == 0
 
 

@@ -167,7 +167,7 @@ def test_a_version_is_not_judged_on_what_it_learned_from(home: Home) -> None:
     result = home.run(late.id, "--from-log", "--against", "log")
     assert isinstance(result.exception, OffPolicyError)
     assert f"{REQUESTS:,} from before" in str(result.exception)
-    assert "training has seen what they led to" in str(result.exception)
+    assert "the end of a training window" in str(result.exception)
 
 
 def test_diagnostics_and_figures_are_shown(home: Home) -> None:
@@ -184,7 +184,7 @@ def test_a_log_without_exploration_is_refused(tmp_path: Path) -> None:
     log_requests(made.lake, answered(made.versions["popularity"], 50, np.random.default_rng(0)), "certain")
     result = made.run("trending", "--from-log")
     assert isinstance(result.exception, OffPolicyError)
-    assert "50 answered by versions that never draw, every propensity being 1" in str(result.exception)
+    assert "50 answered by deterministic versions, with every propensity 1" in str(result.exception)
     assert "serve a policy that draws" in str(result.exception.fix)
     assert "SNIPS" not in result.output
     assert forecast.newest(made.engine(), made.versions["trending"].id) is None

@@ -150,11 +150,11 @@ def test_data_docs_need_no_network(admitted: tuple[Lake, Published, Path]) -> No
     assert head is not None
     assert head.title == "Data check: events of online_retail"
     assert head.rows == "541,909 rows checked, 2010-12-01 to 2011-12-09"
-    assert "rules are broken" in head.verdict
-    assert "(7,444)" in head.verdict
+    assert "rules are broken" in head.summary
+    assert "(7,444)" in head.summary
     items = index.head_of(admitted[2] / "online_retail-items.html")
     assert items is not None
-    assert items.verdict.startswith("No row breaks any of the")
+    assert items.summary.startswith("No row breaks any of the")
     remote = ("<link", "<script", "src=", "url(", "http:", "https:")
     assert [(name, mark) for name, page in pages.items() for mark in remote if mark in page] == []
 

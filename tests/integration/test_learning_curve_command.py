@@ -89,7 +89,7 @@ def test_seeds_are_stored_and_shown(home: Path) -> None:
         (["learning-curve", "nothing"], "no model named 'nothing'"),
         (
             ["learning-curve", "popularity", "--weeks", "4"],
-            "4 weeks are to be judged, but the events span 28 days",
+            "4 weeks are to be evaluated, but the events span 28 days",
         ),
         (["learning-curve"], "Missing argument"),
         (["seeds", "popularity", "--seeds", "1"], "--seeds"),

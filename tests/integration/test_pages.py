@@ -109,5 +109,5 @@ def test_the_time_is_when_it_was_made(tmp_path: Path) -> None:
     head = index.head_of(leaderboard(tmp_path))
     assert head is not None
     assert before <= head.made_at <= datetime.now(UTC)
-    assert head.rows.startswith("400 users judged, 2026-04-01 to 2026-04-30")
-    assert head.verdict.startswith("ease is best")
+    assert head.rows.startswith("400 users evaluated, 2026-04-01 to 2026-04-30")
+    assert head.summary.startswith("ease is best")

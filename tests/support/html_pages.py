@@ -40,7 +40,7 @@ def faults(page: Path, *, own: bool = True) -> list[str]:
     if head is None or head.title == page.name:
         return [*wrong, "has no title"]
     if own:
-        wrong += [f"says no {name}" for name in ("verdict", "rows") if not getattr(head, name)]
+        wrong += [f"says no {name}" for name in ("summary", "rows") if not getattr(head, name)]
         wrong += [] if head.own else ["is not in the shared shell"]
         wrong += [f"{found.scripts} scripts"] if found.scripts else []
         wrong += ["is not in UTC"] if head.made_at.utcoffset() else []

@@ -38,7 +38,7 @@ def leaderboard_asset(models: Sequence[str]) -> dg.AssetsDefinition:
             metadata={
                 "best": best.model,
                 board.metric: best.backtest.metrics[board.metric].value,
-                "verdict": best.mark,
+                "verdict": best.verdict,
                 "users_evaluated": board.users,
                 "failed": ", ".join(one.model for one in board.failures) or "none",
                 "page": dg.MetadataValue.path(str(page.resolve())),

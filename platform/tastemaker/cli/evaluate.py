@@ -54,7 +54,7 @@ def _forecast(opened: Workspace, version: str, against: str | None, as_json: boo
     settings, console = opened.settings, Console(highlight=False)
     mine = named(opened, version)
     collect(settings, opened.lake)
-    question = forecast.ask(
+    inputs = forecast.prepare(
         opened.lake,
         opened.registry,
         opened.problem,
@@ -64,8 +64,8 @@ def _forecast(opened: Workspace, version: str, against: str | None, as_json: boo
         seed=settings.seed,
     )
     if not as_json:
-        show_diagnostics(question, console)
-    found = forecast.answer(question, seed=settings.seed)
+        show_diagnostics(inputs, console)
+    found = forecast.compute(inputs, seed=settings.seed)
     number = forecast.put(opened.engine, found)
     if as_json:
         click.echo(strict_json.dumps({"id": number, **forecast.to_json(found)}))

@@ -62,4 +62,4 @@ def curve(models: tuple[str, ...], weeks: int, as_json: bool, plot: Path | None)
         click.echo(strict_json.dumps([report.to_dict(one) for one in found]))
     else:
         for one in found:
-            click.echo(report.verdict(one))
+            click.echo(report.summary(one))

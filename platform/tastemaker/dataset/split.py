@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from tastemaker.dataset.as_of import DAY_SECONDS, AsOf, moment
 from tastemaker.dataset.slices import Strings, head_items, user_slices
-from tastemaker.errors import SourceError
+from tastemaker.errors import NoTestUsersError, SourceError
 from tastemaker.plugins.arrays import Bool, Events, Int32, TrainingData
 from tastemaker.snapshot.snapshot import Snapshot
 
@@ -85,8 +85,8 @@ def make_split(dataset: Dataset, seed: int, at: int | None = None, end: int | No
     sums, unreachable = _sums(tested, everyone, cut, snapshot)
     judged = (sums > 0).sum(axis=1) > 0
     if not judged.any():
-        raise SourceError(
-            f"nobody turned to a known item from {moment(at)} to {moment(end)}: no model can be judged",
+        raise NoTestUsersError(
+            f"no user turned to a known item from {moment(at)} to {moment(end)}: no model can be evaluated",
             fix="change split.test_days in the problem file, or allow repeats",
         )
     users = cut.user_numbers[everyone[judged]]

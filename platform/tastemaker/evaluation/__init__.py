@@ -1,6 +1,6 @@
-"""Judging models: ranking metrics over users, their intervals, the backtests and the leaderboard.
+"""Evaluation of models: ranking metrics over users, their intervals, backtests and the leaderboard.
 
-What a metric is lives in `metrics`; asking a model and checking its answers in `evaluator` and
-`ranking_checks`; how sure a figure is in `stats.bootstrap`; one fit held against one split in `backtest`; all
-of them side by side in `leaderboard`. Nothing here knows a concrete model or an orchestrator.
+Metrics are defined in `metrics`. `evaluator` asks a model for lists and `ranking_checks` checks them.
+Intervals come from `stats.bootstrap`. `backtest` evaluates one fit on one split, and `leaderboard` compares
+all models. Nothing here knows a concrete model or an orchestrator.
 """

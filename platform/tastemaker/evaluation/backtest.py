@@ -1,4 +1,4 @@
-"""Fit one model before the cut and judge it after: measured, stored, and never done twice."""
+"""Backtests: fit one model before the cutoff, evaluate it after, and store the result."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Report = Callable[[str, float], None]
 
 @dataclass(frozen=True, eq=False)
 class LazyFit:
-    """A model that is fitted on a split's training window when it is first asked for."""
+    """Model that is fitted on a split's training window when it is first used."""
 
     plugin: Plugin
     config: Config
@@ -56,7 +56,7 @@ class LazyFit:
 
     @property
     def seconds(self) -> float:
-        """How long the fit took."""
+        """Seconds that the fit took."""
         return self._timed[1]
 
     @cached_property
@@ -77,12 +77,25 @@ def run(
     listed: bool = True,
     fitted: LazyFit | None = None,
 ) -> Backtest:
-    """The backtest of a model with a config (None: its defaults) on a split; stored, unless it already is.
+    """Return the backtest of a model on a split: the stored one, else run it and store it.
 
-    The same problem, config, data, seed and code give the same id, and an id that is stored is returned
-    without fitting. A second process that asks for the same id meanwhile waits for the first. The leaderboard
-    shows the model's backtest that was `listed` last. `fitted` is a model of that config that learned from an
-    earlier split and has not been trained since.
+    The same problem, config, data, seed and code give the same id; a backtest whose id is stored is returned
+    without fitting. If two processes ask for the same id, the second one waits for the first.
+
+    Args:
+        plugin: The model.
+        config: Its hyperparameters; None for its defaults.
+        split: The training window and the test period.
+        problem: The problem, which fixes the metric and the length of the lists.
+        engine: The metadata database.
+        artifacts: The folder for the users' metrics.
+        progress: Called after each block of users.
+        listed: Whether the leaderboard shows this backtest as the model's; it shows the one listed last.
+        fitted: A model with this config that was fitted on an earlier split; None to fit on `split`.
+
+    Raises:
+        PluginError: The model fails, or returns a list that can't be scored.
+        TastemakerError: The test period has no user to evaluate.
     """
     config = plugin.recommender.config_type() if config is None else config
     backtest_id = identify(plugin, config, split, problem, fitted.split if fitted else None)
@@ -90,7 +103,7 @@ def run(
         stored = results.get(engine, backtest_id)
         if stored and _holds(artifacts, stored, split):
             if listed:
-                results.list_again(engine, backtest_id)
+                results.mark_as_listed(engine, backtest_id)
             return stored
         fitted = fitted or LazyFit(plugin, config, split)
         backtest = _run(backtest_id, fitted, split, problem, artifacts, progress)
@@ -100,22 +113,25 @@ def run(
 
 @dataclass(frozen=True, eq=False)
 class Backtester:
-    """One model and config, and what its backtests need: the data, and where they are stored."""
+    """Backtests of one model and config on one data set."""
 
     plugin: Plugin
     config: Config
     dataset: Dataset
     split: Split
-    """The data set's own, as the problem says."""
+    """The split that the problem file defines."""
     engine: Engine
     artifacts: Path
 
     def run(
         self, split: Split, *, problem: ProblemSpec | None = None, fitted: LazyFit | None = None
     ) -> Backtest:
-        """Return the backtest on a split, run unless it is stored; the leaderboard does not show it.
+        """Return the backtest on a split; the leaderboard does not show it.
 
-        `problem`: another one than the data set's. `fitted`: see `run`.
+        Args:
+            split: The training window and the test period.
+            problem: The problem; None for the data set's.
+            fitted: See `run`.
         """
         spec = self.dataset.problem if problem is None else problem
         return run(
@@ -126,10 +142,16 @@ class Backtester:
 def identify(
     plugin: Plugin, config: Config, split: Split, problem: ProblemSpec, trained_on: Split | None = None
 ) -> str:
-    """Hash all that a backtest's figures depend on: problem, model, config, data, seed and code.
+    """Return a backtest's id: a hash of problem, model, config, data, seed, code and EVALUATION_VERSION.
 
-    Slices do not count: stored lists are sliced anew, without fitting. `trained_on` is the split whose
-    training window the model learned from, if it is not this one's.
+    Slices are not part of it: stored lists are sliced again without fitting.
+
+    Args:
+        plugin: The model.
+        config: Its hyperparameters.
+        split: The split that it is evaluated on.
+        problem: The problem.
+        trained_on: The split whose training window the model was fitted on; None for `split`.
     """
     learned = split if trained_on is None else trained_on
     parts = {
@@ -185,7 +207,19 @@ def measure(
     *,
     progress: Progress | None = None,
 ) -> tuple[Backtest, UserResults]:
-    """Judge a model by a split's test period; nothing is stored, `scratch` is an existing folder."""
+    """Evaluate a model on a split's test period, without storing the result.
+
+    Args:
+        backtest_id: The id for the result.
+        fitted: The model.
+        split: The split with the test period.
+        problem: The problem, which fixes the length of the lists.
+        scratch: An existing folder for temporary files.
+        progress: Called after each block of users.
+
+    Returns:
+        The backtest, and each user's metrics.
+    """
     k, learned = problem.placement.k, fitted.split
     model = fitted.model if learned is split else FrozenModel(fitted.model, learned.snapshot, split.snapshot)
     measured = evaluate(model, split, k, progress=progress)
@@ -219,14 +253,14 @@ def measure(
 
 
 def summarize(measured: UserMetrics) -> dict[str, Interval]:
-    """Metric -> its mean over users with a 95 % interval."""
+    """Return each metric's mean over users with its 95 % interval, by the metric's name."""
     columns = np.column_stack(list(measured.values.values()))
     of_lists = {at for at, name in enumerate(measured.values) if name not in HITS}
     return dict(zip(measured.values, intervals(columns, certain=of_lists), strict=True))
 
 
 def _artifact_bytes(model: Recommender[Any], artifacts: Path) -> int:
-    """What the model takes on disk."""
+    """Return the bytes that the saved model takes on disk."""
     with (
         results.writing(f"model {model.name}", artifacts),
         tempfile.TemporaryDirectory(dir=artifacts, prefix=".measure-") as folder,

@@ -1,4 +1,4 @@
-"""Ask a model for every test user's list, block by block, and hold the lists against what happened."""
+"""Ask a model for every test user's list, block by block, and compare the lists with what happened."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 Float64 = NDArray[np.float64]
 SCORES_AT_ONCE = 2**25
-"""128 MB, where a model makes the scores of all users of a block together."""
+"""Scores that a model may compute for one block of users: 128 MB in float32."""
 USERS_AT_ONCE = 4096
 
 Progress = Callable[[int, int], None]
-"""Called with the users judged so far and the users to judge."""
+"""Called with the number of users evaluated so far and the number of all users."""
 
 
 @dataclass(frozen=True, eq=False)
 class UserMetrics:
-    """How one model did for n users: each metric's figure is the mean of its array."""
+    """Metrics of one model for n users; each metric's figure is the mean of its array."""
 
     values: dict[str, Float64]
-    """Metric -> float64[n], in the order of METRICS; coverage as pseudo-values."""
+    """float64[n] by metric, in the order of METRICS; coverage as pseudo-values."""
     by_items: dict[str, dict[str, Float64]]
-    """Slice of the items -> metric -> float64[n], R being only the slice's items; NaN where that is empty."""
+    """float64[n] by slice of the items and metric, R being only the slice's items; NaN where R is empty."""
     user_keys: NDArray[np.uint64]
     """uint64[n]: a hash of each user's id, so that two models' arrays are paired only if they agree."""
     exposures: NDArray[np.int64]
@@ -64,17 +64,27 @@ def evaluate(
     block: int | None = None,
     progress: Progress | None = None,
 ) -> UserMetrics:
-    """Judge the lists of length k for all test users by the metrics that are asked for.
+    """Evaluate a model's lists of length k for all test users.
 
-    `block` users are judged at a time, which bounds the memory; `block_users` says how many by default.
+    Args:
+        model: A fitted model.
+        split: The split with the test users and their rewards.
+        k: The length of the lists.
+        metrics: The names of the metrics to compute.
+        block: How many users are evaluated together, which bounds the memory; None for `block_users`.
+        progress: Called after each block.
 
-    Raises PluginError naming the model where it fails or answers what can't be scored, and TastemakerError
-    where the test period holds nobody to judge.
+    Returns:
+        Every metric per user, with the lists and the seconds inside the model.
+
+    Raises:
+        PluginError: The model fails, or returns a list that can't be scored; the message names the model.
+        TastemakerError: A metric does not exist, or the test period has no user to evaluate.
     """
     n, n_items = len(split.users), split.train.n_items
     if not n:
         raise TastemakerError(
-            "nobody did anything rewarded in the test period, so there is nothing to judge",
+            "no user has a rewarded event in the test period, so there is nothing to evaluate",
             fix="raise split.test_days or add event types to the objectives in the problem file",
         )
     require_metrics(metrics)
@@ -100,10 +110,10 @@ def evaluate(
             ranking = top_k(model, batch, k)
         seconds += time.perf_counter() - started
         check(model, ranking, batch, k)
-        judged = RankedLists(ranking.items, split.relevant[rows], catalogue)
+        ranked = RankedLists(ranking.items, split.relevant[rows], catalogue)
         for name, column in values.items():
-            column[rows] = METRICS[name].per_user(judged)  # type: ignore[misc]  # coverage is not among them
-        by_items.add(rows, judged)
+            column[rows] = METRICS[name].per_user(ranked)  # type: ignore[misc]  # coverage is not among them
+        by_items.add(rows, ranked)
         lists[rows] = ranking.items
         shown = ranking.items != NO_ITEM
         exposures += np.bincount(ranking.items[shown], minlength=n_items)
@@ -114,12 +124,12 @@ def evaluate(
     size = n_items if available is None else int(np.count_nonzero(available))
     if "coverage" in metrics:
         values["coverage"] = coverage(exposures, shown_to, n, size)
-    judged_by = {name: values[name] for name in METRICS if name in values}
-    return UserMetrics(judged_by, by_items.values, keys, exposures, lists, seconds)
+    ordered = {name: values[name] for name in METRICS if name in values}
+    return UserMetrics(ordered, by_items.values, keys, exposures, lists, seconds)
 
 
 class _ByItems:
-    """The metrics by slice of the items, filled block by block."""
+    """Metrics by slice of the items, filled block by block."""
 
     def __init__(self, split: Split, metrics: Collection[str]) -> None:
         self._slices = {
@@ -128,16 +138,24 @@ class _ByItems:
         n = len(split.users)
         self.values = {name: {metric: np.empty(n) for metric in metrics} for name in self._slices}
 
-    def add(self, rows: slice, judged: RankedLists) -> None:
-        """Compute the figures of some users; NaN where nothing of the slice is relevant to them."""
+    def add(self, rows: slice, ranked: RankedLists) -> None:
+        """Compute the figures of some users; NaN where no item of the slice is relevant to them."""
         for name, (items, relevant) in self._slices.items():
-            part = judged.within(items, relevant[rows])
+            part = ranked.within(items, relevant[rows])
             for metric, column in self.values[name].items():
                 column[rows] = np.where(part.wanted > 0, HITS[metric](part), np.nan)
 
 
 def metrics_by_items(lists: NDArray[np.int32], split: Split) -> dict[str, dict[str, Float64]]:
-    """Slice of the items -> metric -> float64[n], from int32[n, k] lists that were made before."""
+    """Compute the metrics by slice of the items from stored lists.
+
+    Args:
+        lists: int32[n, k], one row per test user, padded with -1.
+        split: The split with the slices.
+
+    Returns:
+        float64[n] by slice and metric, as `UserMetrics.by_items`.
+    """
     found, catalogue = _ByItems(split, tuple(HITS)), _catalogue(split.train)
     for start in range(0, len(lists), USERS_AT_ONCE):
         rows = slice(start, start + USERS_AT_ONCE)
@@ -146,7 +164,7 @@ def metrics_by_items(lists: NDArray[np.int32], split: Split) -> dict[str, dict[s
 
 
 def block_users(n_items: int) -> int:
-    """How many users are judged at a time: USERS_AT_ONCE, or as few as keep to SCORES_AT_ONCE."""
+    """Return how many users to evaluate together: USERS_AT_ONCE, or fewer to stay within SCORES_AT_ONCE."""
     return max(min(SCORES_AT_ONCE // max(n_items, 1), USERS_AT_ONCE), 1)
 
 
@@ -161,7 +179,7 @@ def require_metrics(metrics: Collection[str]) -> None:
 
 
 def _only(relevant: csr_array, items: NDArray[np.bool_]) -> csr_array:
-    """The rewards of some items; those of all others are 0."""
+    """Return the rewards with those of all other items removed."""
     kept = relevant.copy()
     kept.data *= items[kept.indices]
     kept.eliminate_zeros()
@@ -170,12 +188,12 @@ def _only(relevant: csr_array, items: NDArray[np.bool_]) -> csr_array:
 
 @lru_cache(maxsize=1)
 def _catalogue(train: TrainingData) -> ItemStatistics:
-    """All models of a run are judged by the same one."""
+    """Return the item statistics, cached because all models of a run share them."""
     return ItemStatistics(train)
 
 
 def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:
-    """uint64[n]: a hash of each id; it names the user in stored results and seeds the user's request."""
+    """Return uint64[n], a hash of each id: the user's key in stored results and seed of the request."""
     digests = b"".join(
         blake2b(one.encode("utf-8", "surrogatepass"), digest_size=8).digest() for one in user_ids
     )
@@ -183,13 +201,24 @@ def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:
 
 
 def user_features(model: Recommender[Any], split: Split) -> FeatureTable | None:
-    """One row a user number, as known at the cut; None if the model reads none."""
+    """Return the user features that a model reads, one row per user number, as known at the cutoff.
+
+    Args:
+        model: The model, whose capabilities name the features.
+        split: The split with the features.
+
+    Returns:
+        The features, or None if the model reads none.
+
+    Raises:
+        PluginError: The model reads user features, but none were computed.
+    """
     names = model.capabilities.user_features
     if not names:
         return None
     if split.train.features is None:
         raise PluginError(
-            f"model {model.name} reads user features ({', '.join(names)}), but none were made",
-            fix="make the feature snapshots first: `tastemaker run`",
+            f"model {model.name} reads user features ({', '.join(names)}), but none were computed",
+            fix="compute the feature snapshots first: `tastemaker run`",
         )
     return split.train.features.users(split.cut).select(names)

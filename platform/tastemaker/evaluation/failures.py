@@ -1,4 +1,4 @@
-"""Models that could not be evaluated, and why: each model's last backtest, if it failed."""
+"""Failed backtests: the models that could not be evaluated, and why."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from tastemaker.storage.tables import failed_backtests
 from tastemaker.util.os_errors import in_words
 
 NOT_FITTED = "it was evaluated, but can't be fitted on all data: "
-"""How the reason of a model begins that failed after its backtest."""
+"""Prefix of the reason of a model that failed after its backtest."""
 
 
 class Failure(NamedTuple):
-    """A model that is not compared."""
+    """Model whose last backtest failed."""
 
     model: str
     reason: str
-    """What went wrong, and the fix where one is known."""
+    """What failed, and the fix where one is known."""
     at: datetime
 
 
 def reason_of(model: str, error: BaseException) -> str:
-    """An error in words: a TastemakerError's own, else its type and text."""
+    """Return an error in words: a TastemakerError's message, else its type and text.
+
+    Args:
+        model: The model that failed.
+        error: What it raised.
+    """
     if isinstance(error, TastemakerError):
         return str(error)
     if (refusal := in_words(error)) is not None:
@@ -35,7 +40,7 @@ def reason_of(model: str, error: BaseException) -> str:
 
 
 def put(engine: Engine, problem: str, model: str, reason: str) -> None:
-    """Note that a model's backtest failed; it replaces what was noted of it before."""
+    """Record that a model's backtest failed, replacing an earlier record."""
     row = {"problem": problem, "model": model, "reason": reason, "failed_at": datetime.now(UTC)}
     with engine.begin() as connection:
         connection.execute(delete(failed_backtests).where(*_of(problem, model)))
@@ -43,7 +48,7 @@ def put(engine: Engine, problem: str, model: str, reason: str) -> None:
 
 
 def clear(engine: Engine, problem: str, model: str, *, fitted: bool) -> None:
-    """Note that a model's last backtest did not fail; nor, if `fitted`, its fit on all data."""
+    """Delete the record of a failed backtest; with `fitted`, also that of a failed fit on all data."""
     stale = delete(failed_backtests).where(*_of(problem, model))
     if not fitted:
         stale = stale.where(~failed_backtests.c.reason.startswith(NOT_FITTED, autoescape=True))
@@ -51,8 +56,8 @@ def clear(engine: Engine, problem: str, model: str, *, fitted: bool) -> None:
         connection.execute(stale)
 
 
-def known(engine: Engine, problem: str) -> tuple[Failure, ...]:
-    """The models whose last backtest for a problem failed, by name."""
+def load(engine: Engine, problem: str) -> tuple[Failure, ...]:
+    """Return the models whose last backtest for a problem failed, by name."""
     columns = failed_backtests.c.model, failed_backtests.c.reason, failed_backtests.c.failed_at
     mine = select(*columns).where(failed_backtests.c.problem == problem).order_by(failed_backtests.c.model)
     with engine.connect() as connection:

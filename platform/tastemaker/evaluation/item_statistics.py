@@ -1,4 +1,4 @@
-"""What training says of each item, for the metrics that look at what is shown and not at what was hit."""
+"""Statistics of the items in the training window, for metrics of what is shown, such as novelty."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BLOCK = 65_536
 class ItemStatistics:
     """Statistics of n items, counting each (user, item) pair of the training window once.
 
-    Each is made when a metric first asks for it.
+    Each is computed when it is first used.
     """
 
     train: TrainingData
@@ -73,7 +73,7 @@ def _embed(history: History, counts: NDArray[np.int64]) -> Float64:
 
 
 def _gram(w: csr_array, q: Float64) -> Float64:
-    """WᵀWq, some users at a time: the memory does not grow with their number."""
+    """Return WᵀWq, computed in blocks of users, so that the memory does not grow with their number."""
     product = np.zeros_like(q)
     for start in range(0, w.shape[0], _BLOCK):
         some = w[start : start + _BLOCK]

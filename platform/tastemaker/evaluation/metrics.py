@@ -1,4 +1,4 @@
-"""The metrics: each a function from judged lists to one number a user, each naming its variant.
+"""The metrics: each a function from ranked lists to one number per user, each naming its variant.
 
 R is the set of a user's relevant items: reward > 0 in the test period. The list holds items i₁ ... iₖ, hⱼ = 1
 if iⱼ ∈ R, else 0; a list shorter than k counts as one whose remaining places miss. A user with empty R
@@ -24,7 +24,18 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class RankedLists:
-    """n lists held against what happened afterwards."""
+    """n recommended lists, and the rewards that followed.
+
+    >>> import numpy as np
+    >>> from scipy.sparse import csr_array
+    >>> lists = np.array([[3, 0, 2]], np.int32)           # one user was shown items 3, 0 and 2
+    >>> rewards = csr_array([[5.0, 0.0, 1.5, 0.0, 2.0]])  # and bought items 0, 2 and 4
+    >>> ranked = RankedLists(lists, rewards, catalogue=None)
+    >>> ranked.hits.tolist()
+    [[False, True, True]]
+    >>> recall(ranked).round(4).tolist(), reciprocal_rank(ranked).tolist(), reward(ranked).tolist()
+    ([0.6667], [0.5], [6.5])
+    """
 
     items: NDArray[np.int32]
     """int32[n, k], padded with -1 at the end of a row."""
@@ -34,7 +45,7 @@ class RankedLists:
 
     @property
     def k(self) -> int:
-        """The length of the lists."""
+        """Length of the lists."""
         return int(self.items.shape[1])
 
     @cached_property
@@ -61,113 +72,145 @@ class RankedLists:
 
     @cached_property
     def reachable(self) -> NDArray[np.int64]:
-        """int64[n]: min(|R|, k), the most hits that a list of k can have; 1 for an empty R, to divide by."""
+        """int64[n]: min(|R|, k), the most hits that a list of k can have; 1 for an empty R, as a divisor."""
         return np.clip(self.wanted, 1, self.k)
 
     def within(self, items: NDArray[np.bool_], relevant: csr_array) -> RankedLists:
-        """The same lists where only some items, bool[n_items], count; `relevant` holds just those."""
+        """Return the same lists, of which only some items count.
+
+        Args:
+            items: bool[n_items], the items that count.
+            relevant: float[n, n_items], the rewards of those items only.
+        """
         part = RankedLists(self.items, relevant, self.catalogue)
         part.__dict__["rewards"] = np.where(items[self.items], self.rewards, 0.0)  # spares looking them up
         return part
 
     def mean_shown(self, of_item: Float64) -> Float64:
-        """The mean of a statistic, float64[n_items], over each list; 0 for an empty list."""
+        """Return float64[n], the mean of a statistic over each list; 0 for an empty list.
+
+        Args:
+            of_item: float64[n_items], the statistic of each item.
+        """
         total = np.where(self.shown, of_item[self.items], 0).sum(axis=1)
         mean: Float64 = total / np.maximum(self.shown.sum(axis=1), 1)
         return mean
 
 
 def entries(matrix: csr_array, columns: NDArray[np.int32]) -> NDArray[Any]:
-    """matrix[u, columns[u, j]] as an n x k array, without making the matrix dense."""
+    """Return matrix[u, columns[u, j]] as an n x k array, without making the matrix dense.
+
+    Args:
+        matrix: A sparse matrix of n rows.
+        columns: int32[n, k], the columns to read of each row.
+    """
     found: Any = matrix[np.arange(len(columns))[:, None], columns]  # sparse, whatever its stubs say
     dense: NDArray[Any] = found.toarray()
     return dense
 
 
-def recall(judged: RankedLists) -> Float64:
-    """Σⱼ hⱼ / min(|R|, k): 1 is reachable for everyone. (implicit calls this variant precision.)"""
-    found: Float64 = judged.hits.sum(axis=1) / judged.reachable
+def recall(ranked: RankedLists) -> Float64:
+    """Return Σⱼ hⱼ / min(|R|, k), of which the maximum is 1 for every user.
+
+    The library implicit calls this variant precision.
+    """
+    found: Float64 = ranked.hits.sum(axis=1) / ranked.reachable
     return found
 
 
-def ndcg(judged: RankedLists) -> Float64:
-    """DCG / ideal DCG with binary gains: Σⱼ hⱼ/log₂(j+1) over Σⱼ₌₁..min(|R|,k) 1/log₂(j+1).
+def ndcg(ranked: RankedLists) -> Float64:
+    """Return DCG / ideal DCG with binary gains: Σⱼ hⱼ/log₂(j+1) over Σⱼ₌₁..min(|R|,k) 1/log₂(j+1).
 
     Reference: K. Järvelin and J. Kekäläinen, ACM TOIS 20(4), 2002, with gains 0 and 1.
+
+    >>> import numpy as np
+    >>> from scipy.sparse import csr_array
+    >>> rewards = csr_array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> lists = np.array([[1, 0], [0, 1]], np.int32)  # the relevant item 1 comes first, then second
+    >>> ndcg(RankedLists(lists, rewards, catalogue=None)).round(4).tolist()
+    [1.0, 0.6309]
     """
-    discounts = 1 / np.log2(np.arange(2, judged.k + 2))
-    gain: Float64 = judged.hits @ discounts / np.cumsum(discounts)[judged.reachable - 1]
+    discounts = 1 / np.log2(np.arange(2, ranked.k + 2))
+    gain: Float64 = ranked.hits @ discounts / np.cumsum(discounts)[ranked.reachable - 1]
     return gain
 
 
-def average_precision(judged: RankedLists) -> Float64:
-    """Σⱼ hⱼ · (h₁ + ... + hⱼ)/j / min(|R|, k); its mean over users is MAP."""
-    precision = np.cumsum(judged.hits, axis=1) / np.arange(1, judged.k + 1)
-    mean: Float64 = (precision * judged.hits).sum(axis=1) / judged.reachable
+def average_precision(ranked: RankedLists) -> Float64:
+    """Return Σⱼ hⱼ · (h₁ + ... + hⱼ)/j / min(|R|, k); its mean over users is MAP."""
+    precision = np.cumsum(ranked.hits, axis=1) / np.arange(1, ranked.k + 1)
+    mean: Float64 = (precision * ranked.hits).sum(axis=1) / ranked.reachable
     return mean
 
 
-def reciprocal_rank(judged: RankedLists) -> Float64:
-    """maxⱼ hⱼ/j: 1/j of the first hit, 0 without one; its mean over users is MRR."""
-    best: Float64 = (judged.hits / np.arange(1, judged.k + 1)).max(axis=1)
+def reciprocal_rank(ranked: RankedLists) -> Float64:
+    """Return maxⱼ hⱼ/j: 1/j for the first hit, 0 without one; its mean over users is MRR."""
+    best: Float64 = (ranked.hits / np.arange(1, ranked.k + 1)).max(axis=1)
     return best
 
 
-def hit_rate(judged: RankedLists) -> Float64:
-    """1 if any item of the list is relevant, else 0."""
-    return np.asarray(judged.hits.any(axis=1), np.float64)
+def hit_rate(ranked: RankedLists) -> Float64:
+    """Return 1 if any item of the list is relevant, else 0."""
+    return np.asarray(ranked.hits.any(axis=1), np.float64)
 
 
-def reward(judged: RankedLists) -> Float64:
-    """Σⱼ r(u, iⱼ), undiscounted by position, in the problem's own unit: what the shown items were worth.
+def reward(ranked: RankedLists) -> Float64:
+    """Return Σⱼ r(u, iⱼ), the reward of the items shown, in the problem's unit, undiscounted by position.
 
-    An item with a negative reward (a return) counts against the list.
+    An item with a negative reward (a return) reduces the sum.
     """
-    return np.asarray(judged.rewards.sum(axis=1))
+    return np.asarray(ranked.rewards.sum(axis=1))
 
 
-def novelty(judged: RankedLists) -> Float64:
-    """The list's mean self-information in bits, (1/k) Σⱼ -log₂ p(iⱼ), p(i) the share of users who had i.
+def novelty(ranked: RankedLists) -> Float64:
+    """Return the mean self-information in bits, (1/k) Σⱼ -log₂ p(iⱼ), p(i) being the share of users with i.
 
     Reference: T. Zhou et al., PNAS 107(10), 2010.
     """
-    return judged.mean_shown(judged.catalogue.self_information)
+    return ranked.mean_shown(ranked.catalogue.self_information)
 
 
-def diversity(judged: RankedLists) -> Float64:
-    """1 - mean over the list's pairs of items of the cosine of their users in training.
+def diversity(ranked: RankedLists) -> Float64:
+    """Return 1 - the mean, over the list's pairs of items, of the cosine of their users in training.
 
     The cosines are those of the co-occurrence matrix's rank-64 approximation.
     Reference: C.-N. Ziegler et al., WWW 2005 (intra-list similarity). A list of one item has no pair: 0.
     """
-    lengths = judged.shown.sum(axis=1)
-    embeddings = judged.catalogue.embeddings
+    lengths = ranked.shown.sum(axis=1)
+    embeddings = ranked.catalogue.embeddings
     offsets = np.concatenate(([0], np.cumsum(lengths)))
-    lists = csr_array(
-        (np.ones(offsets[-1]), judged.items[judged.shown], offsets), shape=(len(lengths), len(embeddings))
+    members = csr_array(
+        (np.ones(offsets[-1]), ranked.items[ranked.shown], offsets), shape=(len(lengths), len(embeddings))
     )
     squares = (embeddings**2).sum(axis=1)
-    pairs = ((lists @ embeddings) ** 2).sum(axis=1) - lists @ squares
+    pairs = ((members @ embeddings) ** 2).sum(axis=1) - members @ squares
     return np.where(lengths > 1, 1 - pairs / np.maximum(lengths * (lengths - 1), 1), 0.0)
 
 
-def popularity_bias(judged: RankedLists) -> Float64:
-    """The list's mean popularity percentile: 0.5 if drawn evenly from all items, near 1 for best sellers."""
-    return judged.mean_shown(judged.catalogue.popularity)
+def popularity_bias(ranked: RankedLists) -> Float64:
+    """Return the mean popularity percentile: 0.5 if drawn evenly from all items, near 1 for best sellers."""
+    return ranked.mean_shown(ranked.catalogue.popularity)
 
 
 def coverage(
     exposures: NDArray[np.int64], shown_to: NDArray[np.integer], n: int, catalogue_size: int
 ) -> Float64:
-    """C, the share of the recommendable catalogue that is in at least one list, as jackknife pseudo-values.
+    """Return the share of the recommendable catalogue that is in at least one list, as pseudo-values.
 
-    C belongs to all users together. With s_u the share of the catalogue that only user u was shown, leaving
-    u out gives C - s_u; the pseudo-values C + (n-1)(s_u - s̄) have mean C and variance n times the jackknife's
-    (B. Efron and C. Stein, Annals of Statistics 9(3), 1981: it errs on the wide side). So intervals and
-    paired differences come from the same bootstrap over users as every other metric's. Resampling the lists
-    themselves would not do: a resample holds only 63 % of the users, hence too few items.
+    The share C belongs to all users together. With s_u the share of the catalogue that only user u was
+    shown, C without u is C - s_u; the jackknife pseudo-values C + (n-1)(s_u - s̄) have mean C and variance n
+    times the jackknife's (B. Efron and C. Stein, Annals of Statistics 9(3), 1981: its bias is towards wide
+    intervals). So intervals and paired differences come from the same bootstrap over users as those of every
+    other metric. The lists themselves can't be resampled: a resample holds only 63 % of the users, so it
+    shows too few items.
 
-    `exposures` int64[n_items]: lists that hold the item; `shown_to` int[n_items]: the row of one such list.
+    Args:
+        exposures: int64[n_items], how many lists hold the item.
+        shown_to: int[n_items], the row of one such list.
+        n: The number of users.
+        catalogue_size: The number of items that may be recommended.
+
+    Returns:
+        float64[n], whose mean is C.
     """
     alone = exposures == 1
     own = np.bincount(shown_to[alone], minlength=n) / max(catalogue_size, 1)
@@ -184,11 +227,11 @@ HITS: dict[str, Callable[[RankedLists], Float64]] = {
     "hit_rate": hit_rate,
     "reward": reward,
 }
-"""Metrics that hold a list against R, and so have a value for a part of R."""
+"""Metrics that compare a list with R, and so have a value for a part of R."""
 
 
 class Metric(NamedTuple):
-    """One metric as people see it."""
+    """Metric as shown to users: title, unit and direction."""
 
     title: str
     unit: str

@@ -1,8 +1,8 @@
-"""Which models are candidates for promotion: those that share the 5 % of false differences among them.
+"""Candidates for promotion: the models whose comparisons share the 5 % error rate.
 
-A candidate is a model with a backtest that somebody might promote. The baseline is none: candidates are
-compared with it. Random lists are none either: they are the floor of the board and the policy whose log
-teaches most. A model that failed or is disabled has no backtest here, and no model is compared with itself.
+A candidate is a model with a backtest that may be promoted. The baseline is not a candidate: candidates are
+compared with it. Random lists are not a candidate either: they are the lower end of the leaderboard, and the
+policy with the most informative log. A failed or disabled model has no backtest here.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 FLOOR = "random"
-"""The model of random lists."""
+"""Name of the model of random lists."""
 
 
 def are_candidates(models: Sequence[str], baseline: str) -> NDArray[np.bool_]:
-    """bool[m]: which of the models might be promoted."""
+    """Return bool[m], which of the models may be promoted."""
     return np.array([model not in (baseline, FLOOR) for model in models], np.bool_)
 
 
 def are_others(models: Sequence[str], baseline: str) -> NDArray[np.bool_]:
-    """bool[m]: which are neither candidates nor the baseline."""
+    """Return bool[m], which of the models are neither candidates nor the baseline."""
     return np.array([model == FLOOR != baseline for model in models], np.bool_)

@@ -1,4 +1,4 @@
-"""Backtests at rest: a row in the table `backtests`, and each user's metrics in an .npz by the artifacts."""
+"""Stored backtests: a row in the table `backtests`, and each user's metrics in an .npz file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Backtest:
-    """One model, fitted before the cut and judged after it."""
+    """Result of one model, fitted before the cutoff and evaluated after it."""
 
     id: str
     problem: str
@@ -34,49 +34,49 @@ class Backtest:
     data_hash: str
     train_start: datetime
     train_end: datetime
-    """The cut: where training ends. The test period starts there, unless a stale model was judged."""
+    """The cutoff, where training ends. The test period starts there, unless a stale model was evaluated."""
     test_end: datetime
     metrics: dict[str, Interval]
     users_path: str
     """Relative to the artifacts folder."""
     users: int
-    """Users judged."""
+    """Number of users evaluated."""
     train_seconds: float
     score_seconds: float
-    """Inside the model's `recommend`, all users."""
+    """Seconds inside the model's `recommend`, all users."""
     artifact_bytes: int
     created_at: datetime
 
 
 @dataclass(frozen=True, eq=False)
 class UserResults:
-    """What `users_path` holds."""
+    """Each user's metrics of one backtest: the content of the file `Backtest.users_path`."""
 
     k: int
-    """The length of the judged lists."""
+    """The length of the evaluated lists."""
     user_keys: NDArray[np.uint64]
-    """uint64[n]: a hash of each judged user's id."""
+    """uint64[n]: a hash of each evaluated user's id."""
     values: dict[str, Float64]
-    """Metric -> float64[n]."""
+    """float64[n] by metric."""
     user_slices: dict[str, NDArray[np.str_]] = field(default_factory=dict)
-    """Dimension -> str[n], each user's slice of it."""
+    """str[n] by dimension: each user's slice."""
     by_items: dict[str, dict[str, Float64]] = field(default_factory=dict)
-    """Slice of the items -> metric -> float64[n], NaN for users without a relevant item in it."""
+    """float64[n] by slice of the items and metric; NaN for users without a relevant item in the slice."""
     lists: NDArray[np.int32] | None = None
-    """int32[n, k]: the lists, so that other slices need no model; None if an earlier release stored this."""
+    """int32[n, k]: the lists, so that other slices need no fit; None if an earlier release stored this."""
     slices_digest: str = ""
-    """Which slices these are: `Split.slices_digest`."""
+    """Hash of the slices: `Split.slices_digest`."""
 
 
 def get(engine: Engine, backtest_id: str) -> Backtest | None:
-    """One backtest by its id."""
+    """Return a backtest by its id; None if it is not stored."""
     with engine.connect() as connection:
         row = connection.execute(select(backtests).where(backtests.c.id == backtest_id)).mappings().first()
     return None if row is None else _from_row(row)
 
 
 def newest(engine: Engine, problem: str) -> list[Backtest]:
-    """Each model's newest listed backtest on the data that the problem was last judged on, by model name.
+    """Return each model's newest listed backtest on the data that was last evaluated, by model name.
 
     Backtests on other data are left out: their figures can't be compared.
     """
@@ -88,11 +88,11 @@ def newest(engine: Engine, problem: str) -> list[Backtest]:
             return []
         same_data = mine.where(backtests.c.data_hash == last["data_hash"]).order_by(*order)
         rows = connection.execute(same_data).mappings().all()
-    return _one_a_model(rows)
+    return _newest_per_model(rows)
 
 
 def listed(engine: Engine, problem: str, data_hash: str) -> list[Backtest]:
-    """Each model's newest listed backtest on this data, by model name."""
+    """Return each model's newest listed backtest on the data with this hash, by model name."""
     query = (
         select(backtests)
         .where(
@@ -103,10 +103,10 @@ def listed(engine: Engine, problem: str, data_hash: str) -> list[Backtest]:
         .order_by(backtests.c.listed_at.desc(), backtests.c.id)
     )
     with engine.connect() as connection:
-        return _one_a_model(connection.execute(query).mappings().all())
+        return _newest_per_model(connection.execute(query).mappings().all())
 
 
-def _one_a_model(rows: Iterable[RowMapping]) -> list[Backtest]:
+def _newest_per_model(rows: Iterable[RowMapping]) -> list[Backtest]:
     by_model: dict[str, Backtest] = {}
     for row in rows:
         by_model.setdefault(row["model"], _from_row(row))
@@ -114,14 +114,20 @@ def _one_a_model(rows: Iterable[RowMapping]) -> list[Backtest]:
 
 
 def problems(engine: Engine) -> list[str]:
-    """The names of all problems with a backtest."""
+    """Return the names of all problems with a backtest."""
     names = select(backtests.c.problem).distinct().order_by(backtests.c.problem)
     with engine.connect() as connection:
         return list(connection.execute(names).scalars())
 
 
 def put(engine: Engine, backtest: Backtest, *, listed: bool = True) -> None:
-    """Insert the row, or replace the row of the same id. `listed`: it is the model's own figure."""
+    """Store a backtest, replacing the one of the same id.
+
+    Args:
+        engine: The metadata database.
+        backtest: What to store.
+        listed: Whether the leaderboard shows it as the model's.
+    """
     row = asdict(backtest) | ({"listed_at": backtest.created_at} if listed else {})
     row["metrics"] = {name: to_json(interval) for name, interval in backtest.metrics.items()}
     same = backtests.c.id == backtest.id
@@ -130,15 +136,15 @@ def put(engine: Engine, backtest: Backtest, *, listed: bool = True) -> None:
             connection.execute(insert(backtests).values(row))
 
 
-def list_again(engine: Engine, backtest_id: str) -> None:
-    """A stored backtest is the model's own figure from now on."""
+def mark_as_listed(engine: Engine, backtest_id: str) -> None:
+    """Make a stored backtest the one that the leaderboard shows of its model."""
     stored = update(backtests).where(backtests.c.id == backtest_id)
     with engine.begin() as connection:
         connection.execute(stored.values(listed_at=datetime.now(UTC)))
 
 
 def save_users(path: Path, results: UserResults) -> None:
-    """Write an .npz that appears whole or not at all."""
+    """Write the users' metrics as an .npz file, atomically."""
     arrays: dict[str, Any] = {f"metric.{name}": values for name, values in results.values.items()}
     arrays |= {f"users.{dimension}": slices for dimension, slices in results.user_slices.items()}
     for name, metrics in results.by_items.items():
@@ -156,7 +162,7 @@ def save_users(path: Path, results: UserResults) -> None:
 
 @contextmanager
 def writing(what: str, folder: Path) -> Iterator[None]:
-    """Turn what the operating system refuses, such as a full disk, into an error that says what to do."""
+    """Turn errors of the operating system, such as a full disk, into an ArtifactError that names the fix."""
     try:
         yield
     except OSError as error:
@@ -167,7 +173,7 @@ def writing(what: str, folder: Path) -> Iterator[None]:
 
 
 def load_users(artifacts: Path, backtest: Backtest) -> UserResults:
-    """Each judged user's metrics. Raises ArtifactError if the file is missing or malformed."""
+    """Return each user's metrics of a backtest. Raises ArtifactError if the file is missing or malformed."""
     path = artifacts / backtest.users_path
     try:
         # NumPy leaves a file open that it can't read.
@@ -188,7 +194,7 @@ def load_users(artifacts: Path, backtest: Backtest) -> UserResults:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(
             f"{path}, the users' metrics of {backtest.model}, can't be read: {error}",
-            fix="judge the models again: `tastemaker run`",
+            fix="evaluate the models again: `tastemaker run`",
         ) from error
 
 
@@ -197,18 +203,21 @@ def _named(file: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def compare(artifacts: Path, one: Backtest, other: Backtest, metric: str) -> Difference:
-    """How much more `one` reaches than `other`, per user. Raises ArtifactError if they judged other users."""
+    """Return the paired difference `one` - `other` in a metric, per user.
+
+    Raises ArtifactError if they were evaluated on different users.
+    """
     first, second = load_users(artifacts, one), load_users(artifacts, other)
     if not np.array_equal(first.user_keys, second.user_keys):
         raise ArtifactError(
-            f"{one.model} and {other.model} were judged on different users",
-            fix="judge both on the same split",
+            f"{one.model} and {other.model} were evaluated on different users",
+            fix="evaluate both on the same split",
         )
     return paired_difference(first.values[metric], second.values[metric])
 
 
 def to_json(figures: Interval | Difference) -> dict[str, float | None]:
-    """NaN, where there is no interval, is no JSON."""
+    """Return the fields as JSON has them: null for NaN, where there is no interval."""
     found = {name: None if np.isnan(value) else value for name, value in figures._asdict().items()}
     if isinstance(figures, Interval) and np.isnan(figures.low):
         found |= {"users": figures.users, "varied": figures.varied}  # why there is none
@@ -216,7 +225,7 @@ def to_json(figures: Interval | Difference) -> dict[str, float | None]:
 
 
 def from_json(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields as they were; always the same NaN, so that equal intervals are equal."""
+    """Return the fields that `to_json` wrote, with the one object `math.nan` for null."""
     return {name: math.nan if value is None else value for name, value in figures.items()}
 
 

@@ -1,10 +1,10 @@
-"""How much of a figure is chance in training? The same backtest with several seeds, beside the users'.
+"""Spread over seeds: how much a model's figure depends on chance in training.
 
-    s_seeds = √(Σ_s (x_s - x̄)² / (n - 1))      the spread of one training, over n seeds
+    s_seeds = √(Σ_s (x_s - x̄)² / (n - 1))      the standard deviation over n seeds
     s_users = (high - low) / (2 · 1.96)          the standard error over users, from their interval
 
-The interval over users says how the figure of this one fit would vary with other users; it holds nothing of
-another fit. Where s_seeds is the larger, two figures may differ by their seeds alone.
+The interval over users says how the figure of this one fit would vary with other users; it does not say how
+another fit would differ. Where s_seeds is the larger, two figures may differ because of their seeds alone.
 """
 
 from __future__ import annotations
@@ -30,29 +30,34 @@ _NORMAL = 1.959964
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """One config's figures with several seeds."""
+    """Figures of one model and config with several training seeds."""
 
     backtest_id: str
-    """Of the first seed: the one that the leaderboard shows."""
+    """Id of the first seed's backtest, which the leaderboard shows."""
     seeds: tuple[int, ...]
     metrics: dict[str, tuple[float, ...]]
-    """Metric -> the figure with each seed."""
+    """The figure with each seed, by metric."""
     created_at: datetime
 
     def deviation(self, metric: str) -> float:
-        """s_seeds."""
+        """Return s_seeds of a metric."""
         return float(np.std(self.metrics[metric], ddof=1))
 
-    def larger(self, metric: str, users: Interval) -> Literal["seeds", "users", "neither", "not known"]:
-        """Which of both chances moves the figure more; not known where there is no interval over users."""
+    def larger(self, metric: str, users: Interval) -> Literal["seeds", "users", "neither", "unknown"]:
+        """Return which is larger, the spread over seeds or the error over users.
+
+        Args:
+            metric: The name of the metric.
+            users: The metric's interval over users; without one the answer is unknown.
+        """
         seeds, error = self.deviation(metric), standard_error(users)
         if not isfinite(seeds - error):
-            return "not known"
+            return "unknown"
         return "neither" if seeds == error == 0 else "seeds" if seeds > error else "users"
 
 
 def standard_error(interval: Interval) -> float:
-    """s_users; NaN where there is no interval."""
+    """Return s_users; NaN where there is no interval."""
     return (interval.high - interval.low) / (2 * _NORMAL)
 
 
@@ -63,9 +68,9 @@ def measure(
 
     Args:
         backtester: The model, its config and the data.
-        seed: The settings' own, by which the data set is split: the leaderboard's figure is of this one.
-        count: How many seeds.
-        report: Called after each.
+        seed: The first seed, that of the settings, whose figure the leaderboard shows.
+        count: The number of seeds.
+        report: Called after each backtest.
     """
     metric = backtester.dataset.problem.metric
     found = []
@@ -84,7 +89,7 @@ def measure(
 
 
 def put(engine: Engine, spread: SeedSpread) -> None:
-    """Insert the row, or replace that of the same backtest."""
+    """Store a spread, replacing that of the same backtest."""
     row = asdict(spread)
     same = seed_spreads.c.backtest_id == spread.backtest_id
     with engine.begin() as connection:
@@ -92,8 +97,8 @@ def put(engine: Engine, spread: SeedSpread) -> None:
             connection.execute(insert(seed_spreads).values(row))
 
 
-def known(engine: Engine, backtest_ids: Collection[str]) -> dict[str, SeedSpread]:
-    """Backtest -> its spread, for those that have one."""
+def load(engine: Engine, backtest_ids: Collection[str]) -> dict[str, SeedSpread]:
+    """Return the stored spreads by backtest id."""
     wanted = select(seed_spreads).where(seed_spreads.c.backtest_id.in_(sorted(backtest_ids)))
     with engine.connect() as connection:
         rows = connection.execute(wanted).mappings().all()
@@ -109,7 +114,13 @@ def known(engine: Engine, backtest_ids: Collection[str]) -> dict[str, SeedSpread
 
 
 def to_dict(spread: SeedSpread, metric: str, users: Interval) -> dict[str, Any]:
-    """Everything, in types that JSON has."""
+    """Return a spread in one metric, in types that JSON has.
+
+    Args:
+        spread: The spread.
+        metric: The name of the metric.
+        users: The metric's interval over users.
+    """
     return {
         "seeds": list(spread.seeds),
         "figures": list(spread.metrics[metric]),

@@ -1,9 +1,9 @@
-"""Models compared within slices of the users and items, and what a model lost in one.
+"""Comparison of models within slices of the users and items.
 
-A slice of the users is some rows of the users' metrics. A slice of the items keeps the lists as they are and
-counts as relevant only the items of the slice, over the users who have one there. In each slice every model
-is compared with the baseline, by the permutation test of `significance` with Holm's correction over all
-slices and candidates; models that are no candidates are a family of their own.
+A slice of the users is some rows of the users' metrics. A slice of the items uses the same lists and counts
+only the items of the slice as relevant, over the users with a relevant item in it. In each slice every model
+is compared with the baseline by the permutation test of `stats.significance`, with Holm's correction over
+all slices and candidates; models that are not candidates are a family of their own.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ from tastemaker.util.ranges import in_order
 Float64 = NDArray[np.float64]
 
 LARGEST = MANY
-"""Of a dimension's values, so many with the most users are slices of their own."""
+"""Number of a dimension's values, those with the most users, that are slices of their own."""
 OTHER = "other"
-"""The rest together, with the users of whom the column says this very word."""
+"""Name of the slice of all other values, including users whose value is this word."""
 
 
 class SliceRow(NamedTuple):
-    """One model in one slice."""
+    """Figure of one model in one slice."""
 
     model: str
     figure: Interval
     difference: Difference | None
-    """From the baseline, on the slice's users."""
+    """Paired difference from the baseline on the slice's users."""
     p: float | None
-    """Of that difference, corrected for all slices and candidates."""
-    mark: Verdict
+    """p-value of that difference, corrected for all slices and candidates."""
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
 class Slice:
-    """All models in one slice."""
+    """Figures of all models in one slice."""
 
     dimension: str
     """users, items, or a column of the table users."""
     value: str
     users: int
-    """Users judged in it."""
+    """Number of users evaluated in the slice."""
     rows: tuple[SliceRow, ...]
     """In the order in which the models were given."""
 
     @property
     def name(self) -> str:
-        """Such as users=new."""
+        """Name of the slice, such as users=new."""
         return f"{self.dimension}={self.value}"
 
 
@@ -76,9 +76,16 @@ def compare_slices(
     metric: str,
     named: Mapping[str, float] | None = None,
 ) -> tuple[Slice, ...]:
-    """Every slice that holds some of the users and not just all of them; those `named` are never merged.
+    """Compare models in every slice that holds some, but not all, of the users.
 
-    Coverage belongs to all users together: it has no slices.
+    Coverage belongs to all users together, so it has no slices.
+
+    Args:
+        users: The users' metrics, one entry per model.
+        models: The models' names, in the same order.
+        baseline: The name of the baseline.
+        metric: The name of the metric.
+        named: Slices that are never merged into OTHER, as keys.
     """
     if METRICS[metric].per_user is None:
         return ()
@@ -100,9 +107,9 @@ def _of_users(users: Sequence[UserResults], metric: str, named: Mapping[str, flo
 def _merged(
     dimension: str, labels: NDArray[np.str_], named: Mapping[str, float]
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """The slices' values and each user's place among them; small ones are put together, as the last.
+    """Return the slices' values and each user's place among them; small slices are merged, as the last.
 
-    Numbers, dates and ranges of them are in the order of what they say, other values by their users.
+    Numbers, dates and ranges of them are in their own order, other values by their number of users.
     """
     found, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     order = np.argsort(-counts, kind="stable").tolist()
@@ -119,17 +126,17 @@ def _merged(
 
 def _of_items(users: Sequence[UserResults], metric: str) -> Iterator[_Part]:
     if len({one.slices_digest for one in users}) > 1:
-        return  # a run was stopped before all models were sliced anew: their heads are of different items
+        return  # a run was stopped before all models were sliced again: their heads are of different items
     for name in users[0].by_items:
         if all(metric in one.by_items.get(name, ()) for one in users):
             columns = np.column_stack([one.by_items[name][metric] for one in users])
-            judged = ~np.isnan(columns).any(axis=1)
-            if judged.any():
-                yield _Part("items", name, columns[judged])
+            valid = ~np.isnan(columns).any(axis=1)
+            if valid.any():
+                yield _Part("items", name, columns[valid])
 
 
 def _corrected(parts: Sequence[_Part], reference: int | None, others: NDArray[np.bool_]) -> list[Float64]:
-    """float64[models] a slice: the corrected p of each difference from the baseline, 1 for itself."""
+    """Return float64[models] per slice: the corrected p of the difference from the baseline, 1 for itself."""
     if reference is None or not parts:
         return [np.ones(part.columns.shape[1]) for part in parts]
     m = parts[0].columns.shape[1]
@@ -153,29 +160,38 @@ def _slice(part: _Part, models: Sequence[str], reference: int | None, p: Float64
     for at, model in enumerate(models):
         figure = Interval.of(columns[:, at].mean(), means[:, at], columns[:, at], certain=metric not in HITS)
         if reference is None or at == reference:
-            mark: Verdict = "not compared" if reference is None else "the baseline"
-            rows.append(SliceRow(model, figure, None, None, mark))
+            verdict: Verdict = "not compared" if reference is None else "baseline"
+            rows.append(SliceRow(model, figure, None, None, verdict))
             continue
         apart = columns[:, at] - columns[:, reference]
         interval = Interval.of(apart.mean(), means[:, at] - means[:, reference], apart)
         found = difference_of(interval, columns[:, at], columns[:, reference])
         differs = p[at] <= ALPHA and np.isfinite(found.low)
         ahead = (found.difference > 0) == METRICS[metric].larger_is_better
-        mark = "tied" if not differs else "beats" if ahead else "worse"
-        rows.append(SliceRow(model, figure, found, float(p[at]), mark))
+        verdict = "tied" if not differs else "better" if ahead else "worse"
+        rows.append(SliceRow(model, figure, found, float(p[at]), verdict))
     return Slice(part.dimension, part.value, n, tuple(rows))
 
 
 def limit_of(one: Slice, max_loss: Mapping[str, float]) -> float | None:
-    """What a model may lose in a slice: the slice's own limit, else its dimension's."""
+    """Return how much a model may be worse in a slice: the slice's own limit, else its dimension's.
+
+    Args:
+        one: The slice.
+        max_loss: The limits by slice or dimension, as in the problem file.
+    """
     return max_loss.get(one.name, max_loss.get(one.dimension))
 
 
 def lost(row: SliceRow, limit: float) -> bool:
-    """Is the model behind the baseline by more than the limit, and by more than nothing beyond chance?
+    """Return whether a model is worse than the baseline by more than a limit, and significantly so.
 
-    For metrics of which more is better, as any primary metric is. The 95 % interval is the pair's own. Where
-    there is none, nothing excuses a loss beyond the limit.
+    For metrics of which more is better, as any primary metric is. A loss beyond the limit is significant if
+    the pair's own 95 % interval lies below 0, or if there is no interval.
+
+    Args:
+        row: The model in the slice.
+        limit: How much worse it may be, in the metric's unit.
     """
     if row.difference is None:
         return False

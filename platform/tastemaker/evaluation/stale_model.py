@@ -1,4 +1,4 @@
-"""A model that was not trained again: it answers today's requests as a version from an earlier day would."""
+"""Stale models: a model fitted on an earlier split answers the requests of a later one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class FrozenModel(Recommender[Any]):
-    """What a version carries is as old as the version: the model, who had what, which users and items exist.
+    """Model that was not retrained, as a version from an earlier day would answer.
 
-    What is decided when a request comes is of its day: the time, what may not be shown, user features. Asked
-    in the numbers of a later split, it translates the batch to its own numbers, and the list back.
+    The model, the users' histories, the users and the items are those of the earlier day. The time, the
+    excluded items and the user features are those of the request. Batches use the numbers of the later split;
+    they are translated to the earlier split's numbers, and the lists back.
     """
 
     def __init__(self, model: Recommender[Any], then: Snapshot, now: Snapshot) -> None:
@@ -32,8 +33,8 @@ class FrozenModel(Recommender[Any]):
         self._items = _places(then.item_ids.encoded, now.item_ids.encoded)
 
     def fit(self, data: TrainingData) -> Self:
-        """Refused: it would not be stale."""
-        raise TypeError("a stale model is not trained again")
+        """Raise TypeError: a stale model is not retrained."""
+        raise TypeError("a stale model is not retrained")
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         users = np.where(batch.users >= 0, self._users[batch.users], -1).astype(np.int32)
@@ -55,6 +56,6 @@ class FrozenModel(Recommender[Any]):
 
 
 def _places(ids: NDArray[np.bytes_], among: NDArray[np.bytes_]) -> Int32:
-    """int32[n]: the place of each id among others, which ascend; -1 for one that is not there."""
+    """Return int32[n], the place of each id among others, which ascend; -1 for an id that is not there."""
     places = np.minimum(np.searchsorted(among, ids), len(among) - 1)
     return np.where(among[places] == ids, places, -1).astype(np.int32)

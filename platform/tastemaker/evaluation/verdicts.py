@@ -1,8 +1,8 @@
-"""What is said of a model beside another."""
+"""Verdicts of comparisons between models."""
 
 from typing import Literal
 
-Verdict = Literal["the baseline", "beats", "tied", "worse", "not compared"]
-"""Against the baseline."""
+Verdict = Literal["baseline", "better", "tied", "worse", "not compared"]
+"""Compared with the baseline."""
 Standing = Literal["best", "tied with the best", "worse"]
-"""Among all models."""
+"""Compared with the model that has the best figure."""

@@ -1,9 +1,10 @@
-"""The version of the code that evaluates: what decides whether a stored backtest still holds."""
+"""Version of the evaluation code, which decides whether a stored backtest is still valid."""
 
 EVALUATION_VERSION = 2
 """Part of every backtest's id. Raise it by one when the same data, model and config give other figures.
 
-That is so when the way changes in which events become training data, a split or features, in which lists are
-asked for, or in which metrics are computed. `tests/unit/test_evaluation_version.py` fails until it is raised.
-Changes that leave all figures as they are (reports, sources, names, comments) leave it alone.
+That is the case when training data, splits or features are made from events in another way, when lists are
+requested in another way, or when metrics are computed in another way.
+`tests/unit/evaluation/test_evaluation_version.py` fails until it is raised. Changes that leave all figures
+unchanged (reports, sources, names, comments) do not raise it.
 """

@@ -177,7 +177,7 @@ def _slice_limit(spec: ProblemSpec, part: str, limit: float) -> Formula:
 
 
 def split(spec: ProblemSpec) -> Section:
-    """Which events are learnt from, which are judged by."""
+    """Which events are learnt from, which are evaluated by."""
     horizon, window = spec.split.test_days, spec.split.train_days
     start = (
         Formula("", "")
@@ -194,7 +194,7 @@ def split(spec: ProblemSpec) -> Section:
             ),
         ),
         (
-            "D₀: the events that models learn from; D₁: those that judge them; tⱼ: when event j happened.",
+            "D₀: the events that models learn from; D₁: those that evaluate them; tⱼ: when event j happened.",
             "T is one moment for all users, H before the data ends: nothing is learnt from the future.",
         ),
     )

@@ -133,7 +133,7 @@ QUESTIONS = (
     Question(
         "k",
         "How many items do you show?",
-        "Only the places that people see can earn anything, so models are judged on these alone.",
+        "Only the places that people see can earn anything, so models are evaluated on these alone.",
         _PLACEMENT.k,
         whole_number,
     ),
@@ -182,7 +182,7 @@ QUESTIONS = (
     ),
     Question(
         "metric",
-        "By which metric do you judge a list?",
+        "By which metric do you evaluate a list?",
         "One number decides who is best: ndcg wants the right items first, recall wants them somewhere.",
         "ndcg",
         one_of(JUDGING_METRICS),
@@ -204,8 +204,8 @@ QUESTIONS = (
     ),
     Question(
         "test_days",
-        "On how many of the latest days are models judged?",
-        "Models learn from what came before and are judged by what came after, as in production.",
+        "On how many of the latest days are models evaluated?",
+        "Models learn from what came before and are evaluated by what came after, as in production.",
         _SPLIT.test_days,
         whole_number,
     ),

@@ -1,4 +1,4 @@
-"""The look of every HTML page of the platform: head, style, title, time, rows, verdict, tables.
+"""The look of every HTML page of the platform: head, style, title, time, rows, summary, tables.
 
     shell   a whole page that works offline: no script, nothing from another host
     parts   tables and lists of facts; text is escaped, `markupsafe.Markup` is not

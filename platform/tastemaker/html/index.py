@@ -1,4 +1,4 @@
-"""`index.html` of a folder of reports: each page with a link, its title, time, rows and verdict.
+"""`index.html` of a folder of reports: each page with a link, its title, time, rows and summary.
 
 Pages say of themselves what the index tells (the head that `shell` writes), so it is right whoever wrote
 them, and whichever were deleted since. Documents of other libraries are listed after them by their title.
@@ -31,7 +31,7 @@ class Head(NamedTuple):
     """What a page says of itself."""
 
     title: str
-    verdict: str
+    summary: str
     rows: str
     made_at: datetime
     """Of a page that doesn't tell it, when the file was written."""
@@ -83,7 +83,7 @@ def head_of(file: Path) -> Head | None:
     said = parser.said
     return Head(
         title=" ".join(parser.title.split()) or os.fsencode(file.name).decode("utf-8", "replace"),
-        verdict=said.get("description", ""),
+        summary=said.get("description", ""),
         rows=said.get(ROWS, ""),
         made_at=_moment(said.get(CREATED)) or written,
         own=said.get("generator") == GENERATOR,
@@ -132,7 +132,7 @@ def _page(found: dict[str, Head]) -> str:
     return render(
         Page(
             title="Reports",
-            verdict=newest,
+            summary=newest,
             rows=f"{len(found):,} pages in this folder, the newest first",
             made_at=datetime.now(UTC),
             body=join(body),
@@ -150,6 +150,6 @@ def _item(link: str, head: Head) -> Markup:
     return Markup('<li><a href="{}">{}</a>{}<p class="basis">{}</p></li>').format(
         quote(os.fsencode(link)),
         head.title,
-        Markup("<p>{}</p>").format(head.verdict) if head.verdict else "",
+        Markup("<p>{}</p>").format(head.summary) if head.summary else "",
         facts,
     )

@@ -33,7 +33,7 @@ _PAGE = Markup("""<!doctype html>
 <meta name="generator" content="{generator}"/>
 <meta name="{created}" content="{iso}"/>
 <meta name="{rows_name}" content="{rows}"/>
-<meta name="description" content="{verdict}"/>
+<meta name="description" content="{summary}"/>
 <title>{title}</title>
 <style>
 {style}</style>
@@ -56,7 +56,7 @@ class Page:
 
     title: str
     """Such as `Leaderboard: small shop`."""
-    verdict: str
+    summary: str
     """What it comes to, in sentences; a line is a paragraph."""
     rows: str
     """What stands behind it: how many events, users or requests, and their period. No full stop."""
@@ -75,12 +75,12 @@ def render(page: Page) -> str:
         iso=made_at.isoformat(timespec="seconds"),
         rows_name=ROWS,
         rows=page.rows,
-        verdict=" ".join(page.verdict.split()),
+        summary=" ".join(page.summary.split()),
         title=page.title,
         style=style(),
         paragraphs=join(
-            Markup('<p class="verdict">{}</p>').format(line)
-            for line in page.verdict.splitlines()
+            Markup('<p class="summary">{}</p>').format(line)
+            for line in page.summary.splitlines()
             if line.strip()
         ),
         shown=f"{made_at:%Y-%m-%d %H:%M}",

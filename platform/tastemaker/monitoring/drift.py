@@ -30,7 +30,7 @@ KIND = "drift"
 MIN_REQUESTS = 100
 """With fewer, a distribution of what was shown is mostly chance."""
 NO_VERDICT = (
-    "These are distributions, shown without judging them: no column counts as drifted, and nothing alarms or "
+    "These are distributions without a verdict: no column counts as drifted, and nothing alarms or "
     "fails by this page. What was learned are items that people chose, over the whole training window; what "
     "was shown are items that the model chose, since it is served. The two differ in a healthy service too."
 )
@@ -107,7 +107,7 @@ def _too_little(compared: Traffic, min_requests: int) -> str | None:
 def _summary(compared: Traffic, columns: dict[str, Any], note: str | None) -> dict[str, Any]:
     return {
         "note": note,
-        "judged": False,
+        "evaluated": False,
         "events_learned": compared.events,
         "requests": compared.requests,
         "impressions": compared.impressions,

@@ -23,7 +23,7 @@ MEANINGS = {
 
 
 def render(
-    title: str, verdict: str, rows: str, made_at: datetime, columns: dict[str, Any], details: str | None
+    title: str, summary: str, rows: str, made_at: datetime, columns: dict[str, Any], details: str | None
 ) -> str:
     """The page; `columns` is what `distributions.described` gives, `details` the name of Evidently's page."""
     parts = []
@@ -38,7 +38,7 @@ def render(
                 "<em>reference</em> is what was learned and <em>current</em> what was shown.</p>"
             ).format(quote(details))
         )
-    return shell.render(Page(title, verdict, rows, made_at, join(parts)))
+    return shell.render(Page(title, summary, rows, made_at, join(parts)))
 
 
 def _numbers(columns: dict[str, Any]) -> Markup:

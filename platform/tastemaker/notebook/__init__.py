@@ -6,6 +6,6 @@
     evaluate(model)
     compare(model, fit("ease", parts))
 
-Nothing here gates, splits, fits, judges or compares: that is the platform's own code, the same that
+Nothing here gates, splits, fits, evaluates or compares: that is the platform's own code, the same that
 `tastemaker run` drives. Here are the short names, the checks of what a person hands in, and how results look.
 """

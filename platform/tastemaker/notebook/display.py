@@ -38,7 +38,7 @@ class Displayable(ABC):
     def _repr_html_(self) -> str:
         from tastemaker.html import cell, facts, join
 
-        head = Markup('<p class="verdict">{}</p>').format(self.title)
+        head = Markup('<p class="summary">{}</p>').format(self.title)
         return cell(join([head, self.drawing(), facts(self.facts())]))
 
 

@@ -29,7 +29,7 @@ class Evaluation(Displayable):
 
     @property
     def title(self) -> str:
-        return f"{self.fitted.name}, judged by {self.backtest.users:,} users"
+        return f"{self.fitted.name}, evaluated by {self.backtest.users:,} users"
 
     def facts(self) -> dict[str, str]:
         figures = {
@@ -47,7 +47,7 @@ class Evaluation(Displayable):
 
 
 def evaluate(fitted: FittedModel) -> Evaluation:
-    """Judge a model by the test period of the split that it was fitted on."""
+    """Evaluate a model by the test period of the split that it was fitted on."""
     expect(fitted, FittedModel, "evaluate", "fit")
     parts = fitted.parts
     with tempfile.TemporaryDirectory(prefix="tastemaker-") as scratch:
@@ -84,7 +84,7 @@ def compare(*models: FittedModel | Evaluation, metric: str | None = None) -> Lea
 
 
 def _same_parts(evaluated: list[Evaluation]) -> SplitParts:
-    """Raises TastemakerError where two models learned from, or were judged by, something else."""
+    """Raises TastemakerError where two models learned from, or were evaluated by, something else."""
     first, *others = [one.fitted for one in evaluated]
     for other in others:
         if _place(other.parts) != _place(first.parts):

@@ -34,7 +34,7 @@ SESSION = "this session"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SplitParts(Displayable):
-    """What models learn from and what they are judged by: before and after one moment, for all users."""
+    """What models learn from and what they are evaluated by: before and after one moment, for all users."""
 
     problem: ProblemSpec
     split: Split
@@ -43,8 +43,8 @@ class SplitParts(Displayable):
 
     @property
     def title(self) -> str:
-        learned, judged = len(self.split.train.events), len(self.split.users)
-        return f"{learned:,} events to learn from, {judged:,} users to judge by"
+        learned, evaluated = len(self.split.train.events), len(self.split.users)
+        return f"{learned:,} events to learn from, {evaluated:,} users to evaluate by"
 
     def facts(self) -> dict[str, str]:
         split = self.split
@@ -52,8 +52,8 @@ class SplitParts(Displayable):
         return {
             "training window": days(split.start, split.cut),
             "test period": days(split.cut, split.end),
-            "users to judge by": f"{len(split.users):,}, of whom training does not know {strangers:,}",
-            "not judged": f"{split.unjudged:,} users to whom no list could be right",
+            "users to evaluate by": f"{len(split.users):,}, of whom training does not know {strangers:,}",
+            "not evaluated": f"{split.unjudged:,} users to whom no list could be right",
             "out of reach": f"{split.unreachable:,} rewarded events with items new since, or not to be shown",
         }
 
@@ -68,7 +68,7 @@ def split(
     until: date | str | None = None,
     repeats: bool | None = None,
 ) -> SplitParts:
-    """Learn before, judge after: the last `test_days` days (else the problem's) are the test period.
+    """Learn before, evaluate after: the last `test_days` days (else the problem's) are the test period.
 
     `until` is the last day that counts, such as "2024-03-31"; by default, the data's last day. `repeats` says
     whether a user may be shown what they had (else the problem does): without repeats, only items that are

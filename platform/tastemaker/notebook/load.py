@@ -57,7 +57,7 @@ class Data(Displayable):
             "problem": problem.name,
             "days": days(int(times[0]), self.dataset.end),
             "an event counts": weights,
-            "judged by": f"{problem.metric} of lists of {problem.placement.k}",
+            "evaluated by": f"{problem.metric} of lists of {problem.placement.k}",
         }
         if self.gate is not None:
             reasons = ", ".join(f"{rule} {n:,}" for rule, n in self.gate.quarantined.items())

@@ -54,7 +54,7 @@ def item_popularity(
         float32[n_items].
 
     >>> item_popularity(np.array([0, 0, 1, 2]), np.array([1, 5, 1, -1], np.float32), 4).tolist()
-    [2.0, 1.0, -4.0, 0.0]
+    [2.0, 1.0, -5.0, 0.0]
     """
     w = np.ones(len(items)) if weights is None else weights
     counted = np.bincount(items, w * preferences(rewards), n_items)

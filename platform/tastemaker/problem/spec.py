@@ -82,7 +82,7 @@ class Split(_Part):
     """Train before, test after: the moments are the same for all users."""
 
     test_days: Annotated[int, Field(ge=1, le=365)] = 30
-    """H: the horizon, the length of the period after the training window that is judged."""
+    """H: the horizon, the length of the period after the training window that is evaluated."""
     until: date | None = None
     """The last day (UTC) that counts: the test period ends with it; null: the data's last day."""
     train_days: Annotated[int, Field(ge=1)] | None = None
@@ -90,7 +90,7 @@ class Split(_Part):
 
 
 class Slices(_Part):
-    """Parts of the users and items that are judged apart: users=new, items=tail, country=France, ..."""
+    """Parts of the users and items that are evaluated apart: users=new, items=tail, country=France, ..."""
 
     new_below: Annotated[int, Field(ge=1)] = 5
     """users=new: fewer counted events than this before the test period; else users=old."""
@@ -130,7 +130,7 @@ class ProblemSpec(_Part):
     guardrails: tuple[Guardrail, ...] = ()
     """Metrics that may not be bought with the primary one."""
     slices: Slices = Slices()
-    """Parts of the users and items that are judged apart, and what a model may lose in them."""
+    """Parts of the users and items that are evaluated apart, and what a model may lose in them."""
     baseline: str = "popularity"
     """The model that any champion must beat."""
     split: Split = Split()

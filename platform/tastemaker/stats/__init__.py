@@ -1,1 +1,1 @@
-"""Intervals and tests: bootstrap, permutation, concentration bounds."""
+"""Statistics: bootstrap intervals, paired tests, Holm's correction and concentration bounds."""

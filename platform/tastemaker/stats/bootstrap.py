@@ -1,15 +1,15 @@
-"""How sure is a mean over users? Resampled users give its standard error, seeded, for many metrics at once.
+"""Bootstrap intervals of means over users, seeded, for many metrics at once.
 
-    draw  w⁽ᵇ⁾ ~ Multinomial(n; 1/n, ..., 1/n)    how often resample b holds each of the n users
+    draw  w⁽ᵇ⁾ ~ Multinomial(n; 1/n, ..., 1/n)    how often resample b contains each of the n users
     mean  θ⁽ᵇ⁾ = (1/n) Σᵤ w⁽ᵇ⁾ᵤ xᵤ                 one matrix product for a block of resamples and all of x
     s = the standard deviation of θ⁽¹⁾ ... θ⁽ᴮ⁾ · √(n / (n - 1))
 
-Where the interval ends, and whether there is one, is said in `confidence`. Users are drawn, not events: the
-items of one user are not independent of each other. Reference: B. Efron and R. Tibshirani, "An Introduction
-to the Bootstrap", 1993, chapters 6 and 12. Two models judged on the same users are compared by the
-differences per user (chapter 15), which cancels what makes a user easy or hard for both.
+`confidence` computes the ends of an interval, and decides whether there is one. Users are resampled, not
+events: the items of one user are not independent of each other. Reference: B. Efron and R. Tibshirani, "An
+Introduction to the Bootstrap", 1993, chapters 6 and 12. Two models evaluated on the same users are compared
+by the differences per user (chapter 15), which cancels what makes a user easy or hard for both.
 
-More than 4,096 users are put into as many groups at random, and groups are drawn: time and memory stop
+More than 4,096 users are put into 4,096 random groups, and groups are resampled: time and memory stop
 growing, and the estimated spread is within 1.1 % (one standard error) of the one over single users.
 """
 
@@ -29,7 +29,7 @@ Float64 = NDArray[np.float64]
 
 RESAMPLES = 1000
 PAIRED_RESAMPLES = 9_999
-"""A comparison decides something, so its interval's ends are estimated more closely."""
+"""Comparisons decide promotions, so the ends of their intervals are estimated more precisely."""
 LEVEL = 0.95
 GROUPS = 4096
 _BLOCK = 64
@@ -38,17 +38,17 @@ _BLOCK = 64
 class _Figures(NamedTuple):
     value: float
     low: float
-    """NaN, as `high`, where no interval can be given: `why_none` says why."""
+    """NaN, as `high`, where there is no interval; `why_none` gives the reason."""
     high: float
 
 
 class Interval(_Figures):
-    """A mean over users and where it probably lies: value, low, high."""
+    """Mean over users with its confidence interval: value, low, high."""
 
     users: int = 0
-    """How many users it is over; 0 where that is not known."""
+    """Number of users; 0 where it is unknown."""
     varied: int = 0
-    """How many of them have another value than the usual one, such as a hit."""
+    """Number of users whose value differs from the most common one, such as users with a hit."""
 
     def __new__(cls, value: float, low: float, high: float, users: int = 0, varied: int = 0) -> Self:
         made = super().__new__(cls, value, low, high)
@@ -59,18 +59,23 @@ class Interval(_Figures):
         return self.value, self.low, self.high
 
     def why_none(self) -> str:
-        """Why there is no interval, in words."""
+        """Return why there is no interval, in words."""
         return why_none(self.users, self.varied)
 
     @classmethod
     def of(
         cls, value: float, means: Float64, values: Float64, level: float = LEVEL, *, certain: bool = False
     ) -> Interval:
-        """The interval of a mean from float64[resamples] bootstrapped means.
+        """Return the interval of a mean from bootstrapped means.
 
-        `values`, float64[n], is what each user adds to it: for a ratio N / D of means, the mean and its
-        linearization, V + (Nᵤ - V·Dᵤ) / mean(D). `certain`: of lists alone, not of what users did with them,
-        so that users with the same list have the same for sure.
+        Args:
+            value: The mean.
+            means: float64[resamples], the bootstrapped means.
+            values: float64[n], each user's contribution: for a ratio N / D of means, the linearization
+                V + (Nᵤ - V·Dᵤ) / mean(D).
+            level: Confidence level.
+            certain: Whether the values depend on the lists only, and not on what users did with them, so that
+                equal values of all users are no coincidence.
         """
         n = len(values)
         error = float(means.std()) * (n / (n - 1)) ** 0.5 if n > 1 else float("nan")
@@ -80,27 +85,32 @@ class Interval(_Figures):
 
 
 class Difference(NamedTuple):
-    """The mean over users of what one model has more than another on the same user."""
+    """Mean over users of the paired difference of two models, with its confidence interval."""
 
     difference: float
     low: float
-    """NaN where no interval can be given. Above 0: the first model is better beyond chance."""
+    """NaN where there is no interval. Above 0: the first model's figure is significantly larger."""
     high: float
-    """Below 0: the first model is worse beyond chance."""
+    """Below 0: the first model's figure is significantly smaller."""
     n: int
-    """How many users were compared."""
+    """Number of users compared."""
 
     def why_none(self) -> str:
-        """Why there is no interval, in words."""
+        """Return why there is no interval, in words."""
         return why_none(self.n)
 
     def between(self) -> str:
-        """Such as `95 % interval +0.0209 to +0.0827`, or why there is none."""
+        """Return the interval, such as `95 % interval +0.0209 to +0.0827`, or why there is none."""
         return self.why_none() if isnan(self.low) else f"95 % interval {self.low:+.4f} to {self.high:+.4f}"
 
 
 def grouped(values: Float64, rng: np.random.Generator) -> Float64:
-    """float64[g, m]: sums of the columns of `values`, float64[n, m], over g = min(n, 4096) random groups."""
+    """Return float64[g, m], sums of the columns of `values`, float64[n, m], over g = min(n, 4096) groups.
+
+    Args:
+        values: float64[n, m], one row per user.
+        rng: Assigns users to groups at random.
+    """
     n = len(values)
     if n <= GROUPS:
         return values
@@ -110,10 +120,18 @@ def grouped(values: Float64, rng: np.random.Generator) -> Float64:
 
 
 def resampled_means(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Float64:
-    """float64[resamples, m]: the means of the columns of `values`, float[n, m], in each resample of users.
+    """Return the means of columns in each resample of the users.
 
-    All columns see the same resamples, so a difference of two columns is a paired one. With one user there is
-    nothing to resample and every mean is NaN. Memory: a block of 64 x 4,096 weights.
+    All columns use the same resamples, so the difference of two columns is a paired one. With one user there
+    is nothing to resample, and every mean is NaN. Memory: a block of 64 x 4,096 weights.
+
+    Args:
+        values: float[n, m], one row per user and one column per metric or model.
+        seed: Seed of the resamples.
+        resamples: Number of resamples.
+
+    Returns:
+        float64[resamples, m].
     """
     columns = np.asarray(values, np.float64)
     n = len(columns)
@@ -142,9 +160,25 @@ def intervals(
     level: float = LEVEL,
     certain: Collection[int] = (),
 ) -> list[Interval]:
-    """The mean and interval of each of the m columns of `values`, float[n, m]: one row a user.
+    """Return the mean of each column with its bootstrap interval.
 
-    `certain` are the columns, by number, of what does not depend on what users did: see `Interval.of`.
+    Args:
+        values: float[n, m], one row per user and one column per metric.
+        seed: Seed of the resamples.
+        resamples: Number of resamples.
+        level: Confidence level, between 0 and 1.
+        certain: Numbers of the columns that do not depend on what users did: see `Interval.of`.
+
+    Raises:
+        TastemakerError: The level is out of range, or there are no users.
+
+    >>> hits = [1.0] * 40 + [0.0] * 60                         # 40 of 100 users have a hit
+    >>> (found,) = intervals([[hit] for hit in hits])
+    >>> found.value, round(found.low, 2), round(found.high, 2)
+    (0.4, 0.3, 0.5)
+    >>> (found,) = intervals([[1.0]] * 5)                      # too few users for an interval
+    >>> found.why_none()
+    'no interval: 5 users, needs 20'
     """
     columns = _checked(values, level)
     means = resampled_means(columns, seed=seed, resamples=resamples)
@@ -159,29 +193,43 @@ def intervals(
 def paired_difference(
     a: ArrayLike, b: ArrayLike, *, seed: int = 0, resamples: int = PAIRED_RESAMPLES, level: float = LEVEL
 ) -> Difference:
-    """The mean of a - b over users, where `a` and `b` are float[n] with the same users in the same order.
+    """Return the mean of a - b over users, with its interval.
 
-    Of two that agree on every user the difference is 0, without doubt unless nearly all users have the same.
+    If a and b agree on every user, the interval is [0, 0], unless nearly all users have the same value.
+
+    Args:
+        a: float[n], one model's figure per user.
+        b: float[n], another model's figure for the same users in the same order.
+        seed: Seed of the resamples.
+        resamples: Number of resamples.
+        level: Confidence level.
+
+    Raises:
+        TastemakerError: a and b have different lengths, or no users.
+
+    >>> found = paired_difference([0.6, 0.5] * 20, [0.5, 0.5] * 20)
+    >>> round(found.difference, 2), found.low > 0
+    (0.05, True)
     """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if first.shape != second.shape:
         raise TastemakerError(
             f"{len(first)} users can't be paired with {len(second)}",
-            fix="judge both models on the same split",
+            fix="evaluate both models on the same split",
         )
     (found,) = intervals((first - second)[:, None], seed=seed, resamples=resamples, level=level)
     return difference_of(found, first, second)
 
 
 def difference_of(found: Interval, a: Float64, b: Float64) -> Difference:
-    """A paired difference from the interval of the mean of a - b, float64[n] each."""
+    """Return a paired difference from the interval of the mean of a - b, float64[n] each."""
     if alike(a, b):
         return Difference(0.0, 0.0, 0.0, len(a))
     return Difference(found.value, found.low, found.high, len(a))
 
 
 def alike(a: Float64, b: Float64) -> bool:
-    """Do two agree on every user, and are there enough users with more than the usual value to say so?"""
+    """Return whether a and b agree on every user, with enough users whose value is not the usual one."""
     return len(a) >= MIN_USERS and bool(np.array_equal(a, b)) and varied(a) >= MIN_VARIED
 
 
@@ -191,6 +239,6 @@ def _checked(values: ArrayLike, level: float) -> Float64:
     columns = np.asarray(values, np.float64)
     if not len(columns):
         raise TastemakerError(
-            "no users were judged, so there is no mean", fix="lengthen split.test_days in the problem file"
+            "no users were evaluated, so there is no mean", fix="lengthen split.test_days in the problem file"
         )
     return columns

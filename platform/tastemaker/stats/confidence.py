@@ -1,25 +1,26 @@
-"""When a mean over users has an interval, and where that ends: all intervals of the platform come from here.
+"""Confidence intervals of means over users, and when there is none: all intervals of the platform use these.
 
     t    = x̄ ± tq · s                                          Student's
     Hall = x̄ - s · g⁻¹(± tq),  g⁻¹(y) = 3/a · (∛(1 + a·(y - a/6)) - 1),  a = γ/√n    its skewness taken out
     interval = the outer of both ends on each side
 
 x̄ is the mean, s its standard error, γ the skewness of the n users' values and tq the quantile of Student's t
-with n - 1 degrees of freedom. Student's interval ends too low where most users have 0 and a few have much;
-Hall's ends too close where the skewness is itself estimated from few users, as that of differences is. The
-outer of both covers as it says in either case (`benchmarks/interval_coverage.py`, docs/reference/metrics.md).
+with n - 1 degrees of freedom. Student's upper end is too low where most users have 0 and a few have much;
+Hall's interval is too narrow where the skewness is itself estimated from few users, as that of differences
+is. The outer of both has the stated coverage in either case (`benchmarks/interval_coverage.py`,
+docs/reference/metrics.md).
 
-From few users nothing covers as it says, nor from many of whom nearly all have 0: one more user with a hit
-would move the mean by more than the interval is wide. Then there is none, and the reason in words. Where
-nearly all have the same value v other than 0, such as a hit, the interval is v and how far those who have
-not may move it:
+With few users no interval has the stated coverage, and neither has one of many users of which nearly all have
+0: one more user with a hit would move the mean by more than the interval is wide. Then there is no interval,
+but a reason in words. Where nearly all users have the same value v other than 0, such as a hit, the interval
+is v and how far the other users may move it:
 
     v + [min(d, 0), max(d, 0)] · (the upper limit of Clopper and Pearson for the share of users who differ)
 
-with d the largest difference from v that was seen or, downwards, v itself.
+with d the largest observed difference from v or, downwards, v itself.
 
-Where a log's rewards are weighted by how much likelier another policy would have shown what it shows, as in
-`off_policy`, one more reward counts more than most: `ends_with_rare`.
+Where a log's rewards are weighted, as in `evaluation.off_policy`, one more reward can count more than most:
+see `ends_with_rare`.
 
 References: Student, Biometrika 6(1), 1908; C. Clopper and E. Pearson, Biometrika 26(4), 1934; P. Hall, "On
 the removal of skewness by transformation", Journal of the Royal Statistical Society B 54(1), 1992.
@@ -39,12 +40,12 @@ Float64 = NDArray[np.float64]
 MIN_USERS = 20
 """With fewer users there is no interval."""
 MIN_VARIED = 10
-"""... nor with fewer users who have another value than 0, where most have 0."""
+"""Where most users have 0, there is no interval with fewer users who have another value."""
 _TIE = 1e-9
 
 
 class Ends(NamedTuple):
-    """Where an interval ends; NaN for one that can't be given."""
+    """Ends of an interval; NaN where there is no interval."""
 
     low: float
     high: float
@@ -54,12 +55,12 @@ NONE = Ends(math.nan, math.nan)
 
 
 def varied(values: Float64) -> int:
-    """How many of float64[n] differ from the usual value, the median: what most have, where most agree."""
+    """Return how many of float64[n] differ from the usual value, which is the median."""
     return int(np.count_nonzero(_off(values)[1]))
 
 
 def _off(values: Float64) -> tuple[float, Float64]:
-    """The usual value, and how far each is off it; 0 where that is by rounding alone."""
+    """Return the usual value, and each value's difference from it; 0 where that is a rounding error."""
     if not len(values):
         return 0.0, values
     usual = float(np.partition(values, len(values) // 2)[len(values) // 2])
@@ -68,11 +69,18 @@ def _off(values: Float64) -> tuple[float, Float64]:
 
 
 def ends(value: float, error: float, values: Float64, level: float, *, certain: bool = False) -> Ends:
-    """The interval of a mean, `value`, whose standard error is `error`, over float64[n] `values`, one a user.
+    """Return the interval of a mean over users.
 
-    NONE with fewer than MIN_USERS users, or with fewer than MIN_VARIED who have not 0 where most have.
-    Where all users have the same value, the interval is that value, unless it is 0 or 1: where so far no user
-    or every user had a hit, the next one may be another. `certain` says that this is no matter of hits.
+    NONE with fewer than MIN_USERS users, or with fewer than MIN_VARIED users with a value other than 0 where
+    most have 0. Where all users have the same value, the interval is that value, unless it is 0 or 1: if no
+    user or every user had a hit so far, the next one may differ.
+
+    Args:
+        value: The mean.
+        error: Its standard error.
+        values: float64[n], one per user.
+        level: Confidence level.
+        certain: Whether the values are not a matter of hits, so that 0 or 1 for all users is exact.
     """
     n = len(values)
     if n < MIN_USERS or not math.isfinite(value) or not math.isfinite(error):
@@ -91,12 +99,20 @@ def ends(value: float, error: float, values: Float64, level: float, *, certain: 
 def ends_with_rare(
     value: float, error: float, values: Float64, level: float, *, above: float, below: float, wide: bool
 ) -> Ends:
-    """Hall's interval of a mean, as `ends` takes it, that allows for rare values which were not seen.
+    """Return Hall's interval of a mean, which allows for rare values that were not observed.
 
-    `above` is what one more of them would add to the sum of `values`, `below` what it would take away, both
-    at least 0. Half of one is counted in the variance and the skewness of the end on its side: without it, an
-    interval knows nothing of a weight so rare that none of its rewards was seen. `wide`: no end is closer
-    than Student's, as for differences, whose skewness is estimated from rewards of both signs.
+    Half of one rare value is counted in the variance and the skewness of the end on its side. Without it, an
+    interval ignores a weight so rare that none of its rewards was observed.
+
+    Args:
+        value: The mean.
+        error: Its standard error.
+        values: float64[n].
+        level: Confidence level.
+        above: How much one more rare value would add to the sum of `values`, at least 0.
+        below: How much it would subtract, at least 0.
+        wide: Whether no end may be closer than Student's, as for differences, whose skewness is estimated
+            from rewards of both signs.
     """
     n = len(values)
     if n < MIN_USERS or not math.isfinite(value) or not math.isfinite(error):
@@ -118,7 +134,7 @@ def _quantile(n: int, level: float) -> float:
 
 
 def _nearly_all_alike(usual: float, off: Float64, level: float) -> Ends:
-    """The interval of a mean of which few users keep another value than `usual`."""
+    """Return the interval of a mean where all users except a few have the value `usual`."""
     differing, n = int(np.count_nonzero(off)), len(off)
     share = float(betaincinv(differing + 1, n - differing, (1 + level) / 2))
     least, most = float(off.min()), float(off.max())
@@ -127,9 +143,9 @@ def _nearly_all_alike(usual: float, off: Float64, level: float) -> Ends:
 
 
 def _hall(quantile: float, values: Float64, rare: float = 0.0) -> float:
-    """g⁻¹: the quantile of the studentized mean that one of Student's t stands for.
+    """Return g⁻¹ of a quantile of Student's t: the quantile of the studentized mean.
 
-    Half a value that is off the mean by `rare` is counted beside `values`.
+    Half a value that differs from the mean by `rare` is counted in addition to `values`.
     """
     off = values - values.mean()
     squared = off**2
@@ -141,7 +157,12 @@ def _hall(quantile: float, values: Float64, rare: float = 0.0) -> float:
 
 
 def why_none(users: int, differing: int | None = None) -> str:
-    """Why there is no interval, such as `no interval: 5 users, needs 20`."""
+    """Return why there is no interval, such as `no interval: 5 users, needs 20`.
+
+    Args:
+        users: The number of users.
+        differing: How many of them have another value than the usual one; None if unknown.
+    """
     if users == 1:
         return f"no interval from one user, needs {MIN_USERS}"
     if users < MIN_USERS:

@@ -1,13 +1,12 @@
-"""Do two models differ? Two paired tests over users, and Holm's correction over all that is compared.
+"""Significance of differences between models: two paired tests over users, and Holm's correction.
 
     permutation  θ⁽ᵇ⁾ = (1/n) Σᵤ s⁽ᵇ⁾ᵤ dᵤ, s ∈ {-1, 1}ⁿ at random    p = share of |θ⁽ᵇ⁾| ≥ |d̄|
     bootstrap    θ⁽ᵇ⁾ = the mean of d over resampled users             p = 2 · the smaller share beyond 0
 
-dᵤ is what one model has more than the other on user u. If the models are alike, it is chance which of them
-has which figure on a user, so the signs of d may be flipped: exact for few users, where all 2ⁿ patterns are
-tried. References: R. A. Fisher, "The Design of Experiments", 1935, section 21; B. Efron and R. Tibshirani,
-"An Introduction to the Bootstrap", 1993, chapters 15 and 16; S. Holm, Scandinavian Journal of Statistics
-6(2), 1979.
+dᵤ is one model's figure minus the other's on user u. If the models are equally good, the signs of d are
+random, so they may be flipped: exact for few users, where all 2ⁿ patterns are tried. References: R. A.
+Fisher, "The Design of Experiments", 1935, section 21; B. Efron and R. Tibshirani, "An Introduction to the
+Bootstrap", 1993, chapters 15 and 16; S. Holm, Scandinavian Journal of Statistics 6(2), 1979.
 
 The resamples are of users, not of pairs of models: θ is linear in d, so m models cost m columns and not m².
 """
@@ -24,7 +23,7 @@ from tastemaker.stats.bootstrap import grouped
 Float64 = NDArray[np.float64]
 
 ALPHA = 0.05
-"""The chance, over all comparisons together, of seeing a difference where there is none."""
+"""The probability of any false positive among all comparisons of a family."""
 RESAMPLES = 9_999
 _PER_COMPARISON = 100
 _BLOCK = 512
@@ -32,24 +31,29 @@ _TIE = 1e-9
 
 
 class Flips(NamedTuple):
-    """Means under random signs."""
+    """Means of m columns under flipped signs."""
 
     means: Float64
     """float64[resamples, m]."""
     exact: bool
-    """All sign patterns, each once; otherwise a random sample of them."""
+    """Whether these are all sign patterns, each once; else a random sample of them."""
 
 
 def enough(comparisons: int) -> int:
-    """So many resamples that the smallest corrected p, 2 · comparisons / (B + 1), is 0.02 or less."""
+    """Return how many resamples B make the smallest corrected p, 2 · comparisons / (B + 1), at most 0.02."""
     return max(RESAMPLES, _PER_COMPARISON * comparisons - 1)
 
 
 def flipped_means(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Flips:
-    """The means of the columns of `values`, float[n, m], with each user's sign flipped at random.
+    """Return the means of columns with each user's sign flipped at random.
 
-    All columns see the same signs, so the difference of two columns is that of their flipped differences.
+    All columns use the same signs, so the difference of two columns is that of their flipped differences.
     More than 4,096 users are flipped in random groups. Memory: a block of 512 x 4,096 signs, and the means.
+
+    Args:
+        values: float[n, m], one row per user.
+        seed: Seed of the signs.
+        resamples: Number of resamples.
     """
     columns = np.asarray(values, np.float64)
     rng = np.random.default_rng(seed)
@@ -66,21 +70,26 @@ def flipped_means(values: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLE
 
 
 def _patterns(rows: NDArray[np.int64], n: int) -> NDArray[np.uint8]:
-    """The numbers' binary digits."""
+    """Return the numbers' binary digits."""
     digits: NDArray[np.uint8] = (rows[:, None] >> np.arange(n) & 1).astype(np.uint8)
     return digits
 
 
 def _coins(rng: np.random.Generator, rows: int, n: int) -> NDArray[np.uint8]:
-    """Independent fair zeros and ones, eight from each random byte."""
+    """Return independent fair zeros and ones, eight from each random byte."""
     return np.unpackbits(rng.integers(0, 256, (rows, -(-n // 8)), np.uint8), axis=1, count=n)
 
 
 def permutation_p(observed: Float64, flips: Flips, scale: Float64) -> Float64:
-    """float64[m]: two-sided p of the observed means, float64[m], counting the observed pattern itself.
+    """Return two-sided p-values of the permutation test, counting the observed pattern itself.
 
-    `scale` is the root mean square of each column: what differs by less than 1e-9 of it is a tie. 1 where the
-    observed mean is not a finite number.
+    Args:
+        observed: float64[m], the observed means.
+        flips: The means under flipped signs.
+        scale: float64[m], the root mean square of each column; differences below 1e-9 of it are ties.
+
+    Returns:
+        float64[m]; 1 where the observed mean is not a finite number.
     """
     beyond = (np.abs(flips.means) >= np.abs(observed) - _TIE * scale).sum(axis=0)
     p: Float64 = beyond / len(flips.means) if flips.exact else (beyond + 1) / (len(flips.means) + 1)
@@ -88,17 +97,34 @@ def permutation_p(observed: Float64, flips: Flips, scale: Float64) -> Float64:
 
 
 def bootstrap_p(means: Float64, scale: Float64) -> Float64:
-    """float64[m]: two-sided p of 0 among bootstrapped means, float64[resamples, m]; else 1."""
+    """Return two-sided p-values of 0 among bootstrapped means.
+
+    Args:
+        means: float64[resamples, m], the bootstrapped means.
+        scale: float64[m], the root mean square of each column; differences below 1e-9 of it are ties.
+
+    Returns:
+        float64[m]; 1 where a mean is not a finite number.
+    """
     below, above = (means <= _TIE * scale).sum(axis=0), (means >= -_TIE * scale).sum(axis=0)
     p: Float64 = np.minimum(1, 2 * (np.minimum(below, above) + 1) / (len(means) + 1))
     return np.where(np.isfinite(means).all(axis=0), p, 1.0)
 
 
 def holm(p: ArrayLike) -> Float64:
-    """float64[q]: corrected for being q tests; rejecting what is at most α keeps the family's error below α.
+    """Return p-values corrected for q tests by Holm's method.
 
-    With p₍₁₎ ≤ ... ≤ p₍q₎: p̃₍ᵢ₎ = min(1, maxⱼ≤ᵢ (q - j + 1) · p₍ⱼ₎). Tests may depend on each other. A p that
-    is not a number is 1.
+    With p₍₁₎ ≤ ... ≤ p₍q₎: p̃₍ᵢ₎ = min(1, maxⱼ≤ᵢ (q - j + 1) · p₍ⱼ₎). Rejecting every test with p̃ ≤ α keeps
+    the probability of any false positive at most α, also if the tests depend on each other.
+
+    Args:
+        p: float[q]; NaN counts as 1.
+
+    Returns:
+        float64[q], in the order of `p`.
+
+    >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+    [0.03, 0.06, 0.06]
     """
     raw = np.nan_to_num(np.asarray(p, np.float64), nan=1.0)
     order = np.argsort(raw, kind="stable")

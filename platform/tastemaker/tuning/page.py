@@ -19,8 +19,8 @@ def write_page(found: Outcome, picture: Path, path: Path) -> None:
     start, cut, end = found.window
     page = Page(
         title=f"Tuning: {found.model}",
-        verdict=f"{found.why[0].upper()}{found.why[1:]}.",
-        rows=f"{len(found.trials)} trials, trained on {formatting.days(start, cut)}, judged on "
+        summary=f"{found.why[0].upper()}{found.why[1:]}.",
+        rows=f"{len(found.trials)} trials, trained on {formatting.days(start, cut)}, evaluated on "
         f"{formatting.days(cut, end)}; then {found.backtest.users:,} users of the test period, "
         f"{formatting.days(found.backtest.train_end, found.backtest.test_end)}",
         made_at=datetime.now(UTC),

@@ -48,7 +48,7 @@ def draw(found: Outcome, path: Path) -> None:
     )
     start, cut, end = found.window
     figure.supxlabel(
-        f"Trained on {formatting.days(start, cut)}, judged on {formatting.days(cut, end)}; "
+        f"Trained on {formatting.days(start, cut)}, evaluated on {formatting.days(cut, end)}; "
         "star: the best trial, diamond: the config before",
         fontsize=8, color=INK, x=0.01, ha="left",
     )  # fmt: skip

@@ -78,7 +78,7 @@ def show(found: Outcome, console: Console) -> None:
     start, cut, end = found.window
     console.print(_trials(found, name))
     console.print(
-        f"[dim]trained on {formatting.days(start, cut)}, judged on {formatting.days(cut, end)}[/dim]\n"
+        f"[dim]trained on {formatting.days(start, cut)}, evaluated on {formatting.days(cut, end)}[/dim]\n"
     )
     before, after = (one.metrics[found.metric] for one in (found.base_backtest, found.backtest))
     test = formatting.days(found.backtest.train_end, found.backtest.test_end)

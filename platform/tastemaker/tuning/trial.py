@@ -1,4 +1,4 @@
-"""One trial: fit a model with a config, and judge it inside the training window."""
+"""One trial: fit a model with a config, and evaluate it inside the training window."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Measured(NamedTuple):
     """What a trial found."""
 
     value: float
-    """The problem's metric, mean over the users judged."""
+    """The problem's metric, mean over the users evaluated."""
     seconds: float
 
 
@@ -41,7 +41,7 @@ class TrialBench:
 
     @classmethod
     def inside(cls, dataset: Dataset, plugin: Plugin) -> TrialBench:
-        """Split the training window again: its last split.test_days are what configs are judged by."""
+        """Split the training window again: its last split.test_days are what configs are evaluated by."""
         try:
             split = dataset.before(test_start(dataset)).split()
         except SourceError as error:

@@ -87,7 +87,7 @@ def _evidence(workspace: Workspace, champion: Version) -> str | None:
     try:
         backtest_of(workspace, champion)
     except TastemakerError as error:
-        return f"the champion {champion.model} {champion.id} can't be judged on this data: {error.problem}"
+        return f"the champion {champion.model} {champion.id} can't be evaluated on this data: {error.problem}"
     return None
 
 
@@ -95,7 +95,7 @@ def choose(board: Leaderboard, champion: str | None) -> str | None:
     """The model to promote: of the best that beat the baseline and break nothing, the champion's first."""
     failed = {one.model for one in board.failures}  # there is no new version of these
     winners = [
-        row for row in board.rows if row.mark == "beats" and not row.breaches and row.model not in failed
+        row for row in board.rows if row.verdict == "better" and not row.breaches and row.model not in failed
     ]
     best = [row.model for row in winners if row.model not in winners[0].better_than]
     if champion in best:

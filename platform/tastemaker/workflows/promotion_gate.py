@@ -1,7 +1,7 @@
 """What a version must show to become champion: it beats the baseline, and is not worse than what is live.
 
-    beats the baseline       both paired tests, corrected by Holm for all models judged on the data, as on the
-                             leaderboard: the best of many equal models wins by luck otherwise
+    better than the baseline both paired tests, corrected by Holm for all models evaluated on the data, as on
+                             the leaderboard: the best of many equal models wins by luck otherwise
     not worse than the       the 95 % interval of the paired difference lies above −max_loss · the champion's
     champion                 figure: non-inferiority, for a recipe that is alike must not be changed for one
                              that may be much worse
@@ -75,7 +75,7 @@ class AgainstChampion:
         if self.difference is None:
             return (
                 f"the champion {self.champion} {self.champion_id} has no backtest on the data that "
-                f"{self.model} was judged on, so nothing shows that {self.model} is not worse"
+                f"{self.model} was evaluated on, so nothing shows that {self.model} is not worse"
             )
         figures = figures_of(self.model, f"{self.champion} (the champion)", self.metric, self.difference)
         return (
@@ -93,7 +93,7 @@ class ChallengerTest:
     metric: str
     difference: Difference
     p: float
-    """Of that difference, corrected for all pairs of the models judged on the data."""
+    """Of that difference, corrected for all pairs of the models evaluated on the data."""
     beats: bool
     """Beyond chance, so corrected."""
     models: int
@@ -251,7 +251,7 @@ def _family(
 ) -> list[tuple[Backtest, results.Float64]]:
     """Backtests with each user's figure: of every model on the data, with these two for their models.
 
-    Those that can't be read, or judged other users, are left out.
+    Those that can't be read, or evaluated other users, are left out.
     """
     by_model = {one.model: one for one in results.listed(engine, mine.problem, mine.data_hash)}
     by_model |= {rival.model: rival, mine.model: mine}
@@ -269,8 +269,8 @@ def _family(
             found.append((one, users.values[metric]))
         elif one is rival:
             raise ArtifactError(
-                f"{mine.model} and {rival.model} were judged on different users",
-                fix="judge both on the same split: tastemaker run",
+                f"{mine.model} and {rival.model} were evaluated on different users",
+                fix="evaluate both on the same split: tastemaker run",
             )
     return found
 

@@ -1,4 +1,4 @@
-"""Search for a model's hyperparameters inside the training window, and judge what was found outside of it."""
+"""Search for a model's hyperparameters inside the training window, and evaluate the best outside of it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def tune(
             with measuring(bench, partial(_dataset, settings), jobs) as submit:
                 Loop(study, base, submit, jobs, trials, until, progress).run()
             ended = study.ended()
-        return _judged(workspace, plugin, base, space, bench, ended, name)
+        return _evaluated(workspace, plugin, base, space, bench, ended, name)
 
 
 def _name(plugin: Plugin, recipe: str, space: Space) -> str:
@@ -70,7 +70,7 @@ def _name(plugin: Plugin, recipe: str, space: Space) -> str:
     return f"{plugin.name}-{digest}"
 
 
-def _judged(
+def _evaluated(
     workspace: Workspace,
     plugin: Plugin,
     base: Config,

@@ -171,7 +171,7 @@ class Workspace:
         )
 
     def backtest(self, plugin: Plugin, *, progress: Progress | None = None) -> Backtest:
-        """A model fitted before the split's cut and judged after it; run only if it is not stored.
+        """A model fitted before the split's cut and evaluated after it; run only if it is not stored.
 
         If it fails, the leaderboard names the model and the reason until a backtest of it succeeds.
         """

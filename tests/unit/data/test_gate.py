@@ -237,5 +237,5 @@ def test_docs_speak_of_all_chunks(tmp_path: Path) -> None:
     head = index.head_of(page)
     assert head is not None
     assert head.rows.startswith("4 rows checked, 20")
-    assert head.verdict.endswith("(3).")
+    assert head.summary.endswith("(3).")
     assert details.count("http://") + details.count("https://") == 0

@@ -24,7 +24,7 @@ REWARDS: dict[str, Callable[[float], float]] = {
     "view": lambda value: 0.5,
     "return": lambda value: -2.0,
 }
-TOO_SHORT = r"nothing is left|the training window|no model can be judged"
+TOO_SHORT = r"nothing is left|the training window|no model can be evaluated"
 quiet = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 rows_strategy = st.lists(
     st.builds(

@@ -29,7 +29,7 @@ PROBLEM = ProblemSpec(
     placement=Placement(k=5),
     objectives=(Objective(name="sales", events={"purchase": EventReward()}),),
 )
-PLUGIN = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+PLUGIN = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def artifacts(tmp_path: Path) -> Path:
     return tmp_path / "artifacts"
 
 
-def test_judging_in_blocks_is_judging_at_once() -> None:
+def test_evaluating_in_blocks_is_evaluating_at_once() -> None:
     split = small_split(strangers=7)
     model = Scripted(ScriptedConfig(noise=2)).fit(split.train)
     whole, blocks = evaluate(model, split, 5), evaluate(model, split, 5, block=7)
@@ -70,39 +70,39 @@ def test_only_the_metrics_that_are_asked_for_are_made(monkeypatch: pytest.Monkey
 def test_the_figures_are_those_of_the_lists() -> None:
     split = small_split(repeats=False)
     model = Scripted().fit(split.train)
-    judged = evaluate(model, split, 5)
+    measured = evaluate(model, split, 5)
     batch = split.snapshot.batch(split.users, seeds=user_keys(split.user_ids))
     lists = model.recommend(batch, 5).items
     alone = RankedLists(lists, split.relevant, ItemStatistics(split.train))
-    np.testing.assert_array_equal(judged.values["ndcg"], metrics.ndcg(alone))
-    assert judged.exposures.sum() == (lists >= 0).sum()
-    assert judged.values["coverage"].mean() == pytest.approx(len(np.unique(lists[lists >= 0])) / 20)
+    np.testing.assert_array_equal(measured.values["ndcg"], metrics.ndcg(alone))
+    assert measured.exposures.sum() == (lists >= 0).sum()
+    assert measured.values["coverage"].mean() == pytest.approx(len(np.unique(lists[lists >= 0])) / 20)
 
 
 def test_coverage_counts_what_may_be_shown() -> None:
     available = np.arange(20) < 5
     split = small_split(available=available)
-    judged = evaluate(Scripted().fit(split.train), split, 5)
-    assert judged.values["coverage"].mean() == pytest.approx(1)
+    measured = evaluate(Scripted().fit(split.train), split, 5)
+    assert measured.values["coverage"].mean() == pytest.approx(1)
 
 
 def test_a_list_longer_than_the_catalogue_is_padded_and_scored() -> None:
     split = small_split(n_items=3)
-    judged = evaluate(Scripted().fit(split.train), split, 50)
-    assert judged.values["recall"].tolist() == [1.0] * 60
-    assert judged.values["coverage"].mean() == 1
+    measured = evaluate(Scripted().fit(split.train), split, 50)
+    assert measured.values["recall"].tolist() == [1.0] * 60
+    assert measured.values["coverage"].mean() == 1
 
 
 @pytest.mark.parametrize(("n_users", "n_items"), [(1, 20), (60, 1), (1, 1)])
-def test_one_user_or_one_item_is_judged(n_users: int, n_items: int) -> None:
+def test_one_user_or_one_item_is_evaluated(n_users: int, n_items: int) -> None:
     split = small_split(n_users, n_items)
-    judged = evaluate(Scripted().fit(split.train), split, 5)
-    assert all(np.isfinite(values).all() for values in judged.values.values())
+    measured = evaluate(Scripted().fit(split.train), split, 5)
+    assert all(np.isfinite(values).all() for values in measured.values.values())
 
 
-def test_nobody_to_judge_is_said_in_words() -> None:
+def test_nobody_to_evaluate_is_said_in_words() -> None:
     split = small_split(0)
-    with pytest.raises(TastemakerError, match="nothing to judge"):
+    with pytest.raises(TastemakerError, match="nothing to evaluate"):
         evaluate(Scripted().fit(small_split().train), split, 5)
 
 
@@ -314,9 +314,9 @@ def test_a_full_disk_leaves_nothing_behind(
     assert results.newest(engine, "small") == []
 
 
-def test_models_judged_on_other_users_are_not_compared(engine: Engine, artifacts: Path) -> None:
+def test_models_evaluated_on_other_users_are_not_compared(engine: Engine, artifacts: Path) -> None:
     def run(split: Split) -> results.Backtest:
         return backtest.run(PLUGIN, None, split, PROBLEM, engine, artifacts)
 
-    with pytest.raises(ArtifactError, match="judged on different users"):
+    with pytest.raises(ArtifactError, match="evaluated on different users"):
         results.compare(artifacts, run(small_split(60)), run(small_split(50, seed=1)), "ndcg")

@@ -1,4 +1,4 @@
-"""The leaderboard: which backtests are held against each other, what is said of them, and how it is shown."""
+"""The leaderboard: which backtests are compared, the verdicts, and how they are shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
+from typing import get_args
 from xml.etree import ElementTree
 
 import numpy as np
@@ -23,10 +25,11 @@ from tastemaker.cli.leaderboard import leaderboard
 from tastemaker.dataset.split import Split
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.evaluation import backtest, results
-from tastemaker.evaluation.leaderboard import forest_plot, formatting, terminal
+from tastemaker.evaluation.leaderboard import formatting, terminal
 from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 from tastemaker.evaluation.leaderboard.pairwise import Pairs
 from tastemaker.evaluation.results import Backtest, UserResults
+from tastemaker.evaluation.verdicts import Verdict
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.problem import EventReward, Guardrail, Objective, Placement, ProblemSpec
 from tastemaker.stats.bootstrap import Interval
@@ -52,9 +55,11 @@ def engine(home: Path) -> Engine:
     return open_engine(f"sqlite:///{home / 'tastemaker.db'}")
 
 
-def judge(engine: Engine, home: Path, model: str, split: Split, problem: ProblemSpec = PROBLEM) -> Backtest:
+def run_backtest(
+    engine: Engine, home: Path, model: str, split: Split, problem: ProblemSpec = PROBLEM
+) -> Backtest:
     noise, upside_down = MODELS[model]
-    plugin = Plugin(model, Scripted, "tests", "1", "judging:Scripted")
+    plugin = Plugin(model, Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
     config = ScriptedConfig(noise=noise, upside_down=upside_down)
     return backtest.run(plugin, config, split, problem, engine, home / "artifacts")
 
@@ -62,13 +67,13 @@ def judge(engine: Engine, home: Path, model: str, split: Split, problem: Problem
 @pytest.fixture
 def board(engine: Engine, home: Path) -> Leaderboard:
     for model in MODELS:
-        judge(engine, home, model, small_split(200))
+        run_backtest(engine, home, model, small_split(200))
     return Leaderboard.load(engine, PROBLEM, home / "artifacts")
 
 
 def test_marks_standings_and_ranks(board: Leaderboard) -> None:
-    found = {row.model: (row.ranks, row.standing, row.mark) for row in board.rows}
-    assert found["popularity"] == ((1, 2), "best", "the baseline")
+    found = {row.model: (row.ranks, row.standing, row.verdict) for row in board.rows}
+    assert found["popularity"] == ((1, 2), "best", "baseline")
     assert found["twin"] == ((1, 2), "best", "tied")  # the same lists: neither is ahead
     assert found["noise"] == ((3, 3), "worse", "worse")
     assert found["contrary"] == ((4, 4), "worse", "worse")
@@ -79,42 +84,42 @@ def test_marks_standings_and_ranks(board: Leaderboard) -> None:
 def test_a_model_that_these_users_cannot_tell_from_the_best_is_tied_with_it(
     engine: Engine, home: Path
 ) -> None:
-    plugin = Plugin("nearly", Scripted, "tests", "1", "judging:Scripted")
+    plugin = Plugin("nearly", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
     backtest.run(plugin, ScriptedConfig(noise=40), small_split(200), PROBLEM, engine, home / "artifacts")
-    judge(engine, home, "popularity", small_split(200))
+    run_backtest(engine, home, "popularity", small_split(200))
     board = Leaderboard.load(engine, PROBLEM, home / "artifacts")
     assert [row.standing for row in board.rows] == ["best", "tied with the best"]
     assert [row.ranks for row in board.rows] == [(1, 2), (1, 2)]
     assert board.rows[1].p_best is not None
     assert board.rows[1].p_best > 0.05
-    assert "these users do not tell it from" in formatting.verdict(board)
+    assert "is not significantly better than" in formatting.summary(board)
 
 
 def test_the_difference_is_the_one_that_promotion_asks_for(
     board: Leaderboard, engine: Engine, home: Path
 ) -> None:
-    judged = {row.model: row for row in board.rows}
+    by_model = {row.model: row for row in board.rows}
     expected = results.compare(
-        home / "artifacts", judged["contrary"].backtest, judged["popularity"].backtest, "ndcg"
+        home / "artifacts", by_model["contrary"].backtest, by_model["popularity"].backtest, "ndcg"
     )
-    np.testing.assert_allclose(judged["contrary"].difference or (), expected, rtol=1e-9)
-    assert judged["popularity"].difference is None
+    np.testing.assert_allclose(by_model["contrary"].difference or (), expected, rtol=1e-9)
+    assert by_model["popularity"].difference is None
 
 
 def test_less_is_better_for_popularity_bias(board: Leaderboard, engine: Engine, home: Path) -> None:
     other = Leaderboard.load(engine, PROBLEM, home / "artifacts", metric="popularity_bias")
     assert other.rows[0].model == "contrary"
-    assert other.rows[0].mark == "beats"
+    assert other.rows[0].verdict == "better"
     assert other.rows[0].difference is not None
     assert other.rows[0].difference.high < 0
 
 
 def test_breached_guardrails_are_named(board: Leaderboard) -> None:
-    judged = {row.model: row for row in board.rows}
-    breached = {breach.metric for breach in judged["popularity"].breaches}
+    by_model = {row.model: row for row in board.rows}
+    breached = {breach.metric for breach in by_model["popularity"].breaches}
     assert breached == {"coverage", "popularity_bias"}
-    assert [breach.metric for breach in judged["contrary"].breaches] == ["coverage"]
-    texts = [formatting.breach(breach) for breach in judged["contrary"].breaches]
+    assert [breach.metric for breach in by_model["contrary"].breaches] == ["coverage"]
+    texts = [formatting.breach(breach) for breach in by_model["contrary"].breaches]
     assert texts == ["Coverage 0.2500, must be at least 0.9000"]
 
 
@@ -130,30 +135,30 @@ def test_pairs_are_antisymmetric_and_never_better_than_each_other() -> None:
 
 
 def test_only_the_newest_backtest_on_the_newest_data_counts(engine: Engine, home: Path) -> None:
-    judge(engine, home, "contrary", small_split(seed=1))
+    run_backtest(engine, home, "contrary", small_split(seed=1))
     assert [row.model for row in Leaderboard.load(engine, PROBLEM, home / "artifacts").rows] == ["contrary"]
     for model in ("popularity", "twin"):
-        judge(engine, home, model, small_split())
-    twin = Plugin("twin", Scripted, "tests", "1", "judging:Scripted")
+        run_backtest(engine, home, model, small_split())
+    twin = Plugin("twin", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
     newer = backtest.run(twin, ScriptedConfig(noise=3), small_split(), PROBLEM, engine, home / "artifacts")
     rows = {row.model: row.backtest for row in Leaderboard.load(engine, PROBLEM, home / "artifacts").rows}
     assert set(rows) == {"popularity", "twin"}
     assert rows["twin"] == newer
 
 
-def test_without_the_one_to_beat_nothing_is_compared_with_it(engine: Engine, home: Path) -> None:
-    judge(engine, home, "twin", small_split())
+def test_without_the_baseline_nothing_is_compared_with_it(engine: Engine, home: Path) -> None:
+    run_backtest(engine, home, "twin", small_split())
     board = Leaderboard.load(engine, PROBLEM, home / "artifacts")
-    assert board.rows[0].mark == "not compared"
-    assert formatting.verdict(board).endswith("There is nothing to compare with the baseline, popularity.")
+    assert board.rows[0].verdict == "not compared"
+    assert formatting.summary(board).endswith("No model was compared with the baseline popularity.")
     assert "not compared" in board.to_html()
 
 
 def test_one_user_ties_with_everything(engine: Engine, home: Path) -> None:
     for model in ("popularity", "contrary"):
-        judge(engine, home, model, small_split(1))
+        run_backtest(engine, home, model, small_split(1))
     board = Leaderboard.load(engine, PROBLEM, home / "artifacts")
-    assert {row.mark for row in board.rows} == {"the baseline", "tied"}
+    assert {row.verdict for row in board.rows} == {"baseline", "tied"}
     assert {row.ranks for row in board.rows} == {(1, 2)}
     assert {row.p for row in board.rows} == {None, 1.0}
     found = json.loads(board.to_json())["rows"][0]["metrics"]["ndcg"]
@@ -162,20 +167,20 @@ def test_one_user_ties_with_everything(engine: Engine, home: Path) -> None:
     board.plot(home / "one.png")
 
 
-def test_nothing_judged_yet_says_what_there_is(engine: Engine, home: Path) -> None:
-    judge(engine, home, "twin", small_split())
+def test_nothing_evaluated_yet_says_what_there_is(engine: Engine, home: Path) -> None:
+    run_backtest(engine, home, "twin", small_split())
     other = PROBLEM.model_copy(update={"name": "another"})
-    with pytest.raises(TastemakerError, match="'another' yet; problems with results: small <shop>"):
+    with pytest.raises(TastemakerError, match="'another'; problems with results: small <shop>"):
         Leaderboard.load(engine, other, home / "artifacts")
 
 
 def test_users_that_differ_are_refused(engine: Engine, home: Path) -> None:
-    judge(engine, home, "popularity", small_split())
-    stored = judge(engine, home, "twin", small_split())
+    run_backtest(engine, home, "popularity", small_split())
+    stored = run_backtest(engine, home, "twin", small_split())
     users = results.load_users(home / "artifacts", stored)
     changed = UserResults(users.k, users.user_keys[::-1].copy(), users.values)
     results.save_users(home / "artifacts" / stored.users_path, changed)
-    with pytest.raises(ArtifactError, match="twin and popularity were judged on different users"):
+    with pytest.raises(ArtifactError, match="twin and popularity were evaluated on different users"):
         Leaderboard.load(engine, PROBLEM, home / "artifacts")
 
 
@@ -194,7 +199,7 @@ def test_json_holds_every_figure(board: Leaderboard) -> None:
     assert 0 < row["p"] <= 0.05
     assert len(found["comparisons"]) == 6
     last = found["comparisons"][-1]
-    assert (last["model"], last["other"], last["differ"]) == ("noise", "contrary", True)
+    assert (last["model"], last["other"], last["significant"]) == ("noise", "contrary", True)
     assert last["difference"] > 0
     assert last["p"] >= max(last["p_permutation"], last["p_bootstrap"])
 
@@ -205,8 +210,8 @@ def test_every_way_of_showing_it_names_standings_ranks_and_p(board: Leaderboard)
     for shown in (board.to_html(), console.export_text()):
         for text in ("best", "worse", "1–2", "p 1", formatting.chance(board.rows[3].p)):
             assert text in shown
-    assert board.to_html().count("no difference shown") == 1
-    assert board.to_html().count("<td>differ</td>") == 5
+    assert board.to_html().count("<td>not significant</td>") == 1
+    assert board.to_html().count("<td>significant</td>") == 5
 
 
 def test_the_page_is_well_formed_and_needs_no_network(board: Leaderboard) -> None:
@@ -237,13 +242,8 @@ def test_numbers_as_people_read_them(value: float, text: str) -> None:
 
 
 def test_documented_examples() -> None:
-    assert doctest.testmod(forest_plot) == (0, 1)
-    assert (
-        doctest.testfile(
-            str(DOCS / "reference" / "metrics.md"), module_relative=False, encoding="utf-8"
-        ).failed
-        == 0
-    )
+    page = str(DOCS / "reference" / "metrics.md")
+    assert doctest.testfile(page, module_relative=False, encoding="utf-8").failed == 0
 
 
 def test_seconds_and_sizes() -> None:
@@ -278,10 +278,17 @@ def in_home(home: Path, board: Leaderboard, monkeypatch: pytest.MonkeyPatch) -> 
 def test_command_shows_the_table(in_home: Path, arguments: list[str]) -> None:
     shown = CliRunner().invoke(leaderboard, arguments, catch_exceptions=False)
     assert shown.exit_code == 0
-    for text in ("small <shop>", "NDCG@5", "the baseline", "tied", "worse", "200 users judged"):
+    for text in ("small <shop>", "NDCG@5", "baseline", "tied", "worse", "200 users evaluated"):
         assert text in shown.stdout
     assert ("Coverage@5" in shown.stdout) == ("--all" in arguments)
     assert ("tastemaker leaderboard --all" in shown.stdout) == ("--all" not in arguments)
+
+
+def test_every_verdict_has_a_colour_on_the_page() -> None:
+    style = resources.files("tastemaker.html").joinpath("style.css").read_text("utf-8")
+    for verdict in get_args(Verdict):
+        rule = r"\.tastemaker \." + verdict.replace(" ", "-") + r"\b[^}]*--mark: "
+        assert re.search(rule, style), verdict
 
 
 def test_command_writes_json_page_and_plot(in_home: Path) -> None:
@@ -326,5 +333,5 @@ def test_command_takes_another_problem_by_file_or_its_own_by_name(in_home: Path)
     other.write_text(PROBLEM_FILE.replace("small <shop>", "other"))
     shown = CliRunner().invoke(leaderboard, ["--problem", "small <shop>", "--json"], catch_exceptions=False)
     assert json.loads(shown.stdout)["problem"] == "small <shop>"
-    with pytest.raises(TastemakerError, match="no model was judged on the problem 'other' yet"):
+    with pytest.raises(TastemakerError, match="no model has been evaluated on the problem 'other'"):
         CliRunner().invoke(leaderboard, ["--problem", str(other)], catch_exceptions=False)

@@ -51,10 +51,10 @@ def world(request: pytest.FixtureRequest) -> tuple[RankedLists, list[list[int]],
     lists, rewards = WORLDS[request.param]
     n_items = rewards.shape[1]
     one = Events(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.zeros(1, np.int64))
-    judged = RankedLists(lists, csr_array(rewards), ItemStatistics(TrainingData(one, 1, n_items, 1)))
+    ranked = RankedLists(lists, csr_array(rewards), ItemStatistics(TrainingData(one, 1, n_items, 1)))
     shown = [[item for item in row if item >= 0] for row in lists.tolist()]
     wanted = [{item: worth for item, worth in enumerate(row) if worth > 0} for row in rewards.tolist()]
-    return judged, shown, wanted
+    return ranked, shown, wanted
 
 
 def loop(measure: Loop, shown: list[list[int]], wanted: list[Relevance]) -> NDArray[np.float64]:
@@ -99,19 +99,19 @@ def test_ranx_itself(
     world: tuple[RankedLists, list[list[int]], list[Relevance]], request: pytest.FixtureRequest
 ) -> None:
     """ranx divides recall and MAP by |R|, ours by min(|R|, k)."""
-    judged, _, _ = world
+    ranked, _, _ = world
     theirs = RANX[request.node.callspec.params["world"]]
-    some = judged.shown.any(axis=1)
+    some = ranked.shown.any(axis=1)
     for name, expected in theirs.items():
-        ours = HITS[name](judged)
+        ours = HITS[name](ranked)
         if name in ("recall", "map"):
-            ours = ours * judged.reachable / judged.wanted
+            ours = ours * ranked.reachable / ranked.wanted
         assert ours[some].mean() == pytest.approx(expected, abs=EXACT), name
 
 
 def test_hit_rate_as_ranx(world: tuple[RankedLists, list[list[int]], list[Relevance]]) -> None:
     """ranx `hit_rate`, RecTools `HitRate`: 1 if anything is hit."""
-    judged, shown, wanted = world
+    ranked, shown, wanted = world
 
     def hit_rate(items: Sequence[int], relevant: Relevance) -> float:
         for item in items:
@@ -119,12 +119,12 @@ def test_hit_rate_as_ranx(world: tuple[RankedLists, list[list[int]], list[Releva
                 return 1.0
         return 0.0
 
-    np.testing.assert_allclose(metrics.hit_rate(judged), loop(hit_rate, shown, wanted), rtol=0, atol=EXACT)
+    np.testing.assert_allclose(metrics.hit_rate(ranked), loop(hit_rate, shown, wanted), rtol=0, atol=EXACT)
 
 
 def test_mrr_as_ranx(world: tuple[RankedLists, list[list[int]], list[Relevance]]) -> None:
     """ranx `mrr`, RecTools `MRR`, trec_eval `recip_rank`: 1 / place of the first hit."""
-    judged, shown, wanted = world
+    ranked, shown, wanted = world
 
     def reciprocal_rank(items: Sequence[int], relevant: Relevance) -> float:
         for place, item in enumerate(items, start=1):
@@ -133,25 +133,25 @@ def test_mrr_as_ranx(world: tuple[RankedLists, list[list[int]], list[Relevance]]
         return 0.0
 
     expected = loop(reciprocal_rank, shown, wanted)
-    np.testing.assert_allclose(metrics.reciprocal_rank(judged), expected, rtol=0, atol=EXACT)
+    np.testing.assert_allclose(metrics.reciprocal_rank(ranked), expected, rtol=0, atol=EXACT)
 
 
 def test_recall_as_ranx_but_for_its_divisor(
     world: tuple[RankedLists, list[list[int]], list[Relevance]],
 ) -> None:
     """ranx `recall`, RecTools `Recall`: hits / |R|. Ours: hits / min(|R|, k)."""
-    judged, shown, wanted = world
+    ranked, shown, wanted = world
 
     def recall(items: Sequence[int], relevant: Relevance) -> float:
         return sum(1 for item in items if item in relevant) / len(relevant)
 
-    ours = metrics.recall(judged) * judged.reachable / judged.wanted
+    ours = metrics.recall(ranked) * ranked.reachable / ranked.wanted
     np.testing.assert_allclose(ours, loop(recall, shown, wanted), rtol=0, atol=EXACT)
 
 
 def test_map_as_ranx_but_for_its_divisor(world: tuple[RankedLists, list[list[int]], list[Relevance]]) -> None:
     """ranx `map`, RecTools `MAP`, trec_eval `map_cut`: Σ precision at hits / |R|. Ours: / min(|R|, k)."""
-    judged, shown, wanted = world
+    ranked, shown, wanted = world
 
     def average_precision(items: Sequence[int], relevant: Relevance) -> float:
         hits, total = 0, 0.0
@@ -161,7 +161,7 @@ def test_map_as_ranx_but_for_its_divisor(world: tuple[RankedLists, list[list[int
                 total += hits / place
         return total / len(relevant)
 
-    ours = metrics.average_precision(judged) * judged.reachable / judged.wanted
+    ours = metrics.average_precision(ranked) * ranked.reachable / ranked.wanted
     np.testing.assert_allclose(ours, loop(average_precision, shown, wanted), rtol=0, atol=EXACT)
 
 
@@ -174,39 +174,39 @@ def test_ndcg_as_ranx_with_binary_relevance(
     world: tuple[RankedLists, list[list[int]], list[Relevance]],
 ) -> None:
     """ranx `ndcg`: the ideal list is R, best first, cut at k: min(|R|, k) places. Gains of 1, as ours."""
-    judged, shown, wanted = world
-    k = judged.k
+    ranked, shown, wanted = world
+    k = ranked.k
 
     def ndcg(items: Sequence[int], relevant: Relevance) -> float:
         ideal = sorted((1.0 for _ in relevant), reverse=True)[:k]
         return dcg([1.0 if item in relevant else 0.0 for item in items]) / dcg(ideal)
 
-    np.testing.assert_allclose(metrics.ndcg(judged), loop(ndcg, shown, wanted), rtol=0, atol=EXACT)
+    np.testing.assert_allclose(metrics.ndcg(ranked), loop(ndcg, shown, wanted), rtol=0, atol=EXACT)
 
 
 def test_ndcg_as_rectools_but_for_its_ideal(
     world: tuple[RankedLists, list[list[int]], list[Relevance]],
 ) -> None:
     """RecTools `NDCG` by default: the ideal list has k hits, however many R has."""
-    judged, shown, wanted = world
-    k = judged.k
+    ranked, shown, wanted = world
+    k = ranked.k
 
     def ndcg(items: Sequence[int], relevant: Relevance) -> float:
         return dcg([1.0 if item in relevant else 0.0 for item in items]) / dcg([1.0] * k)
 
-    achievable = np.array([dcg([1.0] * int(best)) for best in judged.reachable])
-    ours = metrics.ndcg(judged) * achievable / dcg([1.0] * k)
+    achievable = np.array([dcg([1.0] * int(best)) for best in ranked.reachable])
+    ours = metrics.ndcg(ranked) * achievable / dcg([1.0] * k)
     np.testing.assert_allclose(ours, loop(ndcg, shown, wanted), rtol=0, atol=EXACT)
 
 
 def test_reward_is_the_cumulative_gain(world: tuple[RankedLists, list[list[int]], list[Relevance]]) -> None:
     """Järvelin and Kekäläinen's CG: the graded gains of what is shown, not discounted."""
-    judged, shown, wanted = world
+    ranked, shown, wanted = world
 
     def gain(items: Sequence[int], relevant: Relevance) -> float:
         return sum(relevant.get(item, 0.0) for item in items)
 
-    np.testing.assert_allclose(metrics.reward(judged), loop(gain, shown, wanted), rtol=0, atol=EXACT)
+    np.testing.assert_allclose(metrics.reward(ranked), loop(gain, shown, wanted), rtol=0, atol=EXACT)
 
 
 @pytest.mark.parametrize("k", [1, 3, 10, 40])
@@ -229,10 +229,10 @@ def test_implicit_itself(k: int, density: float) -> None:
         Fixed(), csr_matrix(rewards.shape), csr_matrix(rewards), K=k, show_progress=False, num_threads=1
     )
     one = Events(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.zeros(1, np.int64))
-    judged = RankedLists(lists, csr_array(rewards), ItemStatistics(TrainingData(one, 1, rewards.shape[1], 1)))
-    assert metrics.average_precision(judged).mean() == pytest.approx(theirs["map"], abs=EXACT)
-    assert metrics.ndcg(judged).mean() == pytest.approx(theirs["ndcg"], abs=EXACT)
-    assert judged.hits.sum() / judged.reachable.sum() == pytest.approx(theirs["precision"], abs=EXACT)
+    ranked = RankedLists(lists, csr_array(rewards), ItemStatistics(TrainingData(one, 1, rewards.shape[1], 1)))
+    assert metrics.average_precision(ranked).mean() == pytest.approx(theirs["map"], abs=EXACT)
+    assert metrics.ndcg(ranked).mean() == pytest.approx(theirs["ndcg"], abs=EXACT)
+    assert ranked.hits.sum() / ranked.reachable.sum() == pytest.approx(theirs["precision"], abs=EXACT)
 
 
 def test_no_metric_of_hits_is_left_out() -> None:

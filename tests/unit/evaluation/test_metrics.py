@@ -32,7 +32,7 @@ def training(users: list[int], items: list[int], n_users: int, n_items: int) -> 
     return TrainingData(events, n_users, n_items, m + 1)
 
 
-def judge(
+def ranked_lists(
     items: list[list[int]], relevant: list[list[float]], catalogue: ItemStatistics | None = None
 ) -> RankedLists:
     rewards = np.array(relevant, np.float32)
@@ -40,7 +40,7 @@ def judge(
     return RankedLists(np.array(items, np.int32), csr_array(rewards), known)
 
 
-ONE = judge([[3, 0, 2, 4]], [[5.0, 0, 1.5, 0, 0, 2.0, 1.0]])
+ONE = ranked_lists([[3, 0, 2, 4]], [[5.0, 0, 1.5, 0, 0, 2.0, 1.0]])
 """One list of 4: the hits are in places 2 and 3; four items were relevant."""
 
 
@@ -62,7 +62,7 @@ def test_by_hand(metric: str, expected: float) -> None:
 
 
 def test_a_list_longer_than_what_is_relevant_can_be_perfect() -> None:
-    perfect = judge([[1, 0, 2]], [[0, 3.0, 0]])
+    perfect = ranked_lists([[1, 0, 2]], [[0, 3.0, 0]])
     for metric in ("recall", "ndcg", "map", "mrr", "hit_rate"):
         per_user = METRICS[metric].per_user
         assert per_user is not None
@@ -70,18 +70,18 @@ def test_a_list_longer_than_what_is_relevant_can_be_perfect() -> None:
 
 
 def test_nothing_relevant_and_nothing_shown_score_zero() -> None:
-    judged = judge([[0, 1], [-1, -1]], [[0, 0, 0], [1, 0, 0]])
+    ranked = ranked_lists([[0, 1], [-1, -1]], [[0, 0, 0], [1, 0, 0]])
     for name, metric in METRICS.items():
         if metric.per_user:
-            scores = metric.per_user(judged)
+            scores = metric.per_user(ranked)
             assert np.isfinite(scores).all(), name
             assert scores[1] == 0, name
 
 
 def test_an_item_that_came_back_counts_against_the_reward_and_is_no_hit() -> None:
-    judged = judge([[0, 1]], [[-2.0, 5.0]])
-    assert metrics.reward(judged).tolist() == [3.0]
-    assert metrics.recall(judged).tolist() == [1.0]
+    ranked = ranked_lists([[0, 1]], [[-2.0, 5.0]])
+    assert metrics.reward(ranked).tolist() == [3.0]
+    assert metrics.recall(ranked).tolist() == [1.0]
 
 
 def plain(items: list[int], rewards: list[float]) -> dict[str, float]:
@@ -116,12 +116,12 @@ def test_equals_plain_python(data: st.DataObject) -> None:
         rewards.append(
             data.draw(st.lists(st.sampled_from([0.0, 0.0, 0.5, 4.0]), min_size=n_items, max_size=n_items))
         )
-    judged = judge(lists, rewards)
+    ranked = ranked_lists(lists, rewards)
     for row, (items, worth) in enumerate(zip(lists, rewards, strict=True)):
         for name, expected in plain(items, worth).items():
             per_user = METRICS[name].per_user
             assert per_user is not None
-            assert per_user(judged)[row] == pytest.approx(expected, abs=1e-12), name
+            assert per_user(ranked)[row] == pytest.approx(expected, abs=1e-12), name
 
 
 def test_equals_implicit() -> None:
@@ -142,10 +142,10 @@ def test_equals_implicit() -> None:
 
     seen = csr_matrix((n, n_items))
     theirs = ranking_metrics_at_k(Fixed(), seen, csr_matrix(rewards), K=k, show_progress=False, num_threads=1)
-    judged = RankedLists(lists, csr_array(rewards), ItemStatistics(training([0], [0], 1, n_items)))
-    assert metrics.average_precision(judged).mean() == pytest.approx(theirs["map"], abs=1e-9)
-    assert metrics.ndcg(judged).mean() == pytest.approx(theirs["ndcg"], abs=1e-9)
-    hits, best = judged.hits.sum(), judged.reachable.sum()  # implicit pools over users before it divides
+    ranked = RankedLists(lists, csr_array(rewards), ItemStatistics(training([0], [0], 1, n_items)))
+    assert metrics.average_precision(ranked).mean() == pytest.approx(theirs["map"], abs=1e-9)
+    assert metrics.ndcg(ranked).mean() == pytest.approx(theirs["ndcg"], abs=1e-9)
+    hits, best = ranked.hits.sum(), ranked.reachable.sum()  # implicit pools over users before it divides
     assert hits / best == pytest.approx(theirs["precision"], abs=1e-9)
 
 
@@ -154,10 +154,10 @@ CATALOGUE = training([0, 1, 2, 0, 1, 0], [0, 0, 0, 1, 1, 2], n_users=3, n_items=
 
 
 def test_novelty_and_popularity_by_hand() -> None:
-    judged = judge([[0, 3], [2, -1]], [[0.0] * 4] * 2, ItemStatistics(CATALOGUE))
+    ranked = ranked_lists([[0, 3], [2, -1]], [[0.0] * 4] * 2, ItemStatistics(CATALOGUE))
     bits = [0.0, -math.log2(3 / 4), 1.0, 2.0]
-    np.testing.assert_allclose(metrics.novelty(judged), [(bits[0] + bits[3]) / 2, bits[2]])
-    np.testing.assert_allclose(metrics.popularity_bias(judged), [(7 / 8 + 1 / 8) / 2, 3 / 8])
+    np.testing.assert_allclose(metrics.novelty(ranked), [(bits[0] + bits[3]) / 2, bits[2]])
+    np.testing.assert_allclose(metrics.popularity_bias(ranked), [(7 / 8 + 1 / 8) / 2, 3 / 8])
 
 
 def test_a_repeated_purchase_is_no_second_user() -> None:
@@ -191,12 +191,12 @@ def test_diversity_is_exact_where_the_rank_is_small(n_users: int, n_items: int) 
     lists = np.argsort(rng.random((7, n_items)), axis=1)[:, :6].astype(np.int32)
     lists[0, 2:] = -1
     lists[1, 1:] = -1
-    judged = RankedLists(lists, csr_array((7, n_items)), ItemStatistics(data))
+    ranked = RankedLists(lists, csr_array((7, n_items)), ItemStatistics(data))
     expected = []
     for row in lists.tolist():
         pairs = [cosine(data, i, j) for i, j in combinations([item for item in row if item >= 0], 2)]
         expected.append(1 - sum(pairs) / len(pairs) if pairs else 0.0)
-    np.testing.assert_allclose(metrics.diversity(judged), expected, atol=1e-9)
+    np.testing.assert_allclose(metrics.diversity(ranked), expected, atol=1e-9)
 
 
 def test_coverage_has_the_jackknife_for_its_spread() -> None:

@@ -1,4 +1,4 @@
-"""What was fitted and judged before a model changes none of its figures: none leaves a trace in the data."""
+"""Models fitted and evaluated earlier change no figure of a model: none changes the data."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tastemaker.plugins.discovery import Plugin
 from tastemaker.stats.bootstrap import Interval
 from tastemaker.workflows.workspace import Workspace
 
-NOISY = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+NOISY = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
 
 
 def board(opened: Workspace) -> Leaderboard:

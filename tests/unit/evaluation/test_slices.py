@@ -233,19 +233,19 @@ def test_only_the_items_of_the_slice_count_as_relevant(block: int) -> None:
     split = small_split()
     relevant = split.relevant.copy()
     model = Scripted(ScriptedConfig(noise=5)).fit(split.train)
-    judged = evaluate(model, split, 5, block=block)
+    measured = evaluate(model, split, 5, block=block)
     lists = model.recommend(split.snapshot.batch(split.users, seeds=user_keys(split.user_ids)), 5).items
     for name, items in split.item_slices.items():
         wanted = relevant.toarray() * items
         alone = RankedLists(lists, type(relevant)(wanted), ItemStatistics(split.train))
         some = (wanted > 0).any(axis=1)
-        for metric, found in judged.by_items[name].items():
+        for metric, found in measured.by_items[name].items():
             assert np.isnan(found[~some]).all()
             np.testing.assert_array_equal(found[some], HITS[metric](alone)[some], err_msg=metric)
     np.testing.assert_array_equal(split.relevant.toarray(), relevant.toarray())
-    parts = judged.by_items
+    parts = measured.by_items
     both = np.nan_to_num(parts["head"]["reward"]) + np.nan_to_num(parts["tail"]["reward"])
-    np.testing.assert_allclose(both, judged.values["reward"], atol=1e-9)  # a sum over the items
+    np.testing.assert_allclose(both, measured.values["reward"], atol=1e-9)  # a sum over the items
 
 
 def users_of(values: list[list[float]], labels: list[str]) -> list[UserResults]:
@@ -266,7 +266,7 @@ def test_a_slice_is_its_users_alone() -> None:
     np.testing.assert_allclose(row.figure, expected)
     assert row.difference is not None
     np.testing.assert_allclose(row.difference, paired_difference(first[50:], second[50:], resamples=1000))
-    assert [found.mark for found in slices[1].rows] == ["tied", "the baseline"]
+    assert [found.verdict for found in slices[1].rows] == ["tied", "baseline"]
 
 
 def test_one_value_is_no_slice_and_small_ones_go_together() -> None:
@@ -291,7 +291,7 @@ def test_models_that_are_alike_differ_in_any_slice_in_at_most_5_percent_of_cases
     for _case in range(100):
         values = (rng.exponential(1, 44) + rng.exponential(1, (4, 44))).tolist()
         slices = compare_slices(users_of(values, labels), ["a", "b", "c", "p"], "p", "ndcg")
-        false += any(row.mark in ("beats", "worse") for one in slices for row in one.rows)
+        false += any(row.verdict in ("better", "worse") for one in slices for row in one.rows)
     assert false / 100 <= 0.05 + 2 * 0.022
 
 
@@ -304,7 +304,7 @@ def win_but_lose_the_new(home: Path, spec: ProblemSpec) -> Leaderboard:
     engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
     rng = np.random.default_rng(0)
     for model, (old, new) in {"popularity": (0.0, 0.0), "rival": (0.2, -0.1)}.items():
-        plugin = Plugin(model, Scripted, "tests", "1", "judging:Scripted")
+        plugin = Plugin(model, Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
         done = backtest.run(plugin, None, small_split(300), spec, engine, home)
         users = results.load_users(home, done)
         base = np.where(users.user_slices["users"] == "new", new, old) + 0.4
@@ -328,23 +328,23 @@ def spec(**max_loss: float) -> ProblemSpec:
 def test_a_model_that_wins_overall_and_loses_a_slice_says_so(tmp_path: Path, key: str) -> None:
     board = win_but_lose_the_new(tmp_path, spec(**{key: 0.05}))
     rival = board.rows[0]
-    assert (rival.model, rival.mark, rival.standing) == ("rival", "beats", "best")
+    assert (rival.model, rival.verdict, rival.standing) == ("rival", "better", "best")
     (breach,) = rival.breaches
     assert (breach.slice, breach.metric, breach.limit) == ("users=new", "ndcg", -0.05)
     assert breach.value == pytest.approx(-0.1, abs=0.02)
-    said = formatting.verdict(board)
-    assert "rival beats popularity overall, but loses users=new beyond the guardrail." in said
-    assert "but loses users=new beyond the guardrail" in board.to_html()
+    said = formatting.summary(board)
+    assert "rival is better than popularity overall, but breaches the guardrail of users=new." in said
+    assert "but breaches the guardrail of users=new" in board.to_html()
     assert choose(board, None) is None  # it does not become champion by itself
-    marks = {one.name: one.rows[0].mark for one in board.slices}
-    assert (marks["users=new"], marks["users=old"]) == ("worse", "beats")
+    verdicts = {one.name: one.rows[0].verdict for one in board.slices}
+    assert (verdicts["users=new"], verdicts["users=old"]) == ("worse", "better")
     assert [row.model for row in board.rows] == [row.model for row in board.slices[0].rows]
 
 
 def test_within_the_guardrail_or_without_one_nothing_is_broken(tmp_path: Path) -> None:
     board = win_but_lose_the_new(tmp_path, spec(users_new=0.2, country=0.0))
     assert [row.breaches for row in board.rows] == [(), ()]
-    assert "beyond" not in formatting.verdict(board)
+    assert "guardrail" not in formatting.summary(board)
     assert choose(board, None) == "rival"
     assert {one.name for one in board.slices} == {
         "users=new", "users=old", "country=Österreich", "country=Italia", "items=head", "items=tail",
@@ -354,12 +354,12 @@ def test_within_the_guardrail_or_without_one_nothing_is_broken(tmp_path: Path) -
 def test_a_guardrail_of_a_slice_that_nobody_is_in_says_so(tmp_path: Path) -> None:
     limited = spec(users_new=0.2, country_Itlaia=0.1, items=0.1)
     board = win_but_lose_the_new(tmp_path, limited)
-    assert board.unheld == ("country=Itlaia",)
-    assert "these users make no such slice: country=Itlaia." in formatting.verdict(board)
+    assert board.unchecked_guardrails == ("country=Itlaia",)
+    assert "is in the slice: country=Itlaia." in formatting.summary(board)
     other = Leaderboard.load(
         open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}"), limited, tmp_path, metric="coverage"
     )
-    assert other.unheld == board.unheld
+    assert other.unchecked_guardrails == board.unchecked_guardrails
 
 
 def test_a_guardrail_of_a_slice_is_held_in_the_primary_metric_whatever_is_shown(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_guardrail_of_a_slice_is_held_in_the_primary_metric_whatever_is_shown(
 
 def test_other_slices_are_made_of_the_stored_lists_without_fitting(tmp_path: Path) -> None:
     """The property: slicing anew gives what a new backtest with these slices gives, bit by bit."""
-    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    plugin = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
     split = small_split()
     other = replace(
         split,
@@ -403,7 +403,7 @@ def test_other_slices_are_made_of_the_stored_lists_without_fitting(tmp_path: Pat
 
 @pytest.mark.parametrize("spoil", ["no lists", "another user", "half a file"])
 def test_results_that_can_not_be_sliced_anew_are_made_again(tmp_path: Path, spoil: str) -> None:
-    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    plugin = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
     engine, split = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}"), small_split()
     stored = backtest.run(plugin, None, split, spec(), engine, tmp_path)
     path, users = tmp_path / stored.users_path, results.load_users(tmp_path, stored)
@@ -431,7 +431,7 @@ def test_lists_that_were_sliced_in_two_ways_are_not_compared_by_items(tmp_path: 
 
 
 def backtest_users(split: Split, folder: Path) -> results.UserResults:
-    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    plugin = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
     folder.mkdir()
     engine = open_engine(f"sqlite:///{folder / 'tastemaker.db'}")
     return results.load_users(folder, backtest.run(plugin, None, split, spec(), engine, folder))
@@ -440,7 +440,7 @@ def backtest_users(split: Split, folder: Path) -> results.UserResults:
 def test_slices_are_stored_and_read_back(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}")
     split = small_split()
-    plugin = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+    plugin = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
     users = results.load_users(tmp_path, backtest.run(plugin, None, split, spec(), engine, tmp_path))
     for dimension, labels in split.user_slices.items():
         assert users.user_slices[dimension].tolist() == labels.tolist()

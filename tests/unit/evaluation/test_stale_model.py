@@ -1,4 +1,4 @@
-"""A model that was not trained again, asked about a later day."""
+"""A model that was not retrained answers requests of a later day."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tastemaker.storage.engine import open_engine
 OLD = [Row("ä", "1", 0), Row("b", "1", 1), Row("c", "2", 2), Row("ä", "3", 3)]
 SINCE = [Row("new", "0 first by name", DAY), Row("new", "1", DAY + 1), Row("b", "3", DAY + 2)]
 NOW = [Row("ä", "1", 2 * DAY), Row("b", "2", 2 * DAY), Row("new", "0 first by name", 2 * DAY)]
-PLUGIN = Plugin("scripted", Scripted, "tests", "1", "judging:Scripted")
+PLUGIN = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
 
 
 class Spied(Scripted):
@@ -91,5 +91,5 @@ def test_a_stale_model_has_a_backtest_of_its_own(tmp_path: Path) -> None:
 
 def test_it_can_not_be_trained(tmp_path: Path) -> None:
     split = data(tmp_path).split()
-    with pytest.raises(TypeError, match="not trained again"):
+    with pytest.raises(TypeError, match="not retrained"):
         FrozenModel(Scripted().fit(split.train), split.snapshot, split.snapshot).fit(split.train)

@@ -68,7 +68,7 @@ def test_in_a_world_that_stands_still_nothing_is_lost(tmp_path: Path) -> None:
     assert found.loss_per_week == Interval(0, 0, 0)
     assert found.fresh == Interval(1, 1, 1)
     assert found.days_until() == Days(None, None, None)
-    assert report.until(found) == "5 % of its figure not within the 21 days that were judged"
+    assert report.until(found) == "5 % of its figure not within the 21 days evaluated"
 
 
 def test_it_is_trained_once_and_again_for_each_week_and_never_twice(tmp_path: Path) -> None:
@@ -92,10 +92,10 @@ def test_a_week_without_anybody_is_left_out(tmp_path: Path) -> None:
 
 def test_too_few_weeks(tmp_path: Path) -> None:
     opened = world(tmp_path / "short", drifting_rows(CHANGING, users=5), DRIFT_PROBLEM)
-    with pytest.raises(TastemakerError, match="6 weeks are to be judged, but the events span 42 days"):
+    with pytest.raises(TastemakerError, match="6 weeks are to be evaluated, but the events span 42 days"):
         staleness.measure(opened.backtester(LATEST), 6)
     late = [row for row in drifting_rows(CHANGING, users=5) if row.seconds // (7 * DAY) in (0, 5)]
-    with pytest.raises(TastemakerError, match="judged in 1 of the last 4 weeks"):
+    with pytest.raises(TastemakerError, match="1 of the last 4 weeks have users to evaluate"):
         staleness.measure(world(tmp_path / "gap", late, DRIFT_PROBLEM).backtester(LATEST), 4)
 
 

@@ -23,8 +23,8 @@ HOSTILE = '</title><script>alert("1")</script> & "quoted" {braces} 商店'
 texts = st.text(st.characters(blacklist_categories=["Cc", "Cs"], blacklist_characters="\ufffe\uffff"))
 
 
-def page(title: str = "Board: shop", verdict: str = "One is best.", made_at: datetime = NOON) -> Page:
-    return Page(title, verdict, "900 users judged", made_at, Markup("<p>body</p>"))
+def page(title: str = "Board: shop", summary: str = "One is best.", made_at: datetime = NOON) -> Page:
+    return Page(title, summary, "900 users evaluated", made_at, Markup("<p>body</p>"))
 
 
 def parsed(document: str) -> ElementTree.Element:
@@ -35,14 +35,14 @@ def parsed(document: str) -> ElementTree.Element:
 
 @given(texts, texts, texts, texts)
 def test_whatever_the_texts_the_page_is_well_formed_and_says_them(
-    title: str, verdict: str, rows: str, inside: str
+    title: str, summary: str, rows: str, inside: str
 ) -> None:
     body = table([inside], [[inside, Markup("<b>{}</b>").format(inside)]]) + facts({inside: inside})
-    tree = parsed(render(Page(title, verdict, rows, NOON, body)))
+    tree = parsed(render(Page(title, summary, rows, NOON, body)))
     assert tree.findtext("head/title") == title
     assert tree.findtext(".//h1") == title
-    assert [one.text for one in tree.findall(".//p[@class='verdict']")] == [
-        line for line in verdict.splitlines() if line.strip()
+    assert [one.text for one in tree.findall(".//p[@class='summary']")] == [
+        line for line in summary.splitlines() if line.strip()
     ]
     assert (tree.findtext(".//p[@class='made']") or "").startswith(rows)
     assert [one.text for one in tree.findall(".//td")[:1]] == [inside or None]
@@ -73,7 +73,7 @@ def test_a_notebooks_cell_is_one_element_with_its_own_style() -> None:
 
 
 def listed(reports: Path) -> dict[str, tuple[str, str, str]]:
-    """Link -> title, verdict, and the line with rows and time."""
+    """Link -> title, summary, and the line with rows and time."""
     tree = parsed((reports / "index.html").read_text("utf-8"))
     found = {}
     for item in tree.findall(".//li"):
@@ -97,7 +97,7 @@ def test_the_index_tells_of_each_page_the_newest_first(tmp_path: Path) -> None:
     assert found[names[0]] == (
         f"{HOSTILE} 0",
         "One is best.",
-        "900 users judged; made 2026-03-01 12:00 UTC",
+        "900 users evaluated; made 2026-03-01 12:00 UTC",
     )
     assert found["other.html"][0] == "Of a library"
     assert found["none.html"][0] == "none.html"

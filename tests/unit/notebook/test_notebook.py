@@ -134,9 +134,9 @@ def test_figures_are_those_of_production(parts: SplitParts, tmp_path: Path) -> N
     theirs = Leaderboard.load(engine, parts.problem, tmp_path / "artifacts").to_dict()
     ours = compare(fit("ease", parts), evaluate(fit("bought_again", parts))).to_dict()
     assert ours["comparisons"] == theirs["comparisons"]
-    assert [(row["model"], row["ranks"], row["standing"], row["mark"], row["p"]) for row in ours["rows"]] == [
-        (row["model"], row["ranks"], row["standing"], row["mark"], row["p"]) for row in theirs["rows"]
-    ]
+    assert [
+        (row["model"], row["ranks"], row["standing"], row["verdict"], row["p"]) for row in ours["rows"]
+    ] == [(row["model"], row["ranks"], row["standing"], row["verdict"], row["p"]) for row in theirs["rows"]]
 
 
 class Recent(Recommender[Any]):
@@ -225,9 +225,9 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "items of a home": (lambda p: load(Path("/"), items=orders(3), ids="text"), "items, ids: / is read"),
     "encoding": (lambda p: load(orders(20), encoding="cp1252"), "encoding: a table in memory is read as it"),
     "decimal": (lambda p: load(orders(20), decimal=";"), "decimal = ';'"),
-    "nobody to judge": (
+    "no user to evaluate": (
         lambda p: split(load(orders().iloc[[0, -1]].assign(sku=["a", "b"]), columns=COLUMNS)),
-        "nobody turned to a known item .* no model can be judged",
+        "no user turned to a known item .* no model can be evaluated",
     ),
     "test period": (lambda p: split(p, test_days=60), "split was given a SplitParts"),
     "model": (lambda p: fit("eese", p), "no model named 'eese' is installed; installed: .*ease"),

@@ -80,5 +80,5 @@ def test_users_that_do_not_pair_are_refused() -> None:
 
 
 def test_nobody_has_no_mean() -> None:
-    with pytest.raises(TastemakerError, match="no users were judged"):
+    with pytest.raises(TastemakerError, match="no users were evaluated"):
         intervals(np.empty((0, 1)))

@@ -168,7 +168,9 @@ def test_a_model_that_fails_as_it_is(tmp_path: Path) -> None:
 
 def test_a_model_without_a_search_space(tmp_path: Path) -> None:
     with pytest.raises(TastemakerError, match="no hyperparameter to search: none is marked"):
-        tune(world(tmp_path), Plugin("scripted", Scripted, "tests", "1", "judging:Scripted"))
+        tune(
+            world(tmp_path), Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
+        )
 
 
 def test_too_little_data_to_split_again(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class DeadlyConfig(AimConfig):
     """How it dies."""
 
     lasts: bool = False
-    """It does not: it goes on for ever, and SIGTERM does not end it."""
+    """It does not: it goes on indefinitely, and SIGTERM does not end it."""
     until: str = ""
     """A file. If it is named, a child of the worker lives on until it is there."""
 

@@ -29,7 +29,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return Registry(open_engine(f"sqlite:///{tmp_path / 'meta.db'}"), tmp_path / "artifacts")
 
 
-def judged(registry: Registry, model: str, values: np.ndarray, **options: object) -> str:
+def add_backtest(registry: Registry, model: str, values: np.ndarray, **options: object) -> str:
     return registered_versions.put_backtest(registry.engine, registry.artifacts, model, values, **options)  # type: ignore[arg-type]
 
 
@@ -76,8 +76,8 @@ def test_a_backtest_that_does_not_exist(registry: Registry) -> None:
 
 
 def test_the_better_one_becomes_champion(registry: Registry) -> None:
-    judged(registry, "popularity", BASE)
-    version = registered_versions.add(registry, backtest_id=judged(registry, "toy", BETTER))
+    add_backtest(registry, "popularity", BASE)
+    version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", BETTER))
     assert registry.champion("shop") is None
     promotion = PromotionGate(registry).promote(version.id)
     assert not promotion.forced
@@ -91,8 +91,8 @@ def test_the_better_one_becomes_champion(registry: Registry) -> None:
 
 @pytest.mark.parametrize("values", [ALIKE, BASE, BASE - 0.1])
 def test_one_that_does_not_beat_is_refused(registry: Registry, values: np.ndarray) -> None:
-    judged(registry, "popularity", BASE)
-    version = registered_versions.add(registry, backtest_id=judged(registry, "toy", values))
+    add_backtest(registry, "popularity", BASE)
+    version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", values))
     with pytest.raises(
         RegistryError, match=r"does not beat .*95 % interval .* 500 users.* above 0"
     ) as caught:
@@ -106,8 +106,8 @@ def test_one_that_does_not_beat_is_refused(registry: Registry, values: np.ndarra
 
 
 def test_one_user_proves_nothing(registry: Registry) -> None:
-    judged(registry, "popularity", BASE[:1])
-    version = registered_versions.add(registry, backtest_id=judged(registry, "toy", BETTER[:1]))
+    add_backtest(registry, "popularity", BASE[:1])
+    version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", BETTER[:1]))
     with pytest.raises(RegistryError, match="does not beat"):
         PromotionGate(registry).promote(version.id)
 
@@ -115,23 +115,23 @@ def test_one_user_proves_nothing(registry: Registry) -> None:
 def test_without_evidence_there_is_no_promotion(registry: Registry) -> None:
     with pytest.raises(RegistryError, match="no backtest of version"):
         PromotionGate(registry).promote(registered_versions.add(registry).id)
-    mine = judged(registry, "toy", BETTER)
+    mine = add_backtest(registry, "toy", BETTER)
     with pytest.raises(RegistryError, match="no backtest of popularity on the same data"):
         PromotionGate(registry).promote(registered_versions.add(registry, backtest_id=mine).id)
-    judged(registry, "popularity", BASE, data_hash="e" * 64)
+    add_backtest(registry, "popularity", BASE, data_hash="e" * 64)
     with pytest.raises(RegistryError, match="no backtest of popularity on the same data"):
         PromotionGate(registry).promote(registered_versions.add(registry, backtest_id=mine).id)
-    judged(registry, "popularity", BASE)
+    add_backtest(registry, "popularity", BASE)
     with pytest.raises(RegistryError, match="no backtest of version"):  # the evidence is for another config
         PromotionGate(registry).promote(registered_versions.add(registry, weight=5, backtest_id=mine).id)
     PromotionGate(registry).promote(registered_versions.add(registry, backtest_id=mine).id)
 
 
-def test_the_rival_is_judged_by_its_newest_backtest(registry: Registry) -> None:
-    judged(registry, "popularity", BETTER + 1, age_days=3)
-    judged(registry, "popularity", BASE)
+def test_the_rival_is_evaluated_by_its_newest_backtest(registry: Registry) -> None:
+    add_backtest(registry, "popularity", BETTER + 1, age_days=3)
+    add_backtest(registry, "popularity", BASE)
     assert PromotionGate(registry).promote(
-        registered_versions.add(registry, backtest_id=judged(registry, "toy", BETTER)).id
+        registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", BETTER)).id
     )
 
 
@@ -171,17 +171,17 @@ def test_rollback_needs_a_reason_and_a_past(registry: Registry) -> None:
 
 
 def champion_of(registry: Registry, values: np.ndarray | None, *, weight: float = 2) -> str:
-    """Another recipe is champion, with these figures; None: it was never judged on this data."""
+    """Another recipe is champion, with these figures; None: it was never evaluated on this data."""
     version = registered_versions.add(registry, weight=weight)
     if values is not None:
-        judged(registry, "toy", values, config={"weight": weight}, age_days=1)
+        add_backtest(registry, "toy", values, config={"weight": weight}, age_days=1)
     PromotionGate(registry).promote(version.id, force_reason="a start")
     return version.id
 
 
 def challenger(registry: Registry, values: np.ndarray) -> str:
-    judged(registry, "popularity", BASE)
-    return registered_versions.add(registry, backtest_id=judged(registry, "toy", values)).id
+    add_backtest(registry, "popularity", BASE)
+    return registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", values)).id
 
 
 NOISE = RNG.uniform(-0.01, 0.01, 500)
@@ -229,9 +229,9 @@ def test_the_margin_is_a_setting(registry: Registry) -> None:
     assert PromotionGate(registry, max_loss=0.05).promote(version).version_id == version
 
 
-def test_a_champion_that_was_not_judged_on_this_data_is_named_with_what_to_run(registry: Registry) -> None:
+def test_a_champion_that_was_not_evaluated_on_this_data_is_named_with_what_to_run(registry: Registry) -> None:
     before = champion_of(registry, None)
-    judged(registry, "toy", BASE, config={"weight": 2.0}, data_hash="e" * 64, age_days=1)
+    add_backtest(registry, "toy", BASE, config={"weight": 2.0}, data_hash="e" * 64, age_days=1)
     with pytest.raises(RegistryError, match=f"champion toy {before} has no backtest on the data") as caught:
         PromotionGate(registry).promote(challenger(registry, BETTER))
     assert f"tastemaker models backtest {before}" in str(caught.value.fix)
@@ -239,8 +239,8 @@ def test_a_champion_that_was_not_judged_on_this_data_is_named_with_what_to_run(r
 
 
 def test_another_fit_of_the_champions_recipe_needs_no_comparison(registry: Registry) -> None:
-    judged(registry, "popularity", BASE)
-    evidence = judged(registry, "toy", BETTER)
+    add_backtest(registry, "popularity", BASE)
+    evidence = add_backtest(registry, "toy", BETTER)
     PromotionGate(registry).promote(registered_versions.add(registry, backtest_id=evidence).id)
     reason = (
         PromotionGate(registry).promote(registered_versions.add(registry, backtest_id=evidence).id).reason
@@ -250,8 +250,8 @@ def test_another_fit_of_the_champions_recipe_needs_no_comparison(registry: Regis
 
 def test_one_user_does_not_show_that_nothing_is_lost(registry: Registry) -> None:
     champion_of(registry, BASE[:1])
-    judged(registry, "popularity", BASE[:1])
-    version = registered_versions.add(registry, backtest_id=judged(registry, "toy", BETTER[:1]))
+    add_backtest(registry, "popularity", BASE[:1])
+    version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", BETTER[:1]))
     with pytest.raises(RegistryError, match="may be worse than what is live"):
         PromotionGate(registry).promote(version.id)
 
@@ -261,12 +261,12 @@ def test_the_best_of_many_equal_models_does_not_win_by_luck(registry: Registry) 
     rng = np.random.default_rng(3)
     noise = rng.normal(0, 0.1, (15, 500))
     lucky = noise[0] - noise[0].mean() + 0.01  # 2.2 standard errors: p 0.025 alone
-    judged(registry, "popularity", BASE)
-    version = registered_versions.add(registry, backtest_id=judged(registry, "toy", BASE + lucky))
+    add_backtest(registry, "popularity", BASE)
+    version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", BASE + lucky))
     alone = PromotionGate(registry).test(version)
     assert (alone.models, alone.beats) == (2, True)
     for number, values in enumerate(noise[1:]):
-        judged(registry, f"equal_{number}", BASE + values - values.mean())
+        add_backtest(registry, f"equal_{number}", BASE + values - values.mean())
     crowded = PromotionGate(registry).test(version)
     assert crowded.models == 16
     assert crowded.difference.low > 0
@@ -279,11 +279,11 @@ def test_models_that_the_settings_leave_out_take_no_power_from_the_others(regist
     """As on the leaderboard, whose p the contest's is."""
     rng = np.random.default_rng(3)
     noise = rng.normal(0, 0.1, (15, 500))
-    judged(registry, "popularity", BASE)
+    add_backtest(registry, "popularity", BASE)
     lucky = noise[0] - noise[0].mean() + 0.01
-    version = registered_versions.add(registry, backtest_id=judged(registry, "toy", BASE + lucky))
+    version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", BASE + lucky))
     for number, values in enumerate(noise[1:]):
-        judged(registry, f"equal_{number}", BASE + values - values.mean())
+        add_backtest(registry, f"equal_{number}", BASE + values - values.mean())
     models = ModelsSettings(disabled=("toy", *(f"equal_{number}" for number in range(14))))
     gate = PromotionGate(registry, takes_part=lambda model, baseline: takes_part(model, models, baseline))
     found = gate.test(version)
@@ -291,8 +291,8 @@ def test_models_that_the_settings_leave_out_take_no_power_from_the_others(regist
 
 
 def test_a_freeze_stands_until_it_is_ended(registry: Registry) -> None:
-    judged(registry, "popularity", BASE)
-    evidence = judged(registry, "toy", BETTER)
+    add_backtest(registry, "popularity", BASE)
+    evidence = add_backtest(registry, "toy", BETTER)
     first, second = (registered_versions.add(registry, backtest_id=evidence).id for _ in range(2))
     for version_id in (first, second):
         PromotionGate(registry).promote(version_id)

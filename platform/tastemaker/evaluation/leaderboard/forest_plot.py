@@ -1,4 +1,4 @@
-"""The forest plot as SVG: each model's figure with its interval, and its difference from the baseline."""
+"""Forest plot as SVG: each model's figure with its interval, and its difference from the baseline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from rich.cells import cell_len, set_cell_size
 
 from tastemaker.evaluation.leaderboard import formatting
-from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard, LeaderboardRow
 from tastemaker.evaluation.verdicts import Verdict
 from tastemaker.html import join
 from tastemaker.stats.bootstrap import Difference, Interval
@@ -24,11 +24,11 @@ WIDTH, ROW, TOP, BOTTOM = 480, 30, 34, 30
 """Pixels of a panel's view box; the page scales it, and puts two beside or below each other."""
 LABELS = 162
 LONGEST = 14
-"""Characters of a model's name that are shown; the whole name is its tooltip and in the tables."""
+"""Characters of a model's name that are shown; the tooltip and the tables show the whole name."""
 
 
 class Axis(NamedTuple):
-    """Maps [low, high] to pixels [left, right]."""
+    """Linear axis that maps [low, high] to pixels [left, right]."""
 
     low: float
     high: float
@@ -36,12 +36,12 @@ class Axis(NamedTuple):
     right: float
 
     def at(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         return self.left + (value - self.low) / (self.high - self.low) * (self.right - self.left)
 
 
 def forest(board: Leaderboard) -> Markup:
-    """Two <svg> elements: the figures, and the differences from the baseline."""
+    """Return two <svg> elements: the figures, and the differences from the baseline."""
     name = formatting.title(board.metric, board.k)
     difference = f"Difference from {board.problem.baseline}"
     figures = [row.backtest.metrics[board.metric] for row in board.rows]
@@ -55,7 +55,7 @@ def forest(board: Leaderboard) -> Markup:
 
 
 def ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """About `count` round values inside [low, high].
+    """Return about `count` round values inside [low, high].
 
     >>> ticks(0.013, 0.052)
     [0.02, 0.03, 0.04, 0.05]
@@ -75,7 +75,7 @@ def _panel(
     *,
     zero: bool,
 ) -> Markup:
-    """Title, labels, grid, and a mark with its bar a row (none where there is no figure)."""
+    """Return a panel: title, labels, grid, and per row a point with its bar (none without a figure)."""
     values = [value for figure in figures if figure for value in figure[:3] if isfinite(value)]
     left, right = LABELS + 10, WIDTH - 16
     axis = _axis([*values, 0.0] if zero or not values else values, left, right)
@@ -88,13 +88,13 @@ def _panel(
         parts.append(_TICK.format(x, foot + 18, f"{value:,g}".replace("-", "−")))
     for at, (figure, row) in enumerate(zip(figures, board.rows, strict=True)):
         if figure:
-            parts.append(_point(axis, figure, row.mark, TOP + ROW * at + ROW / 2))
+            parts.append(_point(axis, figure, row.verdict, TOP + ROW * at + ROW / 2))
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">\n{}\n</svg>').format(
         WIDTH, foot + BOTTOM, label, join(parts)
     )
 
 
-def _label(at: int, row: Row) -> Markup:
+def _label(at: int, row: LeaderboardRow) -> Markup:
     y = TOP + ROW * at
     band = Markup('<rect class="band" x="0" y="{}" width="{}" height="{}"/>').format(y, WIDTH, ROW)
     shown = (
@@ -116,17 +116,17 @@ def _axis(values: Sequence[float], left: float, right: float) -> Axis:
     return Axis(low - margin, high + margin, left, right)
 
 
-def _point(axis: Axis, figure: Interval | Difference, mark: Verdict, y: float) -> Markup:
+def _point(axis: Axis, figure: Interval | Difference, verdict: Verdict, y: float) -> Markup:
     x, bar = axis.at(figure[0]), Markup("")
     if isfinite(figure.low):
         low, high = axis.at(figure.low), axis.at(figure.high)
         bar = _BAR.format(f"{low:.1f}", f"{high:.1f}", y, y)
     shapes = {
-        "beats": f"M{x - 6:.1f} {y + 5}L{x:.1f} {y - 6}L{x + 6:.1f} {y + 5}Z",
+        "better": f"M{x - 6:.1f} {y + 5}L{x:.1f} {y - 6}L{x + 6:.1f} {y + 5}Z",
         "worse": f"M{x - 6:.1f} {y - 5}L{x:.1f} {y + 6}L{x + 6:.1f} {y - 5}Z",
-        "the baseline": f"M{x - 6:.1f} {y}L{x:.1f} {y - 6}L{x + 6:.1f} {y}L{x:.1f} {y + 6}Z",
+        "baseline": f"M{x - 6:.1f} {y}L{x:.1f} {y - 6}L{x + 6:.1f} {y}L{x:.1f} {y + 6}Z",
     }
     circle = f"M{x - 5:.1f} {y}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z"
     tip = f"{formatting.number(figure[0])} ({formatting.span(figure)})"
-    path = Markup('<path class="mark" d="{}"/>').format(shapes.get(mark, circle))
-    return Markup('<g class="{}"><title>{}</title>{}{}</g>').format(mark.replace(" ", "-"), tip, bar, path)
+    path = Markup('<path class="mark" d="{}"/>').format(shapes.get(verdict, circle))
+    return Markup('<g class="{}"><title>{}</title>{}{}</g>').format(verdict.replace(" ", "-"), tip, bar, path)

@@ -1,4 +1,4 @@
-"""Figures as people read them, the same in the terminal, on the page and on the plot."""
+"""Figures as text, the same in the terminal, on the page and on the plot."""
 
 from __future__ import annotations
 
@@ -12,59 +12,71 @@ from tastemaker.evaluation.seeds import SeedSpread, standard_error
 from tastemaker.stats.bootstrap import Difference, Interval
 
 GROUPS = {
-    "What was hit": ("ndcg", "recall", "map", "mrr", "hit_rate", "reward"),
-    "What was shown": ("coverage", "novelty", "diversity", "popularity_bias"),
+    "Accuracy": ("ndcg", "recall", "map", "mrr", "hit_rate", "reward"),
+    "Coverage and diversity": ("coverage", "novelty", "diversity", "popularity_bias"),
 }
-"""Ten metrics in a row are too wide to read."""
+"""Metrics of each table: ten columns of metrics are too wide to read."""
 
 
 def title(metric: str, k: int) -> str:
-    """Such as NDCG@10."""
+    """Return a metric's title with the length of the lists, such as NDCG@10."""
     return f"{METRICS[metric].title}@{k}"
 
 
 def number(value: float, *, signed: bool = False) -> str:
-    """Four significant places below 10, then fewer: 0.0412, 3.271, 128.4, 20,145."""
+    """Return a number with four significant places below 10, then fewer.
+
+    >>> [number(value) for value in (0.04123, 3.2714, 128.41, 20145.3)]
+    ['0.0412', '3.271', '128.4', '20,145']
+    >>> number(0.04123, signed=True)
+    '+0.0412'
+    """
     size = abs(value)
     places = 4 if size < 1 else 3 if size < 10 else 1 if size < 1000 else 0
     return f"{value:{'+' if signed and value else ''},.{places}f}".replace("-", "−")
 
 
 def span(figures: Interval | Difference, *, signed: bool = False) -> str:
-    """Such as `0.038 to 0.045`."""
+    """Return an interval, such as `0.0380 to 0.0450`, or why there is none."""
     if isnan(figures.low):
         return figures.why_none()
     return f"{number(figures.low, signed=signed)} to {number(figures.high, signed=signed)}"
 
 
 def ranks(found: Ranks) -> str:
-    """Such as 1, or 2–4 where these users can't tell."""
+    """Return the ranks that a model can have, such as 1, or 2–4 where differences are not significant."""
     return str(found.first) if found.first == found.last else f"{found.first}–{found.last}"
 
 
 def chance(p: float | None) -> str:
-    """Such as `p 0.034`, `p < 0.001`; nothing where nothing was compared."""
+    """Return a p-value, such as `p 0.034` or `p < 0.001`; empty where nothing was compared."""
     if p is None:
         return ""
     return "p < 0.001" if p < 0.001 else f"p {p:.3f}" if p < 0.9995 else "p 1"
 
 
 def breach(found: Breach) -> str:
-    """Such as `coverage 0.0200, must be at least 0.1000`."""
+    """Return a breach in words, such as `Coverage 0.0200, must be at least 0.1000`."""
     name = METRICS[found.metric].title
     if found.slice:
-        return f"{name} of {found.slice} {number(-found.value)} behind, may be {number(-found.limit)} behind"
+        return (
+            f"{name} of {found.slice} {number(-found.value)} below the baseline, "
+            f"must be at most {number(-found.limit)} below"
+        )
     return f"{name} {number(found.value)}, must be {found.side} {number(found.limit)}"
 
 
 def breached(board: Leaderboard) -> dict[str, list[str]]:
-    """Each guardrail that models break, such as `Coverage at least 0.0500` -> models with their figures."""
+    """Return the breaching models with their figures by guardrail, such as `Coverage at least 0.0500`."""
     found: dict[str, list[str]] = {}
     for row in board.rows:
         for one in row.breaches:
             name = METRICS[one.metric].title
             if one.slice:
-                key, figure = f"{name} of {one.slice} {number(-one.limit)} behind at most", -one.value
+                key, figure = (
+                    f"{name} of {one.slice} at most {number(-one.limit)} below the baseline",
+                    -one.value,
+                )
             else:
                 key, figure = f"{name} {one.side} {number(one.limit)}", one.value
             found.setdefault(key, []).append(f"{row.model} {number(figure)}")
@@ -72,7 +84,7 @@ def breached(board: Leaderboard) -> dict[str, list[str]]:
 
 
 def seconds(value: float) -> str:
-    """Such as 12 ms, 3.4 s, 2 min 5 s."""
+    """Return a duration, such as 12 ms, 3.4 s or 2 min 5 s."""
     if value < 1:
         return f"{value * 1000:.0f} ms"
     if value < 60:
@@ -81,7 +93,7 @@ def seconds(value: float) -> str:
 
 
 def size(n_bytes: int) -> str:
-    """Such as 640 B, 12.3 MB (powers of 1000)."""
+    """Return a size in powers of 1000, such as 640 B or 12.3 MB."""
     value = float(n_bytes)
     for unit in ("B", "kB", "MB"):
         if value < 1000:
@@ -91,12 +103,12 @@ def size(n_bytes: int) -> str:
 
 
 def seeds(found: SeedSpread, metric: str, users: Interval) -> tuple[str, str, str]:
-    """The spread over seeds, the error over users, and which is the larger."""
+    """Return the spread over seeds, the error over users, and which is the larger."""
     larger = {
         "seeds": "seeds: another seed may change the order",
         "users": "users",
         "neither": "neither",
-        "not known": "not known",
+        "unknown": "unknown",
     }
     return (
         f"{number(found.deviation(metric))}, {len(found.seeds)} seeds",
@@ -106,25 +118,25 @@ def seeds(found: SeedSpread, metric: str, users: Interval) -> tuple[str, str, st
 
 
 SEED_HEADS = ("standard deviation over seeds", "standard error over users", "larger")
-"""What `seeds` tells."""
+"""Headings of what `seeds` returns."""
 
 
 def basis(board: Leaderboard) -> str:
-    """What the figures stand on: users and windows."""
+    """Return the number of users and the windows behind the figures."""
     start, cut, end = board.window
     return (
-        f"{board.users:,} users judged, {days(cut, end)}; trained on {days(start, cut)}; "
+        f"{board.users:,} users evaluated, {days(cut, end)}; trained on {days(start, cut)}; "
         f"lists of {board.k}; 95 % intervals over users"
     )
 
 
 def days(start: datetime, end: datetime) -> str:
-    """A window's first and last day, both in it."""
+    """Return a window's first and last day, both inclusive."""
     return f"{start:%Y-%m-%d} to {end - timedelta(microseconds=1):%Y-%m-%d}"
 
 
-def verdict(board: Leaderboard) -> str:
-    """The leaderboard in a few sentences."""
+def summary(board: Leaderboard) -> str:
+    """Return the leaderboard in a few sentences."""
     name = title(board.metric, board.k)
     top = board.rows[0].model
     best = [row for row in board.rows if row.standing != "worse"]
@@ -132,32 +144,37 @@ def verdict(board: Leaderboard) -> str:
     said = [
         f"{top} is best by {name}."
         if not tied
-        else f"{top} has the best {name}, and these users do not tell it from: {tied}."
+        else f"{top} has the best {name}, but is not significantly better than: {tied}."
     ]
-    best_of_all = [row for row in board.rows if row.mark == "beats" or row.standing == "best"]
+    best_of_all = [row for row in board.rows if row.verdict == "better" or row.standing == "best"]
     for row in best_of_all:
         lost = ", ".join(one.slice for one in row.breaches if one.slice)
         if lost:
-            won = f"beats {board.problem.baseline} overall" if row.mark == "beats" else "is best overall"
-            said.append(f"{row.model} {won}, but loses {lost} beyond the guardrail.")
+            overall = (
+                f"is better than {board.problem.baseline} overall"
+                if row.verdict == "better"
+                else "is best overall"
+            )
+            said.append(f"{row.model} {overall}, but breaches the guardrail of {lost}.")
     breaching = ", ".join(row.model for row in best if any(one.slice is None for one in row.breaches))
     if breaching:
-        said.append(f"Outside the guardrails: {breaching}.")
-    if board.unheld:
+        said.append(f"Guardrails breached by: {breaching}.")
+    if board.unchecked_guardrails:
         said.append(
-            f"Guardrails that hold nothing, for these users make no such slice: {', '.join(board.unheld)}."
+            "Guardrails not checked, because no evaluated user, or every one, is in the slice: "
+            f"{', '.join(board.unchecked_guardrails)}."
         )
     compared_models = {row.model for row in board.rows}
     failed = [one.model for one in board.failures if one.model not in compared_models]
     if failed:
-        said.append(f"Failed, and so not compared: {', '.join(failed)}.")
+        said.append(f"Not compared, because their backtest failed: {', '.join(failed)}.")
     unfitted = [one.model for one in board.failures if one.model in compared_models]
     if unfitted:
-        said.append(f"Compared, but failed since: {', '.join(unfitted)}.")
+        said.append(f"Compared, but failed later: {', '.join(unfitted)}.")
     compared = sum(row.difference is not None for row in board.rows)
-    beating = sum(row.mark == "beats" for row in board.rows)
+    better = sum(row.verdict == "better" for row in board.rows)
     if compared:
-        said.append(f"{beating} of {compared} models beat {board.problem.baseline}, the baseline.")
+        said.append(f"Better than the baseline {board.problem.baseline}: {better} of {compared} models.")
     else:
-        said.append(f"There is nothing to compare with the baseline, {board.problem.baseline}.")
+        said.append(f"No model was compared with the baseline {board.problem.baseline}.")
     return " ".join(said)

@@ -1,4 +1,4 @@
-"""The leaderboard as one HTML file: no script, nothing from the network, readable in light and dark."""
+"""Leaderboard as one HTML file: no script, nothing from the network, readable in light and dark."""
 
 from __future__ import annotations
 
@@ -9,34 +9,40 @@ from markupsafe import Markup
 
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.leaderboard.forest_plot import forest
-from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard, LeaderboardRow
 from tastemaker.evaluation.metrics import METRICS, coverage
 from tastemaker.evaluation.slices import SliceRow
 from tastemaker.evaluation.verdicts import Standing, Verdict
 from tastemaker.html import Page, below, cell, join, shell, table
 
 SYMBOLS: dict[Verdict, str] = {
-    "beats": "▲",
+    "better": "▲",
     "worse": "▼",
     "tied": "●",
-    "the baseline": "◆",
+    "baseline": "◆",
     "not compared": "○",
 }
 STANDINGS: dict[Standing, str] = {"best": "★", "tied with the best": "☆", "worse": "·"}
-"""Marks are told apart by shape, not by colour alone."""
-_MARKS_SAID = Markup("""<p class="basis">★ best: the best figure. ☆ tied with the best: these users can't
-tell it from the best.
-Two models differ if a paired permutation test and a paired bootstrap test over users both say so, each with
-Holm's correction over the pairs of candidates and the baseline: the chance of any false difference among them
-is at most 5 %. Random lists are no candidate. Without an interval two models do not differ.
-p is the larger of the two, corrected. A model's ranks are all those that this leaves open: models that do not
-differ have ranks in common. Intervals are of one figure or one pair alone, not corrected.</p>""")
+"""Symbols differ by shape, not by colour alone."""
+_METHOD = Markup("""<p class="basis">★ best: the best figure. ☆ tied with the best: the difference from the
+best is not significant.
+Two models differ significantly if a paired permutation test and a paired bootstrap test over users both say
+so, each with Holm's correction over the pairs of candidates and the baseline: the chance of any false
+difference among them is at most 5 %. Random lists are not a candidate. Without an interval there is no
+significant difference. p is the larger of the two p-values, corrected. A model's ranks are all those that the
+tests leave possible: models that do not differ significantly share ranks. Intervals are of one figure or one
+pair alone, not corrected.</p>""")
 
 _BREACH = Markup('<span class="breach">✖ {}</span>')
 
 
 def render(board: Leaderboard, made_at: datetime | None = None) -> str:
-    """The whole page; `made_at` is now unless given."""
+    """Return the leaderboard's page.
+
+    Args:
+        board: The leaderboard.
+        made_at: The time that the page shows; None for now.
+    """
     body = join(
         [
             _plots(board),
@@ -48,7 +54,7 @@ def render(board: Leaderboard, made_at: datetime | None = None) -> str:
             _seeds(board),
             Markup("<h2>What the figures mean</h2>"),
             _glossary(),
-            _MARKS_SAID,
+            _METHOD,
             Markup("<h2>Every pair</h2>"),
             _comparisons(board),
         ]
@@ -56,7 +62,7 @@ def render(board: Leaderboard, made_at: datetime | None = None) -> str:
     return shell.render(
         Page(
             title=f"Leaderboard: {board.problem.name}",
-            verdict=formatting.verdict(board),
+            summary=formatting.summary(board),
             rows=formatting.basis(board),
             made_at=made_at or datetime.now(UTC),
             body=body,
@@ -65,9 +71,9 @@ def render(board: Leaderboard, made_at: datetime | None = None) -> str:
 
 
 def fragment(board: Leaderboard) -> str:
-    """The verdict, the plot, the models and the slices, for a notebook's cell."""
-    said = Markup('<p class="verdict">{}</p>\n<p class="basis">{}</p>').format(
-        formatting.verdict(board), formatting.basis(board)
+    """Return the summary, the plot, the models and the slices, for a notebook's cell."""
+    said = Markup('<p class="summary">{}</p>\n<p class="basis">{}</p>').format(
+        formatting.summary(board), formatting.basis(board)
     )
     return cell(join([said, _plots(board), _summary(board), _failures(board), _slices(board)]))
 
@@ -77,7 +83,7 @@ def _plots(board: Leaderboard) -> Markup:
 <div class="panels">
 {}
 </div>
-<figcaption>Mark: mean over users. Bar: 95 % interval. Differences are paired: the same users,
+<figcaption>Point: mean over users. Bar: 95 % interval. Differences are paired: the same users,
 the model minus {}.</figcaption>
 </figure>""").format(forest(board), board.problem.baseline)
 
@@ -94,12 +100,12 @@ def _summary(board: Leaderboard) -> Markup:
     return table(heads, [_summary_row(board, row) for row in board.rows], classes={1: "name"})
 
 
-def _summary_row(board: Leaderboard, row: Row) -> list[str]:
+def _summary_row(board: Leaderboard, row: LeaderboardRow) -> list[str]:
     backtest, figure = row.backtest, row.backtest.metrics[board.metric]
     difference = row.difference
     return [
         formatting.ranks(row.ranks),
-        Markup("{} {}").format(_name(row), _mark(row.mark)),
+        Markup("{} {}").format(_name(row), _verdict(row.verdict)),
         below(f"{STANDINGS[row.standing]} {row.standing}", formatting.chance(row.p_best)),
         below(formatting.number(figure.value), formatting.span(figure)),
         "" if difference is None else below(
@@ -115,7 +121,7 @@ def _summary_row(board: Leaderboard, row: Row) -> list[str]:
 
 
 def _failures(board: Leaderboard) -> Markup:
-    """The models that are not compared, and why."""
+    """Return the table of the models that failed, with the reason."""
     if not board.failures:
         return Markup("")
     rows = [
@@ -155,7 +161,7 @@ def _some_metrics(board: Leaderboard, names: tuple[str, ...]) -> Markup:
 
 
 def _slices(board: Leaderboard) -> Markup:
-    """A table a dimension: each model's figure in each slice, and how far the baseline is there."""
+    """Return one table per dimension: each model's figure and its difference from the baseline."""
     if not board.slices:
         return Markup("")
     parts = [Markup("<h2>{} in slices</h2>").format(formatting.title(board.metric, board.k))]
@@ -168,16 +174,16 @@ def _slices(board: Leaderboard) -> Markup:
         parts.append(table(["Model", *heads], rows, classes={0: "name"}))
     parts.append(
         Markup(
-            '<p class="basis">Marks: against {} in that slice, by a paired '
+            '<p class="basis">Symbols: compared with {} in that slice, by a paired '
             "permutation test with Holm's correction over all slices and candidates. In a slice of the items "
-            "only its items count as relevant, for the users who have one there.</p>"
+            "only its items count as relevant, for the users with a relevant item in it.</p>"
         ).format(board.problem.baseline)
     )
     return join(parts)
 
 
 def _seeds(board: Leaderboard) -> Markup:
-    """How much chance in training there is, for the models of which that is known."""
+    """Return the table of the spread over seeds, for the models for which it was measured."""
     rows = [
         [_name(row), *formatting.seeds(row.seeds, board.metric, row.backtest.metrics[board.metric])]
         for row in board.rows
@@ -187,8 +193,8 @@ def _seeds(board: Leaderboard) -> Markup:
         return Markup("")
     return Markup(
         "<h2>{} with other seeds</h2>\n{}"
-        '<p class="basis">An interval over users holds nothing of another fit: where the seeds move a '
-        "figure more than the users do, two models may differ by their seeds alone.</p>"
+        '<p class="basis">An interval over users does not include the variation between fits: where the '
+        "spread over seeds is the larger, two models may differ because of their seeds alone.</p>"
     ).format(
         formatting.title(board.metric, board.k),
         table(["Model", *formatting.SEED_HEADS], rows, classes={0: "name"}),
@@ -199,15 +205,15 @@ def _in_slice(row: SliceRow) -> Markup:
     shown = below(formatting.number(row.figure.value), formatting.span(row.figure))
     if row.difference is None:
         return shown
-    value = f"{SYMBOLS[row.mark]} {formatting.number(row.difference.difference, signed=True)}"
+    value = f"{SYMBOLS[row.verdict]} {formatting.number(row.difference.difference, signed=True)}"
     small = f"{formatting.span(row.difference, signed=True)}, {formatting.chance(row.p)}"
-    return Markup('{}<span class="{}">{}</span><small>{}</small>').format(shown, row.mark, value, small)
+    return Markup('{}<span class="{}">{}</span><small>{}</small>').format(shown, row.verdict, value, small)
 
 
 def _comparisons(board: Leaderboard) -> Markup:
     heads = ["Better figure", "Other", "Difference", "p", "Permutation", "Bootstrap", "Verdict"]
     heads[4:6] = (below(one, "p, not corrected") for one in heads[4:6])
-    rows = [_pair(board, one, other) for one, other in board.couples()]
+    rows = [_pair(board, one, other) for one, other in board.ordered_pairs()]
     return table(heads, rows, classes={0: "name", 1: "name"})
 
 
@@ -219,7 +225,7 @@ def _pair(board: Leaderboard, one: int, other: int) -> list[str]:
         board.models[other],
         below(*figure),
         *(formatting.chance(float(p[one, other])) for p in (pairs.p, pairs.p_permutation, pairs.p_bootstrap)),
-        "differ" if pairs.better[one, other] else "no difference shown",
+        "significant" if pairs.better[one, other] else "not significant",
     ]
 
 
@@ -231,9 +237,11 @@ def _glossary() -> Markup:
     return Markup("<dl>{}</dl>").format(join(entries, ""))
 
 
-def _name(row: Row) -> Markup:
+def _name(row: LeaderboardRow) -> Markup:
     return Markup("<strong>{}</strong>").format(row.model)
 
 
-def _mark(mark: Verdict) -> Markup:
-    return Markup('<span class="{}">{} {}</span>').format(mark.replace(" ", "-"), SYMBOLS[mark], mark)
+def _verdict(verdict: Verdict) -> Markup:
+    return Markup('<span class="{}">{} {}</span>').format(
+        verdict.replace(" ", "-"), SYMBOLS[verdict], verdict
+    )

@@ -1,8 +1,8 @@
-"""All models of a problem side by side, and what can be said of their order.
+"""Leaderboard: all models of a problem with their intervals, verdicts and ranks.
 
-Who differs from whom is decided in `pairs`, for all models at once. The best is the model with the highest
-figure; the others are tied with it or worse. A model has a range of ranks, and models that do not differ have
-ranks in common. Rendering is in `html`, `png` and the command `tastemaker leaderboard`.
+`pairwise` decides for all models at once which differ significantly. The best is the model with the best
+figure; the others are tied with it or worse. A model has a range of ranks, and models that do not differ
+share ranks. Rendering is in `html`, `png` and `terminal`.
 """
 
 from __future__ import annotations
@@ -38,39 +38,39 @@ if TYPE_CHECKING:
 
 
 class Breach(NamedTuple):
-    """A guardrail that a model is on the wrong side of."""
+    """Guardrail that a model breaches."""
 
     metric: str
     value: float
-    """The model's figure; in a slice, its difference from the baseline."""
+    """The model's figure; in a slice, its difference from the baseline in the metric's unit."""
     limit: float
     side: Literal["at least", "at most"]
     slice: str | None = None
-    """Where it lost too much, such as users=new; None: overall."""
+    """The slice of the guardrail, such as users=new; None: overall."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model."""
+class LeaderboardRow:
+    """One model of a leaderboard."""
 
     ranks: Ranks
     standing: Standing
-    """Has the highest figure, can't be told from the model that has, or is worse than it beyond chance."""
+    """Best figure, no significant difference from the best, or significantly worse."""
     backtest: Backtest
     difference: Difference | None
-    """From the baseline, in the leaderboard's metric; None for itself, and where it was not judged."""
+    """From the baseline, in the leaderboard's metric; None for the baseline, and where it has no backtest."""
     p: float | None
-    """Of that difference, the larger of the two tests, corrected for all pairs of candidates."""
+    """p-value of that difference: the larger of the two tests', corrected for all pairs of candidates."""
     from_best: Difference | None
-    """From the best; None for itself."""
+    """From the best; None for the best."""
     p_best: float | None
-    mark: Verdict
-    """Better than the baseline, worse, or no difference that the users judged could show."""
+    verdict: Verdict
+    """Better than the baseline, worse, or tied: no significant difference."""
     better_than: tuple[str, ...]
-    """The models that it is better than, beyond chance."""
+    """The models that it is significantly better than."""
     breaches: tuple[Breach, ...]
     seeds: SeedSpread | None = None
-    """What other seeds give, if that was measured."""
+    """The spread over seeds, if it was measured."""
 
     @property
     def model(self) -> str:
@@ -80,22 +80,22 @@ class Row:
 
 @dataclass(frozen=True, repr=False)
 class Leaderboard:
-    """Every model's newest backtest on the data that the problem was last judged on, best first."""
+    """Comparison of every model's newest backtest on the data that was last evaluated, best first."""
 
     problem: ProblemSpec
     metric: str
-    """What the rows are ordered by: the problem's primary metric unless another was asked for."""
+    """The metric that orders the rows: the problem's primary metric unless another was requested."""
     k: int
-    """The length of the judged lists."""
-    rows: tuple[Row, ...]
-    """By their figures, the best first."""
+    """The length of the evaluated lists."""
+    rows: tuple[LeaderboardRow, ...]
+    """One row per model, the best figure first."""
     pairs: Pairs
     models: tuple[str, ...]
     """The models in the order of `pairs`."""
     slices: tuple[Slice, ...]
-    """The models within parts of the users and items, in the order of `rows`."""
-    unheld: tuple[str, ...]
-    """Guardrails of slices that these users do not make: a value that nobody has, or that everybody has."""
+    """Figures within parts of the users and items, with the models in the order of `rows`."""
+    unchecked_guardrails: tuple[str, ...]
+    """Guardrails that can't be checked: no evaluated user, or every one, is in the slice."""
     failures: tuple[Failure, ...] = ()
     """The models whose last backtest failed, by name."""
 
@@ -109,16 +109,25 @@ class Leaderboard:
         metric: str | None = None,
         takes_part: Callable[[str], bool] = lambda model: True,
     ) -> Leaderboard:
-        """Read the backtests of the models that take part, and compare them.
+        """Read each model's newest backtest, and compare them.
 
-        Raises TastemakerError if there are none, naming the models that failed.
+        Args:
+            engine: The metadata database.
+            problem: The problem.
+            artifacts: The folder of the users' metrics.
+            metric: The metric to order by; None for the problem's.
+            takes_part: Returns whether a model is included, by its name.
+
+        Raises:
+            TastemakerError: There is no backtest; the message names the models that failed.
+            ArtifactError: The users' metrics are missing, or models were evaluated on different users.
         """
         backtests = [one for one in results.newest(engine, problem.name) if takes_part(one.model)]
-        failed = tuple(one for one in failures.known(engine, problem.name) if takes_part(one.model))
+        failed = tuple(one for one in failures.load(engine, problem.name) if takes_part(one.model))
         if not backtests:
-            raise _nothing_judged(engine, problem, failed)
+            raise _no_backtests(engine, problem, failed)
         users = [results.load_users(artifacts, backtest) for backtest in backtests]
-        spreads = seeds.known(engine, [backtest.id for backtest in backtests])
+        spreads = seeds.load(engine, [backtest.id for backtest in backtests])
         board = cls.of(problem, backtests, users, metric=metric)
         rows = tuple(replace(row, seeds=spreads.get(row.backtest.id)) for row in board.rows)
         return replace(board, rows=rows, failures=failed)
@@ -132,7 +141,17 @@ class Leaderboard:
         *,
         metric: str | None = None,
     ) -> Leaderboard:
-        """Compare models, one backtest each. Raises ArtifactError if they were judged on other users."""
+        """Compare models, one backtest each.
+
+        Args:
+            problem: The problem.
+            backtests: One backtest per model.
+            users: The users' metrics of each backtest, in the same order.
+            metric: The metric to order by; None for the problem's.
+
+        Raises:
+            ArtifactError: The models were evaluated on different users.
+        """
         metric = problem.metric if metric is None else metric
         _check_same_users(backtests, users)
         models = [backtest.model for backtest in backtests]
@@ -146,28 +165,28 @@ class Leaderboard:
         rows = tuple(_row(places, at, backtests[at], problem, guarded) for at in order.tolist())
         ordered = tuple(replace(one, rows=tuple(one.rows[at] for at in order)) for one in slices)
         known = {name for one in guarded for name in (one.name, one.dimension)}
-        unheld = tuple(key for key in problem.slices.max_loss if key not in known)
-        return cls(problem, metric, users[0].k, rows, pairs, tuple(models), ordered, unheld)
+        unchecked_guardrails = tuple(key for key in problem.slices.max_loss if key not in known)
+        return cls(problem, metric, users[0].k, rows, pairs, tuple(models), ordered, unchecked_guardrails)
 
     @property
     def users(self) -> int:
-        """Users judged."""
+        """Number of users evaluated."""
         return self.rows[0].backtest.users
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """The models that might be promoted; the p of their comparisons are corrected together."""
+        """The models that may be promoted; the p-values of their comparisons are corrected together."""
         kept = are_candidates(self.models, self.problem.baseline)
         return tuple(model for model, one in zip(self.models, kept, strict=True) if one)
 
     @property
     def window(self) -> tuple[datetime, datetime, datetime]:
-        """Training's start, the cut, and the test period's end."""
+        """The start of training, the cutoff, and the end of the test period."""
         first = self.rows[0].backtest
         return first.train_start, first.train_end, first.test_end
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, in types that JSON has; times are ISO 8601 in UTC."""
+        """Return the leaderboard in types that JSON has; times are ISO 8601 in UTC."""
         start, cut, end = self.window
         return {
             "problem": self.problem.name,
@@ -190,7 +209,7 @@ class Leaderboard:
         }
 
     def comparisons(self) -> list[dict[str, Any]]:
-        """Every pair of models, the better figure first: its paired difference and both tests."""
+        """Return every pair of models, the better figure first: its paired difference and both tests."""
         return [
             {
                 "model": self.models[one],
@@ -199,32 +218,36 @@ class Leaderboard:
                 "p_permutation": float(self.pairs.p_permutation[one, other]),
                 "p_bootstrap": float(self.pairs.p_bootstrap[one, other]),
                 "p": float(self.pairs.p[one, other]),
-                "differ": bool(self.pairs.better[one, other]),
+                "significant": bool(self.pairs.better[one, other]),
             }
-            for one, other in self.couples()
+            for one, other in self.ordered_pairs()
         ]
 
-    def couples(self) -> list[tuple[int, int]]:
-        """Places in `models` of every pair, the better figure first."""
+    def ordered_pairs(self) -> list[tuple[int, int]]:
+        """Return the places in `models` of every pair, the better figure first."""
         return list(combinations([self.models.index(row.model) for row in self.rows], 2))
 
     def to_json(self) -> str:
-        """`to_dict` as text."""
+        """Return `to_dict` as JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def to_html(self) -> str:
-        """A page that needs nothing from the network."""
+        """Return an HTML page that needs nothing from the network."""
         from tastemaker.evaluation.leaderboard.html import render
 
         return render(self)
 
     def write_html(self, path: Path) -> None:
-        """Write `to_html`, whole or not at all."""
+        """Write `to_html` to a file, atomically."""
         with atomic_write(path) as partial:
             partial.write_text(self.to_html(), "utf-8")
 
     def plot(self, path: Path | None = None) -> Figure:
-        """Each model's interval, and its difference from the baseline; also as PNG at `path`, if given."""
+        """Plot each model's interval, and its difference from the baseline.
+
+        Args:
+            path: Where to write the plot as a PNG; None to write no file.
+        """
         from tastemaker.evaluation.leaderboard.png import figure, png
 
         drawn = figure(self)
@@ -239,13 +262,13 @@ class Leaderboard:
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return what a notebook shows."""
         from tastemaker.evaluation.leaderboard.html import fragment
 
         return fragment(self)
 
 
-def _nothing_judged(engine: Engine, problem: ProblemSpec, failed: tuple[Failure, ...]) -> TastemakerError:
+def _no_backtests(engine: Engine, problem: ProblemSpec, failed: tuple[Failure, ...]) -> TastemakerError:
     if failed:
         return TastemakerError(
             "\n    ".join(
@@ -258,7 +281,7 @@ def _nothing_judged(engine: Engine, problem: ProblemSpec, failed: tuple[Failure,
         )
     others = ", ".join(results.problems(engine)) or "none"
     return TastemakerError(
-        f"no model was judged on the problem {problem.name!r} yet; problems with results: {others}",
+        f"no model has been evaluated on the problem {problem.name!r}; problems with results: {others}",
         fix="run `tastemaker run`, or name the other problem's file with --problem",
     )
 
@@ -267,19 +290,20 @@ def _check_same_users(backtests: list[Backtest], users: list[UserResults]) -> No
     for backtest, results_of_one in zip(backtests, users, strict=True):
         if not np.array_equal(results_of_one.user_keys, users[0].user_keys):
             raise ArtifactError(
-                f"{backtest.model} and {backtests[0].model} were judged on different users of the same data",
-                fix="judge the models again: `tastemaker run`",
+                f"{backtest.model} and {backtests[0].model} were evaluated on different users "
+                "of the same data",
+                fix="evaluate the models again: `tastemaker run`",
             )
 
 
 class _Places(NamedTuple):
-    """Who stands where among the pairs."""
+    """Places of the models among the pairs."""
 
     pairs: Pairs
     models: list[str]
     best: int
     reference: int | None
-    """The baseline, if it was judged."""
+    """The place of the baseline, if it was evaluated."""
 
 
 def _place(models: list[str], model: str) -> int | None:
@@ -294,10 +318,10 @@ def _slices(
 
 def _row(
     places: _Places, at: int, backtest: Backtest, problem: ProblemSpec, guarded: tuple[Slice, ...]
-) -> Row:
+) -> LeaderboardRow:
     pairs, models, best, reference = places
     rival = None if at == reference else reference
-    return Row(
+    return LeaderboardRow(
         ranks=pairs.ranks(at),
         standing=_standing(pairs, at, best),
         backtest=backtest,
@@ -305,7 +329,7 @@ def _row(
         p=None if rival is None else float(pairs.p[at, rival]),
         from_best=None if at == best else pairs.difference(at, best),
         p_best=None if at == best else float(pairs.p[at, best]),
-        mark=_mark(pairs, at, reference),
+        verdict=_verdict(pairs, at, reference),
         better_than=tuple(models[other] for other in np.flatnonzero(pairs.better[at])),
         breaches=(*_breaches(backtest, problem), *_losses(at, guarded, problem)),
     )
@@ -317,18 +341,18 @@ def _standing(pairs: Pairs, at: int, best: int) -> Standing:
     return "worse" if pairs.better[best, at] else "tied with the best"
 
 
-def _mark(pairs: Pairs, at: int, reference: int | None) -> Verdict:
+def _verdict(pairs: Pairs, at: int, reference: int | None) -> Verdict:
     if reference is None:
         return "not compared"
     if at == reference:
-        return "the baseline"
+        return "baseline"
     if pairs.better[at, reference]:
-        return "beats"
+        return "better"
     return "worse" if pairs.better[reference, at] else "tied"
 
 
 def _breaches(backtest: Backtest, problem: ProblemSpec) -> tuple[Breach, ...]:
-    """A figure that is no number keeps no guardrail."""
+    """Return the breached guardrails; a figure that is not a number breaches every guardrail."""
     found = []
     for guardrail in problem.guardrails:
         value = backtest.metrics[guardrail.metric].value
@@ -356,20 +380,20 @@ def _slice_dict(one: Slice) -> dict[str, Any]:
                 **_finite(row.figure),
                 "difference": None if row.difference is None else _finite(row.difference),
                 "p": row.p,
-                "mark": row.mark,
+                "verdict": row.verdict,
             }
             for row in one.rows
         ],
     }
 
 
-def _row_dict(row: Row, metric: str) -> dict[str, Any]:
+def _row_dict(row: LeaderboardRow, metric: str) -> dict[str, Any]:
     backtest = row.backtest
     return {
         "ranks": list(row.ranks),
         "model": row.model,
         "standing": row.standing,
-        "mark": row.mark,
+        "verdict": row.verdict,
         "metrics": {name: _finite(interval) for name, interval in backtest.metrics.items()},
         "difference": None if row.difference is None else _finite(row.difference),
         "p": row.p,
@@ -388,7 +412,7 @@ def _row_dict(row: Row, metric: str) -> dict[str, Any]:
 
 
 def _finite(figures: Interval | Difference) -> dict[str, float | str | None]:
-    """null for what is no number; why there is no interval, where there is none."""
+    """Return the fields with null for a value that is not finite, and the reason why there is no interval."""
     found: dict[str, float | str | None] = {
         name: value if np.isfinite(value) else None for name, value in figures._asdict().items()
     }

@@ -1,4 +1,4 @@
-"""Every model against every other on the same users: who is better, and what ranks that allows."""
+"""Pairwise comparison of all models on the same users: significant differences, and the ranks they allow."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Float64 = NDArray[np.float64]
 
 
 class Ranks(NamedTuple):
-    """The ranks that a model can have, given who is better than whom beyond chance.
+    """Range of ranks that a model can have, given the significant differences.
 
-    All hold at once with 95 % confidence. Two models that do not differ have ranks in common. Reference:
+    All ranges hold at once with 95 % confidence. Two models that do not differ share ranks. Reference:
     D. Al Mohamad, J. Goeman and E. van Zwet, Statistics in Medicine 41(16), 2022.
     """
 
@@ -30,14 +30,14 @@ class Ranks(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Every model against every other, all on the same resamples of the users.
+    """Comparison of every model with every other, all on the same resamples of the users.
 
-    Two models differ if they have an interval and both tests say so after Holm's correction, or if a third
-    model lies between them: better than one, and worse than the other.
+    Two models differ significantly if they have an interval and both tests say so after Holm's correction, or
+    if a third model lies between them: better than one, and worse than the other.
 
-    Holm's family is made of the comparisons that a promotion can rest on: each candidate with the baseline,
-    and the candidates with each other. What else is compared, such as random lists with the baseline, is a
-    family of its own, so that no model on the board takes power from those that somebody might promote.
+    Holm's family holds the comparisons that a promotion can rest on: each candidate with the baseline, and
+    the candidates with each other. Other comparisons, such as random lists with the baseline, are a family
+    of their own, so that they do not reduce the power of the tests between candidates.
     """
 
     value: Float64
@@ -46,14 +46,14 @@ class Pairs:
     """float64[m, m]: the 95 % interval of this pair alone, not corrected; NaN where there is none."""
     high: Float64
     p_permutation: Float64
-    """float64[m, m]: of the sign-flip test, not corrected; 1 on the diagonal."""
+    """float64[m, m]: p of the sign-flip test, not corrected; 1 on the diagonal."""
     p_bootstrap: Float64
     p: Float64
     """float64[m, m]: the larger of both tests' p, corrected within the pair's family."""
     better: NDArray[np.bool_]
-    """bool[m, m]: the row model is better than the column model beyond chance."""
+    """bool[m, m]: the row model is significantly better than the column model."""
     n: int
-    """Users."""
+    """Number of users."""
 
     @classmethod
     def of(
@@ -65,8 +65,15 @@ class Pairs:
         seed: int = 0,
         resamples: int | None = None,
     ) -> Pairs:
-        """`columns` is float64[n, m], one column a model; `others` is bool[m], the models that are neither
-        candidates nor the baseline (none unless given)."""
+        """Compare m models on n users.
+
+        Args:
+            columns: float64[n, m], each user's metric with each model.
+            metric: The name of the metric, which says whether more is better.
+            others: bool[m], the models that are neither candidates nor the baseline; None for no model.
+            seed: Seed of the resamples.
+            resamples: Number of resamples; None for `significance.enough`.
+        """
         n, m = columns.shape
         above, below = np.triu_indices(m, 1)
         count = enough(len(above)) if resamples is None else resamples
@@ -97,17 +104,17 @@ class Pairs:
         return cls(value, low, high, raw[0], raw[1], p, _closed(ahead & (p <= ALPHA) & np.isfinite(low)), n)
 
     def difference(self, one: int, other: int) -> Difference:
-        """What model `one` has more than model `other`."""
+        """Return the paired difference `one` - `other`, models given by their places."""
         at = one, other
         return Difference(float(self.value[at]), float(self.low[at]), float(self.high[at]), self.n)
 
     def ranks(self, one: int) -> Ranks:
-        """Which ranks model `one` can have."""
+        """Return the ranks that the model at the place `one` can have."""
         return Ranks(1 + int(self.better[:, one].sum()), len(self.better) - int(self.better[one].sum()))
 
 
 def _closed(better: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """With a better than b and b better than c, a is better than c: this adds no error of its own."""
+    """Return the transitive closure: a is better than c if a > b and b > c. It adds no error of its own."""
     closed = better.copy()
     for between in range(len(closed)):
         closed |= closed[:, [between]] & closed[[between]]

@@ -1,4 +1,4 @@
-"""The leaderboard as a PNG."""
+"""Leaderboard as a PNG."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLES: dict[Verdict, tuple[str, str]] = {
-    "beats": ("#0072b2", "^"),
+    "better": ("#0072b2", "^"),
     "worse": ("#b84a00", "v"),
     "tied": ("#6a737d", "o"),
-    "the baseline": ("#1b1f24", "D"),
+    "baseline": ("#1b1f24", "D"),
     "not compared": ("#6a737d", "o"),
 }
-"""Colour and shape of each mark; the shape alone tells them apart."""
+"""Colour and shape of each verdict's point; the shapes alone are distinct."""
 
 
 def figure(board: Leaderboard) -> Figure:
-    """The plot. Needs the extra `monitoring` (matplotlib)."""
+    """Return the plot. Needs the extra `monitoring` (matplotlib)."""
     from matplotlib.figure import Figure
 
     class Picture(Figure):
-        """A figure that a notebook shows though pyplot, with its global state, was never imported."""
+        """Figure that a notebook shows without pyplot, which has global state."""
 
         def _repr_png_(self) -> bytes:
             return png(self)
 
     figure = Picture(figsize=(11, 1.9 + 0.45 * len(board.rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    marks = [row.mark for row in board.rows]
+    verdicts = [row.verdict for row in board.rows]
     plain: dict[str, Any] = {"parse_math": False}  # a name may hold a $
-    _panel(left, [row.backtest.metrics[board.metric] for row in board.rows], marks)
-    _panel(right, [row.difference for row in board.rows], marks)
+    _panel(left, [row.backtest.metrics[board.metric] for row in board.rows], verdicts)
+    _panel(right, [row.difference for row in board.rows], verdicts)
     labels = [f"{row.model}\n{row.standing}, rank {formatting.ranks(row.ranks)}" for row in board.rows]
     left.set_yticks(range(len(board.rows)), labels, fontsize=8.5, **plain)
     left.invert_yaxis()
@@ -54,7 +54,7 @@ def figure(board: Leaderboard) -> Figure:
 
 
 def png(figure: Figure) -> bytes:
-    """A plot as a PNG file's content."""
+    """Return the content of a PNG file of a plot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     content = BytesIO()
@@ -64,10 +64,10 @@ def png(figure: Figure) -> bytes:
     return content.getvalue()
 
 
-def _panel(axes: Axes, figures: Sequence[Interval | Difference | None], marks: Sequence[Verdict]) -> None:
-    for y, (figure, mark) in enumerate(zip(figures, marks, strict=True)):
+def _panel(axes: Axes, figures: Sequence[Interval | Difference | None], verdicts: Sequence[Verdict]) -> None:
+    for y, (figure, verdict) in enumerate(zip(figures, verdicts, strict=True)):
         if figure:
-            colour, shape = STYLES[mark]
+            colour, shape = STYLES[verdict]
             axes.plot([figure.low, figure.high], [y, y], color=colour, linewidth=2, solid_capstyle="round")
             axes.plot(figure[0], y, marker=shape, color=colour, markersize=7)
     axes.grid(axis="x", color="#d8dee4")

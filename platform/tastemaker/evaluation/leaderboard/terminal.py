@@ -1,4 +1,4 @@
-"""The leaderboard in a terminal, never cut off: what does not fit beside goes below."""
+"""Leaderboard in a terminal of any width: columns that do not fit side by side are put below each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.leaderboard.groups import groups, ranks_of
-from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard, Row
+from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard, LeaderboardRow
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import Backtest
 from tastemaker.evaluation.seeds import SeedSpread
@@ -23,29 +23,33 @@ from tastemaker.evaluation.verdicts import Verdict
 from tastemaker.stats.bootstrap import Difference, Interval
 
 COLOURS: dict[Verdict, str] = {
-    "beats": "blue",
+    "better": "blue",
     "worse": "yellow",
     "tied": "",
-    "the baseline": "bold",
+    "baseline": "bold",
     "not compared": "dim",
 }
 _FIGURE_WIDTH = 19
-"""Of a column of figures with their intervals, and the gap beside it."""
+"""Width of a column of figures with their intervals, and the gap beside it."""
 _NAMES = 12
-"""The least width of names in a line with all figures beside."""
+"""The least width of names in a line with all figures beside them."""
 _INTERVAL, _VERDICT = 18, 8
-"""The widths of an interval with its signs, such as +0.1853 to +0.1991, and of a verdict that is broken."""
+"""The widths of an interval with its signs, such as +0.1853 to +0.1991, and of a wrapped verdict."""
 _BESIDE = "  "
-"""Between a difference and its interval."""
+"""Separator of a difference and its interval."""
 
 
 def show(board: Leaderboard, console: Console, *, brief: bool = False) -> None:
-    """Print the verdict, the order and breached guardrails; unless brief, every metric, slice and cost too.
+    """Print the summary, the order and breached guardrails, then every metric, slice and cost.
 
-    Brief, a line is a group of models that can't be told apart (`groups`).
+    Args:
+        board: The leaderboard.
+        console: Where to print.
+        brief: Print one line per group of models without significant differences (`groups`), and no other
+            metrics, slices or costs.
     """
     console.print(f"[bold]{escape(board.problem.name)}[/bold]")
-    console.print(escape(formatting.verdict(board)))
+    console.print(escape(formatting.summary(board)))
     console.print(f"[dim]{formatting.basis(board)}[/dim]\n")
     if brief:
         _show_brief(board, console)
@@ -79,7 +83,7 @@ def _show_rest(board: Leaderboard, console: Console) -> None:
 
 
 def as_text(board: Leaderboard) -> str:
-    """The verdict and the order, without colours, 110 columns wide."""
+    """Return the brief leaderboard as text without colours, 110 columns wide."""
     text = StringIO()
     console = Console(file=text, width=110, color_system=None, highlight=False, force_jupyter=False)
     show(board, console, brief=True)
@@ -87,21 +91,21 @@ def as_text(board: Leaderboard) -> str:
 
 
 def _show_brief(board: Leaderboard, console: Console) -> None:
-    """A line a group, a line a guardrail, and the first line of each failure."""
+    """Print one line per group, one line per guardrail, and the first line of each failure."""
     found = groups(board)
     console.print(_groups(board, found, console.width))
     if any(len(group) > 1 for group in found):
-        console.print("[dim]Models in one line can't be told from its first, whose figures these are.[/dim]")
+        console.print("[dim]Figures of a line's first model; the others do not differ significantly.[/dim]")
     for guardrail, models in formatting.breached(board).items():
         console.print(f"[yellow]✖ guardrail[/yellow] {escape(guardrail)}: {escape(', '.join(models))}")
     for failure in board.failures:
         reason, *more = failure.reason.splitlines() or [""]
-        told = f"{reason} …" if more else reason
-        console.print(f"[red]✖ failed[/red] [bold]{escape(failure.model)}[/bold]: {escape(told)}")
+        text = f"{reason} …" if more else reason
+        console.print(f"[red]✖ failed[/red] [bold]{escape(failure.model)}[/bold]: {escape(text)}")
 
 
-def _groups(board: Leaderboard, found: Sequence[tuple[Row, ...]], width: int) -> Table:
-    """One line a group where that fits; else a difference's interval is below it, and headings are broken."""
+def _groups(board: Leaderboard, found: Sequence[tuple[LeaderboardRow, ...]], width: int) -> Table:
+    """Return one line per group where that fits; else intervals are below differences, and headings wrap."""
     lines = [_group(board, group) for group in found]
     heads = [
         "#",
@@ -124,16 +128,16 @@ def _groups(board: Leaderboard, found: Sequence[tuple[Row, ...]], width: int) ->
     for head, one in zip(heads, widths, strict=True):
         table.add_column(escape(head), overflow="fold", width=one if widths[1] >= _NAMES else None)
     for group, line in zip(found, lines, strict=True):
-        table.add_row(*line, style=COLOURS[group[0].mark])
+        table.add_row(*line, style=COLOURS[group[0].verdict])
     return table
 
 
-def _group(board: Leaderboard, group: tuple[Row, ...]) -> list[str]:
+def _group(board: Leaderboard, group: tuple[LeaderboardRow, ...]) -> list[str]:
     first = group[0]
-    names = [row.model if row.mark == first.mark else f"{row.model} ({row.mark})" for row in group]
+    names = [row.model if row.verdict == first.verdict else f"{row.model} ({row.verdict})" for row in group]
     figure = formatting.number(first.backtest.metrics[board.metric].value)
     beside = "" if first.difference is None else _beside(first.difference)
-    return [formatting.ranks(ranks_of(group)), escape(", ".join(names)), figure, beside, first.mark]
+    return [formatting.ranks(ranks_of(group)), escape(", ".join(names)), figure, beside, first.verdict]
 
 
 def _beside(difference: Difference) -> str:
@@ -158,14 +162,14 @@ def _order(board: Leaderboard) -> Table:
             _figure(figure.value, figure),
             "" if row.difference is None else _figure(row.difference.difference, row.difference, signed=True),
             _verdict(row),
-            style=COLOURS[row.mark],
+            style=COLOURS[row.verdict],
         )
     return table
 
 
-def _verdict(row: Row) -> str:
-    """The mark, its p, and whether a guardrail is broken, a line each."""
-    lines: list[str] = [row.mark]
+def _verdict(row: LeaderboardRow) -> str:
+    """Return the verdict, its p-value, and whether a guardrail is breached, each on its own line."""
+    lines: list[str] = [row.verdict]
     if row.p is not None:
         lines.append(f"[dim]{formatting.chance(row.p)}[/dim]")
     if row.breaches:
@@ -182,21 +186,27 @@ def _metrics(board: Leaderboard, names: Sequence[str]) -> Table:
 
 
 def _slices(board: Leaderboard, slices: Sequence[Slice]) -> Table:
-    """The board's metric in some slices; a mark where a model beats the baseline there, or is worse."""
+    """Return the table of the metric in some slices, with the verdict where a model is better or worse."""
     heads = [f"{one.name}\n{one.users:,} users" for one in slices]
     table = _table([f"model, {formatting.title(board.metric, board.k)}", *heads])
     for at, row in enumerate(board.rows):
         cells = []
         for one in slices:
             found = one.rows[at]
-            said = f"\n{found.mark}" if found.mark in ("beats", "worse") else ""
+            said = f"\n{found.verdict}" if found.verdict in ("better", "worse") else ""
             cells.append(_figure(found.figure.value, found.figure) + said)
         table.add_row(escape(row.model), *cells)
     return table
 
 
 def seeds_table(spreads: Sequence[tuple[Backtest, SeedSpread]], metric: str, k: int) -> Table:
-    """How much chance in training there is beside that of the users."""
+    """Return the table of the spread over seeds and the standard error over users.
+
+    Args:
+        spreads: Backtests with their spreads.
+        metric: The name of the metric.
+        k: The length of the lists.
+    """
     table = _table([f"model, {formatting.title(metric, k)}", *formatting.SEED_HEADS])
     for backtest, spread in spreads:
         table.add_row(escape(backtest.model), *formatting.seeds(spread, metric, backtest.metrics[metric]))

@@ -1,13 +1,14 @@
-"""What would another policy have earned? Estimates from a log that a randomizing policy left.
+"""Off-policy evaluation: what another policy would have earned, estimated from a stochastic policy's log.
 
-logged         the log as arrays, and the target policy's probabilities on it
-estimators     the estimators, one pure function each
-reward_models  what direct method and doubly robust estimators predict rewards with, cross-fitted
-diagnostics    whether the log can answer at all
-bounds         intervals that hold at every sample size
-estimate       all of it at once, diagnostics first: refused, or with intervals
-open_bandit    logs in the format of the Open Bandit Dataset
-impressions, replaying, described, forecast, terminal    the platform's own request log
+bandit_feedback  the log as arrays, and the evaluation policy's probabilities on it
+estimators       the estimators, one pure function each
+reward_models    models of the expected reward for the direct method and doubly robust estimators
+diagnostics      checks that the log can support an estimate
+intervals        intervals of the estimates
+estimate         diagnostics first, then all estimators with their intervals
+open_bandit      logs in the format of the Open Bandit Dataset
+platform_log     evaluation from the platform's own request log
+terminal         diagnostics and forecasts in a terminal
 """
 
 from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, EvaluationPolicy

@@ -1,4 +1,4 @@
-"""A log of randomized decisions as arrays, and a target policy's probabilities on it. Checked when made."""
+"""Logged bandit feedback as arrays, and an evaluation policy's probabilities on it; both are validated."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 MIN_PROPENSITY = 1e-9
-"""A policy that draws evenly from a hundred million items has more; what is smaller was computed wrongly."""
+"""A uniform policy over a hundred million items has more; a smaller propensity was computed wrongly."""
 MAX_POSITIONS = 10_000
 MAX_REWARD = 1e15
-"""In size: with more, sums of squares and cubes lose their digits."""
+"""Largest absolute reward: with larger ones, sums of squares and cubes lose their digits."""
 _SUM_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class BanditFeedback:
-    """n impressions: at a position, for a context, an action was drawn and a reward came of it.
+    """n logged impressions, each with context, position, action, propensity and reward.
 
-    An impression on its own is a round. The impressions of one list share a round: their rewards are added
-    up, and the list, not the impression, is what is resampled.
+    A single impression is a round of its own. The impressions of one list share a round: their rewards are
+    added up, and lists, not impressions, are resampled.
     """
 
     actions: Int64
@@ -40,11 +40,11 @@ class BanditFeedback:
     contexts: Float64
     """float64[n, d]; d may be 0."""
     rounds: Int64
-    """int64[n] in [0, n_rounds): which list the impression belongs to."""
+    """int64[n] in [0, n_rounds): the list that the impression belongs to."""
     n_actions: int
     """The size of the action set."""
     action_features: Float64
-    """float64[n_actions, f]: what is known of each action; f may be 0."""
+    """float64[n_actions, f]: the features of each action; f may be 0."""
 
     @classmethod
     def of(
@@ -59,9 +59,20 @@ class BanditFeedback:
         rounds: ArrayLike | None = None,
         action_features: ArrayLike | None = None,
     ) -> BanditFeedback:
-        """Without positions, all are 0; without rounds, each impression is one.
+        """Validate a log.
 
-        Raises OffPolicyError naming the first row that can't be.
+        Args:
+            actions: int[n], the actions shown.
+            rewards: float[n].
+            propensities: float[n], the probability of the action at its position, in (0, 1].
+            n_actions: The size of the action set.
+            positions: int[n], from 0; None if all are 0.
+            contexts: float[n, d]; None for no context.
+            rounds: The list of each impression; None if each impression is a round.
+            action_features: float[n_actions, f]; None for no features.
+
+        Raises:
+            OffPolicyError: A value is invalid; the message names the first such row.
         """
         taken = _whole("actions", actions)
         n = len(taken)
@@ -92,12 +103,13 @@ class BanditFeedback:
         for name in ("rewards", "propensities", "positions", "contexts", "rounds"):
             if (length := len(getattr(self, name))) != len(self):
                 raise OffPolicyError(
-                    f"{name} has {length:,} rows, actions has {len(self):,}", fix="pass one row an impression"
+                    f"{name} has {length:,} rows, actions has {len(self):,}",
+                    fix="pass one row per impression",
                 )
         if len(self.action_features) != self.n_actions:
             raise OffPolicyError(
                 f"action_features has {len(self.action_features):,} rows, there are {self.n_actions} actions",
-                fix="pass one row an action",
+                fix="pass one row per action",
             )
         _refuse(
             "propensities",
@@ -118,7 +130,7 @@ class BanditFeedback:
         self._refuse_duplicates()
 
     def _refuse_duplicates(self) -> None:
-        """A row that is there twice would count its reward twice."""
+        """Raise OffPolicyError for duplicated rows, whose reward would count twice."""
         places = self.rounds * self.n_positions + self.positions
         order = np.argsort(places, kind="stable")
         again = np.flatnonzero(np.diff(places[order]) == 0)
@@ -135,7 +147,7 @@ class BanditFeedback:
 
     @property
     def n_rounds(self) -> int:
-        """How many lists."""
+        """Number of lists."""
         return int(self.rounds.max()) + 1
 
     @property
@@ -144,12 +156,12 @@ class BanditFeedback:
         return int(self.positions.max()) + 1
 
     def by_round(self, values: Float64) -> Float64:
-        """float64[n_rounds]: the sums over each round of `values`, float64[n]."""
+        """Return float64[n_rounds], the sums over each round of `values`, float64[n]."""
         sums: Float64 = np.bincount(self.rounds, weights=values, minlength=self.n_rounds).astype(np.float64)
         return sums
 
     def __getitem__(self, rows: NDArray[Any]) -> BanditFeedback:
-        """The log at a mask or at row numbers; what is left of the rounds is numbered anew."""
+        """Return the log at a mask or at row numbers, with its rounds renumbered."""
         return BanditFeedback(
             self.actions[rows],
             self.rewards[rows],
@@ -163,20 +175,22 @@ class BanditFeedback:
 
 
 class EvaluationPolicy(NamedTuple):
-    """What the policy to be judged would have done, impression by impression."""
+    """Probabilities of the policy to be evaluated on each impression of a log."""
 
     chosen: Float64
     """float64[n]: π(aᵢ | xᵢ, pᵢ), its probability of the logged action at the logged position."""
     distribution: Float64 | None = None
     """float64[n, n_actions]: π(· | xᵢ, pᵢ). Direct method and doubly robust estimators need it, or draws."""
     drawn: Int64 | None = None
-    """int64[n, draws]: actions drawn from π(· | xᵢ, pᵢ), for a policy that can be asked but not written down,
-    or whose table would be too large; -1 where it shows nothing."""
+    """int64[n, draws]: actions drawn from π(· | xᵢ, pᵢ), for a policy that can be sampled but whose
+    distribution is unknown or too large for a table; -1 where it shows no action."""
 
     def support(self, n_actions: int) -> tuple[Int64, Float64] | None:
-        """int64 and float64[n, c]: the actions that the target may show, -1 for none, and with which chance.
+        """Return the actions that the policy may show, and their probabilities.
 
-        None if only the chances of the logged actions are known.
+        Returns:
+            int64[n, c], the actions, -1 for none, and float64[n, c], their probabilities; None if only the
+            probabilities of the logged actions are known.
         """
         if self.distribution is not None:
             return np.broadcast_to(np.arange(n_actions), self.distribution.shape), self.distribution
@@ -186,12 +200,20 @@ class EvaluationPolicy(NamedTuple):
 
     @classmethod
     def of(cls, log: BanditFeedback, distribution: ArrayLike) -> EvaluationPolicy:
-        """From float64[n, n_actions]: each row a distribution over the actions at that row's position."""
+        """Make a policy from its distribution over the actions at each row's position.
+
+        Args:
+            log: The log of n impressions.
+            distribution: float[n, n_actions], whose rows sum to 1.
+
+        Raises:
+            OffPolicyError: The shape is wrong, or a row is not a distribution.
+        """
         table = _numbers("distribution", distribution, ndim=2)
         if table.shape != (len(log), log.n_actions):
             raise OffPolicyError(
                 f"distribution has shape {table.shape}, must be {(len(log), log.n_actions)}",
-                fix="pass one row an impression and one column an action",
+                fix="pass one row per impression and one column per action",
             )
         sums = table.sum(axis=1)
         sound = (table >= 0).all(axis=1) & (abs(sums - 1) <= _SUM_TOLERANCE)
@@ -200,7 +222,7 @@ class EvaluationPolicy(NamedTuple):
 
     @classmethod
     def by_position(cls, log: BanditFeedback, table: ArrayLike) -> EvaluationPolicy:
-        """From float64[n_actions, n_positions]: a policy that looks at no context."""
+        """Make a policy that does not depend on the context from float64[n_actions, n_positions]."""
         chances = _numbers("table", table, ndim=2)
         unknown = log.positions >= chances.shape[1]
         limit = f"below {chances.shape[1]}, the columns of the table"
@@ -211,11 +233,20 @@ class EvaluationPolicy(NamedTuple):
     def of_logged_actions(
         cls, log: BanditFeedback, chosen: ArrayLike, drawn: Int64 | None = None
     ) -> EvaluationPolicy:
-        """From float64[n], where the probabilities of other actions aren't known: at most draws of them."""
+        """Make a policy of which only the probabilities of the logged actions are known.
+
+        Args:
+            log: The log of n impressions.
+            chosen: float[n], the policy's probability of each logged action.
+            drawn: int64[n, draws], actions drawn from the policy; None for no draws.
+
+        Raises:
+            OffPolicyError: The length is wrong, or a value is not a probability or an action.
+        """
         values = _numbers("chosen", chosen)
         if len(values) != len(log):
             raise OffPolicyError(
-                f"chosen has {len(values):,} rows, the log has {len(log):,}", fix="pass one an impression"
+                f"chosen has {len(values):,} rows, the log has {len(log):,}", fix="pass one per impression"
             )
         _refuse("chosen", values, (values < 0) | (values > 1), "in [0, 1]", "pass probabilities")
         if drawn is not None and (len(drawn) != len(log) or drawn.min() < -1 or drawn.max() >= log.n_actions):
@@ -235,7 +266,7 @@ def _numbers(name: str, values: ArrayLike, *, ndim: int = 1) -> Float64:
         raise OffPolicyError(f"{name} has {found.ndim} dimensions, must have {ndim}")
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(found))
     wrong = np.asarray(~finite if ndim == 1 else ~finite.all(axis=1))
-    _refuse(name, found, wrong, "a finite number", "leave such rows out, and find out how they came about")
+    _refuse(name, found, wrong, "a finite number", "leave such rows out, and find out what wrote them")
     return found
 
 

@@ -1,7 +1,8 @@
-"""Whether a log can say what a target policy would earn. Looked at before any estimate is made.
+"""Diagnostics: whether a log can support an estimate for a target policy, computed before any estimate.
 
-effective sample size   (Σ w)² / Σ w²   how many impressions of the target's own the log is worth (Kish, 1965)
-rewarded effective size (Σ w r)² / Σ (w r)², and as many rewards as the effective sample size would have had
+effective sample size   (Σ w)² / Σ w²   the number of the target's own impressions with the same precision
+                                        (Kish, 1965)
+rewarded effective size (Σ w r)² / Σ (w r)², and at most the rewards of an effective sample of that size
 mean weight             1, in expectation, if the propensities are right and π₀ > 0 wherever π > 0
 """
 
@@ -15,22 +16,22 @@ from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, EvaluationPolicy, Float64
 
 MIN_EFFECTIVE = 200.0
-"""Impressions: a mean of fewer says nothing that an interval could make useful."""
+"""Least effective sample size, in impressions: with fewer, intervals are too wide to be useful."""
 MIN_REWARDED = 10
-"""Rewarded impressions, and effective ones: with fewer, no interval covers as it claims."""
+"""Least number of rewarded impressions, and effective ones: with fewer, intervals cover too little."""
 MIN_ROUNDS = 100
-"""Rounds are what is resampled: a few long lists are not many impressions."""
+"""Least number of rounds: they are what is resampled."""
 MAX_UNSUPPORTED = 0.01
 MAX_MEAN_ERRORS = 4.0
-"""Standard errors that the mean weight may be off 1 by; a sound log is beyond that once in 16,000 times."""
+"""Standard errors by which the mean weight may differ from 1; a valid log exceeds them in 1 of 16,000."""
 MAX_MEAN_OFF = 0.05
-"""... and by how much: with a long log, an error in the third digit would show too."""
+"""Difference of the mean weight from 1 that is always accepted: in a long log a tiny error is significant."""
 BINS = 10
 _LOG_LONGER = "log for longer, or take a reward that comes more often, such as clicks"
 
 
 class Bin(NamedTuple):
-    """Pairs of action and position of about the same logged propensity."""
+    """Group of pairs of action and position with about the same logged propensity."""
 
     pairs: int
     predicted: float
@@ -45,12 +46,12 @@ class Bin(NamedTuple):
 
 
 class Diagnostics(NamedTuple):
-    """What was found. No figure here says anything of the target's value."""
+    """Diagnostics of a log for a target policy. No figure here depends on what the target would earn."""
 
     impressions: int
     rounds: int
     effective_sample_size: float
-    """In impressions."""
+    """Unit: impressions."""
     mean_weight: float
     mean_weight_error: float
     """Its standard error, over rounds."""
@@ -59,18 +60,18 @@ class Diagnostics(NamedTuple):
     top_percent_share: float
     """The share of all weight that the heaviest 1 % of the impressions have."""
     matched: int
-    """Impressions that the target might have made: weight above 0."""
+    """Impressions that the target might have shown: weight above 0."""
     rewarded: int
-    """... and that were rewarded."""
+    """Those of them that were rewarded."""
     rewarded_effective_size: float
-    """How many of the target's own rewards the log is worth: the lesser of two.
+    """The number of the target's own rewards with the same precision: the lesser of two.
 
-    (Σ w r)² / Σ (w r)² over rounds falls where few heavy rewards decide. (Σ r)² / Σ r², times the effective
-    sample size over the impressions, is what the target's own log of that size would have had: it falls also
-    where none of the heavy impressions was rewarded.
+    (Σ w r)² / Σ (w r)² over rounds is small where few heavy rewards decide. (Σ r)² / Σ r², times the
+    effective sample size over the impressions, is what the target's own log of that size would have had: it
+    is small also where none of the heavy impressions was rewarded.
     """
     certain: float
-    """The share of impressions with propensity 1: those explored nothing."""
+    """The share of impressions with propensity 1, which explored nothing."""
     unsupported: float | None
     """The target's probability of actions never logged at their position; None where it can't be known."""
     calibration: tuple[Bin, ...]
@@ -78,7 +79,12 @@ class Diagnostics(NamedTuple):
 
 
 def diagnose(log: BanditFeedback, target: EvaluationPolicy) -> Diagnostics:
-    """Everything that can be known without looking at what the target's actions earned."""
+    """Compute the diagnostics of a log for a target policy.
+
+    Args:
+        log: The logged impressions.
+        target: The policy to be evaluated.
+    """
     weights = target.chosen / log.propensities
     effective = kish(weights)
     heaviest = np.sort(weights)[-max(1, len(log) // 100) :]
@@ -101,29 +107,29 @@ def diagnose(log: BanditFeedback, target: EvaluationPolicy) -> Diagnostics:
 
 
 def require_answer(found: Diagnostics) -> None:
-    """Raise OffPolicyError, with the reason and what to log instead, if the log can't answer.
+    """Raise OffPolicyError, with the reason and what to log instead, if the log can't support an estimate.
 
-    Each figure must be shown to be good enough: one that is not a number is not.
+    A figure that is not a number fails its check.
     """
     if not found.certain < 1:
         raise OffPolicyError(
-            "every logged propensity is 1: the logging policy explored nothing, so nothing that it did not "
-            "show has support",
-            fix="serve a policy that draws (random, or a bandit) to a share of the traffic, and log that",
+            "every logged propensity is 1: the logging policy explored nothing, so actions that it did not "
+            "show have no support",
+            fix="serve a stochastic policy (random, or a bandit) to a share of the traffic, and log that",
         )
     if found.unsupported is not None and not found.unsupported <= MAX_UNSUPPORTED:
         raise OffPolicyError(
-            f"the target spends {found.unsupported:.1%} of its probability on actions that the log never "
+            f"the target has {found.unsupported:.1%} of its probability on actions that the log never "
             f"shows at their position, at most {MAX_UNSUPPORTED:.0%} may lack support",
-            fix="log with a policy that shows every action which the target may show, at every position",
+            fix="log with a policy that shows every action of the target at every position",
         )
     off, limit = abs(found.mean_weight - 1), MAX_MEAN_ERRORS * found.mean_weight_error
     if found.matched and not (off <= MAX_MEAN_OFF or off <= limit):
         raise OffPolicyError(
             f"the mean weight is {found.mean_weight:.3f} ± {found.mean_weight_error:.3f}, must be 1: the "
-            "log lacks actions that the target shows, or its propensities are not what was done",
-            fix="log every action that the target may show, with the probability at its position; "
-            "look at the calibration of the propensities",
+            "log lacks actions that the target shows, or its propensities are wrong",
+            fix="log every action that the target may show, with its probability at its position; "
+            "check the calibration of the propensities",
         )
     if not found.effective_sample_size >= MIN_EFFECTIVE:
         raise OffPolicyError(
@@ -138,20 +144,25 @@ def require_answer(found: Diagnostics) -> None:
         )
     if not found.rewarded >= MIN_REWARDED:
         raise OffPolicyError(
-            f"only {found.rewarded} rewarded impressions are among those that the target might have made, "
+            f"only {found.rewarded} of the impressions that the target might have shown are rewarded, "
             f"must be at least {MIN_REWARDED}",
             fix=_LOG_LONGER,
         )
     if not found.rewarded_effective_size >= MIN_REWARDED:
         raise OffPolicyError(
             f"the rewarded effective size is {found.rewarded_effective_size:.1f}, must be at least "
-            f"{MIN_REWARDED}: {found.rewarded} rewarded impressions say no more than so many of its own",
+            f"{MIN_REWARDED}: {found.rewarded} logged rewards are worth so many of the target's own",
             fix=_LOG_LONGER,
         )
 
 
 def kish(weights: Float64) -> float:
-    """(Σ w)² / Σ w²: how many equal weights say as much. 0 where all are 0."""
+    """Return Kish's effective sample size, (Σ w)² / Σ w²; 0 where all weights are 0.
+
+    >>> import numpy as np
+    >>> kish(np.ones(100)), round(kish(np.array([10.0, *[1.0] * 99])), 1)
+    (100.0, 59.7)
+    """
     largest = float(np.abs(weights).max(initial=0.0))
     if largest == 0:
         return 0.0
@@ -166,10 +177,13 @@ def _rewarded_effective_size(log: BanditFeedback, weights: Float64) -> float:
 
 
 def calibration(log: BanditFeedback) -> tuple[Bin, ...]:
-    """Whether actions were shown as often as their propensities say.
+    """Compare how often actions were shown with their logged propensities.
 
     E[1(A = a)/π₀(a | x)] = 1, so an action's share of a position's impressions is the harmonic mean of its
-    logged propensities. For actions that were always allowed: one that is not is shown less than predicted.
+    logged propensities. This holds for actions that are always allowed; others are shown less than predicted.
+
+    Returns:
+        Groups of pairs of action and position, by ascending propensity.
     """
     key = log.positions * log.n_actions + log.actions
     pairs, place, counts = np.unique(key, return_inverse=True, return_counts=True)
@@ -194,7 +208,7 @@ def _bin(predicted: Float64, observed: Float64, errors: Float64) -> Bin:
 
 
 def _mean_error(log: BanditFeedback, weights: Float64) -> float:
-    """Of the mean weight of an impression: the impressions of a round aren't independent of each other."""
+    """Return the standard error of the mean weight, over rounds, whose impressions are not independent."""
     if log.n_rounds < 2:
         return float("inf")
     sums, sizes = log.by_round(weights), log.by_round(np.ones(len(log)))
@@ -214,9 +228,8 @@ def _unsupported(log: BanditFeedback, target: EvaluationPolicy) -> float | None:
 
 def _how_much(found: Diagnostics) -> str:
     if not found.matched:
-        return "log with a policy that shows what the target shows, now and then"
+        return "log with a policy that sometimes shows what the target shows"
     times = MIN_EFFECTIVE / max(found.effective_sample_size, 1.0)
     return (
-        f"log about {max(times, 1.1):.1f} times as much, or explore nearer to the target: an impression "
-        "that it would make tells most where the logging policy makes it often"
+        f"log about {max(times, 1.1):.1f} times as much, or use a logging policy that is closer to the target"
     )

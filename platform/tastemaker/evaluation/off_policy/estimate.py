@@ -1,4 +1,4 @@
-"""A policy's value from another policy's log: diagnosed first, refused where the log can't answer."""
+"""Estimates of a policy's value from another policy's log: diagnostics first, then all estimators."""
 
 from __future__ import annotations
 
@@ -28,29 +28,34 @@ _UNIFORM_TOLERANCE = 1e-6
 
 
 class Result(NamedTuple):
-    """One estimator's answer."""
+    """Estimate of one estimator, with intervals."""
 
     estimate: Estimate
     bootstrap: Interval
-    """Over rounds; of sampling only: neither a reward model's nor a clipped weight's bias is in it."""
+    """Sampling error over rounds; it does not include the bias of a reward model or of clipped weights."""
     bernstein: Interval | None
-    """Wider, and right at every sample size if the range is; None where no range is known."""
+    """Wider, and valid at every sample size if the range is; None where no range is known."""
 
 
 class Report(NamedTuple):
-    """What the log says of the target."""
+    """Diagnostics and estimates of a target policy's value."""
 
     diagnostics: Diagnostics
     logged: Interval
-    """What the logging policy itself earned a round."""
+    """The logging policy's own mean reward per round."""
     results: dict[str, Result]
     """direct_method, ips, clipped_ips, snips, dr, switch_dr, replay: those that this log and target allow.
 
-    Replay is there for uniform logs of which enough matches the target's own draws.
+    Replay needs a uniform log with enough impressions that match the target's own draws.
     """
 
     def uplift(self, name: str, log: BanditFeedback) -> Difference:
-        """How much more the target earns a round than the logging policy did, by one of the estimators."""
+        """Return the target's mean reward per round minus the logging policy's.
+
+        Args:
+            name: The name of the estimator.
+            log: The log that the report is of.
+        """
         return difference(self.results[name].estimate, as_logged(log))
 
 
@@ -66,15 +71,26 @@ def estimate(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Report:
-    """Every estimator that applies. Raises OffPolicyError, without a figure, if the log can't answer.
+    """Estimate a target policy's value by every estimator that applies.
 
-    `reward_model` is cross-fitted; without it, or without the target's distribution or draws of it, there is
-    no direct method and no doubly robust estimator. `limit`, √n unless given, is the weight at which clipped
-    IPS clips and switch-DR switches. The empirical Bernstein interval takes `reward_range` and `max_weight`
-    as bounds; unless given they are those of the log, and the interval is only as good as they are.
+    Args:
+        log: The logged impressions.
+        target: The policy to be evaluated.
+        reward_model: Model of the expected reward, cross-fitted; without it, or without the target's
+            distribution or draws, there is no direct method and no doubly robust estimator.
+        folds: Number of folds of the cross-fit.
+        limit: The weight at which clipped IPS clips and switch-DR switches; None for √n.
+        reward_range: Least and greatest possible reward, for the empirical Bernstein interval; None for
+            the log's, which makes the interval only approximate.
+        max_weight: Greatest possible weight, for the same interval; None for the log's.
+        level: Confidence level of the intervals.
+        seed: Seed of the folds and of replay's draws.
+
+    Raises:
+        OffPolicyError: The log can't support an estimate, or an argument is invalid.
     """
     if limit is not None and not limit > 0:
-        raise OffPolicyError(f"limit is {limit}, must be a weight above 0", fix="leave it out: √n")
+        raise OffPolicyError(f"limit is {limit}, must be a weight above 0", fix="leave it out for √n")
     low, high = _range(log) if reward_range is None else _checked(log, *reward_range)
     diagnostics = diagnose(log, target)
     require_answer(diagnostics)
@@ -87,7 +103,7 @@ def estimate(
         if not np.isfinite(each.contributions).all():
             raise OffPolicyError(
                 f"{name} is {each.value}, which is not a finite number",
-                fix="look at what the reward model predicts",
+                fix="check the predictions of the reward model",
             )
     heaviest = diagnostics.max_weight if max_weight is None else max_weight
     ranges = _ranges(log, predicted, (low, high), heaviest, limit)
@@ -103,14 +119,22 @@ def estimate(
 
 
 def as_logged(log: BanditFeedback) -> Estimate:
-    """What the logging policy itself earned: each weight is 1."""
+    """Return the logging policy's own value: each weight is 1."""
     return estimators.by_list(estimators.ips(np.ones(len(log)), log.rewards), log)
 
 
 def evaluate(
     log: BanditFeedback, target: EvaluationPolicy, predicted: Predicted | None, *, limit: float, seed: int = 0
 ) -> dict[str, Estimate]:
-    """The estimates alone, a round's value each. `predicted` is cross-fitted."""
+    """Return the estimates of a round's value without intervals, by estimator.
+
+    Args:
+        log: The logged impressions.
+        target: The policy to be evaluated.
+        predicted: Cross-fitted predictions; None for no reward model.
+        limit: The weight at which clipped IPS clips and switch-DR switches.
+        seed: Seed of replay's draws.
+    """
     weights, rewards = target.chosen / log.propensities, log.rewards
     groups = log.positions if log.n_rounds < len(log) else None
     found: dict[str, Estimate] = {}
@@ -132,7 +156,7 @@ def _is_uniform(log: BanditFeedback) -> bool:
 
 
 def _is_enough(matched: NDArray[np.bool_], rewards: Float64) -> bool:
-    """Replay throws away what the target's draw does not match: what is enough for IPS may not be for it."""
+    """Return whether enough impressions match the target's draws; replay uses only these."""
     rewarded = np.count_nonzero(matched & (rewards != 0))
     return bool(np.count_nonzero(matched) >= MIN_EFFECTIVE and rewarded >= MIN_REWARDED)
 
@@ -142,13 +166,13 @@ def _range(log: BanditFeedback) -> tuple[float, float]:
 
 
 def _checked(log: BanditFeedback, low: float, high: float) -> tuple[float, float]:
-    """A range that is told, which no reward may leave."""
+    """Return a given range of rewards; raise OffPolicyError if a reward is outside."""
     outside = np.flatnonzero(~((log.rewards >= low) & (log.rewards <= high)))
     if len(outside):
         raise OffPolicyError(
             f"rewards[{outside[0]}] is {log.rewards[outside[0]]}, must be in the reward_range "
             f"[{low}, {high}] ({len(outside):,} such rows)",
-            fix="pass the range that no reward can leave, or find out how these came about",
+            fix="pass the range of all possible rewards, or find out what wrote these",
         )
     return low, high
 
@@ -160,7 +184,7 @@ def _ranges(
     weight: float,
     limit: float,
 ) -> dict[str, tuple[float, float]]:
-    """Estimator -> what a round's contribution can't leave. A ratio's contributions have no such range."""
+    """Return the range of a round's contributions by estimator; those of a ratio have no such range."""
     (low, high), size = rewards, int(np.bincount(log.rounds).max())
     clipped = min(weight, limit)
     ranges = {"ips": (weight * low, weight * high), "clipped_ips": (clipped * low, clipped * high)}

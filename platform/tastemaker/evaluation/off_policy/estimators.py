@@ -1,4 +1,4 @@
-"""The estimators: pure functions of arrays with one entry an impression.
+"""Off-policy estimators: pure functions of arrays with one entry per impression.
 
     wᵢ = π(aᵢ | xᵢ, pᵢ) / π₀(aᵢ | xᵢ, pᵢ)          target over logging probability, at the position
     q̂(x, a, p)                                     a model of the expected reward
@@ -7,9 +7,9 @@
 Every contribution is on the scale of the value: its mean is the estimate, its spread gives the interval. An
 estimator that is a ratio, N/D, has the linearized contributions V + (Nᵢ − V·Dᵢ)/mean(D) (the delta method).
 
-**Lists.** With one impression a position, wᵢ holds the probability of an item *at its position* only. Adding
-up the positions (`by_list`) estimates the value of the list under the *item-position assumption*: what is
-earned at a position depends on the item there and the context, not on the rest of the list. Without it, the
+**Lists.** With one impression per position, wᵢ holds the probability of an item *at its position* only. The
+sum over the positions (`by_list`) estimates the value of the list under the *item-position assumption*: the
+reward at a position depends on the item there and the context, not on the rest of the list. Without it, the
 probabilities of whole lists would be needed, and nearly no logged list would match. Reference: Li,
 Abbasi-Yadkori, Kveton, Muthukrishnan, Vinay, Wen, "Offline evaluation of ranking policies with click models",
 KDD 2018, section 4.
@@ -26,41 +26,50 @@ from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, Flo
 
 
 class Estimate(NamedTuple):
-    """A policy's value."""
+    """Estimate of a policy's value."""
 
     value: float
     """The mean reward of a round."""
     contributions: Float64
-    """float64[n]: one a round, with this mean."""
+    """float64[n]: one per round, with this mean."""
     gain: float = 0.0
-    """What one more reward above 0, of what the target would show, adds to the sum of the contributions."""
+    """How much one more reward above 0 of the target's actions adds to the sum of the contributions."""
     loss: float = 0.0
-    """What one more reward below 0 takes away."""
+    """How much one more reward below 0 subtracts from it."""
 
 
 def direct_method(predicted_target: Float64) -> Estimate:
-    """V = (1/n) Σᵢ q̂πᵢ. As wrong as the reward model, however long the log; its interval can't know."""
+    """Return V = (1/n) Σᵢ q̂πᵢ. Its bias is the reward model's, which its interval does not include."""
     return _mean(predicted_target)
 
 
 def ips(weights: Float64, rewards: Float64) -> Estimate:
-    """V = (1/n) Σᵢ wᵢ rᵢ. Unbiased where π₀ > 0 wherever π > 0. Horvitz and Thompson, JASA 47, 1952."""
+    """Return V = (1/n) Σᵢ wᵢ rᵢ. Unbiased where π₀ > 0 wherever π > 0.
+
+    Reference: Horvitz and Thompson, JASA 47, 1952.
+
+    >>> import numpy as np
+    >>> weights, rewards = np.array([2.0, 0.0, 2.0, 0.0]), np.array([1.0, 1.0, 0.0, 0.0])
+    >>> ips(weights, rewards).value, self_normalized_ips(weights, rewards).value
+    (0.5, 0.5)
+    """
     return _mean(weights * rewards, weights, rewards)
 
 
 def clipped_ips(weights: Float64, rewards: Float64, limit: float) -> Estimate:
-    """V = (1/n) Σᵢ min(wᵢ, λ) rᵢ. Rewards that are never negative: biased downwards, by less variance.
+    """Return V = (1/n) Σᵢ min(wᵢ, λ) rᵢ. Biased downwards if rewards are never negative.
 
-    λ = √n lets the bias vanish as the log grows. Ionides, "Truncated importance sampling", JCGS 17, 2008.
+    It has less variance than IPS. λ = √n lets the bias vanish as the log grows. Reference: Ionides,
+    "Truncated importance sampling", JCGS 17, 2008.
     """
     clipped = np.minimum(weights, limit)
     return _mean(clipped * rewards, clipped, rewards)
 
 
 def self_normalized_ips(weights: Float64, rewards: Float64, groups: Int64 | None = None) -> Estimate:
-    """V = Σᵢ wᵢ rᵢ / Σᵢ wᵢ. A small bias, of order 1/n, for less variance; never outside the rewards.
+    """Return V = Σᵢ wᵢ rᵢ / Σᵢ wᵢ. Bias of order 1/n and less variance than IPS; always within the rewards.
 
-    With `groups` (the positions of a list) each group is normalized by itself. Swaminathan and Joachims,
+    With `groups` (the positions of a list) each group is normalized separately. Swaminathan and Joachims,
     "The self-normalized estimator for counterfactual learning", NIPS 2015.
     """
     return _ratio(weights, rewards, groups)
@@ -69,7 +78,9 @@ def self_normalized_ips(weights: Float64, rewards: Float64, groups: Int64 | None
 def doubly_robust(
     weights: Float64, rewards: Float64, predicted_logged: Float64, predicted_target: Float64
 ) -> Estimate:
-    """V = (1/n) Σᵢ q̂πᵢ + wᵢ (rᵢ − q̂ᵢ). Right if the propensities or the model are; q̂ not fitted on row i.
+    """Return V = (1/n) Σᵢ q̂πᵢ + wᵢ (rᵢ − q̂ᵢ). Consistent if the propensities or the model are right.
+
+    q̂ᵢ must not be fitted on row i: see `reward_models.cross_fit`.
 
     Dudík, Langford, Li, "Doubly robust policy evaluation and learning", ICML 2011.
     """
@@ -79,7 +90,7 @@ def doubly_robust(
 def switch_doubly_robust(
     weights: Float64, rewards: Float64, predicted_logged: Float64, predicted_target: Float64, limit: float
 ) -> Estimate:
-    """V = (1/n) Σᵢ q̂πᵢ + wᵢ 1(wᵢ ≤ τ) (rᵢ − q̂ᵢ). Where the weight is beyond τ, the model alone is trusted.
+    """Return V = (1/n) Σᵢ q̂πᵢ + wᵢ 1(wᵢ ≤ τ) (rᵢ − q̂ᵢ). Where the weight is above τ, only the model counts.
 
     Wang, Agarwal, Dudík, "Optimal and adaptive off-policy evaluation in contextual bandits", ICML 2017.
     """
@@ -88,7 +99,7 @@ def switch_doubly_robust(
 
 
 def replay(matched: NDArray[np.bool_], rewards: Float64, groups: Int64 | None = None) -> Estimate:
-    """V = the mean reward where the target's own draw is the logged action. Only for uniform logging.
+    """Return V, the mean reward where the target's own draw is the logged action. Only for uniform logging.
 
     Li, Chu, Langford, Wang, "Unbiased offline evaluation of contextual-bandit-based news article
     recommendation algorithms", WSDM 2011.
@@ -97,7 +108,7 @@ def replay(matched: NDArray[np.bool_], rewards: Float64, groups: Int64 | None = 
 
 
 def by_list(estimate: Estimate, log: BanditFeedback) -> Estimate:
-    """From an impression's to a list's value: contributions are added up over the positions of each round."""
+    """Return the value of a list from that of an impression: contributions are summed over each round."""
     contributions = log.by_round(estimate.contributions)
     return estimate._replace(value=float(contributions.mean()), contributions=contributions)
 
@@ -110,7 +121,7 @@ def _mean(contributions: Float64, weights: Float64 | None = None, rewards: Float
 
 
 def _one_more(weights: Float64, rewards: Float64) -> tuple[float, float]:
-    """One more reward weighs Σw²/Σw, the mean weight of what the target shows, and is Σr²/Σ|r| in size."""
+    """Return `gain` and `loss`: one more reward has the weight Σw²/Σw and the absolute value Σr²/Σ|r|."""
     sizes = np.abs(rewards)
     if not weights.any() or not sizes.any():
         return 0.0, 0.0
@@ -119,7 +130,7 @@ def _one_more(weights: Float64, rewards: Float64) -> tuple[float, float]:
 
 
 def _ratio(weights: Float64, rewards: Float64, groups: Int64 | None) -> Estimate:
-    """Σ weights · rewards / Σ weights in each group. A group without any weight is worth NaN."""
+    """Return Σ weights · rewards / Σ weights in each group; NaN for a group without any weight."""
     group = np.zeros(len(weights), np.int64) if groups is None else groups
     sizes = np.maximum(np.bincount(group), 1)
     means = np.bincount(group, weights=weights) / sizes

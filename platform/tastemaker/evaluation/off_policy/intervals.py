@@ -1,9 +1,9 @@
-"""Intervals of estimates whose rewards are rare and weigh differently.
+"""Intervals of off-policy estimates, whose rewards are rare and have different weights.
 
-The standard error of a mean over resampled rounds has a closed form, s/√n. The ends are Hall's, which knows
-skewness, and hold half a reward more than was seen, of the weight that the target's own have
-(`confidence.ends_with_rare`): where one action has most of the target's chances and no reward in the log,
-what was seen tells of no spread. How often they hold the truth: `benchmarks/off_policy_coverage.py`.
+The standard error of a mean over resampled rounds has a closed form, s/√n. The ends are Hall's, which correct
+for skewness, and count half a reward more than was observed, with the weight of the target's own rewards
+(`confidence.ends_with_rare`): an action with most of the target's probability and no reward in the log would
+otherwise add no spread. Their coverage is measured in `benchmarks/off_policy_coverage.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ _TIE = 1e-12
 
 
 def interval(estimate: Estimate, *, level: float = LEVEL, wide: bool = False) -> Interval:
-    """An estimate and where its value lies. `wide` is for differences: see `ends_with_rare`."""
+    """Return the interval of an estimate.
+
+    Args:
+        estimate: The estimate.
+        level: Confidence level.
+        wide: Whether no end may be closer than Student's, as for differences: see `ends_with_rare`.
+    """
     values = estimate.contributions
     n = len(values)
     error = float(values.std(ddof=1)) / n**0.5 if n > 1 else float("nan")
@@ -29,7 +35,7 @@ def interval(estimate: Estimate, *, level: float = LEVEL, wide: bool = False) ->
 
 
 def difference(mine: Estimate, rival: Estimate, *, level: float = LEVEL) -> Difference:
-    """How much more one policy earns a round than another, by their estimates over the same n rounds."""
+    """Return how much more one policy earns per round than another, from estimates over the same rounds."""
     off = mine.contributions - rival.contributions
     n = len(off)
     largest = max(np.abs(mine.contributions).max(), np.abs(rival.contributions).max())

@@ -1,10 +1,10 @@
-"""Logs in the format of the Open Bandit Dataset: three items a visit, one impression a row.
+"""Logs in the format of the Open Bandit Dataset: three items per visit, one impression per row.
 
     timestamp, item_id, position (1 to 3), click, propensity_score, user_feature_*, user-item_affinity_*
 
 `propensity_score` is the probability that the logging policy puts this item *at this position*: with 34
 items, 1/34 at each position under the uniform policy, although three items are drawn without replacement. The
-format does not say which rows were shown together: each is a round of its own, and a value is clicks an
+format does not say which rows were shown together: each is a round of its own, and a value is clicks per
 impression.
 
 Reference: Saito, Aihara, Matsutani, Narita, "Open Bandit Dataset and Pipeline: towards realistic and
@@ -32,7 +32,7 @@ _BLOCK = 10_000
 
 
 class Priors(NamedTuple):
-    """Beta(α, β) of each item's click rate."""
+    """Parameters of the Beta(α, β) prior of each item's click rate."""
 
     alpha: Float64
     """float64[n_items]"""
@@ -41,17 +41,23 @@ class Priors(NamedTuple):
 
 
 class BetaDraws(Protocol):
-    """A numpy Generator, or a RandomState where another program's stream is to be repeated."""
+    """Protocol of a numpy Generator, or of a RandomState to repeat another program's stream."""
 
     def beta(self, a: Any, b: Any, size: Any) -> Any:
-        """Draws of Beta(a, b)."""
+        """Draw from Beta(a, b)."""
 
 
 def load_log(path: Path, *, n_items: int | None = None) -> BanditFeedback:
-    """One policy's file, such as `random_men.csv` (the full data set: `random/men/men.csv`).
+    """Read one policy's file, such as `random_men.csv` (the full data set: `random/men/men.csv`).
 
-    Contexts are the user features as indicators of their values, then the affinities. There is one affinity
-    an item, so they tell `n_items` unless it is given. Raises OffPolicyError.
+    Contexts are the user features as indicators of their values, then the affinities.
+
+    Args:
+        path: The CSV file.
+        n_items: The number of items; None for the number of affinity columns, of which there is one per item.
+
+    Raises:
+        OffPolicyError: The file can't be read, lacks a column, or has invalid rows.
     """
     table = _read(path, _COLUMNS)
     _refuse_duplicates(path, table)
@@ -70,25 +76,37 @@ def load_log(path: Path, *, n_items: int | None = None) -> BanditFeedback:
 
 
 def load_priors(path: Path) -> Priors:
-    """The table `item_id, alpha, beta`, which must hold every item once. Raises OffPolicyError."""
+    """Read the table `item_id, alpha, beta`, which must hold every item once. Raises OffPolicyError."""
     table = _read(path, ("item_id", "alpha", "beta"))
     items = table["item_id"].to_numpy()
     if not np.array_equal(np.sort(items), np.arange(len(items))):
         raise OffPolicyError(
-            f"{path}: item_id holds not each of 0 to {len(items) - 1} once", fix="one row an item"
+            f"{path}: item_id does not hold each of 0 to {len(items) - 1} once", fix="write one row per item"
         )
     order = np.argsort(items)
     alpha, beta = (table[name].to_numpy()[order].astype(np.float64) for name in ("alpha", "beta"))
     if not ((alpha > 0) & (beta > 0)).all():
-        raise OffPolicyError(f"{path}: an alpha or beta is not above 0", fix="a Beta's parameters are")
+        raise OffPolicyError(
+            f"{path}: an alpha or beta is not above 0", fix="write the parameters of Beta distributions"
+        )
     return Priors(alpha, beta)
 
 
 def thompson_sampling(priors: Priors, rng: BetaDraws, *, n_positions: int = 3, draws: int = DRAWS) -> Float64:
-    """float64[n_items, n_positions]: how often Bernoulli Thompson sampling puts each item at each position.
+    """Return how often Bernoulli Thompson sampling puts each item at each position.
 
-    Each draw samples every item's click rate from its prior, and shows the greatest first. A probability p is
-    off by √(p(1 − p)/draws): 0.0014 at p = 0.3 and 100,000 draws, about 0.2 % of the men campaign's IPS.
+    Each draw samples every item's click rate from its prior, and shows the greatest first. A probability p
+    has the standard error √(p(1 − p)/draws): 0.0014 at p = 0.3 and 100,000 draws, about 0.2 % of the men
+    campaign's IPS.
+
+    Args:
+        priors: The priors of the items' click rates.
+        rng: The source of random numbers.
+        n_positions: The length of the lists.
+        draws: The number of draws.
+
+    Returns:
+        float64[n_items, n_positions], whose columns sum to 1.
     """
     counts = np.zeros((n_positions, len(priors.alpha)))
     for start in range(0, draws, _BLOCK):
@@ -121,14 +139,14 @@ def _read(path: Path, needed: tuple[str, ...]) -> pa.Table:
 
 
 def _refuse_duplicates(path: Path, table: pa.Table) -> None:
-    """Two rows of one visitor, moment, position and item are one. Without time stamps nobody can tell."""
+    """Raise OffPolicyError for rows with equal timestamp, item, position and user features."""
     key = ["timestamp", "item_id", "position", *_named(table, _USER)]
     if "timestamp" not in table.column_names:
         return
     kinds = len(table.group_by(key).aggregate([]))
     if kinds < len(table):
         raise OffPolicyError(
-            f"{path}: {len(table) - kinds:,} of {len(table):,} rows are there twice (same time stamp, item, "
+            f"{path}: {len(table) - kinds:,} of {len(table):,} rows are duplicates (same timestamp, item, "
             "position and user features), and would count twice",
             fix="leave the duplicated rows out",
         )
@@ -139,7 +157,8 @@ def _refuse_clicks(path: Path, table: pa.Table) -> None:
     wrong = np.flatnonzero(~np.isin(clicks, (0, 1)))
     if len(wrong):
         raise OffPolicyError(
-            f"{path}: click is {clicks[wrong[0]]} in row {wrong[0] + 1}, must be 0 or 1", fix="mend the log"
+            f"{path}: click is {clicks[wrong[0]]} in row {wrong[0] + 1}, must be 0 or 1",
+            fix="correct the log",
         )
 
 
@@ -149,7 +168,7 @@ def _named(table: pa.Table, prefix: str) -> list[str]:
 
 
 def _indicators(values: list[str]) -> NDArray[np.float64]:
-    """float64[n, kinds - 1]: one column a value but the first, in alphabetical order."""
+    """Return float64[n, kinds - 1]: one column per value except the first, in alphabetical order."""
     kinds, place = np.unique(np.asarray(values, dtype=np.str_), return_inverse=True)
     columns = place.reshape(-1, 1) == np.arange(1, len(kinds))
     return np.asarray(columns, np.float64)

@@ -1,6 +1,6 @@
-"""Models of the expected reward q(x, a, p), and cross-fitting: no row is predicted by what saw its reward.
+"""Models of the expected reward q(x, a, p), and cross-fitting: no row's model was fitted on its reward.
 
-Another model, such as LightGBM, fits in by having the two methods below.
+Another model, such as LightGBM, can be used if it implements the two protocols below.
 """
 
 from __future__ import annotations
@@ -16,49 +16,61 @@ from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, EvaluationPolicy, Float64, Int64
 
 AT_ONCE = 500_000
-"""Pairs of impression and action that are predicted in one go."""
+"""Pairs of impression and action that are predicted in one call."""
 
 
 class FittedRewardModel(Protocol):
-    """A reward model that has learned."""
+    """Protocol of a fitted reward model."""
 
     def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
-        """float64[n, c]: the expected reward of actions int64[n, c] for contexts float64[n, d]."""
+        """Return float64[n, c], the expected reward of actions int64[n, c] for contexts float64[n, d]."""
 
 
 class RewardModel(Protocol):
-    """A reward model's hyperparameters."""
+    """Protocol of a reward model that can be fitted."""
 
     def fit(self, log: BanditFeedback) -> FittedRewardModel:
-        """Learn from a log. The log's own propensities need not be used."""
+        """Fit to a log. The log's propensities need not be used."""
 
 
 class Predicted(NamedTuple):
-    """What a reward model says of each impression."""
+    """Predictions of a reward model for each impression."""
 
     logged: Float64
-    """q̂ᵢ, float64[n]: of the logged action."""
+    """q̂ᵢ, float64[n]: for the logged action."""
     target: Float64
     """q̂πᵢ, float64[n]: in expectation over the target's actions."""
 
     @property
     def range(self) -> tuple[float, float]:
-        """The least and the greatest."""
+        """The least and the greatest prediction."""
         return float(min(map(np.min, self))), float(max(map(np.max, self)))
 
 
 def cross_fit(
     log: BanditFeedback, target: EvaluationPolicy, model: RewardModel, *, folds: int = 5, seed: int = 0
 ) -> Predicted:
-    """Each row predicted by a model fitted on the other folds. Folds are of rounds.
+    """Predict each row by a model fitted on the other folds. Folds are of rounds.
 
     A model that saw rᵢ would pull q̂ᵢ towards it, and the doubly robust correction would be too small.
     Reference: Chernozhukov et al., "Double/debiased machine learning", Econometrics Journal 21, 2018.
+
+    Args:
+        log: The logged impressions.
+        target: The policy to be evaluated, with its distribution or draws.
+        model: The reward model.
+        folds: The number of folds, at least 2.
+        seed: Seed of the folds.
+
+    Raises:
+        OffPolicyError: `folds` is out of range, or neither the target's distribution nor draws are given.
     """
     if not 2 <= folds <= log.n_rounds:
         raise OffPolicyError(f"folds is {folds}, must be in [2, {log.n_rounds}] (the rounds)", fix="pass 5")
     if (support := target.support(log.n_actions)) is None:
-        raise OffPolicyError("what the target would show is not known", fix="give its distribution, or draws")
+        raise OffPolicyError(
+            "neither the target's distribution nor draws are given", fix="pass its distribution, or draws"
+        )
     fold = np.random.default_rng(seed).permutation(log.n_rounds)[log.rounds] % folds
     found = Predicted(np.empty(len(log)), np.empty(len(log)))
     step = max(1, AT_ONCE // support[0].shape[1])
@@ -75,16 +87,16 @@ def cross_fit(
 
 @dataclass(frozen=True)
 class Ridge:
-    """q(x, a, p) = shared regression on (z, φₐ) + each action's own ridge on what that leaves, z = (1, x, p).
+    """Reward model: a regression on (z, φₐ) shared by all actions, plus a ridge per action on its residuals.
 
         (θ, ψ) = argmin ‖r − Zθ − Φψ‖²,    θₐ = (ZₐᵀZₐ + λI)⁻¹ Zₐᵀ (r − Zθ − Φψ)ₐ,    q = zᵀ(θ + θₐ) + φₐᵀψ
 
-    φₐ is the action's features. An action that was never logged is worth what the shared part says.
-    Hoerl and Kennard, 1970.
+    z = (1, x, p), and φₐ are the action's features. An action that was never logged is predicted by the
+    shared part. Reference: Hoerl and Kennard, 1970.
     """
 
     regularization: float = 10.0
-    """λ: in rows; an action with fewer rows than this is mostly predicted by the shared part."""
+    """λ, in rows: an action with fewer rows than this is mostly predicted by the shared part."""
 
     def fit(self, log: BanditFeedback) -> FittedRidge:
         """Solve one small system for all actions and one for each logged. O(n d² + n_actions d³)."""
@@ -107,23 +119,23 @@ class Ridge:
 
 @dataclass(frozen=True, eq=False)
 class FittedRidge:
-    """Coefficients."""
+    """Fitted `Ridge`."""
 
     coefficients: Float64
     """float64[n_actions, width]: θ + θₐ, and φₐᵀψ in the first column."""
     n_positions: int
 
     def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
-        """zᵀ(θ + θₐ) + φₐᵀψ"""
+        """Return zᵀ(θ + θₐ) + φₐᵀψ."""
         z = _design(contexts, positions, self.n_positions)
         return np.asarray(np.einsum("nw,ncw->nc", z, self.coefficients[actions]))
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """For rewards that are 0 or 1:  q(x, a, p) = σ(zᵀθ + φₐᵀψ + αₐ), φₐ the action's features.
+    """Reward model for rewards of 0 or 1:  q(x, a, p) = σ(zᵀθ + φₐᵀψ + αₐ), φₐ the action's features.
 
-    Penalty (λ/2)(‖θ‖² + ‖ψ‖² + ‖α‖²), intercept free.
+    The penalty is (λ/2)(‖θ‖² + ‖ψ‖² + ‖α‖²), without the intercept.
     """
 
     regularization: float = 1.0
@@ -154,7 +166,7 @@ class Logistic:
 
 @dataclass(frozen=True, eq=False)
 class FittedLogistic:
-    """Coefficients."""
+    """Fitted `Logistic`."""
 
     shared: Float64
     """float64[width]"""
@@ -163,13 +175,13 @@ class FittedLogistic:
     n_positions: int
 
     def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
-        """The probability of a reward."""
+        """Return the probability of a reward."""
         base = _design(contexts, positions, self.n_positions) @ self.shared
         predicted: Float64 = expit(base[:, None] + self.actions[actions])
         return predicted
 
 
 def _design(contexts: Float64, positions: Int64, n_positions: int) -> Float64:
-    """float64[n, n_positions + d]: 1, each position but the first as 0 or 1, the context."""
+    """Return float64[n, n_positions + d]: 1, each position except the first as 0 or 1, the context."""
     at = positions[:, None] == np.arange(1, n_positions)
     return np.column_stack([np.ones(len(positions)), at.astype(np.float64), contexts])

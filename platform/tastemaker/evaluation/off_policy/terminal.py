@@ -1,4 +1,4 @@
-"""A forecast in a terminal: the diagnostics first, whatever comes of them."""
+"""Diagnostics and forecast of an off-policy evaluation in a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tastemaker.evaluation.off_policy.diagnostics import (
     MIN_ROUNDS,
     Diagnostics,
 )
-from tastemaker.evaluation.off_policy.platform_log.forecast import Forecast, Question
+from tastemaker.evaluation.off_policy.platform_log.forecast import Forecast, ForecastInputs
 
 TITLES = {
     "logged": "as served",
@@ -34,33 +34,35 @@ TITLES = {
 }
 
 
-def show_diagnostics(question: Question, console: Console) -> None:
-    """Which requests are used, and what their log can say of the version."""
-    log, version = question.requests.log, question.version
+def show_diagnostics(inputs: ForecastInputs, console: Console) -> None:
+    """Print which requests are used, and the diagnostics of their log for the version."""
+    log, version = inputs.requests.log, inputs.version
     console.print(f"[bold]{escape(version.model)}[/bold] {escape(version.id)}", soft_wrap=True)
-    console.print(f"{log.n_rounds:,} requests with {len(log):,} items shown")
-    for reason, count in question.requests.left_out.items():
+    console.print(f"{log.n_rounds:,} requests with {len(log):,} impressions")
+    for reason, count in inputs.requests.left_out.items():
         console.print(f"[dim]left out: {count:,} {escape(reason)}[/dim]")
-    rows = [(name, found, needed) for name, found, needed in _rows(question.diagnostics)]
-    console.print(_table(("diagnostic", "found", "must be"), rows))
+    rows = [(name, found, needed) for name, found, needed in _rows(inputs.diagnostics)]
+    console.print(_table(("diagnostic", "value", "must be"), rows))
     bins = [
         (f"{each.pairs:,}", f"{each.predicted:.4f}", f"{each.observed:.4f}", f"{each.worst:.1f}")
-        for each in question.diagnostics.calibration
+        for each in inputs.diagnostics.calibration
     ]
-    console.print(_table(("items at a position", "propensity", "shown", "worst, in errors"), bins))
+    console.print(
+        _table(("pairs of item and position", "propensity", "shown", "worst, in std. errors"), bins)
+    )
 
 
 def show_forecast(forecast: Forecast, console: Console) -> None:
-    """The estimates and the uplift."""
+    """Print the estimates and the uplift."""
     rows = [
         (TITLES.get(name, name), number(interval.value), span(interval))
         for name, interval in forecast.estimates.items()
     ]
-    console.print(_table(("reward a request", "value", "95 % interval"), rows))
+    console.print(_table(("reward per request", "value", "95 % interval"), rows))
     uplift = forecast.uplift
     rival = "what was served" if forecast.against_id is None else forecast.against_id
     console.print(
-        f"Uplift over {escape(rival)}: [bold]{number(uplift.difference, signed=True)}[/bold] a request, "
+        f"Uplift over {escape(rival)}: [bold]{number(uplift.difference, signed=True)}[/bold] per request, "
         f"95 % interval {span(uplift, signed=True)}",
         soft_wrap=True,
     )
@@ -68,20 +70,20 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
 
 def _rows(found: Diagnostics) -> list[tuple[str, str, str]]:
     mean = f"{found.mean_weight:.3f} ± {found.mean_weight_error:.3f}"
-    lacking = "not known" if found.unsupported is None else f"{found.unsupported:.1%}"
-    near = f"1, within {MAX_MEAN_ERRORS:g} errors or {MAX_MEAN_OFF:g}"
+    lacking = "unknown" if found.unsupported is None else f"{found.unsupported:.1%}"
+    near = f"1, within {MAX_MEAN_ERRORS:g} std. errors or {MAX_MEAN_OFF:g}"
     return [
         ("effective sample size", f"{found.effective_sample_size:,.0f}", f"at least {MIN_EFFECTIVE:g}"),
-        ("impressions that it might have made", f"{found.matched:,}", ""),
-        ("... and that were rewarded", f"{found.rewarded:,}", f"at least {MIN_REWARDED}"),
-        ("... worth so many of its own", f"{found.rewarded_effective_size:,.1f}", f"at least {MIN_REWARDED}"),
+        ("matching impressions (weight above 0)", f"{found.matched:,}", ""),
+        ("rewarded matching impressions", f"{found.rewarded:,}", f"at least {MIN_REWARDED}"),
+        ("rewarded effective size", f"{found.rewarded_effective_size:,.1f}", f"at least {MIN_REWARDED}"),
         ("lists", f"{found.rounds:,}", f"at least {MIN_ROUNDS}"),
         ("mean weight", mean, near),
-        ("shown, but never logged at its position", lacking, f"at most {MAX_UNSUPPORTED:.0%}"),
+        ("probability of items never logged there", lacking, f"at most {MAX_UNSUPPORTED:.0%}"),
         ("99th percentile of the weights", f"{found.p99_weight:.2f}", ""),
         ("greatest weight", f"{found.max_weight:.2f}", ""),
         ("weight of the heaviest 1 %", f"{found.top_percent_share:.0%}", ""),
-        ("impressions that explored nothing", f"{found.certain:.0%}", "below 100 %"),
+        ("impressions with propensity 1", f"{found.certain:.0%}", "below 100 %"),
     ]
 
 

@@ -1,7 +1,7 @@
-"""How much history does a model need? Trained on the last part of the window, judged on the same period.
+"""Learning curve: a model's figure by the length of its training window, on the same test period.
 
-A shorter window is what `split.train_days` would make of it: the model learns from its events only, while the
-requests carry everyone's whole history.
+A shorter window is as `split.train_days` makes it: the model learns only from the events in the window, while
+requests carry every user's whole history.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from tastemaker.evaluation.results import Backtest
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
-"""Of the training window, beside the whole of it."""
+"""Shares of the training window that are evaluated, besides the whole window."""
 
 
 class Point(NamedTuple):
-    """One length of the training window."""
+    """Figure of one length of the training window."""
 
     days: int
     figure: Interval
     from_whole: Difference | None
-    """What it has more than the whole window, per user; None for the whole window itself."""
+    """Paired difference from the whole window; None for the whole window itself."""
     backtest: str
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """A model's figure by the days that it learned from, the fewest first."""
+    """Figures of a model by the days of its training window, the fewest first."""
 
     model: str
     metric: str
@@ -44,7 +44,7 @@ class LearningCurve:
 
     @property
     def enough(self) -> int:
-        """The shortest window of those from which on no one is worse than the whole beyond chance."""
+        """The shortest window such that neither it nor a longer one is significantly worse than the whole."""
         shortest = self.points[-1].days
         for point in reversed(self.points[:-1]):
             if not self._gain(point)[1] >= 0:  # also where there is no interval
@@ -59,12 +59,12 @@ class LearningCurve:
 
     @property
     def better(self) -> Point | None:
-        """The window with the most to gain, of those that are better than the whole beyond chance."""
+        """The window with the largest gain, of those that are significantly better than the whole."""
         ahead = [point for point in self.points if self._gain(point)[0] > 0]
         return max(ahead, key=lambda point: sum(self._gain(point)), default=None)
 
     def _gain(self, point: Point) -> tuple[float, float]:
-        """From where to where a window is better than the whole."""
+        """Return the interval of how much better a window is than the whole, in the metric's unit."""
         found = point.from_whole
         if found is None:
             return 0.0, 0.0
@@ -73,7 +73,14 @@ class LearningCurve:
 
 
 def learning_curve(backtester: Backtester, report: Report | None = None) -> LearningCurve:
-    """Run backtests on the last parts of the training window; those that are stored are not run again."""
+    """Return the learning curve, from backtests on the last parts of the training window.
+
+    Backtests that are stored are not run again.
+
+    Args:
+        backtester: The model, its config and the data.
+        report: Called after each backtest.
+    """
     problem, artifacts, split = backtester.dataset.problem, backtester.artifacts, backtester.split
     metric = problem.metric
     whole = ceil((split.cut - split.start) / DAY_SECONDS)
@@ -97,7 +104,7 @@ def learning_curve(backtester: Backtester, report: Report | None = None) -> Lear
 
 
 def _trained_on(backtester: Backtester, days: int | None) -> Backtest:
-    """None: the window that the problem says, whose backtest the leaderboard shows."""
+    """Return the backtest with the last `days` days; None for the problem's window."""
     if days is None:
         return backtester.run(backtester.split)
     dataset = backtester.dataset.windowed(days)

@@ -31,20 +31,20 @@ STYLES = (
     ("#8a6d00", "v"),
     ("#1b1f24", "P"),
 )
-"""Colour and shape of each model in turn; the shape alone tells six of them apart."""
+"""Colour and shape of each model in turn; six models have distinct shapes."""
 SHIFT = 0.12
-"""Bars of several models at one place stand beside each other: days of their distance."""
+"""Distance between the bars of several models at one place, in weeks."""
 
 
 class Curves(NamedTuple):
-    """What was found of one model."""
+    """Learning curve and staleness of one model."""
 
     learning: LearningCurve
     staleness: Staleness
 
 
 def to_dict(found: Curves) -> dict[str, Any]:
-    """Everything, in types that JSON has."""
+    """Return the curves in types that JSON has."""
     learning = found.learning
     return {
         "model": learning.model,
@@ -65,7 +65,7 @@ def to_dict(found: Curves) -> dict[str, Any]:
 
 
 def draw(found: Sequence[Curves], path: Path) -> None:
-    """Write the plot; `path` is replaced whole or not at all."""
+    """Write the plot as a PNG, atomically."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -79,9 +79,9 @@ def draw(found: Sequence[Curves], path: Path) -> None:
     name = formatting.title(found[0].learning.metric, found[0].learning.k)
     _history_axis(left, [point.days for one in found for point in one.learning.points])
     left.set_title(f"{name} by days of history", loc="left", fontsize=10, parse_math=False)
-    left.set_xlabel("last days of the training window that were learned from", fontsize=9)
-    right.set_title(f"{name} lost by not training again", loc="left", fontsize=10, parse_math=False)
-    right.set_xlabel("days since training, more than the model trained again", fontsize=9)
+    left.set_xlabel("days of the training window used, its last ones", fontsize=9)
+    right.set_title(f"{name} lost without retraining", loc="left", fontsize=10, parse_math=False)
+    right.set_xlabel("days since training, compared with the retrained model", fontsize=9)
     ages = sorted({week.age_days for one in found for week in one.staleness.weeks})
     right.set_xticks(ages[:: -(-len(ages) // 10)])
     right.axhline(0, color="#57606a", linewidth=1, zorder=0)
@@ -96,7 +96,7 @@ def draw(found: Sequence[Curves], path: Path) -> None:
     for text in legend.get_texts():
         text.set_parse_math(False)
     figure.supxlabel(
-        "Means over users with 95 % intervals; losses are paired, line: the loss a week",
+        "Means over users with 95 % intervals; losses are paired; line: the loss per week",
         fontsize=8, color="#57606a", x=0.01, ha="left",
     )  # fmt: skip
     with atomic_write(path) as partial, warnings.catch_warnings():
@@ -114,7 +114,7 @@ def _learning(axes: Axes, curve: LearningCurve, colour: str, shape: str) -> None
 
 
 def _history_axis(axes: Axes, days: Sequence[int]) -> None:
-    """Each doubling as wide as the other, labelled by days."""
+    """Set a logarithmic axis of base 2, labelled by days."""
     from matplotlib.ticker import NullLocator
 
     ticks = sorted(set(days))
@@ -137,11 +137,11 @@ def _staleness(axes: Axes, found: Staleness, colour: str, shape: str, shift: flo
 
 
 def write_page(found: Sequence[Curves], picture: Path, path: Path) -> None:
-    """Write the page with the plot in it; no script, nothing from the network."""
+    """Write the page with the plot; it has no script and needs nothing from the network."""
     page = render(
         Page(
             title=f"Learning curves and staleness: {found[0].staleness.problem}",
-            verdict="\n".join(verdict(one) for one in found),
+            summary="\n".join(summary(one) for one in found),
             rows=basis(found),
             made_at=datetime.now(UTC),
             body=_body(found, picture),
@@ -154,22 +154,22 @@ def write_page(found: Sequence[Curves], picture: Path, path: Path) -> None:
 def _body(found: Sequence[Curves], picture: Path) -> Markup:
     name = formatting.title(found[0].learning.metric, found[0].learning.k)
     return Markup("""{}
-<h2>How much history is needed</h2>
+<h2>Learning curve</h2>
 {}
-<h2>How fast it goes stale</h2>
+<h2>Staleness</h2>
 {}
-<p class="basis">Stale: the version as it was, with who had what, the users and the items of its day; what
-may be shown and the user features are of the day of the request. Both models answer the same users of the
-same week. The loss a week is the line through 0 that fits all weeks best; its interval is a bootstrap over
-users.</p>""").format(
-        embedded(picture, f"{name} by days of history, and what is lost by not training again"),
+<p class="basis">Stale: the version with the histories, the users and the items of the day of its training;
+the items that may be shown and the user features are of the day of the request. Both models answer the same
+users of the same week. The loss per week is the line through 0 that fits all weeks best; its interval is a
+bootstrap over users.</p>""").format(
+        embedded(picture, f"{name} by days of history, and the loss without retraining"),
         table(
             ["Model", "Days of history", name, "Difference from the whole window"],
             _learning_rows(found),
             classes={0: "name"},
         ),
         table(
-            ["Model", "Days since training", "Trained again", "Stale", "Loss"],
+            ["Model", "Days since training", "Retrained", "Stale", "Loss"],
             _staleness_rows(found),
             classes={0: "name"},
         ),
@@ -177,20 +177,20 @@ users.</p>""").format(
 
 
 def basis(found: Sequence[Curves]) -> str:
-    """What the figures stand on: users and periods."""
+    """Return the numbers of users and the periods behind the figures."""
     points, stale = found[0].learning.points, found[0].staleness
     compared = points[0].from_whole
     users = f"{compared.n:,} users" if compared else "the users"
     last = stale.trained_until + timedelta(days=stale.observed_days + 7)
     return (
         f"{users} of the test period, after {points[-1].days:,} days of history; "
-        f"for staleness {max(week.loss.n for week in stale.weeks):,} users at most in each of "
+        f"for staleness at most {max(week.loss.n for week in stale.weeks):,} users in each of "
         f"{len(stale.weeks)} weeks, {formatting.days(stale.trained_until, last)}"
     )
 
 
-def verdict(found: Curves) -> str:
-    """Both answers in two sentences."""
+def summary(found: Curves) -> str:
+    """Return both results in two sentences."""
     learning, stale = found.learning, found.staleness
     whole = learning.points[-1].days
     better = learning.better
@@ -200,23 +200,27 @@ def verdict(found: Curves) -> str:
         needs = f"is better with the last {better.days} days of history than with all {whole}: {gain}"
     elif not learning.known:
         least = min((one.from_whole for one in learning.points if one.from_whole), key=lambda one: one.n)
-        needs = f"is not known to need more or less history than all {whole} days: {least.why_none()}"
+        needs = f"has no learning curve over its {whole} days of history: {least.why_none()}"
     elif learning.enough == whole:
         needs = f"needs its whole history, {whole} days"
     else:
-        needs = (
-            f"is not shown to be worse with the last {learning.enough} days of history than with all {whole}"
-        )
+        days = f"the last {learning.enough} days of history than with all {whole}"
+        needs = f"is not significantly worse with {days}"
     rate = stale.loss_per_week
-    loss = f"{formatting.number(rate.value, signed=True)} a week ({formatting.span(rate, signed=True)})"
-    return f"{found.learning.model} {needs}. Not trained again it loses {loss}: {until(stale)}."
+    loss = f"{formatting.number(rate.value, signed=True)} per week ({formatting.span(rate, signed=True)})"
+    return f"{found.learning.model} {needs}. Without retraining it loses {loss}: {until(stale)}."
 
 
 def until(found: Staleness, share: float = MAX_LOSS) -> str:
-    """Such as `5 % of its figure after 23 days (19 to 31)`."""
+    """Return when a share of the figure is lost, such as `5 % of its figure after 23 days (19 to 31)`.
+
+    Args:
+        found: The staleness.
+        share: The share of a retrained model's figure.
+    """
     days, lost = found.days_until(share), f"{share * 100:g} % of its figure"
     if days.value is None:
-        return f"{lost} not within the {found.observed_days} days that were judged"
+        return f"{lost} not within the {found.observed_days} days evaluated"
     low, high = "0" if days.low is None else f"{days.low:.0f}", f"{days.high:.0f}" if days.high else "later"
     return f"{lost} after {days.value:.0f} days ({low} to {high})"
 

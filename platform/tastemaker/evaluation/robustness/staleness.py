@@ -1,13 +1,13 @@
-"""How fast does a model go stale? Trained once, it answers weeks later beside one trained again each week.
+"""Staleness: a model trained once is compared, week after week, with the same model retrained each week.
 
-    d_uw   what the model trained again has more than the one trained w weeks before, on user u of week w
-    β      = Σ_uw w·d_uw / Σ_uw w²     the loss a week: the line through 0 that fits best, since d_u0 = 0
-    ℓ(w)   = the weeks' mean losses, made to rise by isotonic regression, straight between weeks
+    d_uw   the retrained model's figure minus that of the model trained w weeks before, on user u of week w
+    β      = Σ_uw w·d_uw / Σ_uw w²     the loss per week: the line through 0 that fits best, since d_u0 = 0
+    ℓ(w)   = the weeks' mean losses, made monotone by isotonic regression, linear between weeks
 
-Both answer the same users of the same week, so the season cancels out. The interval is a bootstrap over
-users, each with all their weeks. What "stale" means is said in `stale_model`. References: J. Gama et al., "A
-survey on concept drift adaptation", ACM Computing Surveys 46(4), 2014; B. Efron and R. Tibshirani, "An
-Introduction to the Bootstrap", 1993, chapter 9.
+Both answer the same users of the same week, so seasonal effects cancel out. The interval is a bootstrap over
+users, each with all their weeks. `stale_model` defines a stale model. References: J. Gama et al., "A survey
+on concept drift adaptation", ACM Computing Surveys 46(4), 2014; B. Efron and R. Tibshirani, "An Introduction
+to the Bootstrap", 1993, chapter 9.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scipy.optimize import isotonic_regression
 from sqlalchemy import Engine, insert, select
 
 from tastemaker.dataset.as_of import DAY_SECONDS
-from tastemaker.errors import SourceError, TastemakerError
+from tastemaker.errors import NoTestUsersError, TastemakerError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.backtest import LazyFit
 from tastemaker.evaluation.metrics import METRICS
@@ -46,33 +46,35 @@ Float64 = NDArray[np.float64]
 WEEKS = 8
 WEEK_SECONDS = 7 * DAY_SECONDS
 MAX_LOSS = 0.05
-"""The share of a fresh model's figure that may be lost, unless another is asked for."""
+"""Default of the share of a retrained model's figure that may be lost."""
 
 
 class Week(NamedTuple):
-    """One week that was judged."""
+    """Figures of one evaluated week."""
 
     age_days: int
-    """How much older than the fresh model the stale one is."""
+    """How many days earlier the stale model was trained than the retrained one."""
     loss: Difference
-    """What the stale model lacks, per user; above 0: it is worse."""
+    """The retrained model minus the stale one, per user; above 0: the stale one is worse."""
     fresh: float
+    """The retrained model's figure."""
     stale: float
+    """The stale model's figure."""
 
 
 class Days(NamedTuple):
-    """When a loss is reached, in days after training; None: not within the weeks that were judged."""
+    """Days after training until a loss is reached; None: not within the evaluated weeks."""
 
     value: float | None
     low: float | None
-    """From when on it is within the weeks' 95 % intervals that it has been reached."""
+    """The same by the upper ends of the weeks' 95 % intervals: the earliest day."""
     high: float | None
-    """From when on it is certain by them."""
+    """The same by their lower ends: the latest day."""
 
 
 @dataclass(frozen=True)
 class Staleness:
-    """What a model loses by not being trained again."""
+    """Loss of a model that is not retrained, by weeks since training."""
 
     problem: str
     model: str
@@ -81,25 +83,25 @@ class Staleness:
     metric: str
     trained_until: datetime
     fresh: Interval
-    """The figure of the model trained again each week, over all weeks."""
+    """The figure of the model retrained each week, over all weeks."""
     loss_per_week: Interval
-    """In the metric's unit; above 0: it loses."""
+    """In the metric's unit; above 0: the stale model is worse."""
     weeks: tuple[Week, ...]
     created_at: datetime
 
     @property
     def observed_days(self) -> int:
-        """The oldest that the model was when it was judged."""
+        """The stale model's greatest age in days."""
         return self.weeks[-1].age_days
 
     def days_until(self, share: float = MAX_LOSS) -> Days:
-        """When ℓ reaches this share of a fresh model's figure. It need not be a straight line."""
+        """Return after how many days ℓ reaches this share of a retrained model's figure."""
         curves = zip(*(week.loss[:3] for week in self.weeks), strict=True)
         value, low, high = (self._reached(share * self.fresh.value, np.array(one)) for one in curves)
         return Days(value, high, low)  # the highest losses are there first
 
     def _reached(self, loss: float, losses: Float64) -> float | None:
-        """Where the rising curve through these losses reaches `loss`."""
+        """Return the days at which the monotone curve through these losses reaches `loss`."""
         if not np.isfinite(losses).all():
             return None
         ages = [week.age_days for week in self.weeks]
@@ -112,10 +114,17 @@ class Staleness:
 
 
 def measure(backtester: Backtester, weeks: int = WEEKS, report: Report | None = None) -> Staleness:
-    """Evaluate the last `weeks` weeks and store the result. Backtests that are stored are not run again.
+    """Evaluate the last weeks of the data, and store the result.
 
-    Weeks in which nobody could be judged are left out. Raises TastemakerError if the data is too short, or
-    fewer than two weeks are left.
+    Backtests that are stored are not run again. Weeks without a user to evaluate are left out.
+
+    Args:
+        backtester: The model, its config and the data.
+        weeks: The number of weeks.
+        report: Called after each week.
+
+    Raises:
+        TastemakerError: The data is too short, or fewer than two weeks have users to evaluate.
     """
     plugin, config, artifacts = backtester.plugin, backtester.config, backtester.artifacts
     problem = backtester.dataset.problem
@@ -142,7 +151,7 @@ def measure(backtester: Backtester, weeks: int = WEEKS, report: Report | None = 
             report(f"{age_days} days after training", stale.metrics[metric].value)
     if origin is None or len(seen) < 2:
         raise TastemakerError(
-            f"somebody could be judged in {len(seen)} of the last {weeks} weeks, two at least are needed",
+            f"{len(seen)} of the last {weeks} weeks have users to evaluate, at least two are needed",
             fix="read more events, or ask for more --weeks",
         )
     found = Staleness(
@@ -160,7 +169,7 @@ def measure(backtester: Backtester, weeks: int = WEEKS, report: Report | None = 
 
 
 class _Seen(NamedTuple):
-    """One week: n users, each judged with both models."""
+    """Metrics of n users of one week with both models."""
 
     age_days: int
     users: NDArray[np.uint64]
@@ -169,25 +178,24 @@ class _Seen(NamedTuple):
 
 
 def _splits(dataset: Dataset, weeks: int) -> Iterator[Split]:
-    """A split a week, the earliest first, the last one ending with the data."""
+    """Yield one split per week, the earliest first; the last one ends with the data."""
     first = int(dataset.events.times[0])
     start = dataset.end - weeks * WEEK_SECONDS
     if start <= first:
         raise TastemakerError(
-            f"{weeks} weeks are to be judged, but the events span {(dataset.end - first) / DAY_SECONDS:.0f} "
-            "days: nothing is left to train on",
+            f"{weeks} weeks are to be evaluated, but the events span "
+            f"{(dataset.end - first) / DAY_SECONDS:.0f} days: nothing is left to train on",
             fix="ask for fewer --weeks, or read more events",
         )
     for cut in range(start, dataset.end, WEEK_SECONDS):
         try:
             yield dataset.split(at=cut, end=cut + WEEK_SECONDS)
-        except SourceError as error:
-            if "no model can be judged" not in error.problem:
-                raise
+        except NoTestUsersError:
+            continue
 
 
 def _estimates(seen: Sequence[_Seen], sign: float) -> dict[str, Any]:
-    """The figures of a Staleness; `sign` is 1 where more of the metric is better, else -1."""
+    """Return the figures of a Staleness; `sign` is 1 where more of the metric is better, else -1."""
     users = np.concatenate([one.users for one in seen])
     fresh = np.concatenate([one.fresh for one in seen])
     loss = sign * (fresh - np.concatenate([one.stale for one in seen]))
@@ -209,10 +217,9 @@ def _estimates(seen: Sequence[_Seen], sign: float) -> dict[str, Any]:
 
 
 def _ratio(users: NDArray[np.uint64], over: Float64, under: Float64, *, certain: bool) -> Interval:
-    """Σ over / Σ under with an interval over users, each with all that is theirs; `certain`: see
-    `Interval.of`.
+    """Return Σ over / Σ under with an interval over users, each with all their rows.
 
-    Where there were hits, and week by week all users had the same, models without any loss are simply alike.
+    `certain` (see `Interval.of`) where there were hits: then a loss of 0 for every user is known to be 0.
     """
     _keys, who = np.unique(users, return_inverse=True)
     sums = np.column_stack([np.bincount(who, over), np.bincount(who, under)])
@@ -223,7 +230,7 @@ def _ratio(users: NDArray[np.uint64], over: Float64, under: Float64, *, certain:
 
 
 def put(engine: Engine, found: Staleness) -> None:
-    """Keep it; `newest` finds it."""
+    """Store a staleness."""
     row = {
         one.name: getattr(found, one.name)
         for one in fields(found)
@@ -236,7 +243,7 @@ def put(engine: Engine, found: Staleness) -> None:
 
 
 def newest(engine: Engine, problem: str, model: str) -> Staleness | None:
-    """What was measured last for a model; None: nothing yet. This is what decides when to train again."""
+    """Return a model's newest staleness; None if none is stored. Retraining schedules use it."""
     mine = select(stalenesses).where(stalenesses.c.problem == problem, stalenesses.c.model == model)
     with engine.connect() as connection:
         row = connection.execute(mine.order_by(stalenesses.c.id.desc()).limit(1)).mappings().first()
@@ -252,7 +259,12 @@ def newest(engine: Engine, problem: str, model: str) -> Staleness | None:
 
 
 def to_dict(found: Staleness, share: float = MAX_LOSS) -> dict[str, Any]:
-    """Everything, in types that JSON has."""
+    """Return a staleness in types that JSON has.
+
+    Args:
+        found: The staleness.
+        share: The share of a retrained model's figure for `days_until_max_loss`.
+    """
     return {
         "problem": found.problem,
         "model": found.model,

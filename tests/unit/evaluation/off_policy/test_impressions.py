@@ -103,10 +103,10 @@ def test_credit(tmp_path: Path, events: list[dict[str, Any]], rewards: list[floa
     ("wrong", "reason"),
     [
         ({"version": "v2"}, "answered by a version of another problem"),
-        ({"hours": -100}, "training has seen what they led to"),
-        ({"hours": 24 * 29}, "events may still be credited"),
-        ({"fallback": "model_error"}, "popular items helped"),
-        ({"version": "v3", "propensities": [1.0, 1.0]}, "never draw"),
+        ({"hours": -100}, "the end of a training window"),
+        ({"hours": 24 * 29}, "events may still be attributed"),
+        ({"fallback": "model_error"}, "with help of the fallback list"),
+        ({"version": "v3", "propensities": [1.0, 1.0]}, "deterministic versions"),
         ({"propensities": [0.5, 0.0]}, r"outside \(0, 1\]"),
         ({"item_ids": [], "scores": [], "propensities": []}, "or with no item"),
     ],
@@ -124,5 +124,5 @@ def test_requests_that_do_not_count_are_told(tmp_path: Path, wrong: dict[str, An
 def test_without_events_nothing_can_be_said(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.write_day("requests", NOON.date(), pa.Table.from_pylist([request("a")], schema=REQUESTS))
-    with pytest.raises(OffPolicyError, match="no event is of a type that 'shop' rewards"):
+    with pytest.raises(OffPolicyError, match="there is no event of a type that 'shop' rewards"):
         read_requests(lake, PROBLEM, since=0, versions={"v1"})

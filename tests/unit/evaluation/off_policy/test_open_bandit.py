@@ -88,7 +88,7 @@ def test_the_format_is_read_as_documented(open_bandit: Path) -> None:
         ("item_id,position,click,propensity_score\n1,1,2,0.5\n", "click is 2 in row 1, must be 0 or 1"),
         (
             "timestamp,item_id,position,click,propensity_score\n9,1,1,0,0.5\n9,2,1,0,0.5\n9,1,1,1,0.5\n",
-            "1 of 3 rows are there twice",
+            "1 of 3 rows are duplicates",
         ),
         ("item_id,position,click\n1,1,0\n", "has no column propensity_score"),
         ("item_id,position,click,propensity_score\n1,1,0,0\n", r"propensities\[0\] is 0\.0"),
@@ -108,7 +108,7 @@ def test_a_malformed_file_is_refused(tmp_path: Path, text: str, message: str) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("item_id,alpha,beta\n0,1,1\n2,1,1\n", "item_id holds not each of 0 to 1 once"),
+        ("item_id,alpha,beta\n0,1,1\n2,1,1\n", "item_id does not hold each of 0 to 1 once"),
         ("item_id,alpha,beta\n0,1,0\n", "an alpha or beta is not above 0"),
     ],
 )

@@ -102,7 +102,7 @@ def test_refused_where_nothing_was_explored() -> None:
     log = BanditFeedback.of(np.zeros(1000), np.ones(1000), np.ones(1000), n_actions=2)
     with pytest.raises(OffPolicyError, match="every logged propensity is 1") as caught:
         estimate(log, always(log, 1))
-    assert "serve a policy that draws" in str(caught.value.fix)
+    assert "serve a stochastic policy" in str(caught.value.fix)
 
 
 def test_refused_where_an_action_was_never_logged() -> None:
@@ -137,7 +137,9 @@ def test_refused_where_too_little_is_left() -> None:
 def test_refused_where_too_little_was_rewarded() -> None:
     log = uniform()
     poor = BanditFeedback.of(log.actions, np.arange(len(log)) < 9, log.propensities, n_actions=5)
-    with pytest.raises(OffPolicyError, match=r"only \d rewarded impressions"):
+    with pytest.raises(
+        OffPolicyError, match=r"only \d of the impressions that the target might have shown are rewarded"
+    ):
         estimate(poor, always(poor, 2))
 
 
@@ -233,7 +235,7 @@ def test_a_logistic_model_needs_yes_or_no() -> None:
     log = BanditFeedback.of([0, 1], [0.5, 1], [0.5, 0.5], n_actions=2)
     with pytest.raises(OffPolicyError, match="needs rewards of 0 or 1"):
         cross_fit(log, always(log, 1), Logistic(), folds=2)
-    with pytest.raises(OffPolicyError, match="what the target would show is not known"):
+    with pytest.raises(OffPolicyError, match="neither the target's distribution nor draws are given"):
         cross_fit(log, EvaluationPolicy.of_logged_actions(log, [0.5, 0.5]), Logistic(), folds=2)
     with pytest.raises(OffPolicyError, match=r"folds is 3, must be in \[2, 2\]"):
         cross_fit(log, always(log, 1), Logistic(), folds=3)

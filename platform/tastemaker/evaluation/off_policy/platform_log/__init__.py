@@ -1,1 +1,1 @@
-"""Off-policy evaluation from this platform's own log."""
+"""Off-policy evaluation from the platform's own request log."""

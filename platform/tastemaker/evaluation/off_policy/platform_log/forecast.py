@@ -1,7 +1,7 @@
-"""What a registered version would earn, forecast from the platform's own request log, and kept for later.
+"""Forecasts of what a registered version would earn, from the platform's own request log.
 
-The uplift is that of the self-normalized estimate over what it is compared with: another version, estimated
-from the same requests (one difference a request), or the policies that answered them.
+The uplift is the version's self-normalized estimate minus that of another version on the same requests (one
+difference per request), or minus what the policies that answered them earned.
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ from tastemaker.stats.bootstrap import Difference, Interval
 from tastemaker.storage.tables import forecasts
 
 ESTIMATOR = "snips"
-"""The one that the uplift is told by: its errors are smaller than those of IPS wherever weights vary, and no
-reward model is in it."""
+"""The estimator of the uplift: its errors are smaller than those of IPS wherever weights vary,
+and it needs no reward model."""
 REWARD_MODEL: RewardModel = Ridge()
 
 
-class Question(NamedTuple):
-    """A version, what it is compared with, and the requests to compare them on."""
+class ForecastInputs(NamedTuple):
+    """Inputs of a forecast: a version, what it is compared with, and the replayed requests."""
 
     version: Version
     against: Version | None
-    """None: the policies that answered the requests."""
+    """None: compared with the policies that answered the requests."""
     requests: RequestLog
     mine: LoggedFeatures
     rival: LoggedFeatures | None
     diagnostics: Diagnostics
-    """Of the version."""
+    """Diagnostics of the log for the version."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is expected of a version: mean rewards of a request's whole list."""
+    """Forecast of a version: mean rewards of a request's whole list, and the uplift."""
 
     problem: str
     version_id: str
     against_id: str | None
     estimator: str
     estimates: dict[str, Interval]
-    """Estimator -> the version's value; `logged`: what the answers given earned; `against`: the rival's."""
+    """The version's value by estimator; `logged`: that of the logged answers; `against`: the other's."""
     uplift: Difference
     diagnostics: dict[str, Any]
     requests: int
     window_start: datetime
-    """The first and the last request."""
+    """The time of the first request; `window_end` is that of the last."""
     window_end: datetime
     created_at: datetime
 
 
-def ask(
+def prepare(
     lake: Lake,
     registry: Registry,
     problem: ProblemSpec,
@@ -73,8 +73,21 @@ def ask(
     *,
     feature_root: Path,
     seed: int = 0,
-) -> Question:
-    """Replay the requests that neither version was trained on. Raises OffPolicyError if there are none."""
+) -> ForecastInputs:
+    """Replay the requests that neither version was trained on.
+
+    Args:
+        lake: The lake with the request log and the events.
+        registry: The registry of the versions.
+        problem: The problem, which defines the rewards.
+        version: The version to forecast.
+        against: The version to compare with; None for what was served.
+        feature_root: The folder of the feature snapshots.
+        seed: Seed of the draws.
+
+    Raises:
+        OffPolicyError: No request can be used; the message gives the reasons.
+    """
     since = max(one.manifest.window.end for one in (version, against) if one is not None)
     versions = {one.id for one in registry.list(problem=problem.name)}
     requests = read_requests(lake, problem, since=since, versions=versions)
@@ -84,28 +97,28 @@ def ask(
         if against is None
         else read_features(lake, registry.open(against), requests, feature_root, seed=seed)
     )
-    return Question(version, against, requests, mine, rival, diagnose(*mine))
+    return ForecastInputs(version, against, requests, mine, rival, diagnose(*mine))
 
 
-def answer(question: Question, *, seed: int = 0) -> Forecast:
-    """The forecast. Raises OffPolicyError, and gives no figure, where the log can't answer."""
-    log, times = question.mine.log, question.requests.requests["occurred_at"].to_pylist()
-    report = estimate(*question.mine, reward_model=REWARD_MODEL, seed=seed)
+def compute(inputs: ForecastInputs, *, seed: int = 0) -> Forecast:
+    """Compute a forecast. Raises OffPolicyError where the log can't support an estimate."""
+    log, times = inputs.mine.log, inputs.requests.requests["occurred_at"].to_pylist()
+    report = estimate(*inputs.mine, reward_model=REWARD_MODEL, seed=seed)
     found = {"logged": report.logged} | {name: each.bootstrap for name, each in report.results.items()}
-    if question.rival is None:
+    if inputs.rival is None:
         rival = as_logged(log)
     else:
-        result = _rival(question.rival, seed)
+        result = _rival(inputs.rival, seed)
         found["against"], rival = result.bootstrap, result.estimate
     mine = report.results[ESTIMATOR].estimate
     return Forecast(
-        problem=question.version.problem,
-        version_id=question.version.id,
-        against_id=None if question.against is None else question.against.id,
+        problem=inputs.version.problem,
+        version_id=inputs.version.id,
+        against_id=None if inputs.against is None else inputs.against.id,
         estimator=ESTIMATOR,
         estimates=found,
         uplift=difference(mine, rival),
-        diagnostics=_to_json(question),
+        diagnostics=_to_json(inputs),
         requests=log.n_rounds,
         window_start=times[0],
         window_end=times[-1],
@@ -114,18 +127,18 @@ def answer(question: Question, *, seed: int = 0) -> Forecast:
 
 
 def put(engine: Engine, forecast: Forecast) -> int:
-    """Store a forecast; returns its number."""
+    """Store a forecast, and return its number."""
     row = asdict(forecast) | _figures(forecast)
     with engine.begin() as connection:
         return int(connection.execute(insert(forecasts).values(row).returning(forecasts.c.id)).scalar_one())
 
 
 def to_json(forecast: Forecast) -> dict[str, Any]:
-    """What JSON can hold: moments as ISO 8601."""
-    moments = {
+    """Return a forecast in types that JSON has, with times as ISO 8601."""
+    times = {
         name: getattr(forecast, name).isoformat() for name in ("window_start", "window_end", "created_at")
     }
-    return asdict(forecast) | _figures(forecast) | moments
+    return asdict(forecast) | _figures(forecast) | times
 
 
 def _figures(forecast: Forecast) -> dict[str, Any]:
@@ -134,7 +147,7 @@ def _figures(forecast: Forecast) -> dict[str, Any]:
 
 
 def newest(engine: Engine, version_id: str) -> Forecast | None:
-    """The last forecast of a version, to hold an experiment against."""
+    """Return the newest forecast of a version, to compare an experiment with; None if there is none."""
     query = select(forecasts).where(forecasts.c.version_id == version_id)
     with engine.connect() as connection:
         row = connection.execute(query.order_by(forecasts.c.id.desc()).limit(1)).mappings().first()
@@ -156,7 +169,7 @@ def _rival(rival: LoggedFeatures, seed: int) -> Result:
         ) from error
 
 
-def _to_json(question: Question) -> dict[str, Any]:
-    found = question.diagnostics
+def _to_json(inputs: ForecastInputs) -> dict[str, Any]:
+    found = inputs.diagnostics
     bins = [each._asdict() for each in found.calibration]
-    return found._asdict() | {"calibration": bins, "left_out": question.requests.left_out}
+    return found._asdict() | {"calibration": bins, "left_out": inputs.requests.left_out}

@@ -1,6 +1,6 @@
-"""The platform's own request log as rewarded impressions: which requests count.
+"""The platform's request log as rewarded impressions, and which requests can be used.
 
-What each item shown earned is for `tastemaker.event_log.attribution` to say.
+`tastemaker.event_log.attribution` computes the reward of each item shown.
 """
 
 from __future__ import annotations
@@ -25,31 +25,39 @@ if TYPE_CHECKING:
 
 
 class RequestLog(NamedTuple):
-    """The requests that count, oldest first, and their impressions."""
+    """Usable requests, oldest first, and their impressions."""
 
     requests: pa.Table
-    """One row a request, as in `data.tables.REQUESTS`."""
+    """One row per request, as in `data.tables.REQUESTS`."""
     item_ids: list[str]
-    """Of each impression, in the order of `log`, whose rounds are the rows of `requests`."""
+    """The item of each impression, in the order of `log`, whose rounds are the rows of `requests`."""
     log: BanditFeedback
     left_out: dict[str, int]
-    """Why requests do not count -> how many."""
+    """Number of requests left out, by reason."""
 
 
 def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Collection[str]) -> RequestLog:
-    """The requests that `versions` answered at or after `since` (seconds UTC), with what they earned.
+    """Read the requests that can be used, with their rewards.
 
-    Raises OffPolicyError naming every reason if no request counts.
+    Args:
+        lake: The lake with the request log and the events.
+        problem: The problem, which defines the rewards.
+        since: Leave out requests before this time (seconds UTC).
+        versions: Leave out requests that were answered by other versions.
+
+    Raises:
+        OffPolicyError: No request can be used; the message gives the reasons.
     """
     asked = read_log(lake).sort_by([("occurred_at", "ascending"), ("request_id", "ascending")])
     if not len(asked):
         raise OffPolicyError(
-            "the request log is empty", fix="serve a version, ask it, then drain its log: tastemaker run"
+            "the request log is empty",
+            fix="serve a version and send it requests, then drain its log: tastemaker run",
         )
     found = attribute(lake, problem)
     if found.horizon is None:
         raise OffPolicyError(
-            f"no event is of a type that {problem.name!r} rewards, so nothing that was shown earned anything",
+            f"there is no event of a type that {problem.name!r} rewards, so no impression has a reward",
             fix="ingest the events that followed: tastemaker run",
         )
     kept, left_out = _sift(asked, since=since, versions=versions, last=found.horizon - found.window)
@@ -58,8 +66,8 @@ def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Col
         reasons = "\n    ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise OffPolicyError(
             f"none of the {len(asked):,} logged requests can be used:\n    {reasons}",
-            fix="serve a policy that draws (random, or a bandit) to a share of the traffic, ingest the "
-            f"events of the {days:g} days after, and ask about a version trained before that",
+            fix="serve a stochastic policy (random, or a bandit) to a share of the traffic, ingest the "
+            f"events of the {days:g} days after, and evaluate a version that was trained before that",
         )
     return _impressions(asked, kept, found.impressions, left_out)
 
@@ -67,8 +75,8 @@ def read_requests(lake: Lake, problem: ProblemSpec, *, since: int, versions: Col
 def _sift(
     asked: pa.Table, *, since: int, versions: Collection[str], last: float
 ) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """bool[len(asked)]: which requests count; and why the others don't, each by its first reason."""
-    moments = asked["occurred_at"].cast(pa.int64()).to_numpy() / 1e6
+    """Return bool[len(asked)], which requests can be used, and how many can't by their first reason."""
+    times = asked["occurred_at"].cast(pa.int64()).to_numpy() / 1e6
     chances = asked["propensities"].to_pylist()
     version = np.array(asked["version"].to_pylist(), dtype=np.str_)
     explores = np.array([any(chance < 1 for chance in row) for row in chances])
@@ -76,13 +84,13 @@ def _sift(
     window_end = datetime.fromtimestamp(since, UTC)
     faults = {
         "answered by a version of another problem": ~np.isin(version, list(versions)),
-        f"from before {window_end:%Y-%m-%d %H:%M} UTC: training has seen what they led to": moments < since,
-        "so late that events may still be credited to them": moments > last,
-        "that popular items helped to answer": asked["fallback"].is_valid().to_numpy(),
+        f"from before {window_end:%Y-%m-%d %H:%M} UTC, the end of a training window": times < since,
+        "so recent that events may still be attributed to them": times > last,
+        "answered with help of the fallback list": asked["fallback"].is_valid().to_numpy(),
         f"with a propensity outside (0, 1] or below {MIN_PROPENSITY:g}, or with no item": np.array(
             [not row or not all(MIN_PROPENSITY <= chance <= 1 for chance in row) for row in chances]
         ),
-        "answered by versions that never draw, every propensity being 1": ~np.isin(version, exploring),
+        "answered by deterministic versions, with every propensity 1": ~np.isin(version, exploring),
     }
     kept, left_out = np.ones(len(asked), np.bool_), {}
     for reason, faulty in faults.items():
@@ -95,7 +103,7 @@ def _sift(
 def _impressions(
     asked: pa.Table, kept: NDArray[np.bool_], impressions: pa.Table, left_out: dict[str, int]
 ) -> RequestLog:
-    """The impressions stand in the order of their requests."""
+    """Return the used requests with their impressions in the same order."""
     lengths = asked["item_ids"].combine_chunks().value_lengths().to_numpy()
     shown = impressions.filter(pa.array(np.repeat(kept, lengths)))
     item_ids: list[str] = shown["item_id"].to_pylist()

@@ -1,9 +1,9 @@
-"""The platform's request log as a version and its reward model see it: what it would show, and features.
+"""Features of logged impressions for reward models, and the replay of a version on them.
 
-Contexts are the numbers that callers told and the features of the user; actions are items with their
-features. A user feature is the one that was logged with the request; where none was, and for items, it is
-what was known at the end of the version's data. Every column is put on one scale, sign(x) ln(1 + |x|)
-less its mean in units of its standard deviation, and a missing value is the mean.
+Contexts are the numbers that callers sent and the features of the user; actions are items with their
+features. A user feature is the one that was logged with the request; where none was logged, and for items, it
+is the value at the end of the version's data. Every column is transformed by sign(x) ln(1 + |x|) and
+standardized; a missing value is replaced by the mean.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from tastemaker.data.lake import Lake
 from tastemaker.evaluation.off_policy.bandit_feedback import BanditFeedback, EvaluationPolicy, Float64
 from tastemaker.evaluation.off_policy.platform_log.impressions import RequestLog
-from tastemaker.evaluation.off_policy.platform_log.policy_replay import replay, told_numbers
+from tastemaker.evaluation.off_policy.platform_log.policy_replay import context_numbers, replay
 from tastemaker.plugins.arrays import FeatureTable
 from tastemaker.snapshot.ids import IdIndex
 
@@ -27,17 +27,25 @@ if TYPE_CHECKING:
 
 
 class LoggedFeatures(NamedTuple):
-    """The impressions with their features, and what one version would have shown."""
+    """Impressions with their features, and the probabilities of one version on them."""
 
     log: BanditFeedback
-    """Its actions are the items that were shown or that the version would show."""
+    """The impressions; the actions are the items that were shown or that the version would show."""
     target: EvaluationPolicy
 
 
 def read_features(
     lake: Lake, loaded: LoadedVersion, requests: RequestLog, feature_root: Path, *, seed: int = 0
 ) -> LoggedFeatures:
-    """Replay the requests by a version, and look up what a reward model may know of users and items."""
+    """Replay requests with a version, and look up the features of their users and items.
+
+    Args:
+        lake: The lake with the features.
+        loaded: The version.
+        requests: The requests.
+        feature_root: The folder of the feature snapshots.
+        seed: Seed of the draws.
+    """
     from tastemaker.features.snapshots import SnapshotFeatures
 
     snapshot = loaded.snapshot
@@ -65,13 +73,13 @@ def read_features(
 
 
 def _contexts(requests: RequestLog, users: FeatureTable) -> Float64:
-    """float64[requests, d]: what was told, and the features of the user."""
+    """Return float64[requests, d], the numbers of the context and the features of the user."""
     rows = requests.requests.select(["context", "features"]).to_pylist()
-    told = [told_numbers(row) or [] for row in rows]
-    numbers = np.full((len(rows), max(map(len, told))), np.nan)
+    contexts = [context_numbers(row) or [] for row in rows]
+    numbers = np.full((len(rows), max(map(len, contexts))), np.nan)
     features = users.values.astype(np.float64)
     places = {name: column for column, name in enumerate(users.names)}
-    for number, (row, values) in enumerate(zip(rows, told, strict=True)):
+    for number, (row, values) in enumerate(zip(rows, contexts, strict=True)):
         numbers[number, : len(values)] = values
         logged: dict[str, Any] = json.loads(row["features"]) if row["features"] else {}
         for name in logged.keys() & places.keys():
@@ -80,12 +88,12 @@ def _contexts(requests: RequestLog, users: FeatureTable) -> Float64:
 
 
 def _scaled(columns: Float64 | np.ndarray[Any, Any]) -> Float64:
-    """Each column in its standard deviations from its mean; those that say nothing are left out."""
+    """Return the transformed columns, standardized; constant columns are left out."""
     values = np.sign(columns) * np.log1p(np.abs(columns.astype(np.float64)))
     known = np.isfinite(values)
     counts = np.maximum(known.sum(axis=0), 1)
     means = np.where(known, values, 0.0).sum(axis=0) / counts
     off = np.where(known, values - means, 0.0)
     deviations = np.sqrt((off**2).sum(axis=0) / counts)
-    telling = deviations > 1e-9
-    return np.asarray(off[:, telling] / deviations[telling])
+    varying = deviations > 1e-9
+    return np.asarray(off[:, varying] / deviations[varying])

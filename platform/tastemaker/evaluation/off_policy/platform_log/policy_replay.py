@@ -1,4 +1,4 @@
-"""What a version would have answered to logged requests: its probability of each item shown, and draws."""
+"""Replay of logged requests with a version: its probability of each item shown, and draws of its lists."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from tastemaker.registry.artifact import LoadedVersion
 
 DRAWS = 100
-"""A request, of a policy that draws. A chance has a standard error of at most 0.05, and no bias."""
+"""Draws per request of a stochastic policy: the standard error of a probability is at most 0.05."""
 KEPT_DRAWS = 20
-"""Of these draws: what the version would show, for reward models. A million impressions take 80 MB."""
+"""Draws that are kept for reward models. A million impressions take 80 MB."""
 HOUR_SECONDS = 3600
 _BLOCK = 512
 
 OfflineFeatures = Callable[[], FeatureTable]
-"""One row a user number of the version's snapshot: for requests whose log holds no user features."""
+"""Returns one row per user number of the snapshot, for requests whose log has no user features."""
 
 
 class PolicyReplay(NamedTuple):
-    """One entry an impression."""
+    """Probabilities and draws of a version, one entry per impression."""
 
     chosen: Float64
     """float64[n]: the probability that the version puts this item at this position."""
     drawn: Int32
-    """int32[n, draws]: items that it put there, by their numbers in its snapshot; -1 for none."""
+    """int32[n, draws]: items that it put at this position, by their numbers in its snapshot; -1 for none."""
 
 
 def replay(
@@ -48,14 +48,24 @@ def replay(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> PolicyReplay:
-    """Ask a version the logged requests again.
+    """Send the logged requests to a version.
 
-    A version that draws its lists is asked `draws` times a request, and one that doesn't once. The draws are
-    not seeded by the request: that seed made the logged list too, whose chances would come out too great.
-    Where the version itself answered, its chances are those that were logged, and what was shown is its draw.
+    A stochastic version answers each request `draws` times, a deterministic one once. The draws are not
+    seeded by the request: that seed also made the logged list, whose probability would be overestimated.
+    Where the version itself answered, its probabilities are the logged ones, and the logged list is its draw.
 
-    The request's time is told to the hour, after the same shift as in serving: time stands still between the
-    end of a version's data and its training.
+    The request's time is rounded down to the hour, after the same shift as in serving, which omits the time
+    between the end of a version's data and its training.
+
+    Args:
+        loaded: The version.
+        requests: The requests.
+        features: Returns the user features at the end of the version's data.
+        seed: Seed of the draws.
+        draws: Number of answers per request of a stochastic version.
+
+    Raises:
+        PluginError: The version fails, or returns a list that can't be scored.
     """
     version, log = loaded.manifest.version, requests.log
     rows = requests.requests.select(_ASKED).to_pylist()
@@ -93,14 +103,14 @@ _ASKED = [
 def _alike(
     rows: list[dict[str, Any]], numbers: Int64, loaded: LoadedVersion
 ) -> Iterator[tuple[list[int], int, int]]:
-    """Blocks of these request numbers that fit into one batch, with their k and time (seconds)."""
+    """Yield blocks of these request numbers that fit into one batch, with their k and time (seconds)."""
     lag = max(0, int(loaded.manifest.created_at.timestamp()) - loaded.snapshot.end)
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for number in numbers.tolist():
         row = rows[number]
-        context = told_numbers(row)
-        told = int(row["occurred_at"].timestamp()) - lag
-        now = max(loaded.snapshot.end, told // HOUR_SECONDS * HOUR_SECONDS)
+        context = context_numbers(row)
+        shifted = int(row["occurred_at"].timestamp()) - lag
+        now = max(loaded.snapshot.end, shifted // HOUR_SECONDS * HOUR_SECONDS)
         length = None if context is None else len(context)
         groups[now, row["k"], row["candidates"] is None, length].append(number)
     for (now, k, *_), alike in groups.items():
@@ -111,7 +121,7 @@ def _alike(
 def _batch(loaded: LoadedVersion, rows: list[dict[str, Any]], now: int, features: OfflineFeatures) -> Batch:
     snapshot, capabilities = loaded.snapshot, loaded.model.capabilities
     users = snapshot.user_ids.lookup([row["user_id"] for row in rows])
-    contexts = [told_numbers(row) for row in rows]
+    contexts = [context_numbers(row) for row in rows]
     return snapshot.batch(
         users,
         seeds=np.array([seed_of(row["request_id"]) for row in rows], np.uint64),
@@ -129,7 +139,7 @@ def _batch(loaded: LoadedVersion, rows: list[dict[str, Any]], now: int, features
 def _user_features(
     rows: list[dict[str, Any]], users: Int32, names: tuple[str, ...], offline: OfflineFeatures
 ) -> FeatureTable | None:
-    """What was logged of the user; where too little was, what was known at the version's end."""
+    """Return the logged user features; where some are missing, those at the end of the version's data."""
     if not names:
         return None
     logged = [json.loads(row["features"]) if row["features"] else {} for row in rows]
@@ -142,8 +152,8 @@ def _user_features(
     return FeatureTable(names, values)
 
 
-def told_numbers(row: dict[str, Any]) -> list[float] | None:
-    """The numbers that the caller told; names with values are only logged."""
+def context_numbers(row: dict[str, Any]) -> list[float] | None:
+    """Return the numbers that the caller sent as context; None for a context of names with values."""
     context = None if row["context"] is None else json.loads(row["context"])
     return context if isinstance(context, list) else None
 
