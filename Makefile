@@ -9,6 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 PROJECTS := . $(wildcard models/*)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' platform/tastemaker/_version.py)
 
 # No dependency reports home.
 export BENTOML_DO_NOT_TRACK := True
@@ -24,7 +25,7 @@ export OMP_WAIT_POLICY := PASSIVE
 # Bytecode makes the second start of a command two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test check docs lock format clean
+.PHONY: help install demo test check docs lock release format clean
 
 help:  ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -67,6 +68,14 @@ lock: install  ## compile the pins anew: versions and hashes, no host names
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 		requirements/dev.in -o requirements/dev.txt \
 		$(foreach project,$(PROJECTS),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(project)/pyproject.toml | head -1))
+
+release:  ## build the wheels into dist/ and tag the commit; see docs/dev/releasing.md
+	@test -z "$$(git status --porcelain)" || { echo "error: there are uncommitted changes"; echo "  fix: commit or stash them"; exit 1; }
+	@grep -q "^## $(VERSION) - " CHANGELOG.md || { echo "error: CHANGELOG.md has no section '## $(VERSION) - DATE'"; \
+		echo "  fix: rename Unreleased, see docs/dev/releasing.md"; exit 1; }
+	rm -rf dist
+	for project in $(PROJECTS); do (cd $$project && $(abspath $(BIN))/python -m hatchling build --target wheel --directory $(CURDIR)/dist); done
+	git tag --annotate v$(VERSION) --message "Tastemaker $(VERSION)"
 
 clean:  ## remove the demo's home and the caches; .venv stays
 	rm -rf .tastemaker .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -61,5 +61,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, **_more: Any) -> str:
     """Return the page with links that work on the site."""
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation"]
     path = {place: path for path, place in _places.items()}.get(page.file.src_uri)
     return markdown if path is None else repository_links.rewritten(markdown, path, _places)

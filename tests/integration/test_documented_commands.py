@@ -1,8 +1,8 @@
-"""README.md and docs/*.md: every command is typed, in order, in a fresh clone, and does what the page says.
+"""README.md and docs/: every command is executed, in order, in a fresh clone, and does what the page says.
 
-The simulated shop is made small by settings; all else is as a newcomer has it after `make install`. The pages
-in docs are for a reader who has come as far as README's `tastemaker run`: each begins with the home folder as
-it was then.
+The simulated shop is made small by settings; all else is as after `make install`. A newcomer reads README.md
+and then the tutorial. The other pages are for a reader who has come as far as its `tastemaker run`:
+each begins with the home folder as it was then.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ from support.repository import ROOT
 pytestmark = pytest.mark.servers
 
 README = "README.md"
+TUTORIAL = "docs/tutorial/first-run.md"
+NEWCOMER = (README, TUTORIAL)
+"""These pages install the environment and activate it themselves."""
 PAGES = sorted(
     page
     for path in (ROOT / "docs").rglob("*.md")
-    if (page := path.relative_to(ROOT).as_posix()) and any(commands(path.read_text("utf-8"), page))
+    if (page := path.relative_to(ROOT).as_posix())
+    and page != TUTORIAL
+    and any(commands(path.read_text("utf-8"), page))
 )
 SHOP = "[source]\noptions = { n_users = 150, n_items = 100, n_days = 90, events_per_day = 150, seed = 1 }\n"
 RANKER = {"retrievers": ["popularity", "bought_again"], "trees": 20, "label_days": 10}
@@ -63,7 +68,7 @@ class Clone:
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         logs = self._logs / page.replace("/", "-")
         shell = Shell(self.folder, kept | own | ENVIRONMENT, logs)
-        if page != README:
+        if page not in NEWCOMER:
             shell.run(". .venv/bin/activate")
         return shell
 
@@ -114,9 +119,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 @pytest.fixture(scope="module")
-def typed_readme(clone: Clone) -> list[str]:
-    """What went wrong when README was typed."""
-    return list(_typed(clone, README))
+def newcomer(clone: Clone) -> dict[str, list[str]]:
+    """What went wrong on the pages that a newcomer reads first."""
+    return {page: list(_typed(clone, page)) for page in NEWCOMER}
 
 
 def _typed(clone: Clone, page: str) -> Iterator[str]:
@@ -130,7 +135,7 @@ def _typed(clone: Clone, page: str) -> Iterator[str]:
             for why in _wrong(command, result):
                 print(f"FAILED  {why}")
                 yield f"{command.place}\n{why}\n{result.said[-3_000:]}"
-            if page == README and command.text.startswith("tastemaker run"):
+            if page == TUTORIAL and command.text.startswith("tastemaker run"):
                 clone.save()
     finally:
         ended = shell.close()
@@ -152,11 +157,12 @@ def _wrong(command: Command, result: documented_commands.Result) -> Iterator[str
         yield "the service refused it"
 
 
-def test_every_command_of_the_readme_works_when_typed(typed_readme: list[str]) -> None:
-    assert typed_readme == []
+@pytest.mark.parametrize("page", NEWCOMER)
+def test_every_command_for_newcomers_works(page: str, newcomer: dict[str, list[str]]) -> None:
+    assert newcomer[page] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_a_page_works_when_typed(page: str, clone: Clone, typed_readme: list[str]) -> None:
+def test_every_command_of_a_page_works(page: str, clone: Clone, newcomer: dict[str, list[str]]) -> None:
     clone.restore()
     assert list(_typed(clone, page)) == []

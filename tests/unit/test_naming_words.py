@@ -77,8 +77,8 @@ def test_file_names_count(vocabulary: Vocabulary) -> None:
 def test_all_kinds_of_files_are_read() -> None:
     names = {path.relative_to(ROOT).as_posix() for path in files()}
     wanted = {
-        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", "docs/serving.md"),
-        *("docs/decisions/0040-packages-in-layers.md", "docs/notebooks/quickstart.ipynb"),
+        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", "docs/how-to/serving.md"),
+        *("docs/decisions/0040-packages-in-layers.md", "docs/tutorial/quickstart.ipynb"),
         *(
             "models/ranker/README.md",
             "models/ranker/tastemaker_ranker/ranker.py",
