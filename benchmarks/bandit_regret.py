@@ -25,17 +25,17 @@ from tastemaker.simulator.regret import Reward, Showroom
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.click_model import examination
+from tastemaker_bandits.environment import Environment
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.lin_ucb import LinUCB, LinUCBConfig
 from tastemaker_bandits.logistic_thompson import LogisticThompson, LogisticThompsonConfig
 from tastemaker_bandits.thompson import Thompson, ThompsonConfig
 from tastemaker_bandits.ucb1 import UCB1, UCB1Config
-from tastemaker_bandits.world import World
 from tastemaker_baselines.popularity import Popularity
 from tastemaker_baselines.random import Random
 
-WORLD = World()
+WORLD = Environment()
 SHOP = ShopConfig(n_users=500, n_items=50, n_days=30, tastes=5, events_per_day=300, taste_concentration=0.3)
 LIST = 5
 Models = dict[str, Recommender[Any]]

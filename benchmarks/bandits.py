@@ -31,23 +31,28 @@ class Size(NamedTuple):
     """How much is measured."""
 
     arms: int = 1000
-    taught: int = 20_000
+    feedback_rows: int = 20_000
     many_arms: int = 4000
-    many_taught: int = 80_000
+    many_feedback_rows: int = 80_000
     rounds: int = 200
     passes: int = 3
     """Over everything: a machine that others share is slow for seconds at a time, and then not."""
 
 
-FULL, SMOKE = Size(), Size(arms=50, taught=500, many_arms=100, many_taught=1_000, rounds=2, passes=1)
-LIMITS = {("lin_ucb", "decide 1"): 100, ("lin_ucb", "update"): 20} | {
-    (name, "decide 1"): 60 for name in ("thompson", "lin_thompson")
-}
+FULL, SMOKE = (
+    Size(),
+    Size(arms=50, feedback_rows=500, many_arms=100, many_feedback_rows=1_000, rounds=2, passes=1),
+)
+LIMITS = (
+    {("lin_ucb", "decide 1"): 100, ("lin_ucb", "update"): 20}
+    | {(name, "decide 1"): 60 for name in ("thompson", "lin_thompson")}
+    | {(name, "recommend 10"): 500 for name in ("lin_thompson", "logistic_thompson")}
+)
 """Microseconds that we promise."""
 
 
 class Work(NamedTuple):
-    """What every policy is taught and asked: the same numbers for ours and theirs."""
+    """The feedback and the requests of every policy: the same for ours and theirs."""
 
     items: Any
     rewards: Any
@@ -55,7 +60,7 @@ class Work(NamedTuple):
 
 
 def work(n: int, seed: int, arms: int) -> Work:
-    """n shown items with contexts from a standard normal; one in ten pleases."""
+    """n shown items with contexts from a standard normal; one in ten is clicked."""
     rng = np.random.default_rng(seed)
     rewards = (rng.random(n) < 0.1).astype(np.float32)
     return Work(rng.integers(0, arms, n).astype(np.int32), rewards, rng.normal(size=(n, CONTEXT_SIZE)))
@@ -73,7 +78,7 @@ def microseconds(call: Callable[[int], object], rounds: int, calls: int = CALLS)
 
 
 def ours(size: Size) -> dict[str, dict[str, float]]:
-    """Microseconds by policy and deed."""
+    """Return microseconds by policy and operation."""
     from tastemaker.plugins import Batch, Events, Feedback, History, TrainingData
     from tastemaker.plugins.discovery import get
 
@@ -96,12 +101,18 @@ def ours(size: Size) -> dict[str, dict[str, float]]:
     few = min(size.rounds, 10)
     questions = work(1000, 1, size.arms)
     requests, of_many = ([request(i, arms) for i in range(1000)] for arms in (size.arms, size.many_arms))
-    lessons = [feedback(questions)[i : i + 1] for i in range(1000)]
+    updates = [feedback(questions)[i : i + 1] for i in range(1000)]
     figures = {}
     for name in ("epsilon_greedy", "ucb1", "thompson", "lin_ucb", "lin_thompson", "logistic_thompson"):
         kind = get(name).recommender
-        looks = {"context_size": CONTEXT_SIZE, "intercept": False} if "context_size" in _fields(kind) else {}
-        model = kind(kind.config_type(**looks)).fit(data).update(feedback(work(size.taught, 0, size.arms)))
+        options = (
+            {"context_size": CONTEXT_SIZE, "intercept": False} if "context_size" in _fields(kind) else {}
+        )
+        model = (
+            kind(kind.config_type(**options))
+            .fit(data)
+            .update(feedback(work(size.feedback_rows, 0, size.arms)))
+        )
         figures[name] = {
             **{
                 f"decide {k}": microseconds(partial(_answer, model.top_k, requests, k), size.rounds)
@@ -111,31 +122,31 @@ def ours(size: Size) -> dict[str, dict[str, float]]:
                 f"recommend {k}": microseconds(partial(_answer, model.recommend, requests, k), few, 5)
                 for k in (1, 10)
             },
-            "update": microseconds(partial(_teach, model, lessons), size.rounds),
-            "update of 1,000": microseconds(partial(_teach, model, [feedback(questions)] * 1000), few, 1)
+            "update": microseconds(partial(_update, model, updates), size.rounds),
+            "update of 1,000": microseconds(partial(_update, model, [feedback(questions)] * 1000), few, 1)
             / 1000,
         }
         if model.capabilities.stochastic:
-            many = kind(kind.config_type(**looks)).fit(much)
-            many.update(feedback(work(size.many_taught, 0, size.many_arms)))
+            many = kind(kind.config_type(**options)).fit(much)
+            many.update(feedback(work(size.many_feedback_rows, 0, size.many_arms)))
             figures[name] |= {
                 "decide 10*": microseconds(partial(_answer, many.top_k, of_many, 10), 2 * few),
                 "recommend 10*": microseconds(partial(_answer, many.recommend, of_many, 10), few, 5),
-                "taught, then*": microseconds(partial(_taught, many, lessons, of_many), few, 2),
+                "update, then*": microseconds(partial(_update_and_recommend, many, updates, of_many), few, 2),
             }
     return figures
 
 
-def _answer(deed: Callable[[Any, int], object], requests: list[Any], k: int, i: int) -> None:
-    deed(requests[i], k)
+def _answer(operation: Callable[[Any, int], object], requests: list[Any], k: int, i: int) -> None:
+    operation(requests[i], k)
 
 
-def _teach(model: Any, lessons: list[Any], i: int) -> None:
-    model.update(lessons[i])
+def _update(model: Any, updates: list[Any], i: int) -> None:
+    model.update(updates[i])
 
 
-def _taught(model: Any, lessons: list[Any], requests: list[Any], i: int) -> None:
-    model.update(lessons[i]).recommend(requests[i], 10)
+def _update_and_recommend(model: Any, updates: list[Any], requests: list[Any], i: int) -> None:
+    model.update(updates[i]).recommend(requests[i], 10)
 
 
 def theirs(size: Size) -> dict[str, dict[str, float]]:
@@ -150,24 +161,24 @@ def theirs(size: Size) -> dict[str, dict[str, float]]:
         "lin_thompson": LearningPolicy.LinTS(alpha=1.0, l2_lambda=1.0),
     }
     few = min(size.rounds, 10)
-    taught, questions = work(size.taught, 0, size.arms), work(1000, 1, size.arms)
+    feedback, questions = work(size.feedback_rows, 0, size.arms), work(1000, 1, size.arms)
     figures = {}
     for name, policy in policies.items():
         contextual = name.startswith("lin")
         mab = MAB(list(range(size.arms)), policy, n_jobs=1)
-        mab.fit(taught.items, taught.rewards, taught.contexts if contextual else None)
+        mab.fit(feedback.items, feedback.rewards, feedback.contexts if contextual else None)
 
         def ask(i: int, mab: Any = mab, contextual: bool = contextual) -> object:
             return mab.predict(questions.contexts[i : i + 1] if contextual else None)
 
-        def teach(rows: slice, mab: Any = mab, contextual: bool = contextual) -> None:
+        def update(rows: slice, mab: Any = mab, contextual: bool = contextual) -> None:
             contexts = questions.contexts[rows] if contextual else None
             mab.partial_fit(questions.items[rows], questions.rewards[rows], contexts)
 
         figures[name] = {
             "decide 1": microseconds(ask, few, 5),
-            "update": microseconds(lambda i, teach=teach: teach(slice(i, i + 1)), few, 5),  # type: ignore[misc]
-            "update of 1,000": microseconds(lambda i, teach=teach: teach(slice(None)), few, 1) / 1000,  # type: ignore[misc]
+            "update": microseconds(lambda i, update=update: update(slice(i, i + 1)), few, 5),  # type: ignore[misc]
+            "update of 1,000": microseconds(lambda i, update=update: update(slice(None)), few, 1) / 1000,  # type: ignore[misc]
         }
     return figures
 
@@ -197,7 +208,7 @@ def main(mabwiser: str | None, smoke: bool, only_theirs: bool) -> None:
     print(f"{size.arms:,} arms, {CONTEXT_SIZE} context dimensions")
     print("decide: without propensities, as MABWiser; recommend: with them; 1 and 10: the length of the list")
     print(f"*: of {size.many_arms:,} arms")
-    print("taught, then: an update, and the first list with propensities after it")
+    print("update, then: an update, and the first list with propensities after it")
     print(f"{'policy':<18} {'':<15} {'ours':>9} {'MABWiser':>9} {'ratio':>7} {'limit':>6}")
     for row in _table(fastest(ours(size) for _ in range(size.passes)), other):
         print(row)
@@ -207,19 +218,19 @@ def fastest(passes: Iterator[dict[str, dict[str, float]]]) -> dict[str, dict[str
     """The smallest of each figure."""
     all_of_them = list(passes)
     return {
-        name: {deed: min(one[name][deed] for one in all_of_them) for deed in deeds}
-        for name, deeds in all_of_them[0].items()
+        name: {operation: min(one[name][operation] for one in all_of_them) for operation in operations}
+        for name, operations in all_of_them[0].items()
     }
 
 
 def _table(mine: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> Iterator[str]:
-    for name, deeds in mine.items():
-        for deed, taken in deeds.items():
-            rival = other.get(name, {}).get(deed)
+    for name, operations in mine.items():
+        for operation, taken in operations.items():
+            rival = other.get(name, {}).get(operation)
             compared = f"{rival:9.1f} {rival / taken:6.0f}x" if rival else f"{'':>9} {'':>7}"
-            limit = LIMITS.get((name, deed))
+            limit = LIMITS.get((name, operation))
             kept = "" if limit is None else f"{limit:6} {'kept' if taken <= limit else 'MISSED'}"
-            yield f"{name:<18} {deed:<15} {taken:9.1f} {compared} {kept}".rstrip()
+            yield f"{name:<18} {operation:<15} {taken:9.1f} {compared} {kept}".rstrip()
 
 
 def _fields(kind: Any) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from pydantic import Field, model_validator
 
 from tastemaker.plugins import Feedback, Recommender, TrainingData
 from tastemaker.plugins.arrays import Int64
-from tastemaker_bandits.learning import (
+from tastemaker_bandits.common import (
     SECONDS_PER_DAY,
     BanditConfig,
     Float64,
     approval,
     fade,
     harm,
-    lesson,
+    observations,
     step_of,
 )
 
@@ -83,7 +83,7 @@ class CountBandit(Recommender[ConfigT]):
         return self if data.feedback is None else self.update(data.feedback)
 
     def update(self, feedback: Feedback) -> Self:
-        known = lesson(feedback, self.impressions.shape[1], self.config.examination)
+        known = observations(feedback, self.impressions.shape[1], self.config.examination)
         self.learned += len(feedback)
         if len(known.items):
             rows, weights = self._turn_clock(self._ticks(known.times))

@@ -10,7 +10,7 @@ from pydantic import Field
 from tastemaker.plugins import Batch, Capabilities, Ranking
 from tastemaker.plugins.seeded_random import mix, uniform
 from tastemaker_bandits.counts import CountBandit, CountConfig
-from tastemaker_bandits.slates import allowed_items, best
+from tastemaker_bandits.slate import allowed_items, best
 
 COIN = np.uint64(0x5851F42D4C957F2D)
 """Sets the coin's hash apart from those of the items."""

@@ -18,7 +18,7 @@ from scipy.linalg.blas import dger
 from tastemaker.errors import PluginError
 from tastemaker.plugins import Batch, Feedback, Recommender, TrainingData
 from tastemaker.plugins.arrays import Float32, Int64
-from tastemaker_bandits.learning import Approval, BanditConfig, Float64, approval, fade, lesson, step_of
+from tastemaker_bandits.common import Approval, BanditConfig, Float64, approval, fade, observations, step_of
 
 TINY = np.finfo(np.float32).tiny
 
@@ -102,7 +102,7 @@ class GaussianBandit(Recommender[ConfigT]):
         return model
 
     def update(self, feedback: Feedback) -> Self:
-        known = lesson(feedback, len(self.mean), self.config.examination)
+        known = observations(feedback, len(self.mean), self.config.examination)
         self.learned += len(feedback)
         if not len(known.items):
             return self

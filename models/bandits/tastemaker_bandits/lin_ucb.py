@@ -9,7 +9,7 @@ from pydantic import Field
 from tastemaker.plugins import Batch, Capabilities, Ranking
 from tastemaker_bandits.gaussian import GaussianConfig
 from tastemaker_bandits.linear import LinearBandit
-from tastemaker_bandits.slates import best
+from tastemaker_bandits.slate import best
 
 
 class LinUCBConfig(GaussianConfig):

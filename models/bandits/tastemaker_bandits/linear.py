@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from tastemaker_bandits.common import Approval, Float64
 from tastemaker_bandits.gaussian import GaussianBandit, GaussianConfig
-from tastemaker_bandits.learning import Approval, Float64
 
 ConfigT = TypeVar("ConfigT", bound=GaussianConfig)
 

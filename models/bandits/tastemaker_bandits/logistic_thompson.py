@@ -7,7 +7,7 @@ from math import exp
 import numpy as np
 
 from tastemaker.plugins import Capabilities
-from tastemaker_bandits.learning import Approval, Float64
+from tastemaker_bandits.common import Approval, Float64
 from tastemaker_bandits.sampling import SamplingBandit, SamplingConfig
 
 NEWTON_STEPS = 50

@@ -1,7 +1,7 @@
-"""Thompson sampling from normal beliefs: one draw of each arm's score, and what that makes of its chances.
+"""Thompson sampling from normal beliefs: draws of each arm's score, and the propensities of the lists.
 
-The score xᵀw of an arm in one context is normal with the mean and variance that w's belief implies. So a
-number an arm is drawn, not a vector an arm: the same distribution of lists at 1/d of the price.
+The score xᵀw of an arm in one context is normal with the mean and variance that w's belief implies. So one
+number per arm is drawn, not one vector: the same distribution of lists at 1/d of the price.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tastemaker.plugins import Batch, Ranking
-from tastemaker.plugins.arrays import Int64
+from tastemaker.plugins.arrays import Float32, Int64
 from tastemaker.plugins.seeded_random import normal
-from tastemaker_bandits import chances
+from tastemaker_bandits.common import Float64
 from tastemaker_bandits.gaussian import GaussianBandit, GaussianConfig
-from tastemaker_bandits.learning import Float64
+from tastemaker_bandits.position_propensities import PropensityCache, estimated, exact
 from tastemaker_bandits.scores import Normal
-from tastemaker_bandits.slates import best, common_items, only, rehearsals, with_propensities
+from tastemaker_bandits.slate import best, common_items, only, simulation_seeds, with_propensities
 
 
 class SamplingConfig(GaussianConfig):
@@ -38,37 +38,45 @@ ConfigT = TypeVar("ConfigT", bound=SamplingConfig)
 class SamplingBandit(GaussianBandit[ConfigT]):
     """The k arms of the greatest draws s_i ~ N(xᵀm_i, v² xᵀC_i x), independent of each other."""
 
-    _fields: chances.Fields | None
-    """Of the state as it is, if no context tells requests apart."""
+    _integrals: PropensityCache | None
+    """Those of the current state, if requests do not differ in their context."""
 
     def top_k(self, batch: Batch, k: int) -> Ranking:
-        """The lists, without their propensities."""
-        scores, deviations = self.beliefs(batch)
-        deviations *= self.config.exploration
-        deviations *= normal(batch.seeds, scores.shape[1])
-        scores += deviations
-        return best(scores, batch, k)
+        """Return the lists without their propensities."""
+        return self._drawn(*self._scores(batch), batch, k)
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        means, deviations = (part.astype("f8") for part in self.beliefs(batch))
-        deviations *= self.config.exploration
+        """Return the lists with their propensities, exact or estimated as `draws` says."""
+        means, deviations = self._scores(batch)
         draws, contextual = self.config.draws, self.config.context_size > 0
-        rehearsed = normal(rehearsals(draws), means.shape[1]) if draws else None
+        simulated = normal(simulation_seeds(draws), means.shape[1]) if draws else None
         common = common_items(batch, means.shape[1])
 
-        def chance(row: int, allowed: Int64, wanted: Int64, k: int) -> Float64:
-            if rehearsed is not None:
-                drawn = means[row] + deviations[row] * rehearsed
-                return chances.estimated(only(drawn, allowed), wanted, k)
+        def propensities(row: int, allowed: Int64, wanted: Int64, k: int) -> Float64:
+            mean, deviation = means[row].astype(np.float64), deviations[row].astype(np.float64)
+            if simulated is not None:
+                return estimated(only(mean + deviation * simulated, allowed), wanted, k)
             if contextual:
-                return chances.exact(Normal(means[row], deviations[row]), allowed, wanted, k)
-            if self._fields is None:
-                self._fields = chances.Fields(Normal(means[row], deviations[row]))
-            return self._fields.chances(common, allowed, wanted, k)
+                return exact(Normal(mean, deviation), allowed, wanted, k)
+            if self._integrals is None:
+                self._integrals = PropensityCache(Normal(mean, deviation))
+            return self._integrals.propensities(common, allowed, wanted, k)
 
-        ranking = self.top_k(batch, k)
-        return with_propensities(ranking, batch, means.shape[1], shared=not contextual, chances=chance)
+        ranking = self._drawn(means, deviations, batch, k)
+        return with_propensities(ranking, batch, means.shape[1], not contextual, propensities)
+
+    def _scores(self, batch: Batch) -> tuple[Float32, Float32]:
+        """Return the mean and the standard deviation of every arm's score, float32[n, n_items] each."""
+        means, deviations = self.beliefs(batch)
+        deviations *= self.config.exploration
+        return means, deviations
+
+    def _drawn(self, means: Float32, deviations: Float32, batch: Batch, k: int) -> Ranking:
+        scores = normal(batch.seeds, means.shape[1])
+        scores *= deviations
+        scores += means
+        return best(scores, batch, k)
 
     def _refresh(self, items: NDArray[np.integer]) -> None:
         super()._refresh(items)
-        self._fields = None
+        self._integrals = None

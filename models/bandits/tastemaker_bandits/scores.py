@@ -1,24 +1,28 @@
-"""Checks of random scores, on the nodes of an integral: densities, and chances to lie above."""
+"""Distributions of random scores on the nodes of an integral: densities and tail probabilities."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from tastemaker.plugins.arrays import Int64
-from tastemaker_bandits.learning import Float64
+from tastemaker_bandits.common import Float64
 
-SIZE = 16
+Floats = NDArray[np.floating[Any]]
+SIZE = 12
 POINTS, WEIGHTS = np.polynomial.legendre.leggauss(SIZE)
 TAIL = 1e-9
+SMALLEST, SMALLEST_LOG = 1e-12, -80.0
+"""Arithmetic with the denormal numbers of smaller probabilities and exponentials is slow."""
 
 
 def _above() -> Float64:
-    """float64[16, 16]: values at the points of a panel [-1, 1] -> their integrals from each point to 1.
+    """float64[12, 12]: values at the points of a panel [-1, 1] -> their integrals from each point to 1.
 
     By Legendre polynomials: ∫ from t to 1 of P_n = (P_{n-1}(t) - P_{n+1}(t)) / (2n + 1).
     """
@@ -34,84 +38,129 @@ ABOVE = _above()
 
 
 class Panels(NamedTuple):
-    """Adjacent panels with sixteen nodes of Gauss and Legendre each."""
+    """Adjacent panels with twelve nodes of Gauss and Legendre each."""
 
     x: Float64
-    """float64[panels, 16]"""
+    """float64[panels, 12]"""
     halves: Float64
     """float64[panels]: half the width of each."""
+    edges: Float64
+    """float64[panels + 1], ascending."""
 
     @classmethod
     def between(cls, edges: Float64) -> Panels:
-        """From ascending edges."""
+        """Return the panels between ascending edges."""
         halves = np.diff(edges) / 2
-        return cls((edges[:-1] + halves)[:, None] + halves[:, None] * POINTS, halves)
+        return cls((edges[:-1] + halves)[:, None] + halves[:, None] * POINTS, halves, edges)
 
     @property
     def weights(self) -> Float64:
-        """float64[panels · 16]"""
+        """Return the weights of the nodes in an integral, float64[panels · 12]."""
         return np.asarray((self.halves[:, None] * WEIGHTS).ravel())
 
 
 @dataclass(frozen=True, eq=False)
 class Scores(ABC):
-    """Independent continuous scores, by their centres and widths, float64[m]."""
+    """Independent continuous scores of m items, with their centres and widths, float64[m] each."""
 
     centre: Float64
     spread: Float64
 
+    def __len__(self) -> int:
+        return len(self.centre)
+
+    @abstractmethod
+    def take(self, items: Int64 | slice) -> Self:
+        """Return the scores of some items."""
+
     @property
     @abstractmethod
     def scale(self) -> Float64:
-        """float64[m]: over which distance the density is smooth."""
+        """Return the distance over which each density is smooth, float64[m]."""
 
     @abstractmethod
-    def reach(self, items: Int64) -> tuple[Float64, Float64]:
-        """float64[len(items)] each: below the first and above the second lies less than 1e-9 of each."""
+    def reach(self) -> tuple[Float64, Float64]:
+        """Return points below and above which less than 1e-9 of each item lies, float64[m] each."""
 
     @abstractmethod
-    def exceeds(self, items: Int64, x: float) -> Float64:
-        """float64[len(items)]: 1 - F(x)"""
+    def exceeds(self, x: float) -> Float64:
+        """Return 1 - F(x) of each item, float64[m]."""
 
     @abstractmethod
-    def density(self, items: Int64, panels: Panels) -> Float64:
-        """float64[len(items), nodes]: f"""
+    def density(self, x: Float64) -> Float64:
+        """Return the density f of each item at each point, float64[len(x), m]."""
 
-    def above(self, items: Int64, panels: Panels) -> Float64:
-        """float64[len(items), nodes]: 1 - F, of which less than 1e-9 may lie above the panels.
+    def above(self, panels: Panels) -> Float64:
+        """Return 1 - F of each item at each node, float64[nodes, m].
 
-        The density's integral, panel by panel: a tenth of the time of an incomplete beta function.
+        The density's integral from the ceiling down: a tenth of the time of an incomplete beta function, a
+        third of that of the error function.
         """
-        density = self.density(items, panels)
-        density *= np.repeat(panels.halves, SIZE)
-        flat = density.reshape(-1, SIZE)  # one product, not one an item
-        masses = (flat @ WEIGHTS).reshape(len(items), len(panels.halves))
-        higher = masses[:, ::-1].cumsum(axis=1)[:, ::-1] - masses
-        found: Float64 = (flat @ ABOVE.T).reshape(density.shape)
-        found += np.repeat(higher, SIZE, axis=1)
-        return found
+        density = self.density(panels.x.ravel()).reshape(*panels.x.shape, len(self))
+        density *= panels.halves[:, None, None]
+        masses = WEIGHTS @ density
+        found: Float64 = ABOVE @ density
+        found += (masses[::-1].cumsum(axis=0)[::-1] - masses + self.exceeds(float(panels.edges[-1])))[:, None]
+        return np.clip(found, 0, 1, out=found).reshape(-1, len(self))
+
+    def above_roughly(self, panels: Panels, beyond: Float64) -> Floats:
+        """Return the same for items that are not likely to exceed the nodes, precise enough for long sums.
+
+        Args:
+            panels: the panels.
+            beyond: float64[panels, m], 1 - F at the panels' upper edges.
+
+        Returns:
+            float[nodes, m], not clipped to [0, 1]
+        """
+        density = self.density_roughly(panels.x.ravel())
+        found: Floats = (panels.halves[:, None, None] * ABOVE).astype(density.dtype) @ density.reshape(
+            *panels.x.shape, len(self)
+        )
+        found += np.maximum(beyond, SMALLEST)[:, None].astype(density.dtype)
+        return found.reshape(-1, len(self))
+
+    def density_roughly(self, x: Float64) -> Floats:
+        """Return the density of items that are not likely to exceed the points, float[len(x), m]."""
+        return self.density(x)
 
 
 class Normal(Scores):
     """Normal scores: centre is the mean, spread the standard deviation."""
 
+    def take(self, items: Int64 | slice) -> Self:
+        return type(self)(self.centre[items], self.spread[items])
+
     @property
     def scale(self) -> Float64:
         return self.spread
 
-    def reach(self, items: Int64) -> tuple[Float64, Float64]:
-        width = 6.5 * self.spread[items]
-        return self.centre[items] - width, self.centre[items] + width
+    def reach(self) -> tuple[Float64, Float64]:
+        width = 6.5 * self.spread
+        return self.centre - width, self.centre + width
 
-    def exceeds(self, items: Int64, x: float) -> Float64:
-        return np.asarray(special.ndtr((self.centre[items] - x) / self.spread[items]))
+    def exceeds(self, x: float) -> Float64:
+        z = self.centre - x
+        z /= self.spread
+        return np.asarray(special.ndtr(z, out=z))
 
-    def density(self, items: Int64, panels: Panels) -> Float64:
-        spread = self.spread[items, None]
-        z = (panels.x.ravel() - self.centre[items, None]) * (np.sqrt(0.5) / spread)
-        np.exp(np.negative(np.square(z, out=z), out=z), out=z)
-        z /= np.sqrt(2 * np.pi) * spread
-        return np.asarray(z)
+    def density(self, x: Float64) -> Float64:
+        scale = np.sqrt(0.5) / self.spread
+        z: Float64 = (x[:, None] - self.centre) * scale
+        z *= z
+        np.negative(z, out=z)
+        np.exp(z, out=z)
+        z *= scale / np.sqrt(np.pi)
+        return z
+
+    def density_roughly(self, x: Float64) -> Floats:
+        """In single precision: the exponents are one product of matrices, whose terms have the same sign."""
+        scale = np.sqrt(0.5) / self.spread
+        first, t = (x[0] - self.centre) * scale, x - x[0]
+        items = np.stack([np.log(scale / np.sqrt(np.pi)) - first**2, -2 * first * scale, -(scale**2)])
+        density = np.stack([np.ones_like(t), t, t**2], axis=1).astype(np.float32) @ items.astype(np.float32)
+        np.maximum(density, SMALLEST_LOG, out=density)
+        return np.exp(density, out=density)
 
 
 class LogOdds(Scores):
@@ -122,20 +171,29 @@ class LogOdds(Scores):
             special.digamma(a) - special.digamma(b),
             np.sqrt(special.polygamma(1, a) + special.polygamma(1, b)),
         )
-        for name, value in (("a", a), ("b", b), ("_log_beta", special.betaln(a, b))):
-            object.__setattr__(self, name, value)
+        self._set(a, b, special.betaln(a, b))
 
     a: Float64
     b: Float64
     _log_beta: Float64
 
+    def _set(self, a: Float64, b: Float64, log_beta: Float64) -> None:
+        for name, value in (("a", a), ("b", b), ("_log_beta", log_beta)):
+            object.__setattr__(self, name, value)
+
+    def take(self, items: Int64 | slice) -> Self:
+        some = object.__new__(type(self))
+        Scores.__init__(some, self.centre[items], self.spread[items])
+        some._set(self.a[items], self.b[items], self._log_beta[items])
+        return some
+
     @property
     def scale(self) -> Float64:
         return np.minimum(self.spread, 1.0)
 
-    def reach(self, items: Int64) -> tuple[Float64, Float64]:
+    def reach(self) -> tuple[Float64, Float64]:
         """Quantiles; where they leave the floats, a bound: the tails fall as e^(ax) and e^(-bx)."""
-        arms, places = np.unique(self.a[items] + 1j * self.b[items], return_inverse=True)
+        arms, places = np.unique(self.a + 1j * self.b, return_inverse=True)
         a, b = arms.real, arms.imag
         centre = special.digamma(a) - special.digamma(b)
         spread = np.sqrt(special.polygamma(1, a) + special.polygamma(1, b))
@@ -144,12 +202,11 @@ class LogOdds(Scores):
         high = np.minimum(centre + 7 * spread + 22 / b, -special.logit(highest))
         return low[places], high[places]
 
-    def exceeds(self, items: Int64, x: float) -> Float64:
-        return np.asarray(special.betainc(self.b[items], self.a[items], special.expit(-x)))
+    def exceeds(self, x: float) -> Float64:
+        return np.asarray(special.betainc(self.b, self.a, special.expit(-x)))
 
-    def density(self, items: Int64, panels: Panels) -> Float64:
-        x = panels.x.ravel()
-        logs = self.a[items, None] * special.log_expit(x)
-        logs += self.b[items, None] * special.log_expit(-x)
-        logs -= self._log_beta[items, None]
+    def density(self, x: Float64) -> Float64:
+        logs = special.log_expit(x)[:, None] * self.a
+        logs += special.log_expit(-x)[:, None] * self.b
+        logs -= self._log_beta
         return np.asarray(np.exp(logs, out=logs))

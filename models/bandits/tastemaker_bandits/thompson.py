@@ -1,4 +1,4 @@
-"""Each arm is shown as often as it is likely to be the best."""
+"""Thompson sampling with a Beta posterior per arm."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pydantic import Field
 
 from tastemaker.plugins import Batch, Capabilities, Ranking
 from tastemaker.plugins.arrays import Int64
-from tastemaker_bandits import chances
-from tastemaker_bandits.betas import Betas
+from tastemaker_bandits.beta_sampler import BetaSampler
+from tastemaker_bandits.common import Float64
 from tastemaker_bandits.counts import CountBandit, CountConfig
-from tastemaker_bandits.learning import Float64
+from tastemaker_bandits.position_propensities import PropensityCache, estimated
 from tastemaker_bandits.scores import LogOdds
-from tastemaker_bandits.slates import best, common_items, only, rehearsals, with_propensities
+from tastemaker_bandits.slate import best, common_items, only, simulation_seeds, with_propensities
 
 
 class ThompsonConfig(CountConfig):
@@ -37,7 +37,7 @@ class Thompson(CountBandit[ThompsonConfig]):
 
     With examination probabilities below 1 S may exceed N by chance; the second parameter is at least b_i.
 
-    Negative reward: an item that did harm counts as shown in vain once more, by the size of the reward up to
+    Negative reward: an item that did harm counts as one more failed impression, by its size up to
     1; so does each user of the history who disliked it.
     """
 
@@ -47,7 +47,14 @@ class Thompson(CountBandit[ThompsonConfig]):
     capabilities = Capabilities(learns_online=True, order_independent=True, stochastic=True)
 
     def posterior(self, items: NDArray[np.integer] | None = None) -> tuple[Float64, Float64]:
-        """float64[len(items)] each: the parameters of these arms' Beta distributions, of all unless named."""
+        """Return the parameters a and b of the arms' Beta distributions.
+
+        Args:
+            items: the arms' numbers; None for all.
+
+        Returns:
+            float64[len(items)] each.
+        """
         impressions, rewards = self.totals(items)
         chosen = slice(None) if items is None else items
         return rewards, np.maximum(
@@ -55,28 +62,30 @@ class Thompson(CountBandit[ThompsonConfig]):
         )
 
     def refresh(self, items: NDArray[np.integer] | None) -> None:
-        self._fields: chances.Fields | None = None
+        self._integrals: PropensityCache | None = None
         if items is None:
-            self._betas = Betas(*self.posterior())
+            self._sampler = BetaSampler(*self.posterior())
         else:
             touched = np.unique(items) if len(items) > 1 else items
-            self._betas.change(touched, *self.posterior(touched))
+            self._sampler.change(touched, *self.posterior(touched))
 
     def top_k(self, batch: Batch, k: int) -> Ranking:
-        """The lists, without their propensities."""
-        return best(self._betas.sample(batch.seeds), batch, k)
+        """Return the lists without their propensities."""
+        return best(self._sampler.sample(batch.seeds), batch, k)
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        betas = self._betas
-        if self._fields is None:
-            self._fields = chances.Fields(LogOdds(betas.a, betas.b))
-        fields = self._fields
-        common = common_items(batch, len(betas.a))
-        rehearsed = betas.sample(rehearsals(self.config.draws)) if self.config.draws else None
+        """Return the lists with their propensities, exact or estimated as `draws` says."""
+        sampler = self._sampler
+        if self._integrals is None:
+            self._integrals = PropensityCache(LogOdds(sampler.a, sampler.b))
+        integrals = self._integrals
+        common = common_items(batch, len(sampler.a))
+        draws = self.config.draws
+        simulated = sampler.sample(simulation_seeds(draws)) if draws else None
 
-        def chance(row: int, allowed: Int64, wanted: Int64, k: int) -> Float64:
-            if rehearsed is None:
-                return fields.chances(common, allowed, wanted, k)
-            return chances.estimated(only(rehearsed, allowed), wanted, k)
+        def propensities(row: int, allowed: Int64, wanted: Int64, k: int) -> Float64:
+            if simulated is None:
+                return integrals.propensities(common, allowed, wanted, k)
+            return estimated(only(simulated, allowed), wanted, k)
 
-        return with_propensities(self.top_k(batch, k), batch, len(betas.a), shared=True, chances=chance)
+        return with_propensities(self.top_k(batch, k), batch, len(sampler.a), True, propensities)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tastemaker.plugins import Batch, Capabilities, Ranking
 from tastemaker_bandits.counts import CountBandit, CountConfig
-from tastemaker_bandits.slates import best
+from tastemaker_bandits.slate import best
 
 UNTRIED = 1e6
 """An arm never shown comes before any other, the first by number first."""

@@ -15,7 +15,7 @@ from scipy.stats import beta, kstest
 
 from tastemaker.errors import PluginError
 from tastemaker.plugins import Batch, Events, Feedback, History, Recommender, TrainingData
-from tastemaker_bandits.betas import Betas
+from tastemaker_bandits.beta_sampler import BetaSampler
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.lin_ucb import LinUCB, LinUCBConfig
@@ -241,7 +241,7 @@ def test_many_logistic_updates_come_near_the_batch_optimum() -> None:
 @pytest.mark.parametrize(("a", "b"), [(0.1, 0.9), (0.5, 40.0), (1.0, 1.0), (3.0, 2.0), (60.0, 940.0)])
 def test_beta_variates_are_beta_distributed(a: float, b: float) -> None:
     """Kolmogorov and Smirnov's test of 20,000 variates does not reject at one in ten thousand."""
-    log_odds = Betas(np.full(100, a), np.full(100, b)).sample(np.arange(200, dtype=np.uint64))
+    log_odds = BetaSampler(np.full(100, a), np.full(100, b)).sample(np.arange(200, dtype=np.uint64))
     values = expit(log_odds.ravel().astype(np.float64))
     assert kstest(values, beta(a, b).cdf).pvalue > 1e-4
 

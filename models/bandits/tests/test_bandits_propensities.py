@@ -10,11 +10,12 @@ from scipy.stats import beta, norm
 
 from tastemaker.plugins import Batch, Events, Feedback, History, TrainingData
 from tastemaker.plugins.arrays import Int32
-from tastemaker_bandits.chances import Fields, exact
+from tastemaker_bandits.common import Float64
 from tastemaker_bandits.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
-from tastemaker_bandits.learning import Float64
 from tastemaker_bandits.lin_thompson import LinThompson, LinThompsonConfig
 from tastemaker_bandits.logistic_thompson import LogisticThompson, LogisticThompsonConfig
+from tastemaker_bandits.poisson_binomial import ORDERS, circle
+from tastemaker_bandits.position_propensities import PropensityCache, exact
 from tastemaker_bandits.scores import LogOdds, Normal
 from tastemaker_bandits.thompson import Thompson, ThompsonConfig
 
@@ -63,7 +64,7 @@ def asked(n: int, d: int = 0) -> Batch:
     ],
     ids=lambda value: value.name if hasattr(value, "name") else "",
 )
-def test_propensities_are_frequencies_at_every_place(
+def test_propensities_equal_frequencies_at_every_position(
     model: Thompson | LinThompson | LogisticThompson | EpsilonGreedy, d: int
 ) -> None:
     learned(model, d)
@@ -77,7 +78,7 @@ def test_propensities_are_frequencies_at_every_place(
             assert here.mean() == pytest.approx(said[0], abs=float(limit))
 
 
-def test_estimates_come_as_near_as_they_say() -> None:
+def test_monte_carlo_propensities_keep_their_standard_error() -> None:
     """20,000 Monte Carlo draws are within five of their stated standard errors of the integral."""
     certain, sampled = Thompson(), Thompson(ThompsonConfig(draws=DRAWS))
     for model in (certain, sampled):
@@ -88,7 +89,7 @@ def test_estimates_come_as_near_as_they_say() -> None:
     assert (np.abs(estimate.propensities - p) < 5 * np.sqrt(p * (1 - p) / DRAWS) + 2 / DRAWS).all()
 
 
-def test_the_first_place_against_adaptive_quadrature() -> None:
+def test_first_position_agrees_with_adaptive_quadrature() -> None:
     """Normal scores of widths from 0.01 to 3, and the log-odds of very skewed betas: to 1e-6."""
     rng = np.random.default_rng(2)
     means, widths = rng.normal(size=8), np.geomspace(0.01, 3, 8)
@@ -119,33 +120,59 @@ def test_the_first_place_against_adaptive_quadrature() -> None:
 
 
 def brute(scores: Normal, arms: NDArray[np.int64], k: int) -> Float64:
-    """float64[arms, k] by the law of N_i multiplied out, on a grid of 12,000 points."""
+    """float64[arms, k] from the distribution of N_i, multiplied out, on a grid of 12,000 points."""
     x = np.linspace(-14, 22, 12_001)
     beyond = norm.sf(x, scores.centre[:, None], scores.spread[:, None])
     table = np.empty((len(arms), k))
-    for i in arms:
+    for row, i in enumerate(arms):
         law = np.zeros((k, len(x)))
         law[0] = 1
         for chance in np.delete(beyond, i, axis=0):
             law[1:], law[0] = law[1:] * (1 - chance) + law[:-1] * chance, law[0] * (1 - chance)
         density = norm.pdf(x, scores.centre[i], scores.spread[i])
-        table[i] = np.trapezoid(density * law, x, axis=1)
+        table[row] = np.trapezoid(density * law, x, axis=1)
     return table
 
 
 @pytest.mark.parametrize(("m", "k"), [(120, 1), (120, 5), (60, 20)])
-def test_the_sums_of_many_rivals_against_the_product(m: int, k: int) -> None:
+def test_all_positions_agree_with_the_multiplied_distribution(m: int, k: int) -> None:
     rng = np.random.default_rng(3)
     scores = Normal(rng.normal(size=m), rng.uniform(0.2, 2, m))
     arms = np.arange(m)
     np.testing.assert_allclose(exact(scores, arms, arms, k), brute(scores, arms, k), atol=1e-6)
 
 
-def test_a_field_serves_whoever_may_see_less() -> None:
-    """What is taken out of everybody's field is as if it had never been in it, however much it is."""
+@pytest.mark.parametrize(
+    ("spreads", "k"), [((0.75, 3.6), 10), ((1.0, 1.0), 10), ((0.05, 2.0), 3)], ids=["wide", "equal", "narrow"]
+)
+def test_a_thousand_arms_agree_with_the_multiplied_distribution(spreads: tuple[float, float], k: int) -> None:
+    """To 1e-6: most arms are in sums of single precision, the best are multiplied, some are left out."""
+    rng = np.random.default_rng(6)
+    scores = Normal(0.3 * rng.normal(size=1000), rng.uniform(*spreads, 1000))
+    wanted = np.sort(np.argsort(-scores.centre - scores.spread)[[0, 30, 900]])
+    table = exact(scores, np.arange(1000), wanted, k)
+    np.testing.assert_allclose(table, brute(scores, wanted, k), atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 15])
+def test_generating_functions_give_back_the_distribution(k: int) -> None:
+    """Products of factors and exponentials of power sums against the polynomial, certain events included."""
+    rng = np.random.default_rng(9)
+    likely, unlikely = np.array([0.0, 1.0, 0.3, 0.5, 0.97]), rng.uniform(0, 0.12, 40)
+    odds = unlikely / (1 - unlikely)
+    sums = np.array([[(odds**r).sum()] for r in range(1, ORDERS + 1)])
+    law = np.ones(1)
+    for chance in (*likely, *unlikely):
+        law = np.convolve(law, [1 - chance, chance])
+    values = circle(k).factors(likely).prod(axis=0) * circle(k).from_power_sums(sums)
+    np.testing.assert_allclose((values @ circle(k).inverse).real[0], law[:k], atol=1e-9)
+
+
+def test_cached_integral_removes_items_exactly() -> None:
+    """Removing items from the cached integral gives what an integral without them gives, however many."""
     rng = np.random.default_rng(4)
     scores = LogOdds(rng.uniform(0.5, 30, 500), rng.uniform(20, 400, 500))
-    fields, common = Fields(scores), rng.random(500) < 0.9
+    cache, common = PropensityCache(scores), rng.random(500) < 0.9
     best = np.argsort(-scores.centre)
     best = best[common[best]]
     for out in (best[:0], best[:1], best[3:200:7], best[-100:], best[:40], best[:300]):
@@ -153,13 +180,13 @@ def test_a_field_serves_whoever_may_see_less() -> None:
         wanted = rng.choice(allowed, 6, replace=False)
         wanted[:3] = [each for each in best if each in set(allowed)][:3]
         wanted = np.unique(wanted)
-        found = fields.chances(common, allowed, wanted, 5)
+        found = cache.propensities(common, allowed, wanted, 5)
         np.testing.assert_allclose(found, exact(scores, allowed, wanted, 5), atol=1e-6)
 
 
 @pytest.mark.parametrize("model", [Thompson(), LinThompson()], ids=["thompson", "lin_thompson"])
-def test_what_was_learned_since_counts(model: Thompson | LinThompson) -> None:
-    """The propensities are those of the state as it is now, asked before or not."""
+def test_propensities_follow_updates(model: Thompson | LinThompson) -> None:
+    """Propensities are those of the current state, whether or not the model was asked before the update."""
     learned(model)
     model.recommend(asked(1), 3)
     shown = np.full(50, 2, np.int32)
@@ -170,7 +197,7 @@ def test_what_was_learned_since_counts(model: Thompson | LinThompson) -> None:
     np.testing.assert_array_equal(now.propensities, never_asked.propensities)
 
 
-def test_equal_arms_are_equally_likely_everywhere() -> None:
+def test_equal_arms_are_equally_likely_at_every_position() -> None:
     """1,000 equal arms: 1/1000 at each of ten places."""
     arms = np.arange(1000)
     for scores in (Normal(np.zeros(1000), np.ones(1000)), LogOdds(np.full(1000, 0.5), np.full(1000, 30.0))):
@@ -178,7 +205,7 @@ def test_equal_arms_are_equally_likely_everywhere() -> None:
         assert table == pytest.approx(np.full((5, 10), 1e-3), rel=1e-5)
 
 
-def test_places_and_items_each_add_up_to_one() -> None:
+def test_positions_and_items_each_sum_to_one() -> None:
     """k = m: a permutation's table is doubly stochastic."""
     rng = np.random.default_rng(4)
     table = exact(Normal(rng.normal(size=9), rng.uniform(0.1, 2, 9)), np.arange(9), np.arange(9), 9)

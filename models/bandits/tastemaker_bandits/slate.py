@@ -1,4 +1,4 @@
-"""From scores to slates, and from slates to propensities."""
+"""Lists chosen by score, and the propensities of the items in them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import numpy as np
 from tastemaker.plugins import NO_ITEM, Batch, Ranking, empty_ranking, forbid, select
 from tastemaker.plugins.arrays import Bool, Float32, Int64, UInt64
 from tastemaker.plugins.seeded_random import mix
-from tastemaker_bandits.learning import Float64
+from tastemaker_bandits.common import Float64
 
 SMALLEST = float(np.finfo(np.float32).tiny)
-"""What was shown was possible: a propensity is never rounded to 0."""
+"""The smallest propensity of a shown item: it was possible, so it is never rounded to 0."""
 
-REHEARSAL = np.uint64(0xD1342543DE82EF95)
+SIMULATION = np.uint64(0xD1342543DE82EF95)
 """The seed of the draws that estimate propensities."""
 
 
 def best(scores: Float32, batch: Batch, k: int) -> Ranking:
-    """`select`, in a fraction of its time where one item of the whole catalogue is asked for."""
+    """Return what `select` returns, in a fraction of its time for one item of the whole catalogue.
+
+    Args:
+        scores: float32[n, n_items], finite or -inf; overwritten.
+        batch: the requests.
+        k: the length of the lists.
+    """
     if k != 1 or batch.candidates is not None or not scores.shape[1]:
         return select(scores, batch, k)
     forbid(scores, batch)
@@ -41,36 +47,41 @@ def best(scores: Float32, batch: Batch, k: int) -> Ranking:
 
 
 def allowed_items(batch: Batch, n_items: int) -> Bool | None:
-    """bool[n, n_items], or None if everything is allowed to everyone."""
+    """Return the items that each request may show, bool[n, n_items]; None if all may show all."""
     if batch.available is None and batch.excluded is None and batch.candidates is None:
         return None
-    marks = np.zeros((len(batch), n_items), np.float32)
-    forbid(marks, batch)
-    return np.isfinite(marks)
+    flags = np.zeros((len(batch), n_items), np.float32)
+    forbid(flags, batch)
+    return np.isfinite(flags)
 
 
 def common_items(batch: Batch, n_items: int) -> Bool:
-    """bool[n_items]: what is allowed to everyone who is not told otherwise."""
+    """Return the items that are available, bool[n_items], before each request's own rules."""
     return np.ones(n_items, np.bool_) if batch.available is None else batch.available
 
 
-Chances = Callable[[int, Int64, Int64, int], Float64]
+Propensities = Callable[[int, Int64, Int64, int], Float64]
 """(a row of the batch, the allowed items, the wanted ones, k) -> float64[wanted, k], by place."""
 
 
 def with_propensities(
-    ranking: Ranking, batch: Batch, n_items: int, shared: bool, chances: Chances
+    ranking: Ranking, batch: Batch, n_items: int, shared: bool, propensities: Propensities
 ) -> Ranking:
-    """The ranking, with what `chances` says. It is asked once for all rows that may be shown the same items.
+    """Return the ranking with the propensity of each item at its place.
 
-    `shared` says that rows differ in what they are allowed only, not in their scores' distribution.
+    Args:
+        ranking: the lists.
+        batch: the requests that they answer.
+        n_items: the size of the catalogue.
+        shared: whether the scores' distribution is the same for all rows, whatever their context.
+        propensities: called once for all rows that have one distribution and may show the same items.
     """
     allowed = allowed_items(batch, n_items)
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for row in range(len(batch)):
-        marks = b"" if allowed is None else np.packbits(allowed[row]).tobytes()
-        groups[marks, 0 if shared or batch.context is None else batch.context[row].tobytes()].append(row)
-    propensities = np.zeros(ranking.items.shape, np.float32)
+        flags = b"" if allowed is None else np.packbits(allowed[row]).tobytes()
+        groups[flags, 0 if shared or batch.context is None else batch.context[row].tobytes()].append(row)
+    found = np.zeros(ranking.items.shape, np.float32)
     for rows in groups.values():
         items = ranking.items[rows]
         shown = items != NO_ITEM
@@ -78,21 +89,21 @@ def with_propensities(
         if not len(wanted):
             continue
         choice = np.arange(n_items) if allowed is None else np.nonzero(allowed[rows[0]])[0]
-        table = np.clip(chances(rows[0], choice, wanted, int(shown.sum(axis=1).max())), SMALLEST, 1)
+        table = np.clip(propensities(rows[0], choice, wanted, int(shown.sum(axis=1).max())), SMALLEST, 1)
         places = np.nonzero(shown)
-        propensities[np.asarray(rows)[places[0]], places[1]] = table[
+        found[np.asarray(rows)[places[0]], places[1]] = table[
             np.searchsorted(wanted, items[places]), places[1]
         ]
-    return ranking._replace(propensities=propensities)
+    return ranking._replace(propensities=found)
 
 
-def rehearsals(draws: int) -> UInt64:
-    """uint64[draws]: the same seeds each time, so that a row alone gets what it gets in a batch."""
-    return mix(np.arange(1, draws + 1, dtype=np.uint64) * REHEARSAL)
+def simulation_seeds(draws: int) -> UInt64:
+    """Return the same seeds each time, uint64[draws], so that a row alone gets what it gets in a batch."""
+    return mix(np.arange(1, draws + 1, dtype=np.uint64) * SIMULATION)
 
 
 def only(scores: Float32 | Float64, allowed: Int64) -> Float64:
-    """The scores, -inf for what is not allowed."""
+    """Return a copy of the scores with -inf for the items that are not allowed."""
     kept = np.full(scores.shape, -np.inf)
     kept[:, allowed] = scores[:, allowed]
     return kept

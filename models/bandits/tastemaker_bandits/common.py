@@ -39,7 +39,7 @@ class BanditConfig(Config):
     """Feedback this much older than the newest counts half, for tastes that drift. None: nothing fades."""
 
 
-class Lesson(NamedTuple):
+class Observations(NamedTuple):
     """The feedback about known items."""
 
     items: Int32
@@ -50,7 +50,7 @@ class Lesson(NamedTuple):
     context: Float32 | None
 
 
-def lesson(feedback: Feedback, n_items: int, examination: tuple[float, ...]) -> Lesson:
+def observations(feedback: Feedback, n_items: int, examination: tuple[float, ...]) -> Observations:
     """Raises PluginError for an item beyond the catalogue: the model has no arm for it."""
     items = feedback.items
     # Python's own are a tenth of an array's for one item, the usual number while serving.
@@ -65,7 +65,7 @@ def lesson(feedback: Feedback, n_items: int, examination: tuple[float, ...]) -> 
     looked = np.full(len(feedback), examination[-1])
     if len(examination) > 1:
         looked = np.asarray(examination)[np.minimum(feedback.positions, len(examination) - 1)]
-    return Lesson(
+    return Observations(
         feedback.items, feedback.rewards.astype(np.float64), looked, feedback.times, feedback.context
     )
 

@@ -10,11 +10,11 @@ import numpy as np
 from scipy.special import expit
 
 from tastemaker.plugins import Batch, Events, Feedback, History, Recommender, TrainingData
-from tastemaker_bandits.learning import Float64
+from tastemaker_bandits.common import Float64
 
 
 @dataclass(frozen=True)
-class World:
+class Environment:
     """Users with contexts x ~ N(0, I) look at place p of a list with probability e_p and take item i with
 
     P(r = 1 | i, x, p) = e_p σ(β_i + xᵀw_i),   β_i ~ N(β, σ_β²),  w_i ~ N(0, σ_w² I)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tastemaker.plugins.arrays import Float32, UInt64
 from tastemaker.plugins.seeded_random import GOLDEN, mix_one
-from tastemaker_bandits.learning import Float64
+from tastemaker_bandits.common import Float64
 
 TWO_PI = np.float32(2 * np.pi)
 ONE, HALF, THREE, STEP = np.float32(1), np.float32(0.5), np.float32(3), np.float32(2.0**-32)
@@ -27,7 +27,7 @@ TINY = np.float32(1e-12)
 _own = threading.local()
 
 
-class Betas:
+class BetaSampler:
     """The distributions Beta(a_i, b_i) of m arms, ready to be sampled."""
 
     def __init__(self, a: Float64, b: Float64) -> None:
