@@ -1,7 +1,7 @@
-"""What `feast apply`, run in this folder, registers: the same objects as `tastemaker_features.store.apply`.
+"""The objects that `feast apply` registers in this folder: those of `tastemaker_features.store.apply`.
 
-Feast's command looks for objects at the top level of modules, so this one, which nobody imports, reads the
-settings when it is read.
+Feast's command looks for objects at the top level of modules, so this module, which no other imports, reads
+the settings when it is imported.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Whom and what features describe."""
+"""The Feast entities: users and items."""
 
 from __future__ import annotations
 

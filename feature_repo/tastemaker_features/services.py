@@ -1,4 +1,4 @@
-"""One feature service a model plugin: the features that it says it reads, be they none."""
+"""Feast feature services: one per model plugin, with the features that it declares, if any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from tastemaker.plugins.discovery import Plugin
 
 
 def model_services(plugins: Iterable[Plugin], users: FeatureView, items: FeatureView) -> list[FeatureService]:
-    """The services, in the plugins' order. Raises PluginError naming features that do not exist."""
+    """Create the feature services, in the order of the plugins.
+
+    Args:
+        plugins: The installed models.
+        users: The view of user features.
+        items: The view of item features.
+
+    Raises:
+        PluginError: A model declares a feature that does not exist; the message names it.
+    """
     return [_service(plugin, users, items) for plugin in plugins]
 
 

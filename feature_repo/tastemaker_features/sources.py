@@ -1,4 +1,4 @@
-"""Where the offline values lie: the Parquet snapshots that `tastemaker.features.snapshots` writes."""
+"""The Feast sources: Parquet snapshots that `tastemaker.features.snapshots` writes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tastemaker.util.atomic_files import plain_path
 
 
 def snapshot_source(root: Path, kind: Kind) -> FileSource:
-    """All snapshots of the users or of the items under `root`."""
+    """Return the source of all user or item snapshots under `root`."""
     return FileSource(
         name=f"{kind}_snapshots",
         path=str(plain_path(root) / kind),  # Feast and DuckDB would take brackets for a pattern
         file_format=ParquetFormat(),
         timestamp_field=TIMESTAMP,
-        description=f"features of {kind} at cut moments, from events before the cut",
+        description=f"features of {kind} at cutoffs, from events before the cutoff",
     )

@@ -1,4 +1,4 @@
-"""The feature store as a whole: configured from the settings, registered, and filled for online reading."""
+"""The feature store: configuration from the settings, registration, and materialization."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from tastemaker_features.views import item_view, user_view
 
 
 class Definitions(NamedTuple):
-    """Everything that is registered."""
+    """The objects that are registered."""
 
     entities: list[Entity]
     users: FeatureView
     items: FeatureView
     services: list[FeatureService]
-    """One a plugin that is installed."""
+    """One per installed plugin."""
 
     @property
     def objects(self) -> list[Any]:
-        """All of them, named differently each."""
+        """All objects; their names are distinct."""
         return [*self.entities, self.users, self.items, *self.services]
 
 
 def repo_config(settings: Settings) -> RepoConfig:
-    """Feast's configuration for these settings."""
+    """Return Feast's configuration for these settings."""
     return RepoConfig(**feast_config(settings))
 
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[FeatureStore]:
-    """The feature store while the context lasts. Serving uses `tastemaker.features.online.open_reader`."""
+    """Yield the feature store, and close it at the end. Serving uses `features.online.open_reader`."""
     settings.feast.mkdir(parents=True, exist_ok=True)
     plain_path(settings.features)  # the path that is registered may be a link, which temporary files lose
     if settings.online_store.type == "sqlite":
@@ -62,21 +62,21 @@ def open_store(settings: Settings) -> Iterator[FeatureStore]:
 
 
 def definitions(settings: Settings) -> Definitions:
-    """What the settings' features folder and the installed plugins ask for."""
+    """Return the definitions for the settings' features folder and the installed plugins."""
     users = user_view(snapshot_source(settings.features, "users"))
     items = item_view(snapshot_source(settings.features, "items"))
     return Definitions([user, item], users, items, list(_services(users, items)))
 
 
 def _services(users: FeatureView, items: FeatureView) -> Iterator[FeatureService]:
-    """A service a model; one that reads features that do not exist has none, and its backtest fails."""
+    """Yield a service per model; a model that declares unknown features has none, and its backtest fails."""
     for plugin in find().sound:
         with suppress(PluginError):
             yield from model_services([plugin], users, items)
 
 
 def apply(settings: Settings) -> list[str]:
-    """Register the definitions and forget the services of plugins that are gone. Returns what there is."""
+    """Register the definitions and remove the services of removed plugins. Returns the registered names."""
     wanted = definitions(settings).objects
     names = [each.name for each in wanted]
     with file_lock(settings.feast / "lock"), _quiet(), open_store(settings) as store:
@@ -86,9 +86,19 @@ def apply(settings: Settings) -> list[str]:
 
 
 def materialize(settings: Settings, end: int) -> int:
-    """Write the latest snapshot at or before `end` (seconds UTC) to the online store. Returns its rows.
+    """Write the latest snapshots to the online store.
 
-    One snapshot knows every user and item until its cut, so earlier ones add nothing.
+    A snapshot has every user or item until its cutoff, so earlier ones add nothing.
+
+    Args:
+        settings: The settings, which name the store.
+        end: Only snapshots at or before it are read, in seconds since 1970 UTC.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        TastemakerError: There is no such snapshot.
     """
     total = 0
     with file_lock(settings.feast / "lock"), _quiet(), open_store(settings) as store:
@@ -97,17 +107,17 @@ def materialize(settings: Settings, end: int) -> int:
             if not made:
                 raise TastemakerError(
                     f"no snapshot of the {kind}' features at or before {datetime.fromtimestamp(end, tz=UTC)}",
-                    fix="make the snapshots first: `tastemaker run`",
+                    fix="compute the snapshots first: `tastemaker run`",
                 )
             cut, path = made[-1]
-            moment = datetime.fromtimestamp(cut, tz=UTC)
-            store.materialize(moment, moment, feature_views=[view])
+            cutoff = datetime.fromtimestamp(cut, tz=UTC)
+            store.materialize(cutoff, cutoff, feature_views=[view])
             total += pq.read_metadata(path).num_rows
     return total
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Feast prints its progress and offers no way to ask it not to."""
+    """Discard what Feast prints: it has no option for that."""
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         yield

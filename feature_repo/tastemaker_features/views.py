@@ -14,15 +14,15 @@ from tastemaker_features.entities import item, user
 
 
 def user_view(source: FileSource) -> FeatureView:
-    """What is known of users, and their country as text."""
+    """Return the view of user features, with the country as text."""
     country = Field(
-        name="country", dtype=String, description="where the user is, as the users table says now"
+        name="country", dtype=String, description="the user's country, as the users table has it now"
     )
     return _view(USER_VIEW, user, source, [*_numbers(USER_MEANINGS), country])
 
 
 def item_view(source: FileSource) -> FeatureView:
-    """What is known of items."""
+    """Return the view of item features."""
     return _view(ITEM_VIEW, item, source, _numbers(ITEM_MEANINGS))
 
 
@@ -31,7 +31,7 @@ def _numbers(meanings: Mapping[str, str]) -> list[Field]:
 
 
 def _view(name: str, entity: Entity, source: FileSource, fields: list[Field]) -> FeatureView:
-    """A view whose values never expire: a user who comes back after a year is still known."""
+    """Return a view whose values never expire: a user who returns after a year is still known."""
     return FeatureView(
         name=name,
         entities=[entity],

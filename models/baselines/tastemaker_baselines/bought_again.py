@@ -1,4 +1,4 @@
-"""What the user is due to buy again."""
+"""Repeat purchases: the items that a user is due to buy again."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tastemaker.plugins.preferences import popularity_by_user
 
 
 class BoughtAgainConfig(Config):
-    """How much the past of one user says about a repeat."""
+    """Hyperparameters of `bought_again`."""
 
     prior_events: Annotated[float, Field(gt=0, le=1000), Search(0.03, 100, log=True)] = 1.0
-    """c: how many events the item's general repeat rate counts as beside the user's own."""
+    """c: the weight of the item's general repeat rate, in events of the user."""
     memory_gaps: Annotated[float, Field(gt=0, le=1000), Search(0.3, 100, log=True)] = 4.0
-    """m: after this many typical gaps without the item, the user's wish for it has halved."""
+    """m: after this many typical gaps without the item, its score has halved."""
 
 
 class BoughtAgain(Recommender[BoughtAgainConfig]):
-    """Repeat purchases, by how often and how long ago; filled up by popularity.
+    """Repeat purchases, by how often and how long ago; other items follow by popularity.
 
         s_ui = (n_ui - 1 + c·r_i) · 2^(-Δ_ui / (m·g_i))     if u had and liked i (n_ui times, last Δ_ui ago)
         s_ui = -1 + p_i / (1 + max p)                        otherwise
@@ -31,8 +31,8 @@ class BoughtAgain(Recommender[BoughtAgainConfig]):
     (both smoothed by the catalogue's), p_i the number of users who have i less those who dislike it, as in
     `popularity`. u likes i if the rewards of u's events with it sum above 0.
 
-    Negative reward: what a user returned or disliked on the whole is not due again for that user, does not
-    count as come back for, and counts against the item's popularity by its size.
+    Negative reward: an item whose rewards sum below 0 for a user is not recommended to them as a repeat, does
+    not count as a repeat in r_i, and counts against the item's popularity by its size.
     """
 
     name = "bought_again"
@@ -40,7 +40,7 @@ class BoughtAgain(Recommender[BoughtAgainConfig]):
     config_type = BoughtAgainConfig
     capabilities = Capabilities(
         personalizes=True,
-        exempt={"checkerboard_is_recovered": "it ranks what a user had, not the square that is missing"},
+        exempt={"checkerboard_is_recovered": "it ranks items that a user had, not the held-out one"},
     )
     state = ("popularity", "repeat_rate", "gap_seconds")
 
@@ -71,7 +71,7 @@ class BoughtAgain(Recommender[BoughtAgainConfig]):
 
 
 def _first_times(data: TrainingData) -> Int64:
-    """int64[m]: when each (user, item) pair of the history first happened."""
+    """Return int64[m]: when each (user, item) pair of the history first happened."""
     history = data.history
     keys = history.rows * data.n_items + history.items
     pairs = data.events.users.astype(np.int64) * data.n_items + data.events.items

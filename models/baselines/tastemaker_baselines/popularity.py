@@ -1,4 +1,4 @@
-"""The same list for everybody: what most people have."""
+"""Popularity: the same list for all users, the items that most users have."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tastemaker.plugins.preferences import item_popularity, popularity_by_user
 
 
 class PopularityConfig(Config):
-    """What counts as popular."""
+    """Hyperparameters of `popularity`."""
 
     by: Literal["users", "events", "reward"] = "users"
-    """Count distinct users (one wholesaler counts once), events, or add up the problem's rewards."""
+    """What is counted: distinct users (one wholesaler counts once), events, or the sum of rewards."""
 
 
 class Popularity(Recommender[PopularityConfig]):
     """The number of users who have item i, less those who dislike it:
 
-        s_ui = V_i if R_i >= 0, else min(V_i, R_i),    V_i = Σ_v v(r_vi),  R_i = Σ_v r_vi
+        s_ui = P_i if R_i >= 0, else min(P_i, R_i),    P_i = Σ_v p(r_vi),  R_i = Σ_v r_vi
 
-    r_vi is the summed reward of user v and item i, v(r) = 1 where r > 0 and max(r, -1) elsewhere. By events,
+    r_vi is the summed reward of user v and item i, p(r) = 1 where r > 0 and max(r, -1) elsewhere. By events,
     the sums are over events.
 
     Negative reward: counts against the item by its size, one user's (or event's) at most as 1 against 1 for
-    it. An item whose rewards sum below 0 ranks below those that nobody had; last come those that
-    somebody dislikes and nobody likes.
+    it. An item whose rewards sum below 0 ranks below items without events; items that some users
+    dislike and none likes rank last.
     """
 
     name = "popularity"

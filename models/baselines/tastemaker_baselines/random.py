@@ -1,4 +1,4 @@
-"""Uniformly random lists: the floor of every leaderboard, and the policy whose log teaches most."""
+"""Uniformly random lists: the lower bound of a leaderboard, and a logging policy for evaluation."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Random(Recommender[RandomConfig]):
     A random permutation puts each of its m items at each position with probability 1/m: the propensity. The
     list is a pure function of the request's seed.
 
-    Negative reward: changes nothing; as everywhere, who disliked an item is not shown it.
+    Negative reward: no effect on scores; as for every model, a user is not recommended a disliked item.
     """
 
     name = "random"
     reference = "Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014 (the hash)"
     config_type = RandomConfig
     capabilities = Capabilities(
-        stochastic=True, exempt={"disliked_by_all_is_below_liked_by_all": "its lists are pure chance"}
+        stochastic=True, exempt={"disliked_by_all_is_below_liked_by_all": "its lists are uniformly random"}
     )
     state = ("n_items",)
 
@@ -42,5 +42,5 @@ class Random(Recommender[RandomConfig]):
         forbid(scores, batch)
         allowed = np.isfinite(scores).sum(axis=1)
         ranking = select(scores, batch, k)
-        chance = (1 / np.maximum(allowed, 1)).astype(np.float32)
-        return ranking._replace(propensities=ranking.propensities * chance[:, None])
+        propensity = (1 / np.maximum(allowed, 1)).astype(np.float32)
+        return ranking._replace(propensities=ranking.propensities * propensity[:, None])

@@ -1,4 +1,4 @@
-"""What is popular now: each event counts less the older it is."""
+"""Trending items: popularity in which an event counts less the older it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS_PER_DAY = 86_400
 
 
 class TrendingConfig(Config):
-    """How fast popularity fades."""
+    """Hyperparameters of `trending`."""
 
     half_life_days: Annotated[float, Field(gt=0, le=3650), Search(0.5, 180, log=True)] = 7.0
     """An event this old counts half."""
@@ -23,15 +23,15 @@ class TrendingConfig(Config):
 class Trending(Recommender[TrendingConfig]):
     """Recency-decayed popularity:
 
-        s_ui = V_i if R_i >= 0, else min(V_i, R_i),    V_i = Σ_v w_vi v(r_vi),  R_i = Σ_v w_vi r_vi
-        w_vi = 2^(-(T - t_vi) / h),    v(r) = 1 if r > 0, else max(r, -1)
+        s_ui = P_i if R_i >= 0, else min(P_i, R_i),    P_i = Σ_v w_vi p(r_vi),  R_i = Σ_v w_vi r_vi
+        w_vi = 2^(-(T - t_vi) / h),    p(r) = 1 if r > 0, else max(r, -1)
 
     over the users v with i. T is the end of the training window, t_vi the time of v's latest event with i,
     r_vi their summed reward, h the half-life.
 
     Negative reward: counts against the item by its size and age, one user's at most as much as one who likes
-    it. An item whose decayed rewards sum below 0 ranks below those that nobody had; last come those
-    that somebody dislikes and nobody likes.
+    it. An item whose decayed rewards sum below 0 ranks below items without events; items that some users
+    dislike and none likes rank last.
     """
 
     name = "trending"

@@ -33,7 +33,7 @@ def anyone(data: TrainingData, n: int = 1) -> Batch:
     )
 
 
-def test_popularity_counts_what_it_is_told_to() -> None:
+def test_popularity_counts_by_users_events_or_reward() -> None:
     """Three counts, three orders: a wholesaler buys item 2 four times, someone pays most for item 0."""
     events = events_of(
         (0, 0, 9.0, 1),

@@ -1,4 +1,4 @@
-"""Collaborative filtering: what people with a similar past went on to want.
+"""Collaborative filtering: items that users with a similar history liked.
 
 implicit is imported only while iALS and BPR are fitted: answering needs arrays alone.
 """

@@ -1,4 +1,4 @@
-"""Bayesian personalized ranking: what a user had should score above what they had not."""
+"""Bayesian personalized ranking: items that a user had should score above items that they had not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tastemaker_collaborative.interactions import (
 
 
 class BPRConfig(CollaborativeConfig):
-    """Size of the vectors and how they are learned."""
+    """Hyperparameters of `bpr`."""
 
     embedding_size: Annotated[int, Field(ge=1, le=1024), Search(8, 256, log=True)] = 64
     """d: the length of the vectors."""
@@ -44,14 +44,14 @@ class BPR(Recommender[BPRConfig]):
         max Σ_(u,i,j) ln σ(s_ui - s_uj) - λ‖Θ‖²    over draws of i that u had and j that u had not
         s_ui = x_u·y_i + b_i + ln((L_i + 1) / (L_i + D_i + 1))
 
-    L_i and D_i are the votes for and against item i: the last term is the log of the share that likes it, 0
-    where nobody dislikes it.
+    L_i and D_i are the sums of the preferences for and against item i: the last term is the log of the share
+    that likes it, 0 where no user dislikes it.
 
-    A user whom training did not see gets x_u = m_u W: m_u is the mean vector of the items in the history, W
+    An unknown user gets x_u = m_u W: m_u is the mean vector of the items in the history, W
     the ridge regression of the known users' vectors on their means.
 
-    Negative reward: what a user dislikes is among what they had not, and the item sinks for everybody with
-    the share that dislikes it. Last come the items that some dislike and none likes: y_i = 0, b_i = -100.
+    Negative reward: an item that a user dislikes counts as not had, and its score falls for all users with
+    the share that dislikes it. Items that some users dislike and none likes rank last: y_i = 0, b_i = -100.
     """
 
     name = "bpr"
@@ -66,8 +66,8 @@ class BPR(Recommender[BPRConfig]):
         self.user_vectors, self.item_vectors = _learn(liked, self.config, seed=int(data.rng.integers(2**31)))
         means = _mean_vectors(liked, self.item_vectors)
         self.fold_in = _ridge(means, self.user_vectors)
-        votes_for, votes_against = (side.sum(axis=0) for side in (liked, dislikes(matrix)))
-        self.item_vectors[:, -1] += np.log((votes_for + 1) / (votes_for + votes_against + 1))
+        likes_sum, dislikes_sum = (side.sum(axis=0) for side in (liked, dislikes(matrix)))
+        self.item_vectors[:, -1] += np.log((likes_sum + 1) / (likes_sum + dislikes_sum + 1))
         last = last_of_all(data.history)
         self.item_vectors[last] = 0
         self.item_vectors[last, -1] = BELOW_ALL
@@ -95,7 +95,7 @@ class BPR(Recommender[BPRConfig]):
 
 
 def _learn(matrix: csr_array, config: BPRConfig, seed: int) -> tuple[Float32, Float32]:
-    """x, float32[n_users, d + 1] whose last column is 1, and y, float32[n_items, d + 1] whose last is b."""
+    """Return x, float32[n_users, d + 1], whose last column is 1, and y, float32[n_items, d + 1], with b."""
     from implicit.cpu.bpr import BayesianPersonalizedRanking
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -113,7 +113,7 @@ def _learn(matrix: csr_array, config: BPRConfig, seed: int) -> tuple[Float32, Fl
 
 
 def _mean_vectors(matrix: csr_array, item_vectors: Float32) -> Float32:
-    """float32[n, d + 1]: the mean vector of each row's items (0 without any); its last column is 1."""
+    """Return float32[n, d + 1]: the mean vector of each row's items (0 without any); the last column is 1."""
     lengths = np.maximum(np.diff(matrix.indptr), 1).astype(np.float32)
     means: Float32 = np.asarray(matrix @ item_vectors, np.float32) / lengths[:, None]
     means[:, -1] = 1
@@ -121,7 +121,7 @@ def _mean_vectors(matrix: csr_array, item_vectors: Float32) -> Float32:
 
 
 def _ridge(inputs: Float32, outputs: Float32) -> Float32:
-    """W = (MᵀM + λI)⁻¹ MᵀX: the map that best sends mean vectors to user vectors."""
+    """Return W = (MᵀM + λI)⁻¹ MᵀX: the ridge regression of user vectors on mean vectors."""
     gram = inputs.T @ inputs
     penalty = 1e-3 * np.trace(gram) / len(gram) + 1e-6
     solved: Float32 = np.linalg.solve(gram + penalty * np.eye(len(gram)), inputs.T @ outputs)

@@ -1,4 +1,4 @@
-"""EASE: a linear model of every item by all the others, in closed form."""
+"""EASE: a linear model of each item by all others, in closed form."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tastemaker_collaborative.interactions import (
 
 
 class EASEConfig(CollaborativeConfig):
-    """How smooth, and how large a catalogue may be."""
+    """Hyperparameters of `ease`."""
 
     regularization: Annotated[float, Field(gt=0, le=1e9), Search(3, 10_000, log=True)] = 300.0
     """λ: the higher, the more users a pair of items must share to count."""
     weights: Weights = "log"
-    """What a pair with n events counts as: 1, or 1 + ln n."""
+    """The weight of a pair with n events: 1, or 1 + ln n."""
     max_items: Annotated[int, Field(ge=1, le=40_000)] = 12_000
     """Refuse a larger catalogue: fitting n items needs 12 n² bytes (1.7 GB for 12,000) and n³ operations."""
 
@@ -47,8 +47,9 @@ class EASE(Recommender[EASEConfig]):
     X is the matrix of interactions, X⁺ its entries above 0, X⁻ = X⁺ - X, S the scores. Without dislikes C is
     0, and this is Steck's closed form.
 
-    Negative reward: what a user dislikes is a target below 0, by its size, that what they like must predict:
-    it sinks for users of the same taste. It is no input. Last come items that some dislike and none likes.
+    Negative reward: a disliked item is a target below 0, by its size, to be predicted from the liked items,
+    so that its score falls for users of the same taste. It is not an input. Items that some users dislike and
+    none likes rank last.
     """
 
     name = "ease"
@@ -94,7 +95,7 @@ def _learn_dislikes(
 
 
 def _inverse(gram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P from X⁺ᵀX⁺ + λI, float64[n_items, n_items] in Fortran order, which is overwritten."""
+    """Return P from X⁺ᵀX⁺ + λI, float64[n_items, n_items] in Fortran order, which is overwritten."""
     factor, not_positive = lapack.dpotrf(gram, lower=1, overwrite_a=1)
     inverse: NDArray[np.float64]
     inverse, singular = lapack.dpotri(factor, lower=1, overwrite_c=1)
@@ -106,7 +107,7 @@ def _inverse(gram: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _weights(inverse: NDArray[np.float64]) -> Float32:
-    """B without dislikes; its diagonal is still to be set to 0."""
+    """Return B without dislikes; its diagonal is still to be set to 0."""
     weights = np.empty(inverse.shape, np.float32)
     np.divide(inverse, -inverse.diagonal(), out=weights, casting="same_kind")
     return weights

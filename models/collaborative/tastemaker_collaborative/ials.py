@@ -1,4 +1,4 @@
-"""Implicit alternating least squares: tastes and items as short vectors, unseen pairs as weak noes."""
+"""Implicit alternating least squares: matrix factorization in which pairs without events weigh little."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tastemaker_collaborative.interactions import (
 
 
 class IALSConfig(CollaborativeConfig):
-    """Size of the vectors and how hard they are fitted."""
+    """Hyperparameters of `ials`."""
 
     embedding_size: Annotated[int, Field(ge=1, le=1024), Search(8, 256, log=True)] = 64
     """d: the length of the vectors."""
@@ -38,7 +38,7 @@ class IALSConfig(CollaborativeConfig):
     epochs: Annotated[int, Field(ge=1, le=1000), Search(3, 40, log=True)] = 15
     """Passes over users and items."""
     weights: Weights = "log"
-    """What a pair with n events counts as: 1, or 1 + ln n."""
+    """The weight of a pair with n events: 1, or 1 + ln n."""
 
 
 class IALS(Recommender[IALSConfig]):
@@ -48,12 +48,12 @@ class IALS(Recommender[IALSConfig]):
         p_ui = [r_ui > 0],   c_ui = 1 + α |r_ui|,   s_ui = x_u·y_i
         x_u = (YᵀY + Yᵀ(C_u - I)Y + λI)⁻¹ Yᵀ C_u p_u
 
-    Only the item vectors Y (and YᵀY) are kept: x_u is solved from the history that the request carries, so
-    that a new user, or one with new events, is answered as if training had seen them.
+    Only the item vectors Y (and YᵀY) are kept: x_u is solved from the history in the request, so that
+    new users and new events count as if training had seen them.
 
-    Negative reward: a pair that the user dislikes is a no (p = 0) with a confidence that grows with the size
-    of the reward, where a pair without an event is a weak no. Last come the items that some dislike and none
-    likes: a last component of -100 in y, which is 1 in x.
+    Negative reward: a disliked pair has p = 0 with a confidence that grows with the size of the reward, and a
+    pair without events has p = 0 with confidence 1. Items that some users dislike and none likes rank last,
+    by a last component of -100 in y, which is 1 in x.
     """
 
     name = "ials"
@@ -79,14 +79,24 @@ class IALS(Recommender[IALSConfig]):
         return with_past(*self._vectors(batch))
 
     def _vectors(self, batch: Batch) -> tuple[Float32, csr_array]:
-        """float32[n, d + 1], the last component 1; and what each row likes."""
+        """Return the user vectors, float32[n, d + 1] with last component 1, and the likes of each row."""
         matrix = interactions(batch.history, self.config.max_user_items, self.config.weights)
         vectors = user_vectors(matrix, self.item_vectors[:, :-1], self.gram, self.config)
         return np.column_stack([vectors, np.ones(len(vectors), np.float32)]), likes(matrix)
 
 
 def user_vectors(matrix: csr_array, item_vectors: Float32, gram: Float32, config: IALSConfig) -> Float32:
-    """float32[n, d]: x_u of each row of the interactions, by Cholesky's decomposition; gram is YᵀY."""
+    """Solve the user vectors by Cholesky's decomposition.
+
+    Args:
+        matrix: float32 CSR[n, n_items], the interactions.
+        item_vectors: float32[n_items, d], Y.
+        gram: float32[d, d], YᵀY.
+        config: Confidence and regularization.
+
+    Returns:
+        float32[n, d]: x_u of each row.
+    """
     vectors = np.empty((matrix.shape[0], item_vectors.shape[1]), np.float32)
     shared = gram + np.float32(config.regularization) * np.eye(len(gram), dtype=np.float32)
     for row, (start, stop) in enumerate(pairwise(matrix.indptr)):
@@ -98,7 +108,7 @@ def user_vectors(matrix: csr_array, item_vectors: Float32, gram: Float32, config
 
 
 def _factorize(matrix: csr_array, config: IALSConfig, seed: int) -> Float32:
-    """float32[n_items, d]: Y."""
+    """Return Y, float32[n_items, d]."""
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 

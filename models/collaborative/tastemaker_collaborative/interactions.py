@@ -14,32 +14,40 @@ from tastemaker.plugins.arrays import Bool, Float32
 from tastemaker.plugins.preferences import disliked_only, preferences, rank_last
 
 Weights = Annotated[Literal["one", "log"], Choice("one", "log")]
-"""What a (user, item) pair with n events counts as: 1, or 1 + ln n."""
+"""The weight of a (user, item) pair with n events: 1, or 1 + ln n."""
 
 ROWS_AT_ONCE = 256
 
 BELOW_ALL = np.float32(-100)
-"""The score of what is disliked by some and liked by none, where scores are dot products.
+"""The score of items that some users dislike and none likes, where scores are dot products.
 
-iALS predicts 0 or 1: of what u did not turn to, |x_u·y_i| <= √(Σ c_ui over u's liked items), by its objective
-at x_u = 0, and far below it. BPR's log-odds of items that are liked stay within some tens.
+iALS predicts 0 or 1: for an item that u did not have, |x_u·y_i| <= √(Σ c_ui over u's liked items), by its
+objective at x_u = 0, and far below it. BPR's log-odds of items that are liked stay within some tens.
 """
 
 
 class CollaborativeConfig(Config):
-    """What the configs of this family share."""
+    """Hyperparameters that all collaborative models share."""
 
     max_user_items: Annotated[int, Field(ge=1, le=100_000)] = 2_500
-    """N: of a user with more items, the N of the latest events count, in training and in requests. Above what
-    people have: it bounds what one robot or reseller costs."""
+    """N: for a user with more items, only the N with the latest events count, in training and in requests. It
+    bounds the cost of a robot or reseller."""
 
 
 def interactions(history: History, max_user_items: int, weights: Weights = "one") -> csr_array:
-    """X, float32[n, n_items]: for each pair of a user's latest `max_user_items`
+    """Return the matrix X of the preferences of each user's latest items.
 
-        x_ui = v(r_ui) w_ui,    v(r) = 1 if r > 0, else max(r, -1)
+        x_ui = p(r_ui) w_ui,    p(r) = 1 if r > 0, else max(r, -1)
 
-    r_ui is the pair's summed reward, w_ui what its number of events counts as. Pairs of 0 are left out.
+    r_ui is the pair's summed reward, w_ui the weight of its number of events. Entries of 0 are left out.
+
+    Args:
+        history: n users.
+        max_user_items: At most so many items per user.
+        weights: The weight of a pair with n events: `one` is 1, `log` is 1 + ln n.
+
+    Returns:
+        float32 CSR[n, n_items].
     """
     history = history.latest(max_user_items)
     values = preferences(history.rewards) * event_weights(history, weights)
@@ -47,13 +55,13 @@ def interactions(history: History, max_user_items: int, weights: Weights = "one"
 
 
 def event_weights(history: History, weights: Weights) -> Float32:
-    """float32[m]: w, what each pair's number of events counts as."""
+    """Return float32[m]: the weight w of each pair's number of events."""
     values = np.ones(len(history.items)) if weights == "one" else 1 + np.log(history.counts)
     return values.astype(np.float32)
 
 
 def likes(matrix: csr_array) -> csr_array:
-    """X⁺: the entries above 0. A purchase that was returned is no taste."""
+    """Return X⁺: the entries above 0."""
     if not (matrix.data < 0).any():
         return matrix
     liked = np.maximum(matrix.data, 0)
@@ -61,7 +69,7 @@ def likes(matrix: csr_array) -> csr_array:
 
 
 def dislikes(matrix: csr_array) -> csr_array:
-    """X⁻ = X⁺ - X: how much is against each pair."""
+    """Return X⁻ = X⁺ - X: the sizes of the entries below 0."""
     return likes(-matrix)
 
 
@@ -72,7 +80,7 @@ def _without_zeros(matrix: csr_array) -> csr_array:
 
 
 def last_of_all(history: History) -> Bool:
-    """bool[n_items]: the items that some users dislike, by summed reward, and none likes."""
+    """Return bool[n_items]: the items that some users dislike, by summed reward, and none likes."""
     return disliked_only(history.items, history.rewards, history.n_items)
 
 
@@ -85,9 +93,16 @@ def best_products(
     k: int,
     last: Bool | None = None,
 ) -> Ranking:
-    """The best by `users` @ `items`, [n, d] @ [d, n_items]; by popularity for a row that likes nothing.
+    """Return the k best items by `users @ items`; by popularity for a row without likes.
 
-    Below all others come the items that are `last`, bool[n_items], by popularity.
+    Args:
+        users: [n, d], vectors or a CSR matrix.
+        items: float32[d, n_items].
+        liked: CSR[n, n_items], the likes of each row.
+        popularity: float32[n_items].
+        batch: n requests.
+        k: The length of the lists.
+        last: bool[n_items], the items that rank below all others, by popularity; none if None.
     """
     lonely = np.diff(liked.indptr) == 0
 
@@ -102,13 +117,13 @@ def best_products(
 
 
 def with_past(vectors: Float32, liked: csr_array) -> Float32:
-    """The users' vectors, in place NaN where a row likes nothing: it is answered by popularity."""
+    """Set the vectors of rows without likes to NaN, in place, and return them: popularity ranks for these."""
     vectors[np.diff(liked.indptr) == 0] = np.nan
     return vectors
 
 
 def gram_rows(left: csr_array, right: csr_array) -> Iterator[tuple[slice, csr_array]]:
-    """LᵀR a few rows at a time: (rows, csr[rows, n_items]). The whole is never held."""
+    """Yield LᵀR a few rows at a time, as (rows, CSR[rows, n_items]), without holding the whole product."""
     columns = csr_array(left.T)
     for start in range(0, columns.shape[0], ROWS_AT_ONCE):
         rows = slice(start, min(start + ROWS_AT_ONCE, columns.shape[0]))
@@ -116,12 +131,12 @@ def gram_rows(left: csr_array, right: csr_array) -> Iterator[tuple[slice, csr_ar
 
 
 def for_implicit(matrix: csr_array) -> csr_matrix:
-    """The same matrix in the older class with 32-bit indices that implicit asks for."""
+    """Return the matrix in the older class with 32-bit indices that implicit requires."""
     return csr_matrix(
         (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)), shape=matrix.shape
     )
 
 
 def known(batch: Batch, n_users: int) -> Bool:
-    """bool[n]: the rows whose user training saw."""
+    """Return bool[n]: the rows whose user training saw."""
     return (batch.users >= 0) & (batch.users < n_users)

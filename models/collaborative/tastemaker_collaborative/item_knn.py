@@ -1,4 +1,4 @@
-"""Item neighbourhoods: people who had this had that too."""
+"""Item-based k-nearest neighbours: similar items have the same users."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tastemaker_collaborative.interactions import (
 
 
 class ItemKNNConfig(CollaborativeConfig):
-    """How many neighbours, and how sure of them."""
+    """Hyperparameters of `item_knn`."""
 
     neighbours: Annotated[int, Field(ge=1, le=10_000), Search(10, 1000, log=True)] = 100
     """n: how many of its most similar items each item keeps."""
     shrinkage: Annotated[float, Field(ge=0, le=1e6), Search(0.3, 1000, log=True)] = 10.0
     """β: pulls the similarity of items with few users towards 0."""
     weights: Weights = "one"
-    """What a pair with n events counts as: 1, or 1 + ln n."""
+    """The weight of a pair with n events: 1, or 1 + ln n."""
 
 
 class ItemKNN(Recommender[ItemKNNConfig]):
@@ -40,12 +40,12 @@ class ItemKNN(Recommender[ItemKNNConfig]):
         w_ji = x⁺_j·x_i / (‖x_j‖ ‖x_i‖ + β)    if j is among the n most similar items of i, else 0
         s_ui = Σ_j x_uj w_ji
 
-    x_i is item i's column of the interactions X: above 0 who likes it, below 0 who dislikes it, of whom x⁺_i
-    keeps the first. The norms count all who had it, as if they liked it. Items with s_ui <= 0 follow in order
-    of popularity.
+    x_i is item i's column of the interactions X: above 0 for users who like it, below 0 for users who dislike
+    it; x⁺_i is its positive part. The norms count all users who had the item as likes. Items with s_ui <= 0
+    follow by popularity.
 
-    Negative reward: who likes j and dislikes i makes them less alike, by the size of the reward; what u
-    dislikes takes away from what is like it; and it counts against the item's popularity.
+    Negative reward: users who like j and dislike i lower their similarity, by the size of the reward; an item
+    that u dislikes lowers the scores of similar items; and it counts against the item's popularity.
     """
 
     name = "item_knn"
@@ -83,7 +83,7 @@ class ItemKNN(Recommender[ItemKNNConfig]):
 
 
 def _most_similar(similarity: csr_array, n: int) -> csr_array:
-    """Each row's n greatest positive entries, of equal ones those of the lowest columns."""
+    """Keep each row's n greatest positive entries, of equal ones those of the lowest columns."""
     similarity.sort_indices()
     kept = similarity.data > 0
     for start, stop in pairwise(similarity.indptr.tolist()):

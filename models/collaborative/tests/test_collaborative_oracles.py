@@ -179,7 +179,7 @@ def test_bpr_puts_what_was_had_above_what_was_not(data: TrainingData) -> None:
     assert np.mean(wins) > 0.85
 
 
-def test_bpr_places_a_stranger_among_their_like(data: TrainingData) -> None:
+def test_bpr_gives_an_unknown_user_a_vector_near_similar_users(data: TrainingData) -> None:
     """An unknown user with an even user's past is offered even items."""
     model = BPR(BPRConfig(embedding_size=8, epochs=200)).fit(data)
     batch = replace(everyone(data), users=np.full(N_USERS, -1, np.int32))
@@ -194,10 +194,8 @@ def test_without_a_past_popularity_decides(
 ) -> None:
     users = np.bincount(data.history.items, minlength=N_ITEMS)
     expected = np.lexsort((np.arange(N_ITEMS), -users))
-    stranger = Batch(
-        np.array([-1], np.int32), History.empty(1, N_ITEMS), np.zeros(1, np.uint64), now=data.end
-    )
-    ranking = recommender().fit(data).recommend(stranger, N_ITEMS)
+    unknown = Batch(np.array([-1], np.int32), History.empty(1, N_ITEMS), np.zeros(1, np.uint64), now=data.end)
+    ranking = recommender().fit(data).recommend(unknown, N_ITEMS)
     assert ranking.items[0].tolist() == expected.tolist()
 
 
@@ -255,15 +253,15 @@ def test_what_some_dislike_and_none_likes_comes_last(
     for users in (np.arange(N_USERS, dtype=np.int32), np.full(N_USERS, -1, np.int32)):
         batch = replace(everyone(mixed), users=users)
         assert (model.recommend(batch, N_ITEMS).items[:, -1] == BAD).all()
-    stranger = replace(batch, history=History.empty(N_USERS, N_ITEMS))
-    assert (model.recommend(stranger, N_ITEMS).items[:, -1] == BAD).all()
+    unknown = replace(batch, history=History.empty(N_USERS, N_ITEMS))
+    assert (model.recommend(unknown, N_ITEMS).items[:, -1] == BAD).all()
 
 
 @pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
 def test_nothing_but_returned_purchases_is_learned_from(
     data: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
 ) -> None:
-    """Negative rewards are no taste: with nothing else, the items come as few or many had them."""
+    """Without likes, negative rewards rank items by popularity."""
     events = replace(data.events, rewards=-data.events.rewards)
     refunds = replace(data, events=events)
     ranking = recommender().fit(refunds).recommend(everyone(refunds), N_ITEMS)
@@ -295,7 +293,7 @@ def test_of_a_user_with_more_items_than_the_cap_the_latest_count(
     for name in set(recommender.state) - {popularity, "last"}:
         one, other = getattr(capped, name), getattr(plain, name)
         as_array = [part.toarray() if hasattr(part, "toarray") else part for part in (one, other)]
-        if name == "item_vectors":  # what nobody likes is put last by the whole history
+        if name == "item_vectors":  # items that no user likes are ranked last by the whole history
             alike = (as_array[0][:, -1] > -99) & (as_array[1][:, -1] > -99)
             as_array = [part[alike] for part in as_array]
         np.testing.assert_allclose(as_array[0], as_array[1], rtol=1e-4, atol=1e-5, err_msg=name)

@@ -1,4 +1,4 @@
-"""Items that read like those that a user had: tf-idf of titles and categories, and a profile of each user."""
+"""Content-based recommendation: tf-idf of titles and categories, and a profile of each user."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from tastemaker.plugins.preferences import disliked_only, preferences, rank_last
 
 _WORD = re.compile(r"\w+")
 _NOTHING = 1e-6
-"""A profile p_u that is shorter is what rounding left of likes and dislikes that cancel out."""
+"""A shorter profile p_u is the rounding error of likes and dislikes that cancel."""
 
 
 class ContentBasedConfig(Config):
-    """Which columns are read, and what popularity adds."""
+    """Hyperparameters of `content`."""
 
     texts: tuple[str, ...] = ("title",)
-    """Columns of which each word counts, such as title and the shop's own description."""
+    """Columns whose words count, such as title and a custom column with the description."""
     labels: tuple[str, ...] = ("category",)
-    """Columns of which each value counts as one word, such as category and the shop's own brand."""
+    """Columns whose values count as one word each, such as category and a custom column with the brand."""
     popularity: Annotated[float, Field(ge=0, le=10), Search(0.01, 2, log=True)] = 0.3
-    """γ: what the most popular item gets on top of a cosine of at most 1. With 0, content alone decides."""
+    """γ: what popularity adds for the most popular item, to a cosine of at most 1; 0 ignores it."""
 
 
 class ContentBased(Recommender[ContentBasedConfig]):
@@ -49,14 +49,14 @@ class ContentBased(Recommender[ContentBasedConfig]):
         p_u  = Σ_j r_uj x_j / Σ_j |r_uj|
         s_ui = p_u · x_i / ‖p_u‖ + γ b_i,   b_i = sgn(c_i) ln(1 + |c_i|) / ln(1 + max_j |c_j|)
 
-    tf_iw is how often word w is in what is said of item i, df_w the number of the n items that have it, r_uj
-    the summed reward of user u's events with item j, c_i the number of users who like the item (r_ui > 0)
-    less those who dislike it, each of whom counts -r_ui, at most 1. An item without any event has b_i = 0,
-    and is recommended for its words alone. Without a profile (no history, or nothing is said of what is in
-    it) s_ui = γ b_i, or b_i if γ is 0.
+    tf_iw is how often word w is in the texts and labels of item i, df_w the number of the n items that have
+    it, r_uj the summed reward of user u's events with item j, c_i the number of users who like the item (r_ui
+    > 0) less those who dislike it, where a dislike counts -r_ui, at most 1. An item without events has b_i =
+    0 and is recommended for its words alone. Without a profile (no history, or only items without words) s_ui
+    = γ b_i, or b_i if γ is 0.
 
-    Negative reward: pushes the user's profile away from what its item is like, and counts against the item's
-    popularity, both by its size. Last come the items that some dislike and none likes.
+    Negative reward: moves the user's profile away from the item's words, and counts against the item's
+    popularity, both by its size. Items that some users dislike and none likes rank last.
     """
 
     name = "content"
@@ -70,7 +70,7 @@ class ContentBased(Recommender[ContentBasedConfig]):
 
     def fit(self, data: TrainingData) -> Self:
         self.vectors = tf_idf(bags(data.items, self.config.texts, self.config.labels))
-        """X, float32[n_items, words], CSR: rows of length 1, or of nothing where nothing is said."""
+        """X, float32[n_items, words], CSR: rows of length 1, or 0 for an item without words."""
         self.words = csr_array(self.vectors.T)
         """Xᵀ, CSR: for a row of words, the items that have them."""
         self.prior = net_users(data.history)
@@ -90,7 +90,7 @@ class ContentBased(Recommender[ContentBasedConfig]):
         return select_rows(score, batch, k)
 
     def contributions(self, batch: Batch, items: Int32) -> FeatureTable:
-        """The cosine, and what popularity adds; NaN for what some dislike and none likes."""
+        """Return the cosine and the popularity term; NaN for items that some dislike and none likes."""
         profiles, prior = self._profiles(batch.history)
         cosines = (self.vectors[items] @ profiles.T).toarray()[:, 0]
         values = np.stack([cosines, prior[0] * self.prior[items]], axis=1)
@@ -98,7 +98,7 @@ class ContentBased(Recommender[ContentBasedConfig]):
         return FeatureTable(("content", "popularity"), values.astype(np.float32))
 
     def _profiles(self, history: History) -> tuple[csr_array, Float32]:
-        """p_u / ‖p_u‖, float32[n, words], nothing where ‖p_u‖ is 0; and γ or 1, float32[n], for b."""
+        """Return p_u / ‖p_u‖, float32 CSR[n, words], 0 where ‖p_u‖ is 0; and the factor of b, float32[n]."""
         profiles = csr_array(history.matrix() @ self.vectors)
         norms = np.sqrt(profiles.multiply(profiles).sum(axis=1))
         known = norms > _NOTHING * np.bincount(history.rows, np.abs(history.rewards), len(history))
@@ -109,34 +109,40 @@ class ContentBased(Recommender[ContentBasedConfig]):
 
 
 def bags(items: ItemAttributes, texts: Sequence[str], labels: Sequence[str]) -> list[list[str]]:
-    """The words of each item: those of its texts, in lower case, and its labels, each as one."""
+    """Return the words of each item: those of its texts, in lower case, and its labels as one word each.
+
+    Args:
+        items: The attributes of n items.
+        texts: Names of columns whose words count.
+        labels: Names of columns whose values count as one word each.
+    """
     found: list[list[str]] = [[] for _ in range(len(items))]
     for name in texts:
         for bag, text in zip(found, items.text(name), strict=True):
             bag += _WORD.findall(text.casefold())
     for name in labels:
         for bag, label in zip(found, items.text(name), strict=True):
-            bag += [f"{name} = {label}"] * bool(label)  # with its blanks it is no word of a text
+            bag += [f"{name} = {label}"] * bool(label)  # with its blanks it differs from any word of a text
     return found
 
 
 def tf_idf(words: list[list[str]]) -> csr_array:
-    """X, float32[items, words]: see the class. One column of nothing if there is no word at all."""
+    """Return X, float32 CSR[items, words], as in the class; one empty column if there are no words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     if not any(words):
         return csr_array(np.zeros((len(words), 1), np.float32))
-    vectorizer = TfidfVectorizer(analyzer=_as_they_are, sublinear_tf=True, dtype=np.float32)
+    vectorizer = TfidfVectorizer(analyzer=_identity, sublinear_tf=True, dtype=np.float32)
     matrix: csr_array = csr_array(vectorizer.fit_transform(words))
     return matrix
 
 
 def net_users(history: History) -> Float32:
-    """b, float32[n_items]: see the class."""
+    """Return b, float32[n_items], as in the class."""
     users = np.bincount(history.items, preferences(history.rewards), minlength=history.n_items)
     scale = np.log1p(np.abs(users).max(initial=0))
     return (np.sign(users) * np.log1p(np.abs(users)) / (scale or 1)).astype(np.float32)
 
 
-def _as_they_are(words: list[str]) -> list[str]:
+def _identity(words: list[str]) -> list[str]:
     return words

@@ -105,7 +105,7 @@ def test_a_cold_item_is_recommended_to_those_who_like_its_like_and_has_a_list_of
     (found,) = scores(model, History.from_events(past, 1, N))
     order = sorted(range(N), key=lambda item: -found[item])
     assert order[:2] == [3, 5], "the tea, then the tea mug"
-    assert order[-1] == 2, "the tea that nobody likes"
+    assert order[-1] == 2, "the tea that no user likes"
     session = Events(
         np.zeros(1, np.int32), np.array([5], np.int32), np.ones(1, np.float32), np.zeros(1, np.int64)
     )
@@ -132,7 +132,7 @@ def test_likes_and_dislikes_of_the_same_thing_cancel_out() -> None:
     assert scores(model, History.from_events(past, 1, N)) == scores(model, History.empty(1, N))
 
 
-def test_strangers_get_what_most_have_and_what_is_disliked_last() -> None:
+def test_unknown_users_get_popular_items_and_disliked_ones_last() -> None:
     model = ContentBased(popularity=0.0).fit(data())
     (found,) = scores(model, History.empty(1, N))
     assert found[0] == max(found) == 1

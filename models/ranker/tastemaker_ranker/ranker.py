@@ -42,7 +42,7 @@ USER_FEATURES = (
     "user_spend_per_purchase",
     "user_country_share",
 )
-"""What changes slowly. Recency and counts come from the history, which is fresher than any feature store."""
+"""Features that change slowly. Recency and counts come from the history, which is fresher than a store."""
 
 ITEM_FEATURES = (
     "item_recency_days",
@@ -77,13 +77,13 @@ class RankerConfig(Config):
     users: Annotated[int, Field(ge=1)] = 4_000
     """At most this many users are learned from in a label period."""
     trees: Annotated[int, Field(ge=1, le=10_000), Search(20, 400, log=True)] = 80
-    """How many trees are grown."""
+    """The number of trees."""
     learning_rate: Annotated[float, Field(gt=0, le=1), Search(0.02, 0.3, log=True)] = 0.1
-    """How much each tree counts."""
+    """The weight of each tree."""
     leaves: Annotated[int, Field(ge=2, le=1024), Search(4, 63, log=True)] = 15
     """Leaves of a tree."""
     min_leaf_rows: Annotated[int, Field(ge=1), Search(5, 500, log=True)] = 50
-    """Candidates that a leaf must hold at least."""
+    """The minimal number of candidates in a leaf."""
     regularization: Annotated[float, Field(ge=0), Search(0.01, 100, log=True)] = 1.0
     """L2 penalty on the leaves' values."""
 
@@ -100,18 +100,18 @@ class RankerConfig(Config):
 class Ranker(Recommender[RankerConfig]):
     """LambdaMART over the candidates of several retrievers.
 
-    Candidates: C(u) = ∪ᵣ topᵣ(u, depth). Each (u, i) ∈ C(u) becomes a row of features x(u, i, t): what every
-    retriever r thinks of it, what u did with i before t, and the user's and the item's features as of t.
+    Candidates: C(u) = ∪ᵣ topᵣ(u, depth). Each (u, i) ∈ C(u) becomes a row of features x(u, i, t): the scores
+    of every retriever r, what u did with i before t, and the user's and the item's features as of t.
     Boosted trees f minimize, over users u and pairs with reward(u, i) > reward(u, j) in the days after t,
 
         Σ |ΔNDCG(i, j)| · log(1 + exp(f(x_j) − f(x_i)))
 
-    where t is a moment inside the training window: the retrievers that make the lessons saw only what came
-    before t. They are then fitted again on the whole window, and the list is C(u) by descending f.
+    where t is a cutoff inside the training window: the retrievers of the training set saw only events before
+    t. They are then fitted again on the whole window, and the list is C(u) by descending f.
 
-    Negative reward: what u came to dislike in those days must rank below what u did not turn to, by the size
-    of the reward; the retrievers count it as they say themselves. What some users dislike and none likes is
-    no candidate: it comes last.
+    Negative reward: an item that u disliked in those days must rank below items without events, by the size
+    of the reward; each retriever handles it as documented. Items that some users dislike and none likes are
+    not candidates, and rank last.
     """
 
     name: ClassVar[str] = "ranker"
@@ -127,9 +127,9 @@ class Ranker(Recommender[RankerConfig]):
 
     item_statistics: Float32
     popularity: Float32
-    """float32[n_items]: events with each item less those against it: what short lists are filled up by."""
+    """float32[n_items]: `item_popularity` of the events, by which short lists are filled."""
     last: Bool
-    """bool[n_items]: what some users dislike and none likes."""
+    """bool[n_items]: the items that some users dislike and none likes."""
     retrievers: first_stage.Retrievers
     ensemble: trees.Ensemble | None
 
@@ -248,13 +248,13 @@ class Ranker(Recommender[RankerConfig]):
 
 
 def _first_decides(candidates: Candidates) -> Float32:
-    """float32[m]: the first retriever's scaled score; the next ones only break its ties."""
+    """Return float32[m]: the first retriever's scaled score; the others only break its ties."""
     weights = 100.0 ** -np.arange(candidates.scores.shape[1])
     return (np.nan_to_num(candidates.scores) @ weights).astype(np.float32)
 
 
 def _ranked(candidates: Candidates, scores: Float32, n: int, k: int) -> Ranking:
-    """The best k candidates of each row: by score, then by item number."""
+    """Return the best k candidates of each row, by score, then by item number."""
     order = np.lexsort((candidates.items, -scores, candidates.rows))
     rows = candidates.rows[order]
     position = np.arange(len(rows)) - np.searchsorted(rows, np.arange(n))[rows]

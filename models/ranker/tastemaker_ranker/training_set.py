@@ -20,7 +20,7 @@ Describe = Callable[[Batch], tuple[Candidates, Float32]]
 
 
 class TrainingSet(NamedTuple):
-    """m labelled candidates of g users, each of whom earned a reward with at least one of them."""
+    """m labelled candidates of g users, at least one of them with a reward per user."""
 
     features: Float32
     """float32[m, f]"""

@@ -64,12 +64,18 @@ def train(training_set: TrainingSet, names: Sequence[str], parameters: dict[str,
 
 
 def grade(rewards: Float32) -> tuple[Int32, np.ndarray]:
-    """Each reward as a level, and the gain of each level: the mean reward that it stands for.
+    """Convert rewards to levels for LambdaRank, with the gain of each level.
 
-    LambdaRank takes whole levels; quantiles of the positive rewards, weighed by their own mean, keep a few
-    huge orders from being all that counts. Gains are relative to the lowest positive level's. Level 0 is no
-    reward; where there are rewards below 0, it is theirs, all others are one higher, and the gains are
-    counted from it, as LambdaRank knows no negative one.
+    LambdaRank takes integer levels. Quantiles of the positive rewards, weighted by their own mean, keep a few
+    huge orders from dominating. Gains are relative to that of the lowest positive level. Level 0 has reward
+    0; if there are rewards below 0, level 0 has these, all others are one higher, and gains are counted from
+    it, since LambdaRank has no negative gains.
+
+    Args:
+        rewards: float32[m].
+
+    Returns:
+        int32[m]: the level of each reward, and float64[levels]: the mean reward of each level, scaled.
     """
     positive = rewards[rewards > 0]
     edges = np.unique(np.quantile(positive, np.arange(1, GRADES) / GRADES, method="lower"))
@@ -92,22 +98,32 @@ class Ensemble:
     """
 
     def __init__(self, text: str, model: bytes, n_features: int, source: str = "the new model") -> None:
-        """Raises ArtifactError, naming `source`, if the graph is damaged or for other columns."""
+        """Create an ensemble from both forms.
+
+        Args:
+            text: LightGBM's text.
+            model: The ONNX graph.
+            n_features: How many columns the trees read.
+            source: The name of the graph's file, for the error message.
+
+        Raises:
+            ArtifactError: The graph is damaged or for other columns.
+        """
         self.text = text
         self.model = model
         self._session = onnx_export.load(model, n_features, source)
 
     @classmethod
     def of(cls, text: str, n_features: int) -> Self:
-        """From LightGBM's text alone."""
+        """Convert LightGBM's text."""
         return cls(text, onnx_export.convert(text, n_features), n_features)
 
     def score(self, features: Float32) -> Float32:
-        """float32[m]: the trees' sum for each row."""
+        """Return float32[m]: the trees' sum for each row."""
         return onnx_export.score(self._session, features)
 
     def contributions(self, features: Float32) -> Float32:
-        """float32[m, f]: what each column adds to each row's sum, relative to the average sum."""
+        """Return float32[m, f]: what each column adds to each row's sum, relative to the average sum."""
         parts = self._booster.predict(features, pred_contrib=True, num_threads=1)
         return np.asarray(parts, np.float32).reshape(len(features), -1)[:, :-1]  # the last is the average
 
@@ -119,14 +135,25 @@ class Ensemble:
 
 
 def save(ensemble: Ensemble | None, folder: Path) -> None:
-    """trees.txt and model.onnx; without trees the text says so."""
+    """Write trees.txt and model.onnx; without trees only the text, which says so."""
     (folder / TEXT).write_text(NO_TREES if ensemble is None else ensemble.text, "utf-8")
     if ensemble is not None:
         (folder / MODEL).write_bytes(ensemble.model)
 
 
 def load(folder: Path, n_features: int) -> Ensemble | None:
-    """What `save` wrote. Raises ArtifactError naming what is missing, damaged or for other columns."""
+    """Read what `save` wrote.
+
+    Args:
+        folder: The folder that `save` wrote to.
+        n_features: How many columns the trees read.
+
+    Returns:
+        None if there are no trees.
+
+    Raises:
+        ArtifactError: A file is missing, damaged or for other columns; the message names it.
+    """
     try:
         text = (folder / TEXT).read_text("utf-8")
         model = b"" if text == NO_TREES else (folder / MODEL).read_bytes()

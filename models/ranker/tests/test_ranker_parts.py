@@ -77,10 +77,11 @@ def test_trees_do_not_depend_on_the_number_of_threads() -> None:
     rng = np.random.default_rng(3)
     features = rng.normal(size=(4_000, 6)).astype(np.float32)
     rewards = np.where(rng.random(4_000) < 0.2, np.exp2(np.round(features[:, 0])), 0).astype(np.float32)
-    lessons = TrainingSet(features, rewards, np.full(40, 100))
+    training_set = TrainingSet(features, rewards, np.full(40, 100))
 
     one, four = (
-        Ensemble.of(train(lessons, list("abcdef"), {"num_threads": n}, 20), 6).score(features) for n in (1, 4)
+        Ensemble.of(train(training_set, list("abcdef"), {"num_threads": n}, 20), 6).score(features)
+        for n in (1, 4)
     )
 
     np.testing.assert_array_equal(one, four)

@@ -25,8 +25,8 @@ CONFIG = RankerConfig(
 class Moods:
     """In each month a user is in the mood for the own old favourite or for what trended the month before.
 
-    The mood is drawn anew each month, so no history tells it: only the feature `user_tempo_days` does. Item u
-    is the favourite of user u; item USERS + m is what the trendsetters buy in month m.
+    The mood is drawn again each month, so that only the feature `user_tempo_days` shows it, and no history.
+    Item u is the favourite of user u; item USERS + m is what the trendsetters buy in month m.
     """
 
     def __init__(self) -> None:

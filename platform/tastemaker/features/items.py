@@ -1,4 +1,4 @@
-"""The items' features as one Ibis expression. `tastemaker.features.names` says what each means."""
+"""The item features as an Ibis expression; `tastemaker.features.names` gives their meanings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ if TYPE_CHECKING:
 
 
 def item_features(events: Table, items: Table, before: int) -> Table:
-    """`item_id` and ITEM_FEATURES as float32: one row an item first seen before `before` (seconds UTC).
+    """Return the features of all items first seen before a given time.
 
-    No row depends on an event at or after `before`. The price is what people paid until then: the catalogue's
-    price is today's, and would tell an earlier moment about a later one.
+    No row depends on an event at or after it. The price is the one that users paid until then: the catalogue
+    has only today's.
+
+    Args:
+        events: The table of events.
+        items: The table of items.
+        before: Seconds since 1970 UTC.
+
+    Returns:
+        `item_id` and ITEM_FEATURES as float32: one row per item.
     """
     rows = (
         first_seen("item_id", events, items, before)
@@ -56,7 +64,7 @@ def _totals(events: Table, before: int) -> Table:
 
 
 def _company(visited: Table) -> Table:
-    """Who came for an item, who came again, and what else was in their baskets."""
+    """Return each item's users, repeating users, and mean number of other items per basket."""
     baskets = visited.group_by("user_id", "day").agg(size=visited.count())
     beside = visited.inner_join(baskets, ["user_id", "day"])
     beside = beside.group_by("item_id").agg(companions=(beside.size - 1).mean())

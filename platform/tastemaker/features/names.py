@@ -1,12 +1,13 @@
-"""The features' names, order and meanings. Importing this imports no library.
+"""The names, order and meanings of the features. Importing this module imports no library.
 
-Each feature is a number known strictly before a moment, `before`; one without a value is missing (NULL in
+Each feature is a number known strictly before a given time; one without a value is missing (NULL in
 Parquet, NaN in arrays). A day is a UTC day; a basket is all that one user did on one day; a visit is one item
-in one basket. `country` is text: it is stored beside the numbers for people and Feast; models read its share.
+in one basket. `country` is text, which is stored beside the numbers for reports and Feast; models read its
+share.
 
 Features of a (user, item) pair are not stored: there are users times items of them, nearly all empty, and
-they follow from the history that comes with every request. A model that wants them computes them there, in
-training as in serving.
+they follow from the history that comes with every request. A model computes them from it, in training as in
+serving.
 """
 
 from __future__ import annotations

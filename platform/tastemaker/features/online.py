@@ -1,7 +1,6 @@
-"""Reading the latest features of a few users while they wait.
+"""The reader of online features, for requests.
 
-Feast and its registry answer here; it is imported by `open_reader`, not before. What is in the store, and
-writing to it, is `feature_repo`'s business.
+Feast is imported by `open_reader`, not before. `feature_repo` defines the store and writes to it.
 """
 
 from __future__ import annotations
@@ -30,16 +29,24 @@ _WRITE_ROWS = 10_000
 
 
 class OnlineReader(Protocol):
-    """Whatever answers with the latest known features. It may be a server, so it may fail or be slow."""
+    """A reader of the latest features of users. It may call a server, so it may fail or be slow."""
 
     def users(self, user_ids: Sequence[str], names: Sequence[str]) -> Float32:
-        """float32[len(user_ids), len(names)]; NaN for an unknown user and for a missing value."""
+        """Return the latest features of users.
+
+        Args:
+            user_ids: n ids.
+            names: f names of USER_FEATURES.
+
+        Returns:
+            float32[n, f]; NaN for an unknown user and for a missing value.
+        """
 
 
 class FeastReader:
     """The online store that Feast was configured with, read without Feast's registry between.
 
-    `FeatureStore.get_online_features` plans each read anew from the registry, which takes several times as
+    `FeatureStore.get_online_features` plans each read again from the registry, which takes several times as
     long as the read. What is read is the same.
     """
 
@@ -48,7 +55,7 @@ class FeastReader:
         self._view: FeatureView | None = None
 
     def users(self, user_ids: Sequence[str], names: Sequence[str]) -> Float32:
-        """float32[len(user_ids), len(names)]; NaN for an unknown user and for a missing value."""
+        """Return float32[len(user_ids), len(names)]; NaN for an unknown user and for a missing value."""
         values = np.full((len(user_ids), len(names)), np.nan, np.float32)
         if not user_ids or not names:
             return values
@@ -56,7 +63,7 @@ class FeastReader:
         try:
             found = dict(zip(distinct, self._read(distinct, names), strict=True))
         except Exception:
-            close_store(self._store)  # a connection that broke is opened anew by the next read
+            close_store(self._store)  # a connection that broke is reopened by the next read
             raise
         for row, user_id in enumerate(user_ids):
             values[row] = found[user_id]
@@ -77,17 +84,17 @@ class FeastReader:
             yield [_number(features.get(name)) for name in names] if features else [math.nan] * len(names)
 
     def close(self) -> None:
-        """Give back the connection."""
+        """Close the connection."""
         close_store(self._store)
 
 
 def _number(value: Value | None) -> float:
-    """NaN for none; all that models read are floats."""
+    """Return the value as a float; NaN for none. All features are floats."""
     return float(value.float_val) if value is not None and value.HasField("float_val") else math.nan
 
 
 def open_reader(settings: Settings) -> FeastReader:
-    """The reader of the online store that the settings name. Importing Feast takes seconds."""
+    """Open a reader of the online store that the settings name. Importing Feast takes seconds."""
     from feast import FeatureStore, RepoConfig
 
     return FeastReader(FeatureStore(config=RepoConfig(**feast_config(settings))))
@@ -104,7 +111,7 @@ def close_store(store: FeatureStore) -> None:
 
 
 def feast_config(settings: Settings) -> dict[str, Any]:
-    """What feature_store.yaml says, for these settings."""
+    """Return the content of feature_store.yaml for these settings."""
     folder = settings.feast.resolve()
     return {
         "project": PROJECT,
@@ -140,7 +147,7 @@ _SCHEMES = {"redis": ("redis", "rediss"), "postgres": ("postgresql", "postgres")
 
 
 def _redis(parts: SplitResult) -> dict[str, Any]:
-    """Feast's own form: host:port,db=0,username=...,password=...,ssl=true. It parses each value as JSON."""
+    """Return Feast's form: host:port,db=0,username=...,password=...,ssl=true; values are parsed as JSON."""
     connection = [f"{parts.hostname}:{parts.port or 6379}", f"db={parts.path.strip('/') or 0}"]
     for name, value in (("username", parts.username), ("password", parts.password)):
         if value:

@@ -1,11 +1,11 @@
-"""Features at cut moments, as Parquet: what training reads and what Feast serves.
+"""Feature snapshots at cutoffs, as Parquet files, which training and Feast read.
 
     root/users/before=1322697600/part.parquet      user_id, country, USER_FEATURES, event_timestamp
     root/items/before=1322697600/part.parquet      item_id, ITEM_FEATURES, event_timestamp
 
-A snapshot's `event_timestamp` is its cut: a point-in-time join at t sees the snapshots with cut ≤ t, so only
-events earlier than t. Each file notes a fingerprint of the tables that it was made from, and is made anew
-when they change.
+A snapshot's `event_timestamp` is its cutoff: a point-in-time join at t sees the snapshots with cutoff ≤ t, so
+only events earlier than t. Each file has a fingerprint of the tables that it was computed from, and is
+recomputed when they change.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CHUNK_ROWS = 100_000
 
 
 class SnapshotFeatures:
-    """Features of the users and items that are numbered, from snapshots that are made when asked for."""
+    """Features of users and items by number, from snapshots that are computed when they are read."""
 
     def __init__(self, lake: Lake, root: Path, user_ids: IdIndex, item_ids: IdIndex) -> None:
         self._lake = lake
@@ -51,11 +51,11 @@ class SnapshotFeatures:
         self._ids = {"users": user_ids, "items": item_ids}
 
     def users(self, before: int) -> FeatureTable:
-        """float32[n_users, len(USER_FEATURES)], from events with time < `before` (seconds since 1970 UTC)."""
+        """Return float32[n_users, len(USER_FEATURES)], from events before `before` (UTC seconds)."""
         return self._table("users", before)
 
     def items(self, before: int) -> FeatureTable:
-        """float32[n_items, len(ITEM_FEATURES)], from events with time < `before` (seconds since 1970 UTC)."""
+        """Return float32[n_items, len(ITEM_FEATURES)], from events before `before` (UTC seconds)."""
         return self._table("items", before)
 
     def _table(self, kind: Kind, before: int) -> FeatureTable:
@@ -73,7 +73,12 @@ class SnapshotFeatures:
 
 
 def weekly_cuts(first: int, end: int, *, most: int = 12) -> list[int]:
-    """`end` and the moments whole weeks before it, back to `first`, at most `most` in all; ascending.
+    """Return cutoffs a week apart, ascending, of which the last is `end`.
+
+    Args:
+        first: No cutoff is at or before it, in seconds.
+        end: The last cutoff, in seconds.
+        most: At most how many.
 
     >>> weekly_cuts(0, 3 * WEEK_SECONDS, most=3) == [WEEK_SECONDS, 2 * WEEK_SECONDS, 3 * WEEK_SECONDS]
     True
@@ -82,10 +87,17 @@ def weekly_cuts(first: int, end: int, *, most: int = 12) -> list[int]:
 
 
 def write_snapshots(lake: Lake, root: Path, cuts: Collection[int]) -> dict[Kind, int]:
-    """Make the users' and items' snapshots at `cuts` (seconds UTC) if they are missing or out of date.
+    """Compute the user and item snapshots that are missing or out of date.
 
-    Other snapshots stay while they agree with the lake, and go when they do not: Feast reads all of them.
-    Returns how many rows the snapshots of each kind hold at the latest cut.
+    Other snapshots are kept if they agree with the lake, and removed if not: Feast reads all of them.
+
+    Args:
+        lake: Where the tables are.
+        root: The folder of the snapshots.
+        cuts: The cutoffs, in seconds since 1970 UTC.
+
+    Returns:
+        Kind -> the number of rows of the snapshot at the latest cutoff.
     """
     import pyarrow.parquet as pq
 
@@ -101,7 +113,12 @@ def write_snapshots(lake: Lake, root: Path, cuts: Collection[int]) -> dict[Kind,
 
 
 def snapshots(root: Path, kind: Kind) -> Iterator[tuple[int, Path]]:
-    """The cut and file of each snapshot on disk, oldest first."""
+    """Yield the cutoff and the file of each snapshot on disk, oldest first.
+
+    Args:
+        root: The folder of the snapshots.
+        kind: `users` or `items`.
+    """
     found = [
         (int(path.parent.name.removeprefix("before=")), path)
         for path in root.glob(f"{kind}/before=*/part.parquet")

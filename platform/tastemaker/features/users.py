@@ -1,4 +1,4 @@
-"""The users' features as one Ibis expression. `tastemaker.features.names` says what each means."""
+"""The user features as an Ibis expression; `tastemaker.features.names` gives their meanings."""
 
 from __future__ import annotations
 
@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 
 
 def user_features(events: Table, users: Table, items: Table, before: int) -> Table:
-    """`user_id`, USER_FEATURES as float32, `country`: a row a user first seen before `before` (seconds UTC).
+    """Return the features of all users first seen before a given time.
 
-    No row depends on an event at or after `before`. A user's country and an item's category are taken as they
-    are now: the tables keep no history of them.
+    No row depends on an event at or after it. A user's country and an item's category are today's: the tables
+    keep no history of them.
+
+    Args:
+        events: The table of events.
+        users: The table of users.
+        items: The table of items.
+        before: Seconds since 1970 UTC.
+
+    Returns:
+        `user_id`, USER_FEATURES as float32 and `country`: one row per user.
     """
     known = users.filter(users.first_seen_at < timestamp(before))
     rows = (
@@ -67,7 +76,7 @@ def _totals(events: Table, before: int) -> Table:
 
 
 def _breadth(visited: Table, items: Table) -> Table:
-    """Distinct days, items and categories a user, from distinct visits: no step holds a set a group."""
+    """Return distinct days, items and categories per user, from distinct visits, without a set per group."""
     pairs = visited.group_by("user_id", "item_id").agg(visits=visited.count())
     days = visited.select("user_id", "day").distinct()
     days = days.group_by("user_id").agg(active_days=days.count())
@@ -79,7 +88,7 @@ def _breadth(visited: Table, items: Table) -> Table:
 
 
 def _compatriots(known: Table) -> Table:
-    """Each country's share of the known users."""
+    """Return each country's share of the known users."""
     counted = known.group_by("country").agg(n_users=known.count())
     shares = counted.select("country", country_share=counted.n_users / counted.n_users.sum().over())
     return shares.filter(shares.country.notnull())

@@ -1,6 +1,9 @@
-"""The border between the platform and its models: all that a model plugin may import.
+"""The plugin API: everything that a model may import from the platform.
 
-A model is a folder (a distribution) with an entry point in the group `tastemaker.models`.
+A model is a distribution with an entry point in the group `tastemaker.models`. It defines a frozen
+`Config` and a `Recommender`, whose `fit` takes `TrainingData` and whose `recommend` takes a `Batch` and
+returns a `Ranking`.
+`tastemaker models new NAME` creates one, and `tastemaker.plugins.checks` tests it.
 """
 
 from tastemaker.plugins.arrays import (

@@ -1,8 +1,8 @@
-"""The arrays that cross the border between the platform and a model.
+"""The data types that the platform and a model exchange: training data, batches, feedback and rankings.
 
-Users and items are dense integers here: row and column numbers, never the ids that people see. Times are
-int64 seconds since 1970-01-01 UTC. A model may keep views of these arrays but can't write to them: they are
-read-only, also in the matrices made of them. `array.copy()` and `matrix.copy()` can be written to.
+Users and items are dense integers here: row and column numbers, never the ids of the shop. Times are int64
+seconds since 1970-01-01 UTC. A model may keep views of these arrays but can't write to them: they are
+read-only, and so are the matrices made of them. `array.copy()` and `matrix.copy()` can be written to.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
 NO_ITEM = -1
-"""Pads a ranking or a candidate list that is shorter than its row."""
+"""The item number that pads a ranking or a candidate list with fewer items than columns."""
 
 UNKNOWN_USER = -1
-"""The number of a user without an event in the training data: in `Batch.users`."""
+"""The user number of a user that training did not see."""
 
-# What stands for an argument that was left out.
+# Defaults that stand for an argument that was left out.
 _UNTYPED: Int16 = read_only(np.empty(0, np.int16))
 _NO_ITEMS = ItemAttributes.of([])
 _NO_USERS = Attributes.of([])
@@ -42,17 +42,31 @@ _NO_USERS = Attributes.of([])
 
 @dataclass(frozen=True, eq=False)
 class Events(ReadOnly):
-    """What happened, one entry an event, oldest first."""
+    """A log of m events, oldest first.
+
+    >>> events = Events(
+    ...     users=np.array([0, 1], np.int32),
+    ...     items=np.array([2, 2], np.int32),
+    ...     rewards=np.array([1, -1], np.float32),
+    ...     times=np.array([1_700_000_000, 1_700_000_060]),
+    ... )
+    >>> len(events), events[events.rewards > 0].users.tolist()
+    (2, [0])
+    """
 
     users: Int32
+    """int32[m]: the user number of each event."""
     items: Int32
+    """int32[m]: the item number of each event."""
     rewards: Float32
-    """What the event is worth to the problem: its event type's weight times its value."""
+    """float32[m]: the value of each event to the problem: the weight of its type, times its value if the
+    problem says so."""
     times: Int64
+    """int64[m]: when each event happened, seconds since 1970 UTC, ascending."""
     types: Int16 = field(default_factory=lambda: _UNTYPED)
-    """int16[m]: each event's type as a place in `type_names`; all 0 where events are told without types."""
+    """int16[m]: the type of each event as an index into `type_names`; all 0 if left out."""
     type_names: tuple[str, ...] = ("event",)
-    """The types of event that the problem counts, such as purchase and view; others are left out."""
+    """The event types that the problem counts, such as purchase and view; others are left out."""
 
     def __post_init__(self) -> None:
         if self.types is _UNTYPED:
@@ -60,7 +74,7 @@ class Events(ReadOnly):
         super().__post_init__()
 
     def __getitem__(self, selection: slice | NDArray[Any]) -> Events:
-        """The events at a slice, mask or index array."""
+        """Return the events at a slice, boolean mask or index array."""
         return Events(
             self.users[selection],
             self.items[selection],
@@ -75,41 +89,72 @@ class Events(ReadOnly):
 
     @property
     def count(self) -> int:
-        """How many events."""
+        """The number of events."""
         return len(self.users)
 
 
 def ruled_out(rewards: Float32, repeats: bool) -> Bool:
-    """Return bool[m]: which (user, item) pairs must not be recommended, given each pair's summed reward.
+    """Return which (user, item) pairs of a history must not be recommended.
 
-    All of them where the problem allows no repeats; otherwise those below 0, which the user disliked. This is
-    the one place that decides it, for evaluation, for serving and for what a model learns from.
+    Evaluation, serving and training all exclude by this function.
+
+    Args:
+        rewards: float32[m], the summed reward of each pair.
+        repeats: Whether the problem allows an item to be recommended to a user who already had it.
+
+    Returns:
+        bool[m]: all pairs without repeats; with repeats those below 0, which the user disliked.
+
+    >>> ruled_out(np.array([2, -1], np.float32), repeats=True).tolist()
+    [False, True]
     """
     return rewards < 0 if repeats else np.ones(len(rewards), np.bool_)
 
 
 @dataclass(frozen=True, eq=False)
 class History(ReadOnly):
-    """What each of n users did, one entry a (user, item) pair, in CSR form.
+    """The history of n users in CSR form: m entries, one per (user, item) pair.
 
-    Row i holds the items ``items[offsets[i]:offsets[i + 1]]``, in ascending order and each once.
+    Row i has the items ``items[offsets[i]:offsets[i + 1]]``, in ascending order and each once.
+
+    >>> events = Events(
+    ...     users=np.array([0, 0, 1], np.int32),
+    ...     items=np.array([2, 2, 0], np.int32),
+    ...     rewards=np.ones(3, np.float32),
+    ...     times=np.array([10, 20, 30]),
+    ... )
+    >>> history = History.from_events(events, n_users=2, n_items=3)
+    >>> history.counts.tolist(), history.last_times.tolist()
+    ([2, 1], [20, 30])
+    >>> history.matrix().toarray().tolist()
+    [[0.0, 0.0, 2.0], [1.0, 0.0, 0.0]]
     """
 
     offsets: Int64
-    """int64[n + 1]"""
+    """int64[n + 1]: where each row begins, and the end of the last one."""
     items: Int32
-    """int32[m]: item numbers, ascending inside a row."""
+    """int32[m]: item numbers, ascending within a row."""
     rewards: Float32
     """float32[m]: the pair's summed reward."""
     counts: Int32
     """int32[m]: the pair's number of events."""
     last_times: Int64
-    """int64[m]: when the pair's latest event happened."""
+    """int64[m]: when the pair's latest event happened, seconds since 1970 UTC."""
     n_items: int
+    """The number of items in the catalogue."""
 
     @classmethod
     def from_events(cls, events: Events, n_users: int, n_items: int) -> History:
-        """Sum the events of each (user, item) pair. O(m log m) time, O(m) memory."""
+        """Sum the events of each (user, item) pair. O(m log m) time, O(m) memory.
+
+        Args:
+            events: m events of users [0, n_users) with items [0, n_items).
+            n_users: The number of rows.
+            n_items: The number of items in the catalogue.
+
+        Returns:
+            n_users rows.
+        """
         pairs = events.users.astype(np.int64) * n_items + events.items
         keys, inverse, counts = np.unique(pairs, return_inverse=True, return_counts=True)
         rewards = np.bincount(inverse, weights=events.rewards, minlength=len(keys))
@@ -127,7 +172,12 @@ class History(ReadOnly):
 
     @classmethod
     def empty(cls, n: int, n_items: int) -> History:
-        """n users who did nothing."""
+        """Return rows without an entry.
+
+        Args:
+            n: The number of rows.
+            n_items: The number of items in the catalogue.
+        """
         return cls(
             np.zeros(n + 1, np.int64),
             np.empty(0, np.int32),
@@ -141,7 +191,7 @@ class History(ReadOnly):
         return len(self.offsets) - 1
 
     def __getitem__(self, rows: slice | NDArray[np.integer]) -> History:
-        """The history of some rows; row -1 (an unknown user) is an empty one."""
+        """Return some rows, by a slice or index array; -1 (an unknown user) gives an empty row."""
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         known = rows >= 0
@@ -160,7 +210,7 @@ class History(ReadOnly):
 
     @cached_property
     def lengths(self) -> Int64:
-        """int64[n]: how many distinct items each row holds."""
+        """int64[n]: the number of items of each row."""
         return read_only(np.diff(self.offsets))
 
     @cached_property
@@ -169,9 +219,10 @@ class History(ReadOnly):
         return read_only(np.repeat(np.arange(len(self)), self.lengths))
 
     def latest(self, n: int) -> History:
-        """Return the history with at most n items a row: those of the latest events, of equal ones by number.
+        """Return the history with at most n items per row: those of the latest events.
 
-        O(m) time, and O(l log l) for the l entries of longer rows.
+        Of items with events at the same time, those with the lower numbers are kept. O(m) time, and
+        O(l log l) for the l entries of longer rows.
         """
         if self.lengths.max(initial=0) <= n:
             return self
@@ -191,9 +242,13 @@ class History(ReadOnly):
         )
 
     def ruled_out(self, repeats: bool) -> csr_array | None:
-        """Return bool n x n_items, what each row must not be shown because of its past; None if nothing is.
+        """Return which items each row must not be recommended because of its history.
 
-        See `ruled_out`.
+        Args:
+            repeats: As in the function `ruled_out`.
+
+        Returns:
+            bool CSR[n, n_items]; None if nothing is excluded.
         """
         if not repeats:
             return self.matrix(np.ones(len(self.items), np.bool_))
@@ -205,10 +260,17 @@ class History(ReadOnly):
         return csr_array((out[out], self.items[out], offsets), shape=shape)
 
     def matrix(self, values: NDArray[Any] | None = None) -> csr_array:
-        """The n x n_items matrix of `values` (the rewards, unless told otherwise), read-only: see `copy`."""
+        """Return the entries as a matrix.
+
+        Args:
+            values: The value of each entry, [m]; the rewards if None.
+
+        Returns:
+            CSR[n, n_items], read-only; `copy()` of it can be written to.
+        """
         data = self.rewards if values is None else read_only(values)
         matrix = csr_array((data, self.items, self.offsets), shape=(len(self), self.n_items))
-        matrix.indptr = read_only(matrix.indptr)  # scipy may have made it anew, in a narrower type
+        matrix.indptr = read_only(matrix.indptr)  # scipy may have copied it into a narrower type
         matrix.indices = read_only(matrix.indices)
         matrix.has_canonical_format = True
         return matrix
@@ -216,13 +278,24 @@ class History(ReadOnly):
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable(ReadOnly):
-    """Named numeric columns: ``values`` is float32[n, len(names)], NaN where a value is missing."""
+    """A table of n rows of named numeric columns.
+
+    >>> table = FeatureTable(("age", "price"), np.array([[3, 4.5], [8, np.nan]], np.float32))
+    >>> table.select(["price"])[np.array([0, -1])].values.tolist()
+    [[4.5], [nan]]
+    """
 
     names: tuple[str, ...]
+    """The names of the columns."""
     values: Float32
+    """float32[n, len(names)], NaN where a value is missing."""
 
     def select(self, names: Sequence[str]) -> FeatureTable:
-        """These columns, in this order. Raises PluginError naming the columns that do not exist."""
+        """Return some columns, in the order of `names`.
+
+        Raises:
+            PluginError: A column does not exist; the message names it and lists those that do.
+        """
         missing = [name for name in names if name not in self.names]
         if missing:
             raise PluginError(
@@ -231,7 +304,7 @@ class FeatureTable(ReadOnly):
         return FeatureTable(tuple(names), self.values[:, [self.names.index(name) for name in names]])
 
     def __getitem__(self, rows: Any) -> FeatureTable:
-        """The same columns for some rows; row -1 (unknown) is all NaN."""
+        """Return some rows, by a slice, mask or index array; index -1 (unknown) gives a row of NaN."""
         if not isinstance(rows, np.ndarray) or rows.dtype == np.bool_:
             return FeatureTable(self.names, self.values[rows])
         values = np.full((len(rows), len(self.names)), np.nan, np.float32)
@@ -240,39 +313,42 @@ class FeatureTable(ReadOnly):
 
 
 class FeatureSource(Protocol):
-    """Point-in-time features: what was known strictly before a moment."""
+    """A source of point-in-time features: the values known strictly before a given time."""
 
     def users(self, before: int) -> FeatureTable:
-        """One row a user number, from events with time < `before` (seconds since 1970 UTC)."""
+        """Return one row per user number, from events with time < `before` (seconds since 1970 UTC)."""
 
     def items(self, before: int) -> FeatureTable:
-        """One row an item number, from events with time < `before` (seconds since 1970 UTC)."""
+        """Return one row per item number, from events with time < `before` (seconds since 1970 UTC)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Feedback(ReadOnly):
-    """What became of items that were shown, one entry a shown item: also of those that nobody touched."""
+    """Bandit feedback: the rewards of n impressions, among them those of 0, oldest first.
+
+    An impression is one item shown at one position of one list.
+    """
 
     users: Int32
     """int32[n]: user numbers, -1 for a user that training did not see."""
     items: Int32
-    """int32[n]: the item shown; -1 for one that training did not see, from which nothing is learned."""
+    """int32[n]: the item shown; -1 for an item that training did not see, to be ignored."""
     positions: Int32
-    """int32[n]: where in the list it stood, 0 for the first place."""
+    """int32[n]: its position in the list, from 0."""
     rewards: Float32
-    """float32[n]: what came of it; 0 if nothing did."""
+    """float32[n]: the reward that the impression earned; 0 for none."""
     propensities: Float32
-    """float32[n]: the probability with which the policy that showed it put it there."""
+    """float32[n]: the probability with which the logging policy put the item at this position."""
     times: Int64
-    """int64[n]: when it was shown, seconds since 1970 UTC."""
+    """int64[n]: when the item was shown, seconds since 1970 UTC."""
     context: Float32 | None = None
-    """float32[n, d]: the context of the request that it was shown for."""
+    """float32[n, d]: the context of the request; None without contexts."""
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, selection: slice | NDArray[Any]) -> Feedback:
-        """The entries at a slice, mask or index array."""
+        """Return the impressions at a slice, mask or index array."""
         return Feedback(
             self.users[selection],
             self.items[selection],
@@ -286,32 +362,38 @@ class Feedback(ReadOnly):
 
 @dataclass(frozen=True, eq=False)
 class TrainingData(ReadOnly):
-    """Everything that a model may learn from."""
+    """The training window: everything that a model may learn from in `fit`."""
 
     events: Events
+    """The events of the window."""
     n_users: int
+    """The number of users; user numbers are in [0, n_users)."""
     n_items: int
+    """The number of items; item numbers are in [0, n_items)."""
     end: int
-    """The window's end, exclusive: no event happened at or after it."""
+    """The end of the window, exclusive, in seconds since 1970 UTC: every event is earlier."""
     repeats: bool = True
     """Whether the problem allows an item to be recommended to a user who already had it."""
     k: int = 10
-    """The length of list that the problem asks for."""
+    """The length of the lists that the problem asks for."""
     features: FeatureSource | None = None
+    """User and item features by time; None where the model declares none."""
     available: Bool | None = None
     """bool[n_items]: the items that may be recommended at `end`; None if all may."""
     feedback: Feedback | None = None
-    """What became of the lists that were shown before `end`, oldest first, if that was logged."""
+    """Feedback to lists that were shown before `end`, oldest first; None if there is no log."""
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    """The source of randomness of `fit`: a model must use no other."""
     items: ItemAttributes = field(default_factory=lambda: _NO_ITEMS)
-    """Ids, titles, categories and columns of the shop's own: n_items entries, as known at `end`."""
+    """Ids, titles, categories and custom columns of the n_items items, as known at `end`."""
     users: Attributes = field(default_factory=lambda: _NO_USERS)
-    """Ids, country and columns of the shop's own: n_users entries, as known at `end`."""
+    """Ids, countries and custom columns of the n_users users, as known at `end`."""
 
     def __post_init__(self) -> None:
-        """Without attributes, an item's and a user's id is its number, and nothing else is known of them.
+        """Number items and users whose attributes were left out.
 
-        Raises PluginError if there are not as many attributes as items, or as users.
+        Raises:
+            PluginError: There are more or fewer attributes than items, or than users.
         """
         if self.items is _NO_ITEMS:
             object.__setattr__(self, "items", ItemAttributes.of([str(n) for n in range(self.n_items)]))
@@ -328,23 +410,26 @@ class TrainingData(ReadOnly):
 
     @cached_property
     def history(self) -> History:
-        """One row a user number."""
+        """The events as a history, one row per user number."""
         return History.from_events(self.events, self.n_users, self.n_items)
 
     def reseeded(self) -> TrainingData:
-        """The same data with a generator of its own in the same state, so that a fit can be done again."""
+        """Return the same data with a copy of `rng` in the same state, so that a fit can be repeated."""
         return replace(self, rng=deepcopy(self.rng)).with_history(self.history)
 
     def with_history(self, history: History) -> TrainingData:
-        """This data, told its history where that was counted already: it takes seconds for millions."""
+        """Set `history` where it was computed already, which takes seconds for millions of events."""
         vars(self)["history"] = history
         return self
 
     def before(self, end: int) -> TrainingData:
-        """The same data as it was known at an earlier moment (for labels inside the window).
+        """Return the data as known at an earlier time, to make labels inside the window.
 
-        Availability is not known for the past, so every item counts as available. What is said of items and
-        users is what is known at the end of the whole window.
+        Past availability is not known, so every item counts as available. The attributes of items and users
+        are those at the end of the whole window.
+
+        Args:
+            end: Seconds since 1970 UTC; events and feedback at or after it are left out.
         """
         stop = int(np.searchsorted(self.events.times, end))
         feedback = self.feedback and self.feedback[self.feedback.times < end]
@@ -353,34 +438,34 @@ class TrainingData(ReadOnly):
 
 @dataclass(frozen=True, eq=False)
 class Batch(ReadOnly):
-    """n requests for recommendations. Evaluation and serving build the same batch."""
+    """n requests for recommendations. Evaluation and serving build the same batches."""
 
     users: Int32
     """int32[n]: user numbers, -1 for a user that training did not see."""
     history: History
-    """n rows: what each did until now (an unknown user may have some: an anonymous session)."""
+    """n rows: what each user did until `now`; an unknown user may have an anonymous session."""
     seeds: UInt64
-    """uint64[n]: each row's own entropy. The answer is a pure function of the batch and the model."""
+    """uint64[n]: the random seed of each row. The ranking is a pure function of batch and model."""
     now: int
-    """The moment of the requests, seconds since 1970 UTC."""
+    """The time of the requests, seconds since 1970 UTC."""
     candidates: Int32 | None = None
-    """int32[n, c], padded with -1: if given, only these may be recommended."""
+    """int32[n, c], padded with -1: the items that may be recommended to each row; None for all."""
     excluded: csr_array | None = None
-    """bool n x n_items: what must not be recommended to each row."""
+    """bool CSR[n, n_items]: the items that must not be recommended to each row; None for none."""
     available: Bool | None = None
-    """bool[n_items]: if given, only these may be recommended to anyone."""
+    """bool[n_items]: the items that may be recommended at all; None for all."""
     context: Float32 | None = None
-    """float32[n, d]: what the caller says of the situation."""
+    """float32[n, d]: the context of each request, from the caller; None without contexts."""
     user_features: FeatureTable | None = None
-    """n rows, the columns that the model declared."""
+    """n rows of the columns that the model's capabilities declare."""
     item_features: FeatureTable | None = None
-    """n_items rows, the columns that the model declared."""
+    """n_items rows of the columns that the model's capabilities declare."""
 
     def __len__(self) -> int:
         return len(self.users)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Batch:
-        """Some of the requests, as a batch of their own."""
+        """Return some of the requests, by a slice, mask or index array, as a batch."""
         index = np.arange(len(self))[rows]
         return replace(
             self,
@@ -395,11 +480,11 @@ class Batch(ReadOnly):
 
 
 class Ranking(NamedTuple):
-    """The answer to a batch: best first; a row with fewer than k answers is padded at its end."""
+    """The k best items of each of n rows, best first; a row with fewer items is padded at its end."""
 
     items: Int32
-    """int32[n, k], padded with -1."""
+    """int32[n, k]: item numbers, padded with -1."""
     scores: Float32
-    """float32[n, k], descending and finite; padded with -inf."""
+    """float32[n, k]: scores, finite and descending, padded with -inf."""
     propensities: Float32
-    """float32[n, k]: the probability that the policy puts this item at this position; padded with 0."""
+    """float32[n, k]: the probability that the policy puts this item at this position, padded with 0."""

@@ -1,6 +1,6 @@
-"""What the shop says of its items and users: ids, titles, categories, and columns of its own.
+"""Attributes of items and users: ids, titles, categories, and custom columns of the shop.
 
-A model that goes by content reads them in `fit`, as `data.items` and `data.users`, and keeps what it made of
+A content-based model reads them in `fit`, as `data.items` and `data.users`, and stores what it computed from
 them. Entry i is the item (or user) with the number i, as in every other array.
 """
 
@@ -18,51 +18,54 @@ from tastemaker.errors import PluginError
 from tastemaker.plugins.read_only import read_only
 
 Texts = tuple[str, ...]
-"""One text an entry; empty where none is known."""
+"""One text per entry; empty where unknown."""
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
-"""007 is none: its zeros would be lost."""
+"""A number in plain decimal notation. 007 is not one: its zeros would be lost."""
 _BETWEEN = re.compile(r"\s*[,;\s]\s*")
 _AROUND = "[]() \t\r\n"
 
 
 class Categorical(NamedTuple):
-    """A column whose values many entries share."""
+    """A categorical column: distinct values, and the code of each entry."""
 
     names: Texts
-    """The values, each once, sorted."""
+    """The distinct values, sorted."""
     codes: Int32
-    """int32[n], read-only: each entry's place in `names`, -1 where its value is not known."""
+    """int32[n], read-only: each entry's index into `names`, -1 where its value is unknown."""
 
 
 class AttributeSource(Protocol):
-    """Where attributes are kept until a model asks for them."""
+    """Storage of n attributes, from which columns are read when a model asks for them."""
 
     names: tuple[str, ...]
+    """The names of the columns."""
 
     def __len__(self) -> int: ...
 
     def ids(self) -> Texts:
-        """n ids, as people see them."""
+        """Return the n ids."""
 
     def column(self, name: str) -> Texts | Float64:
-        """n texts, empty where unknown, or float64[n], NaN where unknown; `name` is one of `names`.
+        """Return a column: n texts, empty where unknown, or float64[n], NaN where unknown.
 
-        Numbers are a copy, so that nobody can change what the next model reads.
+        Numbers are a copy, so that no model can change what the next one reads.
+
+        Args:
+            name: One of `names`.
         """
 
 
 class Attributes:
-    """What is known of n items, or of n users, at the end of the training window.
+    """The attributes of n items, or of n users, at the end of the training window.
 
-    Items and users who came later are not among them. The lake keeps only the latest row of an item or a user
-    that the shop's own tables tell of: their values are today's, and a title, a category or a price that
-    changed after the window's end is seen as it is now. For a price at that moment, read the feature
-    `item_price_paid`. Items that only callers told of (POST /items) have a history: they are as they were
-    told before the window's end.
+    Items and users that came later are not included. The lake keeps only the latest row of an item or user
+    of the shop's own tables, so a title, a category or a price that changed after the end of the window has
+    its present value; for the price at that time, read the feature `item_price_paid`. Items that were only
+    sent by callers (POST /items) have a history: their values are those sent before the end of the window.
 
     >>> items = Attributes.of(["mug", "cup"], title=["Red mug", ""], price=[4.5, np.nan], grams=["300", ""])
     >>> items.columns, items.text("title"), items.numbers("grams").tolist()
@@ -76,9 +79,14 @@ class Attributes:
 
     @classmethod
     def of(cls, ids: Sequence[str], **columns: Sequence[str] | Sequence[float] | Float64) -> Self:
-        """Made by hand, such as for a test: a column is n texts or n numbers.
+        """Create attributes from columns in memory, such as for a test.
 
-        Raises PluginError for a column of another length.
+        Args:
+            ids: n ids.
+            columns: Each n texts or n numbers.
+
+        Raises:
+            PluginError: A column has another length.
         """
         return cls(_InMemory(ids, columns))
 
@@ -87,7 +95,7 @@ class Attributes:
 
     @property
     def ids(self) -> Texts:
-        """n ids in their canonical form, as in the lake and in requests."""
+        """The n ids in their canonical form, as in the lake and in requests."""
         if self._ids is None:
             self._ids = self._source.ids()
         return self._ids
@@ -96,16 +104,24 @@ class Attributes:
     def columns(self) -> tuple[str, ...]:
         """The names of the columns.
 
-        Of items: title, category, price, which are always there though perhaps without a value, and those
-        that `source.item_columns` names. Of users: country and those that `source.user_columns` names.
+        Items have title, category and price, perhaps without a value, and the columns that the setting
+        `source.item_columns` names. Users have country and those that `source.user_columns` names.
         """
         return self._source.names
 
     def column(self, name: str) -> Texts | Float64:
-        """A column as numbers, if every value in it is one in plain decimal notation; else as text.
+        """Return a column as numbers if all its values are in plain decimal notation, else as text.
 
-        Use `numbers` or `text` where you know which it must be. Raises PluginError, which lists the columns,
-        for an unknown name.
+        Use `numbers` or `text` if the type is known.
+
+        Args:
+            name: One of `columns`.
+
+        Returns:
+            float64[n], NaN where unknown, or n texts, empty where unknown.
+
+        Raises:
+            PluginError: There is no such column; the message lists the columns.
         """
         read = self._get(name)
         if isinstance(read, np.ndarray):
@@ -114,16 +130,21 @@ class Attributes:
         return self.numbers(name) if known and all(map(_NUMBER.fullmatch, known)) else read
 
     def text(self, name: str) -> Texts:
-        """A column as n texts, empty where unknown. Raises PluginError for an unknown name."""
+        """Return a column as n texts, empty where unknown.
+
+        Raises:
+            PluginError: There is no such column; the message lists the columns.
+        """
         read = self._get(name)
         if not isinstance(read, np.ndarray):
             return read
         return tuple("" if np.isnan(value) else f"{value:.15g}" for value in read.tolist())
 
     def numbers(self, name: str) -> Float64:
-        """A column as float64[n], read-only; NaN where there is no value, or none that is a number.
+        """Return a column as float64[n], read-only; NaN where a value is missing or not a number.
 
-        Raises PluginError for an unknown name.
+        Raises:
+            PluginError: There is no such column; the message lists the columns.
         """
         read = self._get(name)
         if isinstance(read, np.ndarray):
@@ -132,9 +153,14 @@ class Attributes:
         return read_only(np.array(found, np.float64))
 
     def categorical(self, name: str) -> Categorical:
-        """A column's distinct values, and each entry's place among them.
+        """Return the distinct values of a column, and the code of each entry.
 
-        Raises PluginError for an unknown name.
+        Raises:
+            PluginError: There is no such column; the message lists the columns.
+
+        >>> items = ItemAttributes.of(["a", "b", "c"], category=["tea", "", "cup"])
+        >>> items.categorical("category").names, items.categorical("category").codes.tolist()
+        (('cup', 'tea'), [1, -1, 0])
         """
         values = self.text(name)
         names = tuple(sorted(set(values) - {""}))
@@ -143,12 +169,20 @@ class Attributes:
         return Categorical(names, read_only(codes))
 
     def vectors(self, name: str) -> Float32:
-        """A column of embeddings as float32[n, d], read-only; a row of NaN where there is none.
+        """Return a column of embeddings.
 
         Each value is a list of d numbers as text, such as `[0.5, -1e-3]` or `0.5 -1e-3`; a list in a Parquet
-        file, a database or a table in memory becomes such a text. d is 0 if no value is there. Raises
-        PluginError for an unknown name, and for a value that is no such list or of another length, with its
-        id.
+        file, a database or a table in memory becomes such a text.
+
+        Returns:
+            float32[n, d], read-only; a row of NaN for a missing vector, and d = 0 if all are missing.
+
+        Raises:
+            PluginError: There is no such column, or a value is not a list of numbers or has another length;
+                the message names its id.
+
+        >>> ItemAttributes.of(["a", "b"], vector=["[0.5, -1]", ""]).vectors("vector").tolist()
+        [[0.5, -1.0], [nan, nan]]
         """
         found = {at: _vector(value) for at, value in enumerate(self.text(name)) if value}
         length = len(next(iter(found.values()), ()))
@@ -167,7 +201,7 @@ class Attributes:
         if name not in self._source.names:
             raise PluginError(
                 f"there is no column {name!r}; the columns are: {', '.join(self.columns) or 'none'}",
-                fix="name one of these. A column of the shop's own is kept if source.item_columns (of users: "
+                fix="name one of these. A custom column is kept if source.item_columns (of users: "
                 "source.user_columns) names it in tastemaker.toml; in a notebook: load(item_columns=[...])",
             )
         if name in self._texts:
@@ -179,28 +213,36 @@ class Attributes:
 
 
 class ItemAttributes(Attributes):
-    """Of the items: attributes with two short names."""
+    """The attributes of items, with shortcuts for titles and categories."""
 
     @classmethod
     def of(cls, ids: Sequence[str], **columns: Sequence[str] | Sequence[float] | Float64) -> Self:
-        """As `Attributes.of`; title, category and price, if left out, are not known of any item."""
+        """Create attributes from columns in memory; title, category and price are unknown if left out.
+
+        Args:
+            ids: n ids.
+            columns: Each n texts or n numbers.
+
+        Raises:
+            PluginError: A column has another length.
+        """
         n = len(ids)
         unknown: dict[str, Any] = {"title": [""] * n, "category": [""] * n, "price": [np.nan] * n}
         return super().of(ids, **unknown | columns)
 
     @property
     def titles(self) -> Texts:
-        """n titles: what people call each item. All empty where the shop gives none."""
+        """The n titles; all empty if the shop has none."""
         return self.text("title")
 
     @property
     def categories(self) -> Categorical:
-        """The shop's own grouping. No names, and all codes -1, where the shop gives none."""
+        """The shop's categories; no names, and all codes -1, if the shop has none."""
         return self.categorical("category")
 
 
 class _InMemory:
-    """Columns that are there already."""
+    """Columns in memory."""
 
     def __init__(
         self, ids: Sequence[str], columns: Mapping[str, Sequence[str] | Sequence[float] | Float64]
@@ -212,7 +254,7 @@ class _InMemory:
             if len(values) != len(self._ids):
                 raise PluginError(
                     f"column {name!r} has {len(values)} values for {len(self._ids)} ids",
-                    fix="give one value an id: an empty text or NaN where it is not known",
+                    fix="give one value per id: an empty text or NaN where it is unknown",
                 )
 
     def __len__(self) -> int:
@@ -227,7 +269,7 @@ class _InMemory:
 
 
 def _vector(text: str) -> list[float]:
-    """The numbers of a list; none if it is no list of finite numbers."""
+    """Parse a list of finite numbers; return an empty list for anything else."""
     try:
         numbers = [float(each) for each in _BETWEEN.split(text.strip(_AROUND))]
     except ValueError:

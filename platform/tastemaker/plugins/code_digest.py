@@ -1,4 +1,4 @@
-"""Which code a model consists of: a digest of what its own modules do."""
+"""A digest of a model's code, by which a changed model is recognized."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tastemaker.plugins.recommender import Recommender
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _parsing = threading.Lock()
-"""CPython counts a syntax tree's depth for all threads in one place: two that parse may raise SystemError."""
+"""CPython counts a syntax tree's depth for all threads together: two that parse may raise SystemError."""
 
 
 def code_digest(model: type[Recommender[Any]]) -> str:
@@ -35,7 +35,7 @@ def code_digest(model: type[Recommender[Any]]) -> str:
 
 
 def _modules(start: str) -> dict[str, Path]:
-    """Name -> file of each module of the same top-level package that can be reached from `start`."""
+    """Return name -> file of each module of the same top-level package that `start` imports."""
     package = start.partition(".")[0]
     found: dict[str, Path] = {}
     waiting = [start]
@@ -50,7 +50,7 @@ def _modules(start: str) -> dict[str, Path]:
 
 
 def _file(name: str) -> Path | None:
-    """Where a module's Python code is; None for what is no module, such as a class named in an import."""
+    """Return a module's Python file; None if the name is not a module, such as a class in an import."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):
@@ -60,7 +60,7 @@ def _file(name: str) -> Path | None:
 
 
 def _imported(name: str, path: Path) -> Iterator[str]:
-    """The names after `import` and `from`, absolute; each may be a module or something inside one."""
+    """Yield the absolute names after `import` and `from`; each may be a module or something inside one."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     yield name.rpartition(".")[0]  # importing a module runs its package first
     for node in ast.walk(ast.parse(path.read_bytes())):
@@ -73,7 +73,7 @@ def _imported(name: str, path: Path) -> Iterator[str]:
 
 
 def _meaning(path: Path) -> str:
-    """The syntax tree without positions and docstrings."""
+    """Return the syntax tree without positions and docstrings."""
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED):

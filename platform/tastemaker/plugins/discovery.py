@@ -1,4 +1,4 @@
-"""Which models are installed: find the entry points, load them, classify them. Nothing registers itself.
+"""Discovery of the installed models by the entry points of distributions.
 
 find (metadata only)  →  load (import)  →  classify (sound or broken, with the reason)
 """
@@ -17,18 +17,19 @@ from tastemaker.errors import PluginError
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, Untyped
 
 GROUP = "tastemaker.models"
+"""The group of entry points."""
 IMPORT_SECONDS = 60.0
-"""How long the import of one plugin may take: some load large libraries from slow disks."""
+"""The time limit of one plugin's import: some load large libraries from slow disks."""
 
 _hanging: dict[str, Thread] = {}
-"""Entry point -> the thread that imports it and did not end in time: it is not waited for twice."""
+"""Entry point -> the thread whose import did not end in time, so that it is not waited for twice."""
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-"""A model's name becomes an asset key, a folder and a part of a URL."""
+"""The form of a model's name, which becomes an asset key, a folder and a part of a URL."""
 
 
 class Discovered(NamedTuple):
-    """An entry point, not imported yet."""
+    """An entry point that is not imported yet."""
 
     name: str
     distribution: str
@@ -38,7 +39,7 @@ class Discovered(NamedTuple):
 
 
 class Plugin(NamedTuple):
-    """A model that may be trained and served."""
+    """A model that can be trained and served."""
 
     name: str
     recommender: type[Recommender[Any]]
@@ -48,13 +49,14 @@ class Plugin(NamedTuple):
 
 
 class BrokenPlugin(NamedTuple):
-    """An entry point that is refused."""
+    """An entry point that is not a usable model."""
 
     name: str
     distribution: str
     version: str
     entry_point: str
     reason: str
+    """Why it is not usable."""
 
     def __str__(self) -> str:
         source = f"{self.entry_point} of the distribution {self.distribution} {self.version}"
@@ -63,19 +65,25 @@ class BrokenPlugin(NamedTuple):
 
 @dataclass(frozen=True)
 class Plugins:
-    """Everything that is installed, each part sorted by name."""
+    """The installed plugins, sorted by name."""
 
     sound: tuple[Plugin, ...]
+    """Those that can be trained and served."""
     broken: tuple[BrokenPlugin, ...]
+    """Those that can't, with the reasons."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that can be trained and served."""
+        """The names of the models that can be trained and served."""
         return tuple(plugin.name for plugin in self.sound)
 
 
 def find(entries: Iterable[EntryPoint] | None = None) -> Plugins:
-    """Every installed model, imported. One broken plugin does not keep the others from working."""
+    """Import and classify every installed model. A broken plugin does not affect the others.
+
+    Args:
+        entries: The entry points; those of the installed distributions if None.
+    """
     found = _found(entries)
     results = [refused or _classify(one) for one, refused in zip(found, _refusals(found), strict=True)]
     return Plugins(
@@ -85,13 +93,22 @@ def find(entries: Iterable[EntryPoint] | None = None) -> Plugins:
 
 
 def get(name: str, entries: Iterable[EntryPoint] | None = None) -> Plugin:
-    """One model, importing no other. Raises PluginError listing what is installed, or why it is refused."""
+    """Import one model, and no other.
+
+    Args:
+        name: The model's name.
+        entries: The entry points; those of the installed distributions if None.
+
+    Raises:
+        PluginError: No such model is installed, or it is broken; the message lists what is installed, or says
+            why.
+    """
     found = _found(entries)
     for one, refused in zip(found, _refusals(found), strict=True):
         if one.name == name:
             result = refused or _classify(one)
             if isinstance(result, BrokenPlugin):
-                raise PluginError(f"model {result}", fix=f"mend or uninstall {result.distribution}")
+                raise PluginError(f"model {result}", fix=f"fix or uninstall {result.distribution}")
             return result
     installed = ", ".join(sorted({one.name for one in found})) or "none"
     raise PluginError(
@@ -101,17 +118,17 @@ def get(name: str, entries: Iterable[EntryPoint] | None = None) -> Plugin:
 
 
 def installed_names() -> frozenset[str]:
-    """The names of all installed models, sound or broken, importing nothing."""
+    """Return the names of all installed models, sound or broken, without importing them."""
     return frozenset(one.name for one in _found(None))
 
 
 def find_matching(wanted: Callable[[str], bool]) -> Plugins:
-    """As `find`, of the models whose names are wanted; no other is imported."""
+    """Import and classify the installed models whose names are `wanted`, and no others."""
     return find(entry for entry in entry_points(group=GROUP) if wanted(entry.name))
 
 
 def distributions_with(name: str) -> list[str]:
-    """The installed distributions that have a model of that name, importing nothing."""
+    """Return the installed distributions that have a model of that name, without importing them."""
     return [one.distribution for one in _found(None) if one.name == name]
 
 
@@ -129,7 +146,7 @@ def _found(entries: Iterable[EntryPoint] | None) -> list[Discovered]:
 
 
 def _refusals(found: list[Discovered]) -> list[BrokenPlugin | None]:
-    """What the metadata alone shows to be wrong: two distributions that claim one name."""
+    """Return the faults that the metadata alone shows: two distributions that claim one name."""
     claimed: dict[str, list[Discovered]] = defaultdict(list)
     for one in found:
         claimed[one.name].append(one)
@@ -149,7 +166,7 @@ def _classify(one: Discovered) -> Plugin | BrokenPlugin:
         return BrokenPlugin(*one, f"it can't be imported: {error}")
     try:
         reason = _objection(one.name, loaded)
-    except Exception as error:  # a class may answer any question with an error
+    except Exception as error:  # any attribute of a class may raise
         reason = f"its class can't be read: {type(error).__name__}: {error}"
     if reason:
         return BrokenPlugin(*one, reason)
@@ -157,7 +174,7 @@ def _classify(one: Discovered) -> Plugin | BrokenPlugin:
 
 
 class _NotImportedError(Exception):
-    """Why an entry point's module can't be imported."""
+    """The module of an entry point can't be imported; the message says why."""
 
 
 def _import(entry: EntryPoint) -> Any:
@@ -190,7 +207,7 @@ def _import(entry: EntryPoint) -> Any:
 
 
 def _objection(name: str, loaded: object) -> str | None:
-    """Why this object is no model of that name, or None."""
+    """Return why an object is not a usable model of that name; None if it is."""
     if not (isinstance(loaded, type) and issubclass(loaded, Recommender)):
         return f"expected a subclass of tastemaker.plugins.Recommender, found {loaded!r}"
     if loaded.interface_version != INTERFACE_VERSION:

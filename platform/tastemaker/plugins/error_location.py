@@ -85,7 +85,7 @@ def describe_error(error: BaseException, **given: object) -> str:
 def suggest_fix(model: type) -> str:
     """Return what to do about a model that fails: for an installed one, run the checks."""
     if model.__module__ == "__main__":  # a notebook's cell, or a script
-        return "fix it there"
+        return "correct that line"
     return f"run `tastemaker models check {getattr(model, 'name', model.__name__)}`"
 
 

@@ -1,4 +1,4 @@
-"""When two answers are the same, in spite of what floating point does to them."""
+"""Comparison of rankings, with tolerance for rounding."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from numpy.typing import NDArray
 from tastemaker.plugins.arrays import NO_ITEM, Ranking
 
 RELATIVE = 1e-4
-"""Sums of floats depend on their order, and a matrix product's order on the number of its rows."""
+"""The relative tolerance: sums of floats depend on their order, and that on the number of rows."""
 
 
 def difference(one: Ranking, other: Ranking) -> str | None:
-    """What differs; None where scores agree to 1e-4 and items agree but for those that tie to 1e-4."""
+    """Return how two rankings differ, in words.
+
+    Scores and propensities may differ by 1e-4, relative to the greatest, and items whose scores tie to 1e-4
+    may be exchanged.
+
+    Returns:
+        None if the rankings are the same.
+    """
     if one.items.shape != other.items.shape:
         return f"lists of shape {one.items.shape} and {other.items.shape}"
     for name in ("scores", "propensities"):
@@ -40,7 +47,7 @@ def _close(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[n
 
 
 def _ties(ranking: Ranking, row: int, item: int, score: float) -> bool:
-    """Whether the row has the item at the same score elsewhere, or ends at that score (the item fell off)."""
+    """Return whether the row has the item elsewhere at that score, or ends at that score without it."""
     if item == NO_ITEM:
         return False
     scores = ranking.scores[row]

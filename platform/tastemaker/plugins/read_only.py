@@ -1,8 +1,7 @@
-"""Arrays that many models read and none may write to.
+"""Read-only arrays: models share their input, so no model may write to it.
 
-What one model writes to its input, all models after it would learn from. So every array is handed out as a
-view that can't be written to: numpy and scipy raise ValueError where something tries. They don't notice all
-of it (`np.add.at`, code in C, `setflags`); `untouched` finds that too, at the price of a copy.
+Every array is passed as a view that can't be written to: numpy and scipy raise ValueError for a write. They
+miss some writes (`np.add.at`, code in C, `setflags`); `untouched` finds those too, by comparing with a copy.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _PARTS = ("data", "indices", "indptr")
 
 
 class ReadOnly:
-    """A base of dataclasses: their arrays and CSR matrices become read-only views. Nothing is copied."""
+    """A base class of dataclasses whose arrays and CSR matrices become read-only views. Nothing is copied."""
 
     def __post_init__(self) -> None:
         own = vars(self)  # a frozen dataclass takes no other way
@@ -37,7 +36,11 @@ class ReadOnly:
 
 
 def read_only(array: ArrayT) -> ArrayT:
-    """Return a view of the array that can't be written to; the array itself, if it can't be either."""
+    """Return a read-only view of an array, or the array itself if it is read-only.
+
+    >>> read_only(np.zeros(2)).flags.writeable
+    False
+    """
     if not array.flags.writeable:
         return array
     view = array.view()
@@ -46,9 +49,9 @@ def read_only(array: ArrayT) -> ArrayT:
 
 
 class ReadOnlyMatrix(csr_array):
-    """A CSR matrix whose arrays can be neither written to nor replaced, once it is `fixed`.
+    """A CSR matrix whose arrays can be neither written to nor replaced once `fixed` is set.
 
-    Whatever is computed from it, such as a copy, is a matrix like any other.
+    Results computed from it, such as a copy, are ordinary matrices.
     """
 
     fixed = False
@@ -60,7 +63,7 @@ class ReadOnlyMatrix(csr_array):
 
 
 def read_only_matrix(matrix: csr_array) -> ReadOnlyMatrix:
-    """Return the matrix as one that can't be changed. It shares the arrays."""
+    """Return a read-only matrix that shares the arrays of `matrix`."""
     if isinstance(matrix, ReadOnlyMatrix) and matrix.fixed:
         return matrix
     fixed = ReadOnlyMatrix.__new__(ReadOnlyMatrix)
@@ -72,7 +75,15 @@ def read_only_matrix(matrix: csr_array) -> ReadOnlyMatrix:
 
 
 def arrays_in(value: object, path: str = "") -> dict[str, NDArray[Any]]:
-    """Every array inside nested dataclasses and CSR matrices, by its path; what they cache, too."""
+    """Return every array inside nested dataclasses and CSR matrices, cached properties included.
+
+    Args:
+        value: An array, CSR matrix or dataclass; anything else has no arrays.
+        path: The name of `value`, with which the paths begin.
+
+    Returns:
+        Path, such as `data.events.items`, -> the array.
+    """
     if isinstance(value, np.ndarray):
         return {path: value}
     if isinstance(value, csr_array):
@@ -90,9 +101,15 @@ def arrays_in(value: object, path: str = "") -> dict[str, NDArray[Any]]:
 
 @contextmanager
 def untouched(value: object, model: str, doing: str) -> Iterator[None]:
-    """Raise PluginError, naming the arrays, if they are not what they were when the block ends.
+    """Restore arrays that change within the block, and raise an error that names them.
 
-    They are as they were before then: other models read them too.
+    Args:
+        value: What holds the arrays, as in `arrays_in`.
+        model: The model's name, for the message.
+        doing: The operation, for the message.
+
+    Raises:
+        PluginError: An array changed within the block.
     """
     arrays = arrays_in(value)
     before = {name: (array, array.copy()) for name, array in arrays.items() if not array.dtype.hasobject}
@@ -107,7 +124,7 @@ def untouched(value: object, model: str, doing: str) -> Iterator[None]:
 
 
 def _restore(array: NDArray[Any], was: NDArray[Any]) -> None:
-    """Write past numpy's flag, as the model did."""
+    """Write to an array in spite of its read-only flag."""
     alias = SimpleNamespace(
         __array_interface__={**array.__array_interface__, "data": (array.ctypes.data, False)}
     )

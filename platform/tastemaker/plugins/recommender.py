@@ -1,4 +1,4 @@
-"""What a model plugin is: one frozen config and one small class that works on arrays, a batch at a time."""
+"""The base classes of a model: a frozen config, and a recommender that ranks batches of requests."""
 
 from __future__ import annotations
 
@@ -16,65 +16,101 @@ from tastemaker.errors import ArtifactError, PluginError
 from tastemaker.plugins.arrays import Batch, FeatureTable, Feedback, Float32, Int32, Ranking, TrainingData
 
 INTERFACE_VERSION = 1
-"""Raised when a model written for the version before no longer works. A saved model keeps it."""
+"""The version of the plugin API; it is raised when models for an earlier version no longer work."""
 
 
 class Config(BaseModel):
-    """A model's hyperparameters: typed, bounded, frozen; each field's docstring is its description."""
+    """The hyperparameters of a model: typed, bounded, frozen. Each field's docstring is its description.
+
+    >>> from typing import Annotated
+    >>> from pydantic import Field
+    >>> class MyConfig(Config):
+    ...     epochs: Annotated[int, Field(ge=1)] = 15
+    >>> MyConfig(epochs=20).epochs
+    20
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Untyped(Config):
-    """Whatever a model is tried out with, before it has a config class of its own, as every plugin must."""
+    """The config of a model under development: any hyperparameter. A plugin needs its own class."""
 
     model_config = ConfigDict(extra="allow")
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a plugin says of itself. The checks and the platform act on it."""
+    """What a model declares that it can do and reads. The checks and the platform act on it."""
 
     personalizes: bool = False
-    """Two users with different histories may get different lists."""
+    """Users with different histories may get different lists."""
     learns_online: bool = False
-    """`update` takes feedback between fits."""
+    """`update` learns from feedback between fits."""
     order_independent: bool = False
-    """What `update` learned does not depend on the feedback's order: replicas need not agree on one."""
+    """The result of `update` does not depend on the order of feedback, so replicas may differ in it."""
     stochastic: bool = False
-    """The list depends on the request's seed, so propensities below 1 are reported."""
+    """The list depends on the seed of the request, and propensities may be below 1."""
     embeds: bool = False
-    """The score is a dot product, so that the best items can be found without scoring all: see `embed`."""
+    """Scores are dot products, so that an index can find the best items: see `embed`."""
     user_features: tuple[str, ...] = ()
-    """Columns of the user features that `recommend` reads from its batch."""
+    """The user features that `recommend` reads from its batch."""
     item_features: tuple[str, ...] = ()
-    """Columns of the item features that `recommend` reads from its batch."""
+    """The item features that `recommend` reads from its batch."""
     exempt: dict[str, str] = field(default_factory=dict)
-    """Checks that do not apply, by name, each with the reason."""
+    """Check -> the reason why it does not apply to the model."""
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class Recommender(ABC, Generic[ConfigT]):
-    """A model. Its docstring gives the equation; `reference` gives the source.
+    """The base class of models.
 
-    A subclass names its config class (as type argument and as `config_type`), lists in `state` the attributes
-    that `fit` sets (arrays or CSR matrices), and writes `fit` and `recommend`. Saving and loading follow from
-    `state`.
+    A subclass sets `name`, `reference` and its config class (as type argument and as `config_type`), lists in
+    `state` the attributes that `fit` sets, and implements `fit` and `recommend`. `save` and `load` follow
+    from `state`. Its docstring gives the equation of the score, and what a reward below 0 does.
+
+    >>> from tastemaker.plugins import Batch, Events, History, TrainingData, select
+    >>> class MostRecent(Recommender[Config]):
+    ...     "s_ui = the time of the latest event with item i."
+    ...     name = "most_recent"
+    ...     reference = "an example"
+    ...     config_type = Config
+    ...     state = ("scores",)
+    ...     def fit(self, data):
+    ...         self.scores = np.zeros(data.n_items, np.float32)
+    ...         np.maximum.at(self.scores, data.events.items, data.events.times)
+    ...         return self
+    ...     def recommend(self, batch, k):
+    ...         return select(np.tile(self.scores, (len(batch), 1)), batch, k)
+    >>> users, items = np.array([0, 1, 1], np.int32), np.array([0, 2, 1], np.int32)
+    >>> events = Events(users, items, rewards=np.ones(3, np.float32), times=np.array([10, 20, 30]))
+    >>> model = MostRecent().fit(TrainingData(events, n_users=2, n_items=3, end=40))
+    >>> batch = Batch(np.array([0], np.int32), History.empty(1, 3), np.zeros(1, np.uint64), now=50)
+    >>> model.recommend(batch, k=2).items.tolist()
+    [[1, 2]]
     """
 
     interface_version: ClassVar[int] = INTERFACE_VERSION
+    """The version of the plugin API that the model is written for."""
     name: ClassVar[str]
-    """The entry point's name, also the model's name everywhere: lower case, words joined by `_`."""
+    """The model's name, also of its entry point: lower case words joined by `_`."""
     reference: ClassVar[str]
-    """The paper or book that the model comes from."""
+    """The paper or book that describes the model."""
     config_type: ClassVar[type[Config]] = Untyped
+    """The model's config class."""
     capabilities: ClassVar[Capabilities] = Capabilities()
+    """What the model can do and reads."""
     state: ClassVar[tuple[str, ...]] = ()
+    """The attributes that `save` writes: arrays, CSR arrays or numbers."""
 
     def __init__(self, config: ConfigT | None = None, **hyperparameters: Any) -> None:
-        """With a config, or with the hyperparameters of one: `Trending(half_life_days=7)`."""
+        """Create an unfitted model from a config, or from the config's fields: `Trending(half_life_days=7)`.
+
+        Raises:
+            PluginError: Both were given.
+        """
         if config is not None and hyperparameters:
             raise PluginError(
                 f"{self.name} was given a config and {', '.join(hyperparameters)}",
@@ -85,49 +121,104 @@ class Recommender(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def fit(self, data: TrainingData) -> Self:
-        """Learn from scratch: fitting twice is fitting once. Deterministic given the state of `data.rng`."""
+        """Learn from scratch: what the model learned before is discarded.
+
+        The result must be a deterministic function of the data and the state of `data.rng`.
+
+        Args:
+            data: The training window. Its arrays are read-only.
+
+        Returns:
+            The model itself.
+        """
 
     @abstractmethod
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        """The k best allowed items of each row, the same for a row alone as for the row in a batch."""
+        """Return the k best allowed items of each row.
+
+        The result must be a deterministic function of the model and the row: the same for a row alone as in a
+        batch, and the same each time. `select` chooses the items from an array of scores.
+
+        Args:
+            batch: n requests. Its arrays are read-only.
+            k: The length of the lists; it may exceed the number of items.
+
+        Returns:
+            n rows of k items, padded at the end; no item that the batch does not allow, and none twice.
+        """
 
     def top_k(self, batch: Batch, k: int) -> Ranking:
-        """`recommend` for those who need no propensities, as offline metrics: the same items and scores.
+        """Return the items and scores of `recommend`; propensities may be 1.
 
-        A model for which propensities take longer than the list may leave them out (as 1) here.
+        Offline metrics call it. A model whose propensities take longer than the list may override it.
+
+        Args:
+            batch: n requests.
+            k: The length of the lists.
         """
         return self.recommend(batch, k)
 
     def update(self, feedback: Feedback) -> Self:
-        """Learn from what became of shown items, in place. Learning a batch is learning its rows one by one.
+        """Learn from feedback between fits, in place.
 
-        Only models whose capabilities say `learns_online`; any other refuses with PluginError.
+        Learning from a batch must give the same model as learning from its rows one by one.
+
+        Args:
+            feedback: Impressions with their rewards, oldest first.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            PluginError: The capabilities do not include `learns_online`.
         """
         raise PluginError(
             f"{self.name} does not learn online", fix="train it again, or choose a model that does: a bandit"
         )
 
     item_vectors: Float32
-    """float32[n_items, d], of a model whose capabilities say `embeds`: list it in `state`."""
+    """float32[n_items, d]: the item vectors of a model that embeds; list it in `state`."""
 
     def embed(self, batch: Batch) -> Float32:
-        """float32[n, d]: x_u with s_ui = x_u · item_vectors[i] for every item, s the scores of `recommend`.
+        """Return the user vectors x_u with s_ui = x_u · item_vectors[i], s the scores of `recommend`.
 
-        A row of NaN says that this one is answered in another way, such as by popularity without a past.
-        Only models whose capabilities say `embeds`; any other refuses with PluginError.
+        Args:
+            batch: n requests.
+
+        Returns:
+            float32[n, d]; a row of NaN for a request that `recommend` scores in another way, such as by
+            popularity for a user without history.
+
+        Raises:
+            PluginError: The capabilities do not include `embeds`.
         """
-        raise PluginError(f"{self.name} has no vectors", fix="ask `recommend`, or choose a model that embeds")
+        raise PluginError(
+            f"{self.name} has no vectors", fix="call `recommend`, or choose a model that embeds"
+        )
 
     def contributions(self, batch: Batch, items: Int32) -> FeatureTable | None:
-        """What made up the scores of `items`, int32[m], in the answer to a batch of one row; None if unknown.
+        """Return the additive parts of the scores of some items.
 
-        One column a part, m rows: a row's parts add up to its score, but for a constant that all rows share.
-        A row of NaN says that the item's score is not made of parts, such as one that only fills the list.
+        Args:
+            batch: One request.
+            items: int32[m], items of its ranking.
+
+        Returns:
+            m rows, one column per part: the parts of a row sum to its score, up to a constant that all rows
+            share. A row of NaN for an item whose score has no parts, such as one that only fills the list.
+            None if the model can't explain its scores.
         """
         return None
 
     def save(self, folder: Path) -> None:
-        """Write `state` as .npy files into an existing, empty folder. Raises PluginError if it can't be."""
+        """Write the attributes that `state` names as .npy files.
+
+        Args:
+            folder: An existing, empty folder.
+
+        Raises:
+            PluginError: An attribute is not set, or is not an array of numbers.
+        """
         for name in self.state:
             value: Any = getattr(self, name, None)
             if why := unsaved(value):
@@ -144,7 +235,15 @@ class Recommender(ABC, Generic[ConfigT]):
 
     @classmethod
     def load(cls, folder: Path, config: ConfigT) -> Self:
-        """Memory-map what `save` wrote. Raises ArtifactError naming the file that is missing or malformed."""
+        """Return a fitted model from what `save` wrote; arrays are memory-mapped.
+
+        Args:
+            folder: The folder that `save` wrote to.
+            config: The config that the model was fitted with.
+
+        Raises:
+            ArtifactError: A file is missing or malformed; the message names it.
+        """
         model = cls(config)
         for name in cls.state:
             setattr(model, name, _load(folder, name))
@@ -152,7 +251,7 @@ class Recommender(ABC, Generic[ConfigT]):
 
 
 def unsaved(value: object) -> str | None:
-    """Why a part of a model's state can't be saved, in words; None if it can."""
+    """Return why a value of a model's state can't be saved, in words; None if it can."""
     if value is None:
         return "is not set"
     if isinstance(value, csr_array) or np.isscalar(value):
@@ -164,7 +263,11 @@ def unsaved(value: object) -> str | None:
 
 
 def load_array(path: Path) -> NDArray[Any]:
-    """Memory-map one .npy file, read-only. Raises ArtifactError if it is missing or is no such file."""
+    """Memory-map one .npy file, read-only.
+
+    Raises:
+        ArtifactError: The file is missing or malformed; the message names it.
+    """
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # slices of np.memmap are slow
     except (OSError, ValueError, EOFError) as error:
@@ -185,5 +288,5 @@ def _load(folder: Path, name: str) -> NDArray[Any] | csr_array:
         return csr_array((data, indices, indptr), shape=(rows, columns))
     except ValueError as error:
         raise ArtifactError(
-            f"{name} in {folder} is no CSR matrix: {error}", fix="train the model again"
+            f"{name} in {folder} is not a CSR matrix: {error}", fix="train the model again"
         ) from error

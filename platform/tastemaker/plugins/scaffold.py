@@ -1,4 +1,4 @@
-"""A new model's folder: a distribution that passes every check from its first minute."""
+"""Creation of a new model's folder: a distribution that passes every check before it is edited."""
 
 from __future__ import annotations
 
@@ -11,10 +11,22 @@ from tastemaker.errors import PluginError
 from tastemaker.plugins import discovery
 
 MAX_NAME = 60
+"""The maximal length of a model's name."""
 
 
 def create_plugin(name: str, parent: Path) -> Path:
-    """Create and return `parent/name`. Raises PluginError for an unusable name or a folder that exists."""
+    """Create a folder with a working model, its tests and its package metadata.
+
+    Args:
+        name: The model's name: lower case words joined by `_`.
+        parent: The folder to create it in, such as `models`.
+
+    Returns:
+        `parent/name`.
+
+    Raises:
+        PluginError: The name is invalid or taken, or the folder exists or can't be written.
+    """
     _require_usable(name)
     folder = parent / name
     if folder.exists():

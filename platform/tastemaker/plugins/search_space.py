@@ -1,10 +1,10 @@
-"""Which values of a hyperparameter are worth trying, said where the hyperparameter is written.
+"""The search space of a model's hyperparameters, declared in its config:
 
     class MyConfig(Config):
         epochs: Annotated[int, Field(ge=1), Search(5, 50, log=True)] = 15
         weights: Annotated[Literal["one", "log"], Choice("one", "log")] = "log"
 
-What has no such mark stays as it is. How the space is searched does not belong here.
+A hyperparameter without such an annotation is not tuned. How the space is searched does not belong here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Value = bool | int | float | str | None
 
 
 class _Annotation:
-    """Shown in the config's JSON schema under `search`."""
+    """Metadata of a field that appears in the config's JSON schema under `search`."""
 
     def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return handler(core_schema) | {"search": vars(self)}
@@ -26,12 +26,14 @@ class _Annotation:
 
 @dataclass(frozen=True)
 class Search(_Annotation):
-    """A number from `low` to `high`, both included; whole numbers if the default is one."""
+    """A range of numbers to search, both ends included; whole numbers if the default is one."""
 
     low: float
+    """The least value."""
     high: float
+    """The greatest value."""
     log: bool = False
-    """Try factors alike instead of differences: 1 to 10 as often as 10 to 100."""
+    """Search on a logarithmic scale: 1 to 10 as often as 10 to 100."""
 
     def __contains__(self, value: Value) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
@@ -42,9 +44,10 @@ class Search(_Annotation):
 
 @dataclass(frozen=True)
 class Choice(_Annotation):
-    """One of a few values."""
+    """A set of values to search."""
 
     values: tuple[Value, ...]
+    """The values."""
 
     def __init__(self, *values: Value) -> None:
         object.__setattr__(self, "values", values)
@@ -60,28 +63,33 @@ Space = dict[str, Search | Choice]
 
 
 def search_space(config_type: type[BaseModel]) -> Space:
-    """Hyperparameter -> what is worth trying, in the order of the config."""
+    """Return hyperparameter -> the values to search, in the order of the config.
+
+    >>> from tastemaker_baselines.trending import TrendingConfig
+    >>> search_space(TrendingConfig)
+    {'half_life_days': Search(low=0.5, high=180, log=True)}
+    """
     found = (
-        (name, [mark for mark in field.metadata if isinstance(mark, Search | Choice)])
+        (name, [one for one in field.metadata if isinstance(one, Search | Choice)])
         for name, field in config_type.model_fields.items()
     )
-    return {name: marks[-1] for name, marks in found if marks}
+    return {name: spaces[-1] for name, spaces in found if spaces}
 
 
 def find_mistakes(config_type: type[BaseModel]) -> list[str]:
-    """What is wrong with a config's search space: a default outside of it, or values that are refused."""
+    """Return the mistakes in a config's search space: a default outside of it, or invalid values."""
     defaults = config_type().model_dump()
     found = []
-    for name, mark in search_space(config_type).items():
-        if defaults[name] not in mark:
+    for name, space in search_space(config_type).items():
+        if defaults[name] not in space:
             found.append(
-                f"{name} is {defaults[name]!r} by default, which its search space, {mark}, leaves out"
+                f"{name} is {defaults[name]!r} by default, which its search space, {space}, leaves out"
             )
-        if isinstance(mark, Search) and (mark.low >= mark.high or (mark.log and mark.low <= 0)):
+        if isinstance(space, Search) and (space.low >= space.high or (space.log and space.low <= 0)):
             found.append(
-                f"{name} can't be searched from {mark}: low < high, and 0 < low on a logarithmic scale"
+                f"{name} can't be searched from {space}: low < high, and 0 < low on a logarithmic scale"
             )
-        for value in mark.values if isinstance(mark, Choice) else (mark.low, mark.high):
+        for value in space.values if isinstance(space, Choice) else (space.low, space.high):
             try:
                 config_type(**{name: value})
             except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Random numbers that are pure functions of a request's seed: no generator is kept, nothing is remembered.
+"""Counter-based random numbers: pure functions of a request's seed, without the state of a generator.
 
 Item i of a request with seed s gets the (i + 1)-th output of the splitmix64 generator started at mix(s).
 Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
@@ -13,7 +13,7 @@ import numpy as np
 from tastemaker.plugins.arrays import Float32, UInt64
 
 HASHES_AT_ONCE = 32_768
-"""As many as the processor's cache holds while they are mixed."""
+"""Hashes per block, so that a block fits into the processor's cache."""
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """The generator's step: 2^64 over the golden ratio, odd."""
@@ -24,7 +24,7 @@ _TWO_PI = np.float32(2 * np.pi)
 
 
 def mix(z: UInt64) -> UInt64:
-    """The finalizer of splitmix64, a bijection on 64 bits."""
+    """Return the finalizer of splitmix64 of each number: a bijection on 64 bits."""
     z = z ^ (z >> _SHIFTS[0])
     z *= _FACTORS[0]
     z ^= z >> _SHIFTS[1]
@@ -34,23 +34,42 @@ def mix(z: UInt64) -> UInt64:
 
 
 def mix_one(z: int) -> int:
-    """`mix` of one number."""
+    """Return `mix` of one number."""
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
     return z ^ (z >> 31)
 
 
 def hashes(seeds: UInt64, n_items: int) -> UInt64:
-    """uint64[n, n_items]: the first n_items outputs of each row's generator."""
+    """Return the first outputs of each row's generator.
+
+    Args:
+        seeds: uint64[n].
+        n_items: How many outputs.
+
+    Returns:
+        uint64[n, n_items].
+    """
     if len(seeds) == 1:  # a whole number is mixed in a quarter of an array's time
         return mix(_steps(n_items) + np.uint64(mix_one(int(seeds[0]))))[None]
     return mix(mix(seeds)[:, None] + _steps(n_items))
 
 
 def uniform(seeds: UInt64, n_items: int) -> Float32:
-    """float32[n, n_items] in [0, 1].
+    """Return uniform random numbers in [0, 1].
 
-    Floats are finest near 0: the smallest values, which decide a list, keep 24 significant bits. No ties.
+    Floats are finest near 0: small values keep 24 significant bits, so rank by the smallest to avoid ties.
+
+    Args:
+        seeds: uint64[n].
+        n_items: How many numbers per seed.
+
+    Returns:
+        float32[n, n_items].
+
+    >>> values = uniform(np.array([7, 7, 8], np.uint64), 3)
+    >>> bool((values[0] == values[1]).all()), bool((values[0] == values[2]).any())
+    (True, False)
     """
     values = np.empty((len(seeds), n_items), np.float32)
     for rows in _blocks(len(seeds), n_items):
@@ -59,11 +78,19 @@ def uniform(seeds: UInt64, n_items: int) -> Float32:
 
 
 def normal(seeds: UInt64, n_items: int) -> Float32:
-    """float32[n, n_items], standard normal: Box and Muller's transform of the halves of ⌈n_items / 2⌉ hashes.
+    """Return standard normal random numbers, by Box and Muller's transform of the halves of hashes.
 
         z_i, z_(i + ⌈n_items / 2⌉) = √(-2 log u) cos(2πv), √(-2 log u) sin(2πv),   |z| <= 6.8
 
-    u and v are uniform on a grid of 2^-32: u is the i-th half in memory, v the one as many places further.
+    u and v are uniform on a grid of 2^-32, of the ⌈n_items / 2⌉ hashes of a row: u is the i-th half in
+    memory, v the half ⌈n_items / 2⌉ places after it.
+
+    Args:
+        seeds: uint64[n].
+        n_items: How many numbers per seed.
+
+    Returns:
+        float32[n, n_items].
     """
     pairs = (n_items + 1) // 2
     values = np.empty((len(seeds), n_items), np.float32)

@@ -1,4 +1,4 @@
-"""Choosing the k best allowed items of a batch, the last step of every model."""
+"""Selection of the k best allowed items of each row: the last step of every model."""
 
 from __future__ import annotations
 
@@ -13,36 +13,64 @@ from tastemaker.errors import PluginError
 from tastemaker.plugins.arrays import NO_ITEM, Batch, Float32, Int64, Ranking
 
 FEW = 2048
-"""Rows that are no wider than this many columns are partitioned at once."""
+"""Rows with at most this many columns are partitioned directly."""
 
 AT_ONCE = 2**21
-"""Scores that are worked on at a time: 8 MB. With fewer rows the product is slower, with more the rest."""
+"""Scores in memory per thread: 8 MB. With fewer the product is slower, with more the selection."""
 
 
 class ScoresError(PluginError):
-    """A model handed over scores from which no list can be chosen."""
+    """The scores of a model have a wrong shape or type, or are not finite."""
 
 
 ROWS = 64
-"""No fewer rows at a time, however wide: a matrix product of few rows reads its other factor for little."""
+"""At least so many rows per block: a product of fewer rows reads its other factor for little work."""
 
 
 def select(scores: Float32, batch: Batch, k: int) -> Ranking:
-    """The k best allowed items of each row, by score, then by item number. A deterministic policy's ranking.
+    """Return the k best allowed items of each row, by score, then by item number.
 
-    `scores` is float32[n, n_items], finite or -inf; it is overwritten. What the batch excludes, does not list
-    among its candidates or marks as unavailable is never returned. Propensities are 1: the list is certain.
-    Raises ScoresError (PluginError) for scores of another shape or type, and for NaN.
+    Items that the batch excludes, that are not among its candidates or not available are left out. The
+    propensity of each item is 1, as of a deterministic policy.
+
+    Args:
+        scores: float32[n, n_items], finite or -inf, which rules an item out. It is overwritten.
+        batch: n requests.
+        k: The length of the lists.
+
+    Raises:
+        ScoresError: The scores have another shape or type, or contain NaN or +inf. It is a PluginError.
+
+    >>> from tastemaker.plugins import History
+    >>> batch = Batch(
+    ...     np.array([-1], np.int32),
+    ...     History.empty(1, 4),
+    ...     np.zeros(1, np.uint64),
+    ...     now=0,
+    ...     available=np.array([True, True, True, False]),
+    ... )
+    >>> ranking = select(np.array([[0.5, 0.9, 0.5, 2.0]], np.float32), batch, k=2)
+    >>> ranking.items.tolist(), ranking.propensities.tolist()
+    ([[1, 0]], [[1.0, 1.0]])
     """
     _check_form(scores, (len(batch), batch.history.n_items))
     return select_rows(scores.__getitem__, batch, k)
 
 
 def select_rows(score: Callable[[slice], Float32], batch: Batch, k: int) -> Ranking:
-    """The same for scores that are made when they are needed, and never all at once.
+    """Return the k best allowed items of each row, computing the scores block by block.
 
-    `score(rows)` gives float32[rows, n_items], finite or -inf and free to be overwritten. It is asked for
-    some MB at a time; of a larger batch, by several threads: numpy needs no lock of Python's.
+    Use it instead of `select` where all scores of a batch do not fit into memory. The blocks of a large batch
+    are computed by several threads, since numpy releases Python's lock.
+
+    Args:
+        score: Returns the scores of a slice of rows: float32[rows, n_items], finite or -inf; it is
+            overwritten.
+        batch: n requests.
+        k: The length of the lists.
+
+    Raises:
+        ScoresError: The scores have another shape or type, or contain NaN or +inf. It is a PluginError.
     """
     ranking = empty_ranking(len(batch), k)
     size = max(AT_ONCE // max(batch.history.n_items, 1), ROWS)
@@ -66,11 +94,11 @@ def select_rows(score: Callable[[slice], Float32], batch: Batch, k: int) -> Rank
 
 
 def _check_form(scores: object, shape: tuple[int, int]) -> None:
-    """Raise ScoresError for what is no float[rows of the batch, items of the catalogue]."""
+    """Raise ScoresError unless the scores are float[rows of the batch, items of the catalogue]."""
     if not isinstance(scores, np.ndarray):
         raise ScoresError(
             f"the scores are a {type(scores).__name__}, must be an array",
-            fix="of a sparse matrix, hand over scores.toarray()",
+            fix="for a sparse matrix, pass scores.toarray()",
         )
     if scores.shape != shape:
         raise ScoresError(
@@ -80,12 +108,12 @@ def _check_form(scores: object, shape: tuple[int, int]) -> None:
         )
     if scores.dtype.kind != "f":
         raise ScoresError(
-            f"the scores are {scores.dtype}, must be float32", fix="hand over scores.astype(np.float32)"
+            f"the scores are {scores.dtype}, must be float32", fix="pass scores.astype(np.float32)"
         )
 
 
 def _check_finite(scores: Float32) -> None:
-    """Raise ScoresError where a score is NaN or infinite; -inf is what a model itself rules out."""
+    """Raise ScoresError for NaN and +inf; with -inf a model rules an item out."""
     best = scores.max(initial=-np.inf)  # NaN where there is any
     if not best < np.inf:
         n = np.count_nonzero(np.isnan(scores)) or np.count_nonzero(np.isinf(scores))
@@ -96,7 +124,7 @@ def _check_finite(scores: Float32) -> None:
 
 
 def _fill(ranking: Ranking, scores: Float32, batch: Batch, start: int) -> None:
-    """Write the answer to the batch's rows from `start` on."""
+    """Write the ranking of the batch's rows from `start` on."""
     _forbid_items(scores, batch, start)
     k = ranking.items.shape[1]
     if batch.candidates is None:
@@ -117,7 +145,12 @@ def _fill(ranking: Ranking, scores: Float32, batch: Batch, start: int) -> None:
 
 
 def forbid(scores: Float32, batch: Batch) -> None:
-    """Set to -inf, in place, the score of every item that the batch does not allow."""
+    """Set to -inf, in place, the scores of items that the batch does not allow.
+
+    Args:
+        scores: float32[n, n_items].
+        batch: n requests.
+    """
     _forbid_items(scores, batch)
     if batch.candidates is not None:
         allowed = np.zeros(scores.shape, np.bool_)
@@ -127,7 +160,12 @@ def forbid(scores: Float32, batch: Batch) -> None:
 
 
 def empty_ranking(n: int, k: int) -> Ranking:
-    """n rows of nothing but padding."""
+    """Return a ranking that holds only padding, to be filled in place.
+
+    Args:
+        n: The number of rows.
+        k: The length of the lists.
+    """
     return Ranking(
         np.full((n, k), NO_ITEM, np.int32),
         np.full((n, k), -np.inf, np.float32),
@@ -136,11 +174,18 @@ def empty_ranking(n: int, k: int) -> Ranking:
 
 
 def best_columns(scores: Float32, k: int) -> Int64:
-    """int64[n, min(k, width)]: each row's k greatest columns, greatest first, equal ones by number.
+    """Return the columns of each row's k greatest scores, greatest first, equal ones by number.
 
     Wide rows are dealt into b blocks, column c to block c mod b, so that whole runs of columns are compared.
     Let t be the k-th greatest of the blocks' maxima. If just k maxima reach t, they stand for k columns that
     reach it, no column of another block does, and those k blocks hold the answer.
+
+    Args:
+        scores: float32[n, width], without NaN.
+        k: How many columns.
+
+    Returns:
+        int64[n, min(k, width)].
     """
     n, width = scores.shape
     k = min(k, width)
@@ -161,7 +206,7 @@ def best_columns(scores: Float32, k: int) -> Int64:
 
 
 def _maxima_of_blocks(scores: Float32, n_blocks: int, layers: int) -> Float32:
-    """float32[n, n_blocks]: the greatest score of the columns c with c mod n_blocks = 0, 1, ..."""
+    """Return float32[n, n_blocks]: the greatest score of the columns c with c mod n_blocks = 0, 1, ..."""
     whole = n_blocks * layers
     maxima: Float32 = scores[:, :whole].reshape(len(scores), layers, n_blocks).max(axis=1)
     rest = scores[:, whole:]
@@ -170,7 +215,7 @@ def _maxima_of_blocks(scores: Float32, n_blocks: int, layers: int) -> Float32:
 
 
 def _best_of_tied(scores: Float32, k: int) -> Int64:
-    """The same by blocks of neighbours, slower to compare: of equal blocks the first ones hold the answer."""
+    """As `best_columns`, by blocks of adjacent columns: of equal blocks the first ones hold the answer."""
     n, width = scores.shape
     size = int(np.sqrt(width / k))
     maxima = np.maximum.reduceat(scores, np.arange(0, width, size), axis=1)
@@ -179,7 +224,7 @@ def _best_of_tied(scores: Float32, k: int) -> Int64:
 
 
 def _best_of_columns(scores: Float32, columns: Int64, k: int) -> Int64:
-    """The k best of some columns of each row, which ascend; those past the last are no columns."""
+    """Return the k best of some columns of each row, which ascend; those past the last are padding."""
     n, width = scores.shape
     places = np.minimum(columns, width - 1) + width * np.arange(n)[:, None]
     values = scores.reshape(-1).take(places)
@@ -189,7 +234,7 @@ def _best_of_columns(scores: Float32, columns: Int64, k: int) -> Int64:
 
 
 def _best_of_few(scores: Float32, k: int) -> Int64:
-    """The same by sorting integers that order as (score, -column) do: a tie can't fall either way."""
+    """As `best_columns`, by sorting integers that order as (score, -column) do, so that ties are stable."""
     width = scores.shape[1]
     bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0, its equal
     ordered = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
@@ -202,7 +247,7 @@ def _best_of_few(scores: Float32, k: int) -> Int64:
 
 
 def _forbid_items(scores: Float32, batch: Batch, start: int = 0) -> None:
-    """The same without the candidates, for the batch's rows from `start` on."""
+    """As `forbid`, without the candidates, for the batch's rows from `start` on."""
     if batch.available is not None:
         np.copyto(scores, -np.inf, where=~batch.available)
     if batch.excluded is not None:

@@ -44,19 +44,27 @@ Precompute = Callable[[Recommender[Any], Snapshot, Path], None]
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version that may answer requests."""
+    """A loaded version that can answer requests."""
 
     model: Recommender[Any]
     snapshot: Snapshot
     manifest: Manifest
     serving: Path | None = None
-    """The folder of what was precomputed, memory-mapped by who reads it; None if nothing was."""
+    """The folder of precomputed files; None if there are none."""
     folder: Path | None = None
-    """Where it was loaded from."""
+    """The folder that it was loaded from."""
 
 
 def load_version(folder: Path) -> LoadedVersion:
-    """Verify every byte, then load. Raises ArtifactError or PluginError."""
+    """Verify every byte of a version, then load it.
+
+    Args:
+        folder: The version's folder.
+
+    Raises:
+        ArtifactError: A file is missing or altered, or the version was made for another config or interface.
+        PluginError: The model is not installed, or broken.
+    """
     manifest = verify_version(folder)
     plugin = discovery.get(manifest.model)
     try:
@@ -74,7 +82,14 @@ def load_version(folder: Path) -> LoadedVersion:
 
 
 def verify_version(folder: Path) -> Manifest:
-    """The manifest, if every file is as written and this platform can load it. Raises ArtifactError."""
+    """Return the manifest of a version whose files are all as written.
+
+    Args:
+        folder: The version's folder.
+
+    Raises:
+        ArtifactError: A file is missing or altered, or the version was made for another interface.
+    """
     manifest = read_manifest(folder)
     if manifest.interface_version != INTERFACE_VERSION:
         raise ArtifactError(
@@ -89,7 +104,12 @@ def verify_version(folder: Path) -> Manifest:
 
 
 def export_version(folder: Path, target: Path) -> None:
-    """Copy a verified version and its snapshot into a folder that stands alone, such as in a Bento."""
+    """Copy a verified version and its snapshot into a self-contained folder, such as in a Bento.
+
+    Args:
+        folder: The version's folder.
+        target: The folder to create.
+    """
     manifest = verify_version(folder)
     with staged(target.parent) as temporary:
         for part in ("model", SERVING):
@@ -107,10 +127,20 @@ def write_version(
     manifest: Manifest,
     precompute: Precompute | None = None,
 ) -> Manifest:
-    """Write a version; it appears when it is whole and on disk. Returns the manifest with hashes and version.
+    """Write a version, which appears once it is complete and on disk.
 
-    `precompute` is handed an empty folder for what serving this model is faster with.
-    Raises ArtifactError if it can't be written, such as on a full disk: then nothing was.
+    Args:
+        artifacts: The folder of all artifacts.
+        model: The fitted model.
+        snapshot: What serving needs beside the model.
+        manifest: Everything but the hashes and the version id.
+        precompute: Writes what speeds up serving this model into the empty folder that it is passed.
+
+    Returns:
+        The manifest with hashes and version id.
+
+    Raises:
+        ArtifactError: The version can't be written, such as to a full disk; then nothing is.
     """
     try:
         snapshot_files = _write_snapshot(artifacts / SNAPSHOTS, snapshot)
@@ -127,7 +157,7 @@ def write_version(
     except OSError as error:
         raise ArtifactError(
             f"a version of {model.name} can't be written to {artifacts}: {error.strerror or error}",
-            fix="free some space or mend the folder's permissions, then train again; nothing was registered",
+            fix="free some space or fix the folder's permissions, then train again; nothing was registered",
         ) from error
     return manifest
 
@@ -160,7 +190,7 @@ def _snapshot_folder(folder: Path, manifest: Manifest) -> Path:
 
 @contextmanager
 def staged(parent: Path) -> Iterator[Path]:
-    """A folder beside where it is meant to go, removed unless it was moved there."""
+    """Yield a temporary folder inside `parent`, which is removed at the end unless it was moved."""
     parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     try:
@@ -170,7 +200,12 @@ def staged(parent: Path) -> Iterator[Path]:
 
 
 def place(temporary: Path, target: Path) -> None:
-    """Move a whole folder to its place, at once, and have it on disk. The same files may be there already."""
+    """Move a complete folder to its place, atomically, and sync it to disk.
+
+    Args:
+        temporary: The folder to move, on the same disk.
+        target: Where to; it may exist with the same files, and is replaced if it is damaged.
+    """
     for path in (*temporary.rglob("*"), temporary):
         _sync(path)
     temporary.chmod(0o755)  # mkdtemp's folders are private

@@ -1,5 +1,6 @@
-"""Who is champion: the log of promotions and rollbacks. What a version must win first is in
-`workflows.promotion_gate`.
+"""The log of promotions and rollbacks, whose last entry names the champion.
+
+The test that a version must pass first is in `workflows.promotion_gate`.
 """
 
 from __future__ import annotations
@@ -17,26 +18,35 @@ Action = Literal["promote", "rollback", "unfreeze"]
 
 @dataclass(frozen=True)
 class Promotion:
-    """One entry of the log."""
+    """An entry of the log: a promotion, a rollback, or the end of a freeze."""
 
     problem: str
     version_id: str
     action: Action
     forced: bool
     reason: str
-    """Why; for a promotion that was not forced, the contest's outcome."""
+    """Why; for a promotion that was not forced, the result of the challenger test."""
     at: datetime
 
     @property
     def freezes(self) -> bool:
-        """Whether it is a person's word that no automatic promotion may overrule."""
+        """Whether it is a person's decision that no automatic promotion may overrule."""
         return self.forced or self.action == "rollback"
 
 
 def record(
     engine: Engine, problem: str, version_id: str, action: Action, *, forced: bool, reason: str
 ) -> Promotion:
-    """Append to the log; from then on the version is champion, or still is."""
+    """Append an entry to the log, whose version is the champion from then on.
+
+    Args:
+        engine: The metadata database.
+        problem: The problem's name.
+        version_id: The version.
+        action: What was done.
+        forced: Whether a person overrode the challenger test.
+        reason: Why, in words.
+    """
     promotion = Promotion(problem, version_id, action, forced, reason, datetime.now(UTC))
     with engine.begin() as connection:
         connection.execute(insert(promotions).values(vars(promotion)))
@@ -44,7 +54,12 @@ def record(
 
 
 def log(engine: Engine, problem: str) -> list[Promotion]:
-    """Every promotion and rollback of a problem, oldest first."""
+    """Return every entry of a problem's log, oldest first.
+
+    Args:
+        engine: The metadata database.
+        problem: The problem's name.
+    """
     columns = [promotions.c[name] for name in Promotion.__dataclass_fields__]
     query = select(*columns).where(promotions.c.problem == problem).order_by(promotions.c.id)
     with engine.connect() as connection:
@@ -52,16 +67,20 @@ def log(engine: Engine, problem: str) -> list[Promotion]:
 
 
 def frozen(engine: Engine, problem: str) -> Promotion | None:
-    """What keeps automatic promotion from changing the champion: a rollback or a forced promotion.
+    """Return the rollback or forced promotion that stops automatic promotion; None if there is none.
 
-    It stands until a person promotes without force, or ends it: `tastemaker models unfreeze`.
+    It lasts until a person promotes without force, or ends it: `tastemaker models unfreeze`.
+
+    Args:
+        engine: The metadata database.
+        problem: The problem's name.
     """
     entries = log(engine, problem)
     return entries[-1] if entries and entries[-1].freezes else None
 
 
 def frozen_said(promotion: Promotion) -> str:
-    """The freeze in words, with the way out."""
+    """Return a description of the freeze that says how to end it."""
     what = "rollback" if promotion.action == "rollback" else "forced promotion"
     return (
         f"automatic promotion is frozen since the {what} of {promotion.at:%Y-%m-%d %H:%M} UTC "
@@ -71,15 +90,19 @@ def frozen_said(promotion: Promotion) -> str:
 
 
 def current(engine: Engine, problem: str) -> str | None:
-    """The champion's version id."""
+    """Return the id of a problem's champion; None before the first promotion."""
     entries = log(engine, problem)
     return entries[-1].version_id if entries else None
 
 
 def predecessors(engine: Engine, problem: str) -> list[str]:
-    """The champions before the current one, latest first, each once, without those that were rolled back.
+    """Return the earlier champions, latest first, each once, without those that were rolled back.
 
     After the promotion of a, b and c and a rollback to b, only a is left to go back to.
+
+    Args:
+        engine: The metadata database.
+        problem: The problem's name.
     """
     stack: list[str] = []
     for entry in log(engine, problem):

@@ -1,4 +1,4 @@
-"""Which code made a version."""
+"""The version of the code that trained a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GIT_SECONDS = 10
 
 @cache
 def code_version() -> str:
-    """The commit of the checkout that this file is in, `-dirty` if files differ; else the release."""
+    """Return the commit of the checkout, with `-dirty` if files differ; the release outside of a checkout."""
     here = Path(__file__).resolve()
     tracked = _git(here.parent, "ls-files", "--error-unmatch", here.name)
     commit = tracked and _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")

@@ -1,10 +1,10 @@
-"""What is to be served: small files beside the artifacts.
+"""The deployment files, which name the versions to serve, beside the artifacts:
 
-    artifacts/deployed/<model>.json               which version of a model
-    artifacts/champions/<problem>-1f0c2d3e.json   which version, of whichever model, is a problem's champion
+    artifacts/deployed/<model>.json               the version of a model
+    artifacts/champions/<problem>-1f0c2d3e.json   the champion of a problem, a version of any model
 
-Running services look at theirs every second and go over to what it names; services that start begin with it.
-It needs no database, so that serving needs none.
+Running services poll their file every second and switch to the version that it names; a service that starts
+reads it first. Serving needs no database for it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Target(msgspec.Struct, frozen=True):
         return f"{self.model} {self.version}"
 
     def folder(self, artifacts: Path) -> Path:
-        """Where the version is kept."""
+        """Return the folder of the version."""
         return artifacts / self.model / self.version
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """What a model's file says."""
+    """The content of a model's deployment file."""
 
     version: str
     problem: str
@@ -51,7 +51,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
 
 class Champion(msgspec.Struct, frozen=True):
-    """What a problem's file says."""
+    """The content of a problem's champion file."""
 
     model: str
     version: str
@@ -59,29 +59,33 @@ class Champion(msgspec.Struct, frozen=True):
     at: float
     """When it was written, seconds since 1970 UTC."""
     earlier: list[Target] = []
-    """The champions before it, latest first: what a service begins with while this one is damaged."""
+    """The champions before it, latest first, which a service falls back on if this one is damaged."""
 
     @property
     def target(self) -> Target:
-        """What to serve."""
+        """The version to serve."""
         return Target(self.model, self.version)
 
 
 class Followed(NamedTuple):
-    """The file that a service follows."""
+    """The deployment file that a service follows."""
 
     path: Path
     model: str | None
-    """Whose versions it names; None: the champion's, of whichever model."""
+    """The model whose versions it names; None for a champion file."""
     problem: str | None
-    """Versions for other problems are not followed; None: any problem's are."""
+    """The problem whose versions are followed; None for all problems."""
 
     def state(self) -> str:
-        """Changes whenever the file does; empty if there is none."""
+        """Return a text that changes whenever the file does; empty if there is no file."""
         return state(self.path)
 
     def wanted(self) -> Target | None:
-        """What the file names; None if nothing. Raises ArtifactError if it is damaged."""
+        """Return the version that the file names; None if it names none.
+
+        Raises:
+            ArtifactError: The file is damaged.
+        """
         if self.model is None:
             champion = read_champion(self.path)
             return None if champion is None else champion.target
@@ -92,39 +96,57 @@ class Followed(NamedTuple):
 
 
 def path_of(artifacts: Path, model: str) -> Path:
-    """The model's file."""
+    """Return the path of a model's deployment file."""
     return artifacts / FOLDER / f"{model}.json"
 
 
 def champion_path(artifacts: Path, problem: str) -> Path:
-    """The problem's file: a problem's name may hold any character, a file's may not."""
+    """Return the path of a problem's champion file; the problem's name may hold any character."""
     readable = re.sub(r"[^a-z0-9]+", "_", problem.lower()).strip("_")[:40]
     digest = blake2b(problem.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return artifacts / CHAMPIONS / f"{readable}-{digest}.json"
 
 
 def deploy(artifacts: Path, model: str, version: str, problem: str) -> None:
-    """Have this version served; that it is sound is the caller's business. Raises ArtifactError."""
+    """Have services of a model serve a version, which the caller has verified.
+
+    Args:
+        artifacts: The folder of all artifacts.
+        model: The model's name.
+        version: The version's id.
+        problem: The problem of the version.
+
+    Raises:
+        ArtifactError: The file can't be written.
+    """
     _write(path_of(artifacts, model), Deployment(version, problem, time.time()))
 
 
 def deploy_champion(artifacts: Path, champion: Champion) -> None:
-    """Have services that follow the problem's champion serve it. Raises ArtifactError."""
+    """Have services that follow the problem's champion serve it.
+
+    Args:
+        artifacts: The folder of all artifacts.
+        champion: The champion and its predecessors.
+
+    Raises:
+        ArtifactError: The file can't be written.
+    """
     _write(champion_path(artifacts, champion.problem), champion)
 
 
 def read(path: Path) -> Deployment | None:
-    """What is deployed; None if nothing was. Raises ArtifactError if the file is damaged."""
+    """Return what a deployment file says; None if it is missing. Raises ArtifactError if it is damaged."""
     return _read(path, Deployment, "deploy again: tastemaker models deploy VERSION")
 
 
 def read_champion(path: Path) -> Champion | None:
-    """The champion; None if there is none. Raises ArtifactError if the file is damaged."""
-    return _read(path, Champion, "start `tastemaker serve` again, which writes it anew from the database")
+    """Return what a champion file says; None if it is missing. Raises ArtifactError if it is damaged."""
+    return _read(path, Champion, "start `tastemaker serve` again, which rebuilds it from the database")
 
 
 def state(path: Path) -> str:
-    """Changes whenever the file does; empty if there is none."""
+    """Return a text that changes whenever the file does; empty if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -139,7 +161,7 @@ def _write(path: Path, content: Deployment | Champion) -> None:
     except OSError as error:
         raise ArtifactError(
             f"{path} can't be written: {error.strerror or error}",
-            fix="free some space or mend the folder's permissions, then deploy again",
+            fix="free some space or fix the folder's permissions, then deploy again",
         ) from error
 
 

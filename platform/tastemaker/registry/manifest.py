@@ -74,7 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def hash_files(folder: Path) -> Files:
-    """The record of every file below a folder."""
+    """Return the size and hash of every file below a folder, by path."""
     return {
         path.relative_to(folder).as_posix(): _record(path)
         for path in sorted(folder.rglob("*"))
@@ -83,17 +83,17 @@ def hash_files(folder: Path) -> Files:
 
 
 def hash_records(files: Files) -> str:
-    """One hash for a set of files: their paths and contents."""
+    """Return one hash for the paths and contents of a set of files."""
     return hash_json({path: record.sha256 for path, record in files.items()})
 
 
 def hash_json(value: object) -> str:
-    """SHA-256 of a value's JSON with sorted keys."""
+    """Return the SHA-256 of a value's JSON with sorted keys, in hexadecimal."""
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
 
 
 def content_hash(manifest: Manifest) -> str:
-    """What `manifest.content_hash` must be."""
+    """Compute the value that `manifest.content_hash` must have."""
     content = {
         "model": manifest.model,
         "interface_version": manifest.interface_version,
@@ -110,13 +110,20 @@ def content_hash(manifest: Manifest) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest in a version's folder. Raises ArtifactError if it is missing, malformed or altered."""
+    """Read the manifest of a version.
+
+    Args:
+        folder: The version's folder.
+
+    Raises:
+        ArtifactError: The manifest is missing, malformed or altered.
+    """
     path = folder / NAME
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         raise ArtifactError(
-            f"{folder} holds no {NAME}: it is no model version, or one that was never finished",
+            f"{folder} holds no {NAME}: it is not a model version, or one that was never finished",
             fix="train the model again, or serve another version",
         ) from None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -140,7 +147,15 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify_files(folder: Path, expected: Files) -> None:
-    """Every file as it was written, and none besides. Raises ArtifactError naming the first that is not."""
+    """Check that a folder has exactly the files that were written, unaltered.
+
+    Args:
+        folder: The folder.
+        expected: The size and hash of each file.
+
+    Raises:
+        ArtifactError: A file is missing, altered or unexpected; the message names the first.
+    """
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     for name, record in expected.items():
         if name not in found:

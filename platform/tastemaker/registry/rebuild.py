@@ -20,14 +20,14 @@ from tastemaker.storage.tables import backtests, versions
 
 
 class Rebuilt(NamedTuple):
-    """What `rebuild` did."""
+    """The result of `rebuild`."""
 
     added: tuple[str, ...]
-    """Versions that were written into the database, oldest first."""
+    """The versions that were inserted, oldest first."""
     known: int
-    """Versions that were in it already."""
+    """The number of versions that were in the database already."""
     damaged: tuple[str, ...]
-    """Why others were left out."""
+    """Why other versions were skipped."""
 
 
 def to_row(manifest: Manifest) -> dict[str, Any]:
@@ -44,14 +44,24 @@ def to_row(manifest: Manifest) -> dict[str, Any]:
 
 
 def unregistered(engine: Engine, artifacts: Path) -> list[Path]:
-    """The folders of versions that the database does not know, by model and age."""
+    """Return the folders of versions that are missing in the database, by model and age.
+
+    Args:
+        engine: The metadata database.
+        artifacts: The folder of all artifacts.
+    """
     with engine.connect() as connection:
         known = set(connection.execute(select(versions.c.id)).scalars())
     return [folder for folder in _folders(artifacts) if folder.name not in known]
 
 
 def lost(engine: Engine, artifacts: Path) -> str:
-    """What to say of versions that the database does not know; empty if there are none."""
+    """Return a message about versions that are missing in the database; empty if there are none.
+
+    Args:
+        engine: The metadata database.
+        artifacts: The folder of all artifacts.
+    """
     if not (n := len(unregistered(engine, artifacts))):
         return ""
     return (
@@ -61,7 +71,12 @@ def lost(engine: Engine, artifacts: Path) -> str:
 
 
 def rebuild(engine: Engine, artifacts: Path) -> Rebuilt:
-    """Write every whole and unaltered version that the database does not know into it."""
+    """Insert every intact version that is missing in the database.
+
+    Args:
+        engine: The metadata database.
+        artifacts: The folder of all artifacts.
+    """
     missing = unregistered(engine, artifacts)
     manifests, damaged = [], []
     for folder in missing:

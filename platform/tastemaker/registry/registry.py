@@ -1,6 +1,6 @@
-"""The model versions: their rows in the database and their folders on disk.
+"""The registry of model versions: rows in the database, folders on disk.
 
-A version is visible when its row is there, and its row is written last: what breaks before leaves nothing.
+A version is visible once its row exists. The row is written last, so a failure before it leaves nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.storage.tables import backtests, versions
 
 EARLIER = 5
-"""How many former champions a starting service may fall back on."""
+"""How many earlier champions a starting service may fall back on."""
 
 logger = logging.getLogger("tastemaker.registry")
 
@@ -56,14 +56,14 @@ class Version:
 
 
 class Broken(NamedTuple):
-    """A version that can't be served."""
+    """A version that can't be served, with the reason."""
 
     version_id: str
     reason: str
 
 
 class Registry:
-    """The versions in one database, with their artifacts under one folder."""
+    """The model versions in one database, with their artifacts under one folder."""
 
     def __init__(self, engine: Engine, artifacts: Path) -> None:
         self.engine = engine
@@ -81,12 +81,21 @@ class Registry:
         backtest_id: str | None = None,
         precompute: Precompute | None = None,
     ) -> Version:
-        """Store a fitted model. `window` is [start, end) in seconds UTC; `counts`: events, users, items.
+        """Store a fitted model as a new version.
 
-        `precompute` writes what serving it is faster with into the folder that it is handed.
+        Args:
+            model: The fitted model.
+            problem: The problem that it was trained for.
+            snapshot: What serving needs beside the model.
+            window: The training window [start, end), in seconds since 1970 UTC.
+            counts: The numbers of events, users and items in the window.
+            seed: The seed of the fit.
+            backtest_id: The backtest of the same config, if there was one.
+            precompute: Writes what speeds up serving this model into the folder that it is passed.
 
-        Raises ArtifactError if it can't be written and RegistryError if there is no such backtest: then
-        nothing is registered.
+        Raises:
+            ArtifactError: The version can't be written.
+            RegistryError: There is no such backtest. In both cases nothing is registered.
         """
         if backtest_id is not None and not self._has_backtest(backtest_id):
             raise RegistryError(
@@ -125,7 +134,7 @@ class Registry:
         return self.get(manifest.version)
 
     def get(self, version_id: str) -> Version:
-        """One version. Raises RegistryError if there is none of that id."""
+        """Return a version by its id. Raises RegistryError if there is none."""
         with self.engine.connect() as connection:
             row = connection.execute(select(versions).where(versions.c.id == version_id)).mappings().first()
         if row is None:
@@ -133,7 +142,12 @@ class Registry:
         return self._from_row(row)
 
     def list(self, model: str | None = None, *, problem: str | None = None) -> list[Version]:
-        """Versions, newest first: of one model, of one problem, or all."""
+        """Return versions, newest first.
+
+        Args:
+            model: Only versions of this model; all models if None.
+            problem: Only versions for this problem; all problems if None.
+        """
         query = select(versions).order_by(versions.c.created_at.desc(), versions.c.id.desc())
         if model is not None:
             query = query.where(versions.c.model == model)
@@ -143,16 +157,21 @@ class Registry:
             return [self._from_row(row) for row in connection.execute(query).mappings()]
 
     def newest(self, model: str, *, problem: str | None = None) -> Version:
-        """The newest version that is whole and unaltered; a warning is logged for each one passed over.
+        """Return the newest intact version; each damaged one that is skipped is logged as a warning.
 
-        Raises RegistryError if there is none, with the reason for each.
+        Args:
+            model: The model's name.
+            problem: Only versions for this problem; all problems if None.
+
+        Raises:
+            RegistryError: There is none; the message gives the reason for each skipped version.
         """
         broken = []
         for version in self.list(model, problem=problem):
             if (reason := self._fault(version)) is None:
                 return version
             broken.append(reason)
-            logger.warning("version %s of %s is passed over: %s", version.id, model, reason)
+            logger.warning("version %s of %s is skipped: %s", version.id, model, reason)
         of_problem = f" for the problem {problem!r}" if problem else ""
         raise RegistryError(
             "\n    ".join([f"no sound version of {model!r}{of_problem}", *broken]),
@@ -170,31 +189,39 @@ class Registry:
             return connection.execute(query).first() is not None
 
     def broken(self, model: str | None = None) -> tuple[Broken, ...]:
-        """Every version that can't be served, and why. Reads every file of every version."""
+        """Verify every version, reading all its files, and return those that can't be served."""
         faults = ((version.id, self._fault(version)) for version in self.list(model))
         return tuple(Broken(version_id, reason) for version_id, reason in faults if reason is not None)
 
     def open(self, version: Version) -> LoadedVersion:
-        """Verify and load. Raises ArtifactError or PluginError."""
+        """Verify and load a version. Raises ArtifactError or PluginError."""
         return load_version(version.folder)
 
     def champion(self, problem: str) -> Version | None:
-        """What is served where no model is named; None before the first promotion."""
+        """Return the champion of a problem; None before the first promotion."""
         version_id = champion.current(self.engine, problem)
         return None if version_id is None else self.get(version_id)
 
     def make_champion(self, version: Version, reason: str, *, forced: bool) -> Promotion:
-        """Record a sound version as its problem's champion and have it served, untested: see `workflows`.
+        """Record a version as its problem's champion and have it served, without a test.
 
         Args:
             version: A registered version whose files were verified.
             reason: Why, in words.
-            forced: A person decided: automatic promotion is frozen until that is ended.
+            forced: Whether a person overrode the challenger test, which freezes automatic promotion.
         """
         return self._record("promote", version, reason, forced=forced)
 
     def rollback(self, problem: str, reason: str) -> Promotion:
-        """Make the champion before this one the champion again. Raises RegistryError if there is none."""
+        """Make the previous champion the champion again.
+
+        Args:
+            problem: The problem's name.
+            reason: Why, in words.
+
+        Raises:
+            RegistryError: There is no earlier champion that can be served, or no reason.
+        """
         if not reason.strip():
             raise RegistryError("a rollback needs a reason", fix="say why in a few words")
         for version_id in champion.predecessors(self.engine, problem):
@@ -202,18 +229,26 @@ class Registry:
             fault = self._fault(version)
             if fault is None:
                 return self._record("rollback", version, reason.strip(), forced=False)
-            logger.warning("version %s is passed over: %s", version_id, fault)
+            logger.warning("version %s is skipped: %s", version_id, fault)
         raise RegistryError(
             f"no earlier champion of the problem {problem!r} to go back to",
             fix="promote another version: tastemaker models promote VERSION",
         )
 
     def frozen(self, problem: str) -> Promotion | None:
-        """What keeps automatic promotion from changing the champion, if anything does."""
+        """Return the rollback or forced promotion that stops automatic promotion; None if there is none."""
         return champion.frozen(self.engine, problem)
 
     def unfreeze(self, problem: str, reason: str) -> Promotion:
-        """Let automatic promotion change the champion again. Raises RegistryError if it may already."""
+        """End a freeze of automatic promotion.
+
+        Args:
+            problem: The problem's name.
+            reason: Why, in words.
+
+        Raises:
+            RegistryError: Automatic promotion is not frozen, or there is no reason.
+        """
         if not reason.strip():
             raise RegistryError("ending a freeze needs a reason", fix="say why in a few words")
         current = self.champion(problem)
@@ -227,7 +262,7 @@ class Registry:
         )
 
     def deploy(self, version: Version) -> None:
-        """Have services of its model go over to this version. Raises ArtifactError if it is not sound."""
+        """Have services of the model switch to a version. Raises ArtifactError if it is not intact."""
         verify_version(version.folder)
         deployment.deploy(self.artifacts, version.model, version.id, version.problem)
 
@@ -240,8 +275,10 @@ class Registry:
         return promotion
 
     def publish(self, problem: str) -> None:
-        """Write the problem's champion into the file that services follow, where it is missing, damaged or
-        older than the log of promotions. Raises ArtifactError if it can't be written.
+        """Write the champion file that services follow, if it is missing, damaged or out of date.
+
+        Raises:
+            ArtifactError: The file can't be written.
         """
         log = champion.log(self.engine, problem)
         if not log:
@@ -249,7 +286,7 @@ class Registry:
         try:
             written = deployment.read_champion(deployment.champion_path(self.artifacts, problem))
         except ArtifactError as error:
-            logger.warning("the champion's file is written anew: %s", error.problem)
+            logger.warning("the champion file is rebuilt: %s", error.problem)
             written = None
         if written is None or written.at < log[-1].at.timestamp():
             self._deploy_champion(self.get(log[-1].version_id))
@@ -261,7 +298,7 @@ class Registry:
         deployment.deploy_champion(self.artifacts, named)
 
     def _fault(self, version: Version) -> str | None:
-        """Why the version can't be served, or None."""
+        """Return why a version can't be served; None if it can."""
         try:
             manifest = verify_version(version.folder)
             discovery.get(version.model)

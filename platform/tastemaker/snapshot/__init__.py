@@ -1,1 +1,1 @@
-"""What a version carries to serve: ids, users' history, item content and neighbours."""
+"""What a version carries for serving: ids, user histories, item content and item neighbours."""

@@ -1,16 +1,16 @@
-"""One written form for an id, whatever table or request it comes from, so that the same id meets itself.
+"""Canonical ids: one written form of an id, so that it matches in every table and request.
 
-- Blanks around it go, also those that can't be seen (no-break and zero-width spaces, marks of byte order and
-  of direction).
-- Letters are composed (Unicode's form NFC): e and a combining acute are the letter e acute.
-- A whole number that passed through floating point is whole again: 27.0 and 2.70e+01 are 27, and 1.25E7, as
-  Java writes it, is 12500000.
-- Leading zeros stay: 0123 and 123 may be two products. Under `numbers` they go.
-- A word that programs write for a missing value, such as NULL or NaN, is no id. `source.missing_ids` says
-which.
+- Blanks around it are removed, invisible ones included (no-break and zero-width spaces, the byte order mark,
+  direction characters).
+- Letters are composed (Unicode's form NFC): e and a combining acute become the letter e acute.
+- A whole number that passed through floating point is restored: 27.0 and 2.70e+01 are 27, and 1.25E7, as Java
+  writes it, is 12500000.
+- Leading zeros stay: 0123 and 123 may be two products. The form `numbers` removes them.
+- A word that programs write for a missing value, such as NULL or NaN, is not an id. The setting
+  `source.missing_ids` lists them.
 
-What can't be a whole number again, because floating point or a spreadsheet has rounded it, stays as it is
-written (1.23457E+12), and the gate refuses it. The same rules are here for Python and as SQL.
+A number that floating point or a spreadsheet has rounded (1.23457E+12) can't be restored: it stays as
+written, and validation rejects it. The same rules are implemented in Python and in SQL.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ _ZEROS = re.compile(r"0+([0-9]+)")
 
 
 def canonical(text: str, form: IdForm = "canonical") -> str:
-    """The id in its one form; missing values are not looked for.
+    """Return an id in its canonical form. Words for missing values are not recognized.
+
+    Args:
+        text: The id.
+        form: Which rules apply.
 
     >>> [canonical(each) for each in (" 27.0\\u00a0", "2.70e+01", "0027", "27.5", "1.2E+09", "1.2E9")]
     ['27', '27', '0027', '27.5', '1.2E+09', '1200000000']
@@ -86,7 +90,7 @@ def canonical(text: str, form: IdForm = "canonical") -> str:
 
 
 def _digits(sign: str, first: str, decimals: str, exponent: str) -> str | None:
-    """The whole number, if the decimals that are written say it exactly."""
+    """Return the whole number if the written decimals give it exactly; else None."""
     places = int(exponent)
     if len(decimals) < places or decimals[places:].strip("0"):
         return None
@@ -95,9 +99,14 @@ def _digits(sign: str, first: str, decimals: str, exponent: str) -> str | None:
 
 
 def canonical_sql(column: str, form: IdForm = "canonical", missing: Iterable[str] = ()) -> str:
-    """SQL for DuckDB: the text expression `column` in its one form, null for what is `missing`.
+    """Return SQL for DuckDB that computes `canonical` of a column.
 
     Most ids pass the first test and cost one regular expression.
+
+    Args:
+        column: A text expression.
+        form: Which rules apply.
+        missing: Words, without regard to case, that become null.
     """
     text = _slowly_trimmed(column)
     words = [word.lower() for word in missing]
@@ -124,9 +133,10 @@ def canonical_sql(column: str, form: IdForm = "canonical", missing: Iterable[str
 
 
 def trimmed_sql(column: str) -> str:
-    """SQL for DuckDB: the text expression `column` without the blanks around it.
+    """Return SQL for DuckDB: the text expression `column` without the blanks around it.
 
-    Its `trim` by a set is slow, so it sees only what does not begin and end with a visible ASCII character.
+    Its `trim` by a set is slow, so it is applied only to texts that do not begin and end with a visible ASCII
+    character.
     """
     tight = f"regexp_full_match({column}, '[!-~](?:[ -~]*[!-~])?')"
     return f"CASE WHEN {tight} THEN {column} ELSE {_slowly_trimmed(column)} END"
@@ -137,12 +147,12 @@ def _slowly_trimmed(column: str) -> str:
 
 
 def _escaped(word: str) -> str:
-    """A word as a regular expression of RE2."""
+    """Return a word as a regular expression of RE2."""
     return re.sub(r"[^0-9a-z]", lambda found: f"\\x{{{ord(found[0]):x}}}", word)
 
 
 def _digits_sql(text: str, pattern: re.Pattern[str]) -> str:
-    """SQL for what `canonical` makes of a text that matches _SCIENTIFIC or _JAVA."""
+    """Return SQL for what `canonical` makes of a text that matches _SCIENTIFIC or _JAVA."""
     sign, first, decimals, exponent = (
         f"regexp_extract({text}, '{pattern.pattern}', {group})" for group in (1, 2, 3, 4)
     )

@@ -1,4 +1,4 @@
-"""Ids that people see <-> the dense numbers that models see."""
+"""The mapping between the ids of users or items and their dense numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ UNKNOWN = -1
 
 
 class IdIndex:
-    """Distinct ids in UTF-8 order; an id's number is its place. One memory-mappable array, no hash table.
+    """An index of distinct ids in UTF-8 order; the number of an id is its position.
+
+    It is one memory-mappable array without a hash table.
 
     >>> index = IdIndex.build(["tea", "cup", "tea"])
     >>> index.lookup(["tea", "pot"]).tolist(), index.decode([0])
@@ -25,7 +27,7 @@ class IdIndex:
     """
 
     def __init__(self, encoded: NDArray[np.bytes_]) -> None:
-        """`encoded` is bytes[n] (numpy dtype S): UTF-8, strictly ascending."""
+        """Create an index from bytes[n] (numpy dtype S): UTF-8, strictly ascending."""
         self.encoded = encoded
 
     @classmethod
@@ -43,7 +45,7 @@ class IdIndex:
         return len(self.encoded)
 
     def lookup(self, ids: Sequence[str]) -> Int32:
-        """int32[n]: the number of each id, -1 for one that is not here. O(n log len(self))."""
+        """Return int32[n]: the number of each id, -1 for an unknown one. O(n log len(self))."""
         if not len(self):
             return np.full(len(ids), UNKNOWN, np.int32)
         wanted = [_encode(each) for each in ids]
@@ -56,15 +58,15 @@ class IdIndex:
         return np.where((self.encoded[places] == keys) & same, places, UNKNOWN).astype(np.int32)
 
     def decode(self, numbers: Sequence[int] | NDArray[np.integer[Any]]) -> list[str]:
-        """The ids of these numbers. Raises IndexError for a number outside [0, len(self))."""
+        """Return the ids of some numbers. Raises IndexError for a number outside [0, len(self))."""
         places = np.asarray(numbers, dtype=np.int64)
         if places.size and (places.min() < 0 or places.max() >= len(self)):
             wrong = places[(places < 0) | (places >= len(self))][0]
-            raise IndexError(f"number {wrong} is no id, must be in [0, {len(self)})")
+            raise IndexError(f"number {wrong} is not an id, must be in [0, {len(self)})")
         return [each.decode("utf-8", "surrogatepass") for each in self.encoded[places].tolist()]
 
     def take(self, kept: Bool) -> IdIndex:
-        """The index of the ids where `kept`, bool[len(self)], is true; they keep their order."""
+        """Return an index of the ids where `kept`, bool[len(self)], is true, in the same order."""
         return IdIndex(self.encoded[kept])
 
     def save(self, path: Path) -> None:

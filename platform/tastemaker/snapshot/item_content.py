@@ -1,8 +1,8 @@
-"""What the catalogue says of the items, as arrays: titles, categories, prices, and a likeness made from them.
+"""The content of the catalogue as arrays: titles, categories, prices, and the similarity computed from them.
 
 An item is a bag of words: those of its title, its category, and the order of magnitude of its price. Words
 are hashed into a fixed number of columns (Weinberger et al., Feature hashing, ICML 2009) and weighed by
-tf-idf, so that an item that nobody has seen yet can be placed among the others without any vocabulary.
+tf-idf, so that a new item can be compared with the others without a vocabulary.
 
     x_iw = (1 + ln tf_iw) · (ln((1 + n) / (1 + df_w)) + 1),   scaled to ‖x_i‖ = 1;   likeness = x_i · x_j
 """
@@ -32,7 +32,7 @@ _PARTS = ("data", "indices", "indptr")
 
 
 class Listed(NamedTuple):
-    """One item as the catalogue has it."""
+    """An item of the catalogue."""
 
     title: str | None = None
     category: str | None = None
@@ -41,7 +41,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """The listed items by their number."""
+    """The content of n items, by number."""
 
     texts: NDArray[np.uint8]
     """uint8[m]: every title, then its category, in UTF-8, one after the other."""
@@ -56,7 +56,7 @@ class Content:
 
     @classmethod
     def build(cls, items: Sequence[Listed]) -> Content:
-        """Index the catalogue; item i is `items[i]`."""
+        """Compute the content of a catalogue; item i is `items[i]`."""
         texts = [(text or "").encode("utf-8", "surrogatepass") for one in items for text in one[:2]]
         bags = [_bag(one) for one in items]
         document_frequency = np.zeros(COLUMNS)
@@ -75,15 +75,23 @@ class Content:
         return len(self.prices)
 
     def title(self, item: int) -> str | None:
-        """What people call the item, if the catalogue says so."""
+        """Return the title of an item; None if unknown."""
         return self._text(2 * item)
 
     def category(self, item: int) -> str | None:
-        """The shop's own grouping, if the catalogue says so."""
+        """Return the category of an item; None if unknown."""
         return self._text(2 * item + 1)
 
     def alike(self, item: Listed, n: int) -> tuple[Int32, Float32]:
-        """Up to n listed items that are most like one that need not be listed, and how much, in (0, 1]."""
+        """Return the items that are most similar to an item, which need not be in the catalogue.
+
+        Args:
+            item: The item to compare with.
+            n: At most how many.
+
+        Returns:
+            int32[m], m <= n: item numbers, most similar first, and float32[m]: their similarities, in (0, 1].
+        """
         row = _rows([_bag(item)], self.weights)
         likeness = (self.words @ row.T).toarray()[:, 0].astype(np.float32)
         best = np.lexsort((np.arange(len(self)), -likeness))[:n]
@@ -91,7 +99,7 @@ class Content:
         return best.astype(np.int32), likeness[best]
 
     def likeness(self, items: Int32) -> Float32:
-        """float32[m, m]: how alike some items are, each to each."""
+        """Return float32[m, m]: the similarities of m items to each other."""
         rows = self.words[items]
         found: Float32 = (rows @ rows.T).toarray().astype(np.float32)
         return found
@@ -120,7 +128,7 @@ class Content:
 
 
 def _bag(item: Listed) -> Counter[int]:
-    """The columns of an item's words, and how often each comes."""
+    """Return the columns of an item's words, and how often each occurs."""
     words = _WORD.findall((item.title or "").casefold())
     if item.category:
         words.append(f"category {item.category}")
@@ -130,7 +138,7 @@ def _bag(item: Listed) -> Counter[int]:
 
 
 def _rows(bags: Iterable[Counter[int]], weights: Float32) -> csr_array:
-    """float32 len(bags) x COLUMNS, each row of length 1."""
+    """Return float32 CSR[len(bags), COLUMNS], each row of length 1."""
     listed = [sorted(bag.items()) for bag in bags]
     lengths = [len(bag) for bag in listed]
     columns = np.array([column for bag in listed for column, _ in bag], np.int32)

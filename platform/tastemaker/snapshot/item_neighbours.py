@@ -70,7 +70,7 @@ class Neighbours:
 
 
 def _recent(history: History) -> csr_array:
-    """float32 n x n_items: 1 for each user's latest MAX_ITEMS_PER_USER items of positive reward."""
+    """Return float32 CSR[n, n_items]: 1 for each user's latest liked items, at most MAX_ITEMS_PER_USER."""
     liked = history.rewards > 0
     rows, items, times = history.rows[liked], history.items[liked], history.last_times[liked]
     order = np.lexsort((items, -times, rows))

@@ -44,7 +44,7 @@ class Snapshot(ReadOnly):
     user_ids: IdIndex
     item_ids: IdIndex
     history: History
-    """One row a user number."""
+    """One row per user number."""
     end: int
     """Seconds since 1970 UTC, exclusive."""
     repeats: bool
@@ -80,22 +80,34 @@ class Snapshot(ReadOnly):
         context: Float32 | None = None,
         user_features: FeatureTable | None = None,
     ) -> Batch:
-        """The one way to ask a model, in evaluation and in serving alike.
+        """Return the batch for some requests, the same in evaluation and in serving.
 
-        What a row's history rules out (see `plugins.arrays.ruled_out`) is excluded, and what `exclude` names.
-        `users` is int32[n], -1 for a stranger. `history` has n rows, for visitors who have one of their own;
-        without it, it is what is known of the users. `exclude` holds n arrays of item numbers that the caller
-        does not want (-1 is ignored). `since` is what they did lately, its users being rows: it counts for
-        what is excluded, not for the history that the model sees, and may hold what the snapshot has already.
-        `user_features` has n rows; without it, declared user features are NaN.
-        `now` is the snapshot's end unless given. Raises ArtifactError if the model reads item features and
-        there are none.
+        Items that a row's history rules out (`plugins.arrays.ruled_out`) are excluded.
+
+        Args:
+            users: int32[n], -1 for an unknown user.
+            seeds: uint64[n], the random seed of each row.
+            now: The time of the requests, seconds since 1970 UTC; the snapshot's end if None.
+            history: n rows, for requests that bring a history, such as an anonymous session; the known
+            history of
+                the users if None.
+            capabilities: What the model reads.
+            exclude: n arrays of numbers of items to exclude; -1 is ignored.
+            since: Later events, whose users are row numbers. They count for what is excluded, not for the
+            history
+                that the model reads, and may repeat events of the snapshot.
+            candidates: int32[n, c], padded with -1; all items if None.
+            context: float32[n, d].
+            user_features: n rows; declared user features are NaN if None.
+
+        Raises:
+            ArtifactError: The model reads item features and the snapshot has none.
         """
-        visitors = history is not None
+        has_own_history = history is not None
         if history is None:
             history = self.history[users]
         pasts = [history]
-        if since is not None and visitors:  # that they look at something does not make up for a dislike
+        if since is not None and has_own_history:  # a view does not make up for a dislike
             pasts.append(extended(History.empty(len(history), history.n_items), since))
         elif since is not None:
             pasts = [extended(history, since)]
@@ -113,7 +125,7 @@ class Snapshot(ReadOnly):
         )
 
     def _excluded(self, pasts: Sequence[History], exclude: Sequence[Int32] | None) -> csr_array | None:
-        """bool n x n_items: what any of the histories rules out, and what is not wanted; None if nothing."""
+        """Return bool CSR[n, n_items]: what the histories rule out and `exclude` names; None if nothing."""
         out = [past.ruled_out(self.repeats) for past in pasts]
         if not exclude and len(out) == 1:
             return out[0]
@@ -201,7 +213,7 @@ def extended(history: History, since: Events) -> History:
     """Return the history with events that came later, their users being its rows.
 
     An event that is no later than the last one that the history has of its pair is in there already: what
-    was known when a version was trained may be told again.
+    was known when a version was trained may be passed again.
     """
     n = history.n_items
     had, pairs = history.rows * n + history.items, since.users.astype(np.int64) * n + since.items
@@ -246,7 +258,7 @@ def _read_header(path: Path) -> _Header:
 
 
 def _check_fit(snapshot: Snapshot, folder: Path) -> None:
-    """The arrays' lengths must agree, or a later look-up would read the wrong row."""
+    """Raise ArtifactError unless the lengths of the arrays agree: a look-up would read a wrong row."""
     n_users, n_items = len(snapshot.user_ids), len(snapshot.item_ids)
     lengths = {
         "history.offsets": (len(snapshot.history.offsets), n_users + 1),

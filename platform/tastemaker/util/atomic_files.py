@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and paths for libraries that take a path for more than a name."""
+"""Atomic writes of files, and paths for libraries that read patterns or URLs into a path."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from pathlib import Path
 from tastemaker.errors import TastemakerError
 
 _PLAIN = re.compile(r"[\w/.+@ -]*")
-"""Paths that no library takes for a pattern or for parts of a URL."""
+"""Paths without characters that mean something in a pattern or a URL."""
 
 
 @contextmanager
 def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
-    """A new file beside `path` to write to; it takes the place of `path` when the block ends well.
+    """Yield a temporary file that replaces `path` when the block ends without an error.
 
-    If the block raises, `path` stays as it was and the new file is gone. The folder is made if it is missing.
+    If the block raises, `path` is unchanged and the temporary file is removed.
+
+    Args:
+        path: The file to write; its folder is created if it is missing.
+        mode: The file's permissions.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -38,16 +42,24 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
 
 
 def sqlite_url(path: Path) -> str:
-    """The SQLAlchemy URL of a SQLite file, wherever it is: a `?` in a plain URL would end the file's name."""
+    """Return the SQLAlchemy URL of a SQLite file, whose path may contain a `?`."""
     absolute = path.resolve()
     return f"sqlite:///{absolute.as_uri()}?uri=true" if "?" in str(absolute) else f"sqlite:///{absolute}"
 
 
 def plain_path(path: Path, *, plain: re.Pattern[str] = _PLAIN) -> Path:
-    """A path to the same place for libraries that take `[`, `?` or `#` for a pattern or a part of a URL.
+    """Return a path to the same place without the characters of patterns and URLs, such as `[`, `?` and `#`.
 
-    The path itself where every name in it is `plain`; else it starts with a link, in a private folder for
-    temporary files, the same each time. Raises TastemakerError if that folder belongs to another user.
+    Args:
+        path: Any path.
+        plain: What every name in the result matches.
+
+    Returns:
+        The path itself if it is plain; else one through a link in a private temporary folder, the same each
+        time.
+
+    Raises:
+        TastemakerError: That folder belongs to another user.
     """
     absolute = Path(os.path.abspath(path))
     hostile = [place for place, part in enumerate(absolute.parts) if not plain.fullmatch(part)]
@@ -64,7 +76,7 @@ def plain_path(path: Path, *, plain: re.Pattern[str] = _PLAIN) -> Path:
 
 
 def _links() -> Path:
-    """Where links are: a folder that no other user can write to."""
+    """Return the folder of links, to which no other user can write."""
     links = Path(tempfile.gettempdir()).resolve() / f"tastemaker-links-{os.getuid()}"
     links.mkdir(mode=0o700, exist_ok=True)
     status = links.lstat()

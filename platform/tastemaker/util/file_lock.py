@@ -1,4 +1,4 @@
-"""One writer at a time: an advisory lock on a file, released by the operating system if its holder dies."""
+"""An advisory lock on a file, which the operating system releases if its holder dies."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from pathlib import Path
 
 @contextmanager
 def file_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock on `path`, waiting for whoever has it, or raising BlockingIOError if told not to wait.
+    """Hold the lock on a file within the block. The file stays: removing it would race.
 
-    The file stays: removing it would race.
+    Args:
+        path: The file; it is created if it is missing.
+        wait: Whether to wait for another holder.
+
+    Raises:
+        BlockingIOError: Another process holds the lock, and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

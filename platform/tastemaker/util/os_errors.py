@@ -1,4 +1,4 @@
-"""What the operating system refuses, in one sentence: a full disk, a folder that may only be read.
+"""Errors of the operating system in one sentence, such as a full disk or a read-only folder.
 
 Libraries wrap such errors, and some only quote them, so the whole chain of causes is searched.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from tastemaker.errors import TastemakerError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-"""What the system answers where a disk or a quota is full."""
+"""The errors of a full disk or quota."""
 
 _ROOM = "free some space there, or set TASTEMAKER_HOME to a folder on a disk that has it"
 _RIGHTS = "let this account write there, or set TASTEMAKER_HOME to a folder where it may"
@@ -66,13 +66,13 @@ def _refusal(where: str, reason: str, fix: str) -> TastemakerError:
 
 
 def _quoted_path(text: str) -> str | None:
-    """The first absolute path in quotes."""
+    """Return the first absolute path in quotes."""
     found = re.search(r"""["'](/[^"'\n]+)["']""", text)
     return None if found is None else found[1]
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what caused it or was being handled, each once."""
+    """Yield the error, its causes and its contexts, each once."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:

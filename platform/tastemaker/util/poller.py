@@ -1,4 +1,4 @@
-"""Looking again and again whether there is something new to serve."""
+"""A thread that calls a function at a fixed interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges as a shop may write them, in the order of their values: `<18`, `18-24`, `$1,000-4,999`, `6+ items`.
+"""Labels of ranges in the order of their values: `<18`, `18-24`, `$1,000-4,999`, `6+ items`.
 
 Text would put 100+ before 6-20. A label is a number, a date, or a range of them with words, a currency and a
 unit; labels of another kind, such as `none`, come after the ranges.
@@ -48,7 +48,7 @@ class _Range(NamedTuple):
 
 
 def in_order(labels: Sequence[str]) -> list[int] | None:
-    """Places of the labels in the order of their values, others after them as they came.
+    """Return the indices of the labels in the order of their values; other labels follow in their own order.
 
     None if fewer than two labels are ranges of one unit, or more of them are something else.
     """
@@ -77,7 +77,7 @@ def _read(label: str) -> _Range | None:
 
 
 def _value(text: str) -> float:
-    """A number; of a date, its digits."""
+    """Return a number; of a date, its digits."""
     if DATE.fullmatch(text):
         return float(text[:DATE_LENGTH].replace("-", ""))
     digits = re.sub(rf"{_SIGN}|[,'’\s%]", "", text).replace("−", "-").replace("∞", "inf").lower()

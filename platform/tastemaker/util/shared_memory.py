@@ -13,9 +13,13 @@ logger = logging.getLogger("tastemaker.serving")
 
 
 def shared(path: Path, n_bytes: int) -> mmap.mmap:
-    """Map a file that the processes of this machine write to together; it is made if it is missing.
+    """Map a file into memory that the processes of this machine share; it is created if it is missing.
 
-    Without room for it on the disk, each process that opens it then has memory of its own.
+    Without room for it on the disk, each process gets memory of its own.
+
+    Args:
+        path: The file.
+        n_bytes: Its size.
     """
     try:
         return _mapped(path, n_bytes)
@@ -27,7 +31,7 @@ def shared(path: Path, n_bytes: int) -> mmap.mmap:
 
 
 def _mapped(path: Path, n_bytes: int) -> mmap.mmap:
-    """The file, all of it on the disk: to write where a disk is full to a mapped hole kills the process."""
+    """Map the file, allocated on the disk: a write to a hole would kill the process on a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

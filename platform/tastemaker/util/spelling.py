@@ -1,4 +1,4 @@
-"""A word that was meant instead of one that nothing is named."""
+"""Suggestions for mistyped names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON that every reader takes: it has no NaN, and what is not a finite number is null."""
+"""Strict JSON, without NaN: numbers that are not finite become null."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 
 
 def dumps(value: Any, *, indent: int | None = 2, default: Callable[[Any], Any] | None = None) -> str:
-    """As `json.dumps`, with letters as they are."""
+    """Return a value as strict JSON; letters are not escaped.
+
+    Args:
+        value: As for `json.dumps`.
+        indent: Spaces per level; one line if None.
+        default: Converts objects of other types.
+    """
     return json.dumps(_strict(value), indent=indent, ensure_ascii=False, allow_nan=False, default=default)
 
 

@@ -1,4 +1,4 @@
-"""Threads that must not end by an error, whatever it is: each is said once, and the work begins again."""
+"""Threads that are restarted after an error, which is logged once."""
 
 from __future__ import annotations
 
@@ -7,47 +7,52 @@ import threading
 from collections.abc import Callable
 
 AGAIN_SECONDS = 1.0
-"""Between a failure and the next beginning: what fails at once must not take the processor."""
+"""The pause between a failure and the next call, so that a work that fails at once does not spin."""
 
 logger = logging.getLogger("tastemaker.serving")
 
 
 class SupervisedThread:
-    """Runs `work` in a thread of its own until it returns. If it raises, it is called again after a pause.
+    """A thread that runs `work` until it returns, and calls it again after a pause if it raises.
 
-    `work` calls `succeeded` whenever it got something done: until then, after a failure, there is `trouble`.
+    After a failure, `trouble` is set until `work` calls `succeeded`.
     """
 
     def __init__(self, work: Callable[[], None], *, name: str) -> None:
-        """`name`: what the thread is for, in a word."""
+        """Create a thread that is not started.
+
+        Args:
+            work: What the thread does.
+            name: The purpose of the thread, in a word.
+        """
         self._work, self.name = work, name
         self._ending = threading.Event()
         self.failures = 0
-        """How often the work failed."""
+        """The number of failures."""
         self.trouble: str | None = None
-        """In words, that the work failed and has not succeeded since; None while all is well."""
+        """The failure since which the work has not succeeded, in words; None if there is none."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def join(self, seconds: float | None = None) -> None:
-        """Begin no more, and wait until the work, which has to be asked to return, has ended."""
+        """Stop restarting the work, and wait until it has returned; at most `seconds` if given."""
         self._ending.set()
         self._thread.join(seconds)
 
     @property
     def ident(self) -> int | None:
-        """The thread's, as `threading` has it."""
+        """The thread's identifier in `threading`."""
         return self._thread.ident
 
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """Return whether the thread runs."""
         return self._thread.is_alive()
 
     def succeeded(self) -> None:
-        """Say that the work does what it is for."""
+        """Report that the work succeeded, which clears `trouble`."""
         if self.trouble is not None:
             self.trouble = None
             logger.info("the %s thread works again", self.name)

@@ -1,4 +1,4 @@
-"""Names that were mistyped in the environment or in tastemaker.toml, and what they were meant to be."""
+"""Mistyped names of settings in the environment or in tastemaker.toml, with suggestions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ OTHERS = (
     "SERVER_PROCESS",
     "VERSION",
 )
-"""Environment variables that are not settings: secrets, and what tests, benchmarks and processes hand on."""
+"""Environment variables that are not settings: secrets, and variables of tests and processes."""
 
 _KUBERNETES = re.compile(r"SERVICE_(HOST|PORT.*)|PORT(_\d+.*)?")
-"""What Kubernetes sets for a service that is named tastemaker."""
+"""Variables that Kubernetes sets for a service named tastemaker."""
 
 
 def mistyped_variables(environment: Iterable[str], settings: type[BaseModel]) -> list[str]:
-    """Each environment variable that is near a setting and is none, with the setting that was meant."""
+    """Return a message for each environment variable whose name is close to a setting's.
+
+    Args:
+        environment: The names of all variables.
+        settings: The settings class.
+    """
     found = []
     for name in sorted(environment):
         own = name.upper().removeprefix(PREFIX)
@@ -43,7 +48,7 @@ def mistyped_variables(environment: Iterable[str], settings: type[BaseModel]) ->
 
 
 def _of_other_prefix(name: str, settings: type[BaseModel]) -> list[str]:
-    """What to say of a setting or other variable of ours behind a mistyped prefix, such as TASTEMAKR_HOME."""
+    """Return a message for a known name behind a mistyped prefix, such as TASTEMAKR_HOME."""
     for known in (*_names(settings), *OTHERS):
         prefix = name.upper().removesuffix(known)
         if prefix != name.upper() and closest(prefix, [PREFIX], cutoff=0.9):
@@ -52,7 +57,12 @@ def _of_other_prefix(name: str, settings: type[BaseModel]) -> list[str]:
 
 
 def meant_key(path: Sequence[object], settings: type[BaseModel]) -> str | None:
-    """The key that an unknown one was meant to be, in the section where it stands."""
+    """Return the key that an unknown key was probably meant to be; None if none is close.
+
+    Args:
+        path: The key, after the keys of the sections that it is in.
+        settings: The settings class.
+    """
     section: type[BaseModel] | None = settings
     for part in path[:-1]:
         section = None if section is None else _section(section, str(part))
@@ -60,7 +70,7 @@ def meant_key(path: Sequence[object], settings: type[BaseModel]) -> str | None:
 
 
 def _meant(own: str, settings: type[BaseModel]) -> str | None:
-    """The setting that a variable was meant to be; None for one that is a setting, and if none is near."""
+    """Return the setting that a variable was meant to be; None for a setting, and if none is close."""
     head, *rest = own.split("__")
     fields = {field.upper(): field for field in settings.model_fields}
     if head in fields:
@@ -78,7 +88,7 @@ def _meant(own: str, settings: type[BaseModel]) -> str | None:
 
 
 def _names(settings: type[BaseModel]) -> list[str]:
-    """Every setting as the environment writes it, such as SOURCE__NAME."""
+    """Return every setting as the environment writes it, such as SOURCE__NAME."""
     names = []
     for field in settings.model_fields:
         section = _section(settings, field)

@@ -56,11 +56,11 @@ def test_an_unknown_model_is_a_mistake_in_words() -> None:
     assert isinstance(run("check", "nope").exception, PluginError)
 
 
-def test_check_names_every_law() -> None:
+def test_check_lists_every_check() -> None:
     done = run("check", "popularity")
     assert done.exit_code == 0
     assert "✓ fit twice is fit once" in done.output
-    assert "– checkerboard is recovered: it does not claim to personalize" in done.output
+    assert "– checkerboard is recovered: it does not declare that it personalizes" in done.output
     assert done.output.endswith("popularity passes the checks\n")
 
 

@@ -1,4 +1,4 @@
-"""Snapshots: what they hold, when they are made anew, and that none is ever half-written."""
+"""Snapshots: what they hold, when they are recomputed, and that none is ever half-written."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_snapshot_is_the_expression_stamped_with_its_cut(lake: Lake, tmp_path:
 
 def test_tables_follow_the_numbering(lake: Lake, tmp_path: Path) -> None:
     """Row n is user n: all missing if the lake does not know them. Users without a number are left out."""
-    user_ids = IdIndex.build(["stranger", user_id(7), user_id(11)])
+    user_ids = IdIndex.build(["unknown", user_id(7), user_id(11)])
     features = SnapshotFeatures(lake, tmp_path, user_ids, IdIndex.build(["item 1"]))
     table = features.users(CUT)
     assert table.names == USER_FEATURES
@@ -118,7 +118,7 @@ def test_a_failure_leaves_the_old_snapshot_and_no_other_file(
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
-def test_an_empty_lake_has_features_of_nobody(tmp_path: Path) -> None:
+def test_an_empty_lake_has_no_features(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     lake.root.mkdir()
     features = SnapshotFeatures(lake, tmp_path / "features", IdIndex.build(["a"]), IdIndex.build([]))

@@ -1,4 +1,4 @@
-"""Where Feast is told to keep online features: the settings' URLs in Feast's own terms."""
+"""Where Feast keeps online features: the settings' URLs in Feast's own terms."""
 
 from __future__ import annotations
 

@@ -448,5 +448,5 @@ shell.run_cell("fit(Mine, split(load('orders.csv'), test_days=10))")
     )
     assert done.returncode == 0, done.stderr
     assert "model mine failed to fit: AttributeError: 'TrainingData' object has no" in done.stdout
-    told = r"\(Cell In\[\d+\], line 10: return data\.nothing\)\n  fix: mend it there"
-    assert re.search(told, done.stdout), done.stdout
+    reported = r"\(Cell In\[\d+\], line 10: return data\.nothing\)\n  fix: correct that line"
+    assert re.search(reported, done.stdout), done.stdout

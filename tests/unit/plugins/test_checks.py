@@ -262,7 +262,7 @@ class EmbedsAnotherModel(Embeds):
         return super().embed(batch) * 2
 
 
-class EmbedsNobody(Embeds):
+class EmbedsNoRow(Embeds):
     def embed(self, batch: Batch) -> Float32:
         return super().embed(batch) * np.float32(np.nan)
 
@@ -359,7 +359,7 @@ BROKEN: list[tuple[str, type[Recommender[Any]]]] = [
     ("checkerboard_is_recovered", LikesWhatOthersLike),
     ("disliked_by_all_is_below_liked_by_all", CountsDislikesAsLikes),
     ("scores_are_dot_products", EmbedsAnotherModel),
-    ("scores_are_dot_products", EmbedsNobody),
+    ("scores_are_dot_products", EmbedsNoRow),
     ("contributions_add_up", ExplainsAnotherModel),
     ("contributions_add_up", ExplainsNothing),
     ("search_space_holds_the_defaults", SearchesElsewhere),
@@ -385,7 +385,7 @@ def test_every_law_is_broken_by_someone() -> None:
     assert {check for check, _ in BROKEN} == {check.__name__ for check in checks.CHECKS} - others
 
 
-def test_exemptions_and_what_does_not_apply_are_told_apart_from_kept_checks() -> None:
+def test_exemptions_and_checks_that_do_not_apply_are_not_passed_checks() -> None:
     class Exempt(Sound):
         capabilities = Capabilities(exempt={"recommend_is_pure": "it keeps a diary"})
 

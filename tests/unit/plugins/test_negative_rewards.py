@@ -27,7 +27,7 @@ N_USERS, N_ITEMS = 8, 6
 DAY = 86_400
 MODELS = [name for name in discovery.find().names if name != "random"]
 PUTS_LAST = ["popularity", "trending", "bought_again", "item_knn", "ease", "ials", "bpr", "content", "ranker"]
-"""What somebody dislikes and nobody likes comes after all that somebody likes."""
+"""Items that some users dislike and none likes rank after all liked items."""
 MONOTONE: dict[str, list[dict[str, Any]]] = {
     "popularity": [{"by": "users"}, {"by": "events"}, {"by": "reward"}],
     "trending": [{}],
@@ -82,7 +82,7 @@ def asked(data: TrainingData, users: Int32, history: History) -> Batch:
 
 
 def everyone(data: TrainingData) -> Batch:
-    """Every user, and a stranger without a past."""
+    """Every user, and an unknown user without history."""
     users = np.append(np.arange(N_USERS), -1).astype(np.int32)
     return asked(data, users, data.history[users])
 
@@ -93,7 +93,7 @@ def places(items: Int32) -> Int32:
 
 
 @pytest.mark.parametrize("name", PUTS_LAST)
-def test_what_nobody_likes_and_somebody_dislikes_is_before_nothing_that_somebody_likes(name: str) -> None:
+def test_items_that_are_only_disliked_rank_below_all_liked_items(name: str) -> None:
     @settings(max_examples=6 if name == "ranker" else 25, deadline=None)
     @given(rows=events_strategy)
     def holds(rows: list[tuple[int, int, float, int]]) -> None:

@@ -1,4 +1,4 @@
-"""No model can change what another one is given, and who tries is told the array and the line."""
+"""No model can change the input of another, and the error names the array and the line."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ FITTING: dict[Act, str] = {
 
 
 @pytest.mark.parametrize("act", FITTING, ids=lambda act: act.__name__)
-def test_a_fit_that_writes_is_told_the_array_the_line_and_the_remedy(act: Act) -> None:
+def test_the_error_of_a_fit_that_writes_names_array_line_and_fix(act: Act) -> None:
     given = data()
     before = {name: array.copy() for name, array in arrays_in(given).items()}
     with pytest.raises(PluginError, match="model writer failed to fit: it writes to ") as error:
@@ -194,7 +194,7 @@ UNNOTICED: dict[str, Act] = {
 
 
 @pytest.mark.parametrize("how", UNNOTICED)
-def test_what_numpy_lets_through_is_undone_and_told(how: str) -> None:
+def test_writes_that_numpy_misses_are_undone_and_reported(how: str) -> None:
     given = data()
     before = {name: array.copy() for name, array in arrays_in(given).items()}
     with pytest.raises(PluginError, match=r"model writer wrote to (history|feedback)\.rewards in fit"):
@@ -221,7 +221,7 @@ ASKING: dict[str, tuple[Act, str]] = {
 
 @pytest.mark.parametrize("what", ASKING)
 @pytest.mark.parametrize("ask", [safe_calls.recommend, safe_calls.top_k], ids=["recommend", "decide"])
-def test_an_answer_that_writes_is_told_the_array(what: str, ask: Callable[..., Ranking]) -> None:
+def test_the_error_of_a_recommend_that_writes_names_the_array(what: str, ask: Callable[..., Ranking]) -> None:
     act, array = ASKING[what]
     with pytest.raises(PluginError, match="model writer failed to recommend: it writes to") as error:
         ask(doing(act)(), batch(), 3)

@@ -58,23 +58,23 @@ def test_after_join_failing_work_does_not_begin_again() -> None:
     assert not begun.acquire(blocking=False)
 
 
-def test_a_lookout_looks_on_after_a_look_that_raised_and_is_in_trouble_until_one_does_not() -> None:
+def test_a_poller_continues_after_an_error_and_reports_trouble_until_it_succeeds() -> None:
     looks, made = threading.Semaphore(0), threading.Event()
     faults: list[BaseException] = [OSError(), SystemExit(), RuntimeError()]
     seen: list[str | None] = []
 
     def look() -> None:
         assert made.wait(PATIENT)
-        seen.append(lookout.trouble)
+        seen.append(poller.trouble)
         looks.release()
         if faults:
             raise faults.pop()
 
-    lookout = Poller(look, seconds=0.001, name="curious")
+    poller = Poller(look, seconds=0.001, name="curious")
     made.set()
     for _ in range(5):
         assert looks.acquire(timeout=PATIENT)
-    lookout.close()
+    poller.close()
     reasons = [f"the curious thread failed: {name}" for name in ("RuntimeError", "SystemExit", "OSError")]
     assert seen[:5] == [None, *reasons, None]
-    assert lookout.trouble is None
+    assert poller.trouble is None

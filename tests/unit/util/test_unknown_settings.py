@@ -51,7 +51,7 @@ def test_a_mistyped_variable_is_refused_with_the_one_that_was_meant(
 
 
 @pytest.mark.parametrize("name", ["TASTEMAKR_HOME", "TASTE_MAKER_SOURCE__PATH", "TASTMAKER_API_KEY"])
-def test_a_mistyped_prefix_is_told(name: str) -> None:
+def test_a_mistyped_prefix_is_reported(name: str) -> None:
     known = name.split("R_", 1)[1]
     assert mistyped_variables([name], Settings) == [
         f"{name}: there is no such variable; did you mean {PREFIX}{known}?"

@@ -1,4 +1,4 @@
-"""When two answers are the same, and when two inputs still are."""
+"""Comparison of rankings, and of inputs before and after a call."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tastemaker.plugins.read_only import arrays_in
 
 
 def require_same(one: Ranking, other: Ranking, what: str) -> None:
-    """Raise CheckFailed unless the answers are the same: see `ranking_diff`."""
+    """Raise CheckFailed unless two rankings are the same, with the tolerance of `ranking_diff`."""
     if (said := difference(one, other)) is not None:
         raise CheckFailed(f"{what}: {said}")
 
 
 def copies(value: object) -> dict[str, NDArray[np.generic]]:
-    """The arrays as they are now."""
+    """Return copies of the arrays in a value, by their paths."""
     return {name: array.copy() for name, array in arrays_in(value).items()}
 
 
 def require_untouched(value: object, before: dict[str, NDArray[np.generic]], what: str) -> None:
-    """Raise CheckFailed naming the arrays that are no longer what they were."""
+    """Raise CheckFailed if arrays differ from their copies `before`; the message names them."""
     now = arrays_in(value)
     changed = [name for name, array in before.items() if array.tobytes() != now[name].tobytes()]
     if changed:

@@ -1,4 +1,4 @@
-"""The check of negative feedback: a reward below 0 speaks against its item."""
+"""The check of negative feedback: a reward below 0 counts against its item."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tastemaker.plugins.checks.subject import (
 )
 
 DISLIKED, LIKED = 0, N_ITEMS - 1
-"""By number the disliked one would come first."""
+"""A model that ranks ties by number would rank the disliked item first."""
 
 
 def disliked_by_all_is_below_liked_by_all(subject: Subject) -> None:
-    """Of two items that everybody had equally often, one liked and one disliked, the liked one comes first.
+    """Of two items that all users had equally often, one liked and one disliked, the liked one ranks first.
 
-    So for all who had them, and for a stranger with such a past; in the mean over many seeds, for a model
-    that draws its lists. A model that looks at no reward is exempt, if it says so.
+    This holds for each of the users and for an unknown user with such a history; for a stochastic model, on
+    average over many seeds. A model that ignores rewards may declare itself exempt.
     """
     data = subject.data(polarized_events())
     model = subject.recommender().fit(data)
@@ -42,8 +42,8 @@ def disliked_by_all_is_below_liked_by_all(subject: Subject) -> None:
         means = {item: float(place.mean()) for item, place in places.items()}
         if means[LIKED] >= means[DISLIKED]:
             raise CheckFailed(
-                f"an item that all like comes at place {means[LIKED]} in the mean, one that all "
-                f"dislike at {means[DISLIKED]}; rewards below 0 must count against an item"
+                f"the mean rank of an item that all like is {means[LIKED]}, of one that all dislike "
+                f"{means[DISLIKED]}; rewards below 0 must count against an item"
             )
         return
     wrong = np.flatnonzero(places[LIKED] > places[DISLIKED])
@@ -55,7 +55,7 @@ def disliked_by_all_is_below_liked_by_all(subject: Subject) -> None:
 
 
 def polarized_events() -> Events:
-    """The checks' shop, but each user once likes one item and dislikes another, which have no other event."""
+    """Return the shop's events, with one event per user that likes LIKED and one that dislikes DISLIKED."""
     shop = shop_events()
     shop = shop[(shop.items != DISLIKED) & (shop.items != LIKED)]
     users = np.setdiff1d(np.arange(N_USERS, dtype=np.int32), [SILENT_USER])

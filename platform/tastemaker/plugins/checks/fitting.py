@@ -1,4 +1,4 @@
-"""Checks of learning."""
+"""Checks of `fit`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tastemaker.plugins.checks.subject import START, Check, CheckFailed, Subject
 
 
 def fit_leaves_its_input_alone(subject: Subject) -> None:
-    """`fit` writes to none of the arrays that it is given."""
+    """`fit` does not write to its input."""
     data = subject.data()
     inputs = (data.events, data.history)
     before = [copies(value) for value in inputs]
@@ -23,14 +23,14 @@ def fit_leaves_its_input_alone(subject: Subject) -> None:
 
 
 def seeded_fit_repeats(subject: Subject) -> None:
-    """Two models fitted on the same data with the same random numbers answer the same."""
+    """Two models fitted on the same data with the same random numbers recommend the same."""
     again = subject.recommender().fit(subject.data())
     batch = subject.everyone()
     require_same(subject.model.recommend(batch, 10), again.recommend(batch, 10), "two seeded fits")
 
 
 def fit_twice_is_fit_once(subject: Subject) -> None:
-    """A model that was fitted on other data before has forgotten it."""
+    """A second fit discards what the model learned in the first."""
     model = subject.recommender().fit(subject.data(shop_events(seed=1))).fit(subject.data())
     batch = subject.everyone()
     require_same(
@@ -39,18 +39,18 @@ def fit_twice_is_fit_once(subject: Subject) -> None:
 
 
 def one_event_is_enough(subject: Subject) -> None:
-    """One user and one item can be learned from and answered."""
+    """A model can be fitted on one event of one user and one item."""
     event = Events(
         np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.full(1, START, np.int64)
     )
     data = subject.data(event, n_users=1, n_items=1)
     ranking = subject.recommender().fit(data).recommend(subject.batch(data, [0, -1]), 1)
     if ranking.items.tolist() != [[0], [0]]:
-        raise CheckFailed(f"the only item is 0, the answers are {ranking.items.tolist()}")
+        raise CheckFailed(f"the only item is 0, but the lists are {ranking.items.tolist()}")
 
 
 def ids_are_enough(subject: Subject) -> None:
-    """A shop that says nothing of its items and users but their ids gets full lists."""
+    """Lists are full in a shop whose items and users have ids and no other attributes."""
     data = subject.data()
     ids = [str(item) for item in range(data.n_items)]
     data = replace(
@@ -58,7 +58,7 @@ def ids_are_enough(subject: Subject) -> None:
     )
     ranking = subject.recommender().fit(data).recommend(subject.everyone(), data.n_items)
     if (ranking.items < 0).any():
-        raise CheckFailed("without titles, categories and columns of the shop's own, lists are not full")
+        raise CheckFailed("without titles, categories and custom columns, lists are not full")
 
 
 CHECKS: tuple[Check, ...] = (

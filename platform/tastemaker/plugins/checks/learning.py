@@ -1,4 +1,4 @@
-"""Checks of learning between fits: what `update` may change, what a restart or a second replica must find."""
+"""Checks of `update`: what it may change, and what a restart or a second replica must reproduce."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ ROWS = 200
 
 
 def update_is_refused_unless_claimed(subject: Subject) -> None:
-    """A model that does not learn online says so, with PluginError, and does not silently drop feedback."""
+    """`update` of a model that does not learn online raises PluginError instead of dropping feedback."""
     if subject.recommender.capabilities.learns_online:
         raise DoesNotApply("it learns online")
     try:
         subject.recommender().fit(subject.data()).update(shop_feedback())
     except PluginError:
         return
-    raise CheckFailed("it does not claim to learn online, but `update` did not refuse")
+    raise CheckFailed("it does not declare that it learns online, but `update` raised no PluginError")
 
 
 def _online(check: Check) -> Check:
-    """The same check, for models that learn online."""
+    """Restrict a check to models that learn online."""
 
     @wraps(check)
     def for_learners(subject: Subject) -> None:
@@ -54,7 +54,7 @@ def _online(check: Check) -> Check:
 
 @_online
 def update_leaves_its_input_alone(subject: Subject) -> None:
-    """`update` writes to none of the arrays that it is given."""
+    """`update` does not write to its input."""
     feedback = shop_feedback()
     before = copies(feedback)
     _fitted(subject).update(feedback)
@@ -63,7 +63,7 @@ def update_leaves_its_input_alone(subject: Subject) -> None:
 
 @_online
 def update_touches_one_model(subject: Subject) -> None:
-    """Feedback to one model changes no other fitted on the same data, nor the files it was loaded from."""
+    """`update` changes no other model fitted on the same data, nor the files of the artifact."""
     data = subject.data()
     learner, bystander = subject.recommender().fit(data), subject.recommender().fit(data)
     batch = subject.everyone()
@@ -83,7 +83,7 @@ def update_touches_one_model(subject: Subject) -> None:
 
 @_online
 def no_feedback_changes_nothing(subject: Subject) -> None:
-    """Neither an empty batch nor feedback about unknown items changes an answer."""
+    """Neither an empty batch of feedback nor feedback about unknown items changes a list."""
     feedback = shop_feedback()
     unknown = Feedback(
         feedback.users,
@@ -99,7 +99,7 @@ def no_feedback_changes_nothing(subject: Subject) -> None:
 
 @_online
 def update_batch_is_one_by_one(subject: Subject) -> None:
-    """Feedback in one batch, in slices, and row by row teaches the same."""
+    """Feedback in one batch, in slices and row by row gives the same model."""
     feedback = shop_feedback(n=ROWS)
     at_once = _fitted(subject).update(feedback)
     one_by_one, sliced = _fitted(subject), _fitted(subject)
@@ -113,7 +113,7 @@ def update_batch_is_one_by_one(subject: Subject) -> None:
 
 @_online
 def recommend_does_not_learn(subject: Subject) -> None:
-    """Requests between updates leave no trace."""
+    """Requests between updates do not change what the model learns."""
     feedback = shop_feedback(n=ROWS)
     asked = _fitted(subject)
     asked.recommend(subject.everyone(), K)
@@ -126,7 +126,7 @@ def recommend_does_not_learn(subject: Subject) -> None:
 
 @_online
 def snapshot_and_replay_lose_nothing(subject: Subject) -> None:
-    """Saved half-way, loaded, and taught the rest of the log: the same as never having stopped."""
+    """A model that is saved half-way, loaded and updated with the rest equals one that never stopped."""
     feedback = shop_feedback()
     half = len(feedback) // 2
     running = _fitted(subject).update(feedback[:half])
@@ -141,9 +141,9 @@ def snapshot_and_replay_lose_nothing(subject: Subject) -> None:
 
 @_online
 def replicas_converge(subject: Subject) -> None:
-    """Replicas that get the same feedback in different orders answer the same in the end."""
+    """Replicas that get the same feedback in different orders recommend the same afterwards."""
     if not subject.recommender.capabilities.order_independent:
-        raise DoesNotApply("the order matters to it: replicas must replay one log in one order")
+        raise DoesNotApply("it depends on the order of feedback: replicas must replay one log in one order")
     feedback = shop_feedback()
     shuffled = feedback[np.random.default_rng(12).permutation(len(feedback))]
     one, other, backwards = _fitted(subject), _fitted(subject), _fitted(subject)
@@ -157,7 +157,7 @@ def replicas_converge(subject: Subject) -> None:
 
 @_online
 def feedback_moves_items(subject: Subject) -> None:
-    """Of two items shown a thousand times, the one that always pleased rises and the other falls."""
+    """Of two items shown a thousand times each, the one that was always rewarded rises, the other falls."""
     n, pleases, bores = 2000, 17, 0
     items = np.resize(np.array([pleases, bores], np.int32), n)
     feedback = Feedback(
@@ -177,13 +177,13 @@ def feedback_moves_items(subject: Subject) -> None:
     )
     if not (rise > 0 and fall < 0):
         raise CheckFailed(
-            f"item {pleases} pleased and rose by {rise} places, {bores} did not and fell by {-fall}"
+            f"item {pleases} was rewarded and rose by {rise} places, {bores} was not and fell by {-fall}"
         )
 
 
 @_online
 def refit_forgets_feedback(subject: Subject) -> None:
-    """`fit` learns from scratch, from its data alone."""
+    """`fit` after `update` discards what was learned from feedback."""
     again = _fitted(subject).update(shop_feedback()).fit(subject.data())
     _require_same_answers(subject, again, _fitted(subject), "fitted again after feedback")
 
@@ -203,7 +203,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _fitted(subject: Subject) -> Recommender[Any]:
-    """A model of the check's own: `subject.model` is shared and must not learn."""
+    """Fit a model for one check: `subject.model` is shared and must not learn."""
     return subject.recommender().fit(subject.data())
 
 

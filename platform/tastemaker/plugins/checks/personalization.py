@@ -1,4 +1,4 @@
-"""The check of taste: a model that claims to personalize finds the square that is missing."""
+"""The checkerboard check: a personalizing model must recommend each user's one held-out item."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ SIDE = 50
 
 
 def checkerboard_is_recovered(subject: Subject) -> None:
-    """Even users have every even item but their own number, odd users every odd one: each lacks just that.
+    """Each user is recommended the one item of their own parity that they lack.
 
-    From implicit's test suite. Every item is as popular as the next: there is nothing to go by but who had
-    what, and the items' titles and categories, which say even or odd.
+    Even users have every even item but the one of their own number, odd users every odd one. All items are
+    equally popular, so that only the histories, titles and categories distinguish them. The data set is that
+    of implicit's test suite.
     """
     if not subject.recommender.capabilities.personalizes:
-        raise DoesNotApply("it does not claim to personalize")
+        raise DoesNotApply("it does not declare that it personalizes")
     data = replace(subject.data(checkerboard(), SIDE, SIDE), items=even_and_odd())
     batch = subject.batch(data, list(range(SIDE)))
     batch = replace(batch, excluded=batch.history.matrix(np.ones(len(batch.history.items), np.bool_)))
@@ -36,13 +37,13 @@ def checkerboard_is_recovered(subject: Subject) -> None:
     wrong = np.nonzero(found != np.arange(SIDE))[0]
     if len(wrong):
         raise CheckFailed(
-            f"{len(wrong)} of {SIDE} users do not get the item that their kind has and they lack; "
+            f"{len(wrong)} of {SIDE} users are not recommended their held-out item; "
             f"user {wrong[0]} gets {found[wrong[0]]}"
         )
 
 
 def checkerboard() -> Events:
-    """One event for each square of a checkerboard of 50 x 50 but those on its diagonal, in random order."""
+    """Return an event for each square of a 50 x 50 checkerboard except its diagonal, in random order."""
     users, items = np.nonzero(np.indices((SIDE, SIDE)).sum(axis=0) % 2 + np.eye(SIDE) == 0)
     rng = np.random.default_rng(11)
     order = rng.permutation(len(users))
@@ -55,7 +56,7 @@ def checkerboard() -> Events:
 
 
 def even_and_odd() -> ItemAttributes:
-    """What is said of the checkerboard's items: their colour, so to speak."""
+    """Return the attributes of the checkerboard's items: title and category say even or odd."""
     kinds = [("even", "odd")[item % 2] for item in range(SIDE)]
     return ItemAttributes.of([str(item) for item in range(SIDE)], title=kinds, category=kinds)
 

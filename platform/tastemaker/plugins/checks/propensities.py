@@ -1,4 +1,4 @@
-"""Checks of chance: what a model says of its own probabilities is what it does."""
+"""Checks of propensities: the reported probabilities are those with which items are shown."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tastemaker.plugins.checks.subject import N_ITEMS, Check, CheckFailed, Subje
 K = 3
 DRAWS = 4000
 SIGMAS = 5.0
-"""A sound model breaks a limit of five standard errors once in two million comparisons; a check makes 90."""
+"""A correct model exceeds five standard errors once in two million comparisons; a check makes 90."""
 
 
 def propensities_are_probabilities(subject: Subject) -> None:
-    """The propensity of an answered item is in (0, 1], that of padding is 0, that of a certain list is 1."""
+    """Propensities of items are in (0, 1], those of padding 0, and those of a deterministic list 1."""
     ranking = subject.model.recommend(subject.everyone(), N_ITEMS + 1)
     answered = ranking.items != NO_ITEM
     values = ranking.propensities[answered]
@@ -30,9 +30,9 @@ def propensities_are_probabilities(subject: Subject) -> None:
 
 
 def propensities_are_frequencies(subject: Subject) -> None:
-    """Over many seeds, an item comes to a position as often as its propensity says.
+    """Over many seeds, the frequency of an item at a position is its propensity.
 
-    A model that is not declared stochastic gives the same list for every seed.
+    A model that is not declared stochastic returns the same list for every seed.
     """
     batch = subject.batch(subject.data(), [0] * DRAWS)
     seeds = np.random.default_rng(5).integers(2**63, size=DRAWS, dtype=np.uint64)
@@ -53,17 +53,17 @@ def propensities_are_frequencies(subject: Subject) -> None:
     if len(wrong):
         item, position = divmod(int(wrong[0]), K)
         raise CheckFailed(
-            f"item {item} at position {position}: said {said[wrong[0]]:.4f}, "
-            f"came in {shown[wrong[0]] / DRAWS:.4f} of {DRAWS} draws"
+            f"item {item} at position {position}: the propensity is {said[wrong[0]]:.4f}, "
+            f"the frequency {shown[wrong[0]] / DRAWS:.4f} in {DRAWS} draws"
         )
 
 
 def top_k_returns_recommendations(subject: Subject) -> None:
-    """`top_k` gives the items and scores of `recommend`."""
+    """`top_k` returns the items and scores of `recommend`."""
     batch = subject.everyone()
     recommended = subject.model.recommend(batch, K)
-    decided = subject.model.top_k(batch, K)._replace(propensities=recommended.propensities)
-    require_same(recommended, decided, "recommend and decide")
+    without = subject.model.top_k(batch, K)._replace(propensities=recommended.propensities)
+    require_same(recommended, without, "recommend and top_k")
 
 
 CHECKS: tuple[Check, ...] = (

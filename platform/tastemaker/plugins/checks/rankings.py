@@ -1,4 +1,4 @@
-"""Checks of what `recommend` returns."""
+"""Checks of `recommend`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ K = 5
 
 
 def recommend_leaves_its_input_alone(subject: Subject) -> None:
-    """`recommend` writes to none of the arrays that it is given."""
+    """`recommend` does not write to its input."""
     batch = _restricted(subject)
     before = copies(batch)
     subject.model.recommend(batch, K)
@@ -24,13 +24,13 @@ def recommend_leaves_its_input_alone(subject: Subject) -> None:
 
 
 def recommend_is_pure(subject: Subject) -> None:
-    """The same batch is answered the same again: nothing is remembered, no hidden random number is drawn."""
+    """The same batch gets the same lists again: no state changes, and no hidden random number is drawn."""
     batch = subject.everyone()
     require_same(subject.model.recommend(batch, K), subject.model.recommend(batch, K), "the same batch again")
 
 
 def batch_is_one_by_one(subject: Subject) -> None:
-    """A row alone gets the answer that it gets in a batch."""
+    """A row alone gets the list that it gets in a batch."""
     batch = _restricted(subject)
     alone = [subject.model.recommend(batch[np.asarray([row])], K) for row in range(len(batch))]
     joined = Ranking(
@@ -42,25 +42,25 @@ def batch_is_one_by_one(subject: Subject) -> None:
 
 
 def empty_batches_are_answered(subject: Subject) -> None:
-    """No request, no answer, no error."""
+    """A batch of no rows gets a ranking of no rows."""
     none = subject.everyone()[:0]
     _require_full(subject.model.recommend(none, K), none, K)
 
 
 def unknown_users_are_answered(subject: Subject) -> None:
-    """A user whom training did not see gets a full list, with a history and without one."""
+    """An unknown user gets a full list, with a history and without one."""
     batch = subject.batch(subject.data(), [-1, -1], [0, -1])
     _require_full(subject.model.recommend(batch, K), batch, K)
 
 
 def empty_histories_are_answered(subject: Subject) -> None:
-    """A known user who did nothing gets a full list, and so does one whose past was deleted."""
+    """A known user without events gets a full list, and so does one whose history was deleted."""
     batch = subject.batch(subject.data(), [SILENT_USER, 0], [SILENT_USER, -1])
     _require_full(subject.model.recommend(batch, K), batch, K)
 
 
 def unknown_items_are_answered(subject: Subject) -> None:
-    """An item without an event may be in a history and among the candidates."""
+    """An item without events may be in a history and among the candidates."""
     data = subject.data()
     batch = subject.batch(data, [0, -1])
     past = History(
@@ -78,14 +78,14 @@ def unknown_items_are_answered(subject: Subject) -> None:
 
 
 def excluded_items_are_never_returned(subject: Subject) -> None:
-    """Not one item that the batch excludes for a row is in that row's list."""
+    """An item that the batch excludes for a row is not in that row's list."""
     everyone = subject.everyone()
     batch = replace(everyone, excluded=_had(everyone))
     _require_full(subject.model.recommend(batch, N_ITEMS), batch, N_ITEMS)
 
 
 def candidates_are_respected(subject: Subject) -> None:
-    """With candidates, only those are in the list, each once even if named twice; with none, nothing."""
+    """A list holds candidates only, each once even if listed twice; it is empty without candidates."""
     batch = subject.everyone()
     candidates = np.random.default_rng(3).integers(0, N_ITEMS, (len(batch), 8)).astype(np.int32)
     candidates[:, -2:] = NO_ITEM
@@ -95,19 +95,19 @@ def candidates_are_respected(subject: Subject) -> None:
 
 
 def unavailable_items_are_never_returned(subject: Subject) -> None:
-    """Not one item that the batch marks as unavailable is in any list."""
+    """An item that is not available is in no list."""
     batch = replace(subject.everyone(), available=np.arange(N_ITEMS) % 3 == 0)
     _require_full(subject.model.recommend(batch, N_ITEMS), batch, N_ITEMS)
 
 
 def k_may_exceed_the_catalogue(subject: Subject) -> None:
-    """A list longer than the catalogue holds each item, then padding."""
+    """A list longer than the catalogue has every item, then padding."""
     batch = subject.everyone()
     _require_full(subject.model.recommend(batch, N_ITEMS + 5), batch, N_ITEMS + 5)
 
 
 def items_are_distinct(subject: Subject) -> None:
-    """No item is twice in a list."""
+    """No item is in a list twice."""
     items = subject.model.recommend(subject.everyone(), N_ITEMS).items
     for row, answer in enumerate(items):
         answered = answer[answer != NO_ITEM]
@@ -116,12 +116,12 @@ def items_are_distinct(subject: Subject) -> None:
 
 
 def scores_descend_and_are_finite(subject: Subject) -> None:
-    """Scores are finite numbers, best first; behind them there is only padding."""
+    """Scores are finite and descending, and padding has -inf."""
     for batch in (subject.everyone(), _restricted(subject)):
         _, scores, _ = ranking = subject.model.recommend(batch, N_ITEMS + 1)
         answered = ranking.items != NO_ITEM
         if not np.isfinite(scores[answered]).all():
-            raise CheckFailed("the score of an answered item is not finite")
+            raise CheckFailed("the score of an item is not finite")
         if not (scores[~answered] == -np.inf).all():
             raise CheckFailed("the score of padding is not -inf")
         if (scores[:, 1:] > scores[:, :-1]).any():
@@ -147,19 +147,19 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _had(batch: Batch) -> csr_array:
-    """What each row had before, as exclusions."""
+    """Return the items of each row's history, as exclusions."""
     return batch.history.matrix(np.ones(len(batch.history.items), np.bool_))
 
 
 def _restricted(subject: Subject) -> Batch:
-    """Everyone, each with candidates and exclusions of its own, some items sold out."""
+    """Return all users with candidates and exclusions of their own, and some items unavailable."""
     batch = subject.everyone()
     candidates = np.random.default_rng(4).integers(0, N_ITEMS, (len(batch), 12)).astype(np.int32)
     return replace(batch, candidates=candidates, excluded=_had(batch), available=np.arange(N_ITEMS) != 3)
 
 
 def _require_full(ranking: Ranking, batch: Batch, k: int) -> None:
-    """Only allowed items, and as many of them as there are, up to k."""
+    """Raise CheckFailed unless each row has only allowed items, and as many as there are, up to k."""
     if ranking.items.shape != (len(batch), k):
         raise CheckFailed(f"the lists have shape {ranking.items.shape}, expected {(len(batch), k)}")
     allowed = _allowed(batch)

@@ -7,10 +7,10 @@ from tastemaker.plugins.search_space import find_mistakes, search_space
 
 
 def search_space_holds_the_defaults(subject: Subject) -> None:
-    """Defaults lie in the search space, and the config takes every value at its edges."""
+    """The search space contains the defaults, and the config accepts the values at its ends."""
     config_type = subject.recommender.config_type
     if not search_space(config_type):
-        raise DoesNotApply("no hyperparameter is marked as worth searching")
+        raise DoesNotApply("no hyperparameter has a search space")
     found = find_mistakes(config_type)
     if found:
         raise CheckFailed("; ".join(found))

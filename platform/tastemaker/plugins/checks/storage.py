@@ -1,4 +1,4 @@
-"""Checks of what is written to disk."""
+"""Checks of `save` and `load`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tastemaker.plugins.checks.compare import require_same
 from tastemaker.plugins.checks.subject import Check, CheckFailed, Subject
 
 DATA = {".npy", ".json", ".txt", ".onnx"}
-"""Formats that hold data only: reading one runs no code."""
+"""File formats that hold only data: reading one runs no code."""
 
 
 def loaded_model_answers_the_same(subject: Subject) -> None:
-    """Save, then load: the same answers, also a second time."""
+    """A saved and loaded model recommends the same, also the second time."""
     batch = subject.everyone()
     with TemporaryDirectory() as folder:
         subject.model.save(Path(folder))
@@ -28,7 +28,7 @@ def loaded_model_answers_the_same(subject: Subject) -> None:
 
 
 def artifact_is_data(subject: Subject) -> None:
-    """Every file is an array of numbers, JSON, text or an ONNX graph: loading a model never runs code."""
+    """Every file is an array of numbers, JSON, text or an ONNX graph, so that loading runs no code."""
     with TemporaryDirectory() as folder:
         subject.model.save(Path(folder))
         files = _files(Path(folder))
@@ -46,7 +46,7 @@ def artifact_is_data(subject: Subject) -> None:
 
 
 def malformed_artifacts_are_refused(subject: Subject) -> None:
-    """With any one file missing, empty, cut short or overwritten, `load` raises ArtifactError naming it."""
+    """`load` raises ArtifactError naming the file if one is missing, empty, truncated or overwritten."""
     with TemporaryDirectory() as folder:
         subject.model.save(Path(folder))
         for path in _files(Path(folder)):
@@ -77,7 +77,7 @@ def _require_refused(subject: Subject, folder: Path, path: Path, what: str) -> N
     except Exception as error:
         raise CheckFailed(f"with {path.name} {what}, load raised {type(error).__name__}: {error}") from error
     else:
-        raise CheckFailed(f"with {path.name} {what}, load did not complain")
+        raise CheckFailed(f"with {path.name} {what}, load raised no error")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The model on trial, and the small made-up shop that it is tried in."""
+"""The model under test, and the small synthetic shop that it is tested in."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from tastemaker.plugins.recommender import Recommender
 
 DAY_SECONDS = 86_400
 START = 1_700_000_000
-"""The shop opens on 2023-11-14."""
+"""2023-11-14, the first day of the shop."""
 DAYS = 120
 N_USERS = 40
 N_ITEMS = 30
 SILENT_USER = N_USERS - 1
-"""Known, but without an event."""
+"""A known user without an event."""
 COLD_ITEM = N_ITEMS - 1
-"""In the catalogue, but without an event."""
+"""An item of the catalogue without an event."""
 CHECK_SEED = 7
 
 
 class CheckFailed(AssertionError):
-    """A model breaks a check; the message says how."""
+    """A model fails a check; the message says how."""
 
 
 class DoesNotApply(Exception):
-    """A check has nothing to say about a model."""
+    """A check does not apply to a model; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model class, with a fitted instance that the checks share."""
+    """A model class under test, with a fitted instance that the checks share."""
 
     recommender: type[Recommender[Any]]
 
@@ -45,13 +45,13 @@ class Subject:
 
     @cached_property
     def model(self) -> Recommender[Any]:
-        """Fitted on `data()` with the default hyperparameters."""
+        """The model, fitted on `data()` with the default hyperparameters."""
         return self.recommender().fit(self.data())
 
     def data(
         self, events: Events | None = None, n_users: int = N_USERS, n_items: int = N_ITEMS
     ) -> TrainingData:
-        """Fresh training data, always the same unless told otherwise."""
+        """Return new training data, the same for the same arguments; `shop_events()` if `events` is None."""
         return TrainingData(
             shop_events() if events is None else events,
             n_users,
@@ -66,7 +66,13 @@ class Subject:
         )
 
     def batch(self, data: TrainingData, users: list[int], histories: list[int] | None = None) -> Batch:
-        """One request a user number; `histories` names whose history each has, by default its own."""
+        """Return one request per user number.
+
+        Args:
+            data: The training data that the histories are from.
+            users: User numbers.
+            histories: For each request, the user number whose history it has; its own if None.
+        """
         features = MadeUpFeatures(self.recommender, data.n_users, data.n_items)
         rows = np.asarray(users, np.int32)
         return Batch(
@@ -79,13 +85,13 @@ class Subject:
         )
 
     def everyone(self) -> Batch:
-        """Every user, one unknown user with a history and one without."""
+        """Return a request of every user, of an unknown user with a history, and of one without."""
         return self.batch(self.data(), [*range(N_USERS), -1, -1], [*range(N_USERS), 0, -1])
 
 
 @dataclass(frozen=True)
 class MadeUpFeatures:
-    """Standard normal values, some of them missing, for the columns that a model declares."""
+    """Synthetic features: standard normal values, some missing, for the columns that a model declares."""
 
     recommender: type[Recommender[Any]]
     n_users: int
@@ -106,9 +112,9 @@ def _made_up(names: tuple[str, ...], n: int, before: int) -> FeatureTable:
 
 
 def shop_events(seed: int = 0, n: int = 600) -> Events:
-    """n events over 120 days: a few items are popular, some pairs repeat, one user and one item have none.
+    """Return n events over 120 days, of all users but SILENT_USER and all items but COLD_ITEM.
 
-    Some are disliked, and some are worth nothing.
+    Few items are popular, some pairs repeat, and some rewards are 0 or below.
     """
     rng = np.random.default_rng(seed)
     popularity = 1 / np.arange(1, N_ITEMS)
@@ -121,7 +127,7 @@ def shop_events(seed: int = 0, n: int = 600) -> Events:
 
 
 def shop_items(n: int = N_ITEMS) -> ItemAttributes:
-    """n items, of which every third lacks its title, and others their category or their price."""
+    """Return the attributes of n items; every third has no title, and others no category or no price."""
     numbers = np.arange(n)
     return ItemAttributes.of(
         [f"item {number}" for number in numbers],
@@ -132,7 +138,7 @@ def shop_items(n: int = N_ITEMS) -> ItemAttributes:
 
 
 def shop_feedback(seed: int = 2, n: int = 400) -> Feedback:
-    """n shown items in the ten days after the 120, oldest first: a quarter pleased, a tenth did harm."""
+    """Return n impressions in the ten days after the 120: a quarter have reward 1, a tenth -1."""
     rng = np.random.default_rng(seed)
     opened = START + DAYS * DAY_SECONDS
     return Feedback(
@@ -146,4 +152,4 @@ def shop_feedback(seed: int = 2, n: int = 400) -> Feedback:
 
 
 Check = Callable[[Subject], None]
-"""Returns if the model passes, raises CheckFailed if not. Its name is the check's name."""
+"""A function that returns if the model passes, and raises CheckFailed or DoesNotApply if not."""

@@ -1,4 +1,4 @@
-"""Checks of models that say what their scores are made of: a dot product, or a sum of parts."""
+"""Checks of `embed` and `contributions`: scores are dot products, or sums of parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RELATIVE = 1e-3
 
 
 def scores_are_dot_products(subject: Subject) -> None:
-    """Where `embed` gives a row a vector, the list is that of the greatest dot products, at these scores."""
+    """Where `embed` returns a vector for a row, the scores are its dot products with the item vectors."""
     if not subject.recommender.capabilities.embeds:
         raise DoesNotApply("it does not embed")
     batch = subject.everyone()
@@ -22,20 +22,20 @@ def scores_are_dot_products(subject: Subject) -> None:
         raise CheckFailed(f"vectors {vectors.shape} for {len(batch)} rows, {items.shape} for the items")
     embedded = np.isfinite(vectors).all(axis=1)
     if not embedded.any() or not np.isnan(vectors[~embedded]).all():
-        raise CheckFailed("a row is all numbers or all NaN, and some row is all numbers")
+        raise CheckFailed("a row must be all numbers or all NaN, and some row must be all numbers")
     for row in np.flatnonzero(embedded):
         _require_products(subject, batch[np.asarray([row])], items @ vectors[row])
 
 
 def contributions_add_up(subject: Subject) -> None:
-    """The parts of each item's score add up to it, but for one constant a row."""
-    told = False
+    """The parts of each item's score sum to it, up to one constant per row."""
+    explained = False
     for row in range(N_USERS):
         batch = subject.everyone()[row : row + 1]
         items, scores, _ = subject.model.recommend(batch, K)
         table = subject.model.contributions(batch, items[0])
         if table is None:
-            raise DoesNotApply("it does not say what its scores are made of")
+            raise DoesNotApply("it does not explain its scores")
         if table.values.shape != (K, len(table.names)):
             raise CheckFailed(f"{K} items have contributions of shape {table.values.shape}")
         made = np.isfinite(table.values).all(axis=1)
@@ -45,9 +45,9 @@ def contributions_add_up(subject: Subject) -> None:
             raise CheckFailed(
                 f"user {batch.users[0]}: scores less their parts are {rest.tolist()}, not equal"
             )
-        told |= bool(made.any())
-    if not told:
-        raise CheckFailed("contributions of nothing but NaN; return None instead")
+        explained |= bool(made.any())
+    if not explained:
+        raise CheckFailed("all contributions are NaN; return None instead")
 
 
 CHECKS: tuple[Check, ...] = (scores_are_dot_products, contributions_add_up)
