@@ -93,7 +93,7 @@ def test_a_wrong_request_is_refused_with_the_field_and_its_limit(popularity: htt
 def test_the_server_says_how_it_does(popularity: httpx.Client, versions: dict[str, Version]) -> None:
     assert popularity.get("/livez").json() == {"status": "alive"}
     version = versions["popularity"].id
-    ready = {"status": "ready", "model": "popularity", "version": version, "degraded": []}
+    ready = {"status": "ready", "model": "popularity", "version": version, "degraded": [], "pinned": False}
     assert popularity.get("/readyz").json() == ready
     before = _value(popularity, 'tastemaker_requests_total{endpoint="/recommend",status="200"}')
     for _ in range(5):

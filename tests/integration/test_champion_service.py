@@ -144,7 +144,7 @@ def ready(client: httpx.Client, times: int = 1) -> list[dict[str, Any]]:
 def all_serve(client: httpx.Client, version: Version, times: int) -> bool:
     """Whether every worker serves this version, is asked to, and is well."""
     wanted = {"model": version.model, "version": version.id}
-    expected = {"status": "ready", "degraded": [], **wanted, "wanted": wanted}
+    expected = {"status": "ready", "degraded": [], "pinned": False, **wanted, "wanted": wanted}
     return all(one == expected for one in ready(client, times))
 
 

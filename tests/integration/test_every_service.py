@@ -93,7 +93,13 @@ def test_it_answers_as_itself(model: str, said: dict[str, Served], finished_home
 def test_it_says_how_it_does(model: str, said: dict[str, Served], finished_home: Workspace) -> None:
     version = finished_home.registry.newest(model).id
     assert said[model].live == {"status": "alive"}
-    ready: dict[str, Any] = {"status": "ready", "model": model, "version": version, "degraded": []}
+    ready: dict[str, Any] = {
+        "status": "ready",
+        "model": model,
+        "version": version,
+        "degraded": [],
+        "pinned": False,
+    }
     champion = finished_home.registry.champion(finished_home.problem.name)
     if champion is not None and champion.id == version:
         ready["wanted"] = {"model": model, "version": version}
