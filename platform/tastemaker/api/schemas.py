@@ -120,6 +120,8 @@ class SimilarQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     k: K = 10
     """The most neighbours to return."""
+    user_id: Id | None = None
+    """The user who will see them: where several versions answer, it chooses one."""
 
 
 class SimilarItem(msgspec.Struct, frozen=True):
@@ -251,8 +253,19 @@ class WantedVersion(msgspec.Struct, frozen=True):
     version: str
 
 
+class EngineStatus(msgspec.Struct, frozen=True):
+    """One of several versions that answer."""
+
+    model: str
+    version: str
+    wanted: WantedVersion | msgspec.UnsetType = msgspec.UNSET
+    """What should answer in its place; absent where nothing was promoted or deployed."""
+    pinned: bool = False
+    """Whether no deployment replaces this version."""
+
+
 class Ready(msgspec.Struct, frozen=True):
-    """GET /readyz: the version that answers."""
+    """GET /readyz: the version that answers; with several, the first one."""
 
     model: str
     version: str
@@ -264,6 +277,8 @@ class Ready(msgspec.Struct, frozen=True):
     being loaded, or was refused, and then `degraded` says why."""
     pinned: bool = False
     """Whether the service was started for this version alone: no deployment replaces it."""
+    engines: list[EngineStatus] | msgspec.UnsetType = msgspec.UNSET
+    """All versions that answer, where there are several; absent where there is one."""
 
 
 class Alive(msgspec.Struct, frozen=True):

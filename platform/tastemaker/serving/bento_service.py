@@ -30,8 +30,6 @@ from bentoml.exceptions import BentoMLException
 from tastemaker.api.schemas import Request
 from tastemaker.errors import ArtifactError, TastemakerError
 from tastemaker.event_log import spool_file
-from tastemaker.event_log.spool import Spool
-from tastemaker.plugins import discovery
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.registry.deployment import Target
@@ -44,32 +42,26 @@ from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.gateway import Gateway
 from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.serving.http.routes import statuses
-from tastemaker.serving.inference.batcher import Limits
-from tastemaker.serving.inference.predictor import Predictor
-from tastemaker.serving.ranking.recent_feedback import RecentFeedback
-from tastemaker.serving.runtime import database_status, golden_requests, parent_process
+from tastemaker.serving.runtime import golden_requests, parent_process
+from tastemaker.serving.runtime.assembly import Place, assemble_single
 from tastemaker.serving.runtime.cpu_affinity import pin_to_core
 from tastemaker.serving.runtime.database_status import DatabaseWatch
-from tastemaker.serving.runtime.hot_swap import Swapper, VersionWatcher
-from tastemaker.serving.runtime.metrics import UNKNOWN, Metrics
-from tastemaker.serving.runtime.online_updates import ModelRefresher
+from tastemaker.serving.runtime.health import Check
+from tastemaker.serving.runtime.metrics import UNKNOWN, Reason
 from tastemaker.serving.runtime.running_services import announce
+from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.supervisor import supervise
-from tastemaker.serving.runtime.version_loader import VersionLoader, first_sound
 from tastemaker.serving.runtime.version_selection import (
     CHOSEN,
     PINNED,
     at_start,
     check_pin,
-    folders,
     followed,
     pinned_version,
     remember,
 )
-from tastemaker.serving.runtime.worker import Worker
 from tastemaker.serving.runtime.worker_slots import Workers
 from tastemaker.settings import Settings, load_settings
-from tastemaker.util.poller import Poller
 
 CHAMPION = "champion"
 """The name of the service that follows the champion."""
@@ -79,8 +71,6 @@ SERVER = "TASTEMAKER_SERVER_PROCESS"
 """Environment: the server's process id. Set by the server for its workers, which end with it."""
 MEMORY = "/dev/shm"
 """A file system in memory, for what workers map: without room on a disk, writing there kills the process."""
-GAUGES_SECONDS = 1.0
-"""How old the numbers may be that no request counts."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
 
@@ -119,7 +109,7 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     if SERVER in os.environ:
         parent_process.end_with(int(os.environ[SERVER]))
-    worker, doors = Worker(), Authenticator()
+    process, auth = ServingProcess(), Authenticator()
 
     class Service:
         """POST /recommend answers with k items; GET /livez, /readyz and /metrics say how the process does."""
@@ -131,13 +121,11 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         def load(self) -> None:
             with _place():
-                _guard(doors)
-                _load(worker, model, _packed(made))
-                worker.parts["keys"] = lambda: doors.trouble
+                _load(process, auth, model, _packed(made))
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         def unload(self) -> None:
-            worker.close()
+            process.close()
             _clear_away()
 
         @bentoml.api(route="/recommend")  # type: ignore[untyped-decorator]
@@ -151,7 +139,7 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
         ) -> dict[str, Any]:
             """k items for a user, best first. Over HTTP the gateway answers before BentoML's routing does."""
             request = Request(user_id, k, context, exclude, candidates)
-            answer: dict[str, Any] = msgspec.to_builtins(await worker.recommend(request))
+            answer: dict[str, Any] = msgspec.to_builtins(await process.worker.recommend(request))
             return answer
 
     made: FrontedService = bentoml.service(
@@ -163,8 +151,8 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
         logging={"access": {"enabled": False}},
         tracing={"excluded_urls": ".*"},
     )(Service)
-    made.front = partial(Gateway, worker=worker, doors=doors)
-    made.unread = partial(worker.count, UNKNOWN)
+    made.front = partial(Gateway, process=process, auth=auth)
+    made.unread = partial(process.count, UNKNOWN)
     return made
 
 
@@ -227,79 +215,21 @@ def _first_whole(folders: Iterable[Path], settings: Settings) -> Target:
     raise first or ArtifactError("there is no version to serve", fix="train one: tastemaker run")
 
 
-def _load(worker: Worker, model: str | None, packed: Path | None) -> None:
-    """In a worker, before the first request."""
+def _load(process: ServingProcess, auth: Authenticator, model: str | None, packed: Path | None) -> None:
+    """Load the worker of this process, before its first request."""
     write_json_lines()
     settings = load_settings()
+    _guard(auth, settings)
     if settings.serving.pin_workers:
         pin_to_core(Path(MEMORY))
-    log = settings.log
-    spool = Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes)
     shared = Path(named) if (named := os.environ.get(METRICS_FOLDER)) else None
-    candidates = [packed] if packed else list(folders(settings, model, shared))
-    name = model or candidates[0].parent.name
-    metrics = Metrics(
-        name,
-        spool,
-        shared,
-        place=bentoml.server_context.worker_index or 1,
-        server=None if shared is None else int(os.environ[SERVER]),
-        endpoints=statuses(),
-    )
-    recent = RecentFeedback(settings.spool)
-    loader = VersionLoader(settings, metrics, recent)
-    follows = None if packed or pinned_version() else followed(settings, model)
-    worker.pinned = packed is None and follows is None
-    found, refused = first_sound(loader, candidates)
-    if isinstance(found, Predictor):
-        metrics.serves(found.model, found.version)
-    elif not settings.serving.static_items:
-        raise found
+    server = None if shared is None else int(os.environ[SERVER])
+    place = Place(shared, bentoml.server_context.worker_index or 1, server)
+    checks: dict[Reason, Check] = {"keys": lambda: auth.trouble}
+    process.open(assemble_single(settings, model, packed, place, statuses(), checks))
     gc.collect()
     gc.freeze()  # what is loaded stays: a full collection need not walk it
     sys.setswitchinterval(SWITCH_SECONDS)
-    serving = settings.serving
-    limits = Limits(serving.model_seconds, serving.waiting)
-    engine = worker.open(
-        name,
-        found if isinstance(found, Predictor) else None,
-        spool,
-        metrics,
-        limits=limits,
-        static_ids=serving.static_items,
-        pseudonyms=open_pseudonyms(settings),
-        recent=recent,
-        ids=settings.source.ids,
-    )
-    worker.parts |= {
-        "features": lambda: loader.trouble,
-        "recent": lambda: recent.trouble,
-        "changes": lambda: None if (one := engine.predictor) is None else one.pipeline.overlay.trouble,
-        "learning": lambda: None if worker.learned is None else worker.learned.trouble,
-        "version": lambda: None if worker.watch is None else worker.watch.trouble,
-    }
-    if shared is not None:
-        worker.parts["workers"] = partial(getattr, Workers(shared), "trouble")
-        worker.parts["database"] = partial(database_status.trouble, shared)
-    gauges = worker.gauges = Poller(worker.measure, seconds=GAUGES_SECONDS, name="gauges")
-    worker.parts["gauges"] = lambda: gauges.trouble
-    recent.follow()
-    if model is None or discovery.get(model).recommender.capabilities.learns_online:
-        every = settings.learning.poll_seconds
-        worker.learned = ModelRefresher(settings.learning_root, engine, metrics, seconds=every)
-    if follows is not None:
-        swapper = Swapper(
-            settings.artifacts, loader, engine, metrics, swapped=partial(_swapped, worker, shared)
-        )
-        worker.watch = VersionWatcher(follows, swapper, refused=refused)
-
-
-def _swapped(worker: Worker, shared: Path | None, served: Target) -> None:
-    """Another version is served from now on, with what it has learned."""
-    if shared is not None:
-        remember(shared, served)
-    if worker.learned is not None:
-        worker.learned.look()
 
 
 @contextmanager
@@ -324,10 +254,9 @@ def _clear_away() -> None:
         shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
 
 
-def _guard(doors: Authenticator) -> None:
-    """In a worker, before the first request."""
-    settings = load_settings()
-    doors.open(settings.keys, RateLimiter(settings.home / "meters"), settings.serving.hosts)
+def _guard(auth: Authenticator, settings: Settings) -> None:
+    """Read the API keys, before the first request."""
+    auth.open(settings.keys, RateLimiter(settings.home / "meters"), settings.serving.hosts)
 
 
 def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:

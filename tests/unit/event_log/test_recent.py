@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
-from unittest.mock import Mock
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,6 +21,7 @@ from hypothesis import strategies as st
 
 from support import served_homes
 from support.request_logs import fill, request
+from support.workers import open_worker
 from tastemaker.api.schemas import Answer, FeedbackEvent, ItemUpsert, Request, SessionRequest
 from tastemaker.data.lake import Lake
 from tastemaker.event_log import recent as kept
@@ -35,7 +35,6 @@ from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.serving.ranking import recent_feedback
 from tastemaker.serving.ranking.pipeline import Pipeline
 from tastemaker.serving.ranking.recent_feedback import Index, RecentFeedback
-from tastemaker.serving.runtime.worker import Worker
 from tastemaker.snapshot.snapshot import extended
 
 NOW = 1_800_000_000.0
@@ -137,8 +136,7 @@ class Shop:
         loaded = replace(loaded, snapshot=replace(loaded.snapshot, repeats=repeats), manifest=manifest)
         self.recent = RecentFeedback(folder)
         self.predictor = Predictor(loaded, pipeline=Pipeline(loaded, changes=folder, recent=self.recent))
-        self.worker = Worker()
-        self.worker.open("popularity", self.predictor, Spool(folder), cast(Any, Mock()), recent=self.recent)
+        self.worker = open_worker("popularity", self.predictor, Spool(folder), recent=self.recent)
 
     def feedback(
         self, item_id: str, event_type: str = "purchase", user_id: str | None = WHO, **more: Any
@@ -314,8 +312,8 @@ def test_an_anonymous_user_dislikes_in_a_session(opened: Open) -> None:
 
 
 def test_the_static_list_leaves_it_out_without_a_version(tmp_path: Path) -> None:
-    worker, lately = Worker(), RecentFeedback(tmp_path)
-    worker.open("m", None, Spool(tmp_path), cast(Any, Mock()), static_ids=["a", "b", "c"], recent=lately)
+    lately = RecentFeedback(tmp_path)
+    worker = open_worker("m", None, Spool(tmp_path), static_ids=["a", "b", "c"], recent=lately)
     try:
         asyncio.run(worker.feedback([FeedbackEvent("e", "purchase", "b", "u")]))
         answer = asyncio.run(worker.recommend(Request("u")))

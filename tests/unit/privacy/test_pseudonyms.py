@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from support.workers import open_worker
 from tastemaker.api.schemas import FeedbackEvent, Request
 from tastemaker.data.tables import EVENTS, ITEMS, USERS
 from tastemaker.errors import TastemakerError
@@ -18,7 +19,6 @@ from tastemaker.event_log.spool import FILE_NAME, Spool, read
 from tastemaker.privacy.private_source import PrivateSource
 from tastemaker.privacy.pseudonyms import KEY, Pseudonyms, open_pseudonyms
 from tastemaker.privacy.suppression_list import SuppressionList
-from tastemaker.serving.runtime.worker import Worker
 from tastemaker.settings import PrivacySettings, Settings
 
 SECRET = "0123456789abcdef" * 2
@@ -82,10 +82,9 @@ def test_the_key_comes_from_the_environment_and_is_checked(monkeypatch: pytest.M
 
 
 def test_logs_hold_no_user_id(tmp_path: Path) -> None:
-    worker = Worker()
-    worker.spool, worker.pseudonyms = Spool(tmp_path), Pseudonyms(SECRET.encode())
+    worker = open_worker("m", None, Spool(tmp_path), pseudonyms=Pseudonyms(SECRET.encode()))
     asyncio.run(worker.feedback([FeedbackEvent("e", "click", "tea", user_id="Annabel")]))
-    worker.spool.close()
+    worker.close()
     pending = read(tmp_path / FILE_NAME, 10)
     assert pending is not None
     assert [one.user_id for one in pending.of(FeedbackRecord)] == [Pseudonyms(SECRET.encode()).of("Annabel")]

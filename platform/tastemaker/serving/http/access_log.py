@@ -27,7 +27,7 @@ class RequestLogger:
         self._told: dict[tuple[str, int], float] = {}
         self._untold: dict[tuple[str, int], int] = {}
 
-    def tell(self, status: int, seconds: float, **facts: Any) -> None:
+    def log(self, status: int, seconds: float, **facts: Any) -> None:
         """One request; `facts` must hold its path template. Call it in the except clause of a defect."""
         kind = (facts["path"], status)
         now = time.monotonic()

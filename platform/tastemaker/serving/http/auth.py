@@ -68,7 +68,7 @@ class Authenticator:
         if self._keys is None:
             self._hosts.check(headers, scope)
 
-    def admit(self, needed: KeyScope, headers: Headers, client: Any) -> None:
+    def authenticate(self, needed: KeyScope, headers: Headers, client: Any) -> None:
         """Once the host is checked, raises Refusal: 401 without a key that works, 403 if it does not allow
         this, 429 over its limit.
         """

@@ -239,7 +239,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
         seconds = time.monotonic() - self._since
         self._count(refusal.problem.status, seconds)
-        _journal.tell(refusal.problem.status, seconds, path=None)
+        _journal.log(refusal.problem.status, seconds, path=None)
         self._deaf = True
         self._unset_keepalive_if_required()
         self.transport.write(self._response(refusal))

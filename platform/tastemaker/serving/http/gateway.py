@@ -1,4 +1,4 @@
-"""The serving process as an ASGI application: finds the route, asks the doors, answers or refuses.
+"""The serving process as an ASGI application: finds the route, authenticates, answers or refuses.
 
 It stands in front of all of BentoML's own application. BentoML's routing, tracing, timeouts and access log
 cost five times what the answer does, and its page for people loads scripts from other hosts, so every request
@@ -34,7 +34,9 @@ from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.routes import ROUTES, Call, Route, find
 from tastemaker.serving.inference.predictor import new_request_id
 from tastemaker.serving.runtime.metrics import UNKNOWN
-from tastemaker.serving.runtime.worker import Worker
+from tastemaker.serving.runtime.serving_process import ServingProcess
+
+DEFECT = "Internal error. See the server log for this request id."
 
 _is_id = re.compile(rb"[0-9a-f]{32}").fullmatch
 _T = TypeVar("_T")
@@ -42,7 +44,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Asked(NamedTuple):
-    """What is told of a request that did not go well. Made only then."""
+    """What is logged of a request that was refused, failed or slow. Made only then."""
 
     scope: Scope
     route: Route | None
@@ -52,15 +54,12 @@ class _Asked(NamedTuple):
 
 
 class Gateway:
-    """ASGI middleware: answers the platform's own paths, and refuses what nobody answers."""
+    """ASGI middleware that answers the platform's own paths and refuses all others."""
 
-    def __init__(self, app: Application, worker: Worker, doors: Authenticator | None = None) -> None:
-        self.app, self.worker, self.doors, self._journal = (
-            app,
-            worker,
-            doors or Authenticator(),
-            RequestLogger(),
-        )
+    def __init__(self, app: Application, process: ServingProcess, auth: Authenticator | None = None) -> None:
+        """Stand before `app`; without `auth`, only this machine is answered."""
+        self.app, self.process, self.auth = app, process, auth or Authenticator()
+        self._log = RequestLogger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,14 +76,14 @@ class Gateway:
             return
         except Refusal as refusal:
             reply = self._refused(refusal, _Asked(scope, route, request_id, start))
-        except Exception:  # a defect of ours: the caller is told so, the journal gets the place
-            defect = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "a defect; the server's journal says more")
+        except Exception:  # a defect of ours: the log has its place
+            defect = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
             reply = self._refused(defect, _Asked(scope, route, request_id, start))
         else:
             if time.perf_counter() - start > SLOW_SECONDS:
-                self._tell(reply.status, _Asked(scope, route, request_id, start))
+                self._log_request(reply.status, _Asked(scope, route, request_id, start))
         endpoint = UNKNOWN if route is None else route.path
-        self.worker.count(endpoint, reply.status, time.perf_counter() - start)
+        self.process.count(endpoint, reply.status, time.perf_counter() - start)
         await send_reply(send, reply, request_id, with_body=scope["method"] != "HEAD")
 
     async def _reply(
@@ -96,22 +95,22 @@ class Gateway:
         argument: str,
         request_id: str,
     ) -> Reply:
-        self.doors.check_host(headers, scope)
+        self.auth.check_host(headers, scope)
         if route is None:
             raise _nothing_here()
         if scope["method"] != route.method:
             _check_method(route, scope["method"])
         if route.scope is not None:
-            self.doors.admit(route.scope, headers, scope.get("client"))
+            self.auth.authenticate(route.scope, headers, scope.get("client"))
         body = b"" if route.takes is None else await read_json(headers, receive)
-        call = Call(self.worker, body, argument, scope["query_string"], request_id)
+        call = Call(self.process, body, argument, scope["query_string"], request_id)
         said = await (route.act(call) if route.seconds is None else _in_time(route.act(call), route.seconds))
         return said if isinstance(said, Reply) else Reply(200, _encode(said))
 
     def _refused(self, refusal: Refusal, asked: _Asked) -> Reply:
-        """The problem document; told to the journal."""
+        """Log the refusal, and return its problem document."""
         route, status = asked.route, refusal.problem.status
-        self._tell(status, asked, refusal.problem.field)
+        self._log_request(status, asked, refusal.problem.field)
         problem = msgspec.structs.replace(refusal.problem, request_id=asked.request_id)
         headers = []
         if refusal.retry_after is not None:
@@ -124,8 +123,8 @@ class Gateway:
             headers.append((b"www-authenticate", b'Bearer realm="tastemaker"'))
         return Reply(status, _encode(problem), PROBLEM, tuple(headers))
 
-    def _tell(self, status: int, asked: _Asked, field: str | None = None) -> None:
-        self._journal.tell(
+    def _log_request(self, status: int, asked: _Asked, field: str | None = None) -> None:
+        self._log.log(
             status,
             time.perf_counter() - asked.start,
             path=None if asked.route is None else asked.route.path,
@@ -136,19 +135,19 @@ class Gateway:
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application behind a gateway that has nothing behind it."""
+    """Answer 404: the application behind a gateway with no other."""
     if scope["type"] == "http":
-        problem = Refusal(HTTPStatus.NOT_FOUND, "there are no pages here").problem
+        problem = Refusal(HTTPStatus.NOT_FOUND, "there is no page at this path").problem
         await send_reply(send, Reply(problem.status, _encode(problem), PROBLEM), new_request_id())
 
 
 async def _in_time(act: Awaitable[_T], seconds: int) -> _T:
-    """Its outcome. Raises Refusal (503) if there is none in time; what it was to keep may be kept yet."""
+    """Return its outcome. Raises Refusal (503) after `seconds`; what it stores may still be stored then."""
     try:
         async with asyncio.timeout(seconds):
             return await act
     except TimeoutError:
-        detail = f"not done within {seconds} s; trying again does no harm"
+        detail = f"not done within {seconds} s; sending it again does no harm"
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, limit=seconds, retry_after=1) from None
 
 

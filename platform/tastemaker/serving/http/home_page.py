@@ -21,7 +21,7 @@ from tastemaker.html import Page, below, facts, join, render, table
 from tastemaker.html.shell import policy
 from tastemaker.serving.http.openapi import describe
 from tastemaker.serving.http.routes import ROUTES
-from tastemaker.serving.runtime.worker import Worker
+from tastemaker.serving.runtime.serving_process import ServingProcess
 
 HEADERS = (
     (b"content-security-policy", f"{policy()}; frame-ancestors 'none'".encode()),
@@ -47,10 +47,10 @@ _LARGEST_TOLD = 1e12
 """Limits beyond this only keep out what is no number of anything."""
 
 
-def html(worker: Worker) -> bytes:
-    """The page as it is now, UTF-8."""
+def html(process: ServingProcess) -> bytes:
+    """Return the page as it is now, UTF-8."""
     try:
-        ready = worker.ready()
+        ready = process.worker.ready()
     except Refusal as refusal:
         said = Page("Prediction service", f"Not ready: {refusal}.", "No model answers", _now(), _described())
     else:
@@ -77,6 +77,8 @@ def _health(ready: Ready) -> Markup:
         known["Wanted"] = f"{wanted.version} of {wanted.model}"
     if ready.pinned:
         known["Pinned"] = "yes: no deployment replaces this version"
+    if ready.engines:
+        known["All versions"] = "; ".join(f"{one.version} of {one.model}" for one in ready.engines)
     known["Degraded"] = "; ".join(ready.degraded) or "nothing"
     for path, what in (("/readyz", "For programs"), ("/metrics", "For Prometheus")):
         known[what] = Markup('<a href="{}">{}</a>').format(path, path)

@@ -35,6 +35,7 @@ from tastemaker.serving.http.api_keys import KeyScope
 from tastemaker.serving.http.asgi import HTML, TEXT, Reply, Scope
 from tastemaker.serving.http.parsing import Decoder, QueryReader, read_id
 from tastemaker.serving.runtime.metrics import UNKNOWN
+from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.worker import Worker
 
 OF_ANY = (HTTPStatus.BAD_REQUEST, HTTPStatus.MISDIRECTED_REQUEST)
@@ -50,12 +51,17 @@ DISK_SECONDS = 5
 class Call(msgspec.Struct, frozen=True, gc=False):
     """What a handler is given of a request."""
 
-    worker: Worker
+    process: ServingProcess
     body: bytes
     argument: str
     """What the path holds after its word, percent-decoded."""
     query: bytes
     request_id: str
+
+    @property
+    def worker(self) -> Worker:
+        """What answers. Raises Refusal (503) before it is loaded."""
+        return self.process.worker
 
 
 class Route(NamedTuple):
@@ -130,7 +136,8 @@ async def _similar(call: Call) -> SimilarAnswer:
     By who had both; an item that nobody had yet is placed by its title, category and price.
     """
     item_id = read_id("item_id", call.argument)
-    return call.worker.similar(item_id, _read_similar(call.query).k)
+    query = _read_similar(call.query)
+    return call.worker.similar(item_id, query.k, query.user_id)
 
 
 async def _explain(call: Call) -> Explanation:
@@ -164,7 +171,7 @@ async def _page(call: Call) -> Reply:
     """The page for people: what answers, how it does, and how it is asked."""
     from tastemaker.serving.http.home_page import HEADERS, html
 
-    return Reply(200, html(call.worker), HTML, HEADERS)
+    return Reply(200, html(call.process), HTML, HEADERS)
 
 
 async def _livez(call: Call) -> Alive:

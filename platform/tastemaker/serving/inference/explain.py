@@ -8,7 +8,7 @@ Nobody else's data is in a reason.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -62,10 +62,15 @@ class Explainer:
         self._lock = threading.Lock()
         self._loaded: LoadedVersion | None = None
 
-    def explain(self, request_id: str, served: Path | None) -> Explanation:
-        """`served`: the folder of the version that is served now, which need not lie with the others.
+    def explain(self, request_id: str, served: Mapping[str, Path]) -> Explanation:
+        """Return why an answer was what it was. Reads disks.
 
-        Reads disks. Raises Refusal: 404 for an id that nobody knows, 503 while the log can't be read.
+        Args:
+            request_id: The answer's.
+            served: The folders of the versions that are served now, by id: they need not lie with the others.
+
+        Raises:
+            Refusal: 404 for an id that is not in the log, 503 while the log can't be read.
         """
         settings = load_settings()
         try:
@@ -82,7 +87,7 @@ class Explainer:
             raise Refusal(HTTPStatus.NOT_FOUND, detail, field="request_id", value=request_id)
         with self._lock:
             folder = settings.artifacts / record.model / record.version
-            return explanation(record, self._version(record, (served, folder)))
+            return explanation(record, self._version(record, (served.get(record.version), folder)))
 
     def _version(self, record: Record, folders: Iterable[Path | None]) -> LoadedVersion | None:
         if self._loaded is not None and self._loaded.manifest.version == record.version:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tastemaker.api.schemas import Answer, Request
-from tastemaker.event_log.records import Item, Kind, Stage, seed_of
+from tastemaker.event_log.records import Assignment, Item, Kind, Stage, seed_of
 from tastemaker.plugins import Batch, Capabilities, Events, FeatureTable, History, Recommender
 from tastemaker.plugins.arrays import UNKNOWN_USER, Float32, Int32
 from tastemaker.serving.inference.fallback import (
@@ -70,7 +70,9 @@ class InferenceRequest(NamedTuple):
     """Seconds since 1970 UTC; the model is told the whole ones."""
     kind: Kind = "recommend"
     session: Sequence[str] | None = None
-    """The recent items of an anonymous visitor, oldest first: then the request's user is nobody we know."""
+    """The recent items of an anonymous session, oldest first: then the request's user is unknown."""
+    assignment: Assignment | None = None
+    """The variant of an experiment that the request was assigned to, for the log."""
 
     @property
     def now(self) -> int:

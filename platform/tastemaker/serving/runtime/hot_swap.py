@@ -23,7 +23,7 @@ from tastemaker.util.poller import Poller
 
 if TYPE_CHECKING:
     from tastemaker.serving.inference.batcher import Batcher
-    from tastemaker.serving.runtime.metrics import Metrics
+    from tastemaker.serving.runtime.engine_metrics import EngineMetrics
     from tastemaker.serving.runtime.version_loader import VersionLoader
 
 LOOK_SECONDS = 1.0
@@ -117,7 +117,7 @@ class Swapper:
         artifacts: Path,
         loader: VersionLoader,
         engine: Batcher,
-        metrics: Metrics,
+        metrics: EngineMetrics,
         *,
         swapped: Callable[[Target], None] = lambda target: None,
         seconds: float = TRIAL_SECONDS,

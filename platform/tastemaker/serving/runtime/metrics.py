@@ -11,13 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_INVALID, MODEL_SHORT, STAGES
-from tastemaker.serving.inference.user_features import OUTCOMES
+from tastemaker.serving.runtime.engine_metrics import INFO, EngineFamilies, EngineMetrics
 from tastemaker.serving.runtime.processes import Processes
 from tastemaker.serving.runtime.worker_slots import Workers
 
@@ -25,10 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client import Counter, Gauge, Histogram
     from prometheus_client.metrics_core import Metric
 
-    from tastemaker.event_log.records import Stage
     from tastemaker.event_log.spool import Spool
-    from tastemaker.registry.deployment import Target
-    from tastemaker.serving.inference.user_features import Outcome
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Upper bounds of the duration's buckets: fine where a service level would be set."""
@@ -40,12 +35,9 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """What may not work though lists are answered."""
 UNKNOWN: Final = "unknown"
 """The endpoint of requests for a path that nobody answers."""
-NONE: Final = "none"
-"""The reason of answers that are all the model's."""
 FILE_BYTES = 1 << 18
 """Room in each file: a file that has to grow where there is no room kills the process."""
 PREFIX = "tastemaker_"
-INFO = "_version_info"
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -55,7 +47,6 @@ class Metrics:
 
     def __init__(
         self,
-        model: str,
         spool: Spool,
         folder: Path | None = None,
         *,
@@ -97,19 +88,7 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
-        self._answers = counter(
-            "answers_total",
-            "Lists by what they begin with, and why they are not (all) the model's",
-            "model", "stage", "reason",
-        )  # fmt: skip
-        self._features = counter(
-            "user_features_total",
-            "Users whose features were wanted, by what became of it",
-            "model", "outcome",
-        )  # fmt: skip
-        self._swaps = counter(
-            "swaps_total", "Changes of the served version, done and refused", "model", "outcome"
-        )
+        self._engines = EngineFamilies(counter, gauge)
         self._records = counter(
             "log_records_total",
             "Log records by whether they are on disk, found no room, or the disk failed them",
@@ -125,26 +104,11 @@ class Metrics:
         self._degraded = gauge(
             "degraded", "1 while this does not work in some worker though lists are answered", "reason"
         )
-        self._served = gauge("served" + INFO, "1 for the version that is served", "model", "version")
-        self._wanted = gauge(
-            "wanted" + INFO,
-            "1 for the version that was promoted or deployed, and is to be served",
-            "model", "version",
-        )  # fmt: skip
         self._differs = gauge("version_differs", "1 while some worker serves another version than is wanted")
-        self._lag = gauge(
-            "learning_lag_seconds",
-            "Age of the oldest answer that the served state of the model has not learned; 0 if none",
-            "model",
-        )
-        self.answered_at = 0.0
-        """When a list was answered last, seconds since 1970 UTC."""
-        self._model, self._version = model, ""
         self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._told: dict[Counter, int] = {}
         self._telling = threading.Lock()
         self._begin(endpoints or {})
-        self._know(model)
 
     def requested(self, endpoint: str, status: int, seconds: float) -> None:
         """One HTTP request; `endpoint` is a path's template or UNKNOWN, never a path."""
@@ -154,41 +118,9 @@ class Metrics:
         counted[0].inc()
         counted[1].observe(seconds)
 
-    def answered(self, answers: Mapping[tuple[str, Stage, str | None], int]) -> None:
-        """So many lists of a model were answered, by stage and why it fell back."""
-        self.answered_at = time.time()
-        for (model, stage, fallback), n in answers.items():
-            self._answers.labels(model, stage, fallback or NONE).inc(n)
-
-    def serves(self, model: str, version: str) -> None:
-        """This version is served from now on."""
-        if self._version:
-            self._served.labels(self._model, self._version).set(0)
-        if model != self._model:
-            self._lag.labels(self._model).set(0)
-            self._know(model)
-        self._model, self._version = model, version
-        self._served.labels(model, version).set(1)
-
-    def wants(self, before: Target | None, wanted: Target | None) -> None:
-        """Another version is to be served than before."""
-        if before is not None:
-            self._wanted.labels(before.model, before.version).set(0)
-        if wanted is not None:
-            self._know(wanted.model)
-            self._wanted.labels(wanted.model, wanted.version).set(1)
-
-    def swapped(self, model: str, outcome: Literal["done", "refused"]) -> None:
-        """A version of the model was wanted, and put in place or refused."""
-        self._swaps.labels(model, outcome).inc()
-
-    def lags(self, seconds: float) -> None:
-        """The model goes on learning, and is so far behind."""
-        self._lag.labels(self._model).set(seconds)
-
-    def featured(self, outcome: Outcome, users: int) -> None:
-        """The features of so many users were read from memory, from the store, too late or not at all."""
-        self._features.labels(self._model, outcome).inc(users)
+    def engine(self, model: str) -> EngineMetrics:
+        """Return the numbers of a further engine, which serves this model first."""
+        return EngineMetrics(self._engines, model)
 
     def is_degraded(self, reasons: Collection[Reason], *, differs: bool) -> None:
         """These parts of this process don't work now; `differs`: what it serves is not what is wanted."""
@@ -230,17 +162,6 @@ class Metrics:
         self._waiting_limit.set(self._spool.capacity)
         self.is_degraded((), differs=False)
         self.count_records()
-
-    def _know(self, model: str) -> None:
-        """All that may happen to this model."""
-        for stage in STAGES:
-            for reason in (NONE, MODEL_INVALID, MODEL_SHORT) if stage == "model" else FALLBACKS:
-                self._answers.labels(model, stage, reason)
-        for outcome in OUTCOMES:
-            self._features.labels(model, outcome)
-        for done in ("done", "refused"):
-            self._swaps.labels(model, done)
-        self._lag.labels(model)
 
     def _count(self, endpoint: str, status: int) -> tuple[Counter, Histogram]:
         counted = self._requests.labels(endpoint, str(status)), self._durations.labels(endpoint)

@@ -1,4 +1,4 @@
-"""What a learner has made of the served version, taken up while it serves: only the model's arrays change."""
+"""States of online learning, served as they appear: only the model's arrays change."""
 
 from __future__ import annotations
 
@@ -16,51 +16,58 @@ from tastemaker.util.poller import Poller
 
 if TYPE_CHECKING:
     from tastemaker.serving.inference.batcher import Batcher
-    from tastemaker.serving.runtime.metrics import Metrics
+    from tastemaker.serving.runtime.engine_metrics import EngineMetrics
 
-MOMENTS = 20_000
-"""Moments of answers that are remembered until they are learned: at a look every 5 s, more than a day."""
+MAX_TIMES = 20_000
+"""Times of answers that are remembered until they are learned: at a poll every 5 s, more than a day."""
 
 logger = logging.getLogger("tastemaker.serving")
 
 
 class ModelRefresher:
-    """Looks every few seconds whether there is a newer state of the version that is served.
+    """Polls for newer states of the served version, and serves them.
 
-    While the version that is served does not learn online, there is nothing to look for.
+    While that version does not learn online, there are none.
     """
 
-    def __init__(self, root: Path, engine: Batcher, metrics: Metrics, *, seconds: float) -> None:
-        """`root`: the folder that learners write to. What is there already is served when this returns."""
+    def __init__(self, root: Path, engine: Batcher, metrics: EngineMetrics, *, seconds: float) -> None:
+        """Serve the newest state, and start polling.
+
+        Args:
+            root: The folder that learners write to.
+            engine: Serves the version.
+            metrics: The engine's.
+            seconds: Between two polls.
+        """
         self._root, self._engine, self._metrics = root, engine, metrics
         self._refused: str | None = None
         self._unlearned: deque[float] = deque()
-        """When lists were answered that the served state has not learned, at most one moment a look."""
+        """When lists were answered that the served state has not learned, at most one time per poll."""
         self._version: str | None = None
         self._since = 0.0
-        """When the version came, if another one answered before it, whose lists it need not learn."""
-        self._looking = threading.Lock()
-        self.look()
-        self._lookout = Poller(self.look, seconds=seconds, name="learned")
+        """When the version came, if another one answered before: it does not learn that one's lists."""
+        self._polling = threading.Lock()
+        self.poll()
+        self._poller = Poller(self.poll, seconds=seconds, name="learned")
 
     def close(self) -> None:
-        """Look no more."""
-        self._lookout.close()
+        """Stop polling."""
+        self._poller.close()
 
     @property
     def trouble(self) -> str | None:
-        """In words, that what was learned is not served; None while all is well."""
+        """That the newest state is not served, in words; None while it is."""
         if self._refused is not None:
-            return "what the model has learned can't be served; the last state that can is"
-        return self._lookout.trouble
+            return "the newest state of the model can't be served; the last sound one is"
+        return self._poller.trouble
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Serve the newest state, if it is not served yet, and measure how far it is behind.
 
-        A state that can't be loaded is told of once. Any thread may call it, such as when another version is
+        A state that can't be loaded is logged once. Any thread may call it, such as when another version is
         served.
         """
-        with self._looking:
+        with self._polling:
             predictor = self._engine.predictor
             if predictor is not None and not predictor.loaded.model.capabilities.learns_online:
                 self._unlearned.clear()
@@ -80,7 +87,7 @@ class ModelRefresher:
             return 0.0
         name, unlearned = predictor.learned, self._unlearned
         learned_until = predictor.loaded.manifest.window.end if name is None else until(name)
-        if answered_at > (unlearned[-1] if unlearned else self._since) and len(unlearned) < MOMENTS:
+        if answered_at > (unlearned[-1] if unlearned else self._since) and len(unlearned) < MAX_TIMES:
             unlearned.append(answered_at)
         while unlearned and unlearned[0] < learned_until:
             unlearned.popleft()
@@ -103,13 +110,13 @@ class ModelRefresher:
         except TastemakerError as error:
             if name not in states.names():  # replaced by a newer one meanwhile
                 return
-            logger.error("what %s has learned is not served: %s", predictor.version, error)
+            logger.error("a state of %s is not served: %s", predictor.version, error)
             self._refused = name
         except Exception:  # the plugin's own code may raise anything
-            logger.exception("what %s has learned is not served", predictor.version)
+            logger.exception("a state of %s is not served", predictor.version)
             self._refused = name
         else:
             if self._refused is not None:
-                logger.info("what %s has learned is served again", predictor.version)
+                logger.info("the newest state of %s is served again", predictor.version)
             self._refused = None
             self._engine.swap(fresh, instead_of=predictor)

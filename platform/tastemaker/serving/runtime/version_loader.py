@@ -18,7 +18,7 @@ from tastemaker.serving.ranking.recent_feedback import RecentFeedback
 from tastemaker.serving.runtime import golden_requests
 
 if TYPE_CHECKING:
-    from tastemaker.serving.runtime.metrics import Metrics
+    from tastemaker.serving.runtime.engine_metrics import EngineMetrics
     from tastemaker.settings import Settings
 
 logger = logging.getLogger("tastemaker.serving")
@@ -27,7 +27,9 @@ logger = logging.getLogger("tastemaker.serving")
 class VersionLoader:
     """Opens versions of one model for one process; they share the connection to the online store."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, recent: RecentFeedback | None = None) -> None:
+    def __init__(
+        self, settings: Settings, metrics: EngineMetrics, recent: RecentFeedback | None = None
+    ) -> None:
         """`recent`: what users did lately, for all versions."""
         self._settings, self._metrics, self._recent = settings, metrics, recent
         self._features: dict[tuple[str, ...], UserFeatures] = {}

@@ -17,13 +17,16 @@ from tastemaker.serving.writes.feedback import DISK_SECONDS, append_durably
 Changes = Sequence[ItemRecord | UserRecord]
 
 
-async def append_upserts(spool: Spool, records: Changes, reader: CatalogOverrides | None) -> Receipt:
-    """Returns when the changes are durable, and known to this process's `reader`.
+async def append_upserts(spool: Spool, records: Changes, readers: Sequence[CatalogOverrides]) -> Receipt:
+    """Store changes; return when they are durable and this process's readers know them.
 
-    Raises Refusal, 429 or 503, with a time to come back. Sending a change again does no harm.
+    Sending a change again does no harm.
+
+    Raises:
+        Refusal: 429 or 503, with a time to retry.
     """
     receipt = await append_durably(spool, records)
-    await asyncio.to_thread(_put, spool.path.parent, records, reader)
+    await asyncio.to_thread(_put, spool.path.parent, records, readers)
     return receipt
 
 
@@ -39,11 +42,11 @@ def user_records(users: Sequence[UserUpsert], now: float) -> list[UserRecord]:
     return [UserRecord(user.user_id, now, user.country, user.blocked_items) for user in users]
 
 
-def _put(folder: Path, records: Changes, reader: CatalogOverrides | None) -> None:
+def _put(folder: Path, records: Changes, readers: Sequence[CatalogOverrides]) -> None:
     try:
         catalog_overrides.put(folder, records)
     except OverridesError:
         detail = "the changes can't be written now; send them again"
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_SECONDS) from None
-    if reader is not None:
+    for reader in readers:
         reader.refresh(at_once=True)

@@ -25,7 +25,7 @@ def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 
 def test_a_refusal_is_one_json_line(stderr: io.StringIO) -> None:
-    RequestLogger().tell(400, 0.00123, path="/recommend", method="POST", request_id="ab", field="k")
+    RequestLogger().log(400, 0.00123, path="/recommend", method="POST", request_id="ab", field="k")
     told = json.loads(stderr.getvalue())
     assert told.pop("timestamp").endswith("Z")
     assert told == {
@@ -49,7 +49,7 @@ def test_an_exception_shows_its_type_and_place_but_not_its_message(stderr: io.St
         except KeyError as error:
             raise RuntimeError("nothing for user-17") from error
     except RuntimeError:
-        RequestLogger().tell(500, 0.0, path="/recommend")
+        RequestLogger().log(500, 0.0, path="/recommend")
     line = stderr.getvalue()
     assert "user-17" not in line
     told = json.loads(line)
@@ -65,11 +65,11 @@ def test_a_thousand_alike_make_one_line_and_a_count(
     monkeypatch.setattr("time.monotonic", lambda: now)
     journal = RequestLogger()
     for _ in range(1_000):
-        journal.tell(400, 0.0, path="/recommend")
-    journal.tell(400, 0.0, path=None)
-    journal.tell(200, 0.3, path="/recommend")
+        journal.log(400, 0.0, path="/recommend")
+    journal.log(400, 0.0, path=None)
+    journal.log(200, 0.3, path="/recommend")
     now += 1.0
-    journal.tell(400, 0.0, path="/recommend")
+    journal.log(400, 0.0, path="/recommend")
     told = [(line.message, line.__dict__["path"], line.__dict__["untold"]) for line in caplog.records]
     assert told == [
         ("request refused", "/recommend", 0),

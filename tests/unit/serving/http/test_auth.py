@@ -17,6 +17,7 @@ from tastemaker.serving.http.api_keys import Key, KeyScope, add, changed, read_k
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.gateway import Gateway, not_found
 from tastemaker.serving.http.rate_limit import RateLimiter
+from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.worker import Worker
 
 HERE = ("127.0.0.1", 5)
@@ -71,7 +72,7 @@ def status(
         sent[b"authorization"] = b"Bearer " + secret.encode()
     try:
         doors.check_host(sent, {"http_version": "1.1", "headers": [*sent.items()], "server": server})
-        doors.admit(scope, sent, client)
+        doors.authenticate(scope, sent, client)
     except Refusal as refusal:
         return refusal.problem.status
     return 200
@@ -207,7 +208,7 @@ def test_a_limit_lets_its_number_through_and_says_when_to_come_back(
     assert [status(doors, secret) for _ in range(7)] == [200] * 5 + [429] * 2
     assert status(doors, other) == 200, "another key's limit is its own"
     with pytest.raises(Refusal) as caught:
-        doors.admit("recommend", {b"authorization": b"Bearer " + secret.encode()}, HERE)
+        doors.authenticate("recommend", {b"authorization": b"Bearer " + secret.encode()}, HERE)
     assert (caught.value.retry_after, caught.value.problem.limit) == (1, 5)
     now += 0.2
     assert [status(doors, secret) for _ in range(2)] == [200, 429]
@@ -239,7 +240,7 @@ def test_over_http_the_refusals_carry_their_headers(path: Path, doors: Authentic
     secret = make(path, "recommend", per_second=1)
 
     async def ask(url: str, **headers: str) -> httpx.Response:
-        transport = httpx.ASGITransport(Gateway(not_found, cast(Worker, Answering()), doors))
+        transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(cast(Worker, Answering())), doors))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             method = "GET" if url == "/livez" else "POST"
             return await client.request(method, url, content=b'{"user_id": "u"}', headers=headers)

@@ -7,12 +7,14 @@ import html
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import Mock
 
 import httpx
 import pytest
 
+from support.workers import open_worker
 from tastemaker.api.schemas import MAX_BODY_BYTES, Answer
 from tastemaker.event_log.records import FeedbackRecord, Item, Record, Stage
 from tastemaker.event_log.spool import FILE_NAME, Spool, read
@@ -23,6 +25,7 @@ from tastemaker.serving.http.gateway import Gateway, not_found
 from tastemaker.serving.inference.fallback import MODEL_SHORT
 from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult
 from tastemaker.serving.runtime.metrics import Reason
+from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.worker import Worker
 
 
@@ -33,6 +36,7 @@ class Canned:
     version = "v1"
     n_items = 3
     trouble = None
+    pipeline = SimpleNamespace(overlay=SimpleNamespace(trouble=None))
 
     def recommend(self, asks: Sequence[InferenceRequest]) -> list[InferenceResult]:
         return [
@@ -76,17 +80,16 @@ class Counted:
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Worker]:
     """A process that is ready."""
-    worker = Worker()
-    worker.open("canned", cast(Any, Canned()), Spool(tmp_path), cast(Any, Counted()))
+    worker = open_worker("canned", Canned(), Spool(tmp_path), Counted())
     yield worker
     worker.close()
 
 
-def ask(worker: Worker, method: str, path: str, **more: Any) -> httpx.Response:
+def ask(worker: Worker | None, method: str, path: str, **more: Any) -> httpx.Response:
     """One request, as over HTTP."""
 
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(Gateway(not_found, worker))
+        transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(worker)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **more)
 
@@ -125,7 +128,6 @@ def test_each_answer_is_logged_as_it_was_given(worker: Worker, tmp_path: Path) -
     }
     body = ask(worker, "POST", "/recommend", json=sent).json()
     spool = worker.spool
-    assert spool is not None
     worker.close()
     pending = read(spool.path, 10)
     assert pending is not None
@@ -154,7 +156,6 @@ def test_a_session_and_a_ranking_are_logged_as_what_they_are(worker: Worker) -> 
     ranked = ask(worker, "POST", "/rank", json=candidates).json()
     assert (len(visited["items"]), len(ranked["items"])) == (2, 3)
     spool = worker.spool
-    assert spool is not None
     worker.close()
     pending = read(spool.path, 10)
     assert pending is not None
@@ -170,7 +171,6 @@ def test_feedback_is_on_disk_when_it_is_acknowledged(worker: Worker) -> None:
     for duplicates in (0, 1):
         answer = ask(worker, "POST", "/feedback", json={"events": [event]})
         assert answer.json() == {"accepted": 1 - duplicates, "duplicates": duplicates}
-        assert worker.spool is not None
         pending = read(worker.spool.path, 10)
         assert pending is not None
         (record,) = pending.records
@@ -258,7 +258,7 @@ def test_a_caller_who_hangs_up_in_the_middle_gets_no_answer(worker: Worker) -> N
         "headers": [],
         "query_string": b"",
     }
-    asyncio.run(Gateway(not_found, worker)(scope, receive, send))
+    asyncio.run(Gateway(not_found, ServingProcess(worker))(scope, receive, send))
     assert (sent, seen(worker)) == ([], [])
 
 
@@ -268,21 +268,21 @@ def test_the_page_says_how_the_process_does_and_is_html_whatever_is_said(worker:
     assert "everything works" in page
     for what in [*document["paths"], *document["components"]["schemas"]]:
         assert html.escape(what) in page
-    worker.parts["log"] = lambda: "<script>alert('no room')</script>"
+    worker.health.checks["log"] = lambda: "<script>alert('no room')</script>"
     page = ask(worker, "GET", "/").text
     assert "<script" not in page
     assert "not everything works: log: &lt;script&gt;" in page
 
 
 def test_the_page_is_there_before_a_model_is() -> None:
-    answer = ask(Worker(), "GET", "/")
+    answer = ask(None, "GET", "/")
     assert (answer.status_code, "the model is not loaded yet" in answer.text) == (200, True)
 
 
 def test_a_defect_is_told_without_a_trace(
     worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "recommend", Mock(side_effect=RuntimeError("a defect")))
+    monkeypatch.setattr(Worker, "recommend", Mock(side_effect=RuntimeError("a defect")))
     answer = ask(worker, "POST", "/recommend", json={"user_id": "defect"})
     assert answer.status_code == 500
     assert "RuntimeError" not in answer.text
@@ -318,11 +318,10 @@ def test_the_process_says_how_it_does(worker: Worker) -> None:
 
 
 def test_before_the_model_is_loaded_the_process_lives_but_is_not_ready() -> None:
-    empty = Worker()
-    assert ask(empty, "GET", "/livez").status_code == 200
-    assert ask(empty, "GET", "/readyz").status_code == 503
-    assert ask(empty, "GET", "/metrics").status_code == 503
-    assert ask(empty, "POST", "/recommend", json={"user_id": "u"}).status_code == 503
+    assert ask(None, "GET", "/livez").status_code == 200
+    assert ask(None, "GET", "/readyz").status_code == 503
+    assert ask(None, "GET", "/metrics").status_code == 503
+    assert ask(None, "POST", "/recommend", json={"user_id": "u"}).status_code == 503
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,8 +353,8 @@ def test_a_disk_that_hangs_is_not_waited_for(worker: Worker, monkeypatch: pytest
 
 
 def test_behind_pseudonyms_nothing_that_is_stored_names_anybody(tmp_path: Path) -> None:
-    worker, names = Worker(), Pseudonyms(b"k" * 32)
-    worker.open("canned", cast(Any, Canned()), Spool(tmp_path), cast(Any, Counted()), pseudonyms=names)
+    names = Pseudonyms(b"k" * 32)
+    worker = open_worker("canned", Canned(), Spool(tmp_path), Counted(), pseudonyms=names)
     event = {"event_id": "e", "event_type": "click", "item_id": "tea", "user_id": "Annabel"}
     bodies: dict[str, Any] = {
         "/recommend": {"user_id": "Annabel"},
@@ -381,5 +380,7 @@ def test_other_kinds_of_connection_are_handed_on(worker: Worker) -> None:
     async def behind(scope: Scope, receive: Any, send: Any) -> None:
         handed.append(scope["type"])
 
-    asyncio.run(Gateway(behind, worker)({"type": "lifespan"}, cast(Any, None), cast(Any, None)))
+    asyncio.run(
+        Gateway(behind, ServingProcess(worker))({"type": "lifespan"}, cast(Any, None), cast(Any, None))
+    )
     assert handed == ["lifespan"]

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, cast
 from unittest.mock import Mock
 
 import httpx
@@ -16,6 +15,7 @@ import msgspec
 import pytest
 
 from support import served_homes
+from support.workers import open_worker
 from tastemaker.api.schemas import Answer, Explanation, ItemUpsert, Refusal, Request, SessionRequest
 from tastemaker.data.lake import Lake
 from tastemaker.event_log import lookup
@@ -29,6 +29,7 @@ from tastemaker.serving.inference import explain
 from tastemaker.serving.inference.explain import GONE, Explainer, explanation
 from tastemaker.serving.inference.predictor import Predictor
 from tastemaker.serving.ranking.pipeline import Pipeline
+from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.worker import Worker
 from tastemaker.settings import load_settings
 
@@ -49,23 +50,27 @@ def home(made: tuple[Path, dict[str, Version]], monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def worker(made: tuple[Path, dict[str, Version]], home: Path) -> Iterator[Worker]:
     """Serves item_knn."""
-    worker = open_worker(made[1]["item_knn"], home)
+    worker = worker_of(made[1]["item_knn"], home)
     yield worker
     worker.close()
 
 
-def open_worker(version: Version, home: Path) -> Worker:
-    loaded, worker = load_version(version.folder), Worker()
+def worker_of(version: Version, home: Path) -> Worker:
+    loaded = load_version(version.folder)
     pipeline = Pipeline(loaded, changes=home / "spool")
-    spool = Spool(home / "spool")
-    worker.open(version.model, Predictor(loaded, pipeline=pipeline), spool, cast(Any, Mock()))
-    return worker
+    return open_worker(version.model, Predictor(loaded, pipeline=pipeline), Spool(home / "spool"))
+
+
+def served(worker: Worker) -> Predictor:
+    predictor = worker.router.engines[0].predictor
+    assert predictor is not None
+    return predictor
 
 
 def logged(worker: Worker, answer: Answer) -> Answer:
     """Wait until the record is on disk."""
     deadline = time.monotonic() + 20
-    while worker.spool is not None and worker.spool.waiting:
+    while worker.spool.waiting:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     while lookup.find(answer.request_id, load_settings()) is None:
@@ -84,9 +89,7 @@ def test_what_the_user_had_and_what_goes_with_it(worker: Worker) -> None:
     assert (found.request_id, found.model, found.version) == (answer.request_id, "item_knn", answer.version)
     assert [one.item_id for one in found.items] == [item.item_id for item in answer.items]
     assert found.features is None
-    assert worker.engine is not None
-    assert worker.engine.predictor is not None
-    folder = worker.engine.predictor.pipeline.folder
+    folder = served(worker).pipeline.folder
     assert folder is not None
     snapshot = load_version(folder).snapshot
     mine = snapshot.history[snapshot.user_ids.lookup(["user-01"])]
@@ -111,9 +114,7 @@ def test_a_visitors_reasons_are_the_sessions(worker: Worker) -> None:
 
 def test_what_is_new_and_what_fills_the_list(worker: Worker, home: Path) -> None:
     asyncio.run(worker.upsert_items([ItemUpsert("fresh"), ItemUpsert("fresher")]))
-    assert worker.engine is not None
-    predictor = worker.engine.predictor
-    assert predictor is not None
+    predictor = served(worker)
     while not predictor.pipeline.has_new:
         time.sleep(0.01)
     answer = asyncio.run(worker.recommend(Request("user-01")))
@@ -134,7 +135,7 @@ def test_impersonal_and_random_models_claim_nothing_personal(
     made: tuple[Path, dict[str, Version]], home: Path
 ) -> None:
     for model in ("popularity", "random"):
-        worker = open_worker(made[1][model], home)
+        worker = worker_of(made[1][model], home)
         found = explained(worker, asyncio.run(worker.recommend(Request("user-01", k=5))))
         worker.close()
         reasons = [reason for one in found.items for reason in one.reasons]
@@ -154,10 +155,10 @@ def test_an_unknown_id_is_no_answer(worker: Worker) -> None:
 def test_another_version_explains_its_own_and_one_that_is_gone_says_so(
     made: tuple[Path, dict[str, Version]], worker: Worker, home: Path
 ) -> None:
-    other = open_worker(made[1]["popularity"], home)
+    other = worker_of(made[1]["popularity"], home)
     answer = logged(other, asyncio.run(other.recommend(Request("user-01", k=2))))
     other.close()
-    explainer, served = Explainer(), made[1]["item_knn"].folder
+    explainer, served = Explainer(), {made[1]["item_knn"].id: made[1]["item_knn"].folder}
     drain(home / "spool", Lake(home / "lake"))
     found = explainer.explain(answer.request_id, served)
     assert found.model == "popularity"
@@ -187,7 +188,7 @@ def test_over_http(worker: Worker) -> None:
     """Every path that changes, compares or explains, as a caller meets it."""
 
     async def talk() -> None:
-        transport = httpx.ASGITransport(Gateway(not_found, worker))
+        transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(worker)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             told = await client.post("/items", json={"items": [{"item_id": "a/ü", "title": "Item 7"}]})
             assert (told.status_code, told.json()) == (200, {"accepted": 1, "duplicates": 0})

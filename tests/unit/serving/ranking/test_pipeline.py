@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from unittest.mock import Mock
 
 import msgspec
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from support import served_homes
+from support.workers import open_worker
 from tastemaker.api.schemas import Answer, ItemUpsert, Refusal, Request, UserUpsert
 from tastemaker.event_log.records import ItemRecord, Kind, Record, UserRecord
 from tastemaker.event_log.spool import Spool, read
@@ -54,8 +55,7 @@ def opened(versions: dict[str, LoadedVersion], tmp_path: Path) -> Iterator[Open]
 
 @pytest.fixture
 def worker(opened: Open, tmp_path: Path) -> Iterator[Worker]:
-    worker = Worker()
-    worker.open("popularity", opened(), Spool(tmp_path), cast(Any, Mock()))
+    worker = open_worker("popularity", opened(), Spool(tmp_path))
     yield worker
     worker.close()
 
@@ -255,7 +255,6 @@ def test_a_request_may_ask_for_its_own_variety_and_the_log_says_so(worker: Worke
 
 def test_variety_is_logged(worker: Worker, tmp_path: Path) -> None:
     asyncio.run(worker.recommend(Request("user-01", 6, diversity=0.5)))
-    assert worker.spool is not None
     worker.spool.close()
     pending = read(tmp_path / "requests.db", 10)
     assert pending is not None

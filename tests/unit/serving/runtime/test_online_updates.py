@@ -13,7 +13,7 @@ from tastemaker.online_learning.checkpoints import EMPTY, Checkpoints, LogPositi
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving.inference.batcher import Batcher
 from tastemaker.serving.inference.predictor import Predictor
-from tastemaker.serving.runtime.metrics import Metrics
+from tastemaker.serving.runtime.engine_metrics import EngineMetrics
 from tastemaker.serving.runtime.online_updates import ModelRefresher
 
 
@@ -25,7 +25,7 @@ def engine(tmp_path: Path) -> Iterator[Batcher]:
     engine.close()
 
 
-class Told(Metrics):
+class Told(EngineMetrics):
     """Remembers what it is told; no Prometheus."""
 
     def __init__(self) -> None:
@@ -51,12 +51,12 @@ def test_the_newest_state_is_served_and_nothing_else_changes(engine: Batcher, tm
             learning_homes.lessons(learning_homes.traffic(before.version, 20, seed=until), before.loaded)
         )
         name = states.save(model, LogPosition(until, EMPTY))
-        watch.look()
+        watch.poll()
         after = served(engine)
         assert (after.learned, after.version, after.loaded) == (name, before.version, before.loaded)
         assert after.pipeline.overlay is before.pipeline.overlay
     assert before.learned is None
-    watch.look()
+    watch.poll()
     assert served(engine) is after
     watch.close()
     again = ModelRefresher(tmp_path / "learning", engine, Told(), seconds=1_000)  # a restart begins with it
@@ -73,12 +73,12 @@ def test_a_state_that_is_damaged_is_not_served(
     (states.folder / name / "model" / "rewards.npy").write_bytes(b"")
     with caplog.at_level(logging.ERROR):
         watch = ModelRefresher(tmp_path / "learning", engine, Told(), seconds=1_000)
-        watch.look()
+        watch.poll()
     assert served(engine) is before
     assert [record.levelname for record in caplog.records] == ["ERROR"]  # once, however often it looks
     assert "rewards.npy" in caplog.text
     states.save(before.loaded.model, LogPosition(2, EMPTY))
-    watch.look()
+    watch.poll()
     assert served(engine).learned is not None
     watch.close()
 
@@ -100,14 +100,14 @@ def test_the_lag_is_the_age_of_the_oldest_answer_that_was_not_learned(
     lags = [told.lag]
     for answered_at in (1_000, 1_007, 1_007, 1_020):
         told.answered_at, now[0] = learning_homes.END + answered_at, now[0] + 10
-        watch.look()
+        watch.poll()
         lags.append(told.lag)
     assert lags == [0, 10, 20, 30, 40]
     for learned_until in (1_001, 1_010, 1_021):
         Checkpoints(tmp_path / "learning", before.loaded).save(
             before.loaded.model, LogPosition(learning_homes.END + learned_until, EMPTY)
         )
-        watch.look()
+        watch.poll()
         lags.append(told.lag)
     assert lags[5:] == [33, 20, 0]
     watch.close()

@@ -51,13 +51,14 @@ def value(found: Samples, name: str, **labels: str) -> float:
 
 
 def test_what_is_told_is_on_the_page(spool: Spool) -> None:
-    metrics = Metrics("canned", spool)
-    metrics.serves("canned", "v1")
-    metrics.answered({("canned", "model", None): 2, ("canned", "popular", MODEL_SHORT): 1})
+    metrics = Metrics(spool)
+    engine = metrics.engine("canned")
+    engine.serves("canned", "v1")
+    engine.answered({("canned", "model", None): 2, ("canned", "popular", MODEL_SHORT): 1})
     metrics.requested("/recommend", 200, 0.0007)
     metrics.requested("/recommend", 400, 0.004)
     metrics.requested("/feedback", 429, 30.0)
-    metrics.featured("late", 3)
+    engine.featured("late", 3)
     assert isinstance(spool.append(cast(Any, object())).exception(), SpoolError)
     metrics.count_records()
     metrics.count_records()
@@ -80,7 +81,7 @@ def test_what_is_told_is_on_the_page(spool: Spool) -> None:
 
 def test_answers_that_the_log_never_gets_are_lost_and_feedback_is_not(tmp_path: Path) -> None:
     with Spool(tmp_path, capacity=1) as spool:
-        metrics = Metrics("canned", spool)
+        metrics = Metrics(spool)
         while spool.offer(request(1)):  # until two wait at once
             pass
         assert isinstance(spool.append(*cast(Any, [object()] * 5)).exception(), SpoolError)
@@ -91,8 +92,8 @@ def test_answers_that_the_log_never_gets_are_lost_and_feedback_is_not(tmp_path: 
 
 
 def test_all_that_may_happen_is_there_before_it_happens(spool: Spool) -> None:
-    metrics = Metrics("canned", spool, endpoints=statuses())
-    metrics.wants(None, Target("other", "v2"))
+    metrics = Metrics(spool, endpoints=statuses())
+    metrics.engine("canned").wants(None, Target("other", "v2"))
     found = samples(metrics)
     for route in ROUTES:
         for status in (200, *map(int, route.failures), 405):
@@ -108,10 +109,11 @@ def test_all_that_may_happen_is_there_before_it_happens(spool: Spool) -> None:
 
 
 def test_only_the_present_versions_are_there_and_whether_they_differ(spool: Spool) -> None:
-    metrics = Metrics("one", spool)
-    metrics.serves("one", "v1")
-    metrics.wants(None, Target("one", "v1"))
-    metrics.wants(Target("one", "v1"), Target("two", "v2"))
+    metrics = Metrics(spool)
+    engine = metrics.engine("one")
+    engine.serves("one", "v1")
+    engine.wants(None, Target("one", "v1"))
+    engine.wants(Target("one", "v1"), Target("two", "v2"))
     metrics.is_degraded(["version", "model"], differs=True)
     found = samples(metrics)
     infos = {name: labels for name, labels in found if "info" in name}
@@ -123,7 +125,7 @@ def test_only_the_present_versions_are_there_and_whether_they_differ(spool: Spoo
     assert value(found, "version_differs") == 1
     degraded = {reason: value(found, "degraded", reason=reason) for reason in REASONS}
     assert degraded == {reason: float(reason in ("version", "model")) for reason in REASONS}
-    metrics.serves("two", "v2")
+    engine.serves("two", "v2")
     metrics.is_degraded((), differs=False)
     found = samples(metrics)
     assert value(found, "served_version_info", model="two", version="v2") == 1
@@ -140,10 +142,10 @@ from tastemaker.serving.runtime.worker_slots import Workers
 folder, place = Path(sys.argv[1]), int(sys.argv[2])
 workers = Workers(folder)
 workers.arrive(place)
-metrics = Metrics("m", Spool(folder / "spool"), folder, place=place, server=os.getppid())
+metrics = Metrics(Spool(folder / "spool"), folder, place=place, server=os.getppid())
 foreign = prometheus_client.Counter("feast_something", "Of a library")
 workers.serve(place)
-metrics.serves("m", sys.argv[3])
+metrics.engine("m").serves("m", sys.argv[3])
 metrics.is_degraded(["log"] if sys.argv[3] == "v1" else [], differs=False)
 for _ in range(10):
     metrics.requested("/recommend", 200, 0.01)

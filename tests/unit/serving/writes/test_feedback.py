@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from support.workers import open_worker
 from tastemaker.api.schemas import FeedbackEvent, Receipt, Refusal
 from tastemaker.event_log import spool as spools
 from tastemaker.event_log.records import FeedbackRecord, ItemRecord
 from tastemaker.event_log.spool import FILE_NAME, Spool, read
-from tastemaker.serving.runtime.worker import Worker
+from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.writes.feedback import append_durably, feedback_records
 
 EVENTS = [
@@ -30,14 +31,13 @@ def test_events_are_logged_as_they_were_told(tmp_path: Path) -> None:
 
 
 def test_a_receipt_counts_what_is_new_and_what_was_known(tmp_path: Path) -> None:
-    worker = Worker()
-    worker.spool = Spool(tmp_path)
+    worker = open_worker("m", None, Spool(tmp_path))
     assert asyncio.run(worker.feedback(EVENTS)) == Receipt(2, 0)
     pending = read(tmp_path / FILE_NAME, 10)
     assert pending is not None
     assert [one.event_id for one in pending.of(FeedbackRecord)] == ["a", "b"], "it is on disk by then"
     assert asyncio.run(worker.feedback(EVENTS)) == Receipt(0, 2)
-    worker.spool.close()
+    worker.close()
 
 
 def test_a_full_log_is_told_as_429_with_a_time_to_come_back(tmp_path: Path) -> None:
@@ -65,5 +65,5 @@ def test_a_disk_that_refuses_is_told_as_503(tmp_path: Path, monkeypatch: pytest.
 
 def test_before_the_log_is_open_nothing_is_acknowledged() -> None:
     with pytest.raises(Refusal) as refused:
-        asyncio.run(Worker().feedback(EVENTS))
+        asyncio.run(ServingProcess().worker.feedback(EVENTS))
     assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,0 +1,56 @@
+"""What is counted and logged of each answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tastemaker.event_log.records import Record
+from tastemaker.event_log.spool import Spool
+from tastemaker.serving.inference.batcher import PendingRequest
+from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult
+from tastemaker.serving.runtime.engine_metrics import EngineMetrics
+
+
+def log_answers(
+    spool: Spool,
+    metrics: EngineMetrics,
+    answers: Sequence[tuple[PendingRequest, InferenceResult]],
+    now: float,
+) -> None:
+    """Count answers of one engine and offer them to the log.
+
+    Args:
+        spool: The log. An answer that it has no room for is counted as lost.
+        metrics: The engine's.
+        answers: The answers that were just given.
+        now: `time.monotonic()`.
+    """
+    given = [result.answer for _, result in answers]
+    metrics.answered(Counter((one.model, one.stage, one.fallback) for one in given))
+    for pending, result in answers:
+        spool.offer(_record(pending.ask, result, now - pending.since))
+
+
+def _record(ask: InferenceRequest, result: InferenceResult, seconds: float) -> Record:
+    request, answer = ask.request, result.answer
+    return Record(
+        request_id=answer.request_id,
+        occurred_at=ask.occurred_at,
+        user_id=request.user_id,
+        k=request.k,
+        model=answer.model,
+        version=answer.version,
+        items=answer.items,
+        latency_ms=seconds * 1_000,
+        context=request.context,
+        exclude=request.exclude,
+        candidates=request.candidates,
+        features=result.features,
+        fallback=answer.fallback,
+        stage=answer.stage,
+        kind=ask.kind,
+        session=None if ask.session is None else list(ask.session),
+        diversity=result.diversity,
+        assignment=ask.assignment,
+    )

@@ -1,0 +1,38 @@
+"""The worker of a process, from when it is loaded until it closes."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from tastemaker.api.schemas import Refusal
+from tastemaker.serving.runtime.worker import NO_MODEL, Worker
+
+
+class ServingProcess:
+    """Holds the process's worker. The gateway exists before a worker is loaded and after it is closed."""
+
+    def __init__(self, worker: Worker | None = None) -> None:
+        """`worker`: one that is loaded already."""
+        self._worker = worker
+
+    @property
+    def worker(self) -> Worker:
+        """The loaded worker. Raises Refusal (503) while there is none."""
+        if self._worker is None:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
+        return self._worker
+
+    def open(self, worker: Worker) -> None:
+        """Answer with this worker from now on."""
+        self._worker = worker
+
+    def close(self) -> None:
+        """Answer no more. Returns when every record is on disk."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
+
+    def count(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count an HTTP request, if a worker is loaded; `endpoint` is a path's template or UNKNOWN."""
+        if self._worker is not None:
+            self._worker.count(endpoint, status, seconds)
