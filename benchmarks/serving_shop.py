@@ -56,7 +56,7 @@ def make_home(home: Path, n_items: int, *, index: bool) -> None:
     settings = Settings(
         home=home,
         retrieval=RetrievalSettings(index_items=1 if index else 10**9),
-        serving=ServingSettings(lists_users=500),
+        serving=ServingSettings(precomputed_users=500),
     )
     rng = np.random.default_rng(0)
     snapshot = _snapshot(n_items, rng)

@@ -20,7 +20,7 @@ and the fix. In the environment, lists and tables are JSON, such as
 chunk_rows = 100_000
 
 [serving]
-model_seconds = 0.3
+model_timeout_seconds = 0.3
 ```
 """
 
@@ -63,7 +63,7 @@ def _by_name(section: str, variable: str, values: Any) -> str:
 
 
 def setting_paths() -> Iterator[str]:
-    """Yield the path of every setting, such as `serving.model_seconds`."""
+    """Yield the path of every setting, such as `serving.model_timeout_seconds`."""
     for name, field in Settings.model_fields.items():
         nested = getattr(field.annotation, "model_fields", None)
         yield from [name] if nested is None else (f"{name}.{key}" for key in nested)

@@ -1,9 +1,10 @@
-"""Tastemaker: put a recommender system into production and keep it honest.
+"""Tastemaker: a self-hosted platform that trains, evaluates, serves and monitors recommender systems.
+
+Notebooks and scripts use
 
     from tastemaker import load, split, fit, evaluate, compare
 
-is for notebooks and scripts; each name is imported when it is first used, so that a service or a command,
-which uses none, starts fast.
+Each name is imported when it is first used, so that services and commands, which use none, start fast.
 """
 
 from __future__ import annotations

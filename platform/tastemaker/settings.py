@@ -1,6 +1,6 @@
-"""Every setting, typed, from the environment (`TASTEMAKER_...`), else from tastemaker.toml, else its default.
+"""Settings, typed: each from its environment variable, else tastemaker.toml, else its default.
 
-Nothing is read when this module is imported: `Settings()` reads, and whoever needs settings is handed them.
+Nothing is read when this module is imported: `load_settings` reads, and functions take settings as arguments.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FILE_SOURCES = ("table", "online_retail")
 
 
 def _names(given: Any) -> Any:
-    """Names as the environment gives them, `ease, als` or `["ease", "als"]`; other values as they are."""
+    """Return the names in text such as `ease, als` or `["ease", "als"]`; return other values unchanged."""
     if not isinstance(given, str):
         return given
     return tuple(name for name in re.split(r"[\s,\[\]\"']+", given) if name)
@@ -47,63 +47,68 @@ class _Section(BaseModel):
 
 
 class SourceSettings(_Section):
-    """Where events come from. Which fields count depends on the source (`tastemaker data check --help`)."""
+    """Source of events, items and users. Which settings apply depends on the source, as noted in each."""
 
     name: str = "simulated"
-    """A source: online_retail, table, sql or simulated. Left out: table where there is a path, sql where
-    there is a url, else simulated."""
+    """The source: online_retail, table, sql or simulated. If absent: table if `path` is set, sql if `url` is
+    set, else simulated."""
     path: Path | None = None
-    """The file to read (online_retail, table)."""
+    """Path of the file to read (online_retail, table)."""
     url: str | None = None
-    """SQLAlchemy URL (sql). Better given as TASTEMAKER_SOURCE__URL: it may hold a password."""
+    """SQLAlchemy URL of the database (sql). Set it by TASTEMAKER_SOURCE__URL if it contains a password."""
     events: str | None = None
-    """Table or SELECT that yields events (sql)."""
+    """Table name or SELECT statement of the events (sql)."""
     items: str | None = None
-    """Table or SELECT (sql) or file (table) that yields items."""
+    """Table name or SELECT statement (sql), or file (table), of the items; none if absent."""
     users: str | None = None
-    """Table or SELECT (sql) or file (table) that yields users."""
+    """Table name or SELECT statement (sql), or file (table), of the users; none if absent."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Canonical column, or one of item_columns or user_columns -> the source's own column (table, sql)."""
+    """Names of the source's columns, by canonical column or by a name in item_columns or user_columns (table,
+    sql). Columns that are not listed have their canonical names."""
     item_columns: tuple[str, ...] = ()
-    """The shop's own columns of items to keep, such as brand, for models that read content (table, sql)."""
+    """Custom columns of items to keep, such as brand, for models that read item content (table, sql). Other
+    custom columns are dropped."""
     user_columns: tuple[str, ...] = ()
-    """The shop's own columns of users to keep, for slices and for models that read them (table, sql). Others
-    are not kept."""
+    """Custom columns of users to keep, for slices and for models that read them (table, sql). Other custom
+    columns are dropped."""
     timezone: str = "UTC"
-    """Zone of timestamps that carry none."""
+    """Time zone of timestamps without one."""
     encoding: str | None = None
-    """Encoding of text files (table, online_retail), such as cp1252; found out if absent."""
+    """Encoding of text files, such as cp1252 (table, online_retail); detected if absent."""
     delimiter: str | None = None
-    """What parts the fields of text files (table, online_retail): one character, or tab; found out if
-    absent."""
+    """Delimiter of text files: one character, or `tab` (table, online_retail); detected if absent."""
     time_format: str | None = None
-    """How columns of times are written (table, sql): "day first", "month first", "year first", "seconds",
+    """Format of columns of times (table, sql): "day first", "month first", "year first", "seconds",
     "milliseconds", "microseconds", "nanoseconds", "yyyymmdd", "excel" (serial days) or a pattern such as
-    "%d/%m/%Y %H:%M". Found out from the whole column if absent."""
+    "%d/%m/%Y %H:%M". Detected from the whole column if absent."""
     decimal: Literal[".", ","] | None = None
-    """What parts off decimals in text (table, sql); the other of the two may part thousands. Found out if
-    absent."""
+    """Decimal separator of numbers in text (table, sql); the other character may separate thousands. Detected
+    if absent."""
     ids: IdForm = "canonical"
-    """Which ids are the same, in every table and request: canonical takes 27.0 for 27; numbers takes 00027
-    for 27, too; text takes nothing but blanks around an id away."""
+    """Which ids are equal, in every table and request. text: ids are equal as text, without blanks around.
+    canonical: 27.0 equals 27, too. numbers: 00027 equals 27, too."""
     missing_ids: tuple[str, ...] = MISSING_IDS
-    """What stands for a missing id in any letter case. An empty list lets an item be called None."""
+    """Texts that mean a missing id, in any letter case. With an empty list an item may be called None."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of one source only, such as the simulated shop's size."""
+    """Options that only one source has, such as the size of the simulated shop."""
 
     @model_validator(mode="before")
     @classmethod
     def _name_what_is_given(cls, given: Any) -> Any:
-        """A file or a database that is named is what is read, also where the source's name is left out."""
+        """Derive the source from a given file or database if its name is absent."""
         if not isinstance(given, dict) or given.get("name") is not None:
             return given
         found = next((name for key, name in (("path", "table"), ("url", "sql")) if given.get(key)), None)
         return given if found is None else {**given, "name": found}
 
     def for_file(self, path: Path, name: str | None = None) -> SourceSettings:
-        """The settings that read this file: the source `name`, else the configured one if it reads files.
+        """Return the settings that read a file.
 
-        What belongs to another source (its database, options and tables of items and users) is left out.
+        Settings of another source (its database, options and tables of items and users) are left out.
+
+        Args:
+            path: The file.
+            name: The source; None for the configured one if it reads files, else table.
         """
         chosen = name or (self.name if self.name in FILE_SOURCES else "table")
         if chosen == self.name:
@@ -114,92 +119,97 @@ class SourceSettings(_Section):
 
 
 class OnlineStoreSettings(_Section):
-    """Where Feast keeps online features."""
+    """Online feature store."""
 
     type: Literal["sqlite", "redis", "postgres"] = "sqlite"
-    """SQLite in the home folder, or a server."""
+    """The kind of store: a SQLite file in the home folder, or a server."""
     url: str | None = None
-    """redis://host:port/0 or postgresql://user:password@host:port/database."""
+    """URL of the server: redis://host:port/0 or postgresql://user:password@host:port/database."""
 
 
 class LogSettings(_Section):
-    """The log of requests, feedback, and changed items and users."""
+    """Log of requests, feedback, and changes of items and users."""
 
     target: Literal["lake", "postgres"] = "lake"
-    """Where local logs are drained to: the home folder's lake, or a database where several meet."""
+    """Destination of local logs: the home folder's lake, or a database that several machines can share."""
     url: str | None = None
-    """postgresql://user:password@host/database (postgres); the metadata database if absent."""
+    """URL of that database (postgres), postgresql://user:password@host/database; the metadata database if
+    absent."""
     spool_records: Annotated[int, Field(ge=5_000)] = 50_000
-    """Records that may wait in memory for the disk; about 1 kB each."""
+    """Largest number of records in memory that are not yet on disk; a record takes about 1 kB. Feedback is
+    refused (429) at 80 % of the limit."""
     spool_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
-    """What may lie on the local disk undrained. Feedback is refused (429) at 80 % of either limit."""
+    """Largest size in bytes of the local log that is not yet drained. Feedback is refused (429) at 80 % of
+    the limit."""
 
 
 class RetrievalSettings(_Section):
-    """How lists are put together from candidates."""
+    """Retrieval of candidates and reranking."""
 
     index_items: Annotated[int, Field(ge=1)] = 50_000
-    """Catalogues of more items than this get an index of their vectors; smaller ones are scored whole."""
+    """Number of items above which a catalogue gets an approximate index of its vectors; smaller catalogues
+    are scored exactly."""
     diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """λ of maximal marginal relevance: 0 leaves the model's order, 1 wants nothing but variety."""
+    """λ of maximal marginal relevance: 0 keeps the model's order, 1 ranks by diversity only."""
     new_items: bool = True
-    """Whether lists of 5 and more give their last place to an item that no model knows yet."""
+    """Whether the last place of lists of 5 or more items is given to an item that the model does not know."""
 
 
 class ServingSettings(_Section):
-    """How requests are answered."""
+    """Prediction service."""
 
-    model_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
-    """The model's deadline. A request that it has not answered by then gets a precomputed list."""
-    waiting: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    """Requests that may wait for the model. One more gets a precomputed list at once."""
-    features_seconds: Annotated[float, Field(gt=0, le=60)] = 0.05
-    """How long a request may wait for the online feature store; later, it goes on without the features."""
-    features_fresh_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """How long a user's features are remembered before they are read again."""
-    features_users: Annotated[int, Field(ge=0)] = 100_000
-    """How many users' features are remembered."""
-    lists_users: Annotated[int, Field(ge=0, le=10_000_000)] = 50_000
-    """How many users get a precomputed list when a version is registered: those who came last."""
-    lists_items: Annotated[int, Field(ge=1, le=1_000)] = 50
-    """How long these lists are."""
+    model_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
+    """Deadline of the model in seconds. A request that is not answered by then gets a precomputed list."""
+    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Largest number of requests that wait for the model. Further requests get a precomputed list at once."""
+    features_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 0.05
+    """Deadline of the online feature store in seconds. A request is then answered without the features."""
+    features_cache_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """Seconds for which a user's features are cached before they are read again; 0 disables the cache."""
+    features_cache_users: Annotated[int, Field(ge=0)] = 100_000
+    """Largest number of users whose features are cached, in each worker."""
+    precomputed_users: Annotated[int, Field(ge=0, le=10_000_000)] = 50_000
+    """Number of users, those with the latest events, whose list is precomputed for each version."""
+    precomputed_items: Annotated[int, Field(ge=1, le=1_000)] = 50
+    """Length of the precomputed lists."""
     static_items: tuple[str, ...] = ()
-    """Item ids for when nothing else can answer; what was popular when the model was loaded, if empty."""
-    connections: Annotated[int, Field(ge=10, le=100_000)] = 1_000
-    """Open connections of each worker, but 200 less than the system's limit of open files (ulimit -n). Beyond
-    them, one that has sent no whole request makes room."""
-    hosts: Names = ()
-    """Host names, without port, by which the service may be asked while there is no API key, besides
-    localhost and its own address: a proxy's or a container's."""
+    """Item ids of the last fallback; if empty, the items that were popular when the model was loaded."""
+    max_connections: Annotated[int, Field(ge=10, le=100_000)] = 1_000
+    """Largest number of open connections of each worker, at most the system's limit of open files (ulimit -n)
+    less 200. When it is reached, a connection that has sent no complete request is closed."""
+    allowed_hosts: Names = ()
+    """Host names, without port, that requests may use while there is no API key, besides localhost and the
+    service's own address: those of a proxy or a container."""
     pin_workers: bool = False
-    """Whether each worker keeps to one processor, which no other worker keeps to: faster where the processors
-    are the services' own; not where other programs, or containers that do the same, want them too."""
+    """Whether each worker is pinned to a processor of its own. This is faster if the processors are used by
+    the service only, and slower if other programs or containers use them, too."""
 
 
 class PrivacySettings(_Section):
-    """How people are hidden, and how long what they did is kept."""
+    """Pseudonymization and retention."""
 
     pseudonymize: bool = False
-    """Keep a keyed hash in the place of user ids. Its key: TASTEMAKER_PSEUDONYM_KEY in the environment."""
+    """Whether a keyed hash is stored instead of user ids. The environment variable TASTEMAKER_PSEUDONYM_KEY
+    holds its key."""
     log_days: Annotated[int, Field(ge=1)] | None = None
-    """Requests, feedback and impressions older than this are deleted; null: they are kept."""
+    """Days after which requests, feedback and impressions are deleted; null: never."""
     events_days: Annotated[int, Field(ge=1)] | None = None
-    """Events older than this are deleted, also as they were landed; null: they are kept."""
+    """Days after which events are deleted, in the landed data, too; null: never."""
 
 
 class LearningSettings(_Section):
-    """How models learn from live feedback."""
+    """Online learning from logged feedback."""
 
     feedback_delay_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 600.0
-    """An item shown is learned when it is so old, with what was told of it by then. What is told later waits
-    for the next training."""
+    """Seconds to wait after an impression before it is learned, with the feedback that has arrived by then.
+    Feedback that arrives later is used at the next full training."""
     poll_seconds: Annotated[float, Field(gt=0, le=86_400)] = 5.0
-    """How long a learner that follows the log waits between two looks, and a service between two looks for
-    what was learned."""
+    """Seconds between two polls of the log by a learner, and between two polls of the learner's checkpoints
+    by a service."""
 
 
 def _config(given: Any) -> Any:
-    """A model's hyperparameters as the environment gives them, JSON; other values as they are."""
+    """Return the hyperparameters in JSON text; return other values unchanged."""
     try:
         return json.loads(given) if isinstance(given, str) else given
     except json.JSONDecodeError:
@@ -207,42 +217,43 @@ def _config(given: Any) -> Any:
 
 
 class ModelsSettings(_Section):
-    """Which installed models take part, and under each model's name its hyperparameters."""
+    """Choice of the models to train and compare, and their hyperparameters under each model's name."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[dict[str, Any], BeforeValidator(_config)]]
 
     enabled: Names | None = None
-    """Only these models, and the baseline (`baseline`) with which they are compared; null: all installed."""
+    """Names of the models to use; null: all installed ones. The problem's baseline is always used."""
     disabled: Names = ()
-    """All but these models."""
+    """Names of models not to use."""
 
     @property
     def configs(self) -> dict[str, dict[str, Any]]:
-        """Model name -> hyperparameters that differ from the model's defaults."""
+        """Hyperparameters that differ from the model's defaults, by the model's name."""
         return self.__pydantic_extra__
 
     def get(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
-        """Return the hyperparameters of one model, or `default` where its section is absent."""
+        """Return the hyperparameters of one model, or `default` if its section is absent."""
         return self.configs.get(name, default)
 
 
 class PromotionSettings(_Section):
-    """What may become champion."""
+    """Promotion of versions to champion."""
 
     max_loss: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Of the champion's figure: the 95 % interval of the paired difference must not reach below this loss."""
+    """Non-inferiority margin, as a share of the champion's figure: the 95 % interval of a challenger's paired
+    difference from the champion must not reach below minus this share."""
 
 
 class _TomlFile(TomlConfigSettingsSource):
-    """tastemaker.toml, also with the byte order mark that Windows editors write."""
+    """Settings source that reads tastemaker.toml, also with a byte order mark."""
 
     def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
         return tomllib.loads(file_path.read_text("utf-8-sig"))
 
 
 class Settings(BaseSettings):
-    """All settings. Environment names are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME and so on."""
+    """All settings; their environment variables are TASTEMAKER_HOME, TASTEMAKER_SOURCE__NAME, ..."""
 
     model_config = SettingsConfigDict(
         env_prefix="TASTEMAKER_",
@@ -254,35 +265,35 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".tastemaker")
-    """The folder that holds everything while no servers are set."""
+    """The home folder, which holds all data that is not on a configured server."""
     database_url: str | None = None
-    """SQLAlchemy URL for metadata; SQLite in the home folder if absent."""
+    """SQLAlchemy URL of the metadata database; a SQLite file in the home folder if absent."""
     problem: Path = Path("problem.yaml")
-    """The problem file."""
+    """Path of the problem file."""
     source: SourceSettings = SourceSettings()
-    """Where events come from."""
+    """Source of events, items and users."""
     online_store: OnlineStoreSettings = OnlineStoreSettings()
-    """Where Feast keeps online features."""
+    """Online feature store."""
     log: LogSettings = LogSettings()
-    """The log of requests, feedback, and changed items and users."""
+    """Log of requests, feedback, and changes of items and users."""
     retrieval: RetrievalSettings = RetrievalSettings()
-    """How lists are put together from candidates."""
+    """Retrieval of candidates and reranking."""
     serving: ServingSettings = ServingSettings()
-    """How requests are answered."""
+    """Prediction service."""
     privacy: PrivacySettings = PrivacySettings()
-    """How people are hidden, and how long what they did is kept."""
+    """Pseudonymization and retention."""
     learning: LearningSettings = LearningSettings()
-    """How models learn from live feedback."""
+    """Online learning from logged feedback."""
     promotion: PromotionSettings = PromotionSettings()
-    """What may become champion."""
+    """Promotion of versions to champion."""
     models: ModelsSettings = ModelsSettings()
-    """Which models take part, and model name -> hyperparameters that differ from the model's defaults."""
+    """Choice of the models, and their hyperparameters under each model's name."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000
-    """Rows that are held in memory at once while data is read and checked."""
+    """Number of rows held in memory while data is read and validated."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seeds every random number of a run."""
+    """Seed of all random numbers of a run."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Threads for training; 0 means as many as there are processors."""
+    """Number of threads for training; 0: one per processor."""
 
     @classmethod
     def settings_customise_sources(
@@ -297,57 +308,64 @@ class Settings(BaseSettings):
 
     @property
     def metadata_url(self) -> str:
-        """The SQLAlchemy URL of the metadata database."""
+        """SQLAlchemy URL of the metadata database."""
         return self.database_url or sqlite_url(self.home / "tastemaker.db")
 
     @property
     def log_url(self) -> str:
-        """The SQLAlchemy URL of the database where logs meet."""
+        """SQLAlchemy URL of the database that logs are drained to."""
         return self.log.url or self.metadata_url
 
     @property
     def lake(self) -> Path:
-        """Tables at rest: one folder a table, Parquet by day."""
+        """Folder of the lake: one folder per table, Parquet by day."""
         return self.home / "lake"
 
     @property
     def features(self) -> Path:
-        """Feature snapshots, Parquet."""
+        """Folder of the feature snapshots, Parquet."""
         return self.home / "features"
 
     @property
     def feast(self) -> Path:
-        """Feast's registry and, by default, its online store."""
+        """Folder of Feast's registry and, by default, its online store."""
         return self.home / "feast"
 
     @property
     def artifacts(self) -> Path:
-        """Model versions."""
+        """Folder of the model versions."""
         return self.home / "artifacts"
 
     @property
     def spool(self) -> Path:
-        """The durable request-response log, before it is drained into the lake."""
+        """Folder of the durable request-response log, before it is drained."""
         return self.home / "spool"
 
     @property
     def learning_root(self) -> Path:
-        """What versions have learned since their training."""
+        """Folder of the checkpoints of online learning."""
         return self.home / "learning"
 
     @property
     def keys(self) -> Path:
-        """Digests of the service's API keys."""
+        """File with the hashes of the service's API keys."""
         return self.home / "keys.json"
 
     @property
     def reports(self) -> Path:
-        """HTML and PNG for people."""
+        """Folder of the reports, HTML and PNG."""
         return self.home / "reports"
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings. Raises TastemakerError naming every wrong key, its value and what is allowed."""
+    """Read the settings.
+
+    Args:
+        overrides: Settings by name, which take precedence over the environment and tastemaker.toml.
+
+    Raises:
+        TastemakerError: The message names every wrong key, its value and what is allowed.
+    """
     if wrong := mistyped_variables(os.environ, Settings):
         raise TastemakerError(
             "environment variables are mistyped:\n    " + "\n    ".join(wrong), fix="rename or unset them"
@@ -355,7 +373,9 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except tomllib.TOMLDecodeError as error:
-        raise TastemakerError(f"tastemaker.toml is no TOML: {error}", fix="mend it at that place") from error
+        raise TastemakerError(
+            f"tastemaker.toml is not valid TOML: {error}", fix="correct it at that place"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise TastemakerError(
             f"tastemaker.toml can't be read: {error}", fix="save it as a text file in UTF-8"
@@ -368,18 +388,20 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         raise TastemakerError(
             f"settings are wrong:\n    {described(error, Settings)}",
-            fix="mend the TASTEMAKER_... environment variable or the key in tastemaker.toml",
+            fix="correct the TASTEMAKER_... environment variable or the key in tastemaker.toml",
         ) from error
 
 
 def described(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """Every mistake on a line of its own: key, value and what is allowed.
+    """Return a validation error in words, one line per mistake: key, value and what is allowed.
 
-    With the `model` that was refused, a mistyped key has the one that was meant beside it.
+    Args:
+        error: The error.
+        model: The model that refused the values; with it, the intended key is suggested for a mistyped one.
     """
     lines = []
     for wrong in error.errors(include_url=False):
-        said = f"{'.'.join(str(part) for part in wrong['loc'])} = {wrong['input']!r}: {wrong['msg']}"
+        text = f"{'.'.join(str(part) for part in wrong['loc'])} = {wrong['input']!r}: {wrong['msg']}"
         guess = meant_key(wrong["loc"], model) if model and wrong["type"] == "extra_forbidden" else None
-        lines.append(said if guess is None else f"{said}; did you mean {guess}?")
+        lines.append(text if guess is None else f"{text}; did you mean {guess}?")
     return "\n    ".join(lines)

@@ -82,7 +82,7 @@ class Running(NamedTuple):
 def serving(home: Path, *words: str, **more: str) -> Iterator[Running]:
     """`tastemaker serve` with two workers, all well."""
     environment = shop_homes.environment(home) if (home / "problem.yaml").exists() else {}
-    environment |= {"TASTEMAKER_HOME": str(home), "TASTEMAKER_SERVING__MODEL_SECONDS": "10", **more}
+    environment |= {"TASTEMAKER_HOME": str(home), "TASTEMAKER_SERVING__MODEL_TIMEOUT_SECONDS": "10", **more}
     command = ("tastemaker", "serve", *words, "--workers", str(WORKERS))
     with bento_servers.started(command, home, environment) as server:
         server.workers(WORKERS)
@@ -139,8 +139,8 @@ def test_a_feature_store_that_hangs_and_one_that_refuses(home: Path) -> None:
         more = {
             "TASTEMAKER_ONLINE_STORE__TYPE": "redis",
             "TASTEMAKER_ONLINE_STORE__URL": url,
-            "TASTEMAKER_SERVING__FEATURES_FRESH_SECONDS": "0",  # what was read is not kept
-            "TASTEMAKER_SERVING__FEATURES_SECONDS": "0.5",  # a busy machine is no reason not to read
+            "TASTEMAKER_SERVING__FEATURES_CACHE_SECONDS": "0",  # what was read is not kept
+            "TASTEMAKER_SERVING__FEATURES_TIMEOUT_SECONDS": "0.5",  # a busy machine is no reason not to read
         }
         with serving(home, "ranker", **more) as one:
             one.ask()

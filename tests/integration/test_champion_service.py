@@ -37,7 +37,7 @@ pytestmark = [
 
 PATIENCE_SECONDS = 120
 PROBLEM = "visited shop"
-SLOW = {"TASTEMAKER_SERVING__MODEL_SECONDS": "10", "TASTEMAKER_LEARNING__POLL_SECONDS": "0.5"}
+SLOW = {"TASTEMAKER_SERVING__MODEL_TIMEOUT_SECONDS": "10", "TASTEMAKER_LEARNING__POLL_SECONDS": "0.5"}
 """The deadline is for a model of one's own machine; this one is shared."""
 
 

@@ -148,7 +148,7 @@ def _settings(prefix: str, model: type[BaseModel]) -> Iterator[str]:
 
 def test_every_setting_is_on_its_page(site: Path) -> None:
     variables = set(_settings("TASTEMAKER_", Settings))
-    assert {"TASTEMAKER_HOME", "TASTEMAKER_SERVING__MODEL_SECONDS"} <= variables
+    assert {"TASTEMAKER_HOME", "TASTEMAKER_SERVING__MODEL_TIMEOUT_SECONDS"} <= variables
     page = _reference(site, "settings")
     assert {name for name in variables if f"<code>{name}</code>" not in page} == set()
 

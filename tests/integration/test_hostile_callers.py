@@ -46,8 +46,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     environment = {
         "TASTEMAKER_HOME": str(folder / "home"),
         "BENTOML_HOME": str(folder / "bentoml"),
-        "TASTEMAKER_SERVING__CONNECTIONS": str(CONNECTIONS),
-        "TASTEMAKER_SERVING__HOSTS": "shop.example, recommender",
+        "TASTEMAKER_SERVING__MAX_CONNECTIONS": str(CONNECTIONS),
+        "TASTEMAKER_SERVING__ALLOWED_HOSTS": "shop.example, recommender",
     }
     with started(COMMANDS[request.param], folder, environment) as server:
         yield server

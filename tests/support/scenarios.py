@@ -192,8 +192,8 @@ def redis_away(home: Path, seconds: float, *, rate: int = 20) -> Survived:
         more = {
             "TASTEMAKER_ONLINE_STORE__TYPE": "redis",
             "TASTEMAKER_ONLINE_STORE__URL": url,
-            "TASTEMAKER_SERVING__FEATURES_FRESH_SECONDS": "0",  # what was read is not kept
-            "TASTEMAKER_SERVING__FEATURES_SECONDS": "0.2",  # a busy machine is no reason not to read
+            "TASTEMAKER_SERVING__FEATURES_CACHE_SECONDS": "0",  # what was read is not kept
+            "TASTEMAKER_SERVING__FEATURES_TIMEOUT_SECONDS": "0.2",  # a busy machine is no reason not to read
         }
         people = (f"u{number % 200:07d}" for number in count())
         with (

@@ -60,7 +60,7 @@ def test_every_mistake_is_told_at_once(elsewhere: Path) -> None:
 
 def test_a_file_that_is_no_toml_is_told_with_its_place(elsewhere: Path) -> None:
     (elsewhere / "tastemaker.toml").write_text("seed = 1\nthreads =\n")
-    with pytest.raises(TastemakerError, match=r"tastemaker.toml is no TOML: .*line 2"):
+    with pytest.raises(TastemakerError, match=r"tastemaker.toml is not valid TOML: .*line 2"):
         load_settings()
 
 

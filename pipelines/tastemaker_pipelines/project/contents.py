@@ -68,10 +68,10 @@ def with_file(folder: Path, data: Path, source: str, columns: Mapping[str, str])
     Raises:
         TastemakerError: If the file can't be read or mapped.
     """
-    from tastemaker.problem.spec import Split
+    from tastemaker.problem.spec import SplitSpec
 
     found = examine(data, source, columns)
-    horizon = test_days(found.days, Split().test_days)
+    horizon = test_days(found.days, SplitSpec().test_days)
     pairs = ", ".join(f"{name} = {toml(own)}" for name, own in columns.items())
     mapped = [f"columns = {{ {pairs} }}"] if columns else []
     examples = TABLE if source == "table" else ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from tastemaker.problem.rules import JUDGING_METRICS
-from tastemaker.problem.spec import CandidateRules, EventReward, Placement, Split
+from tastemaker.problem.rules import ACCURACY_METRICS
+from tastemaker.problem.spec import CandidateRules, EventReward, Placement, SplitSpec
 
 NONE_WORDS = ("", "-", "none", "no", "null")
 """What people type for nothing."""
@@ -92,7 +92,7 @@ def shown(value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else f"{value}"
 
 
-_PLACEMENT, _REWARD, _SPLIT, _CANDIDATES = Placement(), EventReward(), Split(), CandidateRules()
+_PLACEMENT, _REWARD, _SPLIT, _CANDIDATES = Placement(), EventReward(), SplitSpec(), CandidateRules()
 
 QUESTIONS = (
     Question(
@@ -185,8 +185,8 @@ QUESTIONS = (
         "By which metric do you evaluate a list?",
         "One number decides who is best: ndcg wants the right items first, recall wants them somewhere.",
         "ndcg",
-        one_of(JUDGING_METRICS),
-        choices=JUDGING_METRICS,
+        one_of(ACCURACY_METRICS),
+        choices=ACCURACY_METRICS,
     ),
     Question(
         "coverage_at_least",

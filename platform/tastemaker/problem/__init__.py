@@ -1,7 +1,7 @@
-"""The problem as a typed file: who is shown what, what it is worth, and how we know that it worked.
+"""The problem file: which users are shown which items, the rewards, the metric and the constraints.
 
-`spec` holds the types, `rules` what must hold between their fields, `loading` reads a file and says all that
-is wrong with it, `writing` makes a commented file. The mathematics of a problem is in `framing`.
+`spec` defines the types, `rules` the conditions between their fields, `loading` reads a file and reports
+every mistake, `writing` writes a commented file. The mathematics of a problem is in `framing`.
 """
 
 from tastemaker.problem.loading import load_problem
@@ -14,7 +14,7 @@ from tastemaker.problem.spec import (
     Placement,
     ProblemSpec,
     Slices,
-    Split,
+    SplitSpec,
 )
 
 __all__ = [
@@ -26,6 +26,6 @@ __all__ = [
     "Placement",
     "ProblemSpec",
     "Slices",
-    "Split",
+    "SplitSpec",
     "load_problem",
 ]

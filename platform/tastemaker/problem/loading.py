@@ -1,4 +1,4 @@
-"""Reading a problem file, and saying everything that is wrong with it at once, line by line."""
+"""Reading of problem files: all mistakes are reported at once, with their lines."""
 
 from __future__ import annotations
 
@@ -11,25 +11,45 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tastemaker.errors import ProblemError
 from tastemaker.problem.positions import Positions, find_positions
-from tastemaker.problem.rules import Finding, broken_rules
+from tastemaker.problem.rules import Mistake, broken_rules
 from tastemaker.problem.spec import ProblemSpec
 from tastemaker.problem.wording import in_words
 
 
 class ProblemFileError(ProblemError):
-    """A problem file with mistakes: `findings` holds each with its line (1 is the first)."""
+    """Error of a problem file with mistakes: `mistakes` holds each with its line (1 is the first)."""
 
-    def __init__(self, path: FilePath, findings: list[tuple[int, Finding]]) -> None:
-        self.findings = tuple(findings)
-        count = "1 mistake" if len(findings) == 1 else f"{len(findings)} mistakes"
+    def __init__(self, path: FilePath, mistakes: list[tuple[int, Mistake]]) -> None:
+        self.mistakes = tuple(mistakes)
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         lines = [f"{path} has {count}"]
-        for line, finding in findings:
-            lines += [f"  line {line}: {finding.problem}", f"    fix: {finding.fix}"]
+        for line, mistake in mistakes:
+            lines += [f"  line {line}: {mistake.problem}", f"    fix: {mistake.fix}"]
         super().__init__("\n".join(lines))
 
 
 def load_problem(path: FilePath) -> ProblemSpec:
-    """Read and check a problem file. Raises ProblemError with every mistake, its line, value and fix."""
+    """Read and validate a problem file.
+
+    Args:
+        path: The YAML file.
+
+    Raises:
+        ProblemFileError: The file has mistakes; the message gives the line, the value and the fix of each.
+        ProblemError: The file can't be read, or is not valid YAML.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = FilePath(folder, "problem.yaml")
+    ...     lines = "name: shop", "metrc: ndcg", "objectives:", "- name: sales", "  events: {purchase: {}}"
+    ...     _ = path.write_text("\\n".join(lines))
+    ...     try:
+    ...         load_problem(path)
+    ...     except ProblemFileError as error:
+    ...         for line, mistake in error.mistakes:
+    ...             print(f"line {line}: {mistake.problem}; {mistake.fix}")
+    line 2: metrc = 'ndcg': there is no such key; did you mean metric?
+    """
     text = _read(path)
     positions, data = _parse(path, text)
     if not isinstance(data, dict):
@@ -38,13 +58,13 @@ def load_problem(path: FilePath) -> ProblemSpec:
             f"{path} {found}, must hold keys such as name and objectives",
             fix=f"run `tastemaker frame --file {path} --force` to write a new one",
         )
-    findings = [*positions.duplicates, *broken_rules(data)]
+    mistakes = [*positions.duplicates, *broken_rules(data)]
     try:
         spec = ProblemSpec.model_validate(data)
     except ValidationError as error:
-        findings += in_words(error)
-    if findings:
-        placed = [(positions.line(finding.path), finding) for finding in findings]
+        mistakes += in_words(error)
+    if mistakes:
+        placed = [(positions.line(mistake.path), mistake) for mistake in mistakes]
         raise ProblemFileError(path, sorted(placed, key=lambda pair: pair[0]))
     return spec
 
@@ -55,7 +75,7 @@ def _read(path: FilePath) -> str:
     except FileNotFoundError as error:
         raise ProblemError(
             f"there is no problem file at {path}",
-            fix="run `tastemaker frame` to write one, or set TASTEMAKER_PROBLEM to where it is",
+            fix="run `tastemaker frame` to write one, or set TASTEMAKER_PROBLEM to its path",
         ) from error
     except OSError as error:
         raise ProblemError(f"{path} can't be read: {error.strerror}", fix="name a readable file") from error
@@ -67,7 +87,7 @@ def _read(path: FilePath) -> str:
 
 
 def _parse(path: FilePath, text: str) -> tuple[Positions, Any]:
-    """Where everything stands, and the plain data. Of a key given twice the first value is kept."""
+    """Return the positions of all keys, and the plain data. Of a duplicated key the first value is kept."""
     yaml = YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = True
     try:
@@ -76,8 +96,10 @@ def _parse(path: FilePath, text: str) -> tuple[Positions, Any]:
         mark = error.problem_mark or error.context_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ProblemError(
-            f"{path} is no YAML{where}: {error.problem or error.context}",
+            f"{path} is not valid YAML{where}: {error.problem or error.context}",
             fix="indent with spaces, write `key: value`, quote text that holds : # [ ] { } * & ! %",
         ) from error
     except YAMLError as error:
-        raise ProblemError(f"{path} is no YAML: {error}", fix="save the file as plain UTF-8 text") from error
+        raise ProblemError(
+            f"{path} is not valid YAML: {error}", fix="save the file as plain UTF-8 text"
+        ) from error

@@ -1,4 +1,4 @@
-"""Where each key and entry of a YAML document stands."""
+"""Line numbers of the keys and entries of a YAML document."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from dataclasses import dataclass, field
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from tastemaker.problem.rules import Finding, Path
+from tastemaker.problem.rules import Mistake, Path
 
 
 @dataclass
 class Positions:
-    """Line numbers by path, and the keys that were given twice."""
+    """Line numbers by path, and the keys that are given twice."""
 
     lines: dict[Path, int] = field(default_factory=dict)
-    duplicates: list[Finding] = field(default_factory=list)
+    duplicates: list[Mistake] = field(default_factory=list)
 
     def line(self, path: Path) -> int:
-        """The line of a path, 1 being the first; of its nearest ancestor if it isn't in the file."""
+        """Return the line of a path, from 1; that of its nearest ancestor if it isn't in the file."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
 
 def find_positions(root: Node | None) -> Positions:
-    """Walk a composed document. An alias is followed once, so a document that contains itself ends too."""
+    """Return the positions in a composed document. An alias is followed once, so that recursion ends."""
     positions = Positions()
     waiting: list[tuple[Path, Node]] = [] if root is None else [((), root)]
     seen: set[int] = set()
@@ -49,12 +49,12 @@ def _children(path: Path, node: MappingNode, positions: Positions) -> list[tuple
         at: Path = (*path, key.value)
         line = key.start_mark.line + 1
         if at in children:
-            # The finding's path is its own, so that it shows the second line and not the first.
+            # The mistake has a path of its own, so that it shows the second line and not the first.
             again = (*path, f"{key.value} (again)")
             positions.lines[again] = line
             first = positions.lines[at]
             positions.duplicates.append(
-                Finding(again, f"{dotted(at)} is given a second time", f"remove it here or in line {first}")
+                Mistake(again, f"{dotted(at)} is given a second time", f"remove it here or in line {first}")
             )
             continue
         children[at] = value
@@ -63,6 +63,10 @@ def _children(path: Path, node: MappingNode, positions: Positions) -> list[tuple
 
 
 def dotted(path: Path) -> str:
-    """A path as people write it: ``objectives[0].share``."""
+    """Return a path in text, such as ``objectives[0].share``.
+
+    >>> dotted(("objectives", 0, "share"))
+    'objectives[0].share'
+    """
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")

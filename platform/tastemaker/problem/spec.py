@@ -1,4 +1,4 @@
-"""The types of a problem file. Each field's docstring is also its comment in a file that is written."""
+"""Types of the problem file. Each field's docstring is also its comment in a written file."""
 
 from __future__ import annotations
 
@@ -37,79 +37,80 @@ class Placement(_Part):
     what: Name = "products of the catalogue"
     """The items in scope, in words."""
     where: Name = "home page"
-    """The surface."""
+    """The place where the list is shown, in words."""
     when: Name = "on each visit"
-    """The moment of the decision."""
+    """When a list is requested, in words."""
     k: Annotated[int, Field(ge=1, le=1000)] = 10
-    """How many items are shown."""
+    """The number of items shown."""
 
 
 class EventReward(_Part):
-    """What one event of a type is worth: w · value^(1 if by_value else 0) · 2^(-delay / half-life)."""
+    """The reward of one event of a type: w · value^(1 if by_value else 0) · 2^(-delay / half-life)."""
 
     weight: Annotated[float, Field(ge=-1e6, le=1e6)] = 1.0
-    """w: the reward of one event; negative for harm such as a return."""
+    """w: the reward of one event; negative for an unwanted event such as a return."""
     by_value: bool = False
-    """Multiply by the event's value (money)."""
+    """Whether the reward is multiplied by the event's value (money)."""
     window_days: Annotated[float, Field(gt=0, le=365)] = 7.0
-    """Δ: an event later than this after the impression is not credited to it."""
+    """Δ: attribution window in days; events later than this after an impression are not attributed."""
     half_life_days: Annotated[float, Field(gt=0)] | None = None
-    """Discount: a reward that comes this late counts half. null: no discount."""
+    """Discount: days of delay after which a reward counts half; null: no discount."""
 
 
 class Objective(_Part):
-    """One thing to want; several are added up by their share."""
+    """One objective; several are added up by their share."""
 
     name: Name
-    """Such as revenue or engagement."""
+    """The objective's name, such as revenue or engagement."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """λ: its weight among the objectives; the shares add up to 1."""
+    """λ: the weight among the objectives; the shares add up to 1."""
     events: Annotated[dict[Name, EventReward], Field(min_length=1)]
-    """Event type -> its reward."""
+    """The rewards by event type."""
 
 
 class Guardrail(_Part):
-    """A metric that may not be bought with the primary one."""
+    """A metric with a limit that a champion must respect."""
 
     metric: Metric
+    """The metric, which is not the primary one."""
     at_least: float | None = None
-    """Lower limit."""
+    """The lower limit; null: none."""
     at_most: float | None = None
-    """Upper limit."""
+    """The upper limit; null: none."""
 
 
-class Split(_Part):
-    """Train before, test after: the moments are the same for all users."""
+class SplitSpec(_Part):
+    """The training window and the test period, which are the same for all users."""
 
     test_days: Annotated[int, Field(ge=1, le=365)] = 30
-    """H: the horizon, the length of the period after the training window that is evaluated."""
+    """H: the horizon, the length in days of the test period, which follows the training window."""
     until: date | None = None
-    """The last day (UTC) that counts: the test period ends with it; null: the data's last day."""
+    """The last day (UTC) of the test period; null: the data's last day."""
     train_days: Annotated[int, Field(ge=1)] | None = None
-    """The training window's length; null: all history."""
+    """The length in days of the training window; null: all history."""
 
 
 class Slices(_Part):
-    """Parts of the users and items that are evaluated apart: users=new, items=tail, country=France, ..."""
+    """Parts of the users and items with figures of their own: users=new, items=tail, country=France, ..."""
 
     new_below: Annotated[int, Field(ge=1)] = 5
-    """users=new: fewer counted events than this before the test period; else users=old."""
+    """users=new: users with fewer counted events than this before the test period; else users=old."""
     head_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """items=head: the fewest items that make up this share of what users had; else items=tail."""
+    """items=head: the fewest items with this share of all (user, item) pairs; else items=tail."""
     user_columns: tuple[Name, ...] = ("country",)
-    """Columns of the table users, also own ones that source.user_columns keeps; each value is a slice."""
+    """Columns of the table users, also custom ones of source.user_columns; each value is a slice."""
     max_loss: dict[Name, Annotated[float, Field(ge=0)]] = {}
-    """Guardrails: slice, or dimension for all of its slices -> by how much of the primary metric a model may
-    fall behind the baseline there."""
+    """Guardrails, by slice, or by dimension for all of its slices: how much a model may be worse than the
+    baseline there, in the unit of the primary metric."""
 
 
 class CandidateRules(_Part):
-    """The constraint set: what may be shown."""
+    """The constraint set: which items may be shown."""
 
     repeats: bool = True
-    """May an item be shown to a user who already had it?"""
+    """Whether an item may be shown to a user who already had it."""
     available_days: Annotated[int, Field(ge=1)] | None = None
-    """An item without an event in this many days counts as unavailable; null: everything is available."""
+    """Days without an event after which an item is unavailable; null: every item is available."""
     blocked_categories: tuple[Name, ...] = ()
     """Categories that are never shown."""
     blocked_items: tuple[Name, ...] = ()
@@ -120,35 +121,35 @@ class ProblemSpec(_Part):
     """The whole problem. `tastemaker frame` writes it; `tastemaker frame --show` prints it as mathematics."""
 
     name: Name
-    """What people call this problem; leaderboards are kept apart by it."""
+    """The problem's name; each name has its own leaderboard and champion."""
     placement: Placement = Placement()
     """Which user is shown which items, where and when."""
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
-    """What is wanted, as rewards of events. The event types are those of the data."""
+    """The objectives, as rewards of events. The event types are those of the data."""
     metric: Metric = "ndcg"
     """The primary metric, at k = placement.k: ndcg, recall, map, mrr, hit_rate or reward."""
     guardrails: tuple[Guardrail, ...] = ()
-    """Metrics that may not be bought with the primary one."""
+    """Metrics with limits that a champion must respect."""
     slices: Slices = Slices()
-    """Parts of the users and items that are evaluated apart, and what a model may lose in them."""
+    """Parts of the users and items with figures of their own, and how much worse a model may be in them."""
     baseline: str = "popularity"
-    """The model that any champion must beat."""
-    split: Split = Split()
-    """Train before, test after: the moments are the same for all users."""
+    """The model that any champion must be better than."""
+    split: SplitSpec = SplitSpec()
+    """The training window and the test period, which are the same for all users."""
     candidates: CandidateRules = CandidateRules()
-    """The constraint set: what may be shown."""
+    """The constraint set: which items may be shown."""
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        for finding in broken_rules(self.model_dump()):
+        for mistake in broken_rules(self.model_dump()):
             raise PydanticCustomError(
-                "rule", "{problem}; {fix}", {"problem": finding.problem, "fix": finding.fix}
+                "rule", "{problem}; {fix}", {"problem": mistake.problem, "fix": mistake.fix}
             )
         return self
 
     @property
     def event_weights(self) -> dict[str, float]:
-        """Event type -> Σ over objectives of share · weight."""
+        """Σ over objectives of share · weight, by event type."""
         weights: dict[str, float] = {}
         for objective in self.objectives:
             for event_type, reward in objective.events.items():

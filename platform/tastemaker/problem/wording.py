@@ -1,4 +1,4 @@
-"""Pydantic's errors in plain words: the key, its value, the limit, the fix."""
+"""Pydantic's errors in words: the key, its value, the limit and the fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tastemaker.problem.positions import dotted
-from tastemaker.problem.rules import Finding, Path
+from tastemaker.problem.rules import Mistake, Path
 from tastemaker.problem.spec import (
     CandidateRules,
     EventReward,
@@ -20,7 +20,7 @@ from tastemaker.problem.spec import (
     Placement,
     ProblemSpec,
     Slices,
-    Split,
+    SplitSpec,
 )
 
 _BOUNDS = {
@@ -43,18 +43,19 @@ _WANTED = {
 }
 
 
-def in_words(error: ValidationError) -> list[Finding]:
-    """One finding an error. Rules between fields are left out: whoever has the mapping runs them itself.
+def in_words(error: ValidationError) -> list[Mistake]:
+    """Return one mistake per validation error.
 
-    A key that is missing only because it is misspelt is reported as the misspelling.
+    Rules between fields are left out: `loading` runs them on the plain mapping. A key that is missing only
+    because it is misspelt is reported as the misspelling.
     """
     details = [one for one in error.errors(include_url=False) if not _follows(one)]
     meant = {(*_path(one)[:-1], guess) for one in details if (guess := _guess(one)) is not None}
-    return [_finding(one) for one in details if not (one["type"] == "missing" and _path(one) in meant)]
+    return [_mistake(one) for one in details if not (one["type"] == "missing" and _path(one) in meant)]
 
 
 def _follows(details: ErrorDetails) -> bool:
-    """Does this error only follow from others: a rule's, or a list that is short of its wrong entries?"""
+    """Return whether an error only follows from others: a rule, or a list that lacks its invalid entries."""
     short = details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
     return details["type"] == "rule" or short
 
@@ -64,7 +65,7 @@ def _path(details: ErrorDetails) -> Path:
 
 
 def _guess(details: ErrorDetails) -> str | None:
-    """The key that a misspelt one was meant to be."""
+    """Return the key that a misspelt one was probably meant to be."""
     if details["type"] != "extra_forbidden":
         return None
     *parent, key = _path(details)
@@ -80,7 +81,7 @@ def _keys(path: Path) -> list[str]:
 
 
 def _part(path: Path) -> type[BaseModel]:
-    """Which part of a problem stands at a path."""
+    """Return the type of the part of a problem at a path."""
     match path:
         case ("placement",):
             return Placement
@@ -93,28 +94,28 @@ def _part(path: Path) -> type[BaseModel]:
         case ("slices",):
             return Slices
         case ("split",):
-            return Split
+            return SplitSpec
         case ("candidates",):
             return CandidateRules
         case _:
             return ProblemSpec
 
 
-def _finding(details: ErrorDetails) -> Finding:
+def _mistake(details: ErrorDetails) -> Mistake:
     path, kind, value = _path(details), details["type"], details["input"]
     key, limits = dotted(path), details.get("ctx", {})
     if kind == "extra_forbidden":
         guess, known = _guess(details), ", ".join(_keys(path[:-1]))
         fix = f"did you mean {guess}?" if guess else f"remove it; the keys here are: {known}"
-        return Finding(path, f"{key} = {value!r:.60}: there is no such key", fix)
+        return Mistake(path, f"{key} = {value!r:.60}: there is no such key", fix)
     if kind == "missing":
-        return Finding(path, f"{key} is missing", f"add it: {_meaning(path)}")
+        return Mistake(path, f"{key} is missing", f"add it: {_meaning(path)}")
     if kind == "literal_error":
         guess = _closest(str(value), get_args(Metric))
         fix = f"did you mean {guess}?" if guess else f"write one of {', '.join(get_args(Metric))}"
-        return Finding(path, f"{key} is {value!r:.60}, which is no metric", fix)
+        return Mistake(path, f"{key} is {value!r:.60}, which is not a metric", fix)
     must = _requirement(kind, limits)
-    return Finding(path, f"{key} is {_shown(value)}, must be {must}", f"write {must} ({_meaning(path)})")
+    return Mistake(path, f"{key} is {_shown(value)}, must be {must}", f"write {must} ({_meaning(path)})")
 
 
 def _shown(value: Any) -> str:
@@ -137,7 +138,7 @@ def _requirement(kind: str, limits: dict[str, Any]) -> str:
 
 
 def _meaning(path: Path) -> str:
-    """What a key is for, as its docstring says."""
+    """Return the first sentence of a key's docstring."""
     field = _part(path[:-1]).model_fields.get(str(path[-1])) if path else None
-    text = (field.description or "") if field else ""
-    return text.split("\n")[0].rstrip(".") or dotted(path)
+    text = " ".join(((field.description or "") if field else "").split())
+    return text.split(". ")[0].rstrip(".") or dotted(path)

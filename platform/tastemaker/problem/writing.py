@@ -1,4 +1,4 @@
-"""Writing a problem as a file that explains itself."""
+"""Writing of problem files with comments."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tastemaker.problem.spec import ProblemSpec
 from tastemaker.util.atomic_files import atomic_write
 
 HEADER = """\
-# What is recommended to whom, what it is worth, and how we know that it worked.
+# The problem: which users are shown which items, the rewards, the metric and the constraints.
 # `tastemaker frame --show` prints this file as mathematics; a mistake in it is reported with its line.
 """
 
 
 def to_yaml(spec: ProblemSpec) -> str:
-    """The problem as YAML, each key explained where it first appears. Loading it gives the same problem."""
+    """Return a problem as YAML, with a comment at each key's first appearance."""
     yaml = YAML()
     yaml.width = 10_000  # long text stays on its line, where its comment is
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -33,11 +33,20 @@ def to_yaml(spec: ProblemSpec) -> str:
 
 
 def write_problem(spec: ProblemSpec, path: Path, *, overwrite: bool = False) -> None:
-    """Write the file whole or not at all. Raises ProblemError if it exists already or can't be written."""
+    """Write a problem file, atomically.
+
+    Args:
+        spec: The problem.
+        path: The file, in an existing folder.
+        overwrite: Whether an existing file is replaced.
+
+    Raises:
+        ProblemError: The file exists already or can't be written.
+    """
     if not overwrite:
         refuse_existing(path)
     try:
-        path.parent.stat()  # a folder that is not there is a slip of the pen: it is not made
+        path.parent.stat()  # a missing folder is probably a typing mistake: it is not created
         with atomic_write(path) as partial:
             partial.write_text(to_yaml(spec), "utf-8")
     except OSError as error:
@@ -47,7 +56,7 @@ def write_problem(spec: ProblemSpec, path: Path, *, overwrite: bool = False) -> 
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise ProblemError if there is a file already."""
+    """Raise ProblemError if the file exists."""
     if path.exists():
         raise ProblemError(
             f"{path} exists already", fix="pass --force to replace it, or --file to write elsewhere"
@@ -59,7 +68,7 @@ def _null(representer: Any, value: None) -> Any:
 
 
 def _commented(part: BaseModel, indent: int, explained: set[type]) -> CommentedMap:
-    """A part with its fields' docstrings above them, unless an earlier part of its type has shown them."""
+    """Return a part with its fields' docstrings as comments, unless an earlier part of its type has them."""
     mapping = CommentedMap()
     explain = type(part) not in explained
     explained.add(type(part))

@@ -89,7 +89,7 @@ class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tel
 
     def to_asgi(self, is_main: bool = True) -> Application:
         """What a worker serves. A worker asks for it before it makes its uvicorn server."""
-        connections.bound(load_settings().serving.connections, self.unread)
+        connections.bound(load_settings().serving.max_connections, self.unread)
         inner: Application = super().to_asgi(is_main)
         return self.front(inner)
 
@@ -256,7 +256,7 @@ def _clear_away() -> None:
 
 def _guard(auth: Authenticator, settings: Settings) -> None:
     """Read the API keys, before the first request."""
-    auth.open(settings.keys, RateLimiter(settings.home / "meters"), settings.serving.hosts)
+    auth.open(settings.keys, RateLimiter(settings.home / "meters"), settings.serving.allowed_hosts)
 
 
 def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:

@@ -17,7 +17,7 @@ from tastemaker.framing.notation import Formula, name, number
 from tastemaker.framing.questions import QUESTIONS, shown
 from tastemaker.framing.rendering import to_markdown, to_text
 from tastemaker.problem import ProblemSpec
-from tastemaker.problem.rules import JUDGING_METRICS
+from tastemaker.problem.rules import ACCURACY_METRICS
 
 RICH: dict[str, Any] = {
     "name": "all at once",
@@ -72,14 +72,14 @@ def renders(latex: str) -> bool:
     return float(width) > 0
 
 
-@pytest.mark.parametrize("metric", JUDGING_METRICS)
+@pytest.mark.parametrize("metric", ACCURACY_METRICS)
 def test_every_formula_renders_as_latex(metric: str) -> None:
     for formula in formulas(spec(metric=metric)):
         assert renders(formula.latex), formula.latex
 
 
 def test_every_primary_metric_has_its_formula_and_is_computed() -> None:
-    assert tuple(METRICS) == JUDGING_METRICS
+    assert tuple(METRICS) == ACCURACY_METRICS
     assert set(METRICS) <= set(COMPUTED)
 
 

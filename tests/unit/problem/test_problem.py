@@ -34,10 +34,10 @@ def mistakes(folder: Path, text: str) -> dict[str, int]:
     """Problem -> line of every mistake in a file."""
     with pytest.raises(ProblemFileError) as caught:
         load_problem(written(folder, text))
-    for line, finding in caught.value.findings:
-        assert f"line {line}: {finding.problem}" in str(caught.value)
-        assert finding.fix in str(caught.value)
-    return {finding.problem: line for line, finding in caught.value.findings}
+    for line, mistake in caught.value.mistakes:
+        assert f"line {line}: {mistake.problem}" in str(caught.value)
+        assert mistake.fix in str(caught.value)
+    return {mistake.problem: line for line, mistake in caught.value.mistakes}
 
 
 def test_a_minimal_file_has_every_default(tmp_path: Path) -> None:
@@ -145,11 +145,11 @@ def test_a_missing_key_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "problem"),
     [
-        ("metric: coverage", "metric is 'coverage', which a model can reach without pleasing anyone"),
+        ("metric: coverage", "metric is 'coverage', which does not depend on what users did"),
         ("guardrails: [{metric: ndcg, at_least: 0.1}]", "ndcg is a guardrail and the primary metric"),
         (
             "guardrails: [{metric: novelty, at_least: 3, at_most: 2}]",
-            "novelty must be at least 3 and at most 2: nothing is both",
+            "novelty must be at least 3 and at most 2: no value is both",
         ),
         (
             "guardrails: [{metric: novelty, at_least: 3}, {metric: novelty, at_most: 9}]",
@@ -157,9 +157,12 @@ def test_a_missing_key_is_reported(tmp_path: Path) -> None:
         ),
         (
             "slices: {max_loss: {town=Paris: 0.1}}",
-            "slices.max_loss limits 'town=Paris', which is no slice",
+            "slices.max_loss limits 'town=Paris', which is not a slice",
         ),
-        ("slices: {max_loss: {users=young: 0.1}}", "slices.max_loss limits 'users=young', which is no slice"),
+        (
+            "slices: {max_loss: {users=young: 0.1}}",
+            "slices.max_loss limits 'users=young', which is not a slice",
+        ),
         ("slices: {max_loss: {items: 5}}", "slices.max_loss.items is 5, but ndcg lies between 0 and 1"),
         ("slices: {user_columns: [items]}", "slices.user_columns[0] 'items' is the name of other slices"),
         ("slices: {user_columns: [a, a]}", "slices.user_columns[1] 'a' is given twice"),
@@ -182,7 +185,7 @@ def test_a_slice_can_be_limited(tmp_path: Path, key: str) -> None:
 def test_a_problem_that_rewards_nothing_is_refused(tmp_path: Path) -> None:
     text = MINIMAL.replace("{}", "{weight: -1}")
     assert mistakes(tmp_path, text) == {
-        "no event type has a weight above 0, so showing nothing would be best": 2
+        "no event type has a weight above 0, so an empty list would have the highest reward": 2
     }
 
 
@@ -212,12 +215,12 @@ def test_the_rules_also_guard_problems_made_in_python() -> None:
         ("", "is empty"),
         ("- 1\n- 2\n", r"holds \[1, 2\]"),
         ("just words", "holds 'just words'"),
-        ("a: [1\nb: 2", "is no YAML at line 2"),
-        ("name: x\n\tk: 2", "is no YAML at line 2, column 1"),
-        ("name: x\n---\nname: y\n", "is no YAML at line 2"),
-        ("name: !!python/object:os.system x", "is no YAML at line 1"),
-        ("name: *nobody", "is no YAML at line 1"),
-        ("name: x\x00", "is no YAML"),
+        ("a: [1\nb: 2", "is not valid YAML at line 2"),
+        ("name: x\n\tk: 2", "is not valid YAML at line 2, column 1"),
+        ("name: x\n---\nname: y\n", "is not valid YAML at line 2"),
+        ("name: !!python/object:os.system x", "is not valid YAML at line 1"),
+        ("name: *nobody", "is not valid YAML at line 1"),
+        ("name: x\x00", "is not valid YAML"),
         ("&a [*a]", "must hold keys"),
         ("&a {name: *a}", "2 mistakes|1 mistake"),
     ],
@@ -267,7 +270,7 @@ def test_a_written_file_explains_every_key_once() -> None:
         {"name": "x", "objectives": [{"name": "a", "events": {"purchase": {}, "view": {}}}]}
     )
     text = to_yaml(spec)
-    assert text.count("# Multiply by the event's value (money).") == 1
+    assert text.count("# Whether the reward is multiplied by the event's value (money).") == 1
     assert "# H: the horizon" in text
 
 

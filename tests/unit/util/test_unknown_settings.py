@@ -89,7 +89,7 @@ def test_one_more_letter_is_found(name: str, data: st.DataObject) -> None:
             '[source]\nnmae = "table"',
             "source.nmae = 'table': Extra inputs are not permitted; did you mean",
         ),
-        ("[serving]\nmodel_second = 1", "did you mean model_seconds?"),
+        ("[serving]\nmodel_second = 1", "did you mean model_timeout_seconds?"),
         ("[model.ease]\nx = 1", "did you mean models?"),
     ],
 )

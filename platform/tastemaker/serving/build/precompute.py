@@ -40,8 +40,8 @@ def precomputing(settings: Settings, features: FeatureSource | None = None) -> P
             model,
             snapshot,
             features.users(snapshot.end) if features is not None and reads else None,
-            most_users=settings.serving.lists_users,
-            length=settings.serving.lists_items,
+            most_users=settings.serving.precomputed_users,
+            length=settings.serving.precomputed_items,
         )
         golden_requests.write(folder, model, snapshot)
 

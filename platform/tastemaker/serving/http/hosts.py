@@ -43,7 +43,8 @@ class Hosts:
                 raise Refusal(HTTPStatus.BAD_REQUEST, detail, field="Host", value=given)
             detail = (
                 f"Host = {given!r} is not this service's name: while no API key exists, only localhost, its "
-                "address and the names in the setting serving.hosts are; or make a key: tastemaker keys new"
+                "address and the names in the setting serving.allowed_hosts are; "
+                "or make a key: tastemaker keys new"
             )
             raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, detail, field="Host", value=given)
 

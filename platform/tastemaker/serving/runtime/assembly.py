@@ -103,7 +103,7 @@ def open_engine(
         name,
         predictor,
         partial(log_answers, parts.spool, metrics),
-        Limits(serving.model_seconds, serving.waiting),
+        Limits(serving.model_timeout_seconds, serving.max_waiting),
         serving.static_items,
         parts.recent,
     )

@@ -83,9 +83,9 @@ class VersionLoader:
             self._features[names] = UserFeatures(
                 open_reader(self._settings),
                 names,
-                seconds=serving.features_seconds,
-                fresh_seconds=serving.features_fresh_seconds,
-                size=serving.features_users,
+                seconds=serving.features_timeout_seconds,
+                fresh_seconds=serving.features_cache_seconds,
+                size=serving.features_cache_users,
                 count=self._metrics.featured,
             )
         return self._features[names] if names else None

@@ -90,7 +90,7 @@ def register(home: Path, kind: type[Tidy], **serving: Any) -> Version:
 
 
 def test_each_user_has_the_list_that_the_model_would_give(tmp_path: Path, installed: type[Tidy]) -> None:
-    version = register(tmp_path, installed, lists_items=4)
+    version = register(tmp_path, installed, precomputed_items=4)
     serving = load_version(version.folder).serving
     assert serving is not None
     lists = PrecomputedLists.load(serving)
@@ -105,7 +105,7 @@ def test_each_user_has_the_list_that_the_model_would_give(tmp_path: Path, instal
 def test_only_those_who_came_last_have_lists_where_there_are_too_many(
     tmp_path: Path, installed: type[Tidy]
 ) -> None:
-    version = register(tmp_path, installed, lists_users=5)
+    version = register(tmp_path, installed, precomputed_users=5)
     serving = load_version(version.folder).serving
     assert serving is not None
     kept = np.load(serving / "lists.users.npy")
@@ -116,7 +116,7 @@ def test_only_those_who_came_last_have_lists_where_there_are_too_many(
 
 
 def test_a_model_that_fails_is_answered_for_by_its_own_list(tmp_path: Path, installed: type[Tidy]) -> None:
-    version = register(tmp_path, installed, lists_items=4)
+    version = register(tmp_path, installed, precomputed_items=4)
     loaded = load_version(version.folder)
     installed.recommend = Mock(side_effect=RuntimeError("no"))  # type: ignore[method-assign]
     predictor = Predictor(loaded)
