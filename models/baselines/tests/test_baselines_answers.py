@@ -106,7 +106,7 @@ def test_bought_again_falls_back_on_popularity() -> None:
     assert model.recommend(batch, 4).items.tolist() == [[1, 2, 0, -1]]
 
 
-def test_random_is_uniform_over_what_is_allowed() -> None:
+def test_random_is_uniform_over_allowed_items() -> None:
     """χ² of 20,000 first places over 15 allowed items lies between its 0.01 % and its 99.99 % quantile."""
     data = TrainingData(events_of((0, 0, 1.0, 0)), n_users=1, n_items=20, end=DAY)
     batch = replace(anyone(data, 20_000), available=np.arange(20) >= 5)
@@ -118,7 +118,7 @@ def test_random_is_uniform_over_what_is_allowed() -> None:
     assert ranking.propensities == pytest.approx(1 / 15)
 
 
-def test_random_follows_the_seed_alone() -> None:
+def test_random_depends_only_on_the_seed() -> None:
     data = TrainingData(events_of((0, 0, 1.0, 0)), n_users=1, n_items=50, end=DAY)
     batch = anyone(data, 200)
     again = Random().fit(data).recommend(replace(batch, users=np.zeros(200, np.int32), now=0), 5)

@@ -35,7 +35,7 @@ class BPRConfig(CollaborativeConfig):
     regularization: Annotated[float, Field(ge=0, le=10), Search(1e-4, 0.3, log=True)] = 0.01
     """λ: pulls the vectors towards 0."""
     epochs: Annotated[int, Field(ge=1, le=10_000), Search(10, 200, log=True)] = 50
-    """As many draws of (user, item had, item not had) as there are interactions make an epoch."""
+    """Epochs, each with as many draws of (user, item had, item not had) as there are interactions."""
 
 
 class BPR(Recommender[BPRConfig]):

@@ -1,4 +1,4 @@
-"""What the models of this family share: the matrix of interactions, and the answer to someone without any."""
+"""The shared parts of the collaborative models: the matrix of interactions, and ranking by products."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_ease_solves_its_optimization(data: TrainingData) -> None:
         assert model.weights[j, j] == 0
 
 
-def test_ease_refuses_what_does_not_fit(data: TrainingData) -> None:
+def test_ease_refuses_a_catalogue_above_max_items(data: TrainingData) -> None:
     with pytest.raises(PluginError, match="has 25 items, max_items is 24") as refusal:
         EASE(EASEConfig(max_items=24)).fit(data)
     assert "raise max_items" in str(refusal.value)
@@ -145,7 +145,7 @@ def test_ials_vector_is_the_least_squares_solution(
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-def test_ials_answers_as_implicit_does(data: TrainingData) -> None:
+def test_ials_recommends_as_implicit_does(data: TrainingData) -> None:
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -164,7 +164,7 @@ def test_ials_answers_as_implicit_does(data: TrainingData) -> None:
     assert (ranking.items == items).mean() > 0.99
 
 
-def test_bpr_puts_what_was_had_above_what_was_not(data: TrainingData) -> None:
+def test_bpr_scores_items_of_the_history_above_others(data: TrainingData) -> None:
     """The area under the ROC curve, which BPR maximizes, on what it was fitted to."""
     model = BPR(BPRConfig(embedding_size=8, epochs=200)).fit(data)
     x = dense(data, "one") > 0
@@ -189,7 +189,7 @@ def test_bpr_gives_an_unknown_user_a_vector_near_similar_users(data: TrainingDat
 
 
 @pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
-def test_without_a_past_popularity_decides(
+def test_users_without_history_get_popular_items(
     data: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
 ) -> None:
     users = np.bincount(data.history.items, minlength=N_ITEMS)
@@ -224,7 +224,7 @@ def test_item_knn_with_dislikes_by_its_equation(mixed: TrainingData) -> None:
     require_scores(model.recommend(everyone(mixed), N_ITEMS), np.where(products > 1e-7, products, rest))
 
 
-def test_bpr_sinks_an_item_by_the_share_that_dislikes_it(mixed: TrainingData) -> None:
+def test_bpr_lowers_an_item_by_the_share_that_dislikes_it(mixed: TrainingData) -> None:
     """Against the same fit on the likes alone."""
     rewards = np.maximum(mixed.history.rewards, 0)[mixed.history.rewards > 0]
     kept = mixed.history.rewards > 0
@@ -246,7 +246,7 @@ def test_bpr_sinks_an_item_by_the_share_that_dislikes_it(mixed: TrainingData) ->
 
 
 @pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
-def test_what_some_dislike_and_none_likes_comes_last(
+def test_items_that_are_only_disliked_rank_last(
     mixed: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
 ) -> None:
     model = recommender().fit(mixed)
@@ -258,7 +258,7 @@ def test_what_some_dislike_and_none_likes_comes_last(
 
 
 @pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
-def test_nothing_but_returned_purchases_is_learned_from(
+def test_fit_works_with_returned_purchases_only(
     data: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
 ) -> None:
     """Without likes, negative rewards rank items by popularity."""
@@ -272,7 +272,7 @@ def test_nothing_but_returned_purchases_is_learned_from(
 
 
 @pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
-def test_of_a_user_with_more_items_than_the_cap_the_latest_count(
+def test_only_the_latest_items_of_a_user_above_the_cap_count(
     mixed: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]
 ) -> None:
     """The same model, and the same answers, as if older pairs had never been: but for popularity."""

@@ -97,7 +97,7 @@ def test_scores_are_those_of_the_equation(popularity: float, brands: bool) -> No
         assert found == pytest.approx(expected(user, popularity, brands), abs=1e-6), user
 
 
-def test_a_cold_item_is_recommended_to_those_who_like_its_like_and_has_a_list_of_its_own() -> None:
+def test_a_cold_item_is_recommended_by_its_words() -> None:
     model = ContentBased(popularity=0.0).fit(data())
     past = Events(
         np.zeros(1, np.int32), np.array([3], np.int32), np.ones(1, np.float32), np.zeros(1, np.int64)
@@ -113,7 +113,7 @@ def test_a_cold_item_is_recommended_to_those_who_like_its_like_and_has_a_list_of
     assert min(found[0], found[3]) > max(found[1], found[4]), "a mug and a tea before what is neither"
 
 
-def test_a_dislike_pushes_what_is_like_it_down() -> None:
+def test_a_dislike_lowers_similar_items() -> None:
     train = data()
     model = ContentBased(popularity=0.0).fit(train)
     disliked = scores(model, train.history)[3]
@@ -122,7 +122,7 @@ def test_a_dislike_pushes_what_is_like_it_down() -> None:
     assert disliked[4] == 0, "nothing is said of this one"
 
 
-def test_likes_and_dislikes_of_the_same_thing_cancel_out() -> None:
+def test_a_like_and_a_dislike_of_the_same_words_cancel() -> None:
     """Items 0 and 3 alike in all: then nothing is known of the user's taste, and popularity answers."""
     alike = ItemAttributes.of([f"i{n}" for n in range(N)], title=["Red mug"] * 4 + ["tea"] * 2)
     model = ContentBased().fit(data(alike))

@@ -73,7 +73,7 @@ class RankerConfig(Config):
     label_days: Annotated[int, Field(ge=1, le=365)] = 30
     """Length of a label period: best the horizon of the problem's metric."""
     label_periods: Annotated[int, Field(ge=1, le=12), Search(1, 4)] = 2
-    """How many label periods are held back, one before the other, at the end of the training window."""
+    """The number of consecutive label periods at the end of the training window."""
     users: Annotated[int, Field(ge=1)] = 4_000
     """At most this many users are learned from in a label period."""
     trees: Annotated[int, Field(ge=1, le=10_000), Search(20, 400, log=True)] = 80

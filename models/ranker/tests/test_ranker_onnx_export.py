@@ -59,7 +59,7 @@ def test_scores_are_lightgbm_s_to_the_last_bit(seed: int, leaves: int) -> None:
     assert len(np.unique(ours)) > 4
 
 
-def test_trees_that_found_nothing_to_split_on_score_all_rows_alike() -> None:
+def test_trees_without_a_split_score_all_rows_equally() -> None:
     text = grown(1, min_data_in_leaf=600)
     assert "num_leaves=1\n" in text
 
@@ -68,7 +68,7 @@ def test_trees_that_found_nothing_to_split_on_score_all_rows_alike() -> None:
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_many_rows_are_scored_in_blocks_and_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_do_not_change_scores_and_no_rows_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     text, rows = grown(2), np.random.default_rng(2).normal(size=(50, COLUMNS)).astype(np.float32)
     whole, _ = both(text, rows)
     monkeypatch.setattr(onnx_export, "BLOCK", 7)
@@ -83,7 +83,7 @@ def test_the_same_trees_give_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("asked", ["categories", "zeros for missing values"])
-def test_splits_that_the_ranker_never_makes_are_not_converted_wrongly(asked: str) -> None:
+def test_unsupported_splits_are_refused(asked: str) -> None:
     features = np.random.default_rng(4).integers(0, 4, (600, COLUMNS)).astype(np.float32)
     table = lightgbm.Dataset(
         features,
@@ -121,7 +121,7 @@ print("lightgbm" in sys.modules)
 """
 
 
-def test_answers_need_no_lightgbm_explanations_do_and_nothing_is_reported(tmp_path: Path) -> None:
+def test_only_explanations_import_lightgbm_and_no_telemetry_is_sent(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     users, items = (rng.integers(0, 20, 1_500, dtype=np.int32) for _ in range(2))
     times = np.sort(rng.integers(0, 100 * 86_400, 1_500))

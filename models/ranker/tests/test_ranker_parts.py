@@ -62,7 +62,7 @@ def test_grades_keep_the_order_of_rewards_and_gains_are_their_means(rewards: np.
         np.float32, st.integers(2, 60), elements=st.sampled_from([-40, -1, -0.25, 0, 0.5, 2, 1e4])
     ).filter(lambda rewards: (rewards > 0).any() and (rewards < 0).any())
 )
-def test_harm_is_a_grade_below_no_reward_by_its_size(rewards: np.ndarray) -> None:
+def test_negative_rewards_have_a_grade_below_zero_reward(rewards: np.ndarray) -> None:
     """Above it, grades and the distances of their gains are those of the same rewards without the harm."""
     labels, gains = grade(rewards)
     plain, plain_gains = grade(np.maximum(rewards, 0))
@@ -116,7 +116,7 @@ def test_pair_features_by_hand() -> None:
     assert row["u"] + row["i"] == [nan] * 6
 
 
-def test_what_retrievers_lack_is_filled_up_by_popularity_below_what_they_proposed() -> None:
+def test_short_lists_are_filled_by_popularity_below_the_candidates() -> None:
     data = shop()
     config = SMALL.model_copy(update={"depth": 2, "retrievers": ("popularity",)})
     ranking = Ranker(config).fit(data).recommend(requests(data), data.n_items + 5)
@@ -128,7 +128,7 @@ def test_what_retrievers_lack_is_filled_up_by_popularity_below_what_they_propose
         assert (np.diff(popularity[items[2 : data.n_items]]) <= 0).all()
 
 
-def test_only_what_is_allowed_is_filled_in() -> None:
+def test_lists_are_filled_with_allowed_items_only() -> None:
     data = shop()
     available = np.arange(data.n_items) % 2 == 0
     batch = requests(
@@ -147,7 +147,7 @@ def test_only_what_is_allowed_is_filled_in() -> None:
 @pytest.mark.parametrize(
     "rows", [[(0, 0, 1.0, 5)], [(0, 0, 1.0, 5), (0, 1, 1.0, 5)], [(u, 0, 0.0, u * DAY) for u in range(9)]]
 )
-def test_without_labels_the_first_retriever_decides(
+def test_without_labels_the_first_retriever_ranks(
     rows: list[tuple[int, int, float, int]], caplog: pytest.LogCaptureFixture
 ) -> None:
     data = TrainingData(events(rows), 9, 4, rows[-1][3] + 1)
@@ -160,7 +160,7 @@ def test_without_labels_the_first_retriever_decides(
     assert "only bought_again ranks" in caplog.text
 
 
-def test_a_shop_without_an_event_is_answered() -> None:
+def test_recommend_works_in_a_shop_without_events() -> None:
     none = Events(
         np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int64)
     )
@@ -183,7 +183,7 @@ def test_a_missing_retriever_is_named() -> None:
         ((), "at least 1"),
     ],
 )
-def test_retrievers_that_make_no_sense_are_refused(retrievers: tuple[str, ...], message: str) -> None:
+def test_invalid_retrievers_are_refused(retrievers: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         RankerConfig(retrievers=retrievers)
 

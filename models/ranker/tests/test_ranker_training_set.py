@@ -80,7 +80,7 @@ def test_no_feature_sees_the_label_period(monkeypatch: pytest.MonkeyPatch) -> No
     assert (one.rewards != other.rewards).any()
 
 
-def test_features_are_asked_for_at_the_cut() -> None:
+def test_features_are_read_as_of_the_cutoff() -> None:
     watched = Watched()
 
     Ranker(CONFIG).fit(TrainingData(shop(1, 2), N_USERS, N_ITEMS, DAYS * DAY, features=watched))
@@ -97,7 +97,7 @@ def test_labels_are_rewards_of_the_label_period(monkeypatch: pytest.MonkeyPatch)
     assert labelled.rewards.sum() == (events.times >= CUT).sum()
 
 
-def test_where_repeats_are_not_allowed_nothing_owned_is_a_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_repeats_items_of_the_history_are_not_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     events = shop(1, 2)
     events = events[((events.items + events.users) % 3 > 0) | (events.times >= CUT)]
 
@@ -142,7 +142,7 @@ def test_retrievers_see_nothing_after_the_cutoff(monkeypatch: pytest.MonkeyPatch
     st.integers(1, 365),
     st.integers(1, 12),
 )
-def test_label_periods_follow_one_another_in_the_window_s_second_half(
+def test_label_periods_are_consecutive_in_the_second_half_of_the_window(
     window: int, days: int, periods: int
 ) -> None:
     events = Events(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.array([1_000]))

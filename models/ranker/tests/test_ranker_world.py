@@ -81,7 +81,7 @@ def world() -> World:
     return World(moods.answers(MONTHS), data, batch, Ranker(CONFIG).fit(data))
 
 
-def test_the_ranker_knows_what_no_retriever_knows_alone(world: World) -> None:
+def test_the_ranker_beats_each_of_its_retrievers(world: World) -> None:
     first = world.ranker.recommend(world.batch, 1).items[:, 0]
 
     assert (first == world.truth).mean() > 0.98
@@ -90,7 +90,7 @@ def test_the_ranker_knows_what_no_retriever_knows_alone(world: World) -> None:
         assert (alone == world.truth).mean() < 0.6
 
 
-def test_without_its_features_the_ranker_answers_but_can_only_guess(world: World) -> None:
+def test_without_features_the_ranker_is_no_better_than_chance(world: World) -> None:
     asked = world.batch
 
     blind = world.ranker.recommend(Batch(asked.users, asked.history, asked.seeds, asked.now), 2)

@@ -41,7 +41,7 @@ class Untyped(Config):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a model declares that it can do and reads. The checks and the platform act on it."""
+    """The declared properties of a model, on which the checks and the platform act."""
 
     personalizes: bool = False
     """Users with different histories may get different lists."""
@@ -101,7 +101,7 @@ class Recommender(ABC, Generic[ConfigT]):
     config_type: ClassVar[type[Config]] = Untyped
     """The model's config class."""
     capabilities: ClassVar[Capabilities] = Capabilities()
-    """What the model can do and reads."""
+    """The declared properties of the model."""
     state: ClassVar[tuple[str, ...]] = ()
     """The attributes that `save` writes: arrays, CSR arrays or numbers."""
 

@@ -215,7 +215,7 @@ def _maxima_of_blocks(scores: Float32, n_blocks: int, layers: int) -> Float32:
 
 
 def _best_of_tied(scores: Float32, k: int) -> Int64:
-    """As `best_columns`, by blocks of adjacent columns: of equal blocks the first ones hold the answer."""
+    """Return `best_columns` by blocks of adjacent columns: of equal blocks the first ones hold the result."""
     n, width = scores.shape
     size = int(np.sqrt(width / k))
     maxima = np.maximum.reduceat(scores, np.arange(0, width, size), axis=1)
@@ -234,7 +234,7 @@ def _best_of_columns(scores: Float32, columns: Int64, k: int) -> Int64:
 
 
 def _best_of_few(scores: Float32, k: int) -> Int64:
-    """As `best_columns`, by sorting integers that order as (score, -column) do, so that ties are stable."""
+    """Return `best_columns` by sorting integers that order as (score, -column) do, so that ties are exact."""
     width = scores.shape[1]
     bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0, its equal
     ordered = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
@@ -247,7 +247,7 @@ def _best_of_few(scores: Float32, k: int) -> Int64:
 
 
 def _forbid_items(scores: Float32, batch: Batch, start: int = 0) -> None:
-    """As `forbid`, without the candidates, for the batch's rows from `start` on."""
+    """Apply `forbid` without the candidates, for the batch's rows from `start` on."""
     if batch.available is not None:
         np.copyto(scores, -np.inf, where=~batch.available)
     if batch.excluded is not None:

@@ -64,9 +64,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The snapshot's content hash, also its folder's name."""
     snapshot_files: Files
     content_hash: str
-    """Of the config, problem, data, seed and every file's hash. The same training gives the same hash."""
+    """The hash of the config, problem, data, seed and all files. The same training gives the same hash."""
     serving_files: Files = {}
-    """What was precomputed for serving this version, below `serving/`."""
+    """The precomputed files below `serving/`."""
     backtest_id: str | None = None
     """The evidence for the recipe."""
     parent: str | None = None

@@ -36,7 +36,7 @@ from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.storage.tables import backtests, versions
 
 EARLIER = 5
-"""How many earlier champions a starting service may fall back on."""
+"""The number of earlier champions that a starting service may fall back on."""
 
 logger = logging.getLogger("tastemaker.registry")
 

@@ -42,13 +42,13 @@ MISSING_IDS = (
     *("null", "(null)", "\\n", "nil", "none", "nan", "-nan", "nat", "na", "n/a", "#n/a", "#na", "<na>"),
     *("undefined", "#ref!", "#value!", "#div/0!", "#name?", "#null!", "#num!"),
 )
-"""What databases, R, pandas, JavaScript and Excel write for a missing value, in lower case."""
+"""The words of databases, R, pandas, JavaScript and Excel for a missing value, in lower case."""
 
 MAX_EXACT = 1 << 53
 """Floating point holds every whole number up to here, and not all above."""
 
 INEXACT = r"[+-]?[0-9](?:[.][0-9]*)?[eE][+][0-9]+|-?[0-9]{16,}[.]0*|-?[0-9][.][0-9]+E(?:1[5-9]|[2-9][0-9])"
-"""What is left of a number that was rounded, after `canonical`."""
+"""The form of a rounded number after `canonical`."""
 
 _PLAIN = "[0-9A-Za-z_:-]*[0-9]|[0-9A-Za-z_:-]{12,}"
 """Ids that no rule changes, but for leading zeros: a cheap test that most ids pass."""

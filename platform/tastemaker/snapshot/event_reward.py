@@ -1,4 +1,4 @@
-"""What one event is worth to a problem, from the problem's plain mapping: for training and serving alike."""
+"""The reward of an event, from the mapping of a problem; training and serving both use it."""
 
 from __future__ import annotations
 

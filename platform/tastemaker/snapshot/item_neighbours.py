@@ -17,7 +17,7 @@ N_NEIGHBOURS = 50
 SHRINKAGE = 10.0
 """β: pulls the likeness of items with few users towards 0."""
 MAX_ITEMS_PER_USER = 500
-"""Of a longer history the latest count: a reseller's thousands say little of any pair, and cost most."""
+"""Only the latest items of a longer history count: a reseller's thousands cost most and say little."""
 _ROWS_AT_ONCE = 256
 
 

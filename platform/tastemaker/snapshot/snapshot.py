@@ -1,4 +1,4 @@
-"""What serving a model needs beside the model: who had what, what may be shown, and how ids are numbered.
+"""The data that serving needs beside the model: histories, availability and the numbering of ids.
 
 Standing on numpy alone, so that a prediction service loads it without a database, DuckDB or pandas.
 """
@@ -59,7 +59,7 @@ class Snapshot(ReadOnly):
     item_features: FeatureTable | None
     """n_items rows as of `end`, if features were computed."""
     data_hash: str
-    """Of the arrays and the problem that this was cut from."""
+    """The hash of the arrays and the problem that the snapshot was made from."""
     neighbours: Neighbours | None = None
     """Item to item, where it was worked out: only serving needs it."""
     content: Content | None = None

@@ -41,7 +41,7 @@ _QUOTED = {
     "attempt to write a readonly database": _RIGHTS,
     "unable to open database file": _RIGHTS,
 }
-"""What SQLite, DuckDB and Arrow say, whose errors carry no number."""
+"""Texts of SQLite, DuckDB and Arrow errors, which have no error number."""
 
 
 def in_words(error: BaseException, *, of: str = "a file") -> TastemakerError | None:

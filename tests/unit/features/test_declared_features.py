@@ -14,5 +14,5 @@ def test_declared_features_exist(plugin: Plugin) -> None:
     assert set(declared.item_features) <= set(ITEM_FEATURES)
 
 
-def test_some_model_reads_features() -> None:
+def test_at_least_one_model_reads_features() -> None:
     assert any(plugin.recommender.capabilities.user_features for plugin in find().sound)

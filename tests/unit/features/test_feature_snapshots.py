@@ -30,7 +30,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return filled(tmp_path_factory.mktemp("lake"))
 
 
-def test_a_snapshot_is_the_expression_stamped_with_its_cut(lake: Lake, tmp_path: Path) -> None:
+def test_a_snapshot_has_the_values_of_the_expression_and_its_cutoff(lake: Lake, tmp_path: Path) -> None:
     rows = write_snapshots(lake, tmp_path, [CUT])
     table = pq.ParquetFile(tmp_path / "users" / f"before={CUT}" / "part.parquet").read()
     with lake.connect() as connection:
@@ -46,7 +46,7 @@ def test_a_snapshot_is_the_expression_stamped_with_its_cut(lake: Lake, tmp_path:
     assert rows["users"] == len(table)
 
 
-def test_tables_follow_the_numbering(lake: Lake, tmp_path: Path) -> None:
+def test_rows_of_tables_are_in_the_order_of_numbers(lake: Lake, tmp_path: Path) -> None:
     """Row n is user n: all missing if the lake does not know them. Users without a number are left out."""
     user_ids = IdIndex.build(["unknown", user_id(7), user_id(11)])
     features = SnapshotFeatures(lake, tmp_path, user_ids, IdIndex.build(["item 1"]))
@@ -64,13 +64,13 @@ def test_tables_follow_the_numbering(lake: Lake, tmp_path: Path) -> None:
     assert features.items(CUT).values.shape[0] == 1
 
 
-def test_a_snapshot_is_made_once(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_is_computed_once(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_snapshots(lake, tmp_path, [CUT])
     monkeypatch.setattr(snapshots, "_write", lambda *_: pytest.fail("made again"))
     write_snapshots(lake, tmp_path, [CUT])
 
 
-def test_a_snapshot_follows_a_change_before_its_cut_and_ignores_one_after_it(tmp_path: Path) -> None:
+def test_only_a_change_before_the_cutoff_recomputes_a_snapshot(tmp_path: Path) -> None:
     lake, root = filled(tmp_path / "lake"), tmp_path / "features"
     features = SnapshotFeatures(lake, root, IdIndex.build(["late"]), IdIndex.build([]))
 
@@ -90,7 +90,7 @@ def test_a_snapshot_follows_a_change_before_its_cut_and_ignores_one_after_it(tmp
     assert write_snapshots(lake, root, [CUT])["users"] == written["users"] + 1
 
 
-def test_snapshots_that_contradict_the_lake_go_and_the_others_stay(tmp_path: Path) -> None:
+def test_only_snapshots_that_disagree_with_the_lake_are_removed(tmp_path: Path) -> None:
     lake, root = filled(tmp_path / "lake"), tmp_path / "features"
     write_snapshots(lake, root, [CUT, END])
     write_snapshots(lake, root, [END])

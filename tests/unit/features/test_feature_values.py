@@ -209,7 +209,7 @@ def _days_until(time: int) -> float:
 
 @settings(max_examples=30, deadline=None)
 @given(shop=shops)
-def test_features_are_what_a_loop_over_the_log_says(computed: Features, shop: Shop) -> None:
+def test_features_equal_those_of_a_loop_over_the_log(computed: Features, shop: Shop) -> None:
     expectations = expected_users(shop), expected_items(shop)
     for found, expected in zip(computed(shop), expectations, strict=True):
         assert found.keys() == expected.keys()
@@ -223,7 +223,7 @@ def test_features_are_what_a_loop_over_the_log_says(computed: Features, shop: Sh
 
 @settings(max_examples=30, deadline=None)
 @given(shop=shops, later=events_at(future), other=events_at(future))
-def test_no_feature_sees_its_own_moment_or_a_later_one(
+def test_no_feature_depends_on_events_at_or_after_its_time(
     computed: Features, shop: Shop, later: list[Event], other: list[Event]
 ) -> None:
     """Events at or after the cut may come, change or go: nothing moves."""
@@ -234,7 +234,7 @@ def test_no_feature_sees_its_own_moment_or_a_later_one(
 
 @settings(max_examples=15, deadline=None)
 @given(shop=shops, data=st.data())
-def test_later_sign_ups_and_offers_change_nothing(
+def test_later_users_and_items_do_not_change_features(
     computed: Features, shop: Shop, data: st.DataObject
 ) -> None:
     """Who or what entered the tables at or after the cut is not there yet."""

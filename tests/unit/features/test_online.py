@@ -21,7 +21,7 @@ def online_store(home: Path, **store: Any) -> dict[str, Any]:
     return found
 
 
-def test_sqlite_lives_in_the_home_folder(tmp_path: Path) -> None:
+def test_the_sqlite_file_is_in_the_home_folder(tmp_path: Path) -> None:
     assert online_store(tmp_path) == {"type": "sqlite", "path": str(tmp_path / "feast" / "online.db")}
 
 
@@ -44,7 +44,7 @@ def test_redis_urls_survive_feasts_parser(tmp_path: Path, url: str, expected: di
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg2", "postgres"])
-def test_postgres_urls_are_taken_apart(tmp_path: Path, scheme: str) -> None:
+def test_postgres_urls_are_parsed(tmp_path: Path, scheme: str) -> None:
     url = f"{scheme}://me:p%40ss@db.example:5433/features?sslmode=require"
     assert online_store(tmp_path, type="postgres", url=url) == {
         "type": "postgres",
@@ -65,7 +65,7 @@ def test_a_wrong_url_is_refused_with_an_example(tmp_path: Path, store: str, url:
     assert "TASTEMAKER_ONLINE_STORE__URL" in str(caught.value.fix)
 
 
-def test_a_refusal_does_not_repeat_a_password(tmp_path: Path) -> None:
+def test_an_error_does_not_contain_the_password(tmp_path: Path) -> None:
     with pytest.raises(TastemakerError) as caught:
         online_store(tmp_path, type="redis", url="amqp://me:secret@cache/0")
     assert "secret" not in str(caught.value)

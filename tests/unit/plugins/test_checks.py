@@ -373,13 +373,13 @@ test_a_sound_model_obeys = checks.parametrize_with_checks(Sound, Embeds, Explain
 @pytest.mark.parametrize(
     ("check", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value)
 )
-def test_the_law_catches_it(check: str, recommender: type[Recommender[Any]]) -> None:
+def test_each_check_fails_a_model_that_violates_it(check: str, recommender: type[Recommender[Any]]) -> None:
     verdicts = {result.check: result for result in checks.run_checks(recommender)}
     assert verdicts[check].verdict == "failed"
     assert verdicts[check].detail
 
 
-def test_every_law_is_broken_by_someone() -> None:
+def test_every_check_has_a_model_that_fails_it() -> None:
     """Those of learning are broken in a file of their own."""
     others = {check.__name__ for check in checks.learning.CHECKS}
     assert {check for check, _ in BROKEN} == {check.__name__ for check in checks.CHECKS} - others
@@ -395,7 +395,7 @@ def test_exemptions_and_checks_that_do_not_apply_are_not_passed_checks() -> None
     assert verdicts["items_are_distinct"] == ("items_are_distinct", "passed", "")
 
 
-def test_an_exception_breaks_the_law_in_words() -> None:
+def test_an_exception_fails_the_check_with_its_message() -> None:
     class Raises(Sound):
         def recommend(self, batch: Batch, k: int) -> Ranking:
             raise KeyError("gram")

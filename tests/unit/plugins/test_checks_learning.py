@@ -162,11 +162,11 @@ test_a_sound_learner_obeys = parametrize_with_checks(Counts)
 @pytest.mark.parametrize(
     ("check", "recommender"), BROKEN, ids=lambda value: getattr(value, "__name__", value)
 )
-def test_the_law_catches_it(check: str, recommender: type[Recommender[Any]]) -> None:
+def test_each_check_fails_a_model_that_violates_it(check: str, recommender: type[Recommender[Any]]) -> None:
     verdict = run_check(CHECK[check], Subject(recommender))
     assert verdict.verdict == "failed"
     assert verdict.detail
 
 
-def test_every_law_of_learning_is_broken_by_someone() -> None:
+def test_every_check_of_learning_has_a_model_that_fails_it() -> None:
     assert {check for check, _ in BROKEN} == {check.__name__ for check in learning.CHECKS}

@@ -146,7 +146,7 @@ class Hostile(Model, metaclass=Meta):
         ("finder_hostile", model("odd") + HOSTILE, "ask me nothing"),
     ],
 )
-def test_whatever_an_import_does_is_a_reason(site: Site, module: str, source: str, reason: str) -> None:
+def test_any_error_of_an_import_is_the_reason(site: Site, module: str, source: str, reason: str) -> None:
     attribute = "Hostile" if "Hostile" in source else "Model"
     site.install("culprit", {"odd": f"{module}:{attribute}"}, **{module: source})
     [broken] = find(site.entries).broken

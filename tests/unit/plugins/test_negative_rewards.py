@@ -111,9 +111,7 @@ def test_items_that_are_only_disliked_rank_below_all_liked_items(name: str) -> N
 @pytest.mark.parametrize(
     ("name", "config"), [(name, config) for name in MONOTONE for config in MONOTONE[name]]
 )
-def test_lowering_an_item_s_rewards_never_raises_its_place_for_those_without_it(
-    name: str, config: dict[str, Any]
-) -> None:
+def test_lower_rewards_never_raise_an_item_for_other_users(name: str, config: dict[str, Any]) -> None:
     @quiet
     @given(
         rows=events_strategy, item=st.integers(0, N_ITEMS - 1), lower=st.lists(rewards_strategy, min_size=40)
@@ -136,7 +134,7 @@ def test_lowering_an_item_s_rewards_never_raises_its_place_for_those_without_it(
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_item_that_all_come_to_dislike_falls_below_one_that_all_like(name: str) -> None:
+def test_an_item_that_all_dislike_falls_below_one_that_all_like(name: str) -> None:
     """Whichever has the lower number, and however often they had them; in the mean, where lists are drawn."""
     for bad, good in ((0, 5), (5, 0)):
         rows = [
@@ -157,7 +155,7 @@ def test_an_item_that_all_come_to_dislike_falls_below_one_that_all_like(name: st
             assert (found[:, bad] > found[:, good]).all()
 
 
-def test_votes_count_by_sign_and_size() -> None:
+def test_preferences_by_sign_and_size() -> None:
     rewards = np.array([250.0, 0.1, 0.0, -0.1, -1.0, -40.0], np.float32)
     assert preferences(rewards).tolist() == pytest.approx([1, 1, 0, -0.1, -1, -1])
 
@@ -179,7 +177,7 @@ def test_item_popularity_by_hand(rewards: list[list[float]], expected: list[floa
     assert item_popularity(items, flat, 3).tolist() == pytest.approx(expected)
 
 
-def test_bought_again_does_not_offer_again_what_was_returned() -> None:
+def test_bought_again_does_not_repeat_returned_items() -> None:
     """User 0 had item 0 three times and item 1 once, but item 0's rewards sum below 0."""
     rows = [(0, 0, 1.0, 1), (0, 0, 1.0, 2), (0, 0, -3.0, 3), (0, 1, 1.0, 3), (1, 1, 1.0, 3), (1, 0, 1.0, 3)]
     data = made(rows, "bought_again")

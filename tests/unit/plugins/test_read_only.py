@@ -228,7 +228,7 @@ def test_the_error_of_a_recommend_that_writes_names_the_array(what: str, ask: Ca
     assert array in error.value.problem
 
 
-def test_what_is_embedded_explained_or_learned_is_read_only_too() -> None:
+def test_inputs_of_embed_contributions_and_update_are_read_only() -> None:
     model = doing(lambda given: (given if isinstance(given, np.ndarray) else given.users).fill(0))()
     items = np.arange(2, dtype=np.int32)
     for call in (
@@ -240,14 +240,14 @@ def test_what_is_embedded_explained_or_learned_is_read_only_too() -> None:
             call()
 
 
-def test_every_array_that_a_model_is_given_refuses_to_be_written_to() -> None:
+def test_every_input_array_is_read_only() -> None:
     for given in (data(), batch(), batch()[2:5], data().before(2**40), shop_feedback()[3:]):
         found = arrays_in(given)
         assert len(found) > 5
         assert [name for name, array in found.items() if array.flags.writeable] == []
 
 
-def test_a_copy_can_be_written_to_and_shares_nothing() -> None:
+def test_a_copy_is_writable_and_shares_no_memory() -> None:
     given = batch()
     assert given.excluded is not None
     for matrix in (given.history.matrix(), given.excluded):
@@ -274,7 +274,7 @@ def test_a_read_only_matrix_computes_as_any_other() -> None:
     assert read_only_matrix(fixed) is fixed
 
 
-def test_reading_in_the_usual_order_costs_no_copy() -> None:
+def test_reading_does_not_copy_arrays() -> None:
     rewards = np.ones(3, np.float32)
     events = Events(np.zeros(3, np.int32), np.arange(3, dtype=np.int32), rewards, np.arange(3))
     assert np.shares_memory(events.rewards, rewards)

@@ -28,7 +28,7 @@ def install(folder: Path, site: Path) -> None:
     (info / "entry_points.txt").write_text("\n".join(["[tastemaker.models]", *lines]))
 
 
-def test_a_new_model_passes_the_checks_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_model_passes_the_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = scaffold.create_plugin("brand_new", tmp_path / "models")
     install(folder, tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
@@ -43,7 +43,7 @@ def test_a_new_model_passes_the_checks_at_once(tmp_path: Path, monkeypatch: pyte
         scaffold.create_plugin("brand_new", tmp_path / "elsewhere")
 
 
-def test_its_own_tests_pass(tmp_path: Path) -> None:
+def test_the_tests_of_a_new_model_pass(tmp_path: Path) -> None:
     folder = scaffold.create_plugin("fresh", tmp_path)
     done = subprocess.run(
         [
@@ -65,7 +65,7 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_its_service_is_like_the_others(tmp_path: Path) -> None:
+def test_the_service_of_a_new_model_has_the_form_of_the_others(tmp_path: Path) -> None:
     folder = scaffold.create_plugin("third_one", tmp_path)
     lines = (folder / "tastemaker_third_one" / "service.py").read_text("utf-8").splitlines()
     assert lines[0] == '"""`bentoml serve tastemaker_third_one.service:ThirdOne`."""'
@@ -79,20 +79,20 @@ def test_its_service_is_like_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "with-dash", "1st", "a__b", "_a", "ü", "../up", "x" * 61])
-def test_names_that_can_not_be_used(tmp_path: Path, name: str) -> None:
+def test_invalid_names_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(PluginError, match="can't be a model's name"):
         scaffold.create_plugin(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_folder_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(PluginError, match="exists already"):
         scaffold.create_plugin("mine", tmp_path)
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
 
 
-def test_nothing_is_left_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_a_failure_to_write_leaves_no_files(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PluginError, match="can't be written"):
         scaffold.create_plugin("mine", tmp_path / "file")

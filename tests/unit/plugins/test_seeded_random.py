@@ -34,7 +34,7 @@ def test_normals_have_the_distribution_of_a_normal() -> None:
     assert 4 < values.max() < 6.8
 
 
-def test_a_row_has_its_numbers_alone_and_among_others() -> None:
+def test_a_row_has_the_same_numbers_alone_and_in_a_batch() -> None:
     seeds = np.arange(100, dtype=np.uint64)
     np.testing.assert_array_equal(normal(seeds, 900)[57:58], normal(seeds[57:58], 900))
     np.testing.assert_array_equal(uniform(seeds, 900)[57:58], uniform(seeds[57:58], 900))

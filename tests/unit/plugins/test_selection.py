@@ -77,7 +77,7 @@ def requests(draw: st.DrawFn) -> tuple[Float32, Batch, int]:
 
 
 @given(requests())
-def test_select_is_its_definition(request_: tuple[Float32, Batch, int]) -> None:
+def test_select_equals_a_sort(request_: tuple[Float32, Batch, int]) -> None:
     scores, batch, k = request_
     expected = obvious(scores, batch, k)
     for found, wanted in zip(select(scores.copy(), batch, k), expected, strict=True):
@@ -85,9 +85,7 @@ def test_select_is_its_definition(request_: tuple[Float32, Batch, int]) -> None:
 
 
 @given(requests(), st.integers(1, 100))
-def test_many_rows_are_answered_by_threads_as_by_one(
-    request_: tuple[Float32, Batch, int], at_once: int
-) -> None:
+def test_threads_do_not_change_the_ranking(request_: tuple[Float32, Batch, int], at_once: int) -> None:
     scores, batch, k = request_
     expected = obvious(scores, batch, k)
     with pytest.MonkeyPatch.context() as patch:
@@ -111,7 +109,7 @@ def test_scores_that_fail_in_a_thread_fail_the_selection(monkeypatch: pytest.Mon
 
 
 @given(requests())
-def test_forbid_leaves_the_allowed(request_: tuple[Float32, Batch, int]) -> None:
+def test_forbid_keeps_the_scores_of_allowed_items(request_: tuple[Float32, Batch, int]) -> None:
     scores, batch, _ = request_
     ranking = obvious(scores, batch, scores.shape[1])
     forbid(scores, batch)
@@ -195,7 +193,7 @@ def test_batch_rows_are_batches() -> None:
     assert part.user_features.values.tolist() == [[2], [0]]
 
 
-def test_training_data_as_of_an_earlier_moment_has_no_later_event() -> None:
+def test_training_data_before_a_time_has_no_later_event() -> None:
     data = TrainingData(some_events(np.random.default_rng(4), 60, 6, 8), 6, 8, end=1000)
     earlier = data.before(500)
     assert earlier.end == 500

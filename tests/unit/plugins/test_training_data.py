@@ -23,7 +23,7 @@ def test_reseeded_data_draws_the_same_each_time() -> None:
     assert drawn[0] == drawn[1] == np.random.default_rng(7).integers(1 << 40, size=5).tolist()
 
 
-def test_reseeded_data_is_otherwise_the_same_and_counts_nothing_again() -> None:
+def test_reseeded_data_shares_the_history() -> None:
     data = _data()
     again = data.reseeded()
     assert again.history is data.history

@@ -29,7 +29,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return Registry(open_engine(f"sqlite:///{tmp_path / 'meta.db'}"), tmp_path / "artifacts")
 
 
-def test_what_is_loaded_is_what_was_stored(registry: Registry) -> None:
+def test_a_loaded_version_equals_the_stored_one(registry: Registry) -> None:
     version = registered_versions.add(registry, weight=2.0)
     loaded = registry.open(version)
     batch = loaded.snapshot.batch(np.array([0, -1], np.int32), seeds=np.zeros(2, np.uint64))
@@ -54,7 +54,7 @@ def test_the_same_training_gives_the_same_content_hash(registry: Registry) -> No
     assert len(list((registry.artifacts / "snapshots").iterdir())) == 1  # shared
 
 
-def test_a_version_from_before_there_were_precomputed_files_is_served_still(registry: Registry) -> None:
+def test_a_version_without_precomputed_files_can_be_loaded(registry: Registry) -> None:
     version = registered_versions.add(registry)
     path = version.folder / "manifest.json"
     manifest = msgspec.json.decode(path.read_bytes())
@@ -63,7 +63,7 @@ def test_a_version_from_before_there_were_precomputed_files_is_served_still(regi
     assert load_version(version.folder).serving is None
 
 
-def test_nothing_temporary_stays(registry: Registry) -> None:
+def test_no_temporary_files_remain(registry: Registry) -> None:
     version = registered_versions.add(registry)
     assert [path.name for path in version.folder.parent.iterdir()] == [version.id]
     assert sorted(path.name for path in version.folder.iterdir()) == ["manifest.json", "model"]
@@ -73,7 +73,7 @@ def _precompute(model: Recommender[Any], snapshot: Snapshot, folder: Path) -> No
     np.save(folder / "likes.npy", np.arange(len(snapshot.item_ids)))
 
 
-def test_what_is_precomputed_belongs_to_the_version(registry: Registry, tmp_path: Path) -> None:
+def test_precomputed_files_are_part_of_the_version(registry: Registry, tmp_path: Path) -> None:
     plain, version = (
         registered_versions.add(registry),
         registered_versions.add(registry, precompute=_precompute),
@@ -137,7 +137,7 @@ def _rewrite(**changes: Any) -> Callable[[Path], None]:
         (_rewrite(seed="x"), r"Expected `int`"),
     ],
 )
-def test_what_is_incomplete_or_altered_is_refused(
+def test_incomplete_or_altered_versions_are_refused(
     registry: Registry, damage: Callable[[Path], None], message: str
 ) -> None:
     version = registered_versions.add(registry)
@@ -201,7 +201,7 @@ def test_an_uninstalled_plugin(registry: Registry, monkeypatch: pytest.MonkeyPat
         load_version(version.folder)
 
 
-def test_an_exported_version_stands_alone(registry: Registry, tmp_path: Path) -> None:
+def test_an_exported_version_is_self_contained(registry: Registry, tmp_path: Path) -> None:
     version = registered_versions.add(registry)
     export_version(version.folder, tmp_path / "bento" / "version")
     shutil.rmtree(registry.artifacts)
@@ -218,7 +218,7 @@ def test_a_damaged_version_is_not_exported(registry: Registry, tmp_path: Path) -
     assert not (tmp_path / "bento").exists()
 
 
-def test_a_damaged_shared_snapshot_is_healed_by_the_next_version(registry: Registry) -> None:
+def test_the_next_version_repairs_a_damaged_shared_snapshot(registry: Registry) -> None:
     first = registered_versions.add(registry)
     _flip_in_the_snapshot(first.folder)
     registered_versions.add(registry)
@@ -226,9 +226,7 @@ def test_a_damaged_shared_snapshot_is_healed_by_the_next_version(registry: Regis
 
 
 @pytest.mark.parametrize("after", range(10))
-def test_a_disk_that_fills_up_leaves_nothing(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
+def test_a_full_disk_leaves_no_files(registry: Registry, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """The snapshot takes eight arrays and the model one: fail at each of them, then not at all."""
     save, calls = np.save, iter(range(100))
 

@@ -27,7 +27,9 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_in_a_checkout_it_is_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_version_in_a_checkout_is_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "code.py"
     file.touch()
     _git(tmp_path, "init", "-q")
@@ -41,7 +43,7 @@ def test_in_a_checkout_it_is_the_commit(tmp_path: Path, monkeypatch: pytest.Monk
     assert code.code_version() == f"{commit}-dirty"
 
 
-def test_elsewhere_it_is_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_version_elsewhere_is_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the package is installed inside somebody's repository, which does not track it."""
     _git(tmp_path, "init", "-q")
     (tmp_path / "code.py").touch()
@@ -49,6 +51,6 @@ def test_elsewhere_it_is_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert code.code_version() == f"tastemaker {__version__}"
 
 
-def test_without_git_it_is_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_version_without_git_is_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert code.code_version() == f"tastemaker {__version__}"

@@ -73,7 +73,7 @@ def test_known_forms(written: str, canonical_form: str, numbers: str, text: str)
 
 @settings(deadline=None, max_examples=200)
 @given(ids=st.lists(st.lists(PARTS, max_size=6).map("".join), min_size=1, max_size=20))
-def test_sql_says_what_python_says(ids: list[str]) -> None:
+def test_sql_and_python_agree(ids: list[str]) -> None:
     table = pa.table({"id": ids})
     with duckdb.connect() as connection:
         given_ids = connection.from_arrow(table)
@@ -85,7 +85,7 @@ def test_sql_says_what_python_says(ids: list[str]) -> None:
 
 
 @given(st.lists(PARTS, max_size=8).map("".join), st.sampled_from(FORMS))
-def test_a_canonical_id_stays_as_it_is(written: str, form: IdForm) -> None:
+def test_canonical_ids_are_unchanged(written: str, form: IdForm) -> None:
     once = canonical(written, form)
     assert canonical(once, form) == once
 
@@ -93,7 +93,7 @@ def test_a_canonical_id_stays_as_it_is(written: str, form: IdForm) -> None:
 @pytest.mark.parametrize(
     "word", ["NULL", "null", "NaN", "N/A", "#N/A", "None", "<NA>", "\\N", " nan ", "undefined"]
 )
-def test_words_for_a_missing_value_are_no_ids_unless_the_settings_say_so(tmp_path: Path, word: str) -> None:
+def test_words_for_missing_values_are_ids_only_if_the_settings_say_so(tmp_path: Path, word: str) -> None:
     path = tmp_path / "events.csv"
     path.write_text(f"user_id,item_id,occurred_at\n{word},i1,2024-01-01\nNullmann,i1,2024-01-01\n")
     for missing, expected in ((MISSING_IDS, None), ((), word.strip())):
@@ -102,7 +102,7 @@ def test_words_for_a_missing_value_are_no_ids_unless_the_settings_say_so(tmp_pat
         assert users == [expected, "Nullmann"]
 
 
-def test_forty_items_stay_forty_whatever_file_they_come_from(tmp_path: Path) -> None:
+def test_ids_are_the_same_from_all_file_formats(tmp_path: Path) -> None:
     """Integers in CSV, floating point in Parquet, and a data frame: the same items."""
     numbers = list(range(1, 41))
     events = tmp_path / "events.csv"
@@ -117,7 +117,7 @@ def test_forty_items_stay_forty_whatever_file_they_come_from(tmp_path: Path) -> 
     assert len(load(str(events), items=frame).dataset.item_ids) == 40
 
 
-def test_floating_point_that_is_not_exact_says_so(tmp_path: Path) -> None:
+def test_inexact_numbers_are_recognized(tmp_path: Path) -> None:
     table = pa.table(
         {
             "user_id": pa.array([2.0**53, 2.0**53 + 2, 1e22, 12.0]),
@@ -134,7 +134,7 @@ def test_floating_point_that_is_not_exact_says_so(tmp_path: Path) -> None:
     assert all("e+" in each for each in (users[1], users[2], items[1]))
 
 
-def test_decimals_are_exact_and_infinity_is_no_id(tmp_path: Path) -> None:
+def test_decimals_are_exact_and_infinity_is_missing(tmp_path: Path) -> None:
     """Decimals hold every digit, so that 12345678901234567890.00 is a whole number that nothing rounded."""
     digits = ["12345678901234567890.00", "27.00", "28.50"]
     table = pa.table(

@@ -53,7 +53,7 @@ def test_nul_is_refused() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 2])
-def test_decoding_what_is_no_number(number: int) -> None:
+def test_decoding_an_unknown_number_raises(number: int) -> None:
     with pytest.raises(IndexError, match=f"number {number} is not an id"):
         IdIndex.build(["a", "b"]).decode([0, number])
 
@@ -70,7 +70,7 @@ def test_saved_and_mapped(tmp_path: Path) -> None:
     assert index.decode(index.lookup(["q", "Q"])) == ["q", "Q"]
 
 
-def test_a_file_that_is_no_index(tmp_path: Path) -> None:
+def test_loading_a_malformed_index_raises(tmp_path: Path) -> None:
     (tmp_path / "ids.npy").write_bytes(b"half")
     with pytest.raises(ArtifactError, match=r"ids\.npy"):
         IdIndex.load(tmp_path / "ids.npy")

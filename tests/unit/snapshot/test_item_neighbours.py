@@ -31,7 +31,7 @@ def history(pairs: list[tuple[int, int, float]], n_items: int = N_ITEMS) -> Hist
 
 @settings(max_examples=60, deadline=None)
 @given(PAIRS)
-def test_as_the_definition_says(pairs: list[tuple[int, int, float]]) -> None:
+def test_neighbours_by_their_definition(pairs: list[tuple[int, int, float]]) -> None:
     past = history(pairs)
     had = [
         {int(item) for item, reward in zip(past[row].items, past[row].rewards, strict=True) if reward > 0}
@@ -55,13 +55,13 @@ def test_as_the_definition_says(pairs: list[tuple[int, int, float]]) -> None:
         assert set(listed.tolist()) == {other for _, other in expected}
 
 
-def test_only_the_nearest_are_kept_and_equal_ones_by_number() -> None:
+def test_the_nearest_neighbours_are_kept_and_ties_go_by_number() -> None:
     found = Neighbours.of(history([(0, item, 1.0) for item in range(80)], 80))
     assert found.items[79].tolist() == list(range(N_NEIGHBOURS))
     assert found.items[0].tolist() == list(range(1, N_NEIGHBOURS + 1))
 
 
-def test_of_an_endless_history_the_latest_items_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_latest_items_of_a_long_history_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_neighbours, "MAX_ITEMS_PER_USER", 3)
     found = Neighbours.of(history([(0, item, 1.0) for item in (5, 4, 3, 2, 1)]))
     assert (found.items[5] == NO_ITEM).all()

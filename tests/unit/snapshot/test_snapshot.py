@@ -52,7 +52,7 @@ users = st.lists(st.integers(-1, 2), min_size=1, max_size=5)
     repeats=st.booleans(),
     excluded=st.none() | st.lists(st.lists(st.integers(-1, N_ITEMS - 1), max_size=5), min_size=5, max_size=5),
 )
-def test_what_is_excluded(users: list[int], repeats: bool, excluded: list[list[int]] | None) -> None:
+def test_exclusions_of_a_batch(users: list[int], repeats: bool, excluded: list[list[int]] | None) -> None:
     had = {-1: set[int](), 0: {0, 2}, 1: {1}, 2: set[int]()}
     unwanted = None if excluded is None else [np.array(row, np.int32) for row in excluded[: len(users)]]
     batch = make(repeats=repeats).batch(np.array(users, np.int32), seeds=seeds(len(users)), exclude=unwanted)
@@ -70,7 +70,7 @@ def test_what_is_excluded(users: list[int], repeats: bool, excluded: list[list[i
     rewards=st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 3.0]), min_size=4, max_size=4),
     unwanted=st.none() | st.lists(st.integers(-1, N_ITEMS - 1), max_size=3),
 )
-def test_what_a_user_disliked_is_excluded_also_with_repeats(
+def test_disliked_items_are_excluded_also_with_repeats(
     rewards: list[float], unwanted: list[int] | None
 ) -> None:
     """User a has three events with item 2 and one with item 0: the pair's sum decides, not a single event."""
@@ -89,7 +89,7 @@ def test_what_a_user_disliked_is_excluded_also_with_repeats(
     assert [np.flatnonzero(row).tolist() for row in found] == [[], sorted(expected)]
 
 
-def test_what_is_handed_through() -> None:
+def test_arguments_are_passed_to_the_batch() -> None:
     snapshot = make(available=True)
     candidates, context = np.array([[0, -1]], np.int32), np.ones((1, 3), np.float32)
     batch = snapshot.batch(np.array([0]), seeds=seeds(1), now=123, candidates=candidates, context=context)
@@ -118,7 +118,7 @@ def test_features_as_declared() -> None:
     assert again.user_features.values.shape == (1, 2)
 
 
-def test_undeclared_features_are_not_handed_over() -> None:
+def test_undeclared_features_are_not_in_the_batch() -> None:
     given = FeatureTable(("orders",), np.ones((1, 1), np.float32))
     batch = make(features=True).batch(np.array([0]), seeds=seeds(1), user_features=given)
     assert batch.user_features is None
@@ -188,7 +188,7 @@ def test_an_empty_batch() -> None:
     assert batch.excluded.shape == (0, N_ITEMS)
 
 
-def test_nothing_heavy_is_needed_to_load() -> None:
+def test_loading_imports_no_heavy_library() -> None:
     """A prediction service has no DuckDB, pandas, Arrow or database."""
     code = """
 import sys

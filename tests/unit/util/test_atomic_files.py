@@ -21,7 +21,7 @@ def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_an_interrupted_block_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+def test_an_interrupted_block_keeps_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "page.html"
     path.write_text("old")
     with pytest.raises(error):
@@ -36,7 +36,7 @@ def _write_half(path: Path, error: type[BaseException]) -> None:
         raise error
 
 
-def test_two_writers_do_not_meet(tmp_path: Path) -> None:
+def test_two_writers_use_different_temporary_files(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     with atomic_write(path) as first:
         first.write_text("first")

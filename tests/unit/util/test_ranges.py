@@ -50,12 +50,12 @@ def test_ranges_are_in_the_order_of_their_values_and_others_come_after_them(
     "labels",
     [["gold", "silver"], ["gold", "silver", "1"], ["7 days", "1 month"], ["1", "a", "b"], [], ["5"]],
 )
-def test_what_is_no_range_has_no_order_of_values(labels: list[str]) -> None:
+def test_labels_that_are_not_ranges_are_not_ordered(labels: list[str]) -> None:
     assert in_order(labels) is None
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=12, unique=True))
-def test_any_numbers_are_in_their_order(numbers: list[int]) -> None:
+def test_numbers_are_ordered_by_value(numbers: list[int]) -> None:
     labels = [f"{number}" for number in numbers]
     order = in_order(labels)
     assert order is not None

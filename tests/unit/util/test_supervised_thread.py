@@ -20,7 +20,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("fault", [ValueError("secret"), SystemExit(1), KeyboardInterrupt(), MemoryError()])
-def test_work_that_raises_begins_again_until_it_returns(
+def test_work_that_raises_is_called_again_until_it_returns(
     fault: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "tastemaker")
@@ -40,7 +40,7 @@ def test_work_that_raises_begins_again_until_it_returns(
     assert caplog.messages == ["the busy thread failed; it begins again", "the busy thread works again"]
 
 
-def test_after_join_failing_work_does_not_begin_again() -> None:
+def test_failing_work_is_not_called_again_after_join() -> None:
     begun, may_fail = threading.Semaphore(0), threading.Event()
 
     def work() -> None:

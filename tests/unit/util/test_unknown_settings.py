@@ -41,9 +41,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", MEANT)
-def test_a_mistyped_variable_is_refused_with_the_one_that_was_meant(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistyped_variable_is_refused_with_a_suggestion(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")
     with pytest.raises(TastemakerError) as refused:
         load_settings()
@@ -66,7 +64,7 @@ def test_a_mistyped_prefix_is_reported(name: str) -> None:
         *("TASTEMAKER_XYZ", "HOMEE", "TASTERS_HOME"),
     ],
 )
-def test_what_is_a_setting_or_of_another_purpose_is_left_alone(name: str) -> None:
+def test_settings_and_other_variables_are_accepted(name: str) -> None:
     assert mistyped_variables([name], Settings) == []
 
 
@@ -93,7 +91,7 @@ def test_one_more_letter_is_found(name: str, data: st.DataObject) -> None:
         ("[model.ease]\nx = 1", "did you mean models?"),
     ],
 )
-def test_a_mistyped_key_is_refused_with_the_one_that_was_meant(elsewhere: Path, toml: str, said: str) -> None:
+def test_a_mistyped_key_is_refused_with_a_suggestion(elsewhere: Path, toml: str, said: str) -> None:
     (elsewhere / "tastemaker.toml").write_text(toml)
     with pytest.raises(TastemakerError) as refused:
         load_settings()
@@ -112,7 +110,7 @@ def test_a_value_that_is_not_json_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         load_settings()
 
 
-def test_a_mistyped_hyperparameter_is_refused_with_the_one_that_was_meant(elsewhere: Path) -> None:
+def test_a_mistyped_hyperparameter_is_refused_with_a_suggestion(elsewhere: Path) -> None:
     (elsewhere / "tastemaker.toml").write_text("[models.trending]\nhalf_live_days = 2\n")
     with pytest.raises(TastemakerError, match=r"half_live_days = 2: .*; did you mean half_life_days\?"):
         Workspace(load_settings()).config(get("trending"))
