@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from support.repository import ROOT
+from tastemaker.settings import Settings
 
 NAME = re.compile(r"`(tastemaker(?:_[a-z]+)?(?:\.\w+)+)(?:\(\))?`")
 FILES = {".toml", ".yaml", ".db"}
@@ -48,7 +49,25 @@ def test_the_names_on_a_page_exist(page: str) -> None:
     assert {name for name in names if not _exists(name)} == set()
 
 
+SETTING = re.compile(
+    r"`((?:source|online_store|log|retrieval|serving|privacy|learning|promotion)\.[a-z_.]+)`"
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_settings_on_a_page_exist(page: str) -> None:
+    named = {name.partition(".")[::2] for name in SETTING.findall((ROOT / page).read_text("utf-8"))}
+    assert {(section, key) for section, key in named if not _is_setting(section, key)} == set()
+
+
+def _is_setting(section: str, key: str) -> bool:
+    fields = getattr(Settings.model_fields[section].annotation, "model_fields", {})
+    return key.partition(".")[0] in fields and ("." not in key or key.startswith("options."))
+
+
 def test_a_name_that_is_gone_is_found() -> None:
     assert _exists("tastemaker.plugins.Recommender.fit")
     assert not _exists("tastemaker.plugins.NoSuchThing")
     assert not _exists("tastemaker.no_such_module")
+    assert _is_setting("serving", "allowed_hosts")
+    assert not _is_setting("serving", "http.allowed_hosts")
