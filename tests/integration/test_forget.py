@@ -1,4 +1,4 @@
-"""Forgetting takes a person out of every place where the platform put them, and says where they remain."""
+"""Erasure removes a user from every place where the platform put them, and names where they remain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tastemaker.data.tables import EVENTS, QUARANTINE
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.event_log.drain import drain, read_log
 from tastemaker.event_log.postgres import PostgresSink
-from tastemaker.event_log.records import Entry, UserRecord
+from tastemaker.event_log.records import Assignment, Entry, UserRecord
 from tastemaker.features.online import open_reader
 from tastemaker.features.snapshots import write_snapshots
 from tastemaker.plugins import discovery
@@ -47,18 +47,18 @@ def run(settings: Settings, *words: str) -> Result:
 
 
 def lived_in(home: Path, **settings: Any) -> Settings:
-    """A home in which two people bought, were answered, told, went to quarantine and into reports."""
+    """A home in which two users bought, got answers, sent feedback, and are in quarantine and reports."""
     made = Settings(home=home, **settings)
     lake = Lake(made.lake)
     make_home(home)
-    told: list[Entry] = [
+    logged: list[Entry] = [
         *(request(number, user_id=user) for number, user in enumerate((WHO, OTHER))),
         click("own", user_id=WHO),
         click("by request", user_id=None, request_id=f"{0:032x}"),
         click("other", user_id=OTHER),
         UserRecord(WHO, NOON, country="NL"),
     ]
-    fill(made.spool, told)
+    fill(made.spool, logged)
     drain(made.spool, lake)
     fill(made.spool, [click(f"{number} again", user_id=user) for number, user in enumerate((WHO, OTHER))])
     row = {"source": "s", "table": "events", "day": None, "rule": "r", "failed_rules": ["r"]}
@@ -69,7 +69,7 @@ def lived_in(home: Path, **settings: Any) -> Settings:
     write_snapshots(lake, made.features, [int(served_homes.START.timestamp()) + 30 * 86_400])
     made.reports.mkdir()
     (made.reports / "gate.html").write_text(f"<td>{WHO}</td>")
-    (made.reports / "board.html").write_text("<td>nobody</td>")
+    (made.reports / "board.html").write_text("<td>empty</td>")
     (home / "simulate").mkdir()
     (home / "simulate" / "run.jsonl").write_text(f'{{"user": "{WHO}"}}\n{{"user": "{OTHER}"}}\n')
     return made
@@ -94,19 +94,21 @@ def test_a_person_is_erased_from_all_but_the_versions_in_use(tmp_path: Path) -> 
     assert result.exit_code == 1, "the version in use knows them"
     assert {place["place"].split("/")[0] for place in said["remains"]} == {"artifacts"}
     assert {place["place"] for place in said["erased"]} >= {one for one in before if "artifacts" not in one}
-    assert places(settings, OTHER) == others, "nobody else is touched"
+    assert places(settings, OTHER) == others, "no other user is touched"
     ids = set(Lake(settings.lake).read("feedback")["event_id"].to_pylist())
     assert ids == {"click-other"}, "what answered their request is theirs"
     assert read_log(Lake(settings.lake))["user_id"].to_pylist() == [OTHER]
 
 
-def test_after_training_anew_nothing_remains_and_the_proof_says_what_was_searched(tmp_path: Path) -> None:
+def test_after_new_training_nothing_remains_and_the_proof_lists_what_was_searched(tmp_path: Path) -> None:
     settings = lived_in(tmp_path)
     (settings.home / "mine.csv").write_text(f"user,{WHO}\n")
     first = run(settings, WHO)
     assert first.exit_code == 1
-    assert "fix: train anew (tastemaker run), go over to what was trained, then forget again" in first.stderr
-    assert "not the platform's to change\n  fix: delete it there yourself" in first.stderr
+    assert (
+        "fix: retrain (tastemaker run), deploy the new versions, then run tastemaker forget" in first.stderr
+    )
+    assert "that the platform does not own\n  fix: delete it there yourself" in first.stderr
     (settings.home / "mine.csv").unlink()
     dataset = Dataset.load(Lake(settings.lake), served_homes.problem())
     new = served_homes.register(tmp_path, discovery.get("popularity").recommender(), dataset)
@@ -145,7 +147,7 @@ def test_a_check_erases_nothing(tmp_path: Path) -> None:
     assert places(settings, WHO) == before
 
 
-def test_whoever_is_called_as_an_item_is_does_not_take_it_along(tmp_path: Path) -> None:
+def test_erasing_a_user_named_as_an_item_keeps_the_item(tmp_path: Path) -> None:
     settings = lived_in(tmp_path)
     lake = Lake(settings.lake)
     row = {
@@ -163,10 +165,21 @@ def test_whoever_is_called_as_an_item_is_does_not_take_it_along(tmp_path: Path) 
     assert len(lake.read("events")) == before - 1
 
 
-def test_a_stranger_is_found_nowhere(tmp_path: Path) -> None:
+def test_erasing_a_user_named_as_an_experiment_or_a_variant_keeps_the_requests(tmp_path: Path) -> None:
+    settings = lived_in(tmp_path)
+    assignment = Assignment("experiment-7", epoch=0, variant="variant-b", probability=0.5)
+    fill(settings.spool, [request(3, user_id=OTHER, assignment=assignment)])
+    drain(settings.spool, Lake(settings.lake))
+    before = read_log(Lake(settings.lake))
+    for name in ("experiment-7", "variant-b"):
+        run(settings, name)
+    assert read_log(Lake(settings.lake)).equals(before)
+
+
+def test_an_unknown_user_is_found_nowhere(tmp_path: Path) -> None:
     settings = lived_in(tmp_path)
     before = places(settings, OTHER)
-    assert run(settings, "nobody we know").exit_code == 0
+    assert run(settings, "unknown user").exit_code == 0
     assert places(settings, OTHER) == before
 
 
@@ -174,12 +187,12 @@ def test_a_stranger_is_found_nowhere(tmp_path: Path) -> None:
 def test_servers_forget_too(tmp_path: Path, postgres_url: str, redis_url: str) -> None:
     log = LogSettings(target="postgres", url=postgres_url)
     settings = lived_in(tmp_path, log=log, online_store=OnlineStoreSettings(type="redis", url=redis_url))
-    told: list[Entry] = [
+    logged: list[Entry] = [
         request(10, user_id=WHO),
         request(11, user_id=OTHER),
         click("c", user_id=None, request_id=f"{10:032x}"),
     ]
-    fill(settings.spool, told)
+    fill(settings.spool, logged)
     drain(settings.spool, PostgresSink(postgres_url))
     store.apply(settings)
     store.materialize(settings, int(served_homes.START.timestamp()) + 30 * 86_400)

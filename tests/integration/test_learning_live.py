@@ -1,4 +1,4 @@
-"""A served bandit learns from what visitors do, serves what it learned, and loses none of it to kill -9."""
+"""A served bandit learns from users' feedback, serves what it learned, and loses none of it to kill -9."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def home_of(folder: Path) -> Version:
 
 
 def visits(client: httpx.Client, n: int, *, name: str) -> list[str]:
-    """What n visitors are shown at the first place. Each buys the loved item if it is in the list."""
+    """Return what n users are shown at the first position. Each buys the loved item if it is in the list."""
     firsts = []
     for number in range(n):
         answer = client.post("/recommend", json={"user_id": f"{name}-{number}", "k": 5}).json()
@@ -53,8 +53,8 @@ def visits(client: httpx.Client, n: int, *, name: str) -> list[str]:
         firsts.append(shown[0])
         if LOVED in shown:
             event = {"event_id": f"{name}-{number}", "event_type": "purchase", "item_id": LOVED}
-            told = {"events": [event | {"request_id": answer["request_id"]}]}
-            assert client.post("/feedback", json=told).status_code in (200, 202)
+            sent = {"events": [event | {"request_id": answer["request_id"]}]}
+            assert client.post("/feedback", json=sent).status_code in (200, 202)
     return firsts
 
 
@@ -85,12 +85,12 @@ def test_a_served_bandit_learns_and_a_restart_loses_nothing(tmp_path: Path) -> N
 
     with running(serve, tmp_path, ENVIRONMENT) as client:
         ignorant = visits(client, 150, name="early")
-        until(lambda: lag(client) > 1, "nobody says that nothing was learned yet")
+        until(lambda: lag(client) > 1, "the lag is not reported")
         assert ignorant.count(LOVED) < 40  # one in twenty-five, by chance
         first = learn()
         assert (first["requests"], first["impressions"]) == (150, 750)
         assert first["rewarded"] > 10
-        until(lambda: lag(client) == 0, "nobody says that all was learned")
+        until(lambda: lag(client) == 0, "the end of the lag is not reported")
         until(lambda: visits(client, 10, name="asking").count(LOVED) >= 9, "the list did not change")
     with running(serve, tmp_path, ENVIRONMENT) as client:
         assert visits(client, 20, name="after the restart").count(LOVED) >= 18
@@ -131,5 +131,5 @@ def test_killed_again_and_again_it_has_learned_what_one_has_that_was_not(tmp_pat
     assert looks > 4
     last = learning_homes.learn(home, version)
     assert last.position.impressions == 1_200
-    assert last.impressions < 1_200  # it went on where they were
+    assert last.impressions < 1_200  # it continued at the last checkpoint
     assert learning_homes.state(home, version) == learning_homes.state(whole, version)

@@ -23,7 +23,7 @@ TODAY = date(2026, 3, 1) + timedelta(days=9)
 
 
 def logged_days(folder: Path) -> Lake:
-    """A lake with ten days of requests and purchases that were told."""
+    """A lake with ten days of requests and reported purchases."""
     lake = Lake(folder / "lake")
     for number in range(10):
         at = NOON + number * DAY
@@ -48,7 +48,7 @@ def test_logs_and_events_have_periods_of_their_own(tmp_path: Path) -> None:
         assert lake.days(table) == [TODAY - timedelta(days=n) for n in reversed(range(kept))], table
 
 
-def test_what_was_told_does_not_come_back(tmp_path: Path) -> None:
+def test_expired_feedback_does_not_come_back(tmp_path: Path) -> None:
     lake = logged_days(tmp_path)
     settings = Settings(home=tmp_path, privacy=PrivacySettings(events_days=5))
     expire(settings, lake, today=TODAY)

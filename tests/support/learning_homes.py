@@ -108,7 +108,7 @@ def state(home: Path, version: Version) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def lessons(entries: Iterable[Entry], loaded: LoadedVersion) -> Feedback:
+def logged_feedback(entries: Iterable[Entry], loaded: LoadedVersion) -> Feedback:
     """The entries as a model learns them, in the log's order."""
     with tempfile.TemporaryDirectory() as folder:
         log(Path(folder), entries)

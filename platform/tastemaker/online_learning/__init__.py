@@ -1,8 +1,8 @@
-"""Online learning: a version goes on learning from what became of shown lists, and loses nothing.
+"""Online learning: a version is updated with the logged feedback on the lists that it showed.
 
-replay        what is learned: impressions whose reward is final, in an order that every replica agrees on
-checkpoints   what was learned so far, each with its place in the log
-learner       a checkpoint plus a replay of the log behind it
+replay        the training data: impressions whose reward is final, in the same order for every replica
+checkpoints   stored model states, each with its position in the log
+learner       a checkpoint plus a replay of the log after it
 
-A learner in a workspace, pass after pass, is `workflows.online_learning`.
+`workflows.online_learning` runs a learner in a workspace.
 """

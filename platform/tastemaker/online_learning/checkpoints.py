@@ -1,12 +1,12 @@
-"""Snapshots of what a version has learned, each with its place in the log. Arrays and JSON.
+"""Checkpoints of a version that learns online, each with its position in the log. Arrays and JSON.
 
     learning/<version>/<until>-<digest>/model/*.npy     the model
-    learning/<version>/<until>-<digest>/state.json      its place in the log
+    learning/<version>/<until>-<digest>/state.json      its position in the log
     learning/<version>/current.json                     which of them is served
 
-A snapshot appears whole or not at all. Few are kept: the newest two, and for what comes late the oldest that
-is not a minute older than the newest, that is not ten minutes, an hour, a day older, and the oldest of all.
-Imported by prediction services too, which have numpy and no data frame.
+A checkpoint appears whole or not at all. Few are kept: the newest two and, for records that arrive late, the
+oldest within a minute, ten minutes, an hour and a day of the newest, and the oldest of all. Prediction
+services import this module, and have numpy but no data frames.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ logger = logging.getLogger("tastemaker.online_learning")
 
 
 class LogPosition(msgspec.Struct, frozen=True):
-    """A place in the log: everything that was shown before a moment."""
+    """Position in the log: all impressions before a cutoff."""
 
     until: int
     """Seconds since 1970 UTC."""
     digest: str
-    """Of all impressions before it, as they were learned."""
+    """Digest of all impressions before it, as they were learned."""
     impressions: int = 0
     requests: int = 0
     rewarded: int = 0
 
 
 class Checkpoint(NamedTuple):
-    """A model as it was at a place in the log."""
+    """A model and its position in the log."""
 
     model: Recommender[Any]
     position: LogPosition
@@ -69,7 +69,7 @@ class _Pointer(msgspec.Struct, frozen=True):
 
 
 class Checkpoints:
-    """The snapshots of one version, in one folder."""
+    """Checkpoints of a version, in a folder."""
 
     def __init__(self, root: Path, loaded: LoadedVersion) -> None:
         self.version = loaded.manifest.version
@@ -78,7 +78,11 @@ class Checkpoints:
         self._type = discovery.get(loaded.manifest.model).recommender
 
     def save(self, model: Recommender[Any], position: LogPosition) -> str:
-        """Write a snapshot and have it served; returns its name. Snapshots that are not needed go."""
+        """Write a checkpoint, make it the served one, and delete those that are not needed.
+
+        Returns:
+            The checkpoint's name.
+        """
         name = f"{position.until:012d}-{position.digest[:12]}"
         with staged(self.folder) as temporary:
             (temporary / "model").mkdir()
@@ -92,46 +96,46 @@ class Checkpoints:
         return name
 
     def current(self) -> str | None:
-        """The snapshot to be served, or None as long as nothing was learned."""
+        """Return the name of the checkpoint to serve; None before the first."""
         try:
             return msgspec.json.decode((self.folder / CURRENT).read_bytes(), type=_Pointer).state
         except FileNotFoundError:
             return None
 
     def open(self, name: str) -> Checkpoint:
-        """Verify every byte, then load. Raises ArtifactError."""
+        """Verify every byte, then load. Raise ArtifactError if the checkpoint is damaged."""
         header = self._header(name)
         verify_files(self.folder / name / "model", header.files)
         return Checkpoint(self._type.load(self.folder / name / "model", self._config), header.position)
 
-    def sound(self) -> Iterator[Checkpoint]:
-        """The snapshots that can be loaded, newest first; one that is damaged is told of and left out."""
+    def loadable(self) -> Iterator[Checkpoint]:
+        """Yield the checkpoints that can be loaded, newest first. A damaged one is logged and skipped."""
         for name in self.names():
             try:
                 yield self.open(name)
             except ArtifactError as error:
-                logger.warning("a snapshot is left out: %s", error)
+                logger.warning("a checkpoint is skipped: %s", error)
 
     def names(self) -> list[str]:
-        """All snapshots, newest first."""
+        """Return the names of all checkpoints, newest first."""
         return sorted((path.parent.name for path in self.folder.glob(f"[!.]*/{NAME}")), reverse=True)
 
-    def older(self, moment: int) -> LogPosition | None:
-        """Where the newest snapshot of nothing but what was shown before a moment (seconds) ends."""
+    def older(self, cutoff: int) -> LogPosition | None:
+        """Return the position of the newest checkpoint whose cutoff is not later (seconds since 1970)."""
         for name in self.names():
-            if until(name) <= moment:
+            if until(name) <= cutoff:
                 with suppress(ArtifactError):
                     return self._header(name).position
         return None
 
     def drop_after(self, position: LogPosition) -> None:
-        """Remove the snapshots later than this place: the log before them has changed since."""
+        """Delete the checkpoints after a position: the log before them has changed."""
         for name in self.names():
             if until(name) > position.until:
                 shutil.rmtree(self.folder / name)
 
     def sweep(self) -> None:
-        """Remove what a learner left that was killed while it wrote. For the one that may write."""
+        """Delete partial checkpoints of a learner that was killed. Only the writer may call it."""
         for path in self.folder.glob(".new-*"):
             shutil.rmtree(path)
 
@@ -141,12 +145,12 @@ class Checkpoints:
             header = msgspec.json.decode(path.read_bytes(), type=_Header)
         except (OSError, msgspec.DecodeError) as error:
             raise ArtifactError(
-                f"{path} can't be read: {error}", fix="remove its folder: it is learned anew from the log"
+                f"{path} can't be read: {error}", fix="remove its folder: it is learned again from the log"
             ) from error
         if header.format != FORMAT or header.version != self.version:
             raise ArtifactError(
                 f"{path} is of {header.version} in format {header.format}, not {self.version} in {FORMAT}",
-                fix="remove its folder: it is learned anew from the log",
+                fix="remove its folder: it is learned again from the log",
             )
         return header
 
@@ -160,5 +164,5 @@ class Checkpoints:
 
 
 def until(name: str) -> int:
-    """The moment before which a snapshot of this name has learned everything, seconds since 1970 UTC."""
+    """Return the cutoff of a checkpoint, seconds since 1970 UTC, from its name."""
     return int(name.partition("-")[0])

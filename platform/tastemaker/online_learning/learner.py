@@ -1,9 +1,9 @@
-"""A version that goes on learning: a snapshot plus a replay of the log behind it.
+"""Online learner of a version: a checkpoint plus a replay of the log after it.
 
-The state is a function of the version and of the log before a moment, to the last bit: it does not matter
-when a learner was stopped, how often it looked, or in which order and how often records arrived. Whatever
-arrives with a place in the log that was passed already (a spool that was away for an hour) shows in the
-digest of what was learned: the learner goes back to the newest snapshot before it, and replays from there.
+The state is a function of the version and of the log before a cutoff, to the last bit. It does not depend on
+when a learner was stopped, how often it polled, or in which order and how often records arrived. A record
+that arrives late, before the learner's position (from a spool that was unreachable for an hour), changes the
+digest of the log: the learner returns to the newest checkpoint before it, and replays from there.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tastemaker.registry.artifact import load_version
 
 
 class LearningResult(NamedTuple):
-    """What one pass came to."""
+    """Result of a learning pass."""
 
     requests: int
     impressions: int
     rewarded: int
     skipped: int
-    """Impressions that the model refused, such as those with a context of another width."""
+    """Impressions that the model rejected, such as those with a context of another width."""
     replayed: bool
-    """Whether it began at an earlier snapshot, as something had come late."""
+    """Whether it started at an earlier checkpoint because records had arrived late."""
     position: LogPosition
     state: str | None
-    """The snapshot that was written, if anything was learned."""
+    """Name of the checkpoint that was written; None if no impression was learned."""
 
 
 class Learner:
-    """One version's. Not for two threads, nor for two processes with one folder."""
+    """Online learner of a version. Neither threads nor processes may share its folder."""
 
     def __init__(self, version: Version, states: Checkpoints) -> None:
-        """Goes on where the newest snapshot ends. Raises TastemakerError for a model that does not learn."""
+        """Continue at the newest checkpoint. Raise TastemakerError for a model that does not learn online."""
         self._version, self._states = version, states
         loaded = load_version(version.folder)
         if not loaded.model.capabilities.learns_online:
@@ -47,25 +47,30 @@ class Learner:
                 fix="train it again (tastemaker run), or choose a model that does: a bandit",
             )
         self.start = LogPosition(version.manifest.window.end, EMPTY)
-        """Where the log begins that the version was not trained on."""
+        """Position after the log that the version was trained on."""
         self._user_ids, self._item_ids = loaded.snapshot.user_ids, loaded.snapshot.item_ids
-        self.model, self.position = next(states.sound(), self._fresh(loaded.model))
+        self.model, self.position = next(states.loadable(), self._fresh(loaded.model))
 
-    def learn(self, lessons: LoggedFeedback, until: int) -> LearningResult:
-        """Learn what was shown before `until` (seconds since 1970), and keep a snapshot of it.
+    def learn(self, log: LoggedFeedback, until: int) -> LearningResult:
+        """Learn the impressions before a cutoff, and write a checkpoint.
 
-        Unless `lessons` begin with `start` it must be that they hold what was learned: see `holds`. A moment
-        that was passed before is taken for the present one: what was learned is not unlearned.
+        Args:
+            log: Impressions from `start` on, or from a later position if `matches(log)`.
+            until: The cutoff, seconds since 1970. A cutoff before the present position has no effect:
+                learned impressions are not unlearned.
+
+        Returns:
+            What was learned, and the checkpoint.
         """
         until = max(until, self.position.until)
-        replayed = self._go_back(lessons)
-        start, stop = lessons.before(self.position.until), lessons.before(until)
-        skipped = self._teach(lessons, start, stop)
-        before, requests = self.position, lessons.requests(start, stop)
-        rewarded = lessons.rewarded(start, stop)
+        replayed = self._rewind(log)
+        start, stop = log.before(self.position.until), log.before(until)
+        skipped = self._update(log, start, stop)
+        before, requests = self.position, log.requests(start, stop)
+        rewarded = log.rewarded(start, stop)
         self.position = LogPosition(
             until,
-            lessons.digest(stop),
+            log.digest(stop),
             before.impressions + stop - start,
             before.requests + requests,
             before.rewarded + rewarded,
@@ -73,39 +78,39 @@ class Learner:
         state = self._states.save(self.model, self.position) if stop > start or replayed else None
         return LearningResult(requests, stop - start, rewarded, skipped, replayed, self.position, state)
 
-    def holds(self, lessons: LoggedFeedback) -> bool:
-        """Whether the log is still what was learned, as far as the lessons go back."""
-        return _holds(lessons, self.position)
+    def matches(self, log: LoggedFeedback) -> bool:
+        """Return whether the log, as far back as it reaches, equals what was learned."""
+        return _matches(log, self.position)
 
     def tail(self, seconds: int) -> LogPosition:
-        """Where to read the log from if nothing came later than by so many seconds."""
+        """Return the position to read the log from, if no record is later than by `seconds`."""
         return self._states.older(self.position.until - seconds) or self.start
 
-    def _teach(self, lessons: LoggedFeedback, start: int, stop: int) -> int:
+    def _update(self, log: LoggedFeedback, start: int, stop: int) -> int:
         skipped = 0
-        for feedback in lessons.taught(start, stop, self._user_ids, self._item_ids):
+        for feedback in log.batches(start, stop, self._user_ids, self._item_ids):
             try:
                 update(self.model, feedback)
             except PluginError as error:
-                if error.__cause__ is not None:  # no refusal, but a defect
+                if error.__cause__ is not None:  # a defect of the model, not a rejection
                     raise
                 skipped += len(feedback)
         return skipped
 
-    def _go_back(self, lessons: LoggedFeedback) -> bool:
-        """To the newest state whose past is still what it was; False if that is the present one."""
-        if self.holds(lessons):
+    def _rewind(self, log: LoggedFeedback) -> bool:
+        """Return to the newest checkpoint whose log is unchanged; False if that is the present state."""
+        if self.matches(log):
             return False
-        fitting = (state for state in self._states.sound() if _holds(lessons, state.position))
+        fitting = (state for state in self._states.loadable() if _matches(log, state.position))
         fresh = self._fresh(load_version(self._version.folder).model)
         self.model, self.position = next(fitting, fresh)
         self._states.drop_after(self.position)
         return True
 
     def _fresh(self, model: Recommender[Any]) -> Checkpoint:
-        """The version as it was trained."""
+        """Return the version's state after its training."""
         return Checkpoint(model, self.start)
 
 
-def _holds(lessons: LoggedFeedback, position: LogPosition) -> bool:
-    return lessons.digest(lessons.before(position.until)) == position.digest
+def _matches(log: LoggedFeedback, position: LogPosition) -> bool:
+    return log.digest(log.before(position.until)) == position.digest

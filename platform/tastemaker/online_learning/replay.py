@@ -1,12 +1,12 @@
-"""What a version learns from: impressions whose reward is final, in an order that every replica agrees on.
+"""Replay of the log: impressions whose reward is final, in the same order for every replica.
 
-An impression is learned when it is `feedback_delay` seconds old, with what was told of it by then (by our
-clock). Not sooner: clicks are told, their absence is not, so that whoever learned each click at once would
-believe that nearly all who were asked lately had clicked. What comes later waits for the next training. So
-what is learned of an impression never changes, however often, by whom and in which order it is read.
+An impression is learned when it is `feedback_delay` seconds old, with the feedback that had arrived by then
+(by our clock). Earlier learning would be biased: a click is reported, the absence of a click is not, so that
+nearly all recent impressions would seem to be clicked. Later feedback is used at the next full training. The
+row of an impression is therefore the same whenever it is read.
 
-The order is that of time, request and position. All that was shown within one second is learned at once: also
-the batches are the same for every replica, and so is the rounding.
+The order is that of time, request and position. Impressions of the same second are one batch: every replica
+has the same batches, and so the same rounding.
 """
 
 from __future__ import annotations
@@ -34,26 +34,32 @@ _LEARNED = ("occurred_at", "request_id", "position", "user_id", "item_id", "rewa
 
 
 class LoggedFeedback:
-    """Impressions, oldest first."""
+    """Logged impressions with their rewards, oldest first."""
 
     def __init__(self, impressions: pa.Table, after: LogPosition) -> None:
-        """`impressions` are rows of `attribution.ATTRIBUTED`, in its order: all those since a position."""
+        """Take the impressions after a position of the log.
+
+        Args:
+            impressions: Rows of `attribution.ATTRIBUTED`, in its order.
+            after: The position.
+        """
         self._rows = impressions.combine_chunks()
         self._after = after
         self.seconds = self._rows["occurred_at"].cast(pa.int64()).to_numpy() // 1_000_000
-        """int64[n]: when each was shown, seconds since 1970."""
+        """int64[n]: time of each impression, seconds since 1970."""
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def before(self, moment: int) -> int:
-        """How many of them were shown before a moment (seconds since 1970)."""
-        return int(np.searchsorted(self.seconds, moment))
+    def before(self, cutoff: int) -> int:
+        """Return the number of impressions before a cutoff (seconds since 1970)."""
+        return int(np.searchsorted(self.seconds, cutoff))
 
     def digest(self, n: int) -> str:
-        """Of the first n and of all before them: equal, but for a chance of 2^-64, if and only if they are.
+        """Return the digest of the first n impressions and of all before the position.
 
-        The sum of the rows' digests, in two halves, so that what follows a snapshot can be added to its own.
+        Digests are equal if and only if the impressions are, but for a probability of 2^-64. It is the sum of
+        the rows' digests, in two halves, so that the digest of later rows can be added.
         """
         halves = np.array([int(self._after.digest[:16], 16), int(self._after.digest[16:], 16)], np.uint64)
         if n:
@@ -61,15 +67,18 @@ class LoggedFeedback:
         return "".join(f"{int(half):016x}" for half in halves)
 
     def requests(self, start: int, stop: int) -> int:
-        """How many requests some of them belong to."""
+        """Return the number of requests of the impressions from `start` to `stop`."""
         return int(pc.count_distinct(self._rows["request_id"][start:stop]).as_py())
 
     def rewarded(self, start: int, stop: int) -> int:
-        """How many of them earned something."""
+        """Return the number of impressions from `start` to `stop` that have a reward."""
         return int(np.count_nonzero(self._rows["reward"].to_numpy()[start:stop]))
 
-    def taught(self, start: int, stop: int, user_ids: IdIndex, item_ids: IdIndex) -> Iterator[Feedback]:
-        """Some of them as a model learns them: a second at a time, contexts of one width together."""
+    def batches(self, start: int, stop: int, user_ids: IdIndex, item_ids: IdIndex) -> Iterator[Feedback]:
+        """Yield the impressions from `start` to `stop` as model updates.
+
+        A batch holds impressions of the same second whose contexts have equal width.
+        """
         if start == stop:
             return
         rows = self._rows.slice(start, stop - start)
@@ -79,12 +88,12 @@ class LoggedFeedback:
         turns = np.flatnonzero(np.diff(feedback.times) | np.diff(widths)) + 1
         for first, last in zip([0, *turns], [*turns, len(rows)], strict=True):
             part = feedback[first:last]
-            told = [each for each in contexts[first:last] if each is not None]
-            yield replace(part, context=np.stack(told)) if told else part
+            given = [each for each in contexts[first:last] if each is not None]
+            yield replace(part, context=np.stack(given)) if given else part
 
     @cached_property
     def _digests(self) -> NDArray[np.uint64]:
-        """uint64[n, 2]: the sums of the rows' digests up to each, modulo 2^64."""
+        """uint64[n, 2]: cumulative sums of the rows' digests, modulo 2^64."""
         columns = [pc.cast(self._rows[name], pa.string()) for name in _LEARNED]
         rows = pc.binary_join_element_wise(*columns, "\x1f", null_handling="replace", null_replacement="\x1e")
         digests = b"".join(
@@ -102,9 +111,20 @@ def read(
     feedback_delay: float,
     undrained: Pending | None = None,
 ) -> LoggedFeedback:
-    """What `versions` showed after a position, with what it earned within `feedback_delay` seconds.
+    """Read the impressions of some versions after a position of the log.
 
-    Those that are younger than `feedback_delay` are among them: their rewards are not final.
+    Impressions younger than `feedback_delay` are included; their rewards are not final.
+
+    Args:
+        lake: Where drained requests and feedback are.
+        problem: Gives each event type its reward and window.
+        versions: Ids of the versions whose impressions are read.
+        after: The position.
+        feedback_delay: Seconds from the impression to the arrival of its feedback, at most.
+        undrained: Records that are still in a spool.
+
+    Returns:
+        The impressions with their rewards.
     """
     shown = impressions(lake, problem, feedback_delay=feedback_delay, since=after.until, undrained=undrained)
     ours = pc.is_in(shown["version"], pa.array(list(versions), pa.string()))
@@ -112,8 +132,8 @@ def read(
 
 
 def _contexts(texts: pa.ChunkedArray) -> list[Float32 | None]:
-    """float32[d] of each row; None where the caller told no numbers."""
+    """Return each row's context as float32[d]; None where it is not a list of numbers."""
     encoded = texts.combine_chunks().dictionary_encode()
-    told = [json.loads(text) for text in encoded.dictionary.to_pylist()]
-    known = [np.array(each, np.float32) if isinstance(each, list) else None for each in told]
+    decoded = [json.loads(text) for text in encoded.dictionary.to_pylist()]
+    known = [np.array(each, np.float32) if isinstance(each, list) else None for each in decoded]
     return [None if place is None else known[place] for place in encoded.indices.to_pylist()]

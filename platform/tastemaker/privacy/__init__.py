@@ -1,1 +1,1 @@
-"""Who people are: hidden at the door, forgotten on request, kept no longer than needed."""
+"""Privacy: pseudonyms for user ids, erasure of a user on request, and retention periods."""

@@ -1,8 +1,8 @@
-"""Erase a person from everything that a home folder and its servers keep, and prove it by searching again.
+"""Erasure of a user from a home folder and its servers, proved by a second search.
 
-What was logged, landed, admitted and computed of them is deleted; reports that show them are deleted, for
-they are made anew. A model version keeps the ids of those whom it knows, so versions that know them are
-deleted, too, but for those in use: these remain, and so does the duty to train anew and forget again.
+Their rows in logs, landed data, tables and results are deleted, and so are reports that show them, which are
+written again by the next run. A model version contains the ids of its users, so versions with the user are
+deleted, except those in use: these remain until models are trained again and the user is erased again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tastemaker.privacy.search import (
     Person,
     Searched,
     is_database,
-    judged_about,
+    keys_about,
     row_about,
     rows_about,
     search_home,
@@ -42,25 +42,25 @@ from tastemaker.util.file_lock import file_lock
 
 _LOCKS = ("lake/.land.lock", "lake/.admit.lock", "spool/drain.lock")
 _OWN_TABLES = ("spool", "feast")
-"""Folders whose databases hold rows a person: they are deleted. Other databases are only searched."""
+"""Folders whose databases hold rows per user, which are deleted. Other databases are only searched."""
 
 
 class Proof(NamedTuple):
-    """What forgetting did."""
+    """Result of an erasure."""
 
     erased: list[Searched]
-    """Where the person was, and how often."""
+    """Where the user was found, and how often."""
     searched: list[Searched]
     """Every place that was searched afterwards."""
 
     @property
     def remains(self) -> list[Searched]:
-        """Where the person still is."""
+        """Where the user still is."""
         return [place for place in self.searched if place.found]
 
 
 def person_of(settings: Settings, user_id: str) -> Person:
-    """Whom to look for: the id as it is given and in its one form, pseudonyms, and the requests of theirs."""
+    """Return what to search for: the id as given and in canonical form, its pseudonyms and its requests."""
     pseudonyms = open_pseudonyms(settings)
     forms = dict.fromkeys((user_id, canonical(user_id, settings.source.ids)))
     ids = (*forms, *(() if pseudonyms is None else map(pseudonyms.of, forms)))
@@ -71,12 +71,23 @@ def person_of(settings: Settings, user_id: str) -> Person:
 
 
 def search(settings: Settings, person: Person) -> list[Searched]:
-    """Every file and server, and what is found there of the person."""
+    """Search every file and server, and return what was found there."""
     return [*search_home(settings.home, person), *search_servers(settings, person)]
 
 
 def forget(settings: Settings, user_id: str) -> Proof:
-    """Erase and search again. Raises TastemakerError if a server is away: then nothing is proved."""
+    """Erase a user and search again.
+
+    Args:
+        settings: Name the home folder and the servers.
+        user_id: As callers give it.
+
+    Returns:
+        What was erased, and the result of the second search.
+
+    Raises:
+        TastemakerError: A server does not answer, so that the erasure is not proved.
+    """
     person = person_of(settings, user_id)
     home = settings.home
     with ExitStack() as stack:
@@ -109,10 +120,10 @@ def _erase_files(settings: Settings, person: Person) -> list[Searched]:
 
 
 def _erase(path: Path, settings: Settings, person: Person, used: set[Path]) -> bool:
-    """Whether the person was taken out of the file."""
+    """Erase the user from a file; return whether that was possible."""
     parts = path.relative_to(settings.home).parts
     if path.suffix == ".npz":
-        _rewrite_judged(path, person)
+        _rewrite_backtest(path, person)
     elif settings.artifacts in path.parents:
         return _erase_version(path, settings, used)
     elif path.suffix == ".parquet":
@@ -135,11 +146,11 @@ def _rewrite(path: Path, person: Person) -> None:
         writer.write_table(kept)
 
 
-def _rewrite_judged(path: Path, person: Person) -> None:
-    """The other users' metrics and slices stay as they were judged."""
+def _rewrite_backtest(path: Path, person: Person) -> None:
+    """Remove the user from a backtest; the other users' metrics and slices are not changed."""
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
-    kept = ~judged_about(arrays["user_keys"], person)
+    kept = ~keys_about(arrays["user_keys"], person)
     arrays = {
         name: values[kept] if values.shape[:1] == kept.shape else values for name, values in arrays.items()
     }
@@ -161,7 +172,7 @@ def _delete_rows(path: Path, person: Person) -> None:
 
 
 def _scrub(path: Path) -> None:
-    """Leave nothing of deleted rows in a database's free pages and its write-ahead log."""
+    """Remove deleted rows from a database's free pages and its write-ahead log."""
     with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -184,7 +195,7 @@ def _erase_version(path: Path, settings: Settings, used: set[Path]) -> bool:
 
 
 def _in_use(registry: Registry) -> set[Path]:
-    """The folders of the champions, of each model's deployed and newest versions, and their snapshots'."""
+    """Return the folders of champions, of deployed and newest versions per model, and of their snapshots."""
     listed = registry.list()
     newest = {(one.problem, one.model): one for one in reversed(listed)}.values()
     champions = [registry.champion(problem) for problem in {one.problem for one in listed}]

@@ -1,7 +1,7 @@
-"""A source whose users are hidden behind pseudonyms, and which tells nothing of people who were forgotten.
+"""A source with pseudonyms in the place of user ids, and without the rows of users who were erased.
 
-Rows as they came (`raw_...`) would name people in quarantine: behind pseudonyms, the canonical columns are
-what is kept of a row that fails.
+The raw columns (`raw_...`) would put user ids into quarantine. With pseudonyms, quarantine keeps the
+canonical columns of a row instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tastemaker.privacy.suppression_list import SuppressionList
 
 
 class PrivateSource:
-    """What a source says, as it may be kept."""
+    """A source, filtered to what may be stored."""
 
     def __init__(
         self,
@@ -28,14 +28,21 @@ class PrivateSource:
         *,
         first_day: date = date.min,
     ) -> None:
-        """Days before `first_day` are no longer kept, and so not offered."""
+        """Wrap a source.
+
+        Args:
+            source: The source.
+            pseudonyms: None keeps the user ids.
+            forgotten: Users whose earlier rows are removed.
+            first_day: Days before it are not offered, since they would not be kept.
+        """
         self._source, self._pseudonyms, self._forgotten = source, pseudonyms, forgotten
         self._first_day = first_day
         self.name = source.name
 
     @property
     def identity(self) -> str:
-        """Rows under pseudonyms of one key don't mix with others."""
+        """The source's identity and the key's fingerprint: rows of different keys must not mix."""
         own = self._source.identity
         return own if self._pseudonyms is None else f"{own} (pseudonyms {self._pseudonyms.fingerprint})"
 
@@ -50,20 +57,20 @@ class PrivateSource:
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
         for chunk in self._source.read(self.days() if days is None else days, rows):
-            yield self._guarded(chunk, "occurred_at")
+            yield self._filtered(chunk, "occurred_at")
 
     def items(self) -> pa.Table:
         return self._source.items()
 
     def users(self) -> pa.Table:
-        return self._guarded(self._source.users(), "first_seen_at")
+        return self._filtered(self._source.users(), "first_seen_at")
 
-    def _guarded(self, rows: pa.Table, moment: str) -> pa.Table:
+    def _filtered(self, rows: pa.Table, time: str) -> pa.Table:
         if self._pseudonyms is not None:
             hidden = _hidden(rows["user_id"], self._pseudonyms)
             rows = rows.set_column(rows.schema.get_field_index("user_id"), rows.field("user_id"), hidden)
             rows = rows.select([name for name in rows.column_names if not name.startswith("raw_")])
-        return self._forgotten.without(rows, moment)
+        return self._forgotten.without(rows, time)
 
 
 def _hidden(user_ids: pa.ChunkedArray, pseudonyms: Pseudonyms) -> pa.Array:

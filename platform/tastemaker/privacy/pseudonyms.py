@@ -1,7 +1,7 @@
-"""User ids that nobody can read back: a keyed hash (BLAKE2b, RFC 7693) in the place of the id.
+"""Pseudonyms: a keyed hash (BLAKE2b, RFC 7693) in the place of a user id, which can't be inverted.
 
-The key comes from the environment only. With the same key the door and the sources give a person the same
-pseudonym, so that history, features, answers and feedback meet; with another key everybody is a stranger.
+The key comes from the environment only. Services and sources with the same key give a user the same
+pseudonym, so that history, features, answers and feedback match; with another key all users are unknown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
 
 KEY = "TASTEMAKER_PSEUDONYM_KEY"
-"""Environment: the secret."""
+"""Environment variable that holds the key."""
 MIN_KEY_BYTES, MAX_KEY_BYTES = 32, 64
 PREFIX = "p-"
 
@@ -24,30 +24,34 @@ Message = TypeVar("Message", bound=msgspec.Struct)
 
 
 class Pseudonyms:
-    """One key's. Equal ids have equal pseudonyms; two different ones collide with a chance of 2^-128."""
+    """Pseudonyms of a key. Equal ids have equal ones; a pair of others collides with probability 2^-128."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def of(self, user_id: str) -> str:
-        """34 characters for an id; nobody stays nobody."""
+        """Return the 34-character pseudonym of an id; an empty id stays empty."""
         if not user_id:
             return user_id
         return PREFIX + hashlib.blake2b(user_id.encode(), key=self._key, digest_size=16).hexdigest()
 
     def hide(self, message: Message) -> Message:
-        """The message under a pseudonym; as it is if it names no user."""
+        """Return the message with its user id replaced; unchanged if it has none."""
         user_id: str | None = getattr(message, "user_id", None)
         return message if user_id is None else msgspec.structs.replace(message, user_id=self.of(user_id))
 
     @property
     def fingerprint(self) -> str:
-        """Tells keys apart, and tells nothing of the key."""
+        """8 hexadecimal digits that differ between keys and do not reveal the key."""
         return hashlib.blake2b(b"fingerprint", key=self._key, digest_size=4).hexdigest()
 
 
 def open_pseudonyms(settings: Settings) -> Pseudonyms | None:
-    """None unless `privacy.pseudonymize` is set. Raises TastemakerError without a sound key."""
+    """Return the pseudonyms of the environment's key; None unless `privacy.pseudonymize` is set.
+
+    Raises:
+        TastemakerError: The key is missing, too short or too long.
+    """
     if not settings.privacy.pseudonymize:
         return None
     key = os.environ.get(KEY, "").encode()

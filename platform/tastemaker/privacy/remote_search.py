@@ -1,4 +1,4 @@
-"""The same search and erasure in servers: the database of logs, the metadata, and the online store."""
+"""Search for a user, and erasure, in servers: the log database, the metadata and the online store."""
 
 from __future__ import annotations
 
@@ -19,9 +19,18 @@ _LOG = '"log_records"'
 
 
 def search_servers(settings: Settings, person: Person, *, erase: bool = False) -> Iterator[Searched]:
-    """Every table of the databases that the settings name, and every key of a Redis.
+    """Search every table of the databases that the settings name, and every key of a Redis.
 
-    With `erase`, rows about the person are deleted from logs and online features, and what was there is told.
+    Args:
+        settings: Name the servers.
+        person: The user.
+        erase: Delete what is found in logs and online features; the results count what was there before.
+
+    Yields:
+        One result per table or Redis.
+
+    Raises:
+        TastemakerError: A server does not answer.
     """
     urls = {settings.metadata_url}
     if settings.log.target == "postgres":
@@ -35,7 +44,7 @@ def search_servers(settings: Settings, person: Person, *, erase: bool = False) -
 
 
 def request_ids(settings: Settings, person: Person) -> set[str]:
-    """The person's requests in the database of logs."""
+    """Return the ids of the user's requests in the log database."""
     if settings.log.target != "postgres":
         return set()
     from sqlalchemy import text
@@ -61,7 +70,7 @@ def _in_postgres(url: str, person: Person, *, erase: bool) -> Iterator[Searched]
 
 
 def _condition(table: str, columns: set[str], person: Person) -> tuple[str, dict[str, Any]]:
-    """What is true of a row about the person, and the values that it names."""
+    """Return a SQL condition for rows about the user, and its parameters."""
     if "entity_key" in columns:
         keys = [len(one.encode()).to_bytes(4, "little") + one.encode() for one in person.ids]
         named = {f"key{place}": key for place, key in enumerate(keys)}
@@ -106,12 +115,12 @@ def _connected(url: str) -> Iterator[Connection]:
     except SQLAlchemyError as error:
         raise TastemakerError(
             f"{_shown(url)} can't be searched now: {type(error).__name__}",
-            fix="start it, then forget again: until then nothing is proved",
+            fix="start it, then forget again: until then the erasure is not proved",
         ) from None
 
 
 def _tables(connection: Connection) -> dict[str, set[str]]:
-    """Quoted name -> columns, of the tables outside Postgres's own schemas."""
+    """Return the columns of each table outside Postgres's own schemas, by quoted name."""
     from sqlalchemy import inspect
 
     inspector = inspect(connection)

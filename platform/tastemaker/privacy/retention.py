@@ -1,7 +1,7 @@
-"""What is kept no longer than the settings say: logs and events, in the lake and in the database of logs.
+"""Retention periods of logs and events, in the lake and in the log database.
 
-Whole days are deleted. What was computed from them (features, models) is made anew from what is left by the
-same run, and a source that still has them is not asked for them again.
+Whole days are deleted. Features and models that were computed from them are recomputed from the remaining
+days by the same run, and a source that still has the days is not read for them again.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ EVENT_TABLES = ("events", "landed_events", "quarantine")
 
 
 class Expired(NamedTuple):
-    """What was deleted."""
+    """Number of files and rows that were deleted."""
 
     log_days: int
     """Files of a day of requests or feedback."""
     event_days: int
-    """Files of a day of events, landed or admitted."""
+    """Files of a day of events, landed or accepted."""
     log_records: int
-    """Rows of the database of logs."""
+    """Rows of the log database."""
 
 
 def first_day(days: int | None, today: date | None = None) -> date:
-    """The first day that is kept, where the last `days` days are (all, if None).
+    """Return the first day that is kept if the last `days` days are; the earliest day for None.
 
     >>> first_day(30, date(2026, 3, 31))
     datetime.date(2026, 3, 2)
@@ -40,7 +40,16 @@ def first_day(days: int | None, today: date | None = None) -> date:
 
 
 def expire(settings: Settings, lake: Lake, *, today: date | None = None) -> Expired:
-    """Delete what is older than the settings say; nothing unless they say so."""
+    """Delete what is older than the settings' periods; without a period, everything is kept.
+
+    Args:
+        settings: Give the periods in days, and name the spool and the log database.
+        lake: Where tables are.
+        today: The last day of each period; by default the current day in UTC.
+
+    Returns:
+        What was deleted.
+    """
     kept = settings.privacy
     logs, events = first_day(kept.log_days, today), first_day(kept.events_days, today)
     log_days = sum(_drop(lake, table, logs) for table in LOG_TABLES)

@@ -1,12 +1,12 @@
-"""Looks for a person in every file of a home folder, whatever wrote it.
+"""Search for a user in every file of a home folder, whatever wrote it.
 
-*.parquet          rows: every text column that may name a person; JSON in them by its quoted values
-*.db               rows of every table, and then the file's bytes: deleted rows must not linger in it
+*.parquet          rows: every text column that may name a user; JSON in them by its quoted values
+*.db               rows of every table, and the file's bytes: deleted rows must not remain in it
 *.npy              values of text arrays, such as a snapshot's user ids
-*.npz              what a backtest keeps of each judged user, by their key
+*.npz              the evaluated users of a backtest, by their key
 *.json, *.jsonl    quoted values
-other files        bytes, where the id stands as a word; ids of fewer than MIN_BYTES bytes would be found
-                   everywhere by chance, so there they are not looked for
+other files        bytes, where the id is a separate word; ids of fewer than MIN_BYTES bytes are not searched
+                   there, since they would be found everywhere by chance
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ _REQUESTS = ("request_id", "credited_request_id")
 _THINGS = (
     "item_id item_ids exclude candidates session blocked_items title category country model version kind"
 )
-_FACTS = "stage fallback event_type source table rule failed_rules marks"
-_NOBODY = frozenset(f"{_THINGS} {_FACTS}".split())
-"""Columns that name things, not people: an item may be called as a person is."""
+_FACTS = "stage fallback event_type source table rule failed_rules flags experiment variant"
+_NOT_USERS = frozenset(f"{_THINGS} {_FACTS}".split())
+"""Columns that do not name users: an item, or a variant, may have the name of a user."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """Whom to look for."""
+    """The user to search for."""
 
     ids: tuple[str, ...]
-    """The user id as callers say it, and its pseudonym if there is one."""
+    """The user id in the forms that callers and sources use, and its pseudonyms."""
     request_ids: frozenset[str] = frozenset()
-    """The requests that were theirs."""
+    """Ids of the user's requests."""
 
     @cached_property
     def quoted(self) -> tuple[str, ...]:
-        """The ids as JSON writes them."""
+        """The ids as JSON strings."""
         return tuple({json.dumps(one, ensure_ascii=ascii_) for one in self.ids for ascii_ in (True, False)})
 
     @cached_property
     def words(self) -> re.Pattern[bytes]:
-        """The ids where they stand as words of their own, in UTF-8."""
+        """Pattern of the ids as separate words, in UTF-8."""
         forms = [one for one in self.ids if len(one.encode()) >= MIN_BYTES]
         any_of = b"|".join(re.escape(one.encode()) for one in forms) or rb"(?!)"
         return re.compile(rb"(?<![0-9A-Za-z_])(?:" + any_of + rb")(?![0-9A-Za-z_])")
 
 
 class Searched(NamedTuple):
-    """What was looked at, and how often the person was there."""
+    """Result of a search: where and how, and how often the user was found."""
 
     place: str
     how: str
@@ -73,7 +73,7 @@ class Searched(NamedTuple):
 
 
 def search_home(home: Path, person: Person) -> Iterator[Searched]:
-    """Every file of the home folder."""
+    """Search every file of the home folder."""
     for path in sorted(home.rglob("*")):
         if path.is_file() and not path.is_symlink() and path.name != FORGOTTEN:
             for how, looked_at, found in search_file(path, person):
@@ -81,14 +81,14 @@ def search_home(home: Path, person: Person) -> Iterator[Searched]:
 
 
 def search_file(path: Path, person: Person) -> Iterator[tuple[str, int, int]]:
-    """(how, looked at, found) of each way in which a file is searched. One that has gone holds nothing."""
+    """Yield method, number looked at and number found for each method; nothing for a file that vanished."""
     search = _BY_SUFFIX.get(path.suffix)
     try:
         if path.suffix == ".db" and not is_database(path):
             search = None
         if search is not None:
-            how, look = search
-            yield how, *look(path, person)
+            how, count = search
+            yield how, *count(path, person)
         if search is None or path.suffix == ".db":
             content = path.read_bytes()
             yield "bytes", len(content), len(person.words.findall(content))
@@ -97,10 +97,10 @@ def search_file(path: Path, person: Person) -> Iterator[tuple[str, int, int]]:
 
 
 def rows_about(rows: pa.Table, person: Person) -> NDArray[np.bool_]:
-    """bool[len(rows)]: which rows are about the person."""
+    """Return bool[len(rows)]: the rows that are about the user."""
     about = np.zeros(len(rows), np.bool_)
     for name, column in zip(rows.column_names, rows.columns, strict=True):
-        if name in _NOBODY:
+        if name in _NOT_USERS:
             continue
         kind = column.type
         if pa.types.is_dictionary(kind):
@@ -135,19 +135,19 @@ def _in_database(path: Path, person: Person) -> tuple[int, int]:
 
 
 def is_database(path: Path) -> bool:
-    """Whether SQLite wrote the file: Feast's registry has the same suffix."""
+    """Return whether SQLite wrote the file: Feast's registry has the same suffix."""
     with path.open("rb") as file:
         return file.read(16) == b"SQLite format 3\0"
 
 
 def tables_of(connection: sqlite3.Connection) -> list[str]:
-    """The names of a SQLite database's tables, as SQL writes them."""
+    """Return the quoted names of a SQLite database's tables."""
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     return ['"' + name.replace('"', '""') + '"' for (name,) in names]
 
 
 def row_about(row: tuple[object, ...], person: Person) -> bool:
-    """Whether a database's row is about the person: a text that is the id, or text or bytes that hold it."""
+    """Return whether a row is about the user: a cell is the id, or contains it."""
     for cell in row:
         if isinstance(cell, str):
             if cell in person.ids or any(quoted in cell for quoted in person.quoted):
@@ -159,7 +159,7 @@ def row_about(row: tuple[object, ...], person: Person) -> bool:
 
 
 def _as_key(cell: bytes, person: Person) -> bool:
-    """Feast's serialized entity keys hold an id after its length."""
+    """Return whether a cell is a serialized entity key of Feast, which has an id after its length."""
     encoded = (one.encode() for one in person.ids)
     return any(len(one).to_bytes(4, "little") + one in cell for one in encoded)
 
@@ -172,15 +172,15 @@ def _in_array(path: Path, person: Person) -> tuple[int, int]:
     return values.size, int(np.isin(values, wanted).sum())
 
 
-def judged_about(keys: NDArray[np.uint64], person: Person) -> NDArray[np.bool_]:
-    """bool[len(keys)]: which of a backtest's judged users are the person."""
+def keys_about(keys: NDArray[np.uint64], person: Person) -> NDArray[np.bool_]:
+    """Return bool[len(keys)]: the keys of a backtest's evaluated users that are the user's."""
     return np.isin(keys, user_keys(list(person.ids)))
 
 
 def _in_backtest(path: Path, person: Person) -> tuple[int, int]:
     with np.load(path, allow_pickle=False) as file:
         keys = file["user_keys"] if "user_keys" in file else np.empty(0, np.uint64)
-    return len(keys), int(judged_about(keys, person).sum())
+    return len(keys), int(keys_about(keys, person).sum())
 
 
 def _in_json(path: Path, person: Person) -> tuple[int, int]:
@@ -188,12 +188,12 @@ def _in_json(path: Path, person: Person) -> tuple[int, int]:
     return len(text), sum(text.count(quoted) for quoted in person.quoted)
 
 
-_Look = Callable[[Path, Person], tuple[int, int]]
-_BY_SUFFIX: dict[str, tuple[str, _Look]] = {
+_Count = Callable[[Path, Person], tuple[int, int]]
+_BY_SUFFIX: dict[str, tuple[str, _Count]] = {
     ".parquet": ("rows", _in_parquet),
     ".db": ("rows", _in_database),
     ".npy": ("values", _in_array),
-    ".npz": ("users judged", _in_backtest),
+    ".npz": ("evaluated users", _in_backtest),
     ".json": ("text", _in_json),
     ".jsonl": ("text", _in_json),
 }

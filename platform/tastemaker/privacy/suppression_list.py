@@ -1,7 +1,6 @@
-"""Who was forgotten, and when: so that a source that still has them does not bring them back.
+"""Suppression list: erased users and the time of erasure, so that a source does not bring their rows back.
 
-Only salted hashes of ids are kept (BLAKE2b; the salt is this home's own): enough to know a row of theirs.
-What happens after they were forgotten is theirs to tell anew.
+Only salted hashes of ids are stored (BLAKE2b; each home has its own salt). Rows of later events are accepted.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ FILE_NAME = "forgotten.json"
 
 
 class SuppressionList:
-    """The home's list."""
+    """Suppression list of a home folder."""
 
     def __init__(self, home: Path) -> None:
         self.path = home / FILE_NAME
 
     def add(self, user_id: str) -> None:
-        """From now on, rows of theirs from before now are not let in."""
+        """Add a user: their rows from before now are suppressed."""
         with file_lock(self.path.with_suffix(".lock")):
             noted = self._read() or {"salt": secrets.token_hex(16), "people": {}}
             noted["people"][_hash(noted["salt"], user_id)] = datetime.now(UTC).timestamp()
             with atomic_write(self.path) as partial:
                 partial.write_text(json.dumps(noted, indent=1))
 
-    def without(self, rows: pa.Table, moment: str) -> pa.Table:
-        """The rows but for those of the forgotten, from before they were; `moment` names the time column."""
+    def without(self, rows: pa.Table, time_column: str) -> pa.Table:
+        """Return the rows without those of erased users from before their erasure."""
         noted = self._read()
         if noted is None or not len(rows):
             return rows
@@ -48,7 +47,7 @@ class SuppressionList:
             for name in encoded.dictionary.to_pylist()
         ]
         forgotten_at = pc.fill_null(pc.take(pa.array(since, pa.float64()), encoded.indices), -np.inf)
-        microseconds = pc.cast(pc.cast(rows[moment], pa.timestamp("us", tz="UTC")), pa.int64())
+        microseconds = pc.cast(pc.cast(rows[time_column], pa.timestamp("us", tz="UTC")), pa.int64())
         seconds = pc.divide(pc.cast(pc.fill_null(microseconds, 0), pa.float64()), 1e6)
         return rows.filter(pc.greater_equal(seconds, forgotten_at))
 

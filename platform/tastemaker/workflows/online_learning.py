@@ -59,7 +59,7 @@ class LearningSession:
             (time.time() if now is None else now) - settings.learning.feedback_delay_seconds - GRACE_SECONDS
         )
         log = self._read(learner.start if whole else learner.tail(LATE_SECONDS))
-        if not whole and not learner.holds(log):
+        if not whole and not learner.matches(log):
             log = self._read(learner.start)
         return learner.learn(log, int(moment))
 

@@ -171,7 +171,9 @@ def test_order_independent_models_agree_in_any_order(home: Path, versions: dict[
         version = versions[name]
         if not discovery.get(version.model).recommender.capabilities.order_independent:
             continue
-        rows = learning_homes.lessons(learning_homes.traffic(version.id, 100), load_version(version.folder))
+        rows = learning_homes.logged_feedback(
+            learning_homes.traffic(version.id, 100), load_version(version.folder)
+        )
         forwards, backwards = (load_version(version.folder).model for _ in range(2))
         for row in range(len(rows)):
             forwards.update(rows[row : row + 1])

@@ -212,7 +212,7 @@ def test_a_version_of_a_large_catalogue_is_served_by_its_index(tmp_path: Path) -
     version = Registry(open_engine(settings.metadata_url), settings.artifacts).add(
         fitted,
         problem=served_homes.problem(),
-        snapshot=cut.served,
+        snapshot=cut.serving_snapshot,
         window=(cut.start, cut.end),
         counts={},
         seed=0,

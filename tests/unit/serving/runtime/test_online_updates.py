@@ -48,7 +48,9 @@ def test_the_newest_state_is_served_and_nothing_else_changes(engine: Batcher, tm
     for until in (1, 2):
         model = load_version(tmp_path / "home" / "artifacts" / "thompson" / before.version).model
         model.update(
-            learning_homes.lessons(learning_homes.traffic(before.version, 20, seed=until), before.loaded)
+            learning_homes.logged_feedback(
+                learning_homes.traffic(before.version, 20, seed=until), before.loaded
+            )
         )
         name = states.save(model, LogPosition(until, EMPTY))
         watch.poll()
