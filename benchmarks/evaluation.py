@@ -113,7 +113,7 @@ def shop(size: Size) -> Split:
         user_ids=[user_ids[user] for user in judged],
         relevant=relevant[judged],
         unreachable=0,
-        unjudged=0,
+        unevaluated=0,
         start=0,
         cut=train.end,
         end=train.end + 1,

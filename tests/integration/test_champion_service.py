@@ -75,7 +75,7 @@ class Home:
         return self.registry.add(
             discovery.get(name).recommender().fit(cut.training(0)),
             problem=dataset.problem,
-            snapshot=cut.served,
+            snapshot=cut.serving_snapshot,
             window=(cut.start, cut.end),
             counts={"events": 1, "users": 1, "items": 1},
             seed=0,

@@ -1,4 +1,4 @@
-"""What callers told becomes events through the gate, once, whatever else tells of it; and training data."""
+"""Reported feedback becomes events through validation, each once, and training data."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ DAY = 86_400.0
 
 
 class Home:
-    """A home into which a shop's source and callers tell of events."""
+    """A home with events of a shop's source and of callers."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.lake = path, Lake(path / "lake")
         self.engine = open_engine(f"sqlite:///{path / 'tastemaker.db'}")
 
-    def run(self, told: Iterable[Entry] = ()) -> dict[str, int]:
+    def run(self, logged: Iterable[Entry] = ()) -> dict[str, int]:
         """Log, drain, land and validate; return event id -> how often it is in the lake."""
-        fill(self.path / "spool", list(told))
+        fill(self.path / "spool", list(logged))
         drain(self.path / "spool", self.lake)
         land_feedback(self.lake)
         for source in ("shop", FEEDBACK_SOURCE):
@@ -65,11 +65,11 @@ def home(tmp_path: Path) -> Home:
 
 
 def bought(name: str, **other: Any) -> Entry:
-    """A purchase that a caller told."""
+    """A purchase that a caller reports."""
     return click(name, **{"event_type": "purchase", "value": 3.0} | other)
 
 
-def test_what_was_told_is_learned_from_once(home: Home) -> None:
+def test_reported_events_are_learned_from_once(home: Home) -> None:
     before = Dataset.load(home.lake, problem())
     counts = home.run(
         [bought("a"), bought("b", item_id="cup", user_id=None, request_id=f"{1:032x}"), request(1)]
@@ -82,7 +82,7 @@ def test_what_was_told_is_learned_from_once(home: Home) -> None:
     after = Dataset.load(home.lake, problem())
     assert after.events.count == before.events.count + 2
     assert after.data_hash != before.data_hash
-    assert home.run([bought("a")]) == counts, "told again"
+    assert home.run([bought("a")]) == counts, "reported again"
 
 
 def test_ids_of_callers_take_the_form_of_the_sources_own(home: Home) -> None:
@@ -155,7 +155,7 @@ def test_an_event_that_the_shops_source_has_too_is_the_sources(home: Home) -> No
 def test_what_can_not_be_an_event_is_kept_but_not_learned_from(home: Home) -> None:
     counts = home.run(
         [
-            bought("orphan", user_id=None, request_id="nobody knows"),
+            bought("orphan", user_id=None, request_id="unknown"),
             bought("negative", value=-1.0),
             *(bought(str(number)) for number in range(5)),
             bought("ahead", occurred_at=NOON + 90 * DAY),
@@ -166,13 +166,13 @@ def test_what_can_not_be_an_event_is_kept_but_not_learned_from(home: Home) -> No
         "click-ahead",
     }
     times = {row["event_id"]: row["occurred_at"].timestamp() for row in home.lake.read("events").to_pylist()}
-    assert times["click-ahead"] == NOON, "it can't have happened after it was told"
+    assert times["click-ahead"] == NOON, "it can't have happened after it was reported"
     reasons = home.lake.read("quarantine")["rule"].to_pylist()
     assert "value_negative" in reasons
     assert len(home.lake.read("feedback")) == 8
 
 
-def test_items_and_users_that_no_source_knows_enter_the_catalogue_as_last_told(home: Home) -> None:
+def test_items_and_users_that_no_source_has_enter_the_catalogue_as_last_reported(home: Home) -> None:
     home.run(
         [
             ItemRecord("new", NOON, title="Old name", price=1.0),
@@ -189,10 +189,13 @@ def test_items_and_users_that_no_source_knows_enter_the_catalogue_as_last_told(h
     assert (users["dora"]["country"], users["dora"]["own"]) == ("CZ", None)
 
 
-def test_a_model_sees_told_items_as_they_were(home: Home) -> None:
+def test_a_model_sees_reported_items_in_the_state_of_the_cutoff(home: Home) -> None:
     """Of an item that a source lands later, that row alone counts: it has no history."""
-    told = [ItemRecord("27.0", NOON, title="Cup"), ItemRecord("27", NOON + 60, title="Red cup", price=2.0)]
-    home.run(told)
+    reported = [
+        ItemRecord("27.0", NOON, title="Cup"),
+        ItemRecord("27", NOON + 60, title="Red cup", price=2.0),
+    ]
+    home.run(reported)
 
     def title(end: float) -> str:
         items = Dataset.load(home.lake, problem()).training(int(end)).items

@@ -86,7 +86,7 @@ def test_a_batch_that_comes_again_changes_nothing(tmp_path: Path, postgres_url: 
     assert rows(postgres_url) == len(EVERYTHING)
 
 
-def test_an_event_told_to_two_services_is_kept_once(tmp_path: Path, postgres_url: str) -> None:
+def test_an_event_reported_to_two_services_is_kept_once(tmp_path: Path, postgres_url: str) -> None:
     for name in ("one", "two"):
         fill(tmp_path / name, [click(1, user_id=name), click(name)])
         drain(tmp_path / name, PostgresSink(postgres_url))
@@ -108,7 +108,7 @@ def test_only_what_is_new_is_brought_into_the_lake(
     assert sorted(read_log(lake)["user_id"].to_pylist()) == sorted(f"user-{number}" for number in range(25))
 
 
-def test_a_pull_that_dies_is_gone_on_with(
+def test_a_pull_that_was_killed_is_continued(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = Lake(tmp_path / "lake")
@@ -165,12 +165,12 @@ def test_the_command_ships_and_counts(tmp_path: Path, postgres_url: str) -> None
     assert again.stdout == "0 requests, 0 feedback, 0 changes moved to postgres\n"
 
 
-def test_a_database_that_is_away_is_told_without_the_password(tmp_path: Path) -> None:
+def test_the_error_for_an_unavailable_database_has_no_password(tmp_path: Path) -> None:
     fill(tmp_path / "spool", [click(1)])
     url = "postgresql://shop:secret@127.0.0.1:1/logs"
-    with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1:1/logs can't be used") as told_:
+    with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1:1/logs can't be used") as caught:
         collect(settings_of(tmp_path, url), Lake(tmp_path / "lake"))
-    assert "secret" not in str(told_.value)
+    assert "secret" not in str(caught.value)
     pending = read(tmp_path / "spool" / FILE_NAME, 10)
     assert pending is not None
     assert pending.records == [click(1)]

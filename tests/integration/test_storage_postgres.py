@@ -170,7 +170,7 @@ def test_times_come_back_in_utc(engine: Engine, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_references_are_kept(engine: Engine) -> None:
-    row = {"problem": "shop", "version_id": "nobody", "action": "promote", "forced": False, "reason": ""}
+    row = {"problem": "shop", "version_id": "missing", "action": "promote", "forced": False, "reason": ""}
     with pytest.raises(IntegrityError), engine.begin() as connection:
         connection.execute(insert(promotions).values(at=datetime.now(UTC), **row))
 
@@ -265,7 +265,7 @@ def test_an_unreachable_database_hides_its_password(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("mysql://me:s3cret@host/shop", "mysql is no supported database"),
+        ("mysql://me:s3cret@host/shop", "the database mysql is not supported"),
         ("s3cret", "can't be read"),
         ("sqlite:////dev/null/meta.db", "can't be used"),
         ("sqlite:////proc/meta.db", "can't be used"),

@@ -64,7 +64,7 @@ def small_split(
         user_ids=[f"user-{one:04}" for one in range(n_users)],
         relevant=csr_array(rewards),
         unreachable=0,
-        unjudged=0,
+        unevaluated=0,
         start=0,
         cut=train.end,
         end=37 * DAY,

@@ -80,7 +80,7 @@ def register(home: Path, model: Recommender[Any], dataset: Dataset) -> Version:
     return registry.add(
         model,
         problem=dataset.problem,
-        snapshot=cut.served,
+        snapshot=cut.serving_snapshot,
         window=(cut.start, cut.end),
         counts={"events": data.events.count, "users": data.n_users, "items": data.n_items},
         seed=0,

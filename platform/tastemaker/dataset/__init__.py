@@ -1,1 +1,1 @@
-"""Events of the lake as training arrays: loaded, as of a time, and split in periods."""
+"""Events of the lake as training arrays: loaded, as of a cutoff, and split into periods."""

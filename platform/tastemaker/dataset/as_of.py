@@ -1,4 +1,4 @@
-"""The world as known at a moment: users, items and events from before it, numbered afresh."""
+"""Data as of a cutoff: users, items and events from before it, with numbers of their own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, eq=False)
 class AsOf:
-    """Everything from strictly before `end`."""
+    """Data from strictly before `end`."""
 
     problem: ProblemSpec
     end: int
@@ -38,15 +38,15 @@ class AsOf:
     item_ids: IdIndex
     """The items with an event before `end`, or listed in the catalogue before it."""
     user_numbers: Int32
-    """int32[all users]: the data set's number -> the number here, -1 if not known yet."""
+    """int32[all users]: the data set's number -> the number here; -1 for a user without an earlier event."""
     item_numbers: Int32
-    """int32[all items]: likewise."""
+    """int32[all items]: the same for items."""
     events: Events
-    """Numbered as here, from the beginning of the data."""
+    """All events since the beginning of the data, with the numbers here."""
     described_items: Described
-    """What was known of the items here."""
+    """Attributes of the items, as known at `end`."""
     described_users: Described
-    """Likewise."""
+    """Attributes of the users, as known at `end`."""
     available: Bool | None
     features: FeatureSource | None
     data_hash: str
@@ -54,16 +54,16 @@ class AsOf:
 
     @classmethod
     def at(cls, dataset: Dataset, end: int) -> AsOf:
-        """Renumber what is known before `end`. Raises SourceError if there is no event before it."""
+        """Take the data from before `end`. Raise SourceError if there is no event before it."""
         before = dataset.events[: int(np.searchsorted(dataset.events.times, end))]
         if not before.count:
             first = int(dataset.events.times[0])
             raise SourceError(
-                f"no event happened before {moment(end)}; the first was at {moment(first)}",
+                f"no event happened before {utc_text(end)}; the first was at {utc_text(first)}",
                 fix="choose a later end, or a smaller split.test_days in the problem file",
             )
-        known_users = _marked(before.users, len(dataset.user_ids))
-        known_items = _marked(before.items, len(dataset.item_ids)) | (dataset.first_seen < end)
+        known_users = _flags(before.users, len(dataset.user_ids))
+        known_items = _flags(before.items, len(dataset.item_ids)) | (dataset.first_seen < end)
         user_numbers, item_numbers = _renumber(known_users), _renumber(known_items)
         user_ids, item_ids = dataset.user_ids.take(known_users), dataset.item_ids.take(known_items)
         return cls(
@@ -84,17 +84,17 @@ class AsOf:
 
     @property
     def start(self) -> int:
-        """When the training window begins: train_days before `end`, or the first event."""
+        """Start of the training window: train_days before `end`, or the first event."""
         days = self.problem.split.train_days
         first = int(self.events.times[0])
         return first if days is None else max(first, self.end - days * DAY_SECONDS)
 
     def training(self, seed: int) -> TrainingData:
-        """The training window's events; users and items from before the window keep their numbers."""
+        """Return the training data of the window; users and items from before the window are included."""
         window = self.events[int(np.searchsorted(self.events.times, self.start)) :]
         if not window.count:
             raise SourceError(
-                f"no event happened from {moment(self.start)} to {moment(self.end)}, the training window",
+                f"no event happened from {utc_text(self.start)} to {utc_text(self.end)}, the training window",
                 fix="lengthen split.train_days in the problem file",
             )
         data = TrainingData(
@@ -115,17 +115,17 @@ class AsOf:
 
     @cached_property
     def items(self) -> ItemAttributes:
-        """What models get to know of the items."""
+        """Attributes of the items, as models get them."""
         return ItemAttributes(ArrowAttributes(self.item_ids, self.described_items.rows))
 
     @cached_property
     def users(self) -> Attributes:
-        """What models get to know of the users."""
+        """Attributes of the users, as models get them."""
         return Attributes(ArrowAttributes(self.user_ids, self.described_users.rows))
 
     @cached_property
     def feedback(self) -> Feedback | None:
-        """What became of what was shown, as known before `end`; None if nothing was shown."""
+        """Logged impressions with their rewards, as known before `end`; None if there are none."""
         if not self.lake.files("requests"):
             return None
         from tastemaker.event_log.attribution import as_feedback, attribute
@@ -135,11 +135,11 @@ class AsOf:
 
     @cached_property
     def history(self) -> History:
-        """Everyone's, the training window or not."""
+        """Histories of all users, not only in the training window."""
         return History.from_events(self.events, len(self.user_ids), len(self.item_ids))
 
     def snapshot(self) -> Snapshot:
-        """Everyone's whole history, the training window or not: what a user already had stays had."""
+        """Return the snapshot with all users' whole histories, not only in the training window."""
         return Snapshot(
             user_ids=self.user_ids,
             item_ids=self.item_ids,
@@ -153,8 +153,8 @@ class AsOf:
         )
 
     @cached_property
-    def served(self) -> Snapshot:
-        """The snapshot with what only serving needs: item to item, and what the catalogue says."""
+    def serving_snapshot(self) -> Snapshot:
+        """Snapshot with what only serving needs: item neighbours and item content."""
         neighbours, content = Neighbours.of(self.history), Content.build(_listed(self.lake, self.item_ids))
         return replace(self.snapshot(), neighbours=neighbours, content=content)
 
@@ -166,15 +166,15 @@ class AsOf:
         return best_first if self.available is None else best_first[self.available[best_first]]
 
 
-def moment(time: int) -> str:
-    """A time as people write it."""
+def utc_text(time: int) -> str:
+    """Format seconds since 1970 as a date and time in UTC."""
     return datetime.fromtimestamp(time, UTC).isoformat(sep=" ")
 
 
-def _marked(numbers: Int32, n: int) -> Bool:
-    marked = np.zeros(n, np.bool_)
-    marked[numbers] = True
-    return marked
+def _flags(numbers: Int32, n: int) -> Bool:
+    flags = np.zeros(n, np.bool_)
+    flags[numbers] = True
+    return flags
 
 
 def _renumber(known: Bool) -> Int32:
@@ -182,14 +182,14 @@ def _renumber(known: Bool) -> Int32:
 
 
 def _available(dataset: Dataset, before: Events, end: int, known: Bool) -> Bool | None:
-    """bool[known items]: not blocked, and with an event in the last available_days. None: no rule."""
+    """Return bool[known items]: not blocked, with an event in the last available_days; None without rules."""
     rules = dataset.problem.candidates
     if not (rules.available_days or rules.blocked_categories or rules.blocked_items):
         return None
     available = np.ones(len(known), np.bool_)
     if rules.available_days is not None:
         recent = before.items[int(np.searchsorted(before.times, end - rules.available_days * DAY_SECONDS)) :]
-        available = _marked(recent, len(known))
+        available = _flags(recent, len(known))
     blocked = [n for n, name in enumerate(dataset.category_names) if name in rules.blocked_categories]
     available &= ~np.isin(dataset.categories, blocked)
     numbers = dataset.item_ids.lookup(rules.blocked_items)
@@ -206,7 +206,7 @@ def _features(dataset: Dataset, user_ids: IdIndex, item_ids: IdIndex) -> Feature
 
 
 def _listed(lake: Lake, item_ids: IdIndex) -> list[Listed]:
-    """What the table items says of each item, by number."""
+    """Return the row of each item in the table items, by number."""
     listed = [Listed()] * len(item_ids)
     with lake.connect() as connection:
         rows = connection.execute("SELECT item_id, title, category, price FROM items").fetchall()

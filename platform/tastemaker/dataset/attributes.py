@@ -1,4 +1,4 @@
-"""What the tables items and users say, by number, as models get it: `tastemaker.plugins.attributes`."""
+"""Attributes of items and users by number, as models get them: `tastemaker.plugins.attributes`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tastemaker.data.lake import Lake
 
 COLUMNS = {"items": ("title", "category", "price"), "users": ("country",)}
-"""Those that every shop's table has; its own follow."""
+"""Standard columns; custom columns follow them."""
 _PAST = f"""
     SELECT n.number, epoch_us(received_at) // 1000000 AS time, title, category, price
     FROM {HISTORY} AS h JOIN item_numbers AS n ON n.id = h.item_id ORDER BY n.number, received_at
@@ -33,20 +33,20 @@ _PAST = f"""
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """The rows of one table in the order of their numbers, and what is known of their past."""
+    """Rows of the table items or users in the order of their numbers, with their known history."""
 
     rows: pa.Table
-    """n rows, as they are now: COLUMNS and the shop's own columns, as text; null where unknown."""
+    """n present rows: COLUMNS and custom columns, as text; null where unknown."""
     changes: pa.Table
-    """The same columns at earlier moments, of the rows that have a history; by number, oldest first."""
+    """m earlier states, with the same columns, of the rows that have a history; by number, oldest first."""
     numbers: Int64
-    """int64[m]: the row that each change is of."""
+    """int64[m]: the row of each state."""
     times: Int64
-    """int64[m]: since when it was so, seconds since 1970 UTC."""
+    """int64[m]: the time from which each state holds, seconds since 1970 UTC."""
 
     @classmethod
     def read(cls, connection: DuckDBPyConnection, lake: Lake, table: str) -> Described:
-        """Of the ids in the connection's table item_numbers or user_numbers; null for an id without a row."""
+        """Read the rows of the ids in the table item_numbers or user_numbers; null without a row."""
         rows = _read_rows(connection, table)
         empty = np.empty(0, np.int64)
         if table != "items" or not lake.files(HISTORY):
@@ -56,9 +56,16 @@ class Described:
         return cls(rows, _as(rows.schema, found), numbers, times)
 
     def at(self, end: int, known: Bool) -> Described:
-        """Of the rows where `known`, what was known before `end`.
+        """Return the state before a cutoff.
 
-        That is the last change before it where one came later. A row without a history is taken as it is now.
+        A row without a history has its present state at all times.
+
+        Args:
+            end: The cutoff, seconds since 1970 UTC.
+            known: bool[n], the rows that are kept; they are renumbered.
+
+        Returns:
+            The kept rows in their last state before the cutoff.
         """
         early = self.times < end
         index = np.arange(len(self.rows))
@@ -77,7 +84,7 @@ class Described:
 
     @property
     def digest(self) -> str:
-        """A hash of all values and their history: 32 hexadecimal digits."""
+        """Hash of all values and their history: 32 hexadecimal digits."""
         digest = hashlib.blake2b(digest_size=16)
         for table in (self.rows, self.changes):
             for name in table.column_names:
@@ -90,7 +97,7 @@ class Described:
 
 
 class ArrowAttributes:
-    """Ids and columns that become Python's only when a model asks for them: an `AttributeSource`."""
+    """`AttributeSource` whose ids and columns are converted to Python values when a model asks for them."""
 
     def __init__(self, ids: IdIndex, rows: pa.Table) -> None:
         self._ids = ids
@@ -133,7 +140,7 @@ def _read_rows(connection: DuckDBPyConnection, table: str) -> pa.Table:
 
 
 def _as(schema: pa.Schema, rows: pa.Table) -> pa.Table:
-    """The columns of `schema`, null where `rows` has none of the name."""
+    """Return the columns of a schema; null where `rows` lacks the column."""
     columns = [
         rows[field.name].cast(field.type)
         if field.name in rows.column_names
@@ -144,7 +151,7 @@ def _as(schema: pa.Schema, rows: pa.Table) -> pa.Table:
 
 
 def _bytes(values: pa.ChunkedArray) -> tuple[NDArray[np.generic], ...]:
-    """What the values of a column consist of, the same however they are stored; null is the same as empty."""
+    """Return a column's values as arrays of bytes, equal for any storage; null equals empty."""
     if pa.types.is_floating(values.type):
         return (np.array(pc.fill_null(values, np.nan).to_numpy()),)
     texts = pc.fill_null(values, "")
@@ -152,7 +159,7 @@ def _bytes(values: pa.ChunkedArray) -> tuple[NDArray[np.generic], ...]:
 
 
 def _text_bytes(texts: pa.LargeStringArray) -> NDArray[np.generic]:
-    """The texts in UTF-8, one after the other, without a Python object for each."""
+    """Return the texts, concatenated in UTF-8, without a Python object per text."""
     _, offsets, data = texts.buffers()
     if data is None:
         return np.empty(0, np.uint8)

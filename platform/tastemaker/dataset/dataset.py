@@ -1,7 +1,7 @@
-"""The lake's interactions as arrays: which events count for the problem, and what each is worth.
+"""The lake's interactions as arrays: the events that the problem counts, with their rewards.
 
-DuckDB turns ids into numbers, so ten million events never exist as Python objects. At a cut, only what was
-known before it is numbered: a model can't even name the users and items of the future.
+DuckDB turns ids into numbers, so that ten million events are never Python objects. At a cutoff, only users
+and items from before it have numbers: a model can't refer to later ones.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _CATALOGUE = """
     SELECT n.number, min(i.category), epoch_us(min(i.first_seen_at)) // 1000000
     FROM item_numbers AS n JOIN items AS i ON i.item_id = n.id GROUP BY n.number
 """
-# Features are made from more than the counted events: a sum, so that it depends on no order.
+# Features are computed from more than the counted events. A sum does not depend on the order of rows.
 _FEATURE_INPUTS = """
     SELECT sum(hash(user_id, item_id, event_type, value, occurred_at)) FROM events
     WHERE epoch_us(occurred_at) < $end
@@ -66,7 +66,7 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Every counted event of the lake, and the catalogue."""
+    """All events of the lake that the problem counts, and the catalogue."""
 
     problem: ProblemSpec
     user_ids: IdIndex
@@ -75,28 +75,38 @@ class Dataset:
     """Rewards are the problem's: Σ over objectives of share · weight (· value where by_value)."""
     category_names: tuple[str, ...]
     categories: Int32
-    """int32[n_items]: a place in `category_names`, -1 where the item has none."""
+    """int32[n_items]: index into `category_names`; -1 where the item has none."""
     first_seen: Int64
-    """int64[n_items]: when the catalogue first listed the item; the far future if it never did."""
+    """int64[n_items]: when the catalogue first listed the item; the largest int64 if it never did."""
     labels: dict[str, Labels]
-    """Column of the table users -> what it says of each user, for slices of the judged users."""
+    """Column of the table users -> its values, for slices of the evaluated users."""
     items: Described
-    """What the catalogue says of each item, for models that read content."""
+    """Attributes of each item, for models that read content."""
     users: Described
-    """What the table users says of each user, likewise."""
+    """Attributes of each user."""
     data_hash: str
-    """Of all that a model may learn from: the arrays, what is said of items and users, and the problem."""
+    """Hash of everything that a model may learn from: the arrays, the attributes and the problem."""
     lake: Lake
     feature_root: Path | None = None
     seed: int = 0
     until: int | None = None
-    """Where the data was cut off, seconds since 1970; None: it goes on to its last event."""
+    """Explicit end of the data, seconds since 1970; None: the end is after the last event."""
 
     @classmethod
     def load(
         cls, lake: Lake, problem: ProblemSpec, *, feature_root: Path | None = None, seed: int = 0
     ) -> Dataset:
-        """Read the events that the problem names. Raises SourceError if there are none."""
+        """Read the events that the problem counts, and the catalogue.
+
+        Args:
+            lake: Where the tables are.
+            problem: Gives each event type its reward.
+            feature_root: Folder of feature snapshots; None for models without features.
+            seed: Of random generators.
+
+        Raises:
+            SourceError: There are no such events.
+        """
         with lake.connect() as connection:
             rewards = _event_rewards(problem)
             connection.register("event_rewards", rewards)
@@ -139,25 +149,25 @@ class Dataset:
             feature_root=feature_root,
             seed=seed,
         )
-        return dataset.posed(problem)
+        return dataset.with_problem(problem)
 
     @property
     def end(self) -> int:
-        """The midnight, UTC, after the last event, or where the data was cut off: seconds, exclusive."""
+        """Exclusive end, seconds since 1970: `until`, or the midnight (UTC) after the last event."""
         if self.until is not None:
             return self.until
         return (int(self.events.times[-1]) // DAY_SECONDS + 1) * DAY_SECONDS
 
     def cut(self, end: int | None = None) -> AsOf:
-        """What was known strictly before `end` (by default, all). Raises SourceError if nothing was."""
+        """Return the data from before `end` (by default, all). Raise SourceError if there is none."""
         return AsOf.at(self, self.end if end is None else end)
 
     def training(self, end: int | None = None) -> TrainingData:
-        """What a model may learn from at `end`."""
+        """Return what a model may learn from at `end`."""
         return self.cut(end).training(self.seed)
 
     def snapshot(self, end: int | None = None) -> Snapshot:
-        """What serving needs at `end`."""
+        """Return what serving needs at `end`."""
         return self.cut(end).snapshot()
 
     def split(
@@ -167,31 +177,38 @@ class Dataset:
         at: int | None = None,
         end: int | None = None,
     ) -> Split:
-        """Train before, test after, as the problem says. Raises SourceError if the data is too short.
+        """Split the data at a cutoff.
 
-        `at` moves the cut, and `end` ends the test period.
+        Args:
+            seed: Of the training data's random generator; by default the data set's.
+            at: The cutoff, seconds since 1970 UTC; by default as the problem says.
+            end: The end of the test period; by default the data's end.
+
+        Raises:
+            SourceError: The data is too short.
         """
         return make_split(self, self.seed if seed is None else seed, at, end)
 
-    def posed(self, problem: ProblemSpec) -> Dataset:
-        """The same events with another split: where the problem says `until`, as they were after that day."""
-        posed, until = replace(self, problem=problem), problem.split.until
+    def with_problem(self, problem: ProblemSpec) -> Dataset:
+        """Return the same events with another problem's split; `split.until` ends the data after that day."""
+        changed, until = replace(self, problem=problem), problem.split.until
         if until is None:
-            return posed
+            return changed
         midnight = (until - _EPOCH + timedelta(days=1)).days * DAY_SECONDS
-        return posed.before(min(midnight, posed.end))
+        return changed.before(min(midnight, changed.end))
 
     def windowed(self, train_days: int | None) -> Dataset:
-        """The same data with another length of the training window; None: as the problem says."""
+        """Return the same data with another length of the training window; None: as the problem says."""
         if train_days is None:
             return self
         split = self.problem.split.model_copy(update={"train_days": train_days})
         return replace(self, problem=self.problem.model_copy(update={"split": split}))
 
     def before(self, end: int) -> Dataset:
-        """The data set as it was at `end`: nothing later is left in it, nor does its hash depend on it.
+        """Return the data set as of `end`: later data neither remains in it nor changes its hash.
 
-        Raises SourceError if there was no event yet.
+        Raises:
+            SourceError: There is no event before `end`.
         """
         cut = AsOf.at(self, end)
         known_users, known_items = cut.user_numbers >= 0, cut.item_numbers >= 0
@@ -224,21 +241,21 @@ class Dataset:
 
 
 def _id_bytes(ids: IdIndex) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Ids as one row of bytes and where each ends: the same whatever width the array has."""
+    """Return the ids' bytes, concatenated, and their ends: equal for any width of the array."""
     encoded = ids.encoded.tolist()
     lengths = np.cumsum([len(each) for each in encoded])
     return np.frombuffer(b"".join(encoded), np.uint8), lengths
 
 
 def _facts(problem: ProblemSpec) -> str:
-    """What of the problem the arrays depend on. Slices part the figures; `until` cuts the data off."""
+    """Return the parts of the problem that the arrays depend on: all but the slices and `split.until`."""
     return problem.model_dump_json(exclude={"slices": True, "split": {"until"}})
 
 
 def _event_rewards(problem: ProblemSpec) -> pa.Table:
-    """Event type -> what one event is worth, flat + by_value · value: Σ over objectives of share · weight.
+    """Return the reward of each event type, flat + by_value · value: Σ over objectives of share · weight.
 
-    A type of weight 0 is left out, so that naming it changes nothing.
+    A type of weight 0 is left out, so that naming it has no effect.
     """
     worth = event_worth(problem.model_dump())
     return pa.table(
@@ -256,7 +273,7 @@ def _require_events(connection: DuckDBPyConnection, problem: ProblemSpec, counte
     if not found:
         raise SourceError(
             "the table events is empty, a model needs at least one event",
-            fix="read a source: tastemaker run; what the gate refuses of a file: tastemaker data check PATH",
+            fix="read a source: tastemaker run; to see what validation refuses: tastemaker data check PATH",
         )
     if not {name for name, _count in found}.intersection(counted):
         listed = ", ".join(f"{name} ({count:,})" for name, count in found[:_SHOWN_TYPES])
@@ -278,7 +295,7 @@ def _number(connection: DuckDBPyConnection, table: str, ids: str) -> IdIndex:
 
 
 def _feature_inputs(connection: DuckDBPyConnection, end: int | None = None) -> list[Any]:
-    """What features are made from, as hashes: all of it, or what was there before `end`."""
+    """Return hashes of the data that features are computed from, of all or from before `end`."""
     microseconds = _NEVER if end is None else end * 1_000_000
     return connection.execute(_FEATURE_INPUTS, {"end": microseconds}).fetchall()
 
@@ -296,7 +313,7 @@ def _read_events(connection: DuckDBPyConnection, type_names: tuple[str, ...]) ->
 
 
 def _read_catalogue(connection: DuckDBPyConnection, n_items: int) -> tuple[tuple[str, ...], Int32, Int64]:
-    """The categories' names, each item's place among them, and when each was first listed."""
+    """Return category names, each item's index into them, and the time of its first listing."""
     rows = connection.execute(_CATALOGUE).fetchall()
     names = sorted({category for _number, category, _time in rows if category is not None})
     places = {name: place for place, name in enumerate(names)}

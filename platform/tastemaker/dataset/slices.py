@@ -1,6 +1,6 @@
-"""Which users are new, which items are the head, what the table users says: parts to judge apart.
+"""Slices of users and items that are evaluated separately: new users, the head of the items, user columns.
 
-The table users holds no history: what it says today of a user is taken for every moment of the past.
+The table users has no history: a user's present values are used for all times.
 """
 
 from __future__ import annotations
@@ -23,27 +23,31 @@ Strings = NDArray[np.str_]
 
 UNKNOWN = "unknown"
 MANY = 12
-"""More values than this are too many to be slices of their own: of numbers and dates, ranges are."""
+"""A column with more values is not sliced by value; numbers and dates are sliced by ranges."""
 RANGES = 4
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 class Labels(NamedTuple):
-    """One column of the table users, or one of the shop's own that it holds."""
+    """A column of the table users, or a custom column in it."""
 
     names: tuple[str, ...]
     """The values, sorted."""
     codes: Int32
-    """int32[n_users]: each user's place in `names`, -1 where the column is null or the user is not listed."""
+    """int32[n_users]: index into `names`; -1 where the column is null or the user has no row."""
 
     def of(self, users: Int32) -> Strings:
-        """str[n]: the values for users by number; `unknown` where there is none."""
+        """Return str[n]: the values of users by number; `unknown` where there is none."""
         return np.array([*self.names, UNKNOWN])[self.codes[users]]
 
 
 def read_labels(connection: DuckDBPyConnection, column: str, n_users: int) -> Labels:
-    """A column of `users` as text, for the users of the table `user_numbers`."""
+    """Return a column of `users` as text, for the users of the table `user_numbers`.
+
+    Raises:
+        SourceError: There is no such column, or its values identify users.
+    """
     own, value = _found(connection, column)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE user_labels AS "  # noqa: S608 - a column that exists, quoted
@@ -60,12 +64,12 @@ def read_labels(connection: DuckDBPyConnection, column: str, n_users: int) -> La
     codes[found["number"]] = found["code"]
     labels = Labels(tuple(row[0] for row in names), codes)
     if own:
-        _refuse_names_of_people(column, labels)
+        _refuse_identifying_values(column, labels)
     return labels
 
 
 def _found(connection: DuckDBPyConnection, column: str) -> tuple[bool, str]:
-    """Whether it is one of the shop's own, and where SQL finds it in users, as u. Own ones bind $column."""
+    """Return whether a column is custom, and its SQL expression in users, as u."""
     from tastemaker.data.lake import quoted
     from tastemaker.data.tables import OWN
 
@@ -79,18 +83,18 @@ def _found(connection: DuckDBPyConnection, column: str) -> tuple[bool, str]:
     offered = ", ".join(name for name in (*known, *own) if name != "user_id")
     raise SourceError(
         f"slices.user_columns names {column!r}, but the table users has no such column",
-        fix=f"name one of {offered} in the problem file, or have the shop's own column kept: add it to "
+        fix=f"name one of {offered} in the problem file, or keep a custom column: add it to "
         "source.user_columns in tastemaker.toml and run again",
     )
 
 
-def _refuse_names_of_people(column: str, labels: Labels) -> None:
-    """Raise SourceError where the values tell users apart rather than group them."""
+def _refuse_identifying_values(column: str, labels: Labels) -> None:
+    """Raise SourceError if the values identify users rather than group them."""
     values, users = len(labels.names), int(np.sum(labels.codes >= 0))
     if values > MANY and 2 * values > users and _kind(labels.names) is None:
         raise SourceError(
             f"slices.user_columns names {column!r}, with {values:,} different texts for {users:,} users: "
-            "these are no groups",
+            "these do not group users",
             fix="name a column whose values many users share, or group its values at the source",
         )
 
@@ -98,20 +102,26 @@ def _refuse_names_of_people(column: str, labels: Labels) -> None:
 def user_slices(
     events_before: Int64, new_below: int, labels: Mapping[str, Labels], users: Int32
 ) -> dict[str, Strings]:
-    """Dimension -> each judged user's slice: `users` (new or old), and one dimension a column.
+    """Return each evaluated user's slice, by dimension: `users` (new or old), and one per column.
 
-    `events_before` is int64[n], a judged user's counted events before the cut; `users` int32[n], their
-    numbers in `labels`.
+    Args:
+        events_before: int64[n], the evaluated users' events before the cutoff.
+        new_below: Users with fewer events are new.
+        labels: Columns of the table users.
+        users: int32[n], the evaluated users' numbers in `labels`.
+
+    Returns:
+        Dimension to str[n].
     """
     slices = {"users": np.where(events_before < new_below, "new", "old")}
     return slices | {column: in_ranges(one.of(users)) for column, one in labels.items()}
 
 
 def in_ranges(labels: Strings) -> Strings:
-    """Labels that are numbers or dates, and MANY, as RANGES ranges of about as many users each.
+    """Group more than MANY numbers or dates into RANGES ranges with about equal numbers of users.
 
     Each range is named by its least and its greatest value, such as `18 to 29`, fractions in six digits.
-    Dates lose their time of day; other labels stay as they are.
+    Dates lose their time of day; other labels are not changed.
     """
     kind = _kind(np.unique(labels[labels != UNKNOWN]).tolist())
     if kind is None:
@@ -138,16 +148,18 @@ def _short(value: str) -> str:
 
 
 def _kind(values: Iterable[str]) -> re.Pattern[str] | None:
-    """What all values are: _NUMBER, DATE, or None for other text, or no value at all."""
+    """Return the pattern that all values match, _NUMBER or DATE; None for other text or no values."""
     values = list(values)
     kinds = (kind for kind in (_NUMBER, DATE) if all(map(kind.fullmatch, values)))
     return next(kinds, None) if values else None
 
 
 def head_items(counts: Int64, share: float) -> Bool:
-    """bool[n_items]: the fewest items that together have `share` of all `counts`, most popular first.
+    """Return bool[n_items]: the fewest items that together have a share of all counts.
 
-    `counts` is int64[n_items], the users who had each item; of equals, the first in the catalogue.
+    Args:
+        counts: int64[n_items], the number of users who had each item; ties are in the catalogue's order.
+        share: Of the sum of counts.
     """
     order = np.argsort(-counts, kind="stable")
     reached = np.cumsum(counts[order])

@@ -53,7 +53,7 @@ class SplitParts(Displayable):
             "training window": days(split.start, split.cut),
             "test period": days(split.cut, split.end),
             "users to evaluate by": f"{len(split.users):,}, of whom training does not know {strangers:,}",
-            "not evaluated": f"{split.unjudged:,} users to whom no list could be right",
+            "not evaluated": f"{split.unevaluated:,} users to whom no list could be right",
             "out of reach": f"{split.unreachable:,} rewarded events with items new since, or not to be shown",
         }
 
@@ -83,7 +83,7 @@ def split(
     given = {"test_days": test_days, "until": until}
     changed = {name: value for name, value in given.items() if value is not None}
     if changed or repeats is not None:
-        dataset = dataset.posed(_changed(dataset.problem, changed, repeats))
+        dataset = dataset.with_problem(_changed(dataset.problem, changed, repeats))
     return SplitParts(dataset.problem, dataset.split(), dataset.events.times)
 
 

@@ -1,1 +1,1 @@
-"""The metadata database: tables, engine, migrations. Events and logs live in the lake, not here."""
+"""The metadata database: tables, engine, migrations. Events and logs are in the lake."""

@@ -1,4 +1,4 @@
-"""Open the metadata database, SQLite or Postgres, migrated to the newest step; safe for many processes."""
+"""Engine of the metadata database, SQLite or Postgres, migrated to the newest step by any process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ BUSY_SECONDS = 60
 """How long a writer waits for another one."""
 CONNECT_SECONDS = 10
 _MIGRATION_LOCK = 7_236_104_551
-"""Postgres's advisory lock is a number; any will do that nobody else uses."""
+"""Key of Postgres's advisory lock; any number that no other program uses."""
 
 
 def open_engine(url: str) -> Engine:
-    """The database at a SQLAlchemy URL, with every table. Raises TastemakerError without the password."""
+    """Open the database at a SQLAlchemy URL, and create or migrate its tables.
+
+    Raises:
+        TastemakerError: The database can't be used; the message does not contain the password.
+    """
     parsed = parse(url)
     try:
         engine = (
@@ -36,7 +40,11 @@ def open_engine(url: str) -> Engine:
 
 
 def check(url: str) -> None:
-    """Raises TastemakerError, without the password, if the database can't be read now. Makes nothing."""
+    """Check that the database can be read now, without creating anything.
+
+    Raises:
+        TastemakerError: It can't be read; the message does not contain the password.
+    """
     parsed = parse(url)
     try:
         sqlite = parsed.get_backend_name() == "sqlite"
@@ -48,7 +56,11 @@ def check(url: str) -> None:
 
 
 def parse(url: str) -> URL:
-    """A SQLAlchemy URL of a database that is supported. Raises TastemakerError that does not quote it."""
+    """Parse a SQLAlchemy URL of a supported database.
+
+    Raises:
+        TastemakerError: It can't be parsed or is not supported; the message does not contain it.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -58,7 +70,7 @@ def parse(url: str) -> URL:
         ) from None
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise TastemakerError(
-            f"{parsed.drivername} is no supported database",
+            f"the database {parsed.drivername} is not supported",
             fix="use a URL that starts with sqlite or postgresql",
         )
     return parsed
@@ -80,7 +92,7 @@ def _connect_sqlite(url: URL) -> Engine:
 
 
 def _read_sqlite(url: URL) -> Engine:
-    """For reading a file that is there; SQLite would make one that is missing."""
+    """Open an existing file for reading; SQLite would create a missing one."""
     if not url.database or url.database == ":memory:":
         return create_engine(url, poolclass=NullPool)
     name = url.database if "uri" in url.query else Path(url.database).absolute().as_uri()
@@ -103,7 +115,7 @@ def _connect_postgres(url: URL, **more: Any) -> Engine:
 
 
 def _migrate(engine: Engine) -> None:
-    """Bring the database to HEAD in one transaction, under a lock; without Alembic if it is there already."""
+    """Migrate to HEAD in one transaction, under a lock; Alembic is not imported if the step is HEAD."""
     with engine.connect() as connection:
         if _revision(connection) == HEAD:
             return
@@ -119,7 +131,7 @@ def _migrate(engine: Engine) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    """The step that the database is at; None for a new one."""
+    """Return the database's step; None for a new one."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()

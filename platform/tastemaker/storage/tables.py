@@ -1,4 +1,4 @@
-"""The metadata tables, for SQLite and Postgres alike. A change here needs a migration in `migrations/`."""
+"""The metadata tables, for SQLite and Postgres. A change here needs a migration in `migrations/`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 
 class Moment(TypeDecorator[datetime]):
-    """A time with a zone, read back in UTC. SQLite alone would drop the zone without converting."""
+    """A time with a zone, read in UTC. Without it, SQLite would drop the zone without a conversion."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -88,7 +88,7 @@ backtests = Table(
         nullable=False,
         doc="per-user metrics as .npz beside the artifacts, for paired tests",
     ),
-    Column("users", Integer, nullable=False, doc="users judged"),
+    Column("users", Integer, nullable=False, doc="evaluated users"),
     Column("train_seconds", Float, nullable=False),
     Column("score_seconds", Float, nullable=False),
     Column("artifact_bytes", BigInteger, nullable=False),
@@ -96,7 +96,7 @@ backtests = Table(
     Column(
         "listed_at",
         Moment,
-        doc="when it was last asked for as the model's figure; null: never, such as one with another seed",
+        doc="when it was last used as the model's figure; null: never, such as one with another seed",
     ),
     Index(None, "problem", "created_at"),
 )
@@ -139,7 +139,7 @@ stalenesses = Table(
 versions = Table(
     "versions",
     metadata,
-    Column("id", String(64), primary_key=True, doc="moment of creation and head of the content hash"),
+    Column("id", String(64), primary_key=True, doc="time of creation and start of the content hash"),
     Column("model", String(100), nullable=False),
     Column("problem", String(200), nullable=False),
     Column("content_hash", String(64), nullable=False),
@@ -194,7 +194,7 @@ forecasts = Table(
         ForeignKey("versions.id"),
         doc="null: the policies that answered the requests",
     ),
-    Column("estimator", String(50), nullable=False, doc="the one that the uplift is told by"),
+    Column("estimator", String(50), nullable=False, doc="the estimator of the uplift"),
     Column(
         "estimates", JSON, nullable=False, doc="estimator -> {value, low, high}: mean reward of a request"
     ),
@@ -217,12 +217,12 @@ log_records = Table(
         BigInteger().with_variant(Integer, "sqlite"),
         primary_key=True,
         autoincrement=True,
-        doc="in the order of commits: what is new since a number is all that follows it",
+        doc="in the order of commits: all rows after a number are new since it was read",
     ),
     Column("kind", String(10), nullable=False, doc="request, feedback, item or user"),
     Column("key", Text, nullable=False, doc="request or event id; else the spool and the record's number"),
     Column("user_id", Text, doc="null where only the request is known"),
-    Column("at", Moment, nullable=False, doc="when it was asked or told, by the service's clock"),
+    Column("at", Moment, nullable=False, doc="time of the request or report, by the service's clock"),
     Column("record", JSON, nullable=False),
     UniqueConstraint("kind", "key", name="uq_log_records_kind_key"),
     Index(None, "user_id"),

@@ -34,7 +34,7 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
         return workspace.registry.add(
             fit(plugin, config, data),
             problem=workspace.problem,
-            snapshot=cut.served,
+            snapshot=cut.serving_snapshot,
             window=(cut.start, cut.end),
             counts={"events": len(data.events), "users": data.n_users, "items": data.n_items},
             seed=seed,

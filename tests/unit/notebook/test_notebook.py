@@ -227,7 +227,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "decimal": (lambda p: load(orders(20), decimal=";"), "decimal = ';'"),
     "no user to evaluate": (
         lambda p: split(load(orders().iloc[[0, -1]].assign(sku=["a", "b"]), columns=COLUMNS)),
-        "no user turned to a known item .* no model can be evaluated",
+        "no user has a relevant item .* no model can be evaluated",
     ),
     "test period": (lambda p: split(p, test_days=60), "split was given a SplitParts"),
     "model": (lambda p: fit("eese", p), "no model named 'eese' is installed; installed: .*ease"),

@@ -1,7 +1,7 @@
-"""The database's history, one file a step in `versions/`. A change to `storage.tables` needs a new step.
+"""Migrations of the database, one file per step in `versions/`. Changes to `storage.tables` need a new step.
 
-Steps are numbered in order and never edited once released: write `op` calls out, do not import the tables.
+Steps are numbered in order and not edited after a release: write `op` calls, do not import the tables.
 """
 
 HEAD = "0005"
-"""The newest step, so that a database that is up to date is opened without Alembic."""
+"""The newest step: a database at this step is opened without Alembic."""

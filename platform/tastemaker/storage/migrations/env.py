@@ -1,4 +1,4 @@
-"""Run by Alembic in the connection and transaction of whoever asks (`tastemaker.storage.engine`)."""
+"""Run by Alembic in the connection and transaction of its caller (`tastemaker.storage.engine`)."""
 
 from alembic import context
 
