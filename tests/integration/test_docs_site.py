@@ -185,7 +185,7 @@ def test_every_endpoint_and_message_is_on_its_page(site: Path) -> None:
     page = html.unescape(_reference(site, "http"))
     for route in ROUTES:
         assert f"<code>{route.method} {route.path}</code>" in page
-        for message in (route.takes, route.answers):
+        for message in (route.body, route.response):
             if message is not None:
                 anchor = f'id="message-{message.__name__.lower()}"'
                 section = page.partition(anchor)[2].partition("<h3")[0]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tastemaker.registry.deployment import Followed, Target
     from tastemaker.settings import Settings
 
-BUSY_SECONDS = 2.0
+PORT_WAIT_SECONDS = 2.0
 """Seconds to wait for a port that is taken."""
 PINNED, CHOSEN = "TASTEMAKER_VERSION", "TASTEMAKER_CHOSEN_VERSION"
 """As in `serving.runtime.version_selection`, which `--help` does not import."""
@@ -189,7 +189,7 @@ def _service(model: str) -> str:
 
 def _require_free(host: str, port: int) -> None:
     """Raise TastemakerError if the port stays taken: workers of a killed server end a moment later."""
-    give_up = time.monotonic() + BUSY_SECONDS
+    give_up = time.monotonic() + PORT_WAIT_SECONDS
     while (refusal := _refusal(host, port)) is not None:
         if refusal.errno != errno.EADDRINUSE or time.monotonic() > give_up:
             raise TastemakerError(

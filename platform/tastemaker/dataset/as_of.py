@@ -19,12 +19,11 @@ from tastemaker.snapshot.ids import IdIndex
 from tastemaker.snapshot.item_content import Content, Listed
 from tastemaker.snapshot.item_neighbours import Neighbours
 from tastemaker.snapshot.snapshot import Snapshot
+from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from tastemaker.data.lake import Lake
     from tastemaker.dataset.dataset import Dataset
-
-DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, eq=False)

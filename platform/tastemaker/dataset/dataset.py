@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tastemaker.dataset.as_of import DAY_SECONDS, AsOf
+from tastemaker.dataset.as_of import AsOf
 from tastemaker.dataset.attributes import Described
 from tastemaker.dataset.slices import Labels, read_labels
 from tastemaker.dataset.split import Split, make_split
@@ -26,6 +26,7 @@ from tastemaker.problem import ProblemSpec
 from tastemaker.snapshot.event_reward import event_worth
 from tastemaker.snapshot.ids import IdIndex
 from tastemaker.snapshot.snapshot import Snapshot
+from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from tastemaker.dataset.as_of import DAY_SECONDS, AsOf, utc_text
+from tastemaker.dataset.as_of import AsOf, utc_text
 from tastemaker.dataset.slices import Strings, head_items, user_slices
 from tastemaker.errors import NoTestUsersError, SourceError
 from tastemaker.plugins.arrays import Bool, Events, Int32, TrainingData
 from tastemaker.snapshot.snapshot import Snapshot
+from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from tastemaker.dataset.dataset import Dataset

@@ -29,11 +29,11 @@ from tastemaker.event_log.spool_file import Pending
 from tastemaker.plugins.arrays import Feedback, Float32
 from tastemaker.problem import ProblemSpec
 from tastemaker.snapshot.ids import IdIndex
+from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-DAY_SECONDS = 86_400.0
 CLOCK_SKEW_SECONDS = 600.0
 """A caller's clock that differs from ours by more than this is taken to be wrong."""
 
@@ -274,8 +274,10 @@ def _reward_table(problem: ProblemSpec) -> pa.Table:
             "event_type": event_type,
             "flat": 0.0 if reward.by_value else objective.share * reward.weight,
             "by_value": objective.share * reward.weight if reward.by_value else 0.0,
-            "window": reward.window_days * DAY_SECONDS,
-            "half_life": None if reward.half_life_days is None else reward.half_life_days * DAY_SECONDS,
+            "window": float(reward.window_days * DAY_SECONDS),
+            "half_life": None
+            if reward.half_life_days is None
+            else float(reward.half_life_days * DAY_SECONDS),
         }
         for objective in problem.objectives
         for event_type, reward in objective.events.items()

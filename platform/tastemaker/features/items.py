@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tastemaker.features.names import ITEM_FEATURES
-from tastemaker.features.time_expressions import DAY_SECONDS, days_until, first_seen, timestamp, visits
+from tastemaker.features.time_expressions import days_until, first_seen, timestamp, visits
+from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from ibis import Table

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tastemaker.util.durations import DAY_SECONDS
+
 if TYPE_CHECKING:
     from ibis import Table
     from ibis.expr.types import FloatingValue, IntegerValue, TimestampScalar, TimestampValue
 
-DAY_SECONDS = 86_400
 DAY_MICROSECONDS = DAY_SECONDS * 1_000_000
 
 

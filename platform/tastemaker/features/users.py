@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from tastemaker.features.names import USER_FEATURES
 from tastemaker.features.time_expressions import (
-    DAY_SECONDS,
     days_until,
     first_seen,
     timestamp,
     utc_day,
     visits,
 )
+from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from ibis import Table

@@ -25,6 +25,7 @@ from tastemaker.simulator.shop.day import relative_affinity
 from tastemaker.simulator.shop.random_streams import Stream, stream
 from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.click_model import Floats, click_chances, examination
+from tastemaker.util.durations import DAY_SECONDS
 
 Decide = Callable[[Batch, int], Ranking]
 Learn = Callable[[Feedback], object]
@@ -57,10 +58,10 @@ class Showroom:
             np.concatenate([day.items for day in days]).astype(np.int32),
             np.ones(sum(len(day.users) for day in days), np.float32),
             np.concatenate(
-                [midnight + 86_400 * n + day.microseconds // 1_000_000 for n, day in enumerate(days)]
+                [midnight + DAY_SECONDS * n + day.microseconds // 1_000_000 for n, day in enumerate(days)]
             ),
         )
-        end = midnight + 86_400 * self.shop.config.n_days
+        end = midnight + DAY_SECONDS * self.shop.config.n_days
         return TrainingData(
             events, self.shop.n_users, self.shop.n_items, end=end, k=self.k, available=self.on_offer
         )

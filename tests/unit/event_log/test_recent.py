@@ -230,7 +230,7 @@ def test_a_request_may_be_logged_after_its_feedback(opened: Open, tmp_path: Path
     shop.feedback("item-00", user_id=None, request_id=request_id)
     assert "item-00" in shop.shown("late")
     fill(tmp_path / "spool", [msgspec.structs.replace(request(7), user_id="late", request_id=request_id)])
-    time.sleep(2 * recent_feedback.RETRY_SECONDS)
+    time.sleep(2 * recent_feedback.ASKER_RETRY_SECONDS)
     assert "item-00" not in shop.shown("late")
 
 

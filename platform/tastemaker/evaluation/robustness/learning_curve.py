@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from tastemaker.dataset.as_of import DAY_SECONDS
 from tastemaker.evaluation import results
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.stats.bootstrap import Difference, Interval
+from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from tastemaker.evaluation.backtest import Backtester, Report

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from sqlalchemy import Engine, insert, select
 
-from tastemaker.dataset.as_of import DAY_SECONDS
 from tastemaker.errors import NoTestUsersError, TastemakerError
 from tastemaker.evaluation import results
 from tastemaker.evaluation.backtest import LazyFit
@@ -35,6 +34,7 @@ from tastemaker.stats.bootstrap import (
     resampled_means,
 )
 from tastemaker.storage.tables import stalenesses
+from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from tastemaker.dataset.dataset import Dataset

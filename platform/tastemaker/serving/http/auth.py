@@ -25,7 +25,7 @@ from tastemaker.serving.http.hosts import Hosts
 from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.util.failure_log import FailureLog
 
-LOOK_SECONDS = 1.0
+KEY_FILE_POLL_SECONDS = 1.0
 """How long a running worker may not know of a change."""
 _BEARER = "bearer "
 _HERE = ("127.0.0.1", "::1", "")
@@ -63,7 +63,7 @@ class Authenticator:
     def check_host(self, headers: Headers, scope: Scope) -> None:
         """While there is no key, raises Refusal, 400 or 421, unless the service is asked by its own name."""
         if self._path is not None and (now := time.monotonic()) >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
+            self._next_look = now + KEY_FILE_POLL_SECONDS
             self._look(self._path)
         if self._keys is None:
             self._hosts.check(headers, scope)

@@ -31,7 +31,8 @@ from tastemaker.serving.http.asgi import (
     send_reply,
 )
 from tastemaker.serving.http.auth import Authenticator
-from tastemaker.serving.http.routes import ROUTES, Call, Route, find
+from tastemaker.serving.http.routes import ROUTES, find
+from tastemaker.serving.http.routing import Call, Route
 from tastemaker.serving.inference.predictor import new_request_id
 from tastemaker.serving.runtime.metrics import UNKNOWN
 from tastemaker.serving.runtime.serving_process import ServingProcess
@@ -102,10 +103,11 @@ class Gateway:
             _check_method(route, scope["method"])
         if route.scope is not None:
             self.auth.authenticate(route.scope, headers, scope.get("client"))
-        body = b"" if route.takes is None else await read_json(headers, receive)
+        body = b"" if route.body is None else await read_json(headers, receive)
         call = Call(self.process, body, argument, scope["query_string"], request_id)
-        said = await (route.act(call) if route.seconds is None else _in_time(route.act(call), route.seconds))
-        return said if isinstance(said, Reply) else Reply(200, _encode(said))
+        response, seconds = route.endpoint(call), route.timeout_seconds
+        answer = await (response if seconds is None else _in_time(response, seconds))
+        return answer if isinstance(answer, Reply) else Reply(200, _encode(answer))
 
     def _refused(self, refusal: Refusal, asked: _Asked) -> Reply:
         """Log the refusal, and return its problem document."""

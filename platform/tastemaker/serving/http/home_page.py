@@ -20,7 +20,7 @@ from tastemaker.api.schemas import Ready, Refusal
 from tastemaker.html import Page, below, facts, join, render, table
 from tastemaker.html.shell import policy
 from tastemaker.serving.http.openapi import describe
-from tastemaker.serving.http.routes import ROUTES
+from tastemaker.serving.http.routing import Route
 from tastemaker.serving.runtime.serving_process import ServingProcess
 
 HEADERS = (
@@ -47,17 +47,19 @@ _LARGEST_TOLD = 1e12
 """Limits beyond this only keep out what is no number of anything."""
 
 
-def html(process: ServingProcess) -> bytes:
-    """Return the page as it is now, UTF-8."""
+def html(process: ServingProcess, routes: tuple[Route, ...]) -> bytes:
+    """Return the page as it is now, UTF-8; `routes` are the endpoints that it describes."""
     try:
         ready = process.worker.ready()
     except Refusal as refusal:
-        said = Page("Prediction service", f"Not ready: {refusal}.", "No model answers", _now(), _described())
+        page = Page(
+            "Prediction service", f"Not ready: {refusal}.", "No model answers", _now(), _described(routes)
+        )
     else:
-        body = join([Markup("<h2>Health</h2>"), _health(ready), _described()])
+        body = join([Markup("<h2>Health</h2>"), _health(ready), _described(routes)])
         rows = f"Version {ready.version} of {ready.model}"
-        said = Page(f"Prediction service: {ready.model}", _verdict(ready), rows, _now(), body)
-    return render(said).encode()
+        page = Page(f"Prediction service: {ready.model}", _verdict(ready), rows, _now(), body)
+    return render(page).encode()
 
 
 def _now() -> datetime:
@@ -86,9 +88,9 @@ def _health(ready: Ready) -> Markup:
 
 
 @cache
-def _described() -> Markup:
+def _described(routes: tuple[Route, ...]) -> Markup:
     """The OpenAPI document in words."""
-    document = describe(ROUTES)
+    document = describe(routes)
     operations = [
         (f"{method.upper()} {path}", operation)
         for path, methods in document["paths"].items()

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from routes, structs and their docstrings: they can't drift apart."""
+"""The OpenAPI 3.1 document, made from the routes, the structs and their docstrings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tastemaker.api.schemas import (
     WantedVersion,
 )
 from tastemaker.event_log.records import Item
-from tastemaker.serving.http.routes import OF_ANY, ROUTES, UNREAD, Route
+from tastemaker.serving.http.routing import OF_ANY, UNREAD, Route
 
 _REF = "#/components/schemas/{name}"
 _EXAMPLE_ID = "b5a5892ca489463bb3a800e59d500c44"
@@ -75,17 +75,17 @@ EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
 """What a message of each kind may look like."""
 
 _WHY = {
-    HTTPStatus.BAD_REQUEST: "A field or a header is wrong: the problem names it, its value and the limit.",
-    HTTPStatus.UNAUTHORIZED: "There is no API key, or not a valid one.",
+    HTTPStatus.BAD_REQUEST: "A field or a header is invalid; the problem names it, its value and the limit.",
+    HTTPStatus.UNAUTHORIZED: "The API key is missing or invalid.",
     HTTPStatus.FORBIDDEN: "The API key does not allow this.",
-    HTTPStatus.NOT_FOUND: "Nothing is known by this id.",
+    HTTPStatus.NOT_FOUND: "The id is unknown.",
     HTTPStatus.REQUEST_TIMEOUT: "The headers or the body came too slowly.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not JSON.",
     HTTPStatus.MISDIRECTED_REQUEST: "There is no API key yet, and Host is not a name of this service.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request line and headers are too long.",
-    HTTPStatus.TOO_MANY_REQUESTS: "The key's limit is reached, or the log is full; come back later.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "A defect of the service.",
+    HTTPStatus.TOO_MANY_REQUESTS: "The key's limit is reached, or the log is full; retry later.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Internal error. See the server log for the request id.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not ready, or the log can't be written now.",
 }
 _HEADERS = {
@@ -94,7 +94,7 @@ _HEADERS = {
         "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     },
     "Retry-After": {
-        "description": "Seconds after which trying again makes sense.",
+        "description": "Seconds to wait before a retry.",
         "schema": {"type": "integer", "minimum": 0},
     },
 }
@@ -109,19 +109,19 @@ _REQUEST_ID = {
 
 
 @cache
-def document() -> bytes:
-    """The document as JSON."""
-    return msgspec.json.encode(describe(ROUTES))
+def document(routes: tuple[Route, ...]) -> bytes:
+    """Return the document as JSON."""
+    return msgspec.json.encode(describe(routes))
 
 
 def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
-    """The document as an object."""
+    """Return the document as an object."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Tastemaker",
             "version": __version__,
-            "description": "Recommendations of a model, and what becomes of them.",
+            "description": "Recommendations of a model, and the feedback on them.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -142,9 +142,9 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
 
 
 def _schemas(routes: tuple[Route, ...]) -> dict[str, Any]:
-    """Every struct that is said, with the meaning of its fields."""
-    said = {each for route in routes for each in (route.takes, route.answers) if each is not None}
-    _, schemas = msgspec.json.schema_components([Problem, *said], ref_template=_REF)
+    """Return every message's schema, with the meaning of its fields."""
+    sent = {each for route in routes for each in (route.body, route.response) if each is not None}
+    _, schemas = msgspec.json.schema_components([Problem, *sent], ref_template=_REF)
     for name in schemas:
         schema = schemas[name]
         schema["description"] = inspect.cleandoc(schema["description"])
@@ -154,9 +154,9 @@ def _schemas(routes: tuple[Route, ...]) -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    summary, _, more = (inspect.getdoc(route.act) or "").partition("\n\n")
+    summary, _, more = (inspect.getdoc(route.endpoint) or "").partition("\n\n")
     operation: dict[str, Any] = {
-        "operationId": route.act.__name__.strip("_"),
+        "operationId": route.endpoint.__name__.strip("_"),
         "tags": [route.scope or "open"],
         "summary": summary,
         "parameters": [*_parameters(route)],
@@ -166,8 +166,8 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if more:
         operation["description"] = more
-    if route.takes is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": _content(route.takes)}}
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": _content(route.body)}}
     return operation
 
 
@@ -185,10 +185,10 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
 
 def _success(route: Route) -> dict[str, Any]:
     headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
-    if route.answers is None:
+    if route.response is None:
         content = {route.media: {"schema": {"type": "string" if "text/" in route.media else "object"}}}
     else:
-        content = {"application/json": _content(route.answers)}
+        content = {"application/json": _content(route.response)}
     return {"description": "Done.", "headers": headers, "content": content}
 
 
@@ -220,7 +220,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """What the docstrings under a struct's fields say."""
+    """Return the docstrings under a struct's fields."""
     (definition,) = ast.parse(inspect.getsource(struct)).body
     found: dict[str, str] = {}
     assert isinstance(definition, ast.ClassDef)

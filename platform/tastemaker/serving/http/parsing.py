@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from tastemaker.api.schemas import MAX_ID_BYTES, Refusal, Request
+from tastemaker.api.schemas import MAX_ID_BYTES, Refusal
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -72,9 +72,6 @@ def read_id(field: str, value: str) -> str:
         detail = f"{field} has {len(value)} characters, at most {MAX_ID_BYTES} are allowed"
         raise Refusal(HTTPStatus.BAD_REQUEST, detail, field=field, value=shortened(value), limit=MAX_ID_BYTES)
     return value
-
-
-read_request = Decoder(Request)
 
 
 def _with_whole_numbers(value: Any) -> Any:

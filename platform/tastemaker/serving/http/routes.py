@@ -1,4 +1,4 @@
-"""Which path is answered by what: one entry an endpoint, from which the OpenAPI document is made too.
+"""The table of endpoints, from which the OpenAPI document is made too.
 
 A path is either whole (`/recommend`) or a word and one argument (`/similar/{item_id}`), so that finding a
 route is one look-up, or two.
@@ -7,12 +7,8 @@ route is one look-up, or two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
-from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
-
-import msgspec
 
 from tastemaker.api.schemas import (
     Alive,
@@ -31,80 +27,13 @@ from tastemaker.api.schemas import (
     SimilarQuery,
     UserUpserts,
 )
-from tastemaker.serving.http.api_keys import KeyScope
 from tastemaker.serving.http.asgi import HTML, TEXT, Reply, Scope
 from tastemaker.serving.http.parsing import Decoder, QueryReader, read_id
+from tastemaker.serving.http.routing import OF_ANY, UNREAD, Call, Route
 from tastemaker.serving.runtime.metrics import UNKNOWN
-from tastemaker.serving.runtime.serving_process import ServingProcess
-from tastemaker.serving.runtime.worker import Worker
 
-OF_ANY = (HTTPStatus.BAD_REQUEST, HTTPStatus.MISDIRECTED_REQUEST)
-"""What any request may be refused with, for its header Host."""
-UNREAD = (
-    HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE
-)  # fmt: skip
-"""What `connections` refuses a request with before it is read."""
 DISK_SECONDS = 5
 """How long a caller waits for what is read from a disk or written to it."""
-
-
-class Call(msgspec.Struct, frozen=True, gc=False):
-    """What a handler is given of a request."""
-
-    process: ServingProcess
-    body: bytes
-    argument: str
-    """What the path holds after its word, percent-decoded."""
-    query: bytes
-    request_id: str
-
-    @property
-    def worker(self) -> Worker:
-        """What answers. Raises Refusal (503) before it is loaded."""
-        return self.process.worker
-
-
-class Route(NamedTuple):
-    """One endpoint. The handler's docstring is its summary."""
-
-    method: Literal["GET", "POST"]
-    path: str
-    scope: KeyScope | None
-    """None: open to everybody."""
-    act: Callable[[Call], Awaitable[msgspec.Struct | Reply]]
-    answers: type[msgspec.Struct] | None = None
-    """What the handler returns; None if it is no struct."""
-    takes: type[msgspec.Struct] | None = None
-    """What the body holds."""
-    query: type[msgspec.Struct] | None = None
-    """What may stand behind the question mark."""
-    needs_model: bool = True
-    """Whether it is refused (503) before a model is loaded."""
-    media: str = "application/json"
-    """The Content-Type of its answer, without parameters."""
-    seconds: int | None = None
-    """When it is given up (503); None where the engine keeps the time, or nothing is waited for."""
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """What may be asked of the path: HEAD too, where GET may."""
-        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
-
-    @property
-    def failures(self) -> Iterator[HTTPStatus]:
-        """The statuses of the problems that it may answer with, where the method is right."""
-        if self.takes is not None or self.query is not None or "{" in self.path:
-            yield HTTPStatus.BAD_REQUEST
-        if self.scope is not None:
-            yield from (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
-        if "{" in self.path:
-            yield HTTPStatus.NOT_FOUND
-        if self.takes is not None:
-            yield HTTPStatus.REQUEST_TIMEOUT
-            yield from (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-        yield HTTPStatus.INTERNAL_SERVER_ERROR
-        if self.needs_model:
-            yield HTTPStatus.SERVICE_UNAVAILABLE
 
 
 async def _recommend(call: Call) -> Answer:
@@ -121,7 +50,7 @@ async def _recommend_batch(call: Call) -> BatchAnswer:
 
 
 async def _session(call: Call) -> Answer:
-    """k items for an anonymous visitor, by the items just looked at."""
+    """k items for an anonymous session, by the items just looked at."""
     return await call.worker.session(_read_session(call.body), call.request_id)
 
 
@@ -131,9 +60,9 @@ async def _rank(call: Call) -> Answer:
 
 
 async def _similar(call: Call) -> SimilarAnswer:
-    """The items most like one, most alike first.
+    """The items most similar to one, most similar first.
 
-    By who had both; an item that nobody had yet is placed by its title, category and price.
+    By which users had both; an item that no user had yet is compared by its title, category and price.
     """
     item_id = read_id("item_id", call.argument)
     query = _read_similar(call.query)
@@ -146,7 +75,7 @@ async def _explain(call: Call) -> Explanation:
 
 
 async def _items(call: Call) -> Receipt:
-    """New items, and old ones that changed, acknowledged once that is on disk.
+    """New items and changed ones, acknowledged once they are on disk.
 
     A new item may be shown within seconds; one that is sold out disappears as fast. Sending it again does no
     harm.
@@ -155,23 +84,23 @@ async def _items(call: Call) -> Receipt:
 
 
 async def _users(call: Call) -> Receipt:
-    """New users, and old ones that changed, acknowledged once that is on disk."""
+    """New users and changed ones, acknowledged once they are on disk."""
     return await call.worker.upsert_users(_read_users(call.body).users)
 
 
 async def _feedback(call: Call) -> Receipt:
-    """What people did, acknowledged once it is on disk.
+    """What users did, acknowledged once it is on disk.
 
-    Sending an event again does no harm: by its `event_id` it counts once.
+    Sending an event again does no harm: an `event_id` counts once.
     """
     return await call.worker.feedback(_read_feedback(call.body).events)
 
 
 async def _page(call: Call) -> Reply:
-    """The page for people: what answers, how it does, and how it is asked."""
+    """A page for people: the version that answers, its health, and how to call it."""
     from tastemaker.serving.http.home_page import HEADERS, html
 
-    return Reply(200, html(call.process), HTML, HEADERS)
+    return Reply(200, html(call.process, ROUTES), HTML, HEADERS)
 
 
 async def _livez(call: Call) -> Alive:
@@ -180,7 +109,7 @@ async def _livez(call: Call) -> Alive:
 
 
 async def _readyz(call: Call) -> Ready:
-    """A model is loaded, and which."""
+    """The version that is loaded, and what does not work."""
     return call.worker.ready()
 
 
@@ -193,7 +122,7 @@ async def _openapi(call: Call) -> Reply:
     """This document."""
     from tastemaker.serving.http.openapi import document
 
-    return Reply(200, document())
+    return Reply(200, document(ROUTES))
 
 
 _read_request = Decoder(Request)
@@ -211,13 +140,13 @@ ROUTES = (
     Route("POST", "/session", "recommend", _session, Answer, SessionRequest),
     Route("POST", "/rank", "recommend", _rank, Answer, RankRequest),
     Route("GET", "/similar/{item_id}", "recommend", _similar, SimilarAnswer, query=SimilarQuery),
-    Route("GET", "/explain/{request_id}", "manage", _explain, Explanation, seconds=DISK_SECONDS),
-    Route("POST", "/items", "manage", _items, Receipt, ItemUpserts, seconds=DISK_SECONDS),
-    Route("POST", "/users", "manage", _users, Receipt, UserUpserts, seconds=DISK_SECONDS),
-    Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback, seconds=DISK_SECONDS),
+    Route("GET", "/explain/{request_id}", "manage", _explain, Explanation, timeout_seconds=DISK_SECONDS),
+    Route("POST", "/items", "manage", _items, Receipt, ItemUpserts, timeout_seconds=DISK_SECONDS),
+    Route("POST", "/users", "manage", _users, Receipt, UserUpserts, timeout_seconds=DISK_SECONDS),
+    Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback, timeout_seconds=DISK_SECONDS),
     Route("GET", "/livez", None, _livez, Alive, needs_model=False),
     Route("GET", "/readyz", None, _readyz, Ready),
-    Route("GET", "/metrics", None, _metrics, seconds=DISK_SECONDS, media="text/plain"),
+    Route("GET", "/metrics", None, _metrics, timeout_seconds=DISK_SECONDS, media="text/plain"),
     Route("GET", "/openapi.json", None, _openapi, needs_model=False),
     Route("GET", "/", None, _page, needs_model=False, media="text/html"),
 )
@@ -227,7 +156,7 @@ _WORDS = {route.path.partition("{")[0]: route for route in ROUTES if "{" in rout
 
 
 def statuses() -> dict[str, list[int]]:
-    """Of each endpoint, by its path's template, what it may answer with."""
+    """Return the statuses of each endpoint, by its path's template."""
     of_any = (*OF_ANY, HTTPStatus.METHOD_NOT_ALLOWED)
     known = {route.path: {HTTPStatus.OK, *route.failures, *of_any} for route in ROUTES}
     known |= {UNKNOWN: {HTTPStatus.NOT_FOUND, *of_any, *UNREAD}}
@@ -235,9 +164,9 @@ def statuses() -> dict[str, list[int]]:
 
 
 def find(scope: Scope) -> tuple[Route | None, str]:
-    """The route of a request, and the argument in its path.
+    """Return the route of a request, and the argument in its path.
 
-    An id may hold anything, a slash too, in any encoding; what is no UTF-8 is replaced by U+FFFD.
+    An id may hold anything, a slash too, in any encoding; bytes that are not UTF-8 become U+FFFD.
     """
     path: str = scope["path"]
     route = _WHOLE.get(path)

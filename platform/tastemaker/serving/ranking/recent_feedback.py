@@ -2,9 +2,10 @@
 
     feedback -> spool (on disk) -> a number in shared memory changes -> each worker reads what is new
 
-A worker looks at the number before each batch, which costs nothing while nobody sends feedback, and at the
-files every POLL_SECONDS, so that little has come together when a request needs it. An event takes 42 bytes
-here, as numbers: ids are hashed with the process's own secret. What left the spool is in `event_log.recent`.
+A worker reads the number before each batch, which costs nothing while no feedback comes, and the files
+every FEEDBACK_POLL_SECONDS, so that little is left to read when a request needs it. An event takes 42 bytes
+here, as numbers: ids are hashed with the process's own secret. Events that left the spool are in
+`event_log.recent`.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ Float64 = NDArray[np.float64]
 COUNTER = "recent.changed"
 FORGOTTEN = "forgotten.json"
 """The home's list of forgotten users (`privacy.suppression_list`): their feedback is dropped here, too."""
-POLL_SECONDS = 1.0
+FEEDBACK_POLL_SECONDS = 1.0
 AT_ONCE = 2_000
 """Events that are read in one go."""
 TAIL = 4_096
 """Events that wait in a dictionary before they are sorted in."""
 ASKER_SECONDS = 2.0
 """How long the request that an event names is looked for: another worker may not have logged it yet."""
-RETRY_SECONDS = 0.05
+ASKER_RETRY_SECONDS = 0.05
 MAX_UNKNOWN = 1_000
 """Events that may wait for it."""
 MAX_TYPES = 1_000
@@ -156,7 +157,7 @@ class RecentFeedback:
         self._changed = memoryview(_shared(folder)).cast("Q")
         self._lock = threading.Lock()
         self._failures = FailureLog(logger, "feedback can be read again")
-        self._seen, self._looked_at = 0, -POLL_SECONDS
+        self._seen, self._looked_at = 0, -FEEDBACK_POLL_SECONDS
         self._forgotten = self._when_forgotten()
         self._unknown: deque[tuple[float, RecentEvent]] = deque(maxlen=MAX_UNKNOWN)
         """Events whose request is not known yet, and until when it is looked for."""
@@ -164,8 +165,8 @@ class RecentFeedback:
         self._poller: Poller | None = None
 
     def follow(self) -> None:
-        """Look every POLL_SECONDS from now on."""
-        self._poller = Poller(self.refresh, seconds=POLL_SECONDS, name="recent")
+        """Look every FEEDBACK_POLL_SECONDS from now on."""
+        self._poller = Poller(self.refresh, seconds=FEEDBACK_POLL_SECONDS, name="recent")
 
     @property
     def types(self) -> dict[str, int]:
@@ -178,7 +179,7 @@ class RecentFeedback:
 
     def of(self, user_ids: Sequence[str]) -> Found | None:
         """What these users did, up to now; None if nothing."""
-        if self._changed[0] != self._seen or (self._unknown and self._is_time(RETRY_SECONDS)):
+        if self._changed[0] != self._seen or (self._unknown and self._is_time(ASKER_RETRY_SECONDS)):
             self.refresh(at_once=True)
         if not len(self._index):
             return None
@@ -192,8 +193,8 @@ class RecentFeedback:
         return {item_id for item_id in item_ids if hash(item_id) in touched}
 
     def refresh(self, *, at_once: bool = False) -> None:
-        """Read what is new, at most every POLL_SECONDS unless `at_once`."""
-        if self._reader is None or not (at_once or self._is_time(POLL_SECONDS)):
+        """Read what is new, at most every FEEDBACK_POLL_SECONDS unless `at_once`."""
+        if self._reader is None or not (at_once or self._is_time(FEEDBACK_POLL_SECONDS)):
             return
         with self._lock:
             self._looked_at, self._seen = time.monotonic(), self._changed[0]

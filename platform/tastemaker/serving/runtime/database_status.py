@@ -15,7 +15,7 @@ from tastemaker.util.atomic_files import atomic_write
 from tastemaker.util.failure_log import FailureLog
 from tastemaker.util.poller import Poller
 
-POLL_SECONDS = 5.0
+DATABASE_POLL_SECONDS = 5.0
 FILE_NAME = "database.trouble"
 TROUBLE = "the metadata database can't be used; lists are answered without it"
 
@@ -25,7 +25,7 @@ logger = logging.getLogger("tastemaker.serving")
 class DatabaseWatch:
     """Polls the database every few seconds. The server owns it, so that one process logs, not each worker."""
 
-    def __init__(self, url: str, shared: Path, *, seconds: float = POLL_SECONDS) -> None:
+    def __init__(self, url: str, shared: Path, *, seconds: float = DATABASE_POLL_SECONDS) -> None:
         """Start polling.
 
         Args:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from tastemaker.serving.runtime.engine_metrics import EngineMetrics
     from tastemaker.serving.runtime.version_loader import VersionLoader
 
-LOOK_SECONDS = 1.0
-RETRY_SECONDS = 300.0
+DEPLOYMENT_POLL_SECONDS = 1.0
+REFUSED_RETRY_SECONDS = 300.0
 """When a version that was refused is tried again: its files may be whole by then, or the machine idle."""
 TRIAL_SECONDS = 120.0
 """How long a version may take to be loaded, tried and warmed: a plugin may hang, and others come after it."""
@@ -44,7 +44,7 @@ class VersionWatcher:
         swapper: Swapper,
         *,
         refused: Collection[Target] = (),
-        seconds: float = LOOK_SECONDS,
+        seconds: float = DEPLOYMENT_POLL_SECONDS,
     ) -> None:
         """Start polling.
 
@@ -91,7 +91,7 @@ class VersionWatcher:
             logger.info("%s is served, as wanted", self.wanted or "what was served before")
         self._trouble = trouble
         if trouble is not None:
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._retry_at = time.monotonic() + REFUSED_RETRY_SECONDS
 
     def _read(self) -> bool:
         """What is wanted now; False if that can't be read, and what was wanted last still is."""

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 
-LOOK_SECONDS = 0.25
+PARENT_POLL_SECONDS = 0.25
 GRACE_SECONDS = 10.0
 """How long an orphan may take to answer whom it has heard and to write its log."""
 _PR_SET_PDEATHSIG = 1
@@ -45,7 +45,7 @@ def _ask_the_kernel() -> None:
 def _watch(server: int) -> None:
     """Also for who does not hear the signal: whatever the main thread does, this one ends it."""
     while not is_orphan(server):
-        time.sleep(LOOK_SECONDS)
+        time.sleep(PARENT_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_SECONDS)
     os._exit(1)

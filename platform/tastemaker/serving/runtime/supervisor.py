@@ -18,7 +18,7 @@ from bentoml._internal.utils import circus
 
 from tastemaker.serving.runtime.worker_slots import Workers
 
-LOOK_SECONDS = 0.25
+WORKER_POLL_SECONDS = 0.25
 LONGEST_REST_SECONDS = 10.0
 """Between the starts of workers that end before they serve: doubled from one to the next, up to this."""
 
@@ -37,7 +37,7 @@ class Supervisor(circus.Arbiter):
     """Looks after the workers."""
 
     def __init__(self, watchers: Sequence[Any], *, workers: Workers, **more: Any) -> None:
-        super().__init__(watchers, **more | {"check_delay": LOOK_SECONDS})
+        super().__init__(watchers, **more | {"check_delay": WORKER_POLL_SECONDS})
         self._workers = workers
         self._never_ready, self._resting_until = 0, 0.0
         for watcher in watchers:

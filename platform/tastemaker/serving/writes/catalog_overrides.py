@@ -1,8 +1,8 @@
-"""What callers said of items and users since a version was trained: one small file, read by all workers.
+"""Callers' changes of items and users since a version was trained: one small file, read by all workers.
 
-It has a row an item or user that was ever changed, as it is now: it grows with the catalogue, not with the
-traffic. A worker's own changes count at once, another's within POLL_SECONDS. Training learns of them through
-the log (`tastemaker.event_log`); this file is for answers.
+It has one row per item or user that was ever changed, in its present state: it grows with the catalogue, not
+with the traffic. A worker's own changes count at once, another worker's within OVERRIDES_POLL_SECONDS.
+Training reads the changes from the log (`tastemaker.event_log`); this file is for answers.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ import msgspec
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import ItemRecord, UserRecord
 from tastemaker.snapshot.item_content import Listed
+from tastemaker.util.durations import DAY_SECONDS
 from tastemaker.util.failure_log import FailureLog
 
 FILE_NAME = "overlay.db"
-POLL_SECONDS = 1.0
-NEW_SECONDS = 30 * 86_400
+OVERRIDES_POLL_SECONDS = 1.0
+NEW_ITEM_SECONDS = 30 * DAY_SECONDS
 """How long an item counts as new after it was first heard of."""
 MAX_NEW = 2_000
 """New items that are kept in mind, the latest; each needs about 1 kB."""
-BUSY_SECONDS = 5.0
+WRITER_WAIT_SECONDS = 5.0
 """How long a writer waits for another one."""
-READER_SECONDS = 0.05
+READER_WAIT_SECONDS = 0.05
 """A reader waits for nobody but while the file is made: an answer depends on it."""
 _CREATE = """
     CREATE TABLE IF NOT EXISTS items (
@@ -103,7 +104,7 @@ class CatalogOverrides:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._last_change, self._anyone_blocks = 0, False
-        self._polled_at = -POLL_SECONDS
+        self._polled_at = -OVERRIDES_POLL_SECONDS
         self._failures = FailureLog(logger, "changes of items and users can be read again")
 
     @property
@@ -112,9 +113,9 @@ class CatalogOverrides:
         return self._failures.trouble
 
     def refresh(self, *, at_once: bool = False) -> None:
-        """Read what was changed, at most every POLL_SECONDS."""
+        """Read what was changed, at most every OVERRIDES_POLL_SECONDS."""
         now = time.monotonic()
-        if not at_once and now - self._polled_at < POLL_SECONDS:
+        if not at_once and now - self._polled_at < OVERRIDES_POLL_SECONDS:
             return
         self._polled_at = now
         with self._lock:
@@ -151,7 +152,7 @@ class CatalogOverrides:
             if self._connection is None:
                 if self._path is None or not self._path.exists():
                     return []
-                self._connection = _connect(self._path, READER_SECONDS)
+                self._connection = _connect(self._path, READER_WAIT_SECONDS)
             rows = self._connection.execute(query, arguments).fetchall()
         except sqlite3.Error as error:
             words = "changes of items and users can't be read; the last state read counts"
@@ -161,7 +162,7 @@ class CatalogOverrides:
         return rows
 
     def _apply(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        oldest = time.time() - NEW_SECONDS
+        oldest = time.time() - NEW_ITEM_SECONDS
         new = {item_id: item for item_id, item in self.new.items() if item.first_at > oldest}
         if not rows and len(new) == len(self.new):
             return
@@ -189,7 +190,7 @@ class _Change(NamedTuple):
     price: float | None
 
 
-def _connect(path: Path, seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+def _connect(path: Path, seconds: float = WRITER_WAIT_SECONDS) -> sqlite3.Connection:
     """`seconds`: how long to wait for others."""
     connection = sqlite3.connect(path, timeout=seconds, check_same_thread=False)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):

@@ -10,8 +10,8 @@ from tastemaker.api.schemas import FeedbackEvent, Receipt, Refusal
 from tastemaker.event_log.records import Entry, FeedbackRecord
 from tastemaker.event_log.spool import Spool, SpoolError, SpoolFull
 
-DISK_SECONDS = 10
-"""When to come back while the disk refuses."""
+DISK_RETRY_SECONDS = 10
+"""When a caller may retry while the disk can't be written."""
 
 
 async def append_durably(spool: Spool, records: Sequence[Entry]) -> Receipt:
@@ -26,7 +26,7 @@ async def append_durably(spool: Spool, records: Sequence[Entry]) -> Receipt:
         raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, full.problem, retry_after=wait) from None
     except SpoolError:
         detail = "the log can't be written now; nothing of this was kept"
-        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_SECONDS) from None
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_RETRY_SECONDS) from None
     return Receipt(stored.accepted, stored.duplicates)
 
 

@@ -12,7 +12,7 @@ from tastemaker.event_log.records import ItemRecord, UserRecord
 from tastemaker.event_log.spool import Spool
 from tastemaker.serving.writes import catalog_overrides
 from tastemaker.serving.writes.catalog_overrides import CatalogOverrides, OverridesError
-from tastemaker.serving.writes.feedback import DISK_SECONDS, append_durably
+from tastemaker.serving.writes.feedback import DISK_RETRY_SECONDS, append_durably
 
 Changes = Sequence[ItemRecord | UserRecord]
 
@@ -47,6 +47,6 @@ def _put(folder: Path, records: Changes, readers: Sequence[CatalogOverrides]) ->
         catalog_overrides.put(folder, records)
     except OverridesError:
         detail = "the changes can't be written now; send them again"
-        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_SECONDS) from None
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_RETRY_SECONDS) from None
     for reader in readers:
         reader.refresh(at_once=True)

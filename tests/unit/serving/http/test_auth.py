@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def doors(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authenticator:
     """Doors that look at the file every time."""
-    monkeypatch.setattr(doors_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(doors_module, "KEY_FILE_POLL_SECONDS", 0.0)
     doors = Authenticator()
     doors.open(path, RateLimiter(tmp_path / "meters"))
     return doors

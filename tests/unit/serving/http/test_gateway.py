@@ -338,7 +338,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(worker: Worker, monkeypatch
 
 
 def test_a_disk_that_hangs_is_not_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    impatient = routes._WHOLE["/feedback"]._replace(seconds=cast(int, 0.05))
+    impatient = routes._WHOLE["/feedback"]._replace(timeout_seconds=cast(int, 0.05))
     monkeypatch.setitem(routes._WHOLE, "/feedback", impatient)
 
     async def hang(records: Sequence[Any]) -> None:

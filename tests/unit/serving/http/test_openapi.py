@@ -10,13 +10,14 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tastemaker.serving.http.openapi import EXAMPLES, document
-from tastemaker.serving.http.routes import ROUTES, Route
+from tastemaker.serving.http.routes import ROUTES
+from tastemaker.serving.http.routing import Route
 
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
     """The document as a caller reads it."""
-    found: dict[str, Any] = msgspec.json.decode(document())
+    found: dict[str, Any] = msgspec.json.decode(document(ROUTES))
     return found
 
 
@@ -36,7 +37,7 @@ def test_every_endpoint_says_what_it_takes_answers_and_refuses(
 ) -> None:
     told = operation(described, route)
     assert told["summary"].endswith(".")
-    assert ("requestBody" in told) == (route.takes is not None)
+    assert ("requestBody" in told) == (route.body is not None)
     assert told["security"] == ([] if route.scope is None else [{"key": [route.scope]}])
     assert ({"401", "403", "429"} <= told["responses"].keys()) == (route.scope is not None)
     for status, response in told["responses"].items():

@@ -19,7 +19,9 @@ from tastemaker.api.schemas import (
     SessionRequest,
     SimilarQuery,
 )
-from tastemaker.serving.http.parsing import Decoder, QueryReader, read_id, read_request
+from tastemaker.serving.http.parsing import Decoder, QueryReader, read_id
+
+read_request = Decoder(Request)
 
 
 def refused(body: bytes) -> dict[str, Any]:

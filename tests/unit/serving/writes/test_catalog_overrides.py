@@ -18,7 +18,7 @@ from tastemaker.event_log.records import ItemRecord, UserRecord
 from tastemaker.serving.writes import catalog_overrides
 from tastemaker.serving.writes.catalog_overrides import (
     FILE_NAME,
-    NEW_SECONDS,
+    NEW_ITEM_SECONDS,
     CatalogOverrides,
     OverridesError,
     put,
@@ -95,7 +95,7 @@ def test_others_are_looked_at_every_second(tmp_path: Path, monkeypatch: pytest.M
     put(tmp_path, [item("old-1", available=False)])
     reader.refresh()
     assert not reader.sold_out
-    moment[0] += catalog_overrides.POLL_SECONDS
+    moment[0] += catalog_overrides.OVERRIDES_POLL_SECONDS
     reader.refresh()
     assert reader.sold_out == {"old-1"}
 
@@ -104,8 +104,8 @@ def test_an_item_is_new_for_a_month(tmp_path: Path, clock: Callable[[float], Non
     put(tmp_path, [item("new-1"), item("old-9")])
     reader = read(tmp_path)
     assert list(reader.new) == ["new-1"]
-    clock(NEW_SECONDS + 1)
-    put(tmp_path, [ItemRecord("new-1", NOW + NEW_SECONDS + 1, "another title"), item("old-9")])
+    clock(NEW_ITEM_SECONDS + 1)
+    put(tmp_path, [ItemRecord("new-1", NOW + NEW_ITEM_SECONDS + 1, "another title"), item("old-9")])
     reader.refresh(at_once=True)
     assert not reader.new
     assert not read(tmp_path).new
@@ -161,7 +161,7 @@ def test_a_reader_waits_for_no_writer(tmp_path: Path) -> None:
         reader, start = read(tmp_path), time.perf_counter()
         reader.refresh(at_once=True)
         assert reader.blocked(["ann"]) == {"ann": ["a"]}
-        assert time.perf_counter() - start < catalog_overrides.BUSY_SECONDS
+        assert time.perf_counter() - start < catalog_overrides.WRITER_WAIT_SECONDS
     assert reader.sold_out == {"old-1"}
 
 

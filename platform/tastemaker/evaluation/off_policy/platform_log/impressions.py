@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from tastemaker.data.lake import Lake
 from tastemaker.errors import OffPolicyError
 from tastemaker.evaluation.off_policy.bandit_feedback import MIN_PROPENSITY, BanditFeedback
-from tastemaker.event_log.attribution import DAY_SECONDS, attribute
+from tastemaker.event_log.attribution import attribute
 from tastemaker.event_log.drain import read_log
 from tastemaker.problem import ProblemSpec
 from tastemaker.snapshot.ids import IdIndex
+from tastemaker.util.durations import DAY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection

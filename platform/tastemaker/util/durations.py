@@ -1,0 +1,3 @@
+"""Lengths of time that several packages count in."""
+
+DAY_SECONDS = 86_400
