@@ -68,7 +68,7 @@ def world() -> Scene:
             else replace(WORLD, taste_spread=spread, seed=seed).regret(model, requests)
         )
 
-    titles = {"everybody likes the same": 0.0, "tastes depend on the context": WORLD.taste_spread}
+    titles = {"all users like the same": 0.0, "tastes depend on the context": WORLD.taste_spread}
     looks = ", ".join(f"{p:g}" for p in WORLD.examination)
     return Scene(
         {title: play(spread) for title, spread in titles.items()},
@@ -103,7 +103,7 @@ def shop() -> Scene:
             "popularity": Popularity(),
             **bandits(tuple(examination(LIST)), SHOP.tastes, history_impressions=0),
         },
-        f"The simulated shop: {SHOP.n_items} items, {SHOP.n_users} users of {SHOP.tastes} tastes, told as "
+        f"The simulated shop: {SHOP.n_items} items, {SHOP.n_users} users of {SHOP.tastes} tastes, given as "
         f"context; lists of {LIST}, examined with (1 + place)^-0.7; feedback every 20 requests",
     )
 
@@ -112,7 +112,7 @@ SCENES: dict[str, Callable[[], Scene]] = {"world": world, "shop": shop}
 
 
 def bandits(looked: tuple[float, ...], context_size: int, **common: Any) -> Models:
-    """Each is told how far users look, and has its defaults but for what is named; none is tuned further."""
+    """Each has its defaults except for the number of positions that users examine and what is named."""
     common |= {"examination": looked}
     looks = {"context_size": context_size, **common}
     return {
@@ -163,7 +163,7 @@ def draw(scenes: Sequence[str], requests: int, worlds: int, out: Path) -> None:
 
 
 def _play(title: str, play: Play, scene: Scene, requests: int, worlds: int) -> dict[str, np.ndarray]:
-    """The cumulative regret of each policy, one row a world."""
+    """The cumulative regret of each policy, one row per world."""
     click.echo(f"{title}: rewards lost after {requests:,} requests, mean and 95 % interval")
     curves = {}
     for name, model in (scene.policies | {"oracle": None}).items():

@@ -1,6 +1,6 @@
 """How long a decision and an update take: our bandits, and MABWiser's on the same work, on one thread.
 
-MABWiser is no dependency of the project. It gets an environment of its own, in which this script runs again:
+MABWiser is not a dependency of the project. It gets its own environment, in which this script runs again:
 
     uv venv /tmp/mabwiser && uv pip install --python /tmp/mabwiser/bin/python mabwiser click
     python benchmarks/bandits.py --mabwiser /tmp/mabwiser/bin/python

@@ -1,4 +1,4 @@
-"""Seconds to judge a matrix factorization: ours, implicit's and the bare matrix product, side by side.
+"""Seconds to evaluate a matrix factorization: ours, implicit's and the bare matrix product, side by side.
 
 All see the same factors, the same purchases and the same test period, and take turns: the speed of a shared
 machine drifts, and on a busy one only ratios mean anything. Beside it, the memory for a larger shop.
@@ -93,7 +93,7 @@ def shop(size: Size) -> Split:
     )
     train = TrainingData(events, size.users, size.items, len(users), repeats=False, rng=rng)
     relevant = _matrix(pairs[later], size)
-    judged = np.flatnonzero(np.diff(relevant.indptr))
+    evaluated = np.flatnonzero(np.diff(relevant.indptr))
     user_ids = [f"user-{user:07}" for user in range(size.users)]
     snapshot = Snapshot(
         user_ids=IdIndex.build(user_ids),
@@ -109,9 +109,9 @@ def shop(size: Size) -> Split:
     return Split(
         train=train,
         snapshot=snapshot,
-        users=judged.astype(np.int32),
-        user_ids=[user_ids[user] for user in judged],
-        relevant=relevant[judged],
+        users=evaluated.astype(np.int32),
+        user_ids=[user_ids[user] for user in evaluated],
+        relevant=relevant[evaluated],
         unreachable=0,
         unevaluated=0,
         start=0,
@@ -218,17 +218,17 @@ def differences(split: Split, run: dict[str, Callable[[], object]]) -> dict[str,
 
 
 class Memory(NamedTuple):
-    """What judging a larger shop takes."""
+    """The cost of evaluating a larger shop."""
 
     seconds: float
     data_mb: float
-    """Peak before judging: the shop, its history and the factors."""
+    """Peak before evaluating: the shop, its history and the factors."""
     peak_mb: float
     """Peak of the whole process."""
 
 
 def memory(size: Size) -> Memory:
-    """Judge the larger shop in this process."""
+    """Evaluate the larger shop in this process."""
     split = shop(size)
     model = Factors().fit(split.train)
     before = _peak_mb()
@@ -249,7 +249,7 @@ def memory_of_its_own(smoke: bool) -> Memory:
 
 
 def plan(size: Size) -> str:
-    """What bounds the memory of judging a shop, in words."""
+    """What bounds the memory of evaluating a shop, in words."""
     users = block_users(size.items)
     scores, everything = (n * size.items * 4 for n in (users, size.users))
     results = size.users * (len(METRICS) + 1) * 8 + size.items * 16
@@ -262,8 +262,8 @@ def plan(size: Size) -> str:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True, help="Turns of each.")
-@click.option("--memory/--no-memory", "with_memory", default=True, help="Judge the larger shop too.")
-@click.option("--only-memory", is_flag=True, help="Judge only the larger shop, in this process.")
+@click.option("--memory/--no-memory", "with_memory", default=True, help="Evaluate the larger shop too.")
+@click.option("--only-memory", is_flag=True, help="Evaluate only the larger shop, in this process.")
 @click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def main(rounds: int, with_memory: bool, only_memory: bool, smoke: bool, as_json: bool) -> None:
@@ -318,7 +318,7 @@ def _table(found: dict[str, Timed]) -> list[str]:
 def _in_words(measured: Memory, size: Size) -> str:
     return (
         f"{size.users:,} users x {size.items:,} items: {measured.seconds:,.1f} s, "
-        f"peak {measured.peak_mb:,.0f} MB, of which {measured.data_mb:,.0f} MB before judging"
+        f"peak {measured.peak_mb:,.0f} MB, of which {measured.data_mb:,.0f} MB before evaluating"
     )
 
 

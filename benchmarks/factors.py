@@ -23,7 +23,7 @@ class FactorsConfig(Config):
 
 
 class Factors(Recommender[FactorsConfig]):
-    """s_ui = (x_u + W f_u)·y_i, f the user's features, 0 where they are missing; a stranger's x_u is 0."""
+    """s_ui = (x_u + W f_u)·y_i, f the user's features (0 if missing), x_u = 0 for an unknown user."""
 
     name = "factors"
     reference = "Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009"

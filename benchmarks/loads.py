@@ -2,7 +2,7 @@
 
 As fast as it is answered, there is always somebody who waits: that finds the maximum. People ask, look at
 what they got for a while, 45 ms on average (exponential), and ask again: a hundred and more of them come
-nearly at Poisson moments, as many per second as one wants, and one who waits holds up nobody else. A
+nearly at Poisson moments, as many per second as one wants, and one that waits delays no other. A
 client in Python takes so much of a processor for that, that it measures itself.
 """
 

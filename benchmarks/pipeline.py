@@ -163,7 +163,7 @@ def admit(opened: Workspace) -> str:
 def dataset(opened: Workspace) -> str:
     """The lake as arrays, and the split."""
     loaded, split = opened.dataset(), opened.split()
-    return f"{len(loaded.user_ids):,} users, {len(loaded.item_ids):,} items, {len(split.users):,} judged"
+    return f"{len(loaded.user_ids):,} users, {len(loaded.item_ids):,} items, {len(split.users):,} evaluated"
 
 
 def features(opened: Workspace) -> str:
@@ -184,7 +184,7 @@ def materialize(opened: Workspace) -> str:
 
 
 def backtest(opened: Workspace, name: str) -> str:
-    """Fit one model before the cut and judge it after."""
+    """Fit one model before the cutoff and evaluate it after."""
     from tastemaker.plugins.discovery import get
 
     result = opened.backtest(get(name))

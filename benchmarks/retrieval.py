@@ -3,7 +3,7 @@
     python benchmarks/retrieval.py                             # 100,000 items x 64, made up
     python benchmarks/retrieval.py --shop online_retail.parquet  # and the vectors of a real shop, fitted here
 
-Other libraries are no dependencies of the project. They get an environment of their own, in which this script
+Other libraries are not dependencies of the project. They get their own environment, in which this script
 runs again on the same vectors:
 
     uv venv /tmp/others && uv pip install --python /tmp/others/bin/python hnswlib faiss-cpu numpy click

@@ -156,7 +156,7 @@ Command = tuple[Sequence[str], dict[str, str], Path]
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[str]:
-    """A Redis with everybody's features, for `by_hand`; its URL."""
+    """A Redis with all users' features, for `by_hand`; its URL."""
     port = _free_port()
     process = subprocess.Popen(
         ["redis-server", "--port", str(port), "--save", "", "--appendonly", "yes", "--dir", str(folder)],

@@ -5,7 +5,7 @@
 
 Half of the callers ask once, on connections that they keep; the others are `tastemaker.client`. A request on
 a connection that the kill resets fails for the former; nothing may fail for the latter. Beside it: what a
-scrape of `/metrics` takes, with nobody else asking.
+scrape of `/metrics` takes, without other callers.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ RESULT_FORMAT = {
 
 
 class GreatExpectationsGate:
-    """Judges the rows of one source. Remembers what it saw, for `write_docs`."""
+    """The Great Expectations gate of one source. It keeps its results for `write_docs`."""
 
     def __init__(self, source: str, *, now: datetime | None = None) -> None:
         self.source = source
@@ -120,7 +120,7 @@ class GreatExpectationsGate:
 
     @cached_property
     def _batches(self) -> BatchDefinition[Any]:
-        """Where pandas frames become batches: a context that lives in memory and talks to nobody."""
+        """Where pandas frames become batches: a context in memory that makes no connection."""
         import great_expectations as gx
 
         context = gx.get_context(mode="ephemeral")

@@ -23,15 +23,15 @@ def suite() -> Suite:
                 Rule(
                     "item_id_repeated",
                     "The item_id stands in an earlier row; the first row counts.",
-                    "Keep one row an item at the source: the current one.",
+                    "Keep one row per item at the source: the current one.",
                 ),
                 always("item_id_was_seen", False),
             ),
             Check(
                 Rule(
                     "price_impossible",
-                    "The price is below 0, or is no finite number.",
-                    "Mend it at the source, or leave it empty if it is not known.",
+                    "The price is below 0, or is not a finite number.",
+                    "Fix it at the source, or leave it empty if it is not known.",
                 ),
                 always("price_is_possible", True),
             ),

@@ -34,10 +34,10 @@ def suite() -> Suite:
             "The line cancels something, but no earlier line of the same customer and item has the quantity.",
             "Nothing, if the purchase came before the file begins or in several lines.",
         ),
-        Rule("no_customer", "The line has no CustomerID: a sale that can't be told to anyone.", NOTHING),
+        Rule("no_customer", "The line has no CustomerID: a sale without a known user.", NOTHING),
         Rule(
             "not_a_product",
-            "The stock code is no product's: postage, a fee, a sample, a voucher or a correction.",
+            "The stock code is not of a product: postage, a fee, a sample, a voucher or a correction.",
             "Nothing. If it is a product, extend PRODUCT_CODE in the source.",
         ),
         Rule("quantity_not_positive", "The quantity is 0 or less: a stock correction, not a sale.", NOTHING),
@@ -52,7 +52,7 @@ def suite() -> Suite:
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
-    """One yes or no a rule. A quantity or price that is no number is left to the value's own rule."""
+    """One boolean per rule. A quantity or price that is not a number is left to the rule of the value."""
     column = chunk.column
     cancels, matched = column("is_cancellation"), column("is_matched")
     quantity = column("quantity")

@@ -17,7 +17,7 @@ def suite() -> Suite:
     repeated = Rule(
         "user_id_repeated",
         "The user_id stands in an earlier row; the first row counts.",
-        "Keep one row a user at the source: the current one.",
+        "Keep one row per user at the source: the current one.",
     )
     once = always("user_id_was_seen", False)
     return Suite((*id_checks("user_id"), *form_checks(), Check(repeated, once), own_check("users")), measure)

@@ -99,7 +99,7 @@ def degraded(one: Running, reason: str, words: str, *, asked: bool = False) -> I
             one.ask()
         return all(any(each.startswith(expected) for each in said) for said in one.degraded())
 
-    visited_service.until(begun, f"nobody says {expected}")
+    visited_service.until(begun, f"it never says {expected}")
     assert {each.partition(":")[0] for said in one.degraded() for each in said} == {reason}
     visited_service.until(lambda: one.reasons() == {reason}, "the metric does not say so")
     yield
@@ -120,7 +120,7 @@ def test_a_killed_worker(home: Path) -> None:
         killed = one.server.children()[0]
         assert one.degraded() == [set()] * OFTEN
         killed.kill()
-        visited_service.until(lambda: any(one.degraded()), "nobody says so")
+        visited_service.until(lambda: any(one.degraded()), "it never says so")
         visited_service.until(lambda: one.degraded() == [set()] * OFTEN, "it does not come back")
         after = one.metrics()
         assert one.said("was killed by SIGKILL") == 1
@@ -140,7 +140,7 @@ def test_a_feature_store_that_hangs_and_one_that_refuses(home: Path) -> None:
             "TASTEMAKER_ONLINE_STORE__TYPE": "redis",
             "TASTEMAKER_ONLINE_STORE__URL": url,
             "TASTEMAKER_SERVING__FEATURES_CACHE_SECONDS": "0",  # what was read is not kept
-            "TASTEMAKER_SERVING__FEATURES_TIMEOUT_SECONDS": "0.5",  # a busy machine is no reason not to read
+            "TASTEMAKER_SERVING__FEATURES_TIMEOUT_SECONDS": "0.5",  # long enough on a busy machine
         }
         with serving(home, "ranker", **more) as one:
             one.ask()

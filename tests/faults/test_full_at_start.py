@@ -60,10 +60,10 @@ def test_a_spool_without_room_for_its_file_keeps_what_is_offered_until_there_is(
         (small_disk / "ballast").unlink()
         subprocess.run(["mount", "-o", "remount,nr_inodes=100", small_disk], check=True)
         visited_service.until(lambda: spool.trouble is None, "the spool is not opened")
-        assert spool.append(click("told")).result(30) == (1, 0)
+        assert spool.append(click("sent")).result(30) == (1, 0)
         assert spool.counts == (11, 0, 1)
-    told = 1 + (full is no_room_beside_it)
-    assert drain(folder, Lake(small_disk.parent / "lake")) == Drained(10, 20, told)
+    events = 1 + (full is no_room_beside_it)
+    assert drain(folder, Lake(small_disk.parent / "lake")) == Drained(10, 20, events)
 
 
 def test_what_finds_no_room_in_memory_either_is_counted_and_the_end_is_not_waited_for(
@@ -95,7 +95,7 @@ def a_file_for_a_folder(folder: Path) -> Path:
 
 
 def read_only(folder: Path) -> Path:
-    """Nobody may write there."""
+    """No process may write there."""
     create(folder / FILE_NAME)
     subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
     return folder
@@ -108,7 +108,7 @@ def test_a_spool_that_is_wrong_is_not_taken_for_one_without_room(
 ) -> None:
     folder = wrong(small_disk)
     if is_full:
-        with suppress(OSError):  # no room to fill where nobody may write
+        with suppress(OSError):  # a folder without write permission has no room to fill
             fill_up(small_disk / "ballast")
     with pytest.raises(SpoolError, match=r"requests\.db can't be opened: (?!the disk)") as caught:
         Spool(folder)
@@ -157,12 +157,12 @@ def test_a_service_whose_temporary_files_have_no_room_left_answers_on(tmp_path: 
         command = ["bentoml", "serve", "tastemaker_baselines.service:Popularity"]
         with running(command, tmp_path, more) as client:
             fill_up(temporary / "ballast")
-            told = [
+            statuses = [
                 client.request(method, route.path, json={"x": 1}).status_code
                 for route in ROUTES
                 for method in ("GET", "POST", "PUT")  # each refusal is a number more to keep
             ]
-            assert set(told) == {200, 400, 404, 405}
+            assert set(statuses) == {200, 400, 404, 405}
             assert client.post("/recommend", json={"user_id": "user-01"}).json()["stage"] == "model"
 
 
@@ -180,4 +180,4 @@ def test_a_service_on_a_full_disk_answers_refuses_feedback_and_logs_all_once_the
     assert len(started.answered) == 50
     assert started.answered <= started.logged
     assert started.recovery_seconds < 30
-    assert started.explained.status_code == 503, "the log can't be read, which is no defect"
+    assert started.explained.status_code == 503, "the log can't be read, which is not a defect"

@@ -1,4 +1,4 @@
-"""What dies or goes away between the log and where it is kept: nothing told is lost, and nothing doubled."""
+"""Faults between the spool and the sink: no record is lost, and none is doubled."""
 
 from __future__ import annotations
 
@@ -124,20 +124,20 @@ def test_shippers_of_one_spool_and_of_others_at_once_double_nothing(
 
 
 class Line:
-    """A line to a server that can be cut and mended."""
+    """A proxy to a server that can be cut and restored."""
 
     def __init__(self, host: str, port: int) -> None:
         self.server, self.port = (host, port), free_port()
         self._sockets: list[socket.socket] = []
         self._listener: socket.socket | None = None
-        self.mend()
+        self.restore()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port))
         Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self) -> None:
-        """Nobody answers, and who was connected is cut off."""
+        """Refuse new connections, and close the open ones."""
         if self._listener is not None:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
@@ -196,7 +196,7 @@ def test_while_postgres_is_away_the_log_grows_and_is_shipped_after(tmp_path: Pat
                 spool.append(*(click(sent + number) for number in range(20))).result()
                 sent += 20
                 time.sleep(0.01)
-            line.mend() if phase == "away" else None
+            line.restore() if phase == "away" else None
         give_up = time.monotonic() + OUTAGE_SECONDS + 60
         while spool.backlog().records and time.monotonic() < give_up:
             time.sleep(0.05)
@@ -255,13 +255,13 @@ def test_a_full_disk_fails_feedback_keeps_answers_and_is_recovered_from(small_di
     with pytest.raises(OSError, match="No space"):
         ballast.write_bytes(bytes(1 << 20))
     while True:
-        told_ = spool.append(click(len(acknowledged)))
+        pending = spool.append(click(len(acknowledged)))
         offered += spool.offer(request(offered))
-        if told_.exception() is not None:
+        if pending.exception() is not None:
             break
         acknowledged.append(f"click-{len(acknowledged)}")
     with pytest.raises(SpoolError, match="disk is full"):
-        told_.result()
+        pending.result()
     offered += spool.offer(request(offered))
     ballast.unlink()
     while spool.waiting:

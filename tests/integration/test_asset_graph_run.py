@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def rows(workspace: Workspace, table: Any) -> list[Any]:
-    """A table's rows; when a backtest was last listed is no part of what it is."""
+    """A table's rows, without the time at which a backtest was last listed."""
     with workspace.engine.connect() as connection:
         found = connection.execute(select(table)).mappings()
         return [{name: value for name, value in row.items() if name != "listed_at"} for row in found]

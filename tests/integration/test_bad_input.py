@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # librari
 
 HEAD = "event_id,user_id,item_id,event_type,value,occurred_at"
 START = datetime(2024, 1, 1, 9, tzinfo=UTC)
-JUDGED = "+key:backtests/popularity or +key:backtests/item_knn"
+EVALUATED = "+key:backtests/popularity or +key:backtests/item_knn"
 
 
 class Said(NamedTuple):
@@ -132,7 +132,7 @@ def test_a_file_that_can_not_be_used(
 def test_one_user_or_one_item_takes_every_step(
     home: Path, tastemaker: Command, users: list[str], items: list[str]
 ) -> None:
-    """Every model answers; with so little nobody wins, and the baseline stays."""
+    """Every model recommends; with so few events no model wins, and the baseline stays."""
     write_events(home, visits(users, items))
     said = tastemaker("run", "--json")
     assert said.status == 0, said.text
@@ -151,7 +151,7 @@ def test_a_user_with_a_hundred_thousand_events(home: Path, tastemaker: Command) 
     crowd = visits(USERS, ITEMS)
     busy = (("busy", ITEMS[n % 7], START + timedelta(seconds=30 * n)) for n in range(100_000))
     total = write_events(home, (event for part in (crowd, busy) for event in part))
-    said = tastemaker("run", "--json", "--select", JUDGED)
+    said = tastemaker("run", "--json", "--select", EVALUATED)
     assert said.status == 0, said.text
     steps = {step["name"]: step["facts"] for step in json.loads(said.out)["steps"]}
     assert steps["gate"]["events rows"] == total
@@ -174,7 +174,7 @@ def test_a_problem_for_other_event_types(home: Path, tastemaker: Command) -> Non
 
 
 def test_repeated_ids_and_impossible_times_are_set_aside(home: Path, tastemaker: Command) -> None:
-    """A time without a zone is read in the source's zone, and is no mistake."""
+    """A time without a zone is read in the source's zone, without an error."""
     soon = (datetime.now(UTC) + timedelta(days=400)).isoformat()
     total = write_events(
         home,
@@ -201,7 +201,7 @@ def test_repeated_ids_and_impossible_times_are_set_aside(home: Path, tastemaker:
 WORDS = ["😀", "👨‍👩‍👧", "שלום", "مرحبا", "日本", "e\u0301", "\u00e9", "a b", "\u202eabc"]
 """Emoji, joined emoji, right to left, two spellings of one é, a blank, a character that turns text around."""
 IDS = sorted({canonical(word) for word in WORDS})
-"""As they come back: both spellings are one id, and what turns text around at an end is no part of it."""
+"""As they come back: both spellings are one id, and a direction character at an end is not part of it."""
 
 
 @pytest.mark.servers

@@ -45,7 +45,7 @@ def popularity(folder: Path, versions: dict[str, Version]) -> Iterator[httpx.Cli
         yield client
 
 
-def test_a_known_user_a_stranger_and_every_option(
+def test_a_known_user_an_unknown_user_and_every_option(
     popularity: httpx.Client, versions: dict[str, Version]
 ) -> None:
     body = popularity.post("/recommend", json={"user_id": "user-01", "k": 3}).json()
@@ -57,9 +57,9 @@ def test_a_known_user_a_stranger_and_every_option(
     scores = [item["score"] for item in body["items"]]
     assert scores == sorted(scores, reverse=True)
     best = [item["item_id"] for item in body["items"]]
-    stranger = popularity.post("/recommend", json={"user_id": "Ž🛍", "k": 3}).json()
-    assert [item["item_id"] for item in stranger["items"]] == best
-    assert stranger["request_id"] != body["request_id"]
+    unknown = popularity.post("/recommend", json={"user_id": "Ž🛍", "k": 3}).json()
+    assert [item["item_id"] for item in unknown["items"]] == best
+    assert unknown["request_id"] != body["request_id"]
     sent = {
         "user_id": "user-01",
         "k": 2,
@@ -105,7 +105,7 @@ def test_the_server_says_how_it_does(popularity: httpx.Client, versions: dict[st
         in page
     )
     popularity.get("/nothing/here/3141592653")
-    assert "3141592653" not in popularity.get("/metrics").text, "paths are no labels"
+    assert "3141592653" not in popularity.get("/metrics").text, "paths are not labels"
 
 
 def test_the_page_for_people_says_what_answers_and_how_it_is_asked(

@@ -91,7 +91,7 @@ def figures(settings: Any) -> dict[str, Any]:
     """All that a run comes to, without ids and times of day."""
     workspace = Workspace(settings)
     with workspace.engine.connect() as connection:
-        judged = connection.execute(select(backtests)).mappings().all()
+        evaluated = connection.execute(select(backtests)).mappings().all()
         kept = connection.execute(select(versions)).mappings().all()
         days = connection.execute(select(ingested_days)).mappings().all()
     with workspace.lake.connect() as connection:
@@ -99,7 +99,7 @@ def figures(settings: Any) -> dict[str, Any]:
             "SELECT count(*), count(DISTINCT event_id), sum(hash(COLUMNS(*)))::VARCHAR FROM events"
         ).fetchall()
     return {
-        "backtests": sorted((row["model"], row["id"], str(row["metrics"])) for row in judged),
+        "backtests": sorted((row["model"], row["id"], str(row["metrics"])) for row in evaluated),
         "versions": sorted((row["model"], row["content_hash"]) for row in kept),
         "days": sorted((row["day"], row["rows_read"]) for row in days),
         "events": counts,

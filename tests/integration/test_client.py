@@ -70,8 +70,8 @@ def test_feedback_of_any_length_is_acknowledged_and_counts_once(client: Client, 
     assert client.feedback(events[:3]) == Receipt(0, 3)
     pending = read(home / "spool" / "requests.db", 10_000)
     assert pending is not None
-    told = [record.event_id for record in pending.records if isinstance(record, FeedbackRecord)]
-    logged = [event_id for event_id in told if event_id.startswith("event-")]
+    sent = [record.event_id for record in pending.records if isinstance(record, FeedbackRecord)]
+    logged = [event_id for event_id in sent if event_id.startswith("event-")]
     assert sorted(logged) == sorted(event.event_id for event in events)
 
 
@@ -84,7 +84,7 @@ def test_an_answer_is_explained(client: Client) -> None:
     assert all(one.reasons for one in explanation.items)
 
 
-def test_an_item_with_any_id_is_known_once_it_is_told_and_gone_when_it_is_not_available(
+def test_an_item_with_any_id_is_known_once_it_is_sent_and_gone_when_it_is_not_available(
     client: Client,
 ) -> None:
     strange = "50%/é ?#"
@@ -119,18 +119,18 @@ def test_a_refusal_comes_with_its_problem(client: Client) -> None:
 
 
 def test_a_wrong_key_is_not_tried_again(client: Client) -> None:
-    with Client(client.url, key="tm_wrong") as stranger, pytest.raises(ServiceError, match="401"):
-        stranger.feedback([FeedbackEvent("1", "click", "i", user_id="u")])
+    with Client(client.url, key="tm_wrong") as unauthorized, pytest.raises(ServiceError, match="401"):
+        unauthorized.feedback([FeedbackEvent("1", "click", "i", user_id="u")])
 
 
-def test_the_journal_tells_of_refusals_and_names_nobody(client: Client, home: Path) -> None:
+def test_the_access_log_has_refusals_and_no_user_ids(client: Client, home: Path) -> None:
     for wrong in (0, 5_000):
         with pytest.raises(ServiceError):
             client.recommend("user-of-delft", wrong, exclude=["item-in-secret"])
     (log,) = home.parent.glob("server-*.log")
     text = log.read_text()
-    told = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    assert ("/recommend", 400, "k") in {(line["path"], line["status"], line["field"]) for line in told}
+    logged = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    assert ("/recommend", 400, "k") in {(line["path"], line["status"], line["field"]) for line in logged}
     assert not re.search("user-|item-|tm_[0-9a-f]|Ž", text)
 
 

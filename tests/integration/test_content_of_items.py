@@ -1,4 +1,4 @@
-"""What a shop says of its items, from its file to a model's backtest: judged anew when it changes."""
+"""Item attributes, from a shop's file to a model's backtest, which runs again when they change."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ GOODS = (
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Who bought one kind buys more of it, of which nobody had the third before."""
+    """Users who bought one kind buy more of it; no user had the third item of a kind before."""
     orders = ["user_id,item_id,occurred_at"]
     for user in range(N_USERS):
         kind = ("tea", "mug")[user % 2]
@@ -76,7 +76,7 @@ def call(*words: str) -> str:
     return result.stdout
 
 
-def judged() -> dict[str, tuple[str, float]]:
+def evaluate() -> dict[str, tuple[str, float]]:
     """Run; model -> its backtest's id and its figure."""
     call("run", "--select", "+key:leaderboard")
     workspace = Workspace(load_settings())
@@ -87,18 +87,18 @@ def judged() -> dict[str, tuple[str, float]]:
     return {one.model: (one.id, one.metrics["hit_rate"].value) for one in listed}
 
 
-def test_a_model_that_reads_content_is_judged_by_what_was_known(shop: Path) -> None:
-    """Nobody had the third of a kind: only what is said of it can lead there."""
-    first = judged()
+def test_a_model_that_reads_content_is_evaluated_by_what_was_known(shop: Path) -> None:
+    """No user had the third item of a kind: only its attributes can lead there."""
+    first = evaluate()
     assert first["content"][1] == 1, "cold items, found by their words"
     assert first["popularity"][1] < 1
     train = Workspace(load_settings()).split().train
     assert "later" not in train.items.ids
     assert train.items.columns == ("title", "category", "price", "brand", "note")
-    assert judged() == first, "nothing changed"
+    assert evaluate() == first, "nothing changed"
 
     text = "\n".join(GOODS).replace("tea 3,,drinks,,cold brew", "tea 3,Mug,,Clay,")
     (shop / "goods.csv").write_text(text, "utf-8")
-    second = judged()
+    second = evaluate()
     assert second["content"][0] != first["content"][0]
     assert second["content"][1] == 0.5, "the tea is called a mug now"

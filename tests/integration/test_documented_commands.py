@@ -150,7 +150,7 @@ def _wrong(command: Command, result: documented_commands.Result) -> Iterator[str
     if result.status != command.status:
         yield f"ended with status {result.status}, not {command.status}"
     if "Traceback" in result.said:
-        yield "a stack trace is no answer"
+        yield "a stack trace is not an answer"
     if missing := documented_commands.keys_shown(command.shown) - documented_commands.keys_shown(result.said):
         yield f"the page shows fields that are not there: {sorted(missing)}"
     if "about:blank" in result.said and "about:blank" not in command.shown:

@@ -36,7 +36,7 @@ class Served(NamedTuple):
     """What one service said."""
 
     known: dict[str, Any]
-    stranger: dict[str, Any]
+    unknown: dict[str, Any]
     live: dict[str, Any]
     ready: dict[str, Any]
     metrics: str
@@ -70,7 +70,7 @@ def _ask(home: Path, folder: Path, plugin: Plugin, known: str) -> Served:
     with running(["bentoml", "serve", target], folder, environment) as client:
         first, second = (
             client.post("/recommend", json={"user_id": user, "k": K}).raise_for_status().json()
-            for user in (known, "a stranger 🛍")
+            for user in (known, "an unknown user 🛍")
         )
         pages = [client.get(path).raise_for_status() for path in ("/livez", "/readyz", "/metrics")]
         return Served(first, second, pages[0].json(), pages[1].json(), pages[2].text)
@@ -80,7 +80,7 @@ def _ask(home: Path, folder: Path, plugin: Plugin, known: str) -> Served:
 def test_it_answers_as_itself(model: str, said: dict[str, Served], finished_home: Workspace) -> None:
     version = finished_home.registry.newest(model).id
     catalogue = set(finished_home.dataset().item_ids.decode(np.arange(len(finished_home.dataset().item_ids))))
-    for answer in (said[model].known, said[model].stranger):
+    for answer in (said[model].known, said[model].unknown):
         assert (answer["model"], answer["version"]) == (model, version)
         items = [item["item_id"] for item in answer["items"]]
         assert len(set(items)) == K
@@ -121,8 +121,8 @@ def test_what_it_read_of_a_user_is_logged_and_is_what_the_data_says(
     expected = source.users(cut.end).select(names).values[0]
     np.testing.assert_allclose(np.array([read[name] for name in names], np.float32), expected, rtol=1e-6)
     assert np.isfinite(expected).any()
-    stranger = json.loads(logged[said["ranker"].stranger["request_id"]]["features"])
-    assert set(stranger.values()) == {None}
+    unknown = json.loads(logged[said["ranker"].unknown["request_id"]]["features"])
+    assert set(unknown.values()) == {None}
 
 
 def test_impressions_are_logged_and_nothing_is_learned_from_them(
@@ -143,7 +143,7 @@ def test_impressions_are_logged_and_nothing_is_learned_from_them(
     drain(finished_home.settings.spool, finished_home.lake)
     outcome = run(finished_home.settings)
     assert {step.name: step.problem for step in outcome.steps.values() if step.state != "done"} == {}
-    answers = [answer for one in said.values() for answer in (one.known, one.stranger)]
+    answers = [answer for one in said.values() for answer in (one.known, one.unknown)]
     requests = {answer["request_id"] for answer in answers}
     assert requests <= set(read_log(finished_home.lake).column("request_id").to_pylist())
     with finished_home.lake.connect() as connection:

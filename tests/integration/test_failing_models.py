@@ -236,8 +236,10 @@ def test_a_model_that_is_left_out_is_neither_imported_nor_shown(tmp_path: Path) 
 def test_the_command_line_chooses_models(tmp_path: Path, words: list[str], models: set[str]) -> None:
     home = tmp_path / "home"
     small_shop.settings(home)
-    told = commands.done(home, "tastemaker", "run", *words, "--select", "+key:leaderboard", "--json").stdout
-    steps = {step["name"] for step in json.loads(told)["steps"]}
+    printed = commands.done(
+        home, "tastemaker", "run", *words, "--select", "+key:leaderboard", "--json"
+    ).stdout
+    steps = {step["name"] for step in json.loads(printed)["steps"]}
     assert {name.removeprefix("backtests/") for name in steps if name.startswith("backtests/")} == models
 
 

@@ -35,7 +35,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 def entity_rows() -> pd.DataFrame:
-    """Strangers too, moments before the first snapshot and exactly at one, and repeated rows."""
+    """Unknown users too, times before the first snapshot and exactly at one, and repeated rows."""
     rng = np.random.default_rng(1)
     seconds = rng.integers(FIRST - 30 * DAY, END + 30 * DAY, ENTITY_ROWS)
     seconds[:1000] = rng.choice(weekly_cuts(FIRST, END), 1000)

@@ -41,8 +41,8 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 def test_what_is_read_online_is_the_latest_snapshot(settings: Settings) -> None:
-    """Two materializations: the later wins, a stranger is all missing, the order is the caller's."""
-    asked = [user_id(number) for number in reversed(range(N_USERS))] + ["stranger"]
+    """Two materializations: the later wins, an unknown user is all missing, the order is the caller's."""
+    asked = [user_id(number) for number in reversed(range(N_USERS))] + ["unknown"]
     for cut in (EARLIER, END):
         rows = store.materialize(settings, cut)
         expected = _snapshot(settings, "users", cut)

@@ -1,4 +1,4 @@
-"""Callers who never end, never begin, or come in masses: refused or closed, and nobody else waits."""
+"""Callers that never end, never begin, or come in masses: refused or closed, without delay for others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONNECTIONS = 40
 FLOOD_BYTES = 60 << 20
 MAX_GROWTH = 30 << 20
 """Of a worker's resident memory, bytes."""
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 """Seconds after which a test gives up waiting for what has no time limit of its own."""
 HOST = b"Host: localhost\r\n"
 POST = b"POST /recommend HTTP/1.1\r\n" + HOST
@@ -60,7 +60,7 @@ def memory(server: Started) -> int:
 
 
 def connect(server: Started) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT_SECONDS)
 
 
 def rest(caller: socket.socket) -> bytes:
@@ -80,7 +80,7 @@ def status(said: bytes) -> int | None:
 def answered(server: Started) -> None:
     """Others get their lists."""
     for _ in range(3):
-        answer = httpx.post(f"{server.url}/recommend", json=ASK, timeout=PATIENCE)
+        answer = httpx.post(f"{server.url}/recommend", json=ASK, timeout=TIMEOUT_SECONDS)
         assert (answer.status_code, len(answer.json()["items"])) == (200, 3)
 
 
@@ -179,11 +179,11 @@ SLOW = {
     "a body, byte by byte": (_slowly(POST + b"Content-Length: 9999\r\n\r\n", b"a"), 408),
     "chunks, byte by byte": (_slowly(CHUNKED, b"1", b"\r", b"\n", b"a", b"\r", b"\n"), 408),
     "trailers, byte by byte": (_slowly(CHUNKED + b"1\r\n1\r\n0\r\n", b"a", b":", b"\r", b"\n"), 408),
-    "a body nobody asks for": (
+    "a body that is not expected": (
         _slowly(b"GET /livez HTTP/1.1\r\n" + HOST + b"Content-Length: 999\r\n\r\n", b"a"),
         200,
     ),
-    "a body nobody waits for": (
+    "a body that is not awaited": (
         _slowly(b"POST /nothing HTTP/1.1\r\n" + HOST + b"Content-Length: 999\r\n\r\n", b"a"),
         404,
     ),
@@ -311,7 +311,7 @@ def test_a_request_of_http_1_1_has_one_host(server: Started, lines: bytes, expec
 
 
 def test_the_time_for_a_head_is_long_enough_for_people(server: Started) -> None:
-    """A caller with a pause is no attacker."""
+    """A caller with a pause is not an attacker."""
     with closing(connect(server)) as caller:
         caller.sendall(b"GET /livez HTTP/1.1\r\n")
         time.sleep(min(2.0, HEAD_SECONDS / 5))

@@ -62,9 +62,9 @@ def test_killed_it_goes_on_and_does_no_point_twice(home: Path) -> None:
 def test_two_at_once_do_each_point_once(home: Path) -> None:
     words = ("tastemaker", "learning-curve", "bought_again", "--weeks", "2", "--json")
     both = [commands.start(home, *words, "--plot", str(home / f"{name}.png")) for name in ("first", "second")]
-    told = [process.communicate(timeout=SECONDS) for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
-    first, second = (json.loads(out) for out, _err in told)
+    outputs = [process.communicate(timeout=SECONDS) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    first, second = (json.loads(out) for out, _err in outputs)
     assert first == second
     assert [point["days"] for point in first[0]["learning"]] == [3, 6, 12, 24]
     assert len(stored(home)) == 7
@@ -72,9 +72,9 @@ def test_two_at_once_do_each_point_once(home: Path) -> None:
 
 def test_seeds_are_stored_and_shown(home: Path) -> None:
     words = ("tastemaker", "seeds", "bpr", "popularity", "--seeds", "3")
-    told = json.loads(commands.done(home, *words, "--json").stdout)
-    assert [one["model"] for one in told] == ["bpr", "popularity"]
-    assert told[0]["deviation"] > 0 == told[1]["deviation"]
+    printed = json.loads(commands.done(home, *words, "--json").stdout)
+    assert [one["model"] for one in printed] == ["bpr", "popularity"]
+    assert printed[0]["deviation"] > 0 == printed[1]["deviation"]
     before = stored(home)
     shown = commands.done(home, *words).stdout
     assert "3 seeds" in shown

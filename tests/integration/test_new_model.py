@@ -41,8 +41,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     commands.done(home, *install, "--python", sys.executable, "--target", str(site), str(folder / "my_model"))
     paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     installed = {"PYTHONPATH": os.pathsep.join(paths)}
-    told = commands.done(home, "tastemaker", "run", "--json", "--select", SELECT, more=installed).stdout
-    return Shop(home, installed, json.loads(told))
+    printed = commands.done(home, "tastemaker", "run", "--json", "--select", SELECT, more=installed).stdout
+    return Shop(home, installed, json.loads(printed))
 
 
 def test_it_is_in_the_asset_graph(shop: Shop) -> None:
@@ -71,7 +71,7 @@ def test_it_answers_behind_bentoml_serve(shop: Shop) -> None:
     with running(
         ["bentoml", "serve", "tastemaker_my_model.service:MyModel"], shop.home, environment
     ) as client:
-        answer = client.post("/recommend", json={"user_id": "a stranger", "k": 5}).json()
+        answer = client.post("/recommend", json={"user_id": "an unknown user", "k": 5}).json()
     assert answer["model"] == "my_model"
     assert answer["version"] == facts(shop, "models/my_model")["version"]
     assert len(answer["items"]) == 5

@@ -169,7 +169,7 @@ def problem(answer: httpx.Response, status: int) -> dict[str, object]:
     return document
 
 
-def test_nobody_behind_nginx_notices_that_a_worker_is_killed(tmp_path: Path) -> None:
+def test_no_caller_behind_nginx_notices_that_a_worker_is_killed(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "nginx"
     make_home(home, ["popularity"])
     folder.mkdir()

@@ -55,7 +55,7 @@ def test_a_rollback_stands_until_a_person_ends_it(settings: Settings) -> None:
     assert "(the champion) in ndcg: +" in step["facts"]["why"]
 
 
-def test_a_champion_of_another_config_is_judged_by_its_own(settings: Settings) -> None:
+def test_a_champion_of_another_config_is_evaluated_by_its_own(settings: Settings) -> None:
     """A run compares the new config with the live one, of which the leaderboard knows nothing."""
     workspace = Workspace(settings)
     assert promote_best(workspace).version is not None
@@ -70,11 +70,11 @@ def test_a_champion_of_another_config_is_judged_by_its_own(settings: Settings) -
     assert found.config == live.manifest.config
     assert found.id not in {row.backtest.id for row in other.leaderboard().rows}
     assert {one.id for one in other.registry.list()} == before
-    contest = PromotionGate(other.registry).test(newest)
-    assert contest.champion is not None
-    assert contest.champion.champion_id == live.id
-    assert contest.champion.difference is not None
+    tested = PromotionGate(other.registry).test(newest)
+    assert tested.champion is not None
+    assert tested.champion.champion_id == live.id
+    assert tested.champion.difference is not None
     decided = promote_best(other)
-    assert decided.version == (newest if contest.won else live)
+    assert decided.version == (newest if tested.won else live)
     said = commands.done(settings.home, "tastemaker", "models", "backtest", live.id)
     assert said.stdout.startswith(f"bought_again {live.id}: ndcg 0.")

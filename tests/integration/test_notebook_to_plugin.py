@@ -22,7 +22,7 @@ def blocks() -> list[str]:
 
 
 def test_the_cell_becomes_a_plugin_that_answers_the_same(blocks: list[str], tmp_path: Path) -> None:
-    loading, cell, judging, module, checks, same = blocks
+    loading, cell, evaluating, module, checks, same = blocks
     home, site, folder = tmp_path / "home", tmp_path / "site", tmp_path / "companions"
     home.mkdir()
     commands.done(home, "tastemaker", "models", "new", "companions", "--folder", str(tmp_path))
@@ -35,16 +35,18 @@ def test_the_cell_becomes_a_plugin_that_answers_the_same(blocks: list[str], tmp_
     checked = commands.done(home, "tastemaker", "models", "check", "companions", more=installed).stdout
     assert checked.endswith("companions passes the checks\n")
     assert "checkerboard" in checked
-    told = commands.done(home, "pytest", "-q", "-p", "no:cacheprovider", str(folder), more=installed).stdout
-    assert " passed" in told
+    printed = commands.done(
+        home, "pytest", "-q", "-p", "no:cacheprovider", str(folder), more=installed
+    ).stdout
+    assert " passed" in printed
     script = home / "page.py"
-    script.write_text("\n".join([loading, cell, judging, same, "print(compare(cell))"]), "utf-8")
+    script.write_text("\n".join([loading, cell, evaluating, same, "print(compare(cell))"]), "utf-8")
     shown = commands.done(home, "python", str(script), more=installed).stdout
     assert "companions" in shown
 
 
 def test_fit_and_recommend_do_not_change(blocks: list[str]) -> None:
-    _loading, cell, _judging, module, *_rest = blocks
+    _loading, cell, _evaluating, module, *_rest = blocks
     assert methods(cell) == methods(module)
     assert methods(cell).keys() == {"fit", "recommend"}
 

@@ -17,7 +17,7 @@ from tastemaker.data.lake import Lake
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
 
-JUDGED = "+key:backtests/popularity or key:leaderboard"
+EVALUATED = "+key:backtests/popularity or key:leaderboard"
 SETTINGS = """
 [source]
 name = "table"
@@ -79,7 +79,7 @@ def slices() -> dict[str, tuple[int, float]]:
 def test_from_the_shops_file_to_the_leaderboard_and_out_again(shop: Path) -> None:
     (shop / "tastemaker.toml").write_text(SETTINGS % '"segment", "age", "tariff"', "utf-8")
     (shop / "problem.yaml").write_text(PROBLEM % "segment, age, tariff", "utf-8")
-    call("run", "--select", JUDGED)
+    call("run", "--select", EVALUATED)
     found = slices()
     assert {name: found[name] for name in found if not name.startswith(("items", "age"))} == {
         "segment=gold": (20, 1.0),
@@ -123,6 +123,6 @@ def test_columns_that_are_not_there_or_no_groups(shop: Path, kept: str, sliced: 
     (shop / "problem.yaml").write_text(
         (PROBLEM % sliced).replace("max_loss: {segment=gold: 0.1, age: 0.1}", "")
     )
-    said = call("run", "--select", JUDGED, status=1).output
+    said = call("run", "--select", EVALUATED, status=1).output
     assert problem in said
     assert "fix: " in said

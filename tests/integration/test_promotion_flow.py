@@ -89,10 +89,10 @@ def top_k(prefect: dict[str, str], workspace: Workspace, log: Path, **answer: An
         )
 
     def resumed() -> bool:
-        told = httpx.post(f"{api}/flow_runs/{run_id}/resume", json={"run_input": answer})
-        if told.status_code == 503:  # its database was busy; Prefect's own client asks again too
+        resumed = httpx.post(f"{api}/flow_runs/{run_id}/resume", json={"run_input": answer})
+        if resumed.status_code == 503:  # its database was busy; Prefect's own client asks again too
             return False
-        assert told.is_success, told.text
+        assert resumed.is_success, resumed.text
         return True
 
     command = [sys.executable, "-m", "tastemaker_pipelines.flows.approval", version.id]
@@ -117,7 +117,7 @@ def test_a_person_declines_and_another_approves(
     assert champion.model == "bought_again"
 
 
-def test_nobody_is_asked_about_a_version_that_does_not_win(
+def test_no_approval_is_requested_for_a_version_that_does_not_win(
     prefect: dict[str, str], workspace: Workspace, tmp_path: Path
 ) -> None:
     version = workspace.registry.newest("random")

@@ -141,10 +141,10 @@ def test_what_the_system_refuses_is_found_in_the_chain(error: Exception, said: s
 
 def test_a_lost_database_is_named_and_rebuilt_from_the_manifests(trained: Settings) -> None:
     before = Workspace(trained)
-    crowned = before.registry.champion(before.problem.name)
-    assert crowned is not None
+    promoted = before.registry.champion(before.problem.name)
+    assert promoted is not None
     rows = {one.id: (one.manifest, one.created_at) for one in before.registry.list()}
-    deployed = deployment.read(deployment.path_of(trained.artifacts, crowned.model))
+    deployed = deployment.read(deployment.path_of(trained.artifacts, promoted.model))
     before.engine.dispose()
     for path in trained.home.glob("tastemaker.db*"):
         path.unlink()
@@ -165,8 +165,8 @@ def test_a_lost_database_is_named_and_rebuilt_from_the_manifests(trained: Settin
     assert unregistered(lost.engine, trained.artifacts) == []
     assert {one.id: (one.manifest, one.created_at) for one in lost.registry.list()} == rows
     assert champion.log(lost.engine, lost.problem.name) == []
-    assert deployment.read(deployment.path_of(trained.artifacts, crowned.model)) == deployed
+    assert deployment.read(deployment.path_of(trained.artifacts, promoted.model)) == deployed
     assert run(trained, select=SELECT).success
     again = lost.registry.champion(lost.problem.name)
     assert again is not None
-    assert again.model == crowned.model
+    assert again.model == promoted.model

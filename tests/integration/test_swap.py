@@ -25,7 +25,7 @@ from tastemaker.workflows.promotion_gate import PromotionGate
 
 pytestmark = pytest.mark.servers
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def serves(client: httpx.Client, version: Version) -> bool:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.1)

@@ -33,8 +33,8 @@ def home(tmp_path: Path) -> Path:
 
 
 def json_of(home: Path, *words: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(commands.done(home, "tastemaker", "tune", *words, "--json").stdout)
-    return told
+    printed: dict[str, Any] = json.loads(commands.done(home, "tastemaker", "tune", *words, "--json").stdout)
+    return printed
 
 
 def until(process: subprocess.Popen[str], line_starts: str) -> list[str]:
@@ -67,12 +67,12 @@ def test_killed_it_goes_on_and_loses_no_trial(home: Path, tmp_path: Path) -> Non
 
 def test_two_at_once_share_the_trials(home: Path) -> None:
     both = [commands.start(home, "tastemaker", "tune", "trending", "--trials", "8", "--json") for _ in "12"]
-    told = [process.communicate(timeout=SECONDS) for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
-    first, second = (json.loads(out) for out, _err in told)
+    outputs = [process.communicate(timeout=SECONDS) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    first, second = (json.loads(out) for out, _err in outputs)
     assert first == second
     assert len(first["trials"]) == 8
-    assert sum(err.count(" of 8") for _out, err in told) == 8
+    assert sum(err.count(" of 8") for _out, err in outputs) == 8
 
 
 def test_over_processes_the_figures_are_the_same(home: Path) -> None:
@@ -96,7 +96,7 @@ def test_workers_end_with_their_parent(home: Path) -> None:
     assert not alive
 
 
-def test_a_worker_that_dies_is_told_and_costs_no_trial(home: Path) -> None:
+def test_a_worker_that_dies_is_reported_and_costs_no_trial(home: Path) -> None:
     parent = commands.start(home, "tastemaker", "tune", "bpr", "--trials", "500", "--jobs", "2")
     until(parent, "2 of 500")
     children = psutil.Process(parent.pid).children(recursive=True)

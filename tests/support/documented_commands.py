@@ -93,7 +93,7 @@ def blocks(page: str) -> Iterator[Block]:
 def commands(page: str, name: str, *, python: bool = False) -> list[Command]:
     """The commands of a page, in order, with `python` also its blocks of Python, each as one command.
 
-    Raises ValueError for a block of commands that nobody would type.
+    Raises ValueError for a block of commands that no user would type.
     """
     found: list[Command] = []
     for block in blocks(page):

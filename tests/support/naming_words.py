@@ -58,7 +58,7 @@ class Text(NamedTuple):
 
     prose: str
     parts: str
-    """With identifiers in parts: `told_at` and `ToldAt` as `told at`."""
+    """With identifiers in parts: `made_at` and `MadeAt` as `made at`."""
 
     @classmethod
     def of(cls, text: str) -> Self:

@@ -1,4 +1,4 @@
-"""What may happen to a service while people visit it, and how it came out. Tests and a benchmark judge it."""
+"""What may happen to a service while users visit it, and the outcome. Tests and a benchmark evaluate it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Survived(NamedTuple):
 
     @property
     def unharmed(self) -> bool:
-        """Everybody got a list, every event was acknowledged in the end, and all is in the log, once."""
+        """All users got a list, every event was acknowledged in the end, and all is in the log, once."""
         summary = self.summary
         lists = summary["statuses"]["/recommend"].keys() == {"200"}
         return lists and summary["failed"] == summary["events_abandoned"] == 0 and self.verdict.sound
@@ -84,7 +84,7 @@ def supervised(home: Path) -> Survived:
 
 
 def shipped(home: Path, seconds: float, *, shippers: int = 3) -> tuple[Survived, list[list[str]], str]:
-    """Shippers empty the log for so long while everybody writes to it, each a process of its own.
+    """Shippers empty the log for so long while all workers write to it, each a process of its own.
 
     Also: what /readyz said was degraded, and the service's log.
     """
@@ -120,14 +120,14 @@ def disk_full(home: Path, spool: Path, seconds: float) -> tuple[Survived, httpx.
         fill_up(spool / "ballast")
         sent = iter(range(1_000_000))
         visited_service.until(
-            lambda: _tell(service, next(sent)).status_code != 200,
+            lambda: _send_feedback(service, next(sent)).status_code != 200,
             "feedback is acknowledged though there is no room for it",
         )
-        refusal = _tell(service, next(sent))
+        refusal = _send_feedback(service, next(sent))
         stages = [service.recommend()["stage"] for _ in range(100)]
         time.sleep(seconds)
         (spool / "ballast").unlink()
-        recovery = _seconds_until(lambda: _tell(service, next(sent)).status_code == 200)
+        recovery = _seconds_until(lambda: _send_feedback(service, next(sent)).status_code == 200)
         visits.go_on(5)
         summary = visits.end()
     return Survived(summary, verdict(shop_homes.settings(home), visits.ledger), [recovery]), refusal, stages
@@ -154,9 +154,9 @@ def started_on_a_full_disk(home: Path) -> Started:
     with visited_service.served(home, version, log=home.with_suffix(".log")) as service:
         degraded: list[str] = service.get("/readyz").json()["degraded"]
         answered = {service.recommend()["request_id"] for _ in range(50)}
-        refusal, explained = _tell(service, 0), service.get(f"/explain/{min(answered)}")
+        refusal, explained = _send_feedback(service, 0), service.get(f"/explain/{min(answered)}")
         (home / "ballast").unlink()
-        recovery = _seconds_until(lambda: _tell(service, 1).status_code == 200)
+        recovery = _seconds_until(lambda: _send_feedback(service, 1).status_code == 200)
         visited_service.until(lambda: service.get("/readyz").json()["degraded"] == [], "it stays degraded")
     lake = Lake(home / "lake")
     drain(home / "spool", lake)
@@ -193,7 +193,7 @@ def redis_away(home: Path, seconds: float, *, rate: int = 20) -> Survived:
             "TASTEMAKER_ONLINE_STORE__TYPE": "redis",
             "TASTEMAKER_ONLINE_STORE__URL": url,
             "TASTEMAKER_SERVING__FEATURES_CACHE_SECONDS": "0",  # what was read is not kept
-            "TASTEMAKER_SERVING__FEATURES_TIMEOUT_SECONDS": "0.2",  # a busy machine is no reason not to read
+            "TASTEMAKER_SERVING__FEATURES_TIMEOUT_SECONDS": "0.2",  # long enough on a busy machine
         }
         people = (f"u{number % 200:07d}" for number in count())
         with (
@@ -251,7 +251,7 @@ def postgres_away(home: Path, seconds: float, *, rate: int = 30) -> Survived:
 
 
 def _go_on_for(visits: visited_service.Visits, seconds: float) -> None:
-    """So long, in which people go on being served."""
+    """So long, while users continue to be served."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         visits.go_on()
@@ -280,7 +280,7 @@ def fill_up(path: Path) -> None:
                     raise
 
 
-def _tell(service: visited_service.Service, number: int) -> httpx.Response:
+def _send_feedback(service: visited_service.Service, number: int) -> httpx.Response:
     event = {"event_id": f"mine-{number}", "event_type": "view", "item_id": "i0000001", "user_id": "u0000001"}
     return service.post("/feedback", {"events": [event]})
 

@@ -73,7 +73,7 @@ class Server:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Connections stay open, and nobody answers."""
+        """Connections stay open without an answer."""
         os.killpg(self._process.pid, signal.SIGSTOP)
         try:
             yield
@@ -154,7 +154,7 @@ def redis_url(redis_server: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on."""
+    """A TCP port of the loopback on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -104,7 +104,7 @@ class LotsConfig(Config):
 
 
 class Lots(Recommender[LotsConfig]):
-    """Lots, drawn anew for each user, number and training window: no number is better than another."""
+    """Random lists for each user, number and training window: no number is better than another."""
 
     name = "lots"
     reference = "none"

@@ -135,7 +135,7 @@ class Visits:
         until(lambda: self.acknowledged() >= before + times, "nothing is acknowledged any more")
 
     def end(self) -> dict[str, Any]:
-        """Let nobody come any more, and those who are there do what they came for; the summary."""
+        """Stop new visits, wait for the running ones, and return the summary."""
         self._process.send_signal(signal.SIGINT)
         out, err = self._process.communicate(timeout=2 * START_SECONDS)
         assert self._process.returncode == 0, err
@@ -157,7 +157,7 @@ def visiting(home: Path, service: Service, *words: str) -> Iterator[Visits]:
     )
     visits = Visits(process, ledger)
     try:
-        until(lambda: process.poll() is not None or visits.acknowledged() > 0, "nobody visits")
+        until(lambda: process.poll() is not None or visits.acknowledged() > 0, "no user visits")
         assert process.poll() is None, process.communicate()
         yield visits
     finally:
