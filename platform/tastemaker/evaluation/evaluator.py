@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,7 +18,7 @@ from tastemaker.errors import PluginError, TastemakerError
 from tastemaker.evaluation.item_statistics import ItemStatistics
 from tastemaker.evaluation.metrics import HITS, METRICS, RankedLists, coverage
 from tastemaker.evaluation.ranking_checks import check
-from tastemaker.plugins import NO_ITEM, FeatureTable, Recommender, TrainingData
+from tastemaker.plugins import Batch, FeatureTable, Ranking, Recommender, TrainingData
 from tastemaker.plugins.safe_calls import top_k
 
 if TYPE_CHECKING:
@@ -89,43 +90,80 @@ def evaluate(
         )
     require_metrics(metrics)
     block = block_users(n_items) if block is None else block
-    catalogue = _catalogue(split.train)
-    keys = user_keys(split.user_ids)
+    keys = _split_keys(split)
     features = user_features(model, split)
-    values = {name: np.empty(n) for name, metric in METRICS.items() if name in metrics and metric.per_user}
-    lists = np.empty((n, k), np.int32)
-    by_items = _ByItems(split, [name for name in HITS if name in metrics])
-    exposures, shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
+    figures = _Figures(split, k, metrics)
     seconds, blas = 0.0, ThreadpoolController()
-    for start in range(0, n, block):
-        rows = slice(start, min(start + block, n))
-        batch = split.snapshot.batch(
-            split.users[rows],
-            seeds=keys[rows],
-            capabilities=model.capabilities,
-            user_features=None if features is None else features[split.users[rows]],
-        )
-        started = time.perf_counter()
-        with blas.limit(limits=1, user_api="blas"):  # `select` has threads of its own: both are far slower
-            ranking = top_k(model, batch, k)
-        seconds += time.perf_counter() - started
-        check(model, ranking, batch, k)
-        ranked = RankedLists(ranking.items, split.relevant[rows], catalogue)
-        for name, column in values.items():
-            column[rows] = METRICS[name].per_user(ranked)  # type: ignore[misc]  # coverage is not among them
-        by_items.add(rows, ranked)
-        lists[rows] = ranking.items
-        shown = ranking.items != NO_ITEM
-        exposures += np.bincount(ranking.items[shown], minlength=n_items)
-        shown_to[ranking.items[shown]] = np.nonzero(shown)[0] + start
-        if progress:
-            progress(rows.stop, n)
-    available = split.snapshot.available
-    size = n_items if available is None else int(np.count_nonzero(available))
+    with ThreadPoolExecutor(1) as scorer:  # one block is scored while the model answers the next
+        scored: Future[None] | None = None
+        for start in range(0, n, block):
+            rows = slice(start, min(start + block, n))
+            batch = split.snapshot.batch(
+                split.users[rows],
+                seeds=keys[rows],
+                capabilities=model.capabilities,
+                user_features=None if features is None else features[split.users[rows]],
+            )
+            started = time.perf_counter()
+            with blas.limit(
+                limits=1, user_api="blas"
+            ):  # `select` has threads of its own: both are far slower
+                ranking = top_k(model, batch, k)
+            seconds += time.perf_counter() - started
+            if scored:
+                scored.result()
+            scored = scorer.submit(_check_and_add, figures, model, _copied(ranking), batch, rows)
+            if progress:
+                progress(rows.stop, n)
+        if scored:
+            scored.result()
+    values = figures.values
     if "coverage" in metrics:
-        values["coverage"] = coverage(exposures, shown_to, n, size)
+        available = split.snapshot.available
+        size = n_items if available is None else int(np.count_nonzero(available))
+        values["coverage"] = coverage(figures.exposures, figures.shown_to, n, size)
     ordered = {name: values[name] for name in METRICS if name in values}
-    return UserMetrics(ordered, by_items.values, keys, exposures, lists, seconds)
+    return UserMetrics(ordered, figures.by_items.values, keys, figures.exposures, figures.lists, seconds)
+
+
+def _check_and_add(
+    figures: _Figures, model: Recommender[Any], ranking: Ranking, batch: Batch, rows: slice
+) -> None:
+    check(model, ranking, batch, figures.lists.shape[1])
+    figures.add(rows, ranking.items)
+
+
+def _copied(ranking: Ranking) -> Ranking:
+    """Return a copy of a ranking: a model may write its next answer to the same arrays."""
+    sound = isinstance(ranking, Ranking) and all(isinstance(part, np.ndarray) for part in ranking)
+    if not sound:
+        return ranking
+    return Ranking(ranking.items.copy(), ranking.scores.copy(), ranking.propensities.copy())
+
+
+class _Figures:
+    """The figures of all test users, filled block by block."""
+
+    def __init__(self, split: Split, k: int, metrics: Collection[str]) -> None:
+        n, n_items = len(split.users), split.train.n_items
+        self._relevant, self._catalogue = split.relevant, _catalogue(split.train)
+        self.values = {
+            name: np.empty(n) for name, metric in METRICS.items() if name in metrics and metric.per_user
+        }
+        self.lists = np.empty((n, k), np.int32)
+        self.by_items = _ByItems(split, [name for name in HITS if name in metrics])
+        self.exposures, self.shown_to = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
+
+    def add(self, rows: slice, items: NDArray[np.int32]) -> None:
+        """Compute the figures of some users from their lists, int32[users, k]."""
+        ranked = RankedLists(items, self._relevant[rows], self._catalogue)
+        for name, column in self.values.items():
+            column[rows] = METRICS[name].per_user(ranked)  # type: ignore[misc]  # coverage is not among them
+        self.by_items.add(rows, ranked)
+        self.lists[rows] = items
+        shown = ranked.shown
+        self.exposures += np.bincount(items[shown], minlength=len(self.exposures))
+        self.shown_to[items[shown]] = np.nonzero(shown)[0] + rows.start
 
 
 class _ByItems:
@@ -190,6 +228,12 @@ def _only(relevant: csr_array, items: NDArray[np.bool_]) -> csr_array:
 def _catalogue(train: TrainingData) -> ItemStatistics:
     """Return the item statistics, cached because all models of a run share them."""
     return ItemStatistics(train)
+
+
+@lru_cache(maxsize=1)
+def _split_keys(split: Split) -> NDArray[np.uint64]:
+    """Return the test users' keys, cached because all models of a run share them."""
+    return user_keys(split.user_ids)
 
 
 def user_keys(user_ids: list[str]) -> NDArray[np.uint64]:

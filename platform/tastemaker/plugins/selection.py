@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from tastemaker.errors import PluginError
-from tastemaker.plugins.arrays import NO_ITEM, Batch, Float32, Int64, Ranking
+from tastemaker.plugins.arrays import NO_ITEM, Batch, Float32, Int32, Int64, Ranking
 
 FEW = 2048
 """Rows with at most this many columns are partitioned directly."""
@@ -81,7 +82,6 @@ def select_rows(score: Callable[[slice], Float32], batch: Batch, k: int) -> Rank
         part = Ranking(ranking.items[rows], ranking.scores[rows], ranking.propensities[rows])
         scores = score(rows)
         _check_form(scores, (rows.stop - rows.start, batch.history.n_items))
-        _check_finite(scores)
         _fill(part, scores, batch, start)
 
     if len(starts) <= 1:
@@ -112,11 +112,17 @@ def _check_form(scores: object, shape: tuple[int, int]) -> None:
         )
 
 
-def _check_finite(scores: Float32) -> None:
-    """Raise ScoresError for NaN and +inf; with -inf a model rules an item out."""
-    best = scores.max(initial=-np.inf)  # NaN where there is any
+def _check_finite(scores: Float32, looked_at: Float32 | None = None) -> None:
+    """Raise ScoresError for NaN and +inf; with -inf a model rules an item out.
+
+    Args:
+        scores: The scores, of which the message says how many are not finite.
+        looked_at: Values that hold a NaN or the greatest score if any of the scores is NaN or infinite; by
+            default all scores, which takes one pass over them.
+    """
+    best = (scores if looked_at is None else looked_at).max(initial=-np.inf)  # NaN where there is any
     if not best < np.inf:
-        n = np.count_nonzero(np.isnan(scores)) or np.count_nonzero(np.isinf(scores))
+        n = np.count_nonzero(np.isnan(scores)) or np.count_nonzero(np.isposinf(scores))
         raise ScoresError(
             f"{n:,} of {scores.size:,} scores are {best}, must be finite",
             fix="look for a division by zero or a missing feature; np.nan_to_num gives such scores a number",
@@ -125,6 +131,10 @@ def _check_finite(scores: Float32) -> None:
 
 def _fill(ranking: Ranking, scores: Float32, batch: Batch, start: int) -> None:
     """Write the ranking of the batch's rows from `start` on."""
+    if batch.available is not None or batch.candidates is not None:
+        _check_finite(scores)
+    elif batch.excluded is not None:  # `best_columns` checks what is left
+        _check_finite(scores, scores[_excluded(batch.excluded, start, len(scores))])
     _forbid_items(scores, batch, start)
     k = ranking.items.shape[1]
     if batch.candidates is None:
@@ -174,26 +184,31 @@ def empty_ranking(n: int, k: int) -> Ranking:
 
 
 def best_columns(scores: Float32, k: int) -> Int64:
-    """Return the columns of each row's k greatest scores, greatest first, equal ones by number.
+    """Return each row's k greatest columns, greatest first, equal ones by number.
 
     Wide rows are dealt into b blocks, column c to block c mod b, so that whole runs of columns are compared.
     Let t be the k-th greatest of the blocks' maxima. If just k maxima reach t, they stand for k columns that
     reach it, no column of another block does, and those k blocks hold the answer.
 
     Args:
-        scores: float32[n, width], without NaN.
+        scores: float32[n, width], -inf where a column may not be chosen.
         k: How many columns.
 
     Returns:
         int64[n, min(k, width)].
+
+    Raises:
+        ScoresError: A score is NaN or +inf.
     """
     n, width = scores.shape
     k = min(k, width)
     layers = int(np.sqrt(width / max(k, 1)) / 1.5)  # balances the number of blocks with what k blocks hold
     if width <= FEW or layers < 4:
+        _check_finite(scores)
         return _best_of_few(scores, k)
     n_blocks = width // layers
     maxima = _maxima_of_blocks(scores, n_blocks, layers)
+    _check_finite(scores, maxima)
     chosen = maxima >= np.partition(maxima, n_blocks - k, axis=1)[:, n_blocks - k, None]
     tied = np.count_nonzero(chosen, axis=1) > k
     if tied.any():
@@ -251,8 +266,13 @@ def _forbid_items(scores: Float32, batch: Batch, start: int = 0) -> None:
     if batch.available is not None:
         np.copyto(scores, -np.inf, where=~batch.available)
     if batch.excluded is not None:
-        offsets = batch.excluded.indptr[start : start + len(scores) + 1]
-        stored = slice(offsets[0], offsets[-1])
-        rows = np.repeat(np.arange(len(scores)), np.diff(offsets))
-        true = np.asarray(batch.excluded.data[stored], np.bool_)
-        scores[rows[true], batch.excluded.indices[stored][true]] = -np.inf
+        scores[_excluded(batch.excluded, start, len(scores))] = -np.inf
+
+
+def _excluded(excluded: csr_array, start: int, n: int) -> tuple[Int64, Int32]:
+    """Return the rows, counted from `start`, and the columns of what n rows exclude."""
+    offsets = excluded.indptr[start : start + n + 1]
+    stored = slice(offsets[0], offsets[-1])
+    rows = np.repeat(np.arange(n), np.diff(offsets))
+    true = np.asarray(excluded.data[stored], np.bool_)
+    return rows[true], excluded.indices[stored][true]

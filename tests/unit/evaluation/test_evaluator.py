@@ -52,6 +52,42 @@ def test_evaluating_in_blocks_is_evaluating_at_once() -> None:
     np.testing.assert_array_equal(whole.exposures, blocks.exposures)
 
 
+def test_a_model_may_return_the_same_arrays_for_every_block() -> None:
+    """A block is scored while the model answers the next one."""
+
+    class Reusing(Scripted):
+        answers: dict[int, Ranking]
+
+        def recommend(self, batch: Batch, k: int) -> Ranking:
+            ranking = super().recommend(batch, k)
+            kept = self.answers.setdefault(len(batch), ranking)
+            for part, new in zip(kept, ranking, strict=True):
+                part[:] = new
+            return kept
+
+    split = small_split()
+    model = Reusing().fit(split.train)
+    model.answers = {}
+    reused = evaluate(model, split, 5, block=2)
+    whole = evaluate(Scripted().fit(split.train), split, 5)
+    np.testing.assert_array_equal(reused.lists, whole.lists)
+    for name in whole.values:
+        np.testing.assert_array_equal(reused.values[name], whole.values[name], err_msg=name)
+
+
+def test_a_fault_in_the_last_block_is_reported() -> None:
+    class Late(Scripted):
+        name = "late"
+
+        def recommend(self, batch: Batch, k: int) -> Ranking:
+            ranking = super().recommend(batch, k)
+            return ranking if len(batch) == 7 else repeated(ranking)
+
+    split = small_split()
+    with pytest.raises(PluginError, match=r"model late gave an answer .* row 3 holds item"):
+        evaluate(Late().fit(split.train), split, 5, block=7)
+
+
 def test_only_the_metrics_that_are_asked_for_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     split = small_split(repeats=False)
     model = Scripted().fit(split.train)

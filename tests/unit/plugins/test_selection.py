@@ -26,7 +26,7 @@ from tastemaker.plugins import (
 )
 from tastemaker.plugins import selection as module
 from tastemaker.plugins.arrays import Float32
-from tastemaker.plugins.selection import best_columns, forbid
+from tastemaker.plugins.selection import ScoresError, best_columns, forbid
 
 
 def batch_of(n: int, n_items: int, **restrictions: Any) -> Batch:
@@ -115,6 +115,24 @@ def test_forbid_keeps_the_scores_of_allowed_items(request_: tuple[Float32, Batch
     forbid(scores, batch)
     allowed = [set(np.nonzero(np.isfinite(row))[0].tolist()) for row in scores]
     assert allowed == [set(items[items != NO_ITEM].tolist()) for items in ranking.items]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("column", [0, 7, -1], ids=["excluded", "allowed", "last"])
+@pytest.mark.parametrize("n_items", [50, 5003])
+@pytest.mark.parametrize("available", [False, True], ids=["all", "some available"])
+def test_a_score_that_is_not_finite_is_refused_wherever_it_is(
+    bad: float, column: int, n_items: int, available: bool
+) -> None:
+    """Also where the item may not be shown: its score is of no use, but shows that the model has a fault."""
+    scores = np.random.default_rng(0).random((3, n_items), np.float32)
+    scores[1, column] = bad
+    excluded = csr_array((np.ones(1, np.bool_), ([1], [0])), shape=scores.shape)
+    batch = batch_of(
+        3, n_items, excluded=excluded, available=np.arange(n_items) % 5 != 2 if available else None
+    )
+    with pytest.raises(ScoresError, match=f"1 of {scores.size:,} scores are {bad}, must be finite"):
+        select_rows(scores.__getitem__, batch, 10)
 
 
 @pytest.mark.parametrize(("width", "k"), [(2049, 1), (5003, 10), (5003, 300), (5003, 5003), (70_001, 7)])
