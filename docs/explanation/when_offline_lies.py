@@ -39,8 +39,8 @@ def execute(page: str) -> tuple[str, Namespace]:
         printed = io.StringIO()
         with redirect_stdout(printed):
             exec(compile(found[1], PAGE.name, "exec"), namespace)
-        told = "" if found[2] is None else f"```text\n{printed.getvalue()}```\n"
-        return f"```python\n{found[1]}```\n{told}"
+        output = "" if found[2] is None else f"```text\n{printed.getvalue()}```\n"
+        return f"```python\n{found[1]}```\n{output}"
 
     return BLOCK.sub(run, page), namespace
 
@@ -98,7 +98,7 @@ def _policies(axes: Axes, drawn: Figures) -> None:
         axes.plot(truth, at, "D", color=BLACK, markersize=5, label="truth" if at == 0 else None)
     axes.set_yticks(range(len(names)), [name.replace(" clicks", "\nclicks") for name in names])
     axes.set_ylim(-0.5, len(names))
-    axes.set_title("Clicks a visit, ordered", loc="left", fontsize=10)
+    axes.set_title("Clicks per visit, ordered", loc="left", fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
@@ -112,11 +112,11 @@ def _scatter(axes: Axes, drawn: Figures) -> None:
         if f"log {name}" in drawn:
             value, low, high = drawn[f"log {name}"]
             axes.plot([ndcg, ndcg], [low, high], color=BLUE, linewidth=2)
-            told = "SNIPS from a log of drawn lists, 95 % interval" if name == "popularity" else None
-            axes.plot(ndcg, value, "o", color=BLUE, label=told)
+            label = "SNIPS from a log of random lists, 95 % interval" if name == "popularity" else None
+            axes.plot(ndcg, value, "o", color=BLUE, label=label)
     axes.set(xlim=(0, 0.58), ylim=(0, 1.4))
-    axes.set_xlabel("NDCG@10, against what people looked at unprompted", fontsize=8.5)
-    axes.set_ylabel("clicks a list", fontsize=8.5)
+    axes.set_xlabel("NDCG@10, measured by views without recommendations", fontsize=8.5)
+    axes.set_ylabel("clicks per list", fontsize=8.5)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
