@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Feast imports deprecated modules
 ]
 
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 PROBLEM = "visited shop"
 SLOW = {"TASTEMAKER_SERVING__MODEL_TIMEOUT_SECONDS": "10", "TASTEMAKER_LEARNING__POLL_SECONDS": "0.5"}
 """The deadline is for a model of one's own machine; this one is shared."""
@@ -127,7 +127,7 @@ def serving(home: Home, *words: str, workers: int = 1, **more: str) -> Iterator[
 
 @contextmanager
 def asked(client: httpx.Client) -> Iterator[list[Customer]]:
-    customers = [Customer(client.base_url, f"visitor-{number}") for number in range(2)]
+    customers = [Customer(client.base_url, f"user-{number}") for number in range(2)]
     for customer in customers:
         customer.start()
     yield customers
@@ -137,7 +137,7 @@ def asked(client: httpx.Client) -> Iterator[list[Customer]]:
 
 
 def ready(client: httpx.Client, times: int = 1) -> list[dict[str, Any]]:
-    """What `times` connections of their own are told: the workers take turns."""
+    """The answers to `times` connections, between which the workers take turns."""
     return [httpx.get(client.base_url.join("/readyz"), timeout=60).json() for _ in range(times)]
 
 
@@ -149,7 +149,7 @@ def all_serve(client: httpx.Client, version: Version, times: int) -> bool:
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.2)
@@ -207,11 +207,11 @@ def test_a_restart_begins_with_the_champion_and_so_does_a_worker_that_was_killed
         wait_for(lambda: steady(client), "no worker came back")
         for said in ready(client, 6):
             assert said["model"] == "ranker", "the last good one"
-        wait_for(lambda: all(one["degraded"] for one in ready(client, 6)), "nobody says so")
+        wait_for(lambda: all(one["degraded"] for one in ready(client, 6)), "it never says so")
         (trouble,) = ready(client)[0]["degraded"]
         assert f"{home.champion_file} can't be read" in trouble
     with serving(home) as client:  # the database knows
-        wait_for(partial(all_serve, client, home.versions["ranker"], 1), "the file is not written anew")
+        wait_for(partial(all_serve, client, home.versions["ranker"], 1), "the file is not rebuilt")
 
 
 def workers_of(home: Home) -> list[psutil.Process]:
@@ -236,7 +236,7 @@ def test_what_can_not_be_loaded_is_refused_and_the_old_one_serves_on(home: Home)
         named = deployment.Champion("thompson", thompson.id, PROBLEM, time.time())
         folder.rename(hidden)
         deployment.deploy_champion(home.settings.artifacts, named)
-        wait_for(lambda: ready(client)[0]["degraded"] != [], "nobody says that it was refused")
+        wait_for(lambda: ready(client)[0]["degraded"] != [], "it never says that it was refused")
         time.sleep(3)
         (said,) = ready(client)
         assert (said["model"], said["version"]) == ("ials", ials.id)

@@ -90,7 +90,7 @@ def test_traffic_like_the_training_window_has_the_same_figures_on_both_sides(
     assert (report.summary["requests"], report.summary["events_learned"]) == (600, 600)
 
 
-def judges(report: DriftReport) -> list[str]:
+def verdicts(report: DriftReport) -> list[str]:
     """Words of a verdict on a column: in the summary, on the page, in what Evidently was asked for."""
     details = report.path.with_name(f"{report.path.stem}-evidently.html").read_text()
     page = html.unescape(report.path.read_text()).replace(NO_VERDICT, "")
@@ -98,22 +98,22 @@ def judges(report: DriftReport) -> list[str]:
     return said + re.findall(r"ValueDrift|DriftedColumnsCount", details)
 
 
-def test_strangers_who_are_shown_dear_items_at_night_are_not_judged(home: Path, version: Version) -> None:
+def test_unknown_users_with_expensive_items_at_night_get_no_verdict(home: Path, version: Version) -> None:
     night = START + timedelta(days=DAYS, hours=3)
     dear = [f"item-{N_ITEMS - 1 - number:02d}" for number in range(5)]
-    serve(home, version.id, [(f"stranger-{number}", dear, night) for number in range(MIN_REQUESTS)])
+    serve(home, version.id, [(f"unknown-{number}", dear, night) for number in range(MIN_REQUESTS)])
     engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
     report = drift_report(Lake(home / "lake"), engine, home / "reports", version)
     columns = report.summary["columns"]
     assert columns["hour_of_day"]["shown"]["quantiles"] == [3.0] * 5
-    assert columns["user_known"]["shown"]["shares"] == {"known": 0.0, "stranger": 1.0}
+    assert columns["user_known"]["shown"]["shares"] == {"known": 0.0, "unknown": 1.0}
     assert columns["user_recency_days"]["shown"] == {"rows": 500, "missing": 500, "quantiles": None}
-    assert report.summary["judged"] is False
-    assert judges(report) == []
+    assert report.summary["evaluated"] is False
+    assert verdicts(report) == []
     page = report.path.read_text()
     assert NO_VERDICT in html.unescape(page)
     assert f"{MIN_REQUESTS:,} answers" in page
-    assert "no value" in page, "strangers have no last event"
+    assert "no value" in page, "unknown users have no last event"
     details = report.path.with_name(f"{report.path.stem}-evidently.html")
     assert f'href="{details.name}"' in page
     assert "<title>Histograms: popularity" in details.read_text()

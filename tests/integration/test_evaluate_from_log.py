@@ -36,13 +36,13 @@ CHANCES = np.linspace(0.4, 0.05, served_homes.N_ITEMS)[:, None] * np.array([1.0,
 
 
 def answered(version: Version, n: int, rng: np.random.Generator) -> list[Record]:
-    """What the version answers to n visitors in the days after its training."""
+    """The answers of the version to n users in the days after its training."""
     predictor = Predictor(load_version(version.folder))
     records = []
     for number in range(n):
         moment = (AFTER + timedelta(seconds=60 * number)).timestamp()
         request_id = rng.bytes(16).hex()
-        asked = Request(user_id=f"visitor-{number}", k=K)
+        asked = Request(user_id=f"user-{number}", k=K)
         answer = predictor.recommend([InferenceRequest(asked, request_id, moment)])[0].answer
         records.append(
             Record(request_id, moment, asked.user_id, K, answer.model, answer.version, answer.items, 1.0)
@@ -81,7 +81,7 @@ def log_requests(lake: Lake, records: list[Record], name: str) -> None:
 
 
 class Home:
-    """A home folder whose random version answered visitors."""
+    """A home folder whose random version answered users."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -109,7 +109,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 def truth(version: Version) -> float:
-    """Of a version that shows everybody the same list."""
+    """Of a version that shows all users the same list."""
     (record,) = answered(version, 1, np.random.default_rng(2))
     return float(sum(CHANCES[int(item.item_id[-2:]), place] for place, item in enumerate(record.items)))
 
@@ -161,7 +161,7 @@ def test_a_policy_that_draws_is_worth_what_its_twin_earned(home: Home) -> None:
     assert found["diagnostics"]["mean_weight"] == pytest.approx(1, abs=0.03)
 
 
-def test_a_version_is_not_judged_on_what_it_learned_from(home: Home) -> None:
+def test_a_version_is_not_evaluated_on_its_training_window(home: Home) -> None:
     dataset = Dataset.load(home.lake, served_homes.problem())
     late = served_homes.register(home.path, discovery.get("popularity").recommender(), dataset)
     result = home.run(late.id, "--from-log", "--against", "log")

@@ -26,7 +26,7 @@ from tastemaker.registry import Version
 pytestmark = pytest.mark.servers
 
 LOVED = "item-17"
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 ENVIRONMENT = {
     "TASTEMAKER_HOME": "home",
     "TASTEMAKER_PROBLEM": "problem.yaml",
@@ -59,7 +59,7 @@ def visits(client: httpx.Client, n: int, *, name: str) -> list[str]:
 
 
 def until(found: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while not found():
         assert time.monotonic() < end, what
         time.sleep(0.2)

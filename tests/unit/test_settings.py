@@ -1,4 +1,4 @@
-"""Settings come from the environment, else from tastemaker.toml, and mistakes are all told at once."""
+"""Settings come from the environment, else from tastemaker.toml, and all mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def test_the_environment_goes_before_the_file(elsewhere: Path, monkeypatch: pyte
     assert (settings.seed, settings.threads, settings.source.name) == (2, 3, "table")
 
 
-def test_every_mistake_is_told_at_once(elsewhere: Path) -> None:
+def test_all_mistakes_are_reported_at_once(elsewhere: Path) -> None:
     (elsewhere / "tastemaker.toml").write_text('seed = -1\nsede = 3\n[online_store]\ntype = "mongo"\n')
-    with pytest.raises(TastemakerError) as told:
+    with pytest.raises(TastemakerError) as raised:
         load_settings()
     for part in ("seed = -1", "sede = 3", "online_store.type = 'mongo'", "tastemaker.toml"):
-        assert part in str(told.value)
+        assert part in str(raised.value)
 
 
-def test_a_file_that_is_no_toml_is_told_with_its_place(elsewhere: Path) -> None:
+def test_a_file_that_is_not_toml_is_reported_with_its_place(elsewhere: Path) -> None:
     (elsewhere / "tastemaker.toml").write_text("seed = 1\nthreads =\n")
     with pytest.raises(TastemakerError, match=r"tastemaker.toml is not valid TOML: .*line 2"):
         load_settings()
@@ -70,7 +70,7 @@ def test_a_byte_order_mark_is_no_mistake(elsewhere: Path, encoding: str) -> None
     assert load_settings().seed == 7
 
 
-def test_a_file_of_another_encoding_is_told(elsewhere: Path) -> None:
+def test_a_file_of_another_encoding_is_reported(elsewhere: Path) -> None:
     (elsewhere / "tastemaker.toml").write_text("seed = 7\n", "utf-16")
     with pytest.raises(TastemakerError, match=r"tastemaker\.toml can't be read: .*utf-8.* 0xff") as caught:
         load_settings()
@@ -87,7 +87,7 @@ def test_a_models_config_comes_from_its_section(elsewhere: Path) -> None:
 def test_a_wrong_config_names_each_hyperparameter(elsewhere: Path) -> None:
     (elsewhere / "tastemaker.toml").write_text("[models.trending]\nhalf_life_days = -1\nhalf_live = 2\n")
     workspace = Workspace(load_settings())
-    with pytest.raises(TastemakerError) as told:
+    with pytest.raises(TastemakerError) as raised:
         workspace.config(get("trending"))
     for part in ("half_life_days = -1", "half_live = 2", "tastemaker models show trending"):
-        assert part in str(told.value)
+        assert part in str(raised.value)

@@ -68,7 +68,7 @@ class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /session: a visitor whom nobody knows, but for the items just looked at."""
+    """POST /session: a request of an anonymous user with the items just viewed."""
 
     items: Annotated[list[Id], Meta(min_length=1, max_length=MAX_SESSION)]
     """The recent items, oldest first. Unknown ids are ignored."""

@@ -103,7 +103,7 @@ class Client:
         session_id: str | None = None,
         request_id: str | None = None,
     ) -> Answer:
-        """k items for a visitor of whom nothing is known but the items just looked at, oldest first."""
+        """Return k items for an anonymous user, given the items just viewed, oldest first."""
         asked = SessionRequest(list(items), k, _list(exclude), context, session_id)
         return self._transport.call("POST", "/session", Answer, asked, request_id=request_id)
 

@@ -60,14 +60,14 @@ def _labels(columns: dict[str, pa.ChunkedArray]) -> dict[str, Any]:
     }
     known = sorted({label for found in counts.values() for label in found})
     known.sort(key=lambda label: -sum(found.get(label, 0.0) for found in shares.values()))
-    told = {}
+    described = {}
     for side, found in shares.items():
         listed = {label: found.get(label, 0.0) for label in known[:MOST]}
         if known[MOST:]:
             listed[OTHERS] = sum(found.get(label, 0.0) for label in known[MOST:])
         rows = len(columns[side])
-        told[side] = {"rows": rows, "missing": rows - sum(counts[side].values()), "shares": listed}
-    return told
+        described[side] = {"rows": rows, "missing": rows - sum(counts[side].values()), "shares": listed}
+    return described
 
 
 def _counted(column: pa.ChunkedArray) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What a version learned from and what it showed, described in the same columns, so that they compare.
 
-    learned   one row an event of its training window that counts for its problem
-    shown     one row an item of an answer that it gave
+    learned   one row per event of its training window that counts for its problem
+    shown     one row per item of an answer that it gave
 
 Users and items are described as the training window knew them, in both: a difference between the two is one
 of who comes and what they are shown, not of when it was looked up.
@@ -49,7 +49,7 @@ _DESCRIBED = """
            (? - epoch(known_users.last_at)) / 86400 AS user_recency_days,
            hour(rows.occurred_at)::DOUBLE AS hour_of_day,
            coalesce(items.category, 'none') AS item_category,
-           CASE WHEN known_users.user_id IS NULL THEN 'stranger' ELSE 'known' END AS user_known
+           CASE WHEN known_users.user_id IS NULL THEN 'unknown' ELSE 'known' END AS user_known
     FROM rows LEFT JOIN known_items USING (item_id) LEFT JOIN known_users USING (user_id)
     LEFT JOIN items ON items.item_id = rows.item_id
 """

@@ -35,7 +35,7 @@ ENGAGEMENT = pa.schema(
         ),
     ]
 )
-"""One row a version. `open_impressions` may still earn something; `low` and `high` are a 95 % interval, NaN
+"""One row per version. `open_impressions` may still earn something; `low` and `high` are a 95 % interval, NaN
 where fewer than 20 users were answered or fewer than 10 earned anything."""
 
 
@@ -77,7 +77,7 @@ def _span(row: dict[str, Any], figure: str, form: str) -> str:
 
 
 def _figures(by_user: pa.Table) -> dict[str, float]:
-    """Of one version, from one row a user."""
+    """Metrics of one version, from one row per user."""
     names = ("request_id_count_distinct", "item_id_count", "is_open_sum", "rewarded_sum", "reward_sum")
     columns = np.column_stack([by_user[name].to_numpy() for name in names]).astype(np.float64)
     requests, impressions, is_open = columns[:, :3].sum(axis=0)

@@ -3,10 +3,10 @@
     regret(T) = Σ over t ≤ T of  max over lists E[rewards | u_t, list] - E[rewards | u_t, list shown]
     E[rewards | u, list] = Σ_p P(examined at p) · P(reward | u, i_p, examined)
 
-Visitors come in proportion to their activity and answer lists as in `live.behaviour`. A reward is a click,
-which in this shop depends on how well tastes fit alone, so that no list is better than others for everybody;
+Users come in proportion to their activity and react to lists as in `traffic.audience`. A reward is a click,
+which in this shop depends on how well tastes fit alone, so that no list is better than others for all users;
 or a click that leads to a cart, which also depends on the price. It is the regret of expectations, not of
-rewards: the same visitors and coins for every policy, and 0 for the oracle exactly.
+rewards: the same users and random numbers for every policy, and 0 for the oracle exactly.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Decide = Callable[[Batch, int], Ranking]
 Learn = Callable[[Feedback], object]
 Reward = Literal["click", "cart"]
 SECONDS_BETWEEN = 60
-"""From one visitor to the next."""
+"""The time between two requests."""
 
 
 class Showroom:
     """A shop after its last day, whose catalogue stands still, and where a policy chooses what is shown.
 
-    Requests carry the visitor's tastes as their context: a policy may look at it or not.
+    Requests have the user's tastes as their context, which a policy may use or not.
     """
 
     def __init__(self, shop: Shop, *, reward: Reward = "click", k: int = 5, at_once: int = 20) -> None:
-        """Lists of k. `at_once` visitors are answered before what they did is learned from."""
+        """Lists of k items for `at_once` users at a time, whose rewards are learned after their lists."""
         self.shop, self.k, self.at_once, self._reward = shop, k, at_once, reward
         last = shop.config.n_days - 1
         self.on_offer: NDArray[np.bool_] = shop.catalogue.attraction_on(last) > 0
@@ -84,13 +84,13 @@ class Showroom:
         return Ranking(items.astype(np.int32), scores, np.ones(items.shape, np.float32))
 
     def regret(self, decide: Decide, requests: int, learn: Learn | None = None) -> Floats:
-        """float64[requests]: cumulated. `learn` is told what became of each batch of lists."""
+        """Return float64[requests]: the cumulative regret. `learn` gets the feedback to each batch."""
         rng = stream(self.shop.config.seed, Stream.SHOWROOM)
         activity = self.shop.population.activity[self._present]
-        visitors = rng.choice(self._present, requests, p=activity / activity.sum())
+        drawn = rng.choice(self._present, requests, p=activity / activity.sum())
         looked, lost = examination(self.k), np.empty(requests)
         for start in range(0, requests, self.at_once):
-            users = visitors[start : start + self.at_once]
+            users = drawn[start : start + self.at_once]
             batch, coins = self._batch(users, rng, start), rng.random((len(users), self.k))
             items = decide(batch, self.k).items.astype(np.int64)
             rates = self.reward_chances(users)

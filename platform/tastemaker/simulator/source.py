@@ -66,7 +66,7 @@ def open(settings: SourceSettings) -> SimulatedShop:
 def as_demo(settings: SourceSettings, home: Path) -> SourceSettings:
     """The settings, whose shop bears the dates of the demo that was run in this home folder, if one was.
 
-    So a run after the demo goes on with the demo's shop. Dates that the settings name themselves stay.
+    So a run after the demo continues the demo's shop. Dates that the settings name themselves stay.
     """
     noted = home / DEMO
     if settings.name != "simulated" or "dated" in settings.options or not noted.exists():

@@ -25,7 +25,7 @@ def shop() -> Shop:
 
 
 def visits(audience: Audience, n: int) -> list[Visit]:
-    """The next visits, to whom nothing is shown."""
+    """The next visits, which are shown nothing."""
     found = []
     for _ in range(n):
         visit = audience.arrive()
@@ -56,12 +56,12 @@ def test_the_live_shop_is_the_shop_some_days_later(shop: Shop) -> None:
 def test_a_seed_repeats_and_another_seed_differs(shop: Shop) -> None:
     def diary(seed: int) -> list[tuple[object, ...]]:
         audience, items = Audience(shop, TrafficMix(seed=seed, bots=0.1)), np.arange(10)
-        told: list[tuple[object, ...]] = []
+        seen: list[tuple[object, ...]] = []
         for visit in visits(audience, 300):
             reactions = audience.react(visit, items)
-            told.append((visit.kind, visit.user, visit.browsed.tolist(), reactions))
+            seen.append((visit.kind, visit.user, visit.browsed.tolist(), reactions))
             audience.stay(visit, len(reactions))
-        return told
+        return seen
 
     assert diary(1) == diary(1)
     assert diary(1) != diary(2)

@@ -256,7 +256,7 @@ def test_ids_and_moments() -> None:
     assert datetime(2025, 1, 1, tzinfo=UTC) <= first["occurred_at"] < datetime(2025, 1, 2, tzinfo=UTC)
 
 
-class Contest(NamedTuple):
+class Period(NamedTuple):
     """What was known before the horizon, and which pairs came after it."""
 
     seen: NDArray[np.float64]
@@ -265,7 +265,7 @@ class Contest(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def contest(shop: Shop, days: list[DayEvents]) -> Contest:
+def period(shop: Shop, days: list[DayEvents]) -> Period:
     shape = (shop.n_users, shop.n_items)
     seen, recent, after = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.bool_)
     cut = shop.config.n_days - HORIZON
@@ -275,41 +275,41 @@ def contest(shop: Shop, days: list[DayEvents]) -> Contest:
         else:
             seen[day.users, day.items] = 1
             recent[day.users, day.items] = max(0.5 ** ((cut - number) / 14), 1e-9)
-    judged = after.any(axis=1) & seen.any(axis=1)
-    return Contest(seen[judged], recent[judged], after[judged])
+    evaluated = after.any(axis=1) & seen.any(axis=1)
+    return Period(seen[evaluated], recent[evaluated], after[evaluated])
 
 
-def recall(contest: Contest, scores: NDArray[np.float64], *, new: bool) -> float:
+def recall(period: Period, scores: NDArray[np.float64], *, new: bool) -> float:
     """Recall@10 with min(|R|, 10) below the line; among items new to the user only, if asked."""
-    had = contest.seen > 0
-    wanted = contest.after & ~had if new else contest.after
+    had = period.seen > 0
+    wanted = period.after & ~had if new else period.after
     scores = np.where(had, -np.inf, scores) if new else np.broadcast_to(scores, had.shape)
     best = np.argpartition(-scores, 10, axis=1)[:, :10]
     found = np.take_along_axis(wanted, best, axis=1).sum(axis=1)
-    judged = wanted.any(axis=1)
-    return float((found / np.minimum(wanted.sum(axis=1), 10).clip(1))[judged].mean())
+    evaluated = wanted.any(axis=1)
+    return float((found / np.minimum(wanted.sum(axis=1), 10).clip(1))[evaluated].mean())
 
 
-def neighbours(contest: Contest) -> NDArray[np.float64]:
+def neighbours(period: Period) -> NDArray[np.float64]:
     """Item-item cosine with shrinkage: the plainest collaborative model."""
-    together = contest.seen.T @ contest.seen
+    together = period.seen.T @ period.seen
     norms = np.sqrt(np.diag(together) + 5)
     np.fill_diagonal(together, 0)
-    scores: NDArray[np.float64] = contest.seen @ (together / np.outer(norms, norms))
+    scores: NDArray[np.float64] = period.seen @ (together / np.outer(norms, norms))
     return scores
 
 
 @pytest.mark.parametrize("new", [True, False])
-def test_models_stand_in_the_order_that_theory_gives(contest: Contest, new: bool) -> None:
-    chance = np.random.default_rng(0).random(contest.seen.shape)
-    by_chance = recall(contest, chance, new=new)
-    popular = recall(contest, contest.seen.sum(axis=0), new=new)
-    trending = recall(contest, contest.recent.sum(axis=0), new=new)
-    collaborative = recall(contest, neighbours(contest), new=new)
+def test_models_stand_in_the_order_that_theory_gives(period: Period, new: bool) -> None:
+    chance = np.random.default_rng(0).random(period.seen.shape)
+    by_chance = recall(period, chance, new=new)
+    popular = recall(period, period.seen.sum(axis=0), new=new)
+    trending = recall(period, period.recent.sum(axis=0), new=new)
+    collaborative = recall(period, neighbours(period), new=new)
     assert popular > 3 * by_chance
     assert trending > 1.03 * popular
     assert collaborative > 1.25 * popular
 
 
-def test_buying_again_is_hard_to_beat_where_it_is_allowed(contest: Contest) -> None:
-    assert recall(contest, contest.recent, new=False) > recall(contest, contest.seen.sum(axis=0), new=False)
+def test_repeats_have_a_higher_recall_where_they_are_allowed(period: Period) -> None:
+    assert recall(period, period.recent, new=False) > recall(period, period.seen.sum(axis=0), new=False)

@@ -150,12 +150,12 @@ def test_events_name_their_request_place_and_person(tmp_path: Path) -> None:
 
 
 def test_one_visit_at_a_time_repeats_itself(tmp_path: Path) -> None:
-    def told(folder: str) -> list[Any]:
+    def entries(folder: str) -> list[Any]:
         service = Service()
         simulated(tmp_path / folder, service, replace(PLAN, at_once=1))
         return [(one.event_id, one.event_type, one.item_id, one.value) for one in service.events.values()]
 
-    assert told("a") == told("b")
+    assert entries("a") == entries("b")
 
 
 def test_unacknowledged_events_are_sent_again_until_they_are(tmp_path: Path) -> None:
@@ -194,24 +194,22 @@ def test_a_list_that_never_came_counts_as_failed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"<html>", "no message of this version"),
+        (b"<html>", "message of another version"),
         (
             b'{"request_id":"r","model":"m","version":"v","fallback":null,'
             b'"items":[{"item_id":"85123A","score":1,"propensity":1}]}',
-            "'85123A', which is no item of the simulated shop",
+            "'85123A', which is not an item of the simulated shop",
         ),
     ],
 )
-def test_a_service_of_something_else_is_told_from_the_shops(
-    tmp_path: Path, body: bytes, message: str
-) -> None:
+def test_a_service_of_another_catalogue_is_refused(tmp_path: Path, body: bytes, message: str) -> None:
     service = Service(lambda path: web.Response(body=body) if path == "/recommend" else None)
     with pytest.raises(TastemakerError, match=message):
         simulated(tmp_path, service)
 
 
 @pytest.mark.parametrize("path", ["/recommend", "/feedback", "/items"])
-def test_a_door_that_is_shut_is_told_at_once(tmp_path: Path, path: str) -> None:
+def test_an_unreachable_service_is_reported_at_once(tmp_path: Path, path: str) -> None:
     service = Service(lambda asked: web.Response(status=401) if asked == path else None)
     with pytest.raises(TastemakerError, match=rf"refuses {path} \(401\)\n  fix: set TASTEMAKER_API_KEY"):
         simulated(tmp_path, service, replace(PLAN, visits=1_000, new_items=True))
@@ -282,7 +280,7 @@ def test_items_are_launched_and_withdrawn_once_as_days_go_by(tmp_path: Path) -> 
 
 
 def test_who_is_there_when_it_closes_is_served(tmp_path: Path) -> None:
-    """After the twentieth list nobody comes any more; every report arrives, if not the first time."""
+    """No visit begins after the twentieth list; every event arrives, if not the first time."""
     running: list[Traffic] = []
     refused: set[bytes] = set()
 
@@ -303,11 +301,11 @@ def test_who_is_there_when_it_closes_is_served(tmp_path: Path) -> None:
     assert summary.events_abandoned == 0
 
 
-def test_it_ends_when_nobody_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ends_when_no_user_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tastemaker.simulator.traffic.audience.leave_chance", lambda clicks: 1.0)
     summary = simulated(tmp_path, Service(), replace(PLAN, visits=100_000))
     assert summary.deserted
-    assert summary.left == summary.visitors > 0, "each of them once, though visits overlap"
+    assert summary.left == summary.users > 0, "each of them once, though visits overlap"
 
 
 def test_a_rate_and_a_time_bound_the_traffic(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The items of a simulated shop: what they are, whom they appeal to, when they sell."""
+"""The items of a simulated shop: their attributes, their appeal to tastes, and their seasons."""
 
 from __future__ import annotations
 

@@ -132,15 +132,15 @@ def _draw_looks(
     appeal = catalogue.appeal_on(day)
     rates = visit_rates(config, population, traffic, day) if appeal.any() else np.zeros(len(population))
     present = np.flatnonzero(rates)
-    visitors = np.repeat(present, rng.poisson(rates[present]))
-    moods = draw_tastes(population.tastes[visitors], rng.random(len(visitors)))
-    starts = rng.beta(4, 2.5, size=len(visitors)) * (_DAY_MICROSECONDS - 3_600 * _SECOND)
-    lengths = 1 + rng.poisson(LOOKS_PER_VISIT - 1, size=len(visitors))
-    visits = np.repeat(np.arange(len(visitors)), lengths)
+    visiting = np.repeat(present, rng.poisson(rates[present]))
+    moods = draw_tastes(population.tastes[visiting], rng.random(len(visiting)))
+    starts = rng.beta(4, 2.5, size=len(visiting)) * (_DAY_MICROSECONDS - 3_600 * _SECOND)
+    lengths = 1 + rng.poisson(LOOKS_PER_VISIT - 1, size=len(visiting))
+    visits = np.repeat(np.arange(len(visiting)), lengths)
     step = np.arange(len(visits)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     seconds = 45 * step + rng.uniform(0, 40, size=len(visits))
     items = draw_items(appeal, moods[visits], rng.random(len(visits)))
-    return Looks(visitors[visits], items, (starts[visits] + seconds * _SECOND).astype(np.int64))
+    return Looks(visiting[visits], items, (starts[visits] + seconds * _SECOND).astype(np.int64))
 
 
 def _chances(

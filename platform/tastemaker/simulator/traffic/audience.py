@@ -1,7 +1,7 @@
 """The people of a simulated shop on its live days: who comes, what they make of a list, who stays away.
 
-No HTTP here. The shop goes on where its training events ended: the same seed makes the same users, items and
-tastes under the same ids, and who joins or is launched on a later day is who would have been in a longer
+No HTTP here. The shop continues where its training events ended: the same seed makes the same users, items
+and tastes under the same ids, and who joins or is launched on a later day is who would have been in a longer
 shop. A day is as many visits as the shop has on an ordinary one, however fast they come.
 
 Every visit has a random stream of its own, by its number: the same lists get the same reactions. Only who is
@@ -24,10 +24,10 @@ from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.click_model import click_chances, examination, leave_chance
 
 HORIZON_DAYS = 366
-"""How long the shop goes on after its training events; on its last day time stands still."""
+"""How long the shop continues after its training events; its last day has no end."""
 BOTS = 5
 _BROWSED = 3
-"""Most items that an anonymous visitor looked at before the list."""
+"""The maximal number of items that an anonymous user viewed before the list."""
 _ATTEMPTS = 1_000
 
 
@@ -62,9 +62,9 @@ class Visit(NamedTuple):
     """Of the shop; its first live day is `config.n_days`."""
     kind: Kind
     user: int
-    """The member's number, also where the service is not told; a bot's number."""
+    """The user's number, also where the request is anonymous; a bot's number."""
     browsed: NDArray[np.int64]
-    """Items looked at before the list, oldest first: an anonymous visitor's only."""
+    """Items viewed before the list, oldest first; of an anonymous user only."""
     rng: np.random.Generator
 
 
@@ -95,7 +95,7 @@ class Audience:
         self._open(self.first_day)
 
     def arrive(self) -> Visit | None:
-        """The next visit; None if nobody is left."""
+        """Return the next visit; None if no user is left."""
         number, self._number = self._number, self._number + 1
         day = self.first_day + min(number // self.visits_per_day, HORIZON_DAYS - 1)
         while self.day < day:
@@ -113,7 +113,7 @@ class Audience:
         return Visit(number, day, Kind.MEMBER, user, nothing, rng)
 
     def react(self, visit: Visit, items: NDArray[np.int64]) -> list[Reaction]:
-        """What the visitor does with the items of a list, best first: in the order in which it is done."""
+        """Return the reactions of the user to the items of a list, best first, in their order in time."""
         if visit.kind is Kind.BOT:
             return [Reaction(place, item, "view", 1.0) for place, item in enumerate(items.tolist())]
         affinity = self._affinity(visit.user, items)
@@ -133,7 +133,7 @@ class Audience:
         return reactions
 
     def stay(self, visit: Visit, clicks: int) -> bool:
-        """False: the visitor leaves for good, now. Who got no list at all found nothing to click."""
+        """Return whether the user stays; a user who got no list had nothing to click."""
         if visit.kind is Kind.BOT or visit.rng.random() >= leave_chance(clicks) or self.gone[visit.user]:
             return True
         self.gone[visit.user] = True

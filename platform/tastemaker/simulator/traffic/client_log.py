@@ -1,8 +1,8 @@
-"""What a simulation saw with its own eyes: every answer it got and every event that was acknowledged to it.
+"""The client log of a simulation: every answer that it got and every event that was acknowledged.
 
-One JSON object a line. A line counts once `flush` has put it on disk, so that whatever the ledger holds after
-a crash did happen; a line that a crash cut short is dropped when the file is opened again. It is the witness
-that logs are held against (`check`), so it shares no code with them.
+One JSON object per line. A line counts once `flush` has put it on disk, so that every entry in the file after
+a crash did happen; a line that a crash cut short is dropped when the file is opened again. Service logs are
+compared with it (`log_audit`), so it shares no code with them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
 
     request_id: str
     user_id: str | None
-    """Null: an anonymous visitor's."""
+    """Null for an anonymous user."""
     stage: str
     item_ids: list[str]
 
@@ -55,7 +55,7 @@ _decode = msgspec.json.Decoder(Entry).decode
 
 
 class ClientLogError(TastemakerError):
-    """A ledger can't be read or written."""
+    """A client log can't be read or written."""
 
 
 class ClientLog:
@@ -76,7 +76,7 @@ class ClientLog:
         self._waiting.append(_encode(entry))
 
     def flush(self) -> None:
-        """Put what was noted on disk. Raises LedgerError."""
+        """Write the noted entries to disk. Raises ClientLogError."""
         lines, self._waiting = self._waiting, []
         if not lines:
             return
@@ -101,7 +101,7 @@ class ClientLog:
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """The entries, oldest first. Raises LedgerError naming the line that is none."""
+    """The entries, oldest first. Raises ClientLogError naming a malformed line."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -117,7 +117,7 @@ def _entry(path: Path, number: int, line: bytes) -> Entry:
         return entry
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ClientLogError(
-            f"{path}, line {number}, is no entry of a ledger: {error}",
+            f"{path}, line {number}, is not an entry of a client log: {error}",
             fix="name a file that tastemaker simulate wrote",
         ) from error
 
@@ -138,5 +138,5 @@ def _whole(path: Path) -> int:
 
 def _failed(path: Path, error: OSError) -> ClientLogError:
     return ClientLogError(
-        f"the ledger {path}: {error.strerror or error}", fix="name a file in a folder that is yours"
+        f"the client log {path}: {error.strerror or error}", fix="name a file in a folder that is yours"
     )

@@ -22,7 +22,7 @@ class Faults:
     late: float = 0.0
     """Events are held back for seconds, and come after those of later visits, newest first."""
     skewed: float = 0.0
-    """The visitor's clock is an hour wrong."""
+    """The client's clock is an hour wrong."""
     orphaned: float = 0.0
     """Events name the user and no request."""
     reshown: float = 0.0
@@ -41,7 +41,7 @@ class FaultRates(NamedTuple):
     repeated: bool
     late: bool
     skew: float
-    """Seconds that the visitor's clock is ahead."""
+    """Seconds that the client's clock is ahead."""
     orphaned: bool
     reshown: bool
     slow: bool

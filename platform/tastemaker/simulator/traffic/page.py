@@ -30,7 +30,7 @@ def item_id(item: int) -> str:
 
 
 def user_id(visit: Visit) -> str | None:
-    """Whom the service is told; None for an anonymous visitor."""
+    """The user id in the request; None for an anonymous user."""
     if visit.kind is Kind.ANONYMOUS:
         return None
     return f"bot-{visit.user}" if visit.kind is Kind.BOT else f"u{visit.user:07d}"
@@ -63,7 +63,7 @@ def item_numbers(answer: Answer, n_items: int) -> NDArray[np.int64]:
             number = int(item.item_id[1:])
         if not 0 <= number < n_items or item_id(number) != item.item_id:
             raise TastemakerError(
-                f"the service recommends {item.item_id!r}, which is no item of the simulated shop",
+                f"the service recommends {item.item_id!r}, which is not an item of the simulated shop",
                 fix="serve a model that learned from the simulated shop of these settings (source.options)",
             )
         numbers.append(number)
@@ -112,6 +112,6 @@ def _read(decode: Callable[[bytes], T], body: bytes) -> T:
         return decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TastemakerError(
-            f"the service answers with what is no message of this version: {error}; it began {body[:80]!r}",
+            f"the service answered with a message of another version: {error}; it began {body[:80]!r}",
             fix="serve with the version of tastemaker that simulates",
         ) from error

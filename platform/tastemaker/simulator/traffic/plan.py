@@ -22,10 +22,10 @@ class Plan:
     rate: float | None = None
     """Visits a second, as a Poisson process; None: as fast as `at_once` visits can."""
     at_once: int = 32
-    """Visits that may go on at the same time."""
+    """The maximal number of concurrent visits."""
     k: int = 10
     retry_seconds: float = 15.0
-    """Seconds that a client goes on sending what is not acknowledged."""
+    """Seconds for which a client repeats events that are not acknowledged."""
     new_items: bool = False
     """Launch and withdraw items through /items as the shop's days go by."""
     faults: Faults = field(default_factory=Faults)
@@ -40,7 +40,7 @@ class Pacer:
         self._due = 0.0
         self.begun = 0
         self.closed = False
-        """Nobody comes any more."""
+        """Whether new visits have stopped."""
         self.start()
 
     def start(self) -> None:

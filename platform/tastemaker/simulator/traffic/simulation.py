@@ -33,7 +33,7 @@ def simulate(
     headers: Mapping[str, str] | None = None,
     on_progress: Listener = lambda share, tally: None,
 ) -> Summary:
-    """Visit the service at `url`. Ctrl-C lets nobody come any more; once more, and it ends at once."""
+    """Visit the service at `url`. Ctrl-C stops new visits and waits for running ones; a second one aborts."""
     begun: list[Traffic] = []
 
     async def visit() -> Summary:
@@ -79,7 +79,7 @@ def _close_on_interrupt(traffic: Traffic) -> None:
 
 
 def shop_of(source: SourceSettings) -> Shop:
-    """The shop whose events the settings name as their source. Raises TastemakerError if it is no shop."""
+    """Return the shop that the settings name as their source. Raises TastemakerError for another source."""
     from tastemaker.simulator import source as simulated
 
     if source.name != simulated.SimulatedShop.name:

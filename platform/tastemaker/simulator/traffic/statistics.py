@@ -1,4 +1,4 @@
-"""What a simulation counts, and the summary that it makes of that."""
+"""The statistics of a simulation, and their summary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Latency:
 
 @dataclass
 class Day:
-    """What people did on one day of the shop; programs are left out."""
+    """The actions of users on one day of the shop, without bots."""
 
     visits: int = 0
     impressions: int = 0
@@ -54,7 +54,7 @@ class Summary:
     """model version -> lists."""
     visits: int
     """Of people and programs."""
-    visitors: int
+    users: int
     came_back: int
     """People with more than one visit."""
     left: int
@@ -62,7 +62,7 @@ class Summary:
     impressions: int
     clicks: int
     click_rate: float | None
-    """Clicks an impression."""
+    """Clicks per impression."""
     expected_click_rate: float | None
     """The same in the mean over all chance, by the shop's truth."""
     purchases: int
@@ -80,7 +80,7 @@ class Summary:
     failed: int
     """Requests for a list that got none."""
     deserted: bool
-    """Everybody had left for good before the end."""
+    """Whether all users had left for good before the end."""
     days: list[Day]
     ledger: str
     """The file that holds every acknowledgement."""
@@ -101,7 +101,7 @@ class Statistics:
     fallbacks: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     visits: int = 0
-    visitors: Counter[int] = field(default_factory=Counter)
+    users: Counter[int] = field(default_factory=Counter)
     days: dict[int, Day] = field(default_factory=lambda: defaultdict(Day))
     acknowledged: int = 0
     duplicates: int = 0
@@ -121,14 +121,14 @@ class Statistics:
             self.seconds[path].append(reply.seconds)
 
     def came(self, visit: Visit) -> None:
-        """Somebody is there."""
+        """Count a visit."""
         self.visits += 1
         if visit.kind is not Kind.BOT:
-            self.visitors[visit.user] += 1
+            self.users[visit.user] += 1
             self.days[visit.day].visits += 1
 
     def reacted(self, visit: Visit, shown: int, expected: float, reactions: list[Reaction]) -> None:
-        """Somebody saw a list, of which so many clicks were to be expected."""
+        """Count an impression of a list and the reactions to it."""
         if visit.kind is Kind.BOT:
             return
         day = self.days[visit.day]
@@ -171,8 +171,8 @@ class Statistics:
             fallbacks=dict(self.fallbacks),
             models=dict(self.models),
             visits=self.visits,
-            visitors=len(self.visitors),
-            came_back=sum(times > 1 for times in self.visitors.values()),
+            users=len(self.users),
+            came_back=sum(times > 1 for times in self.users.values()),
             left=sum(day.left for day in days),
             impressions=impressions,
             clicks=clicks,

@@ -54,8 +54,8 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("  fallbacks", _counts(summary.fallbacks)))
     rows.append(("without a list", f"{summary.failed:,}"))
     rows.append(("visits", f"{summary.visits:,} on {len(summary.days):,} days of the shop"))
-    nobody = "; nobody is left" if summary.deserted else ""
-    people = f"{summary.visitors:,}, {summary.came_back:,} came back, {summary.left:,} left for good{nobody}"
+    empty = "; no user is left" if summary.deserted else ""
+    people = f"{summary.users:,}, {summary.came_back:,} came back, {summary.left:,} left for good{empty}"
     rows.append(("people", people))
     rate = (
         "" if summary.click_rate is None else f", {summary.click_rate:.2%} of {summary.impressions:,} shown"

@@ -1,8 +1,7 @@
-"""Drives a service over HTTP with an audience, and notes in the ledger what the service said.
+"""Traffic on a service over HTTP, whose answers are written to the client log.
 
-Some number of visits go on at once. Each asks for a list, reacts to it, reports that, and repeats the report
-under the same event ids until the service acknowledges it or the time for retries ends, as an
-honest client would.
+Several visits run concurrently. Each requests a list, reacts to it, sends the events, and repeats them under
+the same event ids until the service acknowledges them or the time for retries ends, as a correct client does.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from tastemaker.simulator.traffic.statistics import Statistics, Summary
 FLUSH_SECONDS = 0.1
 """How often the ledger is put on disk."""
 PAUSE_SECONDS = 0.2
-"""After a request without a reply, before the visitor does anything else; then twice as long each time."""
+"""The pause after a request without a reply, which doubles each time."""
 LONGEST_PAUSE_SECONDS = 5.0
 LATE_SECONDS = (1.0, 4.0)
 """How long late events are held back."""
@@ -37,7 +36,7 @@ TRY_AGAIN = frozenset({NO_REPLY, 429, 500, 502, 503, 504})
 _encode = msgspec.json.Encoder().encode
 
 Listener = Callable[[float, Statistics], None]
-"""Told the share that is done and the counts, several times a second."""
+"""Called with the share that is done and the statistics, several times a second."""
 
 
 class _Sent(NamedTuple):
@@ -60,24 +59,24 @@ class Traffic:
         self._asides: set[asyncio.Task[None]] = set()
 
     async def run(self, on_progress: Listener = lambda share, tally: None) -> Summary:
-        """Until the plan is fulfilled, nobody is left, or the caller cancels."""
+        """Run until the plan is fulfilled, no user is left, or the caller cancels."""
         self.ledger.note(Begun(self.plan.run, self.courier.url, self.seed))
         self.pacer.start()
         keeper = asyncio.create_task(self._keep(on_progress))
-        visitors = [asyncio.create_task(self._visitors()) for _ in range(self.plan.at_once)]
+        visits = [asyncio.create_task(self._run_visits()) for _ in range(self.plan.at_once)]
         try:
-            await asyncio.gather(*visitors)
+            await asyncio.gather(*visits)
             while self._asides:
                 await asyncio.gather(*self._asides)
         finally:
-            tasks = (*visitors, *self._asides, keeper)
+            tasks = (*visits, *self._asides, keeper)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return self.summary()
 
     def close(self) -> None:
-        """Let nobody come any more; `run` returns when everybody who is there is done."""
+        """Stop new visits; `run` returns when the running ones are done."""
         self.pacer.closed = True
 
     def summary(self) -> Summary:
@@ -91,7 +90,7 @@ class Traffic:
             await asyncio.to_thread(self.ledger.flush)
             on_progress(self.pacer.share_done, self.tally)
 
-    async def _visitors(self) -> None:
+    async def _run_visits(self) -> None:
         """One visit after the other."""
         while await self.pacer.next():
             visit = self.audience.arrive()
@@ -121,7 +120,7 @@ class Traffic:
             await self._deliver(events, how)
 
     async def _ask(self, visit: Visit, how: FaultRates) -> Answer | None:
-        """The list that the visitor gets, if any."""
+        """Return the list that the user gets, if any."""
         path, body = page.question(visit, self.plan.k)
         if how.dropped:
             await self.courier.hang_up(path, body)
@@ -155,7 +154,7 @@ class Traffic:
         await self._deliver(events[::-1], how)
 
     async def _deliver(self, events: list[FeedbackEvent], how: FaultRates) -> None:
-        """The first attempt. Where others may help, they follow while the visitor goes on."""
+        """Send the first attempt. Retries follow while the visit continues."""
         sent = _Sent(_encode(Feedback(events)), [event.event_id for event in events], how)
         if how.dropped:
             await self.courier.hang_up("/feedback", sent.body)
