@@ -75,6 +75,6 @@ def test_a_champion_of_another_config_is_evaluated_by_its_own(settings: Settings
     assert tested.champion.champion_id == live.id
     assert tested.champion.difference is not None
     decided = promote_best(other)
-    assert decided.version == (newest if tested.won else live)
+    assert decided.version == (newest if tested.passed else live)
     said = commands.done(settings.home, "tastemaker", "models", "backtest", live.id)
     assert said.stdout.startswith(f"bought_again {live.id}: ndcg 0.")

@@ -130,4 +130,4 @@ def test_no_approval_is_requested_for_a_version_that_does_not_win(
         timeout=90,
     )
     assert done.returncode != 0
-    assert "does not beat the baseline: random - popularity in ndcg" in done.stderr
+    assert "is not better than the baseline: random - popularity in ndcg" in done.stderr

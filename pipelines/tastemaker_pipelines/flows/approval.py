@@ -33,8 +33,8 @@ def evidence(version_id: str) -> str:
     version = workspace.registry.get(version_id)
     current = workspace.registry.champion(version.problem)
     contest = workspace.promotion_gate.test(version)
-    if not contest.won:
-        raise RegistryError(f"version {version.id} can't be promoted: {'; '.join(contest.verdict)}")
+    if not contest.passed:
+        raise RegistryError(f"version {version.id} can't be promoted: {'; '.join(contest.reasons)}")
     against = "the same recipe, trained on other data" if current else "none"
     return (
         f"**{version.model} {version.id}** for *{version.problem}*\n\n"

@@ -57,7 +57,9 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
             signal.signal(number, lambda *_: stop.set())
         if not as_json:
             console.print(f"learning: {found.model} {found.id}; stop with Ctrl-C")
-        learning.follow(stop, told=show, away=lambda problem: click.echo(f"waiting: {problem}", err=True))
+        learning.follow(
+            stop, on_update=show, away=lambda problem: click.echo(f"waiting: {problem}", err=True)
+        )
 
 
 def _plain(learned: LearningResult) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""Hyperparameter search: inside the training window only, so that the test period stays unseen."""
+"""Hyperparameter search inside the training window only, so that the test period stays unseen."""

@@ -1,8 +1,8 @@
-"""The config that a search found, as a file in the home folder that training reads; one a problem and model.
+"""Best config of a search: a file per problem and model in the home folder, which training reads.
 
     home/tuned/a_shop-1f0c2d3e/ials.json
 
-What a person wrote under [models.<name>] in tastemaker.toml comes before it. Deleted, the defaults hold.
+Values under [models.<name>] in tastemaker.toml take precedence. Without the file the defaults are used.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tastemaker.util.atomic_files import atomic_write
 
 
 def path_of(home: Path, problem: str, model: str) -> Path:
-    """Where the config of a model lies: a problem's name may hold any character, a folder's may not."""
+    """Return the path of a model's config, in a folder of the problem's name and its hash."""
     readable = re.sub(r"[^a-z0-9]+", "_", problem.lower()).strip("_")[:40]
     digest = blake2b(problem.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return home / "tuned" / f"{readable}-{digest}" / f"{model}.json"
 
 
 def read(home: Path, problem: str, model: str) -> dict[str, Any]:
-    """The hyperparameters found, {} if none were searched for. Raises TastemakerError for a broken file."""
+    """Return the hyperparameters found, {} if there are none. Raises TastemakerError for a damaged file."""
     path = path_of(home, problem, model)
     try:
         config = json.loads(path.read_text("utf-8"))["config"]
@@ -42,7 +42,7 @@ def read(home: Path, problem: str, model: str) -> dict[str, Any]:
 
 
 def write(path: Path, config: dict[str, Any], study: dict[str, Any]) -> None:
-    """The config and where it comes from, whole or not at all."""
+    """Write a config and its origin, atomically."""
     with atomic_write(path) as partial:
         partial.write_text(
             json.dumps({"config": config, "study": study}, indent=2, ensure_ascii=False) + "\n"

@@ -1,13 +1,13 @@
-"""Is the best trial better than the config in use? Asked on days by which no trial was chosen.
+"""Confirmation: compare the best trial with the config in use on days that chose no trial.
 
-    [ training ... | confirm )                     both configs are fitted before it, compared by its users
-    [ training .............. | search )           what the trials were measured by
-    [ training ......................... | test )  not touched
+    [ training ... | confirm )                     both configs are fitted before it, compared on its users
+    [ training .............. | search )           the trials were evaluated on these days
+    [ training ......................... | test )  not used
 
-The best of many trials has the best luck too (the winner's curse), so its figure in the search says too much.
-The period before the search's, as long as it, chose nothing: there one comparison of two configs decides,
-which needs no correction. Where the history is too short for it, the search's own users decide, with the p
-multiplied by the number of configs that the best one was picked from (C. E. Bonferroni, 1936).
+The figure of the best of many trials is biased upwards (the winner's curse). The period before the search's,
+of the same length, chose no trial: there one comparison of two configs decides, which needs no correction.
+Where the history is too short for it, the search's own users decide, with the p-value multiplied by the
+number of configs from which the best one was chosen (C. E. Bonferroni, 1936).
 """
 
 from __future__ import annotations
@@ -32,30 +32,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The best trial's config against the one in use, on the same users."""
+    """Comparison of the best trial's config with the one in use, on the same users."""
 
     window: tuple[datetime, datetime, datetime]
-    """Training's start, the cut and the end."""
+    """The start of training, the cutoff and the end."""
     fresh: bool
-    """No trial was measured by these days."""
+    """Whether no trial was evaluated on these days."""
     comparisons: int
-    """What p was multiplied by: 1 where the days are fresh."""
+    """The factor of the correction of p: 1 where the days are fresh."""
     difference: Difference
-    """What the best trial's config has more, with the 95 % interval of this pair alone."""
+    """The best trial's config minus the one in use, with the 95 % interval of this pair alone."""
     p: float
-    """The larger of the two paired tests', corrected."""
+    """The larger of the two paired tests' p-values, corrected."""
     better: bool
-    """Beyond chance, so corrected; never where the difference has no interval."""
+    """Whether the best trial's config is significantly better; false where the difference has no interval."""
 
 
 def confirm(
     dataset: Dataset, searched: TrialBench, best: Config, used: Config, *, candidates: int
 ) -> Confirmation:
-    """Compare the best of so many candidates with the config in use. Raises PluginError if one fails."""
+    """Compare the best trial's config with the one in use.
+
+    Args:
+        dataset: The data set.
+        searched: The bench of the trials.
+        best: The best trial's config.
+        used: The config in use.
+        candidates: The number of configs from which the best one was chosen.
+
+    Raises:
+        PluginError: The model fails with one of the configs.
+    """
     try:
         bench, fresh = TrialBench.inside(dataset.before(test_start(dataset)), searched.plugin), True
         found = np.column_stack([bench.users(best), bench.users(used)])
-    except TastemakerError:  # too short a history, or too little of it for the model
+    except TastemakerError:  # the history is too short, for the split or for the model
         bench, fresh = searched, False
         found = np.column_stack([bench.users(best), bench.users(used)])
     comparisons = 1 if fresh else max(1, candidates)

@@ -1,4 +1,4 @@
-"""What a search found, and what that is worth outside of it."""
+"""Result of a search, with the comparison of both configs on the test period."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a search found, and what that is worth on the test period, which the search has not seen."""
+class TuningResult:
+    """Result of a search, with the comparison of both configs on the test period, which it has not seen."""
 
     study: str
     model: str
@@ -28,48 +28,48 @@ class Outcome:
     space: Space
     trials: tuple[TrialResult, ...]
     base: TrialResult
-    """The first trial: the defaults and what tastemaker.toml says."""
+    """The first trial: the defaults with the values of tastemaker.toml."""
     best: TrialResult
     before: Params
-    """The hyperparameters that were searched, as training used them until now: the first trial's, or what an
-    earlier search found."""
+    """The searched hyperparameters as training used them so far: the first trial's, or those that an earlier
+    search found."""
     confirmation: Confirmation | None
-    """The best trial against them; None where it is them."""
+    """The comparison of the best trial with them; None where they are equal."""
     adopted: bool
-    """Whether training uses the best trial's from now on: it is better beyond chance."""
+    """Whether later trainings use the best trial's: it is significantly better."""
     path: Path
     """The file that training reads."""
     window: tuple[datetime, datetime, datetime]
-    """Of the trials: training's start, the cut and the end."""
+    """The window of the trials: the start of training, the cutoff and the end."""
     base_backtest: Backtest
-    """Of the config before."""
+    """The backtest of the config before."""
     backtest: Backtest
-    """Of the best trial's."""
+    """The backtest of the best trial's config."""
     difference: Difference
-    """What the best trial's config has more than the one before, per user of the test period."""
+    """The best trial's config minus the one before, per user of the test period."""
 
     @property
     def trial_before(self) -> TrialResult:
-        """The trial with the hyperparameters used until now; the first one where no trial has them."""
+        """The trial with the hyperparameters used so far; the first one where no trial has them."""
         ended = (one for one in self.trials if one.value is not None)
         return next((one for one in ended if one.params == self.before), self.base)
 
     @property
     def config(self) -> Params:
-        """The hyperparameters that were searched, as training uses them from now on."""
+        """The searched hyperparameters as later trainings use them."""
         return self.best.params if self.adopted else self.before
 
     @property
     def why(self) -> str:
-        """Which config is kept and why, in words."""
+        """Which config is used and why, in words."""
         found = self.confirmation
         if found is None:
-            return "no trial was better than the config as it was, which is kept"
+            return "no trial was better than the config in use, which is kept"
         where = (
-            "on the days before the search's, by which no trial was chosen"
+            "on the days before the search's, which chose no trial"
             if found.fresh
             else f"on the search's own users, corrected for {found.comparisons} configs: the history is too "
-            "short for days of their own"
+            "short for separate days"
         )
         figures = (
             f"{found.difference.difference:+.4f} in {self.metric} ({found.difference.between()}, "
@@ -77,4 +77,4 @@ class Outcome:
         )
         if self.adopted:
             return f"the config that was found is adopted: {figures}"
-        return f"the config before is kept, for what was found is not better beyond chance: {figures}"
+        return f"the config in use is kept: the config that was found is not significantly better: {figures}"

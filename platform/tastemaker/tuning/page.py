@@ -1,4 +1,4 @@
-"""A search as a page: what was adopted and why, the trials, and the test period, which decides nothing."""
+"""Search result as a page: the config that is used and why, the trials, and the test period."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from markupsafe import Markup
 
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.html import Page, below, embedded, join, render, table
-from tastemaker.tuning.outcome import Outcome
+from tastemaker.tuning.outcome import TuningResult
 from tastemaker.tuning.report import best_first, on_the_test_period, written
 from tastemaker.util.atomic_files import atomic_write
 
 
-def write_page(found: Outcome, picture: Path, path: Path) -> None:
-    """Write the page with the plot in it; no script, nothing from the network."""
+def write_page(found: TuningResult, picture: Path, path: Path) -> None:
+    """Write the page with the plot; it has no script and needs nothing from the network."""
     start, cut, end = found.window
     page = Page(
         title=f"Tuning: {found.model}",
@@ -30,7 +30,7 @@ def write_page(found: Outcome, picture: Path, path: Path) -> None:
         partial.write_text(render(page), "utf-8")
 
 
-def _body(found: Outcome, picture: Path) -> Markup:
+def _body(found: TuningResult, picture: Path) -> Markup:
     name = formatting.title(found.metric, found.k)
     failed = sum(trial.value is None for trial in found.trials)
     return join(
@@ -46,7 +46,7 @@ def _body(found: Outcome, picture: Path) -> Markup:
     )
 
 
-def _test(found: Outcome, name: str) -> Markup:
+def _test(found: TuningResult, name: str) -> Markup:
     before, after = (one.metrics[found.metric] for one in (found.base_backtest, found.backtest))
     rows = [
         [label, below(formatting.number(figure.value), formatting.span(figure))]
@@ -57,7 +57,7 @@ def _test(found: Outcome, name: str) -> Markup:
     return table(["Config", name], rows)
 
 
-def _trials(found: Outcome, name: str) -> Markup:
+def _trials(found: TuningResult, name: str) -> Markup:
     rows = []
     for trial in best_first(found):
         noted = [word for word, one in (("best", found.best), ("before", found.trial_before)) if trial == one]

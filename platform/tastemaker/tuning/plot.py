@@ -1,4 +1,4 @@
-"""A search as a PNG: the figures as they came, and against each hyperparameter."""
+"""Search result as a PNG: the figures by trial, and by each hyperparameter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.plugins.search_space import Choice, Search
-from tastemaker.tuning.outcome import Outcome
+from tastemaker.tuning.outcome import TuningResult
 from tastemaker.util.atomic_files import atomic_write
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ BLUE, ORANGE, GREY, INK = "#0072b2", "#b84a00", "#d8dee4", "#57606a"
 COLUMNS = 3
 
 
-def draw(found: Outcome, path: Path) -> None:
-    """Write the plot; `path` is replaced whole or not at all."""
+def draw(found: TuningResult, path: Path) -> None:
+    """Write the plot as a PNG, atomically."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,8 +57,8 @@ def draw(found: Outcome, path: Path) -> None:
         canvas.print_figure(partial, dpi=150, format="png")
 
 
-def _history(axes: Axes, found: Outcome) -> None:
-    """The figure of each trial, and the best until then."""
+def _history(axes: Axes, found: TuningResult) -> None:
+    """Plot the figure of each trial, and the best so far."""
     from matplotlib.ticker import MaxNLocator
 
     ended = [(trial.number, trial.value) for trial in found.trials if trial.value is not None]
@@ -68,11 +68,11 @@ def _history(axes: Axes, found: Outcome) -> None:
     axes.step(numbers, list(best), where="post", color=ORANGE, linewidth=1.5)
     _marked(axes, found, [found.trial_before.number], [found.best.number])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title("trial; line: the best until then", loc="left", fontsize=9)
+    axes.set_title("trial; line: the best so far", loc="left", fontsize=9)
 
 
-def _slice(axes: Axes, found: Outcome, field: str, mark: Search | Choice) -> None:
-    """The figure of each trial against one hyperparameter."""
+def _slice(axes: Axes, found: TuningResult, field: str, mark: Search | Choice) -> None:
+    """Plot the figure of each trial by one hyperparameter."""
     ended = [trial for trial in found.trials if trial.value is not None]
 
     def place(value: Any) -> Any:
@@ -90,7 +90,7 @@ def _slice(axes: Axes, found: Outcome, field: str, mark: Search | Choice) -> Non
 
 
 def _plain(axes: Axes) -> None:
-    """A logarithmic axis with ticks at 1, 2, 5, 10, ... as people write them."""
+    """Set a logarithmic axis with ticks at 1, 2, 5, 10, ... in decimal notation."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
@@ -103,6 +103,6 @@ def _dots(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None:
     axes.plot(x, y, "o", color=BLUE, alpha=0.5, markersize=5, markeredgewidth=0)
 
 
-def _marked(axes: Axes, found: Outcome, base: list[Any], best: list[Any]) -> None:
+def _marked(axes: Axes, found: TuningResult, base: list[Any], best: list[Any]) -> None:
     axes.plot(base, [found.trial_before.figure], "D", color="#1b1f24", markersize=6)
     axes.plot(best, [found.best.figure], "*", color=ORANGE, markersize=13)

@@ -1,4 +1,4 @@
-"""What a search found, for a terminal and for a machine."""
+"""Search result in a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tastemaker.evaluation.leaderboard import formatting
 from tastemaker.evaluation.metrics import METRICS
 from tastemaker.evaluation.results import to_json
 from tastemaker.tuning.confirm import Confirmation
-from tastemaker.tuning.outcome import Outcome
+from tastemaker.tuning.outcome import TuningResult
 from tastemaker.tuning.study import Params, TrialResult
 
 SHOWN = 10
-"""Trials in the table; all of them are in the JSON and on the plot."""
+"""Number of trials in the table; all of them are in the JSON and on the plot."""
 
 
-def to_dict(found: Outcome) -> dict[str, Any]:
-    """Everything, in types that JSON has."""
+def to_dict(found: TuningResult) -> dict[str, Any]:
+    """Return the result in types that JSON has."""
     start, cut, end = (moment.isoformat() for moment in found.window)
     return {
         "model": found.model,
@@ -31,7 +31,7 @@ def to_dict(found: Outcome) -> dict[str, Any]:
         "space": {name: vars(mark) for name, mark in found.space.items()},
         "trained_from": start,
         "trained_until": cut,
-        "judged_until": end,
+        "evaluated_until": end,
         "trials": [trial._asdict() for trial in found.trials],
         "before": found.base._asdict(),
         "best": found.best._asdict(),
@@ -55,7 +55,7 @@ def _confirmed(found: Confirmation) -> dict[str, Any]:
     return {
         "trained_from": start,
         "trained_until": cut,
-        "judged_until": end,
+        "evaluated_until": end,
         "fresh": found.fresh,
         "comparisons": found.comparisons,
         "difference": to_json(found.difference),
@@ -65,15 +65,15 @@ def _confirmed(found: Confirmation) -> dict[str, Any]:
 
 
 def line(trial: TrialResult, best: TrialResult | None) -> str:
-    """Such as `0.2214  best 0.2290  epochs 12, weights log`."""
+    """Return a trial in a line, such as `0.2214  best 0.2290  epochs 12, weights log`."""
     figure = "failed" if trial.value is None else formatting.number(trial.value)
     record = "" if best is None or best.value is None else f"  best {formatting.number(best.value)}"
     why = f"  {trial.error}" if trial.error else ""
     return f"{figure}{record}  {written(trial.params)}{why}"
 
 
-def show(found: Outcome, console: Console) -> None:
-    """The best trials, and what the winner is worth on days that the search has not seen."""
+def show(found: TuningResult, console: Console) -> None:
+    """Print the best trials, and the comparison of both configs on the test period."""
     name = formatting.title(found.metric, found.k)
     start, cut, end = found.window
     console.print(_trials(found, name))
@@ -98,14 +98,14 @@ def show(found: Outcome, console: Console) -> None:
         console.print(f"wrote {escape(str(found.path))}; delete it to go back", soft_wrap=True)
 
 
-def best_first(found: Outcome) -> list[TrialResult]:
-    """The trials that ended with a figure."""
+def best_first(found: TuningResult) -> list[TrialResult]:
+    """Return the trials that ended with a figure, the best first."""
     ended = [trial for trial in found.trials if trial.value is not None]
     ended.sort(key=lambda trial: trial.figure, reverse=METRICS[found.metric].larger_is_better)
     return ended
 
 
-def _trials(found: Outcome, name: str) -> Table:
+def _trials(found: TuningResult, name: str) -> Table:
     ended = best_first(found)
     failed = len(found.trials) - len(ended)
     title = f"{found.model}: the best {min(SHOWN, len(ended))} of {len(found.trials)} trials"
@@ -124,24 +124,24 @@ def _trials(found: Outcome, name: str) -> Table:
     return table
 
 
-def on_the_test_period(found: Outcome) -> str:
-    """What the test period says: it decides nothing."""
+def on_the_test_period(found: TuningResult) -> str:
+    """Return the comparison on the test period in words; it is for information only."""
     if found.confirmation is None:
-        return "Both are the same config."
+        return "Both configs are the same."
     low, high = found.difference.low, found.difference.high
     if not METRICS[found.metric].larger_is_better:
         low, high = -high, -low
     if low > 0:
-        return "On the test period, the config found is better beyond chance."
+        return "On the test period, the config found is significantly better."
     return (
-        "On the test period, the config found is worse beyond chance."
+        "On the test period, the config found is significantly worse."
         if high < 0
-        else "The users of the test period can't tell the config found from the one before."
+        else "On the test period, the two configs do not differ significantly."
     )
 
 
 def written(params: Params) -> str:
-    """Such as `epochs 12, weights log`."""
+    """Return hyperparameters in words, such as `epochs 12, weights log`."""
     return ", ".join(f"{name} {_value(value)}" for name, value in params.items())
 
 

@@ -1,4 +1,4 @@
-"""The search loop: ask for a config, measure it inside the training window, tell the figure."""
+"""Search loop: ask for a config, measure it inside the training window, and record the figure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,16 @@ Progress = Callable[[TrialResult, TrialResult | None, int], None]
 
 
 def searched(plugin: Plugin, fixed: dict[str, Any]) -> Space:
-    """The search space without what a person fixed. Raises TastemakerError if it is empty or wrong."""
+    """Return a model's search space without the hyperparameters that tastemaker.toml sets.
+
+    Args:
+        plugin: The model.
+        fixed: The hyperparameters that tastemaker.toml sets.
+
+    Raises:
+        PluginError: The search space is wrong.
+        TastemakerError: There is nothing to search.
+    """
     from tastemaker.plugins.search_space import find_mistakes, search_space
 
     config_type = plugin.recommender.config_type
@@ -34,23 +43,23 @@ def searched(plugin: Plugin, fixed: dict[str, Any]) -> Space:
     if wrong:
         raise PluginError(
             f"the search space of {plugin.name} is wrong: {'; '.join(wrong)}",
-            fix=f"mend {config_type.__name__}: tastemaker models check {plugin.name}",
+            fix=f"correct {config_type.__name__}: tastemaker models check {plugin.name}",
         )
     space = {name: mark for name, mark in whole.items() if name not in fixed}
     if not space:
-        why = "tastemaker.toml fixes all that is" if whole else "none is"
+        why = "tastemaker.toml sets all of its search space" if whole else "its search space is empty"
         raise TastemakerError(
-            f"model {plugin.name} has no hyperparameter to search: {why} marked as worth it",
+            f"model {plugin.name} has no hyperparameter to search: {why}",
             fix=f"remove some from [models.{plugin.name}] in tastemaker.toml"
             if whole
-            else f"mark them in {config_type.__name__}: Annotated[int, Search(low, high)]",
+            else f"annotate some in {config_type.__name__}: Annotated[int, Search(low, high)]",
         )
     return space
 
 
 @dataclass
 class Loop:
-    """Ask, measure, tell; `jobs` at a time."""
+    """Search loop that measures `jobs` configs at a time."""
 
     study: Study
     start: Config
@@ -61,13 +70,14 @@ class Loop:
     progress: Progress | None
 
     def run(self) -> None:
+        """Run trials until their number or the time is reached."""
         running: dict[Future[Measured], Trial] = {}
         while True:
             while len(running) < self.jobs and self._wanted(len(running)):
                 trial = self.study.ask()
                 known = self.study.known(trial.params)
                 if known is not None and known.value is not None:
-                    self._tell(trial, Measured(known.value, 0.0))  # the same fit gives the same figure
+                    self._record(trial, Measured(known.value, 0.0))  # the same fit gives the same figure
                 else:
                     config = self.start.model_validate(self.start.model_dump() | trial.params)
                     running[self.submit(config)] = trial
@@ -83,15 +93,15 @@ class Loop:
 
     def _take(self, trial: Trial, future: Future[Measured]) -> None:
         try:
-            self._tell(trial, future.result())
+            self._record(trial, future.result())
         except TastemakerError as error:
             if self.study.is_base(trial.params):
                 raise
             self.study.fail(trial, str(error))
             self._report(trial.number)
 
-    def _tell(self, trial: Trial, measured: Measured) -> None:
-        self.study.tell(trial, *measured)
+    def _record(self, trial: Trial, measured: Measured) -> None:
+        self.study.record(trial, *measured)
         self._report(trial.number)
 
     def _report(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Where trials are kept: Optuna's own tables, beside the metadata."""
+"""Storage of trials: Optuna's own tables, beside the metadata."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from tastemaker.settings import Settings
 
 SCHEMA = "tuning"
-"""Of Optuna's tables in Postgres: they have migrations of their own, which would collide with ours."""
+"""Postgres schema of Optuna's tables, whose migrations would collide with ours."""
 
 
 @contextmanager
 def storage(settings: Settings, engine: Engine) -> Iterator[RDBStorage]:
-    """`tuning.db` in the home folder, or the schema `tuning` of the metadata's Postgres.
+    """Open the storage: `tuning.db` in the home folder, or the schema `tuning` of the metadata's Postgres.
 
-    Raises TastemakerError, without the password, where it can't be opened or written.
+    Raises TastemakerError, without the password, if it can't be opened or written.
     """
     from optuna.exceptions import StorageInternalError
     from optuna.storages import RDBStorage
@@ -47,7 +47,7 @@ def storage(settings: Settings, engine: Engine) -> Iterator[RDBStorage]:
         reason = str(getattr(cause, "orig", None) or type(error).__name__).strip().splitlines()[0]
         where = path if sqlite else engine.url.set(query={}).render_as_string(hide_password=True)
         raise TastemakerError(
-            f"the trials can't be kept in {where}: {reason}",
+            f"the trials can't be stored in {where}: {reason}",
             fix="free some space there"
             if sqlite
             else f"start it, and let its user create the schema {SCHEMA!r}: CREATE SCHEMA {SCHEMA}",

@@ -1,4 +1,4 @@
-"""A search that goes on where it ended: which config comes next, and what the ones before it gave."""
+"""Persistent study of a search: the next config to try, and the results of the earlier ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Params = dict[str, Any]
 
 
 class TrialResult(NamedTuple):
-    """A trial that has ended."""
+    """Result of a trial."""
 
     number: int
     params: Params
@@ -29,23 +29,23 @@ class TrialResult(NamedTuple):
 
     @property
     def figure(self) -> float:
-        """The value, NaN where the model failed."""
+        """The value; NaN where the model failed."""
         return np.nan if self.value is None else self.value
 
 
 class Ended(NamedTuple):
-    """What a search has come to."""
+    """Results of a search when its storage is closed."""
 
     trials: list[TrialResult]
     base: TrialResult | None
-    """The trial of the config that the model had before."""
+    """The trial of the config in use before the search."""
     best: TrialResult | None
 
 
 class Study:
-    """Optuna's study of one model on one data set, with one seed. One process at a time may hold it.
+    """Optuna study of one model on one data set, with one seed, used by one process at a time.
 
-    The sampler is seeded by the trial's place, so a search that was killed and goes on asks for the same
+    The sampler is seeded by the trial's place, so that a search which was killed and continued tries the same
     configs as one that was not.
     """
 
@@ -75,7 +75,7 @@ class Study:
         self._recover()
 
     def ask(self) -> Trial:
-        """The next trial. The first one is the config that the model has now."""
+        """Return the next trial. The first one is the config in use."""
         from optuna.samplers import TPESampler
 
         place = len(self.tried()) + len(self._running())
@@ -83,38 +83,38 @@ class Study:
         self._study.sampler = TPESampler(seed=seed, multivariate=False)
         return self._study.ask(self._distributions)
 
-    def tell(self, trial: Trial, value: float, seconds: float) -> None:
-        """What the trial gave. Durable when this returns."""
+    def record(self, trial: Trial, value: float, seconds: float) -> None:
+        """Store a trial's figure and its seconds, durably."""
         trial.set_user_attr("seconds", seconds)
         self._study.tell(trial, value)
 
     def fail(self, trial: Trial, error: str) -> None:
-        """The model failed with this config; it is not tried again."""
+        """Store that the model failed with a config, which is not tried again."""
         from optuna.trial import TrialState
 
         trial.set_user_attr("error", error)
         self._study.tell(trial, state=TrialState.FAIL)
 
     def known(self, params: Params) -> TrialResult | None:
-        """The same config, if it was tried already."""
+        """Return the result of an earlier trial of the same config; None if there is none."""
         return next((one for one in self.tried() if one.params == params and one.value is not None), None)
 
     def tried(self) -> list[TrialResult]:
-        """All that have ended, in order. Those that were lost with their process do not count."""
+        """Return all trials that have ended, in order, without those that were lost with their process."""
         trials = (_tried(trial) for trial in self._study.get_trials(deepcopy=False))
         return [trial for trial in trials if trial is not None]
 
     def ended(self) -> Ended:
-        """All of it, to keep when the storage is closed."""
+        """Return all results, for use after the storage is closed."""
         return Ended(self.tried(), self.known(self._base), self.best)
 
     def is_base(self, params: Params) -> bool:
-        """Is this the config that the model has now?"""
+        """Return whether a config is the one in use."""
         return params == self._base
 
     @property
     def best(self) -> TrialResult | None:
-        """The best figure; of equals the first."""
+        """The trial with the best figure; the first of equal ones."""
         ended = [one for one in self.tried() if one.value is not None]
         return max(ended, key=lambda one: self._sign * one.figure, default=None)
 
@@ -124,7 +124,7 @@ class Study:
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
     def _recover(self) -> None:
-        """Queue the first trial, and again those that were under way when the last process died."""
+        """Enqueue the first trial, and those that were running when the last process died."""
         from optuna.trial import TrialState
 
         if not self._study.get_trials(deepcopy=False):

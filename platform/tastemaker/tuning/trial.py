@@ -1,4 +1,4 @@
-"""One trial: fit a model with a config, and evaluate it inside the training window."""
+"""Trials: fit a model with a config, and evaluate it inside the training window."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Float64 = NDArray[np.float64]
 
 
 class Measured(NamedTuple):
-    """What a trial found."""
+    """Measurement of one config."""
 
     value: float
-    """The problem's metric, mean over the users evaluated."""
+    """The problem's metric, the mean over the evaluated users."""
     seconds: float
 
 
 @dataclass(frozen=True, eq=False)
 class TrialBench:
-    """Where one model's configs are tried. It holds no event of the test period."""
+    """Split of the training window on which one model's configs are tried, without the test period."""
 
     plugin: Plugin
     split: Split
@@ -41,7 +41,15 @@ class TrialBench:
 
     @classmethod
     def inside(cls, dataset: Dataset, plugin: Plugin) -> TrialBench:
-        """Split the training window again: its last split.test_days are what configs are evaluated by."""
+        """Split the training window again: configs are evaluated on its last split.test_days.
+
+        Args:
+            dataset: The data set.
+            plugin: The model.
+
+        Raises:
+            TastemakerError: The training window is too short.
+        """
         try:
             split = dataset.before(test_start(dataset)).split()
         except SourceError as error:
@@ -51,13 +59,13 @@ class TrialBench:
         return cls(plugin, split, dataset.problem.metric, dataset.problem.placement.k)
 
     def measure(self, config: Config) -> Measured:
-        """The figure of one config. Raises PluginError where the model fails, or its figure is no number."""
+        """Measure one config. Raises PluginError if the model fails, or its figure is not a number."""
         started = time.perf_counter()
         value = float(np.mean(self.users(config)))
         return Measured(value, time.perf_counter() - started)
 
     def users(self, config: Config) -> Float64:
-        """float64[n]: each user's figure with one config. Raises PluginError as `measure`."""
+        """Return float64[n], each user's figure with one config. Raises PluginError as `measure`."""
         from tastemaker.evaluation.evaluator import evaluate
         from tastemaker.plugins.safe_calls import fit
 

@@ -1,8 +1,8 @@
-"""Who measures: this process, or several of them, each with the data loaded once.
+"""Workers that measure configs: this process, or several processes, each of which loads the data once.
 
-Each worker has a thread of its own here, and a pipe that no other worker holds. Those of a
-ProcessPoolExecutor share a queue: one that is killed may take the queue's lock along, others wait for it for
-ever, and the pool waits for them: it ends them with SIGTERM, which a process may ignore.
+Each worker process has a thread in this process, and a pipe of its own. The workers of a ProcessPoolExecutor
+share a queue instead: if one is killed while it holds the queue's lock, the others and the pool wait without
+end.
 """
 
 from __future__ import annotations
@@ -31,17 +31,24 @@ if TYPE_CHECKING:
 Submit = Callable[["Config"], "Future[Measured]"]
 
 LOOK_SECONDS = 1.0
-"""Is the worker still there? The pipe does not end with it where the model forked, and left that running."""
+"""Seconds between checks that a worker is alive: a forked process of the model may keep the pipe open."""
 ENDING_SECONDS = 10.0
-"""How long a worker that measures nothing may take to end by itself."""
+"""Seconds that an idle worker may take to end."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @contextmanager
 def measuring(bench: TrialBench, load: Callable[[], Dataset], jobs: int) -> Iterator[Submit]:
-    """Start `jobs` measurements at a time; `load` loads the data in each worker process, and is pickled.
+    """Yield a function that submits configs to be measured.
 
-    Raises TastemakerError in words when a worker process dies."""
+    Args:
+        bench: The split and the model.
+        load: Loads the data in each worker process; it is sent to them.
+        jobs: The number of processes; 1 measures in this process.
+
+    Raises:
+        TastemakerError: A worker process died.
+    """
     if jobs == 1:
         with ThreadPoolExecutor(1) as pool:
             yield lambda config: pool.submit(bench.measure, config)
@@ -63,14 +70,14 @@ def measuring(bench: TrialBench, load: Callable[[], Dataset], jobs: int) -> Iter
             yield lambda config: pool.submit(measure, config)
         except _DiedError as error:
             raise TastemakerError(
-                "a worker process died, most likely for lack of memory; trials that had ended are kept",
-                fix="go on with fewer --jobs",
+                "a worker process died, most likely for lack of memory; finished trials are kept",
+                fix="continue with fewer --jobs",
             ) from error
 
 
 @contextmanager
 def _threads_each(count: int) -> Iterator[None]:
-    """What the libraries of a process that starts meanwhile read: together they use the processors once."""
+    """Set the number of threads of processes that start meanwhile, so that all share the processors."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, str(count)))
     try:
@@ -81,17 +88,17 @@ def _threads_each(count: int) -> Iterator[None]:
 
 
 class _DiedError(Exception):
-    """A worker process is gone."""
+    """Error: a worker process has ended."""
 
 
 class _Worker:
-    """This process's end of one that measures. One thread at a time may use it."""
+    """Proxy of a worker process, used by one thread at a time."""
 
     def __init__(self, process: BaseProcess, pipe: Connection) -> None:
         self._process, self._pipe = process, pipe
 
     def measure(self, config: Config) -> Measured:
-        """As Bench.measure. Raises _DiedError too."""
+        """Measure a config as `TrialBench.measure`; also raises _DiedError."""
         try:
             self._pipe.send(config)
             while not self._pipe.poll(LOOK_SECONDS):
@@ -107,7 +114,7 @@ class _Worker:
 
 @contextmanager
 def _worker(load: Callable[[], Dataset], plugin: Plugin) -> Iterator[_Worker]:
-    """A process that ends with the block. It is started afresh: threads do not survive a fork."""
+    """Start a worker process, which ends with the block; it is spawned, as threads do not survive a fork."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, load, plugin))
@@ -115,7 +122,7 @@ def _worker(load: Callable[[], Dataset], plugin: Plugin) -> Iterator[_Worker]:
     try:
         theirs.close()  # so that the pipe ends when the process does
         yield _Worker(process, ours)
-        ours.close()  # nothing more is asked of it: it ends by itself
+        ours.close()  # which ends the worker
         process.join(ENDING_SECONDS)
     finally:
         process.kill()
@@ -123,7 +130,7 @@ def _worker(load: Callable[[], Dataset], plugin: Plugin) -> Iterator[_Worker]:
 
 
 def _serve(pipe: Connection, load: Callable[[], Dataset], plugin: Plugin) -> None:
-    """Load the data, then measure each config that comes, until the parent ends, however that ends."""
+    """Load the data, then measure each config that is received, until the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     bench = TrialBench.inside(load(), plugin)

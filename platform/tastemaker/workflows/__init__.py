@@ -1,1 +1,1 @@
-"""Use cases: open a workspace, train, promote, rebuild the registry."""
+"""Use cases: open a workspace, train, promote, tune, and learn online."""

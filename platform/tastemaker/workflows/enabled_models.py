@@ -1,4 +1,4 @@
-"""Which of the installed models take part: all, but for what the settings leave out."""
+"""Choice of the installed models that are trained and compared, by the settings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,27 @@ from tastemaker.util.spelling import did_you_mean
 
 
 def takes_part(model: str, models: ModelsSettings, baseline: str) -> bool:
-    """Whether a model is trained and compared; the baseline always is: the others are compared with it."""
+    """Return whether a model is trained and compared; the baseline always is.
+
+    Args:
+        model: The model's name.
+        models: The settings.
+        baseline: The name of the baseline.
+    """
     if model == baseline:
         return True
     return model not in models.disabled and (models.enabled is None or model in models.enabled)
 
 
 def require_choice(models: ModelsSettings, baseline: str | None = None) -> None:
-    """Hold the names in the settings against the installed models, importing none.
+    """Check the names in the settings against the installed models, without importing any.
 
-    Raises TastemakerError for a name that is not installed, and where the baseline is disabled.
+    Args:
+        models: The settings.
+        baseline: The name of the baseline; None to skip its check.
+
+    Raises:
+        TastemakerError: A name is not installed, or the baseline is disabled.
     """
     names = installed_names()
     require_installed("models.enabled", models.enabled or (), names)
@@ -28,18 +39,24 @@ def require_choice(models: ModelsSettings, baseline: str | None = None) -> None:
     require_installed("a section [models.NAME] of tastemaker.toml", models.configs, names)
     if baseline in models.disabled:
         raise TastemakerError(
-            f"models.disabled leaves out {baseline}, the baseline that all others are compared with",
+            f"models.disabled contains {baseline}, the baseline that all others are compared with",
             fix="remove it from models.disabled, or name another model as baseline in the problem file",
         )
 
 
 def require_installed(where: str, given: Iterable[str], installed: Iterable[str]) -> None:
-    """Raise TastemakerError for the first given name that is not an installed model's."""
+    """Raise TastemakerError for the first name that is not an installed model.
+
+    Args:
+        where: What contains the names, for the message.
+        given: The names.
+        installed: The names of the installed models.
+    """
     known = sorted(installed)
     for name in given:
         if name not in known:
             listed = f"installed are: {', '.join(known)}"
             raise TastemakerError(
-                f"{where} names {name!r}, which is not an installed model",
+                f"{where} contains {name!r}, which is not an installed model",
                 fix=did_you_mean(name, known, f"remove it; {listed}"),
             )

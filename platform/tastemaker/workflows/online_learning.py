@@ -1,4 +1,4 @@
-"""A learner in a workspace: brings the log in, learns what is final, and says what it came to."""
+"""Online learning in a workspace: read the log, update the model, and save a checkpoint."""
 
 from __future__ import annotations
 
@@ -28,19 +28,17 @@ from tastemaker.util.file_lock import file_lock
 from tastemaker.workflows.workspace import Workspace
 
 GRACE_SECONDS = 1.0
-"""From a record's moment until it is on disk. What takes longer comes late, which costs a replay."""
+"""Seconds from a record's time until it is on disk; a record that takes longer costs a replay."""
 LATE_SECONDS = 600
-"""Records that come later than by so much are learned when the whole log is read again."""
+"""Records that are later than this are learned when the whole log is read again."""
 WHOLE_SECONDS = 600.0
-"""How often a learner that follows the log reads the whole of it."""
+"""Seconds between two reads of the whole log by a learner that follows it."""
 UNDRAINED = 10_000
-"""Records that a learner reads from the spool itself: drained at each look, the lake would get a file each
-time.
-"""
+"""Records that a learner reads from the spool directly: draining at each poll would write a file per poll."""
 
 
 class LearningSession:
-    """One version's learner, for as long as its lock is held: see `session`."""
+    """Online learning of one version while its lock is held: see `learning_session`."""
 
     def __init__(self, workspace: Workspace, version: Version) -> None:
         settings = workspace.settings
@@ -50,18 +48,27 @@ class LearningSession:
         self._learner = Learner(version, states)
 
     def step(self, now: float | None = None, *, whole: bool = True) -> LearningResult:
-        """Learn everything whose reward is final by now. Raises TastemakerError.
+        """Learn every impression whose feedback delay is over.
 
-        The `whole` log since the version's training is read, or what is less than LATE_SECONDS behind.
+        Args:
+            now: The time (seconds since 1970); None for the clock's.
+            whole: Whether the whole log since the version's training is read, or only its last
+                LATE_SECONDS.
+
+        Returns:
+            What was learned.
+
+        Raises:
+            TastemakerError: The log or a checkpoint can't be read or written.
         """
         settings, learner = self._workspace.settings, self._learner
-        moment = (
+        until = (
             (time.time() if now is None else now) - settings.learning.feedback_delay_seconds - GRACE_SECONDS
         )
         log = self._read(learner.start if whole else learner.tail(LATE_SECONDS))
         if not whole and not learner.matches(log):
             log = self._read(learner.start)
-        return learner.learn(log, int(moment))
+        return learner.learn(log, int(until))
 
     def _read(self, after: LogPosition) -> LoggedFeedback:
         settings = self._workspace.settings
@@ -70,7 +77,7 @@ class LearningSession:
         if settings.log.target == "postgres" or (undrained and len(undrained.records) == UNDRAINED):
             collect(settings, self._workspace.lake)
             undrained = spool_file.read(path, UNDRAINED)
-        # The spool was read before the lake will be: what is drained in between is in both, and counts once.
+        # The spool is read before the lake: records drained in between are in both, and count once.
         problem = self._workspace.problem
         return replay.read(
             self._workspace.lake,
@@ -82,11 +89,14 @@ class LearningSession:
         )
 
     def follow(
-        self, stop: Event, *, told: Callable[[LearningResult], None], away: Callable[[str], None]
+        self, stop: Event, *, on_update: Callable[[LearningResult], None], away: Callable[[str], None]
     ) -> None:
-        """Step after step until `stop` is set: `told` of each that learned something.
+        """Repeat `step` until `stop` is set.
 
-        `away` is told of each that failed as a disk or a database is away; it is tried again.
+        Args:
+            stop: Ends the loop when it is set.
+            on_update: Called after each step that learned something.
+            away: Called with the reason when a disk or a database is unavailable; the step is repeated.
         """
         read_at = -math.inf
         while not stop.is_set():
@@ -99,35 +109,41 @@ class LearningSession:
             else:
                 read_at = began if whole else read_at
                 if learned.state is not None:
-                    told(learned)
+                    on_update(learned)
             stop.wait(self._workspace.settings.learning.poll_seconds)
 
 
 class LearnerBusy(TastemakerError):
-    """Another process learns for this version."""
+    """Error: another process learns for this version."""
 
 
 @contextmanager
 def learning_session(
     workspace: Workspace, version: Version, *, wait: bool = True
 ) -> Iterator[LearningSession]:
-    """A session of its own: whoever comes second waits, and takes over when the first one ends or dies.
+    """Open a learning session, which holds the version's lock.
 
-    Without `wait` it raises LearnerBusy instead.
+    Args:
+        workspace: The workspace.
+        version: The version to update.
+        wait: Whether to wait for the lock, and take over when the other process ends.
+
+    Raises:
+        LearnerBusy: Another process holds the lock, and `wait` is false.
     """
     with ExitStack() as held:
         try:
             held.enter_context(file_lock(workspace.settings.learning_root / version.id / ".lock", wait=wait))
         except BlockingIOError:
             raise LearnerBusy(
-                f"another process learns for {version.model} {version.id} already",
-                fix="leave it to that one, or end it first",
+                f"another process already learns for {version.model} {version.id}",
+                fix="keep that process, or stop it first",
             ) from None
         yield LearningSession(workspace, version)
 
 
 def served_learners(workspace: Workspace) -> list[Version]:
-    """Of each model that learns online the newest version that has answered requests, by the lake's log."""
+    """Return the newest version that has answered requests, by the log, of each model that learns online."""
     versions = set(read_log(workspace.lake)["version"].to_pylist())
     found: dict[str, Version] = {}
     for version in workspace.registry.list(problem=workspace.problem.name):  # newest first

@@ -1,4 +1,4 @@
-"""Who becomes champion after a run: the best model that beats the baseline, unless a person decided."""
+"""Automatic promotion: after a run the best model that is better than the baseline becomes champion."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
 
 
 class PromotionResult(NamedTuple):
-    """The champion after a run."""
+    """Champion after a run, and why."""
 
     version: Version | None
-    """None: no model has beaten the baseline yet, which is served meanwhile."""
+    """None: no model has been better than the baseline yet; the baseline is served."""
     why: str
     warning: str | None = None
-    """What keeps the champion from being changed, and a person may want to end."""
+    """What prevents a change of the champion, such as a freeze."""
 
 
 def promote_best(workspace: Workspace) -> PromotionResult:
-    """Promote the best model's newest version, if its recipe beats the baseline and breaks no guardrail.
+    """Promote the best model's newest version, if it is better than the baseline and breaches no guardrail.
 
-    Of models that do not differ, the champion's own stays, and a recipe that may be worse than the champion's
-    does not take its place. A forced promotion or a rollback is a person's word: it stands until a person
-    promotes without force, or ends the freeze.
+    Among models that do not differ significantly, the champion's model is kept, and a version that may be
+    worse than the champion does not replace it. After a forced promotion or a rollback nothing is promoted
+    until someone promotes without force, or ends the freeze.
     """
     from tastemaker.registry import champion
 
     problem, registry = workspace.problem, workspace.registry
     current = registry.champion(problem.name)
     if current and (freeze := registry.frozen(problem.name)):
-        why = f"left as a person decided ({freeze.action}: {freeze.reason})"
+        why = f"automatic promotion is frozen ({freeze.action}: {freeze.reason})"
         return PromotionResult(current, why, champion.frozen_said(freeze))
     board = workspace.leaderboard()
     model = choose(board, None if current is None else current.model)
     if model is None:
-        return PromotionResult(current, f"no model beats {problem.baseline} within the guardrails")
+        return PromotionResult(current, f"no model is better than {problem.baseline} within the guardrails")
     newest = registry.newest(model, problem=problem.name)
     if current and current.id == newest.id:
         return PromotionResult(current, "unchanged: still the best model's newest version")
@@ -53,9 +53,9 @@ def promote_best(workspace: Workspace) -> PromotionResult:
 
 
 def backtest_of(workspace: Workspace, version: Version) -> Backtest:
-    """The backtest of a version's recipe on the data as it is now, run unless it is stored.
+    """Return the backtest of a version's model and config on the current data; run it unless it is stored.
 
-    It does not become the model's own figure. Raises TastemakerError where the recipe can't be fitted.
+    The leaderboard does not show it. Raises TastemakerError if the config can't be fitted.
     """
     from pydantic import ValidationError
 
@@ -67,7 +67,7 @@ def backtest_of(workspace: Workspace, version: Version) -> Backtest:
         config = plugin.recommender.config_type.model_validate(manifest.config)
     except ValidationError as error:
         raise RegistryError(
-            f"{plugin.distribution} {plugin.version} no longer takes the config of {version.model} "
+            f"{plugin.distribution} {plugin.version} no longer accepts the config of {version.model} "
             f"{version.id}: {error}",
             fix=f"install {manifest.distribution} {manifest.distribution_version}, or promote by force",
         ) from error
@@ -83,7 +83,7 @@ def backtest_of(workspace: Workspace, version: Version) -> Backtest:
 
 
 def _evidence(workspace: Workspace, champion: Version) -> str | None:
-    """See to it that the champion's recipe can be compared; else why not, in words."""
+    """Run the backtest of the champion's config; return the reason if that is not possible."""
     try:
         backtest_of(workspace, champion)
     except TastemakerError as error:
@@ -92,7 +92,15 @@ def _evidence(workspace: Workspace, champion: Version) -> str | None:
 
 
 def choose(board: Leaderboard, champion: str | None) -> str | None:
-    """The model to promote: of the best that beat the baseline and break nothing, the champion's first."""
+    """Return the model to promote: of the best that pass, the champion's model if it is among them.
+
+    Args:
+        board: The leaderboard.
+        champion: The model of the champion; None if there is none.
+
+    Returns:
+        The model's name; None if no model is better than the baseline and within the guardrails.
+    """
     failed = {one.model for one in board.failures}  # there is no new version of these
     winners = [
         row for row in board.rows if row.verdict == "better" and not row.breaches and row.model not in failed

@@ -1,12 +1,12 @@
-"""What a version must show to become champion: it beats the baseline, and is not worse than what is live.
+"""Promotion gate: the challenger test that a version must pass to become champion.
 
-    better than the baseline both paired tests, corrected by Holm for all models evaluated on the data, as on
-                             the leaderboard: the best of many equal models wins by luck otherwise
-    not worse than the       the 95 % interval of the paired difference lies above −max_loss · the champion's
-    champion                 figure: non-inferiority, for a recipe that is alike must not be changed for one
-                             that may be much worse
+    better than the baseline   both paired tests are significant, corrected by Holm for all models evaluated
+                               on the data, as on the leaderboard: else the best of many equal models would
+                               pass by chance
+    not worse than the         non-inferiority: the 95 % interval of the paired difference lies above
+    champion                   −max_loss · the champion's figure
 
-Recipes are compared (model, config, problem), by their backtests on the same users of the same data.
+Model and config are compared, by their backtests on the same users of the same data.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from tastemaker.stats.significance import ALPHA
 from tastemaker.storage.tables import backtests
 
 MAX_LOSS = 0.01
-"""Of the champion's figure: by how much a version may be worse, unless the settings say otherwise."""
+"""Default of the non-inferiority margin, as a share of the champion's figure."""
 
 
 @dataclass(frozen=True)
-class AgainstChampion:
-    """A version's backtest against that of the champion's recipe, on the same users."""
+class ChampionComparison:
+    """Comparison of a version's backtest with that of the champion's model and config, on the same users."""
 
     model: str
     champion: str
@@ -45,30 +45,30 @@ class AgainstChampion:
     champion_id: str
     metric: str
     difference: Difference | None
-    """None: the champion's recipe has no backtest on this data."""
+    """None: the champion's config has no backtest on this data."""
     figure: float
-    """The champion's."""
+    """The champion's figure."""
     max_loss: float
-    """Of that figure."""
+    """The margin, as a share of that figure."""
 
     @property
     def limit(self) -> float:
-        """What the whole interval must not lie below."""
+        """The limit that the interval must not reach below."""
         return -self.max_loss * abs(self.figure)
 
     @property
     def passed(self) -> bool:
-        """What is not a finite number (an interval from few users, a figure) passes nothing."""
+        """Whether the version is not worse; false where an interval or a figure is not a finite number."""
         if self.difference is None or not np.isfinite([self.difference.low, self.limit]).all():
             return False
         return self.difference.low >= self.limit
 
     @property
     def fix(self) -> str:
-        """What gives the evidence that is missing."""
+        """How to get the missing backtest."""
         return (
-            f"run its backtest: tastemaker models backtest {self.champion_id}; if data has come since, "
-            f"train anew, and promote the newer version: tastemaker run"
+            f"run its backtest: tastemaker models backtest {self.champion_id}; if there is newer data, "
+            f"retrain, and promote the newer version: tastemaker run"
         )
 
     def __str__(self) -> str:
@@ -93,45 +93,45 @@ class ChallengerTest:
     metric: str
     difference: Difference
     p: float
-    """Of that difference, corrected for all pairs of the models evaluated on the data."""
-    beats: bool
-    """Beyond chance, so corrected."""
+    """p-value of that difference, corrected for all pairs of candidates."""
+    better: bool
+    """Whether the version is significantly better than the baseline, after the correction."""
     models: int
-    """So many are candidates on the data: the family that p is corrected for is theirs."""
-    champion: AgainstChampion | None
-    """None: there is no champion, or its recipe is the same."""
+    """The number of candidates on the data, for whose pairs p is corrected."""
+    champion: ChampionComparison | None
+    """None: there is no champion, or its model and config are the same."""
 
     @property
-    def won(self) -> bool:
-        """Nothing speaks against it. For every metric that a problem may name as primary, more is better."""
-        return self.beats and (self.champion is None or self.champion.passed)
+    def passed(self) -> bool:
+        """Whether both comparisons pass. More is better for every metric that can be primary."""
+        return self.better and (self.champion is None or self.champion.passed)
 
     @property
-    def verdict(self) -> list[str]:
-        """Both comparisons in words, what speaks against it first."""
-        found = [(self.beats, self._baseline_said)]
+    def reasons(self) -> list[str]:
+        """Both comparisons in words, failed ones first."""
+        found = [(self.better, self._baseline_text)]
         if self.champion is not None:
-            found.append((self.champion.passed, self._champion_said(self.champion)))
-        return [said for _, said in sorted(found, key=lambda one: one[0])]
+            found.append((self.champion.passed, self._champion_text(self.champion)))
+        return [text for _, text in sorted(found, key=lambda one: one[0])]
 
     @property
-    def _baseline_said(self) -> str:
-        if self.beats:
-            return f"it beats the baseline: {self.against_baseline}"
+    def _baseline_text(self) -> str:
+        if self.better:
+            return f"it is better than the baseline: {self.against_baseline}"
         return (
-            f"it does not beat the baseline: {self.against_baseline}; all of it must lie above 0, "
-            f"with a p of {ALPHA} at most"
+            f"it is not better than the baseline: {self.against_baseline}; the whole interval must lie above "
+            f"0, with p at most {ALPHA}"
         )
 
-    def _champion_said(self, against: AgainstChampion) -> str:
+    def _champion_text(self, against: ChampionComparison) -> str:
         if against.difference is None:
             return str(against)
-        how = "it is not worse than what is live" if against.passed else "it may be worse than what is live"
+        how = "it is not worse than the champion" if against.passed else "it may be worse than the champion"
         return f"{how}: {against}"
 
     @property
     def against_baseline(self) -> str:
-        """The figures."""
+        """The figures of the comparison with the baseline, in words."""
         figures = figures_of(self.model, self.baseline, self.metric, self.difference)
         return f"{figures}; p {self.p:.2g}, corrected for {self.models} models"
 
@@ -141,19 +141,26 @@ class ChallengerTest:
 
 
 def figures_of(model: str, other: str, metric: str, found: Difference) -> str:
-    """A paired difference in words."""
+    """Return a paired difference in words.
+
+    Args:
+        model: The first model.
+        other: The second model, which is subtracted.
+        metric: The name of the metric.
+        found: The difference.
+    """
     return f"{model} - {other} in {metric}: {found.difference:+.4f} ({found.between()}, {found.n:,} users)"
 
 
 @dataclass(frozen=True)
 class PromotionGate:
-    """What a version must pass before it becomes its problem's champion."""
+    """Gate that a version must pass to become its problem's champion."""
 
     registry: Registry
     max_loss: float = MAX_LOSS
-    """Of the champion's figure: how much a version may lose."""
+    """Non-inferiority margin, as a share of the champion's figure."""
     takes_part: Callable[[str, str], bool] = lambda model, baseline: True
-    """`takes_part(model, baseline)`: whether a model is a candidate beside the one that is tested."""
+    """`takes_part(model, baseline)`: whether a model is a candidate besides the one that is tested."""
 
     def test(self, version: Version) -> ChallengerTest:
         """Compare a version with the baseline and with its problem's champion, by their stored backtests.
@@ -171,7 +178,7 @@ class PromotionGate:
         if mine is None or rival is None:
             lacking = f"version {manifest.version}" if mine is None else f"{baseline} on the same data"
             raise RegistryError(
-                f"there is no backtest of {lacking}, so nothing shows that it beats {baseline}",
+                f"there is no backtest of {lacking}, so nothing shows that it is better than {baseline}",
                 fix=f"run the backtests: tastemaker run; or {force(manifest.version)}",
             )
         kept = {mine.model, rival.model}
@@ -190,22 +197,23 @@ class PromotionGate:
             metric,
             pairs.difference(ours, theirs),
             p=float(pairs.p[ours, theirs]),
-            beats=bool(pairs.better[ours, theirs]),
+            better=bool(pairs.better[ours, theirs]),
             models=int(np.count_nonzero(~others)),
             champion=_against(engine, artifacts, mine, current, metric, self.max_loss),
         )
 
     def promote(self, version_id: str, *, force_reason: str | None = None) -> Promotion:
-        """Make a version its problem's champion if it passes the test, or a person forces it.
+        """Make a version its problem's champion if it passes the test or is forced.
 
         Args:
             version_id: The challenger.
-            force_reason: Why it is promoted untested; it is recorded, and freezes automatic promotion.
+            force_reason: Why it is promoted without the test; it is recorded, and freezes automatic
+                promotion.
 
         Raises:
-            RegistryError: The reason is empty; or by how much the version fails: its recipe does not beat the
-                baseline, or may be worse than the champion's; or there is no backtest that shows either.
-            ArtifactError: Its files are not sound.
+            RegistryError: The reason is empty; or the version is not better than the baseline, or may be
+                worse than the champion, with the figures; or a backtest is missing.
+            ArtifactError: A file of the version is damaged.
         """
         version = self.registry.get(version_id)
         verify_version(version.folder)
@@ -214,19 +222,19 @@ class PromotionGate:
                 raise RegistryError("the reason to force a promotion is empty", fix="say why in a few words")
             return self.registry.make_champion(version, reason, forced=True)
         found = self.test(version)
-        if found.won:
+        if found.passed:
             return self.registry.make_champion(version, str(found), forced=False)
         evidence = found.champion
-        missing = evidence is not None and evidence.difference is None and found.beats
+        missing = evidence is not None and evidence.difference is None and found.better
         raise RegistryError(
-            f"version {version.id} is not promoted:\n    " + "\n    ".join(found.verdict),
+            f"version {version.id} is not promoted:\n    " + "\n    ".join(found.reasons),
             fix=f"{evidence.fix}; or {force(version.id)}" if evidence and missing else force(version.id),
         )
 
 
 def force(version: str) -> str:
-    """What a person may do all the same."""
-    return f"to promote it all the same: tastemaker models promote {version} --force REASON"
+    """Return how to promote a version without the test."""
+    return f"to promote it anyway: tastemaker models promote {version} --force REASON"
 
 
 def _against(
@@ -236,22 +244,24 @@ def _against(
     current: Manifest | None,
     metric: str,
     max_loss: float,
-) -> AgainstChampion | None:
-    """Nothing where the recipe is the same: another fit of it is no other recipe."""
+) -> ChampionComparison | None:
+    """Return the comparison with the champion; None if model and config are the same."""
     if current is None or (current.model, current.config) == (mine.model, mine.config):
         return None
     theirs = _newest(engine, mine, current.model, current.config)
     difference = None if theirs is None else results.compare(artifacts, mine, theirs, metric)
     figure = np.nan if theirs is None else theirs.metrics[metric].value
-    return AgainstChampion(mine.model, current.model, current.version, metric, difference, figure, max_loss)
+    return ChampionComparison(
+        mine.model, current.model, current.version, metric, difference, figure, max_loss
+    )
 
 
 def _family(
     engine: Engine, artifacts: Path, mine: Backtest, rival: Backtest, metric: str
 ) -> list[tuple[Backtest, results.Float64]]:
-    """Backtests with each user's figure: of every model on the data, with these two for their models.
+    """Return the backtests of all models on the data, with these two for their models, and users' figures.
 
-    Those that can't be read, or evaluated other users, are left out.
+    Backtests that can't be read, or with other users, are left out.
     """
     by_model = {one.model: one for one in results.listed(engine, mine.problem, mine.data_hash)}
     by_model |= {rival.model: rival, mine.model: mine}
@@ -276,7 +286,7 @@ def _family(
 
 
 def _evidence(engine: Engine, manifest: Manifest) -> Backtest | None:
-    """The version's backtest, if it is of this model, config and problem."""
+    """Return the version's backtest, if it is of this model, config and problem."""
     found = None if manifest.backtest_id is None else results.get(engine, manifest.backtest_id)
     if found is None:
         return None
@@ -287,9 +297,9 @@ def _evidence(engine: Engine, manifest: Manifest) -> Backtest | None:
 def _newest(
     engine: Engine, mine: Backtest, model: str, config: dict[str, object] | None = None
 ) -> Backtest | None:
-    """The newest backtest of a model, or of one config of it, on the same data and training window.
+    """Return the newest backtest of a model, or of one config of it, on the same data and training window.
 
-    Those that were asked for as the model's own figure come first: others may be of another seed.
+    Listed backtests come first: others may have another seed.
     """
     query = (
         select(backtests.c.id)

@@ -1,4 +1,4 @@
-"""A model fitted on everything until now, registered with its backtest as the evidence."""
+"""Training: fit a model on all data until now, and register it with its backtest."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 
 
 def train(workspace: Workspace, plugin: Plugin) -> Version:
-    """The version of a model for today's data; fitted only if there is none of the same recipe and data.
+    """Return a model's version for the current data; fit and register it unless it exists.
 
-    A recipe is its backtest's id: problem, model, config, data, seed and code. The backtest is run if it has
-    not been. Two processes that ask at once get the same version. Raises TastemakerError; then nothing is
-    registered.
+    A version exists if its backtest's id is the same: problem, model, config, data, seed and code. The
+    backtest is run unless it is stored. Two processes at once get the same version.
+
+    Args:
+        workspace: The workspace.
+        plugin: The model.
+
+    Raises:
+        TastemakerError: The model fails, or the version can't be saved; then nothing is registered.
     """
     from tastemaker.plugins.safe_calls import fit
     from tastemaker.serving.build.precompute import precomputing

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tastemaker.errors import TastemakerError
 from tastemaker.tuning import best_config
 from tastemaker.tuning.confirm import Confirmation, confirm
-from tastemaker.tuning.outcome import Outcome
+from tastemaker.tuning.outcome import TuningResult
 from tastemaker.tuning.search import Loop, Progress, searched
 from tastemaker.tuning.study import Ended, Study, TrialResult
 from tastemaker.tuning.trial import TrialBench
@@ -35,13 +35,22 @@ def tune(
     jobs: int = 1,
     seconds: float | None = None,
     progress: Progress | None = None,
-) -> Outcome:
-    """Go on until `trials` have ended in all, or until `seconds` are over; write the best config if it is
-    better than the one in use beyond chance.
+) -> TuningResult:
+    """Search for better hyperparameters, and write the best config if it is significantly better.
 
-    The first trial is the model's config as it is: the defaults and what tastemaker.toml says, which is not
-    searched. A second process that tunes the same model waits for the first. Raises TastemakerError if there
-    is nothing to search, or the first trial fails.
+    The first trial is the model's default config with the values that tastemaker.toml sets, which are not
+    searched. The search continues earlier ones. A second process that tunes the same model waits.
+
+    Args:
+        workspace: The workspace.
+        plugin: The model.
+        trials: The number of trials, including those of earlier calls.
+        jobs: The number of processes.
+        seconds: Start no trial after this time; None for no limit.
+        progress: Called after each trial.
+
+    Raises:
+        TastemakerError: There is no hyperparameter to search, or the first trial fails.
     """
     from tastemaker.evaluation.backtest import identify
     from tastemaker.evaluation.metrics import METRICS
@@ -65,7 +74,7 @@ def tune(
 
 
 def _name(plugin: Plugin, recipe: str, space: Space) -> str:
-    """All that a search depends on."""
+    """Return the study's name, with a hash of all that the search depends on."""
     digest = blake2b(f"{recipe} {space}".encode(), digest_size=16).hexdigest()
     return f"{plugin.name}-{digest}"
 
@@ -78,8 +87,8 @@ def _evaluated(
     bench: TrialBench,
     ended: Ended,
     name: str,
-) -> Outcome:
-    """Keep or replace the config in use, and hold both against each other on the test period."""
+) -> TuningResult:
+    """Keep or replace the config in use, and compare both on the test period."""
     from tastemaker.evaluation import results
 
     settings, problem, split = workspace.settings, workspace.problem, bench.split
@@ -93,11 +102,11 @@ def _evaluated(
     path = best_config.path_of(settings.home, problem.name, plugin.name)
     if adopted := confirmation is not None and confirmation.better:
         study = _described(workspace, plugin, first, best, trials, name)
-        window = {"trained_from": start, "trained_until": cut, "judged_until": end}
+        window = {"trained_from": start, "trained_until": cut, "evaluated_until": end}
         best_config.write(path, best.params, study | {key: at.isoformat() for key, at in window.items()})
     before = _backtest(workspace, plugin, used, listed=not adopted)
     after = _backtest(workspace, plugin, candidate, listed=adopted)
-    return Outcome(
+    return TuningResult(
         study=name,
         model=plugin.name,
         metric=problem.metric,
@@ -119,7 +128,7 @@ def _evaluated(
 
 
 def _used(workspace: Workspace, plugin: Plugin, base: Config) -> Config:
-    """The config in use. A tuned one that can't be read is replaced as if it were not there."""
+    """Return the config in use; a tuned config that can't be read is ignored."""
     try:
         return workspace.config(plugin)
     except TastemakerError:
@@ -152,7 +161,7 @@ def _described(
     trials: list[TrialResult],
     name: str,
 ) -> dict[str, Any]:
-    """Where the config comes from."""
+    """Return the origin of the config, which is stored beside it."""
     return {
         "name": name,
         "model": plugin.name,

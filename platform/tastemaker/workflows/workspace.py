@@ -1,4 +1,4 @@
-"""A workspace: the settings, and the parts of the platform opened once from them."""
+"""Workspace: the settings, and the parts of the platform that are opened from them."""
 
 from __future__ import annotations
 
@@ -29,40 +29,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workspace:
-    """What one home folder (and its servers, if any) holds. Each part is opened when first asked for."""
+    """Access to one home folder and its servers, if any. Each part is opened when it is first used."""
 
     settings: Settings
     _loaded: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(cls) -> Workspace:
-        """The workspace that the environment and tastemaker.toml describe."""
+        """Return the workspace of the settings in the environment and tastemaker.toml."""
         return cls(load_settings())
 
     @cached_property
     def problem(self) -> ProblemSpec:
-        """The problem file. Raises ProblemError."""
+        """The problem, from the problem file. Raises ProblemError."""
         from tastemaker.problem import load_problem
 
         return load_problem(self.settings.problem)
 
     @cached_property
     def engine(self) -> Engine:
-        """The metadata database, migrated."""
+        """Engine of the metadata database, whose schema is up to date."""
         from tastemaker.storage.engine import open_engine
 
         return open_engine(self.settings.metadata_url)
 
     @cached_property
     def lake(self) -> Lake:
-        """The tables at rest."""
+        """The lake with the stored tables."""
         from tastemaker.data.lake import Lake
 
         return Lake(self.settings.lake)
 
     @cached_property
     def source(self) -> Source:
-        """Where events come from, as it may be kept. Raises SourceError."""
+        """The source of events, with pseudonymization and retention applied. Raises SourceError."""
         from tastemaker.data.sources import open_source
         from tastemaker.privacy.private_source import PrivateSource
         from tastemaker.privacy.pseudonyms import open_pseudonyms
@@ -80,14 +80,14 @@ class Workspace:
 
     @cached_property
     def registry(self) -> Registry:
-        """The model versions."""
+        """The registry of model versions."""
         from tastemaker.registry import Registry
 
         return Registry(self.engine, self.settings.artifacts)
 
     @property
     def promotion_gate(self) -> PromotionGate:
-        """What versions must pass before they become champion."""
+        """The gate that versions must pass to become champion."""
         from tastemaker.workflows.enabled_models import takes_part
         from tastemaker.workflows.promotion_gate import PromotionGate
 
@@ -98,7 +98,7 @@ class Workspace:
         )
 
     def plugins(self) -> Plugins:
-        """The installed models that the settings do not leave out.
+        """Return the installed models that the settings enable.
 
         Raises TastemakerError for a name in the settings that is not installed.
         """
@@ -113,16 +113,20 @@ class Workspace:
         return find_matching(self.takes_part)
 
     def takes_part(self, model: str, problem: ProblemSpec | None = None) -> bool:
-        """Whether the settings do not leave a model out."""
+        """Return whether the settings enable a model, for a problem (None: the problem in use)."""
         from tastemaker.workflows.enabled_models import takes_part
 
         return takes_part(model, self.settings.models, (problem or self.problem).baseline)
 
     def leaderboard(self, problem: ProblemSpec | None = None, *, metric: str | None = None) -> Leaderboard:
-        """The models that take part, compared; those whose last backtest failed are named beside them.
+        """Return the comparison of the enabled models; models whose last backtest failed are listed, too.
 
-        By the problem in use and its primary metric, unless others are given. Raises TastemakerError if no
-        model was evaluated.
+        Args:
+            problem: The problem; None for the one in use.
+            metric: The metric to order by; None for the problem's.
+
+        Raises:
+            TastemakerError: No model has been evaluated.
         """
         from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
 
@@ -136,9 +140,14 @@ class Workspace:
         )
 
     def config(self, plugin: Plugin, *, tuned: bool = True) -> Config:
-        """A model's hyperparameters: what tastemaker.toml says, else what tuning found, else the defaults.
+        """Return a model's hyperparameters: those of tastemaker.toml, else of tuning, else the defaults.
 
-        Raises TastemakerError naming every hyperparameter that is wrong.
+        Args:
+            plugin: The model.
+            tuned: Whether the config that tuning found is used.
+
+        Raises:
+            TastemakerError: The message names every hyperparameter that is wrong.
         """
         from pydantic import ValidationError
 
@@ -149,12 +158,12 @@ class Workspace:
             wrong = described(error, plugin.recommender.config_type)
             raise TastemakerError(
                 f"the config of model {plugin.name} is wrong:\n    {wrong}",
-                fix=f"mend [models.{plugin.name}] in tastemaker.toml: tastemaker models show {plugin.name}"
+                fix=f"correct [models.{plugin.name}] in tastemaker.toml: tastemaker models show {plugin.name}"
                 + (f"; or tune it again: tastemaker tune {plugin.name}" if found else ""),
             ) from error
 
     def _tuned(self, plugin: Plugin) -> dict[str, Any]:
-        """What tuning found for the problem in use."""
+        """Return the config that tuning found for the problem in use."""
         from tastemaker.tuning import best_config
 
         home, problem = self.settings.home, self.settings.problem
@@ -163,7 +172,7 @@ class Workspace:
         return best_config.read(home, self.problem.name, plugin.name)
 
     def backtester(self, plugin: Plugin) -> Backtester:
-        """Return what runs backtests of a model with its config. Raises as `config` and `split`."""
+        """Return a backtester of a model with its config. Raises as `config` and `split`."""
         from tastemaker.evaluation.backtest import Backtester
 
         return Backtester(
@@ -171,13 +180,13 @@ class Workspace:
         )
 
     def backtest(self, plugin: Plugin, *, progress: Progress | None = None) -> Backtest:
-        """A model fitted before the split's cut and evaluated after it; run only if it is not stored.
+        """Return a model's backtest on the problem's split; run it unless it is stored.
 
-        If it fails, the leaderboard names the model and the reason until a backtest of it succeeds.
+        If it fails, the leaderboard shows the model with the reason until a backtest of it succeeds.
         """
         from tastemaker.evaluation import failures
 
-        split = self.split()  # what is wrong with the data is not the model's failure
+        split = self.split()  # an error in the data is not the model's failure
         try:
             result = self._backtest(plugin, split, progress)
         except Exception as error:
@@ -200,7 +209,7 @@ class Workspace:
         )
 
     def dataset(self) -> Dataset:
-        """The lake's events as arrays, as of now; loaded again only if a file of the lake changed."""
+        """Return the lake's events as arrays; they are loaded again only if a file of the lake changed."""
         from tastemaker.data.tables import HISTORY
         from tastemaker.dataset.dataset import Dataset
 
@@ -217,7 +226,7 @@ class Workspace:
         return dataset
 
     def cut(self) -> AsOf:
-        """The data set as of its end: what versions are fitted on."""
+        """Return the data set as of its end, on which versions are fitted."""
         dataset = self.dataset()
         if "cut" not in self._loaded:
             self._loaded["cut"] = dataset.cut()
@@ -225,7 +234,7 @@ class Workspace:
         return cut
 
     def split(self) -> Split:
-        """The data set's training window and test period, as the problem says."""
+        """Return the training window and the test period that the problem defines."""
         dataset = self.dataset()
         if "split" not in self._loaded:
             self._loaded["split"] = dataset.split()

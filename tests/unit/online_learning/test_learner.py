@@ -239,7 +239,7 @@ def test_only_models_that_learn_online_do(home: Path, versions: dict[str, Versio
 
 def test_a_version_has_one_learner_at_a_time(home: Path, versions: dict[str, Version]) -> None:
     opened, version = learning_homes.workspace(home), versions["thompson"]
-    refused = pytest.raises(LearnerBusy, match=f"learns for thompson {version.id} already")
+    refused = pytest.raises(LearnerBusy, match=f"already learns for thompson {version.id}")
     with learning_session(opened, version), refused, learning_session(opened, version, wait=False):
         pass
     with learning_session(opened, version, wait=False) as learning:
@@ -268,7 +268,7 @@ def test_a_learner_that_follows_outlives_a_disk_that_is_away(
             return step(whole=whole)
 
         monkeypatch.setattr(learning, "step", shaky)
-        learning.follow(stop, told=report, away=problems.append)
+        learning.follow(stop, on_update=report, away=problems.append)
     assert (found, problems) == ([15], ["the disk is away"] * 2)
 
 

@@ -23,7 +23,7 @@ from tastemaker.stats.bootstrap import Difference, Interval, intervals, paired_d
 from tastemaker.stats.confidence import ends, ends_with_rare
 from tastemaker.stats.significance import Flips, bootstrap_p, holm, permutation_p
 from tastemaker.util import strict_json
-from tastemaker.workflows.promotion_gate import AgainstChampion
+from tastemaker.workflows.promotion_gate import ChampionComparison
 
 NO_NUMBERS = (np.nan, np.inf, -np.inf)
 no_number = st.sampled_from(NO_NUMBERS)
@@ -77,7 +77,7 @@ def test_there_is_no_interval(value: float) -> None:
 def test_nothing_passes_the_champion_by_it(value: float, low: float, name: str) -> None:
     """An interval that begins at +inf, or a champion of -inf, is no evidence either."""
     given_ = {"low": low, "figure": 0.3, "max_loss": 0.01} | {name: value}
-    found = AgainstChampion(
+    found = ChampionComparison(
         "ease",
         "popularity",
         "v1",

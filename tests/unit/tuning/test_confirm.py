@@ -14,7 +14,7 @@ from support.small_lakes import DAY, START
 from support.tuning_worlds import AIMS, DAYS, LOTS, TEST_DAYS, AimConfig, rows, world
 from tastemaker.stats.bootstrap import paired_difference
 from tastemaker.tuning import best_config, report
-from tastemaker.tuning.outcome import Outcome
+from tastemaker.tuning.outcome import TuningResult
 from tastemaker.tuning.study import TrialResult
 from tastemaker.tuning.trial import TrialBench
 from tastemaker.workflows.tune import tune
@@ -23,7 +23,7 @@ SHORT = 2 * TEST_DAYS + 3
 """Days: enough for a search inside the training window, and not for days of the confirmation's own."""
 
 
-def shown(found: Outcome) -> str:
+def shown(found: TuningResult) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
     report.show(found, console)
     return console.export_text()
@@ -68,10 +68,10 @@ def test_what_only_had_luck_is_not_adopted(tmp_path: Path) -> None:
     told = json.loads(json.dumps(report.to_dict(kept), allow_nan=False))
     assert (told["adopted"], told["config"], told["config_before"]) == (False, kept.before, kept.before)
     assert told["why"].startswith(
-        "the config before is kept, for what was found is not better beyond chance: "
+        "the config in use is kept: the config that was found is not significantly better: "
     )
     assert "wrote " not in shown(kept)
-    assert "The config before is kept" in shown(kept)
+    assert "The config in use is kept" in shown(kept)
 
 
 def test_a_config_that_an_earlier_search_found_stays_unless_another_beats_it(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_short_history_is_corrected_for_all_that_was_tried(tmp_path: Path) -> 
     assert not confirmed.fresh
     assert confirmed.comparisons == len({repr(trial.params) for trial in found.trials}) - 1 == 9
     assert found.adopted, "30 users and a large difference"
-    assert "the history is too short for days of their own" in found.why
+    assert "the history is too short for separate days" in found.why
     outcomes = [
         tune(world(tmp_path / str(seed), rows(seed, SHORT), seed=seed), LOTS, trials=8) for seed in range(8)
     ]
@@ -117,7 +117,7 @@ def test_where_the_first_trial_is_best_nothing_is_compared(tmp_path: Path) -> No
     found = tune(opened, AIMS, trials=1)
     assert (found.adopted, found.confirmation) == (False, None)
     assert not found.path.exists()
-    assert found.why == "no trial was better than the config as it was, which is kept"
+    assert found.why == "no trial was better than the config in use, which is kept"
     assert found.best == found.base
     assert isinstance(found.best, TrialResult)
     assert np.isfinite(found.best.figure)

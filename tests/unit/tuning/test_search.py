@@ -21,7 +21,7 @@ from tastemaker.evaluation import results
 from tastemaker.plugins import discovery
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.tuning import best_config, report
-from tastemaker.tuning.outcome import Outcome
+from tastemaker.tuning.outcome import TuningResult
 from tastemaker.tuning.plot import draw
 from tastemaker.tuning.storage import storage
 from tastemaker.tuning.study import Study
@@ -35,18 +35,18 @@ SPACE_OF_ONE = {"aim": AimConfig.model_fields["aim"].metadata[0]}
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def found(tmp_path_factory: pytest.TempPathFactory) -> TuningResult:
     return tune(world(tmp_path_factory.mktemp("found")), AIMS, trials=25)
 
 
-def test_what_is_clearly_best_is_found(found: Outcome) -> None:
+def test_what_is_clearly_best_is_found(found: TuningResult) -> None:
     assert found.config["side"] == "right"
     assert abs(found.config["aim"] - BEST) < 1.5
     assert (found.best.value or 0) > (found.base.value or 0) + 0.3
     assert found.difference.low > 0.3
 
 
-def test_the_first_trial_is_the_config_as_it_was(found: Outcome) -> None:
+def test_the_first_trial_is_the_config_as_it_was(found: TuningResult) -> None:
     assert found.trials[0] == found.base
     assert found.base.params == {"aim": 1.0, "side": "wrong"}
     assert [trial.number for trial in found.trials] == list(range(25))
@@ -125,7 +125,7 @@ def test_what_a_person_fixed_is_not_searched(tmp_path: Path) -> None:
     assert opened.config(AIMS) == AimConfig(aim=found.config["aim"], side="right")
     fixed = world(tmp_path, models={"aims": {"side": "right", "aim": 3.0}})
     assert fixed.config(AIMS).aim == 3.0  # type: ignore[attr-defined]
-    with pytest.raises(TastemakerError, match=r"toml fixes all"):
+    with pytest.raises(TastemakerError, match=r"toml sets all of its search space"):
         tune(fixed, AIMS)
 
 
@@ -167,7 +167,7 @@ def test_a_model_that_fails_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_model_without_a_search_space(tmp_path: Path) -> None:
-    with pytest.raises(TastemakerError, match="no hyperparameter to search: none is marked"):
+    with pytest.raises(TastemakerError, match="no hyperparameter to search: its search space is empty"):
         tune(
             world(tmp_path), Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
         )
@@ -195,7 +195,7 @@ def test_a_broken_file_is_told(tmp_path: Path) -> None:
     assert "tune aims" in str(error.value.fix)
 
 
-def test_the_pictures_and_the_json(found: Outcome, tmp_path: Path) -> None:
+def test_the_pictures_and_the_json(found: TuningResult, tmp_path: Path) -> None:
     draw(found, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     told = json.loads(json.dumps(report.to_dict(found), allow_nan=False))
@@ -213,22 +213,22 @@ def test_a_trial_that_died_is_done_again_and_none_that_ended_is_lost(engine: Eng
         kept = stack.enter_context(storage(opened.settings, engine))
         return Study(kept, name, SPACE_OF_ONE, {"aim": 2.0}, larger_is_better=True, seed=0)
 
-    def go_on(one: Study, n: int) -> list[float]:
+    def run(one: Study, n: int) -> list[float]:
         for _ in range(n):
             trial = one.ask()
-            one.tell(trial, -abs(trial.params["aim"] - BEST), 0.1)
+            one.record(trial, -abs(trial.params["aim"] - BEST), 0.1)
         return [trial.params["aim"] for trial in one.tried()]
 
     first = study("killed")
-    go_on(first, 3)
+    run(first, 3)
     lost = first.ask().params  # and the process dies
     second = study("killed")
     assert len(second.tried()) == 3
-    aims = go_on(second, 12)
+    aims = run(second, 12)
     assert aims[0] == 2.0
     assert aims[3] == lost["aim"]
     assert abs((second.best or second.tried()[0]).params["aim"] - BEST) < 1
-    np.testing.assert_array_equal(go_on(study("whole"), 15), aims)
+    np.testing.assert_array_equal(run(study("whole"), 15), aims)
     stack.close()
 
 
@@ -255,5 +255,5 @@ def test_what_was_fixed_at_its_default_is_another_search(tmp_path: Path) -> None
     assert fixed.config.keys() == {"aim"}
 
 
-def _values(found: Outcome) -> list[tuple[dict[str, Any], float | None]]:
+def _values(found: TuningResult) -> list[tuple[dict[str, Any], float | None]]:
     return [(trial.params, trial.value) for trial in found.trials]

@@ -94,7 +94,7 @@ def test_one_that_does_not_beat_is_refused(registry: Registry, values: np.ndarra
     add_backtest(registry, "popularity", BASE)
     version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", values))
     with pytest.raises(
-        RegistryError, match=r"does not beat .*95 % interval .* 500 users.* above 0"
+        RegistryError, match=r"is not better than .*95 % interval .* 500 users.* above 0"
     ) as caught:
         PromotionGate(registry).promote(version.id)
     assert f"models promote {version.id} --force" in str(caught.value.fix)
@@ -108,7 +108,7 @@ def test_one_that_does_not_beat_is_refused(registry: Registry, values: np.ndarra
 def test_one_user_proves_nothing(registry: Registry) -> None:
     add_backtest(registry, "popularity", BASE[:1])
     version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", BETTER[:1]))
-    with pytest.raises(RegistryError, match="does not beat"):
+    with pytest.raises(RegistryError, match="is not better than"):
         PromotionGate(registry).promote(version.id)
 
 
@@ -211,7 +211,7 @@ def test_what_may_be_worse_than_the_champion_is_refused(
         assert f"must not reach below {-LOSS:+.4f}, 1 % of the champion's {BETTER.mean():.4f}" in reason
         return
     with pytest.raises(
-        RegistryError, match=r"may be worse than what is live: toy - toy \(the champion\)"
+        RegistryError, match=r"may be worse than the champion: toy - toy \(the champion\)"
     ) as caught:
         PromotionGate(registry).promote(version)
     assert "does not beat" not in str(caught.value)
@@ -252,7 +252,7 @@ def test_one_user_does_not_show_that_nothing_is_lost(registry: Registry) -> None
     champion_of(registry, BASE[:1])
     add_backtest(registry, "popularity", BASE[:1])
     version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", BETTER[:1]))
-    with pytest.raises(RegistryError, match="may be worse than what is live"):
+    with pytest.raises(RegistryError, match="may be worse than the champion"):
         PromotionGate(registry).promote(version.id)
 
 
@@ -264,14 +264,14 @@ def test_the_best_of_many_equal_models_does_not_win_by_luck(registry: Registry) 
     add_backtest(registry, "popularity", BASE)
     version = registered_versions.add(registry, backtest_id=add_backtest(registry, "toy", BASE + lucky))
     alone = PromotionGate(registry).test(version)
-    assert (alone.models, alone.beats) == (2, True)
+    assert (alone.models, alone.better) == (2, True)
     for number, values in enumerate(noise[1:]):
         add_backtest(registry, f"equal_{number}", BASE + values - values.mean())
     crowded = PromotionGate(registry).test(version)
     assert crowded.models == 16
     assert crowded.difference.low > 0
-    assert not crowded.beats
-    with pytest.raises(RegistryError, match="corrected for 16 models; all of it must lie above 0"):
+    assert not crowded.better
+    with pytest.raises(RegistryError, match="corrected for 16 models; the whole interval must lie above 0"):
         PromotionGate(registry).promote(version.id)
 
 
@@ -287,7 +287,7 @@ def test_models_that_the_settings_leave_out_take_no_power_from_the_others(regist
     models = ModelsSettings(disabled=("toy", *(f"equal_{number}" for number in range(14))))
     gate = PromotionGate(registry, takes_part=lambda model, baseline: takes_part(model, models, baseline))
     found = gate.test(version)
-    assert (found.models, found.beats) == (2, True), "the version's own model always counts"
+    assert (found.models, found.better) == (2, True), "the version's own model always counts"
 
 
 def test_a_freeze_stands_until_it_is_ended(registry: Registry) -> None:
