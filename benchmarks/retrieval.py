@@ -36,6 +36,7 @@ import numpy as np
 N_ITEMS, SIZE, N_USERS, HISTORY = 100_000, 64, 300, 16
 SMOKE_ITEMS, SMOKE_USERS = 5_000, 20
 LENGTHS = (10, 50)
+BATCHES = (1, 4, 16, 64)
 Lists = list[list[int]]
 
 
@@ -66,20 +67,23 @@ def model_of(vectors: Any) -> Any:
     return model
 
 
-def requests(histories: Sequence[Any], n_items: int, *, exclude: bool) -> list[Any]:
-    """One batch a user, as a service makes them."""
+def request(histories: Sequence[Any], n_items: int, *, exclude: bool) -> Any:
+    """Return one batch of a row per history, as a service makes it."""
     from scipy.sparse import csr_array
 
     from tastemaker.plugins import Batch, History
 
-    batches = []
-    for items in histories:
-        n = len(items)
-        offsets, ones = np.array([0, n]), np.ones(n, np.float32)
-        past = History(offsets, items.astype(np.int32), ones, np.ones(n, np.int32), np.zeros(n, int), n_items)
-        had = csr_array((np.ones(n, np.bool_), items, offsets), shape=(1, n_items)) if exclude else None
-        batches.append(Batch(np.array([-1], np.int32), past, np.zeros(1, np.uint64), now=1, excluded=had))
-    return batches
+    rows, lengths, items = len(histories), [len(one) for one in histories], np.concatenate(histories)
+    offsets, n = np.concatenate(([0], np.cumsum(lengths))), sum(lengths)
+    ones = np.ones(n, np.float32)
+    past = History(offsets, items.astype(np.int32), ones, np.ones(n, np.int32), np.zeros(n, int), n_items)
+    had = csr_array((np.ones(n, np.bool_), items, offsets), shape=(rows, n_items)) if exclude else None
+    return Batch(np.full(rows, -1, np.int32), past, np.zeros(rows, np.uint64), now=1, excluded=had)
+
+
+def requests(histories: Sequence[Any], n_items: int, *, exclude: bool) -> list[Any]:
+    """Return one batch per user."""
+    return [request([items], n_items, exclude=exclude) for items in histories]
 
 
 def first_row(answers: Any, k: int) -> Callable[[Any], Any]:
@@ -109,7 +113,7 @@ def recall(found: Lists, exact: Lists, k: int) -> float:
 
 def compare(name: str, model: Any, histories: Sequence[Any]) -> None:
     """Print recall and ratio of the index beside the model that scores everything."""
-    from tastemaker.serving.ranking.ann_index import FILE_NAME, Nearest, build
+    from tastemaker.serving.ranking.ann_index import FILE_NAME, NEVER, Nearest, build
 
     n_items = len(model.item_vectors)
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +122,7 @@ def compare(name: str, model: Any, histories: Sequence[Any]) -> None:
         start = time.perf_counter()
         build(Path(folder), model.item_vectors, known, None)
         built, megabytes = time.perf_counter() - start, (Path(folder) / FILE_NAME).stat().st_size / 1e6
-        near = Nearest(model, Path(folder))
+        near = Nearest(model, Path(folder), exact_from=NEVER)
         print(f"{name}: {n_items:,} items x {SIZE}; index built in {built:.1f} s, {megabytes:.0f} MB")
         for exclude in (False, True):
             batches = requests(asked, n_items, exclude=exclude)
@@ -130,6 +134,26 @@ def compare(name: str, model: Any, histories: Sequence[Any]) -> None:
                     f"  k {k:2}  {what:22} recall {recall(found, exact, k):.4f}   exact {slow:6,.0f} us"
                     f"   index {fast:6,.0f} us   ratio {slow / fast:.1f}"
                 )
+        by_batch(model, near, Nearest(model, Path(folder)), histories)
+
+
+def by_batch(model: Any, near: Any, served: Any, histories: Sequence[Any]) -> None:
+    """Print the time per row of exact scoring, of the index, and of what a service uses, by batch size."""
+    print(f"  a service scores batches exactly from {served.exact_from:,} rows on, as it measured")
+    for rows in BATCHES:
+        some = [[histories[(n * rows + row) % len(histories)] for row in range(rows)] for n in range(5)]
+        batches = [request(each, len(model.item_vectors), exclude=True) for each in some]
+        took = {who: [] for who in (model, near, served)}  # type: dict[Any, list[float]]
+        for batch in batches * 3:
+            for who, seconds in took.items():
+                start = time.perf_counter()
+                who.recommend(batch, LENGTHS[0])
+                seconds.append(time.perf_counter() - start)
+        exact, index, used = (float(np.median(seconds)) / rows * 1e6 for seconds in took.values())
+        print(
+            f"  batch of {rows:2}: exact {exact:6,.0f} us per row   index {index:6,.0f} us   "
+            f"served {used:6,.0f} us   exact / index {exact / index:.2f}"
+        )
 
 
 def fitted(data: TrainingData) -> tuple[Any, list[Any]]:

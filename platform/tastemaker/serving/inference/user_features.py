@@ -40,12 +40,28 @@ logger = logging.getLogger("tastemaker.serving")
 class _Job:
     """One read of the store."""
 
-    __slots__ = ("begun", "done", "user_ids", "values")
+    __slots__ = ("_running", "begun", "user_ids", "values")
 
     def __init__(self, user_ids: list[str]) -> None:
         self.user_ids, self.begun = user_ids, time.monotonic()
-        self.done = threading.Event()
         self.values: Float32 | None = None
+        self._running = threading.Lock()  # an Event takes several times as long to be waited for
+        self._running.acquire()
+
+    @property
+    def done(self) -> bool:
+        return not self._running.locked()
+
+    def finish(self) -> None:
+        """Wake the thread that waits. Called once."""
+        self._running.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether the read is finished within so many seconds. For one thread."""
+        finished = self._running.acquire(timeout=seconds)
+        if finished:
+            self._running.release()
+        return finished
 
 
 class UserFeatures:
@@ -114,11 +130,11 @@ class UserFeatures:
 
     def _read(self, user_ids: list[str]) -> tuple[Outcome, Float32 | None]:
         running = self._running
-        if running is not None and not running.done.is_set():
+        if running is not None and not running.done:
             return self._late(), None
         job = self._running = _Job(user_ids)
         self._jobs.put(job)
-        if not job.done.wait(self._seconds):
+        if not job.wait(self._seconds):
             return self._late(), None
         return ("failed" if job.values is None else "read"), job.values
 
@@ -143,7 +159,7 @@ class UserFeatures:
             except Exception:  # whatever driver the store uses
                 self._fails("the online feature store fails")
             finally:
-                job.done.set()
+                job.finish()
             self._thread.succeeded()
 
     def _next(self, last: list[str]) -> _Job | None:

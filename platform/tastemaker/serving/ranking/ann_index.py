@@ -15,6 +15,10 @@ with C_x = E[x xᵀ] over some users and C_y = E[y yᵀ] over the items.
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +29,7 @@ from tastemaker.errors import ArtifactError
 from tastemaker.plugins import NO_ITEM, Batch, Ranking, Recommender, empty_ranking, safe_calls
 from tastemaker.plugins.arrays import Bool, Float32, Int32, Int64
 from tastemaker.plugins.recommender import load_array
+from tastemaker.plugins.selection import best_columns
 
 if TYPE_CHECKING:
     from tastemaker.registry.artifact import LoadedVersion
@@ -40,6 +45,11 @@ _RIDGE = 1e-4
 """Of the mean variance: few users do not span all directions."""
 _SPARE = 8
 """Fetched beyond what filters are known to take."""
+_LIST = 10
+"""The length of the lists by which the index and exact scoring are timed."""
+_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+"""The sizes of batches for which they are timed."""
+NEVER = sys.maxsize
 
 
 class Answers(Protocol):
@@ -101,10 +111,23 @@ def _power(matrix: Float64, exponent: float) -> Float64:
 
 
 class Nearest:
-    """Stands in for a model that embeds: the same scores, and now and then an item missed."""
+    """The index in place of a model that embeds: the same scores, and sometimes an item missed.
 
-    def __init__(self, model: Recommender[Any], folder: Path) -> None:
-        """Memory-map what `build` wrote. Raises ArtifactError if it is no index or none of this model's."""
+    The index takes the same time for each row; exact scoring reads all item vectors once for all rows. So a
+    lone request is answered from the index, and a batch of `exact_from` rows or more by the model.
+    """
+
+    def __init__(self, model: Recommender[Any], folder: Path, exact_from: int | None = None) -> None:
+        """Memory-map what `build` wrote.
+
+        Args:
+            model: The model, whose vectors the index holds.
+            folder: Where `build` wrote.
+            exact_from: The number of rows from which on a batch is scored exactly; None to measure it here.
+
+        Raises:
+            ArtifactError: The folder holds no index, or another model's.
+        """
         from usearch.index import Index
 
         path, self._turn = folder / FILE_NAME, load_array(folder / TURN)
@@ -122,11 +145,38 @@ class Nearest:
             expansion_search=_EXPANSION_SEARCH,
         )
         self._index.view(str(path))
+        self.exact_from = self._measure() if exact_from is None else exact_from
+
+    def _measure(self) -> int:
+        """Return the smallest number of rows for which exact scoring is no slower than the index; or NEVER.
+
+        The fastest of some runs of each on item vectors, in milliseconds to tenths of a second all in all.
+        """
+        items = self._model.item_vectors
+        asked = items[np.linspace(0, len(items) - 1, _BATCHES[-1]).astype(np.int64)]
+        turned, fetch = asked @ self._turn, min(_LIST + _SPARE, len(self._index))
+
+        def nearest(row: int) -> None:
+            found = self._index.search(turned[row], fetch, threads=1).keys.astype(np.int32)[None]
+            _best(found, asked[row : row + 1], items, _LIST)
+
+        def exact(rows: int) -> None:
+            best_columns(asked[:rows] @ items.T, _LIST)
+
+        per_row = min(_seconds(partial(nearest, row)) for row in range(0, len(asked), 4))
+        for rows in _BATCHES:
+            if min(_seconds(partial(exact, rows)) for _ in range(3)) <= rows * per_row:
+                return rows
+        return NEVER
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        """The best of what the index finds for each row; exact where the caller or filters leave little."""
+        """Return the best of what the index finds for each row.
+
+        The model itself ranks large batches, and where candidates or filters leave little.
+        """
         fetch = k + _SPARE + _most_excluded(batch)
-        if batch.candidates is not None or fetch > min(MAX_FETCH, len(self._index)) or not len(batch):
+        exact = len(batch) >= self.exact_from or batch.candidates is not None
+        if exact or fetch > min(MAX_FETCH, len(self._index)) or not len(batch):
             return safe_calls.recommend(self._model, batch, k)
         vectors = safe_calls.embed(self._model, batch)
         asked = np.flatnonzero(np.isfinite(vectors).all(axis=1))
@@ -183,6 +233,12 @@ def _best(found: Int32, vectors: Float32, item_vectors: Float32, k: int) -> Rank
     order = np.lexsort((found, -scores))[:, :k]
     items, best = (np.take_along_axis(each, order, axis=1) for each in (found, scores))
     return Ranking(items, best.astype(np.float32), np.ones(items.shape, np.float32))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def _put(ranking: Ranking, rows: np.ndarray, part: Ranking) -> None:

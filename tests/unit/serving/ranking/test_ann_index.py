@@ -33,7 +33,16 @@ from tastemaker.plugins.arrays import Float32, TrainingData
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import export_version, load_version
 from tastemaker.serving.build.precompute import precomputing
-from tastemaker.serving.ranking.ann_index import FILE_NAME, TURN, Nearest, balance, build, open_retriever
+from tastemaker.serving.ranking import ann_index
+from tastemaker.serving.ranking.ann_index import (
+    FILE_NAME,
+    NEVER,
+    TURN,
+    Nearest,
+    balance,
+    build,
+    open_retriever,
+)
 from tastemaker.settings import RetrievalSettings, Settings
 from tastemaker.storage.engine import open_engine
 
@@ -87,7 +96,7 @@ def batch(users: Any = range(N_USERS), **more: Any) -> Batch:
 
 def indexed(made: Vectors, folder: Path, available: Any = None) -> Nearest:
     build(folder, made.item_vectors, made.user_vectors[::2], available)
-    return Nearest(made, folder)
+    return Nearest(made, folder, exact_from=NEVER)
 
 
 def excluding(rows: dict[int, Any]) -> csr_array:
@@ -106,6 +115,37 @@ def test_nearly_all_of_the_best_are_found_at_the_models_own_scores(tmp_path: Pat
     np.testing.assert_allclose(found.scores, products, rtol=1e-5)
     assert (np.diff(found.scores, axis=1) <= 0).all()
     assert (found.propensities == 1).all()
+
+
+def test_large_batches_are_scored_exactly(tmp_path: Path) -> None:
+    """From `exact_from` rows on the model ranks them; below, the index does."""
+    made = model()
+    build(tmp_path, made.item_vectors, made.user_vectors[::2], None)
+    near = Nearest(made, tmp_path, exact_from=8)
+    near.recommend(batch(range(7)), K)
+    assert made.asked == 0
+    found = near.recommend(batch(range(8)), K)
+    assert made.asked == 8
+    np.testing.assert_array_equal(found.items, made.recommend(batch(range(8)), K).items)
+
+
+@pytest.mark.parametrize(("seconds", "rows"), [(0.5, 1), (5.0, 8), (64.0, 64), (65.0, NEVER)])
+def test_exact_scoring_begins_where_it_takes_no_longer_than_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, rows: int
+) -> None:
+    """One row of the index takes a second, a batch of any size scored exactly as long as given."""
+    monkeypatch.setattr(
+        ann_index, "_seconds", lambda call: 1.0 if call.func.__name__ == "nearest" else seconds
+    )
+    made = model()
+    build(tmp_path, made.item_vectors, made.user_vectors[::2], None)
+    assert Nearest(made, tmp_path).exact_from == rows
+
+
+def test_the_measured_batch_size_is_one_that_was_timed(tmp_path: Path) -> None:
+    made = model()
+    build(tmp_path, made.item_vectors, made.user_vectors[::2], None)
+    assert Nearest(made, tmp_path).exact_from in (1, 2, 4, 8, 16, 32, 64, NEVER)
 
 
 def test_the_same_vectors_give_the_same_file(tmp_path: Path) -> None:
@@ -257,6 +297,7 @@ def test_recall_on_a_real_shop(online_retail: Path, tmp_path: Path) -> None:
     others = np.arange(7, data.n_users, 30, dtype=np.int32)
     elsewhere = Batch(others, data.history[others], np.zeros(len(others), np.uint64), now=data.end)
     build(tmp_path, fitted.item_vectors, fitted.embed(elsewhere), None)
-    found, exact = Nearest(fitted, tmp_path).recommend(asked, K), fitted.recommend(asked, K)
+    near = Nearest(fitted, tmp_path, exact_from=NEVER)
+    found, exact = near.recommend(asked, K), fitted.recommend(asked, K)
     common = [len(set(a) & set(b)) for a, b in zip(found.items.tolist(), exact.items.tolist(), strict=True)]
     assert sum(common) >= 0.98 * len(chosen) * K
