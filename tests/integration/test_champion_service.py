@@ -257,7 +257,7 @@ def test_what_can_not_be_loaded_is_refused_and_the_old_one_serves_on(home: Home)
         deployment.deploy_champion(home.settings.artifacts, named)
         wait_for(partial(all_serve, client, thompson, 1), "it is not tried again")
     assert {status for one in customers for status, _ in one.answers} == {200}
-    assert log_of(home).count(f"version {thompson.id} is refused, the old one serves on") == 1
+    assert log_of(home).count(f"version {thompson.id} is refused, the old one stays") == 1
     model = home.settings.artifacts / "thompson" / thompson.id / "model"
     for path in model.iterdir():
         path.write_bytes(b"")

@@ -148,7 +148,7 @@ def test_swaps_and_refusals_under_constant_requests(
     assert {(status, reason) for status, _, reason in answers} == {(200, None)}
     assert {version for _, version, _ in answers} == {first.id, second.id, newest.id}
     (log,) = home.parent.glob("server-*.log")
-    assert f"version {corrupt.id} is refused, the old one serves on: lists.npy" in log.read_text()
+    assert f"version {corrupt.id} is refused, the old one stays: lists.npy" in log.read_text()
 
 
 def test_a_server_starts_with_what_is_deployed_unless_that_is_damaged(

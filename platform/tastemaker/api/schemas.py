@@ -1,7 +1,7 @@
-"""What is said over HTTP: the requests, the answers, and the problem document that refuses a request.
+"""The messages of the HTTP interface: requests, answers, and the problem document that refuses a request.
 
-These structs are the contract: `reading` decodes bodies by them, `openapi` describes them, and
-`tastemaker.client` speaks in them. How a body is refused that does not fit stands in `reading`.
+These structs are the contract: `serving.http.parsing` decodes bodies by them and refuses those that do not
+fit, `openapi` describes them, and `tastemaker.client` sends and returns them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_SECONDS = 253_402_300_799
 """The last second of the year 9999."""
 
 _WITHOUT_NUL = {"pattern": "^[^\\u0000]*$"}
-"""Only described here; `reading` holds texts to it, and ids to the bytes."""
+"""Only described here; `serving.http.parsing` checks texts by it, and ids by their bytes."""
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_BYTES, extra_json_schema=_WITHOUT_NUL)]
 Ids = Annotated[list[Id], Meta(max_length=MAX_LISTED)]
 K = Annotated[int, Meta(ge=1, le=MAX_K)]
@@ -45,20 +45,20 @@ Context = (
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /recommend: who asks for how many items."""
+    """POST /recommend: k items for a user."""
 
     user_id: Id
-    """A user that training never saw is answered too."""
+    """Unknown users are answered, too."""
     k: K = 10
     """The length of the list."""
     context: Context | None = None
-    """The situation: numbers are handed to the model in this order; names with values are only logged."""
+    """The context: numbers are passed to the model in this order; names with values are only logged."""
     exclude: Ids | None = None
-    """Items not to show, such as what is on the page already. Unknown ids are ignored."""
+    """Items not to show, such as those already on the page. Unknown ids are ignored."""
     candidates: Candidates | None = None
     """If given, only these may be shown. Unknown ids are ignored."""
     diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
-    """How much variety counts, 0 for the model's order; the service's own setting if absent."""
+    """λ of the diversity stage: 0 keeps the model's order. Absent: the service's setting."""
 
 
 class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +77,7 @@ class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exclude: Ids | None = None
     """Items not to show. Unknown ids are ignored."""
     context: Context | None = None
-    """The situation, as in /recommend."""
+    """The context, as in /recommend."""
     session_id: Id | None = None
     """Ties the session's requests together in the log."""
 
@@ -86,37 +86,37 @@ class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /rank: the caller's own items in the best order for a user."""
 
     user_id: Id
-    """A user that training never saw is answered too."""
+    """Unknown users are answered, too."""
     candidates: Candidates
     """The items to order. Unknown ids are ignored."""
     k: K | None = None
     """How many of them to return; null for all that may be shown, MAX_K at most."""
     context: Context | None = None
-    """The situation, as in /recommend."""
+    """The context, as in /recommend."""
 
 
 class Answer(msgspec.Struct, frozen=True):
     """k items, best first; fewer only where so few are allowed."""
 
     request_id: str
-    """Events that the answer causes are to carry it."""
+    """To be sent with the feedback that the answer causes."""
     model: str
     version: str
     items: list[Item]
     fallback: str | None
-    """Why the list, or a part of it, is not the model's; null where the model answered in full."""
+    """Why the list, or a part of it, is not the model's; null where all of it is."""
     stage: Stage = "model"
-    """What the list begins with."""
+    """The stage that gave the first item."""
 
 
 class BatchAnswer(msgspec.Struct, frozen=True):
-    """One answer a request, in their order."""
+    """One answer per request, in their order."""
 
     answers: list[Answer]
 
 
 class SimilarQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What may stand behind /similar/{item_id}?"""
+    """The query string of /similar/{item_id}."""
 
     k: K = 10
     """The most neighbours to return."""
@@ -129,11 +129,11 @@ class SimilarItem(msgspec.Struct, frozen=True):
 
     item_id: str
     score: float
-    """The likeness, in the units of what found it; descending."""
+    """The similarity, in units of the method that found the item; descending."""
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):
-    """GET /similar/{item_id}: the items most like one, most alike first."""
+    """GET /similar/{item_id}: the items most similar to one, most similar first."""
 
     model: str
     version: str
@@ -218,12 +218,12 @@ class UserUpserts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What was sent is on disk."""
+    """The acknowledgement that what was sent is on disk."""
 
     accepted: int
     """New ones."""
     duplicates: int = 0
-    """Ones that were known already, by their event id."""
+    """Events whose id was known already."""
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -231,7 +231,7 @@ class Explained(msgspec.Struct, frozen=True):
 
     item_id: str
     reasons: list[str]
-    """In words, the weightiest first."""
+    """In words, the most important first."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -270,7 +270,7 @@ class Ready(msgspec.Struct, frozen=True):
     model: str
     version: str
     degraded: list[str] = []
-    """What does not work though lists are answered, each with its reason in front: `log: the log is full`."""
+    """What does not work though lists are answered, each after its reason: `log: the log is full`."""
     status: Literal["ready"] = "ready"
     wanted: WantedVersion | msgspec.UnsetType = msgspec.UNSET
     """What should answer; absent where nothing was promoted or deployed. Where it is not what answers, it is
@@ -288,7 +288,7 @@ class Alive(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="about:blank"):
-    """A refusal, as RFC 9457's application/problem+json with what was wrong and what is allowed.
+    """A refusal as RFC 9457's application/problem+json: what is wrong and what is allowed.
 
     Its type is `about:blank`: the status says what kind of problem it is, as the RFC has it.
     """
@@ -304,7 +304,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type",
 
 
 class Refusal(Exception):
-    """Carries the problem document to whoever sends it."""
+    """A refused request, with its problem document."""
 
     def __init__(
         self, status: HTTPStatus, detail: str, *, retry_after: int | None = None, **more: Any

@@ -172,7 +172,7 @@ def _shown(key: Key) -> dict[str, Any]:
     def iso(seconds: float | None) -> str | None:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
-    state = "active" if key.works(time.time()) else "revoked" if key.revoked_at is not None else "expired"
+    state = "active" if key.is_active(time.time()) else "revoked" if key.revoked_at is not None else "expired"
     return {
         "id": key.id,
         "name": key.name,

@@ -1,4 +1,4 @@
-"""A model as a BentoML service: which version, when it is loaded, and how BentoML stays out of the way.
+"""A model as a BentoML service.
 
 A plugin's `service.py` needs one line: `Popularity = service("popularity")`. The version is the newest of
 that model in the home folder's registry; inside a built Bento it is the one that was packed. It is chosen
@@ -70,49 +70,49 @@ METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
 SERVER = "TASTEMAKER_SERVER_PROCESS"
 """Environment: the server's process id. Set by the server for its workers, which end with it."""
 MEMORY = "/dev/shm"
-"""A file system in memory, for what workers map: without room on a disk, writing there kills the process."""
+"""A file system in memory for mapped files: writing to one on a full disk kills the process."""
 SWITCH_SECONDS = 0.0005
-"""How long a thread may run Python while another waits to: with the default, 5 ms, answers wait as long."""
+"""How long a thread may hold the interpreter while another waits; answers wait as long. Default: 5 ms."""
 
 _watched: list[DatabaseWatch] = []
-"""For as long as this server runs."""
+"""Polls as long as this server runs."""
 
 logger = logging.getLogger("tastemaker.serving")
 
 
-class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML tells mypy nothing
+class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML has no types
     """A BentoML service on bounded connections, with a gateway in front of BentoML's own middleware."""
 
     front: Callable[[Application], Application]
     unread: Callable[[int, float], None]
-    """Told of the status and the seconds of what is refused before it is read."""
+    """Counts what is refused before it is read, by status and seconds."""
 
     def to_asgi(self, is_main: bool = True) -> Application:
-        """What a worker serves. A worker asks for it before it makes its uvicorn server."""
+        """Return a worker's application. BentoML calls it before it makes the uvicorn server."""
         connections.bound(load_settings().serving.max_connections, self.unread)
         inner: Application = super().to_asgi(is_main)
         return self.front(inner)
 
 
 def service(model: str) -> bentoml.Service[Any]:
-    """The BentoML service of an installed model. Nothing is read or opened before the server starts."""
+    """Return the BentoML service of an installed model. Nothing is opened before the server starts."""
     return _service(model, model)
 
 
 def champion_service() -> bentoml.Service[Any]:
-    """The BentoML service of the champion. It can't be built as a Bento, which carries one model."""
+    """Return the BentoML service of the champion. It can't become a Bento, which carries one model."""
     return _service(CHAMPION, None)
 
 
 def _service(name: str, model: str | None) -> bentoml.Service[Any]:
-    """`model`: None for the champion's."""
+    """Return a service; `model` is None for the champion's."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     if SERVER in os.environ:
         parent_process.end_with(int(os.environ[SERVER]))
     process, auth = ServingProcess(), Authenticator()
 
     class Service:
-        """POST /recommend answers with k items; GET /livez, /readyz and /metrics say how the process does."""
+        """POST /recommend answers with k items; GET /livez, /readyz and /metrics are for operators."""
 
         @bentoml.on_deployment  # type: ignore[untyped-decorator]
         def prepare() -> None:
@@ -157,15 +157,15 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
 
 
 def _packed(made: bentoml.Service[Any]) -> Path | None:
-    """The version inside the Bento that is served, if it is one."""
+    """Return the folder of the version inside the served Bento, if it is one."""
     return None if made.bento is None else Path(made.bento.path_of("src")) / PACKED_VERSION
 
 
 def _prepare(model: str | None, packed: Path | None) -> None:
-    """In the server, before any worker: choose and verify the version; a mistake is one plain line."""
+    """Choose and verify the version, in the server before any worker starts. Raises BentoMLException."""
     try:
         settings = load_settings()
-        open_pseudonyms(settings)  # a key that is missing is told before anything starts
+        open_pseudonyms(settings)  # so that a missing key ends the start
         check_pin(model, packed)
         follows = None if packed or pinned_version() else followed(settings, model)
         chosen = _first_whole([packed] if packed else at_start(settings, model), settings)
@@ -182,7 +182,7 @@ def _prepare(model: str | None, packed: Path | None) -> None:
     os.environ |= {METRICS_FOLDER: metrics, SERVER: str(os.getpid())}
     write_json_lines()
     supervise(Path(metrics))
-    for library in ("OPENBLAS", "OMP", "MKL"):  # a worker is a core's worth: more of them, not more threads
+    for library in ("OPENBLAS", "OMP", "MKL"):  # a worker uses one core: start more workers, not more threads
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     if packed is not None:
         return
@@ -197,7 +197,7 @@ def _prepare(model: str | None, packed: Path | None) -> None:
 
 
 def _first_whole(folders: Iterable[Path], settings: Settings) -> Target:
-    """The first of the versions that answers as it should. Raises the first one's fault if none does."""
+    """Return the first sound version. Raises the first one's error if none is."""
     first: TastemakerError | None = None
     try:
         for folder in folders:
@@ -234,7 +234,7 @@ def _load(process: ServingProcess, auth: Authenticator, model: str | None, packe
 
 @contextmanager
 def _place() -> Iterator[None]:
-    """A worker's place among those of its server, from when it is loaded. Raises SystemExit in an orphan."""
+    """Hold a worker's place among those of its server while it loads. Raises SystemExit in an orphan."""
     shared, number = os.environ.get(METRICS_FOLDER), bentoml.server_context.worker_index
     if SERVER in os.environ and parent_process.is_orphan(int(os.environ[SERVER])):
         raise SystemExit("the server has ended")
@@ -249,7 +249,7 @@ def _place() -> Iterator[None]:
 
 
 def _clear_away() -> None:
-    """The last worker of a server that could not do so itself."""
+    """Remove the shared folder if the server died without doing so."""
     if SERVER in os.environ and parent_process.is_orphan(int(os.environ[SERVER])):
         shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
 

@@ -138,7 +138,7 @@ def _copy_package(package: str, source: Path) -> None:
 def _folder(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise PluginError(f"package {package} can't be packed: it is no folder", fix="install it unzipped")
+        raise PluginError(f"package {package} can't be packed: it is not a folder", fix="install it unzipped")
     return Path(spec.submodule_search_locations[0])
 
 

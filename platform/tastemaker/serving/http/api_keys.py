@@ -1,7 +1,7 @@
 """API keys at rest: a small file in the home folder that holds digests and no key.
 
 A key is `tm_<id>_<secret>`; the secret is 256 random bits, shown once. Its SHA-256 is kept. A slow password
-hash would protect secrets that can be guessed: these can't be, and each request would pay for it.
+hash would only help secrets that can be guessed, and each request would pay for it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from msgspec import Meta
 from tastemaker.errors import TastemakerError
 
 KeyScope = Literal["recommend", "feedback", "manage"]
-"""What a key allows. Probes, figures and the OpenAPI document need no key."""
+"""What a key allows. Probes, metrics and the OpenAPI document need no key."""
 SLOTS = 4_096
-"""Keys that may be alive at once."""
+"""The most active keys."""
 _PREFIX = "tm_"
 
 
@@ -46,8 +46,8 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_at: float | None = None
     revoked_at: float | None = None
 
-    def works(self, now: float) -> bool:
-        """Whether it opens anything at a time."""
+    def is_active(self, now: float) -> bool:
+        """Return whether it is neither revoked nor expired at `now` (seconds since 1970 UTC)."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
@@ -59,17 +59,17 @@ class NewKey(NamedTuple):
 
 
 def digest(secret: str) -> str:
-    """What is kept of a key."""
+    """Return the digest that is stored of a key."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def parse_id(secret: str) -> str:
-    """The id in a key; empty if it is none."""
+    """Return the id in a key; empty if it is not a key."""
     return secret.removeprefix(_PREFIX).partition("_")[0] if secret.startswith(_PREFIX) else ""
 
 
 def read_keys(path: Path) -> list[Key]:
-    """The keys in the file, oldest first; none if there is no file. Raises TastemakerError."""
+    """Return the keys in the file, oldest first; none if there is no file. Raises TastemakerError."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[Key])
     except FileNotFoundError:
@@ -77,15 +77,15 @@ def read_keys(path: Path) -> list[Key]:
     except (OSError, msgspec.DecodeError) as error:
         raise TastemakerError(
             f"the API keys in {path} can't be read: {error}",
-            fix="mend it, or delete it and make new keys: tastemaker keys new",
+            fix="repair it, or delete it and create new keys: tastemaker keys new",
         ) from None
 
 
 @contextmanager
 def changed(path: Path) -> Iterator[list[Key]]:
-    """The keys, to be changed in place; written when the block ends well, for the owner's eyes only.
+    """Yield the keys, to be changed in place. They are written when the block ends, for the owner only.
 
-    Raises TastemakerError if they can't be read or written; the file is then as it was.
+    Raises TastemakerError if they can't be read or written; the file is unchanged then.
     """
     from tastemaker.util.atomic_files import atomic_write
     from tastemaker.util.file_lock import file_lock
@@ -99,7 +99,7 @@ def changed(path: Path) -> Iterator[list[Key]]:
     except OSError as error:
         raise TastemakerError(
             f"the API keys in {path} can't be written: {error.strerror}",
-            fix="free the disk or mend the folder's permissions",
+            fix="free some space, or fix the folder's permissions",
         ) from None
 
 
@@ -111,14 +111,14 @@ def add(
     per_second: float | None = None,
     expires_at: float | None = None,
 ) -> NewKey:
-    """Make a key. Raises TastemakerError if there is no room for it, or a limit is not a finite number."""
+    """Create a key. Raises TastemakerError if there are too many, or a limit is not a finite number."""
     now = time.time()
     _require_finite(per_second=per_second, expires_at=expires_at)
-    taken = {key.slot for key in keys if key.works(now)}
+    taken = {key.slot for key in keys if key.is_active(now)}
     slot = next((slot for slot in range(SLOTS) if slot not in taken), None)
     if slot is None:
         raise TastemakerError(
-            f"{SLOTS} keys are alive, which is the limit", fix="tastemaker keys revoke NAME"
+            f"{SLOTS} keys are active, which is the limit", fix="tastemaker keys revoke NAME"
         )
     key_id = secrets.token_hex(6)
     secret = f"{_PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
@@ -128,7 +128,7 @@ def add(
 
 
 def rotate(keys: list[Key], name: str, grace_seconds: float) -> NewKey:
-    """Make a key that may do what the newest of that name may; the others work on for `grace_seconds`."""
+    """Create a key with the scopes of the newest of that name; the others stay active for `grace_seconds`."""
     _require_finite(grace_seconds=grace_seconds)
     alive = _alive(keys, name)
     made = add(keys, alive[-1].name, alive[-1].scopes, per_second=alive[-1].per_second)
@@ -140,7 +140,7 @@ def rotate(keys: list[Key], name: str, grace_seconds: float) -> NewKey:
 
 
 def _require_finite(**limits: float | None) -> None:
-    """JSON has no NaN: it would be kept as null, which is no limit."""
+    """Raise TastemakerError for NaN and infinity: JSON would store null, which means no limit."""
     for name, value in limits.items():
         if value is not None and not math.isfinite(value):
             raise TastemakerError(
@@ -149,7 +149,7 @@ def _require_finite(**limits: float | None) -> None:
 
 
 def revoke(keys: list[Key], name: str) -> list[Key]:
-    """Have the key of that id, or all keys of that name, open nothing any more."""
+    """Revoke the key of that id, or all keys of that name."""
     revoked = [msgspec.structs.replace(key, revoked_at=time.time()) for key in _alive(keys, name)]
     for key in revoked:
         keys[[one.id for one in keys].index(key.id)] = key
@@ -158,10 +158,10 @@ def revoke(keys: list[Key], name: str) -> list[Key]:
 
 def _alive(keys: list[Key], name: str) -> list[Key]:
     now = time.time()
-    alive = [key for key in keys if name in (key.name, key.id) and key.works(now)]
+    alive = [key for key in keys if name in (key.name, key.id) and key.is_active(now)]
     if not alive:
-        known = ", ".join(sorted({key.name for key in keys if key.works(now)})) or "none"
+        known = ", ".join(sorted({key.name for key in keys if key.is_active(now)})) or "none"
         raise TastemakerError(
-            f"no working key is called {name!r}; there are: {known}", fix="tastemaker keys list"
+            f"no active key is called {name!r}; there are: {known}", fix="tastemaker keys list"
         )
     return alive

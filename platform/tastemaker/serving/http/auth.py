@@ -1,8 +1,8 @@
-"""Who may ask for what: API keys with scopes and limits, from a file that is looked at once a second.
+"""Authentication and authorization by API keys, from a file that is polled once a second.
 
-Without a key file only this machine is answered, and only by a name that is the service's own. With one,
-every request needs a key that works and allows it; if the file then goes away or can't be read, the keys that
-were known stay in force.
+Without a key file, only requests from this machine are answered, and only under a name of this service. With
+one, every request needs an active key with the right scope. If the file then goes missing or can't be read,
+the keys read last stay valid.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.util.failure_log import FailureLog
 
 KEY_FILE_POLL_SECONDS = 1.0
-"""How long a running worker may not know of a change."""
+"""After how long a running worker applies a change."""
 _BEARER = "bearer "
 _HERE = ("127.0.0.1", "::1", "")
 """The last one is a Unix socket's."""
@@ -35,16 +35,16 @@ logger = logging.getLogger("tastemaker.serving")
 
 
 class Authenticator:
-    """Admits requests or refuses them. Until `open` it knows no key."""
+    """Authenticates requests. Until `open` it knows no key."""
 
     def __init__(self) -> None:
         self._hosts = Hosts()
         self._keys: dict[str, Key] | None = None
         """By id; None while there is no key file."""
-        self._meters: RateLimiter | None = None
+        self._limiter: RateLimiter | None = None
         self._path: Path | None = None
         self._stamp: Any = None
-        self._next_look = 0.0
+        self._next_poll = 0.0
         self._failures = FailureLog(logger, "the API key file can be read again")
 
     @property
@@ -52,25 +52,38 @@ class Authenticator:
         """That the key file is missing or can't be read, in words; None while it can."""
         return self._failures.trouble
 
-    def open(self, path: Path, meters: RateLimiter, hosts: Iterable[str] = ()) -> None:
-        """Guard by the keys in this file, now or later. Raises TastemakerError if it can't be read.
+    def open(self, path: Path, limiter: RateLimiter, hosts: Iterable[str] = ()) -> None:
+        """Use the keys in a file, which may be created later.
 
-        `hosts`: names by which the service may be asked while there is no key, besides this machine's own.
+        Args:
+            path: The key file.
+            limiter: Counts requests against the keys' limits.
+            hosts: Names of this service, besides this machine's own, while there is no key.
+
+        Raises:
+            TastemakerError: If the file can't be read.
         """
         read_keys(path)
-        self._path, self._meters, self._hosts = path, meters, Hosts(hosts)
+        self._path, self._limiter, self._hosts = path, limiter, Hosts(hosts)
 
     def check_host(self, headers: Headers, scope: Scope) -> None:
-        """While there is no key, raises Refusal, 400 or 421, unless the service is asked by its own name."""
-        if self._path is not None and (now := time.monotonic()) >= self._next_look:
-            self._next_look = now + KEY_FILE_POLL_SECONDS
-            self._look(self._path)
+        """Raise Refusal, 400 or 421, while there is no key and Host is not a name of this service."""
+        if self._path is not None and (now := time.monotonic()) >= self._next_poll:
+            self._next_poll = now + KEY_FILE_POLL_SECONDS
+            self._poll(self._path)
         if self._keys is None:
             self._hosts.check(headers, scope)
 
     def authenticate(self, needed: KeyScope, headers: Headers, client: Any) -> None:
-        """Once the host is checked, raises Refusal: 401 without a key that works, 403 if it does not allow
-        this, 429 over its limit.
+        """Check the API key of a request whose host was checked.
+
+        Args:
+            needed: The scope of the endpoint.
+            headers: The request's.
+            client: The caller's address and port, as ASGI has them.
+
+        Raises:
+            Refusal: 401 without an active key, 403 without the scope, 429 over the key's limit.
         """
         if self._keys is None:
             _require_local(headers, client)
@@ -79,23 +92,27 @@ class Authenticator:
         if needed not in key.scopes:
             detail = f"the key {key.name!r} does not allow {needed!r}, only {', '.join(key.scopes)}"
             raise Refusal(HTTPStatus.FORBIDDEN, detail)
-        if key.per_second is not None and self._meters is not None:
-            self._meter(key, key.per_second, self._meters)
+        if key.per_second is not None and self._limiter is not None:
+            self._limit(key, key.per_second, self._limiter)
 
     def _known(self, authorization: str) -> Key:
-        """The working key that the header holds."""
+        """Return the active key in the header. Raises Refusal (401)."""
         if authorization[: len(_BEARER)].lower() != _BEARER:
-            detail = "this needs an API key: send the header `Authorization: Bearer tm_...`"
+            detail = "an API key is required: send the header `Authorization: Bearer tm_...`"
             raise Refusal(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
         secret = authorization[len(_BEARER) :].strip()
         key = (self._keys or {}).get(parse_id(secret))
-        if key is None or not hmac.compare_digest(digest(secret), key.digest) or not key.works(time.time()):
-            detail = "this API key is not known, was revoked or is out of date"
+        if (
+            key is None
+            or not hmac.compare_digest(digest(secret), key.digest)
+            or not key.is_active(time.time())
+        ):
+            detail = "this API key is unknown, revoked or expired"
             raise Refusal(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
         return key
 
-    def _meter(self, key: Key, per_second: float, meters: RateLimiter) -> None:
-        seconds = meters.wait(key.slot, per_second)
+    def _limit(self, key: Key, per_second: float, limiter: RateLimiter) -> None:
+        seconds = limiter.wait(key.slot, per_second)
         if seconds > 0:
             detail = f"the key {key.name!r} allows {per_second:g} requests a second"
             raise Refusal(
@@ -105,8 +122,8 @@ class Authenticator:
                 retry_after=math.ceil(seconds),
             )
 
-    def _look(self, path: Path) -> None:
-        """Read the file again if it is another one."""
+    def _poll(self, path: Path) -> None:
+        """Read the file again if it changed."""
         try:
             found = os.stat(path)
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
@@ -128,12 +145,15 @@ class Authenticator:
 
 
 def _require_local(headers: Headers, client: Any) -> None:
-    """Raises Refusal (401) unless the request is this machine's own: not a proxy's, nor a foreign page's."""
+    """Raise Refusal (401) for requests of other machines, of proxies and of other sites' pages."""
     host = "" if client is None else client[0]
     local = host in _HERE or host.removeprefix("::ffff:").startswith("127.")
     proxied = b"x-forwarded-for" in headers or b"forwarded" in headers
-    origin = headers.get(b"origin")  # a page that this machine's browser shows may come from anywhere
+    origin = headers.get(b"origin")  # a page in this machine's browser may be any site's
     foreign = origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
     if not local or proxied or foreign:
-        detail = "no API key exists yet, so only this machine is answered; make one: tastemaker keys new"
+        detail = (
+            "no API key exists, so only requests from this machine are answered; "
+            "create one: tastemaker keys new"
+        )
         raise Refusal(HTTPStatus.UNAUTHORIZED, detail)

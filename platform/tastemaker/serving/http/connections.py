@@ -1,7 +1,7 @@
 """Connections of a worker: how large a head may be, how long a request may take to come, how many are open.
 
 uvicorn's parser bounds none of it: one header without an end would fill the worker's memory, and joining its
-pieces would keep everybody else waiting. `Connection` is uvicorn's own protocol with these bounds:
+pieces would keep all other callers waiting. `Connection` is uvicorn's own protocol with these bounds:
 
 - The head (request line and headers) is at most MAX_HEAD_BYTES long (431) and comes within HEAD_SECONDS
   (408). A connection that sends nothing in that time is closed.
@@ -43,7 +43,7 @@ LINGER_SECONDS = 3.0
 MAX_PIPELINED = 100
 """Requests that one connection may send ahead of their answers."""
 OWN_FILES = 200
-"""Descriptors that the worker keeps for what is no connection."""
+"""Descriptors that the worker keeps for other uses than connections."""
 _PIECE_BYTES = 16 << 10
 """What the parser is fed at once. Sizes are looked at in between."""
 
@@ -57,7 +57,7 @@ _journal = RequestLogger()
 def bound(most: int, count: Callable[[int, float], None] = lambda status, seconds: None) -> None:
     """From now on, the uvicorn server that this process becomes has at most so many bounded connections.
 
-    `count` is told of what is refused here: the status, and the seconds since the connection waited for it.
+    `count` gets the status of what is refused here, and the seconds since the connection waited for it.
     """
     protocols: dict[str, Any] = vars(uvicorn.config)["HTTP_PROTOCOLS"]  # where uvicorn looks it up
     protocols["auto"] = partial(Connection, most=min(most, max(1, _files() - OWN_FILES)), count=count)
@@ -134,7 +134,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._unset_keepalive_if_required()  # not earlier: a blank line is no request
+        self._unset_keepalive_if_required()  # not earlier: a blank line does not begin a request
         self._expected, self._unseen = _HEAD, 0
 
     def on_headers_complete(self) -> None:
@@ -178,7 +178,7 @@ class Connection(HttpToolsProtocol):
             return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # the request is answered; what follows is no HTTP
+        except httptools.HttpParserUpgrade:  # the request is answered; what follows is not HTTP
             self._end_after_answers()
         except httptools.HttpParserError as error:
             self._refuse(_refusal(error))
@@ -187,7 +187,7 @@ class Connection(HttpToolsProtocol):
                 self._look(len(data))
 
     def _look(self, received: int) -> None:
-        """More of a message has come, not all: begin to wait for the rest, and bound what nobody has seen."""
+        """Start waiting for the rest of a message, and bound the bytes that no parser has accepted."""
         if self._timer is None or self._timed != self._expected:
             self._wait(self._expected, HEAD_SECONDS if self._expected == _HEAD else BODY_SECONDS + 1)
         self._unseen += received
@@ -216,7 +216,7 @@ class Connection(HttpToolsProtocol):
         """What was waited for did not come in time."""
         self._timer = None
         if self._expected == _HEAD:
-            if not self._unseen:  # not a byte: nobody waits for an answer
+            if not self._unseen:  # not a byte: the caller waits for no answer
                 self._close()
                 return
             detail = f"the request line and headers did not come within {HEAD_SECONDS:g} s"
@@ -306,7 +306,7 @@ def _refusal(error: httptools.HttpParserError) -> Refusal:
     """What the parser, or a callback of ours in it, does not accept."""
     if isinstance(error.__context__, Refusal):
         return error.__context__
-    return Refusal(HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1 request")
+    return Refusal(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")
 
 
 def _head_too_long() -> Refusal:

@@ -1,6 +1,6 @@
-"""The page at `/`, for people: which version answers, how the service does, and how it is asked.
+"""The page at `/`, for people: the version that answers, the service's health, and how to call it.
 
-What it says of endpoints and messages is the OpenAPI document, in words. It needs no script and nothing from
+Endpoints and messages are described from the OpenAPI document. The page needs no script and nothing from
 another host.
 """
 
@@ -32,7 +32,7 @@ HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
-"""Of an HTML answer: nothing is loaded but what is in it, nobody frames it, and it is true only now."""
+"""Of an HTML answer: nothing else is loaded, no site frames it, and no cache keeps it."""
 
 _LIMITS = {
     "minLength": "at least {:,} bytes",
@@ -43,8 +43,8 @@ _LIMITS = {
     "minimum": "from {:,}",
     "maximum": "up to {:,}",
 }
-_LARGEST_TOLD = 1e12
-"""Limits beyond this only keep out what is no number of anything."""
+_LARGEST_SHOWN = 1e12
+"""Limits beyond this are not shown: they only keep out nonsense."""
 
 
 def html(process: ServingProcess, routes: tuple[Route, ...]) -> bytes:
@@ -215,5 +215,5 @@ def _linked_message(name: str) -> Markup:
 
 def _limits(schema: Mapping[str, Any]) -> Iterator[str]:
     for key, words in _LIMITS.items():
-        if key in schema and abs(schema[key]) < _LARGEST_TOLD:
+        if key in schema and abs(schema[key]) < _LARGEST_SHOWN:
             yield words.format(schema[key])

@@ -1,7 +1,7 @@
-"""By which names a service may be asked that no API key protects.
+"""The names under which a service without API keys may be called.
 
-A page of another site can make its own name point to this machine (DNS rebinding). A browser that shows it
-then takes the service's answers for the page's own and lets it read them; but it sends that name in `Host`.
+A page of another site can make its own name point to this machine (DNS rebinding). A browser then takes the
+service's answers for the page's own and lets it read them; but it sends that name in `Host`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _REMEMBERED = 64
 
 
 class Hosts:
-    """Knows the service by `localhost`, by loopback addresses, by the address asked, and by `names`."""
+    """The service's names: `localhost`, loopback addresses, the address that was called, and `names`."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         known = {"localhost", *(name.lower() for name in names)}
         self._is_ours = lru_cache(_REMEMBERED)(lambda host, address: _is_ours(host, address, known))
 
     def check(self, headers: Headers, scope: Scope) -> None:
-        """Raises Refusal: 400 unless there is one whole `Host`, 421 if it is another's name."""
+        """Raise Refusal: 400 unless there is one valid `Host`, 421 if it is not a name of this service."""
         host = headers.get(b"host")
         server = scope.get("server")
         if len(headers) != len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
@@ -39,7 +39,7 @@ class Hosts:
         elif not self._is_ours(host, None if server is None else server[0]):
             given = host.decode("latin-1")[:100]
             if _AUTHORITY.fullmatch(host) is None:
-                detail = f"Host = {given!r} is no name or address"
+                detail = f"Host = {given!r} is not a name or address"
                 raise Refusal(HTTPStatus.BAD_REQUEST, detail, field="Host", value=given)
             detail = (
                 f"Host = {given!r} is not this service's name: while no API key exists, only localhost, its "
@@ -50,7 +50,7 @@ class Hosts:
 
 
 def _is_ours(host: bytes, address: str | None, known: set[str]) -> bool:
-    """Whether a page that the browser has by this name can be no other site's."""
+    """Return whether only this service can have this name in a browser."""
     found = _AUTHORITY.fullmatch(host)
     if found is None:
         return False
@@ -62,7 +62,7 @@ def _is_ours(host: bytes, address: str | None, known: set[str]) -> bool:
 
 
 def _address(text: Any) -> IPv4Address | IPv6Address | None:
-    """An IP address, of version 4 if it is one inside one of version 6."""
+    """Return an IP address, as version 4 if it is one inside version 6; None if it is not an address."""
     try:
         found = ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,10 +1,10 @@
-"""How often each key may ask, counted over all processes that share the home folder.
+"""Rate limits of API keys, counted over all processes that share the home folder.
 
-The generic cell rate algorithm (ITU-T I.371; a leaky bucket as a meter) keeps one number a key, the
+The generic cell rate algorithm (ITU-T I.371; a leaky bucket as a meter) keeps one number per key, the
 theoretical arrival time t of the next request if all came evenly. With the rate r, a request at `now` is
 allowed if t - now <= (b - 1) / r, and then t = max(t, now) + 1 / r; b = max(1, r) requests may come at once.
-The numbers lie in a memory-mapped file. Two processes that count at the same instant may count one request
-for two, which a limit can bear and a lock on the hot path could not.
+The numbers lie in a memory-mapped file. Two processes that count at the same instant may count two
+requests as one: a limit tolerates that, and the hot path needs no lock.
 """
 
 from __future__ import annotations
@@ -20,14 +20,19 @@ _BYTES = SLOTS * 8
 
 
 class RateLimiter:
-    """The meters of all keys."""
+    """The request rates of all keys."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it. The clock behind it starts anew with the machine."""
+        """Open the file, or create it. Its clock restarts with the machine."""
         self._next = memoryview(shared(path, _BYTES)).cast("d")
 
     def wait(self, slot: int, per_second: float) -> float:
-        """Seconds until this request is allowed; 0 if it is, and then it is counted."""
+        """Return the seconds until a request is allowed; 0 if it is now, and then it is counted.
+
+        Args:
+            slot: The key's.
+            per_second: The key's limit.
+        """
         now = time.monotonic()
         pause = 1.0 / per_second
         slack = max(0.0, 1.0 - pause)

@@ -1,13 +1,13 @@
-"""When the model is asked: by one thread, for all who wait, and never for longer than its deadline.
+"""Dynamic batching: one thread calls the model for all waiting requests, within a deadline.
 
-The event loop puts requests into a queue. The model's thread takes all that wait there, asks once for them
-together, and hands the answers back together: under load the batches grow, alone a request waits for nobody.
-Where requests come densely, batches begin PACE_SECONDS apart at least, so that they grow before the processor
+The event loop puts requests into a queue. The model's thread takes all that wait, calls the model once, and
+returns the answers together: under load the batches grow, and a single request does not wait for others.
+Where requests come densely, batches begin at least PACE_SECONDS apart, so that they grow before the processor
 is full.
 
-The loop keeps the time. A request that is late is answered without the model. A thread that does not come
-back is abandoned and replaced; when a few of them hang, or in a row, the model rests (`circuit_breaker`). A
-queue that is full, or a model that rests, costs a request its personal list, never its answer.
+The loop keeps the time. A late request is answered without the model. A thread that hangs is abandoned and
+replaced; when several hang, the circuit breaker opens (`circuit_breaker`). A full queue or an open circuit
+costs a request its personal list, never its answer.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ MAX_ROWS = 64
 MAX_SCORES = 1 << 22
 """The most rows x items in a batch: models hold that many floats."""
 MAX_HUNG = 4
-"""Threads that may hang at once: each holds its memory, and its part of the processor if it is busy."""
+"""The most threads that may hang: each holds memory, and processor time if it is busy."""
 STATIC_ITEMS = 100
-"""How many popular items are kept at hand for when nothing else answers."""
+"""Popular items that are kept for when nothing else answers."""
 PACE_SECONDS = 0.003
-"""From a batch's begin to the next one's where requests come densely: asking for eight costs less than twice
-the processor time of asking for one, and that time is what requests wait for."""
+"""Between the starts of two batches where requests come densely: a batch of eight costs less than twice the
+processor time of a batch of one, and requests wait for that time."""
 _SHARE = 0.25
-"""Of the deadline that a batch may take, as far as that can be foreseen."""
+"""The share of the deadline that a batch is expected to take at most."""
 
 logger = logging.getLogger("tastemaker.serving")
 
 
 class Limits(NamedTuple):
-    """How long and how many."""
+    """The limits of an engine."""
 
     seconds: float = 0.5
     """The model's deadline, from the request's arrival."""
@@ -67,74 +67,87 @@ class Limits(NamedTuple):
 
 
 class PendingRequest:
-    """A request inside the engine."""
+    """A request that waits for its answer."""
 
     __slots__ = ("ask", "future", "since", "taken")
 
     def __init__(self, ask: InferenceRequest, future: asyncio.Future[InferenceResult], since: float) -> None:
         self.ask, self.future, self.since = ask, future, since
         self.taken = False
-        """Whether the model was asked."""
+        """Whether the model's thread took it."""
 
 
-Settle = Callable[[Sequence[tuple[PendingRequest, InferenceResult]], float], None]
-"""Told of answers as they are given, with the moment (time.monotonic): to count and log them."""
+OnComplete = Callable[[Sequence[tuple[PendingRequest, InferenceResult]], float], None]
+"""Called with answers as they are given, and the time (`time.monotonic`), to count and log them."""
 
 
 class Batcher:
-    """The requests of one process, to one model at a time. All methods are for the event loop's thread, but
-    `swap`.
+    """Queues requests for one version and answers them.
+
+    All methods but `swap` are for the event loop's thread.
     """
 
     def __init__(
         self,
         model: str,
         predictor: Predictor | None,
-        settle: Settle,
+        on_complete: OnComplete,
         limits: Limits | None = None,
         static_ids: Sequence[str] = (),
         recent: RecentFeedback | None = None,
     ) -> None:
-        """`predictor` is None where no version could be loaded yet: then the static list answers."""
+        """Start the model's thread.
+
+        Args:
+            model: The name of the model, for logs and static lists.
+            predictor: Answers; None while no version is loaded: then the static list answers.
+            on_complete: Called with the answers as they are given.
+            limits: Deadline and queue length.
+            static_ids: The static list; empty for the items that were popular when the version was loaded.
+            recent: What users did since the training, for the static list.
+        """
         self._recent = recent
         self.model = model
         self.predictor = predictor
         self._swapping = threading.Lock()
         self._static_ids = static_ids
-        self._last_resort = self._made_last_resort()
+        self._static = self._static_fallback()
         self.limits = limits or Limits()
         self.breaker = CircuitBreaker()
-        self._settle = settle
+        self._on_complete = on_complete
         self.queue: SimpleQueue[PendingRequest | None] = SimpleQueue()
         self._pending: deque[PendingRequest] = deque()
         """By arrival; the answered ones leave when they come to the front."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_loop: asyncio.AbstractEventLoop | None = None
         self._hung: list[_ModelThread] = []
-        self._rests = False
-        """Whether the model was found to hang, and has not answered since."""
+        self._open = False
+        """Whether the model hung and has not answered since."""
         self._line: _ModelThread | None = _ModelThread(self)
 
     @property
     def hung(self) -> int:
-        """Threads that were abandoned and have not come back yet."""
+        """Abandoned threads that still run."""
         return sum(line.thread.is_alive() for line in self._hung)
 
     @property
     def trouble(self) -> str | None:
-        """In words, why the model is not asked or fails; None while all is well."""
+        """Why the model is not called or fails, in words; None while it works."""
         if self.predictor is None:
             return "no version is loaded"
-        if self._rests:
-            return "the model hangs and is left alone for a while; lists are answered without it"
+        if self._open:
+            return "the model hangs and is not called for a while; lists are answered without it"
         thread = None if self._line is None else self._line.thread.trouble
         return thread or self.predictor.trouble
 
     def swap(self, predictor: Predictor, *, instead_of: Predictor | None = None) -> None:
-        """Ask another version from the next batch on; the batch that runs is finished by the old one.
+        """Serve another version from the next batch on; the old one finishes the running batch.
 
-        If `instead_of` is not the one that is asked now, that is left as it is. That an old version hung does
-        not count against a new one.
+        Failures of an old version do not count against a new one.
+
+        Args:
+            predictor: Of the new version, or of a new state of the old one.
+            instead_of: If given and no longer served, nothing changes.
         """
         with self._swapping:
             old = self.predictor
@@ -143,20 +156,20 @@ class Batcher:
             if old is None or old.version != predictor.version:
                 self.breaker, self._hung = CircuitBreaker(), []
             self.model, self.predictor = predictor.model, predictor
-            self._last_resort = self._made_last_resort()
+            self._static = self._static_fallback()
 
     def close(self) -> None:
-        """Let the thread end; requests that still wait are answered by their deadline."""
+        """Let the thread end. Requests that still wait are answered at their deadline."""
         self.queue.put(None)
         if self._line is not None:
             self._line.thread.join(self.limits.seconds)
 
     def submit(self, ask: InferenceRequest) -> asyncio.Future[InferenceResult]:
-        """The answer, at the deadline at the latest."""
+        """Return the answer, as a future that is done at the deadline at the latest."""
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         waiting = PendingRequest(ask, loop.create_future(), now)
-        if (reason := self._turned_away(now)) is not None:
+        if (reason := self._refusal(now)) is not None:
             self._give_up([(waiting, reason)])
             return waiting.future
         self._pending.append(waiting)
@@ -165,8 +178,8 @@ class Batcher:
             self._watch(loop, now + self.limits.seconds)
         return waiting.future
 
-    def _turned_away(self, now: float) -> str | None:
-        """Why the model is not asked at all, or None."""
+    def _refusal(self, now: float) -> str | None:
+        """Return why the model is not called; None if it is."""
         if self.predictor is None:
             return NO_MODEL
         if self.queue.qsize() >= self.limits.waiting:
@@ -175,12 +188,12 @@ class Batcher:
             self._replace()
         return None if self._line is not None and self.breaker.admits(now) else MODEL_RESTING
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, moment: float) -> None:
+    def _watch(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
         self._timer_loop = loop
-        self._timer = loop.call_later(max(0.0, moment - time.monotonic()), self._expire, loop)
+        self._timer = loop.call_later(max(0.0, deadline - time.monotonic()), self._expire, loop)
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Answer those who are late, and abandon a thread that hangs."""
+        """Answer late requests, and abandon a thread that hangs."""
         self._timer = None
         now, seconds = time.monotonic(), self.limits.seconds
         late = []
@@ -200,62 +213,62 @@ class Batcher:
             self._watch(loop, min(ends))
 
     def _abandon(self, now: float) -> None:
-        """The thread hangs: interrupt it where Python can, and put another in its place."""
+        """Interrupt a thread that hangs, where Python can, and replace it."""
         line = self._line
         if line is None:
             return
-        if not self._rests:
+        if not self._open:
             logger.error(
                 "model %s did not answer within %g s; its thread is replaced", self.model, self.limits.seconds
             )
         line.abandon()
         self._hung.append(line)
-        self.breaker.bad(now)
+        self.breaker.record_failure(now)
         self._replace()
-        if not self._rests and (self._line is None or not self.breaker.closed):
-            self._rests = True
-            logger.error("model %s hangs again and again; it is left alone for a while", self.model)
+        if not self._open and (self._line is None or not self.breaker.closed):
+            self._open = True
+            logger.error("model %s hangs repeatedly; it is not called for a while", self.model)
 
     def _replace(self) -> None:
-        """A new thread, unless too many hang already."""
+        """Start a new thread, unless too many hang."""
         self._hung = [line for line in self._hung if line.thread.is_alive()]
         self._line = _ModelThread(self) if len(self._hung) < MAX_HUNG else None
 
     def _give_up(self, late: Sequence[tuple[PendingRequest, str]]) -> None:
-        """Answer without the model."""
+        """Answer requests without the model."""
         if late:
             self._deliver([(waiting, self._fall_back(waiting.ask, why)) for waiting, why in late])
 
     def _fall_back(self, ask: InferenceRequest, reason: str) -> InferenceResult:
-        """By look-up, else from the list that needs none."""
+        """Return the answer by look-up, else from the static list."""
         predictor = self.predictor
         if predictor is not None:
             try:
                 return predictor.fall_back(ask, reason)
-            except Exception:  # a defect, or files that can no longer be read: there is always a list
+            except Exception:  # a defect, or files that can no longer be read: the static list needs none
                 logger.exception("%s %s can't answer without its model", self.model, predictor.version)
         version = "none" if predictor is None else predictor.version
-        return self._last_resort.answer(ask, version, reason, self._hidden(ask.request.user_id))
+        return self._static.answer(ask, version, reason, self._hidden(ask.request.user_id))
 
     def _hidden(self, user_id: str) -> set[str]:
-        """What the user lately had or disliked of the items that need no version."""
-        ids, predictor = self._last_resort.item_ids, self.predictor
+        """Return the items of the static list that the user's recent feedback rules out."""
+        ids, predictor = self._static.item_ids, self.predictor
         if predictor is not None:
             return predictor.pipeline.hidden(user_id, ids)
         return set() if self._recent is None else self._recent.had(user_id, ids)
 
-    def _made_last_resort(self) -> StaticFallback:
-        """The settings' items, or what was popular when the version was loaded."""
+    def _static_fallback(self) -> StaticFallback:
+        """Return the settings' items, or those that were popular when the version was loaded."""
         ids = self._static_ids
         if not ids and self.predictor is not None:
             ids = self.predictor.popular_ids(STATIC_ITEMS)
         return StaticFallback(self.model, ids)
 
     def deliver(self, batch: Sequence[PendingRequest], served: Sequence[InferenceResult] | None) -> None:
-        """The thread's answers; None if the asking itself failed."""
-        self.breaker.good()
-        if self._rests:
-            self._rests = False
+        """Pass on the thread's answers; `served` is None if calling the predictor failed."""
+        self.breaker.record_success()
+        if self._open:
+            self._open = False
             logger.info("model %s answers again", self.model)
         waiting = [each for each in batch if not each.future.done()]
         if served is None:
@@ -268,30 +281,30 @@ class Batcher:
         for waiting, served in answers:
             waiting.future.set_result(served)
         try:
-            self._settle(answers, time.monotonic())
-        except Exception:  # such as a disk that is full: what waits must still be looked after
+            self._on_complete(answers, time.monotonic())
+        except Exception:  # such as a full disk: other requests still wait
             logger.exception("answers of %s could not be counted or logged", self.model)
 
 
 class _ModelThread:
-    """A thread that asks the model."""
+    """A thread that calls the model."""
 
     def __init__(self, engine: Batcher) -> None:
         self.engine = engine
         self.busy_since: float | None = None
-        """When the running batch was begun, time.monotonic."""
+        """When the running batch began, `time.monotonic`; None between batches."""
         self._abandoned = False
         self._row_seconds = 0.0
-        """An average of what a row took lately."""
+        """A moving average of the seconds per row."""
         self._begun = 0.0
-        """When the last batch was begun, time.monotonic."""
+        """When the last batch began, `time.monotonic`."""
         self._crowded = False
-        """Whether it held several requests."""
+        """Whether the last batch held several requests."""
         self.thread = SupervisedThread(self._run, name="model")
         self.thread.start()
 
     def abandon(self) -> None:
-        """End as soon as the plugin comes back, or now where it runs Python."""
+        """End when the plugin returns, or now where it runs Python."""
         self._abandoned = True
         if self.thread.ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
@@ -299,7 +312,7 @@ class _ModelThread:
             )
 
     def _run(self) -> None:
-        self.busy_since = None  # whoever waits for a batch that was not finished is answered at the deadline
+        self.busy_since = None  # requests of an unfinished batch are answered at their deadline
         try:
             while not self._abandoned and (batch := self._next()):
                 self._ask(batch)
@@ -308,7 +321,7 @@ class _ModelThread:
             pass
 
     def _next(self) -> list[PendingRequest]:
-        """All that wait, as far as a batch may hold them; nothing when the engine closes."""
+        """Return the waiting requests, as many as a batch may hold; none when the engine closes."""
         queue, batch = self.engine.queue, []
         most = self._most_rows()
         waiting = queue.get()
@@ -325,15 +338,15 @@ class _ModelThread:
             except Empty:
                 break
         if waiting is None and batch:
-            queue.put(None)  # for the next look
+            queue.put(None)  # ends the next call
         self._crowded = len(batch) > 1
         return batch
 
     def _most_rows(self) -> int:
-        foreseen = _SHARE * self.engine.limits.seconds / max(self._row_seconds, 1e-9)
+        expected = _SHARE * self.engine.limits.seconds / max(self._row_seconds, 1e-9)
         predictor = self.engine.predictor
         by_size = MAX_SCORES // max(1 if predictor is None else predictor.n_items, 1)
-        return max(1, min(MAX_ROWS, by_size, int(foreseen)))
+        return max(1, min(MAX_ROWS, by_size, int(expected)))
 
     def _ask(self, batch: list[PendingRequest]) -> None:
         self.busy_since = self._begun = start = time.monotonic()
@@ -341,13 +354,13 @@ class _ModelThread:
         try:
             if (predictor := self.engine.predictor) is not None:
                 served = predictor.recommend([waiting.ask for waiting in batch])
-        except Exception:  # a defect of ours, for the predictor catches the plugin's
-            logger.exception("asking %s failed", self.engine.model)
+        except Exception:  # a defect of ours: the predictor catches the plugin's
+            logger.exception("calling %s failed", self.engine.model)
         self.busy_since = None
         self._row_seconds += 0.2 * ((time.monotonic() - start) / len(batch) - self._row_seconds)
         if not self._abandoned:
             try:
                 loop = batch[0].future.get_loop()
                 loop.call_soon_threadsafe(self.engine.deliver, batch, served)
-            except RuntimeError:  # the loop was closed meanwhile: nobody waits
+            except RuntimeError:  # the loop was closed: no caller waits
                 return

@@ -1,8 +1,8 @@
-"""GET /explain/{request_id}: why an answer was what it was, from its record and the version that gave it.
+"""GET /explain/{request_id}: the reasons for an answer, from its record and the version that gave it.
 
-The record says what was shown, by which stage, and what the model was told of the user. The version says what
-goes with what the user had when it was trained, and what the scores were made of, if its model can tell.
-Nobody else's data is in a reason.
+The record has the items, the stage and the user features that the model was given. The version has the item
+neighbours, the user's history at its training and, for some models, the parts of a score. A reason shows no
+other user's data.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from tastemaker.serving.inference import fallback
 from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.settings import load_settings
 
-AWAY_SECONDS = 10
-"""When to come back while the log can't be read."""
+LOG_RETRY_SECONDS = 10
+"""When a caller may retry while the log can't be read."""
 MAX_PARTS = 3
-"""Parts of a score that are named."""
+"""The most parts of a score that are named."""
 MAX_GOES_WITH = 2
-"""Items of the past that are named."""
+"""The most items of the history that are named."""
 MAX_POPULAR = 100
-"""A popular item is one of so many."""
-GONE = "the version that answered is gone, so that no more is known than what was logged"
-UNEXPLAINED = "the model put it here; it does not say why"
+"""How many items count as popular."""
+GONE = "this model version has been deleted; only logged fields are shown"
+UNEXPLAINED = "the model ranked it here and gives no reasons"
 WHY = {
     fallback.MODEL_ERROR: "the model failed",
     fallback.MODEL_INVALID: "some of what the model returned may not be shown",
@@ -54,8 +54,9 @@ STAGES = {
 
 
 class Explainer:
-    """Finds records and versions. The version asked for last stays loaded, as a copy of its own: plugins are
-    for one thread at a time.
+    """Finds records and versions.
+
+    The version of the last explanation stays loaded, as its own copy: a plugin serves one thread at a time.
     """
 
     def __init__(self) -> None:
@@ -76,10 +77,13 @@ class Explainer:
         try:
             record = find(request_id, settings)
         except TastemakerError as error:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.problem, retry_after=AWAY_SECONDS) from None
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, error.problem, retry_after=LOG_RETRY_SECONDS
+            ) from None
         except ImportError as error:  # a Bento holds what answers, not every reader of the log
             detail = (
-                f"{request_id} is no longer in this service's own log, and it has no {error.name} to read on"
+                f"{request_id} is no longer in this service's own log, and reading further logs needs "
+                f"{error.name}, which is not installed"
             )
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail) from None
         if record is None:
@@ -104,7 +108,7 @@ class Explainer:
 
 
 def explanation(record: Record, loaded: LoadedVersion | None) -> Explanation:
-    """The reasons for every item of an answer; few where the version is gone."""
+    """Return the reasons for every item of an answer; few where the version was deleted (None)."""
     if loaded is None:
         items = [
             Explained(item.item_id, [*_filled(record, place), GONE])
@@ -117,14 +121,14 @@ def explanation(record: Record, loaded: LoadedVersion | None) -> Explanation:
 
 
 def _filled(record: Record, place: int) -> list[str]:
-    """Why this item is not the model's, if it is not."""
+    """Return why this item is not the model's, if it is not."""
     if record.fallback is None or any(item.score != 0 for item in record.items[place:]):
         return []
     return [f"{STAGES[record.stage]}, as {WHY.get(record.fallback, record.fallback)}"]
 
 
 class _Reasons:
-    """For the items of one record."""
+    """The reasons for the items of one record."""
 
     def __init__(self, record: Record, loaded: LoadedVersion) -> None:
         self._record, self._model, self._snapshot = record, loaded.model, loaded.snapshot
@@ -142,11 +146,11 @@ class _Reasons:
         self._names = () if parts is None else parts.names
 
     def of(self, place: int) -> list[str]:
-        """In words, the weightiest first."""
+        """Return the reasons for one item, the most important first."""
         number, item = int(self._numbers[place]), self._record.items[place]
         chance = f"drawn with probability {item.propensity:.2g}"
         if number < 0:
-            return [f"it is new, so that no model knows it: the last place is for such items, {chance}"]
+            return [f"it is new and unknown to the model; the last place is reserved for new items, {chance}"]
         reasons = [
             *_filled(self._record, place),
             *(self._had(number) if self._personal else ()),
@@ -156,7 +160,7 @@ class _Reasons:
         ]
         if item.propensity < 1:
             new = not self._model.capabilities.stochastic
-            reasons.insert(0, f"it is new: {chance}" if new else f"chance has a part: {chance}")
+            reasons.insert(0, f"it is new: {chance}" if new else f"the model chooses randomly: {chance}")
         return reasons or [UNEXPLAINED]
 
     def _had(self, number: int) -> Iterator[str]:

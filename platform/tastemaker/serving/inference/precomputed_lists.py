@@ -1,4 +1,4 @@
-"""Each known user's list, worked out when a version is registered, for when its model does not answer."""
+"""Lists of known users, computed when a version is registered, for when its model does not answer."""
 
 from __future__ import annotations
 
@@ -20,15 +20,20 @@ _ROWS_AT_ONCE = 256
 
 
 class PrecomputedLists:
-    """The lists of some users and of a stranger, memory-mapped."""
+    """The lists of some users and of an unknown user, memory-mapped."""
 
     def __init__(self, users: Int32, items: Int32) -> None:
-        """`users`: int32[m], ascending. `items`: int32[m + 1, n], padded with -1, a stranger's last."""
+        """Hold lists.
+
+        Args:
+            users: int32[m], ascending.
+            items: int32[m + 1, n], padded with -1; the last row is an unknown user's.
+        """
         self._users, self._items = users, items
 
     @classmethod
     def load(cls, folder: Path) -> PrecomputedLists | None:
-        """What `write` left in a version's folder; None if it left nothing. Raises ArtifactError."""
+        """Read what `write` wrote into a version's folder; None if there is nothing. Raises ArtifactError."""
         if not (folder / ITEMS_FILE).exists():
             return None
         users, items = load_array(folder / USERS_FILE), load_array(folder / ITEMS_FILE)
@@ -40,7 +45,7 @@ class PrecomputedLists:
         return cls(users, items)
 
     def of(self, user: int) -> Int32:
-        """The items of a user's list, best first; a stranger's for a user without one."""
+        """Return the items of a user's list, best first; an unknown user's list for a user without one."""
         place = int(np.searchsorted(self._users, user))
         known = place < len(self._users) and self._users[place] == user
         row: Int32 = self._items[place if known else -1]
@@ -57,9 +62,20 @@ def write(
     most_users: int,
     length: int,
 ) -> None:
-    """The lists of the users who came last, and of a stranger; the latter alone, if all lists are alike.
+    """Write the lists of the users who were active last, and of an unknown user.
 
-    `features` holds every user's, where the model reads them. Raises PluginError if the model fails.
+    Only the latter is written for a model that does not personalize.
+
+    Args:
+        folder: The version's.
+        model: Computes the lists.
+        snapshot: The version's.
+        features: All users' features, where the model reads them.
+        most_users: The most users.
+        length: The most items per list.
+
+    Raises:
+        PluginError: If the model fails.
     """
     users = _latest(snapshot, most_users if model.capabilities.personalizes else 0)
     asked = np.append(users, np.int32(-1))
@@ -79,7 +95,7 @@ def write(
 
 
 def _latest(snapshot: Snapshot, most: int) -> Int32:
-    """The numbers of the users who were here last, ascending."""
+    """Return the numbers of the users who were active last, ascending."""
     history = snapshot.history
     latest = np.full(len(history), np.iinfo(np.int64).min)
     np.maximum.at(latest, history.rows, history.last_times)

@@ -1,7 +1,8 @@
-"""From requests to answers, for one loaded version: ids to numbers, a batch to the model, numbers to ids.
+"""From requests to answers, for one loaded version: ids to numbers, the ranking, and numbers to ids.
 
-Whatever the model does, the caller gets k items, or all that are allowed, if they are fewer: see `fallback`.
-When a model is asked, and how long it may take, is `batcher`'s business.
+Whatever the model does, the caller gets k items, or all that are allowed if they are fewer: see `fallback`.
+`batcher` decides when the model is called and how long it may take; `ranking.pipeline` has the order of
+ranking.
 """
 
 from __future__ import annotations
@@ -41,33 +42,32 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tastemaker.serving")
 _NO_ROW = Row([], [], [], False)
 _READS_NOTHING = Capabilities()
-_UNKNOWN_ID = "nobody"
-"""A user id that stands for an unknown user."""
+_UNKNOWN_ID = "unknown user"
 MAX_WARM = 8
-"""Lengths of lists that a model is warmed up for."""
+"""The most lengths of lists that a model is warmed up for."""
 
 
-_random = random.Random()  # the system's would give up the interpreter's lock, to wait for it under load
+_random = random.Random()  # os.urandom releases the interpreter's lock, and waits for it under load
 os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_request_id() -> str:
-    """32 hexadecimal digits: the milliseconds since 1970 UTC in 12, then 80 random bits.
+    """Return 32 hexadecimal digits: the milliseconds since 1970 UTC in 12, then 80 random bits.
 
-    As in a UUID of version 7, the time comes first, so that an index over ids grows at its end: the log
-    writes less than half as much to the disk as it does for ids all over it.
+    The time comes first, as in a UUID of version 7, so that an index over ids grows at its end: the log
+    writes less than half as much to the disk as with random ids.
     """
     return f"{time.time_ns() // 1_000_000:012x}{_random.getrandbits(80):020x}"
 
 
 class InferenceRequest(NamedTuple):
-    """One request, with all that its answer depends on beside the version and the user's features."""
+    """One request, with all that its answer depends on except the version and the user's features."""
 
     request: Request
     request_id: str
     """32 hexadecimal digits; the last 16 seed the answer."""
     occurred_at: float
-    """Seconds since 1970 UTC; the model is told the whole ones."""
+    """Seconds since 1970 UTC. The model receives it truncated to whole seconds."""
     kind: Kind = "recommend"
     session: Sequence[str] | None = None
     """The recent items of an anonymous session, oldest first: then the request's user is unknown."""
@@ -76,22 +76,22 @@ class InferenceRequest(NamedTuple):
 
     @property
     def now(self) -> int:
-        """What the model takes for now, in seconds since 1970 UTC."""
+        """The request's time for the model, in seconds since 1970 UTC."""
         return int(self.occurred_at)
 
 
 class InferenceResult(NamedTuple):
-    """An answer, and what only the log needs."""
+    """An answer, with what only the log needs."""
 
     answer: Answer
     features: dict[str, float | None] | None
     """The user features that the model was given."""
     diversity: float | None = None
-    """λ of the step that reordered the list; None where the model's order stands."""
+    """λ of the diversity stage; None where it kept the model's order."""
 
 
 class StaticFallback(NamedTuple):
-    """The list that needs no version: the same items for everybody but for what the caller rules out."""
+    """The list that needs no version: the same items for all users, but for what the caller excludes."""
 
     model: str
     item_ids: Sequence[str]
@@ -99,7 +99,14 @@ class StaticFallback(NamedTuple):
     def answer(
         self, ask: InferenceRequest, version: str, reason: str, but_not: Collection[str] = ()
     ) -> InferenceResult:
-        """As many of the items as the caller allows, without those in `but_not`."""
+        """Return the allowed items, at most k.
+
+        Args:
+            ask: The request.
+            version: The id of the version that did not answer.
+            reason: Why, one of `fallback.FALLBACKS`.
+            but_not: Further items that may not be shown.
+        """
         request = ask.request
         out = frozenset(request.exclude or ()).union(but_not)
         allowed = None if request.candidates is None else frozenset(request.candidates)
@@ -109,7 +116,7 @@ class StaticFallback(NamedTuple):
 
 
 class Predictor:
-    """Answers for one loaded version. `recommend` runs the plugin's code and is for one thread at a time."""
+    """Answers for one loaded version. `recommend` runs the plugin's code, in one thread at a time."""
 
     def __init__(
         self,
@@ -118,22 +125,28 @@ class Predictor:
         features: Callable[[Sequence[str]], Float32] | None = None,
         pipeline: Pipeline | None = None,
     ) -> None:
-        """`features` gives the users' rows where the model declares user features: see `user_features`."""
+        """Prepare to answer.
+
+        Args:
+            loaded: The version.
+            features: Returns users' rows, where the model declares user features: see `user_features`.
+            pipeline: The order of ranking; None for one without callers' changes and recent feedback.
+        """
         self.pipeline = pipeline or Pipeline(loaded)
         self.loaded = loaded
         self.learned: str | None = None
-        """The state that the model has learned since, by name; None as it was trained."""
+        """The name of the state of online learning; None for the model as it was trained."""
         self.model = loaded.manifest.model
         self.version = loaded.manifest.version
         self._recommender, self._snapshot = loaded.model, loaded.snapshot
         # Data that ended long before the training (a shop of years ago) is served as if no time had passed
-        # since: to the model, everybody's last visit would otherwise be equally far away.
+        # since: to the model, all users' last visits would otherwise be equally long ago.
         self._lag = max(0, int(loaded.manifest.created_at.timestamp()) - loaded.snapshot.end)
         self._feature_names = loaded.model.capabilities.user_features
         self._read_features = features
         self._lists = None if loaded.serving is None else PrecomputedLists.load(loaded.serving)
         self._lengths: dict[int, None] = {}
-        """Lengths of lists that were asked for, at most MAX_WARM; those taught from it know them too."""
+        """Lengths of lists that were asked for, at most MAX_WARM; shared with later states of the model."""
 
     def with_model(self, model: Recommender[Any], name: str) -> Predictor:
         """Return a predictor of the same version after online learning; `name` is the state's."""
@@ -143,7 +156,7 @@ class Predictor:
         return other
 
     def popular_ids(self, at_most: int) -> list[str]:
-        """The most popular items."""
+        """Return the ids of the most popular items."""
         return self._snapshot.item_ids.decode(self._snapshot.popular[:at_most])
 
     @property
@@ -152,7 +165,7 @@ class Predictor:
         return len(self._snapshot.item_ids)
 
     def recommend(self, asks: Sequence[InferenceRequest]) -> list[InferenceResult]:
-        """One answer a request, in order: a function of the request, its features and the version alone."""
+        """Return one answer per request, in order. It depends on request, features and version alone."""
         features = self._features(asks)
         groups = _alike(asks)
         if len(groups) == 1:
@@ -167,11 +180,11 @@ class Predictor:
 
     @property
     def trouble(self) -> str | None:
-        """In words, that the model fails; None while all is well."""
+        """That the model fails, in words; None while it works."""
         return self.pipeline.failures.trouble
 
     def batch(self, ask: InferenceRequest, features: Mapping[str, float | None] | None) -> Batch:
-        """What the model is asked for one request, given the user's features by name."""
+        """Return the batch of one request, given the user's features by name."""
         names = self._feature_names
         values = [math.nan if (value := (features or {}).get(name)) is None else value for name in names]
         table = FeatureTable(names, np.array([values], np.float32)) if names else None
@@ -210,7 +223,7 @@ class Predictor:
     def _batch(
         self, asks: Sequence[InferenceRequest], features: FeatureTable | None, *, reads: bool = True
     ) -> Batch:
-        """`reads`: with the item features that the model declares, too."""
+        """Return requests as a batch; `reads`: with the item features that the model declares."""
         snapshot, first = self._snapshot, asks[0]
         requests = [ask.request for ask in asks]
         context = [request.context for request in requests if isinstance(request.context, list)]
@@ -234,7 +247,7 @@ class Predictor:
         )
 
     def _candidates(self, requests: Sequence[Request]) -> Int32:
-        """int32[n, the longest list], padded with -1."""
+        """Return int32[n, length of the longest list]: the requests' candidates, padded with -1."""
         lists = [self._snapshot.item_ids.lookup(request.candidates or ()) for request in requests]
         listed = np.full((len(lists), max(map(len, lists))), -1, np.int32)
         for row, items in enumerate(lists):
@@ -242,7 +255,7 @@ class Predictor:
         return listed
 
     def _sessions(self, asks: Sequence[InferenceRequest]) -> History:
-        """What the visitors looked at, as histories: an event of reward 1 each, a second apart until now."""
+        """Return the sessions' items as histories: an event of reward 1 each, a second apart until now."""
         lists = [self._snapshot.item_ids.lookup(ask.session or ()) for ask in asks]
         rows = np.repeat(np.arange(len(lists), dtype=np.int32), [len(items) for items in lists])
         items = np.concatenate(lists)
@@ -253,7 +266,7 @@ class Predictor:
         return History.from_events(events, len(asks), self.n_items)
 
     def _features(self, asks: Sequence[InferenceRequest]) -> FeatureTable | None:
-        """The users' features as of now; NaN for a visitor whom nobody knows."""
+        """Return the users' features as of now; NaN for sessions."""
         names = self._feature_names
         if not names:
             return None
@@ -305,14 +318,14 @@ class Predictor:
         )
 
     def _stages(self, user: int) -> Iterator[tuple[Stage, Int32]]:
-        """What fills a gap, best first."""
+        """Yield what fills a gap, best first."""
         if self._lists is not None:
             yield "precomputed", self._lists.of(user)
         yield "popular", self._snapshot.popular
 
 
 def _alike(asks: Sequence[InferenceRequest]) -> list[list[int]]:
-    """The requests by what a batch must have in common, as positions in `asks`."""
+    """Return the positions in `asks`, grouped by what a batch must have in common."""
     groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for position, ask in enumerate(asks):
         request = ask.request

@@ -1,7 +1,7 @@
 """The features of the users of a batch: from memory if they were read lately, else in one read of the store.
 
 A request never waits longer than the deadline: a thread of its own reads, and what comes late is remembered
-for the next time. While a read is late, nobody waits at all.
+for the next time. While a read is late, no request waits at all.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class UserFeatures:
     ) -> None:
         """Wait for the store for at most `seconds`; remember `size` users, each for `fresh_seconds`.
 
-        `count` is told what became of how many users' features.
+        `count` is called with an outcome and the number of users.
         """
         self.names = names
         self._reader, self._count = reader, count
@@ -100,7 +100,7 @@ class UserFeatures:
     def trouble(self) -> str | None:
         """In words, that the store fails or does not answer in time; None while all is well.
 
-        As far as it is known: before a request finds out, nobody does.
+        Known from the first request that is affected.
         """
         return self._fault or self._thread.trouble
 
@@ -163,7 +163,7 @@ class UserFeatures:
             self._thread.succeeded()
 
     def _next(self, last: list[str]) -> _Job | None:
-        """What is to be read; a read of one's own while the store fails and nobody asks. None: the end."""
+        """Return what is to be read; while the store fails and no request comes, a probe. None: the end."""
         while True:
             try:
                 return self._jobs.get(timeout=PROBE_SECONDS)

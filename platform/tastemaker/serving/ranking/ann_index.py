@@ -39,7 +39,7 @@ Float64 = NDArray[np.float64]
 FILE_NAME = "nearest.usearch"
 TURN = "nearest.turn.npy"
 MAX_FETCH = 1_000
-"""Where more neighbours than this must be fetched, scoring everything is no slower."""
+"""Where more neighbours than this must be fetched, scoring everything is as fast."""
 _CONNECTIVITY, _EXPANSION_ADD, _EXPANSION_SEARCH = 32, 128, 128
 _RIDGE = 1e-4
 """Of the mean variance: few users do not span all directions."""
@@ -135,7 +135,7 @@ class Nearest:
         metadata = _metadata(path)
         if metadata is None or metadata["dimensions"] != size:
             raise ArtifactError(
-                f"{path} is no index of vectors of length {size}", fix="train the model again"
+                f"{path} is not an index of vectors of length {size}", fix="train the model again"
             )
         self._index = Index(
             ndim=size,
@@ -213,7 +213,7 @@ def _without_excluded(keys: NDArray[np.uint64], batch: Batch, row: int) -> list[
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:
-    """What the file says of itself; None if it is no index."""
+    """What the file says of itself; None if it is not an index."""
     from usearch.index import Index
 
     try:

@@ -1,11 +1,11 @@
-"""A place in the list for items that no model can know yet.
+"""New items: a place in the list for items that no model knows yet.
 
 The last place of a list goes to one of the new items, drawn with
 
     p_i = ε / n + (1 - ε) w_i / Σ w,   w_i = Σ over items j in the row's list or history of likeness(i, j)
 
-by content, and uniformly where nothing is like any. p_i is the propensity: it does not depend on what the
-model is sure of, and no new item is without a chance.
+by content, and uniformly where all likenesses are 0. p_i is the propensity: it does not depend on the model,
+and every new item has a chance.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Float64 = NDArray[np.float64]
 UNIFORM_SHARE = 0.2
 """ε"""
 MIN_K = 5
-"""Shorter lists have no place to spare."""
+"""Shorter lists have no place for a new item."""
 _SALT = 0x636F6C64
-"""So that the draw does not repeat one that the model makes of the same seed."""
+"""Makes the draw independent of the model's draws from the same seed."""
 
 
 class Drawn(NamedTuple):
@@ -41,7 +41,7 @@ class Drawn(NamedTuple):
 
 
 class ColdStart:
-    """The new items of one moment. Making it takes a search by content an item: not while a request waits."""
+    """The new items at one time. Building it takes one search by content per item: not within a request."""
 
     def __init__(self, snapshot: Snapshot, items: Iterable[NewItem]) -> None:
         ordered = sorted(items)
@@ -68,7 +68,14 @@ class ColdStart:
     def draw(
         self, seed: int, near: Int32, *, but_not: Collection[str], among: Collection[str] | None
     ) -> Drawn | None:
-        """One new item that may be shown; None if there is none. `near`: the numbers of the row's items."""
+        """Return a new item that may be shown; None if there is none.
+
+        Args:
+            seed: The row's.
+            near: int32[m], the catalogue numbers of the items in the row's list and history.
+            but_not: Ids that may not be shown.
+            among: The ids that may be shown; None for all.
+        """
         probabilities = self._probabilities(near, but_not, among)
         if probabilities is None:
             return None

@@ -1,8 +1,8 @@
-"""What must not be shown, beyond what the version's own snapshot rules out.
+"""Filters: items that must not be shown, beyond those that the version's snapshot excludes.
 
-The snapshot knows what a user had (where the problem allows no repeats) and what was sold out or blocked when
-it was cut; the request names what its caller does not want. Here come what was sold out since, and what a
-user blocked. All of it is in the batch before any item is chosen.
+The snapshot excludes what a user had (where the problem allows no repeats) and what was sold out or blocked
+at its time; the request names what its caller excludes. Here, what was sold out since and what a user blocked
+are added. All of it is in the batch before any item is chosen.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tastemaker.snapshot.snapshot import Snapshot
 
 
 class Filters:
-    """Those of one version."""
+    """The filters of one version."""
 
     def __init__(self, snapshot: Snapshot, overlay: CatalogOverrides) -> None:
         self._snapshot, self._overlay = snapshot, overlay
         self._made: tuple[int, Bool | None] = (0, snapshot.available)
 
     def restrict(self, batch: Batch, user_ids: Sequence[str]) -> Batch:
-        """The same batch, whose row i asks for `user_ids[i]`, with what changed since the training."""
+        """Return the batch without what was excluded since the training; row i is for `user_ids[i]`."""
         self._overlay.refresh()
         blocked = self._overlay.blocked(user_ids)
         available = self.available
@@ -42,7 +42,7 @@ class Filters:
 
     @property
     def available(self) -> Bool | None:
-        """bool[n_items], the snapshot's own array while nothing was sold out since."""
+        """bool[n_items]: what may be shown; the snapshot's own array while no item was sold out since."""
         state, available = self._made
         if state != self._overlay.state:
             state = self._overlay.state
@@ -61,7 +61,7 @@ class Filters:
         return available
 
     def _blocked(self, lists: Sequence[Sequence[str]]) -> csr_array:
-        """bool n x n_items."""
+        """Return bool n x n_items: the items that each row's user blocks."""
         numbers = [np.unique(self._snapshot.item_ids.lookup(items)) for items in lists]
         numbers = [row[row >= 0] for row in numbers]
         offsets = np.concatenate(([0], np.cumsum([len(row) for row in numbers], dtype=np.int64)))

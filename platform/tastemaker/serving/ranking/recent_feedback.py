@@ -1,4 +1,4 @@
-"""What users did lately, in the memory of each worker: it rules items out from the moment of the feedback.
+"""Recent feedback in the memory of each worker: it excludes items as soon as it is acknowledged.
 
     feedback -> spool (on disk) -> a number in shared memory changes -> each worker reads what is new
 
@@ -41,16 +41,16 @@ FORGOTTEN = "forgotten.json"
 """The home's list of forgotten users (`privacy.suppression_list`): their feedback is dropped here, too."""
 FEEDBACK_POLL_SECONDS = 1.0
 AT_ONCE = 2_000
-"""Events that are read in one go."""
+"""Events that are read at once."""
 TAIL = 4_096
 """Events that wait in a dictionary before they are sorted in."""
 ASKER_SECONDS = 2.0
-"""How long the request that an event names is looked for: another worker may not have logged it yet."""
+"""How long the request that an event names is searched: another worker may not have logged it yet."""
 ASKER_RETRY_SECONDS = 0.05
 MAX_UNKNOWN = 1_000
 """Events that may wait for it."""
 MAX_TYPES = 1_000
-"""Event types that are told apart; further ones count for nothing."""
+"""The most event types; events of further types are ignored."""
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -91,7 +91,7 @@ class Index:
     """Events by user: sorted runs, each at least twice as long as the next, and the newest unsorted."""
 
     def __init__(self, most: int = MAX_EVENTS) -> None:
-        """At most `most` events are remembered, and somewhat more between two looks; the oldest leave."""
+        """Keep the latest `most` events, and somewhat more between two polls."""
         self.types: dict[str, int] = {}
         self._most, self._runs = most, list[_Run]()
         self._tail: list[tuple[int, int, int, int, float, int]] = []
@@ -114,7 +114,7 @@ class Index:
             self._sort_in()
 
     def of(self, user_ids: Sequence[str]) -> Found | None:
-        """What these users did; an event that came twice is there once. None if nothing."""
+        """Return what these users did, each event once; None if nothing."""
         users = [hash(user_id) for user_id in user_ids]
         parts = [part for run in self._runs if (part := _of_run(run, users)) is not None]
         tail = [(row, place) for row, user in enumerate(users) for place in self._places.get(user, ())]
@@ -148,24 +148,24 @@ class Index:
 
 
 class RecentFeedback:
-    """What every worker of this machine was sent lately. Thread-safe; reading never raises."""
+    """The recent feedback of all workers of this machine. Thread-safe; reading never raises."""
 
     def __init__(self, folder: Path | None) -> None:
-        """`folder`: the spool's; without it nothing is ever known."""
+        """`folder`: the spool's; None for no feedback at all."""
         self._folder, self._index = folder, Index()
         self._reader = None if folder is None else Reader(folder)
         self._changed = memoryview(_shared(folder)).cast("Q")
         self._lock = threading.Lock()
         self._failures = FailureLog(logger, "feedback can be read again")
-        self._seen, self._looked_at = 0, -FEEDBACK_POLL_SECONDS
+        self._seen, self._polled_at = 0, -FEEDBACK_POLL_SECONDS
         self._forgotten = self._when_forgotten()
         self._unknown: deque[tuple[float, RecentEvent]] = deque(maxlen=MAX_UNKNOWN)
-        """Events whose request is not known yet, and until when it is looked for."""
+        """Events whose request is not logged yet, and until when it is searched."""
         self.refresh(at_once=True)
         self._poller: Poller | None = None
 
     def follow(self) -> None:
-        """Look every FEEDBACK_POLL_SECONDS from now on."""
+        """Poll every FEEDBACK_POLL_SECONDS from now on."""
         self._poller = Poller(self.refresh, seconds=FEEDBACK_POLL_SECONDS, name="recent")
 
     @property
@@ -174,11 +174,11 @@ class RecentFeedback:
         return self._index.types
 
     def announce(self) -> None:
-        """Have all workers look before their next answer. Call it when feedback is on disk."""
+        """Have all workers read new feedback before their next answer. Call it when it is on disk."""
         self._changed[0] = random.getrandbits(64)
 
     def of(self, user_ids: Sequence[str]) -> Found | None:
-        """What these users did, up to now; None if nothing."""
+        """Return what these users did, up to now; None if nothing."""
         if self._changed[0] != self._seen or (self._unknown and self._is_time(ASKER_RETRY_SECONDS)):
             self.refresh(at_once=True)
         if not len(self._index):
@@ -187,7 +187,7 @@ class RecentFeedback:
             return self._index.of(user_ids)
 
     def had(self, user_id: str, item_ids: Iterable[str]) -> set[str]:
-        """Those of the items that the user did anything with: all that is known without a version."""
+        """Return the items that the user did anything with: all that is known without a version."""
         found = self.of([user_id])
         touched = set() if found is None else set(found.items.tolist())
         return {item_id for item_id in item_ids if hash(item_id) in touched}
@@ -197,9 +197,9 @@ class RecentFeedback:
         if self._reader is None or not (at_once or self._is_time(FEEDBACK_POLL_SECONDS)):
             return
         with self._lock:
-            self._looked_at, self._seen = time.monotonic(), self._changed[0]
+            self._polled_at, self._seen = time.monotonic(), self._changed[0]
             try:
-                self._begin_anew_if_somebody_was_forgotten(self._reader)
+                self._restart_if_a_user_was_forgotten(self._reader)
                 self._retry()
                 for events in self._reader.read(AT_ONCE):
                     self._add(events)
@@ -216,14 +216,14 @@ class RecentFeedback:
         return self._failures.trouble or (None if self._poller is None else self._poller.trouble)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         if self._poller is not None:
             self._poller.close()
         with self._lock:
             if self._reader is not None:
                 self._reader.close()
 
-    def _begin_anew_if_somebody_was_forgotten(self, reader: Reader) -> None:
+    def _restart_if_a_user_was_forgotten(self, reader: Reader) -> None:
         forgotten = self._when_forgotten()
         if forgotten != self._forgotten:
             self._forgotten, self._index = forgotten, Index()
@@ -231,14 +231,14 @@ class RecentFeedback:
             reader.rewind()
 
     def _when_forgotten(self) -> int:
-        """When somebody was last forgotten, as the file system says."""
+        """Return when a user was last forgotten, as the file system says."""
         try:
             return 0 if self._folder is None else (self._folder.parent / FORGOTTEN).stat().st_mtime_ns
         except OSError:
             return 0
 
     def _is_time(self, seconds: float) -> bool:
-        return time.monotonic() - self._looked_at >= seconds
+        return time.monotonic() - self._polled_at >= seconds
 
     def _add(self, events: Sequence[RecentEvent]) -> None:
         anonymous = [one for one in events if one.user_id is None]

@@ -1,4 +1,4 @@
-"""What goes with the few items that an anonymous visitor looked at, for models that can't tell."""
+"""Neighbours of the items of an anonymous session, for models that do not personalize."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tastemaker.plugins.arrays import Float32
 from tastemaker.snapshot.item_neighbours import Neighbours
 
 FADING = 0.8
-"""How much less each item counts than the one that came after it."""
+"""The weight of each item relative to the one after it."""
 
 
 def by_neighbours(neighbours: Neighbours, batch: Batch, k: int, rest: Float32) -> Ranking:

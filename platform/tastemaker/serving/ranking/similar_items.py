@@ -1,4 +1,4 @@
-"""The items most like one: by who had both, and where nobody had it yet, by what the catalogue says of it."""
+"""The items most similar to one: by co-occurrence, and by content where no user had it yet."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from tastemaker.snapshot.item_content import Listed
 from tastemaker.snapshot.snapshot import Snapshot
 
 N_ALIKE = 50
-"""Items that content is asked for."""
+"""The most items that are found by content."""
 
 
 class Alike(NamedTuple):
-    """An item by its number, and how alike it is."""
+    """An item by its number, and its similarity."""
 
     item: int
     score: float
 
 
 def similar(snapshot: Snapshot, item: int) -> list[Alike]:
-    """What is like a known item, most alike first; sold out items too.
+    """Return the items similar to a known one, most similar first, sold out items included.
 
-    By co-occurrence; by content (another scale) only where that finds nothing.
+    By co-occurrence; by content, which has another scale, only where that finds none.
     """
     return list(_co_occurring(snapshot, item)) or by_content(snapshot, _listed(snapshot, item), but_not=item)
 
 
 def by_content(snapshot: Snapshot, listed: Listed, *, but_not: int | None = None) -> list[Alike]:
-    """Known items that are like one by title, category and price: it need not be known itself."""
+    """Return known items similar to one by title, category and price; it need not be known itself."""
     if snapshot.content is None:
         return []
     items, scores = snapshot.content.alike(listed, N_ALIKE + 1)

@@ -1,7 +1,7 @@
-"""Requests whose answers are known since the version was registered.
+"""Golden requests: their answers are known since the version was registered.
 
-A version that answers them otherwise is not what was judged: its files were swapped, or the code or a library
-that reads them is no longer the same. It is not served.
+A version that answers them differently is not the one that was evaluated: its files were replaced, or the
+code or a library that reads them changed. It is not served.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KNOWN, _K = 7, 10
 
 
 class Golden(msgspec.Struct, frozen=True):
-    """Rows of one batch, and their answer."""
+    """The rows of one batch, and their answer."""
 
     users: list[int]
     items: list[list[int]]
@@ -34,7 +34,7 @@ class Golden(msgspec.Struct, frozen=True):
 
 
 def write(folder: Path, model: Recommender[Any], snapshot: Snapshot) -> None:
-    """Ask for a few users and a stranger, and keep the answers. Raises PluginError if the model fails."""
+    """Store the answers for a few users and an unknown one. Raises PluginError if the model fails."""
     n = len(snapshot.user_ids)
     users = [*np.unique(np.linspace(0, n - 1, _KNOWN).astype(int)).tolist(), -1] if n else [-1]
     answer = recommend(model, _batch(users, model, snapshot), _K)
@@ -44,7 +44,7 @@ def write(folder: Path, model: Recommender[Any], snapshot: Snapshot) -> None:
 
 
 def check(loaded: LoadedVersion) -> None:
-    """Raises ArtifactError if the version answers otherwise than when it was registered."""
+    """Raise ArtifactError if the version answers differently than when it was registered."""
     path = None if loaded.serving is None else loaded.serving / FILE_NAME
     if path is None or not path.exists():
         return
@@ -63,13 +63,13 @@ def check(loaded: LoadedVersion) -> None:
     if (said := difference(found, expected)) is not None:
         manifest = loaded.manifest
         raise ArtifactError(
-            f"{manifest.model} {manifest.version} answers otherwise than when it was registered: {said}",
+            f"{manifest.model} {manifest.version} answers differently than when it was registered: {said}",
             fix=f"train it again, or install {manifest.distribution} {manifest.distribution_version}",
         )
 
 
 def _batch(users: list[int], model: Recommender[Any], snapshot: Snapshot) -> Batch:
-    """Without user features: they change, and the answers must not."""
+    """Return a batch without user features: those change, and the answers must not."""
     return snapshot.batch(
         np.array(users, np.int32),
         seeds=np.arange(len(users), dtype=np.uint64),

@@ -1,8 +1,8 @@
-"""Going over to another version without a failed request: loaded beside the old, tried, then in its place.
+"""Hot swap: another version is loaded beside the old one, tested, and replaces it without a failed request.
 
 The old version answers until the new one has been verified, has answered its golden requests as it once did,
-and is warm. A version that fails at any of this is refused, and the old one serves on. Its memory is given
-back when the last batch that uses it is answered. Rolling back is the same. The new one may be of another
+and is warm. A version that fails at any of this is refused, and the old one stays. Its memory is freed when
+the last batch that uses it is answered. A rollback works the same way. The new version may be of another
 model: its plugin is imported when it is loaded.
 """
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 DEPLOYMENT_POLL_SECONDS = 1.0
 REFUSED_RETRY_SECONDS = 300.0
-"""When a version that was refused is tried again: its files may be whole by then, or the machine idle."""
+"""When a refused version is tried again: its files may be repaired by then, or the machine idle."""
 TRIAL_SECONDS = 120.0
-"""How long a version may take to be loaded, tried and warmed: a plugin may hang, and others come after it."""
+"""How long a version may take to be loaded, tested and warmed up: a plugin may hang."""
 
 logger = logging.getLogger("tastemaker.serving")
 
 
 class VersionWatcher:
-    """Looks at a deployment once a second, and swaps when it names another version."""
+    """Polls a deployment once a second, and swaps when it names another version."""
 
     def __init__(
         self,
@@ -56,35 +56,35 @@ class VersionWatcher:
         """
         self._followed, self._swapper, self._seen = followed, swapper, ""
         self.wanted: Target | None = None
-        """What the deployment named when it could last be read."""
+        """The version that the deployment named when it was last read."""
         self._trouble: str | None = None
         self._retry_at = float("inf")
         self._refused = refused
         if followed.state():
-            self._read()  # so that it is known from the first request on; the first look acts on it
-        self._lookout = Poller(self._look, seconds=seconds, name="deployment")
+            self._read()  # known from the first request on; the first poll acts on it
+        self._poller = Poller(self._poll, seconds=seconds, name="deployment")
 
     def close(self) -> None:
-        """Look no more."""
-        self._lookout.close()
+        """Stop polling."""
+        self._poller.close()
 
     @property
     def trouble(self) -> str | None:
-        """Why what is wanted is not served, or not known, in words; None while all is well."""
-        return self._trouble or self._lookout.trouble
+        """Why the wanted version is not served, or not known, in words; None while it is served."""
+        return self._trouble or self._poller.trouble
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         state = self._followed.state()
         if state == self._seen and time.monotonic() < self._retry_at:
             return
-        again, self._seen = state == self._seen, state
+        unchanged, self._seen = state == self._seen, state
         self._retry_at = float("inf")
         if not self._read():
             return
         trouble = (
             None
             if self.wanted is None
-            else self._swapper.swap(self.wanted, quiet=again or self.wanted in self._refused)
+            else self._swapper.swap(self.wanted, quiet=unchanged or self.wanted in self._refused)
         )
         self._refused = ()
         if self._trouble is not None and trouble is None:
@@ -94,7 +94,7 @@ class VersionWatcher:
             self._retry_at = time.monotonic() + REFUSED_RETRY_SECONDS
 
     def _read(self) -> bool:
-        """What is wanted now; False if that can't be read, and what was wanted last still is."""
+        """Read which version is wanted; False if the file can't be read: then the last one still is."""
         try:
             wanted = self._followed.wanted()
         except TastemakerError as error:
@@ -110,7 +110,7 @@ class VersionWatcher:
 
 
 class Swapper:
-    """Puts versions in place of each other, of one model or of several."""
+    """Replaces the version of an engine, by one of the same model or of another."""
 
     def __init__(
         self,
@@ -122,19 +122,32 @@ class Swapper:
         swapped: Callable[[Target], None] = lambda target: None,
         seconds: float = TRIAL_SECONDS,
     ) -> None:
-        """`swapped` is called when another version is served."""
+        """Prepare to swap.
+
+        Args:
+            artifacts: The folder of all versions.
+            loader: Opens versions.
+            engine: Serves them.
+            metrics: The engine's.
+            swapped: Called when another version is served.
+            seconds: How long a version may take to open.
+        """
         self._artifacts, self._loader, self._seconds = artifacts, loader, seconds
         self._engine, self._metrics, self._swapped = engine, metrics, swapped
 
     def wants(self, before: Target | None, wanted: Target | None) -> None:
-        """Another version is wanted than before."""
+        """Record that another version is wanted than before."""
         self._metrics.wants(before, wanted)
         served = self._served()
         if wanted is not None and wanted != served:
             logger.info("version %s of %s is wanted, %s is served", wanted.version, wanted.model, served)
 
     def swap(self, wanted: Target, *, quiet: bool = False) -> str | None:
-        """Serve this version from the next batch on; else why not, in words, also logged unless `quiet`."""
+        """Serve this version from the next batch on.
+
+        Returns:
+            None; or why it is refused, in words, which are also logged unless `quiet`.
+        """
         if wanted == self._served():
             return None
         opened = self._opened(wanted, quiet)
@@ -153,7 +166,7 @@ class Swapper:
         return None if predictor is None else Target(predictor.model, predictor.version)
 
     def _opened(self, wanted: Target, quiet: bool) -> Predictor | str:
-        """Ready to answer, or why it is not."""
+        """Return the version ready to answer, or why it is not."""
         trial: Future[Predictor] = Future()
         threading.Thread(target=self._try, args=(wanted, trial), name="trial", daemon=True).start()
         level = logging.DEBUG if quiet else logging.ERROR
@@ -164,10 +177,10 @@ class Swapper:
             logger.log(level, "version %s is refused, %s", wanted.version, why)
         except TastemakerError as error:
             why = error.problem
-            logger.log(level, "version %s is refused, the old one serves on: %s", wanted.version, error)
+            logger.log(level, "version %s is refused, the old one stays: %s", wanted.version, error)
         except BaseException as fault:  # the plugin's own code may raise anything, SystemExit too
             why = type(fault).__name__  # its message might quote personal data
-            logger.log(level, "version %s is refused, the old one serves on", wanted.version, exc_info=True)
+            logger.log(level, "version %s is refused, the old one stays", wanted.version, exc_info=True)
         return why
 
     def _try(self, wanted: Target, trial: Future[Predictor]) -> None:

@@ -32,9 +32,9 @@ Reason = Literal[
     "workers",
 ]  # fmt: skip
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
-"""What may not work though lists are answered."""
+"""Parts that may fail while lists are answered."""
 UNKNOWN: Final = "unknown"
-"""The endpoint of requests for a path that nobody answers."""
+"""The endpoint of requests for an unknown path."""
 FILE_BYTES = 1 << 18
 """Room in each file: a file that has to grow where there is no room kills the process."""
 PREFIX = "tastemaker_"
@@ -43,7 +43,7 @@ logger = logging.getLogger("tastemaker.serving")
 
 
 class Metrics:
-    """One process's numbers."""
+    """The numbers of one process."""
 
     def __init__(
         self,
@@ -106,12 +106,12 @@ class Metrics:
         )
         self._differs = gauge("version_differs", "1 while some worker serves another version than is wanted")
         self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        self._told: dict[Counter, int] = {}
-        self._telling = threading.Lock()
+        self._counted_records: dict[Counter, int] = {}
+        self._count_lock = threading.Lock()
         self._begin(endpoints or {})
 
     def requested(self, endpoint: str, status: int, seconds: float) -> None:
-        """One HTTP request; `endpoint` is a path's template or UNKNOWN, never a path."""
+        """Count an HTTP request; `endpoint` is a path's template or UNKNOWN, never a path."""
         counted = self._counted.get((endpoint, status))
         if counted is None:
             counted = self._count(endpoint, status)
@@ -123,30 +123,30 @@ class Metrics:
         return EngineMetrics(self._engines, model)
 
     def is_degraded(self, reasons: Collection[Reason], *, differs: bool) -> None:
-        """These parts of this process don't work now; `differs`: what it serves is not what is wanted."""
+        """Set which parts of this process do not work, and whether it serves another version than wanted."""
         for reason in REASONS:
             self._degraded.labels(reason).set(reason in reasons)
         self._differs.set(differs)
 
     def count_records(self) -> None:
-        """What became of the log's records so far: the other workers answer for this one, too."""
+        """Update the counts of the log's records: the other workers answer for this one, too."""
         self._waiting.set(self._spool.waiting)
-        with self._telling:
+        with self._count_lock:
             counts, lost = self._spool.counts._asdict(), self._spool.lost._asdict()
             children = {self._records.labels(outcome): n for outcome, n in counts.items()}
             children |= {self._lost.labels(cause): n for cause, n in lost.items()}
             for child, n in children.items():
-                child.inc(n - self._told.get(child, 0))
-            self._told = children
+                child.inc(n - self._counted_records.get(child, 0))
+            self._counted_records = children
 
     def page(self) -> bytes:
-        """The text that Prometheus reads."""
+        """Return the text that Prometheus reads."""
         from prometheus_client import generate_latest
 
         return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
-        """Everything, by prometheus_client's interface of a collector."""
+        """Yield all metrics: prometheus_client's interface of a collector."""
         own = self._registry.collect() if self._folder is None else self._merged(self._folder)
         for metric in own:
             if metric.name.endswith(INFO):  # no versions of the past

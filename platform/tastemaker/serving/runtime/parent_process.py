@@ -14,7 +14,7 @@ import time
 
 PARENT_POLL_SECONDS = 0.25
 GRACE_SECONDS = 10.0
-"""How long an orphan may take to answer whom it has heard and to write its log."""
+"""How long an orphan may take to answer the requests that it has and to write its log."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -35,7 +35,7 @@ def is_orphan(server: int) -> bool:
 
 
 def _ask_the_kernel() -> None:
-    """Linux sends the signal in the moment. Elsewhere nobody does, and the thread is all there is."""
+    """Linux sends the signal in the moment. Other systems do not: the thread is all there is."""
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     except (AttributeError, OSError, TypeError):

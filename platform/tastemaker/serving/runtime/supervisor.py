@@ -1,7 +1,7 @@
-"""The server's part: a worker that ends is said and replaced within a second.
+"""Supervision of the workers: one that ends is logged and replaced within a second.
 
-BentoML's own supervisor looks every ten seconds, and in a container replaces nobody. Its arbiter is replaced
-by one that looks more often; what it does when it looks stays BentoML's.
+BentoML's own supervisor polls every ten seconds, and in a container replaces no worker. Its arbiter is
+replaced by one that polls more often; what it does then stays BentoML's.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from bentoml._internal.utils import circus
 from tastemaker.serving.runtime.worker_slots import Workers
 
 WORKER_POLL_SECONDS = 0.25
-LONGEST_REST_SECONDS = 10.0
+MAX_RESTART_SECONDS = 10.0
 """Between the starts of workers that end before they serve: doubled from one to the next, up to this."""
 
 logger = logging.getLogger("tastemaker.serving")
 
 
 def supervise(folder: Path) -> None:
-    """From now on, the server that this process becomes replaces its workers at once.
+    """Have the server that this process becomes replace its workers at once.
 
-    `folder`: what it shares with them.
+    `folder`: shared with them.
     """
     vars(circus)["Arbiter"] = partial(Supervisor, workers=Workers(folder))  # where BentoML looks it up
 
 
 class Supervisor(circus.Arbiter):
-    """Looks after the workers."""
+    """Replaces workers that end."""
 
     def __init__(self, watchers: Sequence[Any], *, workers: Workers, **more: Any) -> None:
         super().__init__(watchers, **more | {"check_delay": WORKER_POLL_SECONDS})
         self._workers = workers
-        self._never_ready, self._resting_until = 0, 0.0
+        self._never_ready, self._restart_at = 0, 0.0
         for watcher in watchers:
             watcher.hooks["after_reap"] = self._ended
         workers.expect(sum(watcher.numprocesses for watcher in watchers))
 
     def manage_watchers(self) -> Any:
-        """Replace who ended. Not while the arbiter starts or stops, nor while it rests."""
+        """Replace workers that ended: not while the arbiter starts or stops, nor before the next restart."""
         busy = self._exclusive_running_command is not None or self._restarting
-        return None if busy or time.monotonic() < self._resting_until else super().manage_watchers()
+        return None if busy or time.monotonic() < self._restart_at else super().manage_watchers()
 
     def _ended(self, watcher: Any, process_pid: int, exit_code: int | None, **_: Any) -> None:
         if self._stopping or watcher.is_stopping() or watcher.is_stopped():
@@ -55,7 +55,7 @@ class Supervisor(circus.Arbiter):
         places = self._workers.places()
         number = next((one for one, place in places.items() if place.process == process_pid), None)
         logger.error(
-            "worker %s (process %d) %s; another begins", number or "", process_pid, _worded(exit_code)
+            "worker %s (process %d) %s; another starts", number or "", process_pid, _worded(exit_code)
         )
         if any(place.ready for place in places.values()):
             watcher.respawn = True  # BentoML leaves it to the container, which sees one process only
@@ -63,7 +63,7 @@ class Supervisor(circus.Arbiter):
             self._never_ready = 0
             return
         self._never_ready += 1
-        self._resting_until = time.monotonic() + min(2**self._never_ready / 2, LONGEST_REST_SECONDS)
+        self._restart_at = time.monotonic() + min(2**self._never_ready / 2, MAX_RESTART_SECONDS)
 
 
 def _worded(exit_code: int | None) -> str:

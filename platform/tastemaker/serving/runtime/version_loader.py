@@ -1,4 +1,4 @@
-"""A version made ready to answer: verified, opened, warmed."""
+"""Loading of versions: verified, opened and warmed up."""
 
 from __future__ import annotations
 
@@ -25,25 +25,31 @@ logger = logging.getLogger("tastemaker.serving")
 
 
 class VersionLoader:
-    """Opens versions of one model for one process; they share the connection to the online store."""
+    """Opens the versions of one engine; they share the connection to the online store."""
 
     def __init__(
         self, settings: Settings, metrics: EngineMetrics, recent: RecentFeedback | None = None
     ) -> None:
-        """`recent`: what users did lately, for all versions."""
+        """Prepare to load.
+
+        Args:
+            settings: Say how to serve.
+            metrics: The engine's.
+            recent: What users did since the training; None if that is not known.
+        """
         self._settings, self._metrics, self._recent = settings, metrics, recent
         self._features: dict[tuple[str, ...], UserFeatures] = {}
-        """By columns: a version that serves still reads its own while another one is tried."""
+        """By columns: the served version still reads its own while another one is tested."""
 
     def open(self, folder: Path) -> Predictor:
-        """Ready to answer. Raises TastemakerError if it is not sound, or answers otherwise than once."""
+        """Load a version. Raises TastemakerError if it is damaged or answers golden requests differently."""
         return self.ready(load_version(folder))
 
     def ready(self, loaded: LoadedVersion) -> Predictor:
-        """The same for a version that is loaded already."""
+        """Check and warm up a version that is loaded already; raises as `open`."""
         golden_requests.check(loaded)
-        for told in self._unknown_items(loaded):
-            logger.warning(told)
+        for warning in self._unknown_items(loaded):
+            logger.warning(warning)
         features = self._user_features(loaded.model.capabilities.user_features)
         pipeline = Pipeline(loaded, self._settings.retrieval, self._settings.spool, self._recent)
         predictor = Predictor(
@@ -53,7 +59,7 @@ class VersionLoader:
         return predictor
 
     def _unknown_items(self, loaded: LoadedVersion) -> Iterator[str]:
-        """What the version's problem and the settings name and its catalogue does not have."""
+        """Yield warnings of items that the problem or the settings name and the catalogue does not have."""
         rules = loaded.manifest.problem_spec.get("candidates", {})
         named = {
             "candidates.blocked_items": rules.get("blocked_items", ()),
@@ -61,21 +67,21 @@ class VersionLoader:
         }
         where = f"the catalogue of version {loaded.manifest.version}"
         for key, ids in named.items():
-            if (told := unknown_ids(key, ids, loaded.snapshot.item_ids, where=where)) is not None:
-                yield told
+            if (warning := unknown_ids(key, ids, loaded.snapshot.item_ids, where=where)) is not None:
+                yield warning
 
     @property
     def trouble(self) -> str | None:
-        """In words, what keeps user features from being read; None while all is well."""
+        """Why user features can't be read, in words; None while they can."""
         return next((each.trouble for each in self._features.values() if each.trouble is not None), None)
 
     def close(self) -> None:
-        """Let go of the online store."""
+        """Close the connections to the online store."""
         for features in self._features.values():
             features.close()
 
     def _user_features(self, names: tuple[str, ...]) -> UserFeatures | None:
-        """The reader of these columns. Opening one imports Feast, which takes seconds."""
+        """Return the reader of these columns. The first one imports Feast, which takes seconds."""
         if names and names not in self._features:
             from tastemaker.features.online import open_reader
 
@@ -92,7 +98,7 @@ class VersionLoader:
 
 
 def first_sound(loader: VersionLoader, folders: Iterable[Path]) -> tuple[Predictor | Exception, list[Target]]:
-    """The first of the versions that can be opened, the first one's fault if none can; and the refused."""
+    """Return the first version that can be opened, or the first one's error if none can; and the refused."""
     faults, refused = list[Exception](), list[Target]()
     for folder in folders:
         try:

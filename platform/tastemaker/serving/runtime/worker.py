@@ -110,7 +110,7 @@ class Worker:
         return (await self._submit(request, request_id)).answer
 
     async def recommend_batch(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answers in the requests' order, each counted and logged as a request of its own."""
+        """Return answers in the requests' order, each counted and logged as a request of its own."""
         served = await asyncio.gather(*(self._submit(request) for request in requests))
         return [each.answer for each in served]
 
@@ -126,7 +126,7 @@ class Worker:
         return (await self._submit(asked, request_id, "session", items)).answer
 
     async def rank(self, request: RankRequest, request_id: str | None = None) -> Answer:
-        """The caller's own items in the best order for a user."""
+        """Return the caller's own items in the best order for a user."""
         k = request.k or min(len(request.candidates), MAX_K)
         asked = Request(request.user_id, k, request.context, candidates=request.candidates)
         return (await self._submit(asked, request_id, "rank")).answer
@@ -172,11 +172,11 @@ class Worker:
         return await asyncio.to_thread(self.explainer.explain, request_id, served)
 
     async def upsert_items(self, items: list[ItemUpsert]) -> Receipt:
-        """Know items anew from now on; returns when that is durable. Raises Refusal."""
+        """Store changes of items; return when they are durable. Raises Refusal."""
         return await self._change(item_records(self._hidden(items), time.time()))
 
     async def upsert_users(self, users: list[UserUpsert]) -> Receipt:
-        """Know users anew from now on; returns when that is durable. Raises Refusal."""
+        """Store changes of users; return when they are durable. Raises Refusal."""
         return await self._change(user_records(self._hidden(users), time.time()))
 
     async def _change(self, records: Changes) -> Receipt:
@@ -188,7 +188,7 @@ class Worker:
         return [one.predictor for one in self.router.engines if one.predictor is not None]
 
     def _hidden(self, messages: list[Message]) -> list[Message]:
-        """With ids in their canonical form, and users behind pseudonyms if they are to be."""
+        """Return the messages with canonical ids, and with pseudonyms if those are used."""
         known = [with_canonical_ids(message, self.ids) for message in messages]
         return known if self.pseudonyms is None else list(map(self.pseudonyms.hide, known))
 

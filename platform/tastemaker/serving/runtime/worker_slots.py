@@ -17,28 +17,28 @@ import psutil
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A worker's, and of those that take over from it."""
+    """The place of a worker and of those that replace it."""
 
     process: int = 0
-    """0: nobody came yet."""
+    """0: no process yet."""
     starts: int = 0
     """How many workers were started here."""
     ready: bool = False
-    """Whether the one that was started last serves."""
+    """Whether the process that was started last serves."""
 
     @property
     def restarts(self) -> int:
-        """How many of them took over from one that ended."""
+        """How many of them replaced one that ended."""
         return max(0, self.starts - 1)
 
     @property
     def runs(self) -> bool:
-        """Whether the process of the one that was started last runs."""
+        """Whether the process that was started last runs."""
         return _runs(self.process)
 
     @property
     def away(self) -> bool:
-        """Whether there was a worker that serves no more, and none has taken over yet."""
+        """Whether a worker ended and none has replaced it yet."""
         if not self.ready:
             return self.starts > 1
         return not self.runs
@@ -51,33 +51,33 @@ class Workers:
         self._folder = folder
 
     def expect(self, number: int) -> None:
-        """Make so many places. For the server."""
+        """Create so many places. Called by the server."""
         for one in range(1, number + 1):
             self._put(one, Place())
 
     def arrive(self, number: int) -> None:
-        """This process takes a place, and will serve soon."""
+        """Take a place with this process, which will serve soon."""
         before = self._get(number) or Place()
         self._put(number, Place(os.getpid(), before.starts + 1))
 
     def serve(self, number: int) -> int:
-        """This process serves in its place; how many were started here before it."""
+        """Record that this process serves; return how many were started in its place before it."""
         place = self._get(number) or Place(starts=1)
         self._put(number, Place(os.getpid(), place.starts, ready=True))
         return place.starts - 1
 
     def places(self) -> dict[int, Place]:
-        """All places by their numbers."""
+        """Return all places by their numbers."""
         return dict(sorted(self._all()))
 
     @property
     def restarts(self) -> int:
-        """How many workers were started in the place of one that ended."""
+        """Return how many workers were started in place of one that ended."""
         return sum(place.restarts for _, place in self._all())
 
     @property
     def trouble(self) -> str | None:
-        """In words, that workers are away; None while all is well."""
+        """That workers are missing, in words; None while all serve."""
         places = [place for _, place in self._all()]
         away = sum(place.away for place in places)
         return f"{away} of {len(places)} workers ended and began again" if away else None
@@ -96,7 +96,7 @@ class Workers:
             return None
 
     def _put(self, number: int, place: Place) -> None:
-        """Whole or not at all. Where there is no room, nobody knows, which is no reason not to serve."""
+        """Write a place atomically. On a full disk the others do not see it; it serves all the same."""
         partial = self._folder / f".worker-{number}.{os.getpid()}"
         with suppress(OSError):
             partial.write_bytes(msgspec.json.encode(place))

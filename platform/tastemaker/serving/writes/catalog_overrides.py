@@ -27,13 +27,13 @@ from tastemaker.util.failure_log import FailureLog
 FILE_NAME = "overlay.db"
 OVERRIDES_POLL_SECONDS = 1.0
 NEW_ITEM_SECONDS = 30 * DAY_SECONDS
-"""How long an item counts as new after it was first heard of."""
+"""How long an item counts as new after it was first sent."""
 MAX_NEW = 2_000
-"""New items that are kept in mind, the latest; each needs about 1 kB."""
+"""The most new items, the latest; each takes about 1 kB."""
 WRITER_WAIT_SECONDS = 5.0
-"""How long a writer waits for another one."""
+"""How long a writer waits for another writer."""
 READER_WAIT_SECONDS = 0.05
-"""A reader waits for nobody but while the file is made: an answer depends on it."""
+"""How long a reader waits while the file is created: an answer depends on it."""
 _CREATE = """
     CREATE TABLE IF NOT EXISTS items (
         item_id TEXT PRIMARY KEY, change INTEGER NOT NULL, first_at REAL NOT NULL, available INTEGER NOT NULL,
@@ -61,20 +61,20 @@ logger = logging.getLogger("tastemaker.serving")
 
 
 class OverridesError(TastemakerError):
-    """A change can't be kept."""
+    """A change that can't be stored."""
 
 
 class NewItem(NamedTuple):
-    """An item that callers told of lately, that may be shown, and that the version knows nothing of."""
+    """An available item that callers sent recently and that the version does not know."""
 
     item_id: str
     first_at: float
-    """When it was first heard of, seconds since 1970 UTC."""
+    """When it was first sent, seconds since 1970 UTC."""
     listed: Listed
 
 
 def put(folder: Path, records: Iterable[ItemRecord | UserRecord]) -> None:
-    """Keep changes, durably when it returns. Raises OverlayError, and then keeps none of them."""
+    """Store changes, durably when it returns. Raises OverridesError, and then stores none of them."""
     path = folder / FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,14 +92,19 @@ class CatalogOverrides:
     """
 
     def __init__(self, folder: Path | None, is_new: Callable[[Sequence[str]], Iterable[bool]]) -> None:
-        """Without a folder nothing is ever changed. `is_new`: which item ids the version knows nothing of."""
+        """Prepare to read.
+
+        Args:
+            folder: Holds the file; None if there are no changes.
+            is_new: Returns which item ids the version does not know.
+        """
         self._path = None if folder is None else folder / FILE_NAME
         self.sold_out: frozenset[str] = frozenset()
-        """Items that are not to be shown to anybody."""
+        """Items that may not be shown to any user."""
         self.new: dict[str, NewItem] = {}
         """At most MAX_NEW, by id."""
         self.state = 0
-        """Another number whenever `sold_out` or `new` changed."""
+        """Changes whenever `sold_out` or `new` does."""
         self._is_new = is_new
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -113,7 +118,7 @@ class CatalogOverrides:
         return self._failures.trouble
 
     def refresh(self, *, at_once: bool = False) -> None:
-        """Read what was changed, at most every OVERRIDES_POLL_SECONDS."""
+        """Read what changed, at most every OVERRIDES_POLL_SECONDS unless `at_once`."""
         now = time.monotonic()
         if not at_once and now - self._polled_at < OVERRIDES_POLL_SECONDS:
             return
@@ -125,7 +130,7 @@ class CatalogOverrides:
             self._apply(changes or ())
 
     def blocked(self, user_ids: Iterable[str]) -> dict[str, list[str]]:
-        """The items that each of these users is never shown; only of those who block any."""
+        """Return the items that each of these users blocks, for those who block any."""
         if not self._anyone_blocks:
             return {}
         asked = msgspec.json.encode(list(set(user_ids))).decode()
@@ -134,20 +139,20 @@ class CatalogOverrides:
         return {user_id: msgspec.json.decode(blocked) for user_id, blocked in rows or ()}
 
     def listed(self, item_id: str) -> Listed | None:
-        """What callers said of an item; None if nothing."""
+        """Return an item's attributes as callers sent them; None if they sent none."""
         with self._lock:
             rows = self._rows(_ITEM, item_id)
         return Listed(*rows[0]) if rows else None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
 
     def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]] | None:
-        """What the file says: nothing while there is no file, None while it can't be read."""
+        """Return the rows of a query: none while there is no file, None while it can't be read."""
         try:
             if self._connection is None:
                 if self._path is None or not self._path.exists():
@@ -191,7 +196,7 @@ class _Change(NamedTuple):
 
 
 def _connect(path: Path, seconds: float = WRITER_WAIT_SECONDS) -> sqlite3.Connection:
-    """`seconds`: how long to wait for others."""
+    """Open the file; `seconds`: how long to wait for other processes."""
     connection = sqlite3.connect(path, timeout=seconds, check_same_thread=False)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -200,7 +205,7 @@ def _connect(path: Path, seconds: float = WRITER_WAIT_SECONDS) -> sqlite3.Connec
 
 
 def _statement(record: ItemRecord | UserRecord) -> tuple[str, tuple[object, ...]]:
-    """What keeps one change."""
+    """Return the statement that stores one change."""
     if isinstance(record, ItemRecord):
         known = (record.received_at, record.available, record.title, record.category, record.price)
         return _PUT_ITEM, (record.item_id, *known)

@@ -1,4 +1,4 @@
-"""What callers tell the platform: kept in the durable log, and acknowledged only then."""
+"""POST /feedback: events that are in the durable log before they are acknowledged."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ DISK_RETRY_SECONDS = 10
 
 
 async def append_durably(spool: Spool, records: Sequence[Entry]) -> Receipt:
-    """Returns when the records are on disk.
+    """Write records; return when they are on disk.
 
-    Raises Refusal, each with a time to come back: 429 where the log is full, 503 where the disk refuses.
+    Raises:
+        Refusal: 429 if the log is full, 503 if the disk can't be written; each with a time to retry.
     """
     try:
         stored = await spool.stored(records)
@@ -25,13 +26,13 @@ async def append_durably(spool: Spool, records: Sequence[Entry]) -> Receipt:
         wait = math.ceil(full.retry_seconds)
         raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, full.problem, retry_after=wait) from None
     except SpoolError:
-        detail = "the log can't be written now; nothing of this was kept"
+        detail = "the log can't be written now; nothing of this request was stored"
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_RETRY_SECONDS) from None
     return Receipt(stored.accepted, stored.duplicates)
 
 
 def feedback_records(events: Sequence[FeedbackEvent], now: float) -> list[FeedbackRecord]:
-    """The events as they are logged; `now` in seconds since 1970 UTC, by our clock."""
+    """Return the events as they are logged; `now`: seconds since 1970 UTC, by the server's clock."""
     return [
         FeedbackRecord(
             event_id=event.event_id,

@@ -1,4 +1,4 @@
-"""POST /items and /users: what callers change, durable before they are told so: logged, and for answers."""
+"""POST /items and /users: changes are durable, in the log and for answers, before they are acknowledged."""
 
 from __future__ import annotations
 

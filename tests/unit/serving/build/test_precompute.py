@@ -42,7 +42,7 @@ N_USERS, N_ITEMS = served_homes.N_USERS, served_homes.N_ITEMS
 
 
 class Tidy(Recommender[Config]):
-    """User u gets item u first, then u + 1 and so on; a stranger item 0. Half of it is a feature."""
+    """User u gets item u first, then u + 1 and so on; an unknown user item 0. Half of it is a feature."""
 
     name = "tidy"
     reference = "none"
@@ -95,10 +95,12 @@ def test_each_user_has_the_list_that_the_model_would_give(tmp_path: Path, instal
     assert serving is not None
     lists = PrecomputedLists.load(serving)
     assert lists is not None
-    # With the feature, 1 for everybody, user u's best item is u + 1 and the next best one less.
+    # With the feature, 1 for all users, user u's best item is u + 1 and the next best one less.
     assert lists.of(3).tolist() == [4, 3, 2, 1]
     assert lists.of(N_USERS - 1).tolist() == [(N_USERS - n) % N_ITEMS for n in range(4)]
-    assert lists.of(-1).tolist() == [0, N_ITEMS - 1, N_ITEMS - 2, N_ITEMS - 3], "a stranger has no features"
+    assert lists.of(-1).tolist() == [0, N_ITEMS - 1, N_ITEMS - 2, N_ITEMS - 3], (
+        "an unknown user has no features"
+    )
     assert lists.of(N_USERS + 5).tolist() == lists.of(-1).tolist()
 
 
@@ -122,7 +124,7 @@ def test_a_model_that_fails_is_answered_for_by_its_own_list(tmp_path: Path, inst
     predictor = Predictor(loaded)
     asks = [
         InferenceRequest(Request(user_id=user, k=6, exclude=["item-03"]), "0" * 32, 2e9)
-        for user in ("user-03", "nobody")
+        for user in ("user-03", "unknown")
     ]
     popular = loaded.snapshot.item_ids.decode(loaded.snapshot.popular)
     for served, own in zip(
@@ -148,7 +150,7 @@ def test_a_version_that_answers_otherwise_than_it_did_is_refused(
         return select(np.tile(np.arange(N_ITEMS, dtype=np.float32), (len(batch), 1)), batch, k)
 
     installed.recommend = reversed_  # type: ignore[method-assign]
-    with pytest.raises(ArtifactError, match=f"tidy {version.id} answers otherwise") as caught:
+    with pytest.raises(ArtifactError, match=f"tidy {version.id} answers differently") as caught:
         golden_requests.check(load_version(version.folder))
     assert "tastemaker-tidy 1.0" in str(caught.value.fix)
 

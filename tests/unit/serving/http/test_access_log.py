@@ -1,4 +1,4 @@
-"""The journal tells of trouble, seldom, in JSON, and names nobody."""
+"""The log reports failures, at a limited rate, as JSON, without personal data."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 def test_a_refusal_is_one_json_line(stderr: io.StringIO) -> None:
     RequestLogger().log(400, 0.00123, path="/recommend", method="POST", request_id="ab", field="k")
-    told = json.loads(stderr.getvalue())
-    assert told.pop("timestamp").endswith("Z")
-    assert told == {
+    logged = json.loads(stderr.getvalue())
+    assert logged.pop("timestamp").endswith("Z")
+    assert logged == {
         "event": "request refused",
         "level": "warning",
         "logger": "tastemaker.requests",
@@ -38,7 +38,7 @@ def test_a_refusal_is_one_json_line(stderr: io.StringIO) -> None:
         "field": "k",
         "status": 400,
         "ms": 1.23,
-        "untold": 0,
+        "suppressed": 0,
     }
 
 
@@ -52,10 +52,10 @@ def test_an_exception_shows_its_type_and_place_but_not_its_message(stderr: io.St
         RequestLogger().log(500, 0.0, path="/recommend")
     line = stderr.getvalue()
     assert "user-17" not in line
-    told = json.loads(line)
-    assert (told["event"], told["level"]) == ("request failed", "error")
-    assert [one["type"] for one in told["exceptions"]] == ["RuntimeError", "KeyError"]
-    assert __file__ in told["exceptions"][0]["places"][0]
+    logged = json.loads(line)
+    assert (logged["event"], logged["level"]) == ("request failed", "error")
+    assert [one["type"] for one in logged["exceptions"]] == ["RuntimeError", "KeyError"]
+    assert __file__ in logged["exceptions"][0]["places"][0]
 
 
 def test_a_thousand_alike_make_one_line_and_a_count(
@@ -70,8 +70,8 @@ def test_a_thousand_alike_make_one_line_and_a_count(
     journal.log(200, 0.3, path="/recommend")
     now += 1.0
     journal.log(400, 0.0, path="/recommend")
-    told = [(line.message, line.__dict__["path"], line.__dict__["untold"]) for line in caplog.records]
-    assert told == [
+    logged = [(line.message, line.__dict__["path"], line.__dict__["suppressed"]) for line in caplog.records]
+    assert logged == [
         ("request refused", "/recommend", 0),
         ("request refused", None, 0),
         ("request slow", "/recommend", 0),

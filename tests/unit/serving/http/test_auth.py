@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tastemaker.api.schemas import Answer, Refusal, Request
-from tastemaker.serving.http import auth as doors_module
+from tastemaker.serving.http import auth as auth_module
 from tastemaker.serving.http.api_keys import Key, KeyScope, add, changed, read_keys, revoke, rotate
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.gateway import Gateway, not_found
@@ -42,12 +42,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def doors(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authenticator:
-    """Doors that look at the file every time."""
-    monkeypatch.setattr(doors_module, "KEY_FILE_POLL_SECONDS", 0.0)
-    doors = Authenticator()
-    doors.open(path, RateLimiter(tmp_path / "meters"))
-    return doors
+def auth(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authenticator:
+    """An authenticator that polls the file every time."""
+    monkeypatch.setattr(auth_module, "KEY_FILE_POLL_SECONDS", 0.0)
+    auth = Authenticator()
+    auth.open(path, RateLimiter(tmp_path / "meters"))
+    return auth
 
 
 def make(path: Path, *scopes: KeyScope, **more: Any) -> str:
@@ -57,7 +57,7 @@ def make(path: Path, *scopes: KeyScope, **more: Any) -> str:
 
 
 def status(
-    doors: Authenticator,
+    auth: Authenticator,
     secret: str | None,
     scope: KeyScope = "recommend",
     client: Any = HERE,
@@ -65,14 +65,14 @@ def status(
     server: Any = None,
     **headers: Any,
 ) -> int:
-    """The HTTP status that the doors give; 200 if they let the request in."""
+    """The HTTP status that the auth give; 200 if they let the request in."""
     given = {"host": "localhost"} | headers
     sent = {name.replace("_", "-").encode(): value.encode() for name, value in given.items()}
     if secret is not None:
         sent[b"authorization"] = b"Bearer " + secret.encode()
     try:
-        doors.check_host(sent, {"http_version": "1.1", "headers": [*sent.items()], "server": server})
-        doors.authenticate(scope, sent, client)
+        auth.check_host(sent, {"http_version": "1.1", "headers": [*sent.items()], "server": server})
+        auth.authenticate(scope, sent, client)
     except Refusal as refusal:
         return refusal.problem.status
     return 200
@@ -96,9 +96,9 @@ def status(
     ],
 )
 def test_without_keys_this_machine_alone_is_answered(
-    doors: Authenticator, client: Any, headers: dict[str, str], expected: int
+    auth: Authenticator, client: Any, headers: dict[str, str], expected: int
 ) -> None:
-    assert status(doors, None, "recommend", client, **headers) == expected
+    assert status(auth, None, "recommend", client, **headers) == expected
 
 
 @pytest.mark.parametrize(
@@ -116,24 +116,24 @@ def test_without_keys_this_machine_alone_is_answered(
     ],
 )
 def test_without_keys_the_service_is_asked_by_the_address_that_was_reached(
-    doors: Authenticator, host: str, server: Any, expected: int
+    auth: Authenticator, host: str, server: Any, expected: int
 ) -> None:
-    assert status(doors, None, server=server, host=host) == expected
+    assert status(auth, None, server=server, host=host) == expected
 
 
-def test_with_a_key_any_name_will_do(doors: Authenticator, path: Path) -> None:
-    assert status(doors, make(path, "recommend"), host="shop.example") == 200
+def test_with_a_key_any_name_will_do(auth: Authenticator, path: Path) -> None:
+    assert status(auth, make(path, "recommend"), host="shop.example") == 200
 
 
-def test_a_key_opens_what_its_scopes_name_from_anywhere(doors: Authenticator, path: Path) -> None:
+def test_a_key_opens_what_its_scopes_name_from_anywhere(auth: Authenticator, path: Path) -> None:
     secret = make(path, "recommend", "feedback")
     far = ("203.0.113.9", 1)
-    assert status(doors, secret, client=far) == status(doors, secret, "feedback", client=far) == 200
-    assert status(doors, secret, "manage") == 403
+    assert status(auth, secret, client=far) == status(auth, secret, "feedback", client=far) == 200
+    assert status(auth, secret, "manage") == 403
     for wrong in (None, "", "tm_", secret[:-1], secret + "x", secret.replace("tm_", ""), "tm_ab_é"):
-        assert status(doors, wrong) == 401
-    assert status(doors, None, authorization=f"bearer {secret}") == 200
-    assert status(doors, None, authorization=f"Basic {secret}") == 401
+        assert status(auth, wrong) == 401
+    assert status(auth, None, authorization=f"bearer {secret}") == 200
+    assert status(auth, None, authorization=f"Basic {secret}") == 401
 
 
 def test_the_file_holds_no_key_and_is_the_owners_alone(path: Path) -> None:
@@ -143,47 +143,47 @@ def test_the_file_holds_no_key_and_is_the_owners_alone(path: Path) -> None:
 
 
 def test_a_rotation_leaves_two_keys_alive_until_the_old_one_expires(
-    doors: Authenticator, path: Path, monkeypatch: pytest.MonkeyPatch
+    auth: Authenticator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = make(path, "recommend", per_second=1_000.0)
     with changed(path) as keys:
         made = rotate(keys, "web shop", grace_seconds=3_600)
     assert (made.key.scopes, made.key.per_second) == (["recommend"], 1_000.0)
-    assert status(doors, old) == status(doors, made.secret) == 200
+    assert status(auth, old) == status(auth, made.secret) == 200
     monkeypatch.setattr("time.time", lambda: made.key.created_at + 3_600)
-    assert (status(doors, old), status(doors, made.secret)) == (401, 200)
+    assert (status(auth, old), status(auth, made.secret)) == (401, 200)
 
 
-def test_a_revoked_key_stops_working_and_the_doors_stay_shut(doors: Authenticator, path: Path) -> None:
+def test_a_revoked_key_stops_working_and_the_auth_stay_shut(auth: Authenticator, path: Path) -> None:
     secret = make(path, "recommend")
-    assert status(doors, secret) == 200
+    assert status(auth, secret) == 200
     with changed(path) as keys:
         revoke(keys, keys[0].id)
-    assert status(doors, secret) == 401
-    assert status(doors, None) == 401, "no key works, but some were made"
+    assert status(auth, secret) == 401
+    assert status(auth, None) == 401, "no key works, but some were made"
 
 
 @pytest.mark.parametrize("spoil", [os.unlink, lambda path: path.write_text("[{")])
 def test_a_key_file_that_is_lost_or_spoilt_changes_nothing(
-    doors: Authenticator, path: Path, spoil: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
+    auth: Authenticator, path: Path, spoil: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = make(path, "recommend")
-    assert status(doors, secret) == 200
+    assert status(auth, secret) == 200
     spoil(path)
-    assert (status(doors, secret), status(doors, None)) == (200, 401)
+    assert (status(auth, secret), status(auth, None)) == (200, 401)
     assert len(caplog.records) == 1, "it is said once"
 
 
 def test_a_key_file_that_is_lost_is_said_once_and_once_when_it_is_back(
-    doors: Authenticator, path: Path, caplog: pytest.LogCaptureFixture
+    auth: Authenticator, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "tastemaker.serving")
     make(path, "recommend")
 
     def look() -> str | None:
-        doors._next_look = 0.0
-        doors.check_host({b"host": b"127.0.0.1"}, {"server": ("127.0.0.1", 3000)})
-        return doors.trouble
+        auth._next_poll = 0.0
+        auth.check_host({b"host": b"127.0.0.1"}, {"server": ("127.0.0.1", 3000)})
+        return auth.trouble
 
     assert look() is None
     kept = path.read_bytes()
@@ -200,20 +200,20 @@ def test_a_key_file_that_is_lost_is_said_once_and_once_when_it_is_back(
 
 
 def test_a_limit_lets_its_number_through_and_says_when_to_come_back(
-    doors: Authenticator, path: Path, monkeypatch: pytest.MonkeyPatch
+    auth: Authenticator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret, other = make(path, "recommend", per_second=5), make(path, "recommend")
     now = 1_000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    assert [status(doors, secret) for _ in range(7)] == [200] * 5 + [429] * 2
-    assert status(doors, other) == 200, "another key's limit is its own"
+    assert [status(auth, secret) for _ in range(7)] == [200] * 5 + [429] * 2
+    assert status(auth, other) == 200, "another key's limit is its own"
     with pytest.raises(Refusal) as caught:
-        doors.authenticate("recommend", {b"authorization": b"Bearer " + secret.encode()}, HERE)
+        auth.authenticate("recommend", {b"authorization": b"Bearer " + secret.encode()}, HERE)
     assert (caught.value.retry_after, caught.value.problem.limit) == (1, 5)
     now += 0.2
-    assert [status(doors, secret) for _ in range(2)] == [200, 429]
+    assert [status(auth, secret) for _ in range(2)] == [200, 429]
     now += 3_600
-    assert [status(doors, secret) for _ in range(6)] == [200] * 5 + [429]
+    assert [status(auth, secret) for _ in range(6)] == [200] * 5 + [429]
 
 
 def test_a_slow_limit_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,11 +236,11 @@ def test_processes_share_the_meters_and_a_restart_of_the_machine_clears_them(
     assert second.wait(7, 4) == 0
 
 
-def test_over_http_the_refusals_carry_their_headers(path: Path, doors: Authenticator) -> None:
+def test_over_http_the_refusals_carry_their_headers(path: Path, auth: Authenticator) -> None:
     secret = make(path, "recommend", per_second=1)
 
     async def ask(url: str, **headers: str) -> httpx.Response:
-        transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(cast(Worker, Answering())), doors))
+        transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(cast(Worker, Answering())), auth))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             method = "GET" if url == "/livez" else "POST"
             return await client.request(method, url, content=b'{"user_id": "u"}', headers=headers)

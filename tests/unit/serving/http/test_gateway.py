@@ -30,7 +30,7 @@ from tastemaker.serving.runtime.worker import Worker
 
 
 class Canned:
-    """A predictor that answers everybody alike."""
+    """A predictor that answers all users alike."""
 
     model = "canned"
     version = "v1"
@@ -40,7 +40,7 @@ class Canned:
 
     def recommend(self, asks: Sequence[InferenceRequest]) -> list[InferenceResult]:
         return [
-            self.fall_back(ask, MODEL_SHORT if ask.request.user_id == "stranger" else None) for ask in asks
+            self.fall_back(ask, MODEL_SHORT if ask.request.user_id == "unknown" else None) for ask in asks
         ]
 
     def fall_back(self, ask: InferenceRequest, reason: str | None) -> InferenceResult:
@@ -120,7 +120,7 @@ def test_an_answer_has_the_documented_shape(worker: Worker) -> None:
 
 def test_each_answer_is_logged_as_it_was_given(worker: Worker, tmp_path: Path) -> None:
     sent = {
-        "user_id": "stranger",
+        "user_id": "unknown",
         "k": 1,
         "context": {"page": "home"},
         "exclude": ["x"],
@@ -134,7 +134,7 @@ def test_each_answer_is_logged_as_it_was_given(worker: Worker, tmp_path: Path) -
     (record,) = pending.records
     assert isinstance(record, Record)
     assert record.request_id == body["request_id"]
-    assert (record.user_id, record.k, record.context) == ("stranger", 1, {"page": "home"})
+    assert (record.user_id, record.k, record.context) == ("unknown", 1, {"page": "home"})
     assert (record.exclude, record.candidates) == (["x"], ["item-0"])
     assert (record.model, record.version, record.fallback) == ("canned", "v1", MODEL_SHORT)
     assert record.items == [Item("item-0", 1.0, 0.5)]
@@ -142,7 +142,7 @@ def test_each_answer_is_logged_as_it_was_given(worker: Worker, tmp_path: Path) -
 
 
 def test_a_batch_is_answered_in_its_order_each_under_an_id_of_its_own(worker: Worker) -> None:
-    sent = {"requests": [{"user_id": "u", "k": 1}, {"user_id": "stranger", "k": 2}, {"user_id": "u", "k": 3}]}
+    sent = {"requests": [{"user_id": "u", "k": 1}, {"user_id": "unknown", "k": 2}, {"user_id": "u", "k": 3}]}
     answers = ask(worker, "POST", "/recommend/batch", json=sent).json()["answers"]
     assert [len(answer["items"]) for answer in answers] == [1, 2, 3]
     assert [answer["fallback"] for answer in answers] == [None, MODEL_SHORT, None]
@@ -279,7 +279,7 @@ def test_the_page_is_there_before_a_model_is() -> None:
     assert (answer.status_code, "the model is not loaded yet" in answer.text) == (200, True)
 
 
-def test_a_defect_is_told_without_a_trace(
+def test_a_defect_is_reported_without_a_trace(
     worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Worker, "recommend", Mock(side_effect=RuntimeError("a defect")))
@@ -293,7 +293,7 @@ def test_a_defect_is_told_without_a_trace(
 
 
 def test_answers_refusals_and_defects_are_counted(worker: Worker) -> None:
-    for user in ("u", "stranger", ""):
+    for user in ("u", "unknown", ""):
         ask(worker, "POST", "/recommend", json={"user_id": user})
     ask(worker, "GET", "/recommend")
     ask(worker, "GET", "/no/such/path")

@@ -35,12 +35,12 @@ def test_it_is_valid_openapi_3_1(described: dict[str, Any]) -> None:
 def test_every_endpoint_says_what_it_takes_answers_and_refuses(
     described: dict[str, Any], route: Route
 ) -> None:
-    told = operation(described, route)
-    assert told["summary"].endswith(".")
-    assert ("requestBody" in told) == (route.body is not None)
-    assert told["security"] == ([] if route.scope is None else [{"key": [route.scope]}])
-    assert ({"401", "403", "429"} <= told["responses"].keys()) == (route.scope is not None)
-    for status, response in told["responses"].items():
+    found = operation(described, route)
+    assert found["summary"].endswith(".")
+    assert ("requestBody" in found) == (route.body is not None)
+    assert found["security"] == ([] if route.scope is None else [{"key": [route.scope]}])
+    assert ({"401", "403", "429"} <= found["responses"].keys()) == (route.scope is not None)
+    for status, response in found["responses"].items():
         kinds = set(response["content"])
         assert kinds == {"application/problem+json"} if status >= "400" else len(kinds) == 1
         assert "X-Request-Id" in response["headers"]

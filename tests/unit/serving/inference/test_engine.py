@@ -54,7 +54,7 @@ Act = Callable[[Batch, int], Any]
 
 
 class Misbehaving(Recommender[Config]):
-    """Item 0 first, then 1 and so on, unless it is told to do otherwise."""
+    """Item 0 first, then 1 and so on, unless a test changes that."""
 
     name = "misbehaving"
     reference = "none"
@@ -213,7 +213,7 @@ def test_requests_that_come_densely_are_asked_together(monkeypatch: pytest.Monke
     assert model.sizes[-1] == 2, "the sixth waited for the seventh"
 
 
-def test_a_caller_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_request_does_not_wait_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tastemaker.serving.inference.batcher.PACE_SECONDS", 2 * PATIENT)
     model = Misbehaving()
 
@@ -304,7 +304,7 @@ def answers_until(one: Batcher, condition: Callable[[], bool], what: str) -> Non
     wait_for(asked_again, what)
 
 
-def test_a_model_that_hangs_again_and_again_rests_and_is_tried_again() -> None:
+def test_a_model_that_hangs_repeatedly_is_not_called_for_a_while() -> None:
     stop = threading.Event()
     model = Misbehaving(sleeping(stop))
     with engine(model, DEADLINE) as one:
@@ -314,7 +314,7 @@ def test_a_model_that_hangs_again_and_again_rests_and_is_tried_again() -> None:
         start = time.monotonic()
         (served,) = answers(one, [asked()])
         assert said(served) == ([5, 4, 3], "popular", MODEL_RESTING)
-        assert time.monotonic() - start < DEADLINE, "nobody waits for a model that rests"
+        assert time.monotonic() - start < DEADLINE, "no request waits while the circuit is open"
         assert one.hung <= MAX_HUNG
         model.act = None
         stop.set()
@@ -473,26 +473,26 @@ def test_answers_that_can_not_be_counted_or_logged_are_answers(caplog: pytest.Lo
     assert "could not be counted or logged" in caplog.text
 
 
-def test_a_breaker_opens_rests_longer_each_time_and_closes() -> None:
-    breaker = CircuitBreaker(failures=2, rest_seconds=1, longest_seconds=3)
-    breaker.bad(0)
+def test_a_breaker_opens_for_longer_each_time_and_closes() -> None:
+    breaker = CircuitBreaker(failures=2, open_seconds=1, longest_seconds=3)
+    breaker.record_failure(0)
     assert breaker.admits(0)
-    breaker.good()
-    breaker.bad(0)
-    breaker.bad(0)
+    breaker.record_success()
+    breaker.record_failure(0)
+    breaker.record_failure(0)
     assert not breaker.admits(0.5)
     for rested, rest in ((1, 2), (3, 3), (6, 3)):
         assert breaker.admits(rested), "one probe"
         assert not breaker.admits(rested), "and no second"
-        breaker.bad(rested)
+        breaker.record_failure(rested)
         assert not breaker.admits(rested + rest - 0.1)
     assert breaker.admits(9)
     assert not breaker.admits(11)
     assert breaker.admits(12), "the probe was never heard of again"
-    breaker.good()
+    breaker.record_success()
     assert breaker.closed
     assert breaker.admits(9)
-    breaker.bad(9)
+    breaker.record_failure(9)
     assert breaker.admits(9), "as forbearing as at first"
 
 
@@ -503,12 +503,12 @@ def test_a_model_that_hangs_again_and_again_is_trouble_until_it_answers(
     stop = threading.Event()
     model = Misbehaving(sleeping(stop))
     with engine(model, 0.02) as one:
-        words = "the model hangs and is left alone for a while; lists are answered without it"
+        words = "the model hangs and is not called for a while; lists are answered without it"
         answers_until(one, lambda: one.trouble == words, "the model hangs, and nothing says so")
         model.act = None
         stop.set()
         answers_until(one, lambda: one.trouble is None, "the model answers, and is still in trouble")
-    assert sum("is left alone for a while" in message for message in caplog.messages) == 1
+    assert sum("is not called for a while" in message for message in caplog.messages) == 1
     assert sum("answers again" in message for message in caplog.messages) == 1
 
 

@@ -105,7 +105,7 @@ def test_what_the_user_had_and_what_goes_with_it(worker: Worker) -> None:
         assert first.endswith(", which the user had")
 
 
-def test_a_visitors_reasons_are_the_sessions(worker: Worker) -> None:
+def test_the_reasons_of_a_session_name_its_items(worker: Worker) -> None:
     found = explained(worker, asyncio.run(worker.session(SessionRequest(["item-05"], k=3))))
     for one in found.items:
         if one.item_id != "item-05":
@@ -120,7 +120,8 @@ def test_what_is_new_and_what_fills_the_list(worker: Worker, home: Path) -> None
     answer = asyncio.run(worker.recommend(Request("user-01")))
     reasons = explained(worker, answer).items[-1].reasons
     assert reasons == [
-        "it is new, so that no model knows it: the last place is for such items, drawn with probability 0.5"
+        "it is new and unknown to the model; the last place is reserved for new items, "
+        "drawn with probability 0.5"
     ]
     asyncio.run(worker.upsert_items([ItemUpsert(each, available=False) for each in ("fresh", "fresher")]))
     predictor._recommender.recommend = Mock(side_effect=RuntimeError)  # type: ignore[method-assign]
@@ -141,7 +142,9 @@ def test_impersonal_and_random_models_claim_nothing_personal(
         reasons = [reason for one in found.items for reason in one.reasons]
         assert not any("the user" in reason for reason in reasons)
         assert all(one.reasons for one in found.items)
-        assert any(reason.startswith("chance has a part") for reason in reasons) == (model == "random")
+        assert any(reason.startswith("the model chooses randomly") for reason in reasons) == (
+            model == "random"
+        )
 
 
 def test_an_unknown_id_is_no_answer(worker: Worker) -> None:
@@ -172,14 +175,14 @@ def test_another_version_explains_its_own_and_one_that_is_gone_says_so(
 def test_a_record_of_nothing(made: tuple[Path, dict[str, Version]]) -> None:
     loaded = load_version(made[1]["item_knn"].folder)
     version = loaded.manifest.version
-    empty = Record("0" * 32, 0.0, "nobody", 3, "item_knn", version, [], 0.1)
+    empty = Record("0" * 32, 0.0, "unknown", 3, "item_knn", version, [], 0.1)
     assert explanation(empty, loaded).items == []
 
 
 def test_a_service_that_cant_read_further_says_so(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = Mock(side_effect=ImportError("no", name="pyarrow"))
     monkeypatch.setattr(explain, "find", missing)
-    with pytest.raises(Refusal, match="has no pyarrow") as refused:
+    with pytest.raises(Refusal, match="needs pyarrow, which is not installed") as refused:
         asyncio.run(worker.explain("0" * 32))
     assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -190,12 +193,12 @@ def test_over_http(worker: Worker) -> None:
     async def talk() -> None:
         transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(worker)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            told = await client.post("/items", json={"items": [{"item_id": "a/ü", "title": "Item 7"}]})
-            assert (told.status_code, told.json()) == (200, {"accepted": 1, "duplicates": 0})
-            told = await client.post(
+            response = await client.post("/items", json={"items": [{"item_id": "a/ü", "title": "Item 7"}]})
+            assert (response.status_code, response.json()) == (200, {"accepted": 1, "duplicates": 0})
+            response = await client.post(
                 "/users", json={"users": [{"user_id": "u", "blocked_items": ["item-00"]}]}
             )
-            assert told.status_code == 200
+            assert response.status_code == 200
             like = await client.get("/similar/a%2F%C3%BC?k=1")
             assert [item["item_id"] for item in like.json()["items"]] == ["item-07"]
             assert len((await client.get("/similar/item-00")).json()["items"]) == 10
@@ -205,7 +208,7 @@ def test_over_http(worker: Worker) -> None:
             why = (await client.get(f"/explain/{answer['request_id']}")).json()
             assert [one["item_id"] for one in why["items"]] == [item["item_id"] for item in answer["items"]]
             for path, status in {
-                "/similar/nobody's": 404,
+                "/similar/unknown-item": 404,
                 "/similar/item-00?k=0": 400,
                 "/similar/item-00?k=two": 400,
                 "/similar/item-00?n=2": 400,

@@ -172,8 +172,8 @@ def test_fewer_items_than_k_are_no_fallback_where_no_more_are_allowed() -> None:
     assert (answer.items, answer.fallback) == ([], None)
 
 
-@pytest.mark.parametrize("user", ["nobody", "ann\0", "Ž🛍", "a" * 200])
-def test_a_stranger_has_no_history(user: str) -> None:
+@pytest.mark.parametrize("user", ["unknown", "ann\0", "Ž🛍", "a" * 200])
+def test_an_unknown_user_has_no_history(user: str) -> None:
     seen: list[Batch] = []
 
     def act(batch: Batch, k: int) -> Ranking:
@@ -216,7 +216,7 @@ def test_time_goes_on_from_where_the_data_ended(trained_at: int, expected: int) 
     assert seen == [expected]
 
 
-def test_features_are_handed_over_and_logged_and_a_visitor_has_none() -> None:
+def test_features_are_handed_over_and_logged_and_a_session_has_none() -> None:
     seen: list[list[float]] = []
 
     def act(batch: Batch, k: int) -> Ranking:
@@ -279,9 +279,9 @@ def test_what_was_learned_is_warmed_up_for_the_lengths_that_people_ask_for() -> 
 @given(
     items=st.lists(st.integers(-3, 20), max_size=12),
     k=st.integers(1, 12),
-    exclude=st.lists(st.sampled_from([*ITEMS, "stranger"])),
-    candidates=st.none() | st.lists(st.sampled_from([*ITEMS, "stranger"]), min_size=1),
-    user=st.sampled_from(["ann", "bob", "nobody"]),
+    exclude=st.lists(st.sampled_from([*ITEMS, "unknown item"])),
+    candidates=st.none() | st.lists(st.sampled_from([*ITEMS, "unknown item"]), min_size=1),
+    user=st.sampled_from(["ann", "bob", "unknown"]),
     repeats=st.booleans(),
 )
 def test_every_answer_is_as_long_as_it_can_be_and_allowed(

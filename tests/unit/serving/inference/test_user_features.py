@@ -107,7 +107,7 @@ def test_a_late_store_is_not_waited_for_and_what_it_brings_is_kept(
     assert waited - start >= 0.05
     for _ in range(100):
         assert np.isnan(features.users(["ann", "bob"])).all()
-    assert time.monotonic() - waited < 100 * 0.05, "while one read is late, nobody waits for another"
+    assert time.monotonic() - waited < 100 * 0.05, "while one read is late, no request waits for another"
     assert counted == {"late": 201}
     store.go.set()
     end = time.monotonic() + PATIENT
@@ -203,7 +203,7 @@ def test_a_store_that_fails_is_trouble_until_it_answers(store: Store, make: Make
     assert seen == ["the online feature store fails; lists are answered without it", None]
 
 
-def test_a_driver_that_ends_the_thread_keeps_nobody_waiting(
+def test_a_driver_that_ends_the_thread_keeps_no_request_waiting(
     store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervised_thread, "AGAIN_SECONDS", 0.01)

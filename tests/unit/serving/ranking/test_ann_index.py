@@ -206,7 +206,7 @@ def test_where_filters_leave_too_little_the_model_answers(tmp_path: Path) -> Non
         np.testing.assert_array_equal(found.items[3], exact.items[3])
 
 
-def test_strangers_candidates_and_long_lists_go_to_the_model(tmp_path: Path) -> None:
+def test_unknown_users_candidates_and_long_lists_go_to_the_model(tmp_path: Path) -> None:
     made = model()
     near = indexed(made, tmp_path)
     assert near.recommend(batch([-1, 0]), K).items[0].tolist() == list(range(K))

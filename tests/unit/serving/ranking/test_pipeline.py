@@ -79,7 +79,7 @@ def ids(answer: Answer) -> list[str]:
     return [item.item_id for item in answer.items]
 
 
-def told(predictor: Predictor) -> None:
+def wait_for_new_items(predictor: Predictor) -> None:
     """Wait until the predictor knows the new items that were put."""
     deadline = time.monotonic() + 20
     while not predictor.pipeline.has_new:
@@ -102,7 +102,7 @@ def test_a_new_item_gets_the_last_place_at_its_propensity(worker: Worker, opened
     before = ask(predictor).items
     asyncio.run(worker.upsert_items([ItemUpsert("fresh", "Item 1", "odd"), ItemUpsert("item-03", "Item 3")]))
     predictor.pipeline.overlay.refresh(at_once=True)
-    told(predictor)
+    wait_for_new_items(predictor)
     after = ask(predictor).items
     assert [item.item_id for item in after] == [item.item_id for item in before[:9]] + ["fresh"]
     assert after[-1].propensity == 1.0
@@ -118,7 +118,7 @@ def test_a_new_item_that_is_taken_back_is_not_shown_again(worker: Worker, opened
     predictor = opened()
     asyncio.run(worker.upsert_items([ItemUpsert("fresh"), ItemUpsert("fresher")]))
     predictor.pipeline.overlay.refresh(at_once=True)
-    told(predictor)
+    wait_for_new_items(predictor)
     asyncio.run(worker.upsert_items([ItemUpsert("fresh", available=False)]))
     predictor.pipeline.overlay.refresh(at_once=True)
     for seed in range(50):
@@ -146,7 +146,7 @@ def test_a_new_item_that_the_problem_blocks_is_not_shown(
     assert {"fresh", "gift"} == predictor.pipeline.overlay.new.keys()
     asyncio.run(worker.upsert_items([ItemUpsert("fresher", category="lamps")]))
     predictor.pipeline.overlay.refresh(at_once=True)
-    told(predictor)
+    wait_for_new_items(predictor)
     assert {ask(predictor, seed=seed).items[-1].item_id for seed in range(50)} == {"fresher"}
     shown = ids(ask(predictor, k=1_000))
     assert "fresher" in shown
@@ -157,7 +157,7 @@ def test_a_new_item_that_the_problem_blocks_is_not_shown(
 def test_what_a_user_blocks_only_they_miss(worker: Worker, opened: Open) -> None:
     predictor = opened()
     best = ids(ask(predictor))[:3]
-    asyncio.run(worker.upsert_users([UserUpsert("user-01", "NL", [*best, "nobody's"])]))
+    asyncio.run(worker.upsert_users([UserUpsert("user-01", "NL", [*best, "unknown-item"])]))
     predictor.pipeline.overlay.refresh(at_once=True)
     assert not set(best) & set(ids(ask(predictor, k=1_000, exclude=["item-20"])))
     assert ids(ask(predictor, "user-02"))[:3] == best
@@ -193,7 +193,7 @@ def test_similar_items(worker: Worker, versions: dict[str, LoadedVersion]) -> No
     assert worker.similar("item-00", 4).items == answer.items[1:]
 
 
-def test_what_is_like_a_new_item_is_told_by_its_content(worker: Worker) -> None:
+def test_items_similar_to_a_new_one_are_found_by_content(worker: Worker) -> None:
     with pytest.raises(Refusal, match="'fresh'") as refused:
         worker.similar("fresh", 3)
     assert refused.value.problem.status == HTTPStatus.NOT_FOUND
@@ -203,16 +203,16 @@ def test_what_is_like_a_new_item_is_told_by_its_content(worker: Worker) -> None:
     assert worker.similar("blank", 3).items == []
 
 
-def test_a_visitor_gets_what_goes_with_the_session(opened: Open, versions: dict[str, LoadedVersion]) -> None:
+def test_a_session_gets_neighbours_of_its_items(opened: Open, versions: dict[str, LoadedVersion]) -> None:
     """Popularity can't tell, so neighbours do; the last item counts most. Unknown items count nothing."""
     neighbours = versions["popularity"].snapshot.neighbours
     assert neighbours is not None
     predictor = opened()
-    shown = ids(ask(predictor, "", k=3, session=["nobody's", "item-24"]))
+    shown = ids(ask(predictor, "", k=3, session=["unknown-item", "item-24"]))
     assert shown == [f"item-{n:02d}" for n in neighbours.items[24][:3]]
-    assert ids(ask(predictor, "", session=["nobody's"])) == ids(ask(predictor, "stranger"))
+    assert ids(ask(predictor, "", session=["unknown-item"])) == ids(ask(predictor, "unknown"))
     assert len(ids(ask(predictor, "", k=1_000, session=["item-24"]))) == len(ALL)
-    assert ids(ask(opened("bpr"), "", session=["item-24"])) != ids(ask(opened("bpr"), "stranger"))
+    assert ids(ask(opened("bpr"), "", session=["item-24"])) != ids(ask(opened("bpr"), "unknown"))
 
 
 @pytest.mark.parametrize("model", ["bpr", "popularity"])

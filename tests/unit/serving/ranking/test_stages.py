@@ -30,7 +30,7 @@ def popularity(tmp_path_factory: pytest.TempPathFactory) -> LoadedVersion:
 
 
 def batch_of(n: int) -> Batch:
-    """Rows that are told apart by their seed."""
+    """Rows that differ by their seed."""
     users = np.full(n, -1, np.int32)
     return Batch(users=users, history=History.empty(n, 3), seeds=np.arange(n, dtype=np.uint64), now=0)
 

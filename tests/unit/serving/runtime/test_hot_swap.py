@@ -32,7 +32,7 @@ class Trials:
 
 
 class Seen:
-    """An engine and metrics that remember what they are told."""
+    """An engine and metrics that record their calls."""
 
     def __init__(self) -> None:
         self.predictor: Any = SimpleNamespace(model="random", version="old")

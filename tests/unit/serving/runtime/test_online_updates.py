@@ -25,8 +25,8 @@ def engine(tmp_path: Path) -> Iterator[Batcher]:
     engine.close()
 
 
-class Told(EngineMetrics):
-    """Remembers what it is told; no Prometheus."""
+class Recorded(EngineMetrics):
+    """Records what it is given; no Prometheus."""
 
     def __init__(self) -> None:
         self.answered_at, self.lag = 0.0, -1.0
@@ -43,7 +43,7 @@ def served(engine: Batcher) -> Predictor:
 def test_the_newest_state_is_served_and_nothing_else_changes(engine: Batcher, tmp_path: Path) -> None:
     before = served(engine)
     states = Checkpoints(tmp_path / "learning", before.loaded)
-    watch = ModelRefresher(tmp_path / "learning", engine, Told(), seconds=1_000)
+    watch = ModelRefresher(tmp_path / "learning", engine, Recorded(), seconds=1_000)
     assert served(engine) is before
     for until in (1, 2):
         model = load_version(tmp_path / "home" / "artifacts" / "thompson" / before.version).model
@@ -61,7 +61,9 @@ def test_the_newest_state_is_served_and_nothing_else_changes(engine: Batcher, tm
     watch.poll()
     assert served(engine) is after
     watch.close()
-    again = ModelRefresher(tmp_path / "learning", engine, Told(), seconds=1_000)  # a restart begins with it
+    again = ModelRefresher(
+        tmp_path / "learning", engine, Recorded(), seconds=1_000
+    )  # a restart begins with it
     assert served(engine).learned == name
     again.close()
 
@@ -74,7 +76,7 @@ def test_a_state_that_is_damaged_is_not_served(
     name = states.save(before.loaded.model, LogPosition(1, EMPTY))
     (states.folder / name / "model" / "rewards.npy").write_bytes(b"")
     with caplog.at_level(logging.ERROR):
-        watch = ModelRefresher(tmp_path / "learning", engine, Told(), seconds=1_000)
+        watch = ModelRefresher(tmp_path / "learning", engine, Recorded(), seconds=1_000)
         watch.poll()
     assert served(engine) is before
     assert [record.levelname for record in caplog.records] == ["ERROR"]  # once, however often it looks
@@ -96,20 +98,20 @@ def test_another_version_that_came_meanwhile_stays(engine: Batcher) -> None:
 def test_the_lag_is_the_age_of_the_oldest_answer_that_was_not_learned(
     engine: Batcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, told, now = served(engine), Told(), [learning_homes.END + 1_000.0]
+    before, recorded, now = served(engine), Recorded(), [learning_homes.END + 1_000.0]
     monkeypatch.setattr("time.time", lambda: now[0])
-    watch = ModelRefresher(tmp_path / "learning", engine, told, seconds=1_000)
-    lags = [told.lag]
+    watch = ModelRefresher(tmp_path / "learning", engine, recorded, seconds=1_000)
+    lags = [recorded.lag]
     for answered_at in (1_000, 1_007, 1_007, 1_020):
-        told.answered_at, now[0] = learning_homes.END + answered_at, now[0] + 10
+        recorded.answered_at, now[0] = learning_homes.END + answered_at, now[0] + 10
         watch.poll()
-        lags.append(told.lag)
+        lags.append(recorded.lag)
     assert lags == [0, 10, 20, 30, 40]
     for learned_until in (1_001, 1_010, 1_021):
         Checkpoints(tmp_path / "learning", before.loaded).save(
             before.loaded.model, LogPosition(learning_homes.END + learned_until, EMPTY)
         )
         watch.poll()
-        lags.append(told.lag)
+        lags.append(recorded.lag)
     assert lags[5:] == [33, 20, 0]
     watch.close()

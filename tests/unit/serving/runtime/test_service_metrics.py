@@ -50,7 +50,7 @@ def value(found: Samples, name: str, **labels: str) -> float:
     return found[f"tastemaker_{name}", frozenset(labels.items())]
 
 
-def test_what_is_told_is_on_the_page(spool: Spool) -> None:
+def test_what_is_counted_is_on_the_page(spool: Spool) -> None:
     metrics = Metrics(spool)
     engine = metrics.engine("canned")
     engine.serves("canned", "v1")
@@ -74,7 +74,7 @@ def test_what_is_told_is_on_the_page(spool: Spool) -> None:
     assert value(found, "answers_total", model="canned", stage="popular", reason=MODEL_SHORT) == 1
     assert value(found, "user_features_total", model="canned", outcome="late") == 3
     assert value(found, "log_records_total", outcome="failed") == 1
-    assert value(found, "log_lost_records_total", cause="failed") == 0, "its caller was told"
+    assert value(found, "log_lost_records_total", cause="failed") == 0, "its caller got an error"
     assert value(found, "log_limit_bytes") == spool.max_bytes
     assert value(found, "log_waiting_limit_records") == spool.capacity
 
@@ -169,7 +169,7 @@ class AWorker:
     def page(self) -> Samples:
         """What it says when it is scraped."""
         assert self._process.stdin is not None
-        print("go on", file=self._process.stdin, flush=True)
+        print("next", file=self._process.stdin, flush=True)
         return read("".join(self._lines("end")))
 
     def kill(self) -> None:

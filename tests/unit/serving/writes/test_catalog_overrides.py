@@ -63,7 +63,7 @@ def test_what_is_put_is_read_also_after_a_restart(tmp_path: Path) -> None:
     assert reader.new["new ✓"].listed == reader.listed("new ✓") == Listed("Lamp", "lights", 3.5)
     assert "old-1" not in reader.new
     assert reader.blocked(["ann", "bob", "ann"]) == {"ann": ["old-2", "old-3"]}
-    assert reader.listed("nobody's") is None
+    assert reader.listed("unknown") is None
 
 
 def test_the_last_word_counts(tmp_path: Path) -> None:

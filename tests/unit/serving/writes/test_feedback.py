@@ -23,7 +23,7 @@ EVENTS = [
 ]
 
 
-def test_events_are_logged_as_they_were_told(tmp_path: Path) -> None:
+def test_events_are_logged_as_they_were_sent(tmp_path: Path) -> None:
     assert feedback_records(EVENTS, 100.0) == [
         FeedbackRecord("a", "tea", "click", 1.0, 5.0, 100.0, user_id="ann", position=2),
         FeedbackRecord("b", "cup", "purchase", 9.5, 100.0, 100.0, request_id="r"),
@@ -40,7 +40,7 @@ def test_a_receipt_counts_what_is_new_and_what_was_known(tmp_path: Path) -> None
     worker.close()
 
 
-def test_a_full_log_is_told_as_429_with_a_time_to_come_back(tmp_path: Path) -> None:
+def test_a_full_log_is_429_with_a_time_to_retry(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=1)
     with pytest.raises(Refusal) as refused:
         asyncio.run(append_durably(spool, [ItemRecord("tea", 1.0)]))
@@ -49,14 +49,14 @@ def test_a_full_log_is_told_as_429_with_a_time_to_come_back(tmp_path: Path) -> N
     assert refused.value.retry_after == spools.DRAIN_SECONDS
 
 
-def test_a_disk_that_refuses_is_told_as_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_can_not_be_written_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refusing(*_: object) -> int:
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(spools, "insert", refusing)
     monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
     spool = Spool(tmp_path)
-    with pytest.raises(Refusal, match="nothing of this was kept") as refused:
+    with pytest.raises(Refusal, match="nothing of this request was stored") as refused:
         asyncio.run(append_durably(spool, [ItemRecord("tea", 1.0)]))
     spool.close()
     assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
