@@ -1,4 +1,4 @@
-"""A small world to judge models in: a split made of arrays, and a model that answers what it is told."""
+"""A small world to evaluate models in: a split made of arrays, and a model that recommends given lists."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def small_split(
     n_users: int = 60,
     n_items: int = 20,
     *,
-    strangers: int = 0,
+    unknown: int = 0,
     repeats: bool = True,
     available: NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> Split:
-    """Random purchases by `n_users`; the last `strangers` of the judged users were not seen in training."""
+    """Random purchases by `n_users`; the last `unknown` of the evaluated users were not seen in training."""
     rng = np.random.default_rng(seed)
     users = np.repeat(np.arange(n_users, dtype=np.int32), 4)
     items = np.minimum(rng.geometric(0.2, len(users)) - 1, n_items - 1).astype(np.int32)
@@ -52,15 +52,15 @@ def small_split(
         item_features=None,
         data_hash=f"{seed:064x}",
     )
-    judged = np.arange(n_users, dtype=np.int32)
-    judged[n_users - strangers :] = -1
+    evaluated = np.arange(n_users, dtype=np.int32)
+    evaluated[n_users - unknown :] = -1
     wanted = rng.random((n_users, n_items)) < np.linspace(0.4, 0.05, n_items)
     wanted[:, 0] |= ~wanted.any(axis=1)
     rewards = np.where(wanted, rng.exponential(10, wanted.shape), 0).astype(np.float32)
     return Split(
         train=train,
         snapshot=snapshot,
-        users=judged,
+        users=evaluated,
         user_ids=[f"user-{one:04}" for one in range(n_users)],
         relevant=csr_array(rewards),
         unreachable=0,

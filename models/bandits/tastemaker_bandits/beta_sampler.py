@@ -5,7 +5,7 @@ Marsaglia and Tsang (ACM Transactions on Mathematical Software 2000) on whole ar
 
     G_c = d v,   v = (1 + z / √(9d))³,   d = c - 1/3;   accepted if log u < z²/2 + d - d v + d log v
 
-The few proposals that are refused (below 5 %) are drawn anew by numpy's generator. A shape c below 1 is
+The few proposals that are refused (below 5 %) are drawn again by numpy's generator. A shape c below 1 is
 drawn as G_{c+1} u^{1/c}. Only logarithms are kept, as the smallest θ would vanish in any float.
 """
 
@@ -46,7 +46,7 @@ class BetaSampler:
         self._prepare(places)
 
     def sample(self, seeds: UInt64) -> Float32:
-        """float32[n, m]: log-odds of one variate an arm, a row from a generator (PCG64) set by its seed."""
+        """float32[n, m]: log-odds of one variate per arm, a row from a generator (PCG64) set by its seed."""
         source, generator = _generator()
         log_odds = np.empty((len(seeds), len(self.a)), np.float32)
         for row, seed in enumerate(seeds.tolist()):

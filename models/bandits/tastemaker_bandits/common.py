@@ -76,7 +76,7 @@ class Approval(NamedTuple):
     liked: Float64
     """float64[n_items]: of all users with an event, the share whose summed reward of the item is above 0."""
     disliked: Float64
-    """float64[n_items]: the share of those for whom it is below 0, each counted by its size up to 1."""
+    """float64[n_items]: the share of users whose rewards are below 0, each counted by its size up to 1."""
 
 
 def approval(data: TrainingData) -> Approval:

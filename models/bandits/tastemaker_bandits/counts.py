@@ -67,7 +67,7 @@ class CountBandit(Recommender[ConfigT]):
     clock: Int64
     """int64[]: the newest step of the half-life, or the newest bucket of the window."""
     learned: Int64
-    """int64[]: rows of feedback since the fit: where in its log a replay goes on."""
+    """int64[]: rows of feedback since the fit: where in its log a replay continues."""
 
     def fit(self, data: TrainingData) -> Self:
         config = self.config

@@ -30,9 +30,9 @@ class Environment:
     base_spread: float = 0.7
     """σ_β"""
     taste_spread: float = 0.5
-    """σ_w; 0: everybody is the same."""
+    """σ_w; 0: all users are the same."""
     change_every: int = 0
-    """Tastes are drawn anew after so many requests; 0: they stay."""
+    """Tastes are drawn again after so many requests; 0: never."""
     at_once: int = 20
     """Requests that are answered before their feedback is learned from."""
     seconds_between: int = 60

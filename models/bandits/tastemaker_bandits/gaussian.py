@@ -1,6 +1,6 @@
 """Arms known by a normal belief about their coefficients: the parts of the linear and the logistic bandits.
 
-No inverse is computed anew: one observation changes it by a matrix of rank one (Sherman, Morrison).
+No inverse is recomputed: one observation changes it by a matrix of rank one (Sherman, Morrison).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class GaussianBandit(Recommender[ConfigT]):
     clock: Int64
     """int64[]: the newest step of the half-life."""
     learned: Int64
-    """int64[]: rows of feedback since the fit: where in its log a replay goes on."""
+    """int64[]: rows of feedback since the fit: where in its log a replay continues."""
 
     @abstractmethod
     def start(self, approval: Approval, impressions: float) -> tuple[Float64, float]:
@@ -113,9 +113,7 @@ class GaussianBandit(Recommender[ConfigT]):
             self._turn_clock(known.times).tolist() if fades and order_independent else [1.0] * len(contexts)
         )
         for row, (item, reward, examination) in enumerate(rows):
-            if (
-                fades and not order_independent
-            ):  # the past fades before each lesson, as if they came one by one
+            if fades and not order_independent:  # the past fades before each row, as if rows came one by one
                 weights[row] = float(self._turn_clock(known.times[row : row + 1])[0])
             self.learn(item, contexts[row], reward, examination, weights[row])
         self._refresh(known.items)

@@ -24,7 +24,7 @@ class LinUCB(LinearBandit[LinUCBConfig]):
 
         s_i(x) = xᵀm_i + α √(xᵀC_i x),    C_i = (λI + Σ e_p² x xᵀ)⁻¹,    m_i = C_i Σ e_p r x
 
-    Deterministic: propensities are 1, and its log can judge no other policy.
+    Deterministic: propensities are 1, and no other policy can be evaluated on its log.
 
     Negative reward: learned as it is; each user of the history who disliked an item takes from the mean that
     it starts with.

@@ -27,7 +27,8 @@ class UCB1(CountBandit[UCB1Config]):
 
         s_i = S_i / N_i + √(c ln N / N_i),    N = Σ N_i
 
-    An arm with N_i = 0 comes first. Deterministic: propensities are 1, and its log can judge no other policy.
+    An arm with N_i = 0 comes first. Deterministic: propensities are 1, and no other policy can be evaluated
+    on its log.
 
     Negative reward: an item that did harm counts as shown in vain once more, by the size of the reward up to
     1; so does each user of the history who disliked it.

@@ -121,7 +121,7 @@ def test_with_a_context_replicas_converge(model: Recommender[Any]) -> None:
 
 @pytest.mark.parametrize("model", linear_models(), ids=lambda model: model.name)
 def test_with_a_context_snapshot_and_replay_lose_nothing(model: Recommender[Any], tmp_path: Path) -> None:
-    """The snapshot says where in the log the replay goes on; the state is then the same to the last bit."""
+    """The snapshot says where in the log the replay continues; the state is then the same to the last bit."""
     log = feedback()
     running = fitted(model).update(log[:130])
     running.save(tmp_path)

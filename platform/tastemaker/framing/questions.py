@@ -104,7 +104,7 @@ QUESTIONS = (
     ),
     Question(
         "who",
-        "Whom do you recommend to?",
+        "Who gets the recommendations?",
         "The smaller the group you begin with, the sooner you know whether it works for them.",
         _PLACEMENT.who,
         text,

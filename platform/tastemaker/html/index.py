@@ -51,7 +51,7 @@ def page_beside(picture: Path) -> Path:
 
 
 def include(page: Path, reports: Path) -> None:
-    """Write the index of the folder `reports` anew if `page` lies in it."""
+    """Rewrite the index of the folder `reports` if `page` is in it."""
     if reports.resolve() in page.resolve().parents:
         rewrite(reports)
 

@@ -66,9 +66,9 @@ def _identity(fitted: FittedModel) -> str:
 
 
 def compare(*models: FittedModel | Evaluation, metric: str | None = None) -> Leaderboard:
-    """The leaderboard of these models: who beats whom beyond chance, corrected for all pairs.
+    """The leaderboard of these models: which models differ significantly, corrected for all pairs.
 
-    The problem's model to beat joins in with its default hyperparameters if it is installed and not among
+    The problem's baseline is evaluated too, with its default hyperparameters if it is installed and not among
     them. Of one model with several configs, each is named by what is its own.
     """
     require_metrics([] if metric is None else [metric])
@@ -77,7 +77,7 @@ def compare(*models: FittedModel | Evaluation, metric: str | None = None) -> Lea
         raise TastemakerError("compare was given no model", fix="give it what `fit` returned: compare(a, b)")
     parts = _same_parts(evaluated)
     if parts.problem.baseline not in {one.fitted.name for one in evaluated}:
-        evaluated += _to_beat(parts)
+        evaluated += _baseline(parts)
     named = sorted(zip(_names(evaluated), evaluated, strict=True), key=itemgetter(0))
     backtests = [replace(one.backtest, model=name) for name, one in named]
     return Leaderboard.of(parts.problem, backtests, [one.users for _, one in named], metric=metric)
@@ -99,7 +99,7 @@ def _place(parts: SplitParts) -> tuple[Any, ...]:
     return parts.problem, parts.split.data_hash, parts.split.start, parts.split.cut
 
 
-def _to_beat(parts: SplitParts) -> list[Evaluation]:
+def _baseline(parts: SplitParts) -> list[Evaluation]:
     try:
         return [evaluate(fit(parts.problem.baseline, parts))]
     except PluginError:
@@ -110,7 +110,7 @@ def _names(evaluated: list[Evaluation]) -> list[str]:
     """The models' names; those that are there twice, with the hyperparameters in which they differ."""
     names = [one.fitted.name for one in evaluated]
     configs = [one.backtest.config for one in evaluated]
-    told = []
+    labels = []
     for name, config in zip(names, configs, strict=True):
         others = [other for one, other in zip(names, configs, strict=True) if one == name]
         own = [
@@ -118,11 +118,11 @@ def _names(evaluated: list[Evaluation]) -> list[str]:
             for field, value in config.items()
             if any(other.get(field) != value for other in others)
         ]
-        told.append(" ".join([name, *own]))
-    twice = sorted({name for name in told if told.count(name) > 1})
+        labels.append(" ".join([name, *own]))
+    twice = sorted({name for name in labels if labels.count(name) > 1})
     if twice:
         raise TastemakerError(
             f"{', '.join(twice)} is there twice with the same hyperparameters",
             fix="give the classes names of their own, or leave one out",
         )
-    return told
+    return labels

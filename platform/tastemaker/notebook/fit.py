@@ -48,12 +48,12 @@ class SplitParts(Displayable):
 
     def facts(self) -> dict[str, str]:
         split = self.split
-        strangers = int(np.count_nonzero(split.users < 0))
+        unknown = int(np.count_nonzero(split.users < 0))
         return {
             "training window": days(split.start, split.cut),
             "test period": days(split.cut, split.end),
-            "users to evaluate by": f"{len(split.users):,}, of whom training does not know {strangers:,}",
-            "not evaluated": f"{split.unevaluated:,} users to whom no list could be right",
+            "users to evaluate by": f"{len(split.users):,}, of them {unknown:,} unknown to training",
+            "not evaluated": f"{split.unevaluated:,} users for whom no recommendable item was relevant",
             "out of reach": f"{split.unreachable:,} rewarded events with items new since, or not to be shown",
         }
 
@@ -131,8 +131,8 @@ class FittedModel(Displayable):
     def recommend(self, user_id: str | int, k: int | None = None) -> list[str]:
         """The items that it would show to a user at the end of the training window, best first.
 
-        A whole number is the id of these digits. Who is not known gets what a stranger gets. `k` is the
-        problem's unless given; of a smaller catalogue, all that may be shown comes back. Raises
+        A whole number is the id of these digits. An unknown user gets the list of a user without history. `k`
+        is the problem's unless given; of a smaller catalogue, all that may be shown comes back. Raises
         TastemakerError for an id or a `k` that can be none, and PluginError where the model fails.
         """
         split = self.parts.split
@@ -172,7 +172,7 @@ def _of_session(model: Any) -> discovery.Plugin:
     kind = model if isinstance(model, type) else type(model)
     if not issubclass(kind, Recommender):
         raise PluginError(
-            f"{kind.__name__} is no model",
+            f"{kind.__name__} is not a model",
             fix="derive it from tastemaker.Recommender, or name an installed one",
         )
     missing = [] if isinstance(getattr(kind, "name", None), str) else ["name"]

@@ -75,7 +75,7 @@ class Interval(_Figures):
                 V + (Nᵤ - V·Dᵤ) / mean(D).
             level: Confidence level.
             certain: Whether the values depend on the lists only, and not on what users did with them, so that
-                equal values of all users are no coincidence.
+                equal values of all users are not a coincidence.
         """
         n = len(values)
         error = float(means.std()) * (n / (n - 1)) ** 0.5 if n > 1 else float("nan")

@@ -62,10 +62,10 @@ def test_without_keys_the_list_says_who_is_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("rotate", "nobody"), ("revoke", "nobody"), ("new", "\n", "--scope", "manage")]
+    "words", [("rotate", "unknown"), ("revoke", "unknown"), ("new", "\n", "--scope", "manage")]
 )
 def test_what_does_not_exist_is_named(words: tuple[str, ...]) -> None:
-    with pytest.raises(TastemakerError, match=r"nobody|printable"):
+    with pytest.raises(TastemakerError, match=r"unknown|printable"):
         CliRunner().invoke(keys, words, catch_exceptions=False)
 
 

@@ -120,7 +120,7 @@ def test_who_follows_is_said(registry: Registry, tmp_path: Path, monkeypatch: py
     assert list((tmp_path / "services").iterdir()) == []
 
 
-def test_the_file_that_services_follow_is_written_anew_from_the_log(registry: Registry) -> None:
+def test_the_champion_file_is_rebuilt_from_the_log(registry: Registry) -> None:
     first, second = registered_versions.add(registry), registered_versions.add(registry, weight=2)
     registry.publish("shop")
     path = deployment.champion_path(registry.artifacts, "shop")

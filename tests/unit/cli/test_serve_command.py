@@ -34,12 +34,12 @@ def test_help_has_examples() -> None:
     assert "/recommend" in text
 
 
-def test_a_name_that_is_not_installed_is_told_with_those_that_are() -> None:
+def test_an_unknown_name_lists_the_installed_models() -> None:
     with pytest.raises(PluginError, match=r"no model named 'nosuch' is installed; installed: .*popularity"):
         serve("nosuch")
 
 
-def test_a_model_without_a_version_is_told_how_to_get_one() -> None:
+def test_a_model_without_a_version_says_how_to_get_one() -> None:
     with pytest.raises(RegistryError, match="no sound version of 'popularity'") as caught:
         serve("popularity")
     assert "tastemaker run" in str(caught.value)
@@ -50,9 +50,7 @@ def test_without_a_model_and_a_problem_there_is_nothing_to_choose_by() -> None:
         serve()
 
 
-def test_a_worker_keeps_to_one_core_unless_it_is_told_otherwise(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_is_pinned_to_one_core_by_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_home(home)
     port = str(free_port())
     started: list[dict[str, str]] = []
@@ -68,7 +66,7 @@ def test_a_worker_keeps_to_one_core_unless_it_is_told_otherwise(
     ("host", "with_key", "warned"),
     [("127.0.0.1", False, False), ("0.0.0.0", False, True), ("0.0.0.0", True, False)],
 )
-def test_a_service_that_strangers_can_reach_but_not_use_says_so(
+def test_a_public_service_without_keys_warns(
     home: Path, monkeypatch: pytest.MonkeyPatch, host: str, with_key: bool, warned: bool
 ) -> None:
     make_home(home)
@@ -95,7 +93,7 @@ def test_a_database_that_can_not_be_used_keeps_no_model_from_being_served(
         serve("random")
 
 
-def test_a_port_that_is_taken_is_told(home: Path) -> None:
+def test_a_port_in_use_is_reported(home: Path) -> None:
     make_home(home)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

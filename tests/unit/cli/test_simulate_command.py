@@ -36,7 +36,7 @@ def test_mistakes_are_named(words: list[str], message: str) -> None:
     assert message in result.output
 
 
-def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path))
     result = said(f"http://127.0.0.1:{free_port()}", "--visits", "1")
     assert isinstance(result.exception, TastemakerError)

@@ -43,7 +43,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 
 def test_evaluating_in_blocks_is_evaluating_at_once() -> None:
-    split = small_split(strangers=7)
+    split = small_split(unknown=7)
     model = Scripted(ScriptedConfig(noise=2)).fit(split.train)
     whole, blocks = evaluate(model, split, 5), evaluate(model, split, 5, block=7)
     assert list(whole.values) == list(METRICS)
@@ -136,7 +136,7 @@ def test_one_user_or_one_item_is_evaluated(n_users: int, n_items: int) -> None:
     assert all(np.isfinite(values).all() for values in measured.values.values())
 
 
-def test_nobody_to_evaluate_is_said_in_words() -> None:
+def test_no_user_to_evaluate_is_an_error() -> None:
     split = small_split(0)
     with pytest.raises(TastemakerError, match="nothing to evaluate"):
         evaluate(Scripted().fit(small_split().train), split, 5)

@@ -71,7 +71,7 @@ def board(engine: Engine, home: Path) -> Leaderboard:
     return Leaderboard.load(engine, PROBLEM, home / "artifacts")
 
 
-def test_marks_standings_and_ranks(board: Leaderboard) -> None:
+def test_verdicts_and_ranks(board: Leaderboard) -> None:
     found = {row.model: (row.ranks, row.standing, row.verdict) for row in board.rows}
     assert found["popularity"] == ((1, 2), "best", "baseline")
     assert found["twin"] == ((1, 2), "best", "tied")  # the same lists: neither is ahead

@@ -57,17 +57,17 @@ def test_the_first_seed_is_the_leaderboards_and_none_is_done_twice(tmp_path: Pat
     own = opened.backtest(NOISY)
     Scripted.fits.clear()
     assert board(opened).rows[0].seeds is None
-    told: list[str] = []
+    reported: list[str] = []
     seeds.measure(opened.backtester(NOISY), opened.settings.seed, 3)
     assert len(Scripted.fits) == 2
     found = seeds.measure(
         Workspace(opened.settings).backtester(NOISY),
         opened.settings.seed,
         5,
-        lambda what, figure: told.append(what),
+        lambda what, figure: reported.append(what),
     )
     assert len(Scripted.fits) == 4
-    assert told == [f"seed {seed}" for seed in range(7, 12)]
+    assert reported == [f"seed {seed}" for seed in range(7, 12)]
     assert found.backtest_id == own.id
     assert found.metrics["ndcg"][0] == own.metrics["ndcg"].value
     rows = board(opened).rows

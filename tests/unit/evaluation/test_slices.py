@@ -115,7 +115,7 @@ OWN_COLUMNS: list[list[tuple[str, str | None]] | None] = [
 
 
 def shop(root: Path) -> Lake:
-    """Before the cut at day 10: a has 3 purchases, b one. After it a, b and the stranger c buy one each."""
+    """Before the cut at day 10: a has 3 purchases, b one. After it a, b and the unknown c buy one each."""
     rows = [("a", "x", 0), ("a", "y", 1), ("a", "x", 2), ("b", "x", 3), ("b", "z", 12), ("c", "y", 12)]
     rows += [("a", "x", 13), ("c", "x", 19)]
     lake = Lake(root)
@@ -300,7 +300,7 @@ def test_coverage_has_no_slices() -> None:
 
 
 def win_but_lose_the_new(home: Path, spec: ProblemSpec) -> Leaderboard:
-    """`rival` is 0.2 better for the old and 0.1 worse for the new, of whom there are half as many."""
+    """`rival` is 0.2 better for the old and 0.1 worse for the new, who are half as many."""
     engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
     rng = np.random.default_rng(0)
     for model, (old, new) in {"popularity": (0.0, 0.0), "rival": (0.2, -0.1)}.items():
@@ -351,7 +351,7 @@ def test_within_the_guardrail_or_without_one_nothing_is_broken(tmp_path: Path) -
     }  # fmt: skip
 
 
-def test_a_guardrail_of_a_slice_that_nobody_is_in_says_so(tmp_path: Path) -> None:
+def test_a_guardrail_of_an_empty_slice_says_so(tmp_path: Path) -> None:
     limited = spec(users_new=0.2, country_Itlaia=0.1, items=0.1)
     board = win_but_lose_the_new(tmp_path, limited)
     assert board.unchecked_guardrails == ("country=Itlaia",)
@@ -374,7 +374,7 @@ def test_a_guardrail_of_a_slice_is_held_in_the_primary_metric_whatever_is_shown(
 
 
 def test_other_slices_are_made_of_the_stored_lists_without_fitting(tmp_path: Path) -> None:
-    """The property: slicing anew gives what a new backtest with these slices gives, bit by bit."""
+    """Slicing again gives what a new backtest with these slices gives, bit by bit."""
     plugin = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
     split = small_split()
     other = replace(
@@ -402,7 +402,7 @@ def test_other_slices_are_made_of_the_stored_lists_without_fitting(tmp_path: Pat
 
 
 @pytest.mark.parametrize("spoil", ["no lists", "another user", "half a file"])
-def test_results_that_can_not_be_sliced_anew_are_made_again(tmp_path: Path, spoil: str) -> None:
+def test_results_that_can_not_be_sliced_again_are_recomputed(tmp_path: Path, spoil: str) -> None:
     plugin = Plugin("scripted", Scripted, "tests", "1", "support.evaluation_worlds:Scripted")
     engine, split = open_engine(f"sqlite:///{tmp_path / 'tastemaker.db'}"), small_split()
     stored = backtest.run(plugin, None, split, spec(), engine, tmp_path)

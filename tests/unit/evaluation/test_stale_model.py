@@ -68,7 +68,7 @@ def test_what_may_not_be_shown_is_of_the_day_of_the_request(tmp_path: Path) -> N
     answer = FrozenModel(model, then.snapshot(), now.snapshot()).recommend(batch, 4)
     assert now.user_ids.decode(range(4)) == ["b", "c", "new", "ä"]
     shown = [now.item_ids.decode(row[row >= 0]) for row in answer.items]
-    assert shown == [[], ["1", "3"], ["3"], []]  # b had 1, and 3 since; in the last day nobody bought 2
+    assert shown == [[], ["1", "3"], ["3"], []]  # b had 1, and 3 since; in the last day no user bought 2
 
 
 def test_a_stale_model_has_a_backtest_of_its_own(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_known_drift_is_measured(drifting: tuple[Workspace, Staleness]) -> None:
         assert week.fresh == pytest.approx(kept, abs=0.08)
         assert week.stale == pytest.approx(kept ** (weeks + 1), abs=0.08)
         assert week.loss.difference == pytest.approx(week.fresh - week.stale)
-        assert 590 < week.loss.n <= 600  # a favourite that nobody ever had is out of reach
+        assert 590 < week.loss.n <= 600  # a favourite that no user ever had is out of reach
     losses = np.array([week.loss.difference for week in found.weeks])
     ages, users = np.arange(WEEKS), np.array([week.loss.n for week in found.weeks])
     slope = (users * ages) @ losses / ((users * ages) @ ages)
@@ -195,6 +195,6 @@ def test_the_picture_and_the_page(drifting: tuple[Workspace, Staleness], tmp_pat
     assert "https:" not in page
     assert "<script" not in page
     assert "latest" in page
-    told = json.loads(json.dumps(report.to_dict(found[0]), allow_nan=False))
-    assert told["staleness"]["observed_days"] == 21
-    assert told["learning"][-1]["days"] == 35
+    summary = json.loads(json.dumps(report.to_dict(found[0]), allow_nan=False))
+    assert summary["staleness"]["observed_days"] == 21
+    assert summary["learning"][-1]["days"] == 35

@@ -172,13 +172,13 @@ def test_a_class_of_a_cell_is_fitted_as_it_is_and_stays_the_same_with_a_config_c
     cell, grown = fit(Recent(days=10), parts), fit(Grown, parts, days=10)
     assert evaluate(cell).backtest.metrics == evaluate(grown).backtest.metrics
     assert cell.recommend("Zoë 3") == grown.recommend("Zoë 3")
-    assert len(cell.recommend("a stranger", 3)) == 3
+    assert len(cell.recommend("an unknown user", 3)) == 3
     longer = fit(cell.model, parts, days=50)
     assert cell.model.config.days == 10  # what was fitted before stays as it was
     assert not np.array_equal(longer.model.scores, cell.model.scores)  # type: ignore[attr-defined]
 
 
-def test_one_model_with_two_configs_is_told_apart_by_what_differs(parts: SplitParts) -> None:
+def test_one_model_with_two_configs_is_labelled_by_what_differs(parts: SplitParts) -> None:
     board = compare(fit(Recent, parts, days=5), fit(Recent, parts, days=40), fit("popularity", parts))
     assert {row.model for row in board.rows} == {"recent days=5", "recent days=40", "popularity"}
     with pytest.raises(TastemakerError, match="recent days=5 is there twice"):
@@ -234,7 +234,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "hyperparameter": (lambda p: fit("ials", p, factors=32), "factors = 32.*\n  fix: .*embedding_size=64"),
     "range": (lambda p: fit("ials", p, embedding_size=0), "embedding_size = 0: .*greater than or equal to 1"),
     "no parts": (lambda p: fit("ials", None), "needs what `split` returned"),  # type: ignore[arg-type]
-    "no model": (lambda p: fit(object(), p), "object is no model"),  # type: ignore[arg-type]
+    "no model": (lambda p: fit(object(), p), "object is not a model"),  # type: ignore[arg-type]
     "half a model": (lambda p: fit(Nameless, p), "Nameless lacks: name, recommend"),
     "no config": (lambda p: fit(WithoutConfig(), p), "has an __init__ of its own"),
     "missing hyperparameter": (lambda p: fit(Recent, p), "model recent failed to fit: .*days"),
@@ -245,7 +245,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_told_in_plain_words(mistake: str, parts: SplitParts) -> None:
+def test_mistakes_are_reported_in_plain_words(mistake: str, parts: SplitParts) -> None:
     make, words = MISTAKES[mistake]
     with pytest.raises(TastemakerError, match=words):
         make(parts)

@@ -1,4 +1,4 @@
-"""What a class of one's own can get wrong, and what can be handed to it: told with file, line and fix."""
+"""Mistakes in a model class and in its inputs: the errors name file, line and fix."""
 
 from __future__ import annotations
 
@@ -135,17 +135,17 @@ MISTAKES: dict[str, tuple[type[Counts], str, str]] = {
         "`state` is 'scores', must be a tuple of names",
         r'mind the comma: state = \("weights",\)',
     ),
-    "raises": (Raising, "model counts failed to fit: IndexError: list index out of range", "mend|check"),
+    "raises": (Raising, "model counts failed to fit: IndexError: list index out of range", "correct|check"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_wrong_fit_is_told_with_file_line_and_fix(mistake: str, parts: SplitParts) -> None:
+def test_a_wrong_fit_names_file_line_and_fix(mistake: str, parts: SplitParts) -> None:
     kind, problem, fix = MISTAKES[mistake]
-    with pytest.raises(PluginError, match=problem) as told:
+    with pytest.raises(PluginError, match=problem) as raised:
         fit(kind, parts)
-    assert re.search(fix, str(told.value.fix))
-    assert_place(told.value, kind.fit)
+    assert re.search(fix, str(raised.value.fix))
+    assert_place(raised.value, kind.fit)
 
 
 @pytest.mark.parametrize("value", [np.ones(3), np.float32(1), 3, csr_array((2, 2)), np.array(["a"])])
@@ -154,7 +154,7 @@ def test_a_state_that_can_be_saved_is(value: Any, parts: SplitParts, tmp_path: P
     assert list(tmp_path.iterdir())
 
 
-def test_saving_without_a_fit_is_told(tmp_path: Path) -> None:
+def test_saving_without_a_fit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="scores, which `state` names, is not set"):
         Counts().save(tmp_path)
 
@@ -214,14 +214,14 @@ WRONG_SCORES: dict[str, tuple[Callable[[Any, Batch], Any], str, str]] = {
 
 
 @pytest.mark.parametrize("mistake", WRONG_SCORES)
-def test_wrong_scores_are_told_with_file_line_and_fix(mistake: str, parts: SplitParts) -> None:
+def test_wrong_scores_name_file_line_and_fix(mistake: str, parts: SplitParts) -> None:
     change, problem, fix = WRONG_SCORES[mistake]
     model = fit(scoring(change), parts)
     for ask in (lambda: evaluate(model), lambda: model.recommend(1), lambda: compare(model)):
-        with pytest.raises(PluginError, match=problem) as told:
+        with pytest.raises(PluginError, match=problem) as raised:
             ask()
-        assert re.search(fix, str(told.value.fix))
-        assert_place(told.value, Counts.recommend)
+        assert re.search(fix, str(raised.value.fix))
+        assert_place(raised.value, Counts.recommend)
 
 
 def test_scores_that_are_made_in_parts_are_checked_too(parts: SplitParts) -> None:
@@ -265,21 +265,21 @@ WRONG_ANSWERS: dict[str, tuple[type[Counts], str]] = {
 
 
 @pytest.mark.parametrize("mistake", WRONG_ANSWERS)
-def test_wrong_answers_are_told_with_file_and_line(mistake: str, parts: SplitParts) -> None:
+def test_wrong_rankings_name_file_and_line(mistake: str, parts: SplitParts) -> None:
     kind, problem = WRONG_ANSWERS[mistake]
     model = fit(kind, parts)
     for ask in (lambda: evaluate(model), lambda: model.recommend(1)):
-        with pytest.raises(PluginError, match=problem) as told:
+        with pytest.raises(PluginError, match=problem) as raised:
             ask()
-        assert f"({__file__}, line " in told.value.problem
-        assert told.value.fix
+        assert f"({__file__}, line " in raised.value.problem
+        assert raised.value.fix
 
 
 def test_the_innermost_line_of_one_s_own_is_named(parts: SplitParts) -> None:
-    with pytest.raises(PluginError, match="failed to recommend: LinAlgError: Singular matrix") as told:
+    with pytest.raises(PluginError, match="failed to recommend: LinAlgError: Singular matrix") as raised:
         evaluate(fit(RaisingLater, parts))
-    assert_place(told.value, RaisingLater.helped)
-    assert "np.linalg.inv(np.zeros((2, 2)))" in told.value.problem
+    assert_place(raised.value, RaisingLater.helped)
+    assert "np.linalg.inv(np.zeros((2, 2)))" in raised.value.problem
 
 
 def test_a_method_without_its_parameters_is_named(parts: SplitParts) -> None:
@@ -287,9 +287,9 @@ def test_a_method_without_its_parameters_is_named(parts: SplitParts) -> None:
         def recommend(self, batch: Batch) -> Any:  # type: ignore[override]
             return None
 
-    with pytest.raises(PluginError, match="takes 2 positional arguments but 3 were given") as told:
+    with pytest.raises(PluginError, match="takes 2 positional arguments but 3 were given") as raised:
         evaluate(fit(Short, parts))
-    assert_place(told.value, Short.recommend)
+    assert_place(raised.value, Short.recommend)
 
 
 @pytest.mark.parametrize(
@@ -349,21 +349,21 @@ def test_whole_numbers_are_ids(user_id: Any, parts: SplitParts) -> None:
     ],
 )  # fmt: skip
 def test_what_can_be_no_id_is_refused(user_id: Any, fix: str, parts: SplitParts) -> None:
-    with pytest.raises(TastemakerError, match=r"user_id is .*, must be text or a whole number") as told:
+    with pytest.raises(TastemakerError, match=r"user_id is .*, must be text or a whole number") as raised:
         fit("popularity", parts).recommend(user_id)
-    assert fix in str(told.value.fix)
+    assert fix in str(raised.value.fix)
 
 
 def test_ids_that_are_text_are_not_touched_where_they_are_known() -> None:
     frame = purchases().assign(user_id=lambda table: table["user_id"].astype(str) + ".0")
     model = fit("item_knn", split(load(frame, ids="text"), test_days=10))
     assert model.parts.split.snapshot.user_ids.lookup(["7.0"])[0] >= 0
-    assert model.recommend("7.0") != model.recommend("7") == model.recommend("a stranger")
+    assert model.recommend("7.0") != model.recommend("7") == model.recommend("an unknown user")
 
 
-def test_who_is_not_known_gets_what_a_stranger_gets(parts: SplitParts) -> None:
+def test_an_unknown_user_gets_the_list_of_a_user_without_history(parts: SplitParts) -> None:
     model = fit("popularity", parts)
-    assert model.recommend("nobody", 3) == model.recommend(10**9, 3) == ["0", "1", "2"]
+    assert model.recommend("unknown", 3) == model.recommend(10**9, 3) == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, "ten", True, np.int64(-3)])
@@ -406,12 +406,12 @@ def test_tables_that_hold_nothing_or_a_column_twice_are_refused() -> None:
     with pytest.raises(GateError, match="the table events is empty"):
         load(purchases(0))
     twice = pd.concat([purchases(), purchases()["user_id"]], axis=1)
-    with pytest.raises(TastemakerError, match=r"has two columns user_id") as told:
+    with pytest.raises(TastemakerError, match=r"has two columns user_id") as raised:
         load(twice)
-    assert "rename" in str(told.value.fix)
+    assert "rename" in str(raised.value.fix)
 
 
-def test_a_user_listed_twice_is_kept_once_and_told() -> None:
+def test_a_user_listed_twice_is_kept_once_and_reported() -> None:
     people = pd.DataFrame({"user_id": [1, 1, 2], "country": ["NL", "DE", "NL"]})
     found = load(purchases(), users=people)
     assert len(found.dataset.user_ids) == N_USERS

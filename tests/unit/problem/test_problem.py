@@ -198,8 +198,8 @@ objectives:
 """
     with pytest.raises(ProblemError, match=r"write the shares 0\.6, 0\.4"):
         load_problem(written(tmp_path, text))
-    mended = text.replace("0.9", "0.60").replace("share: 0.6,", "share: 0.4,")
-    assert load_problem(written(tmp_path, mended)).event_weights == {"purchase": 0.6, "view": 0.4}
+    fixed = text.replace("0.9", "0.60").replace("share: 0.6,", "share: 0.4,")
+    assert load_problem(written(tmp_path, fixed)).event_weights == {"purchase": 0.6, "view": 0.4}
 
 
 def test_the_rules_also_guard_problems_made_in_python() -> None:
@@ -219,7 +219,7 @@ def test_the_rules_also_guard_problems_made_in_python() -> None:
         ("name: x\n\tk: 2", "is not valid YAML at line 2, column 1"),
         ("name: x\n---\nname: y\n", "is not valid YAML at line 2"),
         ("name: !!python/object:os.system x", "is not valid YAML at line 1"),
-        ("name: *nobody", "is not valid YAML at line 1"),
+        ("name: *unknown", "is not valid YAML at line 1"),
         ("name: x\x00", "is not valid YAML"),
         ("&a [*a]", "must hold keys"),
         ("&a {name: *a}", "2 mistakes|1 mistake"),

@@ -79,6 +79,6 @@ def test_users_that_do_not_pair_are_refused() -> None:
         paired_difference(np.ones(3), np.ones(2))
 
 
-def test_nobody_has_no_mean() -> None:
+def test_no_users_have_no_mean() -> None:
     with pytest.raises(TastemakerError, match="no users were evaluated"):
         intervals(np.empty((0, 1)))

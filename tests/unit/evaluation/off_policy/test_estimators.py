@@ -85,7 +85,7 @@ class World:
         return log, EvaluationPolicy.of(log, cls.target[x])
 
 
-def told(table: np.ndarray) -> Predicted:
+def predicted_by(table: np.ndarray) -> Predicted:
     """What a model that predicts this table, float64[n, n_actions], says of the enumerated log."""
     logged = table[np.arange(len(World.log)), World.log.actions]
     return Predicted(logged, (World.target[World.x] * table).sum(axis=1))
@@ -96,7 +96,7 @@ def test_unbiased_in_an_enumerated_world() -> None:
     assert World.chance.sum() == pytest.approx(1)
     wrong = np.random.default_rng(0).random((2, 3))[World.x]
     for predicted, right in ((wrong, False), (World.rewards[World.x], True)):
-        found = evaluate(World.log, World.policy, told(predicted), limit=math.inf)
+        found = evaluate(World.log, World.policy, predicted_by(predicted), limit=math.inf)
         value = {name: World.chance @ each.contributions for name, each in found.items()}
         for name in ("ips", "clipped_ips", "dr", "switch_dr"):
             assert value[name] == pytest.approx(World.truth), name
@@ -126,7 +126,7 @@ def test_replay_is_unbiased_where_logging_is_uniform() -> None:
 
 def test_doubly_robust_halves_the_variance_with_a_good_model() -> None:
     """Against the exact variances, which the enumeration gives."""
-    found = evaluate(World.log, World.policy, told(World.rewards[World.x]), limit=math.inf)
+    found = evaluate(World.log, World.policy, predicted_by(World.rewards[World.x]), limit=math.inf)
     variance = {
         name: World.chance @ (each.contributions - World.truth) ** 2
         for name, each in found.items()

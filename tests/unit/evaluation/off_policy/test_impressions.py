@@ -111,7 +111,7 @@ def test_credit(tmp_path: Path, events: list[dict[str, Any]], rewards: list[floa
         ({"item_ids": [], "scores": [], "propensities": []}, "or with no item"),
     ],
 )
-def test_requests_that_do_not_count_are_told(tmp_path: Path, wrong: dict[str, Any], reason: str) -> None:
+def test_requests_that_do_not_count_are_reported(tmp_path: Path, wrong: dict[str, Any], reason: str) -> None:
     since = int(NOON.timestamp()) - 3600
     known = frozenset({"v1", "v3"})
     found = read(tmp_path, [request("a"), request("b", **wrong)], [], since=since, versions=known)

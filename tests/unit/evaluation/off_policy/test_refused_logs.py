@@ -188,7 +188,7 @@ def test_a_target_that_knows_fewer_positions_is_refused() -> None:
         EvaluationPolicy.by_position(log, [[0.5, 0.5], [0.5, 0.5]])
 
 
-def test_a_reward_outside_the_range_that_is_told_is_refused() -> None:
+def test_a_reward_outside_the_given_range_is_refused() -> None:
     log = uniform()
     target = EvaluationPolicy.of_logged_actions(log, log.propensities)
     with pytest.raises(
