@@ -1,1 +1,1 @@
-"""Great Expectations suites, one a table. A suite says what a sound row is; the gate acts on it."""
+"""Great Expectations suites, one per table. A suite defines valid rows; the gate quarantines the others."""

@@ -1,7 +1,7 @@
-"""What was checked of a table, and what came of it: a page of ours, and Great Expectations' own behind it.
+"""Pages of the validation results of a table: the platform's own, and Great Expectations' with the details.
 
-The library's page (Data Docs) takes its styles and scripts from public content networks. Here they are cut
-out, and a small style sheet stands in for them.
+The library's page (Data Docs) loads styles and scripts from other hosts. They are removed here, and replaced
+by a small style sheet.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ REMOTE = re.compile(
 Results = Sequence[tuple[Rule, "ExpectationValidationResult"]]
 
 
-class Found(NamedTuple):
-    """How many rows were checked, and when the first and the last of them happened."""
+class CheckedRows(NamedTuple):
+    """Number of rows that were checked, and the times of the first and the last."""
 
     rows: int = 0
     first: datetime | None = None
     last: datetime | None = None
 
-    def with_chunk(self, chunk: pa.Table) -> Found:
-        """This and the rows of a chunk."""
+    def with_chunk(self, chunk: pa.Table) -> CheckedRows:
+        """Return the counts with the rows of a chunk added."""
         ends = [self.first, self.last]
         if "occurred_at" in chunk.column_names and pa.types.is_timestamp(chunk["occurred_at"].type):
             ends += pc.min_max(chunk["occurred_at"]).as_py().values()
         known = [moment for moment in ends if moment is not None]
-        return Found(self.rows + len(chunk), min(known, default=None), max(known, default=None))
+        return CheckedRows(self.rows + len(chunk), min(known, default=None), max(known, default=None))
 
     def __str__(self) -> str:
         rows = f"{self.rows:,} rows checked"
@@ -66,16 +66,25 @@ th, td { border-bottom: 1px solid #ddd; padding: .3rem .6rem; text-align: left; 
 
 
 def page(
-    source: str, table_name: str, found: Found, results: Results, made_at: datetime, details: str
+    source: str, table_name: str, found: CheckedRows, results: Results, made_at: datetime, details: str
 ) -> str:
-    """The page over a table's results: the rules in words; `details` is the name of the library's page."""
+    """Return the page of a table's results.
+
+    Args:
+        source: The name of the source.
+        table_name: The name of the table.
+        found: The rows that were checked.
+        results: Each rule with its result.
+        made_at: The time that the page shows.
+        details: The file name of the library's page.
+    """
     broken = [(rule, result) for rule, result in results if result.result["unexpected_count"]]
     rows = [[rule.name, rule.meaning, f"{result.result['unexpected_count']:,}"] for rule, result in results]
     body = join(
         [
             Markup("<h2>Rules</h2>"),
             table(
-                ["Rule", "What is wrong with a row that breaks it", "Rows"],
+                ["Rule", "Meaning", "Rows"],
                 rows,
                 classes={0: "name", 1: "text"},
             ),
@@ -92,7 +101,7 @@ def page(
 
 
 def _verdict(broken: Results, rules: int) -> str:
-    """Which rules were broken, the most often broken first."""
+    """Return which rules were broken, the most often broken first."""
     if not broken:
         return f"No row breaks any of the {rules} rules."
     most = sorted(broken, key=lambda one: -one[1].result["unexpected_count"])
@@ -103,7 +112,13 @@ def _verdict(broken: Results, rules: int) -> str:
 
 
 def details(source: str, table_name: str, results: Results) -> str:
-    """The library's page, without what it takes from other hosts."""
+    """Return the library's page, without its references to other hosts.
+
+    Args:
+        source: The name of the source.
+        table_name: The name of the table.
+        results: Each rule with its result.
+    """
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
     from great_expectations.render.view.view import DefaultJinjaPageView

@@ -28,7 +28,7 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 def suite() -> Suite:
-    """Ids, then type and value, then time."""
+    """Return the suite of events: ids, then type and value, then time."""
     repeated = Check(
         Rule(
             "event_id_repeated",
@@ -106,7 +106,7 @@ def suite() -> Suite:
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
-    """The columns that the checks look at."""
+    """Return the measures of the checks."""
     return {
         **id_measures(chunk, "event_id", "user_id", "item_id", "event_type"),
         "event_id_was_seen": flag(chunk, "event_id_was_seen"),

@@ -1,4 +1,4 @@
-"""The gate on Great Expectations: suites over pandas batches, row by row, and Data Docs to read offline."""
+"""Validation gate on Great Expectations: suites over pandas batches, row by row, and offline Data Docs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from tastemaker.data.validation.gate import RowChecks, Rule, partition_rows
 from tastemaker.util.atomic_files import atomic_write
-from tastemaker_expectations.docs import Found
+from tastemaker_expectations.docs import CheckedRows
 from tastemaker_expectations.suite import Suite
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ class GreatExpectationsGate:
         self.source = source
         self._now = now
         self._results: dict[str, dict[str, ExpectationValidationResult]] = {}
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, CheckedRows] = {}
         _load_library()
         self._suites = {table: load_suite(table, source) for table in TABLES}
 
     @cached_property
     def version(self) -> str:
-        """A hash of every rule's name and expectation."""
+        """Hash of every rule's name and expectation."""
         checks = [
             (
                 table,
@@ -65,12 +65,12 @@ class GreatExpectationsGate:
         return tuple(check.rule for check in self._suites[table].checks)
 
     def check(self, table: str, chunk: pa.Table) -> RowChecks:
-        """Part a chunk into sound rows and others."""
+        """Partition a chunk into valid and invalid rows."""
         checks = self._suites[table].checks
         names = [check.rule.name for check in checks]
         failed = np.zeros((len(chunk), len(names)), np.bool_)
         if len(chunk):
-            self._found[table] = self._found.get(table, Found()).with_chunk(chunk)
+            self._found[table] = self._found.get(table, CheckedRows()).with_chunk(chunk)
             for name, result in self._validate(table, chunk).items():
                 failed[result.result["unexpected_index_list"], names.index(name)] = True
         return partition_rows(self.source, table, chunk, names, failed)
@@ -92,7 +92,7 @@ class GreatExpectationsGate:
         return pages
 
     def _validate(self, table: str, chunk: pa.Table) -> dict[str, ExpectationValidationResult]:
-        """Rule name -> what its expectation says of the chunk's rows."""
+        """Return the result of each expectation on the chunk's rows, by the rule's name."""
         suite = self._suites[table]
         measures = suite.measure(chunk, self._now or datetime.now(UTC))
         batch = self._batches.get_batch({"dataframe": pa.table(measures).to_pandas()})

@@ -1,4 +1,4 @@
-"""The checks that every id goes through."""
+"""Checks of ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMBERED = ("user_id", "item_id")
 
 
 def id_checks(name: str) -> tuple[Check, Check]:
-    """That an id is there and no longer than an index can hold."""
+    """Return the checks that an id is present and not longer than an index allows."""
     return (
         Check(
             Rule(
@@ -66,7 +66,7 @@ def form_checks() -> tuple[Check, Check]:
 
 
 def id_measures(chunk: pa.Table, *names: str) -> Measures:
-    """What `id_checks` of these columns and `form_checks` look at."""
+    """Return the measures of `id_checks` of these columns and of `form_checks`."""
     ids = {name: chunk.column(name) for name in names}
     return {
         **{f"{name}_bytes": length(column) for name, column in ids.items()},

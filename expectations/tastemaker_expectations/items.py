@@ -42,7 +42,7 @@ def suite() -> Suite:
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
-    """The columns that the checks look at."""
+    """Return the measures of the checks."""
     price = chunk.column("price")
     possible = pc.and_(pc.is_finite(price), pc.greater_equal(price, 0.0))
     return {

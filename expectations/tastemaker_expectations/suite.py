@@ -22,14 +22,14 @@ Measures = dict[str, pa.ChunkedArray]
 
 
 class Check(NamedTuple):
-    """A rule and the Great Expectation over a measure that finds the rows which break it."""
+    """Rule, with the expectation over a measure that finds the rows which break it."""
 
     rule: Rule
     expectation: Expectation
 
 
 def between(measure: str, low: float | None = None, high: float | None = None) -> Expectation:
-    """Every value of the measure lies in [low, high]; null passes."""
+    """Expect every value of a measure to lie in [low, high]; null passes."""
     from great_expectations.expectations.core.expect_column_values_to_be_between import (
         ExpectColumnValuesToBeBetween,
     )
@@ -38,7 +38,7 @@ def between(measure: str, low: float | None = None, high: float | None = None) -
 
 
 def always(measure: str, value: bool) -> Expectation:
-    """The measure is `value` in every row."""
+    """Expect a measure to be `value` in every row."""
     from great_expectations.expectations.core.expect_column_values_to_be_in_set import (
         ExpectColumnValuesToBeInSet,
     )
@@ -47,7 +47,7 @@ def always(measure: str, value: bool) -> Expectation:
 
 
 def present(measure: str) -> Expectation:
-    """The measure is null in no row."""
+    """Expect a measure to be null in no row."""
     from great_expectations.expectations.core.expect_column_values_to_not_be_null import (
         ExpectColumnValuesToNotBeNull,
     )
@@ -63,7 +63,7 @@ class Suite(NamedTuple):
     """The measures of a chunk's rows, at a moment."""
 
     def after(self, first: Suite) -> Suite:
-        """The checks of `first`, then these."""
+        """Return a suite with the checks of `first`, then these."""
 
         def measure(chunk: pa.Table, now: datetime) -> Measures:
             return {**first.measure(chunk, now), **self.measure(chunk, now)}
@@ -72,13 +72,13 @@ class Suite(NamedTuple):
 
 
 def length(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The bytes of each text; 0 where it is null, empty or nothing but white space."""
+    """Return the number of bytes of each text; 0 where it is null, empty or only white space."""
     blank = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(text)), 0)
     return pc.fill_null(pc.if_else(blank, 0, pc.binary_length(text)), 0)
 
 
 def seconds_since(times: pa.ChunkedArray, moment: datetime) -> pa.ChunkedArray:
-    """How many seconds each time lies after a moment; null where it is null."""
+    """Return the seconds from a moment to each time; null where it is null."""
     microseconds = pc.cast(pc.cast(times, pa.int64()), pa.float64(), safe=False)  # exact until the year 2255
     return pc.divide(pc.subtract(microseconds, moment.timestamp() * 1e6), 1e6)
 

@@ -24,7 +24,7 @@ def suite() -> Suite:
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
-    """The columns that the checks look at."""
+    """Return the measures of the checks."""
     return {
         **id_measures(chunk, "user_id"),
         "user_id_was_seen": flag(chunk, "user_id_was_seen"),

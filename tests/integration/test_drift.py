@@ -21,7 +21,7 @@ from tastemaker.event_log.records import Item, Record
 from tastemaker.event_log.spool import Spool
 from tastemaker.monitoring import distributions, drift
 from tastemaker.monitoring.drift import MIN_REQUESTS, NO_VERDICT, DriftReport, drift_report
-from tastemaker.monitoring.traffic import LABELS, NUMBERS, Traffic, most_served, traffic
+from tastemaker.monitoring.traffic import LABELS, NUMBERS, DriftData, drift_data, most_served
 from tastemaker.registry import Version
 from tastemaker.registry.manifest import Manifest
 from tastemaker.storage.engine import open_engine
@@ -67,7 +67,7 @@ def version(home: Path) -> Version:
 
 
 def as_learned() -> list[tuple[str, list[str], datetime]]:
-    """Traffic that repeats the training window: the same users are shown what they bought, a month later."""
+    """Data that repeat the training window: the same users are shown what they bought, a month later."""
     later = timedelta(days=DAYS)
     return [(row["user_id"], [row["item_id"]], row["occurred_at"] + later) for row in events().to_pylist()]
 
@@ -146,8 +146,8 @@ def test_too_few_requests_are_said_and_not_measured(home: Path, version: Version
 def test_a_column_without_any_value_is_said_and_does_not_stop_the_report(
     home: Path, version: Version, monkeypatch: pytest.MonkeyPatch, price: float | None, sides: tuple[str, ...]
 ) -> None:
-    def without_prices(lake: Lake, manifest: Manifest) -> Traffic:
-        found = traffic(lake, manifest)
+    def without_prices(lake: Lake, manifest: Manifest) -> DriftData:
+        found = drift_data(lake, manifest)
         for side in sides:
             table: pa.Table = getattr(found, side)
             at = table.column_names.index("item_price")
@@ -205,7 +205,7 @@ def test_only_what_this_version_showed_counts(home: Path, version: Version) -> N
     serve(home, version.id, as_learned()[:7])
     lake = Lake(home / "lake")
     assert most_served(lake) == "another version"
-    found = traffic(lake, version.manifest)
+    found = drift_data(lake, version.manifest)
     assert (found.requests, found.impressions, len(found.shown)) == (7, 7, 7)
     assert found.last == max(moment for _, _, moment in as_learned()[:7])
 
@@ -219,7 +219,7 @@ def test_what_is_described_agrees_with_an_independent_count(home: Path, version:
         for item in {r["item_id"] for r in rows}
     }
     counts = np.array([len(users) for users in buyers.values()])
-    shown = traffic(Lake(home / "lake"), version.manifest).shown.to_pylist()
+    shown = drift_data(Lake(home / "lake"), version.manifest).shown.to_pylist()
     expected = []
     for user, (item,), moment in as_learned()[:50]:
         mine = [row["occurred_at"] for row in rows if row["user_id"] == user]

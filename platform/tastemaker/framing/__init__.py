@@ -1,4 +1,4 @@
-"""Framing a problem: the questions that shrink its scope, and the mathematics that it comes to.
+"""Problem framing: the questions that define a problem, and its mathematical formulation.
 
-Pure functions over records; asking and printing is the command's work (`tastemaker.cli.frame`).
+Pure functions over records; the command `tastemaker.cli.frame` asks and prints.
 """

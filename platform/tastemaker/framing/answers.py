@@ -15,7 +15,7 @@ from tastemaker.problem.wording import in_words
 
 
 def question(key: str) -> Question:
-    """The question of a key. Raises ProblemError naming the nearest key."""
+    """Return the question of a key. Raises ProblemError with the nearest key."""
     known = {one.key: one for one in QUESTIONS}
     if key not in known:
         near = get_close_matches(key, known, n=1)
@@ -27,7 +27,12 @@ def question(key: str) -> Question:
 
 
 def parse(asked: Question, answer: str) -> Any:
-    """The value of an answer on its own. Raises ProblemError saying what it must be."""
+    """Return the value of a single answer. Raises ProblemError with what it must be.
+
+    Args:
+        asked: The question.
+        answer: The text of the answer.
+    """
     try:
         return asked.parse(answer)
     except ValueError as error:
@@ -35,14 +40,23 @@ def parse(asked: Question, answer: str) -> Any:
 
 
 def accept(asked: Question, answer: str, so_far: Answers) -> Any:
-    """The value of an answer that fits those so far. Raises ProblemError saying what it must be."""
+    """Return the value of an answer that is consistent with the earlier ones.
+
+    Args:
+        asked: The question.
+        answer: The text of the answer.
+        so_far: The earlier answers.
+
+    Raises:
+        ProblemError: The answer is invalid; the message says what it must be.
+    """
     value = parse(asked, answer)
     to_problem({**so_far, asked.key: value})
     return value
 
 
 def to_problem(answers: Answers) -> ProblemSpec:
-    """The problem; what isn't answered has its default. Raises ProblemError with everything that is wrong."""
+    """Return the problem of some answers, with defaults for the others. Raises ProblemError."""
     mapping = _mapping({one.key: one.default for one in QUESTIONS} | dict(answers))
     try:
         return ProblemSpec.model_validate(mapping)

@@ -1,6 +1,6 @@
-"""What a problem comes to as mathematics: objective, reward, constraint set, split, estimator.
+"""Mathematical formulation of a problem: objective, reward, constraint set, split and estimator.
 
-Each part is a function of the problem. The estimator says what `evaluation` computes, in the same variants.
+Each part is a function of the problem. The estimator is what `evaluation` computes, in the same variants.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from tastemaker.framing.notation import Formula, name, number, set_of, sum_of
 from tastemaker.problem.spec import EventReward, Guardrail, Objective, ProblemSpec
 
 
-class Section(NamedTuple):
-    """One part: formulas, then what is to be said about them."""
+class FormulationSection(NamedTuple):
+    """Part of a formulation: formulas, then remarks."""
 
     title: str
     formulas: tuple[Formula, ...]
     remarks: tuple[str, ...]
 
 
-def formulate(spec: ProblemSpec) -> tuple[Section, ...]:
-    """The whole formulation."""
+def formulate(spec: ProblemSpec) -> tuple[FormulationSection, ...]:
+    """Return the whole formulation of a problem."""
     return objective(spec), reward(spec), constraints(spec), split(spec), estimator(spec)
 
 
-def objective(spec: ProblemSpec) -> Section:
-    """The best policy."""
-    return Section(
+def objective(spec: ProblemSpec) -> FormulationSection:
+    """Return the definition of the best policy."""
+    return FormulationSection(
         "Objective",
         (
             Formula("π* = argmax_{π ∈ Π} V(π)", r"\pi^{*} = \arg\max_{\pi \in \Pi} V(\pi)"),
@@ -40,13 +40,13 @@ def objective(spec: ProblemSpec) -> Section:
         (
             f"u: {spec.placement.who}; a: a list of {spec.placement.what}; "
             f"x: the situation ({spec.placement.where}, {spec.placement.when}).",
-            "π: a policy, the chance of each list given user and situation. V: its mean reward.",
+            "π: a policy, the probability of each list given user and situation. V: its mean reward.",
         ),
     )
 
 
-def reward(spec: ProblemSpec) -> Section:
-    """What a shown list earns."""
+def reward(spec: ProblemSpec) -> FormulationSection:
+    """Return the definition of the reward of a list."""
     parts = [(number(one.share), name(one.name)) for one in spec.objectives]
     single = len(parts) == 1
     total = sum_of(
@@ -65,8 +65,8 @@ def reward(spec: ProblemSpec) -> Section:
     if any(one.by_value for one in rewards):
         remarks.append("vⱼ: the event's value, as the data gives it.")
     if any(one.half_life_days is not None for one in rewards):
-        remarks.append("2^(−δ/h): the discount; what comes h days later is worth half.")
-    return Section(
+        remarks.append("2^(−δ/h): the discount; an event h days later counts half.")
+    return FormulationSection(
         "Reward",
         (
             Formula(f"r(u, a) = {total.text}", f"r(u, a) = {total.latex}"),
@@ -98,7 +98,7 @@ def _event_reward(event_type: str, event: EventReward) -> Formula:
 
 
 def _worth(weight: float, by_value: bool, index: str = "") -> Formula:
-    """w or w·v; a negative weight in brackets, so that it can follow a plus."""
+    """Return w or w·v; a negative weight in brackets, so that it can follow a plus."""
     w = number(weight)
     text, latex = (f"({w.text})", f"({w.latex})") if weight < 0 else w
     if by_value:
@@ -106,15 +106,15 @@ def _worth(weight: float, by_value: bool, index: str = "") -> Formula:
     return Formula(text, latex)
 
 
-def constraints(spec: ProblemSpec) -> Section:
-    """What may be shown, and what a policy must keep."""
+def constraints(spec: ProblemSpec) -> FormulationSection:
+    """Return the constraint set: the items that may be shown, and the limits of a policy."""
     k, rules = spec.placement.k, list(_candidate_rules(spec))
     conditions = [rule for rule, _ in rules]
     allowed = Formula(
         "A(u, t) = { i ∈ I" + "".join(f", {rule.text}" for rule in conditions) + " }",
         r"A(u, t) = \{ i \in I" + "".join(rf",\ {rule.latex}" for rule in conditions) + r" \}",
     )
-    return Section(
+    return FormulationSection(
         "Constraint set",
         (
             Formula(
@@ -141,7 +141,7 @@ def _candidate_rules(spec: ProblemSpec) -> Iterator[tuple[Formula, str]]:
         days = rules.available_days
         yield (
             Formula(f"t − τ(i) ≤ {days} d", rf"t - \tau(i) \leq {days}\,\mathrm{{d}}"),
-            "τ(i): the item's latest event; without one for longer it counts as unavailable.",
+            "τ(i): the item's latest event; items without one for longer are unavailable.",
         )
     if rules.blocked_categories:
         blocked = set_of(rules.blocked_categories)
@@ -151,7 +151,10 @@ def _candidate_rules(spec: ProblemSpec) -> Iterator[tuple[Formula, str]]:
         )
     if rules.blocked_items:
         blocked = set_of(rules.blocked_items)
-        yield Formula(f"i ∉ {blocked.text}", rf"i \notin {blocked.latex}"), "Blocked items stay out by name."
+        yield (
+            Formula(f"i ∉ {blocked.text}", rf"i \notin {blocked.latex}"),
+            "Blocked items are excluded by id.",
+        )
 
 
 def _limit(guardrail: Guardrail, k: int) -> Formula:
@@ -176,15 +179,15 @@ def _slice_limit(spec: ProblemSpec, part: str, limit: float) -> Formula:
     )
 
 
-def split(spec: ProblemSpec) -> Section:
-    """Which events are learnt from, which are evaluated by."""
+def split(spec: ProblemSpec) -> FormulationSection:
+    """Return the training events and the test events."""
     horizon, window = spec.split.test_days, spec.split.train_days
     start = (
         Formula("", "")
         if window is None
         else Formula(f"T − {window} d ≤ ", rf"T - {window}\,\mathrm{{d}} \leq ")
     )
-    return Section(
+    return FormulationSection(
         "Split",
         (
             Formula(f"D₀ = {{ j : {start.text}tⱼ < T }}", rf"D_0 = \{{ j : {start.latex}t_j < T \}}"),
@@ -194,18 +197,18 @@ def split(spec: ProblemSpec) -> Section:
             ),
         ),
         (
-            "D₀: the events that models learn from; D₁: those that evaluate them; tⱼ: when event j happened.",
-            "T is one moment for all users, H before the data ends: nothing is learnt from the future.",
+            "D₀: the training events; D₁: the test events; tⱼ: the time of event j.",
+            "T is the same for all users, H before the data ends: models learn nothing from the future.",
         ),
     )
 
 
-def estimator(spec: ProblemSpec) -> Section:
-    """What the leaderboard's number estimates, and when it does."""
+def estimator(spec: ProblemSpec) -> FormulationSection:
+    """Return the estimator that the leaderboard shows, and its assumptions."""
     k, metric = spec.placement.k, METRICS[spec.metric]
     label = name(metric.text.partition("(")[0].replace("{k}", str(k)))
     baseline = name(spec.baseline)
-    return Section(
+    return FormulationSection(
         "Estimator",
         (
             Formula(
@@ -226,18 +229,18 @@ def estimator(spec: ProblemSpec) -> Section:
         ),
         (
             "V̂ and Δ̂ (paired by user) each come with a 95 % interval from a bootstrap over users.",
-            "V̂ orders policies as V does if what users turned to in D₁ without our list is what they would "
-            "take from it, if users and tastes stay what they were in D₁, and if one user's list doesn't "
-            "change another's events.",
-            "Past events have no impression: their window and discount can't be known, and what users never "
-            "saw counts as unwanted, which favours what the shop already showed. "
+            "V̂ orders policies as V does if users would choose from our list what they chose in D₁ without "
+            "it, if users and tastes do not change after D₁, and if one user's list does not change "
+            "another's events.",
+            "Past events have no impression: window and discount can't be applied to them, and items that a "
+            "user never saw count as irrelevant, which favours what the shop already showed. "
             "Only an experiment measures V.",
         ),
     )
 
 
 def _weights(spec: ProblemSpec) -> Iterator[Formula]:
-    """w(j) by event type, summed over the objectives."""
+    """Yield w(j) by event type, summed over the objectives."""
     parts: dict[str, dict[bool, float]] = {}
     for one in spec.objectives:
         for event_type, event in one.events.items():

@@ -1,4 +1,4 @@
-"""The metrics that can be primary as formulas, in the variants of `tastemaker.evaluation.metrics`.
+"""Formulas of the metrics that can be primary, in the variants of `tastemaker.evaluation.metrics`.
 
 a = (i₁ i₂ ...): the list; R: the user's relevant items; {k} stands for the problem's k.
 """

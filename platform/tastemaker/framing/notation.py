@@ -1,4 +1,4 @@
-"""Formulas in two notations, and how numbers and names are written in each."""
+"""Formulas in two notations, with numbers and names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ESCAPED = {**{mark: f"\\{mark}" for mark in "&%$#_{}"}, "\\": r"\backslash ", "
 
 
 class Formula(NamedTuple):
-    """The same mathematics for a terminal and for Markdown."""
+    """Formula in Unicode for terminals, and in LaTeX for Markdown."""
 
     text: str
     """Unicode."""
@@ -18,21 +18,25 @@ class Formula(NamedTuple):
 
 
 def number(value: float) -> Formula:
-    """A number with all its digits, and none that it hasn't: 7, 0.05, 1e-07."""
+    """Return a number with up to 12 digits, such as 7, 0.05 or 1e-07.
+
+    >>> number(1e-07)
+    Formula(text='1e-07', latex='1 \\\\cdot 10^{-7}')
+    """
     text = f"{value:.12g}"
     mantissa, _, exponent = text.partition("e")
     return Formula(text, rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else text)
 
 
 def name(word: str) -> Formula:
-    """Somebody's own word inside a formula: upright, with what TeX would read as a command escaped."""
+    """Return a word inside a formula, upright, with TeX's special characters escaped."""
     clean = re.sub(r"[\s\x00-\x1f\x7f]+", " ", word).strip()
     escaped = "".join(_ESCAPED.get(mark, mark) for mark in clean).replace(" ", r"\ ")
     return Formula(clean, rf"\mathrm{{{escaped}}}")
 
 
 def set_of(words: Sequence[str]) -> Formula:
-    """{a, b, c}"""
+    """Return the set {a, b, c}."""
     names = [name(word) for word in words]
     return Formula(
         "{" + ", ".join(one.text for one in names) + "}",
@@ -41,5 +45,5 @@ def set_of(words: Sequence[str]) -> Formula:
 
 
 def sum_of(terms: Sequence[Formula]) -> Formula:
-    """a + b + c"""
+    """Return the sum a + b + c."""
     return Formula(" + ".join(one.text for one in terms), " + ".join(one.latex for one in terms))

@@ -1,4 +1,4 @@
-"""A formulation as text for the terminal and as Markdown."""
+"""Rendering of a formulation as text for terminals and as Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tastemaker.problem.spec import ProblemSpec
 
 
 def to_text(spec: ProblemSpec, width: int = 100) -> str:
-    """Unicode mathematics. Formulas keep their line whatever the width; remarks are wrapped."""
+    """Return a problem's formulation in Unicode; remarks are wrapped at `width`, formulas are not."""
     lines = [spec.name, "═" * len(spec.name)]
     for section in formulate(spec):
         lines += ["", section.title, *(f"    {formula.text}" for formula in section.formulas)]
@@ -19,7 +19,7 @@ def to_text(spec: ProblemSpec, width: int = 100) -> str:
 
 
 def to_markdown(spec: ProblemSpec) -> str:
-    """LaTeX between dollar signs, as GitHub, JupyterLab and most others render it."""
+    """Return a problem's formulation in Markdown, with LaTeX between dollar signs."""
     blocks = [f"# {_plain(spec.name)}"]
     for section in formulate(spec):
         blocks.append(f"## {section.title}")
@@ -29,5 +29,5 @@ def to_markdown(spec: ProblemSpec) -> str:
 
 
 def _plain(words: str) -> str:
-    """Text in which nothing is Markdown or HTML."""
+    """Return text with the special characters of Markdown and HTML escaped."""
     return "".join(f"\\{mark}" if mark in "\\`*_[]<>#$" else mark for mark in " ".join(words.split()))

@@ -1,10 +1,10 @@
-"""The look of every HTML page of the platform: head, style, title, time, rows, summary, tables.
+"""Layout of the platform's HTML pages: head, style, title, time, rows, summary and tables.
 
     shell   a whole page that works offline: no script, nothing from another host
     parts   tables and lists of facts; text is escaped, `markupsafe.Markup` is not
-    index   `index.html` of a folder of reports: its pages with their times and verdicts
+    index   `index.html` of a folder of reports: its pages with their times and summaries
 
-What a page says is not here: see `evaluation.leaderboard.html`, `monitoring.drift` and others.
+The contents of pages are elsewhere: see `evaluation.leaderboard.html`, `monitoring.drift` and others.
 """
 
 from tastemaker.html.parts import below, embedded, facts, join, table

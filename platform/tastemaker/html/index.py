@@ -1,7 +1,7 @@
 """`index.html` of a folder of reports: each page with a link, its title, time, rows and summary.
 
-Pages say of themselves what the index tells (the head that `shell` writes), so it is right whoever wrote
-them, and whichever were deleted since. Documents of other libraries are listed after them by their title.
+The index reads the head that `shell` writes into each page, so it is right whichever process wrote a page,
+and whichever pages were deleted. Documents of other libraries are listed after them by their title.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from tastemaker.util.file_lock import file_lock
 NAME = "index.html"
 _LOCK = ".index.lock"
 _HEAD_BYTES = 1 << 18
-"""A head is read no further than this."""
+"""Bytes of a file that are searched for its head."""
 
 
 class Head(NamedTuple):
-    """What a page says of itself."""
+    """Head of a page: title, summary, rows and time."""
 
     title: str
     summary: str
     rows: str
     made_at: datetime
-    """Of a page that doesn't tell it, when the file was written."""
+    """The time when the page was made; when the file was written, if the page does not have it."""
     own: bool
-    """Made by the platform, not by another library."""
+    """Whether the platform made it, not another library."""
 
 
 def page_beside(picture: Path) -> Path:
-    """Where the page of a plot goes. Raises TastemakerError where that is the plot's own place."""
+    """Return the path of a plot's page. Raises TastemakerError if it is the plot's own path."""
     page = picture.with_suffix(".html")
     if page == picture:
         raise TastemakerError(
@@ -51,15 +51,15 @@ def page_beside(picture: Path) -> Path:
 
 
 def include(page: Path, reports: Path) -> None:
-    """Rewrite the index of the folder `reports` if `page` is in it."""
+    """Rewrite the index of the folder `reports` if `page` lies in it."""
     if reports.resolve() in page.resolve().parents:
         rewrite(reports)
 
 
 def rewrite(reports: Path) -> Path:
-    """Write the index of all pages in the folder and in those below it; the path of the index."""
+    """Write the index of all pages in a folder and its subfolders, and return its path."""
     path = reports / NAME
-    with file_lock(reports / _LOCK):  # else a process that looked earlier might write later
+    with file_lock(reports / _LOCK):  # else a process that read the folder earlier might write later
         found = {
             file.relative_to(reports).as_posix(): head
             for file in sorted(reports.rglob("*.html"))
@@ -71,7 +71,7 @@ def rewrite(reports: Path) -> Path:
 
 
 def head_of(file: Path) -> Head | None:
-    """What the page says of itself; None if there is no such file any more."""
+    """Return the head of a page; None if the file no longer exists."""
     try:
         with file.open("rb") as opened:
             text = opened.read(_HEAD_BYTES).decode("utf-8", "replace")
@@ -91,7 +91,7 @@ def head_of(file: Path) -> Head | None:
 
 
 class _HeadParser(HTMLParser):
-    """The title and the named meta elements, as far as <body>."""
+    """HTML parser of the title and the named meta elements before <body>."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Parts of pages. What is given as text is escaped, `markupsafe.Markup` is taken for HTML."""
+"""Parts of pages. Text is escaped, `markupsafe.Markup` is not."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from markupsafe import Markup
 def table(
     heads: Sequence[str], rows: Iterable[Sequence[str]], *, classes: Mapping[int, str] | None = None
 ) -> Markup:
-    """A table that scrolls sideways where it is too wide for the window.
+    """Return a table that scrolls horizontally if it is too wide for the window.
 
-    `classes`: column -> the class of its cells, `text` for sentences and `name` for names: these break lines.
+    Args:
+        heads: The column heads.
+        rows: The cells of each row.
+        classes: The class of the cells by column: `text` for sentences, `name` for names; both wrap.
     """
     named = {at: Markup(' class="{}"').format(one) for at, one in (classes or {}).items()}
     head = join((Markup('<th scope="col">{}</th>').format(one) for one in heads), "")
@@ -31,7 +34,7 @@ def table(
 
 
 def facts(found: Mapping[str, str]) -> Markup:
-    """Names with what is known of them, one a line."""
+    """Return a table of facts by name, one per line."""
     rows = join(
         Markup('<tr><th scope="row">{}</th><td>{}</td></tr>').format(name, value)
         for name, value in found.items()
@@ -40,17 +43,22 @@ def facts(found: Mapping[str, str]) -> Markup:
 
 
 def below(value: str, small: str) -> Markup:
-    """A figure with what is to be said of it below, such as its interval."""
+    """Return a figure with a small text below it, such as its interval."""
     return Markup("{}<small>{}</small>").format(value, small)
 
 
 def join(parts: Iterable[str], between: str = "\n") -> Markup:
-    """Parts one after another."""
+    """Return parts joined by `between`."""
     return Markup(between).join(parts)
 
 
 def embedded(picture: Path, shows: str) -> Markup:
-    """A PNG file in the page itself, that scrolls sideways; `shows` is said to those who can't see it."""
+    """Return a PNG file embedded in the page.
+
+    Args:
+        picture: The PNG file.
+        shows: The alternative text.
+    """
     data = base64.b64encode(picture.read_bytes()).decode()
     image = Markup('<img alt="{}" src="data:image/png;base64,{}"/>').format(shows, data)
     return Markup('<figure class="wide" tabindex="0">{}</figure>').format(image)

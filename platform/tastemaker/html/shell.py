@@ -1,4 +1,4 @@
-"""A whole page: what it is, when it was made, of which rows, and what it comes to."""
+"""Whole pages: title, summary, the rows behind the figures, the time, and the body."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tastemaker.html.parts import join
 
 GENERATOR = "Tastemaker"
 CREATED = "dcterms.created"
-"""Dublin Core's name of the time at which a document was made."""
+"""Dublin Core's name of the time when a document was made."""
 ROWS = "tastemaker.rows"
 
 _NO_TEXT = dict.fromkeys(
     [*(code for code in range(0x20) if chr(code) not in "\t\n\r"), 0xFFFE, 0xFFFF, *range(0xD800, 0xE000)],
     "\ufffd",
 )
-"""Characters that no document may hold, such as NUL, and what stands for them."""
+"""Replacements of characters that no document may contain, such as NUL."""
 
 _PAGE = Markup("""<!doctype html>
 <html lang="en">
@@ -52,21 +52,21 @@ _PAGE = Markup("""<!doctype html>
 
 @dataclass(frozen=True)
 class Page:
-    """What every page says. Plain text but for `body`."""
+    """Content of a page. All fields except `body` are plain text."""
 
     title: str
-    """Such as `Leaderboard: small shop`."""
+    """The title, such as `Leaderboard: small shop`."""
     summary: str
-    """What it comes to, in sentences; a line is a paragraph."""
+    """The result in sentences; each line is a paragraph."""
     rows: str
-    """What stands behind it: how many events, users or requests, and their period. No full stop."""
+    """The number of events, users or requests behind the figures, and their period, without a full stop."""
     made_at: datetime
-    """Aware of its time zone."""
+    """The time when the page was made, with a time zone."""
     body: Markup
 
 
 def render(page: Page) -> str:
-    """The document: HTML that is well-formed XML too, its style inside, and a policy that lets nothing in."""
+    """Return a page as HTML that is also well-formed XML, with its style and a strict content policy."""
     made_at = page.made_at.astimezone(UTC)
     document = _PAGE.format(
         policy=policy(),
@@ -90,26 +90,26 @@ def render(page: Page) -> str:
 
 
 def titled(document: str, title: str) -> str:
-    """Another library's document with this title: of several titles of a document the first one holds."""
+    """Return another library's document with a title; of several titles the first one counts."""
     named = Markup("<head><title>{}</title>").format(title)
     return document.replace("<head>", str(named), 1)
 
 
 def cell(body: Markup) -> str:
-    """HTML for a notebook's cell with the style of the pages, which touches nothing else of the notebook."""
+    """Return HTML for a notebook's cell with the style of the pages, which affects nothing else."""
     framed = Markup('<div class="tastemaker cell">\n<style>\n{}</style>\n{}\n</div>').format(style(), body)
     return str(framed.translate(_NO_TEXT))
 
 
 @cache
 def style() -> Markup:
-    """The style sheet; every rule is for what is inside an element of the class `tastemaker`."""
+    """Return the style sheet; every rule applies only inside an element of the class `tastemaker`."""
     return Markup(files("tastemaker.html").joinpath("style.css").read_text(encoding="utf-8"))
 
 
 @cache
 def policy() -> str:
-    """The Content-Security-Policy of a page: its own style and embedded images, and nothing else.
+    """Return the Content-Security-Policy of a page: its own style and embedded images only.
 
     Reference: Content Security Policy Level 3, W3C, section 8.3 (hashes of inline elements).
     """

@@ -1,4 +1,4 @@
-"""Columns of two tables in a few figures a side: quantiles of numbers, shares of labels, what is missing."""
+"""Distributions of the columns of two tables: quantiles of numbers, shares of labels, missing values."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from tastemaker.monitoring.traffic import LABELS, NUMBERS
 SIDES = ("learned", "shown")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST = 12
-"""So many labels a column are listed, the most frequent of both sides; the rest are counted together."""
+"""Number of labels per column that are listed, the most frequent of both sides; the rest are one entry."""
 OTHERS = "all others"
 
 
 def described(learned: pa.Table, shown: pa.Table) -> dict[str, Any]:
-    """Column -> side -> its figures, in types that JSON has; both tables have the columns of `traffic`.
+    """Return the distributions of two tables with the columns of `traffic`, in types that JSON has.
 
-    Of a number: `rows`, `missing` (NULL, NaN and infinite), `quantiles` (None where all are missing). Of a
-    label: `rows`, `missing`, `shares` by label.
+    Args:
+        learned: The training events.
+        shown: The items shown.
+
+    Returns:
+        By column and side: `rows`, `missing` (NULL, NaN and infinite), for numbers `quantiles` (None where
+        all values are missing), for labels `shares` by label.
     """
     sides = dict(zip(SIDES, (learned, shown), strict=True))
     numbers = {name: {side: _number(table[name]) for side, table in sides.items()} for name in NUMBERS}
@@ -29,12 +34,12 @@ def described(learned: pa.Table, shown: pa.Table) -> dict[str, Any]:
 
 
 def is_empty(column: dict[str, Any]) -> bool:
-    """Whether a side of a described column has no value at all."""
+    """Return whether a side of a described column has no value."""
     return any(column[side]["missing"] == column[side]["rows"] for side in SIDES)
 
 
 def finite(table: pa.Table) -> pa.Table:
-    """The table with NULL for numbers that are NaN or infinite."""
+    """Return a table with NULL for numbers that are NaN or infinite."""
     arrays = [
         _finite(column) if pa.types.is_floating(column.type) else column for column in table.itercolumns()
     ]
@@ -52,7 +57,7 @@ def _number(column: pa.ChunkedArray) -> dict[str, Any]:
 
 
 def _labels(columns: dict[str, pa.ChunkedArray]) -> dict[str, Any]:
-    """Both sides list the same labels, the most frequent of both together first."""
+    """Return the shares of labels; both sides list the same labels, the most frequent of both first."""
     counts = {side: _counted(column) for side, column in columns.items()}
     shares = {
         side: {label: count / (sum(found.values()) or 1) for label, count in found.items()}

@@ -1,9 +1,9 @@
-"""What a version showed beside what it learned from: distributions for people, and no verdict.
+"""Drift report: the distributions of a version's training events and of the items that it showed.
 
-The two sides are not of one kind. What was learned are items that people chose, over the whole training
-window; what was shown are items that the model chose, over the time since it is served, which may be minutes.
-They differ in a healthy service too, so that no distance between them says whether anything is wrong: the
-report gives none, and nothing alarms or fails by it. A column without any value is named, not compared.
+The two sides differ in kind. The training events are items that users chose, over the whole training window;
+the items shown were chosen by the model, since the version is served, which may be minutes. They differ in a
+healthy service, too, so no distance between them shows that something is wrong: the report has no verdict,
+and raises no alarm. A column without any value is named, not compared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy import Engine, insert
 from tastemaker.data.lake import Lake
 from tastemaker.html import index, titled
 from tastemaker.monitoring import distributions, drift_page
-from tastemaker.monitoring.traffic import LABELS, NUMBERS, Traffic, traffic
+from tastemaker.monitoring.traffic import LABELS, NUMBERS, DriftData, drift_data
 from tastemaker.storage.tables import reports
 from tastemaker.util.atomic_files import atomic_write
 
@@ -28,31 +28,36 @@ if TYPE_CHECKING:
 
 KIND = "drift"
 MIN_REQUESTS = 100
-"""With fewer, a distribution of what was shown is mostly chance."""
+"""With fewer requests, the distribution of the items shown is mostly chance."""
 NO_VERDICT = (
-    "These are distributions without a verdict: no column counts as drifted, and nothing alarms or "
-    "fails by this page. What was learned are items that people chose, over the whole training window; what "
-    "was shown are items that the model chose, since it is served. The two differ in a healthy service too."
+    "These are distributions without a verdict: no column counts as drifted, and no alarm depends on this "
+    "page. The training events are items that users chose, over the whole training window; the items shown "
+    "were chosen by the model, since it is served. The two differ in a healthy service, too."
 )
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """One report. `summary` is what the database holds."""
+    """Drift report of one version: the page, and the summary that is stored in the database."""
 
     path: Path
-    """The page; it needs no network."""
+    """The path of the page, which works offline."""
     summary: dict[str, Any]
 
 
 def drift_report(
     lake: Lake, engine: Engine, folder: Path, version: Version, *, min_requests: int = MIN_REQUESTS
 ) -> DriftReport:
-    """Show what `version` showed beside what it learned from; write the page into `folder` and the summary.
+    """Write a version's drift report, as a page and as a summary in the database.
 
-    With fewer than `min_requests` answered requests the report says so instead of giving numbers.
+    Args:
+        lake: The lake with the events and the request log.
+        engine: The metadata database.
+        folder: The folder of the page.
+        version: The version.
+        min_requests: With fewer answered requests the report says so, and has no figures.
     """
-    compared = traffic(lake, version.manifest)
+    compared = drift_data(lake, version.manifest)
     now = datetime.now(UTC)
     path = folder / f"drift-{version.model}-{version.id}.html"
     details = path.with_name(f"{path.stem}-evidently.html")
@@ -88,23 +93,23 @@ def drift_report(
     return DriftReport(path, summary)
 
 
-def _too_little(compared: Traffic, min_requests: int) -> str | None:
+def _too_little(compared: DriftData, min_requests: int) -> str | None:
     if not compared.events:
         return (
-            "The lake no longer holds the events that this version learned from: there is nothing to show "
-            "beside what it showed."
+            "The lake no longer contains the events of this version's training window, so there is nothing "
+            "to compare the items shown with."
         )
     if compared.requests < min_requests:
         return (
-            f"This version has answered {compared.requests:,} logged requests; from {min_requests:,} on, "
-            "what it showed is described here, beside what it learned from."
+            f"This version has answered {compared.requests:,} logged requests; distributions are shown from "
+            f"{min_requests:,} requests on."
         )
     if not compared.impressions:
         return f"This version has answered {compared.requests:,} logged requests without any item."
     return None
 
 
-def _summary(compared: Traffic, columns: dict[str, Any], note: str | None) -> dict[str, Any]:
+def _summary(compared: DriftData, columns: dict[str, Any], note: str | None) -> dict[str, Any]:
     return {
         "note": note,
         "evaluated": False,
@@ -116,8 +121,8 @@ def _summary(compared: Traffic, columns: dict[str, Any], note: str | None) -> di
     }
 
 
-def _rows(compared: Traffic, version: Version) -> str:
-    """What is beside what."""
+def _rows(compared: DriftData, version: Version) -> str:
+    """Return the numbers and the periods of both sides."""
     window = version.manifest.window
     first, last = (datetime.fromtimestamp(moment, UTC) for moment in (window.start, window.end - 1))
     said = (
@@ -126,14 +131,14 @@ def _rows(compared: Traffic, version: Version) -> str:
     )
     if compared.first and compared.last:
         said += (
-            f", {compared.fallbacks:,} of them with popular items filled in, "
+            f", {compared.fallbacks:,} of them with help of the fallback list, "
             f"{compared.first:%Y-%m-%d %H:%M} to {compared.last:%Y-%m-%d %H:%M} UTC"
         )
     return said
 
 
-def _evidently(compared: Traffic, columns: dict[str, Any], title: str) -> str:
-    """Evidently's page of the columns that have values on both sides, with a title; it needs no network."""
+def _evidently(compared: DriftData, columns: dict[str, Any], title: str) -> str:
+    """Return Evidently's page of the columns with values on both sides; it works offline."""
     os.environ["DO_NOT_TRACK"] = "1"  # read when evidently is imported
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataSummaryPreset

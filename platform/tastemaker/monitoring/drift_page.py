@@ -1,4 +1,4 @@
-"""The page of a drift report: each column on both sides, and a link to Evidently's page of the same data."""
+"""Page of a drift report: each column on both sides, and a link to Evidently's page of the same data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tastemaker.html import Page, join, shell, table
 from tastemaker.monitoring.distributions import QUANTILES, SIDES
 
 MEANINGS = {
-    "item_popularity_percent": "how popular the item was in the training window: 100 for the most popular",
+    "item_popularity_percent": "the item's popularity percentile in the training window, 100 for the first",
     "item_price": "the item's price",
     "user_events_count": "the user's events in the training window",
     "user_recency_days": "days from the user's last event in the training window to its end",
@@ -25,7 +25,16 @@ MEANINGS = {
 def render(
     title: str, summary: str, rows: str, made_at: datetime, columns: dict[str, Any], details: str | None
 ) -> str:
-    """The page; `columns` is what `distributions.described` gives, `details` the name of Evidently's page."""
+    """Return the page of a drift report.
+
+    Args:
+        title: The title.
+        summary: The summary.
+        rows: The numbers and the periods of both sides.
+        made_at: The time when it was made.
+        columns: What `distributions.described` returned.
+        details: The file name of Evidently's page; None for no link.
+    """
     parts = []
     numbers = {name: one for name, one in columns.items() if "quantiles" in one[SIDES[0]]}
     if numbers:
@@ -35,7 +44,7 @@ def render(
         parts.append(
             Markup(
                 '<p><a href="{}">Histograms of the same columns</a>, a page made by Evidently, in which '
-                "<em>reference</em> is what was learned and <em>current</em> what was shown.</p>"
+                "<em>reference</em> is the training window and <em>current</em> the items shown.</p>"
             ).format(quote(details))
         )
     return shell.render(Page(title, summary, rows, made_at, join(parts)))
@@ -53,7 +62,7 @@ def _numbers(columns: dict[str, Any]) -> Markup:
         [
             Markup("<h2>Numbers</h2>"),
             table(heads, rows, classes={0: "name"}),
-            Markup('<p class="basis">So many of the rows that have a value lie at or below each figure.</p>'),
+            Markup('<p class="basis">Quantiles: this share of the rows with a value is at or below it.</p>'),
         ]
     )
 

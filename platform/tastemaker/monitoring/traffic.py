@@ -1,10 +1,10 @@
-"""What a version learned from and what it showed, described in the same columns, so that they compare.
+"""Training events of a version and the items that it showed, described by the same columns.
 
     learned   one row per event of its training window that counts for its problem
     shown     one row per item of an answer that it gave
 
-Users and items are described as the training window knew them, in both: a difference between the two is one
-of who comes and what they are shown, not of when it was looked up.
+Both are described by the users' and items' features at the end of the training window, so that differences
+are those of users and items, not of the time of the lookup.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NUMBERS = ("item_popularity_percent", "item_price", "user_events_count", "user_recency_days", "hour_of_day")
 LABELS = ("item_category", "user_known")
 MAX_ROWS = 50_000
-"""Rows of either side that are compared; more are sampled, the same ones every time."""
+"""Rows of either side that are compared; of more, a fixed sample is used."""
 
 _LEARNED = """
     CREATE TEMP TABLE learned AS SELECT user_id, item_id, occurred_at FROM events
@@ -55,8 +55,8 @@ _DESCRIBED = """
 """
 
 
-class Traffic(NamedTuple):
-    """Both sides, and how much there was of each before sampling."""
+class DriftData(NamedTuple):
+    """Training events and items shown of a version, and their numbers before sampling."""
 
     learned: pa.Table
     shown: pa.Table
@@ -64,20 +64,20 @@ class Traffic(NamedTuple):
     requests: int
     impressions: int
     fallbacks: int
-    """Requests that popular items helped to answer."""
+    """Number of requests that were answered with help of the fallback list."""
     first: datetime | None
-    """The first and the last request."""
+    """The time of the first request; `last` is that of the last."""
     last: datetime | None
 
 
 def most_served(lake: Lake) -> str | None:
-    """The id of the version that answered most requests; None if nothing was served."""
+    """Return the id of the version that answered most requests; None if no request is logged."""
     versions = read_log(lake)["version"].value_counts().to_pylist()
     return max(versions, key=lambda each: (each["counts"], each["values"]))["values"] if versions else None
 
 
-def traffic(lake: Lake, manifest: Manifest) -> Traffic:
-    """What the version learned from and what it showed."""
+def drift_data(lake: Lake, manifest: Manifest) -> DriftData:
+    """Return the training events of a version and the items that it showed."""
     requests = read_log(lake)
     mine = requests.filter(pa.compute.equal(requests["version"], manifest.version))
     start, end = manifest.window.start, manifest.window.end
@@ -90,7 +90,7 @@ def traffic(lake: Lake, manifest: Manifest) -> Traffic:
         learned, events = _described(connection, "learned", end)
         shown, impressions = _described(connection, "shown", end)
     times = mine["occurred_at"].to_pylist()
-    return Traffic(
+    return DriftData(
         learned=learned,
         shown=shown,
         events=events,
@@ -103,7 +103,7 @@ def traffic(lake: Lake, manifest: Manifest) -> Traffic:
 
 
 def _described(connection: DuckDBPyConnection, table: str, end: int) -> tuple[pa.Table, int]:
-    """At most MAX_ROWS of a table's rows, described, and how many it has."""
+    """Return at most MAX_ROWS of a table's rows, described, and the number of all rows."""
     rows = connection.table(table)
     n = len(rows)
     sample = f" USING SAMPLE reservoir({MAX_ROWS} ROWS) REPEATABLE (0)" if n > MAX_ROWS else ""

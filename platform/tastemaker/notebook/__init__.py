@@ -1,4 +1,4 @@
-"""Tastemaker in a notebook: what `from tastemaker import load, split, fit, evaluate, compare` gives.
+"""Functions for notebooks: `from tastemaker import load, split, fit, evaluate, compare`.
 
     data = load("orders.csv", columns={"user_id": "customer", "item_id": "sku", "occurred_at": "ordered"})
     parts = split(data)
@@ -6,6 +6,6 @@
     evaluate(model)
     compare(model, fit("ease", parts))
 
-Nothing here gates, splits, fits, evaluates or compares: that is the platform's own code, the same that
-`tastemaker run` drives. Here are the short names, the checks of what a person hands in, and how results look.
+These functions check their arguments and display results. They validate, split, fit, evaluate and compare by
+the same code as `tastemaker run`.
 """

@@ -1,4 +1,4 @@
-"""How results look: a table and perhaps a drawing in a notebook, plain lines in a terminal."""
+"""Display of results: a table and a drawing in a notebook, plain lines in a terminal."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ WIDTH, HEIGHT = 960, 90
 
 
 class Displayable(ABC):
-    """A result that says of itself what a person wants to know first."""
+    """Base class of results that a notebook and a terminal can show."""
 
     @property
     @abstractmethod
     def title(self) -> str:
-        """What it is, in a few words."""
+        """The result in a few words."""
 
     @abstractmethod
     def facts(self) -> dict[str, str]:
-        """What is known of it -> in words."""
+        """Return facts about the result, in words, by name."""
 
     def drawing(self) -> Markup:
-        """An <svg> element, or nothing."""
+        """Return an <svg> element; empty for no drawing."""
         return Markup("")
 
     def __repr__(self) -> str:
@@ -43,16 +43,28 @@ class Displayable(ABC):
 
 
 def days(start: int, end: int) -> str:
-    """The first and last day of [start, end), seconds since 1970 UTC."""
+    """Return the first and last day of [start, end), seconds since 1970 UTC.
+
+    >>> days(0, 2 * 86_400)
+    '1970-01-01 to 1970-01-02'
+    """
     return f"{_day(start)} to {_day(end - 1)}"
 
 
-def _day(moment: int) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
+def _day(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
 def timeline(times: Int64, start: int, cut: int, end: int, bars: int = 120) -> Markup:
-    """Events over [start, end) as bars, those from `cut` on in another colour; all in seconds since 1970."""
+    """Return a histogram of events over time as SVG; all times are in seconds since 1970 UTC.
+
+    Args:
+        times: int64[n], the times of the events.
+        start: The start of the training window.
+        cut: The cutoff, from which bars have another colour.
+        end: The end of the test period.
+        bars: The number of bars.
+    """
     edges = np.linspace(start, end, bars + 1)
     counts, _ = np.histogram(times, edges)
     scale = (HEIGHT - 22) / max(counts.max(), 1)

@@ -1,4 +1,4 @@
-"""`evaluate` and `compare`: how a model did in the test period, and which of several is best, if any is."""
+"""`evaluate` and `compare`: the metrics of a model in the test period, and comparisons of models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tastemaker.notebook.fit import SESSION, FittedModel, SplitParts, expect, fi
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Displayable):
-    """How one model did, with 95 % intervals by bootstrap over users."""
+    """Metrics of one model, with 95 % intervals by bootstrap over users."""
 
     fitted: FittedModel
     backtest: Backtest
@@ -29,7 +29,7 @@ class Evaluation(Displayable):
 
     @property
     def title(self) -> str:
-        return f"{self.fitted.name}, evaluated by {self.backtest.users:,} users"
+        return f"{self.fitted.name}, evaluated on {self.backtest.users:,} users"
 
     def facts(self) -> dict[str, str]:
         figures = {
@@ -41,13 +41,24 @@ class Evaluation(Displayable):
         return {**figures, "scoring took": formatting.seconds(self.backtest.score_seconds)}
 
     def __getitem__(self, metric: str) -> float:
-        """A metric's figure: its mean over users."""
+        """Return a metric's figure, the mean over users."""
         require_metrics([metric])
         return self.backtest.metrics[metric].value
 
 
 def evaluate(fitted: FittedModel) -> Evaluation:
-    """Evaluate a model by the test period of the split that it was fitted on."""
+    """Evaluate a model on the test period of the split that it was fitted on.
+
+    Args:
+        fitted: What `fit` returned.
+
+    Returns:
+        Every metric with its 95 % interval.
+
+    Raises:
+        TastemakerError: The argument is of another type, or the test period has no user to evaluate.
+        PluginError: The model fails, or returns a list that can't be scored.
+    """
     expect(fitted, FittedModel, "evaluate", "fit")
     parts = fitted.parts
     with tempfile.TemporaryDirectory(prefix="tastemaker-") as scratch:
@@ -58,7 +69,7 @@ def evaluate(fitted: FittedModel) -> Evaluation:
 
 
 def _identity(fitted: FittedModel) -> str:
-    """The id that production gives to the backtest of this problem, model, config, data and code."""
+    """Return the id that production gives to the backtest of this problem, model, config, data and code."""
     fit = fitted.fit
     if fit.plugin.distribution == SESSION:
         return uuid4().hex  # the code of a class in a cell is in no file
@@ -66,15 +77,24 @@ def _identity(fitted: FittedModel) -> str:
 
 
 def compare(*models: FittedModel | Evaluation, metric: str | None = None) -> Leaderboard:
-    """The leaderboard of these models: which models differ significantly, corrected for all pairs.
+    """Return the leaderboard of models, with significance tests corrected for all pairs.
 
-    The problem's baseline is evaluated too, with its default hyperparameters if it is installed and not among
-    them. Of one model with several configs, each is named by what is its own.
+    The problem's baseline is added with its default hyperparameters, if it is installed and not among the
+    models. Several configs of one model are named by the hyperparameters in which they differ.
+
+    Args:
+        models: What `fit` or `evaluate` returned, all on the same split.
+        metric: The metric to order by; None for the problem's.
+
+    Raises:
+        TastemakerError: No model is given, the splits differ, or two models have the same name and config.
     """
     require_metrics([] if metric is None else [metric])
     evaluated = [one if isinstance(one, Evaluation) else evaluate(one) for one in models]
     if not evaluated:
-        raise TastemakerError("compare was given no model", fix="give it what `fit` returned: compare(a, b)")
+        raise TastemakerError(
+            "compare needs at least one model", fix="pass what `fit` returned: compare(a, b)"
+        )
     parts = _same_parts(evaluated)
     if parts.problem.baseline not in {one.fitted.name for one in evaluated}:
         evaluated += _baseline(parts)
@@ -84,13 +104,13 @@ def compare(*models: FittedModel | Evaluation, metric: str | None = None) -> Lea
 
 
 def _same_parts(evaluated: list[Evaluation]) -> SplitParts:
-    """Raises TastemakerError where two models learned from, or were evaluated by, something else."""
+    """Return the common split. Raises TastemakerError if two models have different splits."""
     first, *others = [one.fitted for one in evaluated]
     for other in others:
         if _place(other.parts) != _place(first.parts):
             raise TastemakerError(
                 f"{other.name} and {first.name} were fitted on different splits",
-                fix="fit all models that are compared on what one call of split returned",
+                fix="fit all models on the result of the same call of split",
             )
     return first.parts
 
@@ -107,7 +127,7 @@ def _baseline(parts: SplitParts) -> list[Evaluation]:
 
 
 def _names(evaluated: list[Evaluation]) -> list[str]:
-    """The models' names; those that are there twice, with the hyperparameters in which they differ."""
+    """Return the models' names; repeated ones with the hyperparameters in which they differ."""
     names = [one.fitted.name for one in evaluated]
     configs = [one.backtest.config for one in evaluated]
     labels = []
@@ -122,7 +142,7 @@ def _names(evaluated: list[Evaluation]) -> list[str]:
     twice = sorted({name for name in labels if labels.count(name) > 1})
     if twice:
         raise TastemakerError(
-            f"{', '.join(twice)} is there twice with the same hyperparameters",
-            fix="give the classes names of their own, or leave one out",
+            f"{', '.join(twice)} is given twice with the same hyperparameters",
+            fix="give the classes different names, or leave one out",
         )
     return labels

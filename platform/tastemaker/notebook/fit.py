@@ -1,4 +1,4 @@
-"""`split` and `fit`: training window and test period, and a model that learned from the one of them."""
+"""`split` and `fit`: split data into training window and test period, and fit a model on the first."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from tastemaker.snapshot.ids import IdIndex
 AnyModel = Recommender[Any]
 Kind = TypeVar("Kind")
 SESSION = "this session"
-"""Where a class is \"installed\" that a notebook or a script wrote."""
+"""Distribution of a class that is defined in a notebook or a script."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SplitParts(Displayable):
-    """What models learn from and what they are evaluated by: before and after one moment, for all users."""
+    """Training window and test period, with the same cutoff for all users."""
 
     problem: ProblemSpec
     split: Split
     times: Int64
-    """int64[events]: when each counted event of both parts happened."""
+    """int64[events]: the time of each counted event of both parts, seconds since 1970 UTC."""
 
     @property
     def title(self) -> str:
         learned, evaluated = len(self.split.train.events), len(self.split.users)
-        return f"{learned:,} events to learn from, {evaluated:,} users to evaluate by"
+        return f"{learned:,} training events, {evaluated:,} test users"
 
     def facts(self) -> dict[str, str]:
         split = self.split
@@ -52,9 +52,10 @@ class SplitParts(Displayable):
         return {
             "training window": days(split.start, split.cut),
             "test period": days(split.cut, split.end),
-            "users to evaluate by": f"{len(split.users):,}, of them {unknown:,} unknown to training",
-            "not evaluated": f"{split.unevaluated:,} users for whom no recommendable item was relevant",
-            "out of reach": f"{split.unreachable:,} rewarded events with items new since, or not to be shown",
+            "test users": f"{len(split.users):,}, {unknown:,} of them not in the training window",
+            "not evaluated": f"{split.unevaluated:,} users without a relevant item that may be shown",
+            "out of reach": f"{split.unreachable:,} rewarded events with new items, or items that may not be "
+            "shown",
         }
 
     def drawing(self) -> Markup:
@@ -68,17 +69,23 @@ def split(
     until: date | str | None = None,
     repeats: bool | None = None,
 ) -> SplitParts:
-    """Learn before, evaluate after: the last `test_days` days (else the problem's) are the test period.
+    """Split data by time: models are fitted on the earlier part and evaluated on the last days.
 
-    `until` is the last day that counts, such as "2024-03-31"; by default, the data's last day. `repeats` says
-    whether a user may be shown what they had (else the problem does): without repeats, only items that are
-    new to a user count as right. Raises SourceError where one of the two is empty, and where a few late
-    events have moved the test period away from the others.
+    Args:
+        data: What `load` returned.
+        test_days: The length of the test period; None for the problem's.
+        until: The last day of the test period, such as "2024-03-31"; None for the data's last day.
+        repeats: Whether a user may be shown items that they already had; None for the problem's. Without
+            repeats, only items that are new to a user are relevant.
+
+    Raises:
+        TastemakerError: An argument is invalid.
+        SourceError: One of the parts is empty, or a few late events moved the test period away from the rest.
     """
     dataset = expect(data, Data, "split", "load").dataset
     if not (repeats is None or isinstance(repeats, (bool, np.bool_))):
         raise TastemakerError(
-            f"repeats is {repeats!r}, must be True or False", fix="leave it out, or say which"
+            f"repeats is {repeats!r}, must be True or False", fix="leave it out, or pass one of them"
         )
     given = {"test_days": test_days, "until": until}
     changed = {name: value for name, value in given.items() if value is not None}
@@ -96,14 +103,14 @@ def _changed(problem: ProblemSpec, changed: dict[str, Any], repeats: bool | None
         return ProblemSpec.model_validate(fields)
     except ValidationError as error:
         raise TastemakerError(
-            f"this is not a test period: {described(error)}",
+            f"the test period is invalid: {described(error)}",
             fix='give whole days, such as test_days=14, and a date, such as until="2024-03-31"',
         ) from error
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedModel(Displayable):
-    """A model that learned from the training window of its `parts`."""
+    """Model that was fitted on the training window of its `parts`."""
 
     fit: backtest.LazyFit
     parts: SplitParts
@@ -115,7 +122,7 @@ class FittedModel(Displayable):
 
     @property
     def name(self) -> str:
-        """The model's."""
+        """The model's name."""
         return self.fit.plugin.name
 
     @property
@@ -126,14 +133,22 @@ class FittedModel(Displayable):
         split = self.parts.split
         facts = {name: str(value) for name, value in self.fit.config.model_dump(mode="json").items()}
         source = getattr(self.model, "reference", "none given")
-        return {**facts, "learned from": days(split.start, split.cut), "reference": source}
+        return {**facts, "fitted on": days(split.start, split.cut), "reference": source}
 
     def recommend(self, user_id: str | int, k: int | None = None) -> list[str]:
-        """The items that it would show to a user at the end of the training window, best first.
+        """Return the items that the model would show to a user at the end of the training window.
 
-        A whole number is the id of these digits. An unknown user gets the list of a user without history. `k`
-        is the problem's unless given; of a smaller catalogue, all that may be shown comes back. Raises
-        TastemakerError for an id or a `k` that can be none, and PluginError where the model fails.
+        Args:
+            user_id: The user; a whole number is the id with these digits. An unknown user gets the list of
+                unknown users.
+            k: The length of the list; None for the problem's.
+
+        Returns:
+            Item ids, best first; fewer than `k` if fewer may be shown.
+
+        Raises:
+            TastemakerError: The id or `k` is invalid.
+            PluginError: The model fails.
         """
         split = self.parts.split
         user_id = _id(user_id, split.snapshot.user_ids)
@@ -152,28 +167,32 @@ class FittedModel(Displayable):
 
 
 def fit(model: str | AnyModel | type[AnyModel], parts: SplitParts, **hyperparameters: Any) -> FittedModel:
-    """A model that learned from the training window.
+    """Fit a model on the training window.
 
-    `model` is an installed model's name, or a class (or an instance) of one's own, such as one written in a
-    cell. `hyperparameters` are those of its config class, and anything for a class that has none yet.
-    Raises PluginError for an unknown model or a wrong hyperparameter, and where the model itself fails.
+    Args:
+        model: An installed model's name, or a class or an instance, such as one that is defined in a cell.
+        parts: What `split` returned.
+        hyperparameters: Fields of the model's config class.
+
+    Raises:
+        PluginError: The model is unknown, a hyperparameter is wrong, or the model fails.
     """
     expect(parts, SplitParts, "fit", "split")
     plugin = discovery.get(model) if isinstance(model, str) else _of_session(model)
     given = model.config.model_dump() if isinstance(model, Recommender) else {}
     config = configured(plugin.recommender, given | hyperparameters)
     fitted = FittedModel(backtest.LazyFit(plugin, config, parts.split), parts)
-    _ = fitted.model  # the first time that it is asked for is when it learns
+    _ = fitted.model  # the fit runs at the first access
     return fitted
 
 
 def _of_session(model: Any) -> discovery.Plugin:
-    """A class, or an instance's class, as if it were installed. Raises PluginError saying what it lacks."""
+    """Return a class, or an instance's class, as a plugin. Raises PluginError with what it lacks."""
     kind = model if isinstance(model, type) else type(model)
     if not issubclass(kind, Recommender):
         raise PluginError(
             f"{kind.__name__} is not a model",
-            fix="derive it from tastemaker.Recommender, or name an installed one",
+            fix="derive it from tastemaker.Recommender, or name an installed model",
         )
     missing = [] if isinstance(getattr(kind, "name", None), str) else ["name"]
     missing += sorted(getattr(kind, "__abstractmethods__", ()))
@@ -191,14 +210,19 @@ def _of_session(model: Any) -> discovery.Plugin:
         )
     if kind.__init__ is not Recommender.__init__:
         raise PluginError(
-            f"{kind.__name__} has an __init__ of its own, but a model is made from its config alone",
+            f"{kind.__name__} has an __init__ of its own, but models are created from their config only",
             fix=f"remove it, and read self.config: {kind.__name__}(days=7).config.days is 7",
         )
     return discovery.Plugin(kind.name, kind, SESSION, "0", f"{kind.__module__}:{kind.__qualname__}")
 
 
 def configured(model: type[AnyModel], given: Mapping[str, Any]) -> Config:
-    """A model's config. Raises PluginError naming every hyperparameter that is wrong, and those there are."""
+    """Return a model's config. Raises PluginError with every wrong hyperparameter, and those that exist.
+
+    Args:
+        model: The model's class.
+        given: Hyperparameters by name.
+    """
     try:
         return model.config_type(**given)
     except ValidationError as error:
@@ -212,7 +236,7 @@ def configured(model: type[AnyModel], given: Mapping[str, Any]) -> Config:
 
 
 def _id(given: object, known: IdIndex) -> str:
-    """An id as the tables have it. Raises TastemakerError for what can't be one."""
+    """Return an id as the tables have it. Raises TastemakerError if it is invalid."""
     if isinstance(given, str) and known.lookup([given])[0] >= 0:
         return str(given)
     number = isinstance(given, (int, np.integer)) and not isinstance(given, (bool, np.bool_))
@@ -224,24 +248,34 @@ def _id(given: object, known: IdIndex) -> str:
     several = isinstance(given, (list, tuple, set, np.ndarray)) or hasattr(given, "tolist")
     raise TastemakerError(
         f"user_id is {' '.join(repr(given).split())[:80]}, must be text or a whole number",
-        fix="ask for one after another: [model.recommend(user) for user in users]"
+        fix="ask for one user per call: [model.recommend(user) for user in users]"
         if several
         else 'write the id as it is in the data, such as "17850" or 17850',
     )
 
 
 def _length(given: object) -> int:
-    """The length of a list. Raises TastemakerError unless it is a whole number of at least 1."""
+    """Return the length of a list. Raises TastemakerError unless it is a whole number of at least 1."""
     if isinstance(given, (int, np.integer)) and not isinstance(given, bool) and given >= 1:
         return int(given)
     raise TastemakerError(f"k is {given!r}, must be a whole number, at least 1", fix="such as k=10")
 
 
 def expect(given: object, kind: type[Kind], asker: str, maker: str) -> Kind:
-    """`given`, if it is what it must be. Raises TastemakerError saying where to get one."""
+    """Return `given` if it has the right type.
+
+    Args:
+        given: The argument.
+        kind: The type that it must have.
+        asker: The function that it was passed to.
+        maker: The function that returns this type.
+
+    Raises:
+        TastemakerError: It has another type.
+    """
     if not isinstance(given, kind):
         raise TastemakerError(
             f"{asker} was given a {type(given).__name__}, needs what `{maker}` returned",
-            fix=f"call {maker} first and hand its result to {asker}",
+            fix=f"call {maker} first and pass its result to {asker}",
         )
     return given

@@ -1,4 +1,4 @@
-"""Tables that are in memory already, as a source: the same mapping and the same gate as for a file."""
+"""Source of tables in memory, with the same mapping and validation as files."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ from tastemaker.settings import SourceSettings
 
 
 def is_frame(thing: object) -> bool:
-    """Is it a table of pandas, polars, pyarrow or another library that speaks Arrow?"""
+    """Return whether an object is a table of pandas, polars, pyarrow or a library that exports Arrow."""
     return isinstance(thing, pa.Table) or hasattr(thing, "__arrow_c_stream__")
 
 
 def frame_source(settings: SourceSettings, events: str, frames: Mapping[str, object]) -> MappedRows:
-    """Rows of tables in memory, under the names that `events` and `settings` use; other names are paths."""
+    """Return a source of tables in memory.
+
+    Args:
+        settings: The settings of the source.
+        events: The name of the table of events.
+        frames: Tables by the names that `events` and `settings` use; other names are paths.
+    """
     tables = {name: _as_table(name, frame) for name, frame in frames.items()}
 
     def fetch(named: str, folder: Path) -> Path:
         if named not in tables:
             return Path(named)
         path = folder / f"{named.split()[-1]}.parquet"
-        with open_duckdb() as connection:  # it knows more of Arrow's types than Arrow's own writer
+        with open_duckdb() as connection:  # it supports more of Arrow's types than Arrow's own writer
             connection.from_arrow(tables[named]).write_parquet(str(path))
         return path
 
@@ -35,7 +41,7 @@ def frame_source(settings: SourceSettings, events: str, frames: Mapping[str, obj
 
 
 def _as_table(name: str, frame: Any) -> pa.Table:
-    """The columns as Arrow. Raises SourceError for a column that mixes types, or is there twice."""
+    """Return a table as Arrow. Raises SourceError for a column that mixes types, or a duplicated one."""
     names = [str(each) for each in getattr(frame, "columns", ())] if not isinstance(frame, pa.Table) else []
     if twice := sorted({each for each in names if names.count(each) > 1}):
         raise SourceError(

@@ -1,4 +1,4 @@
-"""`load`: a table, a file or a home folder, through the source's mapping and the gate, as a data set."""
+"""`load`: read a table, a file or a home folder as a validated data set."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from tastemaker.storage.engine import open_engine
 Problem = ProblemSpec | str | Path
 SIMULATED = "simulated"
 GATES = "tastemaker.gates"
-"""The entry points that make a gate for a source's name: the rules live outside the platform."""
+"""Entry point group of functions that create a validation gate for a source."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Data(Displayable):
-    """Events that went through the gate, as the problem counts them."""
+    """Validated events, as the problem counts them."""
 
     dataset: Dataset
     gate: GateCounts | None
-    """What became of the rows; None if they were let into the lake before."""
+    """Counts of accepted and quarantined rows; None for data of a home folder."""
     warnings: tuple[str, ...] = ()
-    """What may have been read otherwise than meant."""
+    """What may have been read differently from what was meant."""
 
     @property
     def title(self) -> str:
@@ -56,7 +56,7 @@ class Data(Displayable):
         facts = {
             "problem": problem.name,
             "days": days(int(times[0]), self.dataset.end),
-            "an event counts": weights,
+            "event weights": weights,
             "evaluated by": f"{problem.metric} of lists of {problem.placement.k}",
         }
         if self.gate is not None:
@@ -87,35 +87,45 @@ def load(
     source: str | None = None,
     **options: Any,
 ) -> Data:
-    """Events from wherever they are, through the gate.
+    """Read and validate events.
 
-    `events` is a table (pandas, polars, pyarrow), the path of a file (CSV, TSV, JSON, Parquet, XLSX, also
-    packed), a home folder that `tastemaker run` filled, or "simulated", whose size and nature `options` set
-    (`n_users=500`). `items` and `users` are tables or paths too. `columns` maps canonical columns to the
-    table's own, such as `{"user_id": "customer"}`; times without a zone are in `timezone`. Of the shop's own
-    columns, `item_columns` are kept for models that read content, such as `["brand"]`, and `user_columns` for
-    these and for slices, such as `["segment"]`. `source` names another source for a path, such
-    as "online_retail". `encoding`, `delimiter`, `time_format`, `decimal`, `ids` and `missing_ids` are as in
-    tastemaker.toml under [source]; what is left out is found out.
+    Args:
+        events: A table (pandas, polars, pyarrow), the path of a file (CSV, TSV, JSON, Parquet, XLSX, also
+            compressed), a home folder that `tastemaker run` filled, or "simulated".
+        columns: The table's column by canonical column, such as `{"user_id": "customer"}`.
+        items: A table or a path of items.
+        users: A table or a path of users.
+        item_columns: Custom columns of items to keep for models that read content, such as `["brand"]`.
+        user_columns: Custom columns of users to keep for models and slices, such as `["segment"]`.
+        timezone: The time zone of timestamps without one.
+        encoding: As in tastemaker.toml under [source]; detected if None, as the following three are.
+        delimiter: As in tastemaker.toml.
+        time_format: As in tastemaker.toml.
+        decimal: As in tastemaker.toml.
+        ids: As in tastemaker.toml.
+        missing_ids: As in tastemaker.toml.
+        problem: A problem file or a ProblemSpec; None if every event counts 1, whatever its type, with a
+            slice per value of `user_columns`.
+        source: The source that reads a path, such as "online_retail".
+        options: Options of the source, such as `n_users=500` of the simulated shop.
 
-    Without a `problem` (a file or a ProblemSpec), every event counts 1, whatever its type, and the models are
-    compared within each value of `user_columns`, too.
-    Raises TastemakerError in plain words for what can't be read, mapped or let in.
+    Raises:
+        TastemakerError: The data can't be read or mapped, or no row is valid.
     """
     if not (is_frame(events) or isinstance(events, (str, Path))):
         raise SourceError(
             f"events are a {type(events).__name__}, must be a table or a path",
-            fix="hand over a pandas, polars or pyarrow table, or the path of a CSV or Parquet file",
+            fix="pass a pandas, polars or pyarrow table, or the path of a CSV or Parquet file",
         )
     for name, table in (("items", items), ("users", users)):
         if not (table is None or is_frame(table) or isinstance(table, (str, Path))):
             raise SourceError(
                 f"{name} are a {type(table).__name__}, must be a table or a path",
-                fix="hand over a pandas, polars or pyarrow table, or the path of a file",
+                fix="pass a pandas, polars or pyarrow table, or the path of a file",
             )
     if not (columns is None or isinstance(columns, Mapping)):
         raise SourceError(
-            f"columns is {columns!r}, must say which column is which", fix='columns={"user_id": "customer"}'
+            f"columns is {columns!r}, must be a mapping", fix='pass columns={"user_id": "customer"}'
         )
     tables = {"the table of events": events, "the table of items": items, "the table of users": users}
     frames = {name: given for name, given in tables.items() if is_frame(given)}
@@ -180,10 +190,10 @@ def _settings(**given: Any) -> SourceSettings:
 
 
 def _refuse_given(what: str, names: Sequence[str]) -> None:
-    """Raise SourceError for arguments that say how to read what is not read so."""
+    """Raise SourceError for arguments that do not apply to these data."""
     if names:
         raise SourceError(
-            f"{', '.join(names)}: {what} is read as it is, so that this would count for nothing",
+            f"{', '.join(names)}: {what} is read without such arguments, which would have no effect",
             fix=f"leave {'it' if len(names) == 1 else 'them'} out",
         )
 
@@ -201,7 +211,7 @@ def _from_home(home: Path, problem: Problem | None) -> Data:
 
 
 def _admitted(source: Source, problem: Problem | None, user_columns: tuple[str, ...]) -> Data:
-    """Land and admit in a scratch home of its own, which stays until the process ends."""
+    """Ingest and validate in a temporary home folder, which is kept until the process ends."""
     home = Path(tempfile.mkdtemp(dir=_scratch()))
     settings = load_settings(home=home, database_url=None)
     lake, chunk_rows = Lake(settings.lake), settings.chunk_rows
@@ -223,14 +233,14 @@ def _dataset(
 
 
 def _spec(given: Problem | None, lake: Lake, user_columns: tuple[str, ...]) -> ProblemSpec:
-    """The problem that is given, or one for which every event in the lake counts 1, sliced by all columns."""
+    """Return the given problem, or one for which every event counts 1, with slices by all columns."""
     if isinstance(given, ProblemSpec):
         return given
     if given is not None:
         if not isinstance(given, (str, Path)):
             raise ProblemError(
                 f"problem is a {type(given).__name__}, must be a ProblemSpec or the path of a file",
-                fix="of a dict, hand over ProblemSpec(**problem), or write it by `tastemaker frame`",
+                fix="pass ProblemSpec(**problem) for a dict, or write a file by `tastemaker frame`",
             )
         return load_problem(Path(given))
     with lake.connect() as connection:
@@ -244,17 +254,17 @@ def _spec(given: Problem | None, lake: Lake, user_columns: tuple[str, ...]) -> P
 
 
 def _gate(source: str) -> Gate:
-    """The installed gate for a source's rows. Raises GateError if there is none: nothing goes in unseen."""
+    """Return the installed gate for a source's rows. Raises GateError if there is none."""
     found = sorted(entry_points(group=GATES))
     if not found:
-        raise GateError("no gate is installed", fix="pip install 'tastemaker[pipelines]'")
+        raise GateError("no validation gate is installed", fix="pip install 'tastemaker[pipelines]'")
     gate: Gate = found[0].load()(source)
     return gate
 
 
 @cache
 def _scratch() -> Path:
-    """A folder for this process: data sets, and what is computed from them, outlive any one variable."""
+    """Return a temporary folder that is deleted when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="tastemaker-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -1,1 +1,1 @@
-"""What product staff ask of the logs: how people take what they are shown."""
+"""Product metrics from the logs."""

@@ -1,11 +1,11 @@
-"""How people took what each version showed them, in the problem's own rewards.
+"""Engagement with the items that each version showed, in the problem's rewards.
 
-    rewarded share      Σᵤ rewarded impressions / Σᵤ impressions
-    reward a request    Σᵤ reward / Σᵤ requests
+    rewarded share        Σᵤ rewarded impressions / Σᵤ impressions
+    reward per request    Σᵤ reward / Σᵤ requests
 
-Both are ratios of sums over users u, and so are their intervals: users are drawn, not impressions, for those
-of one user are not independent of each other (`stats.bootstrap`). These figures compare what different
-people were shown at different times. Which of two versions is better is for an experiment to say.
+Both are ratios of sums over users u, with bootstrap intervals over users, because the impressions of one user
+are not independent of each other (`stats.bootstrap`). Versions were shown to different users at different
+times: only an experiment shows which of two versions is better.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ ENGAGEMENT = pa.schema(
         ),
     ]
 )
-"""One row per version. `open_impressions` may still earn something; `low` and `high` are a 95 % interval, NaN
-where fewer than 20 users were answered or fewer than 10 earned anything."""
+"""One row per version. `open_impressions` are those whose attribution window is not over; `low` and `high`
+are a 95 % interval, NaN with fewer than 20 users, or with fewer than 10 users that have a reward."""
 
 
 def engagement(impressions: pa.Table) -> pa.Table:
-    """ENGAGEMENT of `event_log.attribution.ATTRIBUTED`, the version with most requests first."""
+    """Return ENGAGEMENT from `event_log.attribution.ATTRIBUTED`, the version with most requests first."""
     rewarded = pc.greater(impressions["events"], 0).cast(pa.int64())
     is_open = pc.list_value_length(impressions["flags"]).cast(
         pa.int64()
-    )  # `open` is an impression's only mark
+    )  # `open` is the only flag of an impression
     counted = impressions.append_column("rewarded", rewarded).append_column("is_open", is_open)
     by_user = counted.group_by(["model", "version", "user_id"]).aggregate(
         [
@@ -64,10 +64,13 @@ def engagement(impressions: pa.Table) -> pa.Table:
 
 
 def in_words(row: dict[str, Any]) -> str:
-    """A row of ENGAGEMENT, such as `900 shown, 5.00% rewarded (4.10% to 6.00%), 0.25 a request (...)`."""
+    """Return a row of ENGAGEMENT in words.
+
+    Such as `900 shown, 5.00% rewarded (4.10% to 6.00%), reward 0.25 per request (0.20 to 0.30)`.
+    """
     share = _span(row, "rewarded_share", ".2%")
     earned = _span(row, "reward_per_request", ".3g")
-    return f"{row['impressions']:,} shown, {share} rewarded, {earned} a request"
+    return f"{row['impressions']:,} shown, {share} rewarded, reward {earned} per request"
 
 
 def _span(row: dict[str, Any], figure: str, form: str) -> str:
@@ -95,9 +98,10 @@ def _figures(by_user: pa.Table) -> dict[str, float]:
 
 
 def _ratio(over: Float64, under: Float64, drawn: Float64) -> Interval:
-    """Σ over / Σ under, both float64[users], and its interval from float64[resamples] of it.
+    """Return Σ over / Σ under, both float64[users], with its interval from float64[resamples] ratios.
 
-    It rests on the users that earned anything: of most the contribution, a small loss, is their own.
+    There is no interval with fewer than MIN_VARIED users that have a reward: the contributions of users
+    without one differ, too, so that the interval's own check of varied values does not apply.
     """
     value = float(over.sum() / under.sum())
     found = Interval.of(value, drawn, value + (over - value * under) / under.mean())

@@ -181,7 +181,7 @@ def test_a_class_of_a_cell_is_fitted_as_it_is_and_stays_the_same_with_a_config_c
 def test_one_model_with_two_configs_is_labelled_by_what_differs(parts: SplitParts) -> None:
     board = compare(fit(Recent, parts, days=5), fit(Recent, parts, days=40), fit("popularity", parts))
     assert {row.model for row in board.rows} == {"recent days=5", "recent days=40", "popularity"}
-    with pytest.raises(TastemakerError, match="recent days=5 is there twice"):
+    with pytest.raises(TastemakerError, match="recent days=5 is given twice"):
         compare(*[fit(Recent, parts, days=days) for days in (5, 5, 40)])
 
 
@@ -221,7 +221,10 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "option": (lambda p: load("simulated", n_userss=3), "n_userss"),
     "column of a shop": (lambda p: load("simulated", columns=COLUMNS), "simulated does not read that"),
     "items of a shop": (lambda p: load("simulated", items="items.csv"), "source.items is 'items.csv'"),
-    "zone of a home": (lambda p: load(Path("/"), timezone="Europe/Berlin"), "timezone: / is read as it is"),
+    "zone of a home": (
+        lambda p: load(Path("/"), timezone="Europe/Berlin"),
+        "timezone: / is read without such arguments",
+    ),
     "items of a home": (lambda p: load(Path("/"), items=orders(3), ids="text"), "items, ids: / is read"),
     "encoding": (lambda p: load(orders(20), encoding="cp1252"), "encoding: a table in memory is read as it"),
     "decimal": (lambda p: load(orders(20), decimal=";"), "decimal = ';'"),
@@ -238,7 +241,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "half a model": (lambda p: fit(Nameless, p), "Nameless lacks: name, recommend"),
     "no config": (lambda p: fit(WithoutConfig(), p), "has an __init__ of its own"),
     "missing hyperparameter": (lambda p: fit(Recent, p), "model recent failed to fit: .*days"),
-    "nothing compared": (lambda p: compare(), "was given no model"),
+    "nothing compared": (lambda p: compare(), "needs at least one model"),
     "unfitted": (lambda p: evaluate("ease"), "needs what `fit` returned"),  # type: ignore[arg-type]
     "metric": (lambda p: compare(fit("popularity", p), metric="auc"), "no metric named auc"),
 }
