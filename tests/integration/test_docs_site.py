@@ -207,6 +207,14 @@ def test_every_table_and_column_is_on_its_page(site: Path) -> None:
             assert meaning[:20].partition("'")[0] in page, (name, field.name)
 
 
+def test_every_column_of_a_table_has_a_meaning(site: Path) -> None:
+    rows = re.findall(
+        r"<tr>\s*<td><code>(\w+)</code></td>\s*<td>.*?</td>\s*<td>(.*?)</td>", _reference(site, "tables")
+    )
+    assert len(rows) > 150
+    assert [name for name, meaning in rows if not meaning.strip()] == []
+
+
 @pytest.mark.parametrize("name", sorted({*tastemaker.__all__, *plugins.__all__} - {"__version__"}))
 def test_every_public_name_is_on_a_page(name: str, site: Path) -> None:
     pages = _reference(site, "plugin-api") + _reference(site, "notebook-api")

@@ -40,21 +40,35 @@ CLOCK_SKEW_SECONDS = 600.0
 ATTRIBUTED = pa.schema(
     [
         pa.field("request_id", pa.string()),
-        pa.field("occurred_at", UTC_MICROSECONDS),
+        pa.field("occurred_at", UTC_MICROSECONDS, metadata={"description": "when the request was answered"}),
         pa.field("user_id", pa.string()),
         pa.field("item_id", pa.string()),
-        pa.field("position", pa.int32()),
-        pa.field("score", pa.float32()),
-        pa.field("propensity", pa.float32()),
+        pa.field("position", pa.int32(), metadata={"description": "the item's position in the list, from 0"}),
+        pa.field("score", pa.float32(), metadata={"description": "the model's score of the item"}),
+        pa.field(
+            "propensity", pa.float32(), metadata={"description": "probability of this item at this position"}
+        ),
         pa.field("model", pa.string()),
         pa.field("version", pa.string()),
         pa.field("fallback", pa.string()),
         pa.field("context", pa.string()),
-        pa.field("reward", pa.float64()),
-        pa.field("events", pa.int64()),
-        pa.field("delay_seconds", pa.float64()),
-        pa.field("reported_at", UTC_MICROSECONDS),
-        pa.field("flags", pa.list_(pa.string())),
+        pa.field(
+            "reward", pa.float64(), metadata={"description": "reward of the credited events, by the problem"}
+        ),
+        pa.field("events", pa.int64(), metadata={"description": "how many events were credited"}),
+        pa.field(
+            "delay_seconds",
+            pa.float64(),
+            metadata={"description": "from the impression to the first credited event"},
+        ),
+        pa.field(
+            "reported_at",
+            UTC_MICROSECONDS,
+            metadata={"description": "when a page first reported the impression; null if none did"},
+        ),
+        pa.field(
+            "flags", pa.list_(pa.string()), metadata={"description": "open: it may still earn a reward"}
+        ),
         *ASSIGNMENT,
     ]
 )
@@ -65,10 +79,18 @@ earn something."""
 FLAGGED_FEEDBACK = pa.schema(
     [
         *FEEDBACK,
-        pa.field("credited_request_id", pa.string()),
-        pa.field("credited_position", pa.int32()),
-        pa.field("delay_seconds", pa.float64()),
-        pa.field("flags", pa.list_(pa.string())),
+        pa.field(
+            "credited_request_id",
+            pa.string(),
+            metadata={"description": "the request whose impression it is credited to; null if none"},
+        ),
+        pa.field(
+            "credited_position", pa.int32(), metadata={"description": "the position of that impression"}
+        ),
+        pa.field(
+            "delay_seconds", pa.float64(), metadata={"description": "from that impression to the event"}
+        ),
+        pa.field("flags", pa.list_(pa.string()), metadata={"description": "orphan, early or late"}),
     ]
 )
 """One row per reported event. Flags: `orphan`, it names a request that is not in the log or did not show its

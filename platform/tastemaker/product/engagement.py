@@ -24,14 +24,25 @@ ENGAGEMENT = pa.schema(
     [
         pa.field("model", pa.string()),
         pa.field("version", pa.string()),
-        pa.field("users", pa.int64()),
-        pa.field("requests", pa.int64()),
-        pa.field("impressions", pa.int64()),
-        pa.field("open_impressions", pa.int64()),
+        pa.field("users", pa.int64(), metadata={"description": "users who were answered"}),
+        pa.field("requests", pa.int64(), metadata={"description": "requests that were answered"}),
+        pa.field("impressions", pa.int64(), metadata={"description": "items shown"}),
+        pa.field(
+            "open_impressions",
+            pa.int64(),
+            metadata={"description": "impressions that may still earn a reward"},
+        ),
         *(
-            pa.field(f"{figure}{end}", pa.float64())
-            for figure in ("rewarded_share", "reward_per_request")
-            for end in ("", "_low", "_high")
+            pa.field(f"{figure}{end}", pa.float64(), metadata={"description": meaning + bound})
+            for figure, meaning in (
+                ("rewarded_share", "share of impressions that earned a reward"),
+                ("reward_per_request", "mean reward per request"),
+            )
+            for end, bound in (
+                ("", ""),
+                ("_low", ": lower end of the 95 % interval"),
+                ("_high", ": upper end of the 95 % interval"),
+            )
         ),
     ]
 )

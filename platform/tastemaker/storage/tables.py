@@ -62,23 +62,28 @@ ingested_days = Table(
         nullable=False,
         doc="of the day's rows at the source: unchanged, it is not read again",
     ),
-    Column("rows_read", BigInteger, nullable=False),
-    Column("rows_accepted", BigInteger, nullable=False),
+    Column("rows_read", BigInteger, nullable=False, doc="rows that the source had"),
+    Column("rows_accepted", BigInteger, nullable=False, doc="rows that became events"),
     Column("rows_quarantined", JSON, nullable=False, doc="reason -> rows"),
-    Column("ingested_at", Moment, nullable=False),
+    Column("ingested_at", Moment, nullable=False, doc="when the day was read"),
 )
 
 backtests = Table(
     "backtests",
     metadata,
     Column("id", String(64), primary_key=True, doc="hash of problem, model, config, data and code"),
-    Column("problem", String(200), nullable=False),
-    Column("model", String(100), nullable=False),
-    Column("config", JSON, nullable=False),
+    Column("problem", String(200), nullable=False, doc="the problem's name"),
+    Column("model", String(100), nullable=False, doc="the model's name"),
+    Column("config", JSON, nullable=False, doc="the model's hyperparameters"),
     Column("data_hash", String(64), nullable=False, doc="of the arrays that were trained and tested on"),
-    Column("train_start", Moment),
-    Column("train_end", Moment, nullable=False),
-    Column("test_end", Moment, nullable=False),
+    Column("train_start", Moment, doc="start of the training window; null: the data's start"),
+    Column(
+        "train_end",
+        Moment,
+        nullable=False,
+        doc="the cutoff: end of the training window, start of the test period",
+    ),
+    Column("test_end", Moment, nullable=False, doc="end of the test period"),
     Column(
         "metrics", JSON, nullable=False, doc="metric -> {value, low, high}: mean over users, 95 % interval"
     ),
@@ -89,10 +94,10 @@ backtests = Table(
         doc="per-user metrics as .npz beside the artifacts, for paired tests",
     ),
     Column("users", Integer, nullable=False, doc="evaluated users"),
-    Column("train_seconds", Float, nullable=False),
-    Column("score_seconds", Float, nullable=False),
-    Column("artifact_bytes", BigInteger, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("train_seconds", Float, nullable=False, doc="time of the fit"),
+    Column("score_seconds", Float, nullable=False, doc="time of ranking for all users"),
+    Column("artifact_bytes", BigInteger, nullable=False, doc="size of the saved model"),
+    Column("created_at", Moment, nullable=False, doc="when the row was written"),
     Column(
         "listed_at",
         Moment,
@@ -107,32 +112,32 @@ failed_backtests = Table(
     Column("problem", String(200), primary_key=True),
     Column("model", String(100), primary_key=True),
     Column("reason", Text, nullable=False, doc="what went wrong in the model's last backtest"),
-    Column("failed_at", Moment, nullable=False),
+    Column("failed_at", Moment, nullable=False, doc="when it failed"),
 )
 
 seed_spreads = Table(
     "seed_spreads",
     metadata,
     Column("backtest_id", String(64), ForeignKey("backtests.id"), primary_key=True, doc="of the first seed"),
-    Column("seeds", JSON, nullable=False),
+    Column("seeds", JSON, nullable=False, doc="the seeds"),
     Column("metrics", JSON, nullable=False, doc="metric -> the figure with each seed"),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False, doc="when the row was written"),
 )
 
 stalenesses = Table(
     "stalenesses",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("problem", String(200), nullable=False),
-    Column("model", String(100), nullable=False),
-    Column("config", JSON, nullable=False),
-    Column("data_hash", String(64), nullable=False),
-    Column("metric", String(50), nullable=False),
+    Column("problem", String(200), nullable=False, doc="the problem's name"),
+    Column("model", String(100), nullable=False, doc="the model's name"),
+    Column("config", JSON, nullable=False, doc="the model's hyperparameters"),
+    Column("data_hash", String(64), nullable=False, doc="of the arrays that were trained and tested on"),
+    Column("metric", String(50), nullable=False, doc="the metric's name"),
     Column("trained_until", Moment, nullable=False, doc="the cut of the model that was not trained again"),
     Column("fresh", JSON, nullable=False, doc="{value, low, high} of the model trained again each week"),
     Column("loss_per_week", JSON, nullable=False, doc="{value, low, high} in the metric's unit"),
     Column("weeks", JSON, nullable=False, doc="a list of {age_days, difference, low, high, n, fresh, stale}"),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False, doc="when the row was written"),
     Index(None, "problem", "model", "created_at"),
 )
 
@@ -140,12 +145,12 @@ versions = Table(
     "versions",
     metadata,
     Column("id", String(64), primary_key=True, doc="time of creation and start of the content hash"),
-    Column("model", String(100), nullable=False),
-    Column("problem", String(200), nullable=False),
-    Column("content_hash", String(64), nullable=False),
-    Column("manifest", JSON, nullable=False),
+    Column("model", String(100), nullable=False, doc="the model's name"),
+    Column("problem", String(200), nullable=False, doc="the problem's name"),
+    Column("content_hash", String(64), nullable=False, doc="of all files of the version"),
+    Column("manifest", JSON, nullable=False, doc="the version's manifest.json"),
     Column("backtest_id", String(64), ForeignKey("backtests.id")),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False, doc="when the row was written"),
     Index(None, "model", "created_at"),
 )
 
@@ -153,7 +158,7 @@ promotions = Table(
     "promotions",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("problem", String(200), nullable=False),
+    Column("problem", String(200), nullable=False, doc="the problem's name"),
     Column("version_id", String(64), ForeignKey("versions.id"), nullable=False),
     Column(
         "action",
@@ -161,9 +166,9 @@ promotions = Table(
         nullable=False,
         doc="promote, rollback or unfreeze; the newest row's version is the champion",
     ),
-    Column("forced", Boolean, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("forced", Boolean, nullable=False, doc="whether the tests were overridden"),
+    Column("reason", Text, nullable=False, doc="given by the person, or the figures of the tests"),
+    Column("at", Moment, nullable=False, doc="when it was done"),
     Index(None, "problem", "at"),
 )
 
@@ -172,13 +177,13 @@ reports = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("kind", String(50), nullable=False, doc="drift, ..."),
-    Column("problem", String(200), nullable=False),
+    Column("problem", String(200), nullable=False, doc="the problem's name"),
     Column("version_id", String(64), ForeignKey("versions.id")),
-    Column("summary", JSON, nullable=False),
+    Column("summary", JSON, nullable=False, doc="what the report says, as JSON"),
     Column("path", Text, nullable=False, doc="the HTML page"),
-    Column("window_start", Moment),
-    Column("window_end", Moment),
-    Column("created_at", Moment, nullable=False),
+    Column("window_start", Moment, doc="start of the rows that it covers"),
+    Column("window_end", Moment, doc="end of the rows that it covers"),
+    Column("created_at", Moment, nullable=False, doc="when the row was written"),
     Index(None, "kind", "created_at"),
 )
 
@@ -186,7 +191,7 @@ forecasts = Table(
     "forecasts",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("problem", String(200), nullable=False),
+    Column("problem", String(200), nullable=False, doc="the problem's name"),
     Column("version_id", String(64), ForeignKey("versions.id"), nullable=False),
     Column(
         "against_id",
@@ -201,11 +206,11 @@ forecasts = Table(
     Column(
         "uplift", JSON, nullable=False, doc="{difference, low, high, n}: paired by request, 95 % interval"
     ),
-    Column("diagnostics", JSON, nullable=False),
-    Column("requests", Integer, nullable=False),
+    Column("diagnostics", JSON, nullable=False, doc="of the log, as JSON"),
+    Column("requests", Integer, nullable=False, doc="how many requests were used"),
     Column("window_start", Moment, nullable=False, doc="the first and the last request"),
-    Column("window_end", Moment, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("window_end", Moment, nullable=False, doc="see window_start"),
+    Column("created_at", Moment, nullable=False, doc="when the row was written"),
     Index(None, "version_id", "created_at"),
 )
 
@@ -223,7 +228,7 @@ log_records = Table(
     Column("key", Text, nullable=False, doc="request or event id; else the spool and the record's number"),
     Column("user_id", Text, doc="null where only the request is known"),
     Column("at", Moment, nullable=False, doc="time of the request or report, by the service's clock"),
-    Column("record", JSON, nullable=False),
+    Column("record", JSON, nullable=False, doc="the record as JSON"),
     UniqueConstraint("kind", "key", name="uq_log_records_kind_key"),
     Index(None, "user_id"),
     Index(None, "at"),
