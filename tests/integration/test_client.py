@@ -93,6 +93,7 @@ def test_an_item_with_any_id_is_known_once_it_is_sent_and_gone_when_it_is_not_av
     changed_items = [ItemUpsert(strange, "Item 3", "odd", 4.0), ItemUpsert("item-00", available=False)]
     assert client.upsert_items(changed_items).accepted == 2
     assert client.similar(strange, 3).item_id == strange
+    assert client.similar(strange, 3, user_id="50%/é ?#&k=1") == client.similar(strange, 3)
     assert "item-00" not in {item.item_id for item in client.recommend("user-02", 25).items}
 
 

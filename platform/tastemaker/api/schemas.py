@@ -303,7 +303,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type",
     """As in the header X-Request-Id of the response."""
 
 
-class Refusal(Exception):
+class HTTPError(Exception):
     """A refused request, with its problem document."""
 
     def __init__(

@@ -35,11 +35,11 @@ T = TypeVar("T")
 
 
 class Client:
-    """A service's client. It keeps connections: make one, and use it from any thread.
+    """A client of the prediction service. It keeps connections open: create one, and use it from any thread.
 
-    Lists are asked for once, since a page waits for them, and at once again where the connection broke. What
-    must not be lost (feedback, items, users) is sent again while the service is away or asks to come back
-    later: it does no harm there twice.
+    Requests for lists are sent once, since a page waits for them, and once more if the connection broke.
+    Feedback, items and users are sent again while the service is unavailable or asks to retry later: the
+    service counts a repeated event once.
     """
 
     def __init__(
@@ -51,7 +51,15 @@ class Client:
         retry_seconds: float = 30.0,
         connections: int = 10,
     ) -> None:
-        """`timeout_seconds` is for one attempt; `retry_seconds` for all attempts at what must arrive."""
+        """Prepare to call a service.
+
+        Args:
+            url: Where it listens, such as `http://localhost:3000`.
+            key: An API key; None where the service needs none.
+            timeout_seconds: For one attempt.
+            retry_seconds: For all attempts to send feedback, items or users.
+            connections: The most that are kept open.
+        """
         self.url = url
         self._transport = Transport(url, key, timeout_seconds, connections)
         self._retry_seconds = retry_seconds
@@ -67,7 +75,7 @@ class Client:
         self._transport.close()
 
     def ready(self) -> Ready:
-        """The version that answers. Raises ServiceError while there is none."""
+        """Return which version answers, and what does not work. Raises ServiceError while none does."""
         return self._transport.call("GET", "/readyz", Ready)
 
     def recommend(
@@ -81,12 +89,25 @@ class Client:
         diversity: float | None = None,
         request_id: str | None = None,
     ) -> Answer:
-        """k items for a user, best first. `request_id`: 32 hexadecimal digits of the caller's own."""
+        """Return k items for a user, best first.
+
+        Args:
+            user_id: The user; unknown ones are answered, too.
+            k: The length of the list.
+            context: Numbers for the model, in its order, or names with values for the log.
+            exclude: Items not to show.
+            candidates: The only items that may be shown; None for all.
+            diversity: λ of the diversity stage in [0, 1]; None for the service's setting.
+            request_id: The caller's own id, 32 hexadecimal digits; None for a new one.
+
+        Raises:
+            ServiceError: If the service refuses or can't be reached.
+        """
         asked = Request(user_id, k, context, _list(exclude), _list(candidates), diversity)
         return self._transport.call("POST", "/recommend", Answer, asked, request_id=request_id)
 
     def recommend_many(self, requests: Sequence[Request]) -> list[Answer]:
-        """One answer a request, in their order, whatever their number."""
+        """Return one answer per request, in their order. Any number of requests may be sent."""
         answers: list[Answer] = []
         for first in range(0, len(requests), MAX_BATCH):
             part = BatchRequest(list(requests[first : first + MAX_BATCH]))
@@ -103,7 +124,19 @@ class Client:
         session_id: str | None = None,
         request_id: str | None = None,
     ) -> Answer:
-        """Return k items for an anonymous user, given the items just viewed, oldest first."""
+        """Return k items for an anonymous user, given the items just viewed.
+
+        Args:
+            items: The items just viewed, oldest first.
+            k: The length of the list.
+            exclude: Items not to show.
+            context: As in `recommend`.
+            session_id: Ties the session's requests together in the log.
+            request_id: As in `recommend`.
+
+        Raises:
+            ServiceError: As in `recommend`.
+        """
         asked = SessionRequest(list(items), k, _list(exclude), context, session_id)
         return self._transport.call("POST", "/session", Answer, asked, request_id=request_id)
 
@@ -116,28 +149,51 @@ class Client:
         context: Context | None = None,
         request_id: str | None = None,
     ) -> Answer:
-        """The caller's own items in the best order for a user."""
+        """Return the caller's own items in the best order for a user.
+
+        Args:
+            user_id: The user.
+            candidates: The items to order.
+            k: How many of them to return; None for all that may be shown.
+            context: As in `recommend`.
+            request_id: As in `recommend`.
+
+        Raises:
+            ServiceError: As in `recommend`.
+        """
         asked = RankRequest(user_id, list(candidates), k, context)
         return self._transport.call("POST", "/rank", Answer, asked, request_id=request_id)
 
-    def similar(self, item_id: str, k: int = 10) -> SimilarAnswer:
-        """The items most like one, most alike first."""
-        return self._transport.call("GET", f"/similar/{quote(item_id, safe='')}?k={k}", SimilarAnswer)
+    def similar(self, item_id: str, k: int = 10, *, user_id: str | None = None) -> SimilarAnswer:
+        """Return the items most similar to one, most similar first.
+
+        Args:
+            item_id: The item.
+            k: The most items to return.
+            user_id: The user who will see them: where several versions answer, it chooses one.
+
+        Raises:
+            ServiceError: As in `recommend`; 404 for an unknown item.
+        """
+        path = f"/similar/{quote(item_id, safe='')}?k={k}"
+        if user_id is not None:
+            path += f"&user_id={quote(user_id, safe='')}"
+        return self._transport.call("GET", path, SimilarAnswer)
 
     def explain(self, request_id: str) -> Explanation:
-        """Why an answer was what it was, in words."""
+        """Return the reasons for an answer that is in the log, in words."""
         return self._transport.call("GET", f"/explain/{quote(request_id, safe='')}", Explanation)
 
     def feedback(self, events: Sequence[FeedbackEvent]) -> Receipt:
-        """Returns once all are on the service's disk. Raises ServiceError if some may not be."""
+        """Send events; return once all are on the service's disk. Raises ServiceError if some may not be."""
         return self._insist("/feedback", [Feedback(part) for part in _parts(events)])
 
     def upsert_items(self, items: Sequence[ItemUpsert]) -> Receipt:
-        """Make items known as they are from now on. Returns and raises as `feedback` does."""
+        """Send new and changed items. Returns and raises as `feedback` does."""
         return self._insist("/items", [ItemUpserts(part) for part in _parts(items)])
 
     def upsert_users(self, users: Sequence[UserUpsert]) -> Receipt:
-        """Make users known as they are from now on. Returns and raises as `feedback` does."""
+        """Send new and changed users. Returns and raises as `feedback` does."""
         return self._insist("/users", [UserUpserts(part) for part in _parts(users)])
 
     def _insist(self, path: str, bodies: Sequence[msgspec.Struct]) -> Receipt:
@@ -146,7 +202,7 @@ class Client:
 
 
 def _parts(changes: Sequence[T]) -> Iterator[list[T]]:
-    """As many as the service takes at once."""
+    """Yield parts that are as long as the service accepts."""
     for first in range(0, len(changes), MAX_CHANGES):
         yield list(changes[first : first + MAX_CHANGES])
 

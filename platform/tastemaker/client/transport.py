@@ -1,4 +1,4 @@
-"""One call over HTTP: what is sent, what comes back, and when it is worth sending again."""
+"""Calls over HTTP, with retries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tastemaker.errors import TastemakerError
 
 T = TypeVar("T")
 _LATER = (429, 502, 503, 504)
-"""Statuses after which the same may go well: a limit, a full log, a service that starts."""
+"""Statuses after which a retry may succeed: a limit, a full log, a service that starts."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts where the service names none."""
 
@@ -25,18 +25,18 @@ class ServiceError(TastemakerError):
     def __init__(self, problem: Problem | None, detail: str, retry_after: float | None = None) -> None:
         super().__init__(detail)
         self.details = problem
-        """What the service said; None if nothing that it said arrived."""
+        """The service's problem document; None if none arrived."""
         self.retry_after = retry_after
-        """Seconds to wait, where the service named them."""
+        """Seconds to wait before a retry, if the service gave them."""
 
     @property
     def passing(self) -> bool:
-        """Whether the same call may go well later."""
+        """Whether the same call may succeed later."""
         return self.details is None or self.details.status in _LATER
 
 
 class Transport:
-    """Calls a service over kept connections. Safe to use from several threads."""
+    """Connections to a service, for several threads."""
 
     def __init__(self, url: str, key: str | None, timeout_seconds: float, connections: int) -> None:
         self._url = url.rstrip("/")
@@ -54,7 +54,7 @@ class Transport:
     def call(
         self, method: str, path: str, answers: type[T], body: Any = None, *, request_id: str | None = None
     ) -> T:
-        """One attempt. Raises ServiceError."""
+        """Call the service once. Raises ServiceError."""
         headers = self._headers if request_id is None else {**self._headers, "X-Request-Id": request_id}
         sent = None if body is None else msgspec.json.encode(body)
         try:
@@ -68,14 +68,14 @@ class Transport:
     def _sent(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> urllib3.BaseHTTPResponse:
-        """Again if the connection broke: its worker may have ended. What can be asked may be asked twice."""
+        """Send a request, once more if the connection broke: its worker may have ended."""
         try:
             return self._pool.request(method, self._url + path, body=body, headers=headers)
         except urllib3.exceptions.ProtocolError:
             return self._pool.request(method, self._url + path, body=body, headers=headers)
 
     def insist(self, path: str, answers: type[T], body: Any, retry_seconds: float) -> T:
-        """POST what may be sent twice, again and again while that may help, for at most so long."""
+        """POST what may be sent twice, repeatedly for at most `retry_seconds`. Raises ServiceError."""
         end = time.monotonic() + retry_seconds
         pause = _FIRST_PAUSE
         while True:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from tastemaker.api.schemas import MAX_BODY_BYTES, Refusal
+from tastemaker.api.schemas import MAX_BODY_BYTES, HTTPError
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -22,11 +22,11 @@ HTML = b"text/html; charset=utf-8"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 _READABLE = (b"", JSON, b"application/x-www-form-urlencoded")
-"""Bodies are JSON; `curl -d` calls them a form without being asked."""
+"""Bodies are JSON; `curl -d` labels them as a form."""
 BODY_SECONDS = 5
 """How long a caller may take to send a body."""
 MAX_HELD_BYTES = 64 << 20
-"""What all bodies that are still coming may hold together, in one worker."""
+"""The most bytes of all bodies that one worker is receiving."""
 _MOST_DIGITS = len(str(MAX_BODY_BYTES))
 
 
@@ -44,9 +44,12 @@ class Gone(Exception):
 
 
 async def read_json(headers: Headers, receive: Receive) -> bytes:
-    """The whole body.
+    """Return the whole body.
 
-    Raises Refusal: 415 if it can't be JSON, 413 if it is too long, 408 if it is late, 503 if others are many.
+    Raises:
+        HTTPError: 415 if it is not JSON, 413 if it is too long, 408 if it is late, 503 if too many bodies are
+            being received.
+        Gone: If the caller hung up.
     """
     content_type = headers.get(b"content-type", b"")
     if content_type not in _READABLE:
@@ -65,15 +68,15 @@ async def read_json(headers: Headers, receive: Receive) -> bytes:
             elif message["type"] == "http.disconnect":
                 raise Gone
     except TimeoutError:
-        detail = f"the body did not come within {BODY_SECONDS} s"
-        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, detail, field="body", limit=BODY_SECONDS) from None
+        detail = f"the body did not arrive within {BODY_SECONDS} s"
+        raise HTTPError(HTTPStatus.REQUEST_TIMEOUT, detail, field="body", limit=BODY_SECONDS) from None
     if len(body) > MAX_BODY_BYTES:
         raise _too_long()
     return body
 
 
 async def send_reply(send: Send, reply: Reply, request_id: str, *, with_body: bool = True) -> None:
-    """Send it whole."""
+    """Send a response; `with_body`: false for HEAD."""
     headers = [
         (b"content-type", reply.content_type),
         (b"content-length", b"%d" % len(reply.body)),
@@ -85,15 +88,15 @@ async def send_reply(send: Send, reply: Reply, request_id: str, *, with_body: bo
 
 
 class _Coming:
-    """The bodies of one process that are still coming."""
+    """The bodies that one process is receiving."""
 
     def __init__(self) -> None:
         self._held = 0
 
     async def rest(self, body: bytearray, receive: Receive) -> bytes:
-        """The body with what follows: all of it, or as much as shows that it is too long.
+        """Return the body with what follows: all of it, or as much as shows that it is too long.
 
-        Raises Refusal (503) if there is no room for it beside the others.
+        Raises HTTPError (503) if there is no room for it beside the others.
         """
         own, more = 0, True
         try:
@@ -117,22 +120,24 @@ _coming = _Coming()
 
 
 def _check_content_type(value: bytes) -> None:
-    """Parameters and capitals make no difference."""
+    """Raise HTTPError (415) unless it is JSON; parameters and capitals are ignored."""
     if value.partition(b";")[0].strip().lower() not in _READABLE:
         raise _unsupported("Content-Type", value, "application/json")
 
 
-def _too_long() -> Refusal:
+def _too_long() -> HTTPError:
     detail = f"the body has more than {MAX_BODY_BYTES} bytes"
-    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, field="body", limit=MAX_BODY_BYTES)
+    return HTTPError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, field="body", limit=MAX_BODY_BYTES)
 
 
-def _no_room() -> Refusal:
-    detail = f"bodies of more than {MAX_HELD_BYTES} bytes are coming already"
-    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, field="body", limit=MAX_HELD_BYTES, retry_after=1)
+def _no_room() -> HTTPError:
+    detail = f"more than {MAX_HELD_BYTES} bytes of bodies are being received"
+    return HTTPError(
+        HTTPStatus.SERVICE_UNAVAILABLE, detail, field="body", limit=MAX_HELD_BYTES, retry_after=1
+    )
 
 
-def _unsupported(header: str, value: bytes, allowed: str) -> Refusal:
+def _unsupported(header: str, value: bytes, allowed: str) -> HTTPError:
     given = value.decode("latin-1")[:100]
-    detail = f"{header} = {given!r}: only {allowed} is understood"
-    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, field=header, value=given)
+    detail = f"{header} = {given!r}: only {allowed} is supported"
+    return HTTPError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, field=header, value=given)

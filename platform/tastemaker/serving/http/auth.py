@@ -17,7 +17,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from tastemaker.api.schemas import Refusal
+from tastemaker.api.schemas import HTTPError
 from tastemaker.errors import TastemakerError
 from tastemaker.serving.http.api_keys import Key, KeyScope, digest, parse_id, read_keys
 from tastemaker.serving.http.asgi import Headers, Scope
@@ -67,7 +67,7 @@ class Authenticator:
         self._path, self._limiter, self._hosts = path, limiter, Hosts(hosts)
 
     def check_host(self, headers: Headers, scope: Scope) -> None:
-        """Raise Refusal, 400 or 421, while there is no key and Host is not a name of this service."""
+        """Raise HTTPError, 400 or 421, while there is no key and Host is not a name of this service."""
         if self._path is not None and (now := time.monotonic()) >= self._next_poll:
             self._next_poll = now + KEY_FILE_POLL_SECONDS
             self._poll(self._path)
@@ -83,7 +83,7 @@ class Authenticator:
             client: The caller's address and port, as ASGI has them.
 
         Raises:
-            Refusal: 401 without an active key, 403 without the scope, 429 over the key's limit.
+            HTTPError: 401 without an active key, 403 without the scope, 429 over the key's limit.
         """
         if self._keys is None:
             _require_local(headers, client)
@@ -91,15 +91,15 @@ class Authenticator:
         key = self._known(headers.get(b"authorization", b"").decode("latin-1"))
         if needed not in key.scopes:
             detail = f"the key {key.name!r} does not allow {needed!r}, only {', '.join(key.scopes)}"
-            raise Refusal(HTTPStatus.FORBIDDEN, detail)
+            raise HTTPError(HTTPStatus.FORBIDDEN, detail)
         if key.per_second is not None and self._limiter is not None:
             self._limit(key, key.per_second, self._limiter)
 
     def _known(self, authorization: str) -> Key:
-        """Return the active key in the header. Raises Refusal (401)."""
+        """Return the active key in the header. Raises HTTPError (401)."""
         if authorization[: len(_BEARER)].lower() != _BEARER:
             detail = "an API key is required: send the header `Authorization: Bearer tm_...`"
-            raise Refusal(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
+            raise HTTPError(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
         secret = authorization[len(_BEARER) :].strip()
         key = (self._keys or {}).get(parse_id(secret))
         if (
@@ -108,14 +108,14 @@ class Authenticator:
             or not key.is_active(time.time())
         ):
             detail = "this API key is unknown, revoked or expired"
-            raise Refusal(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
+            raise HTTPError(HTTPStatus.UNAUTHORIZED, detail, field="Authorization")
         return key
 
     def _limit(self, key: Key, per_second: float, limiter: RateLimiter) -> None:
         seconds = limiter.wait(key.slot, per_second)
         if seconds > 0:
             detail = f"the key {key.name!r} allows {per_second:g} requests a second"
-            raise Refusal(
+            raise HTTPError(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 detail,
                 limit=max(1, int(per_second)),
@@ -145,7 +145,7 @@ class Authenticator:
 
 
 def _require_local(headers: Headers, client: Any) -> None:
-    """Raise Refusal (401) for requests of other machines, of proxies and of other sites' pages."""
+    """Raise HTTPError (401) for requests of other machines, of proxies and of other sites' pages."""
     host = "" if client is None else client[0]
     local = host in _HERE or host.removeprefix("::ffff:").startswith("127.")
     proxied = b"x-forwarded-for" in headers or b"forwarded" in headers
@@ -156,4 +156,4 @@ def _require_local(headers: Headers, client: Any) -> None:
             "no API key exists, so only requests from this machine are answered; "
             "create one: tastemaker keys new"
         )
-        raise Refusal(HTTPStatus.UNAUTHORIZED, detail)
+        raise HTTPError(HTTPStatus.UNAUTHORIZED, detail)

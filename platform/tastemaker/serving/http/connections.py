@@ -30,7 +30,7 @@ import msgspec
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from tastemaker.api.schemas import Refusal
+from tastemaker.api.schemas import HTTPError
 from tastemaker.serving.http.access_log import RequestLogger
 from tastemaker.serving.http.asgi import BODY_SECONDS, PROBLEM
 from tastemaker.serving.inference.predictor import new_request_id
@@ -103,7 +103,7 @@ class Connection(HttpToolsProtocol):
         self._wait(_HEAD, HEAD_SECONDS)
         if len(self.connections) > self._most and not self._make_room():
             detail = f"the service has {self._most} connections, and answers on all of them"
-            self._refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, limit=self._most, retry_after=1))
+            self._refuse(HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, detail, limit=self._most, retry_after=1))
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= _PIECE_BYTES:
@@ -142,7 +142,7 @@ class Connection(HttpToolsProtocol):
             raise _head_too_long()
         if len(self.pipeline) >= MAX_PIPELINED:
             detail = f"more than {MAX_PIPELINED} requests were sent ahead of their answers"
-            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, limit=MAX_PIPELINED)
+            raise HTTPError(HTTPStatus.TOO_MANY_REQUESTS, detail, limit=MAX_PIPELINED)
         if not self.url.startswith(b"/"):
             self._take_authority()
         super().on_headers_complete()
@@ -221,13 +221,13 @@ class Connection(HttpToolsProtocol):
                 return
             detail = f"the request line and headers did not come within {HEAD_SECONDS:g} s"
             limit = int(HEAD_SECONDS)
-            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, detail, field="headers", limit=limit))
+            self._refuse(HTTPError(HTTPStatus.REQUEST_TIMEOUT, detail, field="headers", limit=limit))
         elif self.cycle.response_complete:
             self._close()
         else:
             self._end_after_answers()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: HTTPError) -> None:
         """Answer with a problem document, unless other answers are due here first, and hear no more."""
         if self._deaf or self.transport.is_closing():
             return
@@ -250,7 +250,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         self._abort_after(LINGER_SECONDS)
 
-    def _response(self, refusal: Refusal) -> bytes:
+    def _response(self, refusal: HTTPError) -> bytes:
         request_id = new_request_id()
         body = msgspec.json.encode(msgspec.structs.replace(refusal.problem, request_id=request_id))
         headers = [
@@ -302,14 +302,14 @@ class Connection(HttpToolsProtocol):
         return True
 
 
-def _refusal(error: httptools.HttpParserError) -> Refusal:
+def _refusal(error: httptools.HttpParserError) -> HTTPError:
     """What the parser, or a callback of ours in it, does not accept."""
-    if isinstance(error.__context__, Refusal):
+    if isinstance(error.__context__, HTTPError):
         return error.__context__
-    return Refusal(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")
+    return HTTPError(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")
 
 
-def _head_too_long() -> Refusal:
+def _head_too_long() -> HTTPError:
     what = "the request line and headers, or what stands between the parts of a body,"
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-    return Refusal(status, f"{what} exceed {MAX_HEAD_BYTES} bytes", field="headers", limit=MAX_HEAD_BYTES)
+    return HTTPError(status, f"{what} exceed {MAX_HEAD_BYTES} bytes", field="headers", limit=MAX_HEAD_BYTES)

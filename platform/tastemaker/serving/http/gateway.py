@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from tastemaker.api.schemas import Refusal
+from tastemaker.api.schemas import HTTPError
 from tastemaker.serving.http.access_log import SLOW_SECONDS, RequestLogger
 from tastemaker.serving.http.asgi import (
     PROBLEM,
@@ -75,10 +75,10 @@ class Gateway:
             reply = await self._reply(scope, headers, receive, route, argument, request_id)
         except Gone:
             return
-        except Refusal as refusal:
+        except HTTPError as refusal:
             reply = self._refused(refusal, _Asked(scope, route, request_id, start))
         except Exception:  # a defect of ours: the log has its place
-            defect = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
+            defect = HTTPError(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
             reply = self._refused(defect, _Asked(scope, route, request_id, start))
         else:
             if time.perf_counter() - start > SLOW_SECONDS:
@@ -109,7 +109,7 @@ class Gateway:
         answer = await (response if seconds is None else _in_time(response, seconds))
         return answer if isinstance(answer, Reply) else Reply(200, _encode(answer))
 
-    def _refused(self, refusal: Refusal, asked: _Asked) -> Reply:
+    def _refused(self, refusal: HTTPError, asked: _Asked) -> Reply:
         """Log the refusal, and return its problem document."""
         route, status = asked.route, refusal.problem.status
         self._log_request(status, asked, refusal.problem.field)
@@ -139,26 +139,26 @@ class Gateway:
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer 404: the application behind a gateway with no other."""
     if scope["type"] == "http":
-        problem = Refusal(HTTPStatus.NOT_FOUND, "there is no page at this path").problem
+        problem = HTTPError(HTTPStatus.NOT_FOUND, "there is no page at this path").problem
         await send_reply(send, Reply(problem.status, _encode(problem), PROBLEM), new_request_id())
 
 
 async def _in_time(act: Awaitable[_T], seconds: int) -> _T:
-    """Return its outcome. Raises Refusal (503) after `seconds`; what it stores may still be stored then."""
+    """Return its outcome. Raises HTTPError (503) after `seconds`; what it stores may still be stored then."""
     try:
         async with asyncio.timeout(seconds):
             return await act
     except TimeoutError:
         detail = f"not done within {seconds} s; sending it again does no harm"
-        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, limit=seconds, retry_after=1) from None
+        raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, detail, limit=seconds, retry_after=1) from None
 
 
-def _nothing_here() -> Refusal:
+def _nothing_here() -> HTTPError:
     known = ", ".join(route.path for route in ROUTES)
-    return Refusal(HTTPStatus.NOT_FOUND, f"there is nothing at this path; try {known}")
+    return HTTPError(HTTPStatus.NOT_FOUND, f"there is nothing at this path; try {known}")
 
 
 def _check_method(route: Route, method: str) -> None:
     if method not in route.methods:
         allowed = " and ".join(route.methods)
-        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is allowed here", field="method")
+        raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is allowed here", field="method")

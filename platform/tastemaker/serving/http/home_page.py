@@ -16,7 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from tastemaker import __version__
-from tastemaker.api.schemas import Ready, Refusal
+from tastemaker.api.schemas import HTTPError, Ready
 from tastemaker.html import Page, below, facts, join, render, table
 from tastemaker.html.shell import policy
 from tastemaker.serving.http.openapi import describe
@@ -51,7 +51,7 @@ def html(process: ServingProcess, routes: tuple[Route, ...]) -> bytes:
     """Return the page as it is now, UTF-8; `routes` are the endpoints that it describes."""
     try:
         ready = process.worker.ready()
-    except Refusal as refusal:
+    except HTTPError as refusal:
         page = Page(
             "Prediction service", f"Not ready: {refusal}.", "No model answers", _now(), _described(routes)
         )

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from tastemaker.api.schemas import Refusal
+from tastemaker.api.schemas import HTTPError
 from tastemaker.serving.http.asgi import Headers, Scope
 
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]{0,5})?")
@@ -28,25 +28,25 @@ class Hosts:
         self._is_ours = lru_cache(_REMEMBERED)(lambda host, address: _is_ours(host, address, known))
 
     def check(self, headers: Headers, scope: Scope) -> None:
-        """Raise Refusal: 400 unless there is one valid `Host`, 421 if it is not a name of this service."""
+        """Raise HTTPError: 400 unless there is one valid `Host`, 421 if it is not a name of this service."""
         host = headers.get(b"host")
         server = scope.get("server")
         if len(headers) != len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "there is more than one header Host", field="Host")
+            raise HTTPError(HTTPStatus.BAD_REQUEST, "there is more than one header Host", field="Host")
         if host is None:
             if scope["http_version"] != "1.0":  # which no browser speaks
-                raise Refusal(HTTPStatus.BAD_REQUEST, "there is no header Host", field="Host")
+                raise HTTPError(HTTPStatus.BAD_REQUEST, "there is no header Host", field="Host")
         elif not self._is_ours(host, None if server is None else server[0]):
             given = host.decode("latin-1")[:100]
             if _AUTHORITY.fullmatch(host) is None:
                 detail = f"Host = {given!r} is not a name or address"
-                raise Refusal(HTTPStatus.BAD_REQUEST, detail, field="Host", value=given)
+                raise HTTPError(HTTPStatus.BAD_REQUEST, detail, field="Host", value=given)
             detail = (
                 f"Host = {given!r} is not this service's name: while no API key exists, only localhost, its "
                 "address and the names in the setting serving.allowed_hosts are; "
                 "or make a key: tastemaker keys new"
             )
-            raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, detail, field="Host", value=given)
+            raise HTTPError(HTTPStatus.MISDIRECTED_REQUEST, detail, field="Host", value=given)
 
 
 def _is_ours(host: bytes, address: str | None, known: set[str]) -> bool:

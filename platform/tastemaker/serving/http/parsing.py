@@ -1,4 +1,4 @@
-"""Reads bodies by their struct, or refuses them naming the field, its value and the limit."""
+"""Decoding of bodies and queries by their structs. An error names the field, its value and the limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from tastemaker.api.schemas import MAX_ID_BYTES, Refusal
+from tastemaker.api.schemas import MAX_ID_BYTES, HTTPError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -20,19 +20,19 @@ _SHOWN_LENGTH = 200
 
 
 class Decoder(Generic[T]):
-    """Decodes one kind of body. Make one a kind: it is compiled when it is made."""
+    """Decodes one kind of body. Create one per kind: it is compiled then."""
 
     def __init__(self, kind: type[T]) -> None:
         self._kind, self._decode = kind, msgspec.json.Decoder(kind).decode
 
     def __call__(self, body: bytes) -> T:
-        """Parse and validate a body. Raises Refusal (400)."""
+        """Decode and validate a body. Raises HTTPError (400)."""
         try:
             message = self._decode(body)
         except msgspec.ValidationError:
             message = self._forgiving(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refusal(HTTPStatus.BAD_REQUEST, f"the body can't be read as JSON: {error}") from None
+            raise HTTPError(HTTPStatus.BAD_REQUEST, f"the body can't be read as JSON: {error}") from None
         if (
             not body.isascii() or b"\\u" in body
         ):  # else every id is as many bytes as characters, and printable
@@ -40,7 +40,7 @@ class Decoder(Generic[T]):
         return message
 
     def _forgiving(self, body: bytes) -> T:
-        """In JSON 5.0 is the integer 5, whatever msgspec says. Raises Refusal (400)."""
+        """Decode a body with 5.0 for 5: in JSON they are the same number. Raises HTTPError (400)."""
         try:
             return msgspec.convert(_with_whole_numbers(msgspec.json.decode(body)), self._kind)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -48,17 +48,17 @@ class Decoder(Generic[T]):
 
 
 class QueryReader(Generic[T]):
-    """Decodes what stands behind a path's question mark, each name once."""
+    """Decodes query strings, in which each name occurs once."""
 
     def __init__(self, kind: type[T]) -> None:
         self._kind = kind
 
     def __call__(self, query: bytes) -> T:
-        """Parse and validate. Raises Refusal (400)."""
+        """Decode and validate a query string. Raises HTTPError (400)."""
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
         said = dict(pairs)
         if len(said) < len(pairs):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "a name stands twice in the query; once is allowed")
+            raise HTTPError(HTTPStatus.BAD_REQUEST, "a name occurs twice in the query; once is allowed")
         try:
             return msgspec.convert(said, self._kind, strict=False)
         except msgspec.ValidationError as error:
@@ -66,16 +66,16 @@ class QueryReader(Generic[T]):
 
 
 def read_id(field: str, value: str) -> str:
-    """An id that stands in a path. Raises Refusal (400)."""
+    """Return a valid id from a path. Raises HTTPError (400)."""
     check_text(field, value)
     if len(value) > MAX_ID_BYTES:
         detail = f"{field} has {len(value)} characters, at most {MAX_ID_BYTES} are allowed"
-        raise Refusal(HTTPStatus.BAD_REQUEST, detail, field=field, value=shortened(value), limit=MAX_ID_BYTES)
+        raise _too_long(field, value, detail)
     return value
 
 
 def _with_whole_numbers(value: Any) -> Any:
-    """The same with integers for floats that are whole."""
+    """Return the value with integers for whole floats."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list):
@@ -86,7 +86,7 @@ def _with_whole_numbers(value: Any) -> Any:
 
 
 def _check_texts(message: Any, path: str) -> None:
-    """The structs limit characters, the tables limit bytes; and no database takes NUL in a text."""
+    """Check texts for what the structs do not limit: bytes of ids, and NUL characters."""
     for name in message.__struct_fields__:
         value = getattr(message, name)
         field = f"{path}.{name}".removeprefix(".")
@@ -106,17 +106,22 @@ def _check_texts(message: Any, path: str) -> None:
 
 
 def check_text(field: str, value: str, *, limited: bool = True) -> None:
-    """Raises Refusal (400) unless every table can hold the text."""
+    """Raise HTTPError (400) unless every table can hold the text; `limited`: it is an id."""
     if "\0" in value:
         detail = f"{field} = {shortened(value)!r}: holds a NUL character, which is not allowed"
-        raise Refusal(HTTPStatus.BAD_REQUEST, detail, field=field, value=shortened(value))
+        raise HTTPError(HTTPStatus.BAD_REQUEST, detail, field=field, value=shortened(value))
     if limited and not value.isascii() and (size := len(value.encode())) > MAX_ID_BYTES:
         detail = f"{field} has {size} bytes, at most {MAX_ID_BYTES} are allowed"
-        raise Refusal(HTTPStatus.BAD_REQUEST, detail, field=field, value=shortened(value), limit=MAX_ID_BYTES)
+        raise _too_long(field, value, detail)
 
 
-def _refused(message: str, body: bytes) -> Refusal:
-    """The refusal that msgspec's message, such as "Expected `int` >= 1 - at `$.k`", amounts to."""
+def _too_long(field: str, value: str, detail: str) -> HTTPError:
+    shown = shortened(value)
+    return HTTPError(HTTPStatus.BAD_REQUEST, detail, field=field, value=shown, limit=MAX_ID_BYTES)
+
+
+def _refused(message: str, body: bytes) -> HTTPError:
+    """Return the error for a message of msgspec, such as "Expected `int` >= 1 - at `$.k`"."""
     said = _SAID.fullmatch(message)
     detail, path = (said["detail"], said["path"] or "$") if said else (message, "$")
     field = path.removeprefix("$").removeprefix(".")
@@ -125,7 +130,7 @@ def _refused(message: str, body: bytes) -> Refusal:
     value = shortened(_at(body, field))
     limit = _LIMIT.search(detail)
     given = f"{field} = {value!r}: " if value is not None else f"{field}: " if field else ""
-    return Refusal(
+    return HTTPError(
         HTTPStatus.BAD_REQUEST,
         given + detail,
         field=field or None,
@@ -135,10 +140,10 @@ def _refused(message: str, body: bytes) -> Refusal:
 
 
 def _at(body: bytes, path: str) -> Any:
-    """The part of the body at a path such as `exclude[3]`, or None."""
+    """Return the part of the body at a path such as `exclude[3]`, or None."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):  # such as a number that is out of range everywhere
+    except (msgspec.DecodeError, RecursionError):  # such as a number beyond every range
         return None
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
         if name and isinstance(value, dict):
@@ -151,6 +156,6 @@ def _at(body: bytes, path: str) -> Any:
 
 
 def shortened(value: Any) -> Any:
-    """The value, or its beginning if it is too long to send back."""
+    """Return the value, or its beginning if it is too long to send back."""
     text = value if isinstance(value, str) else repr(value)
     return value if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"

@@ -33,7 +33,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def worker(self) -> Worker:
-        """What answers. Raises Refusal (503) before it is loaded."""
+        """What answers. Raises HTTPError (503) before it is loaded."""
         return self.process.worker
 
 

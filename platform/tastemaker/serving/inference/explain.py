@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tastemaker.api.schemas import Explained, Explanation, Refusal, Request
+from tastemaker.api.schemas import Explained, Explanation, HTTPError, Request
 from tastemaker.errors import ArtifactError, PluginError, TastemakerError
 from tastemaker.event_log.lookup import find
 from tastemaker.event_log.records import Record
@@ -71,13 +71,13 @@ class Explainer:
             served: The folders of the versions that are served now, by id: they need not lie with the others.
 
         Raises:
-            Refusal: 404 for an id that is not in the log, 503 while the log can't be read.
+            HTTPError: 404 for an id that is not in the log, 503 while the log can't be read.
         """
         settings = load_settings()
         try:
             record = find(request_id, settings)
         except TastemakerError as error:
-            raise Refusal(
+            raise HTTPError(
                 HTTPStatus.SERVICE_UNAVAILABLE, error.problem, retry_after=LOG_RETRY_SECONDS
             ) from None
         except ImportError as error:  # a Bento holds what answers, not every reader of the log
@@ -85,10 +85,10 @@ class Explainer:
                 f"{request_id} is no longer in this service's own log, and reading further logs needs "
                 f"{error.name}, which is not installed"
             )
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail) from None
+            raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, detail) from None
         if record is None:
             detail = f"there is no answer with the request id {request_id!r} in the log"
-            raise Refusal(HTTPStatus.NOT_FOUND, detail, field="request_id", value=request_id)
+            raise HTTPError(HTTPStatus.NOT_FOUND, detail, field="request_id", value=request_id)
         with self._lock:
             folder = settings.artifacts / record.model / record.version
             return explanation(record, self._version(record, (served.get(record.version), folder)))

@@ -148,7 +148,7 @@ class Nearest:
         self.exact_from = self._measure() if exact_from is None else exact_from
 
     def _measure(self) -> int:
-        """Return the smallest number of rows for which exact scoring is no slower than the index; or NEVER.
+        """Return the smallest number of rows for which exact scoring is as fast as the index; or NEVER.
 
         The fastest of some runs of each on item vectors, in milliseconds to tenths of a second all in all.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from tastemaker.api.schemas import Refusal
+from tastemaker.api.schemas import HTTPError
 from tastemaker.serving.runtime.worker import NO_MODEL, Worker
 
 
@@ -17,9 +17,9 @@ class ServingProcess:
 
     @property
     def worker(self) -> Worker:
-        """The loaded worker. Raises Refusal (503) while there is none."""
+        """The loaded worker. Raises HTTPError (503) while there is none."""
         if self._worker is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
+            raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
         return self._worker
 
     def open(self, worker: Worker) -> None:

@@ -16,11 +16,11 @@ from tastemaker.api.schemas import (
     EngineStatus,
     Explanation,
     FeedbackEvent,
+    HTTPError,
     ItemUpsert,
     RankRequest,
     Ready,
     Receipt,
-    Refusal,
     Request,
     SessionRequest,
     SimilarAnswer,
@@ -78,10 +78,10 @@ class Worker:
         self.metrics.count_records()
 
     def ready(self) -> Ready:
-        """Return which versions answer, and what does not work. Raises Refusal (503) if none does."""
+        """Return which versions answer, and what does not work. Raises HTTPError (503) if none does."""
         loaded = [_status(one, one.predictor) for one in self.router.engines if one.predictor is not None]
         if not loaded:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
+            raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
         first = loaded[0]
         several = len(self.router.engines) > 1
         return Ready(
@@ -132,7 +132,7 @@ class Worker:
         return (await self._submit(asked, request_id, "rank")).answer
 
     async def feedback(self, events: list[FeedbackEvent]) -> Receipt:
-        """Log feedback; return when it is durable. Raises Refusal while there is no room for it.
+        """Log feedback; return when it is durable. Raises HTTPError while there is no room for it.
 
         From then on, no worker of this machine shows what it rules out.
         """
@@ -150,7 +150,7 @@ class Worker:
             user_id: The user who will see them; None for the first engine's answer.
 
         Raises:
-            Refusal: 404 for an unknown item, 503 while no version is loaded.
+            HTTPError: 404 for an unknown item, 503 while no version is loaded.
         """
         engine = self.router.engines[0]
         if user_id is not None:
@@ -158,25 +158,25 @@ class Worker:
             engine = self.router.engine_for(request).engine
         predictor = engine.predictor
         if predictor is None:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
+            raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, NO_MODEL)
         found = predictor.pipeline.similar(canonical(item_id, self.ids), k)
         if found is None:
             detail = f"there is no item {item_id!r}"
-            raise Refusal(HTTPStatus.NOT_FOUND, detail, field="item_id", value=item_id)
+            raise HTTPError(HTTPStatus.NOT_FOUND, detail, field="item_id", value=item_id)
         items = [SimilarItem(*each) for each in found]
         return SimilarAnswer(predictor.model, predictor.version, item_id, items)
 
     async def explain(self, request_id: str) -> Explanation:
-        """Return why an answer was what it was. Raises Refusal: 404 if it is not in the log."""
+        """Return why an answer was what it was. Raises HTTPError: 404 if it is not in the log."""
         served = {one.version: one.pipeline.folder for one in self._predictors() if one.pipeline.folder}
         return await asyncio.to_thread(self.explainer.explain, request_id, served)
 
     async def upsert_items(self, items: list[ItemUpsert]) -> Receipt:
-        """Store changes of items; return when they are durable. Raises Refusal."""
+        """Store changes of items; return when they are durable. Raises HTTPError."""
         return await self._change(item_records(self._hidden(items), time.time()))
 
     async def upsert_users(self, users: list[UserUpsert]) -> Receipt:
-        """Store changes of users; return when they are durable. Raises Refusal."""
+        """Store changes of users; return when they are durable. Raises HTTPError."""
         return await self._change(user_records(self._hidden(users), time.time()))
 
     async def _change(self, records: Changes) -> Receipt:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from tastemaker.api.schemas import FeedbackEvent, Receipt, Refusal
+from tastemaker.api.schemas import FeedbackEvent, HTTPError, Receipt
 from tastemaker.event_log.records import Entry, FeedbackRecord
 from tastemaker.event_log.spool import Spool, SpoolError, SpoolFull
 
@@ -18,16 +18,16 @@ async def append_durably(spool: Spool, records: Sequence[Entry]) -> Receipt:
     """Write records; return when they are on disk.
 
     Raises:
-        Refusal: 429 if the log is full, 503 if the disk can't be written; each with a time to retry.
+        HTTPError: 429 if the log is full, 503 if the disk can't be written; each with a time to retry.
     """
     try:
         stored = await spool.stored(records)
     except SpoolFull as full:
         wait = math.ceil(full.retry_seconds)
-        raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, full.problem, retry_after=wait) from None
+        raise HTTPError(HTTPStatus.TOO_MANY_REQUESTS, full.problem, retry_after=wait) from None
     except SpoolError:
         detail = "the log can't be written now; nothing of this request was stored"
-        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_RETRY_SECONDS) from None
+        raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_RETRY_SECONDS) from None
     return Receipt(stored.accepted, stored.duplicates)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 
-from tastemaker.api.schemas import ItemUpsert, Receipt, Refusal, UserUpsert
+from tastemaker.api.schemas import HTTPError, ItemUpsert, Receipt, UserUpsert
 from tastemaker.event_log.records import ItemRecord, UserRecord
 from tastemaker.event_log.spool import Spool
 from tastemaker.serving.writes import catalog_overrides
@@ -23,7 +23,7 @@ async def append_upserts(spool: Spool, records: Changes, readers: Sequence[Catal
     Sending a change again does no harm.
 
     Raises:
-        Refusal: 429 or 503, with a time to retry.
+        HTTPError: 429 or 503, with a time to retry.
     """
     receipt = await append_durably(spool, records)
     await asyncio.to_thread(_put, spool.path.parent, records, readers)
@@ -47,6 +47,6 @@ def _put(folder: Path, records: Changes, readers: Sequence[CatalogOverrides]) ->
         catalog_overrides.put(folder, records)
     except OverridesError:
         detail = "the changes can't be written now; send them again"
-        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_RETRY_SECONDS) from None
+        raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_RETRY_SECONDS) from None
     for reader in readers:
         reader.refresh(at_once=True)

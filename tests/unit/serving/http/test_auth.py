@@ -11,7 +11,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from tastemaker.api.schemas import Answer, Refusal, Request
+from tastemaker.api.schemas import Answer, HTTPError, Request
 from tastemaker.serving.http import auth as auth_module
 from tastemaker.serving.http.api_keys import Key, KeyScope, add, changed, read_keys, revoke, rotate
 from tastemaker.serving.http.auth import Authenticator
@@ -73,7 +73,7 @@ def status(
     try:
         auth.check_host(sent, {"http_version": "1.1", "headers": [*sent.items()], "server": server})
         auth.authenticate(scope, sent, client)
-    except Refusal as refusal:
+    except HTTPError as refusal:
         return refusal.problem.status
     return 200
 
@@ -207,7 +207,7 @@ def test_a_limit_lets_its_number_through_and_says_when_to_come_back(
     monkeypatch.setattr("time.monotonic", lambda: now)
     assert [status(auth, secret) for _ in range(7)] == [200] * 5 + [429] * 2
     assert status(auth, other) == 200, "another key's limit is its own"
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HTTPError) as caught:
         auth.authenticate("recommend", {b"authorization": b"Bearer " + secret.encode()}, HERE)
     assert (caught.value.retry_after, caught.value.problem.limit) == (1, 5)
     now += 0.2

@@ -13,8 +13,8 @@ from tastemaker.api.schemas import (
     MAX_LISTED,
     Feedback,
     FeedbackEvent,
+    HTTPError,
     ItemUpserts,
-    Refusal,
     Request,
     SessionRequest,
     SimilarQuery,
@@ -26,7 +26,7 @@ read_request = Decoder(Request)
 
 def refused(body: bytes) -> dict[str, Any]:
     """The problem document as the caller sees it."""
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HTTPError) as caught:
         read_request(body)
     document: dict[str, Any] = msgspec.to_builtins(caught.value.problem)
     return document
@@ -98,7 +98,7 @@ def test_a_wrong_field_is_named_with_its_value_and_limit(
 def test_a_wrong_field_is_named_wherever_it_lies(
     kind: type[msgspec.Struct], body: str, field: str, value: object, limit: int | None
 ) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HTTPError) as caught:
         Decoder(kind)(body.encode())
     problem = caught.value.problem
     assert (problem.field, problem.value, problem.limit) == (field, value, limit)
@@ -108,7 +108,7 @@ def test_a_title_may_be_longer_than_an_id_but_no_text_holds_nul() -> None:
     read = Decoder(ItemUpserts)
     title = "é" * 1_000
     assert read(msgspec.json.encode({"items": [{"item_id": "i", "title": title}]})).items[0].title == title
-    with pytest.raises(Refusal, match="NUL"):
+    with pytest.raises(HTTPError, match="NUL"):
         read(b'{"items": [{"item_id": "i", "title": "a\\u0000"}]}')
 
 
@@ -137,7 +137,7 @@ def answered(body: bytes) -> int:
     """The HTTP status that the body gets."""
     try:
         read_request(body)
-    except Refusal as refusal:
+    except HTTPError as refusal:
         return refusal.problem.status
     return 200
 
@@ -179,7 +179,7 @@ def test_a_request_survives_the_wire(request: Request) -> None:
 def test_a_wrong_query_is_refused_as_a_wrong_body_is(
     query: bytes, field: str, value: str, limit: int | None
 ) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HTTPError) as caught:
         QueryReader(SimilarQuery)(query)
     problem = caught.value.problem
     assert (problem.field, problem.value, problem.limit) == (field, value, limit)
@@ -190,5 +190,5 @@ def test_a_query_and_an_id_of_a_path_are_read() -> None:
     assert QueryReader(SimilarQuery)(b"k=7").k == 7
     assert read_id("item_id", "é" * 100) == "é" * 100
     for wrong in ("é" * 101, "x" * 201, "a\0"):
-        with pytest.raises(Refusal):
+        with pytest.raises(HTTPError):
             read_id("item_id", wrong)

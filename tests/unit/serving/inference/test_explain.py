@@ -16,7 +16,7 @@ import pytest
 
 from support import served_homes
 from support.workers import open_worker
-from tastemaker.api.schemas import Answer, Explanation, ItemUpsert, Refusal, Request, SessionRequest
+from tastemaker.api.schemas import Answer, Explanation, HTTPError, ItemUpsert, Request, SessionRequest
 from tastemaker.data.lake import Lake
 from tastemaker.event_log import lookup
 from tastemaker.event_log.drain import drain
@@ -149,7 +149,7 @@ def test_impersonal_and_random_models_claim_nothing_personal(
 
 def test_an_unknown_id_is_no_answer(worker: Worker) -> None:
     for unknown in ("no-such-id", "", "../../etc/passwd", "'; DROP TABLE records; --", "ü" * 200):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(HTTPError) as refused:
             asyncio.run(worker.explain(unknown))
         assert refused.value.problem.status == HTTPStatus.NOT_FOUND
         assert refused.value.problem.value == unknown
@@ -182,7 +182,7 @@ def test_a_record_of_nothing(made: tuple[Path, dict[str, Version]]) -> None:
 def test_a_service_that_cant_read_further_says_so(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = Mock(side_effect=ImportError("no", name="pyarrow"))
     monkeypatch.setattr(explain, "find", missing)
-    with pytest.raises(Refusal, match="needs pyarrow, which is not installed") as refused:
+    with pytest.raises(HTTPError, match="needs pyarrow, which is not installed") as refused:
         asyncio.run(worker.explain("0" * 32))
     assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
 

@@ -17,7 +17,7 @@ import pytest
 
 from support import served_homes
 from support.workers import open_worker
-from tastemaker.api.schemas import Answer, ItemUpsert, Refusal, Request, UserUpsert
+from tastemaker.api.schemas import Answer, HTTPError, ItemUpsert, Request, UserUpsert
 from tastemaker.event_log.records import ItemRecord, Kind, Record, UserRecord
 from tastemaker.event_log.spool import Spool, read
 from tastemaker.registry.artifact import LoadedVersion, load_version
@@ -194,7 +194,7 @@ def test_similar_items(worker: Worker, versions: dict[str, LoadedVersion]) -> No
 
 
 def test_items_similar_to_a_new_one_are_found_by_content(worker: Worker) -> None:
-    with pytest.raises(Refusal, match="'fresh'") as refused:
+    with pytest.raises(HTTPError, match="'fresh'") as refused:
         worker.similar("fresh", 3)
     assert refused.value.problem.status == HTTPStatus.NOT_FOUND
     asyncio.run(worker.upsert_items([ItemUpsert("fresh", "Item 7", "odd", 8.0)]))

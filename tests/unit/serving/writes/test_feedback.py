@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.workers import open_worker
-from tastemaker.api.schemas import FeedbackEvent, Receipt, Refusal
+from tastemaker.api.schemas import FeedbackEvent, HTTPError, Receipt
 from tastemaker.event_log import spool as spools
 from tastemaker.event_log.records import FeedbackRecord, ItemRecord
 from tastemaker.event_log.spool import FILE_NAME, Spool, read
@@ -42,7 +42,7 @@ def test_a_receipt_counts_what_is_new_and_what_was_known(tmp_path: Path) -> None
 
 def test_a_full_log_is_429_with_a_time_to_retry(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=1)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(HTTPError) as refused:
         asyncio.run(append_durably(spool, [ItemRecord("tea", 1.0)]))
     spool.close()
     assert refused.value.problem.status == HTTPStatus.TOO_MANY_REQUESTS
@@ -56,7 +56,7 @@ def test_a_disk_that_can_not_be_written_is_503(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(spools, "insert", refusing)
     monkeypatch.setattr(spools, "RETRY_SECONDS", 0.01)
     spool = Spool(tmp_path)
-    with pytest.raises(Refusal, match="nothing of this request was stored") as refused:
+    with pytest.raises(HTTPError, match="nothing of this request was stored") as refused:
         asyncio.run(append_durably(spool, [ItemRecord("tea", 1.0)]))
     spool.close()
     assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
@@ -64,6 +64,6 @@ def test_a_disk_that_can_not_be_written_is_503(tmp_path: Path, monkeypatch: pyte
 
 
 def test_before_the_log_is_open_nothing_is_acknowledged() -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(HTTPError) as refused:
         asyncio.run(ServingProcess().worker.feedback(EVENTS))
     assert refused.value.problem.status == HTTPStatus.SERVICE_UNAVAILABLE
