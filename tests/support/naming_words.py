@@ -78,7 +78,11 @@ class Word(NamedTuple):
         """Yield the line, from 1, and the wording of each use that no exception allows."""
         searched = text.prose if " " in self.pattern else text.parts
         expression = rf"\b(?:{self.pattern})\b".replace(" ", r"\s+(?:# )?")
-        allowed = [place.span() for phrase in self.exceptions for place in re.finditer(phrase, searched)]
+        allowed = [
+            place.span()
+            for phrase in self.exceptions
+            for place in re.finditer(phrase.replace(" ", r"\s+(?:# )?"), searched)
+        ]
         for place in re.finditer(expression, searched):
             if not any(start <= place.start() and place.end() <= end for start, end in allowed):
                 yield searched.count("\n", 0, place.start()) + 1, re.sub(r"[\s#]+", " ", place.group())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 BANDIT = "thompson"
-PATIENCE_SECONDS = 2.0
+DELAY_SECONDS = 2.0
 """What a list earns within this time, the bandit learns at once: simulated people answer right away."""
 AGAIN = ("popularity", "bought_again", "ials", "ranker")
 """What is trained a second time: the rest would show nothing more, and takes as long."""
@@ -90,7 +90,7 @@ def _workspace() -> Workspace:
         with atomic_write(problem) as partial:
             partial.write_bytes((files("tastemaker.simulator") / "problem.yaml").read_bytes())
     source = SourceSettings(name="simulated", options={"dated": _dated(home).isoformat()})
-    learning = LearningSettings(feedback_delay_seconds=PATIENCE_SECONDS)
+    learning = LearningSettings(feedback_delay_seconds=DELAY_SECONDS)
     return Workspace(load_settings(source=source, problem=problem, learning=learning))
 
 
@@ -156,11 +156,11 @@ def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
 
     first, bandit = _champion(workspace), workspace.registry.newest(BANDIT, problem=workspace.problem.name)
     with learning_session(workspace, bandit) as learning, console.status(f"{BANDIT} learns"):
-        time.sleep(PATIENCE_SECONDS + GRACE_SECONDS + 1)  # until the last list has earned what it will
+        time.sleep(DELAY_SECONDS + GRACE_SECONDS + 1)  # until the last list has earned what it will
         learned = learning.step()
     console.print(
-        f"[bold]{BANDIT}[/] went on learning, from {learned.impressions:,} items shown, {learned.rewarded:,} "
-        "of them rewarded; tastemaker learn does so for ever"
+        f"[bold]{BANDIT}[/] learned from {learned.impressions:,} items shown, {learned.rewarded:,} "
+        "of them rewarded; tastemaker learn does so without end"
     )
     _run(workspace, console, " or ".join([*(f"+key:models/{name}" for name in AGAIN), *ALSO]))
     show_verdict(verdict(workspace.settings, ledger), console)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tastemaker_pipelines.run import Listener, Step
 
-MARKS = {"done": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[yellow]–[/]"}
+SIGNS = {"done": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[yellow]–[/]"}
 SHOWN = 4
 """Facts a line; the rest are in Dagster."""
 
@@ -50,19 +50,19 @@ def shown(console: Console) -> Iterator[Listener]:
 
 
 def line(step: Step, seconds: float) -> str:
-    """One finished step: its mark, seconds, name, and what it says of itself."""
+    """One finished step: its sign, seconds, name, and what it says of itself."""
     from rich.markup import escape
 
-    mark = MARKS[step.state]
+    sign = SIGNS[step.state]
     if step.state == "failed":
-        return f"  {mark} {seconds:6.1f} s  [bold]{step.name}[/]\n{escape(_indented(step.problem))}"
+        return f"  {sign} {seconds:6.1f} s  [bold]{step.name}[/]\n{escape(_indented(step.problem))}"
     short = {
         name: _plain(value)
         for name, value in step.facts.items()
         if isinstance(value, int | float | str) and not name.endswith("warning")
     }
     facts = "  ".join(f"{name} {value}" for name, value in list(short.items())[:SHOWN])
-    return f"  {mark} {seconds:6.1f} s  [bold]{step.name:<24}[/] [dim]{escape(facts)}[/]"
+    return f"  {sign} {seconds:6.1f} s  [bold]{step.name:<24}[/] [dim]{escape(facts)}[/]"
 
 
 def _plain(value: Any) -> str:

@@ -23,23 +23,23 @@ class Decision(RunInput):
     approve: bool
     """Make it the champion?"""
     reason: str
-    """Why; it is recorded beside the contest's outcome."""
+    """Why; it is recorded beside the result of the challenger test."""
 
 
 @task
 def evidence(version_id: str) -> str:
-    """What speaks for the version, in Markdown. Fails if it could not be promoted: then nobody is asked."""
+    """Return the evidence for the version, in Markdown. Raises RegistryError if it can't be promoted."""
     workspace = Workspace.open()
     version = workspace.registry.get(version_id)
     current = workspace.registry.champion(version.problem)
-    contest = workspace.promotion_gate.test(version)
-    if not contest.passed:
-        raise RegistryError(f"version {version.id} can't be promoted: {'; '.join(contest.reasons)}")
+    tested = workspace.promotion_gate.test(version)
+    if not tested.passed:
+        raise RegistryError(f"version {version.id} can't be promoted: {'; '.join(tested.reasons)}")
     against = "the same recipe, trained on other data" if current else "none"
     return (
         f"**{version.model} {version.id}** for *{version.problem}*\n\n"
-        f"- against the baseline: {contest.against_baseline}\n"
-        f"- against the champion: {contest.champion or against}\n"
+        f"- against the baseline: {tested.against_baseline}\n"
+        f"- against the champion: {tested.champion or against}\n"
         f"- champion now: {'none' if current is None else f'{current.model} {current.id}'}\n"
         f"- fitted on {version.manifest.counts['events']:,} events\n"
     )

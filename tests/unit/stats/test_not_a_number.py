@@ -31,7 +31,7 @@ NAN = Difference(0.1, np.nan, np.nan, 50)
 
 
 def broken(value: float, n: int = 40) -> np.ndarray[Any, Any]:
-    """float64[n]: good figures, one of which is no number."""
+    """float64[n]: good figures, one of which is not a number."""
     values = np.linspace(0.2, 0.9, n)
     values[n // 2] = value
     return values
@@ -75,7 +75,7 @@ def test_there_is_no_interval(value: float) -> None:
 
 @given(no_number, st.floats(-1, 1), st.sampled_from(["low", "figure", "max_loss"]))
 def test_nothing_passes_the_champion_by_it(value: float, low: float, name: str) -> None:
-    """An interval that begins at +inf, or a champion of -inf, is no evidence either."""
+    """An interval that begins at +inf, or a champion of -inf, is not evidence either."""
     given_ = {"low": low, "figure": 0.3, "max_loss": 0.01} | {name: value}
     found = ChampionComparison(
         "ease",

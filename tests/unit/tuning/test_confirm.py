@@ -47,9 +47,9 @@ def test_what_is_better_is_adopted_and_the_figures_are_those_of_other_days(tmp_p
     expected = paired_difference(own.users(AimConfig(**found.config)), own.users(AimConfig()))
     assert confirmed.difference.difference == pytest.approx(expected.difference)
     assert confirmed.difference.n == expected.n
-    told = json.loads(json.dumps(report.to_dict(found), allow_nan=False))
-    assert (told["adopted"], told["config"]) == (True, found.best.params)
-    assert told["confirmation"]["fresh"] is True
+    printed = json.loads(json.dumps(report.to_dict(found), allow_nan=False))
+    assert (printed["adopted"], printed["config"]) == (True, found.best.params)
+    assert printed["confirmation"]["fresh"] is True
     assert "The config that was found is adopted: +" in shown(found)
     again = tune(opened, AIMS, trials=10)  # it is in use now
     assert (again.adopted, again.confirmation, again.config) == (False, None, found.config)
@@ -65,9 +65,13 @@ def test_what_only_had_luck_is_not_adopted(tmp_path: Path) -> None:
     kept = next(one for one in outcomes if not one.adopted and one.confirmation is not None)
     assert kept.config == kept.before == {"number": 0}
     assert not kept.path.exists()
-    told = json.loads(json.dumps(report.to_dict(kept), allow_nan=False))
-    assert (told["adopted"], told["config"], told["config_before"]) == (False, kept.before, kept.before)
-    assert told["why"].startswith(
+    printed = json.loads(json.dumps(report.to_dict(kept), allow_nan=False))
+    assert (printed["adopted"], printed["config"], printed["config_before"]) == (
+        False,
+        kept.before,
+        kept.before,
+    )
+    assert printed["why"].startswith(
         "the config in use is kept: the config that was found is not significantly better: "
     )
     assert "wrote " not in shown(kept)

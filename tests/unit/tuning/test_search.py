@@ -1,4 +1,4 @@
-"""Hyperparameter search: it finds what is known to be best, sees nothing of the test period, and goes on."""
+"""Hyperparameter search: it finds the known best, never sees the test period, and can be continued."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_first_trial_is_the_config_as_it_was(found: TuningResult) -> None:
 def test_nothing_of_the_test_period_is_seen(tmp_path: Path) -> None:
     """The same search where the test period holds other purchases, by others, of other things."""
     past = [row for row in rows() if START + row.seconds < CUT]
-    poison = [Row(f"stranger {n}", f"trap {n % 3}", (DAYS - 1) * DAY + n) for n in range(200)]
+    poison = [Row(f"unknown {n}", f"trap {n % 3}", (DAYS - 1) * DAY + n) for n in range(200)]
     poison += [Row("user 00", "item 00", (DAYS - TEST_DAYS) * DAY)] * 50
     Aims.latest.clear()
     clean, other = (
@@ -79,10 +79,10 @@ def test_the_bench_ends_where_the_test_period_starts(tmp_path: Path) -> None:
 
 def test_going_on_is_not_starting_again(tmp_path: Path) -> None:
     opened = world(tmp_path / "in parts")
-    told: list[int] = []
+    reported: list[int] = []
     tune(opened, AIMS, trials=4)
-    tune(opened, AIMS, trials=9, progress=lambda trial, best, ended: told.append(trial.number))
-    assert told == [4, 5, 6, 7, 8]
+    tune(opened, AIMS, trials=9, progress=lambda trial, best, ended: reported.append(trial.number))
+    assert reported == [4, 5, 6, 7, 8]
     whole = tune(world(tmp_path / "at once"), AIMS, trials=9)
     again = tune(opened, AIMS, trials=9)
     assert _values(again) == _values(whole)
@@ -180,7 +180,7 @@ def test_too_little_data_to_split_again(tmp_path: Path) -> None:
     assert "split.test_days" in str(error.value.fix)
 
 
-def test_a_broken_file_is_told(tmp_path: Path) -> None:
+def test_a_broken_file_is_reported(tmp_path: Path) -> None:
     opened = world(tmp_path)
     path = best_config.path_of(tmp_path, "tastes", "aims")
     path.parent.mkdir(parents=True)
@@ -198,10 +198,10 @@ def test_a_broken_file_is_told(tmp_path: Path) -> None:
 def test_the_pictures_and_the_json(found: TuningResult, tmp_path: Path) -> None:
     draw(found, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-    told = json.loads(json.dumps(report.to_dict(found), allow_nan=False))
-    assert told["test"]["difference"]["n"] == found.backtest.users
-    assert told["space"]["aim"] == {"low": 0, "high": 10, "log": False}
-    assert len(told["trials"]) == 25
+    printed = json.loads(json.dumps(report.to_dict(found), allow_nan=False))
+    assert printed["test"]["difference"]["n"] == found.backtest.users
+    assert printed["space"]["aim"] == {"low": 0, "high": 10, "log": False}
+    assert len(printed["trials"]) == 25
 
 
 def test_a_trial_that_died_is_done_again_and_none_that_ended_is_lost(engine: Engine, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_trial_that_died_is_done_again_and_none_that_ended_is_lost(engine: Eng
     stack.close()
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = world(tmp_path)
     tune(opened, AIMS, trials=2)
 

@@ -29,7 +29,7 @@ class DeadlyConfig(AimConfig):
     """How it dies."""
 
     lasts: bool = False
-    """It does not: it goes on indefinitely, and SIGTERM does not end it."""
+    """It does not: it runs indefinitely, and SIGTERM does not end it."""
     until: str = ""
     """A file. If it is named, a child of the worker lives on until it is there."""
 
@@ -75,13 +75,13 @@ def test_a_worker_says_what_this_process_would(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lives_on", [False, True], ids=["alone", "a child of its own lives on"])
-def test_a_worker_that_is_killed_is_told_of(tmp_path: Path, lives_on: bool) -> None:
+def test_a_killed_worker_is_reported(tmp_path: Path, lives_on: bool) -> None:
     opened = world(tmp_path)
     bench = TrialBench.inside(opened.dataset(), DEADLY)
     release = tmp_path / "release"
     config = DeadlyConfig(until=str(release) if lives_on else "")
-    told = pytest.raises(TastemakerError, match=r"a worker process died.*\n.*fewer --jobs")
-    with told, measuring(bench, partial(loaded, opened.settings), 2) as submit:
+    reported = pytest.raises(TastemakerError, match=r"a worker process died.*\n.*fewer --jobs")
+    with reported, measuring(bench, partial(loaded, opened.settings), 2) as submit:
         submit(DeadlyConfig(lasts=True))
         submit(config).result(SECONDS // 2)  # before the child gives up
     release.touch()

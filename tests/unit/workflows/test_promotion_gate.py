@@ -197,7 +197,7 @@ LOSS = 0.01 * float(BETTER.mean())
         (NOISE - NOISE.mean() - LOSS / 2, True),
         (NOISE - NOISE.mean() - LOSS * 1.01, False),
         (NOISE - NOISE.mean() - LOSS * 3, False),
-        (20 * (NOISE - NOISE.mean()), False),  # as good, but nobody knows: its interval reaches too low
+        (20 * (NOISE - NOISE.mean()), False),  # as good, but uncertain: its interval reaches too low
     ],
 )
 def test_what_may_be_worse_than_the_champion_is_refused(
@@ -276,7 +276,7 @@ def test_the_best_of_many_equal_models_does_not_win_by_luck(registry: Registry) 
 
 
 def test_models_that_the_settings_leave_out_take_no_power_from_the_others(registry: Registry) -> None:
-    """As on the leaderboard, whose p the contest's is."""
+    """The p of the challenger test is that of the leaderboard."""
     rng = np.random.default_rng(3)
     noise = rng.normal(0, 0.1, (15, 500))
     add_backtest(registry, "popularity", BASE)
