@@ -310,7 +310,7 @@ def answers(port: int) -> dict[str, float]:
 
 
 def feature_reads(home: Path, calls: int) -> dict[str, float]:
-    """Microseconds of one user's features by Feast itself, cold and warm, and of 100 items' features."""
+    """Return microseconds of one user's features by Feast itself, cold and warm, and of 100 items'."""
     import numpy as np
     from factors import FEATURES
 
@@ -333,12 +333,34 @@ def feature_reads(home: Path, calls: int) -> dict[str, float]:
         "100 items": lambda user: table[candidates],
     }
     took: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(calls):
-        for name, read in ways.items():
-            start = time.perf_counter()
-            read(user_id(number))
-            took[name].append(time.perf_counter() - start)
+    with _on_one_processor():
+        for number in range(calls):
+            for name, read in ways.items():
+                start = time.perf_counter()
+                read(user_id(number))
+                took[name].append(time.perf_counter() - start)
     return {f"{name}_us": sorted(seconds)[len(seconds) // 2] * 1e6 for name, seconds in took.items()}
+
+
+@contextmanager
+def _on_one_processor() -> Iterator[None]:
+    """Keep this process to one processor, as `serving.pin_workers` does, where the system can.
+
+    A thread that wakes another on an idle processor waits for it to come out of its sleep, for as long as a
+    read takes or not at all: the figures of one program then differ by a factor of two.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    threads = [int(thread) for thread in os.listdir("/proc/self/task")]
+    try:
+        for thread in threads:
+            os.sched_setaffinity(thread, {min(allowed)})
+        yield
+    finally:
+        for thread in threads:
+            os.sched_setaffinity(thread, allowed)
 
 
 def memory(process: int) -> list[dict[str, float]]:

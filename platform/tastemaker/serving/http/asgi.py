@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from types import coroutine
+from typing import Any, NamedTuple, TypeVar
 
 from tastemaker.api.schemas import MAX_BODY_BYTES, HTTPError
 
@@ -15,6 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
+T = TypeVar("T")
 
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
@@ -60,18 +62,22 @@ async def read_json(headers: Headers, receive: Receive) -> bytes:
     if length.isdigit() and (len(length) > _MOST_DIGITS or int(length) > MAX_BODY_BYTES):
         raise _too_long()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            message = await receive()
-            body: bytes = message.get("body", b"")
-            if message.get("more_body", False):
-                body = await _coming.rest(bytearray(body), receive)
-            elif message["type"] == "http.disconnect":
-                raise Gone
+        body = await within(BODY_SECONDS, _body(receive))
     except TimeoutError:
         detail = f"the body did not arrive within {BODY_SECONDS} s"
         raise HTTPError(HTTPStatus.REQUEST_TIMEOUT, detail, field="body", limit=BODY_SECONDS) from None
     if len(body) > MAX_BODY_BYTES:
         raise _too_long()
+    return body
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        return await _coming.rest(bytearray(body), receive)
+    if message["type"] == "http.disconnect":
+        raise Gone
     return body
 
 
@@ -85,6 +91,51 @@ async def send_reply(send: Send, reply: Reply, request_id: str, *, with_body: bo
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body if with_body else b""})
+
+
+@coroutine
+def within(seconds: float, awaited: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Await a coroutine like `asyncio.timeout`, but set the timer only if the coroutine has to wait.
+
+    A body has nearly always arrived when it is read, and a timer costs more than the reading.
+
+    Args:
+        seconds: The longest wait.
+        awaited: What to wait for.
+
+    Returns:
+        What the coroutine returns.
+
+    Raises:
+        TimeoutError: The coroutine did not end in time; it was cancelled.
+    """
+    try:
+        waits_for = awaited.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    return (yield from _timed(seconds, _resume(awaited, waits_for)).__await__())
+
+
+async def _timed(seconds: float, awaited: Awaitable[T]) -> T:
+    async with asyncio.timeout(seconds):
+        return await awaited
+
+
+@coroutine
+def _resume(started: Coroutine[Any, Any, T], waits_for: object) -> Generator[Any, Any, T]:
+    """Await a coroutine that was started elsewhere and waits for something."""
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as thrown:
+                waits_for = started.throw(thrown)
+            else:
+                waits_for = started.send(sent)
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 class _Coming:
