@@ -28,10 +28,10 @@ _METHOD = Markup("""<p class="basis">★ best: the best figure. ☆ tied with th
 best is not significant.
 Two models differ significantly if a paired permutation test and a paired bootstrap test over users both say
 so, each with Holm's correction over the pairs of candidates and the baseline: the chance of any false
-difference among them is at most 5 %. Random lists are not a candidate. Without an interval there is no
-significant difference. p is the larger of the two p-values, corrected. A model's ranks are all those that the
-tests leave possible: models that do not differ significantly share ranks. Intervals are of one figure or one
-pair alone, not corrected.</p>""")
+difference among them is at most 5 %. Random lists are not a candidate. Without an interval no difference is
+significant. p is the larger of the two p-values, corrected. A model's ranks are all those that the tests
+leave possible: models that do not differ significantly share ranks. Intervals are of one figure or one pair
+alone, not corrected.</p>""")
 
 _BREACH = Markup('<span class="breach">✖ {}</span>')
 
