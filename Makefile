@@ -25,10 +25,10 @@ export OMP_WAIT_POLICY := PASSIVE
 # Bytecode makes the second start of a command two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test check docs lock release format clean
+.PHONY: help install demo test test-fast check docs lock release format clean
 
 help:  ## show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 install: $(VENV)/installed  ## set up .venv with the pinned packages and this project, editable
 
@@ -48,11 +48,15 @@ demo: install  ## a simulated shop, all the way from raw events to a served, log
 test: install  ## run the tests
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
+test-fast: install  ## run the unit tests that start no process and are not slow
+	$(BIN)/pytest -n 2 --dist loadfile -q --durations 10 --durations-min 2 \
+		-m "not processes and not servers and not slow" tests/unit models
+
 check: install docs  ## lint, types, import boundaries, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=tests $(BIN)/mypy platform/tastemaker pipelines/tastemaker_pipelines feature_repo/tastemaker_features \
-		expectations/tastemaker_expectations $(wildcard models/*/tastemaker_* models/*/tests) benchmarks docs tests
+		expectations/tastemaker_expectations $(wildcard models/*/tastemaker_* models/*/tests) benchmarks docs tests conftest.py
 	$(BIN)/lint-imports
 
 docs: install  ## build the documentation's site: build/site/index.html

@@ -41,6 +41,7 @@ def vocabulary() -> Vocabulary:
     return Vocabulary()
 
 
+@pytest.mark.slow
 def test_no_folder_has_more_banned_words_than_allowed_nor_fewer(vocabulary: Vocabulary) -> None:
     """The numbers of naming_words_allowed.toml only fall: with the last word of a folder its line goes."""
     found = vocabulary.search_files(files())

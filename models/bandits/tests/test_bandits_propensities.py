@@ -134,6 +134,7 @@ def brute(scores: Normal, arms: NDArray[np.int64], k: int) -> Float64:
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("m", "k"), [(120, 1), (120, 5), (60, 20)])
 def test_all_positions_agree_with_the_multiplied_distribution(m: int, k: int) -> None:
     rng = np.random.default_rng(3)
@@ -142,6 +143,7 @@ def test_all_positions_agree_with_the_multiplied_distribution(m: int, k: int) ->
     np.testing.assert_allclose(exact(scores, arms, arms, k), brute(scores, arms, k), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spreads", "k"), [((0.75, 3.6), 10), ((1.0, 1.0), 10), ((0.05, 2.0), 3)], ids=["wide", "equal", "narrow"]
 )

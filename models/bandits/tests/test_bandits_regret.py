@@ -17,6 +17,8 @@ from tastemaker_bandits.logistic_thompson import LogisticThompson, LogisticThomp
 from tastemaker_bandits.thompson import Thompson, ThompsonConfig
 from tastemaker_bandits.ucb1 import UCB1, UCB1Config
 
+pytestmark = pytest.mark.slow
+
 PLAIN = Environment(arms=8, taste_spread=0.0, base=-1.0, base_spread=1.0)
 """All users have the same tastes."""
 PERSONAL = Environment(arms=8, taste_spread=1.5, base=-1.0, context_size=3)

@@ -271,6 +271,7 @@ def test_fit_works_with_returned_purchases_only(
     assert ranking.items.tolist() == [expected.tolist()] * N_USERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recommender", [BPR, EASE, IALS, ItemKNN])
 def test_only_the_latest_items_of_a_user_above_the_cap_count(
     mixed: TrainingData, recommender: type[BPR | EASE | IALS | ItemKNN]

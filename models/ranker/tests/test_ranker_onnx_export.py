@@ -121,6 +121,8 @@ print("lightgbm" in sys.modules)
 """
 
 
+@pytest.mark.processes
+@pytest.mark.slow
 def test_only_explanations_import_lightgbm_and_no_telemetry_is_sent(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     users, items = (rng.integers(0, 20, 1_500, dtype=np.int32) for _ in range(2))

@@ -69,6 +69,6 @@ def adopt(yes: bool) -> None:
     click.echo(f"the source:  {source.identity}, {len(offered):,} days, {common:,} of them in the lake too")
     if yes:
         source_identity.adopt(source, lake)
-        click.echo("Adopted. Days that differ are read anew by the next run: tastemaker run")
+        click.echo("Adopted. The next run reads days that differ again: tastemaker run")
     else:
         click.echo("Nothing was changed. If they are the same source: tastemaker data adopt --yes")

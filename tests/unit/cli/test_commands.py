@@ -50,6 +50,7 @@ def _commands(command: click.Command, *words: str) -> list[tuple[str, ...]]:
     return found
 
 
+@pytest.mark.processes
 def test_help_imports_nothing_slow() -> None:
     code = f"""
 import sys

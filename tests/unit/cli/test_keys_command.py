@@ -76,6 +76,7 @@ def test_a_spoilt_file_is_not_overwritten(home: Path) -> None:
     assert (home / "keys.json").read_text() == '[{"id": 5}]'
 
 
+@pytest.mark.processes
 def test_a_full_disk_is_named_and_leaves_the_keys_as_they_were(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +90,8 @@ def test_a_full_disk_is_named_and_leaves_the_keys_as_they_were(
     assert [key.digest for key in read_keys(small_disk / "keys.json")] == [digest(secret)]
 
 
+@pytest.mark.processes
+@pytest.mark.slow
 def test_ten_at_once_make_ten_keys(home: Path) -> None:
     command = [sys.executable, "-m", "tastemaker.cli.main", "keys", "new", "job", "--scope", "manage"]
     running = [subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE) for _ in range(10)]

@@ -160,6 +160,7 @@ def test_an_empty_chunk_passes(gate: GreatExpectationsGate, table: str) -> None:
 texts = st.none() | st.text(max_size=3) | st.sampled_from(["x" * 200, "x" * 201, "é" * 101])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(
     rows=st.lists(

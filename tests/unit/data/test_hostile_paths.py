@@ -21,6 +21,8 @@ from tastemaker.settings import Settings, SourceSettings
 from tastemaker.storage.engine import open_engine
 from tastemaker.util.atomic_files import plain_path, sqlite_url
 
+pytestmark = pytest.mark.slow
+
 NAMES = (
     *(
         "b[1]",

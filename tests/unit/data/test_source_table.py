@@ -264,6 +264,7 @@ def test_unknown_source() -> None:
     assert "online_retail, simulated, sql, table" in str(caught.value.fix)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     moments=st.lists(
@@ -293,6 +294,7 @@ b,,,,,
 """
 
 
+@pytest.mark.slow
 def test_own_columns_of_items_reach_the_model(tmp_path: Path) -> None:
     """Through the file, the gate and the split; what is not named is not kept."""
     lines = [f"u{n % 3},{'ab'[n % 2]},2024-01-{n + 1:02}" for n in range(20)]
@@ -312,6 +314,7 @@ def test_own_columns_of_items_reach_the_model(tmp_path: Path) -> None:
     np.testing.assert_array_equal(items.column("grams"), [300, np.nan])
 
 
+@pytest.mark.slow
 def test_a_list_in_a_table_in_memory_reaches_the_model_as_a_vector() -> None:
     moments = [datetime(2024, 1, 1 + n) for n in range(20)]
     events = pa.table(

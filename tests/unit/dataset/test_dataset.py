@@ -40,6 +40,7 @@ rows_strategy = st.lists(
 ).filter(lambda rows: any(row.type in REWARDS for row in rows))
 
 
+@pytest.mark.slow
 @quiet
 @given(
     rows=rows_strategy,
@@ -125,6 +126,7 @@ def _relevant(
     return {pair: value for pair, value in kept.items() if pair[0] in evaluated}, unreachable
 
 
+@pytest.mark.slow
 @quiet
 @given(rows=rows_strategy)
 def test_history_against_brute_force(rows: list[Row]) -> None:
@@ -274,6 +276,7 @@ def test_history_rows_of_the_split_are_those_before_the_cut(tmp_path: Path) -> N
     assert isinstance(split.snapshot.history, History)
 
 
+@pytest.mark.slow
 @quiet
 @given(rows=rows_strategy)
 def test_an_event_type_of_weight_zero_is_as_if_it_were_not_named(rows: list[Row]) -> None:

@@ -106,6 +106,7 @@ def figures() -> Figures:
     return measured()
 
 
+@pytest.mark.slow
 def test_the_golden_figures_are_those_of_this_version(figures: Figures) -> None:
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     assert golden["evaluation_version"] == EVALUATION_VERSION, f"run: python {Path(__file__).name}"

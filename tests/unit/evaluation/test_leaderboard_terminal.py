@@ -69,6 +69,7 @@ def test_nothing_is_cut_off_in_the_short_table(means: dict[str, float], users: i
     )
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(0, 0.5), min_size=1, max_size=9),
     st.sampled_from([5, 60]),

@@ -17,7 +17,10 @@ from tastemaker.plugins.read_only import arrays_in
 from tastemaker.problem import ProblemSpec
 
 # Ibis 12 still calls what DuckDB 2 has renamed.
-pytestmark = pytest.mark.filterwarnings(r"ignore:fetch_\w+\(\) is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings(r"ignore:fetch_\w+\(\) is deprecated:DeprecationWarning"),
+    pytest.mark.slow,
+]
 
 MODELS = list(discovery.find().names)
 PROBLEM = ProblemSpec.model_validate(

@@ -283,6 +283,7 @@ def test_one_value_is_no_slice_and_small_ones_go_together() -> None:
     assert found[-1].users == sum(one == "c00" or one >= f"c{LARGEST:02}" for one in labels)
 
 
+@pytest.mark.slow
 def test_models_that_are_alike_differ_in_any_slice_in_at_most_5_percent_of_cases() -> None:
     """100 cases of 4 slices and 3 rivals: the share's standard error is 2.2 %."""
     rng = np.random.default_rng(1)

@@ -31,6 +31,8 @@ from tastemaker.evaluation.robustness.staleness import Days, Staleness, Week
 from tastemaker.stats.bootstrap import Difference, Interval
 from tastemaker.workflows.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 CHANGING = 0.3
 WEEKS = 4
 

@@ -259,6 +259,7 @@ def logs(draw: st.DrawFn) -> tuple[list[Record], list[FeedbackRecord]]:
     return requests, sorted(events, key=lambda event: event.received_at)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(log=logs(), split=st.integers(0, 10))
 def test_rewards_are_those_of_a_join_by_loops(

@@ -333,6 +333,7 @@ def test_a_new_item_that_was_bought_is_not_offered_again(opened: Open) -> None:
     assert "brand new" not in shop.shown("a new user", k=10)
 
 
+@pytest.mark.processes
 def test_another_process_sees_feedback_immediately(opened: Open, tmp_path: Path) -> None:
     shop = opened()
     code = """

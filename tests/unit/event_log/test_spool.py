@@ -63,6 +63,7 @@ def test_closing_commits_what_was_only_offered(tmp_path: Path) -> None:
     assert not spool.offer(record(1)), "a closed spool takes nothing"
 
 
+@pytest.mark.processes
 def test_an_appended_record_survives_kill_9(tmp_path: Path) -> None:
     code = """
 import sys

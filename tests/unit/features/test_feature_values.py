@@ -207,6 +207,7 @@ def _days_until(time: int) -> float:
     return (BEFORE * MICROSECOND - time) / (DAY * MICROSECOND)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(shop=shops)
 def test_features_equal_those_of_a_loop_over_the_log(computed: Features, shop: Shop) -> None:
@@ -221,6 +222,7 @@ def test_features_equal_those_of_a_loop_over_the_log(computed: Features, shop: S
                 assert found[key][name] == wanted, (key, name)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(shop=shops, later=events_at(future), other=events_at(future))
 def test_no_feature_depends_on_events_at_or_after_its_time(
@@ -232,6 +234,7 @@ def test_no_feature_depends_on_events_at_or_after_its_time(
     assert computed(shop._replace(events=shop.events + other)) == before
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(shop=shops, data=st.data())
 def test_later_users_and_items_do_not_change_features(

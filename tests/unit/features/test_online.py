@@ -71,6 +71,7 @@ def test_an_error_does_not_contain_the_password(tmp_path: Path) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.processes
 def test_importing_features_imports_no_slow_library() -> None:
     code = (
         "import sys, tastemaker.features, tastemaker.features.online, tastemaker.features.snapshots;"

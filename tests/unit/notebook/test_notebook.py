@@ -73,6 +73,7 @@ class Streamed:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
+@pytest.mark.slow
 def test_a_table_is_the_same_data_in_any_form(data: Data, tmp_path: Path) -> None:
     frame = orders()
     frame.to_csv(tmp_path / "orders.csv", index=False)
@@ -99,6 +100,7 @@ def test_rows_go_through_the_gate() -> None:
     assert dict(found.dataset.problem.event_weights) == {"purchase": 1.0}
 
 
+@pytest.mark.slow
 def test_items_may_be_a_table_beside_events_in_a_file(tmp_path: Path) -> None:
     orders(300).to_csv(tmp_path / "orders.csv", index=False)
     items = pd.DataFrame({"sku": ["sku-0", "sku-999"], "category": ["mugs", "vases"]})
@@ -107,6 +109,7 @@ def test_items_may_be_a_table_beside_events_in_a_file(tmp_path: Path) -> None:
     assert found.item_ids.lookup(["sku-999"]) >= 0
 
 
+@pytest.mark.slow
 def test_own_columns_of_users_are_slices(tmp_path: Path) -> None:
     people = pd.DataFrame({"customer": [f"Zoë {n}" for n in range(60)], "segment": ["odd", "even"] * 30})
     people["shoe size"] = [float(n) if n % 10 else np.nan for n in range(60)]
@@ -302,6 +305,7 @@ def test_the_style_touches_nothing_outside(parts: SplitParts) -> None:
     assert all(rule.startswith((".tastemaker", "@media")) for rule in rules)
 
 
+@pytest.mark.processes
 def test_the_names_are_there_and_importing_the_package_stays_light() -> None:
     assert all(callable(getattr(tastemaker, name)) for name in tastemaker.__all__ if name != "__version__")
     assert set(tastemaker.__all__) <= set(dir(tastemaker))

@@ -321,6 +321,7 @@ def test_load_says_what_it_can_t_take(given: dict[str, Any], said: str) -> None:
         load(purchases(), **given)
 
 
+@pytest.mark.slow
 def test_columns_may_be_numbers() -> None:
     frame = purchases().set_axis(range(3), axis=1)
     found = load(frame, columns={"user_id": 0, "item_id": 1, "occurred_at": 2})
@@ -377,6 +378,7 @@ def test_a_list_is_no_longer_than_the_catalogue(k: int, parts: SplitParts) -> No
     assert sorted(fit("popularity", parts).recommend("1", k), key=int) == [str(n) for n in range(N_ITEMS)]
 
 
+@pytest.mark.slow
 def test_split_takes_repeats() -> None:
     data = load(purchases())
     allowed, new_only = split(data, test_days=10, repeats=True), split(data, test_days=10, repeats=False)
@@ -434,6 +436,8 @@ class Mine(Recommender):
 '''
 
 
+@pytest.mark.processes
+@pytest.mark.slow
 def test_a_cell_of_a_notebook_is_named_as_the_notebook_does(tmp_path: Path) -> None:
     purchases().to_csv(tmp_path / "orders.csv", index=False)
     program = f"""

@@ -60,6 +60,7 @@ def versions(origin: tuple[Path, dict[str, Version]]) -> dict[str, Version]:
     return origin[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", BANDITS)
 def test_a_learner_that_was_stopped_again_and_again_is_one_that_never_was(
     home: Path, versions: dict[str, Version], tmp_path: Path, model: str
@@ -83,6 +84,7 @@ def test_a_learner_that_was_stopped_again_and_again_is_one_that_never_was(
     assert learning_homes.state(home, version) == learning_homes.state(whole, version)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", BANDITS)
 def test_replicas_that_read_in_another_order_agree(
     home: Path, versions: dict[str, Version], tmp_path: Path, model: str
@@ -107,6 +109,7 @@ def test_replicas_that_read_in_another_order_agree(
     assert learning_homes.state(home, version) == learning_homes.state(other, version)
 
 
+@pytest.mark.slow
 def test_looks_at_the_tail_of_the_log_come_to_the_same(
     home: Path, versions: dict[str, Version], tmp_path: Path
 ) -> None:
@@ -182,6 +185,7 @@ def test_order_independent_models_agree_in_any_order(home: Path, versions: dict[
             np.testing.assert_allclose(getattr(forwards, part), getattr(backwards, part), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_damaged_snapshot_costs_a_replay_and_nothing_else(
     home: Path, versions: dict[str, Version], tmp_path: Path
 ) -> None:
@@ -272,6 +276,7 @@ def test_a_learner_that_follows_outlives_a_disk_that_is_away(
     assert (found, problems) == ([15], ["the disk is away"] * 2)
 
 
+@pytest.mark.slow
 def test_the_graph_learns_for_the_versions_that_answer(home: Path, versions: dict[str, Version]) -> None:
     entries = [
         *learning_homes.traffic(versions["window"].id, 5),

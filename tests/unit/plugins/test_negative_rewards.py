@@ -23,6 +23,8 @@ from tastemaker.plugins import (
 from tastemaker.plugins.arrays import Float32, Int32
 from tastemaker.plugins.checks.subject import MadeUpFeatures
 
+pytestmark = pytest.mark.slow
+
 N_USERS, N_ITEMS = 8, 6
 DAY = 86_400
 MODELS = [name for name in discovery.find().names if name != "random"]

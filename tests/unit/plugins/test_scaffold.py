@@ -43,6 +43,8 @@ def test_a_new_model_passes_the_checks(tmp_path: Path, monkeypatch: pytest.Monke
         scaffold.create_plugin("brand_new", tmp_path / "elsewhere")
 
 
+@pytest.mark.processes
+@pytest.mark.slow
 def test_the_tests_of_a_new_model_pass(tmp_path: Path) -> None:
     folder = scaffold.create_plugin("fresh", tmp_path)
     done = subprocess.run(

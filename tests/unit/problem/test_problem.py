@@ -325,6 +325,7 @@ SPECS = st.fixed_dictionaries(
 ).map(ProblemSpec.model_validate)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(SPECS)
 def test_what_is_written_loads_as_the_same_problem(

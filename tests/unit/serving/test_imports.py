@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = (
     "dagster",
     "great_expectations",
@@ -19,6 +21,8 @@ HEAVY = (
 )
 
 
+@pytest.mark.processes
+@pytest.mark.slow
 def test_the_serving_path_imports_nothing_heavy() -> None:
     code = f"""
 import sys

@@ -71,6 +71,7 @@ def test_a_line_that_a_crash_cut_short_never_counted(
     assert list(read(path)) == [*ENTRIES[:kept], ENTRIES[0]]
 
 
+@pytest.mark.processes
 def test_a_killed_process_leaves_what_it_flushed(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     program = """

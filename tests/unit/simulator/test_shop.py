@@ -188,6 +188,7 @@ def test_views_follow_the_truth() -> None:
     assert ((seen - expected)[kept] ** 2 / expected[kept]).sum() < 6 * kept.sum()
 
 
+@pytest.mark.slow
 def test_purchases_follow_the_truth(shop: Shop, days: list[DayEvents]) -> None:
     window = range(60, 90)
     bought = sum(int((days[day].types == PURCHASE).sum()) for day in window)

@@ -242,6 +242,7 @@ def test_repeated_and_dropped_events_keep_their_ids(tmp_path: Path) -> None:
     assert sum(service.asked[path] for path in ("/recommend", "/session")) > 150
 
 
+@pytest.mark.slow
 def test_late_events_come_after_later_ones_and_all_come(tmp_path: Path) -> None:
     service = Service()
     simulated(tmp_path, service, replace(PLAN, faults=Faults(late=0.5)))

@@ -71,6 +71,7 @@ def test_known_forms(written: str, canonical_form: str, numbers: str, text: str)
     assert [canonical(written, form) for form in FORMS] == [canonical_form, numbers, text]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(ids=st.lists(st.lists(PARTS, max_size=6).map("".join), min_size=1, max_size=20))
 def test_sql_and_python_agree(ids: list[str]) -> None:
@@ -102,6 +103,7 @@ def test_words_for_missing_values_are_ids_only_if_the_settings_say_so(tmp_path: 
         assert users == [expected, "Nullmann"]
 
 
+@pytest.mark.slow
 def test_ids_are_the_same_from_all_file_formats(tmp_path: Path) -> None:
     """Integers in CSV, floating point in Parquet, and a data frame: the same items."""
     numbers = list(range(1, 41))

@@ -93,6 +93,7 @@ def shop(online_retail: Path) -> tuple[History, IdIndex, dict[str, str]]:
     return History.from_events(events, len(people), len(codes)), codes, {row[1]: row[2] for row in rows}
 
 
+@pytest.mark.slow
 def test_a_real_shop(shop: tuple[History, IdIndex, dict[str, str]]) -> None:
     """Lunch bags go with lunch bags; and one item's likeness, counted by hand."""
     history, codes, titles = shop

@@ -188,6 +188,7 @@ def test_an_empty_batch() -> None:
     assert batch.excluded.shape == (0, N_ITEMS)
 
 
+@pytest.mark.processes
 def test_loading_imports_no_heavy_library() -> None:
     """A prediction service has no DuckDB, pandas, Arrow or database."""
     code = """

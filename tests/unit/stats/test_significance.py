@@ -153,6 +153,7 @@ def test_the_interval_is_that_of_the_paired_difference() -> None:
     np.testing.assert_allclose(found, paired_difference(columns[:, 2], columns[:, 0]), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_of_five_equal_models_any_is_called_better_in_at_most_5_percent_of_cases() -> None:
     """400 cases: the share's standard error is 1.1 %. Without the correction it would be about 25 %."""
     rng = np.random.default_rng(11)
@@ -189,6 +190,7 @@ def test_models_that_do_not_differ_have_ranks_in_common(seed: int, models: int) 
                 assert first.last < second.last
 
 
+@pytest.mark.slow
 def test_of_many_models_like_the_baseline_few_beat_it_by_luck() -> None:
     """300 data sets of ten models: any wins in 2.5 % at most, with a standard error of 0.9 %; by each pair's
     own interval, as a promotion that does not correct would have it, in about 15 %."""

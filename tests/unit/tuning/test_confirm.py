@@ -19,6 +19,8 @@ from tastemaker.tuning.study import TrialResult
 from tastemaker.tuning.trial import TrialBench
 from tastemaker.workflows.tune import tune
 
+pytestmark = pytest.mark.slow
+
 SHORT = 2 * TEST_DAYS + 3
 """Days: enough for a search inside the training window, and not for days of the confirmation's own."""
 

@@ -30,6 +30,8 @@ from tastemaker.workflows.train import train
 from tastemaker.workflows.tune import tune
 from tastemaker.workflows.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 CUT = START + (DAYS - TEST_DAYS) * DAY
 SPACE_OF_ONE = {"aim": AimConfig.model_fields["aim"].metadata[0]}
 

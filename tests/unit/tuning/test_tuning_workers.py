@@ -22,6 +22,8 @@ from tastemaker.tuning.trial import TrialBench
 from tastemaker.tuning.workers import measuring
 from tastemaker.workflows.workspace import Workspace
 
+pytestmark = pytest.mark.processes
+
 SECONDS = 60
 
 

@@ -256,6 +256,7 @@ def test_one_user_does_not_show_that_nothing_is_lost(registry: Registry) -> None
         PromotionGate(registry).promote(version.id)
 
 
+@pytest.mark.slow
 def test_the_best_of_many_equal_models_does_not_win_by_luck(registry: Registry) -> None:
     """One that beats the baseline alone (its own interval lies above 0) is refused as one of sixteen."""
     rng = np.random.default_rng(3)

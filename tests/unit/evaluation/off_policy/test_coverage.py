@@ -12,6 +12,8 @@ from tastemaker.evaluation.off_policy.estimators import Estimate
 from tastemaker.evaluation.off_policy.intervals import difference, interval
 from tastemaker.stats.concentration import empirical_bernstein
 
+pytestmark = pytest.mark.slow
+
 RUNS, ROUNDS = 1_000, 10_000
 
 CONTEXTS = np.array([0.5, 0.3, 0.2])

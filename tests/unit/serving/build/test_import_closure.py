@@ -38,6 +38,7 @@ def shelf(tmp_path: Path) -> Path:
     return tmp_path / "shelf"
 
 
+@pytest.mark.slow
 def test_what_loads_comes_along_and_what_can_not_load_is_left_out(shelf: Path) -> None:
     found = import_closure(shelf, "shelf", ["shelf.service"], ["numpy"])
     names = {str(path.relative_to(shelf)) for path in found}

@@ -242,6 +242,8 @@ def test_an_index_of_other_vectors_is_refused(tmp_path: Path) -> None:
         Nearest(model(), tmp_path)
 
 
+@pytest.mark.processes
+@pytest.mark.slow
 def test_a_version_of_a_large_catalogue_is_served_by_its_index(tmp_path: Path) -> None:
     """Registered with its index, loaded anywhere, answering as the model does; and packed with USearch."""
     settings = Settings(home=tmp_path, retrieval=RetrievalSettings(index_items=5))
@@ -287,6 +289,7 @@ print(*pack("bpr", Path("packed")))
     assert isinstance(open_retriever(load_version(tmp_path / "packed" / "version")), Nearest)
 
 
+@pytest.mark.slow
 def test_recall_on_a_real_shop(online_retail: Path, tmp_path: Path) -> None:
     """Matrix factorization of real purchases: the index finds what scoring every item finds."""
     data = purchases(online_retail)

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system can't pin")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system can't pin"),
+]
+
 WORKER = """
 import json, os, sys, threading
 from pathlib import Path

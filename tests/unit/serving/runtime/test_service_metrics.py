@@ -186,6 +186,8 @@ class AWorker:
         return found
 
 
+@pytest.mark.processes
+@pytest.mark.slow
 def test_a_worker_that_is_killed_and_replaced_takes_no_count_along(tmp_path: Path) -> None:
     Workers(tmp_path).expect(2)
     first, other = AWorker(tmp_path, 1, "v1"), AWorker(tmp_path, 2, "v2")

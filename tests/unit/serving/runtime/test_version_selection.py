@@ -19,6 +19,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_worker_prefers_what_is_deployed_and_a_pin_excludes_all_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

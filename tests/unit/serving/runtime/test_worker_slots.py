@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tastemaker.serving.runtime.worker_slots import Place, Workers
 
 BEGIN = """
@@ -33,6 +35,7 @@ def test_workers_that_start_for_the_first_time_are_not_away(tmp_path: Path) -> N
     assert (workers.trouble, workers.restarts) == (None, 0)
 
 
+@pytest.mark.processes
 def test_a_worker_that_ended_is_away_until_another_serves_in_its_place(tmp_path: Path) -> None:
     workers = Workers(tmp_path)
     workers.expect(3)

@@ -118,6 +118,8 @@ def test_only_the_latest_new_items_are_kept_in_mind(tmp_path: Path, monkeypatch:
     assert sorted(read(tmp_path).new) == [f"new-{n:03d}" for n in range(40, 50)]
 
 
+@pytest.mark.processes
+@pytest.mark.slow
 def test_another_process_may_write_meanwhile(tmp_path: Path) -> None:
     reader = read(tmp_path)
     code = """
