@@ -309,7 +309,14 @@ class HTTPError(Exception):
     def __init__(
         self, status: HTTPStatus, detail: str, *, retry_after: int | None = None, **more: Any
     ) -> None:
-        """`retry_after` in seconds, where trying again may help."""
+        """Describe an error.
+
+        Args:
+            status: Of the answer.
+            detail: What is wrong, and what is allowed.
+            retry_after: Seconds, where a retry may succeed.
+            more: Further fields of `Problem`.
+        """
         super().__init__(detail)
         self.problem = Problem(status.phrase, int(status), detail, **more)
         self.retry_after = retry_after

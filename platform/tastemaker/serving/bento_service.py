@@ -137,7 +137,7 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
             exclude: list[str] | None = None,
             candidates: list[str] | None = None,
         ) -> dict[str, Any]:
-            """k items for a user, best first. Over HTTP the gateway answers before BentoML's routing does."""
+            """Return k items for a user, best first. Over HTTP, the gateway answers before BentoML does."""
             request = Request(user_id, k, context, exclude, candidates)
             answer: dict[str, Any] = msgspec.to_builtins(await process.worker.recommend(request))
             return answer

@@ -55,7 +55,7 @@ _journal = RequestLogger()
 
 
 def bound(most: int, count: Callable[[int, float], None] = lambda status, seconds: None) -> None:
-    """From now on, the uvicorn server that this process becomes has at most so many bounded connections.
+    """Bound the connections of the uvicorn server that this process becomes.
 
     `count` gets the status of what is refused here, and the seconds since the connection waited for it.
     """

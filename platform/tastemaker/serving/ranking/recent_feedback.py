@@ -69,7 +69,7 @@ class Found(NamedTuple):
     """Seconds since 1970 UTC."""
 
     def take(self, kept: Bool) -> Found:
-        """Those where `kept`, bool[m], is true."""
+        """Return the events where `kept`, bool[m], is true."""
         return Found(*(part[kept] for part in self))  # type: ignore[arg-type]  # a tuple's parts have one type
 
 
@@ -101,7 +101,7 @@ class Index:
         return len(self._tail) + sum(len(run.users) for run in self._runs)
 
     def add(self, events: Sequence[RecentEvent]) -> None:
-        """Remember events whose user is known."""
+        """Add events whose user is known."""
         for one in events:
             kind = self.types.get(one.event_type)
             if kind is None:
@@ -275,7 +275,7 @@ class SinceTraining:
         self._hashes: tuple[Int64, Int64] | None = None
 
     def events(self, user_ids: Sequence[str]) -> Events | None:
-        """What counts of it, by row of `user_ids` and item number; None if nothing does."""
+        """Return what counts of it, by row of `user_ids` and item number; None if nothing does."""
         found = self._counted(user_ids)
         if found is None:
             return None
@@ -285,7 +285,7 @@ class SinceTraining:
         return Events(rows, items[known].astype(np.int32), rewards, found.times[known])
 
     def hidden(self, user_id: str, item_ids: Iterable[str]) -> set[str]:
-        """Those of the items that must not be shown to the user, known to the version or not."""
+        """Return the items, known to the version or not, that must not be shown to the user."""
         found = self._counted([user_id])
         if found is None:
             return set()

@@ -13,7 +13,7 @@ FADING = 0.8
 
 
 def by_neighbours(neighbours: Neighbours, batch: Batch, k: int, rest: Float32) -> Ranking:
-    """The k best of each row by what its history's items have for neighbours; `rest` breaks ties.
+    """Return the k best items of each row by the neighbours of its history's items; `rest` breaks ties.
 
         s_i = Σ over items j of the history of FADING^(items after j) · w_ji
 

@@ -15,7 +15,7 @@ _LISTS = ("exclude", "candidates", "blocked_items")
 
 
 def with_canonical_ids(message: Message, form: IdForm) -> Message:
-    """The message with every id in its one form; the same object where they are so already."""
+    """Return the message with canonical ids; the same object where they are canonical already."""
     changed: dict[str, Any] = {}
     for name in _IDS:
         given = getattr(message, name, None)

@@ -88,7 +88,7 @@ class VersionGauge:
         self._lock = threading.Lock()
 
     def move(self, before: Target | None, after: Target | None) -> None:
-        """An engine that named the version `before` names `after`."""
+        """Set that an engine, which named the version `before`, names `after`."""
         with self._lock:
             if before is not None:
                 self._named[before] -= 1

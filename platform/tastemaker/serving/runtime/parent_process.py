@@ -30,7 +30,7 @@ def end_with(server: int) -> None:
 
 
 def is_orphan(server: int) -> bool:
-    """Whether this process, which the process `server` started, has lost it."""
+    """Return whether the process `server`, which started this one, has ended."""
     return os.getppid() != server
 
 

@@ -1,4 +1,4 @@
-"""What each process of a server takes of the machine: memory, processor time, open files, since when it runs.
+"""Resources of each process of a server: memory, processor time, open files, start time.
 
 They are measured when Prometheus scrapes, by whichever worker it reaches, under the names that Prometheus'
 own clients use, with the process as a label: `server`, `worker-1`, `worker-2`.
@@ -46,7 +46,7 @@ class Processes:
         self._cpu_path = None if folder is None else folder / CPU_FILE
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus reads of them."""
+        """Yield what Prometheus reads."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         label = ["process"]
@@ -121,7 +121,7 @@ class Processes:
 
 
 def worker(number: int) -> str:
-    """The label of the worker in this place."""
+    """Return the label of the worker in this place."""
     return f"worker-{number}"
 
 

@@ -38,16 +38,16 @@ class Service(msgspec.Struct, frozen=True):
     """Seconds since 1970 UTC."""
 
     def follows_champion(self, problem: str) -> bool:
-        """Whether it serves the problem's champion, of whichever model."""
+        """Return whether it serves the problem's champion, of whichever model."""
         return self.model is None and self.problem == problem
 
     def serves(self, model: str, problem: str) -> bool:
-        """Whether it goes over to a version of this model that is deployed for the problem."""
+        """Return whether it switches to versions of this model that are deployed for the problem."""
         return self.model == model and self.problem in (None, problem)
 
 
 def announce(home: Path, followed: Followed) -> None:
-    """This process serves from now on, until it ends. Where the home can't be written, that stays unseen."""
+    """Announce this process until it ends; without effect where the home can't be written."""
     mine = Service(os.getpid(), followed.model, followed.problem, _address(sys.argv), time.time())
     folder = home / FOLDER
     with suppress(OSError):
@@ -60,7 +60,7 @@ def announce(home: Path, followed: Followed) -> None:
 
 
 def running(home: Path) -> list[Service]:
-    """The services that run now, oldest first. What the dead have left is removed."""
+    """Return the running services, oldest first; remove the files of those that ended."""
     found = [_alive(path) for path in (home / FOLDER).glob("*.json")]
     return sorted((one for one in found if one is not None), key=lambda one: one.started_at)
 

@@ -77,7 +77,7 @@ def version_folder(settings: Settings, model: str) -> Path:
 
 
 def newest_folder(settings: Settings, model: str) -> Path:
-    """Where the newest sound version is kept. Raises RegistryError if there is none.
+    """Return the folder of the newest sound version. Raises RegistryError if there is none.
 
     While the database can't be used, such as on a full disk, the versions' own manifests say which it is.
     """
@@ -95,7 +95,7 @@ def newest_folder(settings: Settings, model: str) -> Path:
 
 
 def deployed_folder(settings: Settings, model: str) -> Path | None:
-    """Where the deployed version is kept; None if none is for this problem, or it is not sound."""
+    """Return the folder of the deployed version; None if none is for this problem, or it is damaged."""
     try:
         deployed = deployment.read(deployment.path_of(settings.artifacts, model))
         if deployed is None or problem_name(settings) not in (None, deployed.problem):
@@ -109,8 +109,9 @@ def deployed_folder(settings: Settings, model: str) -> Path | None:
 
 
 def followed(settings: Settings, model: str | None) -> Followed:
-    """The file that a service of the model follows, or of the champion (None). Raises TastemakerError if
-    there is no problem file to say whose champion.
+    """Return the file that a service of the model follows, or of the champion (None).
+
+    Raises TastemakerError for the champion if there is no problem file.
     """
     if model is not None:
         return Followed(deployment.path_of(settings.artifacts, model), model, problem_name(settings))
@@ -121,7 +122,7 @@ def followed(settings: Settings, model: str | None) -> Followed:
 
 
 def at_start(settings: Settings, model: str | None) -> Iterator[Path]:
-    """Where a server that starts may find a version, best first. Raises TastemakerError if there is none.
+    """Yield the folders of versions for a server that starts, best first. Raises TastemakerError if none.
 
     Of a model: the version that is to be served. Of the champion: it, those before it, then the baseline's.
     """
@@ -175,13 +176,13 @@ def _candidates(settings: Settings, model: str | None, shared: Path | None) -> I
 
 
 def remember(shared: Path, served: Target) -> None:
-    """Another version is served by a worker of this server."""
+    """Record the version that a worker of this server serves."""
     with suppress(OSError), atomic_write(shared / LAST_GOOD) as partial:
         partial.write_bytes(msgspec.json.encode(served))
 
 
 def last_good(shared: Path) -> Target | None:
-    """What was remembered."""
+    """Return the recorded version; None if there is none."""
     try:
         return msgspec.json.decode((shared / LAST_GOOD).read_bytes(), type=Target)
     except (OSError, ValueError):
@@ -189,12 +190,12 @@ def last_good(shared: Path) -> Target | None:
 
 
 def _kept(parent: Path) -> list[Path]:
-    """All versions of a model, the newest first."""
+    """Return the folders of all versions of a model, the newest first."""
     return sorted((path.parent for path in parent.glob(f"*/{MANIFEST}")), reverse=True)
 
 
 def problem_name(settings: Settings) -> str | None:
-    """The problem whose versions are served; None (any problem's) where there is no problem file."""
+    """Return the problem whose versions are served; None (any problem's) without a problem file."""
     if not settings.problem.exists():
         return None
     from tastemaker.problem import load_problem
@@ -203,7 +204,7 @@ def problem_name(settings: Settings) -> str | None:
 
 
 def open_registry(settings: Settings) -> Registry:
-    """The registry of the home folder."""
+    """Open the registry of the home folder."""
     from tastemaker.registry import Registry
     from tastemaker.storage.engine import open_engine
 

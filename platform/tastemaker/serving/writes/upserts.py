@@ -31,14 +31,14 @@ async def append_upserts(spool: Spool, records: Changes, readers: Sequence[Catal
 
 
 def item_records(items: Sequence[ItemUpsert], now: float) -> list[ItemRecord]:
-    """The changes as they are logged; `now` in seconds since 1970 UTC."""
+    """Return the changes as they are logged; `now`: seconds since 1970 UTC."""
     return [
         ItemRecord(item.item_id, now, item.title, item.category, item.price, item.available) for item in items
     ]
 
 
 def user_records(users: Sequence[UserUpsert], now: float) -> list[UserRecord]:
-    """The changes as they are logged; `now` in seconds since 1970 UTC."""
+    """Return the changes as they are logged; `now`: seconds since 1970 UTC."""
     return [UserRecord(user.user_id, now, user.country, user.blocked_items) for user in users]
 
 
