@@ -1,4 +1,4 @@
-"""Beta variates for a thousand arms in some fifty microseconds.
+"""Random Beta variates for a thousand arms in about fifty microseconds.
 
 Numpy's own generator takes them one by one. Here θ = G_a / (G_a + G_b), with gamma variates by the method of
 Marsaglia and Tsang (ACM Transactions on Mathematical Software 2000) on whole arrays in float32:
@@ -39,14 +39,14 @@ class BetaSampler:
         self._prepare(np.arange(2 * len(a)))
 
     def change(self, items: NDArray[np.integer], a: Float64, b: Float64) -> None:
-        """Give some arms other parameters."""
+        """Set the parameters a and b of some arms, float64[len(items)] each."""
         self.a[items], self.b[items] = a, b
         places = np.concatenate((items, items + len(self.a)))
         self._shapes[places] = np.concatenate((a, b))
         self._prepare(places)
 
     def sample(self, seeds: UInt64) -> Float32:
-        """float32[n, m]: log-odds of one variate per arm, a row from a generator (PCG64) set by its seed."""
+        """Return the log-odds of one variate per arm, float32[n, m], a row from a PCG64 set by its seed."""
         source, generator = _generator()
         log_odds = np.empty((len(seeds), len(self.a)), np.float32)
         for row, seed in enumerate(seeds.tolist()):
@@ -104,7 +104,7 @@ class BetaSampler:
 
 
 def _generator() -> tuple[np.random.PCG64, np.random.Generator]:
-    """The thread's own, made once: it takes as long as the draws. Its state is set before each use."""
+    """Return the thread's generator, made once as that is slow; its state is set before each use."""
     if not hasattr(_own, "generator"):
         _own.source = np.random.PCG64(0)
         _own.generator = np.random.Generator(_own.source)

@@ -32,7 +32,7 @@ class BanditConfig(Config):
 
     history_impressions: Annotated[float, Field(ge=0)] = 1000.0
     """h: what the training events are worth. Each arm starts as if shown h times, with the share of users who
-    liked it as its success rate, and in vain h times the share who disliked it. 0 ignores the events."""
+    liked it as its success rate, and without success h times the share who disliked it. 0 ignores them."""
     examination: Annotated[tuple[Probability, ...], Field(min_length=1)] = (1.0,)
     """The probability that a user looks at place 1, 2, ... of a list; the last holds for all further ones."""
     half_life_days: Annotated[float, Field(gt=0, le=3650)] | None = None
@@ -51,7 +51,16 @@ class Observations(NamedTuple):
 
 
 def observations(feedback: Feedback, n_items: int, examination: tuple[float, ...]) -> Observations:
-    """Raises PluginError for an item beyond the catalogue: the model has no arm for it."""
+    """Return the feedback about known items, with the examination probability of each position.
+
+    Args:
+        feedback: The feedback; rows about item -1 are left out.
+        n_items: The number of arms.
+        examination: The probability that a user looks at each position; the last holds for all further ones.
+
+    Raises:
+        PluginError: An item is beyond the catalogue, so that the model has no arm for it.
+    """
     items = feedback.items
     # Python's own are a tenth of an array's for one item, the usual number while serving.
     ends = items.tolist() if len(items) < FEW else [int(items.min()), int(items.max())]
@@ -71,7 +80,7 @@ def observations(feedback: Feedback, n_items: int, examination: tuple[float, ...
 
 
 class Approval(NamedTuple):
-    """What the history says of the items."""
+    """The shares of users who liked and disliked each item in the history."""
 
     liked: Float64
     """float64[n_items]: of all users with an event, the share whose summed reward of the item is above 0."""
@@ -80,7 +89,7 @@ class Approval(NamedTuple):
 
 
 def approval(data: TrainingData) -> Approval:
-    """From the training events."""
+    """Return the approval of each item in the training events."""
     history = data.history
     users = max(int(np.count_nonzero(history.lengths)), 1)
     counted = preferences(history.rewards)
@@ -91,15 +100,15 @@ def approval(data: TrainingData) -> Approval:
 
 
 def harm(rewards: Float64) -> Float64:
-    """float64[n]: how many impressions in vain rewards below 0 count as, beside their own: at most 1 each."""
+    """Return how many failed impressions each reward below 0 adds to its own, float64[n], at most 1."""
     return np.clip(-rewards, 0, 1)
 
 
 def step_of(times: Int64 | int, half_life_days: float) -> Int64:
-    """The number of whole steps of the half-life since 1970."""
+    """Return the number of whole steps of the half-life since 1970."""
     return np.floor_divide(times, half_life_days * SECONDS_PER_DAY / STEPS).astype(np.int64)
 
 
 def fade(steps: Int64 | np.int64) -> Float64:
-    """What is left of a weight after so many steps: 2^(-steps / 32)."""
+    """Return what is left of a weight after so many steps, 2^(-steps / 32)."""
     return np.exp2(-np.asarray(steps, np.float64) / STEPS)

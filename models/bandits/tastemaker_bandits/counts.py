@@ -1,4 +1,4 @@
-"""Arms known by two sums each: how often shown, how much reward. The parts of three policies."""
+"""Bandits whose arms have two sums each, of impressions and of rewards: the base of three policies."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CountBandit(Recommender[ConfigT]):
     """The sums N_i = Σ w (e_p + h) of impressions and S_i = Σ w r of rewards over the feedback about i.
 
     r is the reward cut to [0, 1], h = min(-reward, 1) where that is below 0, else 0: an item that did harm
-    counts as shown in vain once more. e_p is the place's examination probability; w is 1, fades as
+    counts as one more failed impression. e_p is the place's examination probability; w is 1, fades as
     2^(-age / half-life), or is 1 inside the window and 0 outside. The prior never fades. The order of
     feedback is indifferent: w is a function of the times alone, and what comes late finds the place that it
     would have had.
@@ -96,7 +96,7 @@ class CountBandit(Recommender[ConfigT]):
 
     @classmethod
     def load(cls, folder: Path, config: ConfigT) -> Self:
-        """Into memory: what learns must not write to the artifact."""
+        """Load into memory, not memory-mapped: a model that learns must not write to the artifact."""
         model = super().load(folder, config)
         for name in cls.state:
             setattr(model, name, np.array(getattr(model, name)))
@@ -104,10 +104,17 @@ class CountBandit(Recommender[ConfigT]):
         return model
 
     def refresh(self, items: NDArray[np.integer] | None) -> None:
-        """Called when the sums of these arms, or of all, have changed: for what is derived from them."""
+        """Update what is derived from the sums, after those of these arms, or of all, have changed."""
 
     def totals(self, items: NDArray[np.integer] | None = None) -> tuple[Float64, Float64]:
-        """float64[n_items] each: impressions and rewards, the prior's included; of some arms if named."""
+        """Return impressions and rewards, the prior's included.
+
+        Args:
+            items: The arms; None for all.
+
+        Returns:
+            float64[len(items)] each.
+        """
         chosen = slice(None) if items is None else items
         return (
             self.prior_impressions[chosen] + self.impressions[:, chosen].sum(axis=0),
@@ -123,7 +130,7 @@ class CountBandit(Recommender[ConfigT]):
         return np.zeros_like(times)
 
     def _turn_clock(self, ticks: Int64) -> tuple[Int64, Float64]:
-        """Age the sums to the newest tick. Returns the bucket and the weight of each new entry."""
+        """Age the sums to the newest tick, and return the bucket and the weight of each new entry."""
         newest = max(int(self.clock), int(ticks.max()))
         passed = newest - int(self.clock)
         self.clock = np.asarray(newest, np.int64)

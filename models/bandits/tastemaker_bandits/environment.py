@@ -1,4 +1,4 @@
-"""A small world whose success rates are known, to see what a policy loses while it learns."""
+"""A simulated environment whose success rates are known, to measure a policy's regret while it learns."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Environment:
     seconds_between: int = 60
 
     def regret(self, model: Recommender[Any], requests: int) -> Float64:
-        """float64[requests]: the expected reward of the best list less that of the list shown, cumulated.
+        """Return the cumulative regret: the expected reward of the best list less that of the list shown.
 
         The model, fitted to nothing, learns from clicks; the world's coins depend on the seed alone.
         """
@@ -70,7 +70,7 @@ class Environment:
         return np.cumsum(lost)
 
     def rates(self, x: Float64, request: int) -> Float64:
-        """float64[n, arms]: P(r = 1) of each arm at a place that is looked at, as of this request."""
+        """Return P(r = 1) of each arm at an examined position as of this request, float64[n, arms]."""
         era = request // self.change_every if self.change_every else 0
         rng = np.random.default_rng([self.seed, 0, era])
         bases = self.base + self.base_spread * rng.normal(size=self.arms)

@@ -1,4 +1,4 @@
-"""The best list known, and now and then a random one."""
+"""The list of greatest means, and a random one with probability ε."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EpsilonGreedy(CountBandit[EpsilonGreedyConfig]):
 
     One coin is tossed a list, not a place, so the propensity at each place is exact.
 
-    Negative reward: an item that did harm counts as shown in vain once more, by the size of the reward up to
+    Negative reward: an item that did harm counts as one more failed impression, by its size up to
     1; so does each user of the history who disliked it.
     """
 
@@ -52,7 +52,7 @@ class EpsilonGreedy(CountBandit[EpsilonGreedyConfig]):
         return shown._replace(propensities=np.minimum(chance, 1).astype(np.float32))
 
     def _slates(self, batch: Batch, k: int) -> tuple[Ranking, Ranking]:
-        """The lists shown, and the greedy lists."""
+        """Return the lists shown, and the greedy lists."""
         impressions, rewards = self.totals()
         means = np.divide(rewards, impressions, where=impressions > 0, out=np.zeros_like(rewards))
         greedy = best(np.repeat(means.astype(np.float32)[None], len(batch), axis=0), batch, k)

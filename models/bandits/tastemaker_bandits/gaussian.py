@@ -1,4 +1,4 @@
-"""Arms known by a normal belief about their coefficients: the parts of the linear and the logistic bandits.
+"""Bandits with a normal belief about each arm's coefficients: the base of the linear and logistic ones.
 
 No inverse is recomputed: one observation changes it by a matrix of rank one (Sherman, Morrison).
 """
@@ -24,7 +24,7 @@ TINY = np.finfo(np.float32).tiny
 
 
 class GaussianConfig(BanditConfig):
-    """What the arms look at."""
+    """The context and the prior of the arms."""
 
     context_size: Annotated[int, Field(ge=0, le=1000)] = 0
     """The number of columns of the request's context. 0: it is ignored, and an arm has its intercept only."""
@@ -64,11 +64,27 @@ class GaussianBandit(Recommender[ConfigT]):
 
     @abstractmethod
     def start(self, approval: Approval, impressions: float) -> tuple[Float64, float]:
-        """The intercepts' prior means, float64[n_items], and the precision that the history adds to them."""
+        """Return the intercepts' prior means and the precision that the history adds to them.
+
+        Args:
+            approval: The shares of users who liked and disliked each item.
+            impressions: How many impressions the history counts as.
+
+        Returns:
+            float64[n_items], and one number.
+        """
 
     @abstractmethod
     def learn(self, item: int, x: Float64, reward: float, examination: float, weight: float) -> None:
-        """One observation of the arm, by `condition`."""
+        """Learn one observation of an arm, by calling `condition`.
+
+        Args:
+            item: The arm.
+            x: float64[d], the context.
+            reward: The reward.
+            examination: The probability that the position was looked at.
+            weight: The weight of the observation, below 1 if it is older than the newest.
+        """
 
     def fit(self, data: TrainingData) -> Self:
         config = self.config
@@ -94,7 +110,7 @@ class GaussianBandit(Recommender[ConfigT]):
 
     @classmethod
     def load(cls, folder: Path, config: ConfigT) -> Self:
-        """Into memory: what learns must not write to the artifact."""
+        """Load into memory, not memory-mapped: a model that learns must not write to the artifact."""
         model = super().load(folder, config)
         for name in cls.state:
             setattr(model, name, np.array(getattr(model, name)))
@@ -120,7 +136,7 @@ class GaussianBandit(Recommender[ConfigT]):
         return self
 
     def condition(self, item: int, cx: Float64, shrink: float, step: float) -> None:
-        """Bayes' rule for a normal belief and one observation of xᵀw, given Cx, in O(d²):
+        """Apply Bayes' rule to a normal belief and one observation of xᵀw, given Cx, in O(d²):
 
             C' = C - Cx (Cx)ᵀ h / (1 + h xᵀCx),    m' = m + Cx · step
 
@@ -130,7 +146,11 @@ class GaussianBandit(Recommender[ConfigT]):
         self.mean[item] += cx * step
 
     def contexts(self, context: Float32 | None, n: int) -> Float64:
-        """float64[n, d]: x. Raises PluginError if the requests' context has another width."""
+        """Return the contexts x with their intercept, float64[n, d].
+
+        Raises:
+            PluginError: The requests' context has another width.
+        """
         config = self.config
         x = np.zeros((n, self.mean.shape[1]))
         if config.intercept:
@@ -149,7 +169,7 @@ class GaussianBandit(Recommender[ConfigT]):
         return x
 
     def beliefs(self, batch: Batch) -> tuple[Float32, Float32]:
-        """float32[n, n_items] each: mean and standard deviation of xᵀw of every arm."""
+        """Return the mean and the standard deviation of xᵀw of every arm, float32[n, n_items] each."""
         x = self.contexts(batch.context, len(batch)).astype(np.float32)
         n, size = x.shape
         products = (x[:, :, None] * x[:, None, :]).reshape(n, size * size).take(self._flat, axis=1)
@@ -159,7 +179,7 @@ class GaussianBandit(Recommender[ConfigT]):
         return means, np.sqrt(variances, out=variances)
 
     def _derive(self) -> None:
-        """What is kept for speed alone and follows from `state`."""
+        """Compute what follows from `state` and is kept for speed alone."""
         n_items, size = self.mean.shape
         rows, columns = np.triu_indices(size)
         self._flat = rows * size + columns
@@ -183,7 +203,7 @@ class GaussianBandit(Recommender[ConfigT]):
         return np.zeros_like(times) if half_life is None else step_of(times, half_life)
 
     def _turn_clock(self, times: Int64) -> Float64:
-        """Fade the beliefs to the newest step. Returns the weight of each new observation.
+        """Fade the beliefs to the newest step, and return the weight of each new observation.
 
         What was learned is the difference of natural parameters from the prior's, C⁻¹ - C₀⁻¹ and
         C⁻¹m - C₀⁻¹m₀: it fades, the prior stays.

@@ -1,4 +1,4 @@
-"""Thompson sampling that looks at the context."""
+"""Contextual Thompson sampling with a ridge regression per arm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tastemaker_bandits.sampling import SamplingBandit, SamplingConfig
 
 
 class LinThompsonConfig(SamplingConfig):
-    """Those of every linear bandit that samples."""
+    """The configuration of a linear bandit that samples."""
 
 
 class LinThompson(SamplingBandit[LinThompsonConfig], LinearBandit[LinThompsonConfig]):

@@ -1,4 +1,4 @@
-"""Optimism that looks at the context."""
+"""Contextual upper confidence bounds with a ridge regression per arm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ridge regression an arm: what LinUCB and linear Thompson sampling learn."""
+"""Ridge regression per arm: what LinUCB and linear Thompson sampling learn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LinearBandit(GaussianBandit[ConfigT]):
         return (approval.liked - approval.disliked) * weight, impressions
 
     def learn(self, item: int, x: Float64, reward: float, examination: float, weight: float) -> None:
-        """Recursive least squares on (e_p x, r)."""
+        """Learn one observation by recursive least squares on (e_p x, r)."""
         information = weight * examination * examination
         cx = self.covariance[item].dot(x)  # takes half of @'s time
         shrink = information / (1 + information * float(x.dot(cx)))

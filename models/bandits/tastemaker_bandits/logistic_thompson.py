@@ -15,7 +15,7 @@ PRECISION = 1e-12
 
 
 class LogisticThompsonConfig(SamplingConfig):
-    """Those of every bandit that samples from a normal belief."""
+    """The configuration of a bandit that samples from a normal belief."""
 
 
 class LogisticThompson(SamplingBandit[LogisticThompsonConfig]):
@@ -32,7 +32,7 @@ class LogisticThompson(SamplingBandit[LogisticThompsonConfig]):
     little.
 
     Negative reward: feedback r below 0 is a failure with b = e_p + min(-r, 1). Who disliked an item before
-    counts as if it had been shown to them in vain once more.
+    counts as if it had been shown to them without success once more.
     """
 
     name = "logistic_thompson"
@@ -44,7 +44,7 @@ class LogisticThompson(SamplingBandit[LogisticThompsonConfig]):
     capabilities = Capabilities(learns_online=True, stochastic=True)
 
     def start(self, approval: Approval, impressions: float) -> tuple[Float64, float]:
-        """Smoothed log-odds; the precision is that of `impressions` at the average success rate."""
+        """Return smoothed log-odds, and the precision of `impressions` at the average success rate."""
         rates = (approval.liked * impressions + 0.5) / ((1 + approval.disliked) * impressions + 1)
         average = float(rates.mean())
         return np.log(rates / (1 - rates)), impressions * average * (1 - average)
@@ -60,7 +60,7 @@ class LogisticThompson(SamplingBandit[LogisticThompsonConfig]):
 
 
 def _mode(score: float, variance: float, success: float, failure: float) -> tuple[float, float]:
-    """α and σ(score + variance α) with α = success - (success + failure) σ(score + variance α).
+    """Return α and σ(score + variance α) with α = success - (success + failure) σ(score + variance α).
 
     The difference of both sides increases with α, so bisection guards Newton's steps.
     """

@@ -1,4 +1,4 @@
-"""Optimism: each arm is taken to be as good as it may reasonably be."""
+"""Upper confidence bounds without a context."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class UCB1(CountBandit[UCB1Config]):
     An arm with N_i = 0 comes first. Deterministic: propensities are 1, and no other policy can be evaluated
     on its log.
 
-    Negative reward: an item that did harm counts as shown in vain once more, by the size of the reward up to
+    Negative reward: an item that did harm counts as one more failed impression, by its size up to
     1; so does each user of the history who disliked it.
     """
 
