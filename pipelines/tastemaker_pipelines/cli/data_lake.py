@@ -59,7 +59,7 @@ def adopt(yes: bool) -> None:
 
     workspace = Workspace.open()
     source, lake = workspace.source, workspace.lake
-    others = sorted(source_identity.strangers(source, lake))
+    others = sorted(source_identity.foreign_identities(source, lake))
     if not others:
         click.echo(f"The lake holds nothing but events of {source.identity}.")
         return

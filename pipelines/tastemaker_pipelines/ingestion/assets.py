@@ -62,7 +62,7 @@ def landed_events(
             source,
             opened.lake,
             days=chosen_days(config.start, config.end),
-            again=config.force,
+            force=config.force,
             chunk_rows=opened.settings.chunk_rows,
             progress=log_progress(context),
         )

@@ -1,1 +1,1 @@
-"""Tables, sources, the lake, and interactions as arrays. The gate's rules live in `expectations/`."""
+"""Tables, sources, the lake, and interactions as arrays. Validation rules are in `expectations/`."""

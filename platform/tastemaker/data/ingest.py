@@ -1,9 +1,9 @@
-"""From a source into the lake: `land` copies rows as they came, `admit` lets the sound ones through the gate.
+"""Landing: copy the rows of a source into the lake, unchanged. Validation reads the landed tables.
 
-    source --land--> landed_events, landed_items, landed_users --admit--> events, items, users, quarantine
+    source --land--> landed_events, landed_items, landed_users --validate--> events, items, users, quarantine
 
-Both do only what is new (a day is known by the digest of its rows), may be killed at any moment and run
-again, and wait for each other where two run at once.
+Only new and changed days are copied (a day is identified by the digest of its rows). A process that was
+killed is continued by the next; concurrent processes wait for each other.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from tastemaker.util.file_lock import file_lock
 
 
 class LandedDays(NamedTuple):
-    """What `land` found and wrote."""
+    """Result of `land`."""
 
     days: tuple[date, ...]
     """Days that were new or had changed, oldest first."""
     unchanged: int
-    """Days that were landed before and are the same at the source."""
+    """Number of days that are equal at the source and in the lake."""
     rows: int
-    """Events on `days`."""
+    """Number of events on `days`."""
     items: int
     users: int
     removed: Held = Held()
-    """What was landed before on days that the source covers and no longer has; it is gone."""
+    """Landed days within the source's period that it no longer has; they were deleted."""
     outside: Held = Held()
-    """What was landed before on days that the source does not cover; it stays."""
+    """Landed days outside the source's period; they are kept."""
     stray: str = ""
-    """What to say of a few rows that lie apart from all others."""
+    """Warning of a few rows that lie apart from all others; empty if there are none."""
 
 
 def land(
@@ -51,15 +51,27 @@ def land(
     lake: Lake,
     *,
     days: Container[date] | None = None,
-    again: bool = False,
+    force: bool = False,
     chunk_rows: int = 250_000,
     progress: Progress | None = None,
 ) -> LandedDays:
-    """Copy a source's new and changed days (of `days`, if given), its items and its users into the lake.
+    """Copy a source's new and changed days, its items and its users into the lake.
 
-    `again` copies these days though they did not change. Between its first and its last day the source is the
-    truth: a day there that it no longer has is removed; days before and after stay as they were landed.
-    Raises SourceError if the lake holds another shop's events, or the source has become empty.
+    A landed day within the source's period that it no longer has is deleted; days before and after are kept.
+
+    Args:
+        source: The source.
+        lake: Where the rows go.
+        days: The days to copy; None for all.
+        force: Copy unchanged days, too.
+        chunk_rows: The most rows in memory.
+        progress: Called after each day.
+
+    Returns:
+        What was copied and deleted.
+
+    Raises:
+        SourceError: The lake holds another shop's events, or the source has become empty.
     """
     with file_lock(lake.root / ".land.lock"):
         known = {day_of(path): file_metadata(path) for path in lake.files("landed_events", part=source.name)}
@@ -68,7 +80,7 @@ def land(
         require_events(everything, lake, source.name)
         offered = {day: digest for day, digest in everything.items() if days is None or day in days}
         changed = [
-            day for day in sorted(offered) if again or known.get(day, {}).get("digest") != offered[day]
+            day for day in sorted(offered) if force or known.get(day, {}).get("digest") != offered[day]
         ]
         rows = 0
         for done, day_rows in enumerate(_land_days(source, lake, offered, changed, chunk_rows), start=1):
@@ -80,7 +92,7 @@ def land(
         lake.write("landed_users", users, part=source.name)
         gone = vanished(lake, source.name, everything, days)
         removed = held(lake, source.name, gone)
-        for day in gone:  # `admit` removes what was made of them
+        for day in gone:  # validation removes their events
             lake.path("landed_events", day, part=source.name).unlink()
         return LandedDays(
             tuple(changed),
@@ -97,7 +109,7 @@ def land(
 def _land_days(
     source: Source, lake: Lake, digests: dict[date, str], days: list[date], chunk_rows: int
 ) -> Iterator[int]:
-    """Write each of these days; yields each one's number of rows."""
+    """Write the days, and yield each one's number of rows."""
     if not days:
         return
     pieces = (piece for chunk in source.read(days, chunk_rows) for piece in by_day(chunk))

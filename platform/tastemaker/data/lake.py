@@ -1,10 +1,10 @@
-"""Tables at rest: one folder a table, Parquet, by day or whole; every file appears at once or not at all.
+"""The lake: one folder per table, Parquet, by day or whole; a file appears whole or not at all.
 
-    lake/events/day=2011-12-09/part.parquet      a table kept by day
-    lake/items/part.parquet                      a table kept whole
+    lake/events/day=2011-12-09/part.parquet      a table by day
+    lake/items/part.parquet                      a whole table
 
-A table may hold parts of several origins side by side (`part="online_retail"`), each replaced on its own.
-What belongs in a table is decided elsewhere (`tastemaker.data.ingest`).
+A table may hold parts of several origins (`part="online_retail"`), each replaced separately. Which rows
+belong in a table is decided in `tastemaker.data.ingest` and `tastemaker.data.validation`.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ _OLD_IMPRESSIONS = re.compile(r"served-[0-9a-f]{16}-\d{12,}")
 
 _NO_PATTERN = re.compile(r"[^][?*\\\ud800-\udfff]*")
 _NO_SURROGATES = re.compile(r"[^\ud800-\udfff]*", re.DOTALL)
-"""Paths whose bytes are text: Python has surrogates in the place of other bytes."""
+"""Paths whose bytes are UTF-8: Python has surrogates in the place of other bytes."""
 
 MEMORY_LIMIT = "1500MB"
 """DuckDB spills to disk beyond this, so that millions of events fit beside Python."""
 
 
 class Lake:
-    """Parquet tables under one root folder."""
+    """Parquet tables under a root folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, table: str, day: date | None = None, *, part: str = "part") -> Path:
-        """Where a part of a table is kept, whether it exists or not."""
+        """Return the path of a part of a table, whether it exists or not."""
         folder = self.root / table
         return (folder if day is None else folder / f"day={day.isoformat()}") / f"{part}.parquet"
 
@@ -80,12 +80,12 @@ class Lake:
         return found if table != "events" else [path for path in found if not _is_old_impressions(path)]
 
     def days(self, table: str, *, part: str = "*") -> list[date]:
-        """The days that the table has rows for, oldest first."""
+        """Return the days for which the table has files, oldest first."""
         dated = (path for path in self.files(table, part=part) if path.parent.name.startswith("day="))
         return sorted({day_of(path) for path in dated})
 
     def write(self, table: str, rows: pa.Table, *, part: str = "part") -> None:
-        """Replace a table that is kept whole. If it holds these rows already, its file stays as it is."""
+        """Replace a whole table. A file that holds these rows already is not written."""
         path, rows = self.path(table, part=part), _fitted(table, rows)
         if path.exists() and pq.read_table(path).equals(rows):
             return
@@ -96,7 +96,7 @@ class Lake:
         _write(self.path(table, day, part=part), _fitted(table, rows))
 
     def read(self, table: str) -> pa.Table:
-        """The whole table in memory; a table that has a schema is empty rather than missing."""
+        """Return the whole table in memory; a missing table that has a schema is empty."""
         with self.connect() as connection:
             rows = connection.table(table).to_arrow_table()
         schema = SCHEMAS.get(table)
@@ -138,12 +138,12 @@ def _is_old_impressions(path: Path) -> bool:
 
 
 def day_of(path: Path) -> date:
-    """The day of a file in a table that is kept by day."""
+    """Return the day of a file in a table by day."""
     return date.fromisoformat(path.parent.name.removeprefix("day="))
 
 
 def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
-    """Part events that are in the order of their days (UTC); those without a time are UNDATED."""
+    """Yield the events of each day (UTC), of rows in the order of days; those without a time are UNDATED."""
     if len(rows) == 0:
         return
     days = pc.fill_null(pc.cast(rows.column("occurred_at"), pa.date32()), UNDATED).cast(pa.int32()).to_numpy()
@@ -153,7 +153,7 @@ def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
 
 
 def open_duckdb(database: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """DuckDB with the clock on UTC and bounded memory."""
+    """Open DuckDB with time zone UTC and bounded memory."""
     connection = duckdb.connect(":memory:" if database is None else str(database))
     connection.execute("SET TimeZone='UTC'")
     if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(True,)]:
@@ -167,7 +167,7 @@ def open_duckdb(database: Path | None = None) -> duckdb.DuckDBPyConnection:
 def parquet_writer(
     path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None
 ) -> Iterator[pq.ParquetWriter]:
-    """Write a Parquet file in pieces; it takes its place when the block ends well, else leaves no trace."""
+    """Write a Parquet file in pieces. It appears when the block ends; after an error nothing remains."""
     with atomic_write(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         if metadata:
             writer.add_key_value_metadata(dict(metadata))
@@ -175,13 +175,13 @@ def parquet_writer(
 
 
 def file_metadata(path: Path) -> dict[str, str]:
-    """What `parquet_writer` was told to note in the file. Raises SourceError for one that is damaged."""
+    """Return the metadata given to `parquet_writer`. Raise SourceError for a damaged file."""
     try:
         noted = pq.read_metadata(path).metadata or {}
     except pa.ArrowInvalid as error:
         raise SourceError(
             f"{path} is damaged: {error}",
-            fix="remove this file and run again: its day is read from the source anew",
+            fix="remove this file and run again: its day is read from the source again",
         ) from error
     return {key.decode(): value.decode() for key, value in noted.items() if key != b"ARROW:schema"}
 
@@ -210,15 +210,15 @@ def _write(path: Path, rows: pa.Table) -> None:
 
 
 def literal(path: Path) -> str:
-    """A path as DuckDB reads it: brackets, `?` and `*` in a name are characters, never a pattern."""
+    """Escape a path for DuckDB, so that brackets, `?` and `*` in a name are not a pattern."""
     absolute = os.path.abspath(path)  # since DuckDB takes a leading ~ for the home folder
     escaped = glob.escape(absolute)
-    # Within a pattern, DuckDB parts folders at a backslash; and it takes no bytes that are not UTF-8.
+    # Within a pattern, DuckDB splits folders at a backslash; and it refuses bytes that are not UTF-8.
     if (escaped != absolute and "\\" in absolute) or not _NO_SURROGATES.fullmatch(absolute):
         return str(plain_path(path, plain=_NO_PATTERN))
     return escaped
 
 
 def quoted(name: str) -> str:
-    """A column's or table's name as SQL writes it."""
+    """Quote the name of a column or table for SQL."""
     return '"' + name.replace('"', '""') + '"'

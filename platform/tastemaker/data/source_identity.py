@@ -1,7 +1,7 @@
-"""Whose events a lake holds: a source is known by its identity, its place beside the lake, or its content.
+"""Recognition of a lake's source: by its identity, its path relative to the lake, or its content.
 
-A project folder that is moved or copied keeps its place beside the lake; a file that was moved alone keeps
-its content. Identities that are accepted as one source are listed in `lake/.identities.json`.
+A project folder that is moved or copied keeps the relative path; a file that was moved alone keeps its
+content. Identities that are accepted as one source are listed in `lake/.identities.json`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _PSEUDONYMS = " (pseudonyms "
 
 
 def noted(source: Source, lake: Lake, digest: str) -> dict[str, str]:
-    """What a landed file notes of where its rows came from."""
+    """Return the metadata of a landed file, which identify its source."""
     return {"identity": source.identity, "digest": digest, "root": str(lake.root.resolve())}
 
 
 def refuse_mixture(source: Source, lake: Lake, offered: Mapping[date, str]) -> None:
     """Raise SourceError if the lake holds events of another source than this one."""
-    others = strangers(source, lake)
+    others = foreign_identities(source, lake)
     if not others:
         return
     if all(_is_same(source, lake, other, offered) for other in others):
@@ -42,8 +42,8 @@ def refuse_mixture(source: Source, lake: Lake, offered: Mapping[date, str]) -> N
     )
 
 
-def strangers(source: Source, lake: Lake) -> set[str]:
-    """The identities in the lake that are not known to be this source's."""
+def foreign_identities(source: Source, lake: Lake) -> set[str]:
+    """Return the identities in the lake that are not accepted as this source's."""
     found = {file_metadata(path).get("identity") for path in lake.files("landed_events")}
     identities = {identity for identity in found if identity is not None}
     group = _accepted(lake)
@@ -51,8 +51,8 @@ def strangers(source: Source, lake: Lake) -> set[str]:
 
 
 def adopt(source: Source, lake: Lake) -> None:
-    """From now on, what the lake holds is this source's. Raises SourceError if it is of another kind."""
-    others = strangers(source, lake)
+    """Accept the lake's events as this source's. Raise SourceError if they are of another kind of source."""
+    others = foreign_identities(source, lake)
     unlike = [other for other in sorted(others) if not _alike(source.identity, other)]
     if unlike:
         raise SourceError(
@@ -66,7 +66,7 @@ def adopt(source: Source, lake: Lake) -> None:
 
 
 def _is_same(source: Source, lake: Lake, other: str, offered: Mapping[date, str]) -> bool:
-    """Whether the rows of another identity are this source's, by their place or their content."""
+    """Return whether the rows of another identity are this source's, by path or content."""
     if not _alike(source.identity, other):
         return False
     files = [
@@ -83,7 +83,7 @@ def _is_same(source: Source, lake: Lake, other: str, offered: Mapping[date, str]
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two identities are of one kind of source, under the same pseudonyms or none."""
+    """Return whether two identities are of the same kind of source, with the same pseudonyms or none."""
     kind, other_kind = one.split(" ")[0], other.split(" ")[0]
     return (
         kind == other_kind != "simulated" and one.partition(_PSEUDONYMS)[2] == other.partition(_PSEUDONYMS)[2]
@@ -91,9 +91,9 @@ def _alike(one: str, other: str) -> bool:
 
 
 def _place(identity: str, root: str | None) -> str | None:
-    """A file's path as seen from the lake's folder; None where the identity names no file.
+    """Return a file's path relative to the lake's folder; None where the identity does not name a file.
 
-    It stays when the folder that holds both is moved.
+    It does not change when the folder that holds both is moved.
     """
     named = identity.partition(_PSEUDONYMS)[0].partition(" ")[2]
     return os.path.relpath(named, root) if root is not None and Path(named).is_absolute() else None

@@ -1,8 +1,8 @@
-"""What a source covers of what the lake holds: within its first and last day the source is the truth.
+"""The period of a source, from its first to its last day, and the landed days inside and outside it.
 
-A day between them that the source no longer has is removed; days before and after stay, since people also
-load month by month, until `prune` removes them. Rows without a readable time (UNDATED) are those of the last
-reading.
+A landed day inside the period that the source no longer has is deleted. Days outside are kept until `prune`
+deletes them, since data may be loaded month by month. Rows without a readable time (UNDATED) are those of the
+last read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tastemaker.util.file_lock import file_lock
 DERIVED = ("events", "quarantine")
 STRAY_SHARE = 0.01
 STRAY_DAYS = 7
-"""At most this share of the rows, more than so many days from all others, does not widen the period."""
+"""Rows up to this share, more than this many days from all others, do not extend the period."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,12 @@ class Held(NamedTuple):
 
 
 def covered(rows: Mapping[date, int]) -> Period | None:
-    """The period from a source's first to its last dated day (day -> rows); None if it has none.
+    """Return the period from a source's first to its last dated day; None without dated days.
 
-    Few rows that lie apart at either end are not counted: a mistyped year must not empty the lake.
+    A few rows that lie apart at either end do not count: a mistyped year must not empty the lake.
+
+    Args:
+        rows: Day to number of rows.
     """
     days = sorted(day for day in rows if day != UNDATED)
     if not days:
@@ -67,7 +70,7 @@ def covered(rows: Mapping[date, int]) -> Period | None:
 
 
 def _start(days: Sequence[date], rows: Mapping[date, int]) -> date:
-    """The first of these days after at most STRAY_SHARE of the rows that lie more than STRAY_DAYS apart."""
+    """Return the first day after at most STRAY_SHARE of the rows that lie more than STRAY_DAYS apart."""
     start, seen, total = days[0], 0, sum(rows[day] for day in days)
     for day, following in pairwise(days):
         seen += rows[day]
@@ -79,14 +82,18 @@ def _start(days: Sequence[date], rows: Mapping[date, int]) -> date:
 
 
 def landed_rows(lake: Lake, source: str, days: Collection[date]) -> dict[date, int]:
-    """Day -> its landed rows, of those days that are landed."""
+    """Return the number of landed rows of each of the days that are landed."""
     return {
         day: held(lake, source, [day]).rows for day in lake.days("landed_events", part=source) if day in days
     }
 
 
 def stray(rows: Mapping[date, int]) -> str:
-    """What to say of a few rows that lie apart from all others, by day -> rows; empty if there are none."""
+    """Return a warning of a few rows that lie apart from all others; empty if there are none.
+
+    Args:
+        rows: Day to number of rows.
+    """
     period = covered(rows)
     apart = [day for day in sorted(rows) if day != UNDATED and period is not None and day not in period]
     if period is None or not apart:
@@ -101,7 +108,7 @@ def stray(rows: Mapping[date, int]) -> str:
 def vanished(
     lake: Lake, source: str, offered: Collection[date], wanted: Container[date] | None
 ) -> list[date]:
-    """The landed days (of `wanted`, if given) that the source, which is landed, covers and no longer has."""
+    """Return the landed days (of `wanted`, if given) within the source's period that it no longer has."""
     landed = lake.days("landed_events", part=source)
     period = covered(landed_rows(lake, source, offered))
     return [
@@ -114,19 +121,19 @@ def vanished(
 
 
 def outside(lake: Lake, source: str, offered: Collection[date]) -> Held:
-    """What the lake holds of a source on dated days that the source does not have."""
+    """Return the landed dated days that the source does not have."""
     days = lake.days("landed_events", part=source)
     return held(lake, source, [day for day in days if day != UNDATED and day not in offered])
 
 
 def held(lake: Lake, source: str, days: Collection[date]) -> Held:
-    """The rows that were landed on these days."""
+    """Return the days with their number of landed rows."""
     paths = [lake.path("landed_events", day, part=source) for day in days]
     return Held(tuple(sorted(days)), sum(pq.read_metadata(path).num_rows for path in paths))
 
 
 def kept(found: Held, source: str) -> str:
-    """What to say of days that the source does not cover; empty if there are none."""
+    """Return a warning of landed days outside the source's period; empty if there are none."""
     if not found.days:
         return ""
     return (
@@ -136,7 +143,7 @@ def kept(found: Held, source: str) -> str:
 
 
 def require_events(offered: Collection[date], lake: Lake, source: str) -> None:
-    """Raise SourceError if a source that has been landed before has no rows any more."""
+    """Raise SourceError if a source that was landed before has become empty."""
     if not offered and (days := lake.days("landed_events", part=source)):
         raise SourceError(
             f"the source {source} is empty: 0 rows were read; the lake keeps its {held(lake, source, days)}",
@@ -145,7 +152,11 @@ def require_events(offered: Collection[date], lake: Lake, source: str) -> None:
 
 
 def prune(source: Source, lake: Lake, engine: Engine) -> Held:
-    """Remove what the lake holds of a source on days that it does not cover, and what was made of it."""
+    """Delete a source's landed days outside its period, with their events and quarantine.
+
+    Returns:
+        What was deleted.
+    """
     with file_lock(lake.root / ".land.lock"), file_lock(lake.root / ".admit.lock"):
         offered = source.days()
         require_events(offered, lake, source.name)
@@ -157,7 +168,7 @@ def prune(source: Source, lake: Lake, engine: Engine) -> Held:
 
 
 def remove_derived(lake: Lake, source: str, engine: Engine, days: Collection[date]) -> None:
-    """Remove the events, the quarantine and the ledger of days that are no longer landed."""
+    """Delete events, quarantine and records of ingestion of days that are no longer landed."""
     for day in days:
         for table in DERIVED:
             lake.path(table, day, part=source).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""The canonical tables: every column's name, type and meaning, in one place.
+"""The canonical tables: name, type and meaning of every column.
 
-A source maps its own rows to these; the gate checks them; the lake stores them; features read them.
+A source maps its rows to these; validation checks them; the lake stores them; features read them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pyarrow as pa
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")  # Feast's point-in-time joins need microseconds
 
 OWN = "own"
-"""The column of items and of users that holds the shop's own columns. SQL reads one as own['segment']."""
+"""The column of items and of users that holds custom columns. SQL reads one as own['segment']."""
 
 
 def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
@@ -18,7 +18,7 @@ def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = F
 
 
 def _assignment() -> list[pa.Field]:
-    """The columns of an experiment's assignment; all are null where there was none."""
+    """Return the columns of an experiment's assignment; all are null where there was none."""
     return [
         _field("experiment", pa.string(), "id of the experiment that assigned a variant", nullable=True),
         _field("epoch", pa.int64(), "rises when the experiment's ratios change", nullable=True),
@@ -38,7 +38,7 @@ def _own(setting: str, use: str) -> pa.Field:
 
 
 ASSIGNMENT = pa.schema(_assignment())
-"""Part of the tables whose rows are, or come of, a request."""
+"""Columns of the tables whose rows are requests or impressions."""
 
 EVENTS = pa.schema(
     [
@@ -103,40 +103,38 @@ REQUESTS = pa.schema(
         _field("occurred_at", UTC_MICROSECONDS, "when it was asked"),
         _field("user_id", pa.string(), "who asked; may be a user that no event knows"),
         _field("k", pa.int32(), "how many items were asked for"),
-        _field("context", pa.string(), "the situation as the caller told it, JSON", nullable=True),
+        _field("context", pa.string(), "the request's context, as the caller gave it, JSON", nullable=True),
         _field("exclude", pa.list_(pa.string()), "items that the caller did not want", nullable=True),
         _field("candidates", pa.list_(pa.string()), "the only items that the caller wanted", nullable=True),
         _field("features", pa.string(), "the user features that the model was given, JSON", nullable=True),
         _field("model", pa.string(), "the plugin's name"),
         _field("version", pa.string(), "the model version's id"),
         _field("item_ids", pa.list_(pa.string()), "what was shown, best first"),
-        _field("scores", pa.list_(pa.float32()), "the model's own, one an item"),
-        _field(
-            "propensities", pa.list_(pa.float32()), "probability of this item at this position, one an item"
-        ),
+        _field("scores", pa.list_(pa.float32()), "the model's score of each item"),
+        _field("propensities", pa.list_(pa.float32()), "probability of each item at its position"),
         _field("fallback", pa.string(), "why popular items filled (part of) the list", nullable=True),
         _field("latency_ms", pa.float32(), "from the request's body to its answer, milliseconds"),
         _field("stage", pa.string(), "what the list begins with: model, popular, ...", nullable=True),
         _field("kind", pa.string(), "what was asked: recommend, session, rank", nullable=True),
-        _field("session", pa.list_(pa.string()), "an anonymous visitor's items, oldest first", nullable=True),
-        _field("diversity", pa.float32(), "how much variety reordered the list, 0 to 1", nullable=True),
+        _field("session", pa.list_(pa.string()), "an anonymous user's items, oldest first", nullable=True),
+        _field("diversity", pa.float32(), "λ of the reordering for diversity, 0 to 1", nullable=True),
         *ASSIGNMENT,
     ]
 )
 
 FEEDBACK = pa.schema(
     [
-        _field("event_id", pa.string(), "unique; an event that was told twice is the one that came first"),
-        _field("user_id", pa.string(), "who, if that was told; else the request's user", nullable=True),
+        _field("event_id", pa.string(), "unique; of repeated reports of an event, the first counts"),
+        _field("user_id", pa.string(), "who, as the caller says; if null, the request's user", nullable=True),
         _field("item_id", pa.string(), "what"),
         _field("event_type", pa.string(), "as in events"),
         _field("value", pa.float64(), "as in events"),
-        _field("occurred_at", UTC_MICROSECONDS, "when it happened, by the clock of whoever told it"),
+        _field("occurred_at", UTC_MICROSECONDS, "when it happened, by the caller's clock"),
         _field("received_at", UTC_MICROSECONDS, "when it came, by our clock"),
         _field(
             "request_id", pa.string(), "the request that showed the item, if one was named", nullable=True
         ),
-        _field("position", pa.int32(), "the item's position in that list, as told, from 0", nullable=True),
+        _field("position", pa.int32(), "the item's reported position in that list, from 0", nullable=True),
     ]
 )
 
@@ -152,7 +150,7 @@ ITEM_CHANGES = pa.schema(
 )
 
 HISTORY = "item_history"
-"""The table of what callers told of the items that no source knows: one row a change, as in ITEM_CHANGES."""
+"""Name of the table of the states that callers reported of items that no source has, as in ITEM_CHANGES."""
 
 USER_CHANGES = pa.schema(
     [
@@ -165,16 +163,16 @@ USER_CHANGES = pa.schema(
 
 MAX_ID_BYTES = 200
 MAX_OWN_BYTES = {"items": 1 << 16, "users": 200}
-"""The longest value of one of the shop's own columns, UTF-8. Of items: a description, or an embedding."""
+"""The longest value of a custom column, UTF-8. Those of items may be a description, or an embedding."""
 
 
 def nullable(schema: pa.Schema) -> pa.Schema:
-    """The same columns, any of which may be null: rows as they are before the gate has seen them."""
+    """Return the same columns, all nullable: the schema of rows before validation."""
     return pa.schema([pa.field(field.name, field.type) for field in schema])
 
 
 def completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The rows with all columns that may be null: files of an earlier version lack those that came since."""
+    """Add missing nullable columns: files of an earlier release lack those added since."""
     for field in schema:
         if field.nullable and field.name not in rows.column_names:
             rows = rows.append_column(field.name, pa.nulls(len(rows), field.type))

@@ -1,4 +1,4 @@
-"""Ids that a problem or a setting names and the data do not have: how many, and which ones were meant."""
+"""Ids that a problem or a setting names and the data lack: how many, and which ids were perhaps meant."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ FOLLOWS = {
     "candidates.blocked_categories": "block nothing",
     "serving.static_items": "are shown all the same where no model answers",
 }
-"""Where unknown ids are told of -> what comes of them."""
+"""Key of the problem or the settings -> the effect of its unknown ids."""
 _CLOSE = 200
 """Ids that share the most pairs of letters with a word; only these are compared letter by letter."""
 
 
 def unknown_ids(key: str, named: Iterable[str], known: IdIndex, *, where: str = "the data") -> str | None:
-    """Return which of the ids that `key` names are not known, with the nearest that are; None if all are.
+    """Return a message that lists unknown ids with the nearest known ones; None if all are known.
 
-    `key` is one of FOLLOWS; `where` says in words what does not have them.
+    Args:
+        key: The key of the problem or the settings that names the ids, one of FOLLOWS.
+        named: The ids.
+        known: The ids that exist.
+        where: What lacks them, in words.
     """
     wanted = sorted(set(named))
     unknown = [each for each, number in zip(wanted, known.lookup(wanted).tolist(), strict=True) if number < 0]
@@ -37,11 +41,11 @@ def unknown_ids(key: str, named: Iterable[str], known: IdIndex, *, where: str = 
 
 
 def examples(unknown: Sequence[str], known: IdIndex) -> str:
-    """The first of the unknown ids, each with the known one that it was perhaps meant to be."""
+    """Return the first of the unknown ids, each with the nearest known one."""
     guesses = [(each, nearest(each, known)) for each in unknown[:SHOWN]]
-    told = [each if guess is None else f"{each} (did you mean {guess}?)" for each, guess in guesses]
+    shown = [each if guess is None else f"{each} (did you mean {guess}?)" for each, guess in guesses]
     more = f" and {len(unknown) - SHOWN:,} more" if len(unknown) > SHOWN else ""
-    return ", ".join(told) + more
+    return ", ".join(shown) + more
 
 
 def nearest(word: str, known: IdIndex) -> str | None:

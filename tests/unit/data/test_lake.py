@@ -107,13 +107,13 @@ def test_files_of_an_earlier_version_lack_columns_that_came_since(tmp_path: Path
     assert lake.read("users").to_pylist() == [row | {"own": None}]
     with lake.connect() as connection:
         assert connection.sql("SELECT own['segment'] FROM users").fetchall() == [(None,)]
-    told = lake.read("users").set_column(
+    changed = lake.read("users").set_column(
         3, USERS.field("own"), pa.array([[("a b", "ß")]], USERS.field("own").type)
     )
-    lake.write("users", told)
+    lake.write("users", changed)
     written = lake.path("users").stat().st_mtime_ns
-    assert lake.read("users").equals(told)
-    lake.write("users", told)
+    assert lake.read("users").equals(changed)
+    lake.write("users", changed)
     assert lake.path("users").stat().st_mtime_ns == written, "the same rows: nothing was written"
 
 

@@ -160,7 +160,7 @@ def test_a_few_stray_values_are_set_aside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "decimal", "told"),
+    ("values", "decimal", "warned"),
     [
         (["850", "1.250", "12.000"], None, True),
         (["850", "1.250", "12.000"], ".", False),
@@ -169,14 +169,14 @@ def test_a_few_stray_values_are_set_aside(tmp_path: Path) -> None:
         ([*["850"] * 100, "1.250"], None, False),
     ],
 )
-def test_a_dot_that_may_part_thousands_is_told(
-    tmp_path: Path, values: list[str], decimal: Literal["."] | None, told: bool
+def test_a_dot_that_may_separate_thousands_is_reported(
+    tmp_path: Path, values: list[str], decimal: Literal["."] | None, warned: bool
 ) -> None:
     lines = [f"u,i,2024-01-31,{value}" for value in values]
     (tmp_path / "t.csv").write_text("\n".join(["user_id,item_id,occurred_at,value", *lines]))
     source = open_source(SourceSettings(path=tmp_path / "t.csv", decimal=decimal))
     (reading,) = source.readings
-    assert ["such as '1.250'" in warning for warning in reading.warnings] == [True] * told
+    assert ["such as '1.250'" in warning for warning in reading.warnings] == [True] * warned
     assert pa.concat_tables(source.read(None, 200))["value"].to_pylist() == [float(value) for value in values]
 
 

@@ -208,7 +208,7 @@ def test_own_columns_of_any_type_become_text(tmp_path: Path) -> None:
         ({"user_columns": ("items",)}, "names 'items', which is the name of other slices"),
         ({"user_columns": ("who",)}, "names 'who', which holds the user ids"),
         ({"user_columns": ("me",), "columns": {"me": "who"}}, "names 'who', which holds the user ids"),
-        ({"columns": {"Segment": "Segment"}}, "maps Segment, which is no canonical column"),
+        ({"columns": {"Segment": "Segment"}}, "maps Segment, which is not a canonical column"),
     ],
 )
 def test_own_columns_that_can_not_be_kept(tmp_path: Path, settings: dict[str, Any], problem: str) -> None:
@@ -243,7 +243,7 @@ def test_own_columns_without_a_table_of_users(tmp_path: Path, name: str) -> None
         ("not parquet", "events.parquet", {}, "can't be read as a table"),
         ("not a workbook", "events.xlsx", {}, "can't be read as a table"),
         ("x", "events.docx", {}, "is of no known kind"),
-        ("user_id,item_id,occurred_at\n", "events.csv", {"timezone": "Mars"}, "which is no time zone"),
+        ("user_id,item_id,occurred_at\n", "events.csv", {"timezone": "Mars"}, "which is not a time zone"),
         ("user_id,item_id,occurred_at\n", "events.csv", {"options": {"sise": 1}}, "no option sise"),
     ],
 )

@@ -243,7 +243,7 @@ def test_one_object_may_have_an_array_of_plain_values(tmp_path: Path) -> None:
     assert rows == [("i1", '["a","b"]')]
 
 
-def test_a_name_that_stands_twice_is_told(tmp_path: Path) -> None:
+def test_a_repeated_column_name_is_reported(tmp_path: Path) -> None:
     table, rows = opened(written(tmp_path, "a,b, A\n1,2,3\n"))
     assert rows == [("1", "2", "3")]
     assert table.warnings == (
@@ -262,7 +262,7 @@ def test_a_name_that_stands_twice_is_told(tmp_path: Path) -> None:
         assert "more than one column a" in table.warnings[0]
 
 
-def test_the_first_visible_sheet_is_read_and_others_of_its_form_are_told(tmp_path: Path) -> None:
+def test_the_first_visible_sheet_is_read_and_others_of_its_form_are_reported(tmp_path: Path) -> None:
     book = Workbook()
     hidden, january, february, notes = (book.active, *map(book.create_sheet, ("Jan", "Feb", "Notes")))
     hidden.sheet_state = "hidden"
@@ -273,8 +273,8 @@ def test_the_first_visible_sheet_is_read_and_others_of_its_form_are_told(tmp_pat
     table, read = opened(tmp_path / "t.xlsx")
     assert read == [("1",)]
     assert table.facts == {"sheet": "Jan", "sheets not read": ["Feb", "Notes"]}
-    (told,) = table.warnings
-    assert "the sheet Jan is read, and others with the same header are not: Feb." in told
+    (warning,) = table.warnings
+    assert "the sheet Jan is read, and others with the same header are not: Feb." in warning
 
 
 def test_of_a_sheet_the_saved_values_count(tmp_path: Path) -> None:

@@ -59,8 +59,10 @@ def test_among_very_many_ids_it_is_found_too() -> None:
 
 def test_counts_examples_and_what_follows() -> None:
     known = IdIndex.build([f"item-{n:02d}" for n in range(20)])
-    told = unknown_ids("candidates.blocked_items", [f"item_{n:02d}" for n in range(7)] + ["item-03"], known)
-    assert told == (
+    message = unknown_ids(
+        "candidates.blocked_items", [f"item_{n:02d}" for n in range(7)] + ["item-03"], known
+    )
+    assert message == (
         "candidates.blocked_items: 7 of 8 are not in the data and block nothing, such as item_00 (did you "
         "mean item-00?), item_01 (did you mean item-01?), item_02 (did you mean item-02?), item_03 (did you "
         "mean item-03?), item_04 (did you mean item-04?) and 2 more"

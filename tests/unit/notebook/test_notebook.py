@@ -211,7 +211,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     ),
     "mapping": (
         lambda p: load(orders(20), columns={"customer": "user_id"}),
-        "source.columns maps customer, which is no canonical column",
+        "source.columns maps customer, which is not a canonical column",
     ),
     "column, fix": (lambda p: load(orders(20)), r'load\(\.\.\., columns=\{"user_id": "\.\.\.", "item_id"'),
     "file": (lambda p: load("nowhere.csv"), "there is no file nowhere.csv"),

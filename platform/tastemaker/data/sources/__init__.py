@@ -1,4 +1,4 @@
-"""Where events come from. A source is an entry point in the group `tastemaker.sources`.
+"""Sources of events. A source is an entry point in the group `tastemaker.sources`.
 
 The entry point names a function `open(settings: SourceSettings) -> Source`. A source says what its rows mean
 in canonical columns; whether a row is sound is the gate's to say, so a source never drops one.
@@ -20,7 +20,7 @@ GROUP = "tastemaker.sources"
 
 
 class Reading(NamedTuple):
-    """How a table of a source was read, for people."""
+    """Report of how a table of a source was read."""
 
     table: str
     """events, items or users"""
@@ -29,26 +29,26 @@ class Reading(NamedTuple):
     facts: dict[str, Any]
     """Label -> value: encoding, delimiter, formats, columns."""
     warnings: tuple[str, ...] = ()
-    """What may have been read otherwise than meant."""
+    """Warnings of values that may have been read differently than meant."""
 
 
 class Source(Protocol):
-    """Events by day, and what is known of items and users."""
+    """Provider of events by day, and of tables of items and users."""
 
     @property
     def name(self) -> str:
-        """As its entry point, such as online_retail."""
+        """Name of its entry point, such as online_retail."""
 
     @property
     def identity(self) -> str:
-        """Whose events these are: rows of two identities never share a lake."""
+        """Identity of the data: rows of two identities are never in the same lake."""
 
     @property
     def readings(self) -> Sequence[Reading]:
-        """How the tables that were read so far were read; empty for a source that reads no tables."""
+        """Reports of the tables read so far; empty for a source without tables."""
 
     def days(self) -> dict[date, str]:
-        """Day (UTC) -> digest of its rows, oldest first; rows without a readable time are UNDATED."""
+        """Return the digest of each day's rows, oldest first; rows without a readable time are UNDATED."""
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
         """The rows of some days (None: all), in the order of their days, at most `rows` at once.
@@ -58,10 +58,10 @@ class Source(Protocol):
         """
 
     def items(self) -> pa.Table:
-        """What the source says of items: ITEMS, any column but item_id may be null. May be empty."""
+        """Return ITEMS, in which any column but item_id may be null; may be empty."""
 
     def users(self) -> pa.Table:
-        """What the source says of users: USERS, any column but user_id may be null. May be empty."""
+        """Return USERS, in which any column but user_id may be null; may be empty."""
 
 
 def source_names() -> list[str]:
@@ -70,7 +70,7 @@ def source_names() -> list[str]:
 
 
 def open_source(settings: SourceSettings) -> Source:
-    """The source that the settings name. Raises SourceError if there is none, or it can't be read."""
+    """Open the source that the settings name. Raise SourceError if it does not exist or can't be read."""
     if settings.name not in source_names():
         raise SourceError(
             f"there is no source named {settings.name!r}", fix=f"choose one of: {', '.join(source_names())}"

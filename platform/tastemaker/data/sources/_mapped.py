@@ -1,4 +1,4 @@
-"""Rows of any table, mapped to canonical columns: what the sources `table` and `sql` share."""
+"""Rows of any table, mapped to canonical columns: the common part of the sources `table` and `sql`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ REQUIRED = ("user_id", "item_id", "occurred_at")
 OPTIONS = ("event_type",)
 
 Fetch = Callable[[str, Path], Path]
-"""From what the settings name and a folder for temporary files to a file that can be read."""
+"""Function from a name in the settings and a folder for temporary files to a file that can be read."""
 
 
 class MappedRows:
-    """Events, items and users, mapped to canonical columns in a temporary database."""
+    """Source with events, items and users mapped to canonical columns in a temporary database."""
 
     def __init__(
         self, settings: SourceSettings, events: str, *, name: str, identity: str, fetch: Fetch
@@ -90,7 +90,7 @@ class MappedRows:
         return self._staging.staged.filter(condition).limit(1).fetchall() != []
 
     def _with_defaults(self, rows: duckdb.DuckDBPyRelation, absent: set[str]) -> duckdb.DuckDBPyRelation:
-        """Fill the optional columns that the source does not have at all."""
+        """Fill the optional columns that the source lacks."""
         event_type = str(self._settings.options.get("event_type", "purchase")).replace("'", "''")
         if "event_type" in absent:
             rows = rows.project(f"* REPLACE ('{event_type}' AS event_type)")
@@ -116,7 +116,7 @@ class MappedRows:
         return self._catalogue(self._settings.users, owned(self._settings)[1])
 
     def _catalogue(self, named: str | None, kept: Owned) -> pa.Table:
-        """The items or the users, if the settings name where they are."""
+        """Return the items or the users, if the settings name them."""
         schema = kept.schema
         if named is None:
             return nullable(schema).empty_table()
@@ -144,7 +144,7 @@ class MappedRows:
         return found.cast(nullable(schema))
 
     def _catalogue_forms(self, table: Table, schema: pa.Schema, own: Mapping[str, str], named: str) -> Forms:
-        """How its times and numbers are written."""
+        """Return the forms of its times and numbers."""
         forms = Forms.of(self._settings)
         raw = table.rows.project(f"{project(table.rows, schema, own, forms)}, {as_raw(table.rows)}")
         unread = [
@@ -164,7 +164,7 @@ class MappedRows:
         forms: Forms,
         warnings: tuple[str, ...],
     ) -> None:
-        """What people want to know of how the table was read."""
+        """Return facts of how the table was read."""
         written = {
             column: (forms.times if name in TIMES else forms.number(name)).facts()
             for name, column in own.items()
@@ -197,7 +197,7 @@ class MappedRows:
             connection.execute("SET TimeZone=?", [self._settings.timezone])
         except duckdb.Error as error:
             raise SourceError(
-                f"source.timezone is {self._settings.timezone!r}, which is no time zone",
+                f"source.timezone is {self._settings.timezone!r}, which is not a time zone",
                 fix='use a name such as "UTC" or "Europe/Berlin"',
             ) from error
         yield
@@ -205,7 +205,7 @@ class MappedRows:
 
 
 def refuse_unknown_options(options: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raise SourceError for an option that nothing reads."""
+    """Raise SourceError for an option that is not read."""
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise SourceError(
@@ -214,12 +214,12 @@ def refuse_unknown_options(options: Mapping[str, Any], known: tuple[str, ...]) -
 
 
 def refuse_unknown_columns(mapping: Mapping[str, str], kept: tuple[str, ...]) -> None:
-    """Raise SourceError for a mapping of a column that no canonical table has, nor the shop's own."""
+    """Raise SourceError for a mapping of a column that is neither canonical nor custom."""
     canonical = dict.fromkeys(name for name in (*EVENTS.names, *ITEMS.names, *USERS.names) if name != OWN)
     unknown = [name for name in mapping if name not in (*canonical, *kept)]
     if unknown:
         raise SourceError(
-            f"source.columns maps {', '.join(unknown)}, which is no canonical column",
+            f"source.columns maps {', '.join(unknown)}, which is not a canonical column",
             fix=f"the canonical columns are: {', '.join(canonical)}; write canonical = own. A column that is "
             "the shop's own is named in source.item_columns or source.user_columns, too",
         )

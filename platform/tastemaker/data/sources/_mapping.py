@@ -1,5 +1,4 @@
-"""From a source's own columns to canonical ones: which is which, and how values become ids, times and
-numbers."""
+"""Mapping of a source's columns to canonical ones, and conversion of values to ids, times and numbers."""
 
 from __future__ import annotations
 
@@ -24,26 +23,26 @@ MAX_EXACT_FLOAT = 1 << 24
 """As MAX_EXACT, for floating point of 32 bits."""
 TIMES = ("occurred_at", "first_seen_at")
 NUMBERS = ("value", "price")
-"""Canonical columns whose form may have to be found out."""
+"""Canonical columns whose form may have to be detected."""
 
 
 @dataclass(frozen=True)
 class Forms:
-    """How the columns of a table are written."""
+    """Forms of the columns of a table."""
 
     settings: SourceSettings
     times: TimeForm
-    """Of the column of times, where the settings say it or it was found."""
+    """Form of the column of times, from the settings or detected."""
     numbers: Mapping[str, NumberForm] = field(default_factory=dict)
     """Canonical column -> its form."""
 
     @classmethod
     def of(cls, settings: SourceSettings) -> Forms:
-        """The forms that the settings name; the others are as if nothing had to be found out."""
+        """Return the forms that the settings name, with defaults for the others."""
         return cls(settings, _times.form_of(settings.time_format))
 
     def number(self, name: str) -> NumberForm:
-        """The form of a canonical column of numbers."""
+        """Return the form of a canonical column of numbers."""
         return self.numbers.get(name, NumberForm(self.settings.decimal))
 
 
@@ -74,7 +73,7 @@ def own_columns(
 
 
 def _naming(columns: Sequence[str], missing: Sequence[str]) -> str:
-    """The fix for columns that a table lacks: which of its own may be meant."""
+    """Return the fix for columns that a table lacks: the present ones that may be meant."""
     if len(columns) == 1:
         return (
             "the first line must be the header; if another character parts the fields of a file, name it: "
@@ -122,7 +121,7 @@ def _expression(wanted: pa.Field, column: str | None, types: Mapping[str, str], 
 
 
 def as_text(name: str, own_type: str) -> str:
-    """Text; values that became floating point for want of a null (17850.0) are whole numbers again."""
+    """Return SQL for text; floating point values of whole numbers (17850.0) lose their fraction."""
     if own_type not in FRACTIONS:
         return f"CAST({name} AS VARCHAR)"
     whole = f"CASE WHEN {name} = trunc({name}) THEN CAST(try_cast({name} AS HUGEINT) AS VARCHAR) END"
@@ -130,7 +129,7 @@ def as_text(name: str, own_type: str) -> str:
 
 
 def _id_text(name: str, own_type: str) -> str:
-    """As `as_text`, but what floating point has rounded says so (1.234568e+17), and infinity is null."""
+    """Return SQL as `as_text`, but rounded floating point values show it (1.2e+17); infinity is null."""
     if own_type.startswith("DECIMAL"):
         return f"regexp_replace(CAST({name} AS VARCHAR), '[.]0+$', '')"
     if own_type not in FRACTIONS:
@@ -160,7 +159,7 @@ def found_forms(
 def number_warnings(
     texts: duckdb.DuckDBPyRelation, own: Mapping[str, str], forms: Forms, what: str
 ) -> tuple[str, ...]:
-    """What to say of columns of plain numbers that have a second reading. Arguments as of `found_forms`."""
+    """Return warnings of plain numbers that have a second reading. Arguments as of `found_forms`."""
     if forms.settings.decimal is not None:
         return ()
     plain = (own[name] for name in NUMBERS if name in own and forms.number(name).decimal is None)

@@ -1,4 +1,4 @@
-"""How a column writes numbers: which sign parts off decimals, found from the whole column or asked for."""
+"""Forms of numbers: the decimal sign, detected from the whole column or requested from the settings."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from tastemaker.snapshot.canonical_ids import trimmed_sql
 Decimal = Literal[".", ","]
 
 MAX_STRAY = 0.1
-"""Where more than this share of a column has no certain reading, nothing is read; below, these rows are set
-aside."""
+"""If a larger share of a column has no certain reading, the column is refused; else these rows are
+quarantined."""
 
 MIN_THOUSANDS = 0.01
-"""With at most this share of numbers in a form, nothing is said of the form."""
+"""A form of at most this share of the numbers is not reported."""
 
 _SPACES = "'\u2019 \u00a0\u202f"
-"""What parts thousands besides dot and comma."""
+"""Thousands separators besides dot and comma."""
 _CURRENCY = "[$\u00a2-\u00a5\u20a0-\u20cf]|^[+-]?[0-9.,]+ ?[A-Z]{3}$|^[A-Z]{3} ?[+-]?[0-9.,]+$"
 
 
 class NumberForm(NamedTuple):
-    """How to read a column of numbers."""
+    """Form of a column of numbers."""
 
     decimal: Decimal | None = None
-    """None: a plain number with a dot; thousands are not parted."""
+    """None: a plain number with a dot, without thousands separators."""
 
     def facts(self) -> str:
-        """In words, for people."""
+        """The form in words."""
         return {None: "plain", ".": "decimal dot, thousands parted", ",": "decimal comma"}[self.decimal]
 
     def sql(self, name: str, own_type: str, kind: str) -> str:
-        """SQL for the numbers of the column `name`; null where a value is none."""
+        """Return SQL for the numbers of the column `name`; null where a value is not a number."""
         if self.decimal is None or own_type != "VARCHAR":
             return f"try_cast({name} AS {kind})"
         return f"try_cast({_number(trimmed_sql(name), self.decimal)} AS {kind})"
@@ -56,7 +56,7 @@ class _Seen(NamedTuple):
 
 
 def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) -> NumberForm:
-    """The form of a column of text that has values which are no plain numbers; `name` is `column` as SQL
+    """Detect the form of a column of text with values that are not plain numbers; `name` is `column` as SQL
     writes it.
 
     Raises SourceError, naming the column, an example and the setting, where several readings remain, or for
@@ -94,7 +94,7 @@ def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) 
 
 
 def thousands_warning(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) -> str:
-    """What to say of a column of plain numbers in which every dot may part thousands, as in 1.250.
+    """Return a warning of a column of plain numbers in which every dot may separate thousands, as in 1.250.
 
     Empty where a value has other decimals. Arguments as of `find_form`.
     """
@@ -128,7 +128,7 @@ def _look(rows: duckdb.DuckDBPyRelation, column: str) -> _Seen:
 
 
 def _number(text: str, decimal: Decimal) -> str:
-    """SQL: the number as a plain one, still text; null where it has another form."""
+    """Return SQL for the number as plain text; null where it has another form."""
     thousands = ("," if decimal == "." else ".") + _SPACES
     signs = f"[{thousands}]".replace("'", "''")
     point = "[.]" if decimal == "." else ","

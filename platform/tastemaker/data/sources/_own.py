@@ -1,4 +1,4 @@
-"""The shop's own columns: kept are those that `source.item_columns` and `source.user_columns` name."""
+"""Custom columns: those that `source.item_columns` and `source.user_columns` name are kept."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _BLANKS = r"e' \t\r\n'"
 
 
 class Owned(NamedTuple):
-    """A table that may have columns of the shop's own."""
+    """A table that may have custom columns."""
 
     table: str
     setting: str
-    """Which names the columns that are kept."""
+    """The setting that names the kept columns."""
     names: tuple[str, ...]
     schema: pa.Schema
     known: str
-    """What a source knows that has no such columns."""
+    """What a source without custom columns has."""
 
     @property
     def key(self) -> str:
-        """The column of ids."""
+        """Name of the column of ids."""
         return f"{self.table.removesuffix('s')}_id"
 
 
 def owned(settings: SourceSettings) -> tuple[Owned, Owned]:
-    """The items and the users, with what the settings keep of them."""
+    """Return the tables of items and users, with the columns that the settings keep."""
     return (
         Owned("items", "source.item_columns", settings.item_columns, ITEMS, "title, category and price"),
         Owned("users", "source.user_columns", settings.user_columns, USERS, "country"),
@@ -45,7 +45,7 @@ def owned(settings: SourceSettings) -> tuple[Owned, Owned]:
 
 
 def refuse_own_columns(settings: SourceSettings) -> None:
-    """Raise SourceError where a source that has none is asked for own columns."""
+    """Raise SourceError if custom columns are requested of a source without any."""
     for one in owned(settings):
         if one.names:
             raise SourceError(
@@ -56,7 +56,7 @@ def refuse_own_columns(settings: SourceSettings) -> None:
 
 
 def refuse_unsound_own_columns(settings: SourceSettings) -> None:
-    """Raise SourceError for own columns that can't be kept under their names, or that no table has."""
+    """Raise SourceError for custom columns that can't be kept under their names, or that do not exist."""
     for one, named in zip(owned(settings), (settings.items, settings.users), strict=True):
         for place, name in enumerate(one.names):
             if name in one.names[:place]:

@@ -41,7 +41,7 @@ _NAMES = (
 )
 _FORMS = {name[:letters]: str(n) for n, name in enumerate(_NAMES, 1) for letters in (3, len(name))}
 _MONTHS = f"MAP {_FORMS | {'sept': '9'}}"
-"""SQL: a name of a month, or its first three letters -> its number."""
+"""SQL for the number of a month from its name or its first three letters."""
 _OFFSETS = {
     **dict.fromkeys(("Z", "UT", "UTC", "GMT", "WET"), "+00"),
     "EST": "-05",
@@ -156,20 +156,20 @@ def compact(number: str) -> str:
 
 
 def unknown_zone(text: str) -> str:
-    """Whether a time ends in the name of a zone that is not known to be one offset, such as BST."""
+    """Return SQL: whether a time ends in the name of a zone with several offsets, such as BST."""
     name = f"upper(regexp_extract({text}, ':[0-9]{{2}}(?:[.,][0-9]+)?[ ]*([A-Za-z]{{2,5}})$', 1))"
     return _once(name, f"p NOT IN ('', 'AM', 'PM') AND {_ZONES}[p] IS NULL")
 
 
 def unknown_month(text: str) -> str:
-    """Whether a date has a word between day and year, or before them, that is no month's name in English."""
+    """Return SQL: whether a date has a word, between day and year or first, that is not an English month."""
     first = f"regexp_extract({text}, '{_NAME_DAY}', 1)"
     word = f"lower(coalesce(nullif(regexp_extract({text}, '{_DAY_NAME}', 2), ''), {first}))"
     return _once(word, f"p <> '' AND {_MONTHS}[p] IS NULL")
 
 
 def plausible(moment: str) -> str:
-    """Whether an event can have happened then."""
+    """Return SQL: whether the time is plausible for an event."""
     return f"({moment}) BETWEEN {EARLIEST} AND {LATEST}"
 
 

@@ -1,4 +1,4 @@
-"""How a column writes times: found from the whole column if that leaves one reading, else asked for.
+"""Forms of times: detected if the whole column has one reading, else requested from the settings.
 
 ISO 8601, and seconds, milli-, micro- and nanoseconds since 1970, are read as they are. Other forms are:
 day or month first, names of months, 12 hours, yyyymmdd, serial days of a spreadsheet. A value that the
@@ -41,16 +41,16 @@ FRACTIONS = frozenset({"FLOAT", "DOUBLE"})
 
 
 class TimeForm(NamedTuple):
-    """How to read a column of times."""
+    """Form of a column of times."""
 
     order: Order | None = None
-    """None: nothing is read but ISO 8601 and bare numbers."""
+    """None: only ISO 8601 and bare numbers are read."""
     number: Count = "epoch"
     pattern: str | None = None
     """A pattern of strptime, in place of all else."""
 
     def facts(self) -> str:
-        """In words, for people."""
+        """The form in words."""
         if self.pattern is not None:
             return self.pattern
         if self == TimeForm("named"):
@@ -58,7 +58,7 @@ class TimeForm(NamedTuple):
         return next((word for word, form in WORDS.items() if form == self), "ISO 8601 or units since 1970")
 
     def sql(self, name: str, own_type: str) -> str:
-        """SQL for the times of the column `name`, TIMESTAMPTZ; null where a value has no such form."""
+        """Return SQL for the times of the column `name`, TIMESTAMPTZ; null where a value has another form."""
         if own_type == "VARCHAR" and self.pattern is None:
             soon = f"try_cast({name} AS TIMESTAMPTZ)"  # what most columns hold, and far cheaper than the rest
             others = _bounded(self._of_text(trimmed_sql(name)))
@@ -100,11 +100,11 @@ WORDS = {
     "yyyymmdd": TimeForm(number="compact"),
     "excel": TimeForm(number="excel"),
 }
-"""What `source.time_format` may be besides a pattern of strptime."""
+"""Values of `source.time_format` besides patterns of strptime."""
 
 
 def form_of(setting: str | None) -> TimeForm:
-    """The form that `source.time_format` names. Raises SourceError for what is not one."""
+    """Return the form that `source.time_format` names. Raise SourceError if it does not name one."""
     if setting is None:
         return TimeForm()
     if setting in WORDS:
@@ -122,10 +122,10 @@ def form_of(setting: str | None) -> TimeForm:
 
 
 class _Seen(NamedTuple):
-    """What a column holds."""
+    """Number of values of a column by form."""
 
     rows: int
-    """Values that are there."""
+    """Values that are not null."""
     any_order: int
     """Dates in numbers, without a year of four digits in front."""
     dmy: int
@@ -154,7 +154,7 @@ class _Seen(NamedTuple):
 
 
 def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) -> TimeForm:
-    """The form of a column of text that the default does not cover; `name` is `column` as SQL writes it.
+    """Detect the form of a column of text that the default does not read; `name` is `column` in SQL.
 
     Raises SourceError, naming the column, an example and the setting, where several readings remain.
     """
@@ -226,8 +226,7 @@ def _refuse_words(seen: _Seen, column: str, what: str) -> None:
 
 
 def _order(seen: _Seen, column: str, what: str) -> Order | None:
-    """The order in which all dates in numbers can be read; None where they are a few stray values, or
-    none."""
+    """Return the order in which all dates in numbers can be read; None if there are few or none."""
     counts: dict[Order, int] = {"dmy": seen.dmy, "mdy": seen.mdy, "ymd": seen.ymd}
     full = [order for order, count in counts.items() if count == seen.any_order]
     if len(full) == 1 or (full and seen.differ == 0 and seen.any_order):

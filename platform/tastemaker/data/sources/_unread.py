@@ -1,4 +1,4 @@
-"""Settings that a source does not read: named, since silence would pass for consent."""
+"""Settings that a source does not read: an error, so that no setting is silently ignored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings
 
 COMMON = ("ids", "missing_ids")
-"""What counts for every table and request, whatever the source."""
+"""Settings for tables and requests of all sources."""
 
 
 def refuse_unread(settings: SourceSettings, *read: str) -> None:

@@ -35,7 +35,7 @@ READ = (
     "time_format", "decimal",
 )  # fmt: skip
 _COLON = re.compile(r"(?<!:):(?=\w)")
-"""What SQLAlchemy takes for a parameter; in a SELECT of the settings it is a part of the text."""
+"""What SQLAlchemy reads as a parameter; in a SELECT of the settings it is text."""
 TABLE_NAME = re.compile(r"(?:(?P<schema>\w+)\.)?(?P<table>\w+)")
 
 
@@ -51,7 +51,7 @@ def open(settings: SourceSettings) -> MappedRows:
         url = sa.make_url(settings.url)
     except sa.exc.ArgumentError as error:
         raise SourceError(
-            "source.url is no SQLAlchemy URL", fix="postgresql+psycopg2://user@host/database"
+            "source.url is not a SQLAlchemy URL", fix="postgresql+psycopg2://user@host/database"
         ) from error
     identity = f"sql {url.host}:{url.port}/{url.database}"
     if url.get_backend_name() == "sqlite":

@@ -28,14 +28,14 @@ _MAGIC = {b"PK\x03\x04": ".xlsx or .zip", b"\x1f\x8b": ".gz", b"PAR1": ".parquet
 
 
 class Table(NamedTuple):
-    """A file that is open as a table; its rows are read when the relation is executed."""
+    """An opened file; its rows are read when the relation is executed."""
 
     rows: duckdb.DuckDBPyRelation
     facts: dict[str, Any]
-    """How it was read: label -> value."""
+    """Label -> value of how it was read."""
     warnings: tuple[str, ...]
     explain: Callable[[duckdb.Error], SourceError]
-    """What to say when executing the relation fails."""
+    """Return the error to raise when the relation fails."""
 
 
 def read_table(
@@ -102,7 +102,7 @@ def _opened(
 
 
 def unreadable(what: object, error: Exception) -> SourceError:
-    """What to say when a library can't read a file."""
+    """Return the error to raise when a library can't read a file."""
     reason = " ".join(str(error).split()).partition(" Try setting '")[0][:300]
     return SourceError(
         f"{what} can't be read as a table: {reason}",

@@ -1,4 +1,4 @@
-"""Delimited text (CSV, TSV) in UTF-8: its delimiter and header, and the line where it breaks.
+"""Delimited text (CSV, TSV) in UTF-8: detection of delimiter and header, and errors by line.
 
 Every row has as many fields as the header, or the file is refused with the lines that have not: a parser that
 guesses would drop or shift values.
@@ -27,15 +27,15 @@ MAX_FIELD = (1 << 31) - 1
 
 
 class Form(NamedTuple):
-    """What has to be known of a file to read it."""
+    """Form of a file: delimiter, header and skipped lines."""
 
     path: Path
     named: Path
-    """What messages call it."""
+    """Name in messages."""
     delimiter: str
     columns: list[str]
     skipped: int
-    """Lines before the header."""
+    """Number of lines before the header."""
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -61,7 +61,7 @@ class Form(NamedTuple):
         return DELIMITERS.get(self.delimiter, repr(self.delimiter))
 
     def read(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-        """Every column as text, null where a field is empty."""
+        """Return every column as text, null where a field is empty."""
         return connection.read_csv(
             literal(self.path),
             header=True,
@@ -77,7 +77,7 @@ class Form(NamedTuple):
         )
 
     def explain(self, error: duckdb.Error) -> SourceError:
-        """Why DuckDB could not read the file, by line number."""
+        """Return an error with the numbers of the lines that DuckDB could not read."""
         ragged, open_quote = self._faults()
         if open_quote is not None and (not ragged or open_quote < ragged[0][0]):
             return self._error(
@@ -172,7 +172,7 @@ def _records(sample: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def repeated(header: Sequence[str], named: Path) -> tuple[str, ...]:
-    """A warning, if two columns have the same name."""
+    """Return a warning if two columns have the same name."""
     counts = Counter(name.strip().lower() for name in header if name.strip())
     again = [name for name, n in counts.items() if n > 1]
     if not again:

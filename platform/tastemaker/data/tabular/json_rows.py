@@ -31,10 +31,10 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path, named: Path) -> duck
 
 
 def _refuse_other_structure(rows: duckdb.DuckDBPyRelation, named: Path) -> None:
-    """Raise SourceError where the values are no objects, or one object holds all rows in its arrays."""
+    """Raise SourceError if the values are not objects, or if an object holds all rows in its arrays."""
     must = "it must be an array of objects, or an object per line"
     fix = 'write [{"user_id": "u1", "item_id": "i1", ...}, ...]'
-    if rows.columns == ["json"]:  # what DuckDB calls values that are no objects
+    if rows.columns == ["json"]:  # DuckDB's name for values other than objects
         raise SourceError(f"{named} holds no objects: {must}", fix=fix)
     kinds = ", ".join(f"json_structure(to_json({quoted(name)}))" for name in rows.columns)
     values = rows.project(kinds).limit(2).fetchall()

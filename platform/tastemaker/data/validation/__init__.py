@@ -1,1 +1,1 @@
-"""The gate that rows pass before they are published, and what it reports."""
+"""Validation of landed rows before they are published, and its reports."""

@@ -1,8 +1,8 @@
-"""Through the gate: landed rows become events, items and users, or go to quarantine with the reason.
+"""Validation and publication: landed rows become events, items and users, or are quarantined with the reason.
 
-What is admitted follows from what is landed and the gate's rules alone, whatever the order in which days
-came: a day is judged again when its rows or the rules changed, or an id on it turns out to be a repetition.
-Judged days wait beside the lake until the whole batch has passed; then they take their places.
+The result depends only on the landed rows and the rules, not on the order in which days came: a day is
+validated again when its rows or the rules change, or when an id on it is found to be a repetition. Validated
+days are staged beside the lake and published together when the whole batch has passed.
 """
 
 from __future__ import annotations
@@ -67,27 +67,27 @@ SELECT filename, list(row ORDER BY row) AS rows FROM numbered WHERE nth > 1 GROU
 
 
 class Published(NamedTuple):
-    """What `admit` did."""
+    """Result of `validate_and_publish`."""
 
     days: tuple[date, ...]
-    """Days that were judged, oldest first."""
+    """Days that were validated, oldest first."""
     tables: dict[str, GateCounts]
-    """events (of `days` only), items and users -> what became of their rows."""
+    """events (of `days` only), items and users -> number of rows by result."""
     total: GateCounts
-    """What became of all events of the source so far."""
+    """Number of all events of the source by result."""
     warnings: tuple[str, ...] = ()
-    """What may be wrong with the tables as a whole, though every row is sound."""
+    """Warnings of the tables as a whole, whose rows are valid."""
 
 
 class CheckedDays(NamedTuple):
-    """Rows of a day, after the gate."""
+    """Validated rows of a day."""
 
     day: date
     accepted: pa.Table
     quarantined: pa.Table
 
     def counts(self) -> GateCounts:
-        """Rows by what became of them."""
+        """Return the number of rows by result."""
         rules = pc.value_counts(self.quarantined.column("rule"))
         reasons = {found["values"].as_py(): found["counts"].as_py() for found in rules}
         return GateCounts(len(self.accepted) + len(self.quarantined), len(self.accepted), reasons)
@@ -103,9 +103,22 @@ def validate_and_publish(
     chunk_rows: int = 250_000,
     progress: Progress | None = None,
 ) -> Published:
-    """Judge what a source landed and has not been judged as it now is (on `days`, if given).
+    """Validate a source's new and changed landed rows, and publish them.
 
-    Raises GateError, with the lake's tables as they were, if the batch as a whole can't be what was meant.
+    Args:
+        source: Name of the source.
+        lake: Holds the landed rows, and gets the accepted and the quarantined ones.
+        gate: The rules.
+        engine: The metadata database, which records validated days.
+        days: Days to validate; None for all.
+        chunk_rows: The most rows in memory.
+        progress: Called after each day.
+
+    Returns:
+        The number of rows by result, and warnings.
+
+    Raises:
+        GateError: The batch as a whole is refused; the published tables are unchanged.
     """
     with file_lock(lake.root / ".admit.lock"):
         staging = Lake(lake.root / ".admitting" / source)
@@ -119,8 +132,8 @@ def validate_and_publish(
         ]
         entries = {day: entry for day in pending if (entry := _staged(staging, day, digests[day]))}
         fresh = [day for day in pending if day not in entries]
-        judged = check_days(lake, source, gate, fresh, repeats, chunk_rows)
-        for day, pieces in groupby(judged, key=itemgetter(0)):
+        checked = check_days(lake, source, gate, fresh, repeats, chunk_rows)
+        for day, pieces in groupby(checked, key=itemgetter(0)):
             entries[day] = _stage(staging, day, digests[day], pieces)
             if progress is not None:
                 progress("admit", len(entries), len(pending))
@@ -144,7 +157,7 @@ def validate_and_publish(
 
 
 def _warnings(lake: Lake, catalogues: Sequence[CheckedTables]) -> Iterator[str]:
-    """What the accepted tables say together; before items and users get a row for every id of events."""
+    """Yield warnings of the accepted tables, before items and users get a row for every id of events."""
     with lake.connect() as connection:
         for catalogue in catalogues:
             if catalogue.counts.accepted:
@@ -154,7 +167,7 @@ def _warnings(lake: Lake, catalogues: Sequence[CheckedTables]) -> Iterator[str]:
 
 
 def find_repeats(lake: Lake, source: str) -> Repeats:
-    """The rows that report an event again: the first report counts, over all days that are landed."""
+    """Return the rows that repeat an event; over all landed days, the first report counts."""
     files = [literal(path) for path in lake.files("landed_events", part=source)]
     if not files:
         return {}
@@ -164,7 +177,7 @@ def find_repeats(lake: Lake, source: str) -> Repeats:
 
 
 def _digests(lake: Lake, source: str, gate: Gate, repeats: Repeats) -> dict[date, str]:
-    """Day -> a hash of all that its judgement follows from."""
+    """Return, per day, a hash of everything that its validation depends on."""
     digests = {}
     for path in lake.files("landed_events", part=source):
         day = day_of(path)
@@ -181,7 +194,7 @@ def _is_done(lake: Lake, source: str, day: date, digest: str, known: Mapping[dat
 def check_days(
     lake: Lake, source: str, gate: Gate, days: list[date], repeats: Repeats, chunk_rows: int
 ) -> Iterator[CheckedDays]:
-    """Check these days' rows, many small days at once; yields each day's pieces together, in order."""
+    """Check the rows of days, many small days at once; yield each day's pieces together, in order."""
     for chunk in _chunks(lake, source, days, repeats, chunk_rows):
         verdict = gate.check("events", chunk)
         accepted = dict(by_day(verdict.accepted))
@@ -197,7 +210,7 @@ def check_days(
 def _chunks(
     lake: Lake, source: str, days: list[date], repeats: Repeats, chunk_rows: int
 ) -> Iterator[pa.Table]:
-    """The landed rows of these days, about `chunk_rows` at once, with `event_id_was_seen`."""
+    """Yield the landed rows of days, about `chunk_rows` at once, with `event_id_was_seen`."""
     waiting: list[pa.Table] = []
     for day in days:
         with pq.ParquetFile(lake.path("landed_events", day, part=source)) as file:
@@ -218,7 +231,7 @@ def _chunks(
 
 
 def _stage(staging: Lake, day: date, digest: str, pieces: Iterable[CheckedDays]) -> Entry:
-    """Write a day's rows where nobody reads them yet; the events last: they say that the day is complete."""
+    """Stage a day's rows. The events are written last, as the sign that the day is complete."""
     counts = GateCounts()
     staging.path("quarantine", day).unlink(missing_ok=True)
     with ExitStack() as stack:
@@ -237,7 +250,7 @@ def _stage(staging: Lake, day: date, digest: str, pieces: Iterable[CheckedDays])
 
 
 def _staged(staging: Lake, day: date, digest: str) -> Entry | None:
-    """A day that an earlier run judged before it was stopped."""
+    """Return a day that an earlier run staged before it was stopped; None if there is none."""
     path = staging.path("events", day)
     noted = file_metadata(path) if path.exists() else {}
     if noted.get("digest") != digest:
@@ -246,19 +259,19 @@ def _staged(staging: Lake, day: date, digest: str) -> Entry | None:
 
 
 def _publish(staging: Lake, lake: Lake, source: str, entries: Mapping[date, Entry]) -> None:
-    """Put judged days in their places; what an earlier run put there before it was stopped stays."""
+    """Move staged days to the lake's tables; days that a stopped run moved before are kept."""
     for day, entry in entries.items():
         for table in ("quarantine", "events"):
-            judged, target = staging.path(table, day), lake.path(table, day, part=source)
+            staged, target = staging.path(table, day), lake.path(table, day, part=source)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if judged.exists():
-                os.replace(judged, target)
+            if staged.exists():
+                os.replace(staged, target)
             elif entry.counts.refused == 0:
                 target.unlink(missing_ok=True)
 
 
 def _sum(entries: Iterable[Entry], order: Sequence[str]) -> GateCounts:
-    """Everything together, the reasons in the suite's order (those of earlier rules last)."""
+    """Return the sum, with the reasons in the suite's order (those of earlier rules last)."""
     total = GateCounts()
     for entry in entries:
         total.add(entry.counts)

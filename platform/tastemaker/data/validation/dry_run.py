@@ -1,4 +1,4 @@
-"""What the gate would make of landed rows, without letting any of them in."""
+"""Dry run of validation: results for landed rows, without publishing any."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tastemaker.data.validation.items_and_users import check_items_and_users
 from tastemaker.errors import GateError
 
 EXAMPLES = 3
-"""Rows that are shown for each reason."""
+"""Number of rows shown for each reason."""
 
 
 class Finding(NamedTuple):
@@ -27,11 +27,11 @@ class Finding(NamedTuple):
     rule: Rule
     rows: int
     examples: tuple[dict[str, Any], ...]
-    """The first such rows, as they came."""
+    """The first such rows, as the source gave them."""
 
 
 class InspectedTable(NamedTuple):
-    """What would become of a table's rows."""
+    """Result of a dry run for a table."""
 
     table: str
     rows_read: int
@@ -41,11 +41,11 @@ class InspectedTable(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What would become of everything that a source landed."""
+    """Result of a dry run for everything that a source landed."""
 
     tables: tuple[InspectedTable, ...]
     refused: GateError | None
-    """Why nothing at all would be let in."""
+    """The reason why the whole batch would be refused; None if it would be accepted."""
     catalogues: dict[str, pa.Table]
     """items and users -> their accepted rows."""
 
@@ -53,15 +53,25 @@ class Inspection(NamedTuple):
 def inspect(
     source: str, lake: Lake, gate: Gate, *, chunk_rows: int = 250_000, progress: Progress | None = None
 ) -> Inspection:
-    """Judge everything that the source landed. Accepted events are written to the lake, which is a scratch
-    one."""
+    """Validate everything that a source landed.
+
+    Args:
+        source: Name of the source.
+        lake: A temporary lake; accepted events are written into it.
+        gate: The rules.
+        chunk_rows: The most rows in memory.
+        progress: Called after each day.
+
+    Returns:
+        Counts, and examples of each reason.
+    """
     days = [day_of(path) for path in lake.files("landed_events", part=source)]
     counts = {"events": GateCounts()}
     examples: dict[str, dict[str, list[dict[str, Any]]]] = {"events": {}}
     pieces = check_days(lake, source, gate, days, find_repeats(lake, source), chunk_rows)
-    for done, (day, judged) in enumerate(groupby(pieces, key=itemgetter(0)), start=1):
+    for done, (day, checked) in enumerate(groupby(pieces, key=itemgetter(0)), start=1):
         with parquet_writer(lake.path("events", day, part=source), nullable(EVENTS)) as events:
-            for piece in judged:
+            for piece in checked:
                 counts["events"].add(piece.counts())
                 _take_examples(piece.quarantined, examples["events"])
                 events.write_table(piece.accepted)

@@ -1,7 +1,6 @@
-"""The gate: what stands between rows as they came and rows that models learn from.
+"""Interface of validation: rules for rows, their results, and the limit for a batch.
 
-The rules are written with the library that checks them (`expectations/`); this module says what any gate
-does, so that `ingest` needs to know none.
+The rules are written with the library that checks them (`expectations/`), which this package does not import.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from tastemaker.data.tables import QUARANTINE, nullable
 from tastemaker.errors import GateError
 
 MAX_QUARANTINED_SHARE = 0.5
-"""A batch with more than this share of its rows in quarantine says something else than what was asked for."""
+"""A batch with a larger share of its rows in quarantine is refused as a whole."""
 
 
 Progress = Callable[[str, int, int], None]
-"""Called as work goes on, with its name, how many days are done and how many there are."""
+"""Called during work with its name, the number of days done and the number of all days."""
 
 
 class Rule(NamedTuple):
-    """One thing that a sound row satisfies, for people."""
+    """A condition that an accepted row satisfies."""
 
     name: str
-    """In snake case; what counts and quarantined rows are filed under."""
+    """Name in snake case, used in counts and in quarantine."""
     meaning: str
     """What is wrong with a row that fails, as a sentence."""
     fix: str
@@ -38,14 +37,14 @@ class Rule(NamedTuple):
 
 
 class RowChecks(NamedTuple):
-    """A chunk, parted: every row is in one of the two tables."""
+    """Result of a check of rows: every row is in one of the two tables."""
 
     accepted: pa.Table
-    """The rows that failed no rule, in the canonical columns; nullable, as the chunk was."""
+    """Rows that failed no rule, in the canonical columns, nullable."""
     quarantined: pa.Table
-    """The others: QUARANTINE."""
+    """All other rows, as QUARANTINE."""
     counts: dict[str, int]
-    """First failed rule -> rows, in the suite's order; rules that no row failed are left out."""
+    """First failed rule -> number of rows, in the suite's order, without rules that no row failed."""
 
 
 class Gate(Protocol):
@@ -53,26 +52,26 @@ class Gate(Protocol):
 
     @property
     def version(self) -> str:
-        """Changes when a rule does: then what was admitted under the old rules is looked at again."""
+        """Version of the rules: when it changes, all landed days are validated again."""
 
     def rules(self, table: str) -> Sequence[Rule]:
-        """The table's rules, in the order in which a row is judged."""
+        """Return the table's rules, in the order in which a row is checked."""
 
     def check(self, table: str, chunk: pa.Table) -> RowChecks:
-        """Part a chunk into sound rows and others. Order is kept."""
+        """Check rows; their order is kept."""
 
 
 @dataclass
 class GateCounts:
-    """What became of a table's rows: read = accepted + quarantined, always."""
+    """Number of a table's rows by result: read = accepted + quarantined."""
 
     read: int = 0
     accepted: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
-    """First failed rule -> rows."""
+    """First failed rule -> number of rows."""
 
     def add(self, other: GateCounts) -> None:
-        """Count `other` in."""
+        """Add other counts."""
         self.read += other.read
         self.accepted += other.accepted
         for rule, rows in other.quarantined.items():
@@ -80,14 +79,22 @@ class GateCounts:
 
     @property
     def refused(self) -> int:
-        """Rows in quarantine, whatever the reason."""
+        """Number of rows in quarantine, for all reasons."""
         return sum(self.quarantined.values())
 
 
 def check_batch(table: str, counts: GateCounts, rules: Iterable[Rule]) -> None:
-    """Refuse a batch that can't be what was meant. Raises GateError in plain words.
+    """Refuse a batch that is empty or mostly quarantined.
 
-    Items and users may be empty: a source need not tell of them, then only events do.
+    Items and users may be empty: a source need not have such tables.
+
+    Args:
+        table: events, items or users.
+        counts: Of the batch.
+        rules: The table's rules.
+
+    Raises:
+        GateError: The batch is refused.
     """
     if counts.read == 0 and table == "events":
         raise GateError(
@@ -111,7 +118,15 @@ def check_batch(table: str, counts: GateCounts, rules: Iterable[Rule]) -> None:
 def partition_rows(
     source: str, table: str, chunk: pa.Table, rules: Sequence[str], failed: NDArray[np.bool_]
 ) -> RowChecks:
-    """Part a chunk by what each row failed: bool[rows, rules], the rules in the order of judgement."""
+    """Split rows into accepted and quarantined ones.
+
+    Args:
+        source: Name of the source.
+        table: events, items or users.
+        chunk: The rows.
+        rules: Names of the rules, in the order in which a row is checked.
+        failed: bool[rows, rules].
+    """
     sound = ~failed.any(axis=1)
     schema = nullable(SCHEMAS[table])
     rows, columns = np.nonzero(failed)
@@ -146,7 +161,7 @@ def _days(rows: pa.Table) -> pa.Array:
 
 
 def _as_json(table: str, rows: pa.Table) -> pa.Array:
-    """Each row as it came: the raw columns if the source gave any, else the canonical ones; all as text."""
+    """Return each row as JSON text: its raw columns if the source gave any, else the canonical ones."""
     raw = [name for name in rows.column_names if name.startswith("raw_")]
     shown = rows.select(raw or [name for name in SCHEMAS[table].names if name in rows.column_names])
     shown = shown.rename_columns([name.removeprefix("raw_") for name in shown.column_names])

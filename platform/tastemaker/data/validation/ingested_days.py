@@ -1,4 +1,4 @@
-"""What was admitted, day by day: the table `ingested_days`."""
+"""Records of validated days: the table `ingested_days`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tastemaker.storage.tables import ingested_days
 
 
 class Entry(NamedTuple):
-    """One day of one source."""
+    """Validation result of a day of a source."""
 
     digest: str
-    """Of the day's rows and of everything that they were judged by."""
+    """Digest of the day's rows and of everything that their validation depends on."""
     counts: GateCounts
 
 
 def read_ledger(engine: Engine, source: str) -> dict[date, Entry]:
-    """Day -> what was made of it."""
+    """Return the results of a source's days."""
     wanted = select(ingested_days).where(ingested_days.c.source == source).order_by(ingested_days.c.day)
     with engine.connect() as connection:
         return {
@@ -31,7 +31,7 @@ def read_ledger(engine: Engine, source: str) -> dict[date, Entry]:
 
 
 def forget_days(engine: Engine, source: str, days: Collection[date]) -> None:
-    """Remove what was noted of days that are no longer landed."""
+    """Delete the results of days that are no longer landed."""
     if not days:
         return
     stale = delete(ingested_days).where(
@@ -42,7 +42,7 @@ def forget_days(engine: Engine, source: str, days: Collection[date]) -> None:
 
 
 def write_ledger(engine: Engine, source: str, entries: Mapping[date, Entry]) -> None:
-    """Note these days, in one transaction, in place of what was noted of them before."""
+    """Replace the results of these days in one transaction."""
     if not entries:
         return
     now = datetime.now(UTC)

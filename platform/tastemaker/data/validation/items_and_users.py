@@ -1,4 +1,4 @@
-"""Items and users through the gate, and made complete: each id that an event names has its row."""
+"""Validation of items and users, and completion: each id that an event names gets a row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ORDER BY {key}
 
 
 class CheckedTables(NamedTuple):
-    """The items or the users that sources told of, judged."""
+    """Validation result of the items or the users that sources landed."""
 
     table: str
     verdict: RowChecks
@@ -40,12 +40,12 @@ class CheckedTables(NamedTuple):
 
 
 def check_items_and_users(lake: Lake, gate: Gate) -> list[CheckedTables]:
-    """Judge what all sources landed of items and of users."""
+    """Validate the items and the users that all sources landed."""
     return [_check(lake, gate, table, key) for table, key in KEYS.items()]
 
 
 def write_items_and_users(lake: Lake, catalogue: CheckedTables) -> None:
-    """Replace the table, and its rows in quarantine.
+    """Replace the table, and its part of the quarantine.
 
     A row without `first_seen_at` takes its first event's time, or the first of all events if it has none;
     an id that only events know gets a row of its own.
@@ -70,7 +70,7 @@ def _check(lake: Lake, gate: Gate, table: str, key: str) -> CheckedTables:
 
 
 def _was_seen(ids: pa.ChunkedArray) -> pa.Array:
-    """Whether each id stands in an earlier row. Missing ids are not each other's repetition."""
+    """Return whether each id is in an earlier row; missing ids are not repetitions."""
     numbers = ids.combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
     first = np.zeros(len(numbers), np.bool_)
     first[np.unique(numbers, return_index=True)[1]] = True

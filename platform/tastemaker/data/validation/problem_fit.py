@@ -1,7 +1,7 @@
 """Whether a problem fits the data: do its events, items, categories and columns occur?
 
-What stops every model is an error of `Dataset.load` and of the split; here is what is said beside it, and by
-`tastemaker data check` before anything is let in.
+What stops every model is an error of `Dataset.load` and of the split; these are the warnings beside it, which
+`tastemaker data check` gives before rows are ingested.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tastemaker.snapshot.event_reward import event_worth
 from tastemaker.snapshot.ids import IdIndex
 
 SHOWN = 5
-"""Event types that are given as examples, four times over."""
+"""A quarter of the event types that are given as examples."""
 
 _ITEMS = "SELECT item_id FROM events UNION SELECT item_id FROM items"
 _CATEGORIES = "SELECT DISTINCT category FROM items"
@@ -29,9 +29,12 @@ _CATEGORIES = "SELECT DISTINCT category FROM items"
 def misfits(
     connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, static_items: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Each part of the problem that nothing in the tables events, items and users answers to.
+    """Return a warning for each part of the problem that matches nothing in events, items and users.
 
-    `static_items` are those of the setting serving.static_items, which are to be in the data, too.
+    Args:
+        connection: Has the tables.
+        problem: The problem.
+        static_items: Of the setting serving.static_items, which should be in the data, too.
     """
     return (
         *_event_types(connection, problem),
@@ -49,7 +52,7 @@ def misfits(
 def misfits_of_landed(
     lake: Lake, source: str, problem: ProblemSpec, static_items: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """As `misfits`, for rows that were landed and have not been through the gate."""
+    """Return the warnings of `misfits` for landed rows that are not validated."""
     with open_duckdb() as connection:
         events = [literal(path) for path in lake.files("landed_events", part=source)]
         if not events:
@@ -100,9 +103,9 @@ def _unknown(
     # Rows that the gate has not seen yet may hold what an id can't.
     listed = f"SELECT id FROM ({ids}) AS known(id) WHERE NOT contains(id, chr(0))"  # noqa: S608 - a constant
     known = IdIndex.build(row[0] for row in connection.execute(listed).fetchall())
-    told = unknown_ids(key, named, known)
-    if told is not None:
-        yield told
+    warning = unknown_ids(key, named, known)
+    if warning is not None:
+        yield warning
 
 
 def _categories(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec) -> Iterator[str]:

@@ -13,9 +13,9 @@ from tastemaker.data.validation.items_and_users import KEYS
 from tastemaker.snapshot.canonical_ids import BLANKS
 
 MAX_USER_SHARE = 1 / 3
-"""One user with this share of all events or more is hardly a person: a till, a test account or a crawler."""
+"""A user with this share of all events is probably a till, a test account or a crawler."""
 MIN_EVENTS = 100
-"""Fewer events than this say nothing about shares."""
+"""With fewer events, shares are not checked."""
 MAX_UNKNOWN_SHARE = 0.1
 """Of the ids that events name, this share may be unknown to the table of items or users."""
 MAX_UNUSED_SHARE = 0.5
@@ -69,15 +69,15 @@ _ALIKE_FORMS = {
 
 
 class Coverage(NamedTuple):
-    """How the ids that events name and those of the table of items or users meet."""
+    """Overlap of the ids that events name with those of the table of items or users."""
 
     table: str
     in_events: int
-    """Distinct ids that events name."""
+    """Number of distinct ids that events name."""
     in_table: int
-    """Distinct ids in the table."""
+    """Number of distinct ids in the table."""
     unknown: int
-    """Ids of events that the table does not have."""
+    """Number of ids of events that the table does not have."""
     unknown_examples: list[str]
     unused_examples: list[str]
     """Ids of the table that no event names."""
@@ -88,15 +88,15 @@ class Coverage(NamedTuple):
 
     @property
     def in_both(self) -> int:
-        """Distinct ids that both have."""
+        """Number of distinct ids that both have."""
         return self.in_events - self.unknown
 
     def facts(self) -> dict[str, int]:
-        """Counts, for the report."""
+        """Return the counts, for the report."""
         return {"in events": self.in_events, f"in {self.table}": self.in_table, "in both": self.in_both}
 
     def warnings(self, *, hidden: bool = False) -> list[str]:
-        """What is wrong with these counts, if anything is; `hidden`: without examples."""
+        """Return warnings of these counts; `hidden`: without examples."""
         if self.in_events == 0:
             return []
         if self.unknown > MAX_UNKNOWN_SHARE * self.in_events:
@@ -132,8 +132,7 @@ class Coverage(NamedTuple):
 
 
 def describe(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Period, counts, events by type and quantiles of the value, of the view `events`; {} where it is
-    empty."""
+    """Return period, counts, events by type and quantiles of the value of the view `events`; {} if empty."""
     (row,) = connection.execute(_SUMMARY).fetchall()
     first, last, events, users, items, quantiles = row
     if events == 0:
@@ -150,7 +149,7 @@ def describe(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def top_user_warnings(connection: duckdb.DuckDBPyConnection, *, hidden: bool = False) -> tuple[str, ...]:
-    """That one user has a third of all events, if so; the id is left out where users are pseudonyms."""
+    """Return a warning if one user has a third of all events; `hidden`: without the id."""
     row = connection.execute(_TOP_USER).fetchone()
     if row is None or row[2] < MIN_EVENTS or row[1] < MAX_USER_SHARE * row[2]:
         return ()
@@ -164,7 +163,7 @@ def top_user_warnings(connection: duckdb.DuckDBPyConnection, *, hidden: bool = F
 
 
 def id_coverage(connection: duckdb.DuckDBPyConnection, table: str, accepted: pa.Table) -> Coverage:
-    """How the ids of the view `events` and of the accepted rows of items or users meet."""
+    """Return the overlap of the ids of the view `events` with those of the accepted rows."""
     connection.register("accepted", accepted)
     query = _COVERAGE.replace("KEY", quoted(KEYS[table]))
     (row,) = connection.execute(query).fetchall()
@@ -175,7 +174,7 @@ def id_coverage(connection: duckdb.DuckDBPyConnection, table: str, accepted: pa.
 def alike_warnings(
     connection: duckdb.DuckDBPyConnection, table: str, *, hidden: bool = False
 ) -> tuple[str, ...]:
-    """That many ids of the view `events` differ only in how they are written; `hidden`: without examples."""
+    """Return a warning if many ids of `events` differ only in spelling; `hidden`: without examples."""
     query = _ALIKE.replace("KEY", quoted(KEYS[table]))
     (row,) = connection.execute(query, _ALIKE_FORMS).fetchall()
     named, alike, examples = row

@@ -1,7 +1,7 @@
-"""What `tastemaker data check` says beside the gate's counts: sections of facts and warnings.
+"""Report of `tastemaker data check` beside the counts of validation: sections of facts and warnings.
 
-A section is a function in SECTIONS: what it returns is printed, and stands in --json under its name. How a
-number is found belongs in a module of its own, such as `tastemaker.data.validation.profile`.
+A section is a function in SECTIONS: its result is printed, and is in --json under its name. Computations
+belong in modules of their own, such as `tastemaker.data.validation.profile`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tastemaker.data.lake import Lake
-from tastemaker.data.source_identity import strangers
+from tastemaker.data.source_identity import foreign_identities
 from tastemaker.data.source_period import covered, held, kept, landed_rows, outside, stray
 from tastemaker.data.sources import Source
 from tastemaker.data.validation.dry_run import Inspection
@@ -23,35 +23,35 @@ from tastemaker.settings import Settings
 
 
 class Section(NamedTuple):
-    """One part of the report."""
+    """A part of the report."""
 
     name: str
     """In snake case; its key in --json."""
     facts: dict[str, Any]
     """Label -> value, in the order of printing: text, numbers, or lists and dicts of them."""
     warnings: tuple[str, ...] = ()
-    """What may be wrong, a sentence or two each: the thing, the numbers, what to do."""
+    """Possible faults, in a sentence or two each: the thing, the numbers, the fix."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What the sections look at: data that went through the gate into a lake that is thrown away."""
+    """Input of the sections: data that were validated into a temporary lake."""
 
     settings: Settings
-    """All settings, also of the home folder that these data may go to."""
+    """All settings, also of the home folder into which the data may be ingested."""
     source: Source
     lake: Lake
-    """Everything as it landed, and the table events: the rows that the gate accepts."""
+    """The landed tables, and the table events with the accepted rows."""
     inspection: Inspection
 
 
 def sections(checked: Checked) -> list[Section]:
-    """Every section that has something to say."""
+    """Return the sections that are not empty."""
     return [section for make in SECTIONS if (section := make(checked)) is not None]
 
 
 def read_section(checked: Checked) -> Section:
-    """What was read and how: file or query, encoding, delimiter, formats, columns."""
+    """Return what was read and how: file or query, encoding, delimiter, formats, columns."""
     facts: dict[str, Any] = {"source": checked.source.name}
     warnings: list[str] = []
     for reading in checked.source.readings:
@@ -61,7 +61,7 @@ def read_section(checked: Checked) -> Section:
 
 
 def data_section(checked: Checked) -> Section | None:
-    """Period, users, items, events by type and the spread of values, of accepted rows."""
+    """Return period, users, items, events by type and quantiles of values, of accepted rows."""
     with checked.lake.connect() as connection:
         facts = describe(connection)
         if not facts:
@@ -71,7 +71,7 @@ def data_section(checked: Checked) -> Section | None:
 
 
 def ids_section(checked: Checked) -> Section | None:
-    """Whether the ids of events, items and users meet, and each has one form."""
+    """Return whether the ids of events, items and users match, and each has one form."""
     facts: dict[str, Any] = {}
     warnings: list[str] = []
     with checked.lake.connect() as connection:
@@ -86,7 +86,7 @@ def ids_section(checked: Checked) -> Section | None:
 
 
 def problem_section(checked: Checked) -> Section | None:
-    """Whether the problem in use fits the rows as they came; nothing without a problem file."""
+    """Return whether the problem in use fits the landed rows; None without a problem file."""
     settings = checked.settings
     if not settings.problem.exists():
         return None
@@ -99,12 +99,12 @@ def problem_section(checked: Checked) -> Section | None:
 
 
 def lake_section(checked: Checked) -> Section | None:
-    """Rows that lie apart from all others, and what a run would do to other days in the home's lake."""
+    """Return rows that lie apart from all others, and the effect of a run on other days in the lake."""
     source, lake = checked.source, Lake(checked.settings.lake)
     offered = checked.lake.days("landed_events", part=source.name)
     rows = landed_rows(checked.lake, source.name, offered)
     warnings = [stray(rows)]
-    if not strangers(source, lake):  # a run would refuse to mix another source's lake with it
+    if not foreign_identities(source, lake):  # a run would refuse to mix another source's lake with it
         period, days = covered(rows), outside(lake, source.name, offered).days
         gone = [day for day in days if period is not None and day in period]
         if gone:
@@ -113,12 +113,12 @@ def lake_section(checked: Checked) -> Section | None:
                 f"{source.name}, which has no rows there any more: the next run removes them"
             )
         warnings.append(kept(held(lake, source.name, set(days) - set(gone)), source.name))
-    told = tuple(filter(None, warnings))
+    found = tuple(filter(None, warnings))
     facts = {
         "folder": str(lake.root),
         "days_of_this_source": len(lake.days("landed_events", part=source.name)),
     }
-    return Section("lake", facts, told) if told or facts["days_of_this_source"] else None
+    return Section("lake", facts, found) if found or facts["days_of_this_source"] else None
 
 
 SECTIONS: tuple[Callable[[Checked], Section | None], ...] = (
