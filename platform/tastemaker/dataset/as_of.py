@@ -11,9 +11,10 @@ import numpy as np
 
 from tastemaker.dataset.attributes import ArrowAttributes, Described
 from tastemaker.errors import SourceError
-from tastemaker.plugins.arrays import Bool, Events, FeatureSource, Feedback, History, Int32, TrainingData
+from tastemaker.plugins.arrays import Bool, Events, FeatureSource, History, Int32
 from tastemaker.plugins.attributes import Attributes, ItemAttributes
 from tastemaker.plugins.preferences import disliked_only
+from tastemaker.plugins.training_data import Feedback, TrainingData
 from tastemaker.problem import ProblemSpec
 from tastemaker.snapshot.ids import IdIndex
 from tastemaker.snapshot.item_content import Content, Listed

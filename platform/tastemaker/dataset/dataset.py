@@ -21,7 +21,8 @@ from tastemaker.dataset.attributes import Described
 from tastemaker.dataset.slices import Labels, read_labels
 from tastemaker.dataset.split import Split, make_split
 from tastemaker.errors import SourceError
-from tastemaker.plugins.arrays import Events, Int32, Int64, TrainingData
+from tastemaker.plugins.arrays import Events, Int32, Int64
+from tastemaker.plugins.training_data import TrainingData
 from tastemaker.problem import ProblemSpec
 from tastemaker.snapshot.event_reward import event_worth
 from tastemaker.snapshot.ids import IdIndex

@@ -13,7 +13,8 @@ from scipy.sparse import csr_array
 from tastemaker.dataset.as_of import AsOf, utc_text
 from tastemaker.dataset.slices import Strings, head_items, user_slices
 from tastemaker.errors import NoTestUsersError, SourceError
-from tastemaker.plugins.arrays import Bool, Events, Int32, TrainingData
+from tastemaker.plugins.arrays import Bool, Events, Int32
+from tastemaker.plugins.training_data import TrainingData
 from tastemaker.snapshot.snapshot import Snapshot
 from tastemaker.util.durations import DAY_SECONDS
 

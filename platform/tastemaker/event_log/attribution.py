@@ -26,7 +26,8 @@ from tastemaker.data.tables import ASSIGNMENT, EVENTS, FEEDBACK, UTC_MICROSECOND
 from tastemaker.event_log.drain import read_feedback, read_log
 from tastemaker.event_log.records import IMPRESSION, FeedbackRecord, Record
 from tastemaker.event_log.spool_file import Pending
-from tastemaker.plugins.arrays import Feedback, Float32
+from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.training_data import Feedback
 from tastemaker.problem import ProblemSpec
 from tastemaker.snapshot.ids import IdIndex
 from tastemaker.util.durations import DAY_SECONDS

@@ -26,7 +26,8 @@ from tastemaker.data.lake import Lake
 from tastemaker.event_log.attribution import as_feedback, impressions
 from tastemaker.event_log.spool_file import Pending
 from tastemaker.online_learning.checkpoints import LogPosition
-from tastemaker.plugins.arrays import Feedback, Float32
+from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.training_data import Feedback
 from tastemaker.problem import ProblemSpec
 from tastemaker.snapshot.ids import IdIndex
 

@@ -13,16 +13,15 @@ from tastemaker.plugins.arrays import (
     Events,
     FeatureSource,
     FeatureTable,
-    Feedback,
     History,
     Ranking,
-    TrainingData,
 )
 from tastemaker.plugins.attributes import Attributes, Categorical, ItemAttributes
 from tastemaker.plugins.preferences import item_popularity, preferences
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, load_array
 from tastemaker.plugins.search_space import Choice, Search
 from tastemaker.plugins.selection import empty_ranking, forbid, select, select_rows
+from tastemaker.plugins.training_data import Feedback, TrainingData
 
 __all__ = [
     "INTERFACE_VERSION",

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 
 from tastemaker.errors import ArtifactError, PluginError
-from tastemaker.plugins.arrays import Batch, FeatureTable, Feedback, Float32, Int32, Ranking, TrainingData
+from tastemaker.plugins.arrays import Batch, FeatureTable, Float32, Int32, Ranking
+from tastemaker.plugins.training_data import Feedback, TrainingData
 
 INTERFACE_VERSION = 1
 """The version of the plugin API; it is raised when models for an earlier version no longer work."""

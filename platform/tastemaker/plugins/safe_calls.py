@@ -10,12 +10,13 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from tastemaker.errors import PluginError, TastemakerError
-from tastemaker.plugins.arrays import Batch, FeatureTable, Feedback, Float32, Int32, Ranking, TrainingData
+from tastemaker.plugins.arrays import Batch, FeatureTable, Float32, Int32, Ranking
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.plugins.error_location import METHODS, locate_error, locate_method, plugin_error
 from tastemaker.plugins.read_only import read_only, untouched
 from tastemaker.plugins.recommender import Config, Recommender, unsaved
 from tastemaker.plugins.selection import ScoresError
+from tastemaker.plugins.training_data import Feedback, TrainingData
 
 
 def fit(plugin: Plugin, config: Config, data: TrainingData) -> Recommender[Any]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tastemaker.errors import PluginError
-from tastemaker.plugins.arrays import Feedback
 from tastemaker.plugins.checks.compare import copies, require_same, require_untouched
 from tastemaker.plugins.checks.subject import (
     DAY_SECONDS,
@@ -24,6 +23,7 @@ from tastemaker.plugins.checks.subject import (
     shop_feedback,
 )
 from tastemaker.plugins.recommender import Recommender
+from tastemaker.plugins.training_data import Feedback
 
 K = 5
 ROWS = 200

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.plugins.arrays import Batch, Events, FeatureTable, Feedback, TrainingData
+from tastemaker.plugins.arrays import Batch, Events, FeatureTable
 from tastemaker.plugins.attributes import Attributes, ItemAttributes
 from tastemaker.plugins.recommender import Recommender
+from tastemaker.plugins.training_data import Feedback, TrainingData
 
 DAY_SECONDS = 86_400
 START = 1_700_000_000

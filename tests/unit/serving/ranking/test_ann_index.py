@@ -29,7 +29,8 @@ from tastemaker.plugins import (
     discovery,
     select,
 )
-from tastemaker.plugins.arrays import Float32, TrainingData
+from tastemaker.plugins.arrays import Float32
+from tastemaker.plugins.training_data import TrainingData
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import export_version, load_version
 from tastemaker.serving.build.precompute import precomputing
