@@ -155,7 +155,7 @@ def test_a_column_without_any_value_is_said_and_does_not_stop_the_report(
             found = found._replace(**{side: table.set_column(at, "item_price", prices)})
         return found
 
-    monkeypatch.setattr(drift, "traffic", without_prices)
+    monkeypatch.setattr(drift, "drift_data", without_prices)
     serve(home, version.id, as_learned())
     engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
     report = drift_report(Lake(home / "lake"), engine, home / "reports", version)
