@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -102,7 +103,7 @@ def _mapping(columns: tuple[str, ...]) -> dict[str, str]:
 
 def _report(folder: Path, source: str, written: list[str], notes: list[str], as_json: bool) -> None:
     here = folder.absolute() == Path.cwd()
-    steps = [*([] if here else [f"cd {click.format_filename(folder)}"]), "tastemaker run"]
+    steps = [*([] if here else [f"cd {shlex.quote(click.format_filename(folder))}"]), "tastemaker run"]
     steps += ["tastemaker leaderboard", "tastemaker serve", "dagster dev"]
     if as_json:
         from tastemaker.util import strict_json

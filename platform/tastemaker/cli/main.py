@@ -50,6 +50,7 @@ def cli() -> None:
 
     \b
     Typical order:
+      tastemaker init          create a project
       tastemaker frame         write the problem file
       tastemaker data check    validate the data without ingesting it
       tastemaker run           ingest, validate, make features, train, evaluate, report

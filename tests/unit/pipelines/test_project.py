@@ -135,6 +135,10 @@ def test_the_report_as_json_names_files_and_next_steps(tmp_path: Path) -> None:
     assert found["next"][:2] == ["cd shop", "tastemaker run"]
 
 
+def test_the_next_steps_can_be_typed_for_a_name_with_spaces() -> None:
+    assert json.loads(run("my shop", "--json").output)["next"][0] == "cd 'my shop'"
+
+
 def test_a_file_of_events_is_read_from_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "orders.csv").write_text(ORDERS)
     output = run(*with_columns("shop", "--data", "orders.csv")).output
