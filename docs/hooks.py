@@ -31,15 +31,18 @@ _places: dict[str, str] = {}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the decisions and the models' cards to the navigation."""
+    """Add the decisions, the runbooks and the models' cards to the navigation."""
     decisions = sorted(
         path.name for path in (ROOT / "docs" / "decisions").glob("*.md") if re.match(r"\d{4}-", path.name)
     )
     models = sorted(path.parent.name for path in ROOT.glob("models/*/README.md"))
+    runbooks = sorted(path.name for path in (ROOT / "docs" / "how-to" / "runbooks").glob("[a-z]*.md"))
     for section in config.nav or []:
         match section:
             case {"Decisions": list(pages)}:
                 pages[:] = ["decisions/README.md", *(f"decisions/{name}" for name in decisions)]
+            case {"How-to": list(pages)}:
+                pages.append({"Runbooks": [f"how-to/runbooks/{name}" for name in ("README.md", *runbooks)]})
             case {"Reference": list(pages)}:
                 pages.append({"Models": [f"reference/models/{name}.md" for name in models]})
     return config

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from pydantic.fields import FieldInfo
 
 from site_build.json_schema import Schema, default, kind, limits
 from site_build.markdown import code, heading, page, prose
@@ -29,20 +31,29 @@ def settings_page() -> str:
     """Return the page: one section per table of `tastemaker.toml`, one heading per setting."""
     schema = Settings.model_json_schema()
     prefix = str(Settings.model_config.get("env_prefix"))
-    top, sections = [], []
+    top, sections = list[str](), list[str]()
     for name, field in schema["properties"].items():
         if "$ref" not in field:
             top.append(_setting(name, name, f"{prefix}{name}".upper(), field))
             continue
-        section = schema["$defs"][field["$ref"].rpartition("/")[2]]
-        sections.append(heading(2, f"[{name}]", name) + "\n" + prose(section.get("description", "")))
-        sections += [
-            _setting(key, f"{name}.{key}", f"{prefix}{name}__{key}".upper(), one)
-            for key, one in section["properties"].items()
-        ]
-        if more := section.get("additionalProperties"):
-            sections.append(_by_name(name, f"{prefix}{name}__NAME".upper(), more))
+        sections += _section(name, f"{prefix}{name}", field, schema["$defs"])
     return page(INTRODUCTION, "## General", *top, *sections)
+
+
+def _section(name: str, variable: str, field: Schema, definitions: Schema) -> Iterator[str]:
+    """Yield a section's heading and its settings, then the sections in it."""
+    section = definitions[field["$ref"].rpartition("/")[2]]
+    yield heading(2, f"[{name}]", name.replace(".", "-")) + "\n" + prose(section.get("description", ""))
+    inner = []
+    for key, one in section["properties"].items():
+        if "$ref" in one:
+            inner.append((f"{name}.{key}", f"{variable}__{key}", one))
+        else:
+            yield _setting(key, f"{name}.{key}", f"{variable}__{key}".upper(), one)
+    if more := section.get("additionalProperties"):
+        yield _by_name(name, f"{variable}__NAME".upper(), more)
+    for path, deeper, one in inner:
+        yield from _section(path, deeper, one, definitions)
 
 
 def _setting(key: str, path: str, variable: str, schema: Schema) -> str:
@@ -64,6 +75,13 @@ def _by_name(section: str, variable: str, values: Any) -> str:
 
 def setting_paths() -> Iterator[str]:
     """Yield the path of every setting, such as `serving.model_timeout_seconds`."""
-    for name, field in Settings.model_fields.items():
+    yield from _paths("", Settings.model_fields)
+
+
+def _paths(before: str, fields: Mapping[str, FieldInfo]) -> Iterator[str]:
+    for name, field in fields.items():
         nested = getattr(field.annotation, "model_fields", None)
-        yield from [name] if nested is None else (f"{name}.{key}" for key in nested)
+        if nested is None:
+            yield before + name
+        else:
+            yield from _paths(f"{before}{name}.", nested)

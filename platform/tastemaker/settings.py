@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from tastemaker.alert_settings import AlertsSettings
 from tastemaker.errors import TastemakerError
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
 from tastemaker.util.atomic_files import sqlite_url
@@ -286,6 +287,8 @@ class Settings(BaseSettings):
     """Online learning from logged feedback."""
     promotion: PromotionSettings = PromotionSettings()
     """Promotion of versions to champion."""
+    alerts: AlertsSettings = AlertsSettings()
+    """Alert rules."""
     models: ModelsSettings = ModelsSettings()
     """Choice of the models, and their hyperparameters under each model's name."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000

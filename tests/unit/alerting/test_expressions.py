@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from support.promtool import SampledValue, as_series, braced, input_series, run_promtool, write_yaml
-from tastemaker.alerting import promql_text
+from support.promtool import run_promtool
+from tastemaker.alerting import promql_text, rule, samples
 from tastemaker.alerting import series as series_module
 from tastemaker.alerting.expressions import (
     Absent,
@@ -33,7 +33,9 @@ from tastemaker.alerting.expressions import (
     Ratio,
     all_of,
 )
+from tastemaker.alerting.samples import Sampled, SampledValue, as_series, braced, input_series
 from tastemaker.alerting.series import Labels, Matcher, Series, SeriesByName, metric, one_of
+from tastemaker.alerting.yaml_text import yaml_text
 from tastemaker.errors import TastemakerError
 
 INTERVAL = 5
@@ -41,7 +43,6 @@ SAMPLES = 60
 TIMES = (0, 57, 150, 233, 300, 420, 601, 640)
 BY = (("k",), ("k", "m"), ())
 KEYS = [frozenset({("k", k), ("m", m)}) for k, m in product(("x", "y"), ("1", "2"))]
-Sampled = dict[tuple[str, Labels], list[SampledValue]]
 
 
 def series(name: str, *values: float | None, interval: float = 15, **labels: str) -> dict[str, list[Series]]:
@@ -56,7 +57,7 @@ def only(expression: Expression, found: SeriesByName, now: float) -> float:
     return value
 
 
-@pytest.mark.parametrize("module", [promql_text, series_module])
+@pytest.mark.parametrize("module", [promql_text, rule, samples, series_module])
 def test_the_examples_in_docstrings_are_true(module: ModuleType) -> None:
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 0) == (0, True)
@@ -187,7 +188,7 @@ gauges = st.lists(
 @st.composite
 def scrapes(draw: st.DrawFn) -> Sampled:
     """Two counters, two gauges and a histogram, each with up to four sets of labels."""
-    found: Sampled = {}
+    found: dict[tuple[str, Labels], list[SampledValue]] = {}
     kinds = {"a_total": counters(), "b_total": counters(), "g": gauges, "h": gauges, "d_count": counters()}
     for name, values in kinds.items():
         for labels in draw(st.lists(st.sampled_from(KEYS), unique=True, max_size=len(KEYS))):
@@ -240,7 +241,9 @@ def rounded(value: float) -> float:
     return value if math.isinf(value) else math.floor(value * 1e6 + 0.5) / 1e6
 
 
-@settings(max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@pytest.mark.processes
+@pytest.mark.slow
+@settings(max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(scrapes(), st.lists(expressions(), min_size=25, max_size=25))
 def test_values_equal_prometheus(sampled: Sampled, drawn: list[Expression]) -> None:
     """One promtool process evaluates 25 expressions at eight times, and reports those that differ.
@@ -263,6 +266,6 @@ def test_values_equal_prometheus(sampled: Sampled, drawn: list[Expression]) -> N
     test = {"interval": f"{INTERVAL}s", "input_series": input_series(sampled), "promql_expr_test": expected}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "test.yml"
-        write_yaml(path, {"evaluation_interval": "1m", "tests": [test]})
+        path.write_text(yaml_text({"evaluation_interval": "1m", "tests": [test]}))
         answer = run_promtool("test", "rules", path)
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -1,0 +1,193 @@
+"""Settings of alert rules: `[alerts.NAME]` in tastemaker.toml, one section per rule that has a threshold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+DURATION_BOUNDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Upper bounds of the buckets in which a service counts durations, in seconds."""
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def _bound(seconds: float) -> float:
+    if seconds not in DURATION_BOUNDS:
+        raise ValueError(f"must be one of {', '.join(map(str, DURATION_BOUNDS))}: durations are counted so")
+    return seconds
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class FallbackShareAlert(_Rule):
+    """Share of lists that are not the model's, over one minute."""
+
+    above: Share = 0.05
+    """Share of lists above which the rule fires. It resolves below 0.8 times this share."""
+    minimum: Count = 20
+    """Fewest lists in the minute for the rule to fire."""
+
+
+class FallbackShareQuietAlert(_Rule):
+    """Share of lists that are not the model's, over 15 minutes, for services with little traffic."""
+
+    above: Share = 0.2
+    """Share of lists above which the rule fires. It resolves below 0.8 times this share."""
+    minimum: Count = 5
+    """Fewest lists in 15 minutes that are not the model's for the rule to fire."""
+
+
+class FallbackBudgetAlert(_Rule):
+    """Error budget of lists that are not the model's: a burn rate of 14.4 or 6 pages, 1 opens a ticket."""
+
+    objective: Share = 0.999
+    """Share of lists that should be the model's, over 28 days."""
+
+
+class ErrorsAlert(_Rule):
+    """Share of requests that fail with a 5xx status, over one minute."""
+
+    above: Share = 0.01
+    """Share of requests above which the rule fires. It resolves below 0.8 times this share."""
+    minimum: Count = 20
+    """Fewest requests in the minute for the rule to fire."""
+
+
+class SlowAlert(_Rule):
+    """Share of lists that take too long, over one minute."""
+
+    seconds: Annotated[float, AfterValidator(_bound)] = 0.1
+    """Duration above which a list is slow: the bound of a bucket of `tastemaker_request_duration_seconds`."""
+    above: Share = 0.01
+    """Share of slow lists above which the rule fires. It resolves below 0.8 times this share."""
+    minimum: Count = 100
+    """Fewest lists in the minute for the rule to fire."""
+
+
+class OverloadedAlert(_Rule):
+    """Share of lists that did not wait for the model because too many did, over one minute."""
+
+    above: Share = 0.01
+    """Share of lists above which the rule fires. It resolves below 0.8 times this share."""
+    minimum: Count = 20
+    """Fewest lists in the minute for the rule to fire."""
+
+
+class RequestsRefusedAlert(_Rule):
+    """Share of requests for lists that are refused for their key, host or rate, over five minutes."""
+
+    above: Share = 0.05
+    """Share of requests above which the rule fires. It resolves below 0.8 times this share."""
+    minimum: Count = 20
+    """Fewest requests in five minutes for the rule to fire."""
+
+
+class FeedbackRefusedAlert(_Rule):
+    """Share of feedback that is refused with 429 or 503, over five minutes."""
+
+    above: Share = 0.01
+    """Share of requests above which the rule fires. It resolves below 0.8 times this share."""
+    minimum: Count = 20
+    """Fewest requests in five minutes for the rule to fire."""
+
+
+class TrafficGoneAlert(_Rule):
+    """Requests for lists, compared with the same time a week ago."""
+
+    below: Share = 0.2
+    """Share of last week's rate below which the rule fires. It resolves above 1.25 times this share."""
+    minimum_per_second: Seconds = 0.1
+    """Lowest rate of requests a week ago for the rule to fire."""
+
+
+class FeedbackGoneAlert(_Rule):
+    """Accepted feedback over 30 minutes: the rule fires when there is none."""
+
+    minimum: Count = 1_000
+    """Fewest lists in these 30 minutes for the rule to fire."""
+
+
+class SpoolBacklogAlert(_Rule):
+    """How full the log on the local disk is."""
+
+    above: Share = 0.7
+    """Share of `log.spool_bytes` above which the rule fires. It resolves below 0.8 times this share."""
+
+
+class SpoolOldAlert(_Rule):
+    """Age of the oldest log record that was not shipped."""
+
+    above_seconds: Seconds = 3_600
+    """Age above which the rule fires."""
+
+
+class LogWritesBehindAlert(_Rule):
+    """How full the memory for log records that wait for the disk is."""
+
+    above: Share = 0.5
+    """Share of `log.spool_records` above which the rule fires. It resolves below 0.8 times this share."""
+
+
+class FeatureStoreAlert(_Rule):
+    """Share of users whose features came too late or not at all, over five minutes."""
+
+    above: Share = 0.05
+    """Share of users above which the rule fires. It resolves below 0.8 times this share."""
+    minimum: Count = 20
+    """Fewest users in five minutes for the rule to fire."""
+
+
+class LearnerBehindAlert(_Rule):
+    """Age of the oldest answer that the served state of a model has not learned."""
+
+    above_seconds: Seconds | None = None
+    """Age above which the rule fires; null: twice `learning.feedback_delay_seconds` and five minutes."""
+
+
+class WorkersRestartAlert(_Rule):
+    """Workers that ended and were replaced, over ten minutes."""
+
+    at_least: Count = 3
+    """Fewest restarts for the rule to fire."""
+
+
+class FileDescriptorsAlert(_Rule):
+    """Open file descriptors of a process, as a share of its limit."""
+
+    above: Share = 0.9
+    """Share of the limit above which the rule fires. It resolves below 0.8 times this share."""
+
+
+class AlertsSettings(BaseModel):
+    """Alert rules: their thresholds, and what their files refer to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    job: Annotated[str, Field(min_length=1, pattern=r"^[^\"\\\n]+$")] = "tastemaker"
+    """The job under which Prometheus scrapes the services."""
+    runbooks: str = "docs/how-to/runbooks"
+    """Folder or URL of the runbooks, without a slash at the end; alerts link to NAME.md in it."""
+    disabled: tuple[str, ...] = ()
+    """Names of the rules that are left out."""
+    fallback_share: FallbackShareAlert = FallbackShareAlert()
+    fallback_share_quiet: FallbackShareQuietAlert = FallbackShareQuietAlert()
+    fallback_budget: FallbackBudgetAlert = FallbackBudgetAlert()
+    errors: ErrorsAlert = ErrorsAlert()
+    slow: SlowAlert = SlowAlert()
+    overloaded: OverloadedAlert = OverloadedAlert()
+    requests_refused: RequestsRefusedAlert = RequestsRefusedAlert()
+    feedback_refused: FeedbackRefusedAlert = FeedbackRefusedAlert()
+    traffic_gone: TrafficGoneAlert = TrafficGoneAlert()
+    feedback_gone: FeedbackGoneAlert = FeedbackGoneAlert()
+    spool_backlog: SpoolBacklogAlert = SpoolBacklogAlert()
+    spool_old: SpoolOldAlert = SpoolOldAlert()
+    log_writes_behind: LogWritesBehindAlert = LogWritesBehindAlert()
+    feature_store: FeatureStoreAlert = FeatureStoreAlert()
+    learner_behind: LearnerBehindAlert = LearnerBehindAlert()
+    workers_restart: WorkersRestartAlert = WorkersRestartAlert()
+    file_descriptors: FileDescriptorsAlert = FileDescriptorsAlert()

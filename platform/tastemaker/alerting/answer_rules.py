@@ -1,0 +1,280 @@
+"""Rules about lists: whether the model answers, and on time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tastemaker.alert_settings import AlertsSettings
+from tastemaker.alerting.expressions import And, Compare, Expression, Or, all_of
+from tastemaker.alerting.rule import (
+    Condition,
+    Rule,
+    Runbook,
+    above,
+    at_least,
+    increase,
+    percent,
+    same,
+    share,
+)
+from tastemaker.alerting.series import metric, one_of
+
+BY = ("job", "model")
+FALLBACK_REASONS: Final = (
+    "model_error", "model_invalid", "model_timeout", "model_overloaded", "model_resting", "no_model",
+)  # fmt: skip
+"""Reasons for which a list is not the model's. `model_short` is not a fault: fewer items were allowed."""
+ANSWERS = metric("tastemaker_answers_total")
+FALLBACKS = metric("tastemaker_answers_total", one_of("reason", FALLBACK_REASONS))
+FEATURES = metric("tastemaker_user_features_total")
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+_LOOK = (
+    "`sum by (reason) (rate(tastemaker_answers_total[1m]))` says why: `model_error` (the service's log has "
+    "the stack trace), `model_invalid` (scores that are not numbers, unknown items), `model_timeout` and "
+    "`model_resting` (slow; see `slow`), `model_overloaded` (see `overloaded`), `no_model`. Compare its "
+    "start with the last deployment: `tastemaker models list`."
+)
+_ACT = (
+    'If it began with a deployment: `tastemaker models rollback --reason "..."`. If not: is the machine out '
+    "of processors or memory, is the feature store slow, did the data change?"
+)
+_PROVE = "The share of answers with another reason than `none` is back at its usual level for five minutes."
+
+
+def rules(alerts: AlertsSettings) -> tuple[Rule, ...]:
+    """Return the rules with the thresholds of the settings."""
+    return (
+        _no_model(),
+        _fallback_share(alerts),
+        _fallback_share_quiet(alerts),
+        _budget_burn(alerts),
+        _budget_slow(alerts),
+        _overloaded(alerts),
+        _feature_store(alerts),
+    )
+
+
+def _no_model() -> Rule:
+    missing = increase(BY, metric("tastemaker_answers_total", reason="no_model"), MINUTE)
+    return Rule(
+        name="no_model",
+        severity="page",
+        labels=BY,
+        condition=same(Compare(missing, ">", 0), "A list was answered without a model in the last minute."),
+        summary="{model}: no version is loaded; {value} lists in the last minute are not the model's",
+        unit="count",
+        cause="answers",
+        owner="recommendations",
+        runbook=Runbook(
+            "Everyone gets the static list, or none.",
+            "`GET /readyz` and the service's log say why no version could be loaded: damaged, missing, or of "
+            "another interface version. `tastemaker models list` has the versions.",
+            'Deploy a version that loads: `tastemaker models rollback --reason "..."`. If the artifacts are '
+            "damaged: `tastemaker models rebuild`, or train again.",
+            "`/readyz` answers 200 with a version, and answers with reason `no_model` no longer increase.",
+        ),
+        for_seconds=5,
+        keep_firing_seconds=2 * MINUTE,
+        inhibited_by=(),
+    )
+
+
+def _fallback_share(alerts: AlertsSettings) -> Rule:
+    limits = alerts.fallback_share
+    return Rule(
+        name="fallback_share",
+        severity="page",
+        labels=BY,
+        condition=above(
+            share(BY, FALLBACKS, ANSWERS, MINUTE),
+            limits.above,
+            f"More than {percent(limits.above)} of the lists of the last minute, of {limits.minimum} lists "
+            "or more, are not the model's.",
+            at_least(increase(BY, ANSWERS, MINUTE), limits.minimum),
+        ),
+        summary="{model}: {value} of lists are not the model's",
+        unit="share",
+        cause="answers",
+        owner="recommendations",
+        runbook=Runbook(
+            "Users get precomputed or popular items in place of their own. A caller that drops lists with a "
+            "`fallback` shows nothing.",
+            _LOOK,
+            _ACT,
+            _PROVE,
+        ),
+        for_seconds=10,
+        keep_firing_seconds=2 * MINUTE,
+        inhibited_by=("no_model",),
+    )
+
+
+def _fallback_share_quiet(alerts: AlertsSettings) -> Rule:
+    limits, window = alerts.fallback_share_quiet, 15 * MINUTE
+    busy = 15 * alerts.fallback_share.minimum
+    bad = increase(BY, FALLBACKS, window)
+    signal = share(BY, FALLBACKS, ANSWERS, window)
+    return Rule(
+        name="fallback_share_quiet",
+        severity="page",
+        labels=BY,
+        condition=above(
+            signal,
+            limits.above,
+            f"More than {percent(limits.above)} of the lists of the last 15 minutes, and {limits.minimum} or "
+            f"more, are not the model's, some of them in the last two minutes; there were fewer than {busy} "
+            "lists.",
+            at_least(bad, limits.minimum),
+            Compare(increase(BY, ANSWERS, window), "<", busy),
+            Compare(increase(BY, FALLBACKS, 2 * MINUTE), ">", 0),
+        ),
+        summary="{model}: {value} of the few lists of the last 15 minutes are not the model's",
+        unit="share",
+        cause="answers",
+        owner="recommendations",
+        runbook=Runbook(
+            "As for `fallback_share`; the service has little traffic, so that it takes longer to see.",
+            _LOOK,
+            _ACT,
+            _PROVE,
+        ),
+        for_seconds=MINUTE,
+        keep_firing_seconds=10 * MINUTE,
+        inhibited_by=("no_model", "fallback_share"),
+    )
+
+
+def _burns(budget: float, rate: float, *windows: float) -> Expression:
+    """Return the condition that the budget burns so many times too fast in each of these windows.
+
+    (Beyer et al., The Site Reliability Workbook, 2018, chapter 5: multiple windows, multiple burn rates.)
+    """
+    first, *more = (
+        Compare(share(BY, FALLBACKS, ANSWERS, seconds), ">", round(rate * budget, 9)) for seconds in windows
+    )
+    return all_of(first, *more)
+
+
+def _budget_burn(alerts: AlertsSettings) -> Rule:
+    budget = 1 - alerts.fallback_budget.objective
+    enough = at_least(increase(BY, FALLBACKS, 5 * MINUTE), 5)
+    fast = _burns(budget, 14.4, HOUR, 5 * MINUTE, 2 * MINUTE)
+    slow = _burns(budget, 6, 6 * HOUR, 30 * MINUTE, 2 * MINUTE)
+    return Rule(
+        name="fallback_budget_burn",
+        severity="page",
+        labels=BY,
+        condition=Condition(
+            And(Or(fast, slow), enough),
+            Or(fast, slow),
+            f"More than {percent(14.4 * budget)} of the lists of the last hour, or more than "
+            f"{percent(6 * budget)} of those of the last six hours, are not the model's; the same holds for "
+            "the last minutes, and five lists or more of the last five minutes are not the model's.",
+        ),
+        summary="{model}: {value} of lists are not the model's, too many for the month's error budget",
+        unit="share",
+        cause="answers",
+        owner="recommendations",
+        runbook=Runbook(
+            "A few per cent of users get precomputed or popular items in place of their own.",
+            _LOOK + " A leak of this size often belongs to one version, one worker or one kind of user.",
+            _ACT,
+            _PROVE,
+        ),
+        evaluate_every_seconds=30,
+        for_seconds=2 * MINUTE,
+        keep_firing_seconds=2 * MINUTE,
+        inhibited_by=("no_model", "fallback_share", "fallback_share_quiet"),
+    )
+
+
+def _budget_slow(alerts: AlertsSettings) -> Rule:
+    budget = 1 - alerts.fallback_budget.objective
+    return Rule(
+        name="fallback_budget_slow",
+        severity="ticket",
+        labels=BY,
+        condition=same(
+            _burns(budget, 1, 3 * DAY, 6 * HOUR),
+            f"More than {percent(budget)} of the lists of the last three days and of the last six hours are "
+            "not the model's.",
+        ),
+        summary="{model}: {value} of lists in three days are not the model's: above the budget",
+        unit="share",
+        cause="answers",
+        owner="recommendations",
+        runbook=Runbook(
+            "Hardly anything; over a month it adds up.",
+            _LOOK,
+            "Fix it in working hours: a slow query, a model that is too slow for its deadline, rare inputs "
+            "that the model can't rank.",
+            "The share over six hours is below the budget.",
+        ),
+        evaluate_every_seconds=5 * MINUTE,
+        for_seconds=HOUR,
+        inhibited_by=("no_model", "fallback_share", "fallback_share_quiet", "fallback_budget_burn"),
+    )
+
+
+def _overloaded(alerts: AlertsSettings) -> Rule:
+    limits = alerts.overloaded
+    refused = metric("tastemaker_answers_total", reason="model_overloaded")
+    return Rule(
+        name="overloaded",
+        severity="page",
+        labels=BY,
+        condition=above(
+            share(BY, refused, ANSWERS, MINUTE),
+            limits.above,
+            f"For more than {percent(limits.above)} of the lists of the last minute, of {limits.minimum} "
+            "lists or more, too many requests waited for the model.",
+            at_least(increase(BY, ANSWERS, MINUTE), limits.minimum),
+        ),
+        summary="{model}: {value} of lists did not wait for the model, because too many did",
+        unit="share",
+        cause="answers",
+        owner="operations",
+        runbook=Runbook(
+            "Users get precomputed or popular items in place of their own.",
+            "Is there more traffic than usual (`rate(tastemaker_requests_total[1m])`), or is the model "
+            "slower (`slow`)? Which worker has no processor time left "
+            "(`rate(tastemaker_process_cpu_seconds_total[1m])`)?",
+            "Start more workers or machines. Limit a key that floods the service: `tastemaker keys`. Large "
+            "catalogues: lower `retrieval.index_items`.",
+            "Answers with reason `model_overloaded` no longer increase at the day's peak.",
+        ),
+        for_seconds=20,
+        keep_firing_seconds=2 * MINUTE,
+        inhibited_by=("no_model", "fallback_share"),
+    )
+
+
+def _feature_store(alerts: AlertsSettings) -> Rule:
+    limits = alerts.feature_store
+    late = metric("tastemaker_user_features_total", one_of("outcome", ("late", "failed")))
+    return Rule(
+        name="feature_store",
+        severity="page",
+        labels=BY,
+        condition=above(
+            share(BY, late, FEATURES, 5 * MINUTE),
+            limits.above,
+            f"For more than {percent(limits.above)} of the users of the last five minutes, of "
+            f"{limits.minimum} users or more, features came too late or not at all.",
+            at_least(increase(BY, FEATURES, 5 * MINUTE), limits.minimum),
+        ),
+        summary="{model}: the features of {value} of users came too late or not at all",
+        unit="share",
+        cause="features",
+        owner="operations",
+        runbook=Runbook(
+            "Lists are worse: the model ranks with missing values.",
+            "`sum by (outcome) (rate(tastemaker_user_features_total[5m]))`: `late` is a slow store or "
+            "network, `failed` a store that refuses. The service's log has the error.",
+            "Start the online store, or give it memory. Did its last materialization run? `late` only: raise "
+            "`serving.features_seconds` if the latency allows it.",
+            "`late` and `failed` no longer increase.",
+        ),
+        for_seconds=MINUTE,
+        keep_firing_seconds=2 * MINUTE,
+    )

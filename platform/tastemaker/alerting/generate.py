@@ -1,0 +1,56 @@
+"""The files that are written from the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tastemaker.alerting.prometheus_files import alertmanager, prometheus_rules
+from tastemaker.alerting.promtool_tests import promtool_tests
+from tastemaker.alerting.rule import Rule
+from tastemaker.alerting.runbooks import index, runbook
+from tastemaker.alerting.yaml_text import yaml_text
+from tastemaker.util.atomic_files import atomic_write
+
+RULE_FILE = "tastemaker.rules.yml"
+PROMETHEUS, ALERTMANAGER = Path("deploy/prometheus"), Path("deploy/alertmanager")
+RUNBOOKS = Path("docs/how-to/runbooks")
+GENERATED = "Written by `tastemaker alerts rules`, from platform/tastemaker/alerting. Do not edit."
+THRESHOLDS = "Thresholds are settings: [alerts.NAME] in tastemaker.toml."
+RECEIVERS = (
+    "The receivers read their secrets from the files named here. The heartbeat goes to a dead man's switch: "
+    "replace its address."
+)
+
+
+def files(rules: Sequence[Rule], runbooks: str) -> Mapping[Path, str]:
+    """Return relative path -> content of all files.
+
+    Args:
+        rules: The rules.
+        runbooks: Folder or URL of the runbooks, to which alerts link.
+    """
+    written = {
+        PROMETHEUS / RULE_FILE: yaml_text(prometheus_rules(rules, runbooks), GENERATED, THRESHOLDS),
+        PROMETHEUS / "tastemaker.rules_test.yml": yaml_text(
+            promtool_tests(rules, runbooks, "fast", RULE_FILE), GENERATED
+        ),
+        PROMETHEUS / "tastemaker.rules_slow_test.yml": yaml_text(
+            promtool_tests(rules, runbooks, "slow", RULE_FILE), GENERATED
+        ),
+        ALERTMANAGER / "alertmanager.yml": yaml_text(alertmanager(rules), GENERATED, RECEIVERS),
+        RUNBOOKS / "README.md": index(rules),
+    }
+    return written | {RUNBOOKS / f"{rule.name}.md": runbook(rule, rules) for rule in rules}
+
+
+def write(folder: Path, contents: Mapping[Path, str]) -> list[Path]:
+    """Write the files below a folder, and return the paths of those that changed."""
+    changed = []
+    for path, text in contents.items():
+        target = folder / path
+        if not target.exists() or target.read_text("utf-8") != text:
+            with atomic_write(target) as partial:
+                partial.write_text(text, "utf-8")
+            changed.append(path)
+    return changed

@@ -1,0 +1,125 @@
+"""Unit tests of the rules for promtool: without data, healthy, with gaps and resets, firing, resolved.
+
+What promtool is to find is computed by the evaluator here, so that the tests compare both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from tastemaker.alerting.examples import EXAMPLES, UP, Example, with_reset
+from tastemaker.alerting.prometheus_files import alert_annotations, rule_labels
+from tastemaker.alerting.promql_text import duration
+from tastemaker.alerting.rule import Rule
+from tastemaker.alerting.samples import GAP, Sampled, SampledValue, as_series, input_series
+from tastemaker.alerting.series import Labels
+
+Test = dict[str, Any]
+Speed = Literal["fast", "slow"]
+EVALUATION_SECONDS: Mapping[Speed, int] = {"fast": 30, "slow": 900}
+"""How often promtool evaluates: seldom where an example lasts more than a week."""
+SLOW_STEPS = 10_000
+GAP_STEPS = 4
+
+
+def promtool_tests(rules: Sequence[Rule], runbooks: str, speed: Speed, rule_file: str) -> Test:
+    """Return a document for `promtool test rules`.
+
+    Args:
+        rules: The rules to test.
+        runbooks: Folder or URL of the runbooks, as in the rule file.
+        speed: Which examples: those of minutes or those of a week.
+        rule_file: Name of the file with the rules, in the same folder.
+    """
+    tests = [
+        test
+        for rule in rules
+        if (example := EXAMPLES.get(rule.name)) is not None and _speed(example) == speed
+        for test in _tests(rule, example, runbooks)
+    ]
+    if speed == "fast":
+        tests += [_watchdog(rule, runbooks) for rule in rules if rule.name == "watchdog"]
+    return {
+        "rule_files": [rule_file],
+        "evaluation_interval": duration(EVALUATION_SECONDS[speed]),
+        "tests": tests,
+    }
+
+
+def _speed(example: Example) -> Speed:
+    return "slow" if example.healthy_steps > SLOW_STEPS else "fast"
+
+
+def _tests(rule: Rule, example: Example, runbooks: str) -> Iterator[Test]:
+    healthy, faulty, healed = example.healthy_steps, example.faulty_steps, example.healed_steps
+    whole: Sampled = example.phases((healthy, "healthy"), (faulty, "faulty"), (healed, "healthy"))
+    checks = [(healthy, False), (healthy + faulty, True), (healthy + faulty + healed, False)]
+    yield _test(rule, example, runbooks, "silent while healthy, fires, resolves", whole, checks)
+    well = example.phases((healthy + 20, "healthy"))
+    reset: Sampled = {
+        (track.metric, track.labels): with_reset(track, well[track.metric, track.labels], healthy)
+        for track in example.tracks
+    }
+    later = [(healthy + steps, False) for steps in (6, 12, 20)]
+    yield _test(rule, example, runbooks, "silent when the process starts again", reset, later)
+    gap: Sampled = {
+        key: [*values[:healthy], *[GAP] * GAP_STEPS, *values[healthy + GAP_STEPS :]]
+        for key, values in well.items()
+    }
+    yield _test(rule, example, runbooks, "silent when scrapes are missing", gap, later)
+    if example.fires_from_start:
+        start: Sampled = example.phases((faulty, "faulty"))
+        yield _test(rule, example, runbooks, "fires when it starts with the fault", start, [(faulty, True)])
+    nothing: Sampled = {}
+    if not example.fires_without_data:
+        nothing = {(UP.metric, UP.labels): [1.0] * 40}
+    name = f"{'fires' if example.fires_without_data else 'silent'} without data"
+    yield _test(rule, example, runbooks, name, nothing, [(30, example.fires_without_data)])
+
+
+def _test(
+    rule: Rule,
+    example: Example,
+    runbooks: str,
+    name: str,
+    sampled: Sampled,
+    checks: Iterable[tuple[int, bool]],
+) -> Test:
+    """Return a test that checks at these steps whether the rule fires."""
+    series, step = as_series(sampled, example.step_seconds), example.step_seconds
+    found = []
+    for steps, fires in checks:
+        now = steps * step
+        now -= now % EVALUATION_SECONDS[_speed(example)]
+        alerts = rule.condition.fires.evaluate(series, now) if fires else {}
+        found.append(_check(rule, runbooks, now, alerts))
+    return {
+        "name": f"{rule.name}: {name}",
+        "interval": duration(step),
+        "input_series": input_series(sampled),
+        "alert_rule_test": found,
+    }
+
+
+def _check(rule: Rule, runbooks: str, now: float, alerts: Mapping[Labels, float]) -> Test:
+    check: Test = {"eval_time": duration(now), "alertname": rule.alert}
+    expected = []
+    for labels, value in alerts.items():
+        summary = rule.text(dict(labels), value)
+        expected.append(
+            {
+                "exp_labels": dict(sorted(labels)) | rule_labels(rule),
+                "exp_annotations": alert_annotations(rule, runbooks) | {"summary": summary},
+            }
+        )
+    return check | {"exp_alerts": expected} if expected else check
+
+
+def _watchdog(rule: Rule, runbooks: str) -> Test:
+    return {
+        "name": "watchdog: fires without data",
+        "interval": "15s",
+        "input_series": input_series({(UP.metric, UP.labels): list[SampledValue]([1.0])}),
+        "alert_rule_test": [_check(rule, runbooks, 60, rule.condition.fires.evaluate({}, 60))],
+    }

@@ -1,0 +1,146 @@
+"""An alert rule, and the parts that rules are built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tastemaker.alerting.expressions import Aggregate, And, Compare, Expression, Increase, Rate, Ratio
+from tastemaker.alerting.series import Selector
+
+Severity = Literal["page", "ticket", "none"]
+"""A page calls the person on call at once, a ticket waits for working hours, none is for machines."""
+Cause = Literal["answers", "callers", "features", "log", "service", "traffic", "versions", "watchdog"]
+"""What is at fault; alerts of one cause usually belong together."""
+Owner = Literal["operations", "recommendations"]
+Unit = Literal["count", "duration", "none", "share"]
+RESOLVE_RATIO = 0.8
+"""A rule resolves when its value falls below this part of its threshold, so that it does not flap."""
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """What the person on call reads."""
+
+    users_notice: str
+    how_to_look: str
+    what_to_do: str
+    how_to_prove: str
+    """How to see that it is over."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """When a rule fires, and how long it stays so."""
+
+    fires: Expression
+    """Has a value per alert while the rule's condition is true."""
+    holds: Expression
+    """Has a value per alert while a rule that fired does not resolve: the condition at a lower threshold."""
+    words: str
+    """The condition in words."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An alert rule."""
+
+    name: str
+    """Lower case with underscores."""
+    severity: Severity
+    labels: tuple[str, ...]
+    """The labels that distinguish the rule's alerts from each other."""
+    condition: Condition
+    summary: str
+    """One sentence with {value} and the labels in braces."""
+    unit: Unit
+    """Unit of the value."""
+    cause: Cause
+    owner: Owner
+    runbook: Runbook
+    for_seconds: float = 0.0
+    """How long the condition must be true before an alert fires."""
+    keep_firing_seconds: float = 0.0
+    """How long the condition must be false before an alert resolves."""
+    evaluate_every_seconds: float = 5.0
+    """How often the condition is evaluated; less often where it reads long windows."""
+    inhibited_by: tuple[str, ...] = ()
+    """Rules whose alerts silence this rule's where the labels that both have are equal."""
+
+    @property
+    def alert(self) -> str:
+        """Name of the alert in Prometheus, such as TastemakerFallbackShare."""
+        return "Tastemaker" + "".join(part.capitalize() for part in self.name.split("_"))
+
+    def text(self, labels: dict[str, str], value: float) -> str:
+        """Return the summary of one alert.
+
+        Args:
+            labels: Its labels.
+            value: The value of the condition.
+        """
+        return self.summary.format(**labels, value=written(value, self.unit))
+
+
+def written(value: float, unit: Unit) -> str:
+    """Return a value as Prometheus' templates write it.
+
+    >>> written(0.0512, "share"), written(5405.5, "duration"), written(12.3, "duration")
+    ('5.12%', '1h 30m 5s', '12.3s')
+    """
+    if unit == "share":
+        return f"{value * 100:.4g}%"
+    if unit == "duration" and abs(value) >= 60:
+        minutes, seconds = divmod(int(abs(value)), 60)
+        hours, minutes = divmod(minutes, 60)
+        days, hours = divmod(hours, 24)
+        parts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
+        first = next(place for place, (number, _) in enumerate(parts) if number)
+        text = " ".join(f"{number}{letter}" for number, letter in parts[first:])
+        return f"-{text}" if value < 0 else text
+    return f"{value:.4g}s" if unit == "duration" else f"{value:.4g}"
+
+
+def increase(by: tuple[str, ...], counter: Selector, seconds: float) -> Expression:
+    """Return the increase of counters over a window, summed by labels."""
+    return Aggregate("sum", by, Increase(counter, seconds))
+
+
+def share(by: tuple[str, ...], part: Selector, whole: Selector, seconds: float) -> Expression:
+    """Return the ratio of the rates of two counters over a window, each summed by labels."""
+    one, other = (Aggregate("sum", by, Rate(counter, seconds)) for counter in (part, whole))
+    return Ratio(one, other)
+
+
+def above(signal: Expression, limit: float, words: str, *guards: Expression) -> Condition:
+    """Return the condition that a signal is above a limit; it resolves below RESOLVE_RATIO of the limit.
+
+    Args:
+        signal: What is measured.
+        limit: Its limit.
+        words: The condition in words, guards included.
+        *guards: What else must be true for the rule to fire, but not for it to stay.
+    """
+    fires: Expression = Compare(signal, ">", limit)
+    for guard in guards:
+        fires = And(fires, guard)
+    return Condition(fires, Compare(signal, ">", RESOLVE_RATIO * limit), words)
+
+
+def at_least(signal: Expression, minimum: float) -> Expression:
+    """Return the guard that a signal has a minimum."""
+    return Compare(signal, ">=", minimum)
+
+
+def same(condition: Expression, words: str) -> Condition:
+    """Return a condition that resolves as soon as it is false."""
+    return Condition(condition, condition, words)
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent.
+
+    >>> percent(0.05), percent(0.0144)
+    ('5 %', '1.44 %')
+    """
+    return f"{share * 100:.4g} %"

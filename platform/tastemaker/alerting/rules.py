@@ -1,0 +1,32 @@
+"""All alert rules, with the thresholds of the settings."""
+
+from __future__ import annotations
+
+from tastemaker.alerting import answer_rules, log_rules, request_rules, service_rules
+from tastemaker.alerting.rule import Rule
+from tastemaker.errors import TastemakerError
+from tastemaker.settings import Settings
+from tastemaker.util.spelling import did_you_mean
+
+
+def all_rules(settings: Settings) -> tuple[Rule, ...]:
+    """Return the rules that the settings do not disable.
+
+    Raises:
+        TastemakerError: If `alerts.disabled` names a rule that does not exist.
+    """
+    alerts = settings.alerts
+    rules = (
+        *service_rules.rules(alerts, settings.learning.feedback_delay_seconds),
+        *answer_rules.rules(alerts),
+        *request_rules.rules(alerts),
+        *log_rules.rules(alerts),
+    )
+    names = [rule.name for rule in rules]
+    for name in alerts.disabled:
+        if name not in names:
+            raise TastemakerError(
+                f"alerts.disabled has {name!r}, which is not a rule",
+                fix=did_you_mean(name, names, f"the rules are {', '.join(names)}"),
+            )
+    return tuple(rule for rule in rules if rule.name not in alerts.disabled)

@@ -1,0 +1,71 @@
+"""`tastemaker alerts`: what is watched, and the files that watch it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def alerts() -> None:
+    """Show the alert rules and write their files.
+
+    \b
+    Examples:
+      tastemaker alerts rules                  list the rules
+      tastemaker alerts rules --out .          write the files of Prometheus and Alertmanager
+    """
+
+
+@alerts.command("rules")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write deploy/prometheus, deploy/alertmanager and docs/how-to/runbooks into.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def rules(out: Path | None, as_json: bool) -> None:
+    """List the alert rules, or write their files.
+
+    Thresholds are those of the settings. With --out: rules and unit tests for Prometheus, routes for
+    Alertmanager, and one runbook per rule.
+
+    \b
+    Examples:
+      tastemaker alerts rules
+      tastemaker alerts rules --json | jq '.[] | [.name, .expression]'
+      tastemaker alerts rules --out . && promtool check rules deploy/prometheus/tastemaker.rules.yml
+    """
+    from tastemaker.alerting import generate
+    from tastemaker.alerting.rules import all_rules
+    from tastemaker.settings import load_settings
+    from tastemaker.util import strict_json
+
+    settings = load_settings()
+    found = all_rules(settings)
+    changed = None if out is None else generate.write(out, generate.files(found, settings.alerts.runbooks))
+    if as_json:
+        listed = [
+            {
+                "name": rule.name,
+                "severity": rule.severity,
+                "labels": rule.labels,
+                "expression": rule.condition.fires.promql(),
+                "holds": rule.condition.holds.promql(),
+                "for_seconds": rule.for_seconds,
+                "keep_firing_seconds": rule.keep_firing_seconds,
+                "condition": rule.condition.words,
+                "inhibited_by": rule.inhibited_by,
+                "owner": rule.owner,
+            }
+            for rule in found
+        ]
+        click.echo(strict_json.dumps(listed))
+    elif changed is None:
+        for rule in found:
+            click.echo(f"{rule.name}  {rule.severity}  {rule.condition.words}")
+    else:
+        for path in changed:
+            click.echo(f"wrote {path}")
+        click.echo(f"{len(changed)} of {len(found)} rules' files changed" if changed else "nothing changed")
