@@ -41,6 +41,7 @@ NOOP, BARE, BY_HAND = (
 )
 TARGETS = {OURS: 5.0, LARGE: 2.0}
 """Times the throughput of the no-op."""
+MIN_OF_BARE = 0.4
 MAX_P99_MS, MAX_MB, MAX_WARM_US, MAX_COLD, MAX_ITEMS_MS = 10.0, 400, 50.0, 1.1, 0.5
 
 
@@ -262,6 +263,7 @@ def _throughput(floods: Mapping[str, list[Flood]]) -> dict[str, dict[str, float]
             "per_second": median(one.per_second for one in found),
             "best_per_second": max(one.per_second for one in found),
             "times_noop": ratios(found, floods[NOOP]),
+            "times_bare": ratios(found, floods[BARE]),
             "failed": sum(one.failed for one in found),
         }
         for name, found in floods.items()
@@ -407,6 +409,10 @@ def _show(figures: Mapping[str, Any]) -> None:
     p99 = figures["latency"][OURS]["p99_ms"]
     console.print(
         f"\np99 at half of its own maximum: {p99:.1f} ms (≤ {MAX_P99_MS:g}: {_mark(p99 <= MAX_P99_MS)})"
+    )
+    bare = figures["throughput"][OURS]["times_bare"]
+    console.print(
+        f"of bare Starlette's throughput: {bare:.2f} (≥ {MIN_OF_BARE:g}: {_mark(bare >= MIN_OF_BARE)})"
     )
     reads = figures["features"]
     console.print(
