@@ -1,7 +1,7 @@
 """The words that the project avoids, of docs/dev/banned_words.toml, and where they are used.
 
 `python tests/support/naming_words.py [PATH ...]` lists them, in all files or in those whose path begins so;
-`--table` prints the table of docs/dev/naming.md, `--counts` that of tests/unit/naming_words_allowed.toml.
+`--table` prints the table of docs/dev/naming.md.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import re
 import sys
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -142,24 +141,11 @@ def files(root: Path = ROOT) -> list[Path]:
     return sorted(path for path in found if path.suffix in SUFFIXES)
 
 
-def count_by_folder(findings: Iterable[Finding]) -> dict[str, int]:
-    """Return how many uses each folder has, by the folder's path (`.` is the top), sorted."""
-    return dict(sorted(Counter(Path(one.path).parent.as_posix() for one in findings).items()))
-
-
 if __name__ == "__main__":
     if sys.argv[1:] == ["--table"]:
         print(Vocabulary().table())
-    elif sys.argv[1:] == ["--counts"]:
-        print(
-            "\n\n".join(
-                f'"{folder}" = {n}'
-                for folder, n in count_by_folder(Vocabulary().search_files(files())).items()
-            )
-        )
     else:
         wanted = tuple(sys.argv[1:])
-        print(
-            *(one for one in Vocabulary().search_files(files()) if not wanted or one.path.startswith(wanted)),
-            sep="\n",
-        )
+        for finding in Vocabulary().search_files(files()):
+            if not wanted or finding.path.startswith(wanted):
+                print(finding)

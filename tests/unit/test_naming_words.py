@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-
 import pytest
 
-from support.naming_words import ROOT, Finding, Vocabulary, count_by_folder, files
+from support.naming_words import ROOT, Vocabulary, files
 
 PAGE = ROOT / "docs/dev/naming.md"
-ALLOWED = Path(__file__).with_name("naming_words_allowed.toml")
 
 
 TEXTS: dict[str, tuple[str, list[str]]] = {
@@ -42,22 +38,9 @@ def vocabulary() -> Vocabulary:
 
 
 @pytest.mark.slow
-def test_no_folder_has_more_banned_words_than_allowed_nor_fewer(vocabulary: Vocabulary) -> None:
-    """The numbers of naming_words_allowed.toml only fall: with the last word of a folder its line goes."""
-    found = vocabulary.search_files(files())
-    counts, allowed = count_by_folder(found), tomllib.loads(ALLOWED.read_text("utf-8"))
-    more = [f"{one}" for one in found if counts[folder := folder_of(one)] > allowed.get(folder, 0)]
-    fewer = [
-        f'{ALLOWED.name}: "{folder}" = {counts.get(folder, 0)}, not {n}'
-        + (": remove the line" if folder not in counts else "")
-        for folder, n in allowed.items()
-        if counts.get(folder, 0) < n
-    ]
-    assert more + fewer == [], "\n" + "\n".join(more + fewer)
-
-
-def folder_of(finding: Finding) -> str:
-    return Path(finding.path).parent.as_posix()
+def test_no_banned_word_is_used(vocabulary: Vocabulary) -> None:
+    found = [str(one) for one in vocabulary.search_files(files())]
+    assert found == [], "\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize(("text", "words"), TEXTS.values(), ids=TEXTS)
