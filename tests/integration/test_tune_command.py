@@ -130,7 +130,7 @@ def test_what_it_shows(home: Path, tmp_path: Path) -> None:
     [
         (["nothing"], "no model named 'nothing'"),
         (["popularity"], "no hyperparameter to search"),
-        (["trending", "--for", "10"], "no duration above 0"),
+        (["trending", "--for", "10"], "is not a duration above 0"),
         (["trending", "--trials", "0"], "--trials"),
     ],
 )
