@@ -32,7 +32,7 @@ _LOOK = (
     "`sum by (reason) (rate(tastemaker_answers_total[1m]))` says why: `model_error` (the service's log has "
     "the stack trace), `model_invalid` (scores that are not numbers, unknown items), `model_timeout` and "
     "`model_resting` (slow; see `slow`), `model_overloaded` (see `overloaded`), `no_model`. Compare its "
-    "start with the last deployment: `tastemaker models list`."
+    "start with the last deployment: `tastemaker models versions`."
 )
 _ACT = (
     'If it began with a deployment: `tastemaker models rollback --reason "..."`. If not: is the machine out '
@@ -68,7 +68,7 @@ def _no_model() -> Rule:
         runbook=Runbook(
             "Everyone gets the static list, or none.",
             "`GET /readyz` and the service's log say why no version could be loaded: damaged, missing, or of "
-            "another interface version. `tastemaker models list` has the versions.",
+            "another interface version. `tastemaker models versions` has the versions.",
             'Deploy a version that loads: `tastemaker models rollback --reason "..."`. If the artifacts are '
             "damaged: `tastemaker models rebuild`, or train again.",
             "`/readyz` answers 200 with a version, and answers with reason `no_model` no longer increase.",
@@ -272,7 +272,7 @@ def _feature_store(alerts: AlertsSettings) -> Rule:
             "`sum by (outcome) (rate(tastemaker_user_features_total[5m]))`: `late` is a slow store or "
             "network, `failed` a store that refuses. The service's log has the error.",
             "Start the online store, or give it memory. Did its last materialization run? `late` only: raise "
-            "`serving.features_seconds` if the latency allows it.",
+            "`serving.features_timeout_seconds` if the latency allows it.",
             "`late` and `failed` no longer increase.",
         ),
         for_seconds=MINUTE,

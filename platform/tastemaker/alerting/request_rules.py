@@ -128,7 +128,7 @@ def _requests_refused(alerts: AlertsSettings) -> Rule:
             "Pages without recommendations.",
             "`sum by (status) (rate(tastemaker_requests_total[5m]))`, then `tastemaker keys list`: a key "
             "that expired or was revoked (401), has not the scope (403), or is over its rate limit (429); a "
-            "host name that is not in `serving.hosts` (421).",
+            "host name that is not in `serving.allowed_hosts` (421).",
             "Give the caller a valid key (`tastemaker keys new`, `rotate`) or a higher rate; add the host "
             "name.",
             "Requests with these statuses no longer increase.",
@@ -162,7 +162,7 @@ def _feedback_refused(alerts: AlertsSettings) -> Rule:
             "`tastemaker_log_backlog_bytes / tastemaker_log_limit_bytes` (from 0.8 feedback is refused), "
             '`tastemaker_degraded{reason="log"}`, the disk, and the rate limits of `tastemaker keys list`.',
             "A full log: `tastemaker ship --follow`, and is the database of the logs up? A full disk: free "
-            "it. A rate limit: rotate the key with a higher one.",
+            "it. A rate limit: `tastemaker keys new --per-second N`.",
             "Feedback is answered with 200, and 429 and 503 no longer increase.",
         ),
         for_seconds=MINUTE,

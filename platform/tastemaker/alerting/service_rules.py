@@ -108,7 +108,7 @@ def _file_descriptors(alerts: AlertsSettings) -> Rule:
             "Nothing yet. At 100 % connections are refused.",
             "`tastemaker_process_open_fds` by `process`; `ls -l /proc/PID/fd` shows what is open: "
             "connections of a caller that closes none, or files.",
-            "Raise the limit (`ulimit -n`), lower `serving.connections`, or have the caller reuse "
+            "Raise the limit (`ulimit -n`), lower `serving.max_connections`, or have the caller reuse "
             "connections.",
             "The share is below the threshold.",
         ),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 from string import Formatter
 
+import click
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -17,6 +21,7 @@ from tastemaker.alerting.rule import Rule, written
 from tastemaker.alerting.rules import all_rules
 from tastemaker.alerting.samples import as_series
 from tastemaker.alerting.series import Labels, Series
+from tastemaker.cli.main import cli
 from tastemaker.errors import TastemakerError
 from tastemaker.serving.http.routes import ROUTES
 from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_SHORT
@@ -123,6 +128,25 @@ def test_summaries_name_labels_that_the_alert_has() -> None:
         assert fields <= {*rule.labels, "value"}, name
         assert ("value" in fields) == (rule.unit != "none") or name == "feedback_gone", name
         assert rule.severity != "page" or len(rule.runbook.what_to_do) > 20, name
+
+
+def exists(words: list[str]) -> bool:
+    """Whether there is such a command, such as models rollback."""
+    command: click.Command | None = cli
+    for word in words:
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), word)
+    return command is not None
+
+
+def test_runbooks_name_commands_and_settings_that_exist() -> None:
+    for name, rule in rules().items():
+        for text in asdict(rule.runbook).values():
+            for command in re.findall(r"`tastemaker ([^`]+)`", text):
+                assert exists([word for word in command.split() if word[0].isalpha()]), (name, command)
+            for setting in re.findall(r"`([a-z]+\.[a-z_.]+)`", text):
+                reduce(getattr, setting.split("."), Settings())
+    assert not exists(["models", "no-such-command"])
 
 
 def share_of(bad: float, lists: float) -> dict[str, list[Series]]:
