@@ -98,11 +98,11 @@ def _seconds_of_a_scrape(client: httpx.Client) -> float:
 
 def _killed(server: bento_servers.Started, workers: Workers, number: int) -> float:
     """Kill the worker in this place; seconds until another one serves there."""
-    process = workers.places()[number].process
+    process = workers.slots()[number].process
     (worker,) = (child for child in server.children() if child.pid == process)
     start = time.perf_counter()
     worker.kill()
-    while not ((place := workers.places()[number]).ready and place.process != process):
+    while not ((place := workers.slots()[number]).ready and place.process != process):
         if time.perf_counter() - start > bento_servers.START_SECONDS:
             raise click.ClickException("the worker does not come back")
         time.sleep(LOOK_SECONDS)

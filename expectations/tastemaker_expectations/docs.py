@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from tastemaker.data.validation.gate import Rule
+from tastemaker.data.validation.gate import ValidationRule
 from tastemaker.html import Page, join, render, table, titled
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ REMOTE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 
-Results = Sequence[tuple[Rule, "ExpectationValidationResult"]]
+Results = Sequence[tuple[ValidationRule, "ExpectationValidationResult"]]
 
 
 class CheckedRows(NamedTuple):
@@ -84,7 +84,7 @@ def page(
         [
             Markup("<h2>Rules</h2>"),
             table(
-                ["Rule", "Meaning", "Rows"],
+                ["ValidationRule", "Meaning", "Rows"],
                 rows,
                 classes={0: "name", 1: "text"},
             ),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.validation.gate import Rule
+from tastemaker.data.validation.gate import ValidationRule
 from tastemaker_expectations.ids import form_checks, id_checks, id_measures
 from tastemaker_expectations.suite import (
     Check,
@@ -30,7 +30,7 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 def suite() -> Suite:
     """Return the suite of events: ids, then type and value, then time."""
     repeated = Check(
-        Rule(
+        ValidationRule(
             "event_id_repeated",
             "The event_id was seen before, so the same event is reported again; the first report counts.",
             "Nothing, if the source delivers at least once. Else give every event an id of its own.",
@@ -39,7 +39,7 @@ def suite() -> Suite:
     )
     others = (
         Check(
-            Rule(
+            ValidationRule(
                 "value_unreadable",
                 "The value is missing, or is not a finite number.",
                 "Fill it at the source, or leave `value` unmapped: then each event counts 1. If decimals "
@@ -49,7 +49,7 @@ def suite() -> Suite:
             always("value_is_number", True),
         ),
         Check(
-            Rule(
+            ValidationRule(
                 "value_negative",
                 "The value is below 0.",
                 "Give refunds an event type of their own with a positive value; the problem file gives it a "
@@ -58,7 +58,7 @@ def suite() -> Suite:
             between("value", low=0),
         ),
         Check(
-            Rule(
+            ValidationRule(
                 "occurred_at_unreadable",
                 "The time is missing, or is not a date and time.",
                 "Write times as 2024-05-31T18:00:00+02:00, or as seconds since 1970; or say how they are "
@@ -68,7 +68,7 @@ def suite() -> Suite:
             present("seconds_from_now"),
         ),
         Check(
-            Rule(
+            ValidationRule(
                 "occurred_at_too_early",
                 f"The time lies before {EARLIEST:%Y}.",
                 "Look for a missing time that was filled with 0, or for seconds taken as milliseconds.",
@@ -76,7 +76,7 @@ def suite() -> Suite:
             between("seconds_after_1990", low=0),
         ),
         Check(
-            Rule(
+            ValidationRule(
                 "occurred_at_in_future",
                 f"The time lies more than {CLOCK_SKEW_SECONDS // 60} minutes in the future.",
                 "Check the source's clock, and source.timezone if its times carry no zone.",
@@ -84,7 +84,7 @@ def suite() -> Suite:
             between("seconds_from_now", high=CLOCK_SKEW_SECONDS),
         ),
         Check(
-            Rule(
+            ValidationRule(
                 "position_negative",
                 "The position in the recommendation is below 0.",
                 "Count positions from 0, and leave them empty where no recommendation was shown.",

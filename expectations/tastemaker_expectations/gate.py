@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.data.validation.gate import RowChecks, Rule, partition_rows
+from tastemaker.data.validation.gate import RowChecks, ValidationRule, partition_rows
 from tastemaker.util.atomic_files import atomic_write
 from tastemaker_expectations.docs import CheckedRows
 from tastemaker_expectations.suite import Suite
@@ -60,7 +60,7 @@ class GreatExpectationsGate:
         ]
         return hashlib.sha256(json.dumps(checks, default=str).encode()).hexdigest()[:16]
 
-    def rules(self, table: str) -> tuple[Rule, ...]:
+    def rules(self, table: str) -> tuple[ValidationRule, ...]:
         """The table's rules, in the order in which a row is evaluated."""
         return tuple(check.rule for check in self._suites[table].checks)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.data.tables import MAX_ID_BYTES
-from tastemaker.data.validation.gate import Rule
+from tastemaker.data.validation.gate import ValidationRule
 from tastemaker.snapshot.canonical_ids import INEXACT
 from tastemaker_expectations.suite import Check, Measures, always, between, length
 
@@ -20,7 +20,7 @@ def id_checks(name: str) -> tuple[Check, Check]:
     """Return the checks that an id is present and not longer than an index allows."""
     return (
         Check(
-            Rule(
+            ValidationRule(
                 f"{name}_missing",
                 f"The row has no {name}: it is null, blank, or a word for a missing value such as NULL or "
                 "NaN.",
@@ -31,7 +31,7 @@ def id_checks(name: str) -> tuple[Check, Check]:
             between(f"{name}_bytes", low=1),
         ),
         Check(
-            Rule(
+            ValidationRule(
                 f"{name}_too_long",
                 f"The {name} is longer than {MAX_ID_BYTES} bytes in UTF-8.",
                 f"Map a shorter column to {name}, or hash it at the source.",
@@ -46,7 +46,7 @@ def form_checks() -> tuple[Check, Check]:
     time."""
     return (
         Check(
-            Rule(
+            ValidationRule(
                 "id_with_nul",
                 "An id holds a NUL character, which is never meant.",
                 "Look for a program that writes records of fixed width, or for UTF-16 that was cut.",
@@ -54,7 +54,7 @@ def form_checks() -> tuple[Check, Check]:
             always("id_has_nul", False),
         ),
         Check(
-            Rule(
+            ValidationRule(
                 "id_inexact",
                 "An id is a number that a spreadsheet or floating point has rounded, so that several ids may "
                 "have become one.",

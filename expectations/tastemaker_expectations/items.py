@@ -7,7 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.validation.gate import Rule
+from tastemaker.data.validation.gate import ValidationRule
 from tastemaker_expectations.ids import form_checks, id_checks, id_measures
 from tastemaker_expectations.own import own_check, own_measures
 from tastemaker_expectations.suite import Check, Measures, Suite, always, flag
@@ -20,7 +20,7 @@ def suite() -> Suite:
             *id_checks("item_id"),
             *form_checks(),
             Check(
-                Rule(
+                ValidationRule(
                     "item_id_repeated",
                     "The item_id stands in an earlier row; the first row counts.",
                     "Keep one row per item at the source: the current one.",
@@ -28,7 +28,7 @@ def suite() -> Suite:
                 always("item_id_was_seen", False),
             ),
             Check(
-                Rule(
+                ValidationRule(
                     "price_impossible",
                     "The price is below 0, or is not a finite number.",
                     "Fix it at the source, or leave it empty if it is not known.",

@@ -10,7 +10,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.validation.gate import Rule
+from tastemaker.data.validation.gate import ValidationRule
 from tastemaker_expectations.suite import Check, Measures, Suite, always
 
 NOTHING = "Nothing: it is what the data set is known for."
@@ -19,30 +19,34 @@ NOTHING = "Nothing: it is what the data set is known for."
 def suite() -> Suite:
     """Copies and cancellations first: they say nothing new, whatever else is wrong with them."""
     rules = (
-        Rule(
+        ValidationRule(
             "exact_duplicate",
             "The line equals an earlier one in all eight columns; the first counts.",
             NOTHING,
         ),
-        Rule(
+        ValidationRule(
             "cancellation_matched",
             "The line cancels a purchase, whose quantity and value were reduced by it.",
             "Nothing: the cancellation has had its effect.",
         ),
-        Rule(
+        ValidationRule(
             "cancellation_unmatched",
             "The line cancels something, but no earlier line of the same customer and item has the quantity.",
             "Nothing, if the purchase came before the file begins or in several lines.",
         ),
-        Rule("no_customer", "The line has no CustomerID: a sale without a known user.", NOTHING),
-        Rule(
+        ValidationRule("no_customer", "The line has no CustomerID: a sale without a known user.", NOTHING),
+        ValidationRule(
             "not_a_product",
             "The stock code is not of a product: postage, a fee, a sample, a voucher or a correction.",
             "Nothing. If it is a product, extend PRODUCT_CODE in the source.",
         ),
-        Rule("quantity_not_positive", "The quantity is 0 or less: a stock correction, not a sale.", NOTHING),
-        Rule("price_not_positive", "The unit price is 0 or less: a gift, a sample or a correction.", NOTHING),
-        Rule(
+        ValidationRule(
+            "quantity_not_positive", "The quantity is 0 or less: a stock correction, not a sale.", NOTHING
+        ),
+        ValidationRule(
+            "price_not_positive", "The unit price is 0 or less: a gift, a sample or a correction.", NOTHING
+        ),
+        ValidationRule(
             "purchase_cancelled",
             "A later cancellation took the whole purchase back.",
             "Nothing: the cancellation is in quarantine too, as cancellation_matched.",

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.data.tables import MAX_OWN_BYTES, OWN
-from tastemaker.data.validation.gate import Rule
+from tastemaker.data.validation.gate import ValidationRule
 from tastemaker_expectations.suite import Check, Measures, between
 
 _TEXTS = pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.string())])
@@ -16,7 +16,7 @@ _TEXTS = pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("valu
 def own_check(table: str) -> Check:
     """No value of `items` or of `users` is too long."""
     limit, setting = MAX_OWN_BYTES[table], f"source.{table.removesuffix('s')}_columns"
-    rule = Rule(
+    rule = ValidationRule(
         "own_column_too_long",
         f"A value of one of the shop's own columns of {table} is longer than {limit:,} bytes in UTF-8.",
         f"Shorten it at the source, or leave the column out of {setting} in tastemaker.toml.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.validation.gate import Rule
+from tastemaker.data.validation.gate import ValidationRule
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -22,9 +22,9 @@ Measures = dict[str, pa.ChunkedArray]
 
 
 class Check(NamedTuple):
-    """Rule, with the expectation over a measure that finds the rows which break it."""
+    """ValidationRule, with the expectation over a measure that finds the rows which break it."""
 
-    rule: Rule
+    rule: ValidationRule
     expectation: Expectation
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from tastemaker.data.validation.gate import Rule
+from tastemaker.data.validation.gate import ValidationRule
 from tastemaker_expectations.ids import form_checks, id_checks, id_measures
 from tastemaker_expectations.own import own_check, own_measures
 from tastemaker_expectations.suite import Check, Measures, Suite, always, flag
@@ -14,7 +14,7 @@ from tastemaker_expectations.suite import Check, Measures, Suite, always, flag
 
 def suite() -> Suite:
     """Its id, once, and values of the shop's own columns that can name a group."""
-    repeated = Rule(
+    repeated = ValidationRule(
         "user_id_repeated",
         "The user_id stands in an earlier row; the first row counts.",
         "Keep one row per user at the source: the current one.",

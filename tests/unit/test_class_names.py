@@ -12,12 +12,6 @@ from support.repository import ROOT
 FOLDERS = ("platform", "pipelines", "models", "feature_repo", "expectations")
 NESTED = {"Config", "Meta"}
 """Names that libraries give to nested classes."""
-ALLOWED = {
-    "Feedback": "feedback in a request to the service, and feedback as the arrays that a model learns from",
-    "Place": "private to the modules that define it: a place in code, in a batch, among workers",
-    "Service": "BentoML's service, and an entry of the list of running services",
-}
-"""Names of several classes, with what each means."""
 
 
 def sources() -> Iterator[Path]:
@@ -41,5 +35,4 @@ def test_no_class_name_has_two_meanings() -> None:
             found[node.name].append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert len(found) > 400, "the product's classes are found"
     twice = {name: places for name, places in found.items() if len(places) > 1}
-    assert {name: places for name, places in twice.items() if name not in ALLOWED} == {}
-    assert set(ALLOWED) <= set(twice), "a name that is no longer used twice leaves the list"
+    assert twice == {}

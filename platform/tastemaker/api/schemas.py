@@ -178,7 +178,7 @@ _AttributedEvent = Annotated[
 """Only described here; the event itself holds to it."""
 
 
-class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FeedbackEvents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /feedback: events, acknowledged once they are durable."""
 
     events: Annotated[list[_AttributedEvent], Meta(min_length=1, max_length=MAX_CHANGES)]

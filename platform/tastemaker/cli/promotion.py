@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from tastemaker.registry import Version
     from tastemaker.registry.champion import Promotion
-    from tastemaker.serving.runtime.running_services import Service
+    from tastemaker.serving.runtime.running_services import RunningService
     from tastemaker.workflows.workspace import Workspace
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -208,7 +208,7 @@ def _print_promotion(
         click.echo(line)
 
 
-def _services(workspace: Workspace, version: Version, *, promoted: bool) -> list[tuple[Service, bool]]:
+def _services(workspace: Workspace, version: Version, *, promoted: bool) -> list[tuple[RunningService, bool]]:
     """Return the running services of the home folder, and whether each switches to the version."""
     from tastemaker.serving.runtime.running_services import running
 
@@ -234,12 +234,12 @@ def _services_said(workspace: Workspace, version: Version, *, promoted: bool) ->
     ]
 
 
-def _named(service: Service) -> str:
+def _named(service: RunningService) -> str:
     of = "that follows the champion" if service.model is None else f"of {service.model}"
     return f"the service {of} on {service.address} (process {service.process})"
 
 
-def _why_not(service: Service, version: Version) -> str:
+def _why_not(service: RunningService, version: Version) -> str:
     if service.problem not in (None, version.problem):
         return f"it serves the problem {service.problem!r}"
     if service.model is None:
@@ -248,7 +248,7 @@ def _why_not(service: Service, version: Version) -> str:
     return f"it serves {service.model} only; {follow}"
 
 
-def _service(found: tuple[Service, bool]) -> dict[str, Any]:
+def _service(found: tuple[RunningService, bool]) -> dict[str, Any]:
     service, follows = found
     return {
         "address": service.address,

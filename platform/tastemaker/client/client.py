@@ -16,8 +16,8 @@ from tastemaker.api.schemas import (
     BatchRequest,
     Context,
     Explanation,
-    Feedback,
     FeedbackEvent,
+    FeedbackEvents,
     ItemUpsert,
     ItemUpserts,
     RankRequest,
@@ -186,7 +186,7 @@ class Client:
 
     def feedback(self, events: Sequence[FeedbackEvent]) -> Receipt:
         """Send events; return once all are on the service's disk. Raises ServiceError if some may not be."""
-        return self._insist("/feedback", [Feedback(part) for part in _parts(events)])
+        return self._insist("/feedback", [FeedbackEvents(part) for part in _parts(events)])
 
     def upsert_items(self, items: Sequence[ItemUpsert]) -> Receipt:
         """Send new and changed items. Returns and raises as `feedback` does."""

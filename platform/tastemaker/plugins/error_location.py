@@ -26,7 +26,7 @@ METHODS = {"explain": "contributions"}
 _UNNAMED = "an array that it was given"
 
 
-class Place(NamedTuple):
+class CodeLocation(NamedTuple):
     """A point in a model's code."""
 
     frame: FrameType
@@ -117,13 +117,13 @@ def is_write_to_read_only(error: BaseException) -> bool:
     return isinstance(error, (ValueError, TypeError)) and any(said in str(error) for said in _REFUSALS)
 
 
-def _place(trace: TracebackType | None) -> Place | None:
+def _place(trace: TracebackType | None) -> CodeLocation | None:
     """Return the innermost frame of a model's package; None where only the platform's own code failed."""
     packages = {_package(kind.__module__) for kind in _descendants(Recommender)} - {"tastemaker"}
     found = None
     while trace is not None:
         if _package(str(trace.tb_frame.f_globals.get("__name__", ""))) in packages:
-            found = Place(trace.tb_frame, trace.tb_lineno, trace.tb_lasti)
+            found = CodeLocation(trace.tb_frame, trace.tb_lineno, trace.tb_lasti)
         trace = trace.tb_next
     return found
 
@@ -138,7 +138,7 @@ def _descendants(kind: type[Any]) -> Iterator[type[Any]]:
         yield from _descendants(child)
 
 
-def _written(place: Place, given: dict[str, object]) -> str:
+def _written(place: CodeLocation, given: dict[str, object]) -> str:
     """Return the name of the array that is written to, in the model's code and among its inputs."""
     inputs = {name: array for word, value in given.items() for name, array in arrays_in(value, word).items()}
     named = {name: _arrays(_value(name, place.frame)) for name in _names(place.statement)}

@@ -43,7 +43,7 @@ from tastemaker.serving.http.gateway import Gateway
 from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.serving.http.routes import statuses
 from tastemaker.serving.runtime import golden_requests, parent_process
-from tastemaker.serving.runtime.assembly import Place, assemble_single
+from tastemaker.serving.runtime.assembly import WorkerPlace, assemble_single
 from tastemaker.serving.runtime.cpu_affinity import pin_to_core
 from tastemaker.serving.runtime.database_status import DatabaseWatch
 from tastemaker.serving.runtime.health import Check
@@ -224,7 +224,7 @@ def _load(process: ServingProcess, auth: Authenticator, model: str | None, packe
         pin_to_core(Path(MEMORY))
     shared = Path(named) if (named := os.environ.get(METRICS_FOLDER)) else None
     server = None if shared is None else int(os.environ[SERVER])
-    place = Place(shared, bentoml.server_context.worker_index or 1, server)
+    place = WorkerPlace(shared, bentoml.server_context.worker_index or 1, server)
     checks: dict[Reason, Check] = {"keys": lambda: auth.trouble}
     process.open(assemble_single(settings, model, packed, place, statuses(), checks))
     gc.collect()

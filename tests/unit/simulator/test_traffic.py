@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from tastemaker.api.schemas import Feedback, FeedbackEvent, ItemUpserts, Request, SessionRequest
+from tastemaker.api.schemas import FeedbackEvent, FeedbackEvents, ItemUpserts, Request, SessionRequest
 from tastemaker.errors import TastemakerError
 from tastemaker.simulator.shop.config import ShopConfig
 from tastemaker.simulator.shop.shop import Shop
@@ -52,7 +52,7 @@ class Service:
 
     def _content(self, path: str, body: bytes) -> dict[str, Any]:
         if path == "/feedback":
-            events = msgspec.json.decode(body, type=Feedback).events
+            events = msgspec.json.decode(body, type=FeedbackEvents).events
             known = len(self.events)
             self.events |= {event.event_id: event for event in events}
             self.order += [event.event_id for event in events]

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from tastemaker.data.lake import Lake, day_of, parquet_writer
 from tastemaker.data.tables import EVENTS, nullable
 from tastemaker.data.validation.admission import check_days, find_repeats
-from tastemaker.data.validation.gate import Gate, GateCounts, Progress, Rule, check_batch
+from tastemaker.data.validation.gate import Gate, GateCounts, Progress, ValidationRule, check_batch
 from tastemaker.data.validation.items_and_users import check_items_and_users
 from tastemaker.errors import GateError
 
@@ -24,7 +24,7 @@ EXAMPLES = 3
 class Finding(NamedTuple):
     """A reason for which rows would go to quarantine."""
 
-    rule: Rule
+    rule: ValidationRule
     rows: int
     examples: tuple[dict[str, Any], ...]
     """The first such rows, as the source gave them."""

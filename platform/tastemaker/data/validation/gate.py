@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]
 """Called during work with its name, the number of days done and the number of all days."""
 
 
-class Rule(NamedTuple):
+class ValidationRule(NamedTuple):
     """A condition that an accepted row satisfies."""
 
     name: str
@@ -54,7 +54,7 @@ class Gate(Protocol):
     def version(self) -> str:
         """Version of the rules: when it changes, all landed days are validated again."""
 
-    def rules(self, table: str) -> Sequence[Rule]:
+    def rules(self, table: str) -> Sequence[ValidationRule]:
         """Return the table's rules, in the order in which a row is checked."""
 
     def check(self, table: str, chunk: pa.Table) -> RowChecks:
@@ -83,7 +83,7 @@ class GateCounts:
         return sum(self.quarantined.values())
 
 
-def check_batch(table: str, counts: GateCounts, rules: Iterable[Rule]) -> None:
+def check_batch(table: str, counts: GateCounts, rules: Iterable[ValidationRule]) -> None:
     """Refuse a batch that is empty or mostly quarantined.
 
     Items and users may be empty: a source need not have such tables.

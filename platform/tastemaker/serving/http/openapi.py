@@ -21,8 +21,8 @@ from tastemaker.api.schemas import (
     BatchRequest,
     Explained,
     Explanation,
-    Feedback,
     FeedbackEvent,
+    FeedbackEvents,
     Id,
     ItemUpsert,
     ItemUpserts,
@@ -52,7 +52,9 @@ EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
     RankRequest: RankRequest("u0000000", ["i0000017", "i0000360"]),
     Answer: _ANSWER,
     BatchAnswer: BatchAnswer([_ANSWER]),
-    Feedback: Feedback([FeedbackEvent("order-4711", "purchase", "i0000360", "u0000000", _EXAMPLE_ID, 9.5)]),
+    FeedbackEvents: FeedbackEvents(
+        [FeedbackEvent("order-4711", "purchase", "i0000360", "u0000000", _EXAMPLE_ID, 9.5)]
+    ),
     SimilarAnswer: SimilarAnswer("ranker", _ANSWER.version, "i0000360", [SimilarItem("i0000017", 0.53)]),
     Explanation: Explanation(
         _EXAMPLE_ID,

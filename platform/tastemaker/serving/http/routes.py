@@ -16,7 +16,7 @@ from tastemaker.api.schemas import (
     BatchAnswer,
     BatchRequest,
     Explanation,
-    Feedback,
+    FeedbackEvents,
     ItemUpserts,
     RankRequest,
     Ready,
@@ -129,7 +129,7 @@ _read_request = Decoder(Request)
 _read_batch = Decoder(BatchRequest)
 _read_session = Decoder(SessionRequest)
 _read_rank = Decoder(RankRequest)
-_read_feedback = Decoder(Feedback)
+_read_feedback = Decoder(FeedbackEvents)
 _read_items = Decoder(ItemUpserts)
 _read_users = Decoder(UserUpserts)
 _read_similar = QueryReader(SimilarQuery)
@@ -143,7 +143,7 @@ ROUTES = (
     Route("GET", "/explain/{request_id}", "manage", _explain, Explanation, timeout_seconds=DISK_SECONDS),
     Route("POST", "/items", "manage", _items, Receipt, ItemUpserts, timeout_seconds=DISK_SECONDS),
     Route("POST", "/users", "manage", _users, Receipt, UserUpserts, timeout_seconds=DISK_SECONDS),
-    Route("POST", "/feedback", "feedback", _feedback, Receipt, Feedback, timeout_seconds=DISK_SECONDS),
+    Route("POST", "/feedback", "feedback", _feedback, Receipt, FeedbackEvents, timeout_seconds=DISK_SECONDS),
     Route("GET", "/livez", None, _livez, Alive, needs_model=False),
     Route("GET", "/readyz", None, _readyz, Ready),
     Route("GET", "/metrics", None, _metrics, timeout_seconds=DISK_SECONDS, media="text/plain"),

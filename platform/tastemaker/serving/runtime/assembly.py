@@ -32,7 +32,7 @@ from tastemaker.serving.runtime.worker_slots import Workers
 from tastemaker.settings import Settings
 
 
-class Place(NamedTuple):
+class WorkerPlace(NamedTuple):
     """Where a process stands among the workers of its server."""
 
     shared: Path | None = None
@@ -51,7 +51,7 @@ class Parts(NamedTuple):
     recent: RecentFeedback
 
 
-def open_parts(settings: Settings, place: Place, endpoints: Mapping[str, Iterable[int]]) -> Parts:
+def open_parts(settings: Settings, place: WorkerPlace, endpoints: Mapping[str, Iterable[int]]) -> Parts:
     """Open the log, the metrics and the recent feedback of a process.
 
     Args:
@@ -157,7 +157,7 @@ def assemble_single(
     settings: Settings,
     model: str | None,
     packed: Path | None,
-    place: Place,
+    place: WorkerPlace,
     endpoints: Mapping[str, Iterable[int]],
     checks: Mapping[Reason, Check],
 ) -> Worker:

@@ -172,7 +172,7 @@ class Metrics:
         """The numbers of all workers; gauges of those that live only."""
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        places = {} if self._workers is None else self._workers.places()
+        places = {} if self._workers is None else self._workers.slots()
         living = {self._place} | {number for number, place in places.items() if place.runs}
         files = [
             str(path)

@@ -88,13 +88,13 @@ class Processes:
             "Workers that were started in the place of one that ended",
             labels=["process"],
         )
-        for number, place in ({} if self._workers is None else self._workers.places()).items():
+        for number, place in ({} if self._workers is None else self._workers.slots()).items():
             restarts.add_metric([worker(number)], place.restarts)
         return restarts
 
     def _running(self) -> dict[str, psutil.Process]:
         """Those that run, by name."""
-        places = {} if self._workers is None else self._workers.places()
+        places = {} if self._workers is None else self._workers.slots()
         found = {}
         with suppress(psutil.Error):
             found[SERVER] = psutil.Process(self._server)

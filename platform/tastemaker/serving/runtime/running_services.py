@@ -25,7 +25,7 @@ _held: list[int] = []
 """Open for as long as this process runs."""
 
 
-class Service(msgspec.Struct, frozen=True):
+class RunningService(msgspec.Struct, frozen=True):
     """A server that runs."""
 
     process: int
@@ -48,7 +48,7 @@ class Service(msgspec.Struct, frozen=True):
 
 def announce(home: Path, followed: Followed) -> None:
     """Announce this process until it ends; without effect where the home can't be written."""
-    mine = Service(os.getpid(), followed.model, followed.problem, _address(sys.argv), time.time())
+    mine = RunningService(os.getpid(), followed.model, followed.problem, _address(sys.argv), time.time())
     folder = home / FOLDER
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,19 +59,19 @@ def announce(home: Path, followed: Followed) -> None:
         _held.append(handle)
 
 
-def running(home: Path) -> list[Service]:
+def running(home: Path) -> list[RunningService]:
     """Return the running services, oldest first; remove the files of those that ended."""
     found = [_alive(path) for path in (home / FOLDER).glob("*.json")]
     return sorted((one for one in found if one is not None), key=lambda one: one.started_at)
 
 
-def _alive(path: Path) -> Service | None:
+def _alive(path: Path) -> RunningService | None:
     try:
         with path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return msgspec.json.decode(file.read(), type=Service)
+                return msgspec.json.decode(file.read(), type=RunningService)
         path.unlink()
     except (OSError, ValueError):
         return None

@@ -52,14 +52,14 @@ class Supervisor(circus.Arbiter):
     def _ended(self, watcher: Any, process_pid: int, exit_code: int | None, **_: Any) -> None:
         if self._stopping or watcher.is_stopping() or watcher.is_stopped():
             return
-        places = self._workers.places()
-        number = next((one for one, place in places.items() if place.process == process_pid), None)
+        slots = self._workers.slots()
+        number = next((one for one, slot in slots.items() if slot.process == process_pid), None)
         logger.error(
             "worker %s (process %d) %s; another starts", number or "", process_pid, _worded(exit_code)
         )
-        if any(place.ready for place in places.values()):
+        if any(slot.ready for slot in slots.values()):
             watcher.respawn = True  # BentoML leaves it to the container, which sees one process only
-        if number is not None and places[number].ready:
+        if number is not None and slots[number].ready:
             self._never_ready = 0
             return
         self._never_ready += 1

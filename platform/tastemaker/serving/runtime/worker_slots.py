@@ -2,7 +2,7 @@
 
     worker-1.json   who serves in the first place, how often that place was taken, and whether it serves yet
 
-The server makes the places, each worker fills its own, and any of them knows of all.
+The server makes the slots, each worker fills its own, and any of them knows of all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 import psutil
 
 
-class Place(msgspec.Struct, frozen=True):
+class WorkerSlot(msgspec.Struct, frozen=True):
     """The place of a worker and of those that replace it."""
 
     process: int = 0
@@ -45,29 +45,29 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Workers:
-    """The places of one server's workers, numbered from 1."""
+    """The slots of one server's workers, numbered from 1."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def expect(self, number: int) -> None:
-        """Create so many places. Called by the server."""
+        """Create so many slots. Called by the server."""
         for one in range(1, number + 1):
-            self._put(one, Place())
+            self._put(one, WorkerSlot())
 
     def arrive(self, number: int) -> None:
         """Take a place with this process, which will serve soon."""
-        before = self._get(number) or Place()
-        self._put(number, Place(os.getpid(), before.starts + 1))
+        before = self._get(number) or WorkerSlot()
+        self._put(number, WorkerSlot(os.getpid(), before.starts + 1))
 
     def serve(self, number: int) -> int:
         """Record that this process serves; return how many were started in its place before it."""
-        place = self._get(number) or Place(starts=1)
-        self._put(number, Place(os.getpid(), place.starts, ready=True))
+        place = self._get(number) or WorkerSlot(starts=1)
+        self._put(number, WorkerSlot(os.getpid(), place.starts, ready=True))
         return place.starts - 1
 
-    def places(self) -> dict[int, Place]:
-        """Return all places by their numbers."""
+    def slots(self) -> dict[int, WorkerSlot]:
+        """Return all slots by their numbers."""
         return dict(sorted(self._all()))
 
     @property
@@ -78,24 +78,24 @@ class Workers:
     @property
     def trouble(self) -> str | None:
         """That workers are missing, in words; None while all serve."""
-        places = [place for _, place in self._all()]
-        away = sum(place.away for place in places)
-        return f"{away} of {len(places)} workers ended and began again" if away else None
+        slots = [place for _, place in self._all()]
+        away = sum(place.away for place in slots)
+        return f"{away} of {len(slots)} workers ended and began again" if away else None
 
-    def _all(self) -> Iterator[tuple[int, Place]]:
+    def _all(self) -> Iterator[tuple[int, WorkerSlot]]:
         for path in self._folder.glob("worker-*.json"):
             number = int(path.stem.partition("-")[2])
             place = self._get(number)
             if place is not None:
                 yield number, place
 
-    def _get(self, number: int) -> Place | None:
+    def _get(self, number: int) -> WorkerSlot | None:
         try:
-            return msgspec.json.decode(self._path(number).read_bytes(), type=Place)
+            return msgspec.json.decode(self._path(number).read_bytes(), type=WorkerSlot)
         except (OSError, msgspec.DecodeError):
             return None
 
-    def _put(self, number: int, place: Place) -> None:
+    def _put(self, number: int, place: WorkerSlot) -> None:
         """Write a place atomically. On a full disk the others do not see it; it serves all the same."""
         partial = self._folder / f".worker-{number}.{os.getpid()}"
         with suppress(OSError):

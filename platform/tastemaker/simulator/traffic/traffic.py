@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from tastemaker.api.schemas import MAX_CHANGES, Answer, Feedback, FeedbackEvent, ItemUpserts
+from tastemaker.api.schemas import MAX_CHANGES, Answer, FeedbackEvent, FeedbackEvents, ItemUpserts
 from tastemaker.errors import TastemakerError
 from tastemaker.simulator.traffic import page
 from tastemaker.simulator.traffic.audience import Audience, Reaction, Visit
@@ -155,7 +155,7 @@ class Traffic:
 
     async def _deliver(self, events: list[FeedbackEvent], how: FaultRates) -> None:
         """Send the first attempt. Retries follow while the visit continues."""
-        sent = _Sent(_encode(Feedback(events)), [event.event_id for event in events], how)
+        sent = _Sent(_encode(FeedbackEvents(events)), [event.event_id for event in events], how)
         if how.dropped:
             await self.courier.hang_up("/feedback", sent.body)
         reply = await self._post("/feedback", sent.body, how)

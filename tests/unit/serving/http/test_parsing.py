@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tastemaker.api.schemas import (
     MAX_LISTED,
-    Feedback,
     FeedbackEvent,
+    FeedbackEvents,
     HTTPError,
     ItemUpserts,
     Request,
@@ -76,16 +76,16 @@ def test_a_wrong_field_is_named_with_its_value_and_limit(
     [
         (SessionRequest, '{"items": []}', "items", [], 1),
         (SessionRequest, '{"items": ["é", "a\\u0000b"]}', "items[1]", "a\0b", None),
-        (Feedback, '{"events": []}', "events", [], 1),
+        (FeedbackEvents, '{"events": []}', "events", [], 1),
         (
-            Feedback,
+            FeedbackEvents,
             '{"events": [{"event_id": "1", "event_type": "click", "item_id": "i"}]}',
             "events[0].user_id",
             None,
             None,
         ),
         (
-            Feedback,
+            FeedbackEvents,
             '{"events": [{"event_id": "%s", "event_type": "click", "item_id": "i", "user_id": "u"}]}'
             % ("é" * 101),
             "events[0].event_id",
@@ -113,7 +113,7 @@ def test_a_title_may_be_longer_than_an_id_but_no_text_holds_nul() -> None:
 
 
 def test_feedback_names_its_user_or_its_request() -> None:
-    read = Decoder(Feedback)
+    read = Decoder(FeedbackEvents)
     event = {"event_id": "1", "event_type": "click", "item_id": "i", "request_id": "r"}
     assert read(msgspec.json.encode({"events": [event]})).events == [
         FeedbackEvent("1", "click", "i", request_id="r")

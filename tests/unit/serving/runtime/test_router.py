@@ -24,7 +24,7 @@ from tastemaker.registry import Version, deployment
 from tastemaker.registry.deployment import Followed
 from tastemaker.serving.http.gateway import Gateway, not_found
 from tastemaker.serving.inference.predictor import Predictor
-from tastemaker.serving.runtime.assembly import Place, assemble, open_engine, open_parts
+from tastemaker.serving.runtime.assembly import WorkerPlace, assemble, open_engine, open_parts
 from tastemaker.serving.runtime.router import Routed
 from tastemaker.serving.runtime.served_engine import ServedEngine
 from tastemaker.serving.runtime.serving_process import ServingProcess
@@ -101,7 +101,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setenv("TASTEMAKER_HOME", str(home))
     settings = Settings(home=home, learning=LearningSettings(poll_seconds=1_000))
     first, second = (served_homes.make_home(home, ("thompson",))["thompson"] for _ in range(2))
-    parts = open_parts(settings, Place(), {})
+    parts = open_parts(settings, WorkerPlace(), {})
     control = open_engine(parts, "thompson", [first.folder], pinned=True)
     file = Followed(tmp_path / "treatment.json", "thompson", None)
     treatment = open_engine(parts, "thompson", [second.folder], follows=file)

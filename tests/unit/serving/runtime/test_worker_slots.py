@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tastemaker.serving.runtime.worker_slots import Place, Workers
+from tastemaker.serving.runtime.worker_slots import Workers, WorkerSlot
 
 BEGIN = """
 import pathlib, sys
@@ -28,10 +28,10 @@ def worker(folder: Path, code: str) -> int:
 def test_workers_that_start_for_the_first_time_are_not_away(tmp_path: Path) -> None:
     workers = Workers(tmp_path)
     workers.expect(2)
-    assert workers.places() == {1: Place(), 2: Place()}
+    assert workers.slots() == {1: WorkerSlot(), 2: WorkerSlot()}
     workers.arrive(1)
     assert workers.serve(1) == 0
-    assert workers.places()[1] == Place(os.getpid(), 1, ready=True)
+    assert workers.slots()[1] == WorkerSlot(os.getpid(), 1, ready=True)
     assert (workers.trouble, workers.restarts) == (None, 0)
 
 
@@ -40,7 +40,7 @@ def test_a_worker_that_ended_is_away_until_another_serves_in_its_place(tmp_path:
     workers = Workers(tmp_path)
     workers.expect(3)
     process = worker(tmp_path, "worker.arrive(2); worker.serve(2)")
-    assert workers.places()[2] == Place(process, 1, ready=True)
+    assert workers.slots()[2] == WorkerSlot(process, 1, ready=True)
     assert workers.trouble == "1 of 3 workers ended and began again"
     worker(tmp_path, "worker.arrive(2)")
     assert workers.trouble == "1 of 3 workers ended and began again"
@@ -55,4 +55,4 @@ def test_where_nothing_can_be_written_a_worker_serves_all_the_same(tmp_path: Pat
     workers.expect(1)
     workers.arrive(1)
     assert workers.serve(1) == 0
-    assert (workers.places(), workers.trouble, workers.restarts) == ({}, None, 0)
+    assert (workers.slots(), workers.trouble, workers.restarts) == ({}, None, 0)
