@@ -65,4 +65,4 @@ def test_the_search_finds_a_setting(address: str, tmp_path: Path) -> None:
 def _search(browser: Browser, address: str) -> None:
     page = browser.open(address)
     page.locator("input[data-md-component=search-query]").fill("features_cache_seconds")
-    page.locator(".md-search-result__item a[href*='reference/settings']").first.wait_for(timeout=10_000)
+    page.locator(".md-search-result__item a[href*='reference/settings']").first.wait_for(timeout=60_000)

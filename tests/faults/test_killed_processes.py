@@ -18,6 +18,8 @@ import pytest
 
 from support import bento_servers, served_homes, visited_service
 
+REPLACED = "another starts"
+"""What the log says of a worker that ended."""
 COMMANDS = {
     "tastemaker": ("tastemaker", "serve", "popularity", "--workers", "2"),
     "bentoml": ("bentoml", "serve", "tastemaker_baselines.service:Popularity"),
@@ -113,7 +115,7 @@ def test_a_killed_worker_is_replaced_and_fails_no_request_but_those_that_it_had(
         with calling(server.url, 6) as callers:
             visited_service.until(lambda: all(len(caller.statuses) > 20 for caller in callers), "no answers")
             before[0].kill()
-            words = ["workers: 1 of 2 workers ended and began again"]
+            words = ["workers: 1 of 2 workers ended and restarted"]
             visited_service.until(lambda: degraded(server) == words, "it is not said that a worker is away")
             visited_service.until(lambda: degraded(server) == [], "it stays away")
             served = [len(caller.statuses) for caller in callers]
@@ -139,14 +141,14 @@ def test_workers_that_end_before_they_serve_are_not_started_without_a_pause(home
         shutil.rmtree(home / "artifacts")
         server.children()[0].kill()
         visited_service.until(
-            lambda: server.log.read_text().count("another begins") >= 3, "none is started again"
+            lambda: server.log.read_text().count(REPLACED) >= 3, "none is started again"
         )
         moments = [
             datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
             for line in server.log.read_text().splitlines()
-            if "another begins" in line
+            if REPLACED in line
         ]
-        assert degraded(server) == ["workers: 1 of 2 workers ended and began again"]
+        assert degraded(server) == ["workers: 1 of 2 workers ended and restarted"]
         assert server.client.post("/recommend", json={"user_id": "user-01"}).json()["stage"] == "model"
     assert moments[2] - moments[1] > 1, "one that failed at once is followed by a pause"
 
@@ -156,4 +158,4 @@ def test_a_server_that_is_asked_to_end_says_nothing_of_killed_workers(home: Path
         workers = server.workers(2)
         server.process.send_signal(signal.SIGTERM)
         assert not psutil.wait_procs([psutil.Process(server.process.pid), *workers], timeout=60)[1]
-        assert "another begins" not in server.log.read_text()
+        assert REPLACED not in server.log.read_text()

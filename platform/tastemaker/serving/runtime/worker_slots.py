@@ -80,7 +80,7 @@ class Workers:
         """That workers are missing, in words; None while all serve."""
         slots = [place for _, place in self._all()]
         away = sum(place.away for place in slots)
-        return f"{away} of {len(slots)} workers ended and began again" if away else None
+        return f"{away} of {len(slots)} workers ended and restarted" if away else None
 
     def _all(self) -> Iterator[tuple[int, WorkerSlot]]:
         for path in self._folder.glob("worker-*.json"):

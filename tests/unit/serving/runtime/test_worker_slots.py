@@ -41,9 +41,9 @@ def test_a_worker_that_ended_is_away_until_another_serves_in_its_place(tmp_path:
     workers.expect(3)
     process = worker(tmp_path, "worker.arrive(2); worker.serve(2)")
     assert workers.slots()[2] == WorkerSlot(process, 1, ready=True)
-    assert workers.trouble == "1 of 3 workers ended and began again"
+    assert workers.trouble == "1 of 3 workers ended and restarted"
     worker(tmp_path, "worker.arrive(2)")
-    assert workers.trouble == "1 of 3 workers ended and began again"
+    assert workers.trouble == "1 of 3 workers ended and restarted"
     workers.arrive(2)
     assert workers.serve(2) == 2
     again = Workers(tmp_path)
