@@ -66,7 +66,13 @@ class Lake:
         self.root = root
 
     def path(self, table: str, day: date | None = None, *, part: str = "part") -> Path:
-        """Return the path of a part of a table, whether it exists or not."""
+        """Return the path of a part of a table, whether it exists or not.
+
+        Args:
+            table: The name of the table.
+            day: The day, of a table by day.
+            part: The name of the file without its suffix, such as a source's name.
+        """
         folder = self.root / table
         return (folder if day is None else folder / f"day={day.isoformat()}") / f"{part}.parquet"
 
@@ -85,14 +91,27 @@ class Lake:
         return sorted({day_of(path) for path in dated})
 
     def write(self, table: str, rows: pa.Table, *, part: str = "part") -> None:
-        """Replace a whole table. A file that holds these rows already is not written."""
+        """Replace a whole table, or a part of it. A file that holds these rows already is not written.
+
+        Args:
+            table: The name of the table.
+            rows: The new rows.
+            part: The name of the part, as in `path`.
+        """
         path, rows = self.path(table, part=part), _fitted(table, rows)
         if path.exists() and pq.read_table(path).equals(rows):
             return
         _write(path, rows)
 
     def write_day(self, table: str, day: date, rows: pa.Table, *, part: str = "part") -> None:
-        """Replace a day of a table."""
+        """Replace a day of a table, or a part of that day.
+
+        Args:
+            table: The name of the table.
+            day: The day of all rows.
+            rows: The new rows.
+            part: The name of the part, as in `path`.
+        """
         _write(self.path(table, day, part=part), _fitted(table, rows))
 
     def read(self, table: str) -> pa.Table:
@@ -167,7 +186,13 @@ def open_duckdb(database: Path | None = None) -> duckdb.DuckDBPyConnection:
 def parquet_writer(
     path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None
 ) -> Iterator[pq.ParquetWriter]:
-    """Write a Parquet file in pieces. It appears when the block ends; after an error nothing remains."""
+    """Write a Parquet file in pieces. It appears when the block ends; after an error nothing remains.
+
+    Args:
+        path: The file.
+        schema: The columns of every piece.
+        metadata: Texts to store in the file: see `file_metadata`.
+    """
     with atomic_write(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         if metadata:
             writer.add_key_value_metadata(dict(metadata))

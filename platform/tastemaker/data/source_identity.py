@@ -21,12 +21,24 @@ _PSEUDONYMS = " (pseudonyms "
 
 
 def noted(source: Source, lake: Lake, digest: str) -> dict[str, str]:
-    """Return the metadata of a landed file, which identify its source."""
+    """Return the metadata that identify the source of a landed file.
+
+    Args:
+        source: The source.
+        lake: The lake, whose path is noted.
+        digest: The digest of the file's day.
+    """
     return {"identity": source.identity, "digest": digest, "root": str(lake.root.resolve())}
 
 
 def refuse_mixture(source: Source, lake: Lake, offered: Mapping[date, str]) -> None:
-    """Raise SourceError if the lake holds events of another source than this one."""
+    """Raise SourceError if the lake holds events of another source than this one.
+
+    Args:
+        source: The source.
+        lake: The lake.
+        offered: The digest of each day of the source.
+    """
     others = foreign_identities(source, lake)
     if not others:
         return

@@ -82,7 +82,13 @@ def _start(days: Sequence[date], rows: Mapping[date, int]) -> date:
 
 
 def landed_rows(lake: Lake, source: str, days: Collection[date]) -> dict[date, int]:
-    """Return the number of landed rows of each of the days that are landed."""
+    """Return the number of landed rows of each of the days that are landed.
+
+    Args:
+        lake: The lake.
+        source: The name of the source.
+        days: The days to count; days that are not landed are left out.
+    """
     return {
         day: held(lake, source, [day]).rows for day in lake.days("landed_events", part=source) if day in days
     }
@@ -108,7 +114,14 @@ def stray(rows: Mapping[date, int]) -> str:
 def vanished(
     lake: Lake, source: str, offered: Collection[date], wanted: Container[date] | None
 ) -> list[date]:
-    """Return the landed days (of `wanted`, if given) within the source's period that it no longer has."""
+    """Return the landed days within the source's period that the source no longer has.
+
+    Args:
+        lake: The lake.
+        source: The name of the source.
+        offered: The days that the source has.
+        wanted: The days to consider; None: all.
+    """
     landed = lake.days("landed_events", part=source)
     period = covered(landed_rows(lake, source, offered))
     return [
@@ -121,13 +134,25 @@ def vanished(
 
 
 def outside(lake: Lake, source: str, offered: Collection[date]) -> Held:
-    """Return the landed dated days that the source does not have."""
+    """Return the landed dated days that the source does not have, with their number of rows.
+
+    Args:
+        lake: The lake.
+        source: The name of the source.
+        offered: The days that the source has.
+    """
     days = lake.days("landed_events", part=source)
     return held(lake, source, [day for day in days if day != UNDATED and day not in offered])
 
 
 def held(lake: Lake, source: str, days: Collection[date]) -> Held:
-    """Return the days with their number of landed rows."""
+    """Return landed days with their number of rows.
+
+    Args:
+        lake: The lake.
+        source: The name of the source.
+        days: Days that are landed.
+    """
     paths = [lake.path("landed_events", day, part=source) for day in days]
     return Held(tuple(sorted(days)), sum(pq.read_metadata(path).num_rows for path in paths))
 
@@ -143,7 +168,13 @@ def kept(found: Held, source: str) -> str:
 
 
 def require_events(offered: Collection[date], lake: Lake, source: str) -> None:
-    """Raise SourceError if a source that was landed before has become empty."""
+    """Raise SourceError if a source that was landed before has become empty.
+
+    Args:
+        offered: The days that the source has.
+        lake: The lake.
+        source: The name of the source.
+    """
     if not offered and (days := lake.days("landed_events", part=source)):
         raise SourceError(
             f"the source {source} is empty: 0 rows were read; the lake keeps its {held(lake, source, days)}",

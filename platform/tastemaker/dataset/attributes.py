@@ -46,7 +46,13 @@ class Described:
 
     @classmethod
     def read(cls, connection: DuckDBPyConnection, lake: Lake, table: str) -> Described:
-        """Read the rows of the ids in the table item_numbers or user_numbers; null without a row."""
+        """Read the rows of numbered items or users, with their known history; an id without a row has nulls.
+
+        Args:
+            connection: A connection with the table item_numbers or user_numbers.
+            lake: The lake.
+            table: items or users.
+        """
         rows = _read_rows(connection, table)
         empty = np.empty(0, np.int64)
         if table != "items" or not lake.files(HISTORY):

@@ -287,7 +287,7 @@ def _require_events(connection: DuckDBPyConnection, problem: ProblemSpec, counte
 
 
 def _number(connection: DuckDBPyConnection, table: str, ids: str) -> IdIndex:
-    """Number distinct ids in UTF-8 order, in a temporary table (id, number) and as an index."""
+    """Assign numbers to distinct ids in UTF-8 order, in a temporary table (id, number) and as an index."""
     connection.execute(
         f"CREATE TEMP TABLE {table} AS "  # noqa: S608 - constants of this module
         f"SELECT id, CAST(row_number() OVER (ORDER BY id) - 1 AS INTEGER) AS number FROM ({ids})"

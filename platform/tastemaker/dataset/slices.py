@@ -45,6 +45,11 @@ class Labels(NamedTuple):
 def read_labels(connection: DuckDBPyConnection, column: str, n_users: int) -> Labels:
     """Return a column of `users` as text, for the users of the table `user_numbers`.
 
+    Args:
+        connection: A connection with both tables.
+        column: A column of `users`, or a custom column in it.
+        n_users: The number of users.
+
     Raises:
         SourceError: There is no such column, or its values identify users.
     """

@@ -19,6 +19,12 @@ def check(model: Recommender[Any], ranking: Ranking, batch: Batch, k: int) -> No
     """Raise PluginError if an answer can't be scored; the message names the model, the fault and the place.
 
     Without the check, an invalid list would be scored as a poor one.
+
+    Args:
+        model: The model that gave the answer.
+        ranking: The answer.
+        batch: The requests.
+        k: The length of the lists.
     """
     for fault in FAULTS:
         found = fault(ranking, batch, k)
@@ -31,7 +37,7 @@ def check(model: Recommender[Any], ranking: Ranking, batch: Batch, k: int) -> No
 
 
 def wrong_type(ranking: object, batch: Batch, k: int) -> str | None:
-    """Check that an answer is a Ranking of numpy arrays with int32 items."""
+    """Check that an answer is a Ranking of numpy arrays with int32 items; return the fault, if any."""
     if not isinstance(ranking, Ranking):
         return f"expected a Ranking, got {type(ranking).__name__}"
     for name, part in ranking._asdict().items():
@@ -43,7 +49,7 @@ def wrong_type(ranking: object, batch: Batch, k: int) -> str | None:
 
 
 def wrong_shape(ranking: Ranking, batch: Batch, k: int) -> str | None:
-    """Check that all three arrays are n x k."""
+    """Check that all three arrays are n x k; return the fault, if any."""
     for name, part in ranking._asdict().items():
         if part.shape != (len(batch), k):
             return f"{name} has shape {part.shape}, must be {(len(batch), k)}"
@@ -51,7 +57,7 @@ def wrong_shape(ranking: Ranking, batch: Batch, k: int) -> str | None:
 
 
 def unknown_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
-    """Check that item numbers are those of the catalogue."""
+    """Check that item numbers are those of the catalogue; return the fault, if any."""
     n_items = batch.history.n_items
     wrong = (ranking.items < NO_ITEM) | (ranking.items >= n_items)
     return (
@@ -60,14 +66,14 @@ def unknown_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
 
 
 def gap(ranking: Ranking, batch: Batch, k: int) -> str | None:
-    """Check that a short row is padded at its end only."""
+    """Check that a short row is padded at its end only; return the fault, if any."""
     shown = ranking.items != NO_ITEM
     wrong = (~shown[:, :-1] & shown[:, 1:]).any(axis=1)
     return f"row {np.flatnonzero(wrong)[0]} has an item after its padding" if wrong.any() else None
 
 
 def repeated_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
-    """Check that a list holds an item once."""
+    """Check that a list holds an item once; return the fault, if any."""
     ordered = np.sort(ranking.items, axis=1)
     wrong = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NO_ITEM)
     if not wrong.any():
@@ -77,7 +83,7 @@ def repeated_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
 
 
 def forbidden_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
-    """Check that no item is recommended that the batch excludes or does not offer."""
+    """Check that no recommended item is excluded or not offered by the batch; return the fault, if any."""
     rows, shown = np.arange(len(batch))[:, None], ranking.items != NO_ITEM
     items = np.where(shown, ranking.items, 0)
     allowed = np.ones(items.shape, np.bool_)
@@ -97,7 +103,7 @@ def forbidden_item(ranking: Ranking, batch: Batch, k: int) -> str | None:
 
 
 def wrong_scores(ranking: Ranking, batch: Batch, k: int) -> str | None:
-    """Check that scores are finite and descend along the row."""
+    """Check that scores are finite and descend along the row; return the fault, if any."""
     shown = ranking.items != NO_ITEM
     if np.isnan(ranking.scores).any():
         return f"{np.isnan(ranking.scores).sum()} scores are NaN"
@@ -112,7 +118,7 @@ def wrong_scores(ranking: Ranking, batch: Batch, k: int) -> str | None:
 
 
 def wrong_propensities(ranking: Ranking, batch: Batch, k: int) -> str | None:
-    """Check that the propensities of the items shown are in (0, 1]."""
+    """Check that the propensities of the items shown are in (0, 1]; return the fault, if any."""
     shown = ranking.propensities[ranking.items != NO_ITEM]
     sound = (shown > 0) & (shown <= 1)
     return None if sound.all() else f"a propensity is {shown[~sound][0]}, must be above 0 and at most 1"

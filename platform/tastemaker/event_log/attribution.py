@@ -267,7 +267,13 @@ def _impressions(connection: DuckDBPyConnection, closed: float, feedback_delay: 
 
 
 def as_feedback(impressions: pa.Table, user_ids: IdIndex, item_ids: IdIndex) -> Feedback:
-    """Convert rows of `ATTRIBUTED` to what a model learns from: one entry per impression."""
+    """Convert impressions to feedback that a model learns from, one entry per impression.
+
+    Args:
+        impressions: Rows of `ATTRIBUTED`.
+        user_ids: The numbers of the users.
+        item_ids: The numbers of the items.
+    """
     return Feedback(
         users=user_ids.lookup(impressions["user_id"].to_pylist()),
         items=item_ids.lookup(impressions["item_id"].to_pylist()),

@@ -88,7 +88,7 @@ class TrainingData(ReadOnly):
     """Ids, countries and custom columns of the n_users users, as known at `end`."""
 
     def __post_init__(self) -> None:
-        """Number items and users whose attributes were left out.
+        """Use numbers as the ids of items and users whose attributes were left out.
 
         Raises:
             PluginError: There are more or fewer attributes than items, or than users.

@@ -35,13 +35,21 @@ SECONDS_BETWEEN = 60
 
 
 class Showroom:
-    """A shop after its last day, whose catalogue stands still, and where a policy chooses what is shown.
+    """A simulated shop after its last day, in which a policy chooses the lists that are shown.
 
-    Requests have the user's tastes as their context, which a policy may use or not.
+    The catalogue does not change. Requests have the user's tastes as their context, which a policy may use or
+    not.
     """
 
     def __init__(self, shop: Shop, *, reward: Reward = "click", k: int = 5, at_once: int = 20) -> None:
-        """Lists of k items for `at_once` users at a time, whose rewards are learned after their lists."""
+        """Open a shop to a policy.
+
+        Args:
+            shop: The shop; its last day is the day of all requests.
+            reward: What is rewarded: a click, or a click that leads to a cart.
+            k: The length of the lists.
+            at_once: The number of requests per batch; their rewards are learned after all their lists.
+        """
         self.shop, self.k, self.at_once, self._reward = shop, k, at_once, reward
         last = shop.config.n_days - 1
         self.on_offer: NDArray[np.bool_] = shop.catalogue.attraction_on(last) > 0
@@ -50,7 +58,7 @@ class Showroom:
 
     @cached_property
     def data(self) -> TrainingData:
-        """The shop's events until now: everything that somebody looked at, put into the cart or bought."""
+        """The shop's events until now: everything that users looked at, put into the cart or bought."""
         days = [self.shop.draw_day(day) for day in range(self.shop.config.n_days)]
         midnight = int(datetime.combine(self.shop.config.start, time(), UTC).timestamp())
         events = Events(
@@ -67,7 +75,7 @@ class Showroom:
         )
 
     def reward_chances(self, users: NDArray[np.int64]) -> Floats:
-        """float64[n, n_items]: P(reward | examined); 0 for what is not on offer."""
+        """Return float64[n, n_items]: P(reward | examined); 0 for an item that is not on offer."""
         catalogue, items = self.shop.catalogue, np.arange(self.shop.n_items)
         pairs = np.repeat(users, len(items)), np.tile(items, len(users))
         affinity = relative_affinity(self.shop.population, catalogue, *pairs).reshape(len(users), len(items))
@@ -77,14 +85,28 @@ class Showroom:
         return rewarded * self.on_offer
 
     def oracle(self, batch: Batch, k: int) -> Ranking:
-        """The lists of somebody who knows the tastes: the greater the chance, the higher the place."""
+        """Return the lists of a policy that knows the tastes: items by descending chance of a reward.
+
+        Args:
+            batch: n requests.
+            k: The length of the lists.
+        """
         rates = self.reward_chances(batch.users.astype(np.int64))
         items = np.argsort(-rates, axis=1, kind="stable")[:, :k]
         scores = np.take_along_axis(rates, items, axis=1).astype(np.float32)
         return Ranking(items.astype(np.int32), scores, np.ones(items.shape, np.float32))
 
     def regret(self, decide: Decide, requests: int, learn: Learn | None = None) -> Floats:
-        """Return float64[requests]: the cumulative regret. `learn` gets the feedback to each batch."""
+        """Return the cumulative regret of a policy, as the module defines it.
+
+        Args:
+            decide: The policy: returns the ranking of a batch, for a length of the lists.
+            requests: The number of requests.
+            learn: Called with the feedback to each batch.
+
+        Returns:
+            float64[requests], in rewards.
+        """
         rng = stream(self.shop.config.seed, Stream.SHOWROOM)
         activity = self.shop.population.activity[self._present]
         drawn = rng.choice(self._present, requests, p=activity / activity.sum())

@@ -27,7 +27,11 @@ DEMO = "demo.json"
 
 
 class SimulatedShop:
-    """Longer runs of one shop are the same shop; another seed or another nature is another shop."""
+    """The source `simulated`: a shop whose events are generated.
+
+    Shops that differ only in their number of days have the same identity. Another seed or nature is another
+    identity.
+    """
 
     name = "simulated"
     readings = ()
@@ -50,7 +54,7 @@ class SimulatedShop:
 
 
 def open(settings: SourceSettings) -> SimulatedShop:
-    """The shop that `source.options` describe."""
+    """Open the shop that `source.options` describes. Raises SourceError for options that are not valid."""
     refuse_own_columns(settings)
     refuse_unread(settings, "options")
     try:
@@ -64,9 +68,13 @@ def open(settings: SourceSettings) -> SimulatedShop:
 
 
 def as_demo(settings: SourceSettings, home: Path) -> SourceSettings:
-    """The settings, whose shop bears the dates of the demo that was run in this home folder, if one was.
+    """Return the settings, with the dates of the demo's shop if a demo was run in this home folder.
 
-    So a run after the demo continues the demo's shop. Dates that the settings name themselves stay.
+    A run after the demo then continues the demo's shop. Dates that the settings name are kept.
+
+    Args:
+        settings: The settings of the source.
+        home: The home folder.
     """
     noted = home / DEMO
     if settings.name != "simulated" or "dated" in settings.options or not noted.exists():

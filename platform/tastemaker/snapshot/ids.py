@@ -32,7 +32,11 @@ class IdIndex:
 
     @classmethod
     def build(cls, ids: Iterable[str]) -> IdIndex:
-        """Number the distinct ids. Raises TastemakerError for an id with a NUL: it would be cut."""
+        """Build an index of ids, which may repeat.
+
+        Raises:
+            TastemakerError: An id holds a NUL character, at which numpy would cut it.
+        """
         encoded = [_encode(each) for each in ids]
         for each in encoded:
             if b"\0" in each:

@@ -37,7 +37,7 @@ class Neighbours:
 
     @classmethod
     def of(cls, history: History) -> Neighbours:
-        """O(Σ over users of items²) time."""
+        """Compute the neighbours of all items from users' histories, in O(Σ over users of items²) time."""
         matrix = _recent(history)
         norms = np.sqrt(np.bincount(matrix.indices, minlength=history.n_items)).astype(np.float32)
         items = np.full((history.n_items, N_NEIGHBOURS), NO_ITEM, np.int32)

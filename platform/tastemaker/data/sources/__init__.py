@@ -51,10 +51,14 @@ class Source(Protocol):
         """Return the digest of each day's rows, oldest first; rows without a readable time are UNDATED."""
 
     def read(self, days: Collection[date] | None, rows: int) -> Iterator[pa.Table]:
-        """The rows of some days (None: all), in the order of their days, at most `rows` at once.
+        """Yield the rows of some days as tables, in the order of the days.
 
-        Columns: those of EVENTS, null where the row's own value can't be read as such; `raw_...`, the row as
-        it came, as text; and whatever the source's own suite of rules looks at.
+        The columns are those of EVENTS, null where the source's own value can't be read as such; `raw_...`,
+        the original values as text; and the columns that the source's own validation rules use.
+
+        Args:
+            days: The days to read; None: all.
+            rows: The maximal number of rows of a table.
         """
 
     def items(self) -> pa.Table:

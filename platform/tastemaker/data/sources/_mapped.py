@@ -191,7 +191,7 @@ class MappedRows:
 
     @contextmanager
     def _zone(self) -> Iterator[None]:
-        """Times without a zone are read in that of the settings."""
+        """Read times without a zone in the time zone of the settings, within the block."""
         connection = self._staging.connection
         try:
             connection.execute("SET TimeZone=?", [self._settings.timezone])

@@ -53,10 +53,19 @@ def own_columns(
     required: tuple[str, ...],
     what: str,
 ) -> dict[str, str]:
-    """Canonical column -> own column, of those that the table has.
+    """Return canonical column -> own column, of the columns that the table has.
 
-    A column is the one that `mapping` names, else the one of the same name. Raises SourceError for one that
-    is named or required, and missing.
+    The own column is the one that `mapping` names, else the one of the same name.
+
+    Args:
+        columns: The table's own columns.
+        schema: The canonical columns.
+        mapping: Canonical column -> own column.
+        required: Canonical columns that the table must have.
+        what: The name of the table in messages.
+
+    Raises:
+        SourceError: A column that is mapped or required is missing.
     """
     there = list(columns)
     own = {name: mapping.get(name, name) for name in schema.names}
@@ -92,9 +101,15 @@ def _naming(columns: Sequence[str], missing: Sequence[str]) -> str:
 
 
 def project(rows: duckdb.DuckDBPyRelation, schema: pa.Schema, own: Mapping[str, str], forms: Forms) -> str:
-    """A projection of `rows` onto the columns of `schema`; null where the own value can't be read as such.
+    """Return SQL for a projection of rows onto the columns of a schema.
 
     Times without a zone are read in the connection's TimeZone.
+
+    Args:
+        rows: The rows, with their own columns.
+        schema: The canonical columns. A value is null where the own value can't be read as such.
+        own: Canonical column -> own column.
+        forms: The forms of times and numbers.
     """
     types = dict(zip(rows.columns, map(str, rows.types), strict=True))
     return ", ".join(
@@ -143,9 +158,17 @@ def _id_text(name: str, own_type: str) -> str:
 def found_forms(
     texts: duckdb.DuckDBPyRelation, own: Mapping[str, str], forms: Forms, columns: Iterable[str], what: str
 ) -> Forms:
-    """The forms of canonical `columns`, of which some values can't be read with `forms`.
+    """Return forms that also read the values that the given forms can't read.
 
-    `texts` holds the own columns as text. Raises SourceError where a column has several readings.
+    Args:
+        texts: The own columns, as text.
+        own: Canonical column -> own column.
+        forms: The forms so far. A form that the settings name is kept.
+        columns: The canonical columns with values that `forms` can't read.
+        what: The name of the table in messages.
+
+    Raises:
+        SourceError: A column has several readings.
     """
     times, numbers = forms.times, dict(forms.numbers)
     for name in columns:
@@ -159,7 +182,14 @@ def found_forms(
 def number_warnings(
     texts: duckdb.DuckDBPyRelation, own: Mapping[str, str], forms: Forms, what: str
 ) -> tuple[str, ...]:
-    """Return warnings of plain numbers that have a second reading. Arguments as of `found_forms`."""
+    """Return warnings of columns of plain numbers that have a second reading.
+
+    Args:
+        texts: The own columns, as text.
+        own: Canonical column -> own column.
+        forms: The forms of the columns. There are no warnings if the settings name the decimal sign.
+        what: The name of the table in messages.
+    """
     if forms.settings.decimal is not None:
         return ()
     plain = (own[name] for name in NUMBERS if name in own and forms.number(name).decimal is None)
@@ -168,7 +198,12 @@ def number_warnings(
 
 
 def doubtful(own: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """Canonical column -> a condition, true of a row whose own value, `prefix` and its name, was not read."""
+    """Return canonical column -> SQL condition that holds for a row whose own value was not read.
+
+    Args:
+        own: Canonical column -> own column.
+        prefix: The prefix of the columns that hold the own values.
+    """
     conditions = {name: f"{quoted(name)} IS NULL" for name in (*TIMES, *NUMBERS)}
     for name in TIMES:
         conditions[name] = f"({quoted(name)} IS NULL OR {quoted(name)} NOT BETWEEN {EARLIEST} AND {LATEST})"

@@ -30,11 +30,17 @@ class NumberForm(NamedTuple):
     """None: a plain number with a dot, without thousands separators."""
 
     def facts(self) -> str:
-        """The form in words."""
+        """Return the form in words."""
         return {None: "plain", ".": "decimal dot, thousands parted", ",": "decimal comma"}[self.decimal]
 
     def sql(self, name: str, own_type: str, kind: str) -> str:
-        """Return SQL for the numbers of the column `name`; null where a value is not a number."""
+        """Return SQL for the numbers of a column; null where a value is not a number.
+
+        Args:
+            name: The column's name as SQL writes it.
+            own_type: The column's type in DuckDB.
+            kind: The type of the result.
+        """
         if self.decimal is None or own_type != "VARCHAR":
             return f"try_cast({name} AS {kind})"
         return f"try_cast({_number(trimmed_sql(name), self.decimal)} AS {kind})"
@@ -56,11 +62,17 @@ class _Seen(NamedTuple):
 
 
 def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) -> NumberForm:
-    """Detect the form of a column of text with values that are not plain numbers; `name` is `column` as SQL
-    writes it.
+    """Detect the form of a column of text with values that are not plain numbers.
 
-    Raises SourceError, naming the column, an example and the setting, where several readings remain, or for
-    signs of currencies.
+    Args:
+        rows: The rows, with all columns as text.
+        name: The column's name as SQL writes it.
+        column: The column's name.
+        what: The name of the table in messages.
+
+    Raises:
+        SourceError: Several readings remain, or values have a sign of a currency. The message names the
+            column, an example and the setting.
     """
     seen = _look(rows, name)
     if seen.currency > MAX_STRAY * seen.rows:
@@ -96,7 +108,13 @@ def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) 
 def thousands_warning(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) -> str:
     """Return a warning of a column of plain numbers in which every dot may separate thousands, as in 1.250.
 
-    Empty where a value has other decimals. Arguments as of `find_form`.
+    The warning is empty where a value has other decimals.
+
+    Args:
+        rows: The rows, with all columns as text.
+        name: The column's name as SQL writes it.
+        column: The column's name.
+        what: The name of the table in messages.
     """
     values = rows.project(f"{trimmed_sql(name)} AS t").filter("t <> ''")
     perhaps = "regexp_full_match(t, '[+-]?[1-9][0-9]{0,2}[.][0-9]{3}')"

@@ -79,9 +79,19 @@ def refuse_unsound_own_columns(settings: SourceSettings) -> None:
 
 
 def project_own(rows: duckdb.DuckDBPyRelation, own: Owned, mapping: Mapping[str, str], what: str) -> str:
-    """A projection of `rows` onto OWN: name -> value as text, null where it is blank; null without names.
+    """Return SQL for a projection of rows onto OWN: custom column -> value as text, null where it is blank.
 
-    A column is the one that `mapping` names, else the one of the same name.
+    A column is the one that `mapping` names, else the one of the same name. Without
+    custom columns OWN is null.
+
+    Args:
+        rows: The rows, with their own columns.
+        own: The table and its custom columns.
+        mapping: Name -> own column.
+        what: The name of the table in messages.
+
+    Raises:
+        SourceError: A custom column does not exist, or it holds the ids.
     """
     columns = {name: mapping.get(name, name) for name in own.names}
     absent = [column for column in columns.values() if column not in rows.columns]

@@ -84,7 +84,10 @@ _PATTERNS = "['%a %b %d %H:%M:%S %Y', '%a %b %d %H:%M:%S %z %Y', '%Y-%m-%dT%H', 
 
 
 def iso(text: str) -> str:
-    """ISO 8601, extended and basic (20240131T150405); also with a blank before the zone, or a zone's name."""
+    """Return SQL for a time in ISO 8601, extended or basic (20240131T150405).
+
+    A blank before the zone and a zone's name are read, too. Other text is null.
+    """
     name = "upper(regexp_extract(p, '[0-9][ ]*([A-Za-z]{1,5})$', 1))"
     zoned = f"regexp_replace(p, '[ ]*[A-Za-z]+$', {_ZONES}[{name}])"
     closed = f"regexp_replace(p, '([0-9])[ ]+({_OFFSET})$', '\\1\\2')"
@@ -94,7 +97,7 @@ def iso(text: str) -> str:
 
 
 def _extended(text: str) -> str:
-    """ISO's basic form as its extended one, and an offset without the zone's name in brackets behind it."""
+    """Return SQL that turns ISO's basic form into its extended one, and drops a zone's name in brackets."""
     minutes = "'^([0-9]{4})([0-9]{2})([0-9]{2})[tT _]([0-9]{2}):?([0-9]{2})', '\\1-\\2-\\3 \\4:\\5'"
     seconds = "'^([0-9-]{10} [0-9]{2}:[0-9]{2})([0-9]{2})', '\\1:\\2'"
     offset = f"'({_OFFSET}|[zZ]){_IN_BRACKETS}$', '\\1'"
@@ -104,7 +107,12 @@ def _extended(text: str) -> str:
 
 
 def in_order(text: str, order: Order) -> str:
-    """Dates in numbers in this order; two digits of a year are of 1970 to 2069."""
+    """Return SQL for a date in numbers in a given order; a year of two digits is between 1970 and 2069.
+
+    Args:
+        text: The SQL expression of the text.
+        order: The order of day, month and year; "named" reads no date in numbers.
+    """
     if order == "named":
         return "CAST(NULL AS TIMESTAMPTZ)"
     if order == "ymd":
@@ -117,7 +125,7 @@ def in_order(text: str, order: Order) -> str:
 
 
 def certain(text: str) -> str:
-    """Dates with a month's name, with the year first, or as C and Twitter write them."""
+    """Return SQL for a date with a month's name, with the year first, or as C and Twitter write it."""
     readings = (
         _rewritten(text, _DAY_NAME, "d", "m", "y"),
         _rewritten(text, _NAME_DAY, "m", "d", "y"),
@@ -128,7 +136,12 @@ def certain(text: str) -> str:
 
 
 def since_1970(number: str, unit: Unit | None = None) -> str:
-    """A number of units since 1970 UTC; by its size where no unit is given."""
+    """Return SQL for the time that is a number of units after 1970 UTC.
+
+    Args:
+        number: The SQL expression of the number.
+        unit: The unit; None: found by the size of the number.
+    """
     if unit is not None:
         return f"CASE WHEN {number} BETWEEN 0 AND 9.3e18 THEN {_moment(number, unit)} END"
     cases = (
@@ -138,7 +151,7 @@ def since_1970(number: str, unit: Unit | None = None) -> str:
 
 
 def excel(number: str) -> str:
-    """Days since 1899-12-30, to a millisecond."""
+    """Return SQL for the time of a number of days since 1899-12-30, to a millisecond."""
     low, high = EXCEL_DAYS
     micros = f"try_cast(round(({number} - 25569) * 86400000) AS BIGINT) * 1000"
     moment = f"CAST(make_timestamp({micros}) AS TIMESTAMPTZ)"
@@ -146,7 +159,7 @@ def excel(number: str) -> str:
 
 
 def compact(number: str) -> str:
-    """yyyymmdd, yyyymmddhhmm or yyyymmddhhmmss."""
+    """Return SQL for the time of a number yyyymmdd, yyyymmddhhmm or yyyymmddhhmmss."""
     digits = f"CAST(try_cast({number} AS BIGINT) AS VARCHAR)"
     forms = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
     cases = (f"WHEN {width} THEN try_strptime({digits}, '{form}')" for width, form in forms.items())
@@ -181,7 +194,7 @@ def _moment(number: str, unit: Unit) -> str:
 
 
 def _rewritten(text: str, pattern: str, *date: str, where: str = "true") -> str:
-    """The parts of a pattern, of which `date` names the first, put into ISO's order and cast."""
+    """Return SQL that casts the parts of a pattern, put into ISO's order; `date` names the first parts."""
     keys = ", ".join(f"'{part}'" for part in (*date, "h", "mi", "sec", "f", "ap", "z"))
     month = "p.m" if "s" in date else f"{_MONTHS}[lower(p.m)]"
     century = "CASE WHEN CAST(p.y AS INTEGER) < 70 THEN '20' ELSE '19' END"
@@ -205,5 +218,5 @@ def _rewritten(text: str, pattern: str, *date: str, where: str = "true") -> str:
 
 
 def _once(value: str, result: str) -> str:
-    """`result`, in which p stands for `value`: written out in every place, SQL grows beyond all bounds."""
+    """Return `result` as SQL in which p stands for `value`, so that a long `value` is written only once."""
     return f"list_transform([{value}], lambda p: {result})[1]"

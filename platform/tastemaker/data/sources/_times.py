@@ -50,7 +50,7 @@ class TimeForm(NamedTuple):
     """A pattern of strptime, in place of all else."""
 
     def facts(self) -> str:
-        """The form in words."""
+        """Return the form in words."""
         if self.pattern is not None:
             return self.pattern
         if self == TimeForm("named"):
@@ -154,9 +154,16 @@ class _Seen(NamedTuple):
 
 
 def find_form(rows: duckdb.DuckDBPyRelation, name: str, column: str, what: str) -> TimeForm:
-    """Detect the form of a column of text that the default does not read; `name` is `column` in SQL.
+    """Detect the form of a column of text that the default does not read.
 
-    Raises SourceError, naming the column, an example and the setting, where several readings remain.
+    Args:
+        rows: The rows, with all columns as text.
+        name: The column's name as SQL writes it.
+        column: The column's name.
+        what: The name of the table in messages.
+
+    Raises:
+        SourceError: Several readings remain. The message names the column, an example and the setting.
     """
     seen = _look(rows, name)
     _refuse_words(seen, column, what)

@@ -116,7 +116,7 @@ FROM staged WHERE user_id IS NOT NULL GROUP BY user_id ORDER BY user_id
 
 
 class Line(NamedTuple):
-    """A line that may be cancelled, or a cancellation."""
+    """A line of the file: a purchase that may be cancelled, or a cancellation."""
 
     row: int
     user_id: str
@@ -126,7 +126,7 @@ class Line(NamedTuple):
 
 
 class Match(NamedTuple):
-    """How many of a purchase a cancellation takes back, by the lines' numbers in the file."""
+    """The quantity of a purchase that a cancellation takes back. Lines are numbered as in the file."""
 
     cancellation: int
     purchase: int
@@ -134,9 +134,13 @@ class Match(NamedTuple):
 
 
 def match(lines: Iterable[Line]) -> Iterator[Match]:
-    """Match cancellations, oldest first, to purchases; `lines` are grouped by user and item, oldest first.
+    """Match cancellations, oldest first, to purchases.
 
-    Each takes its whole quantity from the latest earlier purchase that still has as much; none, no match.
+    A cancellation takes its whole quantity from the latest earlier purchase with at least that much left.
+    It has no match if there is no such purchase.
+
+    Args:
+        lines: Lines grouped by user and item, oldest first in each group.
     """
     open_purchases: list[tuple[int, int]] = []
     group: tuple[str, str] | None = None
@@ -155,7 +159,7 @@ def match(lines: Iterable[Line]) -> Iterator[Match]:
 
 
 class OnlineRetail:
-    """The file, typed and annotated, in a temporary database."""
+    """The source `online_retail`: UCI's file, typed and annotated, in a temporary database."""
 
     name = "online_retail"
     identity = "online_retail"
@@ -194,11 +198,14 @@ class OnlineRetail:
         return self._staging.read(days, rows)
 
     def items(self) -> pa.Table:
-        """Products sold: their commonest description, and the median price of their last 30 days of sales."""
+        """Return the products sold.
+
+        Titles are the commonest descriptions; prices are medians over the last 30 days of a product's sales.
+        """
         return completed(self._staging.connection.sql(CATALOGUE).to_arrow_table(), ITEMS).cast(ITEMS)
 
     def users(self) -> pa.Table:
-        """Customers: the country of their last line."""
+        """Return the customers, with the country of their last line."""
         return completed(self._staging.connection.sql(CUSTOMERS).to_arrow_table(), USERS).cast(USERS)
 
 

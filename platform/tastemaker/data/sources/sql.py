@@ -60,9 +60,9 @@ def open(settings: SourceSettings) -> MappedRows:
 
 
 def _of_file(url: sa.URL, text: str) -> sa.URL:
-    """The URL of SQLite's file, in whose name `?`, `#` and `%` may be characters.
+    """Return the URL of SQLite's file, whose name may contain `?`, `#` and `%`.
 
-    Raises SourceError for one that is missing: SQLite would make an empty database.
+    Raises SourceError for a missing file: SQLite would create an empty database.
     """
     name = text.partition(":///")[2]
     if url.database in (None, "", ":memory:") or url.database.startswith("file:"):

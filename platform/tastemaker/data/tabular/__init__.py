@@ -46,9 +46,17 @@ def read_table(
     encoding: str | None = None,
     delimiter: str | None = None,
 ) -> Table:
-    """Open a file; `folder` takes copies. `encoding` and `delimiter` of text: None to find them out.
+    """Open a file as a table.
 
-    Raises SourceError for a file that can't be read as a table.
+    Args:
+        connection: The connection that reads the file.
+        path: The file.
+        folder: Where unpacked or converted copies are written.
+        encoding: The encoding of a text file; None: detected.
+        delimiter: The delimiter of a text file; None: detected.
+
+    Raises:
+        SourceError: The file can't be read as a table.
     """
     if not path.is_file():
         what = f"{path} is a folder" if path.is_dir() else f"there is no file {path}"

@@ -40,8 +40,16 @@ class Form(NamedTuple):
 
     @classmethod
     def of(cls, path: Path, named: Path, delimiter: str | None) -> Form:
-        """The form of a file in UTF-8; `delimiter`: None to find it out. Raises SourceError without a
-        header."""
+        """Detect the form of a file in UTF-8.
+
+        Args:
+            path: The file.
+            named: The name of the file in messages.
+            delimiter: The delimiter; None: detected.
+
+        Raises:
+            SourceError: The file has no header line.
+        """
         sample = _sample(path)
         lines = sample.splitlines(keepends=True)
         skipped = next((n for n, line in enumerate(lines) if line.strip()), len(lines))
@@ -98,7 +106,11 @@ class Form(NamedTuple):
         )
 
     def _faults(self) -> tuple[list[tuple[int, int]], int | None]:
-        """The lines whose number of fields differs from the header, with it; and where a quote stays open."""
+        """Return lines with another number of fields than the header; and the line where a quote stays open.
+
+        Returns:
+            (line, number of fields) of each; the line of the quote, None if all quotes are closed.
+        """
         width = len(self.columns)
         ragged: list[tuple[int, int]] = []
         try:
@@ -153,7 +165,7 @@ def _allowed(delimiter: str) -> str:
 
 
 def _delimiter(sample: str) -> str:
-    """The one by which most rows have as many fields as the header; of equals, the one with most fields."""
+    """Return the delimiter by which most rows are as wide as the header; of equals, that with most fields."""
 
     def fit(delimiter: str) -> tuple[bool, float, int]:
         header, *rows = [*islice(filter(None, _records(sample, delimiter)), SAMPLE_ROWS)] or [[]]
@@ -164,7 +176,7 @@ def _delimiter(sample: str) -> str:
 
 
 def _records(sample: str, delimiter: str) -> Iterator[list[str]]:
-    """The records of a sample, as far as they can be parsed."""
+    """Yield the records of a sample, as far as they can be parsed."""
     try:
         yield from csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     except csv.Error:
@@ -184,7 +196,10 @@ def repeated(header: Sequence[str], named: Path) -> tuple[str, ...]:
 
 
 def distinct(header: Sequence[str]) -> list[str]:
-    """Names for the columns: without blanks around them, and each once, as SQL knows no letter case."""
+    """Return distinct names for the columns, without blanks around them.
+
+    Names are compared without letter case, as in SQL. A repeated name gets a number.
+    """
     names: list[str] = []
     taken: set[str] = set()
     for place, given in enumerate(header):

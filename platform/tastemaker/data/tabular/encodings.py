@@ -30,7 +30,7 @@ _RUN = re.compile(rb"[\x80-\xff]+")
 
 
 class Detected(NamedTuple):
-    """A guess, and where it can be looked at."""
+    """A detected encoding, and a line by which a person can check it."""
 
     encoding: str
     line: int
@@ -38,7 +38,11 @@ class Detected(NamedTuple):
 
 
 def without_bom(head: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a mark, which show by the zeros of ASCII characters; else None."""
+    """Detect UTF-16 or UTF-32 without a byte order mark, by the zero bytes of ASCII characters.
+
+    Returns:
+        The encoding; None for any other.
+    """
     head = head[: SAMPLE_BYTES - SAMPLE_BYTES % 4]
     n = len(head) // 4
     if n == 0:
@@ -54,8 +58,11 @@ def without_bom(head: bytes) -> str | None:
 
 
 def detect(path: Path) -> Detected | None:
-    """The encoding of a file that is not UTF-8; None where the file is UTF-8 but for a few lines, or
-    unknown."""
+    """Detect the encoding of a file that is not UTF-8.
+
+    Returns:
+        The encoding; None where it is unknown, or where all but a few of the non-ASCII lines are UTF-8.
+    """
     sample, size, first, valid, invalid = [], 0, 0, 0, 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

@@ -11,9 +11,15 @@ from tastemaker.errors import SourceError
 
 
 def read(connection: duckdb.DuckDBPyConnection, path: Path, named: Path) -> duckdb.DuckDBPyRelation:
-    """The keys of all objects as columns of text; null where an object lacks the key.
+    """Return the keys of all objects as columns of text; null where an object lacks the key.
 
-    Raises SourceError for JSON of another structure; `named` is what messages call the file.
+    Args:
+        connection: The connection that reads the file.
+        path: The file.
+        named: The name of the file in messages.
+
+    Raises:
+        SourceError: The JSON has another structure.
     """
     rows = connection.read_json(
         literal(path), sample_size=-1, maximum_depth=1, hive_partitioning=False, union_by_name=False

@@ -24,10 +24,17 @@ _COPY_BYTES = 1 << 20
 
 
 def unpack(path: Path, folder: Path, kinds: Sequence[str]) -> tuple[Path, str]:
-    """The table in `path`, unpacked, and its name. A name without a kind, such as orders.gz, is taken for
-    CSV.
+    """Unpack the table in a file, and return its path and its name.
 
-    Raises SourceError for a damaged file, and for a .zip that holds another number of tables than one.
+    A name without a kind, such as orders.gz, is taken for CSV.
+
+    Args:
+        path: The packed file.
+        folder: Where the unpacked file is written.
+        kinds: The suffixes of files that can be read as tables.
+
+    Raises:
+        SourceError: The file is damaged, or a .zip does not hold exactly one table.
     """
     try:
         if path.suffix.lower() == ".zip":
@@ -54,7 +61,7 @@ def unpack(path: Path, folder: Path, kinds: Sequence[str]) -> tuple[Path, str]:
 
 
 def _only_member(path: Path, packed: ZipFile, kinds: Sequence[str]) -> ZipInfo:
-    """The one file in it; what macOS and others add of their own does not count."""
+    """Return the only table in a .zip file; files that macOS and others add do not count."""
     members = [
         member
         for member in packed.infolist()

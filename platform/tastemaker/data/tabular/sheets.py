@@ -23,7 +23,7 @@ _CHUNK = 1 << 20
 
 
 class Sheet(NamedTuple):
-    """A sheet that was unpacked."""
+    """A table of a workbook that was written as a Parquet file."""
 
     path: Path
     facts: dict[str, Any]
@@ -41,7 +41,16 @@ class _Cells(NamedTuple):
 
 
 def unpack(path: Path, folder: Path, named: Path) -> Sheet:
-    """Write the first sheet's table, whose first line names the columns. Raises SourceError."""
+    """Write the table of a workbook's first visible sheet, whose first line names the columns, as Parquet.
+
+    Args:
+        path: The workbook.
+        folder: Where the Parquet file is written.
+        named: The name of the workbook in messages.
+
+    Raises:
+        SourceError: The sheet can't be read as a table.
+    """
     from openpyxl import load_workbook
 
     target = folder / f"sheet-{len(list(folder.glob('sheet-*')))}.parquet"
@@ -76,12 +85,12 @@ def unpack(path: Path, folder: Path, named: Path) -> Sheet:
 
 
 def _visible(book: Any) -> list[Any]:
-    """The sheets that a person sees; all, if all are hidden."""
+    """Return the sheets that a person sees; all, if all are hidden."""
     return [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"] or list(book.worksheets)
 
 
 def _names(sheet: Any) -> list[str]:
-    """What stands in a sheet's first row."""
+    """Return the texts of a sheet's first row."""
     first = next(sheet.iter_rows(max_row=1, values_only=True), ())
     return [str(name).strip() for name in first if name is not None]
 
@@ -96,7 +105,7 @@ def _cells(rows: Iterator[tuple[Any, ...]], named: Path) -> _Cells:
 
 
 def _values(cells: _Cells) -> Iterator[list[Any]]:
-    """The rows that are not empty, as wide as the header."""
+    """Yield the rows that are not empty, as wide as the header."""
     for row in cells.rows:
         values = [row[place] if place < len(row) else None for place in cells.places]
         values = [None if isinstance(value, str) and value.strip() in ERRORS else value for value in values]
@@ -119,7 +128,7 @@ def _has_formulas(path: Path) -> bool:
 
 
 def _unsaved(path: Path, places: Iterable[int]) -> list[str]:
-    """The cells of the first sheet, below the header, that hold a formula and no value of it."""
+    """Return the cells of the first sheet, below the header, that hold a formula without a stored value."""
     from openpyxl import load_workbook
     from openpyxl.utils import get_column_letter
 

@@ -23,7 +23,7 @@ FIX = 'if the encoding is another one, name it in tastemaker.toml, under [source
 
 
 class Text(NamedTuple):
-    """A file that DuckDB can read."""
+    """A text file that DuckDB can read."""
 
     path: Path
     """The file itself, or a copy of it in UTF-8."""
@@ -42,9 +42,16 @@ class _Scan(NamedTuple):
 
 
 def as_utf8(path: Path, folder: Path, encoding: str | None, named: Path) -> Text:
-    """The file as UTF-8 text; `encoding`: None to find it out. `named` is what messages call it.
+    """Return the file as UTF-8 text with one kind of line end.
 
-    Raises SourceError, with line and byte, for what the encoding does not allow.
+    Args:
+        path: The file.
+        folder: Where a converted copy is written, if one is needed.
+        encoding: The file's encoding; None: detected.
+        named: The name of the file in messages.
+
+    Raises:
+        SourceError: The encoding does not allow a byte; the message names its line and place.
     """
     if encoding is not None:
         return _copied(path, folder, _known(encoding), named)
@@ -112,7 +119,7 @@ def _scan(path: Path) -> _Scan:
 
 
 def _copied(path: Path, folder: Path, encoding: str, named: Path) -> Text:
-    """A copy in UTF-8, without a byte order mark, and with one kind of line end."""
+    """Write a copy in UTF-8, without a byte order mark, and with one kind of line end."""
     copy = folder / f"utf8-{len(list(folder.glob('utf8-*')))}{path.suffix}"
     with copy.open("wb") as written:
         for chunk in _decoded(path, encoding, named):
@@ -139,7 +146,7 @@ def _decoded(path: Path, encoding: str, named: Path) -> Iterator[str]:
 
 
 def _misfit(path: Path, named: Path, encoding: str, at: int) -> SourceError:
-    """That the byte at `at` is not text in this encoding."""
+    """Return the error that the byte at `at` is not text in this encoding."""
     with path.open("rb") as file:
         before = file.read(at)
         byte = file.read(1)
@@ -154,8 +161,7 @@ def _misfit(path: Path, named: Path, encoding: str, at: int) -> SourceError:
 
 
 def _one_end(text: Text, folder: Path) -> Text:
-    """The text with every line outside quotes ended by a line feed, if there are different ends outside
-    quotes."""
+    """End every line outside quotes by a line feed, if there are different ends outside quotes."""
     firsts: dict[bytes, int] = {}
     copy = folder / f"lines-{len(list(folder.glob('lines-*')))}{text.path.suffix}"
     with copy.open("wb") as written:
@@ -183,7 +189,7 @@ _NAMES = {b"\r\n": "CR LF", b"\n": "LF", b"\r": "CR"}
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """The file in chunks that do not part CR from LF."""
+    """Yield the file in chunks that do not part CR from LF."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             if chunk.endswith(b"\r"):

@@ -194,7 +194,16 @@ def _is_done(lake: Lake, source: str, day: date, digest: str, known: Mapping[dat
 def check_days(
     lake: Lake, source: str, gate: Gate, days: list[date], repeats: Repeats, chunk_rows: int
 ) -> Iterator[CheckedDays]:
-    """Check the rows of days, many small days at once; yield each day's pieces together, in order."""
+    """Check the landed rows of days, many small days at once; yield each day's pieces together, in order.
+
+    Args:
+        lake: The lake.
+        source: The name of the source.
+        gate: The gate that checks the rows.
+        days: The days to check.
+        repeats: The rows that repeat an event, from `find_repeats`.
+        chunk_rows: About how many rows to check at once.
+    """
     for chunk in _chunks(lake, source, days, repeats, chunk_rows):
         verdict = gate.check("events", chunk)
         accepted = dict(by_day(verdict.accepted))

@@ -163,7 +163,13 @@ def top_user_warnings(connection: duckdb.DuckDBPyConnection, *, hidden: bool = F
 
 
 def id_coverage(connection: duckdb.DuckDBPyConnection, table: str, accepted: pa.Table) -> Coverage:
-    """Return the overlap of the ids of the view `events` with those of the accepted rows."""
+    """Return the overlap of the ids of the view `events` with those of the accepted rows.
+
+    Args:
+        connection: A connection with the view `events`.
+        table: items or users.
+        accepted: The accepted rows of that table.
+    """
     connection.register("accepted", accepted)
     query = _COVERAGE.replace("KEY", quoted(KEYS[table]))
     (row,) = connection.execute(query).fetchall()
@@ -174,7 +180,13 @@ def id_coverage(connection: duckdb.DuckDBPyConnection, table: str, accepted: pa.
 def alike_warnings(
     connection: duckdb.DuckDBPyConnection, table: str, *, hidden: bool = False
 ) -> tuple[str, ...]:
-    """Return a warning if many ids of `events` differ only in spelling; `hidden`: without examples."""
+    """Return a warning if many ids of the view `events` differ only in spelling; empty if not.
+
+    Args:
+        connection: A connection with the view `events`.
+        table: items or users.
+        hidden: Leave out the examples.
+    """
     query = _ALIKE.replace("KEY", quoted(KEYS[table]))
     (row,) = connection.execute(query, _ALIKE_FORMS).fetchall()
     named, alike, examples = row

@@ -103,7 +103,13 @@ def size(n_bytes: int) -> str:
 
 
 def seeds(found: SeedSpread, metric: str, users: Interval) -> tuple[str, str, str]:
-    """Return the spread over seeds, the error over users, and which is the larger."""
+    """Return the spread over seeds, the error over users, and which is the larger, as texts.
+
+    Args:
+        found: The figures with several seeds.
+        metric: The name of the metric.
+        users: The metric's interval over users.
+    """
     larger = {
         "seeds": "seeds: another seed may change the order",
         "users": "users",

@@ -39,7 +39,10 @@ class Estimate(NamedTuple):
 
 
 def direct_method(predicted_target: Float64) -> Estimate:
-    """Return V = (1/n) Σᵢ q̂πᵢ. Its bias is the reward model's, which its interval does not include."""
+    """Return the direct method's estimate, V = (1/n) Σᵢ q̂πᵢ, given q̂π, float64[n].
+
+    Its bias is the reward model's, which its interval does not include.
+    """
     return _mean(predicted_target)
 
 
@@ -57,20 +60,31 @@ def ips(weights: Float64, rewards: Float64) -> Estimate:
 
 
 def clipped_ips(weights: Float64, rewards: Float64, limit: float) -> Estimate:
-    """Return V = (1/n) Σᵢ min(wᵢ, λ) rᵢ. Biased downwards if rewards are never negative.
+    """Return the clipped IPS estimate, V = (1/n) Σᵢ min(wᵢ, λ) rᵢ.
 
-    It has less variance than IPS. λ = √n lets the bias vanish as the log grows. Reference: Ionides,
-    "Truncated importance sampling", JCGS 17, 2008.
+    It is biased downwards if rewards are never negative, and has less variance than IPS. λ = √n lets the bias
+    vanish as the log grows. Reference: Ionides, "Truncated importance sampling", JCGS 17, 2008.
+
+    Args:
+        weights: w, float64[n].
+        rewards: r, float64[n].
+        limit: λ.
     """
     clipped = np.minimum(weights, limit)
     return _mean(clipped * rewards, clipped, rewards)
 
 
 def self_normalized_ips(weights: Float64, rewards: Float64, groups: Int64 | None = None) -> Estimate:
-    """Return V = Σᵢ wᵢ rᵢ / Σᵢ wᵢ. Bias of order 1/n and less variance than IPS; always within the rewards.
+    """Return the self-normalized IPS estimate, V = Σᵢ wᵢ rᵢ / Σᵢ wᵢ.
 
-    With `groups` (the positions of a list) each group is normalized separately. Swaminathan and Joachims,
-    "The self-normalized estimator for counterfactual learning", NIPS 2015.
+    It has a bias of order 1/n and less variance than IPS, and is always within the range of the rewards.
+    Reference: Swaminathan and Joachims, "The self-normalized estimator for counterfactual learning", NIPS
+    2015.
+
+    Args:
+        weights: w, float64[n].
+        rewards: r, float64[n].
+        groups: int64[n], such as the positions of a list. Each group is normalized separately.
     """
     return _ratio(weights, rewards, groups)
 
@@ -78,11 +92,17 @@ def self_normalized_ips(weights: Float64, rewards: Float64, groups: Int64 | None
 def doubly_robust(
     weights: Float64, rewards: Float64, predicted_logged: Float64, predicted_target: Float64
 ) -> Estimate:
-    """Return V = (1/n) Σᵢ q̂πᵢ + wᵢ (rᵢ − q̂ᵢ). Consistent if the propensities or the model are right.
+    """Return the doubly robust estimate, V = (1/n) Σᵢ q̂πᵢ + wᵢ (rᵢ − q̂ᵢ).
 
-    q̂ᵢ must not be fitted on row i: see `reward_models.cross_fit`.
+    It is consistent if the propensities or the model are right. q̂ᵢ must not be fitted on row i: see
+    `reward_models.cross_fit`. Reference: Dudík, Langford, Li, "Doubly robust policy evaluation and learning",
+    ICML 2011.
 
-    Dudík, Langford, Li, "Doubly robust policy evaluation and learning", ICML 2011.
+    Args:
+        weights: w, float64[n].
+        rewards: r, float64[n].
+        predicted_logged: q̂ᵢ, float64[n].
+        predicted_target: q̂πᵢ, float64[n].
     """
     return _mean(predicted_target + weights * (rewards - predicted_logged), weights, rewards)
 
@@ -90,19 +110,32 @@ def doubly_robust(
 def switch_doubly_robust(
     weights: Float64, rewards: Float64, predicted_logged: Float64, predicted_target: Float64, limit: float
 ) -> Estimate:
-    """Return V = (1/n) Σᵢ q̂πᵢ + wᵢ 1(wᵢ ≤ τ) (rᵢ − q̂ᵢ). Where the weight is above τ, only the model counts.
+    """Return the switch doubly robust estimate, V = (1/n) Σᵢ q̂πᵢ + wᵢ 1(wᵢ ≤ τ) (rᵢ − q̂ᵢ).
 
-    Wang, Agarwal, Dudík, "Optimal and adaptive off-policy evaluation in contextual bandits", ICML 2017.
+    Where the weight is above τ, only the model counts. Reference: Wang, Agarwal, Dudík, "Optimal and adaptive
+    off-policy evaluation in contextual bandits", ICML 2017.
+
+    Args:
+        weights: w, float64[n].
+        rewards: r, float64[n].
+        predicted_logged: q̂ᵢ, float64[n].
+        predicted_target: q̂πᵢ, float64[n].
+        limit: τ.
     """
     trusted = np.where(weights <= limit, weights, 0.0)
     return _mean(predicted_target + trusted * (rewards - predicted_logged), trusted, rewards)
 
 
 def replay(matched: NDArray[np.bool_], rewards: Float64, groups: Int64 | None = None) -> Estimate:
-    """Return V, the mean reward where the target's own draw is the logged action. Only for uniform logging.
+    """Return the replay estimate: the mean reward where the target's own draw is the logged action.
 
-    Li, Chu, Langford, Wang, "Unbiased offline evaluation of contextual-bandit-based news article
-    recommendation algorithms", WSDM 2011.
+    It is valid only for uniform logging. Reference: Li, Chu, Langford, Wang, "Unbiased offline evaluation of
+    contextual-bandit-based news article recommendation algorithms", WSDM 2011.
+
+    Args:
+        matched: bool[n], whether the target's draw is the logged action.
+        rewards: r, float64[n].
+        groups: int64[n], such as the positions of a list. Each group is normalized separately.
     """
     return _ratio(matched.astype(np.float64), rewards, groups)
 

@@ -35,7 +35,13 @@ def interval(estimate: Estimate, *, level: float = LEVEL, wide: bool = False) ->
 
 
 def difference(mine: Estimate, rival: Estimate, *, level: float = LEVEL) -> Difference:
-    """Return how much more one policy earns per round than another, from estimates over the same rounds."""
+    """Return how much more one policy earns per round than another, with an interval.
+
+    Args:
+        mine: The estimate of the policy.
+        rival: The estimate of the other policy, over the same rounds.
+        level: Confidence level.
+    """
     off = mine.contributions - rival.contributions
     n = len(off)
     largest = max(np.abs(mine.contributions).max(), np.abs(rival.contributions).max())

@@ -23,7 +23,16 @@ class FittedRewardModel(Protocol):
     """Protocol of a fitted reward model."""
 
     def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
-        """Return float64[n, c], the expected reward of actions int64[n, c] for contexts float64[n, d]."""
+        """Return the expected rewards of c actions for each of n contexts.
+
+        Args:
+            contexts: float64[n, d].
+            positions: int64[n].
+            actions: int64[n, c].
+
+        Returns:
+            float64[n, c].
+        """
 
 
 class RewardModel(Protocol):
@@ -126,7 +135,13 @@ class FittedRidge:
     n_positions: int
 
     def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
-        """Return zᵀ(θ + θₐ) + φₐᵀψ."""
+        """Return the expected rewards, zᵀ(θ + θₐ) + φₐᵀψ, float64[n, c].
+
+        Args:
+            contexts: float64[n, d].
+            positions: int64[n].
+            actions: int64[n, c].
+        """
         z = _design(contexts, positions, self.n_positions)
         return np.asarray(np.einsum("nw,ncw->nc", z, self.coefficients[actions]))
 
@@ -142,7 +157,7 @@ class Logistic:
     """λ"""
 
     def fit(self, log: BanditFeedback) -> FittedLogistic:
-        """L-BFGS on the convex log loss. Raises OffPolicyError if a reward is neither 0 nor 1."""
+        """Fit by L-BFGS on the convex log loss. Raises OffPolicyError if a reward is neither 0 nor 1."""
         if not np.isin(log.rewards, (0.0, 1.0)).all():
             raise OffPolicyError("a logistic reward model needs rewards of 0 or 1", fix="use Ridge()")
         own = _design(log.contexts, log.positions, log.n_positions)
@@ -175,7 +190,13 @@ class FittedLogistic:
     n_positions: int
 
     def predict(self, contexts: Float64, positions: Int64, actions: Int64) -> Float64:
-        """Return the probability of a reward."""
+        """Return the probabilities of a reward, σ(zᵀθ + φₐᵀψ + αₐ), float64[n, c].
+
+        Args:
+            contexts: float64[n, d].
+            positions: int64[n].
+            actions: int64[n, c].
+        """
         base = _design(contexts, positions, self.n_positions) @ self.shared
         predicted: Float64 = expit(base[:, None] + self.actions[actions])
         return predicted

@@ -137,7 +137,13 @@ def _staleness(axes: Axes, found: Staleness, colour: str, shape: str, shift: flo
 
 
 def write_page(found: Sequence[Curves], picture: Path, path: Path) -> None:
-    """Write the page with the plot; it has no script and needs nothing from the network."""
+    """Write the page of learning curves and staleness. It has no script and needs nothing from the network.
+
+    Args:
+        found: The curves, one entry per model.
+        picture: The PNG file of the plot.
+        path: The page's file.
+    """
     page = render(
         Page(
             title=f"Learning curves and staleness: {found[0].staleness.problem}",

@@ -50,7 +50,7 @@ class CheckResult(NamedTuple):
 
 
 def exemptions_are_real(subject: Subject) -> None:
-    """Every exemption that a model declares names a check and gives a reason."""
+    """Check that every exemption that a model declares names a check and gives a reason."""
     for name, reason in subject.recommender.capabilities.exempt.items():
         if name not in {check.__name__ for check in CHECKS}:
             raise CheckFailed(f"exempt from {name!r}, which is not a check")

@@ -12,7 +12,13 @@ from tastemaker.plugins.read_only import arrays_in
 
 
 def require_same(one: Ranking, other: Ranking, what: str) -> None:
-    """Raise CheckFailed unless two rankings are the same, with the tolerance of `ranking_diff`."""
+    """Raise CheckFailed unless two rankings are the same, with the tolerance of `ranking_diff`.
+
+    Args:
+        one: A ranking.
+        other: The ranking to compare it with.
+        what: What is compared, in words, for the message.
+    """
     if (said := difference(one, other)) is not None:
         raise CheckFailed(f"{what}: {said}")
 
@@ -23,7 +29,13 @@ def copies(value: object) -> dict[str, NDArray[np.generic]]:
 
 
 def require_untouched(value: object, before: dict[str, NDArray[np.generic]], what: str) -> None:
-    """Raise CheckFailed if arrays differ from their copies `before`; the message names them."""
+    """Raise CheckFailed if arrays in a value have changed; the message names them.
+
+    Args:
+        value: The value.
+        before: The `copies` of its arrays.
+        what: The method that must not write to them, for the message.
+    """
     now = arrays_in(value)
     changed = [name for name, array in before.items() if array.tobytes() != now[name].tobytes()]
     if changed:

@@ -23,10 +23,11 @@ DISLIKED, LIKED = 0, N_ITEMS - 1
 
 
 def disliked_by_all_is_below_liked_by_all(subject: Subject) -> None:
-    """Of two items that all users had equally often, one liked and one disliked, the liked one ranks first.
+    """Check that an item that all users liked ranks above one that all users disliked.
 
-    This holds for each of the users and for an unknown user with such a history; for a stochastic model, on
-    average over many seeds. A model that ignores rewards may declare itself exempt.
+    All users had both items equally often. This holds for each of the users and for an unknown user with
+    such a history; for a stochastic model, on average over many seeds. A model that ignores rewards may
+    declare itself exempt.
     """
     data = subject.data(polarized_events())
     model = subject.recommender().fit(data)

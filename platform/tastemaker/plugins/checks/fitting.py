@@ -13,7 +13,7 @@ from tastemaker.plugins.checks.subject import START, Check, CheckFailed, Subject
 
 
 def fit_leaves_its_input_alone(subject: Subject) -> None:
-    """`fit` does not write to its input."""
+    """Check that `fit` does not write to its input."""
     data = subject.data()
     inputs = (data.events, data.history)
     before = [copies(value) for value in inputs]
@@ -23,14 +23,14 @@ def fit_leaves_its_input_alone(subject: Subject) -> None:
 
 
 def seeded_fit_repeats(subject: Subject) -> None:
-    """Two models fitted on the same data with the same random numbers recommend the same."""
+    """Check that two models fitted on the same data with the same random numbers recommend the same."""
     again = subject.recommender().fit(subject.data())
     batch = subject.everyone()
     require_same(subject.model.recommend(batch, 10), again.recommend(batch, 10), "two seeded fits")
 
 
 def fit_twice_is_fit_once(subject: Subject) -> None:
-    """A second fit discards what the model learned in the first."""
+    """Check that a second fit discards what the model learned in the first."""
     model = subject.recommender().fit(subject.data(shop_events(seed=1))).fit(subject.data())
     batch = subject.everyone()
     require_same(
@@ -39,7 +39,7 @@ def fit_twice_is_fit_once(subject: Subject) -> None:
 
 
 def one_event_is_enough(subject: Subject) -> None:
-    """A model can be fitted on one event of one user and one item."""
+    """Check that a model can be fitted on one event of one user and one item."""
     event = Events(
         np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32), np.full(1, START, np.int64)
     )
@@ -50,7 +50,7 @@ def one_event_is_enough(subject: Subject) -> None:
 
 
 def ids_are_enough(subject: Subject) -> None:
-    """Lists are full in a shop whose items and users have ids and no other attributes."""
+    """Check that lists are full in a shop whose items and users have ids and no other attributes."""
     data = subject.data()
     ids = [str(item) for item in range(data.n_items)]
     data = replace(

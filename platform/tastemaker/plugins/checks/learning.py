@@ -30,7 +30,10 @@ ROWS = 200
 
 
 def update_is_refused_unless_claimed(subject: Subject) -> None:
-    """`update` of a model that does not learn online raises PluginError instead of dropping feedback."""
+    """Check that `update` of a model that does not learn online raises PluginError.
+
+    Feedback must not be dropped silently.
+    """
     if subject.recommender.capabilities.learns_online:
         raise DoesNotApply("it learns online")
     try:
@@ -54,7 +57,7 @@ def _online(check: Check) -> Check:
 
 @_online
 def update_leaves_its_input_alone(subject: Subject) -> None:
-    """`update` does not write to its input."""
+    """Check that `update` does not write to its input."""
     feedback = shop_feedback()
     before = copies(feedback)
     _fitted(subject).update(feedback)
@@ -63,7 +66,7 @@ def update_leaves_its_input_alone(subject: Subject) -> None:
 
 @_online
 def update_touches_one_model(subject: Subject) -> None:
-    """`update` changes no other model fitted on the same data, nor the files of the artifact."""
+    """Check that `update` changes neither other models fitted on the same data nor the artifact's files."""
     data = subject.data()
     learner, bystander = subject.recommender().fit(data), subject.recommender().fit(data)
     batch = subject.everyone()
@@ -83,7 +86,7 @@ def update_touches_one_model(subject: Subject) -> None:
 
 @_online
 def no_feedback_changes_nothing(subject: Subject) -> None:
-    """Neither an empty batch of feedback nor feedback about unknown items changes a list."""
+    """Check that neither an empty batch of feedback nor feedback about unknown items changes a list."""
     feedback = shop_feedback()
     unknown = Feedback(
         feedback.users,
@@ -99,7 +102,7 @@ def no_feedback_changes_nothing(subject: Subject) -> None:
 
 @_online
 def update_batch_is_one_by_one(subject: Subject) -> None:
-    """Feedback in one batch, in slices and row by row gives the same model."""
+    """Check that feedback in one batch, in slices and row by row gives the same model."""
     feedback = shop_feedback(n=ROWS)
     at_once = _fitted(subject).update(feedback)
     one_by_one, sliced = _fitted(subject), _fitted(subject)
@@ -113,7 +116,7 @@ def update_batch_is_one_by_one(subject: Subject) -> None:
 
 @_online
 def recommend_does_not_learn(subject: Subject) -> None:
-    """Requests between updates do not change what the model learns."""
+    """Check that requests between updates do not change what the model learns."""
     feedback = shop_feedback(n=ROWS)
     asked = _fitted(subject)
     asked.recommend(subject.everyone(), K)
@@ -126,7 +129,7 @@ def recommend_does_not_learn(subject: Subject) -> None:
 
 @_online
 def snapshot_and_replay_lose_nothing(subject: Subject) -> None:
-    """A model that is saved half-way, loaded and updated with the rest equals one that never stopped."""
+    """Check that a model saved half-way, loaded and updated with the rest equals one that never stopped."""
     feedback = shop_feedback()
     half = len(feedback) // 2
     running = _fitted(subject).update(feedback[:half])
@@ -141,7 +144,7 @@ def snapshot_and_replay_lose_nothing(subject: Subject) -> None:
 
 @_online
 def replicas_converge(subject: Subject) -> None:
-    """Replicas that get the same feedback in different orders recommend the same afterwards."""
+    """Check that replicas that get the same feedback in different orders recommend the same afterwards."""
     if not subject.recommender.capabilities.order_independent:
         raise DoesNotApply("it depends on the order of feedback: replicas must replay one log in one order")
     feedback = shop_feedback()
@@ -157,7 +160,10 @@ def replicas_converge(subject: Subject) -> None:
 
 @_online
 def feedback_moves_items(subject: Subject) -> None:
-    """Of two items shown a thousand times each, the one that was always rewarded rises, the other falls."""
+    """Check that of two items shown equally often, the always rewarded one rises and the other falls.
+
+    Each is shown a thousand times; the other is never rewarded.
+    """
     n, pleases, bores = 2000, 17, 0
     items = np.resize(np.array([pleases, bores], np.int32), n)
     feedback = Feedback(
@@ -183,7 +189,7 @@ def feedback_moves_items(subject: Subject) -> None:
 
 @_online
 def refit_forgets_feedback(subject: Subject) -> None:
-    """`fit` after `update` discards what was learned from feedback."""
+    """Check that `fit` after `update` discards what was learned from feedback."""
     again = _fitted(subject).update(shop_feedback()).fit(subject.data())
     _require_same_answers(subject, again, _fitted(subject), "fitted again after feedback")
 

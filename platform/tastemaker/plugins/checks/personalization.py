@@ -22,7 +22,7 @@ SIDE = 50
 
 
 def checkerboard_is_recovered(subject: Subject) -> None:
-    """Each user is recommended the one item of their own parity that they lack.
+    """Check that each user is recommended the one item of their own parity that they lack.
 
     Even users have every even item but the one of their own number, odd users every odd one. All items are
     equally popular, so that only the histories, titles and categories distinguish them. The data set is that

@@ -17,7 +17,7 @@ SIGMAS = 5.0
 
 
 def propensities_are_probabilities(subject: Subject) -> None:
-    """Propensities of items are in (0, 1], those of padding 0, and those of a deterministic list 1."""
+    """Check that propensities of items are in (0, 1], of padding 0, and of a deterministic list 1."""
     ranking = subject.model.recommend(subject.everyone(), N_ITEMS + 1)
     answered = ranking.items != NO_ITEM
     values = ranking.propensities[answered]
@@ -30,7 +30,7 @@ def propensities_are_probabilities(subject: Subject) -> None:
 
 
 def propensities_are_frequencies(subject: Subject) -> None:
-    """Over many seeds, the frequency of an item at a position is its propensity.
+    """Check that over many seeds, the frequency of an item at a position is its propensity.
 
     A model that is not declared stochastic returns the same list for every seed.
     """
@@ -59,7 +59,7 @@ def propensities_are_frequencies(subject: Subject) -> None:
 
 
 def top_k_returns_recommendations(subject: Subject) -> None:
-    """`top_k` returns the items and scores of `recommend`."""
+    """Check that `top_k` returns the items and scores of `recommend`."""
     batch = subject.everyone()
     recommended = subject.model.recommend(batch, K)
     without = subject.model.top_k(batch, K)._replace(propensities=recommended.propensities)

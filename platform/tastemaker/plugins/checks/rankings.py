@@ -16,7 +16,7 @@ K = 5
 
 
 def recommend_leaves_its_input_alone(subject: Subject) -> None:
-    """`recommend` does not write to its input."""
+    """Check that `recommend` does not write to its input."""
     batch = _restricted(subject)
     before = copies(batch)
     subject.model.recommend(batch, K)
@@ -24,13 +24,16 @@ def recommend_leaves_its_input_alone(subject: Subject) -> None:
 
 
 def recommend_is_pure(subject: Subject) -> None:
-    """The same batch gets the same lists again: no state changes, and no hidden random number is drawn."""
+    """Check that the same batch gets the same lists again.
+
+    `recommend` changes no state and draws no hidden random number.
+    """
     batch = subject.everyone()
     require_same(subject.model.recommend(batch, K), subject.model.recommend(batch, K), "the same batch again")
 
 
 def batch_is_one_by_one(subject: Subject) -> None:
-    """A row alone gets the list that it gets in a batch."""
+    """Check that a row alone gets the list that it gets in a batch."""
     batch = _restricted(subject)
     alone = [subject.model.recommend(batch[np.asarray([row])], K) for row in range(len(batch))]
     joined = Ranking(
@@ -42,25 +45,25 @@ def batch_is_one_by_one(subject: Subject) -> None:
 
 
 def empty_batches_are_answered(subject: Subject) -> None:
-    """A batch of no rows gets a ranking of no rows."""
+    """Check that a batch of no rows gets a ranking of no rows."""
     none = subject.everyone()[:0]
     _require_full(subject.model.recommend(none, K), none, K)
 
 
 def unknown_users_are_answered(subject: Subject) -> None:
-    """An unknown user gets a full list, with a history and without one."""
+    """Check that an unknown user gets a full list, with a history and without one."""
     batch = subject.batch(subject.data(), [-1, -1], [0, -1])
     _require_full(subject.model.recommend(batch, K), batch, K)
 
 
 def empty_histories_are_answered(subject: Subject) -> None:
-    """A known user without events gets a full list, and so does one whose history was deleted."""
+    """Check that a known user without events, or whose history was deleted, gets a full list."""
     batch = subject.batch(subject.data(), [SILENT_USER, 0], [SILENT_USER, -1])
     _require_full(subject.model.recommend(batch, K), batch, K)
 
 
 def unknown_items_are_answered(subject: Subject) -> None:
-    """An item without events may be in a history and among the candidates."""
+    """Check that an item without events may be in a history and among the candidates."""
     data = subject.data()
     batch = subject.batch(data, [0, -1])
     past = History(
@@ -78,14 +81,14 @@ def unknown_items_are_answered(subject: Subject) -> None:
 
 
 def excluded_items_are_never_returned(subject: Subject) -> None:
-    """An item that the batch excludes for a row is not in that row's list."""
+    """Check that an item that the batch excludes for a row is not in that row's list."""
     everyone = subject.everyone()
     batch = replace(everyone, excluded=_had(everyone))
     _require_full(subject.model.recommend(batch, N_ITEMS), batch, N_ITEMS)
 
 
 def candidates_are_respected(subject: Subject) -> None:
-    """A list holds candidates only, each once even if listed twice; it is empty without candidates."""
+    """Check that a list holds candidates only, each once even if listed twice; none without candidates."""
     batch = subject.everyone()
     candidates = np.random.default_rng(3).integers(0, N_ITEMS, (len(batch), 8)).astype(np.int32)
     candidates[:, -2:] = NO_ITEM
@@ -95,19 +98,19 @@ def candidates_are_respected(subject: Subject) -> None:
 
 
 def unavailable_items_are_never_returned(subject: Subject) -> None:
-    """An item that is not available is in no list."""
+    """Check that an item that is not available is in no list."""
     batch = replace(subject.everyone(), available=np.arange(N_ITEMS) % 3 == 0)
     _require_full(subject.model.recommend(batch, N_ITEMS), batch, N_ITEMS)
 
 
 def k_may_exceed_the_catalogue(subject: Subject) -> None:
-    """A list longer than the catalogue has every item, then padding."""
+    """Check that a list longer than the catalogue has every item, then padding."""
     batch = subject.everyone()
     _require_full(subject.model.recommend(batch, N_ITEMS + 5), batch, N_ITEMS + 5)
 
 
 def items_are_distinct(subject: Subject) -> None:
-    """No item is in a list twice."""
+    """Check that no item is in a list twice."""
     items = subject.model.recommend(subject.everyone(), N_ITEMS).items
     for row, answer in enumerate(items):
         answered = answer[answer != NO_ITEM]
@@ -116,7 +119,7 @@ def items_are_distinct(subject: Subject) -> None:
 
 
 def scores_descend_and_are_finite(subject: Subject) -> None:
-    """Scores are finite and descending, and padding has -inf."""
+    """Check that scores are finite and descending, and that padding has -inf."""
     for batch in (subject.everyone(), _restricted(subject)):
         _, scores, _ = ranking = subject.model.recommend(batch, N_ITEMS + 1)
         answered = ranking.items != NO_ITEM

@@ -7,7 +7,7 @@ from tastemaker.plugins.search_space import find_mistakes, search_space
 
 
 def search_space_holds_the_defaults(subject: Subject) -> None:
-    """The search space contains the defaults, and the config accepts the values at its ends."""
+    """Check that the search space contains the defaults, and that the config accepts its ends."""
     config_type = subject.recommender.config_type
     if not search_space(config_type):
         raise DoesNotApply("no hyperparameter has a search space")

@@ -18,7 +18,7 @@ DATA = {".npy", ".json", ".txt", ".onnx"}
 
 
 def loaded_model_answers_the_same(subject: Subject) -> None:
-    """A saved and loaded model recommends the same, also the second time."""
+    """Check that a saved and loaded model recommends the same, also the second time."""
     batch = subject.everyone()
     with TemporaryDirectory() as folder:
         subject.model.save(Path(folder))
@@ -28,7 +28,10 @@ def loaded_model_answers_the_same(subject: Subject) -> None:
 
 
 def artifact_is_data(subject: Subject) -> None:
-    """Every file is an array of numbers, JSON, text or an ONNX graph, so that loading runs no code."""
+    """Check that every file is an array of numbers, JSON, text or an ONNX graph.
+
+    Loading such files runs no code.
+    """
     with TemporaryDirectory() as folder:
         subject.model.save(Path(folder))
         files = _files(Path(folder))
@@ -46,7 +49,10 @@ def artifact_is_data(subject: Subject) -> None:
 
 
 def malformed_artifacts_are_refused(subject: Subject) -> None:
-    """`load` raises ArtifactError naming the file if one is missing, empty, truncated or overwritten."""
+    """Check that `load` raises ArtifactError for a missing, empty, truncated or overwritten file.
+
+    The message names the file.
+    """
     with TemporaryDirectory() as folder:
         subject.model.save(Path(folder))
         for path in _files(Path(folder)):

@@ -13,7 +13,7 @@ RELATIVE = 1e-3
 
 
 def scores_are_dot_products(subject: Subject) -> None:
-    """Where `embed` returns a vector for a row, the scores are its dot products with the item vectors."""
+    """Check that scores are dot products with the item vectors, where `embed` returns a vector for a row."""
     if not subject.recommender.capabilities.embeds:
         raise DoesNotApply("it does not embed")
     batch = subject.everyone()
@@ -28,7 +28,7 @@ def scores_are_dot_products(subject: Subject) -> None:
 
 
 def contributions_add_up(subject: Subject) -> None:
-    """The parts of each item's score sum to it, up to one constant per row."""
+    """Check that the parts of each item's score sum to it, up to one constant per row."""
     explained = False
     for row in range(N_USERS):
         batch = subject.everyone()[row : row + 1]

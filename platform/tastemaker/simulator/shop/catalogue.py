@@ -26,7 +26,7 @@ LAUNCH_HALF_LIFE_DAYS = 10.0
 
 
 class Category(NamedTuple):
-    """One shelf of the shop."""
+    """A category of items of the simulated shop."""
 
     name: str
     usual_price: float
@@ -71,7 +71,7 @@ ADJECTIVES = (
 
 @dataclass(frozen=True, eq=False)
 class ShopCatalogue:
-    """The items, one entry each, in the order of their arrival."""
+    """The items of a simulated shop, one entry per item, in the order of their arrival."""
 
     categories: NDArray[np.int64]
     """int64[m]: index into CATEGORIES."""
@@ -91,7 +91,7 @@ class ShopCatalogue:
 
     @classmethod
     def draw(cls, config: ShopConfig) -> ShopCatalogue:
-        """The items of a shop."""
+        """Draw the items of a shop."""
         seed = config.seed
         per_day = config.items_launched_per_day * config.n_items
         arrival = arrival_days(stream(seed, Stream.ITEM_ARRIVALS), config.n_items, per_day, config.n_days)
@@ -122,16 +122,16 @@ class ShopCatalogue:
         return np.array([category.usual_price for category in CATEGORIES])[self.categories]
 
     def appeal_on(self, day: int) -> NDArray[np.float64]:
-        """float64[m, Z]: a_i(d)·q_iz, in proportion to which a taste's looks fall on items."""
+        """Return float64[m, Z]: a_i(d)·q_iz. The looks of taste z fall on items in proportion to it."""
         return self.attraction_on(day)[:, None] * self.tastes
 
     @cached_property
     def mean_tastes(self) -> NDArray[np.float32]:
-        """float32[Z]: the mean item of the first day, so that it stays the same as the shop grows."""
+        """float32[Z]: the mean tastes of the first day's items. They stay the same as the shop grows."""
         return np.asarray(self.tastes[: self.config.n_items].mean(axis=0))
 
     def attraction_on(self, day: int) -> NDArray[np.float64]:
-        """a(d), float64[m]: popularity x season x newness; 0 for what is not on offer."""
+        """Return a(d), float64[m]: popularity x season x newness; 0 for an item that is not on offer."""
         peaks = np.array([category.peak_day for category in CATEGORIES])
         phase = 2 * np.pi * (self.config.start.timetuple().tm_yday + day - peaks) / 365.25
         season = np.exp(self.config.season_strength * np.cos(phase))[self.categories]
@@ -142,7 +142,7 @@ class ShopCatalogue:
 
 
 def _item_tastes(config: ShopConfig, categories: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Dirichlet around the taste profile of the item's category, itself one draw of a sparse Dirichlet."""
+    """Draw items' tastes around their category's profile, which is itself one draw of a sparse Dirichlet."""
     shape = (len(CATEGORIES), config.tastes)
     profiles = dirichlet(stream(config.seed, Stream.CATEGORY_TASTES), np.full(shape, 0.3))
     return dirichlet(stream(config.seed, Stream.ITEM_TASTES), (2 * profiles + 0.02)[categories])

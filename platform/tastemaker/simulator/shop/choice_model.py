@@ -28,7 +28,7 @@ PURCHASE_INTERCEPT = float(logit(0.40))
 
 
 class ChoiceProbabilities(NamedTuple):
-    """Conditional chances of the steps after a look at an item."""
+    """The conditional probabilities of the steps after a look at an item."""
 
     cart: Floats
     """P(cart | look)"""
@@ -37,13 +37,22 @@ class ChoiceProbabilities(NamedTuple):
 
 
 def utility(affinity: Floats, price_ratio: Floats) -> Floats:
-    """U(u, i), entry by entry, given θ_u·q_i / E[θ_u·q] and price / usual price.
+    """Return the utility U(u, i) of pairs of a user and an item.
 
-    An affinity of less than a hundredth of the mean counts as that, so that U is finite.
+    Args:
+        affinity: θ_u·q_i / E[θ_u·q]. Values below 0.01 count as 0.01, so that U is finite.
+        price_ratio: The item's price / the usual price of its category.
+
+    Returns:
+        float64, of the shape of the arguments.
     """
     return TASTE_WEIGHT * np.log(np.maximum(affinity, 0.01)) - PRICE_WEIGHT * np.log(price_ratio)
 
 
 def chances(u: Floats) -> ChoiceProbabilities:
-    """The funnel after a look, given the utility; the shapes are those of `u`."""
+    """Return the probabilities of a cart and of a purchase after a look.
+
+    Args:
+        u: The utilities; the results have the same shape.
+    """
     return ChoiceProbabilities(expit(CART_INTERCEPT + u), expit(PURCHASE_INTERCEPT + u / 2))

@@ -58,5 +58,5 @@ class ShopConfig(BaseModel):
 
     @property
     def nature(self) -> str:
-        """All that a day follows from but its number."""
+        """Everything that determines a day's events, except the day's number."""
         return self.model_dump_json(exclude={"n_days"}, exclude_none=True)

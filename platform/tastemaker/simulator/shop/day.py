@@ -25,7 +25,10 @@ _SECOND = 1_000_000
 
 
 class DayEvents(NamedTuple):
-    """A day's events, oldest first: user and item numbers, types as indices into EVENT_TYPES."""
+    """The events of one day of a simulated shop, oldest first.
+
+    Users and items are numbers; types are indices into EVENT_TYPES.
+    """
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
@@ -37,7 +40,7 @@ class DayEvents(NamedTuple):
 
 
 class Looks(NamedTuple):
-    """Looks at items, one entry each."""
+    """The looks of users at items, one entry per look."""
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
@@ -45,7 +48,7 @@ class Looks(NamedTuple):
 
 
 class DayTraffic(NamedTuple):
-    """What turns the number of events that a config asks for into chances."""
+    """The rates that make a shop produce the number of events that its config asks for."""
 
     visits_per_day: float
     """Of the mean user, on the mean day."""
@@ -56,14 +59,30 @@ class DayTraffic(NamedTuple):
 def relative_affinity(
     population: Population, catalogue: ShopCatalogue, users: NDArray[np.int64], items: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """θ_u·q_i / θ_u·E[q], pair by pair: 1 where the item appeals to the user as the mean item does."""
+    """Return how much items appeal to users, relative to the mean item: θ_u·q_i / θ_u·E[q].
+
+    Args:
+        population: The users, with their tastes θ.
+        catalogue: The items, with their tastes q.
+        users: int64[n], user numbers.
+        items: int64[n], item numbers.
+
+    Returns:
+        float64[n], one entry per pair; 1 where the item appeals to the user as the mean item does.
+    """
     tastes = population.tastes[users]
     relative = np.einsum("nz,nz->n", tastes, catalogue.tastes[items]) / (tastes @ catalogue.mean_tastes)
     return np.asarray(relative, np.float64)
 
 
 def calibrate(config: ShopConfig, catalogue: ShopCatalogue, population: Population) -> DayTraffic:
-    """The traffic at which the first day's users and items make `events_per_day` events."""
+    """Return the traffic at which the first day's users and items produce `events_per_day` events.
+
+    Args:
+        config: The shop's config, with `events_per_day`.
+        catalogue: The shop's items.
+        population: The shop's users.
+    """
     due_per_day = float(np.sum(1 / population.staples.tempos[population.staples.users < config.n_users]))
     staple_chance = min(0.9, 0.4 * config.events_per_day / due_per_day) if due_per_day else 0.0
     rng = stream(config.seed, Stream.CALIBRATION)
@@ -79,7 +98,17 @@ def calibrate(config: ShopConfig, catalogue: ShopCatalogue, population: Populati
 def draw_day(
     config: ShopConfig, catalogue: ShopCatalogue, population: Population, traffic: DayTraffic, day: int
 ) -> DayEvents:
-    """A pure function of its arguments. Memory grows with the day's events and with items times tastes."""
+    """Draw the events of one day: a pure function of its arguments.
+
+    Memory grows with the day's events and with items times tastes.
+
+    Args:
+        config: The shop's config.
+        catalogue: The shop's items.
+        population: The shop's users.
+        traffic: The rates of visits and of purchases of staples.
+        day: The number of the day, 0 being the first.
+    """
     rng = stream(config.seed, Stream.DAY, day)
     looks = _draw_looks(config, catalogue, population, traffic, day, rng)
     cart, purchase = _chances(catalogue, population, looks.users, looks.items)
@@ -106,13 +135,31 @@ def draw_day(
 def visit_rates(
     config: ShopConfig, population: Population, traffic: DayTraffic, day: int
 ) -> NDArray[np.float64]:
-    """float64[n]: each user's expected number of visits on a day; 0 for who has not come yet or has left."""
+    """Return the expected number of visits of each user on a day.
+
+    Args:
+        config: The shop's config.
+        population: The n users.
+        traffic: The rates of visits.
+        day: The number of the day, 0 being the first.
+
+    Returns:
+        float64[n]; 0 for a user who has not joined yet or has left.
+    """
     factor = traffic.visits_per_day * WEEKDAY_FACTORS[(config.start.weekday() + day) % 7]
     return np.where(population.present(day), factor * population.activity, 0.0)
 
 
 def staples_due(catalogue: ShopCatalogue, population: Population, day: int) -> NDArray[np.int64]:
-    """Entries of the staples whose turn it is, whose user is there and whose item is on offer."""
+    """Return the entries of the staples that may be bought on a day.
+
+    Such a staple's turn has come by its tempo, its user is present, and its item is on offer.
+
+    Args:
+        catalogue: The shop's items.
+        population: The shop's users, with their staples.
+        day: The number of the day, 0 being the first.
+    """
     staples = population.staples
     due = np.flatnonzero((day + staples.phases) % staples.tempos == 0)
     # Whoever joins later is left out before anything is drawn, or the day would depend on them.
@@ -128,7 +175,7 @@ def _draw_looks(
     day: int,
     rng: np.random.Generator,
 ) -> Looks:
-    """A visit is in the mood for one of the user's tastes, and all its looks go by that taste."""
+    """Draw the looks of a day. Each visit has one of the user's tastes, which all its looks follow."""
     appeal = catalogue.appeal_on(day)
     rates = visit_rates(config, population, traffic, day) if appeal.any() else np.zeros(len(population))
     present = np.flatnonzero(rates)

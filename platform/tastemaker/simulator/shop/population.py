@@ -28,7 +28,7 @@ SHORTEST_TEMPO_DAYS, LONGEST_TEMPO_DAYS = 10, 45
 
 @dataclass(frozen=True, eq=False)
 class Staples:
-    """Consumables that a user buys again and again, one entry a (user, item)."""
+    """Consumables that users buy again and again, one entry per pair of a user and an item."""
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
@@ -39,7 +39,7 @@ class Staples:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """The users, one entry each, in the order of their arrival."""
+    """The users of a simulated shop, one entry per user, in the order of their arrival."""
 
     tastes: NDArray[np.float32]
     """θ, float32[n, Z]: how each user mixes the tastes; rows add up to 1."""
@@ -57,7 +57,12 @@ class Population:
 
     @classmethod
     def draw(cls, config: ShopConfig, catalogue: ShopCatalogue) -> Population:
-        """The users of a shop."""
+        """Draw the users of a shop.
+
+        Args:
+            config: The shop's config.
+            catalogue: The shop's items, from which the users' staples are drawn.
+        """
         seed = config.seed
         per_day = config.users_joining_per_day * config.n_users
         arrival = arrival_days(stream(seed, Stream.USER_ARRIVALS), config.n_users, per_day, config.n_days)
@@ -83,12 +88,12 @@ class Population:
         return len(self.activity)
 
     def present(self, day: int) -> NDArray[np.bool_]:
-        """bool[n]: who is a user of the shop on a day."""
+        """Return bool[n]: whether each user is a user of the shop on a day."""
         return (self.arrival <= day) & (day < self.departure)
 
 
 def _draw_staples(config: ShopConfig, catalogue: ShopCatalogue, tastes: NDArray[np.float32]) -> Staples:
-    """Each owner's staples, drawn by taste from the consumables of the first day."""
+    """Draw each owner's staples, by taste, from the consumables of the first day."""
     seed, shape = config.seed, (len(tastes), config.staples)
     consumable = np.array([category.consumable for category in CATEGORIES])
     stock = np.flatnonzero(consumable[catalogue.categories[: config.n_items]])

@@ -15,7 +15,10 @@ NEVER = 1_000_000_000
 
 
 class Stream(IntEnum):
-    """What a stream decides. A number is part of every shop's nature: it must never get a new meaning."""
+    """The purpose of a random stream.
+
+    A number is part of every shop's nature and must never get a new meaning.
+    """
 
     USER_ARRIVALS = 1
     USER_LIFETIMES = 2
@@ -46,14 +49,29 @@ class Stream(IntEnum):
 
 
 def stream(seed: int, what: Stream, part: int = 0) -> np.random.Generator:
-    """The stream of one thing, or of one part of it, such as a day."""
+    """Return a random generator that depends on nothing but its arguments.
+
+    Args:
+        seed: The shop's seed.
+        what: The purpose of the stream.
+        part: The number of a part with a stream of its own, such as a day.
+    """
     return np.random.default_rng((seed, int(what), part))
 
 
 def arrival_days(rng: np.random.Generator, n_start: int, per_day: float, n_days: int) -> NDArray[np.int64]:
-    """int64[n]: 0 for the `n_start` that are there from the start, then a Poisson process of `per_day` a day.
+    """Draw the days on which users or items arrive: some at the start, then a Poisson process.
 
     The arrivals of a shorter time are the first arrivals of a longer one.
+
+    Args:
+        rng: The random stream of the arrivals.
+        n_start: The number of arrivals on day 0.
+        per_day: The mean number of later arrivals per day.
+        n_days: The number of days.
+
+    Returns:
+        int64[n], ascending.
     """
     later: list[float] = []
     moment = 1.0
@@ -63,7 +81,16 @@ def arrival_days(rng: np.random.Generator, n_start: int, per_day: float, n_days:
 
 
 def departure_days(rng: np.random.Generator, arrival: NDArray[np.int64], per_day: float) -> NDArray[np.int64]:
-    """int64[n]: the first day on which each is gone, at a constant hazard a day; everyone stays for a day."""
+    """Draw the first day on which each user or item is gone, at a constant hazard per day.
+
+    Args:
+        rng: The random stream of the lifetimes.
+        arrival: int64[n], the days of arrival. Each stays for at least one day.
+        per_day: The chance to leave, per day; 0: all stay.
+
+    Returns:
+        int64[n]; NEVER or later for those that stay.
+    """
     uniform = 1 - rng.random(len(arrival))
     if per_day <= 0:
         return np.full(len(arrival), NEVER)
@@ -73,19 +100,43 @@ def departure_days(rng: np.random.Generator, arrival: NDArray[np.int64], per_day
 
 
 def seniority_days(rng: np.random.Generator, arrival: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64[n]: the day each was first seen: its arrival, or up to two years before the start."""
+    """Draw the day on which each user or item was first seen.
+
+    Args:
+        rng: The random stream of the seniority.
+        arrival: int64[n], the days of arrival.
+
+    Returns:
+        int64[n]: the day of arrival; for arrivals on day 0, a day up to two years earlier.
+    """
     return np.where(arrival > 0, arrival, -rng.integers(1, 731, size=len(arrival)))
 
 
 def dirichlet(rng: np.random.Generator, alpha: NDArray[np.floating]) -> NDArray[np.float32]:
-    """float32[n, Z]: one draw a row of `alpha`. The floor keeps a row from being all zeros."""
+    """Draw from a Dirichlet distribution for each row of `alpha`.
+
+    Args:
+        rng: The random stream.
+        alpha: float[n, Z], the parameters. A small floor keeps a row from being all zeros.
+
+    Returns:
+        float32[n, Z]; rows add up to 1.
+    """
     gammas = rng.standard_gamma(alpha) + 1e-9
     shares: NDArray[np.float32] = (gammas / gammas.sum(axis=1, keepdims=True)).astype(np.float32)
     return shares
 
 
 def draw_tastes(mixtures: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-    """int64[n]: a taste for each row of `mixtures` (float32[n, Z]), given uniforms in [0, 1)."""
+    """Return a taste for each row of `mixtures`, by inversion.
+
+    Args:
+        mixtures: float32[n, Z], the weights of the tastes.
+        uniform: float64[n], uniform random numbers in [0, 1).
+
+    Returns:
+        int64[n].
+    """
     cumulative = np.cumsum(mixtures, axis=1, dtype=np.float64)
     tastes: NDArray[np.int64] = np.argmax(cumulative > uniform[:, None] * cumulative[:, -1:], axis=1)
     return tastes
@@ -94,9 +145,17 @@ def draw_tastes(mixtures: NDArray[np.float32], uniform: NDArray[np.float64]) -> 
 def draw_items(
     appeal: NDArray[np.float64], tastes: NDArray[np.int64], uniform: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """int64[n]: an item for each taste, in proportion to its column of `appeal` (float64[m, Z], none all 0).
+    """Return an item for each taste, by inversion, in proportion to the taste's column of `appeal`.
 
     O(mZ + n log m). Items that are added at the end with an appeal of 0 change no draw.
+
+    Args:
+        appeal: float64[m, Z]; no column is all 0.
+        tastes: int64[n].
+        uniform: float64[n], uniform random numbers in [0, 1).
+
+    Returns:
+        int64[n].
     """
     items = np.empty(len(tastes), np.int64)
     order = np.argsort(tastes, kind="stable")

@@ -40,7 +40,10 @@ GENERATOR_VERSION = 1
 
 
 class Shop:
-    """Users and items are numbered in the order of their arrival; user number 7 is ``u0000007``."""
+    """A simulated shop: users, items, events by day, and the true probabilities behind them.
+
+    Users and items are numbered in the order of their arrival; user number 7 is ``u0000007``.
+    """
 
     def __init__(self, config: ShopConfig | None = None) -> None:
         self.config = config or ShopConfig()
@@ -50,16 +53,16 @@ class Shop:
 
     @property
     def n_users(self) -> int:
-        """All users of all days."""
+        """The number of users of all days."""
         return len(self.population)
 
     @property
     def n_items(self) -> int:
-        """All items of all days."""
+        """The number of items of all days."""
         return len(self.catalogue)
 
     def days(self) -> dict[date, str]:
-        """Each day's digest, which stays the same when the shop is only kept open longer."""
+        """Return the digest of each day, which stays the same when the shop is only kept open longer."""
         nature = self.config.nature
         return {
             self.config.first_date + timedelta(days=day): hashlib.sha256(
@@ -69,9 +72,13 @@ class Shop:
         }
 
     def read(self, days: Collection[date] | None = None, rows: int = 250_000) -> Iterator[pa.Table]:
-        """The events of some days (None: all) as EVENTS, oldest first, at most `rows` a table.
+        """Yield the events of some days as tables with the columns of EVENTS, oldest first.
 
         Days are kept together while they fit. A day on which the shop is closed has no events.
+
+        Args:
+            days: The days to read; None: all.
+            rows: The maximal number of rows of a table.
         """
         wanted = self.days() if days is None else sorted(days)
         waiting: list[pa.Table] = []
@@ -92,11 +99,11 @@ class Shop:
             yield pa.concat_tables(waiting).combine_chunks()
 
     def draw_day(self, day: int) -> DayEvents:
-        """The events of a day, 0 being the first, as arrays."""
+        """Return the events of a day as arrays, day 0 being the first."""
         return draw_day(self.config, self.catalogue, self.population, self.traffic, day)
 
     def items(self) -> pa.Table:
-        """The catalogue, with the columns of ITEMS."""
+        """Return the catalogue, with the columns of ITEMS."""
         names = np.array([category.name for category in CATEGORIES], dtype=object)
         columns = {
             "item_id": item_ids(np.arange(self.n_items)),
@@ -109,7 +116,7 @@ class Shop:
         return pa.table(columns, schema=ITEMS)
 
     def users(self) -> pa.Table:
-        """The users, with the columns of USERS."""
+        """Return the users, with the columns of USERS."""
         codes = np.array([code for code, _ in COUNTRIES], dtype=object)
         columns = {
             "user_id": user_ids(np.arange(self.n_users)),
@@ -119,12 +126,16 @@ class Shop:
         return completed(pa.table(columns), USERS).cast(USERS)
 
     def affinity(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The truth: θ_u·q_i, float32[len(users), len(items)]."""
+        """Return the true affinities θ_u·q_i, float32[len(users), len(items)]."""
         affinity: NDArray[np.float32] = self.population.tastes[users] @ self.catalogue.tastes[items].T
         return affinity
 
     def view_probabilities(self, users: NDArray[np.int64], day: int) -> NDArray[np.float64]:
-        """The truth: P(i | u, d), float64[len(users), n_items]; all 0 if nothing is on offer."""
+        """Return the true P(i | u, d) of views on a day.
+
+        Returns:
+            float64[len(users), n_items]; all 0 if nothing is on offer.
+        """
         appeal = self.catalogue.appeal_on(day)
         totals = appeal.sum(axis=0)
         shares = np.divide(appeal, totals, out=np.zeros_like(appeal), where=totals > 0)
@@ -133,7 +144,7 @@ class Shop:
         return probabilities
 
     def expected_purchases(self, users: NDArray[np.int64], day: int) -> NDArray[np.float64]:
-        """The truth: expected number of purchases on a day, float64[len(users), n_items]."""
+        """Return the true expected number of purchases on a day, float64[len(users), n_items]."""
         mean_affinity = self.population.tastes[users] @ self.catalogue.mean_tastes
         affinity = self.affinity(users, np.arange(self.n_items)).astype(np.float64) / mean_affinity[:, None]
         cart, purchase = chances(utility(affinity, self.catalogue.prices / self.catalogue.usual_prices))
@@ -170,12 +181,12 @@ class Shop:
 
 
 def user_ids(users: NDArray[np.int64]) -> pa.Array:
-    """What the shop calls these users."""
+    """Return the shop's ids of users, given their numbers."""
     return _ids("u", users)
 
 
 def item_ids(items: NDArray[np.int64]) -> pa.Array:
-    """What the shop calls these items."""
+    """Return the shop's ids of items, given their numbers."""
     return _ids("i", items)
 
 

@@ -32,7 +32,7 @@ _ATTEMPTS = 1_000
 
 
 class Kind(StrEnum):
-    """Who visits."""
+    """The kind of a visit."""
 
     MEMBER = "member"
     ANONYMOUS = "anonymous"
@@ -43,7 +43,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class TrafficMix:
-    """What kind of traffic it is, besides the shop's own nature. Shares are from 0 to 1."""
+    """The composition of the traffic, besides the shop's own nature. Shares are from 0 to 1."""
 
     seed: int = 0
     anonymous: float = 0.1
@@ -55,7 +55,7 @@ class TrafficMix:
 
 
 class Visit(NamedTuple):
-    """Somebody comes."""
+    """A visit of a user or a bot to the shop."""
 
     number: int
     day: int
@@ -69,7 +69,7 @@ class Visit(NamedTuple):
 
 
 class Reaction(NamedTuple):
-    """What a person did with an item of a list."""
+    """An action of a user on an item of a list."""
 
     position: int
     item: int
@@ -78,7 +78,10 @@ class Reaction(NamedTuple):
 
 
 class Audience:
-    """Call from one thread: `arrive` for the next visit, `react` with its list, `stay` with how it went."""
+    """The users of a simulated shop on its live days, and their reactions to lists. Not thread-safe.
+
+    Call `arrive` for the next visit, `react` with its list, and `stay` with its number of clicks.
+    """
 
     def __init__(self, shop: Shop, nature: TrafficMix) -> None:
         self.first_day = shop.config.n_days
@@ -113,7 +116,12 @@ class Audience:
         return Visit(number, day, Kind.MEMBER, user, nothing, rng)
 
     def react(self, visit: Visit, items: NDArray[np.int64]) -> list[Reaction]:
-        """Return the reactions of the user to the items of a list, best first, in their order in time."""
+        """Return the reactions of the user to a list, in their order in time.
+
+        Args:
+            visit: The visit.
+            items: int64[k], the items of the list, best first.
+        """
         if visit.kind is Kind.BOT:
             return [Reaction(place, item, "view", 1.0) for place, item in enumerate(items.tolist())]
         affinity = self._affinity(visit.user, items)
@@ -133,28 +141,33 @@ class Audience:
         return reactions
 
     def stay(self, visit: Visit, clicks: int) -> bool:
-        """Return whether the user stays; a user who got no list had nothing to click."""
+        """Return whether the user stays with the shop after a visit.
+
+        Args:
+            visit: The visit.
+            clicks: The number of clicks; 0 for a user who got no list.
+        """
         if visit.kind is Kind.BOT or visit.rng.random() >= leave_chance(clicks) or self.gone[visit.user]:
             return True
         self.gone[visit.user] = True
         return False
 
     def expected_clicks(self, user: int, items: NDArray[np.int64]) -> float:
-        """The truth: how many items of this list the member clicks in the mean, today."""
+        """Return the true expected number of clicks of a user on a list, today."""
         chance = click_chances(self._affinity(user, items))
         return float(self._examination[: len(items)] @ chance)
 
     def on_offer(self, items: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """bool[n]: which items are sold today."""
+        """Return bool[n]: which items are sold today."""
         catalogue = self.shop.catalogue
         return (catalogue.arrival[items] <= self.day) & (self.day < catalogue.departure[items])
 
     def launched(self, day: int) -> NDArray[np.int64]:
-        """The items that are new on a day."""
+        """Return the items that are new on a day."""
         return np.flatnonzero(self.shop.catalogue.arrival == day)
 
     def withdrawn(self, day: int) -> NDArray[np.int64]:
-        """The items that are gone from a day on."""
+        """Return the items whose first day off sale is `day`."""
         return np.flatnonzero(self.shop.catalogue.departure == day)
 
     @property
@@ -175,12 +188,12 @@ class Audience:
         self._count()
 
     def _count(self) -> None:
-        """Who of today's members has not left for good."""
+        """Compute the weights of today's users who have not left for good."""
         there = self.population.present(self.day) & ~self.gone
         self._weights = np.cumsum(np.where(there, self.population.activity, 0.0))
 
     def _somebody(self, rng: np.random.Generator) -> int | None:
-        """A member who is still there, in proportion to how often each comes."""
+        """Draw a user who is still there, in proportion to how often each comes; None if all have left."""
         while self._weights[-1] > 0:
             for _ in range(_ATTEMPTS):
                 user = int(np.searchsorted(self._weights, rng.random() * self._weights[-1], side="right"))
@@ -190,7 +203,7 @@ class Audience:
         return None
 
     def _browse(self, user: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Looks in one mood, as on the shop's ordinary days."""
+        """Draw the items that a user looked at, with one taste, as on the shop's ordinary days."""
         n = int(rng.integers(1, _BROWSED + 1))
         mood = draw_tastes(self.population.tastes[[user]], rng.random(1))
         return draw_items(self._appeal, np.repeat(mood, n), rng.random(n))

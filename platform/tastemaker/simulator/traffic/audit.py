@@ -11,7 +11,7 @@ from tastemaker.simulator.traffic.client_log import Acknowledged, Answered, Begu
 
 @dataclass
 class ClientEvents:
-    """A ledger's content."""
+    """The content of a client log."""
 
     runs: set[str] = field(default_factory=set)
     """What event ids begin with."""
@@ -24,7 +24,7 @@ class ClientEvents:
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> ClientEvents:
-        """What the entries say together."""
+        """Summarize the entries of a client log."""
         witnessed = cls()
         for entry in entries:
             if isinstance(entry, Begun):
@@ -41,7 +41,7 @@ class ClientEvents:
 
 @dataclass(frozen=True)
 class LogAudit:
-    """How the logs compare. Lists are sorted."""
+    """The differences between a client log and the service's logs. Lists are sorted."""
 
     acknowledged: int
     answered: int
@@ -59,12 +59,12 @@ class LogAudit:
 
     @property
     def sound(self) -> bool:
-        """Nothing lost, doubled or altered."""
+        """Whether nothing was lost, doubled or altered."""
         return self.feedback_sound and not (self.lost_answers or self.doubled_answers or self.altered_answers)
 
     @property
     def feedback_sound(self) -> bool:
-        """No acknowledged event lost, none doubled."""
+        """Whether no acknowledged event was lost, and none doubled."""
         return not (self.lost_events or self.doubled_events)
 
 
@@ -73,7 +73,13 @@ def check(
     event_ids: Iterable[str],
     requests: Iterable[tuple[str, Sequence[str]]],
 ) -> LogAudit:
-    """Compare with the drained logs: the id of each feedback row; id and items of each request row."""
+    """Compare a client log with the service's drained logs.
+
+    Args:
+        witnessed: The content of the client log.
+        event_ids: The event id of each row of the feedback log.
+        requests: The request id and the items of each row of the request log.
+    """
     events = Counter(event_ids)
     times: Counter[str] = Counter()
     altered = set()

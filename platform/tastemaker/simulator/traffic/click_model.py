@@ -27,16 +27,20 @@ LEAVE_DECAY = 0.35
 
 
 def examination(k: int) -> Floats:
-    """P(examined), float64[k], by place."""
+    """Return P(examined) by place, float64[k]."""
     return np.asarray((1.0 + np.arange(k)) ** -EXAMINATION_DECAY)
 
 
 def click_chances(affinity: Floats) -> Floats:
-    """P(click | examined), entry by entry, given θ_u·q_i / E[θ_u·q]; an affinity counts at least 0.01."""
+    """Return P(click | examined), in the shape of `affinity`.
+
+    Args:
+        affinity: θ_u·q_i / E[θ_u·q]. Values below 0.01 count as 0.01.
+    """
     odds = CLICK_ODDS * np.maximum(affinity, 0.01)
     return odds / (1 + odds)
 
 
 def leave_chance(clicks: int) -> float:
-    """P(leaves for good) after a visit with so many clicks."""
+    """Return the probability that a user leaves for good after a visit with so many clicks."""
     return float(LEAVE_CHANCE * LEAVE_DECAY**clicks)

@@ -19,7 +19,7 @@ from tastemaker.errors import TastemakerError
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
-    """A run of the simulator begins."""
+    """Entry of the client log: a run of the simulator begins."""
 
     run: str
     url: str
@@ -27,7 +27,7 @@ class Begun(msgspec.Struct, frozen=True, tag="begun"):
 
 
 class Answered(msgspec.Struct, frozen=True, tag="answered"):
-    """A list arrived."""
+    """Entry of the client log: a list arrived."""
 
     request_id: str
     user_id: str | None
@@ -37,13 +37,16 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
 
 
 class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
-    """The service said that it has these events on disk."""
+    """Entry of the client log: the service said that it has these events on disk."""
 
     event_ids: list[str]
 
 
 class GivenUp(msgspec.Struct, frozen=True, tag="abandoned"):
-    """These events were sent and never acknowledged: the log may hold each of them once, or not."""
+    """Entry of the client log: these events were sent and never acknowledged.
+
+    The service's log may hold each of them once, or not at all.
+    """
 
     event_ids: list[str]
     why: str
@@ -59,7 +62,10 @@ class ClientLogError(TastemakerError):
 
 
 class ClientLog:
-    """Appends to a file that may hold earlier runs. `note` in one thread; `flush` in any, one at a time."""
+    """A writer that appends to a client log, which may hold earlier runs.
+
+    Call `note` from one thread. Any thread may call `flush`, but not two at the same time.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,7 +78,7 @@ class ClientLog:
             raise _failed(path, error) from error
 
     def note(self, entry: Entry) -> None:
-        """Have it written by the next flush."""
+        """Keep an entry, to be written by the next flush."""
         self._waiting.append(_encode(entry))
 
     def flush(self) -> None:
@@ -93,7 +99,7 @@ class ClientLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Flush, for the last time."""
+        """Flush the remaining entries, and close the file."""
         try:
             self.flush()
         finally:
@@ -101,7 +107,7 @@ class ClientLog:
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """The entries, oldest first. Raises ClientLogError naming a malformed line."""
+    """Yield the entries of a client log, oldest first. Raises ClientLogError naming a malformed line."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -123,7 +129,7 @@ def _entry(path: Path, number: int, line: bytes) -> Entry:
 
 
 def _whole(path: Path) -> int:
-    """Bytes up to the end of the last whole line."""
+    """Return the number of bytes up to the end of the last whole line."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         while size:

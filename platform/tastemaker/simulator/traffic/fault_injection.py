@@ -13,7 +13,7 @@ SKEW_SECONDS = 3_600.0
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of visits, from 0 to 1."""
+    """The shares of visits with each fault, from 0 to 1."""
 
     dropped: float = 0.0
     """The connection breaks before the reply: the page asks again, events are sent again."""
@@ -35,7 +35,7 @@ FAULTS = tuple(field.name for field in fields(Faults))
 
 
 class FaultRates(NamedTuple):
-    """Which faults befall one visit."""
+    """The faults of one visit."""
 
     dropped: bool
     repeated: bool
@@ -48,7 +48,13 @@ class FaultRates(NamedTuple):
 
 
 def fault_rates(faults: Faults, seed: int, visit: int) -> FaultRates:
-    """The faults of a visit, by its number."""
+    """Draw the faults of a visit; they are the same for the same arguments.
+
+    Args:
+        faults: The share of visits with each fault.
+        seed: The seed of the traffic.
+        visit: The number of the visit.
+    """
     rng = stream(seed, Stream.LIVE_FAULTS, visit)
     hit = dict(zip(FAULTS, rng.random(len(FAULTS)), strict=True))
     befallen = {name: bool(hit[name] < getattr(faults, name)) for name in FAULTS}

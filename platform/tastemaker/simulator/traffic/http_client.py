@@ -23,7 +23,7 @@ _HANG_UP_SECONDS = 0.002
 
 
 class HttpReply(NamedTuple):
-    """What came back."""
+    """The reply of a service to a request."""
 
     status: int
     body: bytes
@@ -33,12 +33,12 @@ class HttpReply(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """The service did what it was asked."""
+        """Whether the service did what was requested."""
         return 200 <= self.status < 300
 
 
 class HttpClient:
-    """An async context manager that keeps its connections."""
+    """An HTTP client that keeps its connections. It is an async context manager."""
 
     def __init__(
         self, url: str, *, connections: int, timeout: float, headers: Mapping[str, str] | None = None
@@ -61,7 +61,7 @@ class HttpClient:
         await self._session.close()
 
     async def ready(self) -> None:
-        """Raises TastemakerError unless the service is ready."""
+        """Check that the service is ready. Raises TastemakerError if it is not."""
         try:
             async with self._session.get(f"{self.url}/readyz") as response:
                 if response.status == 200:
@@ -72,7 +72,13 @@ class HttpClient:
         raise TastemakerError(what, fix="start one with tastemaker serve, or name another address")
 
     async def post(self, path: str, body: bytes, *, slow: bool = False) -> HttpReply:
-        """Send and wait. Without a reply the status is NO_REPLY."""
+        """Send a request and return the reply. Without a reply the status is NO_REPLY.
+
+        Args:
+            path: The path of the endpoint.
+            body: The JSON to send.
+            slow: Send the body in pieces over TRICKLE_SECONDS.
+        """
         start = time.perf_counter()
         try:
             data = _trickled(body) if slow else body
@@ -85,7 +91,7 @@ class HttpClient:
             return HttpReply(NO_REPLY, b"", time.perf_counter() - start, None)
 
     async def hang_up(self, path: str, body: bytes) -> None:
-        """Send, and break the connection before the reply can be read."""
+        """Send a request, and break the connection before the reply can be read."""
         sending = asyncio.create_task(self.post(path, body))
         await asyncio.sleep(_HANG_UP_SECONDS)
         sending.cancel()
@@ -93,7 +99,7 @@ class HttpClient:
 
 
 async def _trickled(body: bytes) -> AsyncIterator[bytes]:
-    """The body in PIECES over TRICKLE_SECONDS."""
+    """Yield the body in PIECES over TRICKLE_SECONDS."""
     size = -(-len(body) // PIECES)
     for start in range(0, len(body), size):
         await asyncio.sleep(TRICKLE_SECONDS / PIECES)

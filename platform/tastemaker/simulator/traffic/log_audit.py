@@ -13,8 +13,16 @@ from tastemaker.simulator.traffic.client_log import read
 
 
 def verdict(settings: Settings, ledger: Path) -> LogAudit:
-    """What the logs, as training reads them, have lost or doubled. Raises LedgerError, and
-    DatabaseUnavailable where logs are kept in a database that does not answer."""
+    """Find what the logs of a home folder, as training reads them, have lost or doubled.
+
+    Args:
+        settings: The settings of the home folder.
+        ledger: The client log.
+
+    Raises:
+        ClientLogError: The client log can't be read.
+        DatabaseUnavailable: Logs are kept in a database that does not answer.
+    """
     witnessed = ClientEvents.of(read(ledger))
     lake = Lake(settings.lake)
     collect(settings, lake)

@@ -25,19 +25,24 @@ _receipt = msgspec.json.Decoder(Receipt).decode
 
 
 def item_id(item: int) -> str:
-    """What the shop calls an item."""
+    """Return the shop's id of an item, given its number."""
     return f"i{item:07d}"
 
 
 def user_id(visit: Visit) -> str | None:
-    """The user id in the request; None for an anonymous user."""
+    """Return the user id in a visit's request; None for an anonymous user."""
     if visit.kind is Kind.ANONYMOUS:
         return None
     return f"bot-{visit.user}" if visit.kind is Kind.BOT else f"u{visit.user:07d}"
 
 
 def question(visit: Visit, k: int) -> tuple[str, bytes]:
-    """The path and the body that ask for a visit's list."""
+    """Return the path and the body of the request for a visit's list.
+
+    Args:
+        visit: The visit.
+        k: The length of the list.
+    """
     user = user_id(visit)
     if user is None:
         return "/session", _encode(SessionRequest([item_id(item) for item in visit.browsed.tolist()], k))
@@ -45,17 +50,25 @@ def question(visit: Visit, k: int) -> tuple[str, bytes]:
 
 
 def read_answer(body: bytes) -> Answer:
-    """Raises TastemakerError for what is none."""
+    """Decode the answer to a request for a list. Raises TastemakerError if the body is not such an answer."""
     return _read(_answer, body)
 
 
 def read_receipt(body: bytes) -> Receipt:
-    """Raises TastemakerError for what is none."""
+    """Decode the receipt for events. Raises TastemakerError if the body is not a receipt."""
     return _read(_receipt, body)
 
 
 def item_numbers(answer: Answer, n_items: int) -> NDArray[np.int64]:
-    """int64[k]. Raises TastemakerError for an item that this shop does not know."""
+    """Return the numbers of an answer's items, int64[k].
+
+    Args:
+        answer: The answer to a request for a list.
+        n_items: The number of items of the shop.
+
+    Raises:
+        TastemakerError: An item is not one of the simulated shop.
+    """
     numbers = []
     for item in answer.items:
         number = -1
@@ -78,7 +91,16 @@ def report(
     shown: NDArray[np.int64],
     reactions: Sequence[Reaction],
 ) -> list[FeedbackEvent]:
-    """The events that the page reports, in the order in which they happened."""
+    """Return the events that the page reports, in the order in which they happened.
+
+    Args:
+        run: The name of the run, with which every event id begins.
+        visit: The visit.
+        how: The faults of the visit.
+        answer: The answer with the list.
+        shown: int64[k], the items of the list.
+        reactions: The reactions of the user.
+    """
     if how.reshown:
         seen = [Reaction(place, item, "impression", 1.0) for place, item in enumerate(shown.tolist())]
         reactions = [*seen, *reactions, *seen]
@@ -101,7 +123,13 @@ def report(
 
 
 def upsert(catalogue: ShopCatalogue, item: int, *, available: bool) -> ItemUpsert:
-    """An item as the shop describes it."""
+    """Return an item in the form in which the shop sends it to the service.
+
+    Args:
+        catalogue: The shop's items.
+        item: The item's number.
+        available: Whether the item is on offer.
+    """
     category = CATEGORIES[catalogue.categories[item]].name
     price = float(catalogue.prices[item])
     return ItemUpsert(item_id(item), catalogue.titles[item], category, price, available)

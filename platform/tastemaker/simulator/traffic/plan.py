@@ -12,7 +12,7 @@ from tastemaker.simulator.traffic.fault_injection import Faults
 
 @dataclass(frozen=True)
 class Plan:
-    """How much traffic, for how long, and what goes wrong."""
+    """The amount and the duration of simulated traffic, and its faults."""
 
     run: str
     """Begins every event id: must differ from run to run."""
@@ -32,7 +32,7 @@ class Plan:
 
 
 class Pacer:
-    """When visits begin."""
+    """A clock that decides when visits begin."""
 
     def __init__(self, plan: Plan, seed: int) -> None:
         self._plan = plan
@@ -44,23 +44,23 @@ class Pacer:
         self.start()
 
     def start(self) -> None:
-        """Time begins."""
+        """Start the clock."""
         self._start = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return time.monotonic() - self._start
 
     @property
     def share_done(self) -> float:
-        """Of time or visits, whichever is further, from 0 to 1."""
+        """Share of the time or of the visits that is done, whichever is greater, from 0 to 1."""
         by_time = self.seconds / self._plan.seconds if self._plan.seconds else 0.0
         by_visits = self.begun / self._plan.visits if self._plan.visits else 0.0
         return min(1.0, max(by_time, by_visits))
 
     async def next(self) -> bool:
-        """Wait for the next visit; False if there is none to come."""
+        """Wait until the next visit is due. Return False if no further visit may begin."""
         if self.closed or (self._plan.visits is not None and self.begun >= self._plan.visits):
             return False
         if self._plan.rate is not None:

@@ -33,7 +33,23 @@ def simulate(
     headers: Mapping[str, str] | None = None,
     on_progress: Listener = lambda share, tally: None,
 ) -> Summary:
-    """Visit the service at `url`. Ctrl-C stops new visits and waits for running ones; a second one aborts."""
+    """Simulate traffic of a shop's users on a service.
+
+    Ctrl-C stops new visits and waits for running ones; a second Ctrl-C aborts.
+
+    Args:
+        shop: The shop whose users visit the service.
+        url: The address of the service.
+        nature: The composition of the traffic.
+        plan: The amount and the duration of the traffic, and its faults.
+        ledger: The client log.
+        headers: Headers of every request, such as those for authentication.
+        on_progress: Called with the share that is done and the statistics, several times a second.
+
+    Raises:
+        TastemakerError: The service is not ready, or refuses the requests.
+        ClientLogError: The client log can't be written. It is a TastemakerError.
+    """
     begun: list[Traffic] = []
 
     async def visit() -> Summary:
@@ -56,8 +72,10 @@ def simulate(
 
 @contextlib.contextmanager
 def _collected() -> Iterator[None]:
-    """Garbage collection leaves alone what is there: in a large process it takes half a second, which would
-    be measured as the service's."""
+    """Exclude existing objects from garbage collection within the block.
+
+    In a large process a collection takes half a second, which would be measured as the service's time.
+    """
     gc.collect()
     gc.freeze()
     try:
@@ -67,7 +85,7 @@ def _collected() -> Iterator[None]:
 
 
 def _close_on_interrupt(traffic: Traffic) -> None:
-    """The first Ctrl-C only; outside the main thread signals are somebody else's."""
+    """Stop new visits on the first Ctrl-C. Outside the main thread, which handles signals, do nothing."""
     loop = asyncio.get_running_loop()
 
     def close() -> None:

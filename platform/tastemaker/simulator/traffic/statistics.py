@@ -16,7 +16,7 @@ from tastemaker.simulator.traffic.http_client import HttpReply
 
 @dataclass
 class Latency:
-    """Milliseconds from sending to the whole reply, as the client saw it."""
+    """Quantiles of the milliseconds from sending a request to the whole reply, as the client saw it."""
 
     p50: float
     p99: float
@@ -39,7 +39,7 @@ class Day:
 
 @dataclass
 class Summary:
-    """One simulation."""
+    """The summary of one simulation."""
 
     seconds: float
     requests: int
@@ -86,13 +86,13 @@ class Summary:
     """The file that holds every acknowledgement."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the summary in types that JSON has."""
         return asdict(self)
 
 
 @dataclass
 class Statistics:
-    """Counts as they come. `summary` may be asked for at any time."""
+    """The running counts of a simulation."""
 
     first_day: int
     statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
@@ -115,7 +115,13 @@ class Statistics:
     """Item id -> seconds from its launch to its first list."""
 
     def replied(self, path: str, reply: HttpReply, *, usual: bool = True) -> None:
-        """A request is over; not `usual` if its client dawdled."""
+        """Count a finished request.
+
+        Args:
+            path: The path of the endpoint.
+            reply: The reply.
+            usual: Whether the latency counts; not that of a client that sent slowly.
+        """
         self.statuses[path][reply.status] += 1
         if reply.status and usual:
             self.seconds[path].append(reply.seconds)
@@ -128,7 +134,14 @@ class Statistics:
             self.days[visit.day].visits += 1
 
     def reacted(self, visit: Visit, shown: int, expected: float, reactions: list[Reaction]) -> None:
-        """Count an impression of a list and the reactions to it."""
+        """Count an impression of a list and the reactions to it.
+
+        Args:
+            visit: The visit.
+            shown: The number of items of the list.
+            expected: The true expected number of clicks.
+            reactions: The reactions of the user.
+        """
         if visit.kind is Kind.BOT:
             return
         day = self.days[visit.day]
@@ -139,12 +152,23 @@ class Statistics:
         day.revenue += sum(one.value for one in reactions if one.event_type == "purchase")
 
     def changed(self, items: list[ItemUpsert], now: float) -> None:
-        """The service has these items on disk."""
+        """Count launches and withdrawals of items that the service acknowledged.
+
+        Args:
+            items: The changed items.
+            now: The time of the acknowledgement, in monotonic seconds.
+        """
         self.launched_at |= {item.item_id: now for item in items if item.available}
         self.withdrawn += sum(not item.available for item in items)
 
     def answered(self, answer: Answer, item_ids: list[str], now: float) -> None:
-        """A list arrived: is anything launched in it for the first time?"""
+        """Count a list, and note the launched items that are in a list for the first time.
+
+        Args:
+            answer: The answer with the list.
+            item_ids: The items of the list.
+            now: The time of the answer, in monotonic seconds.
+        """
         self.stages[answer.stage] += 1
         self.models[f"{answer.model} {answer.version}"] += 1
         if answer.fallback is not None:
@@ -153,7 +177,12 @@ class Statistics:
             self.shown_after[item_id] = now - self.launched_at[item_id]
 
     def summary(self, seconds: float, ledger: str) -> Summary:
-        """Everything so far."""
+        """Return the summary of everything so far.
+
+        Args:
+            seconds: The duration of the simulation.
+            ledger: The path of the client log.
+        """
         requests = sum(counts.total() for counts in self.statuses.values())
         days = [self.days[day] for day in range(self.first_day, max(self.days, default=-1) + 1)]
         impressions, clicks = sum(day.impressions for day in days), sum(day.clicks for day in days)

@@ -17,7 +17,7 @@ _SHOWN_IDS = 3
 
 
 def show(summary: Summary, console: Console) -> None:
-    """The summary as a table: first what the service did, then what people did."""
+    """Print the summary as a table: first the service's figures, then the users' actions."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
     for name, value in _rows(summary):
         table.add_row(f"[bold]{name}[/]", value)
@@ -25,7 +25,7 @@ def show(summary: Summary, console: Console) -> None:
 
 
 def show_verdict(verdict: LogAudit, console: Console) -> None:
-    """Counts, and the first few ids of whatever is wrong."""
+    """Print the counts of an audit, and the first few ids of each kind of difference."""
     console.print(
         f"feedback: {verdict.acknowledged:,} events acknowledged, {len(verdict.lost_events):,} lost, "
         f"{len(verdict.doubled_events):,} doubled, {verdict.late_truths:,} logged though given up"

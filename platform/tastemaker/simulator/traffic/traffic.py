@@ -48,7 +48,7 @@ class _Sent(NamedTuple):
 
 
 class Traffic:
-    """One simulation, once."""
+    """One simulation, which can be run once."""
 
     def __init__(self, audience: Audience, courier: HttpClient, ledger: ClientLog, plan: Plan) -> None:
         self.audience, self.courier, self.ledger, self.plan = audience, courier, ledger, plan
@@ -80,18 +80,18 @@ class Traffic:
         self.pacer.closed = True
 
     def summary(self) -> Summary:
-        """As it stands."""
+        """Return the summary of the simulation so far."""
         return self.tally.summary(self.pacer.seconds, str(self.ledger.path))
 
     async def _keep(self, on_progress: Listener) -> None:
-        """Put the ledger on disk again and again."""
+        """Flush the client log and report the progress, repeatedly."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             await asyncio.to_thread(self.ledger.flush)
             on_progress(self.pacer.share_done, self.tally)
 
     async def _run_visits(self) -> None:
-        """One visit after the other."""
+        """Run one visit after the other."""
         while await self.pacer.next():
             visit = self.audience.arrive()
             if visit is None:
@@ -137,7 +137,7 @@ class Traffic:
         return answer
 
     async def _post(self, path: str, body: bytes, how: FaultRates | None = None) -> HttpReply:
-        """Counted. Raises TastemakerError where the service wants to see a key, or another one."""
+        """Send a request and count it. Raises TastemakerError if the service requires a (different) key."""
         slow = how is not None and how.slow
         reply = await self.courier.post(path, body, slow=slow)
         self.tally.replied(path, reply, usual=not slow)
