@@ -59,7 +59,7 @@ class UniformlyRandom(Random):
 
 
 def world() -> Scene:
-    """Gaussian contexts and arms of logistic rates."""
+    """Return the scene of Gaussian contexts and arms with logistic success rates."""
 
     def play(spread: float) -> Play:
         return lambda model, seed, requests: (
@@ -79,7 +79,7 @@ def world() -> Scene:
 
 
 def shop() -> Scene:
-    """The simulated shop after 30 days of its own. Bandits start knowing nothing of them."""
+    """Return the scene of the simulated shop after 30 days, of which bandits know nothing at the start."""
 
     @cache
     def room(reward: Reward, seed: int) -> Showroom:
@@ -112,7 +112,7 @@ SCENES: dict[str, Callable[[], Scene]] = {"world": world, "shop": shop}
 
 
 def bandits(looked: tuple[float, ...], context_size: int, **common: Any) -> Models:
-    """Each has its defaults except for the number of positions that users examine and what is named."""
+    """Return the bandits with their defaults, except for the examined positions and what the names say."""
     common |= {"examination": looked}
     looks = {"context_size": context_size, **common}
     return {
@@ -153,7 +153,7 @@ def main(scenes: tuple[str, ...], smoke: bool, requests: int, worlds: int, out: 
 
 
 def draw(scenes: Sequence[str], requests: int, worlds: int, out: Path) -> None:
-    """One picture a scene, into the folder `out`."""
+    """Draw one picture per scene into the folder `out`."""
     for name in scenes:
         scene = SCENES[name]()
         curves = {title: _play(title, play, scene, requests, worlds) for title, play in scene.panels.items()}
@@ -163,7 +163,7 @@ def draw(scenes: Sequence[str], requests: int, worlds: int, out: Path) -> None:
 
 
 def _play(title: str, play: Play, scene: Scene, requests: int, worlds: int) -> dict[str, np.ndarray]:
-    """The cumulative regret of each policy, one row per world."""
+    """Return the cumulative regret of each policy, float64[worlds, requests]."""
     click.echo(f"{title}: rewards lost after {requests:,} requests, mean and 95 % interval")
     curves = {}
     for name, model in (scene.policies | {"oracle": None}).items():
@@ -174,7 +174,7 @@ def _play(title: str, play: Play, scene: Scene, requests: int, worlds: int) -> d
 
 
 def _half_width(curves: np.ndarray) -> np.ndarray:
-    """Of the 95 % interval of the mean over worlds, by Student's t."""
+    """Return half the width of the 95 % interval of the mean over worlds, by Student's t."""
     n = len(curves)
     width: np.ndarray = student.ppf(0.975, n - 1) * curves.std(axis=0, ddof=1) / np.sqrt(n)
     return width

@@ -60,14 +60,17 @@ class Work(NamedTuple):
 
 
 def work(n: int, seed: int, arms: int) -> Work:
-    """n shown items with contexts from a standard normal; one in ten is clicked."""
+    """Draw n shown items with contexts from a standard normal distribution; one in ten is clicked."""
     rng = np.random.default_rng(seed)
     rewards = (rng.random(n) < 0.1).astype(np.float32)
     return Work(rng.integers(0, arms, n).astype(np.int32), rewards, rng.normal(size=(n, CONTEXT_SIZE)))
 
 
 def microseconds(call: Callable[[int], object], rounds: int, calls: int = CALLS) -> float:
-    """The fastest of many short rounds: other programs slow some of them, none is faster than the machine."""
+    """Return the microseconds per call in the fastest of many short rounds.
+
+    Other programs slow some rounds down, and no round is faster than the machine.
+    """
     best = float("inf")
     for round_number in range(rounds):
         start = time.perf_counter()
@@ -150,7 +153,7 @@ def _update_and_recommend(model: Any, updates: list[Any], requests: list[Any], i
 
 
 def theirs(size: Size) -> dict[str, dict[str, float]]:
-    """MABWiser's policies of the same kind."""
+    """Measure MABWiser's policies of the same kind."""
     from mabwiser.mab import MAB, LearningPolicy  # type: ignore[import-not-found, unused-ignore]
 
     policies = {
@@ -215,7 +218,7 @@ def main(mabwiser: str | None, smoke: bool, only_theirs: bool) -> None:
 
 
 def fastest(passes: Iterator[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """The smallest of each figure."""
+    """Return the smallest of each figure over all passes."""
     all_of_them = list(passes)
     return {
         name: {operation: min(one[name][operation] for one in all_of_them) for operation in operations}

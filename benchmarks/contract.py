@@ -45,7 +45,7 @@ def main(url: str | None, key: str | None, cases: int, seed: int, smoke: bool) -
 
 
 def run(url: str, key: str, cases: int, seed: int) -> bool:
-    """Whether the contract was broken, or fewer cases were tried than asked for."""
+    """Return whether Schemathesis found the contract broken, or tried fewer cases than asked for."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         done = subprocess.run(_command(url, key, cases, seed, report), cwd=folder)
@@ -61,7 +61,7 @@ def run(url: str, key: str, cases: int, seed: int) -> bool:
 
 @contextmanager
 def small_service() -> Iterator[tuple[str, str]]:
-    """The URL of a service of a small shop, and a key for it."""
+    """Start a service of a small shop, and yield its URL and a key for it."""
     from support.bento_servers import running
     from support.served_homes import make_home
     from tastemaker.serving.http.api_keys import add, changed
@@ -95,7 +95,7 @@ def _command(url: str, key: str, cases: int, seed: int, report: Path) -> list[st
 
 
 def _varied(document: str) -> int:
-    """How many operations take something that can be varied, beside the request's id."""
+    """Return how many operations take something that can be varied, beside the request's id."""
     with urllib.request.urlopen(document) as answer:
         paths: dict[str, Any] = json.load(answer)["paths"]
     return sum(

@@ -79,7 +79,7 @@ def _vectors(rng: np.random.Generator, n: int) -> Float32:
 
 
 def shop(size: Size) -> Split:
-    """Purchases of items whose popularity falls with their rank; a fifth of the pairs is the test period."""
+    """Draw purchases of items whose popularity falls with their rank; a fifth of the pairs is for tests."""
     rng = np.random.default_rng(0)
     popularity = (np.arange(size.items) + 10.0) ** -0.7
     drawn = size.interactions * 5 // 4
@@ -134,7 +134,10 @@ class Timed(NamedTuple):
 
 
 def contenders(split: Split, model: Factors) -> dict[str, Callable[[], object]]:
-    """The same work by each; the bare product with one thread of BLAS and with as many as it likes."""
+    """Return a function per contender that does the same work.
+
+    The bare product is run with one thread of BLAS, and with as many as BLAS chooses.
+    """
 
     def product(threads: int | None) -> None:
         with threadpool_limits(threads, "blas"):
@@ -151,7 +154,7 @@ def contenders(split: Split, model: Factors) -> dict[str, Callable[[], object]]:
 
 
 def _implicit(split: Split, model: Factors) -> dict[str, Callable[[], object]]:
-    """Implicit, with one thread and with all; nothing where it is not installed."""
+    """Return the contenders of implicit, with one thread and with all; none where it is not installed."""
     try:
         from implicit.cpu.als import AlternatingLeastSquares
         from implicit.evaluation import ranking_metrics_at_k
@@ -185,14 +188,14 @@ def _implicit(split: Split, model: Factors) -> dict[str, Callable[[], object]]:
 
 
 def for_implicit(matrix: csr_array) -> csr_matrix:
-    """The older class with 32-bit indices that implicit asks for."""
+    """Convert a matrix to the older class with 32-bit indices, which implicit requires."""
     return csr_matrix(
         (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)), shape=matrix.shape
     )
 
 
 def in_turns(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, Timed]:
-    """Every contender once a round, after one round that is not counted."""
+    """Time every contender once per round, after one round that is not counted."""
     spent = np.empty((rounds + 1, len(contenders), 2))
     for of_round in spent:
         for of_one, run in zip(of_round, contenders.values(), strict=True):
@@ -205,7 +208,10 @@ def in_turns(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[s
 
 
 def differences(split: Split, run: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Ours minus implicit's figure. Its `precision` is our recall, but pooled over users: as is ours here."""
+    """Return our figure minus implicit's, by metric.
+
+    Implicit's `precision` is our recall pooled over users, so ours is pooled here too.
+    """
     ours, theirs = run["ours"](), run["implicit"]()
     assert isinstance(ours, UserMetrics)
     assert isinstance(theirs, dict)
@@ -243,13 +249,13 @@ def _peak_mb() -> float:
 
 
 def memory_of_its_own(smoke: bool) -> Memory:
-    """The same in a new process, whose peak is its own."""
+    """Evaluate the larger shop in a new process, so that the peak of memory is its own."""
     command = [sys.executable, __file__, "--only-memory", "--json", *["--smoke"] * smoke]
     return Memory(**json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
 def plan(size: Size) -> str:
-    """What bounds the memory of evaluating a shop, in words."""
+    """Return in words what bounds the memory of evaluating a shop."""
     users = block_users(size.items)
     scores, everything = (n * size.items * 4 for n in (users, size.users))
     results = size.users * (len(METRICS) + 1) * 8 + size.items * 16

@@ -41,7 +41,7 @@ class Factors(Recommender[FactorsConfig]):
         return self.dimensions.T
 
     def fit(self, data: TrainingData) -> Self:
-        """Random vectors: a dot product takes as long for these as for good ones."""
+        """Draw random vectors: a dot product takes as long for these as for good ones."""
         size = self.config.embedding_size
         self.user_vectors = data.rng.standard_normal((data.n_users, size), np.float32)
         self.dimensions = data.rng.standard_normal((size, data.n_items), np.float32)

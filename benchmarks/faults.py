@@ -60,7 +60,10 @@ def main(names: tuple[str, ...], smoke: bool, kills: int, seconds: float) -> Non
 
 
 def _figures(survived: scenarios.Survived) -> tuple[str, ...]:
-    """`unlogged`: lists given that are not in the log; `recovery`: the median and the longest."""
+    """Return the figures of a line of the table.
+
+    `unlogged` counts the lists that are not in the log; `recovery` is the median and the longest.
+    """
     found, recovery = survived.verdict, sorted(survived.recovery_seconds)
     return (
         f"{found.answered:,}",

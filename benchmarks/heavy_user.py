@@ -31,7 +31,7 @@ DAY = 86_400
 
 
 def shop(plugin: Plugin, heavy: int, smoke: bool) -> TrainingData:
-    """Ordinary users, and user 0 with so many distinct items, all within a hundred days."""
+    """Return the training data of ordinary users and of user 0 with `heavy` distinct items, in 100 days."""
     from tastemaker.plugins import Events, TrainingData
     from tastemaker.plugins.checks.subject import MadeUpFeatures
 
@@ -49,7 +49,7 @@ def shop(plugin: Plugin, heavy: int, smoke: bool) -> TrainingData:
 
 
 def request_of(plugin: Plugin, data: TrainingData) -> Any:
-    """User 0's next request."""
+    """Return user 0's next request."""
     from tastemaker.plugins import Batch
 
     users, features = np.zeros(1, np.int32), data.features
@@ -65,7 +65,7 @@ def request_of(plugin: Plugin, data: TrainingData) -> Any:
 
 
 def measure(plugin: Plugin, heavy: int, smoke: bool) -> tuple[float, float]:
-    """Seconds of the fit, and milliseconds of user 0's list of 10: the fastest of 3."""
+    """Return the seconds of the fit, and the milliseconds of user 0's list of 10: the fastest of 3."""
     data = shop(plugin, heavy, smoke)
     kind = plugin.recommender
     capped = smoke and "max_user_items" in kind.config_type.model_fields

@@ -30,13 +30,13 @@ SHOWN = 0.02
 
 
 def ndcg(rng: np.random.Generator, users: int, rate: float) -> tuple[Float64, float]:
-    """float64[users], and the true mean."""
+    """Draw the figures of one model, float64[users], and return them with the true mean."""
     values = (rng.random(users) < rate) * rng.choice(PLACES, users)
     return values, rate * float(PLACES.mean())
 
 
 def difference(rng: np.random.Generator, users: int, rate: float) -> tuple[Float64, float]:
-    """float64[users], and the true mean."""
+    """Draw the differences of two models, float64[users], and return them with the true mean."""
     together = rng.random(users) < rate / 2
     one, other = (
         (together | (rng.random(users) < rate / 2)) * rng.choice(PLACES, users) for _model in range(2)
@@ -45,24 +45,24 @@ def difference(rng: np.random.Generator, users: int, rate: float) -> tuple[Float
 
 
 def platform(values: Float64, means: Float64) -> Ends:
-    """The wider of Student's and Hall's ends, or NaN."""
+    """Return the platform's interval: the wider of Student's and Hall's ends, or NaN."""
     error = float(means.std()) * (len(values) / (len(values) - 1)) ** 0.5
     return np.array(ends(float(values.mean()), error, values, 0.95))
 
 
 def student(values: Float64, means: Float64) -> Ends:
-    """x̄ ± t s/√n"""
+    """Return Student's interval, x̄ ± t s/√n."""
     half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
     return np.asarray(values.mean() + np.array([-half, half]))
 
 
 def percentile(values: Float64, means: Float64) -> Ends:
-    """The quantiles of the bootstrapped means."""
+    """Return the quantiles of the bootstrapped means."""
     return np.asarray(np.quantile(means, [0.025, 0.975]))
 
 
 def bca(values: Float64, means: Float64) -> Ends:
-    """The quantiles at levels corrected for bias and acceleration. Efron, JASA 82(397), 1987."""
+    """Return the quantiles at levels corrected for bias and acceleration. Efron, JASA 82(397), 1987."""
     off = values - values.mean()
     spread = float((off**2).sum()) ** 1.5
     if spread == 0:
@@ -83,7 +83,7 @@ METHODS: dict[str, Callable[[Float64, Float64], Ends]] = {
 
 
 def studentized(values: Float64, drawn: NDArray[np.intp], means: Float64) -> Ends:
-    """x̄ less the quantiles of the bootstrapped (x̄* - x̄)/s* times s."""
+    """Return the bootstrap-t interval: x̄ less s times the quantiles of the bootstrapped (x̄* - x̄)/s*."""
     errors, error = values[drawn].std(axis=1, ddof=1), values.std(ddof=1)
     off = means - values.mean()
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -92,7 +92,15 @@ def studentized(values: Float64, drawn: NDArray[np.intp], means: Float64) -> End
 
 
 def covered(kind: str, users: int, rate: float, runs: int, resamples: int) -> tuple[float, dict[str, float]]:
-    """The share of data sets with an interval, and of those each method's coverage."""
+    """Return the share of data sets with an interval, and of those each method's coverage.
+
+    Args:
+        kind: "ndcg" or "difference".
+        users: Users per data set.
+        rate: The hit rate of a model.
+        runs: Number of data sets.
+        resamples: Bootstrap resamples per data set.
+    """
     rng = np.random.default_rng([users, round(1000 * rate), len(kind)])
     draw = {"ndcg": ndcg, "difference": difference}[kind]
     hits: dict[str, list[bool]] = {name: [] for name in (*METHODS, "bootstrap-t")}

@@ -53,15 +53,22 @@ class Paced(NamedTuple):
 
 
 def flood(port: int, seconds: float, users: int, folder: Path) -> Flood:
-    """One thread of wrk with 32 connections, each of which asks as soon as it is answered."""
+    """Run one thread of wrk with 32 connections, each of which asks as soon as it is answered."""
     said = _wrk(port, CONNECTIONS, seconds, users, folder)
     return Flood(_per_second(said), _failed(said))
 
 
 def paced(port: int, per_second: float, seconds: float, users: int, folder: Path) -> Paced:
-    """People who look at their list for a while before they want another; `per_second` lists in all.
+    """Simulate people who look at their list for a while before they request another.
 
-    A first, short round tells how long they wait, and so how many of them it takes; it warms up, too.
+    A first, short round measures how long they wait, which gives the number of people. It warms up, too.
+
+    Args:
+        port: The server's port.
+        per_second: Lists per second of all people together.
+        seconds: How long the load lasts.
+        users: Number of user ids.
+        folder: Where the script for wrk is written.
     """
     first = _visited(port, math.ceil(per_second * THINK_SECONDS), WARM_SECONDS, users, folder)
     people = math.ceil(per_second * (THINK_SECONDS + first.mean_ms / 1_000))
@@ -77,7 +84,7 @@ def _visited(port: int, people: int, seconds: float, users: int, folder: Path) -
 
 
 def _wrk(port: int, connections: int, seconds: float, users: int, folder: Path, more: str = "") -> str:
-    """What one thread of wrk prints."""
+    """Run one thread of wrk, and return what it prints."""
     script = folder / "post.lua"
     script.write_text(_SCRIPT.replace("{users}", str(users)) + more)
     url = f"http://127.0.0.1:{port}"
@@ -100,12 +107,12 @@ def _failed(said: str) -> int:
 
 
 def _ms(took: str) -> float:
-    """wrk's 1.52ms, 880.00us or 1.02s in milliseconds."""
+    """Convert wrk's 1.52ms, 880.00us or 1.02s to milliseconds."""
     number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", took).groups()  # type: ignore[union-attr]
     return float(number) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
 
 
 def ratios(ours: Sequence[Flood], theirs: Sequence[Flood]) -> float:
-    """The median, over rounds that were side by side, of how many times faster ours was."""
+    """Return the median, over rounds that ran side by side, of how many times faster ours was."""
     pairs = zip(ours, theirs, strict=True)
     return float(np.median([our.per_second / their.per_second for our, their in pairs]))

@@ -93,7 +93,7 @@ class Measured(NamedTuple):
 
 
 def measure(folder: Path, *, seconds: int, rows: int) -> Iterator[Measured]:
-    """Each figure as soon as it is known."""
+    """Yield each figure as soon as it is known."""
     naive = _naive(folder, seconds)
     for size in (1, 20):
         rate = _served(folder, size, seconds)
@@ -125,7 +125,7 @@ def _clicks(records: list[Entry]) -> Iterator[FeedbackRecord]:
 
 
 def _wrk(url: str, folder: Path, size: int, seconds: int, run: str) -> tuple[float, int]:
-    """Events acknowledged, a second and in all."""
+    """Send feedback with wrk, and return the acknowledged events per second and in all."""
     script = folder / "feedback.lua"
     script.write_text(LUA)
     command = [
@@ -156,7 +156,7 @@ def _naive(folder: Path, seconds: int) -> float:
 
 @contextmanager
 def _process(command: list[str]) -> Iterator[str]:
-    """A server on a free port, once it answers."""
+    """Start a server on a free port, and yield its URL once it answers."""
     import httpx
 
     url = f"http://127.0.0.1:{(port := free_port())}"

@@ -47,7 +47,7 @@ class World(NamedTuple):
     """The probability of a reward of 1."""
 
     def of_rate(self, rate: float) -> World:
-        """With this mean reward in the log."""
+        """Return the world with its rewards scaled to this mean reward in the log."""
         scaled = self.reward * rate / float(self.chance @ self.reward)
         return self._replace(reward=np.minimum(scaled, 1.0))
 
@@ -57,7 +57,7 @@ class World(NamedTuple):
         return float(self.chance / self.logging @ (self.target * self.reward))
 
     def sample(self, rng: np.random.Generator) -> tuple[BanditFeedback, EvaluationPolicy]:
-        """A log."""
+        """Draw a log, and return it with the target policy's probabilities of its actions."""
         drawn = rng.choice(len(self.chance), ROUNDS, p=self.chance)
         rewards = rng.random(ROUNDS) < self.reward[drawn]
         log = BanditFeedback.of(drawn, rewards, self.logging[drawn], n_actions=len(self.chance))
@@ -65,7 +65,7 @@ class World(NamedTuple):
 
 
 def worlds() -> Iterator[tuple[str, World]]:
-    """Name and world."""
+    """Yield the name of each world, and the world."""
     contexts = np.array([0.5, 0.3, 0.2])[:, None]
     logging = np.array([[0.40, 0.30, 0.20, 0.10], [0.10, 0.20, 0.30, 0.40], [0.25, 0.25, 0.25, 0.25]])
     target = np.array([[0.10, 0.20, 0.30, 0.40], [0.05, 0.05, 0.10, 0.80], [0.00, 0.50, 0.00, 0.50]])
@@ -81,7 +81,7 @@ def worlds() -> Iterator[tuple[str, World]]:
 
 
 def covered(world: World, logs: int, seed: int) -> tuple[float, dict[str, float]]:
-    """The share of logs that can answer, and the coverage of each estimator's interval among them."""
+    """Return the share of logs that can answer, and the coverage of each estimator's interval among them."""
     rng = np.random.default_rng(seed)
     found: dict[str, list[Estimate]] = {"ips": [], "snips": [], "logged": []}
     for _log in range(logs):

@@ -81,7 +81,7 @@ def main(
 
 
 def measure_all(events: int, models: tuple[str, ...], home: Path) -> Iterator[Measured]:
-    """Every stage in order, each in a process of its own; then what they took together."""
+    """Measure every stage in order, each in a process of its own, and yield its cost; then that of all."""
     from tastemaker.plugins.discovery import find
 
     home.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def measure(stage: str, events: int, home: Path) -> Measured:
 
 
 def line(measured: Measured) -> str:
-    """A row of the table."""
+    """Return the table's row of a stage."""
     return COLUMNS.format(
         f"{measured.events:,}",
         measured.stage,
@@ -121,7 +121,7 @@ def line(measured: Measured) -> str:
 
 
 def workspace(home: Path, events: int) -> Workspace:
-    """A shop with about so many events, and the problem that the project suggests for it."""
+    """Return a workspace of a shop with about so many events, and the problem suggested for it."""
     options = {
         "n_days": DAYS,
         "events_per_day": events / DAYS,
@@ -133,7 +133,7 @@ def workspace(home: Path, events: int) -> Workspace:
 
 
 def run_stage(stage: str, opened: Workspace) -> str:
-    """Do one stage in this process; returns what it found, in words."""
+    """Run one stage in this process, and return in words what it found."""
     if stage.startswith("backtest "):
         return backtest(opened, stage.removeprefix("backtest "))
     return STAGES[stage](opened)
@@ -148,7 +148,7 @@ def land(opened: Workspace) -> str:
 
 
 def admit(opened: Workspace) -> str:
-    """Through the gate."""
+    """Validate the landed events with the gate, and publish the valid ones."""
     from tastemaker.data.validation.admission import validate_and_publish
     from tastemaker_expectations.gate import GreatExpectationsGate
 
@@ -161,13 +161,13 @@ def admit(opened: Workspace) -> str:
 
 
 def dataset(opened: Workspace) -> str:
-    """The lake as arrays, and the split."""
+    """Read the lake as arrays, and split it by time."""
     loaded, split = opened.dataset(), opened.split()
     return f"{len(loaded.user_ids):,} users, {len(loaded.item_ids):,} items, {len(split.users):,} evaluated"
 
 
 def features(opened: Workspace) -> str:
-    """Feature snapshots at the cut and at the end."""
+    """Write the feature snapshots at the cut and at the end."""
     from tastemaker.features.snapshots import write_snapshots
 
     cuts = {opened.split().cut, opened.dataset().end}
@@ -176,7 +176,7 @@ def features(opened: Workspace) -> str:
 
 
 def materialize(opened: Workspace) -> str:
-    """Into the online store."""
+    """Write the latest features to the online store."""
     from tastemaker_features.store import apply, materialize
 
     apply(opened.settings)

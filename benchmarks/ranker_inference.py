@@ -45,7 +45,7 @@ print(f"  {sys.argv[1]:12} {time.process_time() - start:5.2f} s of CPU, {megabyt
 
 
 def made(data: TrainingData, rounds: int) -> tuple[Ensemble, Float32]:
-    """The ranker's trees, fitted, and the columns of some users' candidates."""
+    """Fit the ranker, and return its trees and the columns of some users' candidates."""
     from tastemaker.plugins import Batch
     from tastemaker_ranker.ranker import Ranker
 
@@ -60,7 +60,7 @@ def made(data: TrainingData, rounds: int) -> tuple[Ensemble, Float32]:
 
 
 def race(ensemble: Ensemble, features: Float32, rounds: int) -> None:
-    """Both on the same rows: microseconds, and whether their scores are the same to the last bit."""
+    """Print the microseconds of both on the same rows, and whether their scores are equal to the last bit."""
     import lightgbm
 
     booster = lightgbm.Booster(model_str=ensemble.text)
@@ -80,7 +80,7 @@ def race(ensemble: Ensemble, features: Float32, rounds: int) -> None:
 
 
 def microseconds(score: Callable[[Any], object], rows: Any, rounds: int, calls: int = CALLS) -> float:
-    """The fastest of many short rounds."""
+    """Return the microseconds per call in the fastest of many short rounds."""
     best = float("inf")
     for _ in range(rounds):
         start = time.perf_counter()

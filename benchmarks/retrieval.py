@@ -41,7 +41,11 @@ Lists = list[list[int]]
 
 
 def made_up(smoke: bool) -> tuple[Any, list[Any]]:
-    """Item vectors in 200 clusters, of lengths that vary as popularity does; histories of two clusters."""
+    """Return drawn item vectors and histories.
+
+    The vectors lie in 200 clusters, and their lengths vary as popularity does. Each history has items of
+    two clusters.
+    """
     rng, n_items = np.random.default_rng(0), SMOKE_ITEMS if smoke else N_ITEMS
     fading = 0.93 ** np.arange(SIZE)
     cluster = rng.integers(0, 200, n_items)
@@ -57,7 +61,7 @@ def made_up(smoke: bool) -> tuple[Any, list[Any]]:
 
 
 def model_of(vectors: Any) -> Any:
-    """iALS as if it had learned these item vectors."""
+    """Return an iALS model that has these item vectors."""
     from tastemaker_collaborative.ials import IALS
 
     model = IALS()
@@ -87,12 +91,12 @@ def requests(histories: Sequence[Any], n_items: int, *, exclude: bool) -> list[A
 
 
 def first_row(answers: Any, k: int) -> Callable[[Any], Any]:
-    """Asks for the k best items of a batch of one."""
+    """Return a function that asks for the k best items of a batch of one row."""
     return lambda batch: answers.recommend(batch, k).items[0]
 
 
 def timed(recommend: Callable[[Any], Any], batches: Sequence[Any]) -> tuple[Lists, float]:
-    """The lists, and what one takes: the median of the requests, each at its fastest of 3, microseconds."""
+    """Return the lists, and the median of the microseconds that a request takes at its fastest of 3."""
     lists, seconds = [], []
     for batch in batches:
         took = []
@@ -106,7 +110,7 @@ def timed(recommend: Callable[[Any], Any], batches: Sequence[Any]) -> tuple[List
 
 
 def recall(found: Lists, exact: Lists, k: int) -> float:
-    """The share of the true k best that is among the k found."""
+    """Return the share of the true k best items that is among the k found."""
     pairs = zip(found, exact, strict=True)
     return float(np.mean([len(set(one[:k]) & set(other[:k])) / k for one, other in pairs]))
 
@@ -157,7 +161,7 @@ def by_batch(model: Any, near: Any, served: Any, histories: Sequence[Any]) -> No
 
 
 def fitted(data: TrainingData) -> tuple[Any, list[Any]]:
-    """iALS fitted on a shop, and the histories of some of its customers."""
+    """Return iALS fitted on a shop, and the histories of some of its customers."""
     from tastemaker_collaborative.ials import IALS
 
     model = IALS().fit(data)
@@ -167,7 +171,7 @@ def fitted(data: TrainingData) -> tuple[Any, list[Any]]:
 
 
 def others(smoke: bool) -> None:
-    """HNSW of other libraries on the same vectors and queries, in an environment that has them."""
+    """Measure the HNSW of other libraries on the same vectors and queries, where they are installed."""
     import faiss
     import hnswlib
 
@@ -189,7 +193,7 @@ def others(smoke: bool) -> None:
 
 
 def ours_bare(smoke: bool) -> None:
-    """USearch alone on the queries of `others`, without the model around it."""
+    """Measure USearch alone on the queries of `others`, without the model around it."""
     from usearch.index import Index
 
     vectors, histories = made_up(smoke)

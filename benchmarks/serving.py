@@ -103,7 +103,7 @@ def main(quick: bool, smoke: bool, folder: Path | None, as_json: bool) -> None:
 
 
 def measure(folder: Path, effort: Effort) -> dict[str, Any]:
-    """Every figure."""
+    """Measure every figure, and return them by name."""
     homes = {name: HOMES[name] for name in effort.homes}
     weighed = [name for name in homes if name != INDEXED][-1]
     environment = _prepare(folder, list(homes.values()))
@@ -128,7 +128,7 @@ def measure(folder: Path, effort: Effort) -> dict[str, Any]:
 
 
 def _prepare(folder: Path, homes: Sequence[Home]) -> dict[str, str]:
-    """The homes, with empty logs, and the plugin; returns the servers' environment."""
+    """Create the homes, with empty logs, and the plugin; return the servers' environment."""
     shutil.rmtree(folder / "plugins", ignore_errors=True)
     plugins = install_plugin(folder / "plugins")
     (plugins / "noop_service.py").write_text("from serving_rivals import noop\n\nNoop = noop()\n")
@@ -157,7 +157,7 @@ Command = tuple[Sequence[str], dict[str, str], Path]
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[str]:
-    """A Redis with all users' features, for `by_hand`; its URL."""
+    """Start a Redis with all users' features, for `by_hand`, and yield its URL."""
     port = _free_port()
     process = subprocess.Popen(
         ["redis-server", "--port", str(port), "--save", "", "--appendonly", "yes", "--dir", str(folder)],
@@ -175,7 +175,7 @@ def _redis(folder: Path) -> Iterator[str]:
 
 
 def _rivals(folder: Path, environment: dict[str, str], redis: str | None) -> dict[str, Command]:
-    """How the others are started."""
+    """Return the commands that start the other services."""
     uvicorn = [str(BINARIES / "uvicorn"), "--no-access-log", "--log-level", "warning"]
     noop = environment | {"BENTOML_HOME": str(folder / "bento-noop")}
     rivals: dict[str, Command] = {
@@ -202,7 +202,7 @@ def _service(folder: Path, environment: dict[str, str], home: Home, workers: int
 
 @contextmanager
 def server(command: Sequence[str], environment: dict[str, str], folder: Path) -> Iterator[Server]:
-    """A server that answers, on a port of its own."""
+    """Start a server on a port of its own, and yield it once it answers."""
     port = _free_port()
     with (folder / f"server-{port}.log").open("w") as log:
         process = subprocess.Popen(
@@ -228,7 +228,7 @@ def _free_port() -> int:
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], path: str | None) -> None:
-    """Until it answers (or, without a path, until it listens)."""
+    """Wait until the server answers or, without a path, until it listens."""
     end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -277,9 +277,10 @@ def _latency(
     rounds: int,
     seconds: float,
 ) -> dict[str, dict[str, float]]:
-    """At half of each server's own maximum; the others at no more than half of ours, to know the machine.
+    """Measure each server's latency at half of its own maximum throughput.
 
-    Medians over rounds that go from server to server; `worst_p99_ms` is the worst round's.
+    The others get no more than half of our maximum, which shows what the machine adds. The figures are
+    medians over rounds that go from server to server; `worst_p99_ms` is the worst round's.
     """
     found: dict[str, list[Paced]] = {name: [] for name in servers if name != NOOP}
     for _ in range(rounds):
@@ -299,7 +300,7 @@ def _latency(
 
 
 def answers(port: int) -> dict[str, float]:
-    """What part of the answers was the model's, and of the log's records reached the disk."""
+    """Return the share of answers that the model gave, and of log records that reached the disk."""
     page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode()
     lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
     given = {name: float(value) for name, _, value in lines}
@@ -366,7 +367,7 @@ def _on_one_processor() -> Iterator[None]:
 
 
 def memory(process: int) -> list[dict[str, float]]:
-    """Megabytes of each worker, and of what it maps of the version: workers share that."""
+    """Return the megabytes of each worker, and of what it maps of the version, which workers share."""
     import psutil
 
     found = []

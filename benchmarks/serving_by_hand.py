@@ -32,7 +32,7 @@ app = FastAPI()
 
 @app.post("/recommend")
 async def recommend(asked: Asked) -> dict[str, Any]:
-    """The ten best items."""
+    """Recommend the k best items to a user."""
     found = await redis.hgetall(f"features:{asked.user_id}")
     features = np.array([float(found.get(b"%d" % n, 0)) for n in range(FEATURES)], np.float32)
     scores = vectors @ (users[int(asked.user_id[5:])] + features @ weights)

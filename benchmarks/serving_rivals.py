@@ -8,7 +8,7 @@ FEATURES = 4
 
 
 def noop() -> Any:
-    """A stock BentoML service that does nothing."""
+    """Return a stock BentoML service that does nothing."""
     import bentoml
 
     @bentoml.service(name="noop", workers=1)
@@ -23,7 +23,10 @@ def noop() -> Any:
 
 
 def bare() -> Any:
-    """Starlette and msgspec: a body is read and ten items are written; no model, no features, no log."""
+    """Return a service of Starlette and msgspec that reads a body and writes ten items.
+
+    It has no model, no features and no log.
+    """
     import msgspec
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -45,7 +48,7 @@ def bare() -> Any:
 
 
 def fill(url: str, users: int) -> None:
-    """The users' features, for `serving_by_hand`."""
+    """Write the users' features into Redis, for `serving_by_hand`."""
     from redis import Redis
 
     with Redis.from_url(url) as redis, redis.pipeline() as pipe:

@@ -29,7 +29,7 @@ PROBLEM = ProblemSpec.model_validate(
 
 
 def install_plugin(folder: Path) -> Path:
-    """`factors` as an installed distribution would look, in a folder for PYTHONPATH."""
+    """Write `factors` as an installed distribution into a folder for PYTHONPATH, and return the folder."""
     package, about = folder / "tastemaker_factors", folder / "tastemaker_factors-1.dist-info"
     for each in (package, about):
         each.mkdir(parents=True)
@@ -47,12 +47,12 @@ def install_plugin(folder: Path) -> Path:
 
 
 def user_id(number: int) -> str:
-    """The id of a user by number."""
+    """Return the id of the user with this number."""
     return f"user-{number:06d}"
 
 
 def make_home(home: Path, n_items: int, *, index: bool) -> None:
-    """A version over `n_items` items, with the index of a large catalogue or without."""
+    """Register a version over `n_items` items, with the index of a large catalogue or without it."""
     settings = Settings(
         home=home,
         retrieval=RetrievalSettings(index_items=1 if index else 10**9),
@@ -94,7 +94,7 @@ def _snapshot(n_items: int, rng: np.random.Generator) -> Snapshot:
 
 
 def fill_features(home: Path) -> None:
-    """Four purchases a user, their features, and those in the online store."""
+    """Write four purchases per user, their features, and these features in the online store."""
     from tastemaker_features import store
 
     settings, rng = Settings(home=home), np.random.default_rng(0)

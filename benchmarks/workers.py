@@ -66,7 +66,7 @@ def main(smoke: bool, kills: int) -> None:
 
 
 def measure(folder: Path, kills: int) -> Figures:
-    """Every figure."""
+    """Kill a worker so many times under load, and return every figure."""
     served_homes.make_home(folder / "home")
     environment = {"TASTEMAKER_HOME": str(folder / "home"), "BENTOML_HOME": str(folder / "bentoml")}
     command = ("tastemaker", "serve", "popularity", "--workers", "2")
@@ -97,7 +97,7 @@ def _seconds_of_a_scrape(client: httpx.Client) -> float:
 
 
 def _killed(server: bento_servers.Started, workers: Workers, number: int) -> float:
-    """Kill the worker in this place; seconds until another one serves there."""
+    """Kill the worker in this place, and return the seconds until another one serves there."""
     process = workers.slots()[number].process
     (worker,) = (child for child in server.children() if child.pid == process)
     start = time.perf_counter()
@@ -123,7 +123,7 @@ class Caller(threading.Thread):
             self.failed += not self.answered()
 
     def answered(self) -> bool:
-        """Ask for a list; whether there was one."""
+        """Ask for a list, and return whether there was one."""
         raise NotImplementedError
 
 
@@ -158,7 +158,7 @@ class Kept(Caller):
 
 @contextmanager
 def _asking(url: str) -> Iterator[Sequence[Caller]]:
-    """So many callers of each kind, until the block ends."""
+    """Run so many callers of each kind until the block ends."""
     callers = [kind(url) for _ in range(CALLERS) for kind in (Once, Kept)]
     for caller in callers:
         caller.start()

@@ -32,7 +32,7 @@ Namespace = dict[str, Any]
 
 
 def execute(page: str) -> tuple[str, Namespace]:
-    """The page with what its blocks print now, and their variables."""
+    """Run the page's blocks, and return the page with what they print now, and their variables."""
     namespace: Namespace = {"__name__": "page"}
 
     def run(found: re.Match[str]) -> str:
@@ -46,7 +46,7 @@ def execute(page: str) -> tuple[str, Namespace]:
 
 
 def figures(namespace: Namespace) -> dict[str, Figures]:
-    """Picture -> what is drawn in it, rounded to what the eye can tell."""
+    """Return what is drawn in each picture, rounded to what can be seen in it."""
     earned = {name: (truth, *found) for name, (truth, found) in namespace["position"].items()}
     repeats = {f"{name}, {allowed}": two for (name, allowed), two in namespace["repeats"].items()}
     found = {
@@ -121,7 +121,7 @@ def _scatter(axes: Axes, drawn: Figures) -> None:
 
 
 def _bars(title: str, column: int, colour: str, kind: str = "") -> Callable[[Axes, Figures], None]:
-    """A panel: one column of the figures whose names end with `kind`, as bars."""
+    """Return a function that draws one column of the figures whose names end with `kind` as bars."""
 
     def panel(axes: Axes, drawn: Figures) -> None:
         values = {name.removesuffix(kind): of[column] for name, of in drawn.items() if name.endswith(kind)}
@@ -153,7 +153,7 @@ PANELS: dict[str, list[Callable[[Axes, Figures], None]]] = {
 
 
 def main() -> None:
-    """Compare, or write."""
+    """Compare the page with its output, or write both the page and the pictures."""
     page = PAGE.read_text("utf-8")
     now, namespace = execute(page)
     if "--write" in sys.argv[1:]:

@@ -61,7 +61,7 @@ class GreatExpectationsGate:
         return hashlib.sha256(json.dumps(checks, default=str).encode()).hexdigest()[:16]
 
     def rules(self, table: str) -> tuple[ValidationRule, ...]:
-        """The table's rules, in the order in which a row is evaluated."""
+        """Return the table's rules, in the order in which a row is evaluated."""
         return tuple(check.rule for check in self._suites[table].checks)
 
     def check(self, table: str, chunk: pa.Table) -> RowChecks:
@@ -76,7 +76,11 @@ class GreatExpectationsGate:
         return partition_rows(self.source, table, chunk, names, failed)
 
     def write_docs(self, folder: Path) -> list[Path]:
-        """Write what was checked: a page a table, and Great Expectations' own; both readable offline."""
+        """Write two pages per table that are readable offline: ours and Great Expectations' own.
+
+        Returns:
+            The paths of our pages.
+        """
         from tastemaker_expectations.docs import details, page
 
         pages, made_at = [], datetime.now(UTC)
@@ -130,7 +134,10 @@ class GreatExpectationsGate:
 
 
 def load_suite(table: str, source: str) -> Suite:
-    """The table's suite; for events, after the rules of the source's own module here, if it has one."""
+    """Return the suite of a table.
+
+    Events are checked by the rules of the source first, if this package has a module of the source's name.
+    """
     suite: Suite = importlib.import_module(f"tastemaker_expectations.{table}").suite()
     own = f"tastemaker_expectations.{source}"
     if table == "events" and source not in TABLES and importlib.util.find_spec(own) is not None:

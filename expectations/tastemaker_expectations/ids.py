@@ -42,8 +42,10 @@ def id_checks(name: str) -> tuple[Check, Check]:
 
 
 def form_checks() -> tuple[Check, Check]:
-    """That the ids of a row are written as they were meant: two checks for all of them, since each takes
-    time."""
+    """Return the checks that no id of a row has a NUL character or was rounded.
+
+    There are two for all ids of a row, since each check takes time.
+    """
     return (
         Check(
             ValidationRule(
@@ -76,7 +78,10 @@ def id_measures(chunk: pa.Table, *names: str) -> Measures:
 
 
 def _inexact(ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    """What matches INEXACT has a dot or a plus: most columns of ids have neither, which is soon seen."""
+    """Return whether each id matches INEXACT.
+
+    Such an id has a dot or a plus. Most columns of ids have neither, which is fast to check.
+    """
     perhaps = pc.or_(pc.match_substring(ids, "."), pc.match_substring(ids, "+"))
     return pc.match_substring_regex(ids, f"^(?:{INEXACT})$") if pc.any(perhaps).as_py() else perhaps
 

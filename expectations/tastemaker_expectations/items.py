@@ -14,7 +14,7 @@ from tastemaker_expectations.suite import Check, Measures, Suite, always, flag
 
 
 def suite() -> Suite:
-    """Its id, once, a price that can be one, and values of the shop's own columns that fit."""
+    """Return the suite of items: a sound id that occurs once, a possible price, own columns that fit."""
     return Suite(
         (
             *id_checks("item_id"),

@@ -17,7 +17,10 @@ NOTHING = "Nothing: it is what the data set is known for."
 
 
 def suite() -> Suite:
-    """Copies and cancellations first: they say nothing new, whatever else is wrong with them."""
+    """Return the suite of Online Retail's lines.
+
+    Copies and cancellations come first: they say nothing new, whatever else is wrong with them.
+    """
     rules = (
         ValidationRule(
             "exact_duplicate",
@@ -56,7 +59,10 @@ def suite() -> Suite:
 
 
 def measure(chunk: pa.Table, now: datetime) -> Measures:
-    """One boolean per rule. A quantity or price that is not a number is left to the rule of the value."""
+    """Return one boolean column per rule: whether each row breaks it.
+
+    A quantity or price that is not a number is left to the rule of the value.
+    """
     column = chunk.column
     cancels, matched = column("is_cancellation"), column("is_matched")
     quantity = column("quantity")

@@ -14,7 +14,7 @@ _TEXTS = pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("valu
 
 
 def own_check(table: str) -> Check:
-    """No value of `items` or of `users` is too long."""
+    """Return the check that no value of the own columns of `items` or of `users` is too long."""
     limit, setting = MAX_OWN_BYTES[table], f"source.{table.removesuffix('s')}_columns"
     rule = ValidationRule(
         "own_column_too_long",
@@ -25,12 +25,12 @@ def own_check(table: str) -> Check:
 
 
 def own_measures(chunk: pa.Table) -> Measures:
-    """The column that the check looks at."""
+    """Return the measure of `own_check`: the bytes of each row's longest value in its own columns."""
     return {"own_column_bytes": _longest(chunk.column(OWN))}
 
 
 def _longest(own: pa.ChunkedArray) -> pa.ChunkedArray:
-    """int64[rows]: the bytes of each row's longest value, 0 where it has none."""
+    """Return int64[rows]: the bytes of each row's longest value, 0 where it has none."""
     entries = own.combine_chunks().cast(pa.list_(_TEXTS))
     sizes = pc.fill_null(pc.binary_length(pc.struct_field(pc.list_flatten(entries), "value")), 0)
     longest = np.zeros(len(own), np.int64)

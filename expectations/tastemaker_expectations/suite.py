@@ -84,7 +84,7 @@ def seconds_since(times: pa.ChunkedArray, moment: datetime) -> pa.ChunkedArray:
 
 
 def flag(chunk: pa.Table, name: str) -> pa.ChunkedArray:
-    """A boolean column that the chunk may lack if it is false in all rows."""
+    """Return a boolean column, which the chunk may lack if it is false in all rows."""
     if name in chunk.column_names:
         return chunk.column(name)
     return pa.chunked_array([pa.repeat(pa.scalar(False), len(chunk))])

@@ -13,7 +13,7 @@ from tastemaker_expectations.suite import Check, Measures, Suite, always, flag
 
 
 def suite() -> Suite:
-    """Its id, once, and values of the shop's own columns that can name a group."""
+    """Return the suite of users: a sound id that occurs once, and own columns that can name a group."""
     repeated = ValidationRule(
         "user_id_repeated",
         "The user_id stands in an earlier row; the first row counts.",

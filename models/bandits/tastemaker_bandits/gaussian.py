@@ -140,7 +140,11 @@ class GaussianBandit(Recommender[ConfigT]):
 
             C' = C - Cx (Cx)ᵀ h / (1 + h xᵀCx),    m' = m + Cx · step
 
-        `shrink` is h / (1 + h xᵀCx), h the observation's information (one over its variance).
+        Args:
+            item: The arm.
+            cx: Cx, float64[d].
+            shrink: h / (1 + h xᵀCx), with the observation's information h, one over its variance.
+            step: The factor of Cx in the change of the mean.
         """
         dger(-shrink, cx, cx, a=self.covariance[item].T, overwrite_a=True)  # in place
         self.mean[item] += cx * step

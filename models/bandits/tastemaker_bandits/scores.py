@@ -22,9 +22,9 @@ SMALLEST, SMALLEST_LOG = 1e-12, -80.0
 
 
 def _above() -> Float64:
-    """float64[12, 12]: values at the points of a panel [-1, 1] -> their integrals from each point to 1.
+    """Return float64[12, 12]: values at the points of a panel [-1, 1] -> integrals from each point to 1.
 
-    By Legendre polynomials: ∫ from t to 1 of P_n = (P_{n-1}(t) - P_{n+1}(t)) / (2n + 1).
+    It follows from Legendre polynomials: ∫ from t to 1 of P_n = (P_{n-1}(t) - P_{n+1}(t)) / (2n + 1).
     """
     values = np.polynomial.legendre.legvander(POINTS, SIZE)
     orders = np.arange(1, SIZE)
@@ -154,7 +154,10 @@ class Normal(Scores):
         return z
 
     def density_roughly(self, x: Float64) -> Floats:
-        """In single precision: the exponents are one product of matrices, whose terms have the same sign."""
+        """Return the density in single precision.
+
+        The exponents are one product of matrices, whose terms have the same sign.
+        """
         scale = np.sqrt(0.5) / self.spread
         first, t = (x[0] - self.centre) * scale, x - x[0]
         items = np.stack([np.log(scale / np.sqrt(np.pi)) - first**2, -2 * first * scale, -(scale**2)])
@@ -192,7 +195,7 @@ class LogOdds(Scores):
         return np.minimum(self.spread, 1.0)
 
     def reach(self) -> tuple[Float64, Float64]:
-        """Quantiles; where they leave the floats, a bound: the tails fall as e^(ax) and e^(-bx)."""
+        """Return quantiles or, where floats can't hold them, bounds: the tails fall as e^(ax) and e^(-bx)."""
         arms, places = np.unique(self.a + 1j * self.b, return_inverse=True)
         a, b = arms.real, arms.imag
         centre = special.digamma(a) - special.digamma(b)

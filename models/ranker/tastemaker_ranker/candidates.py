@@ -33,7 +33,13 @@ class Candidates(NamedTuple):
 
 
 def retrieve(retrievers: Retrievers, batch: Batch, depth: int) -> Candidates:
-    """Return the union of each retriever's `depth` best items for each row, scored by every retriever."""
+    """Return the union of each retriever's best items for each row, scored by every retriever.
+
+    Args:
+        retrievers: The fitted models that propose items, by name.
+        batch: n requests.
+        depth: The number of items per row that each retriever proposes.
+    """
     n_items = max(batch.history.n_items, 1)
     proposed = np.concatenate([model.recommend(batch, depth).items for model in retrievers.values()], axis=1)
     rows, columns = np.nonzero(proposed != NO_ITEM)

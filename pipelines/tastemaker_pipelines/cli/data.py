@@ -79,7 +79,7 @@ def check(path: Path | None, name: str | None, as_json: bool) -> None:
 
 
 def as_data(source: SourceSettings, found: Inspection, sections: list[Section]) -> dict[str, Any]:
-    """The report as JSON shows it."""
+    """Return the report in types that JSON has."""
     return {
         "source": source.name,
         "path": None if source.path is None else str(source.path),
@@ -103,7 +103,7 @@ def as_data(source: SourceSettings, found: Inspection, sections: list[Section]) 
 def _check(
     settings: Settings, source: SourceSettings, *, quiet: bool
 ) -> tuple[Inspection, list[Section], list[str]]:
-    """What the gate makes of the source, the report's sections, and all warnings."""
+    """Run the gate on the source, and return its result, the report's sections and all warnings."""
     from tastemaker.data.ingest import land
     from tastemaker.data.lake import Lake
     from tastemaker.data.sources import open_source

@@ -49,7 +49,7 @@ def _show_table(console: Console, table: InspectedTable) -> None:
 
 
 def _show_facts(console: Console, facts: Mapping[str, Any], indent: int) -> None:
-    """A line per fact; a mapping of mappings has lines of its own."""
+    """Print a line per fact, and indented lines for a mapping of mappings or lists."""
     for label, value in facts.items():
         if isinstance(value, Mapping) and any(isinstance(each, (Mapping, list)) for each in value.values()):
             console.print(f"{' ' * indent}{label}", markup=False)

@@ -78,7 +78,10 @@ def demo(visits: int) -> None:
 
 
 def _workspace() -> Workspace:
-    """The simulated shop, whatever tastemaker.toml says, with the problem file in the home folder."""
+    """Return a workspace of the simulated shop, whatever source tastemaker.toml names.
+
+    The problem file is written into the home folder if it is not there yet.
+    """
     from tastemaker.settings import LearningSettings, SourceSettings, load_settings
     from tastemaker.workflows.workspace import Workspace
 
@@ -122,7 +125,7 @@ def _leaderboard(workspace: Workspace, console: Console) -> None:
 
 
 def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) -> Summary:
-    """The champion is served, and people come. The same people, each time."""
+    """Serve the champion, and simulate visits to it: the same users in every call."""
     from uuid import uuid4
 
     from tastemaker.simulator.traffic.audience import TrafficMix
@@ -149,7 +152,10 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
 
 
 def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
-    """A bandit learns from the feedback at once, all others in a second training. Is it all there?"""
+    """Let the bandit learn from the feedback at once, and train all other models a second time.
+
+    Then print whether the log agrees with the ledger of the visits, and how many events each version saw.
+    """
     from tastemaker.simulator.traffic.log_audit import verdict
     from tastemaker.simulator.traffic.terminal import show_verdict
     from tastemaker.workflows.online_learning import GRACE_SECONDS, learning_session
@@ -177,13 +183,13 @@ def _learn(workspace: Workspace, console: Console, ledger: Path) -> None:
 
 
 def _champion(workspace: Workspace) -> Version:
-    """What `tastemaker serve` serves: while no model beats the baseline, that one."""
+    """Return the version that `tastemaker serve` serves: the champion or, if there is none, the baseline."""
     registry, problem = workspace.registry, workspace.problem
     return registry.champion(problem.name) or registry.newest(problem.baseline, problem=problem.name)
 
 
 def _compare(before: Summary, after: Summary, console: Console) -> None:
-    """The same visits, to what was learned before them and with them."""
+    """Print the same visits side by side: to the first version, and to the one that learned from them."""
     from rich.table import Table
 
     table = Table("", "first version", "second version", box=None, pad_edge=False, padding=(0, 2))

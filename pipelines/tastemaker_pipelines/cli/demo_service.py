@@ -27,7 +27,7 @@ STARTUP_SECONDS = 120
 
 @contextmanager
 def service(workspace: Workspace, console: Console) -> Iterator[str]:
-    """The champion, served on a free port for as long as the block lasts: its URL."""
+    """Serve the champion on a free port while the block lasts, and yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -47,7 +47,7 @@ def service(workspace: Workspace, console: Console) -> Iterator[str]:
 
 
 def variables(workspace: Workspace) -> dict[str, str]:
-    """What tells any command about the demo's home, problem and shop."""
+    """Return the environment variables by which any command finds the demo's home, problem and shop."""
     settings = workspace.settings
     return {
         "TASTEMAKER_HOME": str(settings.home.resolve()),
@@ -58,7 +58,7 @@ def variables(workspace: Workspace) -> dict[str, str]:
 
 
 def ask(url: str, user_id: str) -> dict[str, Any]:
-    """One list of ten."""
+    """Request a list of ten items for a user, and return the answer."""
     body = json.dumps({"user_id": user_id, "k": 10}).encode()
     request = urllib.request.Request(f"{url}/recommend", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as response:

@@ -19,7 +19,7 @@ SHOWN = 4
 
 @contextmanager
 def shown(console: Console) -> Iterator[Listener]:
-    """A listener for `run` that keeps `console` up to date while the block lasts."""
+    """Yield a listener for `run` that shows its progress on `console` while the block lasts."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     with Progress(
@@ -50,7 +50,7 @@ def shown(console: Console) -> Iterator[Listener]:
 
 
 def line(step: Step, seconds: float) -> str:
-    """One finished step: its sign, seconds, name, and what it says of itself."""
+    """Return the line of a finished step: its sign, seconds, name and facts, or its error."""
     from rich.markup import escape
 
     sign = SIGNS[step.state]

@@ -68,7 +68,7 @@ def run(
 
 
 def _choosing(settings: Settings, only: tuple[str, ...], without: tuple[str, ...]) -> Settings:
-    """The settings with the models that the command line chooses; `--only` replaces models.enabled."""
+    """Return the settings with the models that the command line chooses; `--only` replaces models.enabled."""
     models = settings.models
     chosen = models.model_copy(
         update={"enabled": only or models.enabled, "disabled": (*models.disabled, *without)}
@@ -87,7 +87,17 @@ def _name_lost_versions(workspace: Workspace, console: Console) -> None:
 def carry_out(
     workspace: Workspace, console: Console, select: str | None = None, config: dict[str, Any] | None = None
 ) -> Outcome:
-    """Run the selected assets with progress on the console, and return the outcome."""
+    """Run the selected assets with progress on the console.
+
+    Args:
+        workspace: The project to run.
+        console: Where progress, warnings and failures are printed.
+        select: Which assets to run, in Dagster's selection syntax; all if None.
+        config: Dagster run config, such as the days to ingest.
+
+    Returns:
+        The outcome, with the state of each step.
+    """
     # Libraries of libraries call each other's deprecated parts; the user can't fix that.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     with console.status("loading the asset graph"):

@@ -62,7 +62,13 @@ class Example:
 
 
 def with_reset(track: Track, values: list[float], at: int) -> list[SampledValue]:
-    """Return the samples of a series whose process starts again: counters begin at 0, gauges stay."""
+    """Return the samples of a series whose process starts again: counters begin at 0, gauges stay.
+
+    Args:
+        track: The series.
+        values: Its samples without a restart.
+        at: The index of the new process's first sample.
+    """
     if track.kind == "gauge":
         return list(values)
     return [*values[:at], *(value - values[at] for value in values[at:])]
@@ -81,7 +87,15 @@ def gauge(name: str, healthy: float, faulty: float, **labels: str) -> Track:
 def _answers(
     healthy: float, faulty: float, reason: str, bad: float, stage: str = "popular"
 ) -> tuple[Track, Track]:
-    """Lists of a model: so many per step that are the model's, and `bad` in the fault that are not."""
+    """Return the counters of a model's lists.
+
+    Args:
+        healthy: Lists per step that the model answers, while the service is healthy.
+        faulty: Lists per step that the model answers during the fault.
+        reason: Why the model does not answer the others, as the label `reason` names it.
+        bad: Lists per step during the fault that the model does not answer.
+        stage: The stage that answers these.
+    """
     return (
         counter("answers_total", healthy, faulty, model="ease", stage="model", reason="none"),
         counter("answers_total", 0, bad, model="ease", stage=stage, reason=reason),
@@ -89,7 +103,15 @@ def _answers(
 
 
 def _requests(healthy: float, faulty: float, status: str, bad: float, endpoint: str) -> tuple[Track, Track]:
-    """Requests of an endpoint: so many per step that are answered, and `bad` in the fault with a status."""
+    """Return the counters of an endpoint's requests.
+
+    Args:
+        healthy: Requests per step with status 200, while the service is healthy.
+        faulty: Requests per step with status 200 during the fault.
+        status: The status of the others.
+        bad: Requests per step during the fault that have this status.
+        endpoint: The path's template.
+    """
     return (
         counter("requests_total", healthy, faulty, endpoint=endpoint, status="200"),
         counter("requests_total", 0, bad, endpoint=endpoint, status=status),

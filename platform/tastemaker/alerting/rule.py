@@ -102,12 +102,25 @@ def written(value: float, unit: Unit) -> str:
 
 
 def increase(by: tuple[str, ...], counter: Selector, seconds: float) -> Expression:
-    """Return the increase of counters over a window, summed by labels."""
+    """Return the increase of counters over a window, summed by labels.
+
+    Args:
+        by: The labels that the sums keep.
+        counter: The counters.
+        seconds: The length of the window.
+    """
     return Aggregate("sum", by, Increase(counter, seconds))
 
 
 def share(by: tuple[str, ...], part: Selector, whole: Selector, seconds: float) -> Expression:
-    """Return the ratio of the rates of two counters over a window, each summed by labels."""
+    """Return the ratio of the rates of two counters over a window, each summed by labels.
+
+    Args:
+        by: The labels that the sums keep.
+        part: The counters of the numerator.
+        whole: The counters of the denominator.
+        seconds: The length of the window.
+    """
     one, other = (Aggregate("sum", by, Rate(counter, seconds)) for counter in (part, whole))
     return Ratio(one, other)
 

@@ -260,7 +260,7 @@ def _guard(auth: Authenticator, settings: Settings) -> None:
 
 
 def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:
-    """Raises TastemakerError if the model reads user features from a store that the settings do not name."""
+    """Raise TastemakerError if the model reads user features from a store that the settings do not name."""
     if loaded.model.capabilities.user_features:
         from tastemaker.features.online import feast_config
 

@@ -52,7 +52,7 @@ class SelfContainedImage(Image):  # type: ignore[misc]
     lock_python_packages: bool = False  # locking asks a package index; the versions are pinned below
 
     def freeze(self, bento_fs: Path, envs: Any, platform_: str | None = None) -> Any:
-        """Called by `bentoml build` once it has copied the build context."""
+        """Pack the model into the Bento. `bentoml build` calls this once it has copied the build context."""
         try:
             self.python_packages(*pack(self.model, Path(bento_fs) / "src"))
         except TastemakerError as error:
@@ -92,7 +92,7 @@ def pack(model: str, source: Path) -> list[str]:
 
 
 def _families(name: str) -> dict[str, Distribution]:
-    """The distribution and those of other models that it stands on: a ranker needs its retrievers."""
+    """Return the distribution and those of other models that it requires: a ranker needs its retrievers."""
     found: dict[str, Distribution] = {}
     waiting = {name}
     while waiting:
@@ -107,7 +107,7 @@ def _models(family: Distribution) -> list[EntryPoint]:
 
 
 def _needs(family: Distribution) -> set[str]:
-    """The names of the distributions that one requires."""
+    """Return the names of the distributions that a distribution requires."""
     needed = [Requirement(line) for line in family.requires or ()]
     return {
         _normal(each.name) for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})
@@ -115,12 +115,12 @@ def _needs(family: Distribution) -> set[str]:
 
 
 def _normal(name: str) -> str:
-    """A distribution's name as the package index compares it."""
+    """Return a distribution's name in the normalized form in which names are compared."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _copy_family(family: Distribution, source: Path) -> None:
-    """Its packages, and its metadata: so its models are found by entry point without an installation."""
+    """Copy a distribution's packages and metadata, so that entry points find its models uninstalled."""
     for package in {entry.module.partition(".")[0] for entry in _models(family)}:
         _copy_package(package, source)
     folder = source / f"{family.name.replace('-', '_')}-{family.version}.dist-info"

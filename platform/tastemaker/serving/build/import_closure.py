@@ -77,7 +77,7 @@ def import_closure(
 
 
 def _reached(starts: Collection[str], imports: Mapping[str, Collection[str]]) -> set[str]:
-    """The names in `imports` that the starts lead to, themselves too."""
+    """Return the names in `imports` that the starts lead to, the starts included."""
     found: set[str] = set()
     waiting = list(starts)
     while waiting:
@@ -89,7 +89,7 @@ def _reached(starts: Collection[str], imports: Mapping[str, Collection[str]]) ->
 
 
 def _modules(root: Path, package: str) -> dict[str, Path]:
-    """Dotted name -> file."""
+    """Return the file of each module of a package, by the module's dotted name."""
     return {
         ".".join((package, *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__"): path
         for path in sorted(root.rglob("*.py"))
@@ -97,7 +97,7 @@ def _modules(root: Path, package: str) -> dict[str, Path]:
 
 
 def _imports_of(name: str, files: Mapping[str, Path]) -> _Imports:
-    """What a file imports: modules of the package with the packages above them, others as named."""
+    """Return what a file imports: the package's modules with the packages above them, others as named."""
     found = _Imports()
     found.top.update(_parents(name))
     tree = ast.parse(files[name].read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def _imports_of(name: str, files: Mapping[str, Path]) -> _Imports:
 
 
 def _executed(tree: ast.Module) -> Iterator[ast.stmt]:
-    """The statements that run when the module is imported, outside of functions and of TYPE_CHECKING."""
+    """Yield the statements that run when the module is imported: not in functions, nor in TYPE_CHECKING."""
     waiting: list[ast.stmt] = list(tree.body)
     while waiting:
         node = waiting.pop()
@@ -127,7 +127,7 @@ def _executed(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _parents(name: str) -> list[str]:
-    """The packages that are imported before a module is."""
+    """Return the packages that are imported before a module is."""
     parts = name.split(".")
     return [".".join(parts[:n]) for n in range(1, len(parts))]
 

@@ -26,9 +26,11 @@ SOME_USERS = 2_000
 
 
 def precomputing(settings: Settings, features: FeatureSource | None = None) -> Precompute:
-    """What `Registry.add` calls with the fitted model, its snapshot and an empty folder.
+    """Return the function that `Registry.add` calls with the fitted model, its snapshot and an empty folder.
 
-    `features`: those of the users at the snapshot's end, for the lists of models that read them.
+    Args:
+        settings: The size from which a catalogue gets an index, and the number and length of the lists.
+        features: The features of the users at the snapshot's end, for the lists of models that read them.
     """
 
     def precompute(model: Recommender[Any], snapshot: Snapshot, folder: Path) -> None:
@@ -49,7 +51,7 @@ def precomputing(settings: Settings, features: FeatureSource | None = None) -> P
 
 
 def _some_users(model: Recommender[Any], snapshot: Snapshot) -> Float32:
-    """float32[m, d]: the vectors of users spread over all of them; of those who have one."""
+    """Return the vectors, float32[m, d], of users spread over all of them; of those who have a vector."""
     n_users = len(snapshot.user_ids)
     users = np.unique(np.linspace(0, max(n_users - 1, 0), SOME_USERS, dtype=np.int32))[:n_users]
     seeds = np.zeros(len(users), np.uint64)

@@ -111,7 +111,21 @@ def add(
     per_second: float | None = None,
     expires_at: float | None = None,
 ) -> NewKey:
-    """Create a key. Raises TastemakerError if there are too many, or a limit is not a finite number."""
+    """Create a key and append it to `keys`.
+
+    Args:
+        keys: All keys.
+        name: The name of the caller.
+        scopes: What the key allows.
+        per_second: The rate limit in requests per second; None for no limit.
+        expires_at: In seconds since 1970 UTC; None if it does not expire.
+
+    Returns:
+        The key and its secret, which is not stored.
+
+    Raises:
+        TastemakerError: Too many keys are active, or a limit is not a finite number.
+    """
     now = time.time()
     _require_finite(per_second=per_second, expires_at=expires_at)
     taken = {key.slot for key in keys if key.is_active(now)}

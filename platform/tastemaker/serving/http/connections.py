@@ -64,7 +64,7 @@ def bound(most: int, count: Callable[[int, float], None] = lambda status, second
 
 
 def _files() -> int:
-    """How many descriptors the system lets this process have."""
+    """Return how many descriptors the system lets this process have."""
     try:
         import resource
     except ImportError:  # not a Unix
@@ -81,7 +81,7 @@ class Connection(HttpToolsProtocol):
     """
 
     def __init__(self, *given: Any, most: int, count: Callable[[int, float], None], **more: Any) -> None:
-        """`most`: connections that this server has at once; `count`: see `bound`."""
+        """Allow at most `most` connections of this server at once; for `count`, see `bound`."""
         super().__init__(*given, **more)
         self.ws_protocol_class = None  # nothing here speaks WebSocket, and its handshake would be unbounded
         self._most, self._count = most, count
@@ -199,7 +199,7 @@ class Connection(HttpToolsProtocol):
         return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
 
     def _take_authority(self) -> None:
-        """Of a URL with a host, that host counts, whatever Host says (RFC 9112, section 3.2.2)."""
+        """Replace the header Host by the host of an absolute URL, as RFC 9112, section 3.2.2, requires."""
         parsed = httptools.parse_url(self.url)
         if parsed.host:
             host = b"[%b]" % parsed.host if b":" in parsed.host else parsed.host
@@ -213,7 +213,7 @@ class Connection(HttpToolsProtocol):
         self._timer = self.loop.call_later(seconds, self._late)
 
     def _late(self) -> None:
-        """What was waited for did not come in time."""
+        """Refuse the request or close the connection, as what it waited for did not come in time."""
         self._timer = None
         if self._expected == _HEAD:
             if not self._unseen:  # not a byte: the caller waits for no answer
@@ -303,7 +303,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _refusal(error: httptools.HttpParserError) -> HTTPError:
-    """What the parser, or a callback of ours in it, does not accept."""
+    """Return the refusal of a message: what a callback of ours raised in the parser, else 400."""
     if isinstance(error.__context__, HTTPError):
         return error.__context__
     return HTTPError(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")

@@ -89,7 +89,7 @@ def _health(ready: Ready) -> Markup:
 
 @cache
 def _described(routes: tuple[Route, ...]) -> Markup:
-    """The OpenAPI document in words."""
+    """Return the OpenAPI document as HTML for people."""
     document = describe(routes)
     operations = [
         (f"{method.upper()} {path}", operation)
@@ -162,7 +162,7 @@ def _refusals(operations: Iterable[Mapping[str, Any]]) -> Markup:
 
 
 def _content(what: str, content: Mapping[str, Any]) -> Markup:
-    """A body's or an answer's message, with an example."""
+    """Return the message of a request's body or of an answer, with an example."""
     ((kind, said),) = content.items()
     if "example" not in said:
         return Markup("<p>{}: {}</p>").format(what, kind)
@@ -194,7 +194,7 @@ def _default(schema: Mapping[str, Any]) -> str:
 
 
 def _kind(schema: Mapping[str, Any]) -> Markup:
-    """A schema in words; messages are links."""
+    """Return a schema in words, in which messages are links."""
     if "$ref" in schema:
         return _linked_message(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:

@@ -213,7 +213,7 @@ def _content(struct: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _without_nulls(value: Any) -> Any:
-    """As short as a caller would write it."""
+    """Return a value without its nulls, as short as a caller would write it."""
     if isinstance(value, list):
         return [_without_nulls(one) for one in value]
     if isinstance(value, dict):

@@ -37,12 +37,12 @@ DISK_SECONDS = 5
 
 
 async def _recommend(call: Call) -> Answer:
-    """k items for a user, best first."""
+    """Recommend k items to a user, best first."""
     return await call.worker.recommend(_read_request(call.body), call.request_id)
 
 
 async def _recommend_batch(call: Call) -> BatchAnswer:
-    """Several requests at once, each answered as /recommend would.
+    """Answer several requests at once, each as /recommend would.
 
     Each answer has a request id of its own.
     """
@@ -50,19 +50,20 @@ async def _recommend_batch(call: Call) -> BatchAnswer:
 
 
 async def _session(call: Call) -> Answer:
-    """k items for an anonymous session, by the items just looked at."""
+    """Recommend k items to an anonymous session, by the items just looked at."""
     return await call.worker.session(_read_session(call.body), call.request_id)
 
 
 async def _rank(call: Call) -> Answer:
-    """The caller's own items in the best order for a user."""
+    """Rank the caller's own items for a user, best first."""
     return await call.worker.rank(_read_rank(call.body), call.request_id)
 
 
 async def _similar(call: Call) -> SimilarAnswer:
-    """The items most similar to one, most similar first.
+    """Return the items most similar to an item, most similar first.
 
-    By which users had both; an item that no user had yet is compared by its title, category and price.
+    Items are compared by the users who had both. An item that no user had yet is compared by its title,
+    category and price.
     """
     item_id = read_id("item_id", call.argument)
     query = _read_similar(call.query)
@@ -70,12 +71,12 @@ async def _similar(call: Call) -> SimilarAnswer:
 
 
 async def _explain(call: Call) -> Explanation:
-    """Why an answer was what it was, in words."""
+    """Explain in words why an answer was what it was."""
     return await call.worker.explain(read_id("request_id", call.argument))
 
 
 async def _items(call: Call) -> Receipt:
-    """New items and changed ones, acknowledged once they are on disk.
+    """Store new and changed items, acknowledged once they are on disk.
 
     A new item may be shown within seconds; one that is sold out disappears as fast. Sending it again does no
     harm.
@@ -84,12 +85,12 @@ async def _items(call: Call) -> Receipt:
 
 
 async def _users(call: Call) -> Receipt:
-    """New users and changed ones, acknowledged once they are on disk."""
+    """Store new and changed users, acknowledged once they are on disk."""
     return await call.worker.upsert_users(_read_users(call.body).users)
 
 
 async def _feedback(call: Call) -> Receipt:
-    """What users did, acknowledged once it is on disk.
+    """Log what users did, acknowledged once it is on disk.
 
     Sending an event again does no harm: an `event_id` counts once.
     """
@@ -97,29 +98,29 @@ async def _feedback(call: Call) -> Receipt:
 
 
 async def _page(call: Call) -> Reply:
-    """A page for people: the version that answers, its health, and how to call it."""
+    """Show a page for people: the version that answers, its health, and how to call it."""
     from tastemaker.serving.http.home_page import HEADERS, html
 
     return Reply(200, html(call.process, ROUTES), HTML, HEADERS)
 
 
 async def _livez(call: Call) -> Alive:
-    """The process runs."""
+    """Report that the process runs."""
     return Alive()
 
 
 async def _readyz(call: Call) -> Ready:
-    """The version that is loaded, and what does not work."""
+    """Report the version that is loaded, and what does not work."""
     return call.worker.ready()
 
 
 async def _metrics(call: Call) -> Reply:
-    """What Prometheus scrapes."""
+    """Return the metrics that Prometheus scrapes."""
     return Reply(200, await asyncio.to_thread(call.worker.scraped), TEXT)
 
 
 async def _openapi(call: Call) -> Reply:
-    """This document."""
+    """Return this document."""
     from tastemaker.serving.http.openapi import document
 
     return Reply(200, document(ROUTES))

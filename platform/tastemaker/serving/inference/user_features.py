@@ -105,7 +105,7 @@ class UserFeatures:
         return self._fault or self._thread.trouble
 
     def users(self, user_ids: Sequence[str]) -> Float32:
-        """float32[n, len(names)]; NaN for unknown users, missing values and what came too late."""
+        """Return float32[n, len(names)]; NaN for unknown users, missing values and what came too late."""
         values = np.full((len(user_ids), len(self.names)), np.nan, np.float32)
         now = time.monotonic()
         missing = []
@@ -180,14 +180,14 @@ class UserFeatures:
             del self._known[next(iter(self._known))]
 
     def _fails(self, words: str) -> None:
-        """Say once that the store fails, in the first way it does, not once a request nor once a way."""
+        """Log once that the store fails, with the first fault: not per request, nor per kind of fault."""
         with self._settling:
             began, self._fault = self._fault is None, f"{words}; lists are answered without it"
         if began:
             logger.warning("%s", self._fault, exc_info=sys.exc_info()[0] is not None)
 
     def _works(self) -> None:
-        """Say once that it answers in time again."""
+        """Log once that the store answers in time again."""
         with self._settling:
             self._late_since = None
             ended, self._fault = self._fault is not None, None

@@ -53,10 +53,10 @@ NEVER = sys.maxsize
 
 
 class Answers(Protocol):
-    """What a batch is asked of: a model, or something that stands in for one."""
+    """A model, or something that answers batches in place of one."""
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
-        """The k best allowed items of each row."""
+        """Return the k best allowed items of each row."""
 
 
 def open_retriever(loaded: LoadedVersion) -> Answers:
@@ -68,9 +68,15 @@ def open_retriever(loaded: LoadedVersion) -> Answers:
 
 
 def build(folder: Path, item_vectors: Float32, user_vectors: Float32, available: Bool | None) -> None:
-    """Index the items that may be shown. `user_vectors`, float32[m, d]: those of some users.
+    """Write an index of the items that may be shown.
 
-    One thread, as only then the same vectors give the same file.
+    It is built by one thread, as only then the same vectors give the same file.
+
+    Args:
+        folder: The folder that the index is written to.
+        item_vectors: float32[n_items, d].
+        user_vectors: float32[m, d], the vectors of some users.
+        available: bool[n_items], which items may be shown; None if all may.
     """
     from usearch.index import Index
 
@@ -93,7 +99,15 @@ def build(folder: Path, item_vectors: Float32, user_vectors: Float32, available:
 
 
 def balance(user_vectors: Float64, item_vectors: Float64) -> Float64:
-    """A, float64[d, d], symmetric: A x and A⁻¹ y have the same second moments. 1 where there is no user."""
+    """Return the symmetric matrix A for which A x and A⁻¹ y have the same second moments.
+
+    Args:
+        user_vectors: x, float64[m, d].
+        item_vectors: y, float64[n, d].
+
+    Returns:
+        A, float64[d, d]; the identity matrix if there is no user or all vectors of a side are 0.
+    """
     size = item_vectors.shape[1]
     if not len(user_vectors) or not user_vectors.any() or not item_vectors.any():
         return np.eye(size)
@@ -104,7 +118,7 @@ def balance(user_vectors: Float64, item_vectors: Float64) -> Float64:
 
 
 def _power(matrix: Float64, exponent: float) -> Float64:
-    """Of a symmetric positive definite matrix."""
+    """Return a power of a symmetric positive definite matrix."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     powered: Float64 = (vectors * np.maximum(values, values[-1] * 1e-12) ** exponent) @ vectors.T
     return powered
@@ -191,7 +205,7 @@ class Nearest:
         return ranking
 
     def _find(self, vectors: Float32, batch: Batch, rows: Int64, fetch: int) -> Int32:
-        """int32[len(rows), fetch]: what the index finds and the batch allows, NO_ITEM elsewhere."""
+        """Return int32[len(rows), fetch]: what the index finds and the batch allows, NO_ITEM elsewhere."""
         found = np.full((len(rows), fetch), NO_ITEM, np.int32)
         turned = vectors @ self._turn
         for place, row in enumerate(rows.tolist()):
@@ -203,7 +217,10 @@ class Nearest:
 
 
 def _without_excluded(keys: NDArray[np.uint64], batch: Batch, row: int) -> list[int]:
-    """The items, NO_ITEM in place of those that the row excludes: sets, as numpy's are slow for so few."""
+    """Return the items, with NO_ITEM in place of those that the row excludes.
+
+    Python's sets are used, as numpy's set functions are slow for so few items.
+    """
     items: list[int] = keys.tolist()
     if batch.excluded is None:
         return items
@@ -213,7 +230,7 @@ def _without_excluded(keys: NDArray[np.uint64], batch: Batch, row: int) -> list[
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:
-    """What the file says of itself; None if it is not an index."""
+    """Return the metadata in the file; None if it is not an index."""
     from usearch.index import Index
 
     try:
@@ -227,7 +244,7 @@ def _most_excluded(batch: Batch) -> int:
 
 
 def _best(found: Int32, vectors: Float32, item_vectors: Float32, k: int) -> Ranking:
-    """The k best of each row's items by the model's score, then by item number."""
+    """Return the k best of each row's items, by the model's score, then by item number."""
     scores = np.einsum("nd,nfd->nf", vectors, item_vectors[found])
     scores[found == NO_ITEM] = -np.inf
     order = np.lexsort((found, -scores))[:, :k]

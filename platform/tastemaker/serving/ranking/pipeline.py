@@ -83,15 +83,15 @@ class Pipeline:
         """Whether the model works at present."""
 
     def _filter(self, ranked: RankedBatch) -> None:
-        """Filters: exclude what was sold out or blocked since the version was trained."""
+        """Exclude what was sold out or blocked since the version was trained."""
         user_ids = [request.user_id for request in ranked.requests]
         ranked.batch = self._filters.restrict(ranked.batch, user_ids)
 
     def _choose_candidates(self, ranked: RankedBatch) -> None:
-        """Candidates: choose who proposes and scores items.
+        """Choose what proposes and scores the candidates.
 
-        A session's neighbours, where the model does not personalize; the nearest vectors, where scoring the
-        whole catalogue is slow; else the model itself, over the whole catalogue.
+        These are a session's neighbours, where the model does not personalize; the nearest vectors, where
+        scoring the whole catalogue is slow; else the model itself, over the whole catalogue.
         """
         batch, neighbours = ranked.batch, self._snapshot.neighbours
         if neighbours is not None and not self._model.capabilities.personalizes:
@@ -105,25 +105,25 @@ class Pipeline:
             ranked.scorer = self._retriever.recommend
 
     def _score(self, ranked: RankedBatch) -> None:
-        """Model: rank the candidates; more of them than `k` where the next stage chooses among them."""
+        """Rank the candidates; keep more of them than `k` where the next stage chooses among them."""
         ranked.ranking = ranked.scorer(ranked.batch, DEPTH * ranked.k if ranked.mmr_lambda else ranked.k)
 
     def _diversify(self, ranked: RankedBatch) -> None:
-        """Diversity: reorder by maximal marginal relevance."""
+        """Reorder by maximal marginal relevance."""
         if ranked.mmr_lambda:
             ranked.ranking = rerank(ranked.ranking, ranked.k, self._similarity, ranked.mmr_lambda)
 
     def _check(self, ranked: RankedBatch) -> None:
-        """Checks: drop what may not be shown, whatever the plugin returned."""
+        """Drop what may not be shown, whatever the plugin returned."""
         ranked.rows = [*sound_rows(ranked.ranking, ranked.batch, ranked.k, len(self._snapshot.item_ids))]
 
     def _fill_gaps(self, ranked: RankedBatch) -> None:
-        """Gaps: fill the lists that are too short."""
+        """Fill the lists that are too short."""
         fill, batch = ranked.fill_gap, ranked.batch
         ranked.lists = [fill(row, batch, number, ranked.k) for number, row in enumerate(ranked.rows)]
 
     def _add_new_items(self, ranked: RankedBatch) -> None:
-        """New items: give the last place of each list to an item that no model knows yet."""
+        """Give the last place of each list to an item that no model knows yet."""
         if not self.has_new:
             return
         cold, history = self._cold, ranked.batch.history

@@ -151,7 +151,7 @@ class RecentFeedback:
     """The recent feedback of all workers of this machine. Thread-safe; reading never raises."""
 
     def __init__(self, folder: Path | None) -> None:
-        """`folder`: the spool's; None for no feedback at all."""
+        """Read the spool in `folder`; None for no feedback at all."""
         self._folder, self._index = folder, Index()
         self._reader = None if folder is None else Reader(folder)
         self._changed = memoryview(_shared(folder)).cast("Q")
@@ -269,7 +269,7 @@ class SinceTraining:
     """What users did since a version was trained, in its own numbers and rewards."""
 
     def __init__(self, recent: RecentFeedback, snapshot: Snapshot, problem: Mapping[str, Any]) -> None:
-        """`problem`: the version's problem file as plain JSON."""
+        """Use the rewards of `problem`, the version's problem file as plain JSON."""
         self._recent, self._snapshot, self._worth = recent, snapshot, event_worth(problem)
         self._weights = np.zeros((0, 2))
         self._hashes: tuple[Int64, Int64] | None = None
@@ -295,7 +295,7 @@ class SinceTraining:
         return {item_id for item_id in item_ids if hash(item_id) in out}
 
     def _counted(self, user_ids: Sequence[str]) -> Found | None:
-        """The events whose type is worth something."""
+        """Return the users' events whose type has a reward; None if there are none."""
         found = self._recent.of(user_ids)
         if found is None:
             return None
@@ -308,7 +308,7 @@ class SinceTraining:
         return rewards
 
     def _weighted(self, found: Found) -> Float64:
-        """float64[m, 2]: flat and by value, of each event."""
+        """Return the weights of each event, flat and by value, float64[m, 2]."""
         if len(self._weights) < len(self._recent.types):
             weights = [self._worth.get(name, Worth(0.0, 0.0)) for name in tuple(self._recent.types)]
             self._weights = np.array(weights)
@@ -316,7 +316,7 @@ class SinceTraining:
         return weighted
 
     def _numbers(self, hashes: Int64) -> Int64:
-        """The items' numbers, -1 for one that the version does not know."""
+        """Return the items' numbers in the version, -1 for an item that it does not know."""
         if self._hashes is None:
             ids = self._snapshot.item_ids
             known = np.fromiter(map(hash, ids.decode(np.arange(len(ids)))), np.int64, len(ids))
@@ -330,12 +330,12 @@ class SinceTraining:
 
 
 def _shared(folder: Path | None) -> mmap.mmap:
-    """Eight bytes that all workers of the machine share."""
+    """Return eight bytes that all workers of the machine share."""
     return mmap.mmap(-1, 8) if folder is None else shared(folder / COUNTER, 8)
 
 
 def _of_run(run: _Run, users: Sequence[int]) -> tuple[Int64, _Run] | None:
-    """The users' places and their events in one run."""
+    """Return the place in `users` of each of their events in a run, and the events; None without any."""
     firsts = np.searchsorted(run.users, users)
     ends = np.searchsorted(run.users, users, side="right")
     lengths = ends - firsts

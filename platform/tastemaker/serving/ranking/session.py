@@ -13,11 +13,16 @@ FADING = 0.8
 
 
 def by_neighbours(neighbours: Neighbours, batch: Batch, k: int, rest: Float32) -> Ranking:
-    """Return the k best items of each row by the neighbours of its history's items; `rest` breaks ties.
+    """Return the k best items of each row by the neighbours of its history's items.
 
         s_i = Σ over items j of the history of FADING^(items after j) · w_ji
 
-    `rest` is float32[n_items] in [0, 1): what follows where no neighbour is left, such as popularity.
+    Args:
+        neighbours: The most similar items of each item, with their similarities w.
+        batch: n requests.
+        k: The length of the lists.
+        rest: float32[n_items] in [0, 1), the order of the items that no neighbour leads to, such as their
+            popularity.
     """
     scores = np.tile(rest - 1, (len(batch), 1)).astype(np.float32)
     history = batch.history

@@ -28,7 +28,13 @@ def similar(snapshot: Snapshot, item: int) -> list[Alike]:
 
 
 def by_content(snapshot: Snapshot, listed: Listed, *, but_not: int | None = None) -> list[Alike]:
-    """Return known items similar to one by title, category and price; it need not be known itself."""
+    """Return the known items most similar to an item by title, category and price.
+
+    Args:
+        snapshot: The known items.
+        listed: The attributes of the item, which need not be known itself.
+        but_not: The number of an item to leave out, such as the item itself.
+    """
     if snapshot.content is None:
         return []
     items, scores = snapshot.content.alike(listed, N_ALIKE + 1)

@@ -32,7 +32,7 @@ def pin_to_core(locks: Path) -> int | None:
 
 
 def _take(lock: Path) -> bool:
-    """Whether the lock is ours from now on. A file that can't be opened is somebody else's."""
+    """Take the lock, and return whether it is ours. A file that can't be opened belongs to another user."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError:

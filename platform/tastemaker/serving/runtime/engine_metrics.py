@@ -27,7 +27,7 @@ class EngineFamilies:
     """The metrics that the engines of a process share, labelled by model."""
 
     def __init__(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
-        """`counter` and `gauge` make a metric of a name, a meaning and labels."""
+        """Create the metrics; `counter` and `gauge` make one of a name, a meaning and labels."""
         self.answers = counter(
             "answers_total",
             "Lists by what they begin with, and why they are not (all) the model's",
@@ -103,7 +103,7 @@ class EngineMetrics:
     """One engine's numbers."""
 
     def __init__(self, families: EngineFamilies, model: str) -> None:
-        """`model`: whose version is served first."""
+        """Count for `model`, whose version is served first."""
         self._families, self._model = families, model
         self._served: Target | None = None
         self.answered_at = 0.0

@@ -54,10 +54,14 @@ class Metrics:
         server: int | None = None,
         endpoints: Mapping[str, Iterable[int]] | None = None,
     ) -> None:
-        """`folder` is shared by the workers of one server; without it this process answers for itself.
+        """Create all metrics, with 0 for what may happen.
 
-        `place` is this worker's, `server` their parent process, and `endpoints` holds the paths' templates
-        with the statuses that each may answer with.
+        Args:
+            spool: The log, whose backlog is shown.
+            folder: What the workers of one server share; without it, this process answers for itself.
+            place: The place of this worker among them.
+            server: Their parent process.
+            endpoints: The statuses that each endpoint may answer with, by its path's template.
         """
         import prometheus_client as prometheus
 
@@ -169,7 +173,7 @@ class Metrics:
         return counted
 
     def _merged(self, folder: Path) -> Iterator[Metric]:
-        """The numbers of all workers; gauges of those that live only."""
+        """Yield the numbers of all workers; gauges only of workers that run."""
         from prometheus_client.multiprocess import MultiProcessCollector
 
         places = {} if self._workers is None else self._workers.slots()
@@ -184,7 +188,7 @@ class Metrics:
         yield from (metric for metric in merged if metric.name.startswith(PREFIX))
 
     def _backlog(self) -> Iterator[Metric]:
-        """The spool's file, which all workers share."""
+        """Yield the gauges of the spool's file, which all workers share."""
         from prometheus_client.core import GaugeMetricFamily
 
         meanings = {

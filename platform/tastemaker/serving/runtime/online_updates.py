@@ -81,7 +81,7 @@ class ModelRefresher:
             self._metrics.lags(self._lag(time.time()))
 
     def _lag(self, now: float) -> float:
-        """Seconds since the oldest answer of this process that the served state has not learned, or 0."""
+        """Return the seconds since the oldest answer here that the served state has not learned, or 0."""
         predictor, answered_at = self._engine.predictor, self._metrics.answered_at
         if predictor is None:
             return 0.0

@@ -35,7 +35,7 @@ def is_orphan(server: int) -> bool:
 
 
 def _ask_the_kernel() -> None:
-    """Linux sends the signal in the moment. Other systems do not: the thread is all there is."""
+    """Ask Linux to send the signal the moment the parent ends; other systems have the thread alone."""
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     except (AttributeError, OSError, TypeError):
@@ -43,7 +43,7 @@ def _ask_the_kernel() -> None:
 
 
 def _watch(server: int) -> None:
-    """Also for who does not hear the signal: whatever the main thread does, this one ends it."""
+    """End this process once the server has ended, even if the main thread does not handle the signal."""
     while not is_orphan(server):
         time.sleep(PARENT_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

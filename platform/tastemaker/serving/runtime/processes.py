@@ -40,7 +40,7 @@ class Processes:
     """The processes of one server."""
 
     def __init__(self, folder: Path | None = None, server: int | None = None) -> None:
-        """`folder`: what the workers of one server share; without it, this process is all there is."""
+        """Collect from the workers of the server that share `folder`; without it, from this process alone."""
         self._server = os.getpid() if server is None else server
         self._workers = None if folder is None else Workers(folder)
         self._cpu_path = None if folder is None else folder / CPU_FILE
@@ -93,7 +93,7 @@ class Processes:
         return restarts
 
     def _running(self) -> dict[str, psutil.Process]:
-        """Those that run, by name."""
+        """Return the processes that run, by name."""
         places = {} if self._workers is None else self._workers.slots()
         found = {}
         with suppress(psutil.Error):
@@ -106,7 +106,10 @@ class Processes:
 
     @contextmanager
     def _processor_times(self) -> Iterator[dict[str, _Cpu]]:
-        """By name, as any worker saw them last: a counter must not fall when a worker is replaced."""
+        """Yield the processor times by name, as any worker saw them last.
+
+        A counter must not fall when a worker is replaced.
+        """
         if self._cpu_path is None:
             yield {}
             return

@@ -79,7 +79,7 @@ def _alive(path: Path) -> RunningService | None:
 
 
 def _address(words: list[str]) -> str:
-    """Where a `bentoml serve` with these words listens."""
+    """Return the URL at which a `bentoml serve` with these words listens."""
     return f"http://{_option(words, '--host', '127.0.0.1')}:{_option(words, '--port', '3000')}"
 
 

@@ -9,10 +9,10 @@ from tastemaker.serving.runtime.worker import NO_MODEL, Worker
 
 
 class ServingProcess:
-    """Holds the process's worker. The gateway exists before a worker is loaded and after it is closed."""
+    """Holder of the process's worker. The gateway exists before a worker is loaded and after it is closed."""
 
     def __init__(self, worker: Worker | None = None) -> None:
-        """`worker`: one that is loaded already."""
+        """Answer with `worker`, which is loaded already, or with none yet."""
         self._worker = worker
 
     @property
