@@ -140,9 +140,7 @@ def test_workers_that_end_before_they_serve_are_not_started_without_a_pause(home
         server.workers(2)
         shutil.rmtree(home / "artifacts")
         server.children()[0].kill()
-        visited_service.until(
-            lambda: server.log.read_text().count(REPLACED) >= 3, "none is started again"
-        )
+        visited_service.until(lambda: server.log.read_text().count(REPLACED) >= 3, "none is started again")
         moments = [
             datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
             for line in server.log.read_text().splitlines()

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -174,7 +175,7 @@ def following(home: Path, url: str) -> Iterator[list[str]]:
     """A shipper that follows; yields what it says of attempts that failed."""
     stop, said = Event(), list[str]()
     settings = settings_of(home, url)
-    thread = Thread(target=follow, args=(settings, stop), kwargs={"progress": print, "away": said.append})
+    thread = Thread(target=partial(follow, settings, stop, progress=print, on_failure=said.append))
     thread.start()
     try:
         yield said

@@ -58,7 +58,7 @@ def learn(version: str, follow: bool, as_json: bool) -> None:
         if not as_json:
             console.print(f"learning: {found.model} {found.id}; stop with Ctrl-C")
         learning.follow(
-            stop, on_update=show, away=lambda problem: click.echo(f"waiting: {problem}", err=True)
+            stop, on_update=show, on_failure=lambda problem: click.echo(f"waiting: {problem}", err=True)
         )
 
 

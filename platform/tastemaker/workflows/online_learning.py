@@ -89,14 +89,14 @@ class LearningSession:
         )
 
     def follow(
-        self, stop: Event, *, on_update: Callable[[LearningResult], None], away: Callable[[str], None]
+        self, stop: Event, *, on_update: Callable[[LearningResult], None], on_failure: Callable[[str], None]
     ) -> None:
         """Repeat `step` until `stop` is set.
 
         Args:
             stop: Ends the loop when it is set.
             on_update: Called after each step that learned something.
-            away: Called with the reason when a disk or a database is unavailable; the step is repeated.
+            on_failure: Called with the reason when a disk or a database is unavailable; the step is repeated.
         """
         read_at = -math.inf
         while not stop.is_set():
@@ -105,7 +105,7 @@ class LearningSession:
             try:
                 learned = self.step(whole=whole)
             except (DatabaseUnavailable, SpoolError, OSError, sqlite3.Error, duckdb.IOException) as error:
-                away(str(error))
+                on_failure(str(error))
             else:
                 read_at = began if whole else read_at
                 if learned.state is not None:

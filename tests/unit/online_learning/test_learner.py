@@ -272,7 +272,7 @@ def test_a_learner_that_follows_outlives_a_disk_that_is_away(
             return step(whole=whole)
 
         monkeypatch.setattr(learning, "step", shaky)
-        learning.follow(stop, on_update=report, away=problems.append)
+        learning.follow(stop, on_update=report, on_failure=problems.append)
     assert (found, problems) == ([15], ["the disk is away"] * 2)
 
 
