@@ -185,7 +185,7 @@ def test_a_log_without_exploration_is_refused(tmp_path: Path) -> None:
     result = made.run("trending", "--from-log")
     assert isinstance(result.exception, OffPolicyError)
     assert "50 answered by deterministic versions, with every propensity 1" in str(result.exception)
-    assert "serve a policy that draws" in str(result.exception.fix)
+    assert "serve a stochastic policy" in str(result.exception.fix)
     assert "SNIPS" not in result.output
     assert forecast.newest(made.engine(), made.versions["trending"].id) is None
 

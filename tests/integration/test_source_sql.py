@@ -112,7 +112,7 @@ def test_errors_name_the_database_but_no_password(shop_url: str) -> None:
 def test_what_is_needed_is_said() -> None:
     with pytest.raises(SourceError, match="needs a database and a table"):
         open_source(SourceSettings(name="sql", events="orders"))
-    with pytest.raises(SourceError, match="no SQLAlchemy URL"):
+    with pytest.raises(SourceError, match="is not a SQLAlchemy URL"):
         open_source(SourceSettings(name="sql", url="localhost", events="orders"))
     with pytest.raises(SourceError, match="can't be read"):
         open_source(SourceSettings(name="sql", url="nosuch://host/db", events="orders"))

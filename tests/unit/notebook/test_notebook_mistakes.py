@@ -312,7 +312,7 @@ def test_attributes_of_another_type_are_refused(
     [
         ({"items": ["a"]}, "items are a list, must be a table or a path"),
         ({"users": 3}, "users are a int, must be a table or a path"),
-        ({"columns": "user_id"}, "columns is 'user_id', must say which column is which"),
+        ({"columns": "user_id"}, "columns is 'user_id', must be a mapping"),
         ({"problem": {"name": "shop"}}, "problem is a dict, must be a ProblemSpec or the path"),
     ],
 )
