@@ -229,7 +229,10 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         "timezone: / is read without such arguments",
     ),
     "items of a home": (lambda p: load(Path("/"), items=orders(3), ids="text"), "items, ids: / is read"),
-    "encoding": (lambda p: load(orders(20), encoding="cp1252"), "encoding: a table in memory is read without such arguments"),
+    "encoding": (
+        lambda p: load(orders(20), encoding="cp1252"),
+        "encoding: a table in memory is read without such arguments",
+    ),
     "decimal": (lambda p: load(orders(20), decimal=";"), "decimal = ';'"),
     "no user to evaluate": (
         lambda p: split(load(orders().iloc[[0, -1]].assign(sku=["a", "b"]), columns=COLUMNS)),
