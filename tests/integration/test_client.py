@@ -193,6 +193,7 @@ def test_a_service_that_is_away_is_named() -> None:
 def test_what_is_asked_on_a_connection_that_breaks_is_asked_once_more() -> None:
     asked = list[bytes]()
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
 
         def serve() -> None:
             for number in range(4):
@@ -202,7 +203,8 @@ def test_what_is_asked_on_a_connection_that_breaks_is_asked_once_more() -> None:
                     if number == 1:
                         body = b'{"accepted":1,"duplicates":0}'
                         connection.sendall(
-                            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+                            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+                            % (len(body), body)
                         )
 
         thread = threading.Thread(target=serve)
