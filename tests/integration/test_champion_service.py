@@ -168,12 +168,12 @@ def test_two_workers_follow_the_champion_over_families_under_traffic(home: Home)
             said = home.promote(model)
             assert "switches: the service that follows the champion on http://127.0.0.1:" in said
             wait_for(partial(all_serve, client, home.versions[model], 12), f"{model} is not served")
+            wait_for(lambda: "tastemaker_version_differs 0.0" in client.get("/metrics").text, "a gauge stays")
             page = client.get("/metrics").text
             version = home.versions[model].id
             for name in ("tastemaker_served_version_info", "tastemaker_wanted_version_info"):
                 assert f'{name}{{model="{model}",version="{version}"}} 1.0' in page
                 assert page.count(f"{name}{{") == 1, "of all workers, now"
-            assert "tastemaker_version_differs 0.0" in page
         for model in ("ranker", "ials"):
             home.tastemaker("models", "rollback", "--reason", "a test")
             wait_for(partial(all_serve, client, home.versions[model], 12), f"{model} is not served again")

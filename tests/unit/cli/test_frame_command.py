@@ -47,7 +47,7 @@ def test_a_wrong_answer_is_asked_again(tmp_path: Path) -> None:
 def test_given_answers_are_not_asked_again(tmp_path: Path) -> None:
     result = run("--set", "second_event_type=view", "--set", "k=3", answers="\n" * len(QUESTIONS))
     assert "How many items do you show?" not in result.output
-    assert "What share of the whole is the second thing worth?" in result.output
+    assert "What share of the reward does the second event have?" in result.output
     spec = load_problem(tmp_path / "problem.yaml")
     assert (spec.placement.k, spec.event_weights) == (3, {"purchase": 0.8, "view": 0.2})
 
