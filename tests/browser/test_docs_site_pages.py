@@ -64,5 +64,9 @@ def test_the_search_finds_a_setting(address: str, tmp_path: Path) -> None:
 
 def _search(browser: Browser, address: str) -> None:
     page = browser.open(address)
-    page.locator("input[data-md-component=search-query]").fill("features_cache_seconds")
+    query = page.locator("input[data-md-component=search-query]")
+    query.focus()
+    # What is typed before the index is loaded is lost.
+    page.locator(".md-search-result__meta", has_text="Type to start searching").wait_for(timeout=60_000)
+    query.press_sequentially("features_cache_seconds")
     page.locator(".md-search-result__item a[href*='reference/settings']").first.wait_for(timeout=60_000)
