@@ -123,6 +123,9 @@ def test_a_killed_worker_is_replaced_and_fails_no_request_but_those_that_it_had(
                 lambda: all(len(one.statuses) > n + 20 for one, n in zip(callers, served, strict=True)),
                 "somebody is answered no more",
             )
+        visited_service.until(
+            lambda: "in the place of" in server.log.read_text(), "the worker does not say it"
+        )
         after = server.children()
         said = [json.loads(line)["event"] for line in server.log.read_text().splitlines() if line[0] == "{"]
     assert before[1] in after
