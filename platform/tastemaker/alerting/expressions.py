@@ -319,11 +319,19 @@ class Compare(Expression):
 
 
 @dataclass(frozen=True)
-class And(Expression):
-    """The values on the left whose labels the right side has, too."""
+class _Pair(Expression):
+    """Two expressions, which both are read."""
 
     left: Expression
     right: Expression
+
+    def selectors(self) -> Iterable[Selector]:
+        return (*self.left.selectors(), *self.right.selectors())
+
+
+@dataclass(frozen=True)
+class And(_Pair):
+    """The values on the left whose labels the right side has, too."""
 
     def text(self, offset: float) -> str:
         return f"{_operand(self.left, offset)} and {_operand(self.right, offset)}"
@@ -337,16 +345,10 @@ class And(Expression):
         """Return the labels for which both sides have data."""
         return self.left.data(series, now) & self.right.data(series, now)
 
-    def selectors(self) -> Iterable[Selector]:
-        return (*self.left.selectors(), *self.right.selectors())
-
 
 @dataclass(frozen=True)
-class Or(Expression):
+class Or(_Pair):
     """The values on the left, and those on the right whose labels the left side does not have."""
-
-    left: Expression
-    right: Expression
 
     def text(self, offset: float) -> str:
         return f"{_operand(self.left, offset)} or {_operand(self.right, offset)}"
@@ -358,9 +360,6 @@ class Or(Expression):
     def data(self, series: SeriesByName, now: float) -> frozenset[Labels]:
         """Return the labels for which one of the sides has data."""
         return self.left.data(series, now) | self.right.data(series, now)
-
-    def selectors(self) -> Iterable[Selector]:
-        return (*self.left.selectors(), *self.right.selectors())
 
 
 def all_of(first: Expression, *more: Expression) -> Expression:

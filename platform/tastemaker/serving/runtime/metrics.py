@@ -176,8 +176,8 @@ class Metrics:
         """Yield the numbers of all workers; gauges only of workers that run."""
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        places = {} if self._workers is None else self._workers.slots()
-        living = {self._place} | {number for number, place in places.items() if place.runs}
+        slots = {} if self._workers is None else self._workers.slots()
+        living = {self._place} | {number for number, slot in slots.items() if slot.runs}
         files = [
             str(path)
             for path in sorted(folder.glob("*.db"))

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 import psutil
 
-from tastemaker.serving.runtime.worker_slots import Workers
+from tastemaker.serving.runtime.worker_slots import Workers, WorkerSlot
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -88,21 +88,23 @@ class Processes:
             "Workers that were started in the place of one that ended",
             labels=["process"],
         )
-        for number, place in ({} if self._workers is None else self._workers.slots()).items():
-            restarts.add_metric([worker(number)], place.restarts)
+        for number, slot in self._slots().items():
+            restarts.add_metric([worker(number)], slot.restarts)
         return restarts
 
     def _running(self) -> dict[str, psutil.Process]:
         """Return the processes that run, by name."""
-        places = {} if self._workers is None else self._workers.slots()
         found = {}
         with suppress(psutil.Error):
             found[SERVER] = psutil.Process(self._server)
-        for number, place in places.items():
+        for number, slot in self._slots().items():
             with suppress(psutil.Error):
-                if place.runs and (process := psutil.Process(place.process)).ppid() == self._server:
+                if slot.runs and (process := psutil.Process(slot.process)).ppid() == self._server:
                     found[worker(number)] = process
         return found
+
+    def _slots(self) -> dict[int, WorkerSlot]:
+        return {} if self._workers is None else self._workers.slots()
 
     @contextmanager
     def _processor_times(self) -> Iterator[dict[str, _Cpu]]:

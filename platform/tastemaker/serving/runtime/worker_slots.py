@@ -62,9 +62,9 @@ class Workers:
 
     def serve(self, number: int) -> int:
         """Record that this process serves; return how many were started in its place before it."""
-        place = self._get(number) or WorkerSlot(starts=1)
-        self._put(number, WorkerSlot(os.getpid(), place.starts, ready=True))
-        return place.starts - 1
+        slot = self._get(number) or WorkerSlot(starts=1)
+        self._put(number, WorkerSlot(os.getpid(), slot.starts, ready=True))
+        return slot.starts - 1
 
     def slots(self) -> dict[int, WorkerSlot]:
         """Return all slots by their numbers."""
@@ -73,21 +73,21 @@ class Workers:
     @property
     def restarts(self) -> int:
         """Return how many workers were started in place of one that ended."""
-        return sum(place.restarts for _, place in self._all())
+        return sum(slot.restarts for _, slot in self._all())
 
     @property
     def trouble(self) -> str | None:
         """That workers are missing, in words; None while all serve."""
-        slots = [place for _, place in self._all()]
-        away = sum(place.away for place in slots)
+        slots = [slot for _, slot in self._all()]
+        away = sum(slot.away for slot in slots)
         return f"{away} of {len(slots)} workers ended and restarted" if away else None
 
     def _all(self) -> Iterator[tuple[int, WorkerSlot]]:
         for path in self._folder.glob("worker-*.json"):
             number = int(path.stem.partition("-")[2])
-            place = self._get(number)
-            if place is not None:
-                yield number, place
+            slot = self._get(number)
+            if slot is not None:
+                yield number, slot
 
     def _get(self, number: int) -> WorkerSlot | None:
         try:
@@ -95,11 +95,11 @@ class Workers:
         except (OSError, msgspec.DecodeError):
             return None
 
-    def _put(self, number: int, place: WorkerSlot) -> None:
+    def _put(self, number: int, slot: WorkerSlot) -> None:
         """Write a place atomically. On a full disk the others do not see it; it serves all the same."""
         partial = self._folder / f".worker-{number}.{os.getpid()}"
         with suppress(OSError):
-            partial.write_bytes(msgspec.json.encode(place))
+            partial.write_bytes(msgspec.json.encode(slot))
             partial.replace(self._path(number))
 
     def _path(self, number: int) -> Path:
