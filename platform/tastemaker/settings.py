@@ -31,6 +31,8 @@ from tastemaker.util.unknown_settings import meant_key, mistyped_variables
 
 FILE_SOURCES = ("table", "online_retail")
 """The sources that read the file at `source.path`."""
+NEAR_SECRETS = ("watch", "channels")
+"""Section whose values no error message repeats: a wrong one may be a key in the wrong place."""
 
 
 def _names(given: Any) -> Any:
@@ -404,7 +406,8 @@ def described(error: ValidationError, model: type[BaseModel] | None = None) -> s
     """
     lines = []
     for wrong in error.errors(include_url=False):
-        text = f"{'.'.join(str(part) for part in wrong['loc'])} = {wrong['input']!r}: {wrong['msg']}"
+        value = "" if wrong["loc"][: len(NEAR_SECRETS)] == NEAR_SECRETS else f" = {wrong['input']!r}"
+        text = f"{'.'.join(str(part) for part in wrong['loc'])}{value}: {wrong['msg']}"
         guess = meant_key(wrong["loc"], model) if model and wrong["type"] == "extra_forbidden" else None
         lines.append(text if guess is None else f"{text}; did you mean {guess}?")
     return "\n    ".join(lines)
