@@ -40,20 +40,36 @@ def settings_page() -> str:
     return page(INTRODUCTION, "## General", *top, *sections)
 
 
-def _section(name: str, variable: str, field: Schema, definitions: Schema) -> Iterator[str]:
+def _section(
+    name: str, variable: str, field: Schema, definitions: Schema, title: str = "[{}]"
+) -> Iterator[str]:
     """Yield a section's heading and its settings, then the sections in it."""
     section = definitions[field["$ref"].rpartition("/")[2]]
-    yield heading(2, f"[{name}]", name.replace(".", "-")) + "\n" + prose(section.get("description", ""))
+    heading_text, kind_of = title.format(name), section["properties"].get("type", {}).get("const")
+    if kind_of is not None:  # one of the kinds that the section may be of
+        name, heading_text = f"{name}.{kind_of}", f'{heading_text} type = "{kind_of}"'
+    yield heading(2, heading_text, name.replace(".", "-")) + "\n" + prose(section.get("description", ""))
     inner = []
     for key, one in section["properties"].items():
         if "$ref" in one:
-            inner.append((f"{name}.{key}", f"{variable}__{key}", one))
+            inner.append((f"{name}.{key}", f"{variable}__{key}", one, "[{}]"))
+        elif "$ref" in one.get("items", {}):
+            entries = one | {"items": {"type": "object"}}
+            yield _setting(key, f"{name}.{key}", f"{variable}__{key}".upper(), entries)
+            inner.append((f"{name}.{key}", f"{variable}__{key}", one["items"], "[[{}]]"))
+        elif "patternProperties" in one:
+            yield _setting(key, f"{name}.{key}", f"{variable}__{key}".upper(), one)
+            (values,) = one["patternProperties"].values()
+            inner += [
+                (f"{name}.{key}.NAME", f"{variable}__{key}__NAME", option, "[{}]")
+                for option in values["oneOf"]
+            ]
         else:
             yield _setting(key, f"{name}.{key}", f"{variable}__{key}".upper(), one)
     if more := section.get("additionalProperties"):
         yield _by_name(name, f"{variable}__NAME".upper(), more)
-    for path, deeper, one in inner:
-        yield from _section(path, deeper, one, definitions)
+    for path, deeper, one, form in inner:
+        yield from _section(path, deeper, one, definitions, form)
 
 
 def _setting(key: str, path: str, variable: str, schema: Schema) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tomllib
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -27,22 +25,14 @@ from tastemaker.alert_settings import AlertsSettings
 from tastemaker.errors import TastemakerError
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
 from tastemaker.util.atomic_files import sqlite_url
+from tastemaker.util.setting_types import Names
 from tastemaker.util.unknown_settings import meant_key, mistyped_variables
+from tastemaker.watch_settings import WatchSettings
 
 FILE_SOURCES = ("table", "online_retail")
 """The sources that read the file at `source.path`."""
 NEAR_SECRETS = ("watch", "channels")
 """Section whose values no error message repeats: a wrong one may be a key in the wrong place."""
-
-
-def _names(given: Any) -> Any:
-    """Return the names in text such as `ease, als` or `["ease", "als"]`; return other values unchanged."""
-    if not isinstance(given, str):
-        return given
-    return tuple(name for name in re.split(r"[\s,\[\]\"']+", given) if name)
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_names), NoDecode]
 
 
 class _Section(BaseModel):
@@ -291,6 +281,8 @@ class Settings(BaseSettings):
     """Promotion of versions to champion."""
     alerts: AlertsSettings = AlertsSettings()
     """Alert rules."""
+    watch: WatchSettings = WatchSettings()
+    """`tastemaker watch`: what it scrapes, and who it notifies."""
     models: ModelsSettings = ModelsSettings()
     """Choice of the models, and their hyperparameters under each model's name."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000
@@ -406,7 +398,8 @@ def described(error: ValidationError, model: type[BaseModel] | None = None) -> s
     """
     lines = []
     for wrong in error.errors(include_url=False):
-        value = "" if wrong["loc"][: len(NEAR_SECRETS)] == NEAR_SECRETS else f" = {wrong['input']!r}"
+        near = all(part == one for part, one in zip(wrong["loc"], NEAR_SECRETS, strict=False))
+        value = "" if near else f" = {wrong['input']!r}"
         text = f"{'.'.join(str(part) for part in wrong['loc'])}{value}: {wrong['msg']}"
         guess = meant_key(wrong["loc"], model) if model and wrong["type"] == "extra_forbidden" else None
         lines.append(text if guess is None else f"{text}; did you mean {guess}?")

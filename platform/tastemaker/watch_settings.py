@@ -1,0 +1,101 @@
+"""Settings of `tastemaker watch`: `[watch]` in tastemaker.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tastemaker.channel_settings import ChannelSettings
+from tastemaker.util.setting_types import Names
+
+
+def _http_url(url: str) -> str:
+    """Return a URL without a slash at its end. Raises ValueError if it is not an http or https URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(sign.isspace() for sign in url):
+        raise ValueError("must be a URL such as http://shop:3000")
+    if parts.username or parts.password:
+        raise ValueError("must not have a user or a password")
+    return url.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class EscalationStep(_Section):
+    """Channels that are notified of a page that no person has acknowledged."""
+
+    after_seconds: Annotated[float, Field(ge=60, le=7 * 86_400)]
+    """Seconds since the page was sent."""
+    channels: Annotated[Names, Field(min_length=1)]
+    """Names of channels. Those that were notified before are left out."""
+
+
+class WatchSettings(_Section):
+    """Scraping, evaluation of the alert rules, and delivery of alerts."""
+
+    environment: Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[\w.-]+$")] = "production"
+    """Name of the environment; part of every alert's key, so that two environments can share a channel."""
+    targets: Names = ()
+    """Services to scrape, such as http://shop-1:3000; if empty, the running services of the home folder."""
+    interval_seconds: Annotated[float, Field(ge=1, le=60)] = 5.0
+    """Seconds between two scrapes of a service."""
+    host: str = "127.0.0.1"
+    """Address that the alerts' pages listen on."""
+    port: Annotated[int, Field(ge=1, le=65_535)] = 3080
+    """Port that the alerts' pages listen on."""
+    public_url: HttpUrl | None = None
+    """Address of the alerts' pages as the readers of notifications reach it; if absent, that of host and
+    port."""
+    page: Names | None = None
+    """Names of the channels that pages are sent to; null: all channels."""
+    ticket: Names | None = None
+    """Names of the channels that tickets are sent to; null: all channels."""
+    escalation: tuple[EscalationStep, ...] = ()
+    """Further channels for pages that no person acknowledges."""
+    remind_hours: Annotated[float, Field(gt=0, le=168)] | None = 4.0
+    """Hours after which an open incident that no person acknowledged is sent again; null: never."""
+    flapping_per_hour: Annotated[int, Field(ge=1)] = 6
+    """Number of incidents of one alert in an hour from which on it resolves only after 15 quiet minutes."""
+    heartbeat_url: HttpUrl | None = None
+    """Address that is called every minute while evaluation and delivery work: that of a dead man's switch,
+    which notifies you when the calls stop."""
+    channels: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")], ChannelSettings] = Field(
+        default_factory=dict
+    )
+    """Ways to send a notification, by a name of your choice."""
+
+    @field_validator("targets")
+    @classmethod
+    def _are_services(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_http_url(target).removesuffix("/metrics") for target in targets))
+
+    @model_validator(mode="after")
+    def _names_are_channels(self) -> Self:
+        for key, name in self._named():
+            if name not in self.channels:
+                known = ", ".join(self.channels) or "there is none"
+                raise ValueError(f"{key} has {name!r}, which is not a channel; the channels are: {known}")
+        return self
+
+    def _named(self) -> Iterator[tuple[str, str]]:
+        yield from (("page", name) for name in self.page or ())
+        yield from (("ticket", name) for name in self.ticket or ())
+        yield from (("escalation", name) for step in self.escalation for name in step.channels)
+
+    def channels_of(self, severity: str) -> tuple[str, ...]:
+        """Return the names of the channels that alerts of a severity are sent to."""
+        chosen = {"page": self.page, "ticket": self.ticket}.get(severity, ())
+        return tuple(self.channels) if chosen is None else chosen
+
+    @property
+    def base_url(self) -> str:
+        """Address of the alerts' pages in links."""
+        return self.public_url or f"http://{self.host}:{self.port}"
