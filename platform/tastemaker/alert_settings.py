@@ -163,6 +163,14 @@ class FileDescriptorsAlert(_Rule):
     """Share of the limit above which the rule fires. It resolves below 0.8 times this share."""
 
 
+class ModelStaleAlert(_Rule):
+    """Age of the data that a served version was trained on, against its measured loss per week."""
+
+    loss: Share = 0.05
+    """Share of the metric whose loss makes a version stale, by its staleness as `tastemaker learning-curve`
+    measured it."""
+
+
 class AlertsSettings(BaseModel):
     """Alert rules: their thresholds, and what their files refer to."""
 
@@ -191,3 +199,4 @@ class AlertsSettings(BaseModel):
     learner_behind: LearnerBehindAlert = LearnerBehindAlert()
     workers_restart: WorkersRestartAlert = WorkersRestartAlert()
     file_descriptors: FileDescriptorsAlert = FileDescriptorsAlert()
+    model_stale: ModelStaleAlert = ModelStaleAlert()

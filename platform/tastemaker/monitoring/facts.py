@@ -1,0 +1,85 @@
+"""Facts of data, models and jobs as Prometheus' metrics, for the watcher.
+
+A subject is a function that reads the metadata database and the lake, and yields gauges. It reads aggregates
+alone, in seconds at most. Services count what they do by themselves (`tastemaker.serving.runtime`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tastemaker.monitoring import data_facts, model_facts
+from tastemaker.monitoring.fact_families import FactFamily, FactSources, named
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
+
+    from tastemaker.settings import Settings
+
+Subject = Callable[[FactSources], Iterator["GaugeMetricFamily"]]
+
+SUBJECTS: tuple[Subject, ...] = (
+    data_facts.quarantine,
+    data_facts.newest_events,
+    model_facts.served_versions,
+)
+"""What is read. A subject is known by its function's name."""
+
+FAILED = FactFamily(
+    "fact_failed", "1 if the facts of a subject could not be read and are missing, else 0", ("subject",)
+)
+FAMILIES = named(
+    (
+        FAILED,
+        data_facts.QUARANTINED,
+        data_facts.QUARANTINED_ROWS,
+        data_facts.QUARANTINED_USUALLY,
+        data_facts.NEWEST_EVENT,
+        model_facts.DATA_END,
+        model_facts.STALE_AFTER,
+    )
+)
+"""Name of the metric -> its family."""
+
+logger = logging.getLogger("tastemaker.monitoring")
+
+
+def collect(settings: Settings) -> Iterator[GaugeMetricFamily]:
+    """Yield the facts of every subject, and which subjects could not be read. It never raises.
+
+    A subject that fails yields nothing but `tastemaker_fact_failed{subject}` with 1; the reason is logged.
+
+    Args:
+        settings: The home folder, the metadata database and the thresholds.
+    """
+    found: list[GaugeMetricFamily] = []
+    try:
+        failed = _read(settings, found)
+    except Exception as error:
+        logger.warning("no facts can be read: %s", error)
+        failed = [subject.__name__ for subject in SUBJECTS]
+    yield from found
+    yield FAILED.gauge({(subject.__name__,): float(subject.__name__ in failed) for subject in SUBJECTS})
+
+
+def _read(settings: Settings, found: list[GaugeMetricFamily]) -> list[str]:
+    """Add the facts to a list; return the subjects that failed."""
+    from tastemaker.data.lake import Lake
+    from tastemaker.storage.engine import open_engine
+
+    failed = []
+    engine = open_engine(settings.metadata_url)
+    try:
+        home = FactSources(settings, engine, Lake(settings.lake), datetime.now(UTC))
+        for subject in SUBJECTS:
+            try:
+                found += list(subject(home))
+            except Exception as error:
+                logger.warning("the facts of %s can't be read: %s", subject.__name__, error)
+                failed.append(subject.__name__)
+    finally:
+        engine.dispose()
+    return failed

@@ -1,0 +1,120 @@
+"""Facts of served model versions: the age of what they learned, and the age at which that costs too much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tastemaker.monitoring.fact_families import FactFamily, FactSources, FactValues
+from tastemaker.util.durations import DAY_SECONDS
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
+    from sqlalchemy import Engine
+
+    from tastemaker.registry.deployment import Target
+
+VERSION = ("model", "version")
+SERVED_DAYS = 1
+"""A version counts as served for so many days after its last logged request."""
+
+DATA_END = FactFamily(
+    "version_data_end_timestamp_seconds",
+    "end of the data that a served version was trained on, seconds since 1970 UTC",
+    VERSION,
+)
+STALE_AFTER = FactFamily(
+    "version_stale_after_seconds",
+    "age of that data at which the loss of the metric, as measured, reaches `alerts.model_stale.loss`",
+    VERSION,
+)
+
+
+def served_versions(home: FactSources) -> Iterator[GaugeMetricFamily]:
+    """Yield the end of the data of each served version, and the age at which it is stale.
+
+    The versions are the champion of the problem in use, and those that answered logged requests lately. A
+    model whose loss per week was not measured (`tastemaker learning-curve`), or does not differ from 0, has
+    no age at which it is stale.
+    """
+    from tastemaker.registry.manifest import read_manifest
+
+    ends: FactValues = {}
+    ages: FactValues = {}
+    for target in served(home):
+        folder = target.folder(home.settings.artifacts)
+        if not folder.exists():  # it was deleted; its requests are still in the log
+            continue
+        manifest = read_manifest(folder)
+        labels = (target.model, target.version)
+        ends[labels] = float(manifest.window.end)
+        age = stale_after(home.engine, manifest.problem, target.model, home.settings.alerts.model_stale.loss)
+        if age is not None:
+            ages[labels] = age
+    yield DATA_END.gauge(ends)
+    yield STALE_AFTER.gauge(ages)
+
+
+def served(home: FactSources) -> list[Target]:
+    """Return the champion of the problem in use, and the versions that answered logged requests lately."""
+    from tastemaker.problem import load_problem
+    from tastemaker.registry.deployment import Target, champion_path, read_champion
+
+    found: dict[Target, None] = {}
+    if home.settings.problem.exists():
+        problem = load_problem(home.settings.problem)
+        champion = read_champion(champion_path(home.settings.artifacts, problem.name))
+        if champion is not None:
+            found[champion.target] = None
+    for model, version in _answering(home):
+        found[Target(model, version)] = None
+    return list(found)
+
+
+def stale_after(engine: Engine, problem: str, model: str, loss: float) -> float | None:
+    """Return the age of a model's data at which its metric has lost a share, as it was measured last.
+
+    The loss grows in proportion to the age: `loss_per_week` is the slope of a line through 0.
+
+    Args:
+        engine: The metadata database.
+        problem: The problem's name.
+        model: The model's name.
+        loss: The share of the metric of a model that is trained again each week.
+
+    Returns:
+        The age in seconds; None if nothing was measured, or if the loss per week may be 0.
+    """
+    from sqlalchemy import select
+
+    from tastemaker.storage.tables import stalenesses
+
+    columns = stalenesses.c
+    mine = select(columns.fresh, columns.loss_per_week)
+    mine = mine.where(columns.problem == problem, columns.model == model)
+    with engine.connect() as connection:
+        row = connection.execute(mine.order_by(columns.id.desc()).limit(1)).first()
+    if row is None:
+        return None
+    fresh, per_week = row.fresh["value"], row.loss_per_week
+    if not (per_week["low"] or 0) > 0 or not (fresh or 0) > 0:
+        return None
+    return float(loss * fresh / per_week["value"] * 7 * DAY_SECONDS)
+
+
+def _answering(home: FactSources) -> list[tuple[str, str]]:
+    """Return model and version of the logged requests of the last SERVED_DAYS days."""
+    from tastemaker.data.lake import day_of, literal, open_duckdb
+
+    since = home.now - timedelta(days=SERVED_DAYS)
+    files = [literal(path) for path in home.lake.files("requests") if day_of(path) >= since.date()]
+    if not files:
+        return []
+    with open_duckdb() as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT model, version FROM read_parquet(?, hive_partitioning = false) "
+            "WHERE occurred_at >= ? ORDER BY ALL",
+            [files, since],
+        ).fetchall()
+    return [(model, version) for model, version in rows]

@@ -1,0 +1,216 @@
+"""Facts of data, models and jobs: what is exported, of a home whose content is known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from support import served_homes
+from support.repository import ROOT
+from support.request_logs import request
+from tastemaker.data.lake import Lake
+from tastemaker.event_log.rows import request_rows
+from tastemaker.monitoring import facts
+from tastemaker.monitoring.model_facts import stale_after
+from tastemaker.registry import Version
+from tastemaker.registry.deployment import Champion, champion_path, deploy_champion
+from tastemaker.settings import Settings
+from tastemaker.storage.engine import open_engine
+from tastemaker.storage.tables import ingested_days, stalenesses
+
+PROBLEM = """
+name: small shop
+objectives:
+  - name: sales
+    events: {purchase: {weight: 1.0}}
+"""
+WEEK = 7 * 86_400
+Exported = dict[str, dict[tuple[str, ...], float]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An empty home."""
+    return Settings(home=tmp_path / "home", problem=tmp_path / "problem.yaml")
+
+
+def exported(settings: Settings) -> Exported:
+    """Metric without its prefix -> values of labels, in the family's order -> value."""
+    found: Exported = {}
+    for metric in facts.collect(settings):
+        family = facts.FAMILIES[metric.name]
+        for sample in metric.samples:
+            key = tuple(sample.labels[name] for name in family.labels)
+            found.setdefault(family.name, {})[key] = sample.value
+    return found
+
+
+def store(settings: Settings, table: Any, *rows: dict[str, Any]) -> None:
+    engine = open_engine(settings.metadata_url)
+    with engine.begin() as connection:
+        connection.execute(insert(table), list(rows))
+    engine.dispose()
+
+
+def make_home(settings: Settings) -> Version:
+    """A shop whose champion is its only version."""
+    version = served_homes.make_home(settings.home)["popularity"]
+    settings.problem.write_text(PROBLEM, "utf-8")
+    champion = Champion(version.model, version.id, version.problem, at=0.0)
+    deploy_champion(settings.artifacts, champion)
+    return version
+
+
+def test_an_empty_home_has_no_facts_and_no_failure(settings: Settings) -> None:
+    found = exported(settings)
+    assert set(found) == {"fact_failed"}
+    assert set(found["fact_failed"]) == {(subject.__name__,) for subject in facts.SUBJECTS}
+    assert set(found["fact_failed"].values()) == {0.0}
+
+
+def test_the_document_has_every_fact_with_its_labels_and_meaning() -> None:
+    text = (ROOT / "docs" / "how-to" / "on-call.md").read_text("utf-8")
+    lines = [line for line in text.partition("\n## Facts of")[2].splitlines() if line.startswith("| `")]
+    documented = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
+    assert documented == [
+        (f"`{name}`", ", ".join(f"`{label}`" for label in family.labels), family.meaning)
+        for name, family in facts.FAMILIES.items()
+    ]
+
+
+def test_a_subject_that_fails_is_named_and_the_others_are_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(home: object) -> Iterator[Any]:
+        yield facts.FAILED.gauge({("half",): 1.0})
+        raise OSError("the disk is away")
+
+    make_home(settings)
+    monkeypatch.setattr(facts, "SUBJECTS", (broken, *facts.SUBJECTS))
+    with caplog.at_level(logging.WARNING):
+        found = exported(settings)
+    assert found["fact_failed"].pop(("broken",)) == 1.0
+    assert set(found["fact_failed"].values()) == {0.0}
+    assert ("half",) not in found["fact_failed"], "half of a subject's facts would be wrong"
+    assert "version_data_end_timestamp_seconds" in found
+    assert "the disk is away" in caplog.text
+
+
+def test_a_database_that_is_away_fails_every_subject(tmp_path: Path) -> None:
+    url = "postgresql+psycopg2://user@127.0.0.1:1/none"
+    found = exported(Settings(home=tmp_path, database_url=url))
+    assert set(found) == {"fact_failed"}
+    assert set(found["fact_failed"].values()) == {1.0}
+
+
+def test_the_share_in_quarantine_is_that_of_the_newest_day_beside_the_days_before(
+    settings: Settings,
+) -> None:
+    newest = date(2026, 3, 31)
+    days = [  # days before the newest, rows, rows in quarantine
+        (0, 200, {"value_negative": 30, "user_id_missing": 20}),
+        (1, 100, {}),
+        (28, 300, {"value_negative": 8}),
+        (29, 1_000, {"value_negative": 1_000}),
+    ]
+    store(
+        settings,
+        ingested_days,
+        *(
+            {
+                "source": "table",
+                "day": newest - timedelta(days=before),
+                "digest": "",
+                "rows_read": rows,
+                "rows_accepted": rows - sum(reasons.values()),
+                "rows_quarantined": reasons,
+                "ingested_at": datetime.now(UTC),
+            }
+            for before, rows, reasons in days
+        ),
+    )
+    found = exported(settings)
+    assert found["gate_quarantined_ratio"] == {("table",): 0.25}
+    assert found["gate_quarantined_rows"] == {("table",): 50.0}
+    assert found["gate_quarantined_usual_ratio"] == {("table",): 8 / 400}
+
+
+def test_the_newest_event_of_each_source(settings: Settings) -> None:
+    lake = Lake(settings.lake)
+    rows = served_homes.events()
+    newest = rows["occurred_at"].to_pylist()[-1]
+    lake.write_day("events", newest.date(), rows, part="table")
+    lake.write_day("events", newest.date() + timedelta(days=1), rows.slice(0, 0), part="table")
+    lake.write_day("events", newest.date(), rows.slice(0, 10), part="feedback")
+    assert exported(settings)["events_newest_timestamp_seconds"] == {
+        ("table",): newest.timestamp(),
+        ("feedback",): rows["occurred_at"].to_pylist()[9].timestamp(),
+    }
+
+
+def test_served_versions_are_the_champion_and_those_that_answered_in_the_last_day(
+    settings: Settings,
+) -> None:
+    version = make_home(settings)
+    lake = Lake(settings.lake)
+    now = datetime.now(UTC)
+    end = {("popularity", version.id): float(version.manifest.window.end)}
+    assert exported(settings)["version_data_end_timestamp_seconds"] == end
+    champion_path(settings.artifacts, version.problem).unlink()
+    assert "version_data_end_timestamp_seconds" not in exported(settings)
+    for hours in (30, 1):
+        asked = request(1, model="popularity", version=version.id, occurred_at=now.timestamp() - hours * 3600)
+        lake.write_day("requests", (now - timedelta(hours=hours)).date(), request_rows([asked]), part="one")
+        is_served = "version_data_end_timestamp_seconds" in exported(settings)
+        assert is_served == (hours == 1)
+    gone = request(2, model="popularity", version="deleted", occurred_at=now.timestamp())
+    lake.write_day("requests", now.date(), request_rows([gone]), part="two")
+    assert exported(settings)["fact_failed"]["served_versions",] == 0.0
+
+
+def staleness(**other: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {
+        "problem": "small shop",
+        "model": "popularity",
+        "config": {},
+        "data_hash": "",
+        "metric": "ndcg@10",
+        "trained_until": now,
+        "fresh": {"value": 0.2, "low": 0.19, "high": 0.21},
+        "loss_per_week": {"value": 0.002, "low": 0.001, "high": 0.003},
+        "weeks": [],
+        "created_at": now,
+    } | other
+
+
+def test_a_version_is_stale_when_the_measured_loss_reaches_the_share(settings: Settings) -> None:
+    """0.002 a week of 0.2 is 1 % a week: 5 % are lost after five weeks."""
+    version = make_home(settings)
+    assert "version_stale_after_seconds" not in exported(settings), "nothing was measured"
+    store(
+        settings, stalenesses, staleness(loss_per_week={"value": 0.1, "low": 0.1, "high": 0.1}), staleness()
+    )
+    found = exported(settings)["version_stale_after_seconds"]
+    assert found == {("popularity", version.id): pytest.approx(5 * WEEK)}
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"value": 0.002, "low": -0.001, "high": 0.005},
+        {"value": -0.002, "low": -0.003, "high": -0.001},
+        {"value": 0.0, "low": None, "high": None},
+    ],
+)
+def test_a_loss_that_may_be_none_gives_no_age(settings: Settings, loss: dict[str, Any]) -> None:
+    store(settings, stalenesses, staleness(loss_per_week=loss))
+    engine = open_engine(settings.metadata_url)
+    assert stale_after(engine, "small shop", "popularity", 0.05) is None
+    engine.dispose()
