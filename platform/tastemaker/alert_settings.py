@@ -11,6 +11,13 @@ DURATION_BOUNDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+AboveShare = Annotated[
+    Share,
+    Field(description="Share above which the rule fires. It resolves below 0.8 times this share."),
+]
+Minimum = Annotated[
+    Count, Field(description="Fewest that must be counted in that time for the rule to fire.")
+]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -24,20 +31,21 @@ class _Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class FallbackShareAlert(_Rule):
+class _ShareOfMany(_Rule):
+    above: AboveShare
+    minimum: Minimum = 20
+
+
+class FallbackShareAlert(_ShareOfMany):
     """Share of lists that are not the model's, over one minute."""
 
-    above: Share = 0.05
-    """Share of lists above which the rule fires. It resolves below 0.8 times this share."""
-    minimum: Count = 20
-    """Fewest lists in the minute for the rule to fire."""
+    above: AboveShare = 0.05
 
 
 class FallbackShareQuietAlert(_Rule):
     """Share of lists that are not the model's, over 15 minutes, for services with little traffic."""
 
-    above: Share = 0.2
-    """Share of lists above which the rule fires. It resolves below 0.8 times this share."""
+    above: AboveShare = 0.2
     minimum: Count = 5
     """Fewest lists in 15 minutes that are not the model's for the rule to fire."""
 
@@ -49,51 +57,37 @@ class FallbackBudgetAlert(_Rule):
     """Share of lists that should be the model's, over 28 days."""
 
 
-class ErrorsAlert(_Rule):
+class ErrorsAlert(_ShareOfMany):
     """Share of requests that fail with a 5xx status, over one minute."""
 
-    above: Share = 0.01
-    """Share of requests above which the rule fires. It resolves below 0.8 times this share."""
-    minimum: Count = 20
-    """Fewest requests in the minute for the rule to fire."""
+    above: AboveShare = 0.01
 
 
-class SlowAlert(_Rule):
+class SlowAlert(_ShareOfMany):
     """Share of lists that take too long, over one minute."""
 
     seconds: Annotated[float, AfterValidator(_bound)] = 0.1
     """Duration above which a list is slow: the bound of a bucket of `tastemaker_request_duration_seconds`."""
-    above: Share = 0.01
-    """Share of slow lists above which the rule fires. It resolves below 0.8 times this share."""
-    minimum: Count = 100
-    """Fewest lists in the minute for the rule to fire."""
+    above: AboveShare = 0.01
+    minimum: Minimum = 100
 
 
-class OverloadedAlert(_Rule):
+class OverloadedAlert(_ShareOfMany):
     """Share of lists that did not wait for the model because too many did, over one minute."""
 
-    above: Share = 0.01
-    """Share of lists above which the rule fires. It resolves below 0.8 times this share."""
-    minimum: Count = 20
-    """Fewest lists in the minute for the rule to fire."""
+    above: AboveShare = 0.01
 
 
-class RequestsRefusedAlert(_Rule):
+class RequestsRefusedAlert(_ShareOfMany):
     """Share of requests for lists that are refused for their key, host or rate, over five minutes."""
 
-    above: Share = 0.05
-    """Share of requests above which the rule fires. It resolves below 0.8 times this share."""
-    minimum: Count = 20
-    """Fewest requests in five minutes for the rule to fire."""
+    above: AboveShare = 0.05
 
 
-class FeedbackRefusedAlert(_Rule):
+class FeedbackRefusedAlert(_ShareOfMany):
     """Share of feedback that is refused with 429 or 503, over five minutes."""
 
-    above: Share = 0.01
-    """Share of requests above which the rule fires. It resolves below 0.8 times this share."""
-    minimum: Count = 20
-    """Fewest requests in five minutes for the rule to fire."""
+    above: AboveShare = 0.01
 
 
 class TrafficGoneAlert(_Rule):
@@ -133,13 +127,10 @@ class LogWritesBehindAlert(_Rule):
     """Share of `log.spool_records` above which the rule fires. It resolves below 0.8 times this share."""
 
 
-class FeatureStoreAlert(_Rule):
+class FeatureStoreAlert(_ShareOfMany):
     """Share of users whose features came too late or not at all, over five minutes."""
 
-    above: Share = 0.05
-    """Share of users above which the rule fires. It resolves below 0.8 times this share."""
-    minimum: Count = 20
-    """Fewest users in five minutes for the rule to fire."""
+    above: AboveShare = 0.05
 
 
 class LearnerBehindAlert(_Rule):
@@ -159,8 +150,7 @@ class WorkersRestartAlert(_Rule):
 class FileDescriptorsAlert(_Rule):
     """Open file descriptors of a process, as a share of its limit."""
 
-    above: Share = 0.9
-    """Share of the limit above which the rule fires. It resolves below 0.8 times this share."""
+    above: AboveShare = 0.9
 
 
 class ModelStaleAlert(_Rule):

@@ -5,28 +5,30 @@ from __future__ import annotations
 from typing import Final
 
 from tastemaker.alert_settings import AlertsSettings
-from tastemaker.alerting.expressions import And, Compare, Expression, Or, all_of
-from tastemaker.alerting.rule import (
-    Condition,
-    Rule,
-    Runbook,
+from tastemaker.alerting.conditions import (
+    Total,
     above,
     at_least,
     increase,
     percent,
     same,
-    share,
+    share_above,
 )
+from tastemaker.alerting.example import Example, Track, counter
+from tastemaker.alerting.expression import Expression
+from tastemaker.alerting.expressions import And, Compare, Or, all_of
+from tastemaker.alerting.rule import Condition, Rule, Runbook
 from tastemaker.alerting.series import metric, one_of
+from tastemaker.settings import Settings
 
 BY = ("job", "model")
 FALLBACK_REASONS: Final = (
     "model_error", "model_invalid", "model_timeout", "model_overloaded", "model_resting", "no_model",
 )  # fmt: skip
 """Reasons for which a list is not the model's. `model_short` is not a fault: fewer items were allowed."""
-ANSWERS = metric("tastemaker_answers_total")
+LISTS = Total("lists", metric("tastemaker_answers_total"), BY)
 FALLBACKS = metric("tastemaker_answers_total", one_of("reason", FALLBACK_REASONS))
-FEATURES = metric("tastemaker_user_features_total")
+USERS = Total("users", metric("tastemaker_user_features_total"), BY)
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 _LOOK = (
     "`sum by (reason) (rate(tastemaker_answers_total[1m]))` says why: `model_error` (the service's log has "
@@ -41,8 +43,9 @@ _ACT = (
 _PROVE = "The share of answers with another reason than `none` is back at its usual level for five minutes."
 
 
-def rules(alerts: AlertsSettings) -> tuple[Rule, ...]:
+def rules(settings: Settings) -> tuple[Rule, ...]:
     """Return the rules with the thresholds of the settings."""
+    alerts = settings.alerts
     return (
         _no_model(),
         _fallback_share(alerts),
@@ -51,6 +54,24 @@ def rules(alerts: AlertsSettings) -> tuple[Rule, ...]:
         _budget_slow(alerts),
         _overloaded(alerts),
         _feature_store(alerts),
+    )
+
+
+def _answers(
+    healthy: float, faulty: float, reason: str, bad: float, stage: str = "popular"
+) -> tuple[Track, Track]:
+    """Return the counters of a model's lists.
+
+    Args:
+        healthy: Lists per step that the model answers, while the service is healthy.
+        faulty: Lists per step that the model answers during the fault.
+        reason: Why the model does not answer the others, as the label `reason` names it.
+        bad: Lists per step during the fault that the model does not answer.
+        stage: The stage that answers these.
+    """
+    return (
+        counter("answers_total", healthy, faulty, model="ease", stage="model", reason="none"),
+        counter("answers_total", 0, bad, model="ease", stage=stage, reason=reason),
     )
 
 
@@ -76,22 +97,16 @@ def _no_model() -> Rule:
         for_seconds=5,
         keep_firing_seconds=2 * MINUTE,
         inhibited_by=(),
+        example=Example(_answers(100, 0, "no_model", 100, "static")),
     )
 
 
 def _fallback_share(alerts: AlertsSettings) -> Rule:
-    limits = alerts.fallback_share
     return Rule(
         name="fallback_share",
         severity="page",
         labels=BY,
-        condition=above(
-            share(BY, FALLBACKS, ANSWERS, MINUTE),
-            limits.above,
-            f"More than {percent(limits.above)} of the lists of the last minute, of {limits.minimum} lists "
-            "or more, are not the model's.",
-            at_least(increase(BY, ANSWERS, MINUTE), limits.minimum),
-        ),
+        condition=share_above(LISTS, FALLBACKS, MINUTE, alerts.fallback_share, "are not the model's"),
         summary="{model}: {value} of lists are not the model's",
         unit="share",
         cause="answers",
@@ -106,6 +121,7 @@ def _fallback_share(alerts: AlertsSettings) -> Rule:
         for_seconds=10,
         keep_firing_seconds=2 * MINUTE,
         inhibited_by=("no_model",),
+        example=Example(_answers(100, 80, "model_error", 20)),
     )
 
 
@@ -113,7 +129,7 @@ def _fallback_share_quiet(alerts: AlertsSettings) -> Rule:
     limits, window = alerts.fallback_share_quiet, 15 * MINUTE
     busy = 15 * alerts.fallback_share.minimum
     bad = increase(BY, FALLBACKS, window)
-    signal = share(BY, FALLBACKS, ANSWERS, window)
+    signal = LISTS.share(FALLBACKS, window)
     return Rule(
         name="fallback_share_quiet",
         severity="page",
@@ -125,7 +141,7 @@ def _fallback_share_quiet(alerts: AlertsSettings) -> Rule:
             f"more, are not the model's, some of them in the last two minutes; there were fewer than {busy} "
             "lists.",
             at_least(bad, limits.minimum),
-            Compare(increase(BY, ANSWERS, window), "<", busy),
+            Compare(LISTS.increase(window), "<", busy),
             Compare(increase(BY, FALLBACKS, 2 * MINUTE), ">", 0),
         ),
         summary="{model}: {value} of the few lists of the last 15 minutes are not the model's",
@@ -141,6 +157,7 @@ def _fallback_share_quiet(alerts: AlertsSettings) -> Rule:
         for_seconds=MINUTE,
         keep_firing_seconds=10 * MINUTE,
         inhibited_by=("no_model", "fallback_share"),
+        example=Example(_answers(3, 2, "model_invalid", 1), faulty_steps=60, healed_steps=120),
     )
 
 
@@ -150,7 +167,7 @@ def _burns(budget: float, rate: float, *windows: float) -> Expression:
     (Beyer et al., The Site Reliability Workbook, 2018, chapter 5: multiple windows, multiple burn rates.)
     """
     first, *more = (
-        Compare(share(BY, FALLBACKS, ANSWERS, seconds), ">", round(rate * budget, 9)) for seconds in windows
+        Compare(LISTS.share(FALLBACKS, seconds), ">", round(rate * budget, 9)) for seconds in windows
     )
     return all_of(first, *more)
 
@@ -185,6 +202,9 @@ def _budget_burn(alerts: AlertsSettings) -> Rule:
         for_seconds=2 * MINUTE,
         keep_firing_seconds=2 * MINUTE,
         inhibited_by=("no_model", "fallback_share", "fallback_share_quiet"),
+        example=Example(
+            _answers(100, 97, "model_timeout", 3), healthy_steps=20, faulty_steps=60, healed_steps=60
+        ),
     )
 
 
@@ -213,22 +233,28 @@ def _budget_slow(alerts: AlertsSettings) -> Rule:
         evaluate_every_seconds=5 * MINUTE,
         for_seconds=HOUR,
         inhibited_by=("no_model", "fallback_share", "fallback_share_quiet", "fallback_budget_burn"),
+        example=Example(
+            _answers(1_000, 998, "model_timeout", 2),
+            step_seconds=60,
+            healthy_steps=20,
+            faulty_steps=100,
+            healed_steps=150,
+        ),
     )
 
 
 def _overloaded(alerts: AlertsSettings) -> Rule:
-    limits = alerts.overloaded
     refused = metric("tastemaker_answers_total", reason="model_overloaded")
     return Rule(
         name="overloaded",
         severity="page",
         labels=BY,
-        condition=above(
-            share(BY, refused, ANSWERS, MINUTE),
-            limits.above,
-            f"For more than {percent(limits.above)} of the lists of the last minute, of {limits.minimum} "
-            "lists or more, too many requests waited for the model.",
-            at_least(increase(BY, ANSWERS, MINUTE), limits.minimum),
+        condition=share_above(
+            LISTS,
+            refused,
+            MINUTE,
+            alerts.overloaded,
+            "did not wait for the model, because too many requests did",
         ),
         summary="{model}: {value} of lists did not wait for the model, because too many did",
         unit="share",
@@ -246,22 +272,22 @@ def _overloaded(alerts: AlertsSettings) -> Rule:
         for_seconds=20,
         keep_firing_seconds=2 * MINUTE,
         inhibited_by=("no_model", "fallback_share"),
+        example=Example(_answers(100, 98, "model_overloaded", 2)),
     )
 
 
 def _feature_store(alerts: AlertsSettings) -> Rule:
-    limits = alerts.feature_store
     late = metric("tastemaker_user_features_total", one_of("outcome", ("late", "failed")))
     return Rule(
         name="feature_store",
         severity="page",
         labels=BY,
-        condition=above(
-            share(BY, late, FEATURES, 5 * MINUTE),
-            limits.above,
-            f"For more than {percent(limits.above)} of the users of the last five minutes, of "
-            f"{limits.minimum} users or more, features came too late or not at all.",
-            at_least(increase(BY, FEATURES, 5 * MINUTE), limits.minimum),
+        condition=share_above(
+            USERS,
+            late,
+            5 * MINUTE,
+            alerts.feature_store,
+            "got their features too late or not at all",
         ),
         summary="{model}: the features of {value} of users came too late or not at all",
         unit="share",
@@ -277,4 +303,10 @@ def _feature_store(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=MINUTE,
         keep_firing_seconds=2 * MINUTE,
+        example=Example(
+            (
+                counter("user_features_total", 100, 90, model="ease", outcome="read"),
+                counter("user_features_total", 0, 10, model="ease", outcome="late"),
+            )
+        ),
     )

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import math
 import operator
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
+from tastemaker.alerting.expression import Expression, Values
 from tastemaker.alerting.promql_text import duration, number, offset_of
 from tastemaker.alerting.series import Labels, Selector, SeriesByName, counter_increase, metric
 from tastemaker.errors import TastemakerError
 
-Values = dict[Labels, float]
-"""Labels -> value."""
 Comparison = Literal[">", ">=", "<", "<=", "==", "!="]
 Aggregation = Literal["sum", "max", "min", "count"]
 
@@ -31,46 +30,6 @@ COMPARISONS: Final[Mapping[Comparison, Callable[[float, float], bool]]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-
-
-class Expression(ABC):
-    """An expression over metrics."""
-
-    @abstractmethod
-    def text(self, offset: float) -> str:
-        """Return the PromQL text that reads all metrics `offset` seconds earlier."""
-
-    @abstractmethod
-    def values(self, series: SeriesByName, now: float, offset: float) -> Values:
-        """Return the values at `now`, of metrics read `offset` seconds earlier."""
-
-    @abstractmethod
-    def selectors(self) -> Iterable[Selector]:
-        """Return the selectors of the metrics that the expression reads."""
-
-    def promql(self) -> str:
-        """Return the expression as PromQL."""
-        return self.text(0)
-
-    def evaluate(self, series: SeriesByName, now: float) -> Values:
-        """Return what Prometheus returns for the expression, without the metric's name.
-
-        Args:
-            series: What was scraped.
-            now: Seconds since 1970 UTC.
-        """
-        return self.values(series, now, 0)
-
-    def data(self, series: SeriesByName, now: float) -> frozenset[Labels]:
-        """Return the labels for which there is data, whether or not the comparisons in it are true.
-
-        Args:
-            series: What was scraped.
-            now: Seconds since 1970 UTC.
-        """
-        return frozenset(
-            labels for labels, value in self.evaluate(series, now).items() if not math.isnan(value)
-        )
 
 
 @dataclass(frozen=True)
@@ -167,28 +126,58 @@ class Aggregate(Expression):
 
 
 @dataclass(frozen=True)
-class Ratio(Expression):
+class _Arithmetic(Expression):
+    """Two numbers made one, where both expressions have a value with the same labels."""
+
+    left: Expression
+    right: Expression
+
+    _sign: ClassVar[str]
+
+    @staticmethod
+    @abstractmethod
+    def _combined(left: float, right: float) -> float: ...
+
+    def text(self, offset: float) -> str:
+        return f"{_operand(self.left, offset)} {self._sign} {_operand(self.right, offset)}"
+
+    def values(self, series: SeriesByName, now: float, offset: float) -> Values:
+        right = self.right.values(series, now, offset)
+        return {
+            labels: self._combined(value, right[labels])
+            for labels, value in self.left.values(series, now, offset).items()
+            if labels in right
+        }
+
+    def selectors(self) -> Iterable[Selector]:
+        return (*self.left.selectors(), *self.right.selectors())
+
+
+class Ratio(_Arithmetic):
     """One expression divided by another, where both have a value with the same labels.
 
     0 / 0 is not a number: no comparison is true for it, and it is not data.
     """
 
-    part: Expression
-    whole: Expression
+    _sign: ClassVar[str] = "/"
 
-    def text(self, offset: float) -> str:
-        return f"{_operand(self.part, offset)} / {_operand(self.whole, offset)}"
+    @staticmethod
+    def _combined(left: float, right: float) -> float:
+        if right:
+            return left / right
+        if left == 0 or math.isnan(left):
+            return math.nan
+        return math.copysign(math.inf, left) * math.copysign(1, right)
 
-    def values(self, series: SeriesByName, now: float, offset: float) -> Values:
-        whole = self.whole.values(series, now, offset)
-        return {
-            labels: _divided(value, whole[labels])
-            for labels, value in self.part.values(series, now, offset).items()
-            if labels in whole
-        }
 
-    def selectors(self) -> Iterable[Selector]:
-        return (*self.part.selectors(), *self.whole.selectors())
+class Difference(_Arithmetic):
+    """One expression minus another, where both have a value with the same labels."""
+
+    _sign: ClassVar[str] = "-"
+
+    @staticmethod
+    def _combined(left: float, right: float) -> float:
+        return left - right
 
 
 @dataclass(frozen=True)
@@ -373,7 +362,7 @@ def _operand(expression: Expression, offset: float) -> str:
     text = expression.text(offset)
     while isinstance(expression, Offset):
         expression = expression.of
-    return f"({text})" if isinstance(expression, Age | And | Compare | Or | Over | Ratio) else text
+    return f"({text})" if isinstance(expression, Age | And | Compare | Or | Over | _Arithmetic) else text
 
 
 def _aggregated(how: Aggregation, values: list[float]) -> float:
@@ -385,11 +374,3 @@ def _aggregated(how: Aggregation, values: list[float]) -> float:
     if not numbers:
         return math.nan
     return max(numbers) if how == "max" else min(numbers)
-
-
-def _divided(part: float, whole: float) -> float:
-    if whole:
-        return part / whole
-    return (
-        math.nan if part == 0 or math.isnan(part) else math.copysign(math.inf, part) * math.copysign(1, whole)
-    )

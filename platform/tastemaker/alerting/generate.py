@@ -14,6 +14,7 @@ from tastemaker.util.atomic_files import atomic_write
 
 RULE_FILE = "tastemaker.rules.yml"
 PROMETHEUS, ALERTMANAGER = Path("deploy/prometheus"), Path("deploy/alertmanager")
+TESTS = PROMETHEUS / "tests"
 RUNBOOKS = Path("docs/how-to/runbooks")
 GENERATED = "Written by `tastemaker alerts rules`, from platform/tastemaker/alerting. Do not edit."
 THRESHOLDS = "Thresholds are settings: [alerts.NAME] in tastemaker.toml."
@@ -32,16 +33,14 @@ def files(rules: Sequence[Rule], runbooks: str) -> Mapping[Path, str]:
     """
     written = {
         PROMETHEUS / RULE_FILE: yaml_text(prometheus_rules(rules, runbooks), GENERATED, THRESHOLDS),
-        PROMETHEUS / "tastemaker.rules_test.yml": yaml_text(
-            promtool_tests(rules, runbooks, "fast", RULE_FILE), GENERATED
-        ),
-        PROMETHEUS / "tastemaker.rules_slow_test.yml": yaml_text(
-            promtool_tests(rules, runbooks, "slow", RULE_FILE), GENERATED
-        ),
         ALERTMANAGER / "alertmanager.yml": yaml_text(alertmanager(rules), GENERATED, RECEIVERS),
         RUNBOOKS / "README.md": index(rules),
     }
-    return written | {RUNBOOKS / f"{rule.name}.md": runbook(rule, rules) for rule in rules}
+    for rule in rules:
+        tests = promtool_tests(rule, runbooks, f"../{RULE_FILE}")
+        written[TESTS / f"{rule.name}.yml"] = yaml_text(tests, GENERATED)
+        written[RUNBOOKS / f"{rule.name}.md"] = runbook(rule, rules)
+    return written
 
 
 def write(folder: Path, contents: Mapping[Path, str]) -> list[Path]:

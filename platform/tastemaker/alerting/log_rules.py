@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from tastemaker.alert_settings import AlertsSettings
-from tastemaker.alerting.expressions import Aggregate, Compare, Expression, Gauge, Ratio
-from tastemaker.alerting.rule import Rule, Runbook, above, increase, percent, same
+from tastemaker.alerting.conditions import above, increase, percent, same
+from tastemaker.alerting.example import Example, counter, gauge
+from tastemaker.alerting.expression import Expression
+from tastemaker.alerting.expressions import Aggregate, Compare, Gauge, Ratio
+from tastemaker.alerting.rule import Rule, Runbook
 from tastemaker.alerting.series import metric
+from tastemaker.settings import Settings
 
 BY = ("job", "instance")
 MINUTE = 60
 
 
-def rules(alerts: AlertsSettings) -> tuple[Rule, ...]:
+def rules(settings: Settings) -> tuple[Rule, ...]:
     """Return the rules with the thresholds of the settings."""
+    alerts = settings.alerts
     return _spool_backlog(alerts), _spool_old(alerts), _log_writes_behind(alerts), _records_lost()
 
 
@@ -41,6 +46,7 @@ def _spool_backlog(alerts: AlertsSettings) -> Rule:
             "`tastemaker_log_backlog_bytes` falls.",
         ),
         keep_firing_seconds=2 * MINUTE,
+        example=Example((gauge("log_backlog_bytes", 10, 80), gauge("log_limit_bytes", 100, 100))),
     )
 
 
@@ -69,6 +75,7 @@ def _spool_old(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=5 * MINUTE,
         inhibited_by=("spool_backlog",),
+        example=Example((gauge("log_backlog_oldest_seconds", 10, 4_000),)),
     )
 
 
@@ -96,6 +103,12 @@ def _log_writes_behind(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=30,
         keep_firing_seconds=2 * MINUTE,
+        example=Example(
+            (
+                gauge("log_waiting_records", 10, 60_000),
+                gauge("log_waiting_limit_records", 100_000, 100_000),
+            )
+        ),
     )
 
 
@@ -119,4 +132,5 @@ def _records_lost() -> Rule:
             "`tastemaker_log_lost_records_total` no longer increases.",
         ),
         keep_firing_seconds=5 * MINUTE,
+        example=Example((counter("log_lost_records_total", 0, 7, cause="failed"),)),
     )

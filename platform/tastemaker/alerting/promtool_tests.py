@@ -5,10 +5,10 @@ What promtool is to find is computed by the evaluator here, so that the tests co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from tastemaker.alerting.examples import EXAMPLES, UP, Example, with_reset
+from tastemaker.alerting.example import UP, Example, with_reset
 from tastemaker.alerting.prometheus_files import alert_annotations, rule_labels
 from tastemaker.alerting.promql_text import duration
 from tastemaker.alerting.rule import Rule
@@ -16,39 +16,30 @@ from tastemaker.alerting.samples import GAP, Sampled, SampledValue, as_series, i
 from tastemaker.alerting.series import Labels
 
 Test = dict[str, Any]
-Speed = Literal["fast", "slow"]
-EVALUATION_SECONDS: Mapping[Speed, int] = {"fast": 30, "slow": 900}
-"""How often promtool evaluates: seldom where an example lasts more than a week."""
-SLOW_STEPS = 10_000
+SLOW_SECONDS = 86_400
+"""An example that lasts longer is evaluated seldom."""
 GAP_STEPS = 4
 
 
-def promtool_tests(rules: Sequence[Rule], runbooks: str, speed: Speed, rule_file: str) -> Test:
+def promtool_tests(rule: Rule, runbooks: str, rule_file: str) -> Test:
     """Return a document for `promtool test rules`.
 
     Args:
-        rules: The rules to test.
+        rule: The rule to test.
         runbooks: Folder or URL of the runbooks, as in the rule file.
-        speed: Which examples: those of minutes or those of a week.
-        rule_file: Name of the file with the rules, in the same folder.
+        rule_file: Path of the file with the rules, from the folder of the tests.
     """
-    tests = [
-        test
-        for rule in rules
-        if (example := EXAMPLES.get(rule.name)) is not None and _speed(example) == speed
-        for test in _tests(rule, example, runbooks)
-    ]
-    if speed == "fast":
-        tests += [_watchdog(rule, runbooks) for rule in rules if rule.name == "watchdog"]
+    example = rule.example
     return {
         "rule_files": [rule_file],
-        "evaluation_interval": duration(EVALUATION_SECONDS[speed]),
-        "tests": tests,
+        "evaluation_interval": duration(30 if example is None else _evaluated_every(example)),
+        "tests": [_always(rule, runbooks)] if example is None else list(_tests(rule, example, runbooks)),
     }
 
 
-def _speed(example: Example) -> Speed:
-    return "slow" if example.healthy_steps > SLOW_STEPS else "fast"
+def _evaluated_every(example: Example) -> int:
+    lasts = (example.healthy_steps + example.faulty_steps + example.healed_steps) * example.step_seconds
+    return 900 if lasts > SLOW_SECONDS else 30
 
 
 def _tests(rule: Rule, example: Example, runbooks: str) -> Iterator[Test]:
@@ -91,7 +82,7 @@ def _test(
     found = []
     for steps, fires in checks:
         now = steps * step
-        now -= now % EVALUATION_SECONDS[_speed(example)]
+        now -= now % _evaluated_every(example)
         alerts = rule.condition.fires.evaluate(series, now) if fires else {}
         found.append(_check(rule, runbooks, now, alerts))
     return {
@@ -116,9 +107,9 @@ def _check(rule: Rule, runbooks: str, now: float, alerts: Mapping[Labels, float]
     return check | {"exp_alerts": expected} if expected else check
 
 
-def _watchdog(rule: Rule, runbooks: str) -> Test:
+def _always(rule: Rule, runbooks: str) -> Test:
     return {
-        "name": "watchdog: fires without data",
+        "name": f"{rule.name}: fires without data",
         "interval": "15s",
         "input_series": input_series({(UP.metric, UP.labels): list[SampledValue]([1.0])}),
         "alert_rule_test": [_check(rule, runbooks, 60, rule.condition.fires.evaluate({}, 60))],

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from tastemaker.alert_settings import AlertsSettings
+from tastemaker.alerting.conditions import Total, at_least, increase, percent, share_above
+from tastemaker.alerting.example import WEEK_STEPS, Example, Track, counter
 from tastemaker.alerting.expressions import Aggregate, And, Compare, Offset, Over, Rate, Ratio
-from tastemaker.alerting.rule import (
-    RESOLVE_RATIO,
-    Condition,
-    Rule,
-    Runbook,
-    above,
-    at_least,
-    increase,
-    percent,
-    share,
-)
+from tastemaker.alerting.rule import RESOLVE_RATIO, Condition, Rule, Runbook
 from tastemaker.alerting.series import Matcher, metric, one_of
+from tastemaker.settings import Settings
 
 BY = ("job",)
 LISTS = ("/recommend", "/recommend/batch", "/session", "/rank", "/similar/{item_id}")
@@ -26,12 +19,16 @@ MINUTE, WEEK = 60, 604_800
 REQUESTS = "tastemaker_requests_total"
 _OF_LISTS = one_of("endpoint", LISTS)
 _OF_CALLERS = Matcher("endpoint", "!~", one_of("endpoint", PROBES).text)
-_FEEDBACK = Matcher("endpoint", "=", "/feedback")
+_OF_FEEDBACK = Matcher("endpoint", "=", "/feedback")
 _FAILED = Matcher("status", "=~", "5..")
+FROM_CALLERS = Total("requests", metric(REQUESTS, _OF_CALLERS), BY)
+FOR_LISTS = Total("requests for lists", metric(REQUESTS, _OF_LISTS), BY)
+WITH_FEEDBACK = Total("feedback requests", metric(REQUESTS, _OF_FEEDBACK), BY)
 
 
-def rules(alerts: AlertsSettings) -> tuple[Rule, ...]:
+def rules(settings: Settings) -> tuple[Rule, ...]:
     """Return the rules with the thresholds of the settings."""
+    alerts = settings.alerts
     return (
         _errors(alerts),
         _slow(alerts),
@@ -42,18 +39,33 @@ def rules(alerts: AlertsSettings) -> tuple[Rule, ...]:
     )
 
 
+def _requests(healthy: float, faulty: float, status: str, bad: float, endpoint: str) -> tuple[Track, Track]:
+    """Return the counters of an endpoint's requests.
+
+    Args:
+        healthy: Requests per step with status 200, while the service is healthy.
+        faulty: Requests per step with status 200 during the fault.
+        status: The status of the others.
+        bad: Requests per step during the fault that have this status.
+        endpoint: The path's template.
+    """
+    return (
+        counter("requests_total", healthy, faulty, endpoint=endpoint, status="200"),
+        counter("requests_total", 0, bad, endpoint=endpoint, status=status),
+    )
+
+
 def _errors(alerts: AlertsSettings) -> Rule:
-    limits, all_requests = alerts.errors, metric(REQUESTS, _OF_CALLERS)
     return Rule(
         name="errors",
         severity="page",
         labels=BY,
-        condition=above(
-            share(BY, metric(REQUESTS, _OF_CALLERS, _FAILED), all_requests, MINUTE),
-            limits.above,
-            f"More than {percent(limits.above)} of the requests of the last minute, of {limits.minimum} or "
-            "more, failed with a 5xx status. Probes do not count.",
-            at_least(increase(BY, all_requests, MINUTE), limits.minimum),
+        condition=share_above(
+            FROM_CALLERS,
+            metric(REQUESTS, _OF_CALLERS, _FAILED),
+            MINUTE,
+            alerts.errors,
+            "failed with a 5xx status (probes do not count)",
         ),
         summary="{job}: {value} of requests fail",
         unit="share",
@@ -69,23 +81,23 @@ def _errors(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=10,
         keep_firing_seconds=2 * MINUTE,
+        example=Example(_requests(100, 95, "503", 5, "/recommend")),
     )
 
 
 def _slow(alerts: AlertsSettings) -> Rule:
     limits = alerts.slow
     durations = metric("tastemaker_request_duration_seconds", _OF_LISTS)
-    counted = metric("tastemaker_request_duration_seconds_count", _OF_LISTS)
     return Rule(
         name="slow",
         severity="page",
         labels=BY,
-        condition=above(
+        condition=share_above(
+            Total("lists", metric("tastemaker_request_duration_seconds_count", _OF_LISTS), BY),
             Over(durations, limits.seconds, MINUTE, BY),
-            limits.above,
-            f"More than {percent(limits.above)} of the lists of the last minute, of {limits.minimum} or "
-            f"more, took longer than {limits.seconds:g} s.",
-            at_least(increase(BY, counted, MINUTE), limits.minimum),
+            MINUTE,
+            limits,
+            f"took longer than {limits.seconds:g} s",
         ),
         summary="{job}: {value} of lists take longer than " + f"{limits.seconds:g} s",
         unit="share",
@@ -103,22 +115,27 @@ def _slow(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=30,
         keep_firing_seconds=2 * MINUTE,
+        example=Example(
+            (
+                counter("request_duration_seconds_bucket", 100, 95, endpoint="/recommend", le="0.1"),
+                counter("request_duration_seconds_count", 100, 100, endpoint="/recommend"),
+            )
+        ),
     )
 
 
 def _requests_refused(alerts: AlertsSettings) -> Rule:
-    limits, lists = alerts.requests_refused, metric(REQUESTS, _OF_LISTS)
     refused = metric(REQUESTS, _OF_LISTS, one_of("status", ("401", "403", "421", "429")))
     return Rule(
         name="requests_refused",
         severity="page",
         labels=BY,
-        condition=above(
-            share(BY, refused, lists, 5 * MINUTE),
-            limits.above,
-            f"More than {percent(limits.above)} of the requests for lists of the last five minutes, of "
-            f"{limits.minimum} or more, were refused for their key (401, 403), host (421) or rate (429).",
-            at_least(increase(BY, lists, 5 * MINUTE), limits.minimum),
+        condition=share_above(
+            FOR_LISTS,
+            refused,
+            5 * MINUTE,
+            alerts.requests_refused,
+            "were refused for their key (401, 403), host (421) or rate (429)",
         ),
         summary="{job}: {value} of requests for lists are refused",
         unit="share",
@@ -135,22 +152,22 @@ def _requests_refused(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=MINUTE,
         keep_firing_seconds=2 * MINUTE,
+        example=Example(_requests(100, 90, "401", 10, "/recommend")),
     )
 
 
 def _feedback_refused(alerts: AlertsSettings) -> Rule:
-    limits, feedback = alerts.feedback_refused, metric(REQUESTS, _FEEDBACK)
-    refused = metric(REQUESTS, _FEEDBACK, one_of("status", ("429", "503")))
+    refused = metric(REQUESTS, _OF_FEEDBACK, one_of("status", ("429", "503")))
     return Rule(
         name="feedback_refused",
         severity="page",
         labels=BY,
-        condition=above(
-            share(BY, refused, feedback, 5 * MINUTE),
-            limits.above,
-            f"More than {percent(limits.above)} of the feedback requests of the last five minutes, of "
-            f"{limits.minimum} or more, were refused with 429 or 503.",
-            at_least(increase(BY, feedback, 5 * MINUTE), limits.minimum),
+        condition=share_above(
+            WITH_FEEDBACK,
+            refused,
+            5 * MINUTE,
+            alerts.feedback_refused,
+            "were refused with 429 or 503",
         ),
         summary="{job}: {value} of feedback requests are refused",
         unit="share",
@@ -168,6 +185,7 @@ def _feedback_refused(alerts: AlertsSettings) -> Rule:
         for_seconds=MINUTE,
         keep_firing_seconds=2 * MINUTE,
         inhibited_by=("spool_backlog", "errors"),
+        example=Example(_requests(100, 95, "503", 5, "/feedback")),
     )
 
 
@@ -201,12 +219,20 @@ def _traffic_gone(alerts: AlertsSettings) -> Rule:
         for_seconds=2 * MINUTE,
         keep_firing_seconds=5 * MINUTE,
         inhibited_by=("service_down",),
+        example=Example(
+            (counter("requests_total", 600, 60, endpoint="/recommend", status="200"),),
+            step_seconds=60,
+            healthy_steps=WEEK_STEPS + 60,
+            faulty_steps=45,
+            healed_steps=45,
+            fires_from_start=False,
+        ),
     )
 
 
 def _feedback_gone(alerts: AlertsSettings) -> Rule:
     limits, window = alerts.feedback_gone, 30 * MINUTE
-    accepted = increase(BY, metric(REQUESTS, _FEEDBACK, status="200"), window)
+    accepted = increase(BY, metric(REQUESTS, _OF_FEEDBACK, status="200"), window)
     lists = increase(BY, metric(REQUESTS, _OF_LISTS, status="200"), window)
     silent = Compare(accepted, "==", 0)
     return Rule(
@@ -233,4 +259,14 @@ def _feedback_gone(alerts: AlertsSettings) -> Rule:
         evaluate_every_seconds=30,
         for_seconds=2 * MINUTE,
         inhibited_by=("feedback_refused", "spool_backlog"),
+        example=Example(
+            (
+                counter("requests_total", 60, 60, endpoint="/recommend", status="200"),
+                counter("requests_total", 6, 0, endpoint="/feedback", status="200"),
+            ),
+            step_seconds=60,
+            healthy_steps=40,
+            faulty_steps=40,
+            healed_steps=10,
+        ),
     )

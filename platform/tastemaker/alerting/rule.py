@@ -1,18 +1,23 @@
-"""An alert rule, and the parts that rules are built from."""
+"""An alert rule."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from tastemaker.alerting.expressions import Aggregate, And, Compare, Expression, Increase, Rate, Ratio
-from tastemaker.alerting.series import Selector
+from tastemaker.alerting.example import Example
+from tastemaker.alerting.expression import Expression
 
 Severity = Literal["page", "ticket", "none"]
 """A page calls the person on call at once, a ticket waits for working hours, none is for machines."""
-Cause = Literal["answers", "callers", "features", "log", "service", "traffic", "versions", "watchdog"]
+Cause = Literal[
+    "answers", "callers", "data", "drift", "features", "jobs", "log", "machine", "models", "reward",
+    "service", "traffic", "versions", "watchdog",
+]  # fmt: skip
 """What is at fault; alerts of one cause usually belong together."""
 Owner = Literal["operations", "recommendations"]
+Exporter = Literal["service", "watch"]
+"""Which process exports what a rule reads: a service, or `tastemaker watch`."""
 Unit = Literal["count", "duration", "none", "share"]
 RESOLVE_RATIO = 0.8
 """A rule resolves when its value falls below this part of its threshold, so that it does not flap."""
@@ -64,6 +69,9 @@ class Rule:
     """How long the condition must be false before an alert resolves."""
     evaluate_every_seconds: float = 5.0
     """How often the condition is evaluated; less often where it reads long windows."""
+    example: Example | None = None
+    """One fault as the metrics show it, from which tests are made; None: for the rule that always fires."""
+    exporter: Exporter = "service"
     inhibited_by: tuple[str, ...] = ()
     """Rules whose alerts silence this rule's where the labels that both have are equal."""
 
@@ -99,61 +107,3 @@ def written(value: float, unit: Unit) -> str:
         text = " ".join(f"{number}{letter}" for number, letter in parts[first:])
         return f"-{text}" if value < 0 else text
     return f"{value:.4g}s" if unit == "duration" else f"{value:.4g}"
-
-
-def increase(by: tuple[str, ...], counter: Selector, seconds: float) -> Expression:
-    """Return the increase of counters over a window, summed by labels.
-
-    Args:
-        by: The labels that the sums keep.
-        counter: The counters.
-        seconds: The length of the window.
-    """
-    return Aggregate("sum", by, Increase(counter, seconds))
-
-
-def share(by: tuple[str, ...], part: Selector, whole: Selector, seconds: float) -> Expression:
-    """Return the ratio of the rates of two counters over a window, each summed by labels.
-
-    Args:
-        by: The labels that the sums keep.
-        part: The counters of the numerator.
-        whole: The counters of the denominator.
-        seconds: The length of the window.
-    """
-    one, other = (Aggregate("sum", by, Rate(counter, seconds)) for counter in (part, whole))
-    return Ratio(one, other)
-
-
-def above(signal: Expression, limit: float, words: str, *guards: Expression) -> Condition:
-    """Return the condition that a signal is above a limit; it resolves below RESOLVE_RATIO of the limit.
-
-    Args:
-        signal: What is measured.
-        limit: Its limit.
-        words: The condition in words, guards included.
-        *guards: What else must be true for the rule to fire, but not for it to stay.
-    """
-    fires: Expression = Compare(signal, ">", limit)
-    for guard in guards:
-        fires = And(fires, guard)
-    return Condition(fires, Compare(signal, ">", RESOLVE_RATIO * limit), words)
-
-
-def at_least(signal: Expression, minimum: float) -> Expression:
-    """Return the guard that a signal has a minimum."""
-    return Compare(signal, ">=", minimum)
-
-
-def same(condition: Expression, words: str) -> Condition:
-    """Return a condition that resolves as soon as it is false."""
-    return Condition(condition, condition, words)
-
-
-def percent(share: float) -> str:
-    """Return a share in per cent.
-
-    >>> percent(0.05), percent(0.0144)
-    ('5 %', '1.44 %')
-    """
-    return f"{share * 100:.4g} %"

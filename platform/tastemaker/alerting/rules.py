@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Final
+
 from tastemaker.alerting import answer_rules, log_rules, request_rules, service_rules
 from tastemaker.alerting.rule import Rule
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
 from tastemaker.util.spelling import did_you_mean
+
+Provider = Callable[[Settings], Iterable[Rule]]
+"""Returns rules with the thresholds of the settings."""
+PROVIDERS: Final[tuple[Provider, ...]] = (
+    service_rules.rules,
+    answer_rules.rules,
+    request_rules.rules,
+    log_rules.rules,
+)
 
 
 def all_rules(settings: Settings) -> tuple[Rule, ...]:
@@ -16,12 +28,7 @@ def all_rules(settings: Settings) -> tuple[Rule, ...]:
         TastemakerError: If `alerts.disabled` names a rule that does not exist.
     """
     alerts = settings.alerts
-    rules = (
-        *service_rules.rules(alerts, settings.learning.feedback_delay_seconds),
-        *answer_rules.rules(alerts),
-        *request_rules.rules(alerts),
-        *log_rules.rules(alerts),
-    )
+    rules = [rule for provide in PROVIDERS for rule in provide(settings)]
     names = [rule.name for rule in rules]
     for name in alerts.disabled:
         if name not in names:

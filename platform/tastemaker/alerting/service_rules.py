@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from tastemaker.alert_settings import AlertsSettings
+from tastemaker.alerting.conditions import above, increase, percent, same
+from tastemaker.alerting.example import UP, Example, counter, gauge
 from tastemaker.alerting.expressions import Absent, Aggregate, Compare, Constant, Gauge, Or, Ratio
-from tastemaker.alerting.rule import Rule, Runbook, above, increase, percent, same
+from tastemaker.alerting.rule import Rule, Runbook
 from tastemaker.alerting.series import metric
+from tastemaker.settings import Settings
 
 BY = ("job", "instance")
 BY_MODEL = ("job", "model")
 MINUTE = 60
 
 
-def rules(alerts: AlertsSettings, feedback_delay_seconds: float) -> tuple[Rule, ...]:
-    """Return the rules with the thresholds of the settings.
-
-    Args:
-        alerts: The thresholds.
-        feedback_delay_seconds: How long online learning waits for feedback.
-    """
+def rules(settings: Settings) -> tuple[Rule, ...]:
+    """Return the rules with the thresholds of the settings."""
+    alerts = settings.alerts
     return (
         _service_down(alerts.job),
         _workers_restart(alerts),
@@ -26,7 +25,7 @@ def rules(alerts: AlertsSettings, feedback_delay_seconds: float) -> tuple[Rule, 
         _degraded(),
         _swap_refused(),
         _version_split(),
-        _learner_behind(alerts, feedback_delay_seconds),
+        _learner_behind(alerts, settings.learning.feedback_delay_seconds),
         _watchdog(),
     )
 
@@ -55,6 +54,7 @@ def _service_down(job: str) -> Rule:
         ),
         for_seconds=15,
         keep_firing_seconds=MINUTE,
+        example=Example((UP._replace(faulty=0),), fires_without_data=True),
     )
 
 
@@ -85,6 +85,7 @@ def _workers_restart(alerts: AlertsSettings) -> Rule:
         keep_firing_seconds=5 * MINUTE,
         inhibited_by=("service_down",),
         for_seconds=30,
+        example=Example((counter("worker_restarts_total", 0, 1, process="worker-1"),), healed_steps=80),
     )
 
 
@@ -114,6 +115,12 @@ def _file_descriptors(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=MINUTE,
         keep_firing_seconds=2 * MINUTE,
+        example=Example(
+            (
+                gauge("process_open_fds", 100, 950, process="server"),
+                gauge("process_max_fds", 1000, 1000, process="server"),
+            )
+        ),
     )
 
 
@@ -140,6 +147,7 @@ def _degraded() -> Rule:
         ),
         for_seconds=10 * MINUTE,
         inhibited_by=("service_down",),
+        example=Example((gauge("degraded", 0, 1, reason="log"),), faulty_steps=60),
     )
 
 
@@ -166,6 +174,7 @@ def _swap_refused() -> Rule:
             "`tastemaker_version_differs` is 0.",
         ),
         keep_firing_seconds=5 * MINUTE,
+        example=Example((counter("swaps_total", 0, 1, model="ease", outcome="refused"),), healed_steps=80),
     )
 
 
@@ -191,6 +200,7 @@ def _version_split() -> Rule:
         ),
         for_seconds=5 * MINUTE,
         inhibited_by=("service_down",),
+        example=Example((gauge("version_differs", 0, 1),)),
     )
 
 
@@ -217,6 +227,7 @@ def _learner_behind(alerts: AlertsSettings, feedback_delay_seconds: float) -> Ru
             "`tastemaker_learning_lag_seconds` falls.",
         ),
         for_seconds=5 * MINUTE,
+        example=Example((gauge("learning_lag_seconds", 0, 2_000, model="ease"),)),
     )
 
 

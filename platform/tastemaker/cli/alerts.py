@@ -28,8 +28,8 @@ def alerts() -> None:
 def rules(out: Path | None, as_json: bool) -> None:
     """List the alert rules, or write their files.
 
-    Thresholds are those of the settings. With --out: rules and unit tests for Prometheus, routes for
-    Alertmanager, and one runbook per rule.
+    Thresholds are those of the settings. With --out: the rules for Prometheus and a file of unit tests for
+    each, routes for Alertmanager, and one runbook per rule.
 
     \b
     Examples:
@@ -68,4 +68,4 @@ def rules(out: Path | None, as_json: bool) -> None:
     else:
         for path in changed:
             click.echo(f"wrote {path}")
-        click.echo(f"{len(changed)} of {len(found)} rules' files changed" if changed else "nothing changed")
+        click.echo(f"{len(changed)} files changed" if changed else "nothing changed")

@@ -1,0 +1,52 @@
+"""What every expression over metrics has: a text in PromQL, and the values that Prometheus would compute."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from tastemaker.alerting.series import Labels, Selector, SeriesByName
+
+Values = dict[Labels, float]
+"""Labels -> value."""
+
+
+class Expression(ABC):
+    """An expression over metrics."""
+
+    @abstractmethod
+    def text(self, offset: float) -> str:
+        """Return the PromQL text that reads all metrics `offset` seconds earlier."""
+
+    @abstractmethod
+    def values(self, series: SeriesByName, now: float, offset: float) -> Values:
+        """Return the values at `now`, of metrics read `offset` seconds earlier."""
+
+    @abstractmethod
+    def selectors(self) -> Iterable[Selector]:
+        """Return the selectors of the metrics that the expression reads."""
+
+    def promql(self) -> str:
+        """Return the expression as PromQL."""
+        return self.text(0)
+
+    def evaluate(self, series: SeriesByName, now: float) -> Values:
+        """Return what Prometheus returns for the expression, without the metric's name.
+
+        Args:
+            series: What was scraped.
+            now: Seconds since 1970 UTC.
+        """
+        return self.values(series, now, 0)
+
+    def data(self, series: SeriesByName, now: float) -> frozenset[Labels]:
+        """Return the labels for which there is data, whether or not the comparisons in it are true.
+
+        Args:
+            series: What was scraped.
+            now: Seconds since 1970 UTC.
+        """
+        return frozenset(
+            labels for labels, value in self.evaluate(series, now).items() if not math.isnan(value)
+        )
