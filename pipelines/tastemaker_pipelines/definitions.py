@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from tastemaker.plugins.discovery import Plugins
+from tastemaker_pipelines.evaluation.ablations import ABLATIONS, ablation_asset, has_ablations
 from tastemaker_pipelines.evaluation.assets import leaderboard_asset
 from tastemaker_pipelines.evaluation.backtests import backtest_asset, broken_assets
 from tastemaker_pipelines.features.assets import feature_registry, feature_snapshots, online_features
@@ -17,6 +18,9 @@ from tastemaker_pipelines.promotion.assets import champion_asset
 from tastemaker_pipelines.resources import LazyWorkspace
 from tastemaker_pipelines.training.assets import model_asset
 from tastemaker_pipelines.validation.assets import gate
+
+EVERYTHING = dg.AssetSelection.all() - dg.AssetSelection.key_prefixes(ABLATIONS)
+"""What the nightly job and `tastemaker run` materialize."""
 
 
 @dg.definitions
@@ -37,8 +41,11 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
     """Return the asset graph over these plugins; its assets read the settings when they run."""
     names = [plugin.name for plugin in plugins.sound]
     everything = dg.define_asset_job(
-        "everything", description="All assets: from new events to an evaluated, served champion."
+        "everything",
+        selection=EVERYTHING,
+        description="All assets but ablations: from new events to an evaluated, served champion.",
     )
+    with_ablations = [plugin for plugin in plugins.sound if has_ablations(plugin)]
     return dg.Definitions(
         assets=[
             retention,
@@ -51,6 +58,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
             online_features,
             *map(backtest_asset, plugins.sound),
             *broken_assets(plugins.broken),
+            *map(ablation_asset, with_ablations),
             leaderboard_asset([*names, *broken_names(plugins.broken)]),
             *map(model_asset, plugins.sound),
             champion_asset(names),

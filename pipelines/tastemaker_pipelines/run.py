@@ -12,7 +12,7 @@ import dagster as dg
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
 from tastemaker.util.os_errors import in_words
-from tastemaker_pipelines.definitions import build_defs
+from tastemaker_pipelines.definitions import EVERYTHING, build_defs
 from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace
 
@@ -57,7 +57,7 @@ def run(
 
     Args:
         settings: The home folder and all that the assets read.
-        select: Assets in Dagster's selection syntax; all if None.
+        select: Assets in Dagster's selection syntax; EVERYTHING if None.
         config: Dagster run config, such as the days to ingest.
         on_change: Called with each step when it is planned, starts and ends.
 
@@ -69,7 +69,8 @@ def run(
     """
     defs = build_defs(workspace=LazyWorkspace(settings))
     job = defs.resolve_implicit_global_asset_job_def()
-    keys = None if select is None else _selected(job.asset_layer.asset_graph, select)
+    graph = job.asset_layer.asset_graph
+    keys = sorted(EVERYTHING.resolve(graph)) if select is None else _selected(graph, select)
     steps: dict[str, Step] = {}
     run_id = str(uuid.uuid4())
     with open_instance(settings) as instance:

@@ -14,7 +14,8 @@ import pytest
 from support.html_pages import faults, faults_in_a_browser
 from support.leaderboards import made_up
 from tastemaker.evaluation.failures import Failure
-from tastemaker.evaluation.robustness import report
+from tastemaker.evaluation.robustness import ablation_report, report
+from tastemaker.evaluation.robustness.ablation import Ablation, Feature
 from tastemaker.evaluation.robustness.learning_curve import LearningCurve, Point
 from tastemaker.evaluation.robustness.staleness import Staleness, Week
 from tastemaker.html import index
@@ -60,6 +61,21 @@ def curve(folder: Path) -> Path:
     return folder / "curve.html"
 
 
+def ablation(folder: Path) -> Path:
+    lows = (-0.1, 0.001, float("nan"), 0.01, -0.2, 0.0)
+    features = tuple(
+        Feature(
+            name, Interval(0.2, 0.1, 0.3), Difference(0.01 * at, low, 0.1, 90),
+            Difference(0.1, 0.05, 0.2, 90), "helps" if low > 0 else "no difference found", "b",
+        )
+        for at, (name, low) in enumerate(zip(NAMES, lows, strict=True))
+    )  # fmt: skip
+    found = Ablation(f"shop <b> & {LONG}", LONG, "ndcg", 10, 90, Interval(0.3, 0.2, 0.4), 1.5, features)
+    ablation_report.draw(found, folder / "ablation.png")
+    ablation_report.write_page(found, folder / "ablation.png", folder / "ablation.html")
+    return folder / "ablation.html"
+
+
 def drift(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     learned = pa.table(
@@ -87,7 +103,7 @@ def contents(folder: Path) -> Path:
     return index.rewrite(folder)
 
 
-KINDS = [leaderboard, curve, drift, contents]
+KINDS = [leaderboard, curve, ablation, drift, contents]
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -18,11 +18,21 @@ ITEM_COLUMNS = ("item_events_share", "item_users_share", "item_events_per_user",
 
 
 def columns(
-    retrievers: Iterable[str], user_features: Sequence[str], item_features: Sequence[str]
+    retrievers: Iterable[str],
+    user_features: Sequence[str],
+    item_features: Sequence[str],
+    excluded: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Return the names of the columns of `pair_features`, in their order."""
+    """Return the names of the columns of `pair_features`, in their order.
+
+    Args:
+        retrievers: Names of the retrievers.
+        user_features: Names of the user features.
+        item_features: Names of the item features.
+        excluded: Names of columns that are left out.
+    """
     names = tuple(retrievers)
-    return (
+    every = (
         *(f"{name}_score" for name in names),
         *(f"{name}_rank" for name in names),
         *PAIR_COLUMNS,
@@ -31,6 +41,7 @@ def columns(
         *user_features,
         *item_features,
     )
+    return tuple(name for name in every if name not in excluded)
 
 
 def item_statistics(data: TrainingData) -> Float32:

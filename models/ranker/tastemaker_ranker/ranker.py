@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tastemaker.plugins import (
     Batch,
@@ -86,6 +87,8 @@ class RankerConfig(Config):
     """The minimal number of candidates in a leaf."""
     regularization: Annotated[float, Field(ge=0), Search(0.01, 100, log=True)] = 1.0
     """L2 penalty on the leaves' values."""
+    excluded_columns: tuple[str, ...] = ()
+    """Names of columns that the trees do not read, such as item_price_paid."""
 
     @field_validator("retrievers")
     @classmethod
@@ -95,6 +98,17 @@ class RankerConfig(Config):
         if len(set(names)) < len(names):
             raise ValueError(f"a retriever is named twice: {', '.join(names)}")
         return names
+
+    @model_validator(mode="after")
+    def _excludes_known_columns(self) -> Self:
+        every = columns(self.retrievers, USER_FEATURES, ITEM_FEATURES)
+        if unknown := sorted(set(self.excluded_columns) - set(every)):
+            raise ValueError(
+                f"excluded_columns: {', '.join(unknown)} is not a column; the columns are {', '.join(every)}"
+            )
+        if len(set(self.excluded_columns)) == len(every):
+            raise ValueError("excluded_columns: every column is excluded; the trees need at least one")
+        return self
 
 
 class Ranker(Recommender[RankerConfig]):
@@ -190,10 +204,31 @@ class Ranker(Recommender[RankerConfig]):
         model.ensemble = trees.load(folder, len(model._columns))
         return model
 
+    @classmethod
+    def ablations(cls, config: RankerConfig) -> dict[str, RankerConfig]:
+        """Return the configs without each retriever and each column, by name.
+
+        A retriever is left out with its candidates and its two columns.
+        """
+        found = {}
+        if len(config.retrievers) > 1:
+            for name in config.retrievers:
+                others = tuple(one for one in config.retrievers if one != name)
+                kept = set(columns(others, USER_FEATURES, ITEM_FEATURES))
+                excluded = tuple(one for one in config.excluded_columns if one in kept)
+                found[name] = _changed(config, retrievers=others, excluded_columns=excluded)
+        in_use = columns((), USER_FEATURES, ITEM_FEATURES, config.excluded_columns)
+        for name in in_use:
+            found[name] = _changed(config, excluded_columns=(*config.excluded_columns, name))
+        return found
+
     @property
     def _columns(self) -> tuple[str, ...]:
         return columns(
-            self.config.retrievers, self.capabilities.user_features, self.capabilities.item_features
+            self.config.retrievers,
+            self.capabilities.user_features,
+            self.capabilities.item_features,
+            self.config.excluded_columns,
         )
 
     def _prepare(self, data: TrainingData) -> None:
@@ -215,7 +250,10 @@ class Ranker(Recommender[RankerConfig]):
     def _describe(self, batch: Batch) -> tuple[Candidates, Float32]:
         candidates = retrieve(self.retrievers, batch, self.config.depth).without_items(self.last)
         declared = self.capabilities.user_features, self.capabilities.item_features
-        return candidates, pair_features(candidates, batch, self.item_statistics, *declared)
+        features = pair_features(candidates, batch, self.item_statistics, *declared)
+        if self.config.excluded_columns:
+            features = features[:, _kept(self.config.retrievers, self.config.excluded_columns)]
+        return candidates, features
 
     def _parameters(self, k: int, seed: int) -> dict[str, Any]:
         return {
@@ -245,6 +283,16 @@ class Ranker(Recommender[RankerConfig]):
         ranking.items[short[rows], place] = extra.items[rows, at]
         ranking.scores[short[rows], place] = lowest[short][rows] - 1 - at
         ranking.propensities[short[rows], place] = 1
+
+
+def _changed(config: RankerConfig, **changes: Any) -> RankerConfig:
+    return RankerConfig(**config.model_dump() | changes)
+
+
+@lru_cache
+def _kept(retrievers: tuple[str, ...], excluded: tuple[str, ...]) -> Bool:
+    """Return bool[f]: which columns are not excluded. Cached, since each request needs it."""
+    return ~np.isin(columns(retrievers, USER_FEATURES, ITEM_FEATURES), excluded)
 
 
 def _first_decides(candidates: Candidates) -> Float32:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--select", help="Only these assets, in Dagster's selection syntax. Default: all.")
+@click.option("--select", help="These assets, in Dagster's selection syntax. Default: all but ablations.")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days from this one on.")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Ingest only days until this one, inclusive.")
 @click.option("--force", is_flag=True, help="Ingest days even if they did not change (a backfill).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -210,6 +211,20 @@ class Recommender(ABC, Generic[ConfigT]):
             None if the model can't explain its scores.
         """
         return None
+
+    @classmethod
+    def ablations(cls, config: ConfigT) -> Mapping[str, ConfigT]:
+        """Return, by the name of each feature, a config with which the model does not use that feature.
+
+        `tastemaker ablation` compares the model with and without each of them.
+
+        Args:
+            config: The config that uses all features of interest.
+
+        Returns:
+            Configs that differ from `config` in one feature each; empty for a model without features.
+        """
+        return {}
 
     def save(self, folder: Path) -> None:
         """Write the attributes that `state` names as .npy files.

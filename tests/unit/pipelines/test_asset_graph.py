@@ -43,6 +43,7 @@ EXPECTED = {
     **{f"backtests/{name}": ["events", "items", "users"] for name in MODELS},
     **{f"backtests/{name}": ["events", "items", "served_requests", "users"] for name in ONLINE},
     "backtests/ranker": ["events", "item_features", "items", "user_features", "users"],
+    "ablations/ranker": ["backtests/ranker"],
     **{f"models/{name}": [f"backtests/{name}"] for name in MODELS},
     "leaderboard": [f"backtests/{name}" for name in MODELS],
     "champion": ["leaderboard", *(f"models/{name}" for name in MODELS)],
@@ -60,7 +61,7 @@ GROUPS = {
     "log": {"served_requests", "landed_feedback"},
     "validation": set(GATED),
     "features": {"user_features", "item_features", "feature_registry", "online_features"},
-    "evaluation": {*(f"backtests/{name}" for name in MODELS), "leaderboard"},
+    "evaluation": {*(f"backtests/{name}" for name in MODELS), "leaderboard", "ablations/ranker"},
     "training": {f"models/{name}" for name in MODELS},
     "promotion": {"champion"},
     "online_learning": {"learned_states"},
@@ -114,6 +115,12 @@ def test_failed_validation_blocks_what_is_downstream(definitions: dg.Definitions
     graph = definitions.resolve_asset_graph()
     blocking = {check.name for check in graph.asset_check_keys if graph.get(check).blocking}
     assert blocking == {"batch_is_sound", "problem_fits"}
+
+
+def test_the_nightly_job_leaves_only_ablations_out(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    nightly = definitions.resolve_job_def("everything").asset_layer.selected_asset_keys
+    assert graph.get_all_asset_keys() - nightly == {dg.AssetKey(["ablations", "ranker"])}
 
 
 def test_the_definitions_load_as_dagster_loads_them() -> None:
