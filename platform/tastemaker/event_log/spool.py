@@ -8,7 +8,7 @@ Two guarantees to choose from:
 
 - `append(records)` returns a future that is done when the records are on disk; `stored` does the same for an
   event loop, where a whole group is acknowledged with one wake-up.
-- `offer(record)` returns immediately, since an answer must not wait for a disk: kill -9 within the few
+- `offer(records)` returns immediately, since an answer must not wait for a disk: kill -9 within the few
   milliseconds between the answer and the commit loses that record. Offered records wait while the disk fails,
   while the file can't be created for want of room, and while the committing thread restarts after an error.
 
@@ -24,7 +24,7 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -192,14 +192,25 @@ class Spool:
             self._measure(connection)
         return self._backlog
 
-    def offer(self, record: Entry) -> bool:
-        """Queue a record. Return False, and count it, if there is no room or the spool is closed."""
-        return self._enqueue(_Waiting((record,), None)) is None
+    def offer(self, *records: Entry) -> int:
+        """Queue records, and return how many there was room for: the first ones.
+
+        The others are counted, and so are all of them once the spool is closed.
+        """
+        with self._arrived:
+            full = self._closing or self._backlog.bytes >= self.max_bytes
+            room = 0 if full else max(1, self.capacity) - self._n_waiting
+            queued = records[: max(0, room)]
+            if queued:
+                self._queue(_Waiting(queued, None))
+            self._refused += len(records) - len(queued)
+            self._lost_full += len(records) - len(queued)
+        return len(queued)
 
     def append(self, *records: Entry) -> Future[Stored]:
         """Return a future that is done when the records are on disk, or fails with SpoolError."""
         done: Future[Stored] = Future()
-        if (refusal := self._enqueue(_Waiting(records, done))) is not None:
+        if (refusal := self._enqueue(records, done)) is not None:
             done.set_exception(refusal)
         return done
 
@@ -211,7 +222,7 @@ class Spool:
             SpoolError: The disk fails.
         """
         done = asyncio.get_running_loop().create_future()
-        if (refusal := self._enqueue(_Waiting(records, done))) is not None:
+        if (refusal := self._enqueue(records, done)) is not None:
             raise refusal
         outcome: Stored = await done
         return outcome
@@ -229,27 +240,31 @@ class Spool:
             self._arrived.notify()
         self._thread.join()
 
-    def _enqueue(self, entry: _Waiting) -> SpoolError | None:
+    def _enqueue(self, records: Sequence[Entry], done: _Done) -> SpoolError | None:
+        """Queue records that a caller waits for, all or none. Return why none of them were."""
         with self._arrived:
-            refusal = self._refusal(entry)
-            if refusal is not None:
-                self._refused += len(entry.records)
-                self._lost_full += len(entry.records) if entry.done is None else 0
-                return refusal
-            self._waiting.append(entry)
-            self._n_waiting += len(entry.records)
-            if len(self._waiting) == 1:
-                self._arrived.notify()
-            return None
+            refusal = self._refusal(len(records))
+            if refusal is None:
+                self._queue(_Waiting(records, done))
+            else:
+                self._refused += len(records)
+            return refusal
 
-    def _refusal(self, entry: _Waiting) -> SpoolError | None:
-        share = 1.0 if entry.done is None else DURABLE_SHARE
+    def _queue(self, entry: _Waiting) -> None:
+        """Add an entry, and wake the thread if it waits. Called with the lock."""
+        self._waiting.append(entry)
+        self._n_waiting += len(entry.records)
+        if len(self._waiting) == 1:
+            self._arrived.notify()
+
+    def _refusal(self, n: int) -> SpoolError | None:
+        """Return why n records that a caller waits for are refused; None if they are not."""
         if self._closing:
             return SpoolError("the log is closed", fix="ask another process")
-        if self._n_waiting + len(entry.records) > max(1, share * self.capacity):
+        if self._n_waiting + n > max(1, DURABLE_SHARE * self.capacity):
             problem = f"{self._n_waiting} records wait for the disk, at most {self.capacity} may"
             return SpoolFull(problem, retry_seconds=RETRY_SECONDS)
-        if self._backlog.bytes >= share * self.max_bytes:
+        if self._is_full:
             problem = f"the log holds {self._backlog.bytes} bytes, at most {self.max_bytes} are allowed"
             return SpoolFull(problem, retry_seconds=DRAIN_SECONDS)
         return None
@@ -315,7 +330,7 @@ class Spool:
     def _commit(self, connection: sqlite3.Connection, group: list[_Waiting]) -> bool:
         """Commit a group and resolve its futures. Return False if the disk fails."""
         settled: list[_Settled] = []
-        encoded = [(entry, rows) for entry in group if (rows := self._encoded(entry, settled)) is not None]
+        encoded = [each for entry in group for each in self._encoded(entry, settled)]
         works = True
         try:
             with connection:
@@ -349,13 +364,22 @@ class Spool:
             elif was_full and not self._is_full:
                 logger.info("%s has room again", self.path)
 
-    def _encoded(self, entry: _Waiting, settled: list[_Settled]) -> list[Row] | None:
-        """Return the entry's rows. An entry that can't be encoded fails alone; the others are written."""
+    def _encoded(self, entry: _Waiting, settled: list[_Settled]) -> Iterator[tuple[_Waiting, list[Row]]]:
+        """Yield the entry and its rows.
+
+        What can't be encoded fails alone, and the rest is written: records that were offered together are
+        independent of each other, and those of a call are stored all or none.
+        """
         try:
-            return rows_of(entry.records)
+            rows = rows_of(entry.records)
         except Exception as caught:
-            self._fail(entry, SpoolError(f"a record can't be encoded: {caught}"), settled)
-            return None
+            if entry.done is None and len(entry.records) > 1:
+                for one in entry.records:
+                    yield from self._encoded(_Waiting((one,), None), settled)
+            else:
+                self._fail(entry, SpoolError(f"a record can't be encoded: {caught}"), settled)
+        else:
+            yield entry, rows
 
     def _refusing(self, caught: BaseException) -> SpoolError:
         """Record that the disk fails, and return the error for waiting callers."""

@@ -12,6 +12,8 @@ import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -52,7 +54,9 @@ _COLUMNS = {
     "stored_at": "REAL NOT NULL DEFAULT 0",
 }
 _INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (kind, key)"
-_INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record) VALUES (?, ?, ?, ?)"
+_INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record) VALUES "
+_ROWS_AT_ONCE = 64
+"""Rows of a statement. sqlite3 gives up Python's lock for each statement, and has to wait to get it back."""
 _BACKLOG = """
     SELECT first, last, (SELECT stored_at FROM records WHERE number = first), (pages - unused) * page_bytes
     FROM (SELECT (SELECT min(number) FROM records) AS first, (SELECT max(number) FROM records) AS last),
@@ -166,7 +170,17 @@ def rows_of(records: Iterable[Entry]) -> list[Row]:
 
 def insert(connection: sqlite3.Connection, rows: list[Row]) -> int:
     """Insert rows in the connection's transaction, and return how many were new."""
-    return connection.executemany(_INSERT, rows).rowcount
+    new = 0
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE]
+        new += connection.execute(_insert(len(part)), [*chain.from_iterable(part)]).rowcount
+    return new
+
+
+@cache
+def _insert(n: int) -> str:
+    """Return the statement that inserts n rows."""
+    return _INSERT + ", ".join(["(?, ?, ?, ?)"] * n)
 
 
 def touch(connection: sqlite3.Connection) -> None:

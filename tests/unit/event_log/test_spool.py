@@ -21,7 +21,7 @@ import pytest
 from tastemaker.event_log import spool as spools
 from tastemaker.event_log.records import Entry, FeedbackRecord, Item, ItemRecord, Record, UserRecord
 from tastemaker.event_log.spool import FILE_NAME, Spool, SpoolError, SpoolFull, forget, read
-from tastemaker.event_log.spool_file import Row, find_request, insert, measure
+from tastemaker.event_log.spool_file import Row, connected, find_request, insert, measure, rows_of
 from tastemaker.util import supervised_thread
 
 
@@ -116,6 +116,20 @@ def test_a_spool_without_room_refuses_and_counts(tmp_path: Path, monkeypatch: py
     spool.close()
     assert spool.counts == (3, 3, 0)
     assert len(stored(tmp_path)) == 3
+
+
+def test_of_records_offered_together_as_many_are_queued_as_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "_PAUSE_SECONDS", 0.2)
+    spool = Spool(tmp_path, capacity=5)
+    assert spool.offer(record(0), record(1), record(2)) == 3
+    assert spool.offer(record(3), record(4), record(5), record(6)) == 2
+    assert spool.offer(record(7), record(8)) == 0
+    spool.close()
+    assert spool.offer(record(9), record(10)) == 0
+    assert (spool.counts, spool.lost) == ((5, 6, 0), (6, 0))
+    assert stored(tmp_path) == [record(number) for number in range(5)]
 
 
 def test_a_failing_disk_fails_waiting_callers_and_is_counted(tmp_path: Path) -> None:
@@ -322,6 +336,34 @@ def test_a_record_that_can_not_be_encoded_fails_alone(tmp_path: Path) -> None:
         bad.result()
     spool.close()
     assert spool.waiting == 0
+
+
+def test_of_records_offered_together_one_that_can_not_be_encoded_is_lost_alone(tmp_path: Path) -> None:
+    bad = ItemRecord("\ud800", 1.0)
+    spool = Spool(tmp_path)
+    assert spool.offer(record(1), bad, record(2), bad, record(3)) == 5
+    spool.close()
+    assert stored(tmp_path) == [record(1), record(2), record(3)]
+    assert (spool.counts, spool.lost) == ((3, 0, 2), (0, 2))
+    assert spool.waiting == 0
+
+
+def test_of_records_appended_together_one_that_can_not_be_encoded_fails_all(tmp_path: Path) -> None:
+    with Spool(tmp_path) as spool:
+        together = spool.append(click(1), ItemRecord("\ud800", 1.0))
+        with pytest.raises(SpoolError, match="can't be encoded"):
+            together.result()
+    assert stored(tmp_path) == []
+    assert (spool.counts, spool.lost) == ((0, 0, 2), (0, 0))
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 300])
+def test_inserting_counts_the_rows_that_are_new(tmp_path: Path, n: int) -> None:
+    rows = rows_of([click(number) for number in range(n)])
+    with Spool(tmp_path) as spool, connected(spool.path) as connection, connection:
+        assert insert(connection, rows[::3]) == len(rows[::3])
+        assert insert(connection, [*rows, *rows]) == n - len(rows[::3])
+    assert len(stored(tmp_path)) == n
 
 
 def test_the_backlog_is_known(tmp_path: Path) -> None:

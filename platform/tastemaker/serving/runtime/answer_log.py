@@ -28,8 +28,7 @@ def log_answers(
     """
     given = [result.answer for _, result in answers]
     metrics.answered(Counter((one.model, one.stage, one.fallback) for one in given))
-    for pending, result in answers:
-        spool.offer(_record(pending.ask, result, now - pending.since))
+    spool.offer(*(_record(pending.ask, result, now - pending.since) for pending, result in answers))
 
 
 def _record(ask: InferenceRequest, result: InferenceResult, seconds: float) -> Record:
