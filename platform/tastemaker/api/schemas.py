@@ -44,7 +44,7 @@ Context = (
 )
 
 
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """POST /recommend: k items for a user."""
 
     user_id: Id
@@ -95,7 +95,7 @@ class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The context, as in /recommend."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """k items, best first; fewer only where so few are allowed."""
 
     request_id: str
