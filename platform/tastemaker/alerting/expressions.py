@@ -170,7 +170,7 @@ class Ratio(_Arithmetic):
         return math.copysign(math.inf, left) * math.copysign(1, right)
 
 
-class Difference(_Arithmetic):
+class Minus(_Arithmetic):
     """One expression minus another, where both have a value with the same labels."""
 
     _sign: ClassVar[str] = "-"

@@ -37,8 +37,8 @@ class OverTime(Expression):
 
 
 @dataclass(frozen=True)
-class Forecast(Expression):
-    """The value that a gauge will have in some time, if it goes on as in the last window.
+class PredictLinear(Expression):
+    """The value that a gauge will have in some time, if its trend in the last window continues.
 
     The line of least squares through the window's samples. (Prometheus, promql/functions.go,
     funcPredictLinear, version 2.42.)

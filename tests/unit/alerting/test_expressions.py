@@ -24,9 +24,9 @@ from tastemaker.alerting.expressions import (
     And,
     Compare,
     Constant,
-    Difference,
     Gauge,
     Increase,
+    Minus,
     Offset,
     Or,
     Over,
@@ -34,7 +34,7 @@ from tastemaker.alerting.expressions import (
     Ratio,
     all_of,
 )
-from tastemaker.alerting.over_time import Forecast, OverTime
+from tastemaker.alerting.over_time import OverTime, PredictLinear
 from tastemaker.alerting.samples import Sampled, SampledValue, as_series, braced, input_series
 from tastemaker.alerting.series import Labels, Matcher, Series, SeriesByName, metric, one_of
 from tastemaker.alerting.yaml_text import yaml_text
@@ -124,10 +124,10 @@ def test_the_share_above_a_bound_is_exact() -> None:
 
 def test_the_forecast_follows_the_line_of_the_window_and_needs_two_samples() -> None:
     falling = series("free", 100, 90, 80, 70, 60)
-    assert only(Forecast(metric("free"), 60, 0), falling, 60) == pytest.approx(60)
-    assert only(Forecast(metric("free"), 60, 90), falling, 60) == pytest.approx(0)
-    assert only(Forecast(metric("free"), 60, 90), series("free", 7, 7, 7), 60) == 7
-    assert Forecast(metric("free"), 60, 90).evaluate(series("free", 7), 0) == {}
+    assert only(PredictLinear(metric("free"), 60, 0), falling, 60) == pytest.approx(60)
+    assert only(PredictLinear(metric("free"), 60, 90), falling, 60) == pytest.approx(0)
+    assert only(PredictLinear(metric("free"), 60, 90), series("free", 7, 7, 7), 60) == 7
+    assert PredictLinear(metric("free"), 60, 90).evaluate(series("free", 7), 0) == {}
 
 
 def test_the_mean_of_a_window_leaves_out_gaps_and_what_is_older() -> None:
@@ -158,9 +158,9 @@ def test_a_comparison_with_nan_is_refused() -> None:
         (Over(metric("h", e="/x"), 0.1, 60, ("job",)),
          '1 - sum by (job) (rate(h_bucket{e="/x",le="0.1"}[1m])) / sum by (job) (rate(h_count{e="/x"}[1m]))'),
         (Compare(Age(Gauge(metric("born"))), ">", 90), "(time() - born) > 90"),
-        (Compare(Difference(Gauge(metric("a")), Ratio(Gauge(metric("b")), Gauge(metric("c")))), ">", 0.1),
+        (Compare(Minus(Gauge(metric("a")), Ratio(Gauge(metric("b")), Gauge(metric("c")))), ">", 0.1),
          "(a - (b / c)) > 0.1"),
-        (Offset(Aggregate("max", ("k",), Forecast(metric("free", m="/"), 3_600, 14_400)), 60),
+        (Offset(Aggregate("max", ("k",), PredictLinear(metric("free", m="/"), 3_600, 14_400)), 60),
          'max by (k) (predict_linear(free{m="/"}[1h] offset 1m, 14400))'),
         (OverTime("avg", metric("q"), 86_400), "avg_over_time(q[1d])"),
         (all_of(Gauge(metric("a")), Gauge(metric("b")), Constant(1)), "(a and b) and vector(1)"),
@@ -236,7 +236,7 @@ def expressions() -> st.SearchStrategy[Expression]:
         raw,
         st.builds(Aggregate, how, by, raw),
         st.builds(OverTime, st.sampled_from(["avg", "max", "min"]), gauge, seconds),
-        st.builds(Forecast, gauge, seconds, st.sampled_from([0, 90, 14_400])),
+        st.builds(PredictLinear, gauge, seconds, st.sampled_from([0, 90, 14_400])),
         st.builds(Over, st.just(metric("d")), st.just(0.1), seconds, by),
         st.builds(Absent, st.one_of(counter, gauge)),
         st.builds(Constant, st.sampled_from([0.0, 1.0, 2.5])),
@@ -247,7 +247,7 @@ def expressions() -> st.SearchStrategy[Expression]:
         limits = st.one_of(st.sampled_from([0.3717, -1.0, 2.0]), smaller)
         return st.one_of(
             st.builds(Ratio, smaller, smaller),
-            st.builds(Difference, smaller, smaller),
+            st.builds(Minus, smaller, smaller),
             st.builds(Compare, smaller, comparisons, limits),
             st.builds(And, smaller, smaller),
             st.builds(Or, smaller, smaller),
