@@ -13,7 +13,7 @@ import glob
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from itertools import pairwise
@@ -138,13 +138,24 @@ class Lake:
         connection.execute(IMPRESSIONS)
         return connection
 
-    def scan(self, connection: duckdb.DuckDBPyConnection, table: str) -> duckdb.DuckDBPyRelation | None:
-        """Return the table's rows, unread and with all columns of its schema; None if it has no file."""
-        files = list(map(literal, self.files(table)))
-        if not files:
+    def scan(
+        self, connection: duckdb.DuckDBPyConnection, table: str, files: Sequence[Path] | None = None
+    ) -> duckdb.DuckDBPyRelation | None:
+        """Return the table's rows, unread and with all columns of its schema.
+
+        Args:
+            connection: Reads the files.
+            table: The name of the table.
+            files: Those of its files to read; None for all of them.
+
+        Returns:
+            The rows; None if there is no file.
+        """
+        paths = list(map(literal, self.files(table) if files is None else files))
+        if not paths:
             return None
         schema = (SCHEMAS | LOG_SCHEMAS).get(table)
-        rows = connection.read_parquet(files, union_by_name=table not in SCHEMAS, hive_partitioning=False)
+        rows = connection.read_parquet(paths, union_by_name=table not in SCHEMAS, hive_partitioning=False)
         return rows if schema is None else _completed(connection, rows, schema)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from tastemaker.event_log import spool_file
 from tastemaker.event_log.records import Assignment, Item, Record
 
 if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
     from tastemaker.settings import Settings
 
 
@@ -36,19 +39,38 @@ def find(request_id: str, settings: Settings) -> Record | None:
 
 def _in_lake(folder: Path, request_id: str) -> Record | None:
     """Scan Parquet files without DuckDB, which a service does not load for one row."""
+    day = _day_of(request_id)
     files = sorted(folder.glob("day=*/*.parquet"), reverse=True)
     if not files:
         return None
     import pyarrow.parquet as pq
 
-    for path in files:
-        rows = pq.read_table(path, filters=[("request_id", "=", request_id)], partitioning=None).to_pylist()
-        if rows:
-            return _record(rows[0])
+    for path in sorted(files, key=lambda path: path.parent.name != f"day={day}"):
+        with pq.ParquetFile(path) as file:
+            groups = [number for number in range(file.num_row_groups) if _may_have(file, number, request_id)]
+        if groups:
+            found = pq.read_table(path, filters=[("request_id", "=", request_id)], partitioning=None)
+            if len(found):
+                return record_of(found.slice(0, 1).to_pylist()[0])
     return None
 
 
-def _record(row: dict[str, Any]) -> Record:
+def _may_have(file: ParquetFile, group: int, request_id: str) -> bool:
+    """Return whether a row group's smallest and largest id leave room for this one. Ids grow with time."""
+    bounds = file.metadata.row_group(group).column(file.schema.names.index("request_id")).statistics
+    return bounds is None or not bounds.has_min_max or bounds.min <= request_id <= bounds.max
+
+
+def _day_of(request_id: str) -> str | None:
+    """Return the day in the first 12 digits of an id of ours; None if they are not a time."""
+    try:
+        return datetime.fromtimestamp(int(request_id[:12], 16) / 1_000, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def record_of(row: dict[str, Any]) -> Record:
+    """Return a row of `REQUESTS` as a record."""
     items = zip(row["item_ids"], row["scores"], row["propensities"], strict=True)
     plain = {name: row[name] for name in Record.__struct_fields__ if row.get(name) is not None}
     decoded = {

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -43,6 +45,13 @@ _INSERT = """
 """
 _NEWER = "SELECT number, kind, record::text FROM log_records WHERE number > %s ORDER BY number LIMIT %s"
 _FOUND = "SELECT record::text FROM log_records WHERE kind = 'request' AND key = %s"
+_NEWEST = """
+    SELECT record::text FROM log_records
+    WHERE kind = 'request' AND number > %(after)s AND (%(users)s::text[] IS NULL OR user_id = ANY(%(users)s))
+        AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+        AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+    ORDER BY at DESC, key
+"""
 _encode = msgspec.json.Encoder().encode
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(kind) for name, kind in KINDS.items()
@@ -96,24 +105,70 @@ def pull(url: str, lake: Lake) -> Drained:
     Raises:
         DatabaseUnavailable: The database does not answer.
     """
-    pulled = Drained()
-    name = hashlib.blake2b(_place(url).encode(), digest_size=8).hexdigest()
-    noted = lake.root / ".pulled" / f"{name}.json"
+    copied = Drained()
+    noted = _noted(url, lake.root)
     with (
-        file_lock(lake.root / ".pulled" / f"{name}.lock"),
+        file_lock(noted.with_suffix(".lock")),
         _driver_errors_in_words(url),
         closing(connect(url)) as connection,
     ):
-        last = json.loads(noted.read_text())["last"] if noted.exists() else 0
+        last = pulled(url, lake.root)
         while rows := _newer(connection, last):
             records: list[Entry] = [_DECODERS[kind].decode(record) for _, kind, record in rows]
-            pending = Pending(name, rows[0][0], rows[-1][0], records)
+            pending = Pending(noted.stem, rows[0][0], rows[-1][0], records)
             put_rows(lake, pending)
             last = pending.last
             with atomic_write(noted) as partial:
                 partial.write_text(json.dumps({"last": last}))
-            pulled = pulled.plus(count(pending))
-    return pulled
+            copied = copied.plus(count(pending))
+    return copied
+
+
+def pulled(url: str, lake: Path) -> int:
+    """Return the number of the last record that was copied into a lake; 0 if none was."""
+    noted = _noted(url, lake)
+    return int(json.loads(noted.read_text())["last"]) if noted.exists() else 0
+
+
+def newest_requests(
+    url: str,
+    *,
+    after: int = 0,
+    users: Sequence[str] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Generator[Record, None, None]:
+    """Yield shipped requests, newest first. They are read in blocks, so that a reader may stop early.
+
+    Args:
+        url: Of the log database.
+        after: Only records with larger numbers.
+        users: Only requests of these users; None for all.
+        since: Only requests from this time on.
+        until: Only requests before this time.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
+    """
+    wanted = {
+        "after": after, "users": None if users is None else list(users), "since": since, "until": until
+    }  # fmt: skip
+    with (
+        _driver_errors_in_words(url),
+        closing(connect(url)) as connection,
+        connection,
+        connection.cursor("newest_requests") as cursor,
+    ):
+        cursor.itersize = BATCH_RECORDS
+        cursor.execute(_NEWEST, wanted)
+        for (record,) in cursor:
+            yield _DECODERS["request"].decode(record)
+
+
+def _noted(url: str, lake: Path) -> Path:
+    """Return the file that has the number of the last record that was copied into a lake."""
+    name = hashlib.blake2b(_place(url).encode(), digest_size=8).hexdigest()
+    return lake / ".pulled" / f"{name}.json"
 
 
 def find_request(url: str, request_id: str) -> Record | None:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from itertools import chain
@@ -67,6 +67,10 @@ _BACKLOG = """
 """A single statement, so that concurrent inserts and deletes do not show. The smallest and the largest number
 are queried apart: for both in one query, SQLite reads the whole table."""
 _OLDEST = "SELECT number, kind, record FROM records ORDER BY number LIMIT ?"
+_NEWEST = """
+    SELECT number, stored_at, record FROM records
+    WHERE (? IS NULL OR number < ?) AND +kind = 'request' ORDER BY number DESC LIMIT ?
+"""
 _encode = msgspec.msgpack.Encoder().encode
 
 Kind = TypeVar("Kind", bound=Entry)
@@ -215,9 +219,39 @@ def find_request(path: Path, request_id: str) -> Record | None:
         with connected(path) as connection:
             row = connection.execute(wanted, (request_id,)).fetchone()
     except sqlite3.Error as error:
-        fix = "free the disk, or restore the file"
-        raise SpoolError(f"{path} can't be read: {error}", fix=fix) from error
+        raise _unreadable(path, error) from error
     return None if row is None else _DECODERS["request"].decode(row[0])
+
+
+def newest_requests(path: Path, block: int = 1_000) -> Generator[tuple[float, Record], None, None]:
+    """Yield the requests in a spool, the last stored first, each with the time at which it was stored.
+
+    Args:
+        path: The spool's file; there may be none.
+        block: Records that are read at once.
+
+    Yields:
+        Seconds since 1970 UTC at which the record was stored, and the record.
+
+    Raises:
+        SpoolError: The file can't be read.
+    """
+    if not path.exists():
+        return
+    before: int | None = None
+    decode = _DECODERS["request"].decode
+    try:
+        with connected(path) as connection:
+            while rows := connection.execute(_NEWEST, (before, before, block)).fetchall():
+                before = rows[-1][0]
+                for _, stored_at, record in rows:
+                    yield stored_at, decode(record)
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> SpoolError:
+    return SpoolError(f"{path} can't be read: {error}", fix="free the disk, or restore the file")
 
 
 class About(NamedTuple):
