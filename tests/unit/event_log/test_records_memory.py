@@ -1,4 +1,4 @@
-"""What a busy service makes by the thousand is no work for the garbage collector."""
+"""The garbage collector does not look at what a busy service makes by the thousand."""
 
 from __future__ import annotations
 
