@@ -7,14 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from tastemaker.errors import PluginError
-from tastemaker.plugins.arrays import NO_ITEM, Batch, Float32, Int32, Int64, Ranking
+from tastemaker.plugins.arrays import NO_ITEM, Batch, Float32, Int64, Ranking
 
-FEW = 2048
-"""Rows with at most this many columns are partitioned directly."""
+FEW = 2**13
+"""At most so many scores are partitioned directly."""
+
+LAYERS = 8
+"""At least so many columns per block: with more, there are fewer maxima, and more scores are read twice."""
 
 AT_ONCE = 2**21
 """Scores in memory per thread: 8 MB. With fewer the product is slower, with more the selection."""
@@ -131,11 +133,17 @@ def _check_finite(scores: Float32, looked_at: Float32 | None = None) -> None:
 
 def _fill(ranking: Ranking, scores: Float32, batch: Batch, start: int) -> None:
     """Write the ranking of the batch's rows from `start` on."""
-    if batch.available is not None or batch.candidates is not None:
+    whole = batch.available is not None or batch.candidates is not None
+    if whole:
         _check_finite(scores)
-    elif batch.excluded is not None:  # `best_columns` checks what is left
-        _check_finite(scores, scores[_excluded(batch.excluded, start, len(scores))])
-    _forbid_items(scores, batch, start)
+    if batch.available is not None:
+        np.copyto(scores, -np.inf, where=~batch.available)
+    if batch.excluded is not None:
+        scores = np.ascontiguousarray(scores)
+        flat, places = scores.reshape(-1), _excluded(batch.excluded, start, len(scores))
+        if not whole:  # `best_columns` checks what is left
+            _check_finite(scores, flat.take(places))
+        flat[places] = -np.inf
     k = ranking.items.shape[1]
     if batch.candidates is None:
         items = columns = best_columns(scores, k)
@@ -161,7 +169,11 @@ def forbid(scores: Float32, batch: Batch) -> None:
         scores: float32[n, n_items].
         batch: n requests.
     """
-    _forbid_items(scores, batch)
+    if batch.available is not None:
+        np.copyto(scores, -np.inf, where=~batch.available)
+    if batch.excluded is not None:
+        rows, columns = np.divmod(_excluded(batch.excluded, 0, len(scores)), max(scores.shape[1], 1))
+        scores[rows, columns] = -np.inf
     if batch.candidates is not None:
         allowed = np.zeros(scores.shape, np.bool_)
         rows, columns = np.nonzero(batch.candidates != NO_ITEM)
@@ -186,9 +198,9 @@ def empty_ranking(n: int, k: int) -> Ranking:
 def best_columns(scores: Float32, k: int) -> Int64:
     """Return each row's k greatest columns, greatest first, equal ones by number.
 
-    Wide rows are dealt into b blocks, column c to block c mod b, so that whole runs of columns are compared.
-    Let t be the k-th greatest of the blocks' maxima. If just k maxima reach t, they stand for k columns that
-    reach it, no column of another block does, and those k blocks hold the answer.
+    Wide rows are dealt into b blocks, column c to block c mod b, so that whole runs of columns are compared,
+    and the blocks into groups in the same way. Let t be the k-th greatest of the groups' maxima: at least k
+    columns reach t, so the k best are among those that do. Few blocks hold one of these.
 
     Args:
         scores: float32[n, width], -inf where a column may not be chosen.
@@ -202,31 +214,61 @@ def best_columns(scores: Float32, k: int) -> Int64:
     """
     n, width = scores.shape
     k = min(k, width)
-    layers = int(np.sqrt(width / max(k, 1)) / 1.5)  # balances the number of blocks with what k blocks hold
-    if width <= FEW or layers < 4:
+    layers = max(int(np.sqrt(width / max(k, 1)) / 2), LAYERS)
+    n_blocks = -(-width // layers)
+    if scores.size <= FEW or n_blocks < 2 * k:
         _check_finite(scores)
         return _best_of_few(scores, k)
-    n_blocks = width // layers
-    maxima = _maxima_of_blocks(scores, n_blocks, layers)
+    maxima = _maxima_of_blocks(scores, n_blocks)
     _check_finite(scores, maxima)
-    chosen = maxima >= np.partition(maxima, n_blocks - k, axis=1)[:, n_blocks - k, None]
-    tied = np.count_nonzero(chosen, axis=1) > k
+    groups = _maxima_of_blocks(maxima, min(max(n_blocks // LAYERS, 4 * k), n_blocks))
+    threshold = np.partition(groups, groups.shape[1] - k, axis=1)[:, groups.shape[1] - k]
+    chosen = np.flatnonzero(maxima >= threshold[:, None])
+    rows = chosen // n_blocks
+    tied = np.bincount(rows, minlength=n) > 4 * k
     if tied.any():
         best = np.empty((n, k), np.int64)
         best[tied], best[~tied] = _best_of_tied(scores[tied], k), best_columns(scores[~tied], k)
         return best
-    blocks = (np.flatnonzero(chosen) % n_blocks).reshape(n, 1, k)
-    starts = np.arange(0, width, n_blocks)[:, None]
-    return _best_of_columns(scores, (starts + blocks).reshape(n, len(starts) * k), k)
+    first = chosen + rows * (width - n_blocks)  # the place of a block's first column among all scores
+    places = first[:, None] + np.arange(0, n_blocks * layers, n_blocks)
+    values = scores.reshape(-1).take(places, mode="clip")
+    reach = np.flatnonzero(values >= threshold[rows, None])
+    rows = rows[reach // layers]
+    columns, values = places.reshape(-1)[reach] - rows * width, values.reshape(-1)[reach]
+    if n_blocks * layers > width:  # the last layer is shorter: what follows it belongs to the next row
+        own = columns < width
+        rows, columns, values = rows[own], columns[own], values[own]
+    return _best_of_ragged(rows, columns, values, scores.shape, k)
 
 
-def _maxima_of_blocks(scores: Float32, n_blocks: int, layers: int) -> Float32:
+def _maxima_of_blocks(scores: Float32, n_blocks: int) -> Float32:
     """Return float32[n, n_blocks]: the greatest score of the columns c with c mod n_blocks = 0, 1, ..."""
+    layers = scores.shape[1] // n_blocks
     whole = n_blocks * layers
     maxima: Float32 = scores[:, :whole].reshape(len(scores), layers, n_blocks).max(axis=1)
     rest = scores[:, whole:]
     np.maximum(maxima[:, : rest.shape[1]], rest, out=maxima[:, : rest.shape[1]])
     return maxima
+
+
+def _best_of_ragged(rows: Int64, columns: Int64, values: Float32, shape: tuple[int, int], k: int) -> Int64:
+    """Return the k best of some columns: int64[n, k].
+
+    Args:
+        rows: int64[m], ascending; each of the n rows has at least k entries.
+        columns: int64[m].
+        values: float32[m], their scores.
+        shape: n and the number of all columns.
+        k: How many columns.
+    """
+    n, width = shape
+    lengths = np.bincount(rows, minlength=n)
+    starts = np.cumsum(lengths) - lengths
+    keys = np.full((n, lengths.max(initial=k)), np.iinfo(np.int64).min)
+    keys[rows, np.arange(len(rows)) - starts[rows]] = _keys(values, columns, width)
+    keys.sort(axis=1)
+    return _columns_of(keys[:, : -k - 1 : -1], width)
 
 
 def _best_of_tied(scores: Float32, k: int) -> Int64:
@@ -235,12 +277,7 @@ def _best_of_tied(scores: Float32, k: int) -> Int64:
     size = int(np.sqrt(width / k))
     maxima = np.maximum.reduceat(scores, np.arange(0, width, size), axis=1)
     blocks = np.sort(_best_of_few(maxima, k), axis=1)
-    return _best_of_columns(scores, (blocks[:, :, None] * size + np.arange(size)).reshape(n, k * size), k)
-
-
-def _best_of_columns(scores: Float32, columns: Int64, k: int) -> Int64:
-    """Return the k best of some columns of each row, which ascend; those past the last are padding."""
-    n, width = scores.shape
+    columns = (blocks[:, :, None] * size + np.arange(size)).reshape(n, k * size)  # ascending
     places = np.minimum(columns, width - 1) + width * np.arange(n)[:, None]
     values = scores.reshape(-1).take(places)
     values[columns >= width] = -np.inf  # k blocks hold at least k true columns, so none of these is taken
@@ -249,30 +286,32 @@ def _best_of_columns(scores: Float32, columns: Int64, k: int) -> Int64:
 
 
 def _best_of_few(scores: Float32, k: int) -> Int64:
-    """Return `best_columns` by sorting integers that order as (score, -column) do, so that ties are exact."""
+    """Return `best_columns` by sorting all columns."""
     width = scores.shape[1]
-    bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0, its equal
-    ordered = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
-    keys = (ordered << 32) + (width - 1 - np.arange(width))
+    keys = _keys(scores, np.arange(width), width)
     if k < width:
         keys = np.partition(keys, width - k, axis=1)[:, width - k :]
-    keys = np.sort(keys, axis=1)[:, ::-1]
-    columns: NDArray[np.int64] = width - 1 - (keys & 0xFFFFFFFF)
+    return _columns_of(np.sort(keys, axis=1)[:, ::-1], width)
+
+
+def _keys(scores: Float32, columns: Int64, width: int) -> Int64:
+    """Return integers that order as (score, -column) do, so that ties are exact."""
+    bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0, its equal
+    ordered = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
+    keys: Int64 = (ordered << 32) + (width - 1 - columns)
+    return keys
+
+
+def _columns_of(keys: Int64, width: int) -> Int64:
+    """Return the columns that some keys were made of."""
+    columns: Int64 = width - 1 - (keys & 0xFFFFFFFF)
     return columns
 
 
-def _forbid_items(scores: Float32, batch: Batch, start: int = 0) -> None:
-    """Apply `forbid` without the candidates, for the batch's rows from `start` on."""
-    if batch.available is not None:
-        np.copyto(scores, -np.inf, where=~batch.available)
-    if batch.excluded is not None:
-        scores[_excluded(batch.excluded, start, len(scores))] = -np.inf
-
-
-def _excluded(excluded: csr_array, start: int, n: int) -> tuple[Int64, Int32]:
-    """Return the rows, counted from `start`, and the columns of what n rows exclude."""
+def _excluded(excluded: csr_array, start: int, n: int) -> Int64:
+    """Return what n rows from `start` on exclude, as places among the scores of these rows."""
     offsets = excluded.indptr[start : start + n + 1]
     stored = slice(offsets[0], offsets[-1])
-    rows = np.repeat(np.arange(n), np.diff(offsets))
+    places = np.repeat(np.arange(n) * excluded.shape[1], np.diff(offsets)) + excluded.indices[stored]
     true = np.asarray(excluded.data[stored], np.bool_)
-    return rows[true], excluded.indices[stored][true]
+    return places if true.all() else places[true]

@@ -139,21 +139,31 @@ def test_a_score_that_is_not_finite_is_refused_wherever_it_is(
 @pytest.mark.parametrize("levels", [1, 2, 1000, 2**24])
 def test_wide_rows_are_sorted_exactly(width: int, k: int, levels: int) -> None:
     """Rows wide enough to be cut into blocks, also where nearly everything ties."""
-    scores = np.random.default_rng(width).integers(0, levels, (3, width)).astype(np.float32)
+    scores = np.random.default_rng(width).integers(0, levels, (5, width)).astype(np.float32)
     expected = np.lexsort((np.broadcast_to(np.arange(width), scores.shape), -scores), axis=1)[:, :k]
     np.testing.assert_array_equal(best_columns(scores, k), expected)
 
 
-@settings(max_examples=50)
+@settings(max_examples=150)
 @given(
-    scores=hnp.arrays(np.float32, (2, 90), elements=st.sampled_from([-np.inf, 0.0, 1.0, 2.0])),
-    k=st.integers(1, 20),
+    n=st.integers(0, 6),
+    width=st.integers(1, 700),
+    k=st.integers(1, 40),
+    levels=st.sampled_from([1, 2, 30, 2**20]),
+    ruled_out=st.sampled_from([0.0, 0.02, 0.5, 0.99, 1.0]),
+    seed=st.integers(0, 2**32 - 1),
 )
-def test_blocks_do_not_change_the_order(scores: Float32, k: int) -> None:
-    few = best_columns(scores, k)
+def test_blocks_select_what_a_sort_selects(
+    n: int, width: int, k: int, levels: int, ruled_out: float, seed: int
+) -> None:
+    """Ties, negative scores and rows with fewer allowed columns than k among them."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-levels, levels, (n, width)).astype(np.float32)
+    scores[rng.random((n, width)) < ruled_out] = -np.inf
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "FEW", 4)
-        np.testing.assert_array_equal(best_columns(scores, k), few)
+        patch.setattr(module, "FEW", 0)
+        np.testing.assert_array_equal(best_columns(scores, k), expected)
 
 
 def some_events(rng: np.random.Generator, n: int, n_users: int, n_items: int) -> Events:
