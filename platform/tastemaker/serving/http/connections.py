@@ -28,11 +28,13 @@ from typing import Any, Final
 import httptools
 import msgspec
 import uvicorn.config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tastemaker.api.schemas import HTTPError
 from tastemaker.serving.http.access_log import RequestLogger
 from tastemaker.serving.http.asgi import BODY_SECONDS, PROBLEM
+from tastemaker.serving.http.whole_responses import CLOSE, WholeResponse, header_lines
 from tastemaker.serving.inference.predictor import new_request_id
 
 MAX_HEAD_BYTES = 32 << 10
@@ -84,6 +86,8 @@ class Connection(HttpToolsProtocol):
         """Allow at most `most` connections of this server at once; for `count`, see `bound`."""
         super().__init__(*given, **more)
         self.ws_protocol_class = None  # nothing here speaks WebSocket, and its handshake would be unbounded
+        if isinstance(self.app, ProxyHeadersMiddleware):  # who calls through a proxy is known by a key
+            self.app = self.app.app
         self._most, self._count = most, count
         self._expected = _HEAD
         self._unseen = 0
@@ -172,6 +176,10 @@ class Connection(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         self._close()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        response = WholeResponse(cycle)
+        super()._start_asgi_task(cycle, lambda scope, receive, send: app(scope, receive, response.send))
+
     def _take(self, data: bytes | memoryview) -> None:
         """Parse a piece, and see what has become of the message."""
         if self._deaf:
@@ -258,12 +266,11 @@ class Connection(HttpToolsProtocol):
             (b"content-type", PROBLEM),
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", request_id.encode()),
-            (b"connection", b"close"),
+            CLOSE,
         ]
         if refusal.retry_after is not None:
             headers.append((b"retry-after", b"%d" % refusal.retry_after))
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        return STATUS_LINE[refusal.problem.status] + lines + b"\r\n" + body
+        return STATUS_LINE[refusal.problem.status] + header_lines(headers) + b"\r\n" + body
 
     def _end_after_answers(self) -> None:
         """Hear no more, and close the connection once what came whole is answered."""
