@@ -18,7 +18,7 @@ Variable = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$", max_length=100)]
 Mailbox = Annotated[str, Field(pattern=r"^[^\s<>@,;:\"]+@[^\s<>@,;:\"]+$", max_length=254)]
 
 
-def _web_address(url: str) -> str:
+def web_address(url: str) -> str:
     """Return a URL that is complete and has no password in it.
 
     Raises:
@@ -32,13 +32,13 @@ def _web_address(url: str) -> str:
     return url
 
 
-def _secure_address(url: str) -> str:
+def secure_address(url: str) -> str:
     """Return a URL to which a key may be sent.
 
     Raises:
         ValueError: If the key would be sent in clear text to another machine.
     """
-    parts = urlsplit(_web_address(url))
+    parts = urlsplit(web_address(url))
     if parts.scheme != "https" and parts.hostname not in THIS_MACHINE:
         raise ValueError("must begin with https://, since a key is sent there")
     return url
@@ -58,7 +58,7 @@ class PagerDutyChannelSettings(_Channel):
     """pagerduty."""
     key_variable: Variable = "PAGERDUTY_ROUTING_KEY"
     """Environment variable with the integration's routing key."""
-    url: Annotated[str, AfterValidator(_secure_address)] = PAGERDUTY_URL
+    url: Annotated[str, AfterValidator(secure_address)] = PAGERDUTY_URL
     """Address of the Events API; https://events.eu.pagerduty.com/v2/enqueue for accounts in the EU."""
 
 
@@ -105,7 +105,7 @@ class WebhookChannelSettings(_Channel):
 
     type: Literal["webhook"]
     """webhook."""
-    url: Annotated[str, AfterValidator(_web_address)] | None = None
+    url: Annotated[str, AfterValidator(web_address)] | None = None
     """Address that is called."""
     url_variable: Variable | None = None
     """Environment variable with that address, if it is a secret."""
