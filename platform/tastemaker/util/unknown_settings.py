@@ -19,6 +19,7 @@ OTHERS = (
     "PSEUDONYM_KEY",
     "SERVER_PROCESS",
     "VERSION",
+    "WATCH_KEY",
 )
 """Environment variables that are not settings: secrets, and variables of tests and processes."""
 

@@ -174,7 +174,7 @@ class WatchStore:
                         _dialect(connection).insert(alert_notes).values(row).on_conflict_do_nothing()
                     )
             for message in changes.messages:
-                _enqueue(connection, message, numbers)
+                enqueue(connection, message, numbers)
 
 
 def acknowledge(engine: Engine, number: int, by: str) -> bool:
@@ -206,7 +206,7 @@ def acknowledge(engine: Engine, number: int, by: str) -> bool:
         if changed.rowcount == 0:
             return False
         message = Message(row.uid, "acknowledge", (), now.timestamp())
-        _enqueue(connection, message, {row.uid: number})
+        enqueue(connection, message, {row.uid: number})
     return True
 
 
@@ -342,7 +342,14 @@ def _write_state(connection: Connection, key: str, state: AlertState | None) -> 
     )
 
 
-def _enqueue(connection: Connection, message: Message, numbers: Mapping[str, int]) -> None:
+def enqueue(connection: Connection, message: Message, numbers: Mapping[str, int]) -> None:
+    """Add a message to the outbox, once for each channel.
+
+    Args:
+        connection: Of the metadata database.
+        message: The message. Other events than triggers go to every channel that got the trigger.
+        numbers: Identity -> number of the incidents that are known.
+    """
     number = _number(connection, message.incident_uid, numbers)
     if number is None:
         return

@@ -1,0 +1,60 @@
+"""The message about an incident."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tastemaker.notifications.notification import Event, Link, Notification
+from tastemaker.settings import Settings
+from tastemaker.watch.records import IncidentRecord
+from tastemaker.watch.signed_links import SignedLinks
+
+
+def compose(
+    incident: IncidentRecord,
+    event: Event,
+    *,
+    delivery_id: str,
+    occurred_at: datetime,
+    value: float | None,
+    settings: Settings,
+    links: SignedLinks,
+) -> Notification:
+    """Return the message about an event of an incident.
+
+    Args:
+        incident: The incident.
+        event: What happened.
+        delivery_id: Identity of the message.
+        occurred_at: When it happened.
+        value: The newest value of the condition; None if it is not known.
+        settings: For the addresses of runbooks.
+        links: Makes links with which a person without a login can acknowledge and silence.
+    """
+    runbook = f"{settings.alerts.runbooks}/{incident.rule}.md"
+    found = [Link("Incident", links.page(incident.number))]
+    if runbook.startswith(("http://", "https://")):
+        found.append(Link("Runbook", runbook))
+    commands = [f"tastemaker alerts show {incident.number}"]
+    if event in ("trigger", "reminder"):
+        found += [
+            Link("Acknowledge", links.action(incident.number, "acknowledge")),
+            Link("Silence", links.action(incident.number, "silence")),
+        ]
+        commands.append(f"tastemaker alerts ack {incident.number}")
+    return Notification(
+        key=incident.key,
+        delivery_id=delivery_id,
+        event=event,
+        incident=incident.number,
+        rule=incident.rule,
+        severity=incident.severity,
+        labels=incident.labels,
+        summary=incident.summary,
+        condition=incident.condition,
+        value=incident.value if value is None else value,
+        started_at=incident.opened_at,
+        occurred_at=occurred_at,
+        links=tuple(found),
+        commands=tuple(commands),
+    )

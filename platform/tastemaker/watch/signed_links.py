@@ -1,0 +1,94 @@
+"""Links with which the reader of a message can act on one incident, until they expire."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from tastemaker.errors import TastemakerError
+
+Action = Literal["acknowledge", "silence"]
+ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+KEY_VARIABLE = "TASTEMAKER_WATCH_KEY"
+"""Environment variable with the key; without it, a file in the home folder has one."""
+KEY_FILE = "watch.key"
+LINK_SECONDS = 86_400
+"""How long a link can be used."""
+FEWEST_CHARACTERS = 32
+
+
+class SignedLinks:
+    """Addresses of the alerts' pages; those that act have an expiry and a signature."""
+
+    def __init__(self, base_url: str, key: bytes) -> None:
+        """Use an address and a secret key.
+
+        Args:
+            base_url: Address of the alerts' pages, without a slash at its end.
+            key: The secret with which links are signed (HMAC-SHA256).
+        """
+        self._base_url, self._key = base_url, key
+
+    def page(self, number: int) -> str:
+        """Return the address of an incident's page."""
+        return f"{self._base_url}/alerts/{number}"
+
+    def action(self, number: int, action: Action, *, now: float | None = None) -> str:
+        """Return the address of the page on which a person acts on an incident."""
+        expires = int((time.time() if now is None else now) + LINK_SECONDS)
+        return (
+            f"{self.page(number)}/{action}?expires={expires}&signature={self._sign(number, action, expires)}"
+        )
+
+    def is_valid(
+        self, number: int, action: str, expires: str, signature: str, *, now: float | None = None
+    ) -> bool:
+        """Return whether a link was signed with this key and has not expired."""
+        if not (expires.isascii() and expires.isdigit() and len(expires) < 16):
+            return False
+        expected = self._sign(number, action, int(expires))
+        is_signed = hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
+        return is_signed and int(expires) > (time.time() if now is None else now)
+
+    def _sign(self, number: int, action: str, expires: int) -> str:
+        text = f"{action}\n{number}\n{expires}".encode()
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+
+
+def signing_key(home: Path) -> bytes:
+    """Return the key from the environment, else from a file in the home folder, which is made if missing.
+
+    Raises:
+        TastemakerError: If the key is short, or others can read the file.
+    """
+    if given := os.environ.get(KEY_VARIABLE):
+        if len(given) < FEWEST_CHARACTERS:
+            raise TastemakerError(
+                f"{KEY_VARIABLE} has {len(given)} characters, must have at least {FEWEST_CHARACTERS}",
+                fix="set it to the output of: python3 -c 'import secrets; print(secrets.token_hex())'",
+            )
+        return given.encode()
+    path = home / KEY_FILE
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read_key(path)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+    return _read_key(path)
+
+
+def _read_key(path: Path) -> bytes:
+    if path.stat().st_mode & 0o077:
+        raise TastemakerError(f"other users can read {path}", fix=f"chmod 600 {path}")
+    for _ in range(20):  # another process may be writing it
+        if len(key := path.read_bytes().strip()) >= FEWEST_CHARACTERS:
+            return key
+        time.sleep(0.05)
+    raise TastemakerError(f"{path} has no key in it", fix=f"remove it: rm {path}")
