@@ -9,7 +9,7 @@ from tastemaker.alerting.conditions import same
 from tastemaker.alerting.expressions import Compare, Gauge
 from tastemaker.alerting.rule import Cause, Rule, Runbook, Severity
 from tastemaker.alerting.series import Labels, metric
-from tastemaker.watch.incident import Reading
+from tastemaker.watch.incident import ConditionReading
 from tastemaker.watch.state_machine import Routing, StateMachine
 
 RUNBOOK = Runbook("Nothing.", "Look.", "Act.", "Prove.")
@@ -47,11 +47,11 @@ def small_rule(
 
 def reading(
     fires: Iterable[Labels] = (), quiet: Iterable[Labels] = (), holds: Iterable[Labels] = ()
-) -> Reading:
+) -> ConditionReading:
     """What a condition says: where it is true, where it is false, where only the lower threshold holds."""
     true, low = dict.fromkeys(fires, 1.0), dict.fromkeys(holds, 0.5)
     data = frozenset(true) | frozenset(low) | frozenset(quiet)
-    return Reading(true, true | low, data, data)
+    return ConditionReading(true, true | low, data, data)
 
 
 def machine(*rules: Rule, routing: Routing = ROUTING) -> StateMachine:

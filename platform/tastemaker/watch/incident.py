@@ -15,7 +15,7 @@ Source = Literal["watch", "alertmanager"]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ConditionReading:
     """What a rule's condition says at one time."""
 
     fires: Values

@@ -61,7 +61,7 @@ class IncidentRecord:
 
 
 @dataclass(frozen=True)
-class Line:
+class HistoryLine:
     """Something that happened in an incident."""
 
     at: datetime
@@ -123,7 +123,7 @@ def newest_value(engine: Engine, key: str) -> float | None:
         return found.scalar_one_or_none()
 
 
-def history(engine: Engine, record: IncidentRecord) -> list[Line]:
+def history(engine: Engine, record: IncidentRecord) -> list[HistoryLine]:
     """Return what happened in an incident, the earliest first: notes, messages and people."""
     with engine.connect() as connection:
         notes = connection.execute(
@@ -134,13 +134,13 @@ def history(engine: Engine, record: IncidentRecord) -> list[Line]:
             .where(alert_outbox.c.incident_id == record.number)
             .order_by(alert_outbox.c.id)
         ).all()
-    lines = [Line(record.opened_at, f"{record.rule} fired: {record.summary}")]
-    lines += [Line(note.at, f"related: {note.text}") for note in notes]
-    lines += [Line(row.finished_at or row.created_at, _delivery(row)) for row in messages]
+    lines = [HistoryLine(record.opened_at, f"{record.rule} fired: {record.summary}")]
+    lines += [HistoryLine(note.at, f"related: {note.text}") for note in notes]
+    lines += [HistoryLine(row.finished_at or row.created_at, _delivery(row)) for row in messages]
     if record.acknowledged_at is not None:
-        lines.append(Line(record.acknowledged_at, f"acknowledged by {record.acknowledged_by}"))
+        lines.append(HistoryLine(record.acknowledged_at, f"acknowledged by {record.acknowledged_by}"))
     if record.closed_at is not None:
-        lines.append(Line(record.closed_at, f"over: {record.ending}"))
+        lines.append(HistoryLine(record.closed_at, f"over: {record.ending}"))
     return sorted(lines, key=lambda line: line.at)
 
 

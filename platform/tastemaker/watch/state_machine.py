@@ -9,7 +9,7 @@ stand still. An alert that fires becomes an incident, unless
   within half an hour: then it is a note there.
 
 An alert that was kept from being an incident becomes one when it still fires GRACE_SECONDS after what kept it
-back has ended: a window that still contains the fault of before is no reason to call a person again, and
+back has ended: a window that still contains an earlier fault does not call a person again, and
 nothing is kept back without end.
 """
 
@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from tastemaker.alerting.rule import Rule
 from tastemaker.alerting.series import Labels
 from tastemaker.notifications.notification import Event, alert_key
-from tastemaker.watch.incident import AlertState, Changes, Incident, Message, Note, Reading, Silence
+from tastemaker.watch.incident import AlertState, Changes, ConditionReading, Incident, Message, Note, Silence
 from tastemaker.watch_settings import EscalationStep, WatchSettings
 
 GRACE_SECONDS = 600.0
@@ -110,7 +110,7 @@ class StateMachine:
 
     def step(
         self,
-        readings: Mapping[str, Reading],
+        readings: Mapping[str, ConditionReading],
         now: float,
         *,
         silences: Sequence[Silence] = (),
@@ -138,7 +138,9 @@ class StateMachine:
                 del self.incidents[incident.uid]
         return self._changes
 
-    def _read(self, rule: Rule, reading: Reading, now: float, instances: Collection[str] | None) -> None:
+    def _read(
+        self, rule: Rule, reading: ConditionReading, now: float, instances: Collection[str] | None
+    ) -> None:
         for alert in self.known(rule.name):
             is_gone = instances is not None and dict(alert.labels).get("instance", "") not in {"", *instances}
             before = replace(alert)
@@ -157,7 +159,7 @@ class StateMachine:
             self._fire_if_due(rule, alert, now)
 
     def _read_pending(
-        self, rule: Rule, alert: AlertState, reading: Reading, now: float, is_gone: bool
+        self, rule: Rule, alert: AlertState, reading: ConditionReading, now: float, is_gone: bool
     ) -> None:
         if alert.labels in reading.fires:
             alert.value, alert.data_at = reading.fires[alert.labels], now
@@ -172,7 +174,7 @@ class StateMachine:
             alert.phase, alert.since = "firing", now
 
     def _read_firing(
-        self, rule: Rule, alert: AlertState, reading: Reading, now: float, is_gone: bool
+        self, rule: Rule, alert: AlertState, reading: ConditionReading, now: float, is_gone: bool
     ) -> None:
         value = reading.fires.get(alert.labels, reading.holds.get(alert.labels))
         if value is not None and not is_gone:

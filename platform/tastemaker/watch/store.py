@@ -41,7 +41,7 @@ class LeaseLost(Exception):
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Interventions:
     """What people did, and what another process may have changed."""
 
     silences: tuple[Silence, ...]
@@ -138,7 +138,7 @@ class WatchStore:
             ).all()
         return [_state(row) for row in states], [_incident(row) for row in incidents]
 
-    def snapshot(self) -> Snapshot:
+    def interventions(self) -> Interventions:
         """Return the silences that have not ended, and the open incidents that are acknowledged."""
         with self.engine.connect() as connection:
             silences = connection.execute(
@@ -149,7 +149,7 @@ class WatchStore:
                     alert_incidents.c.closed_at.is_(None), alert_incidents.c.acknowledged_at.is_not(None)
                 )
             ).scalars()
-            return Snapshot(tuple(map(_silence, silences)), frozenset(acknowledged))
+            return Interventions(tuple(map(_silence, silences)), frozenset(acknowledged))
 
     def write(self, changes: Changes, *, with_lease: bool = True) -> None:
         """Write changes in one transaction; what is there already is not written again.

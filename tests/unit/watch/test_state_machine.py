@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from support.watch_rules import ROUTING, A, B, machine, reading, small_rule
 from tastemaker.alerting.series import Labels
-from tastemaker.watch.incident import Changes, Message, Reading, Silence
+from tastemaker.watch.incident import Changes, ConditionReading, Message, Silence
 from tastemaker.watch.state_machine import (
     FLAPPING_SECONDS,
     GRACE_SECONDS,
@@ -33,7 +33,7 @@ def events(changes: Changes) -> list[tuple[str, str]]:
     return [(message.event, channel) for message in changes.messages for channel in message.channels]
 
 
-def run(one: StateMachine, readings: dict[str, Reading], start: float, end: float) -> list[Message]:
+def run(one: StateMachine, readings: dict[str, ConditionReading], start: float, end: float) -> list[Message]:
     """Step every 5 seconds from `start` to before `end` with the same readings, and return the messages."""
     steps = range(int(start), int(end), 5)
     return [message for now in steps for message in one.step(readings, now).messages]

@@ -146,7 +146,7 @@ def test_an_acknowledgement_is_sent_once_to_who_got_the_trigger(store: WatchStor
     store.write(fired())
     assert acknowledge(engine, 1, "ada")
     assert not acknowledge(engine, 1, "bob"), "it is acknowledged already"
-    assert store.snapshot().acknowledged == {"0"}
+    assert store.interventions().acknowledged == {"0"}
     channel = RecordingChannel("pager")
     delivery(engine, channel).deliver_all()
     assert channel.received() == [("trigger", 1), ("acknowledge", 1)]
@@ -163,9 +163,9 @@ def test_acknowledging_what_is_not_open_is_an_error(store: WatchStore, engine: E
 
 def test_a_silence_has_a_reason_and_an_end(store: WatchStore, engine: Engine) -> None:
     made = silence(engine, {"rule": "slow"}, seconds=60, by="ada", reason="planned")
-    assert store.snapshot().silences == (made,)
+    assert store.interventions().silences == (made,)
     end_silence(engine, made.id)
-    assert store.snapshot().silences == ()
+    assert store.interventions().silences == ()
     for matchers, seconds, reason, message in [
         ({}, 60, "planned", "would silence every alert"),
         ({"rule": "slow"}, 8 * 86_400, "planned", "at most 7 days"),
