@@ -1,9 +1,10 @@
-"""Assembly only: the assets of each area, the workspace they share, the executor and the schedule."""
+"""Assembly only: the assets of each area, the workspace they share, the executor, schedule and sensor."""
 
 from __future__ import annotations
 
 import dagster as dg
 
+from tastemaker.monitoring import job_runs
 from tastemaker.plugins.discovery import Plugins
 from tastemaker_pipelines.evaluation.ablations import ABLATIONS, ablation_asset, has_ablations
 from tastemaker_pipelines.evaluation.assets import leaderboard_asset
@@ -12,7 +13,13 @@ from tastemaker_pipelines.features.assets import feature_registry, feature_snaps
 from tastemaker_pipelines.ingestion.assets import landed_events, retention
 from tastemaker_pipelines.log.assets import landed_feedback, served_requests
 from tastemaker_pipelines.model_checks import broken_names
-from tastemaker_pipelines.monitoring.assets import attributed_impressions, drift_report, product_metrics
+from tastemaker_pipelines.monitoring.assets import (
+    attributed_impressions,
+    drift_report,
+    product_metrics,
+    reward_figures,
+)
+from tastemaker_pipelines.monitoring.ended_runs import ended_runs
 from tastemaker_pipelines.online_learning.assets import learned_states
 from tastemaker_pipelines.promotion.assets import champion_asset
 from tastemaker_pipelines.resources import LazyWorkspace
@@ -41,7 +48,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
     """Return the asset graph over these plugins; its assets read the settings when they run."""
     names = [plugin.name for plugin in plugins.sound]
     everything = dg.define_asset_job(
-        "everything",
+        job_runs.ALL_ASSETS,
         selection=EVERYTHING,
         description="All assets but ablations: from new events to an evaluated, served champion.",
     )
@@ -65,11 +72,13 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
             learned_states,
             attributed_impressions,
             product_metrics,
+            reward_figures,
             drift_report,
         ],
         resources={"workspace": workspace},
         executor=dg.in_process_executor,
         jobs=[everything],
+        sensors=[ended_runs],
         schedules=[
             dg.ScheduleDefinition(
                 name="nightly",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from tastemaker.errors import TastemakerError
+from tastemaker.monitoring.job_runs import ALL_ASSETS, record_job_run
 from tastemaker.settings import Settings
 from tastemaker.util.os_errors import in_words
 from tastemaker_pipelines.definitions import EVERYTHING, build_defs
@@ -52,6 +54,8 @@ def run(
 ) -> Outcome:
     """Materialize assets, upstream first, and record the run in Dagster's instance of the home folder.
 
+    A run of all assets counts as a run of the job `everything`, which alerts watch.
+
     Work that is up to date is not repeated: days whose digest did not change are not read again, and a
     backtest or version that exists is not fitted again. A run after a failed one continues where it stopped.
 
@@ -67,7 +71,8 @@ def run(
     Raises:
         TastemakerError: If `select` is not valid or selects nothing, or the settings are wrong.
     """
-    defs = build_defs(workspace=LazyWorkspace(settings))
+    workspace = LazyWorkspace(settings)
+    defs = build_defs(workspace=workspace)
     job = defs.resolve_implicit_global_asset_job_def()
     graph = job.asset_layer.asset_graph
     keys = sorted(EVERYTHING.resolve(graph)) if select is None else _selected(graph, select)
@@ -82,6 +87,9 @@ def run(
             run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
+    if select is None:
+        engine = workspace.open().engine
+        record_job_run(engine, run_id, ALL_ASSETS, succeeded=result.success, ended_at=datetime.now(UTC))
     return Outcome(run_id, result.success and not _failed(steps), steps)
 
 

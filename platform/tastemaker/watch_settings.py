@@ -38,6 +38,16 @@ class EscalationStep(_Section):
     """Names of channels. Those that were notified before are left out."""
 
 
+class CelerySettings(_Section):
+    """Celery's broker, where runs are executed by Celery: the queues whose lengths are watched. The broker is
+    a Redis; queues on others, such as RabbitMQ, are not read."""
+
+    url_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "CELERY_BROKER_URL"
+    """Name of the environment variable with the broker's URL, such as redis://host:6379/0."""
+    queues: Names = ()
+    """Names of the queues, such as dagster; if empty, none is read."""
+
+
 class WatchSettings(_Section):
     """Scraping, evaluation of the alert rules, and delivery of alerts."""
 
@@ -67,6 +77,8 @@ class WatchSettings(_Section):
     heartbeat_url: HttpUrl | None = None
     """Address that is called every minute while evaluation and delivery work: that of a dead man's switch,
     which notifies you when the calls stop."""
+    celery: CelerySettings = CelerySettings()
+    """Celery's broker, where runs are executed by Celery."""
     channels: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")], ChannelSettings] = Field(
         default_factory=dict
     )

@@ -54,6 +54,28 @@ def product_metrics(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
 
 @dg.asset(
     group_name="monitoring",
+    deps=[served_requests, "events"],
+    kinds={"duckdb", "sqlite"},
+    owners=[PRODUCT_TEAM],
+    retry_policy=RETRY,
+    description=(
+        "Mean reward per request of each model on the newest day and in the 28 days before, each by the "
+        "events of the day after the request, with 95 % intervals. An alert compares the two."
+    ),
+)
+def reward_figures(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """Write the metadata database's table reward_figures."""
+    from tastemaker.monitoring.rewards import store_reward_figures
+
+    with readable_failures():
+        opened = workspace.open()
+        rows = store_reward_figures(opened.lake, opened.problem, opened.engine)
+    figures = {f"{row['model']} {row['period']}": row["value"] for row in rows}
+    return dg.MaterializeResult(metadata={"figures": len(rows), **figures})
+
+
+@dg.asset(
+    group_name="monitoring",
     deps=[served_requests, "champion"],
     kinds={"evidently", "html"},
     owners=[PRODUCT_TEAM],

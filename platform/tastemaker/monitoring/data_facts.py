@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 USUAL_DAYS = 28
 """Days before a source's newest day over which its usual share in quarantine is taken."""
 
+GATE_PASSED = FactFamily(
+    "gate_passed", "1 if the newest batch of a source passed the data gate, else 0", ("source",)
+)
 QUARANTINED = FactFamily(
     "gate_quarantined_ratio",
     "share of the rows of a source's newest day that are in quarantine",
@@ -32,6 +35,19 @@ NEWEST_EVENT = FactFamily(
     "time of a source's newest event, seconds since 1970 UTC",
     ("source",),
 )
+
+
+def gate(home: FactSources) -> Iterator[GaugeMetricFamily]:
+    """Yield whether the newest batch of each source passed."""
+    from sqlalchemy import func, select
+
+    from tastemaker.storage.tables import gate_results
+
+    columns = gate_results.c
+    newest = select(func.max(columns.id)).group_by(columns.source)
+    with home.engine.connect() as connection:
+        rows = connection.execute(select(columns.source, columns.passed).where(columns.id.in_(newest))).all()
+    yield GATE_PASSED.gauge({(row.source,): float(row.passed) for row in rows})
 
 
 def quarantine(home: FactSources) -> Iterator[GaugeMetricFamily]:

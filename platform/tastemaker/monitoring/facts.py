@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tastemaker.monitoring import data_facts, model_facts
+from tastemaker.monitoring import data_facts, job_facts, model_facts, reward_facts
 from tastemaker.monitoring.fact_families import FactFamily, FactSources, named
 
 if TYPE_CHECKING:
@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 Subject = Callable[[FactSources], Iterator["GaugeMetricFamily"]]
 
 SUBJECTS: tuple[Subject, ...] = (
+    data_facts.gate,
     data_facts.quarantine,
     data_facts.newest_events,
     model_facts.served_versions,
+    reward_facts.rewards,
+    job_facts.jobs,
+    job_facts.run_queue,
+    job_facts.executor_queue,
 )
 """What is read. A subject is known by its function's name."""
 
@@ -34,12 +39,20 @@ FAILED = FactFamily(
 FAMILIES = named(
     (
         FAILED,
+        data_facts.GATE_PASSED,
         data_facts.QUARANTINED,
         data_facts.QUARANTINED_ROWS,
         data_facts.QUARANTINED_USUALLY,
         data_facts.NEWEST_EVENT,
         model_facts.DATA_END,
         model_facts.STALE_AFTER,
+        reward_facts.REWARD,
+        reward_facts.REWARD_LOW,
+        reward_facts.REWARD_HIGH,
+        job_facts.SUCCEEDED,
+        job_facts.FAILED,
+        job_facts.RUN_QUEUE,
+        job_facts.EXECUTOR_QUEUE,
     )
 )
 """Name of the metric -> its family."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import insert
 
 from support import served_homes
@@ -17,12 +18,14 @@ from support.request_logs import request
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.rows import request_rows
 from tastemaker.monitoring import facts
+from tastemaker.monitoring.job_runs import RUNS, record_job_run, record_queue_length
 from tastemaker.monitoring.model_facts import stale_after
 from tastemaker.registry import Version
 from tastemaker.registry.deployment import Champion, champion_path, deploy_champion
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
-from tastemaker.storage.tables import ingested_days, stalenesses
+from tastemaker.storage.tables import gate_results, ingested_days, reward_figures, stalenesses
+from tastemaker.watch_settings import CelerySettings, WatchSettings
 
 PROBLEM = """
 name: small shop
@@ -214,3 +217,90 @@ def test_a_loss_that_may_be_none_gives_no_age(settings: Settings, loss: dict[str
     engine = open_engine(settings.metadata_url)
     assert stale_after(engine, "small shop", "popularity", 0.05) is None
     engine.dispose()
+
+
+def test_the_newest_batch_of_each_source_passed_or_not(settings: Settings) -> None:
+    def result(source: str, passed: bool) -> dict[str, Any]:
+        row = {"source": source, "passed": passed, "reason": "", "rows_read": 1, "rows_quarantined": {}}
+        return row | {"checked_at": datetime.now(UTC)}
+
+    given = [("table", True), ("feedback", False), ("table", False), ("feedback", True)]
+    store(settings, gate_results, *(result(source, passed) for source, passed in given))
+    assert exported(settings)["gate_passed"] == {("table",): 0.0, ("feedback",): 1.0}
+
+
+def test_a_job_failed_until_it_succeeds_again(settings: Settings) -> None:
+    engine, start = open_engine(settings.metadata_url), datetime(2026, 3, 1, tzinfo=UTC)
+
+    def end(number: int, job_name: str, succeeded: bool) -> None:
+        moment = start + timedelta(hours=number)
+        record_job_run(engine, f"run-{number}", job_name, succeeded=succeeded, ended_at=moment)
+
+    end(1, "everything", True)
+    end(2, "everything", False)
+    end(3, "other", False)
+    end(3, "other", False)
+    found = exported(settings)
+    assert found["job_failed"] == {("everything",): 1.0, ("other",): 1.0}
+    assert found["job_succeeded_timestamp_seconds"] == {("everything",): start.timestamp() + 3_600}
+    end(4, "everything", True)
+    assert exported(settings)["job_failed"] == {("everything",): 0.0, ("other",): 1.0}
+    engine.dispose()
+
+
+def test_the_run_queue_is_shown_while_it_is_observed(settings: Settings) -> None:
+    engine, now = open_engine(settings.metadata_url), datetime.now(UTC)
+    record_queue_length(engine, RUNS, 7, now - timedelta(minutes=1))
+    record_queue_length(engine, RUNS, 4, now - timedelta(minutes=1))
+    assert exported(settings)["run_queue_runs"] == {(): 4.0}
+    record_queue_length(engine, RUNS, 4, now - timedelta(minutes=6))
+    assert "run_queue_runs" not in exported(settings)
+    engine.dispose()
+
+
+@pytest.mark.servers
+def test_the_tasks_in_queues_of_celery_are_counted_with_every_priority(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path, watch=WatchSettings(celery=CelerySettings(queues=("dagster", "gpu"))))
+    monkeypatch.setenv("CELERY_BROKER_URL", redis_url)
+    with redis.Redis.from_url(redis_url) as broker:
+        broker.rpush("dagster", "a", "b")
+        broker.rpush("dagster\x06\x163", "c")
+        broker.rpush("dagster\x06\x169", "d")
+    assert exported(settings)["executor_queue_tasks"] == {("dagster",): 4.0, ("gpu",): 0.0}
+
+
+@pytest.mark.parametrize("url", ["amqp://host", "", "redis://127.0.0.1:1/0"])
+def test_a_broker_that_can_not_be_read_is_a_failed_subject(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
+    found = exported(Settings(home=tmp_path, watch=WatchSettings(celery=CelerySettings(queues=("dagster",)))))
+    assert found["fact_failed"]["executor_queue",] == 1.0
+    assert "executor_queue_tasks" not in found
+
+
+def test_rewards_are_those_of_the_newest_computation(settings: Settings) -> None:
+    settings.problem.write_text(PROBLEM, "utf-8")
+    now = datetime.now(UTC)
+
+    def figure(model: str, period: str, hours: int, value: float, **other: Any) -> dict[str, Any]:
+        at = now - timedelta(hours=hours)
+        row = {"problem": "small shop", "period_start": at, "period_end": at, "users": 30, "requests": 90}
+        row |= {"model": model, "period": period, "value": value, "low": value / 2, "high": value * 2}
+        return row | {"computed_at": at} | other
+
+    store(
+        settings,
+        reward_figures,
+        figure("ease", "1d", 24, 9.0),
+        figure("ease", "28d", 24, 9.0),
+        figure("ease", "1d", 0, 1.0),
+        figure("ease", "28d", 0, 3.0, low=None, high=None),
+        figure("ease", "1d", 0, 5.0, problem="another"),
+    )
+    found = exported(settings)
+    assert found["reward_per_request"] == {("ease", "1d"): 1.0, ("ease", "28d"): 3.0}
+    assert found["reward_per_request_low"] == {("ease", "1d"): 0.5}
+    assert found["reward_per_request_high"] == {("ease", "1d"): 2.0}

@@ -50,6 +50,7 @@ EXPECTED = {
     "served_requests": ["retention"],
     "attributed_impressions": ["events", "served_requests"],
     "product_metrics": ["attributed_impressions"],
+    "reward_figures": ["events", "served_requests"],
     "learned_states": ["served_requests"],
     "drift_report": ["champion", "served_requests"],
 }
@@ -65,7 +66,7 @@ GROUPS = {
     "training": {f"models/{name}" for name in MODELS},
     "promotion": {"champion"},
     "online_learning": {"learned_states"},
-    "monitoring": {"attributed_impressions", "product_metrics", "drift_report"},
+    "monitoring": {"attributed_impressions", "product_metrics", "reward_figures", "drift_report"},
 }
 
 

@@ -39,6 +39,7 @@ from tastemaker.data.lake import (
 from tastemaker.data.source_period import DERIVED, remove_derived
 from tastemaker.data.tables import EVENTS, QUARANTINE
 from tastemaker.data.validation.gate import Gate, GateCounts, Progress, check_batch
+from tastemaker.data.validation.gate_results import record_gate_result
 from tastemaker.data.validation.ingested_days import Entry, read_ledger, write_ledger
 from tastemaker.data.validation.items_and_users import (
     CheckedTables,
@@ -46,6 +47,7 @@ from tastemaker.data.validation.items_and_users import (
     write_items_and_users,
 )
 from tastemaker.data.validation.profile import alike_warnings, id_coverage, top_user_warnings
+from tastemaker.errors import GateError
 from tastemaker.util.file_lock import file_lock
 
 Repeats = Mapping[date, NDArray[np.int64]]
@@ -143,9 +145,14 @@ def validate_and_publish(
         tables = {"events": batch, **{catalogue.table: catalogue.counts for catalogue in catalogues}}
         for table, counts in tables.items():
             if table != "events" or pending or not digests:
-                check_batch(table, counts, gate.rules(table))
+                try:
+                    check_batch(table, counts, gate.rules(table))
+                except GateError as refusal:
+                    record_gate_result(engine, source, counts, refusal)
+                    raise
         _publish(staging, lake, source, entries)
         write_ledger(engine, source, entries)
+        record_gate_result(engine, source, batch, None)
         made = {*known, *(day for table in DERIVED for day in lake.days(table, part=source))}
         gone = [day for day in made if day not in digests and (days is None or day in days)]
         remove_derived(lake, source, engine, gone)

@@ -1,0 +1,96 @@
+"""Facts of jobs: how they ended, and how many runs and tasks wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tastemaker.errors import TastemakerError
+from tastemaker.monitoring.fact_families import FactFamily, FactSources, FactValues
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
+
+OBSERVED_SECONDS = 300
+"""A length that was observed longer ago is not shown: the daemon that observes it may not run."""
+PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+"""What Kombu adds to a queue's name on Redis, one list per step of the priority (0, 3, 6, 9)."""
+REDIS_SECONDS = 5
+
+SUCCEEDED = FactFamily(
+    "job_succeeded_timestamp_seconds",
+    "when a job last succeeded, seconds since 1970 UTC",
+    ("job_name",),
+)
+FAILED = FactFamily("job_failed", "1 if the last run of a job failed or was canceled, else 0", ("job_name",))
+RUN_QUEUE = FactFamily("run_queue_runs", "runs of the orchestrator that wait to be started")
+EXECUTOR_QUEUE = FactFamily("executor_queue_tasks", "tasks that wait in a queue of Celery's", ("queue",))
+
+
+def jobs(home: FactSources) -> Iterator[GaugeMetricFamily]:
+    """Yield when each job last succeeded, and whether its last run failed."""
+    from sqlalchemy import func, select
+
+    from tastemaker.storage.tables import Moment, job_runs
+
+    columns = job_runs.c
+    succeeded: FactValues = {}
+    failed: FactValues = {}
+    newest = select(
+        columns.job_name,
+        func.max(columns.ended_at, type_=Moment).label("ended_at"),
+    ).group_by(columns.job_name)
+    with home.engine.connect() as connection:
+        for row in connection.execute(newest.where(columns.succeeded)):
+            succeeded[(row.job_name,)] = row.ended_at.timestamp()
+        for row in connection.execute(newest):
+            failed[(row.job_name,)] = float(succeeded.get((row.job_name,), 0.0) < row.ended_at.timestamp())
+    yield SUCCEEDED.gauge(succeeded)
+    yield FAILED.gauge(failed)
+
+
+def run_queue(home: FactSources) -> Iterator[GaugeMetricFamily]:
+    """Yield how many runs wait, as the orchestrator's daemon observed it last."""
+    from sqlalchemy import select
+
+    from tastemaker.monitoring.job_runs import RUNS
+    from tastemaker.storage.tables import queue_lengths
+
+    with home.engine.connect() as connection:
+        row = connection.execute(select(queue_lengths).where(queue_lengths.c.queue == RUNS)).first()
+    if row is not None and (home.now - row.observed_at).total_seconds() <= OBSERVED_SECONDS:
+        yield RUN_QUEUE.gauge({(): float(row.length)})
+
+
+def executor_queue(home: FactSources) -> Iterator[GaugeMetricFamily]:
+    """Yield how many tasks wait in Celery's queues on Redis, where they are configured.
+
+    Raises:
+        TastemakerError: The broker's URL is not that of a Redis, or is missing.
+        redis.RedisError: The broker does not answer.
+    """
+    import os
+
+    celery = home.settings.watch.celery
+    if not celery.queues:
+        return
+    import redis
+
+    url = os.environ.get(celery.url_variable, "")
+    if not url.startswith(("redis://", "rediss://")):
+        raise TastemakerError(
+            f"the environment variable {celery.url_variable} has no URL that begins with redis:// or rediss://",
+            fix="set it to the URL of Celery's broker; queues on other brokers can't be read",
+        )
+    with redis.Redis.from_url(
+        url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+    ) as broker:
+        lengths = {
+            queue: sum(_length(broker.llen(queue + end)) for end in PRIORITIES) for queue in celery.queues
+        }
+    yield EXECUTOR_QUEUE.gauge({(queue,): float(length) for queue, length in lengths.items()})
+
+
+def _length(found: object) -> int:
+    """Return a length that Redis returned."""
+    return int(str(found))

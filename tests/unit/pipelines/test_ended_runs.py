@@ -1,0 +1,108 @@
+"""Runs that ended and runs that wait are in the metadata database: by the sensor and by `tastemaker run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from sqlalchemy import select
+
+from tastemaker.monitoring.job_runs import RUNS
+from tastemaker.settings import Settings
+from tastemaker.storage.tables import job_runs, queue_lengths
+from tastemaker_pipelines import run as run_module
+from tastemaker_pipelines.monitoring.ended_runs import ended_runs
+from tastemaker_pipelines.resources import LazyWorkspace
+
+
+@dg.asset
+def broken() -> None:
+    raise dg.Failure("broken", allow_retries=False)
+
+
+@dg.asset
+def sound() -> None:
+    """Nothing."""
+
+
+DEFINITIONS = dg.Definitions(
+    assets=[broken, sound],
+    jobs=[dg.define_asset_job(name, [name]) for name in ("broken", "sound")],
+    executor=dg.in_process_executor,
+)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> LazyWorkspace:
+    return LazyWorkspace(Settings(home=tmp_path / "home"))
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def rows(workspace: LazyWorkspace, table: Any) -> list[Any]:
+    with workspace.open().engine.connect() as connection:
+        return list(connection.execute(select(table)).all())
+
+
+def evaluate(instance: dg.DagsterInstance, workspace: LazyWorkspace, cursor: str | None) -> str | None:
+    context = dg.build_sensor_context(instance, cursor=cursor, resources={"workspace": workspace})
+    ended_runs(context)
+    return context.cursor
+
+
+def test_the_sensor_stores_how_jobs_ended_and_how_many_runs_wait(
+    instance: dg.DagsterInstance, workspace: LazyWorkspace
+) -> None:
+    for name in ("broken", "sound"):
+        DEFINITIONS.resolve_job_def(name).execute_in_process(instance=instance, raise_on_error=False)
+    DEFINITIONS.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey("sound")]
+    )
+    sound_job = DEFINITIONS.resolve_job_def("sound")
+    location = RegisteredCodeLocationOrigin("here")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "shop"), "sound")
+    instance.create_run_for_job(
+        sound_job,
+        status=dg.DagsterRunStatus.QUEUED,
+        remote_job_origin=origin,
+    )
+    cursor = evaluate(instance, workspace, None)
+    assert cursor is not None
+    stored = {row.job_name: row for row in rows(workspace, job_runs)}
+    assert {name: row.succeeded for name, row in stored.items()} == {"broken": False, "sound": True}
+    ended = {run.dagster_run.run_id: run.end_time for run in instance.get_run_records()}
+    for row in stored.values():
+        assert row.ended_at.timestamp() == pytest.approx(ended[row.run_id])
+    [queue] = rows(workspace, queue_lengths)
+    assert (queue.queue, queue.length) == (RUNS, 1)
+
+    sound_job.execute_in_process(instance=instance)
+    later = evaluate(instance, workspace, cursor)
+    assert datetime.fromisoformat(str(later)) > datetime.fromisoformat(cursor)
+    assert len(rows(workspace, job_runs)) == 3, "each run is stored once"
+
+
+@pytest.mark.processes
+def test_a_run_of_all_assets_counts_as_the_job_everything(
+    workspace: LazyWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "build_defs", lambda workspace: DEFINITIONS)
+    settings = workspace.open().settings
+    run_module.run(settings, select="sound")
+    assert rows(workspace, job_runs) == [], "a person selected it, and sees how it ends"
+    outcome = run_module.run(settings)
+    [row] = rows(workspace, job_runs)
+    assert (row.run_id, row.job_name, row.succeeded) == (outcome.run_id, "everything", False)
