@@ -95,6 +95,7 @@ class Batcher:
         limits: Limits | None = None,
         static_ids: Sequence[str] = (),
         recent: RecentFeedback | None = None,
+        on_batch: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """Start the model's thread.
 
@@ -105,6 +106,7 @@ class Batcher:
             limits: Deadline and queue length.
             static_ids: The static list; empty for the items that were popular when the version was loaded.
             recent: What users did since the training, for the static list.
+            on_batch: Called with the seconds that the model took for a batch.
         """
         self._recent = recent
         self.model = model
@@ -115,6 +117,7 @@ class Batcher:
         self.limits = limits or Limits()
         self.breaker = CircuitBreaker()
         self._on_complete = on_complete
+        self.on_batch = on_batch
         self.queue: SimpleQueue[PendingRequest | None] = SimpleQueue()
         self._pending: deque[PendingRequest] = deque()
         """By arrival; the answered ones leave when they come to the front."""
@@ -357,7 +360,9 @@ class _ModelThread:
         except Exception:  # a defect of ours: the predictor catches the plugin's
             logger.exception("calling %s failed", self.engine.model)
         self.busy_since = None
-        self._row_seconds += 0.2 * ((time.monotonic() - start) / len(batch) - self._row_seconds)
+        seconds = time.monotonic() - start
+        self._row_seconds += 0.2 * (seconds / len(batch) - self._row_seconds)
+        self.engine.on_batch(seconds)
         if not self._abandoned:
             try:
                 loop = batch[0].future.get_loop()

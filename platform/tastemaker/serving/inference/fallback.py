@@ -9,7 +9,7 @@ a plugin's code; the other stages are look-ups and need no deadline.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -34,6 +34,9 @@ FALLBACKS: Final = (
     MODEL_ERROR, MODEL_INVALID, MODEL_SHORT, MODEL_TIMEOUT, MODEL_OVERLOADED, MODEL_RESTING, NO_MODEL,
 )  # fmt: skip
 STAGES: Final[tuple[Stage, ...]] = ("model", "precomputed", "popular", "static")
+Source = Literal["model", "precomputed", "popular", "static", "new"]
+"""What chose an item: a stage, or the place that each list has for a new item."""
+SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 
 
 class AllowedItems(NamedTuple):
@@ -76,8 +79,8 @@ class AllowedItems(NamedTuple):
 
 def fill(
     taken: Sequence[int], k: int, allowed: AllowedItems, stages: Iterable[tuple[Stage, Int32]]
-) -> tuple[list[int], Stage | None]:
-    """Return the items that fill a list, and the first stage that gave one.
+) -> tuple[list[int], list[tuple[Stage, int]]]:
+    """Return the items that fill a list, and how many of them each stage gave.
 
     Args:
         taken: The item numbers that are in the list already.
@@ -86,16 +89,16 @@ def fill(
         stages: Each stage's items, best first and each once, in the order of the stages.
 
     Returns:
-        At most k - len(taken) item numbers, and None for the stage if there are none.
+        At most k - len(taken) item numbers, and the stages that gave some, in their order.
     """
     more: list[int] = []
-    first: Stage | None = None
+    counts: list[tuple[Stage, int]] = []
     for stage, items in stages:
         missing = k - len(taken) - len(more)
         if missing <= 0:
             break
         found = allowed.among(items, but_not=(*taken, *more), at_most=missing)
-        if found and first is None:
-            first = stage
+        if found:
+            counts.append((stage, len(found)))
         more += found
-    return more, first
+    return more, counts

@@ -29,6 +29,7 @@ from tastemaker.serving.inference.fallback import (
     MODEL_INVALID,
     MODEL_SHORT,
     AllowedItems,
+    Source,
     fill,
 )
 from tastemaker.serving.inference.precomputed_lists import PrecomputedLists
@@ -88,6 +89,8 @@ class InferenceResult(NamedTuple):
     """The user features that the model was given."""
     diversity: float | None = None
     """λ of the diversity stage; None where it kept the model's order."""
+    sources: Sequence[tuple[Source, int]] = ()
+    """How many of the items were chosen by what, but for those that the model chose."""
 
 
 class StaticFallback(NamedTuple):
@@ -112,7 +115,8 @@ class StaticFallback(NamedTuple):
         allowed = None if request.candidates is None else frozenset(request.candidates)
         ids = [each for each in self.item_ids if each not in out and (allowed is None or each in allowed)]
         items = [Item(each, 0.0, 1.0) for each in ids[: request.k]]
-        return InferenceResult(Answer(ask.request_id, self.model, version, items, reason, "static"), None)
+        answer = Answer(ask.request_id, self.model, version, items, reason, "static")
+        return InferenceResult(answer, None, sources=[("static", len(items))])
 
 
 class Predictor:
@@ -287,11 +291,13 @@ class Predictor:
             stop = start + len(each.items)
             items = list(map(Item, ids[start:stop], each.scores, each.propensities))
             start = stop
+            sources: Sequence[tuple[Source, int]] = each.filled
             if each.new is not None:
                 items.append(each.new)
+                sources = [*sources, ("new", 1)]
             answer = Answer(ask.request_id, self.model, self.version, items, each.reason, each.stage)
             given = None if features is None else _by_name(features, number)
-            results.append(InferenceResult(answer, given, mmr_lambda))
+            results.append(InferenceResult(answer, given, mmr_lambda, sources))
         return results
 
     def _filled(
@@ -308,13 +314,20 @@ class Predictor:
         if len(row.items) >= k:
             return RankedList(row.items, row.scores, row.propensities, "model", reason)
         allowed, stages = AllowedItems.of(batch, number), self._stages(int(batch.users[number]))
-        more, first = fill(row.items, k, allowed, stages)
+        more, filled = fill(row.items, k, allowed, stages)
         if more and reason is None:
             reason = MODEL_SHORT
-        stage: Stage = "model" if row.items or reason is None else first or "static"
+        stage: Stage = "model"
+        if not row.items and reason is not None:
+            stage = filled[0][0] if filled else "static"
         n = len(more)
         return RankedList(
-            row.items + more, row.scores + [0.0] * n, row.propensities + [1.0] * n, stage, reason
+            row.items + more,
+            row.scores + [0.0] * n,
+            row.propensities + [1.0] * n,
+            stage,
+            reason,
+            filled=filled,
         )
 
     def _stages(self, user: int) -> Iterator[tuple[Stage, Int32]]:

@@ -76,13 +76,14 @@ class UserFeatures:
         fresh_seconds: float = 30.0,
         size: int = 100_000,
         count: Callable[[Outcome, int], None] = lambda outcome, n: None,
+        count_values: Callable[[Float32], None] = lambda values: None,
     ) -> None:
         """Wait for the store for at most `seconds`; remember `size` users, each for `fresh_seconds`.
 
-        `count` is called with an outcome and the number of users.
+        `count` is called with an outcome and the number of users, `count_values` with what was in time.
         """
         self.names = names
-        self._reader, self._count = reader, count
+        self._reader, self._count, self._count_values = reader, count, count_values
         self._seconds, self._fresh, self._size = seconds, fresh_seconds, size
         self._known: dict[str, tuple[float, Float32]] = {}
         """User id -> (until when it is fresh, float32[len(names)]), the oldest first."""
@@ -117,11 +118,16 @@ class UserFeatures:
                 missing.append(row)
         if len(missing) < len(user_ids):
             self._count("cached", len(user_ids) - len(missing))
+        got = values
         if missing:
             outcome, found = self._read([user_ids[row] for row in missing])
             self._count(outcome, len(missing))
             if found is not None:
                 values[missing] = found
+            else:
+                got = np.delete(values, missing, axis=0)
+        if len(got):
+            self._count_values(got)
         return values
 
     def close(self) -> None:

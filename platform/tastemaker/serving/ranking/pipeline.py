@@ -234,13 +234,8 @@ class Pipeline:
         drawn = cold.draw(seed, near, but_not=taken, among=request.candidates)
         if drawn is None:
             return ranked
-        kept = slice(request.k - 1)
-        return ranked._replace(
-            items=ranked.items[kept],
-            scores=ranked.scores[kept],
-            propensities=ranked.propensities[kept],
-            new=Item(drawn.item_id, min(ranked.scores, default=0.0), drawn.propensity),
-        )
+        new = Item(drawn.item_id, min(ranked.scores, default=0.0), drawn.propensity)
+        return ranked.without_last(request.k)._replace(new=new)
 
     def _similarity(self, items: Int32) -> Float32:
         """Return float32[m, m]: by the model's vectors, else by the catalogue's words, else 0."""

@@ -32,6 +32,21 @@ class RankedList(NamedTuple):
     reason: str | None
     """Why the list, or a part of it, is not the model's."""
     new: Item | None = None
+    filled: Sequence[tuple[Stage, int]] = ()
+    """How many of the items, after the model's, each further stage gave."""
+
+    def without_last(self, k: int) -> RankedList:
+        """Return the list with at most k - 1 items: a full one gives up its last item."""
+        kept, filled = slice(k - 1), self.filled
+        if filled and len(self.items) >= k:
+            stage, n = filled[-1]
+            filled = [*filled[:-1], (stage, n - 1)] if n > 1 else filled[:-1]
+        return self._replace(
+            items=self.items[kept],
+            scores=self.scores[kept],
+            propensities=self.propensities[kept],
+            filled=filled,
+        )
 
 
 Scorer: TypeAlias = Callable[[Batch, int], Ranking]

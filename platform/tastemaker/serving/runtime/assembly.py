@@ -61,7 +61,14 @@ def open_parts(settings: Settings, place: WorkerPlace, endpoints: Mapping[str, I
     """
     log = settings.log
     spool = Spool(settings.spool, capacity=log.spool_records, max_bytes=log.spool_bytes)
-    metrics = Metrics(spool, place.shared, place=place.number, server=place.server, endpoints=endpoints)
+    metrics = Metrics(
+        spool,
+        place.shared,
+        place=place.number,
+        server=place.server,
+        endpoints=endpoints,
+        folders={"home": settings.home, "spool": settings.spool},
+    )
     return Parts(settings, spool, metrics, RecentFeedback(settings.spool))
 
 
@@ -106,6 +113,7 @@ def open_engine(
         Limits(serving.model_timeout_seconds, serving.max_waiting),
         serving.static_items,
         parts.recent,
+        metrics.batch,
     )
     refresher = None
     if learns:
@@ -121,7 +129,7 @@ def open_engine(
     if follows is not None:
         swapper = Swapper(settings.artifacts, loader, batcher, metrics, swapped=on_swap)
         watcher = VersionWatcher(follows, swapper, refused=refused)
-    return ServedEngine(batcher, loader, watcher, refresher, pinned)
+    return ServedEngine(batcher, loader, watcher, refresher, pinned, metrics)
 
 
 def assemble(

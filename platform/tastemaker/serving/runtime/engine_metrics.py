@@ -2,45 +2,89 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Literal
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
+import numpy as np
+
+from tastemaker.event_log.records import IMPRESSION, Kind
 from tastemaker.registry.deployment import Target
-from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_INVALID, MODEL_SHORT, STAGES
+from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_INVALID, MODEL_SHORT, SOURCES, STAGES
 from tastemaker.serving.inference.user_features import OUTCOMES
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter, Gauge
+    from prometheus_client import Counter, Gauge, Histogram
 
     from tastemaker.event_log.records import Stage
+    from tastemaker.plugins.arrays import Float32
+    from tastemaker.serving.inference.fallback import Source
     from tastemaker.serving.inference.user_features import Outcome
 
 NONE: Final = "none"
 """The reason of answers that are all the model's."""
 INFO = "_version_info"
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+State = Literal["present", "missing", "invalid"]
+STATES: Final[tuple[State, ...]] = get_args(State)
+"""Of a feature's value: a number, none, or one that is not finite."""
+OTHER: Final = "other"
+"""The type of feedback whose type no served model's problem has."""
+FeedbackOutcome = Literal["accepted", "refused"]
+FEEDBACK_OUTCOMES: Final[tuple[FeedbackOutcome, ...]] = get_args(FeedbackOutcome)
+MOST_UNCOUNTED = 10_000
+"""Batches whose feature values are kept until they are counted."""
 
 
 class EngineFamilies:
     """The metrics that the engines of a process share, labelled by model."""
 
-    def __init__(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
-        """Create the metrics; `counter` and `gauge` make one of a name, a meaning and labels."""
+    def __init__(
+        self,
+        counter: Callable[..., Counter],
+        gauge: Callable[..., Gauge],
+        histogram: Callable[..., Histogram],
+    ) -> None:
+        """Create the metrics; each argument makes one of a name, a meaning and labels."""
         self.answers = counter(
             "answers_total",
             "Lists by what they begin with, and why they are not (all) the model's",
             "model", "stage", "reason",
         )  # fmt: skip
+        self.empty = counter("empty_answers_total", "Lists without an item", "model", "kind")
+        self.short = counter(
+            "short_answers_total", "Lists that have items, and fewer than were asked for", "model", "kind"
+        )
+        self.shown = counter("shown_items_total", "Items in lists, by what chose them", "model", "source")
         self.features = counter(
             "user_features_total",
             "Users whose features were wanted, by what became of it",
             "model", "outcome",
         )  # fmt: skip
+        self._values = counter(
+            "feature_values_total",
+            "Values of user features that were in time for the model, by whether they are a number",
+            "model", "feature", "state",
+        )  # fmt: skip
+        self._uncounted: deque[tuple[str, tuple[str, ...], Float32]] = deque(maxlen=MOST_UNCOUNTED)
+        self.batches = histogram(
+            "model_batch_duration_seconds", "Seconds from the start of a batch to its lists", "model"
+        )
         self.swaps = counter(
             "swaps_total", "Changes of the served version, done and refused", "model", "outcome"
         )
+        self._feedback = counter(
+            "feedback_events_total",
+            "Events of feedback by their type, and whether they were acknowledged (repeated ones, too)",
+            "event_type", "outcome",
+        )  # fmt: skip
+        self._event_types = set[str]()
+        self.know_events((IMPRESSION, OTHER))
         self.served = VersionGauge(
             gauge("served" + INFO, "1 for the version that is served", "model", "version")
         )
@@ -51,33 +95,121 @@ class EngineFamilies:
                 "model", "version",
             )
         )  # fmt: skip
-        self._lag = gauge(
-            "learning_lag_seconds",
-            "Age of the oldest answer that the served state of the model has not learned; 0 if none",
-            "model",
+        self.lag = ModelGauge(
+            gauge(
+                "learning_lag_seconds",
+                "Age of the oldest answer that the served state of the model has not learned; 0 if none",
+                "model",
+            )
         )
-        self._lags: dict[EngineMetrics, tuple[str, float]] = {}
-        self._lock = threading.Lock()
+        self.ready = ModelGauge(
+            gauge(
+                "ready",
+                "1 if every worker has a version of the model loaded, else 0",
+                "model",
+                mode="livemin",
+            ),
+            put=min,
+            unserved=math.nan,
+        )
+        self.waiting = ModelGauge(
+            gauge(
+                "waiting_requests",
+                "Requests that wait for the model, in the worker that has the most",
+                "model",
+            )
+        )
+        self.waiting_limit = ModelGauge(
+            gauge("waiting_limit_requests", "The most requests that may wait in a worker", "model")
+        )
 
     def know(self, model: str) -> None:
         """Show all that may happen to this model, so that it is there before it happens."""
         for stage in STAGES:
             for reason in (NONE, MODEL_INVALID, MODEL_SHORT) if stage == "model" else FALLBACKS:
                 self.answers.labels(model, stage, reason)
+        for kind in KINDS:
+            self.empty.labels(model, kind)
+            self.short.labels(model, kind)
+        for source in SOURCES:
+            self.shown.labels(model, source)
         for outcome in OUTCOMES:
             self.features.labels(model, outcome)
         for done in ("done", "refused"):
             self.swaps.labels(model, done)
-        self._lag.labels(model)
+        self.batches.labels(model)
+        for each in (self.lag, self.waiting, self.waiting_limit):
+            each.know(model)
 
-    def lags(self, engine: EngineMetrics, model: str, seconds: float) -> None:
-        """Show the longest lag of each model's engines."""
+    def know_features(self, model: str, names: Iterable[str]) -> None:
+        """Show the features that the model reads."""
+        for name in names:
+            for state in STATES:
+                self._values.labels(model, name, state)
+
+    def know_events(self, types: Iterable[str]) -> None:
+        """Show these types of feedback."""
+        for event_type in types:
+            self._event_types.add(event_type)
+            for outcome in FEEDBACK_OUTCOMES:
+                self._feedback.labels(event_type, outcome)
+
+    def feedback(self, types: Iterable[str], outcome: FeedbackOutcome) -> None:
+        """Count events by their types. Callers may invent types: those that no model knows are one."""
+        known = self._event_types
+        for event_type, n in Tally(one if one in known else OTHER for one in types).items():
+            self._feedback.labels(event_type, outcome).inc(n)
+
+    def read(self, model: str, names: tuple[str, ...], values: Float32) -> None:
+        """Remember values of features, float32[n, len(names)], until they are counted."""
+        self._uncounted.append((model, names, values))
+
+    def count_values(self) -> None:
+        """Count the values that were read: many batches at once cost a tenth of each by itself."""
+        read: defaultdict[tuple[str, tuple[str, ...]], list[Float32]] = defaultdict(list)
+        for _ in range(len(self._uncounted)):
+            model, names, values = self._uncounted.popleft()
+            read[model, names].append(values)
+        for (model, names), arrays in read.items():
+            found = np.concatenate(arrays)
+            missing = np.isnan(found).sum(axis=0).tolist()
+            present = np.isfinite(found).sum(axis=0).tolist()
+            for name, is_missing, is_present in zip(names, missing, present, strict=True):
+                count = partial(self._values.labels, model, name)
+                count("present").inc(is_present)
+                count("missing").inc(is_missing)
+                count("invalid").inc(len(found) - is_present - is_missing)
+
+
+class ModelGauge:
+    """A gauge by model, put together from the engines that serve the model."""
+
+    def __init__(
+        self, gauge: Gauge, *, put: Callable[[Iterable[float]], float] = max, unserved: float = 0.0
+    ) -> None:
+        """Wrap a gauge.
+
+        Args:
+            gauge: With the one label `model`.
+            put: Makes one value of those of a model's engines.
+            unserved: The value of a model that no engine serves any more; NaN is not shown.
+        """
+        self._gauge, self._put, self._unserved = gauge, put, unserved
+        self._values: dict[EngineMetrics, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def know(self, model: str) -> None:
+        """Show the model, with 0 if it has no value yet."""
+        self._gauge.labels(model)
+
+    def set(self, engine: EngineMetrics, model: str, value: float) -> None:
+        """Set the value of an engine, which serves this model now."""
         with self._lock:
-            models = {model, self._lags.get(engine, (model, 0.0))[0]}
-            self._lags[engine] = model, seconds
+            models = {model, self._values.get(engine, (model, 0.0))[0]}
+            self._values[engine] = model, value
             for one in models:
-                longest = max((lag for named, lag in self._lags.values() if named == one), default=0.0)
-                self._lag.labels(one).set(longest)
+                values = [given for named, given in self._values.values() if named == one]
+                self._gauge.labels(one).set(self._put(values) if values else self._unserved)
 
 
 class VersionGauge:
@@ -109,12 +241,33 @@ class EngineMetrics:
         self.answered_at = 0.0
         """When this engine last answered a list, seconds since 1970 UTC."""
         families.know(model)
+        self._batch = families.batches.labels(model)
 
-    def answered(self, answers: Mapping[tuple[str, Stage, str | None], int]) -> None:
-        """Count lists by model, stage and reason of the fallback."""
+    def answered(
+        self,
+        lists: Mapping[tuple[str, Stage, str | None], int],
+        shown: Mapping[tuple[str, Source], int],
+        incomplete: Mapping[tuple[str, Kind, bool], int],
+    ) -> None:
+        """Count the answers of a batch.
+
+        Args:
+            lists: Their number by model, stage and reason of the fallback.
+            shown: The number of their items by model and source.
+            incomplete: Lists with fewer items than were asked for, by model, kind and whether they are empty.
+        """
         self.answered_at = time.time()
-        for (model, stage, fallback), n in answers.items():
-            self._families.answers.labels(model, stage, fallback or NONE).inc(n)
+        families = self._families
+        for (model, stage, fallback), n in lists.items():
+            families.answers.labels(model, stage, fallback or NONE).inc(n)
+        for (model, source), n in shown.items():
+            families.shown.labels(model, source).inc(n)
+        for (model, kind, empty), n in incomplete.items():
+            (families.empty if empty else families.short).labels(model, kind).inc(n)
+
+    def batch(self, seconds: float) -> None:
+        """Count a batch that the model answered in so many seconds."""
+        self._batch.observe(seconds)
 
     def serves(self, model: str, version: str) -> None:
         """Show that this version is served from now on."""
@@ -122,8 +275,16 @@ class EngineMetrics:
         self._families.served.move(self._served, served)
         if model != self._model:
             self._families.know(model)
-            self._families.lags(self, model, 0.0)
+            self._families.lag.set(self, model, 0.0)
+            self._batch = self._families.batches.labels(model)
         self._model, self._served = model, served
+
+    def measured(self, *, ready: bool, waiting: int, limit: int) -> None:
+        """Set whether a version is loaded, how many requests wait for it, and how many may."""
+        families = self._families
+        families.ready.set(self, self._model, ready)
+        families.waiting.set(self, self._model, waiting)
+        families.waiting_limit.set(self, self._model, limit)
 
     def wants(self, before: Target | None, wanted: Target | None) -> None:
         """Show that another version is to be served than before."""
@@ -137,8 +298,20 @@ class EngineMetrics:
 
     def lags(self, seconds: float) -> None:
         """Set the online-learning lag, in seconds."""
-        self._families.lags(self, self._model, seconds)
+        self._families.lag.set(self, self._model, seconds)
 
     def featured(self, outcome: Outcome, users: int) -> None:
         """Count users by how their features were read."""
         self._families.features.labels(self._model, outcome).inc(users)
+
+    def learns_from(self, event_types: Iterable[str]) -> None:
+        """Show the types of feedback that the problem of a version has."""
+        self._families.know_events(event_types)
+
+    def reads(self, model: str, names: Iterable[str]) -> None:
+        """Show the features that a model will read."""
+        self._families.know_features(model, names)
+
+    def read(self, names: tuple[str, ...], values: Float32) -> None:
+        """Count values of features, float32[n, len(names)], that were in time for the model."""
+        self._families.read(self._model, names, values)

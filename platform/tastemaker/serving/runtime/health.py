@@ -57,7 +57,9 @@ class Health:
 
     def measure(self) -> None:
         """Update the numbers that no request counts."""
-        self._metrics.count_records()
+        for engine in self._engines:
+            engine.measure()
+        self._metrics.count_rest()
         differs = any(engine.differs for engine in self._engines)
         self._metrics.is_degraded(self.degraded(), differs=differs)
 

@@ -9,13 +9,22 @@ from a worker that ended counts on from there, so that no counter falls.
 from __future__ import annotations
 
 import logging
+import math
 import os
+import platform
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from tastemaker.serving.runtime.engine_metrics import INFO, EngineFamilies, EngineMetrics
+from tastemaker._version import __version__
+from tastemaker.serving.runtime.engine_metrics import (
+    INFO,
+    EngineFamilies,
+    EngineMetrics,
+    FeedbackOutcome,
+)
+from tastemaker.serving.runtime.machine import Machine
 from tastemaker.serving.runtime.processes import Processes
 from tastemaker.serving.runtime.worker_slots import Workers
 
@@ -53,6 +62,7 @@ class Metrics:
         place: int = 1,
         server: int | None = None,
         endpoints: Mapping[str, Iterable[int]] | None = None,
+        folders: Mapping[str, Path] | None = None,
     ) -> None:
         """Create all metrics, with 0 for what may happen.
 
@@ -62,12 +72,14 @@ class Metrics:
             place: The place of this worker among them.
             server: Their parent process.
             endpoints: The statuses that each endpoint may answer with, by its path's template.
+            folders: The folders whose disks are measured, by the value of the label `folder`.
         """
         import prometheus_client as prometheus
 
         self._folder, self._place, self._spool = folder, place, spool
         self._workers = None if folder is None else Workers(folder)
         self._processes = Processes(folder, server)
+        self._machine = Machine(server or os.getpid(), folders or {})
         if folder is not None and not _share(folder, place):
             self._folder = None
         registry = self._registry = prometheus.CollectorRegistry()
@@ -77,22 +89,22 @@ class Metrics:
             return prometheus.Counter(PREFIX + name, meaning, labels, registry=registry)
 
         def gauge(
-            name: str, meaning: str, *labels: str, mode: Literal["livemax", "livesum"] = "livemax"
+            name: str, meaning: str, *labels: str, mode: Literal["livemax", "livemin", "livesum"] = "livemax"
         ) -> Gauge:
             full = PREFIX + name
             return prometheus.Gauge(full, meaning, labels, registry=registry, multiprocess_mode=mode)
 
+        def histogram(name: str, meaning: str, *labels: str) -> Histogram:
+            full = PREFIX + name
+            return prometheus.Histogram(full, meaning, labels, buckets=SECONDS, registry=registry)
+
         self._requests = counter(
             "requests_total", "HTTP requests by endpoint and status", "endpoint", "status"
         )
-        self._durations = prometheus.Histogram(
-            PREFIX + "request_duration_seconds",
-            "Seconds from an HTTP request to its response",
-            ["endpoint"],
-            buckets=SECONDS,
-            registry=registry,
+        self._durations = histogram(
+            "request_duration_seconds", "Seconds from an HTTP request to its response", "endpoint"
         )
-        self._engines = EngineFamilies(counter, gauge)
+        self._engines = EngineFamilies(counter, gauge, histogram)
         self._records = counter(
             "log_records_total",
             "Log records by whether they are on disk, found no room, or the disk failed them",
@@ -132,10 +144,18 @@ class Metrics:
             self._degraded.labels(reason).set(reason in reasons)
         self._differs.set(differs)
 
-    def count_records(self) -> None:
-        """Update the counts of the log's records: the other workers answer for this one, too."""
+    def feedback(self, types: Iterable[str], outcome: FeedbackOutcome) -> None:
+        """Count events of feedback by their types."""
+        self._engines.feedback(types, outcome)
+
+    def count_rest(self) -> None:
+        """Count what no request counts: log records, and values of features.
+
+        The other workers answer for this one, too.
+        """
         self._waiting.set(self._spool.waiting)
         with self._count_lock:
+            self._engines.count_values()
             counts, lost = self._spool.counts._asdict(), self._spool.lost._asdict()
             children = {self._records.labels(outcome): n for outcome, n in counts.items()}
             children |= {self._lost.labels(cause): n for cause, n in lost.items()}
@@ -155,9 +175,13 @@ class Metrics:
         for metric in own:
             if metric.name.endswith(INFO):  # no versions of the past
                 metric.samples = [sample for sample in metric.samples if sample.value]
+            if metric.name == PREFIX + "ready":  # no models of the past
+                metric.samples = [sample for sample in metric.samples if not math.isnan(sample.value)]
             yield metric
         yield from self._backlog()
         yield from self._processes.collect()
+        yield from self._machine.collect()
+        yield _build()
 
     def _begin(self, endpoints: Mapping[str, Iterable[int]]) -> None:
         for endpoint, statuses in endpoints.items():
@@ -165,7 +189,7 @@ class Metrics:
                 self._count(endpoint, status)
         self._waiting_limit.set(self._spool.capacity)
         self.is_degraded((), differs=False)
-        self.count_records()
+        self.count_rest()
 
     def _count(self, endpoint: str, status: int) -> tuple[Counter, Histogram]:
         counted = self._requests.labels(endpoint, str(status)), self._durations.labels(endpoint)
@@ -202,6 +226,15 @@ class Metrics:
         yield GaugeMetricFamily(f"{PREFIX}log_limit_bytes", limit, self._spool.max_bytes)
 
 
+def _build() -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    labels = {"version": __version__, "python": platform.python_version()}
+    found = GaugeMetricFamily(f"{PREFIX}build_info", "1 for what runs", labels=list(labels))
+    found.add_metric(list(labels.values()), 1)
+    return found
+
+
 def _share(folder: Path, place: int) -> bool:
     """Have this process's numbers lie in the files of its place, without the gauges of who had it before.
 
@@ -210,7 +243,7 @@ def _share(folder: Path, place: int) -> bool:
     from prometheus_client import values
 
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    for kind in ("counter", "histogram", "gauge_livemax", "gauge_livesum"):
+    for kind in ("counter", "histogram", "gauge_livemax", "gauge_livemin", "gauge_livesum"):
         path = folder / f"{kind}_{place}.db"
         if kind.startswith("gauge") or not path.exists():  # whole when it appears: it may be read at any time
             partial = path.with_suffix(f".{os.getpid()}")

@@ -12,6 +12,7 @@ from tastemaker.serving.inference.predictor import Predictor
 from tastemaker.serving.runtime.metrics import Reason
 
 if TYPE_CHECKING:
+    from tastemaker.serving.runtime.engine_metrics import EngineMetrics
     from tastemaker.serving.runtime.hot_swap import VersionWatcher
     from tastemaker.serving.runtime.online_updates import ModelRefresher
     from tastemaker.serving.runtime.version_loader import VersionLoader
@@ -30,6 +31,7 @@ class ServedEngine:
     """Follows the states of online learning; None where no served model learns online."""
     pinned: bool = False
     """Whether a person pinned the version, so that no deployment replaces it."""
+    metrics: EngineMetrics | None = None
 
     @property
     def predictor(self) -> Predictor | None:
@@ -60,6 +62,16 @@ class ServedEngine:
         yield "changes", None if predictor is None else predictor.pipeline.overlay.trouble
         yield "learning", None if self.refresher is None else self.refresher.trouble
         yield "version", None if self.watcher is None else self.watcher.trouble
+
+    def measure(self) -> None:
+        """Update the numbers that no request counts."""
+        if self.metrics is not None:
+            batcher = self.batcher
+            self.metrics.measured(
+                ready=batcher.predictor is not None,
+                waiting=batcher.queue.qsize(),
+                limit=batcher.limits.waiting,
+            )
 
     def close(self) -> None:
         """Stop following, and let the model's thread end."""

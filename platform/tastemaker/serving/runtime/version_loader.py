@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,11 @@ class VersionLoader:
         golden_requests.check(loaded)
         for warning in self._unknown_items(loaded):
             logger.warning(warning)
-        features = self._user_features(loaded.model.capabilities.user_features)
+        names = loaded.model.capabilities.user_features
+        self._metrics.reads(loaded.manifest.model, names)
+        objectives = loaded.manifest.problem_spec.get("objectives", ())
+        self._metrics.learns_from(name for objective in objectives for name in objective["events"])
+        features = self._user_features(names)
         pipeline = Pipeline(loaded, self._settings.retrieval, self._settings.spool, self._recent)
         predictor = Predictor(
             loaded, features=None if features is None else features.users, pipeline=pipeline
@@ -93,6 +98,7 @@ class VersionLoader:
                 fresh_seconds=serving.features_cache_seconds,
                 size=serving.features_cache_users,
                 count=self._metrics.featured,
+                count_values=partial(self._metrics.read, names),
             )
         return self._features[names] if names else None
 

@@ -75,7 +75,7 @@ class Worker:
         if self.recent is not None:
             self.recent.close()
         self.spool.close()
-        self.metrics.count_records()
+        self.metrics.count_rest()
 
     def ready(self) -> Ready:
         """Return which versions answer, and what does not work. Raises HTTPError (503) if none does."""
@@ -136,7 +136,12 @@ class Worker:
 
         From then on, no worker of this machine shows what it rules out.
         """
-        receipt = await append_durably(self.spool, feedback_records(self._hidden(events), time.time()))
+        try:
+            receipt = await append_durably(self.spool, feedback_records(self._hidden(events), time.time()))
+        except HTTPError:
+            self.metrics.feedback((event.event_type for event in events), "refused")
+            raise
+        self.metrics.feedback((event.event_type for event in events), "accepted")
         if self.recent is not None:
             self.recent.announce()
         return receipt

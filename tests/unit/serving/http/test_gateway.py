@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -58,8 +58,8 @@ class Counted:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def answered(self, answers: Mapping[tuple[str, Stage, str | None], int]) -> None:
-        for (_, stage, fallback), n in answers.items():
+    def answered(self, lists: Mapping[tuple[str, Stage, str | None], int], *more: Any) -> None:
+        for (_, stage, fallback), n in lists.items():
             assert stage == "model"
             self.seen += [fallback] * n
 
@@ -67,8 +67,11 @@ class Counted:
         assert 0 <= seconds < 5
         self.seen.append((endpoint, status))
 
-    def count_records(self) -> None:
+    def count_rest(self) -> None:
         pass
+
+    def feedback(self, types: Iterable[str], outcome: str) -> None:
+        assert [*types]
 
     def is_degraded(self, reasons: Mapping[Reason, str], *, differs: bool) -> None:
         assert (reasons, differs) == ({}, False)

@@ -155,6 +155,22 @@ def test_popular_items_fill_what_the_model_leaves(
     assert answer.stage == ("popular" if expected == [7, 6, 5] else "model")
 
 
+@pytest.mark.parametrize(
+    ("model", "sources"),
+    [
+        (fixed([1, 2, 3]), []),
+        (fixed([2]), [("precomputed", 1), ("popular", 1)]),
+        (Scripted(broken), [("precomputed", 1), ("popular", 2)]),
+    ],
+)
+def test_an_answer_says_how_many_items_were_chosen_by_what(
+    model: Scripted, sources: list[tuple[str, int]]
+) -> None:
+    one = predictor(model)
+    one._lists = cast(Any, SimpleNamespace(of=lambda user: np.array([4], np.int32)))
+    assert list(answered(one, Request("ann", k=3)).sources) == sources
+
+
 @pytest.mark.parametrize("model", [Scripted(by_number), Scripted(broken), fixed([])])
 def test_the_fallback_keeps_to_what_is_allowed(model: Scripted) -> None:
     fresh = predictor(model, repeats=False)

@@ -81,6 +81,26 @@ def test_a_batch_is_one_read_and_then_none(store: Store, make: Make, counted: Co
     assert features.users([]).shape == (0, 2)
 
 
+def test_values_that_were_in_time_are_counted(store: Store) -> None:
+    got: list[list[float]] = []
+    features = UserFeatures(
+        store,
+        NAMES,
+        seconds=PATIENT,
+        fresh_seconds=PATIENT,
+        count_values=lambda values: got.extend(values.tolist()),
+    )
+    features.users(["ann", "bobby"])
+    features.users(["bobby", "eve"])
+    assert got == [[3.0, 1.0], [5.0, 1.0], [5.0, 1.0], [3.0, 2.0]]
+    features._seconds = 0.05
+    store.go.clear()
+    features.users(["ann", "zoe", "bobby"])
+    assert got[4:] == [[3.0, 1.0], [5.0, 1.0]], "what was late is missing for another reason"
+    store.go.set()
+    features.close()
+
+
 def test_what_is_no_longer_fresh_is_read_again(store: Store, make: Make) -> None:
     features = make(fresh_seconds=0)
     features.users(["ann"])

@@ -70,6 +70,14 @@ def test_a_request_that_was_abandoned_ends_the_batch() -> None:
         isolate_failures(stage)(cast(Any, None), ranked)
 
 
+def test_a_full_list_gives_up_the_last_item_of_its_last_source() -> None:
+    full = RankedList([1, 2, 3, 4], [4.0] * 4, [1.0] * 4, "model", None, filled=[("popular", 2)])
+    assert full.without_last(4).items == [1, 2, 3]
+    assert full.without_last(4).filled == [("popular", 1)]
+    assert full._replace(filled=[("popular", 1)]).without_last(4).filled == []
+    assert full.without_last(5) == full, "it has room"
+
+
 def test_the_order_is_the_documented_one(popularity: LoadedVersion, tmp_path: Path) -> None:
     """A sold out item is filtered first, a gap is filled next, and a new item takes the last place."""
     first, *_ = popularity.snapshot.item_ids.decode(popularity.snapshot.popular[:1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from support.request_logs import request
+from tastemaker._version import __version__
 from tastemaker.event_log.spool import Spool, SpoolError
 from tastemaker.registry.deployment import Target
 from tastemaker.serving.http.routes import ROUTES, statuses
@@ -54,14 +57,14 @@ def test_what_is_counted_is_on_the_page(spool: Spool) -> None:
     metrics = Metrics(spool)
     engine = metrics.engine("canned")
     engine.serves("canned", "v1")
-    engine.answered({("canned", "model", None): 2, ("canned", "popular", MODEL_SHORT): 1})
+    engine.answered({("canned", "model", None): 2, ("canned", "popular", MODEL_SHORT): 1}, {}, {})
     metrics.requested("/recommend", 200, 0.0007)
     metrics.requested("/recommend", 400, 0.004)
     metrics.requested("/feedback", 429, 30.0)
     engine.featured("late", 3)
     assert isinstance(spool.append(cast(Any, object())).exception(), SpoolError)
-    metrics.count_records()
-    metrics.count_records()
+    metrics.count_rest()
+    metrics.count_rest()
     found = samples(metrics)
     assert value(found, "requests_total", endpoint="/recommend", status="200") == 1
     assert value(found, "requests_total", endpoint="/feedback", status="429") == 1
@@ -85,7 +88,7 @@ def test_answers_that_the_log_never_gets_are_lost_and_feedback_is_not(tmp_path: 
         while spool.offer(request(1)):  # until two wait at once
             pass
         assert isinstance(spool.append(*cast(Any, [object()] * 5)).exception(), SpoolError)
-        metrics.count_records()
+        metrics.count_rest()
         found = samples(metrics)
     assert value(found, "log_lost_records_total", cause="full") == 1
     assert value(found, "log_records_total", outcome="refused") == 6
@@ -106,6 +109,15 @@ def test_all_that_may_happen_is_there_before_it_happens(spool: Spool) -> None:
         assert value(found, "swaps_total", model=model, outcome="refused") == 0
         assert value(found, "learning_lag_seconds", model=model) == 0
         assert value(found, "user_features_total", model=model, outcome="failed") == 0
+        for kind in ("recommend", "session", "rank"):
+            assert value(found, "empty_answers_total", model=model, kind=kind) == 0
+            assert value(found, "short_answers_total", model=model, kind=kind) == 0
+        for source in ("model", "precomputed", "popular", "static", "new"):
+            assert value(found, "shown_items_total", model=model, source=source) == 0
+        assert value(found, "waiting_requests", model=model) == 0
+        assert value(found, "model_batch_duration_seconds_count", model=model) == 0
+    for event_type, outcome in product(("impression", "other"), ("accepted", "refused")):
+        assert value(found, "feedback_events_total", event_type=event_type, outcome=outcome) == 0
 
 
 def test_only_the_present_versions_are_there_and_whether_they_differ(spool: Spool) -> None:
@@ -116,8 +128,8 @@ def test_only_the_present_versions_are_there_and_whether_they_differ(spool: Spoo
     engine.wants(Target("one", "v1"), Target("two", "v2"))
     metrics.is_degraded(["version", "model"], differs=True)
     found = samples(metrics)
-    infos = {name: labels for name, labels in found if "info" in name}
-    assert len([name for name, _ in found if "info" in name]) == 2
+    infos = {name: labels for name, labels in found if "version_info" in name}
+    assert len([name for name, _ in found if "version_info" in name]) == 2
     assert infos == {
         "tastemaker_served_version_info": frozenset({"model": "one", "version": "v1"}.items()),
         "tastemaker_wanted_version_info": frozenset({"model": "two", "version": "v2"}.items()),
@@ -130,6 +142,68 @@ def test_only_the_present_versions_are_there_and_whether_they_differ(spool: Spoo
     found = samples(metrics)
     assert value(found, "served_version_info", model="two", version="v2") == 1
     assert sum(found["tastemaker_degraded", frozenset({("reason", reason)})] for reason in REASONS) == 0
+
+
+def test_values_of_features_are_counted_by_their_state(spool: Spool) -> None:
+    metrics = Metrics(spool)
+    engine = metrics.engine("canned")
+    engine.reads("canned", ("age", "spent"))
+    found = samples(metrics)
+    for feature, state in product(("age", "spent"), ("present", "missing", "invalid")):
+        assert value(found, "feature_values_total", model="canned", feature=feature, state=state) == 0
+    values = np.array([[1, np.nan], [2, np.inf], [np.nan, np.nan]], np.float32)
+    for rows in (values[:1], values[1:], values[:0]):
+        engine.read(("age", "spent"), rows)
+    metrics.count_rest()
+    metrics.count_rest()
+    found = samples(metrics)
+    states = {"age": (2, 1, 0), "spent": (0, 2, 1)}
+    for feature, counts in states.items():
+        for state, n in zip(("present", "missing", "invalid"), counts, strict=True):
+            assert value(found, "feature_values_total", model="canned", feature=feature, state=state) == n
+
+
+def test_types_of_feedback_that_no_problem_has_are_one(spool: Spool) -> None:
+    metrics = Metrics(spool)
+    metrics.engine("canned").learns_from(["purchase"])
+    metrics.feedback(["purchase", "impression", "impression", "invented", "also invented"], "accepted")
+    metrics.feedback(["purchase"], "refused")
+    found = samples(metrics)
+    counts = {
+        tuple(dict(labels)[label] for label in ("event_type", "outcome")): n
+        for (name, labels), n in found.items()
+        if name == "tastemaker_feedback_events_total" and n
+    }
+    assert counts == {
+        ("purchase", "accepted"): 1, ("impression", "accepted"): 2, ("other", "accepted"): 2,
+        ("purchase", "refused"): 1,
+    }  # fmt: skip
+
+
+def test_gauges_by_model_are_put_together_from_its_engines(spool: Spool) -> None:
+    """A model is ready where all of its engines are, and one that is no longer served is not shown."""
+    metrics = Metrics(spool)
+    first, other = metrics.engine("a"), metrics.engine("a")
+    first.serves("a", "v1")
+    first.measured(ready=True, waiting=3, limit=10)
+    other.measured(ready=False, waiting=7, limit=10)
+    found = samples(metrics)
+    assert value(found, "ready", model="a") == 0
+    assert value(found, "waiting_requests", model="a") == 7
+    assert value(found, "waiting_limit_requests", model="a") == 10
+    for engine in (first, other):
+        engine.serves("b", "v2")
+        engine.measured(ready=True, waiting=1, limit=10)
+    found = samples(metrics)
+    ready = {dict(labels)["model"]: n for (name, labels), n in found.items() if name == "tastemaker_ready"}
+    assert ready == {"b": 1}
+    assert value(found, "waiting_requests", model="a") == 0
+    assert value(found, "waiting_requests", model="b") == 1
+
+
+def test_the_build_says_what_runs(spool: Spool) -> None:
+    found = samples(Metrics(spool))
+    assert value(found, "build_info", version=__version__, python=platform.python_version()) == 1
 
 
 WORKER = """
@@ -145,8 +219,10 @@ workers.arrive(place)
 metrics = Metrics(Spool(folder / "spool"), folder, place=place, server=os.getppid())
 foreign = prometheus_client.Counter("feast_something", "Of a library")
 workers.serve(place)
-metrics.engine("m").serves("m", sys.argv[3])
+engine = metrics.engine("m")
+engine.serves("m", sys.argv[3])
 metrics.is_degraded(["log"] if sys.argv[3] == "v1" else [], differs=False)
+engine.measured(ready=sys.argv[3] != "v2", waiting=place, limit=10)
 for _ in range(10):
     metrics.requested("/recommend", 200, 0.01)
 sum(range(5_000_000))
@@ -214,6 +290,8 @@ def test_a_worker_that_is_killed_and_replaced_takes_no_count_along(tmp_path: Pat
     assert restarts == [0, 0, 1, 1, 2]
     degraded = [value(page, "degraded", reason="log") for page in pages]
     assert degraded == [1, 0, 0, 0, 0], "what the dead said is no longer so"
+    assert [value(page, "ready", model="m") for page in pages] == [0] * 5, "one of the workers is not"
+    assert [value(page, "waiting_requests", model="m") for page in pages] == [2] * 5, "the most of a worker"
     versions = [
         {dict(labels)["version"] for name, labels in page if name == "tastemaker_served_version_info"}
         for page in pages
