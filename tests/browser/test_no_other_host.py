@@ -24,7 +24,9 @@ from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Item
 from tastemaker.monitoring.drift import MIN_REQUESTS, drift_report
+from tastemaker.registry import Registry
 from tastemaker.storage.engine import open_engine
+from tastemaker.workflows.drift_reference import ensure_drift_reference
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.run import Outcome
 
@@ -139,7 +141,9 @@ def test_the_report_of_evidently(browser: Browser, tmp_path: Path) -> None:
     )
     drain(home / "spool", Lake(home / "lake"))
     engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
-    report = drift_report(Lake(home / "lake"), engine, home / "reports", version)
+    lake, registry = Lake(home / "lake"), Registry(engine, home / "artifacts")
+    reference = ensure_drift_reference(lake, registry, version)
+    report = drift_report(lake, engine, home / "reports", version, reference)
     assert report.summary["note"] is None
     pages = [*(home / "reports").rglob("*.html")]
     assert any("evidently" in page.read_text("utf-8") for page in pages)

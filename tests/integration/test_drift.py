@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
+from support.drift_worlds import DriftWorld
 from support.served_homes import DAYS, N_ITEMS, START, events, make_home
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Item, Record
 from tastemaker.event_log.spool import Spool
-from tastemaker.monitoring import distributions, drift
-from tastemaker.monitoring.drift import MIN_REQUESTS, NO_VERDICT, DriftReport, drift_report
-from tastemaker.monitoring.traffic import LABELS, NUMBERS, DriftData, drift_data, most_served
-from tastemaker.registry import Version
-from tastemaker.registry.manifest import Manifest
+from tastemaker.monitoring.drift import MIN_REQUESTS, DriftReport, drift_report, most_served
+from tastemaker.monitoring.drift_reference import DriftReference
+from tastemaker.registry import Registry, Version
+from tastemaker.simulator.shop.shifts import Shift
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import reports
+from tastemaker.workflows.drift_reference import ensure_drift_reference
 
 # Evidently's own use of other libraries.
 pytestmark = pytest.mark.filterwarnings(
@@ -38,20 +37,19 @@ def serve(home: Path, version: str, shown: list[tuple[str, list[str], datetime]]
     spool = Spool(home / "spool")
     for number, (user_id, item_ids, moment) in enumerate(shown):
         items = [Item(item_id, 0.0, 1.0) for item_id in item_ids]
-        spool.offer(
-            Record(
-                f"{version}-{number}",
-                moment.timestamp(),
-                user_id,
-                len(items),
-                "popularity",
-                version,
-                items,
-                0.5,
-            )
+        record = Record(
+            f"{version}-{number}", moment.timestamp(), user_id, len(items), "popularity", version, items, 0.5
         )
+        spool.offer(record)
     spool.close()
     drain(home / "spool", Lake(home / "lake"))
+
+
+def report_on(home: Path, version: Version, now: datetime | None = None) -> DriftReport:
+    engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
+    lake = Lake(home / "lake")
+    reference = ensure_drift_reference(lake, Registry(engine, home / "artifacts"), version)
+    return drift_report(lake, engine, home / "reports", version, reference, now=now)
 
 
 @pytest.fixture
@@ -67,183 +65,112 @@ def version(home: Path) -> Version:
 
 
 def as_learned() -> list[tuple[str, list[str], datetime]]:
-    """Data that repeat the training window: the same users are shown what they bought, a month later."""
+    """Return data that repeat the training window: the same users see the most popular items."""
     later = timedelta(days=DAYS)
-    return [(row["user_id"], [row["item_id"]], row["occurred_at"] + later) for row in events().to_pylist()]
+    best = [f"item-{number:02d}" for number in range(10)]
+    return [(row["user_id"], best, row["occurred_at"] + later) for row in events().to_pylist()]
 
 
-COLUMNS = {
-    "item_popularity_percent", "item_price", "user_events_count", "user_recency_days", "hour_of_day",
-    "item_category", "user_known",
-}  # fmt: skip
+def alarms(report: DriftReport) -> set[str]:
+    return {f"{one['side']}.{one['column']}" for one in report.summary["columns"] if one["alarm"]}
 
 
-def test_traffic_like_the_training_window_has_the_same_figures_on_both_sides(
-    home: Path, version: Version
-) -> None:
-    serve(home, version.id, as_learned())
-    report = drift_report(
-        Lake(home / "lake"), open_engine(f"sqlite:///{home / 'tastemaker.db'}"), home, version
-    )
-    assert set(report.summary["columns"]) == COLUMNS
-    assert all(column["learned"] == column["shown"] for column in report.summary["columns"].values())
-    assert (report.summary["requests"], report.summary["events_learned"]) == (600, 600)
-
-
-def verdicts(report: DriftReport) -> list[str]:
-    """Words of a verdict on a column: in the summary, on the page, in what Evidently was asked for."""
-    details = report.path.with_name(f"{report.path.stem}-evidently.html").read_text()
-    page = html.unescape(report.path.read_text()).replace(NO_VERDICT, "")
-    said = re.findall(r"drifted|detected|distance|alarm|threshold", json.dumps(report.summary) + page, re.I)
-    return said + re.findall(r"ValueDrift|DriftedColumnsCount", details)
-
-
-def test_unknown_users_with_expensive_items_at_night_get_no_verdict(home: Path, version: Version) -> None:
+def test_unknown_users_with_expensive_items_at_night_are_found(home: Path, version: Version) -> None:
     night = START + timedelta(days=DAYS, hours=3)
     dear = [f"item-{N_ITEMS - 1 - number:02d}" for number in range(5)]
     serve(home, version.id, [(f"unknown-{number}", dear, night) for number in range(MIN_REQUESTS)])
+    report = report_on(home, version)
+    assert {"users.user_country", "lists.item_price", "lists.item_popularity_percent"} <= alarms(report)
+    price = next(one for one in report.summary["columns"] if one["column"] == "item_price")
+    assert (price["direction"], price["n"], price["window_days"]) == ("higher", 5 * MIN_REQUESTS, 1)
+    assert re.search(r"price of the items shown: \d+% higher than in the reference", price["sentence"])
+    page = html.unescape(report.path.read_text())
+    assert report.summary["verdict"] in page
+    assert "columns changed more than is usual" in report.summary["verdict"]
+    json.dumps(report.summary, allow_nan=False)
     engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
-    report = drift_report(Lake(home / "lake"), engine, home / "reports", version)
-    columns = report.summary["columns"]
-    assert columns["hour_of_day"]["shown"]["quantiles"] == [3.0] * 5
-    assert columns["user_known"]["shown"]["shares"] == {"known": 0.0, "unknown": 1.0}
-    assert columns["user_recency_days"]["shown"] == {"rows": 500, "missing": 500, "quantiles": None}
-    assert report.summary["evaluated"] is False
-    assert verdicts(report) == []
-    page = report.path.read_text()
-    assert NO_VERDICT in html.unescape(page)
-    assert f"{MIN_REQUESTS:,} answers" in page
-    assert "no value" in page, "unknown users have no last event"
-    details = report.path.with_name(f"{report.path.stem}-evidently.html")
-    assert f'href="{details.name}"' in page
-    assert "<title>Histograms: popularity" in details.read_text()
-    for document in (page, details.read_text()):
-        assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?https?:", document)
-    listed = (report.path.parent / "index.html").read_text()
-    assert report.path.name in listed
-    assert details.name in listed
     with engine.connect() as connection:
         row = connection.execute(select(reports)).mappings().one()
     assert (row["kind"], row["problem"], row["version_id"]) == ("drift", "small shop", version.id)
     assert row["summary"] == report.summary
-    assert row["path"] == str(report.path)
-    assert row["window_start"].replace(tzinfo=UTC) == night
+    assert (row["path"], row["window_start"].replace(tzinfo=UTC).date()) == (str(report.path), night.date())
+
+
+def test_pages_by_evidently_have_titles_no_verdict_of_their_own_and_no_other_host(
+    home: Path, version: Version
+) -> None:
+    night = START + timedelta(days=DAYS, hours=3)
+    serve(home, version.id, [(f"user-{number % 40:02d}", ["item-03"], night) for number in range(200)])
+    report = report_on(home, version)
+    listed = (report.path.parent / "index.html").read_text()
+    found = sorted(report.path.parent.glob("*-evidently.html"))
+    assert [path.name.split("-")[-2] for path in found] == ["lists", "users"]
+    for path in found:
+        document = path.read_text()
+        assert path.name in report.path.read_text()
+        assert path.name in listed
+        assert re.search(r"<title>Histograms of (users|lists): popularity", document)
+        assert '<meta name="viewport"' in document
+        assert "DriftedColumnsCount" not in document
+        assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?https?:", document)
 
 
 @pytest.mark.parametrize("n", [0, MIN_REQUESTS - 1])
-def test_too_few_requests_are_said_and_not_measured(home: Path, version: Version, n: int) -> None:
+def test_too_few_requests_are_said_and_not_compared(home: Path, version: Version, n: int) -> None:
     serve(home, version.id, as_learned()[:n])
-    engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
-    report = drift_report(Lake(home / "lake"), engine, home / "reports", version)
-    assert report.summary["columns"] == {}
+    report = report_on(home, version)
+    assert report.summary["columns"] == []
+    assert report.summary["verdict"].startswith("It can't be said yet whether something changed.")
     assert f"has answered {n} logged requests" in report.summary["note"]
-    assert report.summary["note"] in report.path.read_text()
-    assert [page.name for page in report.path.parent.glob("*-evidently.html")] == []
+    assert report.summary["note"] in html.unescape(report.path.read_text())
+    assert not list(report.path.parent.glob("*-evidently.html"))
 
 
-@pytest.mark.parametrize("price", [None, math.nan, math.inf])
-@pytest.mark.parametrize("sides", [("learned",), ("shown",), ("learned", "shown")])
-def test_a_column_without_any_value_is_said_and_does_not_stop_the_report(
-    home: Path, version: Version, monkeypatch: pytest.MonkeyPatch, price: float | None, sides: tuple[str, ...]
-) -> None:
-    def without_prices(lake: Lake, manifest: Manifest) -> DriftData:
-        found = drift_data(lake, manifest)
-        for side in sides:
-            table: pa.Table = getattr(found, side)
-            at = table.column_names.index("item_price")
-            prices = pa.array([price] * len(table), pa.float64())
-            found = found._replace(**{side: table.set_column(at, "item_price", prices)})
-        return found
-
-    monkeypatch.setattr(drift, "drift_data", without_prices)
-    serve(home, version.id, as_learned())
-    engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
-    report = drift_report(Lake(home / "lake"), engine, home / "reports", version)
-    for side in sides:
-        assert report.summary["columns"]["item_price"][side] == {
-            "rows": 600, "missing": 600, "quantiles": None
-        }  # fmt: skip
-    json.dumps(report.summary, allow_nan=False)
-    assert report.path.read_text().count("no value") == len(sides)
-
-
-def test_figures_agree_with_numpy_and_leave_out_what_is_no_number() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=1000)
-    holes = np.where(rng.random(1000) < 0.2, rng.choice([math.nan, math.inf, -math.inf], 1000), values)
-    table = pa.table(
-        {name: pa.array(holes) for name in NUMBERS} | {name: pa.array(["a", "b"] * 500) for name in LABELS}
-    )
-    found = distributions.described(table, table)
-    kept = holes[np.isfinite(holes)]
-    column = found["item_price"]["learned"]
-    assert column["missing"] == 1000 - len(kept)
-    np.testing.assert_allclose(column["quantiles"], np.percentile(kept, [5, 25, 50, 75, 95]))
-    assert distributions.finite(table)["item_price"].null_count == 1000 - len(kept)
-
-
-def test_many_labels_are_listed_by_frequency_and_the_rest_together() -> None:
-    labels = [f"label {at:02d}" for at in range(20) for _ in range(at + 1)]
-    learned, shown = (
-        pa.table(
-            {name: pa.nulls(len(some), pa.float64()) for name in NUMBERS}
-            | {name: pa.array(some) for name in LABELS}
-        )
-        for some in (labels, ["new", *labels[-2:], None])
-    )
-    found = distributions.described(learned, shown)["item_category"]
-    assert list(found["learned"]["shares"]) == list(found["shown"]["shares"])
-    assert len(found["learned"]["shares"]) == distributions.MOST + 1
-    assert found["shown"]["missing"] == 1
-    assert list(found["shown"]["shares"])[:2] == ["label 19", "new"]
-    for side in ("learned", "shown"):
-        assert sum(found[side]["shares"].values()) == pytest.approx(1)
-
-
-def test_only_what_this_version_showed_counts(home: Path, version: Version) -> None:
+def test_only_what_this_version_answered_counts(home: Path, version: Version) -> None:
     serve(home, "another version", as_learned())
     serve(home, version.id, as_learned()[:7])
-    lake = Lake(home / "lake")
-    assert most_served(lake) == "another version"
-    found = drift_data(lake, version.manifest)
-    assert (found.requests, found.impressions, len(found.shown)) == (7, 7, 7)
-    assert found.last == max(moment for _, _, moment in as_learned()[:7])
-
-
-def test_what_is_described_agrees_with_an_independent_count(home: Path, version: Version) -> None:
-    """The popularity percentile and the user's events, recomputed with numpy from the raw purchases."""
-    serve(home, version.id, as_learned()[:50])
-    rows = events().to_pylist()
-    buyers = {
-        item: {row["user_id"] for row in rows if row["item_id"] == item}
-        for item in {r["item_id"] for r in rows}
-    }
-    counts = np.array([len(users) for users in buyers.values()])
-    shown = drift_data(Lake(home / "lake"), version.manifest).shown.to_pylist()
-    expected = []
-    for user, (item,), moment in as_learned()[:50]:
-        mine = [row["occurred_at"] for row in rows if row["user_id"] == user]
-        below = np.sum(counts < len(buyers[item]))
-        end = datetime.fromtimestamp(version.manifest.window.end, UTC)
-        expected.append(
-            (
-                100 * below / (len(counts) - 1),
-                len(mine),
-                (end - max(mine)).total_seconds() / 86_400,
-                moment.hour,
-            )
-        )
-    found = [
-        (
-            row["item_popularity_percent"],
-            row["user_events_count"],
-            row["user_recency_days"],
-            row["hour_of_day"],
-        )
-        for row in shown
-    ]
-    np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), rtol=1e-9)
+    assert most_served(Lake(home / "lake"), days=DAYS) == "another version"
+    assert "has answered 7 logged requests" in report_on(home, version).summary["note"]
 
 
 def test_nothing_served_has_no_most_served_version(tmp_path: Path) -> None:
     assert most_served(Lake(tmp_path)) is None
+
+
+def test_the_newest_day_decides_which_version_is_reported_on(home: Path, version: Version) -> None:
+    old = as_learned()
+    serve(home, "before", old)
+    serve(home, version.id, [(user, items, START + timedelta(days=3 * DAYS)) for user, items, _ in old[:3]])
+    assert most_served(Lake(home / "lake")) == version.id
+
+
+def test_a_reference_is_stored_with_the_version_and_keeps_the_prices_of_its_time(
+    home: Path, version: Version
+) -> None:
+    lake = Lake(home / "lake")
+    registry = Registry(open_engine(f"sqlite:///{home / 'tastemaker.db'}"), home / "artifacts")
+    first = ensure_drift_reference(lake, registry, version)
+    items = lake.read("items")
+    at = items.column_names.index("price")
+    lake.write("items", items.set_column(at, items.schema.field(at), pa.array([99.0] * len(items))))
+    again = ensure_drift_reference(lake, registry, version)
+    assert again.sides["lists"].equals(first.sides["lists"])
+    assert set(first.sides) == {"users", "lists", "choices"}
+    assert not any("user_id" in rows.column_names for rows in first.sides.values())
+    (version.folder / "drift_reference" / "lists.parquet").write_bytes(b"damaged")
+    assert DriftReference.load(version.folder) is None
+
+
+@pytest.mark.slow
+def test_a_price_shift_is_found_on_its_first_days_and_healthy_days_are_silent(tmp_path: Path) -> None:
+    shift = Shift(kind="price", day=45, size=0.4)
+    world = DriftWorld(
+        tmp_path, learned_days=43, days=4, shifts=[shift], n_users=600, n_items=200, events_per_day=900
+    )
+    nights = [world.night() for _ in range(4)]
+    before, after = nights[:2], nights[2:]
+    assert [alarms(report) for report in before] == [set(), set()]
+    assert all("choices.item_price" in alarms(report) for report in after)
+    # The next version was trained with the new prices: to it they are usual.
+    assert ["lists.item_price" in alarms(report) for report in after] == [True, False]
+    assert "price of the items" in after[0].summary["verdict"]

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from support.html_pages import faults, faults_in_a_browser
@@ -19,9 +18,10 @@ from tastemaker.evaluation.robustness.ablation import Ablation, Feature
 from tastemaker.evaluation.robustness.learning_curve import LearningCurve, Point
 from tastemaker.evaluation.robustness.staleness import Staleness, Week
 from tastemaker.html import index
-from tastemaker.monitoring import distributions, drift_page
-from tastemaker.monitoring.drift import NO_VERDICT
-from tastemaker.monitoring.traffic import LABELS, NUMBERS
+from tastemaker.monitoring import drift_page
+from tastemaker.monitoring.drift_columns import ComparedColumn, verdict
+from tastemaker.monitoring.drift_distances import ColumnCounts, compare
+from tastemaker.monitoring.drift_rows import SIDES
 from tastemaker.problem import Guardrail
 from tastemaker.stats.bootstrap import Difference, Interval
 
@@ -78,21 +78,30 @@ def ablation(folder: Path) -> Path:
 
 def drift(folder: Path) -> Path:
     rng = np.random.default_rng(0)
-    learned = pa.table(
-        {name: pa.array(rng.normal(1e6, 1e5, 40)) for name in NUMBERS}
-        | {name: pa.array([*NAMES, LONG * 4, None] * 5) for name in LABELS}
-    )
-    shown = pa.table(
-        {name: pa.nulls(50, pa.float64()) for name in NUMBERS}
-        | {name: pa.nulls(50, pa.string()) for name in LABELS}
-    )
-    columns = distributions.described(learned, shown)
+    days = np.repeat(np.arange(20), 30)
+    today = np.full(50, 20)
+    labels = [*NAMES, LONG * 4, None] * 75
+    counted = [
+        ColumnCounts.of_numbers(rng.normal(1e6, 1e5, 600), days, np.full(50, np.nan), today),
+        ColumnCounts.of_numbers(rng.normal(-1e6, 1e5, 600), days, rng.normal(1, 1, 50), today),
+        ColumnCounts.of_labels(labels, days, [None] * 50, today),
+        ColumnCounts.of_labels(labels, days, [LONG] * 50, today),
+    ]
+    compared = [
+        ComparedColumn(side, LONG, compare(counts, 0.01), counts)
+        for side, counts in zip(SIDES, counted, strict=True)
+    ]
+    summary = {
+        "verdict": verdict(compared),
+        "requests": 50,
+        "days": ["2026-01-01", "2026-01-02"],
+        "reference_days": {"users": ["2025-12-01", "2025-12-28"]},
+        "columns": [one.as_dict() for one in compared],
+    }
     page = folder / "drift #1 & more.html"
     details = "histograms #1.html"
     (folder / details).write_text("<html><head><title>Histograms</title></head><body></body></html>")
-    page.write_text(
-        drift_page.render(f"Drift report: {LONG}", NO_VERDICT, "50 events", MOMENT, columns, details)
-    )
+    page.write_text(drift_page.render(f"Drift report: {LONG}", summary, MOMENT, {"users": details}))
     assert quote(details) in page.read_text()
     return page
 

@@ -80,19 +80,19 @@ def reward_figures(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
     kinds={"evidently", "html"},
     owners=[PRODUCT_TEAM],
     description=(
-        "The distributions of served requests beside those of the training data, as a page and a summary. "
-        "It sets no alarm: impressions and purchases have different distributions in a healthy service too."
+        "Did something change in who comes, what is asked for, what is shown and what users choose? "
+        "A page and a summary; each side is compared with its own like."
     ),
 )
 def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-    """Report on the version that answered most requests, or on the champion while none was served."""
+    """Report on the version that answered most requests of the newest day, else on the champion."""
     from tastemaker.monitoring import drift
-    from tastemaker.monitoring.traffic import most_served
+    from tastemaker.workflows.drift_reference import ensure_drift_reference
 
     with readable_failures():
         opened = workspace.open()
         registry, problem = opened.registry, opened.problem
-        served = most_served(opened.lake)
+        served = drift.most_served(opened.lake)
         version = registry.get(served) if served else registry.champion(problem.name)
         version = version or _newest_baseline(opened)
         if version is None:
@@ -101,14 +101,21 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
                     "note": f"nothing was served, and {problem.baseline} has no version to compare with"
                 }
             )
-        report = drift.drift_report(opened.lake, opened.engine, opened.settings.reports, version)
+        columns = opened.settings.source.user_columns
+        report = drift.drift_report(
+            opened.lake,
+            opened.engine,
+            opened.settings.reports,
+            version,
+            ensure_drift_reference(opened.lake, registry, version, columns),
+            user_columns=columns,
+        )
     return dg.MaterializeResult(
         metadata={
             "requests": report.summary["requests"],
-            "verdict": "none: distributions only",
+            "verdict": report.summary["verdict"],
             "model": version.model,
             "version": version.id,
-            "note": report.summary["note"] or "",
             "page": dg.MetadataValue.path(str(report.path.resolve())),
         }
     )

@@ -90,8 +90,9 @@ def render(page: Page) -> str:
 
 
 def titled(document: str, title: str) -> str:
-    """Return another library's document with a title; of several titles the first one counts."""
-    named = Markup("<head><title>{}</title>").format(title)
+    """Return another library's document with a title and the width of a phone; the first of each counts."""
+    viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    named = Markup("<head><title>{}</title>").format(title) + Markup(viewport)
     return document.replace("<head>", str(named), 1)
 
 

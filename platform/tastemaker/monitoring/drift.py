@@ -1,25 +1,27 @@
-"""Drift report: the distributions of a version's training events and of the items that it showed.
+"""Drift report of a version: did something change in who comes, what is asked for, shown and chosen?
 
-The two sides differ in kind. The training events are items that users chose, over the whole training window;
-the items shown were chosen by the model, since the version is served, which may be minutes. They differ in a
-healthy service, too, so no distance between them shows that something is wrong: the report has no verdict,
-and raises no alarm. A column without any value is named, not compared.
+Each side is compared with its own like: see `drift_rows` for the four sides, `drift_reference` for what they
+are compared with, and `drift_distances` for when a difference is more than usual.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, insert
 
 from tastemaker.data.lake import Lake
-from tastemaker.html import index, titled
-from tastemaker.monitoring import distributions, drift_page
-from tastemaker.monitoring.traffic import LABELS, NUMBERS, DriftData, drift_data
+from tastemaker.html import index
+from tastemaker.monitoring import drift_details, drift_page
+from tastemaker.monitoring.drift_columns import ComparedColumn, compare_columns, verdict
+from tastemaker.monitoring.drift_current import CurrentTraffic, current_traffic
+from tastemaker.monitoring.drift_reference import DriftReference
+from tastemaker.monitoring.drift_rows import DAY, Side
 from tastemaker.storage.tables import reports
 from tastemaker.util.atomic_files import atomic_write
 
@@ -28,12 +30,7 @@ if TYPE_CHECKING:
 
 KIND = "drift"
 MIN_REQUESTS = 100
-"""With fewer requests, the distribution of the items shown is mostly chance."""
-NO_VERDICT = (
-    "These are distributions without a verdict: no column counts as drifted, and no alarm depends on this "
-    "page. The training events are items that users chose, over the whole training window; the items shown "
-    "were chosen by the model, since it is served. The two differ in a healthy service, too."
-)
+"""A day with fewer requests or events is compared together with days before it."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,35 @@ class DriftReport:
     summary: dict[str, Any]
 
 
+def most_served(lake: Lake, *, days: int = 1) -> str | None:
+    """Return the id of the version that answered most requests of the newest days; None without requests.
+
+    Args:
+        lake: The lake with the request log.
+        days: The number of newest days with requests.
+    """
+    newest = lake.days("requests")[-days:]
+    if not newest:
+        return None
+    with lake.connect() as connection:
+        found = connection.execute(
+            "SELECT version FROM requests WHERE occurred_at::DATE >= ? GROUP BY version "
+            "ORDER BY count(DISTINCT request_id) DESC, version DESC LIMIT 1",
+            [newest[0]],
+        ).fetchone()
+    return None if found is None else str(found[0])
+
+
 def drift_report(
-    lake: Lake, engine: Engine, folder: Path, version: Version, *, min_requests: int = MIN_REQUESTS
+    lake: Lake,
+    engine: Engine,
+    folder: Path,
+    version: Version,
+    reference: DriftReference,
+    *,
+    user_columns: Sequence[str] = (),
+    min_requests: int = MIN_REQUESTS,
+    now: datetime | None = None,
 ) -> DriftReport:
     """Write a version's drift report, as a page and as a summary in the database.
 
@@ -55,28 +79,25 @@ def drift_report(
         engine: The metadata database.
         folder: The folder of the page.
         version: The version.
-        min_requests: With fewer answered requests the report says so, and has no figures.
+        reference: The version's reference.
+        user_columns: The shop's own columns of users that are compared.
+        min_requests: A window of fewer requests is not compared.
+        now: The time of the report: its day is not complete.
     """
-    compared = drift_data(lake, version.manifest)
-    now = datetime.now(UTC)
-    path = folder / f"drift-{version.model}-{version.id}.html"
-    details = path.with_name(f"{path.stem}-evidently.html")
-    note = _too_little(compared, min_requests)
-    columns = {} if note else distributions.described(compared.learned, compared.shown)
-    title = f"Drift report: {version.model} {version.id}"
-    if note is None:
-        histograms = _evidently(compared, columns, f"Histograms: {version.model} {version.id}")
-        with atomic_write(details) as partial:
-            partial.write_text(histograms, "utf-8")
-    else:
-        details.unlink(missing_ok=True)  # of an earlier report, on logs that were deleted since
-    document = drift_page.render(
-        title, note or NO_VERDICT, _rows(compared, version), now, columns, None if note else details.name
+    now = now or datetime.now(UTC)
+    current = current_traffic(
+        lake, version.id, reference, user_columns=user_columns, min_requests=min_requests, now=now
     )
+    compared = compare_columns(reference, current)
+    summary = _summary(reference, current, compared, min_requests)
+    path = folder / f"drift-{version.model}-{version.id}.html"
+    details = drift_details.write(path, f"{version.model} {version.id}", reference, current, compared)
+    title = f"Drift report: {version.model} {version.id}"
+    document = drift_page.render(title, summary, now, details)
     with atomic_write(path) as partial:
         partial.write_text(document, "utf-8")
     index.rewrite(folder)
-    summary = _summary(compared, columns, note)
+    start, end = _window(current)
     with engine.begin() as connection:
         connection.execute(
             insert(reports).values(
@@ -85,72 +106,47 @@ def drift_report(
                 version_id=version.id,
                 summary=summary,
                 path=str(path),
-                window_start=compared.first,
-                window_end=compared.last,
+                window_start=start,
+                window_end=end,
                 created_at=now,
             )
         )
     return DriftReport(path, summary)
 
 
-def _too_little(compared: DriftData, min_requests: int) -> str | None:
-    if not compared.events:
-        return (
-            "The lake no longer contains the events of this version's training window, so there is nothing "
-            "to compare the items shown with."
-        )
-    if compared.requests < min_requests:
-        return (
-            f"This version has answered {compared.requests:,} logged requests; distributions are shown from "
-            f"{min_requests:,} requests on."
-        )
-    if not compared.impressions:
-        return f"This version has answered {compared.requests:,} logged requests without any item."
-    return None
+def _window(current: CurrentTraffic) -> tuple[datetime | None, datetime | None]:
+    if not current.days:
+        return None, None
+    first, last = (datetime.combine(day, clock_time(), UTC) for day in (current.days[0], current.days[-1]))
+    return first, last + timedelta(days=1)
 
 
-def _summary(compared: DriftData, columns: dict[str, Any], note: str | None) -> dict[str, Any]:
+def _summary(
+    reference: DriftReference,
+    current: CurrentTraffic,
+    compared: Sequence[ComparedColumn],
+    min_requests: int,
+) -> dict[str, Any]:
+    note = None
+    if not current.days:
+        note = (
+            f"This version has answered {current.all_requests:,} logged requests; it is compared from "
+            f"{min_requests:,} requests in at most four days on."
+        )
+    columns = [one.as_dict() for one in compared]
+    said = verdict(compared) if compared else "It can't be said yet whether something changed."
     return {
+        "verdict": said if note is None else f"{said} {note}",
+        "alarm": any(one["alarm"] for one in columns),
         "note": note,
-        "evaluated": False,
-        "events_learned": compared.events,
-        "requests": compared.requests,
-        "impressions": compared.impressions,
-        "fallback_share": compared.fallbacks / compared.requests if compared.requests else None,
+        "requests": current.requests,
+        "days": [day.isoformat() for day in current.days],
+        "reference_days": _reference_days(reference),
         "columns": columns,
     }
 
 
-def _rows(compared: DriftData, version: Version) -> str:
-    """Return the numbers and the periods of both sides."""
-    window = version.manifest.window
-    first, last = (datetime.fromtimestamp(moment, UTC) for moment in (window.start, window.end - 1))
-    said = (
-        f"Learned: {compared.events:,} events, {first:%Y-%m-%d} to {last:%Y-%m-%d}. "
-        f"Shown: {compared.impressions:,} items in {compared.requests:,} answers"
-    )
-    if compared.first and compared.last:
-        said += (
-            f", {compared.fallbacks:,} of them with help of the fallback list, "
-            f"{compared.first:%Y-%m-%d %H:%M} to {compared.last:%Y-%m-%d %H:%M} UTC"
-        )
-    return said
-
-
-def _evidently(compared: DriftData, columns: dict[str, Any], title: str) -> str:
-    """Return Evidently's page of the columns with values on both sides; it works offline."""
-    os.environ["DO_NOT_TRACK"] = "1"  # read when evidently is imported
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataSummaryPreset
-
-    numbers = [name for name in NUMBERS if not distributions.is_empty(columns[name])]
-    definition = DataDefinition(numerical_columns=numbers, categorical_columns=list(LABELS))
-    shown, learned = (
-        Dataset.from_pandas(
-            distributions.finite(side.select([*numbers, *LABELS])).to_pandas(), data_definition=definition
-        )
-        for side in (compared.shown, compared.learned)
-    )
-    snapshot = Report([DataSummaryPreset()]).run(shown, learned)
-    html: str = snapshot.get_html_str(as_iframe=False)
-    return titled(html, title)
+def _reference_days(reference: DriftReference) -> dict[Side, list[str]]:
+    """Return the first and the last day of each side's reference."""
+    days = {side: sorted(set(rows[DAY].to_pylist())) for side, rows in reference.sides.items()}
+    return {side: [found[0].isoformat(), found[-1].isoformat()] for side, found in days.items() if found}

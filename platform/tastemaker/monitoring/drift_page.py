@@ -1,97 +1,118 @@
-"""Page of a drift report: each column on both sides, and a link to Evidently's page of the same data."""
+"""Page of a drift report: the answer, each column with its distance, and links to the histograms."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from tastemaker.html import Page, join, shell, table
-from tastemaker.monitoring.distributions import QUANTILES, SIDES
+from tastemaker.html import Page, below, join, shell, table
+from tastemaker.monitoring.drift_distances import FALSE_ALARM_RATE, SMALLEST
+from tastemaker.monitoring.drift_rows import SIDES, Side
 
-MEANINGS = {
-    "item_popularity_percent": "the item's popularity percentile in the training window, 100 for the first",
-    "item_price": "the item's price",
-    "user_events_count": "the user's events in the training window",
-    "user_recency_days": "days from the user's last event in the training window to its end",
-    "hour_of_day": "the hour, in UTC",
-    "item_category": "the item's category",
-    "user_known": "whether the user has events in the training window",
+TITLES: Final[dict[Side, str]] = {
+    "users": "Who comes",
+    "features": "What is asked for",
+    "lists": "What is shown",
+    "choices": "What users choose",
 }
+LIKES: Final[dict[Side, str]] = {
+    "users": "Requests, compared with those of the last weeks of the training window: by the request log "
+    "where the service answered, by the events before that.",
+    "features": "User features as logged with the requests, compared with the features that the users who "
+    "came in the last weeks of the training window had on the morning of that day.",
+    "lists": "Items of the model's lists, compared with the lists of this version for the users who came in "
+    "the last weeks of the training window; scores, with those of the version's first seven days.",
+    "choices": "Events of the newest days, compared with those of the last weeks of the training window.",
+}
+MOST_LABELS = 6
 
 
-def render(
-    title: str, summary: str, rows: str, made_at: datetime, columns: dict[str, Any], details: str | None
-) -> str:
+def render(title: str, summary: Mapping[str, Any], made_at: datetime, details: Mapping[Side, str]) -> str:
     """Return the page of a drift report.
 
     Args:
         title: The title.
-        summary: The summary.
-        rows: The numbers and the periods of both sides.
+        summary: The report's summary.
         made_at: The time when it was made.
-        columns: What `distributions.described` returned.
-        details: The file name of Evidently's page; None for no link.
+        details: Side -> file name of Evidently's page of the same columns.
     """
     parts = []
-    numbers = {name: one for name, one in columns.items() if "quantiles" in one[SIDES[0]]}
-    if numbers:
-        parts.append(_numbers(numbers))
-    parts += [_labels(name, one) for name, one in columns.items() if name not in numbers]
+    for side in SIDES:
+        columns = [one for one in summary["columns"] if one["side"] == side]
+        if columns:
+            parts.append(_side(side, columns, details.get(side)))
+    if parts:
+        parts.append(_explained())
+    return shell.render(Page(title, summary["verdict"], _rows(summary), made_at, join(parts)))
+
+
+def _rows(summary: Mapping[str, Any]) -> str:
+    days, reference = summary["days"], summary["reference_days"].get("users")
+    said = f"{summary['requests']:,} requests"
+    if days:
+        said += f", {days[0]}" + (f" to {days[-1]}" if days[1:] else "")
+    return said if reference is None else f"{said}; reference: {reference[0]} to {reference[1]}"
+
+
+def _side(side: Side, columns: Iterable[Mapping[str, Any]], details: str | None) -> Markup:
+    rows = [
+        [
+            below(one["column"], one["sentence"]),
+            _state(one),
+            f"{one['distance']:.3f}",
+            "none" if one["threshold"] is None else f"{one['threshold']:.3f}",
+            _described(one["reference"], one["current"]),
+            _described(one["current"], one["reference"]),
+            below(f"{one['n']:,}", f"{one['window_days']} d"),
+            below(f"{one['n_reference']:,}", f"{one['reference_days']} d"),
+        ]
+        for one in columns
+    ]
+    heads = ["Column", "", "Distance", "Threshold", "Reference", "Now", "Rows now", "Rows before"]
+    parts = [
+        Markup("<h2>{}</h2>").format(TITLES[side]),
+        Markup('<p class="basis">{}</p>').format(LIKES[side]),
+        table(heads, rows, classes={0: "name", 4: "text", 5: "text"}),
+    ]
     if details is not None:
         parts.append(
-            Markup(
-                '<p><a href="{}">Histograms of the same columns</a>, a page made by Evidently, in which '
-                "<em>reference</em> is the training window and <em>current</em> the items shown.</p>"
-            ).format(quote(details))
+            Markup('<p><a href="{}">Histograms of these columns</a>, a page made by Evidently</p>').format(
+                quote(details)
+            )
         )
-    return shell.render(Page(title, summary, rows, made_at, join(parts)))
+    return join(parts)
 
 
-def _numbers(columns: dict[str, Any]) -> Markup:
-    heads = ["Column", "Side", "Missing", *(f"{share:.0%}" for share in QUANTILES)]
-    rows: list[list[str]] = []
-    for name, column in columns.items():
-        for side in SIDES:
-            first = Markup("<strong>{}</strong><small>{}</small>").format(name, MEANINGS.get(name, ""))
-            found = column[side]
-            rows.append([first if side == SIDES[0] else "", side, _missing(found), *_quantiles(found)])
-    return join(
-        [
-            Markup("<h2>Numbers</h2>"),
-            table(heads, rows, classes={0: "name"}),
-            Markup('<p class="basis">Quantiles: this share of the rows with a value is at or below it.</p>'),
-        ]
-    )
+def _state(one: Mapping[str, Any]) -> Markup | str:
+    if one["threshold"] is None:
+        return "not evaluated"
+    return Markup("<strong>changed</strong>") if one["alarm"] else "as usual"
 
 
-def _quantiles(found: dict[str, Any]) -> list[str]:
-    if found["quantiles"] is None:
-        return ["no value", *[""] * (len(QUANTILES) - 1)]
-    return [f"{value:,.4g}".replace("-", "−") for value in found["quantiles"]]
+def _described(one: Mapping[str, Any], other: Mapping[str, Any]) -> Markup:
+    """Return a side in figures; labels are those whose shares differ most."""
+    missing = f"{one['missing']:.1%} missing" if one["missing"] else ""
+    if "shares" not in one:
+        if one["quantiles"] is None:
+            return below("no value", missing)
+        low, _, middle, _, high = (f"{value:,.4g}".replace("-", "−") for value in one["quantiles"])
+        return below(f"median {middle}", f"5 % to 95 %: {low} to {high}; {missing or 'none missing'}")
+    shares, others = one["shares"], other["shares"]
+    labels = sorted(shares, key=lambda label: -abs(shares[label] - others.get(label, 0.0)))[:MOST_LABELS]
+    said = ", ".join(f"{label} {shares[label]:.1%}" for label in labels)
+    return below(said or "no value", missing)
 
 
-def _missing(found: dict[str, Any]) -> str:
-    if not found["missing"]:
-        return "none"
-    all_of_it = found["missing"] == found["rows"]
-    return "all" if all_of_it else f"{found['missing'] / found['rows']:.1%}"
-
-
-def _labels(name: str, column: dict[str, Any]) -> Markup:
-    rows = [
-        [label, *(f"{column[side]['shares'][label]:.1%}" for side in SIDES)]
-        for label in column[SIDES[0]]["shares"]
-    ]
-    missing = [_missing(column[side]) for side in SIDES]
-    if set(missing) != {"none"}:
-        rows.append(["missing", *missing])
-    return join(
-        [
-            Markup("<h2>{}</h2>").format(name),
-            Markup('<p class="basis">{}</p>').format(escape(MEANINGS.get(name, ""))),
-            table(["Value", *SIDES], rows, classes={0: "name"}),
-        ]
-    )
+def _explained() -> Markup:
+    return Markup(
+        '<h2>How to read this</h2><p class="basis">The distance of numbers is the Wasserstein distance '
+        "divided by the standard deviation of the reference, that of labels the Jensen-Shannon distance; "
+        "both are at least the difference of the shares of missing values. The threshold follows from how "
+        "much days of the reference differ from its other days, and is never below {smallest}. While nothing "
+        "changes, the chance that any column of a report is marked as changed is at most about {rate:.0%}. "
+        "The pages by Evidently use the same distances and thresholds, on the same rows.</p>"
+    ).format(smallest=SMALLEST, rate=FALSE_ALARM_RATE)

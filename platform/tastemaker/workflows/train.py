@@ -28,6 +28,7 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
     from tastemaker.plugins.safe_calls import fit
     from tastemaker.serving.build.precompute import precomputing
     from tastemaker.util.file_lock import file_lock
+    from tastemaker.workflows.drift_reference import ensure_drift_reference
 
     config, seed = workspace.config(plugin), workspace.settings.seed
     evidence = workspace.backtest(plugin)
@@ -37,7 +38,7 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
             return newest
         cut = workspace.cut()
         data = cut.training(seed)
-        return workspace.registry.add(
+        version = workspace.registry.add(
             fit(plugin, config, data),
             problem=workspace.problem,
             snapshot=cut.serving_snapshot,
@@ -47,6 +48,10 @@ def train(workspace: Workspace, plugin: Plugin) -> Version:
             backtest_id=evidence.id,
             precompute=precomputing(workspace.settings, data.features),
         )
+        ensure_drift_reference(
+            workspace.lake, workspace.registry, version, workspace.settings.source.user_columns
+        )
+        return version
 
 
 def _newest(workspace: Workspace, plugin: Plugin) -> Version | None:

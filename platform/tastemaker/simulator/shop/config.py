@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tastemaker.simulator.shop.shifts import Shift
+
 Rate = Annotated[float, Field(ge=0, le=0.5)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 
@@ -50,6 +52,8 @@ class ShopConfig(BaseModel):
     """Consumables that each user buys again and again."""
     staple_share: Chance = 0.1
     """The share of users who have such staples."""
+    shifts: tuple[Shift, ...] = ()
+    """Lasting changes, each from a day on. Days before it stay the same."""
 
     @property
     def first_date(self) -> date:
@@ -58,5 +62,10 @@ class ShopConfig(BaseModel):
 
     @property
     def nature(self) -> str:
-        """Everything that determines a day's events, except the day's number."""
-        return self.model_dump_json(exclude={"n_days"}, exclude_none=True)
+        """Everything that determines a day's events, except the day's number and shifts."""
+        return self.model_dump_json(exclude={"n_days", "shifts"}, exclude_none=True)
+
+    def nature_on(self, day: int) -> str:
+        """Return everything that determines the events of a day, except its number."""
+        begun = [shift.model_dump_json() for shift in self.shifts if shift.day <= day]
+        return " ".join([self.nature, *begun])

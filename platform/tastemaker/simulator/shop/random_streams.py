@@ -46,6 +46,8 @@ class Stream(IntEnum):
     LIVE_ARRIVALS = 52
     LIVE_FAULTS = 53
     SHOWROOM = 60
+    SHIFT_CATEGORIES = 70
+    SHIFT_TASTES = 71
 
 
 def stream(seed: int, what: Stream, part: int = 0) -> np.random.Generator:

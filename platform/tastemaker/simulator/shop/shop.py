@@ -34,6 +34,7 @@ from tastemaker.simulator.shop.day import (
     visit_rates,
 )
 from tastemaker.simulator.shop.population import COUNTRIES, Population
+from tastemaker.simulator.shop.shifts import shifted
 
 GENERATOR_VERSION = 1
 """Goes up with every change that makes an old config yield other events."""
@@ -63,10 +64,9 @@ class Shop:
 
     def days(self) -> dict[date, str]:
         """Return the digest of each day, which stays the same when the shop is only kept open longer."""
-        nature = self.config.nature
         return {
             self.config.first_date + timedelta(days=day): hashlib.sha256(
-                f"{GENERATOR_VERSION} {day} {nature}".encode()
+                f"{GENERATOR_VERSION} {day} {self.config.nature_on(day)}".encode()
             ).hexdigest()
             for day in range(self.config.n_days)
         }
@@ -98,18 +98,23 @@ class Shop:
         if waiting:
             yield pa.concat_tables(waiting).combine_chunks()
 
+    def on(self, day: int) -> tuple[ShopCatalogue, Population]:
+        """Return the items and the users with the shifts that have begun by a day."""
+        return shifted(self.config, self.catalogue, self.population, day)
+
     def draw_day(self, day: int) -> DayEvents:
         """Return the events of a day as arrays, day 0 being the first."""
-        return draw_day(self.config, self.catalogue, self.population, self.traffic, day)
+        return draw_day(self.config, *self.on(day), self.traffic, day)
 
     def items(self) -> pa.Table:
-        """Return the catalogue, with the columns of ITEMS."""
+        """Return the catalogue as on the last day, with the columns of ITEMS."""
+        catalogue, _ = self.on(self.config.n_days - 1)
         names = np.array([category.name for category in CATEGORIES], dtype=object)
         columns = {
             "item_id": item_ids(np.arange(self.n_items)),
             "title": self.catalogue.titles,
             "category": names[self.catalogue.categories],
-            "price": self.catalogue.prices,
+            "price": catalogue.prices,
             "first_seen_at": self._midnights(self.catalogue.first_seen),
             OWN: pa.nulls(self.n_items, ITEMS.field(OWN).type),
         }
@@ -136,22 +141,26 @@ class Shop:
         Returns:
             float64[len(users), n_items]; all 0 if nothing is on offer.
         """
-        appeal = self.catalogue.appeal_on(day)
+        catalogue, population = self.on(day)
+        appeal = catalogue.appeal_on(day)
         totals = appeal.sum(axis=0)
         shares = np.divide(appeal, totals, out=np.zeros_like(appeal), where=totals > 0)
-        tastes = self.population.tastes[users].astype(np.float64)
+        tastes = population.tastes[users].astype(np.float64)
         probabilities: NDArray[np.float64] = tastes @ shares.T / tastes.sum(axis=1, keepdims=True)
         return probabilities
 
     def expected_purchases(self, users: NDArray[np.int64], day: int) -> NDArray[np.float64]:
         """Return the true expected number of purchases on a day, float64[len(users), n_items]."""
-        mean_affinity = self.population.tastes[users] @ self.catalogue.mean_tastes
-        affinity = self.affinity(users, np.arange(self.n_items)).astype(np.float64) / mean_affinity[:, None]
-        cart, purchase = chances(utility(affinity, self.catalogue.prices / self.catalogue.usual_prices))
-        looks = LOOKS_PER_VISIT * visit_rates(self.config, self.population, self.traffic, day)[users]
+        catalogue, population = self.on(day)
+        tastes = population.tastes[users]
+        affinity = (tastes @ catalogue.tastes.T).astype(np.float64) / (tastes @ catalogue.mean_tastes)[
+            :, None
+        ]
+        cart, purchase = chances(utility(affinity, catalogue.prices / catalogue.usual_prices))
+        looks = LOOKS_PER_VISIT * visit_rates(self.config, population, self.traffic, day)[users]
         expected = looks[:, None] * self.view_probabilities(users, day) * cart * purchase
-        staples = self.population.staples
-        due = staples_due(self.catalogue, self.population, day)
+        staples = population.staples
+        due = staples_due(catalogue, population, day)
         row_of = np.full(self.n_users, -1)
         row_of[users] = np.arange(len(users))
         rows = row_of[staples.users[due]]

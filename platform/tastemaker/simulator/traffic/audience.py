@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tastemaker.simulator.shop.choice_model import chances, utility
 from tastemaker.simulator.shop.day import relative_affinity
 from tastemaker.simulator.shop.random_streams import Stream, dirichlet, draw_items, draw_tastes, stream
+from tastemaker.simulator.shop.shifts import shifted
 from tastemaker.simulator.shop.shop import Shop
 from tastemaker.simulator.traffic.click_model import click_chances, examination, leave_chance
 
@@ -87,12 +88,16 @@ class Audience:
         self.first_day = shop.config.n_days
         self.shop = Shop(shop.config.model_copy(update={"n_days": self.first_day + HORIZON_DAYS}))
         self.nature = nature
+        self._lasting = self.shop.population
+        """The users with the tastes that they have changed to, without the shop's shifts."""
         self.population = self.shop.population
+        """The users as they are today."""
+        self.catalogue = self.shop.catalogue
+        """The items as they are today."""
         self.gone = np.zeros(len(self.population), np.bool_)
         """bool[n]: who was served badly once too often."""
         active = self.population.activity[self.population.present(self.first_day)].sum()
         self.visits_per_day = max(1, round(self.shop.traffic.visits_per_day * float(active)))
-        self._ratio = self.shop.catalogue.prices / self.shop.catalogue.usual_prices
         self._examination = examination(1_000)
         self._number = 0
         self._open(self.first_day)
@@ -159,8 +164,7 @@ class Audience:
 
     def on_offer(self, items: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return bool[n]: which items are sold today."""
-        catalogue = self.shop.catalogue
-        return (catalogue.arrival[items] <= self.day) & (self.day < catalogue.departure[items])
+        return (self.catalogue.arrival[items] <= self.day) & (self.day < self.catalogue.departure[items])
 
     def launched(self, day: int) -> NDArray[np.int64]:
         """Return the items that are new on a day."""
@@ -168,23 +172,31 @@ class Audience:
 
     def withdrawn(self, day: int) -> NDArray[np.int64]:
         """Return the items whose first day off sale is `day`."""
-        return np.flatnonzero(self.shop.catalogue.departure == day)
+        return np.flatnonzero(self.shop.on(day)[0].departure == day)
+
+    def repriced(self, day: int) -> NDArray[np.int64]:
+        """Return the items on offer whose price on a day is not that of the day before."""
+        catalogue, before = (self.shop.on(one)[0] for one in (day, day - 1))
+        offered = (catalogue.arrival < day) & (day < catalogue.departure)
+        return np.flatnonzero(offered & (catalogue.prices != before.prices))
 
     @property
     def _prices(self) -> NDArray[np.float64]:
-        return self.shop.catalogue.prices
+        return self.catalogue.prices
 
     def _open(self, day: int) -> None:
         """Begin a day: who may come, what is on offer, whose tastes have changed."""
         self.day = day
         if self.nature.drift:
             rng = stream(self.nature.seed, Stream.LIVE_DRIFT, day)
-            changed = rng.random(len(self.population)) < self.nature.drift
-            config, tastes = self.shop.config, self.population.tastes.copy()
+            changed = rng.random(len(self._lasting)) < self.nature.drift
+            config, tastes = self.shop.config, self._lasting.tastes.copy()
             alpha = np.full((int(changed.sum()), config.tastes), config.taste_concentration)
             tastes[changed] = dirichlet(rng, alpha)
-            self.population = replace(self.population, tastes=tastes)
-        self._appeal = self.shop.catalogue.appeal_on(day)
+            self._lasting = replace(self._lasting, tastes=tastes)
+        self.catalogue, self.population = shifted(self.shop.config, self.shop.catalogue, self._lasting, day)
+        self._ratio = self.catalogue.prices / self.catalogue.usual_prices
+        self._appeal = self.catalogue.appeal_on(day)
         self._count()
 
     def _count(self) -> None:
@@ -210,4 +222,4 @@ class Audience:
 
     def _affinity(self, user: int, items: NDArray[np.int64]) -> NDArray[np.float64]:
         users = np.full(len(items), user)
-        return relative_affinity(self.population, self.shop.catalogue, users, items)
+        return relative_affinity(self.population, self.catalogue, users, items)

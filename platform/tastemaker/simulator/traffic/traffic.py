@@ -202,8 +202,9 @@ class Traffic:
         """Open the shop's next days: tell the service what is launched and withdrawn on them."""
         days = range(self._open_until + 1, day + 1)
         self._open_until = day
-        audience, catalogue = self.audience, self.audience.shop.catalogue
-        launched = np.concatenate([audience.launched(one) for one in days]).tolist()
+        audience, catalogue = self.audience, self.audience.catalogue
+        there = [found for one in days for found in (audience.launched(one), audience.repriced(one))]
+        launched = np.unique(np.concatenate(there)).tolist()
         withdrawn = np.concatenate([audience.withdrawn(one) for one in days]).tolist()
         changes = [page.upsert(catalogue, item, available=True) for item in launched]
         changes += [page.upsert(catalogue, item, available=False) for item in withdrawn]
