@@ -48,9 +48,7 @@ _KEPT = """
     SELECT number, event_id, user_id, item_id, event_type, value, occurred_at, received_at FROM events
     WHERE number > ? AND NOT (spool = ? AND place <= ?) ORDER BY number LIMIT ?
 """
-_WAITING = (
-    "SELECT number, record FROM records WHERE number > ? AND +kind = 'feedback' ORDER BY number LIMIT ?"
-)
+_WAITING = "SELECT number, record FROM records WHERE kind = 'feedback' AND number > ? ORDER BY number LIMIT ?"
 _ASKED = "SELECT record FROM records WHERE kind = 'request' AND key = ?"
 _SPOOL = "SELECT id FROM spool"
 _ANY_TABLE = "SELECT 1 FROM sqlite_master LIMIT 1"

@@ -53,7 +53,11 @@ _COLUMNS = {
     "key": "TEXT",
     "stored_at": "REAL NOT NULL DEFAULT 0",
 }
-_INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (kind, key)"
+_INDEXES = (
+    "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (kind, key)",
+    "CREATE INDEX IF NOT EXISTS records_feedback ON records (kind, number) WHERE kind = 'feedback'",
+)
+"""The second one is for `recent`, which looks for new feedback every second among many more requests."""
 _INSERT = "INSERT OR IGNORE INTO records (kind, key, stored_at, record) VALUES "
 _ROWS_AT_ONCE = 64
 """Rows of a statement. sqlite3 gives up Python's lock for each statement, and has to wait to get it back."""
@@ -143,7 +147,8 @@ def _create(path: Path) -> None:
         for name, kind in _COLUMNS.items():
             if name not in present:
                 connection.execute(f"ALTER TABLE records ADD COLUMN {name} {kind}")
-        connection.execute(_INDEX)
+        for index in _INDEXES:
+            connection.execute(index)
         connection.commit()
 
 

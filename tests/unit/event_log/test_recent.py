@@ -52,6 +52,27 @@ def event(number: int, user_id: str = WHO, item_id: str = "item-00", **more: Any
     )
 
 
+def test_looking_for_new_feedback_takes_no_longer_the_more_requests_wait_for_a_drain(tmp_path: Path) -> None:
+    """Steps of SQLite's machine, in a spool whose last feedback came before all but a few of its requests."""
+    steps = dict[int, int]()
+    for n in (10, 2_000):
+        with Spool(tmp_path / str(n)) as spool:
+            first, second = (
+                FeedbackRecord(f"e{number}", "item-00", "purchase", 1.0, NOW, NOW, WHO) for number in range(2)
+            )
+            spool.append(*map(request, range(5)), first).result()
+            reader = kept.Reader(tmp_path / str(n))
+            assert [one.event_id for events in reader.read(9) for one in events] == ["e0"]
+            spool.append(*map(request, range(5, n)), second, request(n)).result()
+            ((_, connection),) = reader._connections.values()
+            taken = list[None]()
+            connection.set_progress_handler(lambda taken=taken: taken.append(None), 1)  # type: ignore[misc]
+            assert [one.event_id for events in reader.read(9) for one in events] == ["e1"]
+            steps[n] = len(taken)
+            reader.close()
+    assert steps[2_000] == steps[10] > 0
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8), st.integers(0, 3)), max_size=60),
     st.integers(1, 7),
