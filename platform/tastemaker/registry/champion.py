@@ -66,6 +66,26 @@ def log(engine: Engine, problem: str) -> list[Promotion]:
         return [Promotion(**row) for row in connection.execute(query).mappings()]
 
 
+def newest_of(engine: Engine, version_id: str, *, before: datetime) -> Promotion | None:
+    """Return the newest entry that made a version the champion; None if there is none.
+
+    Args:
+        engine: The metadata database.
+        version_id: The version.
+        before: Later entries are left out.
+    """
+    columns = [promotions.c[name] for name in Promotion.__dataclass_fields__]
+    query = (
+        select(*columns)
+        .where(promotions.c.version_id == version_id, promotions.c.at <= before)
+        .order_by(promotions.c.id.desc())
+        .limit(1)
+    )
+    with engine.connect() as connection:
+        row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else Promotion(**row)
+
+
 def frozen(engine: Engine, problem: str) -> Promotion | None:
     """Return the rollback or forced promotion that stops automatic promotion; None if there is none.
 
