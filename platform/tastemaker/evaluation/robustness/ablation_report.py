@@ -92,6 +92,7 @@ def draw(found: Ablation, path: Path) -> None:
         colour = {"helps": BLUE, "hurts": ORANGE}.get(one.verdict, GREY)
         _interval(left, at, one.gain, colour, "o" if one.verdict != "hurts" else "s")
         _interval(right, at, one.milliseconds, GREY, "D")
+    left.set_ylim(-0.7, len(rows) - 0.3)
     left.set_yticks(range(len(rows)), [one.name for one in rows], fontsize=8, parse_math=False)
     name = formatting.title(found.metric, found.k)
     left.set_title(
