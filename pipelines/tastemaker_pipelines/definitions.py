@@ -19,6 +19,7 @@ from tastemaker_pipelines.monitoring.assets import (
     product_metrics,
     reward_figures,
 )
+from tastemaker_pipelines.monitoring.dependencies import installed_packages
 from tastemaker_pipelines.monitoring.ended_runs import ended_runs
 from tastemaker_pipelines.online_learning.assets import learned_states
 from tastemaker_pipelines.promotion.assets import champion_asset
@@ -74,6 +75,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
             product_metrics,
             reward_figures,
             drift_report,
+            installed_packages,
         ],
         resources={"workspace": workspace},
         executor=dg.in_process_executor,

@@ -54,6 +54,7 @@ def landed_events(
 ) -> dg.MaterializeResult[None]:
     """Copy new and changed days into the lake."""
     from tastemaker.data.ingest import land
+    from tastemaker.monitoring import dependencies
 
     with readable_failures():
         opened = workspace.open()
@@ -66,6 +67,8 @@ def landed_events(
             chunk_rows=opened.settings.chunk_rows,
             progress=log_progress(context),
         )
+        form = dependencies.source_state(source.readings)
+        changes = dependencies.record(opened.engine, "source", source.name, form)
     read = [each for reading in source.readings for each in reading.warnings]
     gone = f"the source no longer has {landed.removed}: removed" if landed.removed.days else ""
     if warning := "; ".join(filter(None, [gone, kept(landed.outside, source.name), landed.stray, *read])):
@@ -82,6 +85,7 @@ def landed_events(
             "rows_removed": landed.removed.rows,
             "days_not_covered": len(landed.outside.days),
             "rows_not_covered": landed.outside.rows,
+            **({"source_changes": "; ".join(changes)} if changes else {}),
             **({"warning": warning} if warning else {}),
         }
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from tastemaker.alerting import answer_rules, log_rules, request_rules, service_rules
+from tastemaker.alerting import answer_rules, dependency_rules, log_rules, request_rules, service_rules
 from tastemaker.alerting.rule import Rule
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
@@ -18,6 +18,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     answer_rules.rules,
     request_rules.rules,
     log_rules.rules,
+    dependency_rules.rules,
 )
 
 

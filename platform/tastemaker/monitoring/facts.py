@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tastemaker.monitoring import data_facts, job_facts, model_facts, reward_facts
+from tastemaker.monitoring import data_facts, dependency_facts, job_facts, model_facts, reward_facts
 from tastemaker.monitoring.fact_families import FactFamily, FactSources, named
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ SUBJECTS: tuple[Subject, ...] = (
     data_facts.newest_events,
     model_facts.served_versions,
     reward_facts.rewards,
+    dependency_facts.changed_dependencies,
     job_facts.jobs,
     job_facts.run_queue,
     job_facts.executor_queue,
@@ -49,6 +50,7 @@ FAMILIES = named(
         reward_facts.REWARD,
         reward_facts.REWARD_LOW,
         reward_facts.REWARD_HIGH,
+        dependency_facts.CHANGED,
         job_facts.SUCCEEDED,
         job_facts.FAILED,
         job_facts.RUN_QUEUE,

@@ -378,6 +378,18 @@ gate_results = Table(
     Index(None, "source", "id"),
 )
 
+dependency_changes = Table(
+    "dependency_changes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String(20), nullable=False, doc="source or packages"),
+    Column("name", String(200), nullable=False, doc="the source's name; installed for packages"),
+    Column("state", JSON, nullable=False, doc="property -> value, from then on"),
+    Column("changes", JSON, nullable=False, doc="what differs from the state before, in words"),
+    Column("observed_at", Moment, nullable=False, doc="when it was noticed"),
+    Index(None, "kind", "name", "id"),
+)
+
 job_runs = Table(
     "job_runs",
     metadata,

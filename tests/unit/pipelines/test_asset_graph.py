@@ -53,6 +53,7 @@ EXPECTED = {
     "reward_figures": ["events", "served_requests"],
     "learned_states": ["served_requests"],
     "drift_report": ["champion", "served_requests"],
+    "installed_packages": [],
 }
 """Asset -> what it is made from."""
 
@@ -66,7 +67,13 @@ GROUPS = {
     "training": {f"models/{name}" for name in MODELS},
     "promotion": {"champion"},
     "online_learning": {"learned_states"},
-    "monitoring": {"attributed_impressions", "product_metrics", "reward_figures", "drift_report"},
+    "monitoring": {
+        "attributed_impressions",
+        "product_metrics",
+        "reward_figures",
+        "drift_report",
+        "installed_packages",
+    },
 }
 
 
