@@ -161,6 +161,13 @@ class ModelStaleAlert(_Rule):
     measured it."""
 
 
+class DriftAlert(_Rule):
+    """How long a column of the drift report must have changed."""
+
+    lasting_seconds: Seconds = 90_000
+    """Time after which the rule fires: more than a day, so that two nightly reports in a row must agree."""
+
+
 class AlertsSettings(BaseModel):
     """Alert rules: their thresholds, and what their files refer to."""
 
@@ -190,3 +197,4 @@ class AlertsSettings(BaseModel):
     workers_restart: WorkersRestartAlert = WorkersRestartAlert()
     file_descriptors: FileDescriptorsAlert = FileDescriptorsAlert()
     model_stale: ModelStaleAlert = ModelStaleAlert()
+    drift: DriftAlert = DriftAlert()

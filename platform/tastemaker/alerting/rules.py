@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from tastemaker.alerting import answer_rules, dependency_rules, log_rules, request_rules, service_rules
+from tastemaker.alerting import (
+    answer_rules,
+    dependency_rules,
+    drift_rules,
+    log_rules,
+    request_rules,
+    service_rules,
+)
 from tastemaker.alerting.rule import Rule
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
@@ -19,6 +26,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     request_rules.rules,
     log_rules.rules,
     dependency_rules.rules,
+    drift_rules.rules,
 )
 
 

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tastemaker.monitoring import data_facts, dependency_facts, job_facts, model_facts, reward_facts
+from tastemaker.monitoring import (
+    data_facts,
+    dependency_facts,
+    drift_facts,
+    job_facts,
+    model_facts,
+    reward_facts,
+)
 from tastemaker.monitoring.fact_families import FactFamily, FactSources, named
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ SUBJECTS: tuple[Subject, ...] = (
     data_facts.quarantine,
     data_facts.newest_events,
     model_facts.served_versions,
+    drift_facts.drift,
     reward_facts.rewards,
     dependency_facts.changed_dependencies,
     job_facts.jobs,
@@ -47,6 +55,8 @@ FAMILIES = named(
         data_facts.NEWEST_EVENT,
         model_facts.DATA_END,
         model_facts.STALE_AFTER,
+        drift_facts.DISTANCE,
+        drift_facts.THRESHOLD,
         reward_facts.REWARD,
         reward_facts.REWARD_LOW,
         reward_facts.REWARD_HIGH,

@@ -24,7 +24,7 @@ from tastemaker.registry import Version
 from tastemaker.registry.deployment import Champion, champion_path, deploy_champion
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
-from tastemaker.storage.tables import gate_results, ingested_days, reward_figures, stalenesses
+from tastemaker.storage.tables import gate_results, ingested_days, reports, reward_figures, stalenesses
 from tastemaker.watch_settings import CelerySettings, WatchSettings
 
 PROBLEM = """
@@ -175,6 +175,30 @@ def test_served_versions_are_the_champion_and_those_that_answered_in_the_last_da
     gone = request(2, model="popularity", version="deleted", occurred_at=now.timestamp())
     lake.write_day("requests", now.date(), request_rows([gone]), part="two")
     assert exported(settings)["fact_failed"]["served_versions",] == 0.0
+
+
+def test_drift_is_that_of_the_newest_report_on_a_served_model(settings: Settings) -> None:
+    version, now = make_home(settings), datetime.now(UTC)
+    report = {"kind": "drift", "problem": "small shop", "version_id": version.id, "path": "drift.html"}
+    column = {"side": "lists", "column": "item_price", "distance": 0.4, "threshold": 0.15}
+    new = {"side": "lists", "column": "score", "distance": 0.9, "threshold": None}
+    store(
+        settings,
+        reports,
+        report
+        | {"created_at": now - timedelta(hours=30), "summary": {"columns": [column | {"distance": 9}]}},
+        report | {"created_at": now - timedelta(hours=6), "summary": {"columns": [column, new]}},
+    )
+    found, labels = exported(settings), ("popularity", version.id, "lists", "item_price")
+    assert (found["drift_distance"], found["drift_threshold"]) == ({labels: 0.4}, {labels: 0.15})
+
+
+def test_an_old_drift_report_says_nothing_about_now(settings: Settings) -> None:
+    version, then = make_home(settings), datetime.now(UTC) - timedelta(days=4)
+    column = {"side": "lists", "column": "item_price", "distance": 0.4, "threshold": 0.15}
+    report = {"kind": "drift", "problem": "small shop", "version_id": version.id, "path": "drift.html"}
+    store(settings, reports, report | {"created_at": then, "summary": {"columns": [column]}})
+    assert "drift_distance" not in exported(settings)
 
 
 def staleness(**other: Any) -> dict[str, Any]:
