@@ -27,6 +27,7 @@ from tastemaker.serving.runtime.router import Router, SingleRouter
 from tastemaker.serving.runtime.served_engine import ServedEngine
 from tastemaker.serving.runtime.version_loader import VersionLoader, first_sound
 from tastemaker.serving.runtime.version_selection import folders, followed, pinned_version, remember
+from tastemaker.serving.runtime.watch_status import WatchStatus
 from tastemaker.serving.runtime.worker import Worker
 from tastemaker.serving.runtime.worker_slots import Workers
 from tastemaker.settings import Settings
@@ -144,7 +145,11 @@ def assemble(
         checks: Further parts that may fail while lists are answered.
     """
     spool, recent = parts.spool, parts.recent
-    all_checks: dict[Reason, Check] = {"log": lambda: spool.trouble, "recent": lambda: recent.trouble}
+    all_checks: dict[Reason, Check] = {
+        "log": lambda: spool.trouble,
+        "recent": lambda: recent.trouble,
+        "watch": WatchStatus(parts.settings.home).trouble,
+    }
     if shared is not None:
         all_checks["workers"] = partial(getattr, Workers(shared), "trouble")
         all_checks["database"] = partial(database_status.trouble, shared)

@@ -38,7 +38,7 @@ SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 
 """Upper bounds of the duration's buckets: fine where a service level would be set."""
 Reason = Literal[
     "changes", "database", "features", "gauges", "keys", "learning", "log", "model", "recent", "version",
-    "workers",
+    "watch", "workers",
 ]  # fmt: skip
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """Parts that may fail while lists are answered."""
