@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 DURATION_BOUNDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Upper bounds of the buckets in which a service counts durations, in seconds."""
+
+MIN_DAY_HOURS = 4
+"""A day in which alerts call has at least so many hours."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -168,6 +171,57 @@ class DriftAlert(_Rule):
     """Time after which the rule fires: more than a day, so that two nightly reports in a row must agree."""
 
 
+class QuarantineAlert(_ShareOfMany):
+    """Share of the rows of a source's newest day that are in quarantine."""
+
+    above: AboveShare = 0.05
+    times_usual: Annotated[float, Field(ge=1)] = 3.0
+    """How many times the share of the 28 days before it must be for the rule to fire."""
+
+
+class DataStaleAlert(_Rule):
+    """Age of a source's newest event."""
+
+    above_seconds: Seconds = 36 * 3_600
+    """Age above which the rule fires. It resolves below 0.8 times this age."""
+
+
+class FeatureNullsAlert(_Rule):
+    """Share of requests in which a user feature is missing, less the share of the same users in training."""
+
+    above: AboveShare = 0.1
+
+
+class RewardFellAlert(_Rule):
+    """Reward per request of the newest day, compared with the 28 days before."""
+
+    below: Share = 0.8
+    """Share of the reward of the 28 days below which the whole 95 % interval of the newest day must lie."""
+
+
+class JobLateAlert(_Rule):
+    """Time since a job last succeeded."""
+
+    jobs: Annotated[tuple[str, ...], Field(min_length=1)] = ("everything",)
+    """Names of the jobs that must succeed regularly."""
+    above_seconds: Seconds = 26 * 3_600
+    """Time above which the rule fires."""
+
+
+class RunQueueAlert(_Rule):
+    """Number of runs that wait to be started, for half an hour."""
+
+    above: Count = 10
+    """Number of runs above which the rule fires. It resolves below 0.8 times this number."""
+
+
+class ExecutorQueueAlert(_Rule):
+    """Number of tasks that wait in a queue of Celery's, for a quarter of an hour."""
+
+    above: Count = 100
+    """Number of tasks above which the rule fires. It resolves below 0.8 times this number."""
+
+
 class AlertsSettings(BaseModel):
     """Alert rules: their thresholds, and what their files refer to."""
 
@@ -179,6 +233,10 @@ class AlertsSettings(BaseModel):
     """Folder or URL of the runbooks, without a slash at the end; alerts link to NAME.md in it."""
     disabled: tuple[str, ...] = ()
     """Names of the rules that are left out."""
+    day_start_hour: Annotated[int, Field(ge=0, le=23)] = 7
+    """Hour, UTC, from which alerts that can wait until the morning call."""
+    day_end_hour: Annotated[int, Field(ge=0, le=23)] = 19
+    """Hour, UTC, from which such alerts wait until the morning."""
     fallback_share: FallbackShareAlert = FallbackShareAlert()
     fallback_share_quiet: FallbackShareQuietAlert = FallbackShareQuietAlert()
     fallback_budget: FallbackBudgetAlert = FallbackBudgetAlert()
@@ -198,3 +256,19 @@ class AlertsSettings(BaseModel):
     file_descriptors: FileDescriptorsAlert = FileDescriptorsAlert()
     model_stale: ModelStaleAlert = ModelStaleAlert()
     drift: DriftAlert = DriftAlert()
+    quarantine: QuarantineAlert = QuarantineAlert()
+    data_stale: DataStaleAlert = DataStaleAlert()
+    feature_nulls: FeatureNullsAlert = FeatureNullsAlert()
+    reward_fell: RewardFellAlert = RewardFellAlert()
+    job_late: JobLateAlert = JobLateAlert()
+    run_queue: RunQueueAlert = RunQueueAlert()
+    executor_queue: ExecutorQueueAlert = ExecutorQueueAlert()
+
+    @model_validator(mode="after")
+    def _has_a_day(self) -> Self:
+        if (self.day_end_hour - self.day_start_hour) % 24 < MIN_DAY_HOURS:
+            raise ValueError(
+                f"day_start_hour is {self.day_start_hour} and day_end_hour is {self.day_end_hour}: the day "
+                f"must have {MIN_DAY_HOURS} hours or more"
+            )
+        return self

@@ -78,7 +78,7 @@ class Rule:
     @property
     def alert(self) -> str:
         """Name of the alert in Prometheus, such as TastemakerFallbackShare."""
-        return "Tastemaker" + "".join(part.capitalize() for part in self.name.split("_"))
+        return alert_name(self.name)
 
     def text(self, labels: dict[str, str], value: float) -> str:
         """Return the summary of one alert.
@@ -88,6 +88,15 @@ class Rule:
             value: The value of the condition.
         """
         return self.summary.format(**labels, value=written(value, self.unit))
+
+
+def alert_name(rule: str) -> str:
+    """Return the name in Prometheus of a rule's alerts.
+
+    >>> alert_name("fallback_share")
+    'TastemakerFallbackShare'
+    """
+    return "Tastemaker" + "".join(part.capitalize() for part in rule.split("_"))
 
 
 def written(value: float, unit: Unit) -> str:

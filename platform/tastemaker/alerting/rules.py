@@ -7,9 +7,12 @@ from typing import Final
 
 from tastemaker.alerting import (
     answer_rules,
+    data_rules,
     dependency_rules,
     drift_rules,
+    job_rules,
     log_rules,
+    model_rules,
     request_rules,
     service_rules,
 )
@@ -27,6 +30,9 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     log_rules.rules,
     dependency_rules.rules,
     drift_rules.rules,
+    data_rules.rules,
+    model_rules.rules,
+    job_rules.rules,
 )
 
 

@@ -109,7 +109,7 @@ def write_snapshots(lake: Lake, root: Path, cuts: Collection[int]) -> dict[Kind,
         for kind in KINDS:
             _ensure(lake, root, kind, before)
     latest = max(cuts)
-    return {kind: pq.read_metadata(_path(root, kind, latest)).num_rows for kind in KINDS}
+    return {kind: pq.read_metadata(snapshot_path(root, kind, latest)).num_rows for kind in KINDS}
 
 
 def snapshots(root: Path, kind: Kind) -> Iterator[tuple[int, Path]]:
@@ -126,7 +126,14 @@ def snapshots(root: Path, kind: Kind) -> Iterator[tuple[int, Path]]:
     yield from sorted(found)
 
 
-def _path(root: Path, kind: Kind, before: int) -> Path:
+def snapshot_path(root: Path, kind: Kind, before: int) -> Path:
+    """Return the path of a snapshot, whether it exists or not.
+
+    Args:
+        root: The folder of the snapshots.
+        kind: `users` or `items`.
+        before: The cutoff in seconds since 1970 UTC.
+    """
     return root / kind / f"before={before}" / "part.parquet"
 
 
@@ -137,7 +144,7 @@ def _is_current(path: Path, lake: Lake, before: int) -> bool:
 
 
 def _ensure(lake: Lake, root: Path, kind: Kind, before: int) -> Path:
-    path = _path(root, kind, before)
+    path = snapshot_path(root, kind, before)
     if not _is_current(path, lake, before):
         _write(lake, path, kind, before)
     return path

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import redis
 from sqlalchemy import insert
@@ -16,7 +18,9 @@ from support import served_homes
 from support.repository import ROOT
 from support.request_logs import request
 from tastemaker.data.lake import Lake
+from tastemaker.event_log.records import Record
 from tastemaker.event_log.rows import request_rows
+from tastemaker.features.snapshots import snapshot_path
 from tastemaker.monitoring import facts
 from tastemaker.monitoring.job_runs import RUNS, record_job_run, record_queue_length
 from tastemaker.monitoring.model_facts import stale_after
@@ -328,3 +332,45 @@ def test_rewards_are_those_of_the_newest_computation(settings: Settings) -> None
     assert found["reward_per_request"] == {("ease", "1d"): 1.0, ("ease", "28d"): 3.0}
     assert found["reward_per_request_low"] == {("ease", "1d"): 0.5}
     assert found["reward_per_request_high"] == {("ease", "1d"): 2.0}
+
+
+def test_features_are_missing_against_what_the_same_users_had_in_training(settings: Settings) -> None:
+    """Of 120 requests by known users half lack the tempo; one user in four lacked it in training."""
+    version = make_home(settings)
+    end, now = version.manifest.window.end, datetime.now(UTC)
+    users = [f"user-{number:02d}" for number in range(40)]
+    known = pa.table(
+        {
+            "user_id": users,
+            "user_tempo_days": pa.array([None if n % 4 == 0 else 1.0 for n in range(40)], pa.float32()),
+            "user_events_count": pa.array([1.0] * 40, pa.float32()),
+        }
+    )
+    path = snapshot_path(settings.features, "users", end)
+    path.parent.mkdir(parents=True)
+    pq.write_table(known, path)
+
+    def asked(number: int, user_id: str, tempo: float | None, **other: Any) -> Record:
+        features = {"user_tempo_days": tempo, "user_events_count": 1.0}
+        at = now.timestamp() - number
+        row = {"user_id": user_id, "occurred_at": at, "model": version.model, "version": version.id}
+        return request(number, **row | {"features": features} | other)
+
+    shown = [asked(n, users[n % 40], None if n % 2 else 1.0) for n in range(120)]
+    shown += [asked(200 + n, f"new-{n}", None) for n in range(50)]
+    shown += [asked(300 + n, "user-01", None, kind="session") for n in range(50)]
+    shown += [asked(400 + n, "user-01", None, features=None) for n in range(50)]
+    lake = Lake(settings.lake)
+    lake.write_day("requests", now.date(), request_rows(shown[:99]), part="one")
+    assert "feature_missing_ratio" not in exported(settings), "99 requests are too few"
+    lake.write_day("requests", now.date(), request_rows(shown), part="one")
+    found = exported(settings)
+    labels = (version.model, version.id)
+    assert found["feature_missing_ratio"] == {
+        (*labels, "user_tempo_days"): 0.5,
+        (*labels, "user_events_count"): 0.0,
+    }
+    assert found["feature_missing_learned_ratio"] == {
+        (*labels, "user_tempo_days"): 0.25,
+        (*labels, "user_events_count"): 0.0,
+    }

@@ -1,0 +1,163 @@
+"""Rules about jobs and their queues, and about facts that can't be read."""
+
+from __future__ import annotations
+
+from tastemaker.alert_settings import AlertsSettings
+from tastemaker.alerting.conditions import above, same
+from tastemaker.alerting.example import Example, age, gauge
+from tastemaker.alerting.expressions import Age, Aggregate, Compare, Gauge
+from tastemaker.alerting.rule import Rule, Runbook
+from tastemaker.alerting.series import metric, one_of
+from tastemaker.settings import Settings
+
+JOB_NAME = ("job_name",)
+SUBJECT = ("subject",)
+QUEUE = ("queue",)
+MINUTE = 60
+
+
+def rules(settings: Settings) -> tuple[Rule, ...]:
+    """Return the rules with the thresholds of the settings."""
+    alerts = settings.alerts
+    return (
+        _job_failed(),
+        _job_late(alerts),
+        _run_queue(alerts),
+        _executor_queue(alerts),
+        _fact_failed(),
+    )
+
+
+def _job_failed() -> Rule:
+    failed = Aggregate("max", JOB_NAME, Gauge(metric("tastemaker_job_failed")))
+    return Rule(
+        name="job_failed",
+        severity="ticket",
+        labels=JOB_NAME,
+        condition=same(Compare(failed, "==", 1), "The last run of a job failed or was canceled."),
+        summary="{job_name}: the last run failed",
+        unit="none",
+        cause="jobs",
+        owner="recommendations",
+        runbook=Runbook(
+            "Nothing at once. The served version stays as it is.",
+            "The run's page in Dagster, or the output of `tastemaker run`, names the step and the reason.",
+            "Fix the cause and run again (`tastemaker run`): finished work is kept.",
+            "`tastemaker_job_failed` is 0.",
+        ),
+        exporter="watch",
+        example=Example((gauge("job_failed", 0, 1, job_name="everything"),)),
+    )
+
+
+def _job_late(alerts: AlertsSettings) -> Rule:
+    limits = alerts.job_late
+    hours, names = limits.above_seconds / 3_600, ", ".join(limits.jobs)
+    last = metric("tastemaker_job_succeeded_timestamp_seconds", one_of("job_name", limits.jobs))
+    return Rule(
+        name="job_late",
+        severity="ticket",
+        labels=JOB_NAME,
+        condition=same(
+            Compare(Age(Aggregate("max", JOB_NAME, Gauge(last))), ">", limits.above_seconds),
+            f"A job ({names}) last succeeded more than {hours:g} hours ago.",
+        ),
+        summary="{job_name}: the last success was {value} ago",
+        unit="duration",
+        cause="jobs",
+        owner="recommendations",
+        runbook=Runbook(
+            "Nothing at once. The served version stays as it is.",
+            "Does Dagster's daemon run, and is the schedule `nightly` on? Is a run still going, or does it "
+            "wait (`run_queue`)?",
+            "Start the daemon, or run it: `tastemaker run`. For a job that runs more seldom, raise "
+            "`alerts.job_late.above_seconds`.",
+            "`tastemaker_job_succeeded_timestamp_seconds` is new.",
+        ),
+        exporter="watch",
+        for_seconds=5 * MINUTE,
+        inhibited_by=("job_failed",),
+        example=Example(
+            (age("job_succeeded_timestamp_seconds", 3_600, 2 * 86_400, job_name=limits.jobs[0]),)
+        ),
+    )
+
+
+def _run_queue(alerts: AlertsSettings) -> Rule:
+    limit = alerts.run_queue.above
+    return Rule(
+        name="run_queue",
+        severity="ticket",
+        labels=(),
+        condition=above(
+            Aggregate("max", (), Gauge(metric("tastemaker_run_queue_runs"))),
+            limit,
+            f"More than {limit} runs wait to be started.",
+        ),
+        summary="{value} runs wait to be started",
+        unit="count",
+        cause="jobs",
+        owner="operations",
+        runbook=Runbook(
+            "Nothing at once. Models are trained later.",
+            "Dagster's page of runs: what runs for how long, and what is queued? Did something launch the "
+            "same run again and again?",
+            "Cancel what is not needed; give the run coordinator more concurrent runs or the machine more "
+            "processors.",
+            "`tastemaker_run_queue_runs` falls.",
+        ),
+        exporter="watch",
+        for_seconds=30 * MINUTE,
+        example=Example((gauge("run_queue_runs", 1, 40),), faulty_steps=140),
+    )
+
+
+def _executor_queue(alerts: AlertsSettings) -> Rule:
+    limit = alerts.executor_queue.above
+    return Rule(
+        name="executor_queue",
+        severity="ticket",
+        labels=QUEUE,
+        condition=above(
+            Aggregate("max", QUEUE, Gauge(metric("tastemaker_executor_queue_tasks"))),
+            limit,
+            f"More than {limit} tasks wait in a queue of Celery's.",
+        ),
+        summary="{queue}: {value} tasks wait",
+        unit="count",
+        cause="jobs",
+        owner="operations",
+        runbook=Runbook(
+            "Nothing at once. Models are trained later.",
+            "Do Celery's workers of this queue run (`celery inspect ping`)? Does one task take very long?",
+            "Start the workers, or more of them.",
+            "`tastemaker_executor_queue_tasks` falls.",
+        ),
+        exporter="watch",
+        for_seconds=15 * MINUTE,
+        example=Example((gauge("executor_queue_tasks", 1, 400, queue="dagster"),), faulty_steps=80),
+    )
+
+
+def _fact_failed() -> Rule:
+    failed = Aggregate("max", SUBJECT, Gauge(metric("tastemaker_fact_failed")))
+    return Rule(
+        name="fact_failed",
+        severity="ticket",
+        labels=SUBJECT,
+        condition=same(Compare(failed, "==", 1), "The facts of a subject can't be read."),
+        summary="The facts of {subject} can't be read; alerts that depend on them are silent",
+        unit="none",
+        cause="jobs",
+        owner="operations",
+        runbook=Runbook(
+            "Nothing. Alerts about this subject can't fire.",
+            "The watcher's log has the reason: a damaged file of the lake, the metadata database or Celery's "
+            "broker. On call lists the metrics that are missing.",
+            "Start what is down. A damaged file of the lake is named in the log; remove it and run again.",
+            "`tastemaker_fact_failed` is 0.",
+        ),
+        exporter="watch",
+        for_seconds=10 * MINUTE,
+        example=Example((gauge("fact_failed", 0, 1, subject="gate"),), faulty_steps=60),
+    )
