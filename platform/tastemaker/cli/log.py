@@ -1,4 +1,4 @@
-"""`tastemaker log`: search the request log."""
+"""`tastemaker log`: search the request log, show one answer, and replay it with another version."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ ITEMS_SHOWN = 4
 
 @click.group()
 def log() -> None:
-    """Search the request log.
+    """Search the request log, show one answer, or replay it with another version.
 
     \b
     Examples:
-      tastemaker log search user:17850 since:7d    list a user's answers of the last seven days
-      tastemaker log search 'items<k'              list the answers that were too short
+      tastemaker log search user:17850 since:7d      list a user's answers of the last seven days
+      tastemaker log search 'items<k'                list the answers that were too short
+      tastemaker log show REQUEST                    show one answer, and what became of it
+      tastemaker log replay REQUEST --version ease   show what another version would have answered
     """
 
 
@@ -166,3 +168,120 @@ def _items(record: Record) -> str:
     first = " ".join(item.item_id for item in record.items[:ITEMS_SHOWN])
     more = len(record.items) - ITEMS_SHOWN
     return first + (f" and {more} more" if more > 0 else "") if record.items else "none"
+
+
+@log.command("show")
+@click.argument("request_id")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(request_id: str, as_json: bool) -> None:
+    """Show a logged answer: what was asked, what was answered and why, and what became of it.
+
+    Features are those that the model was given. Feedback is attributed as for training; rewards need the
+    problem file. Reasons need the version that answered.
+
+    \b
+    Examples:
+      tastemaker log show 019cb51df9e9000016646cb141797116
+      tastemaker log show 019cb51df9e9000016646cb141797116 --json | jq .feedback
+    """
+    from tastemaker.log_search.description import describe
+    from tastemaker.settings import load_settings
+
+    found = describe(request_id, load_settings())
+    if as_json:
+        outcomes = None if found.outcomes is None else [one._asdict() for one in found.outcomes]
+        parts = {"outcomes": outcomes, "feedback": found.feedback, "reasons": found.reasons}
+        click.echo(strict_json.dumps({"record": _row(found.record)} | parts, default=str))
+        return
+    _show_record(found.record)
+    click.echo(f"{len(found.record.items)} items" + (":" if found.record.items else ""))
+    for place, item in enumerate(found.record.items):
+        earned = "" if found.outcomes is None else f"  reward {found.outcomes[place].reward:g}"
+        reasons = "; ".join(found.reasons[place])
+        numbers = f"score {item.score:g}  propensity {item.propensity:.3g}{earned}"
+        click.echo(f"  {place + 1:>2}  {item.item_id}  {numbers}  {reasons}")
+    click.echo(f"{len(found.feedback)} events" + (":" if found.feedback else ""))
+    for row in found.feedback:
+        flags = f"  ({', '.join(row['flags'])})" if row["flags"] else ""
+        what = f"{row['event_type']} {row['item_id']}  value {row['value']:g}{flags}"
+        click.echo(f"  {row['occurred_at']:%Y-%m-%d %H:%M:%S}  {what}")
+    if found.outcomes is None:
+        click.echo("rewards are not shown: there is no problem file, which defines them", err=True)
+
+
+@log.command("replay")
+@click.argument("request_id")
+@click.option("--version", required=True, help="The version that answers: its id, or a model's name.")
+@click.option("--as-trained", is_flag=True, help="Let a version that learns online answer as it was trained.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def replay(request_id: str, version: str, as_trained: bool, as_json: bool) -> None:
+    """Show what a version would have answered to a logged request.
+
+    The version receives the same user, context, candidates and seed, the logged features (else those of the
+    newest feature snapshot of then), and the feedback and changed items that had arrived by then. What can't
+    be repeated is named. The state of a version that learns online is not kept: it is refused without
+    --as-trained. The exit status is 0 whether the lists differ or not.
+
+    \b
+    Examples:
+      tastemaker log replay 019cb51df9e9000016646cb141797116 --version ease
+      tastemaker log replay 019cb51df9e9000016646cb141797116 --version 20260301T120000-ease-1a2b --json
+    """
+    from tastemaker.log_search.replay import replay as run
+    from tastemaker.registry import Registry
+    from tastemaker.settings import load_settings
+    from tastemaker.storage.engine import open_engine
+
+    settings = load_settings()
+    registry = Registry(open_engine(settings.metadata_url), settings.artifacts)
+    is_model = any(one.model == version for one in registry.list())
+    chosen = registry.newest(version) if is_model else registry.get(version)
+    found = run(request_id, registry.open(chosen), settings, as_trained=as_trained)
+    if as_json:
+        import msgspec
+
+        parts = {
+            "record": _row(found.record),
+            "answer": msgspec.to_builtins(found.answer),
+            "features": found.features,
+            "features_from": found.features_from,
+            "limits": found.limits,
+            "is_same": found.is_same,
+            "changes": [one._asdict() for one in found.changes],
+        }
+        click.echo(strict_json.dumps(parts))
+        return
+    _show_record(found.record)
+    answer = found.answer
+    stage = answer.stage if answer.fallback is None else f"{answer.stage} ({answer.fallback})"
+    click.echo(
+        f"replayed with {answer.model} {answer.version}, stage {stage}; features {found.features_from}"
+    )
+    for line in found.limits:
+        click.echo(f"not repeated: {line}")
+    if found.is_same:
+        click.echo("both lists are the same")
+        return
+    for one in found.changes:
+        click.echo(f"  {_place(one.before):>4} -> {_place(one.after):>4}  {one.item_id}")
+
+
+def _place(place: int | None) -> str:
+    return "-" if place is None else str(place + 1)
+
+
+def _show_record(record: Record) -> None:
+    """Print the request and how it was answered, without the items."""
+    from tastemaker.event_log.rows import as_json, utc
+
+    stage = record.stage if record.fallback is None else f"{record.stage} ({record.fallback})"
+    click.echo(f"request    {record.request_id}")
+    click.echo(f"asked      {utc(record.occurred_at):%Y-%m-%d %H:%M:%S} UTC: {record.kind}, k {record.k}")
+    click.echo(f"user       {record.user_id}")
+    for name in ("context", "session", "candidates", "exclude", "features"):
+        if (value := getattr(record, name)) is not None:
+            click.echo(f"{name:<10} {as_json(value)}")
+    click.echo(f"answered   {record.model} {record.version}, stage {stage}, {record.latency_ms:.1f} ms")
+    if (assigned := record.assignment) is not None:
+        chance = "forced" if assigned.probability is None else f"probability {assigned.probability:g}"
+        click.echo(f"assigned   {assigned.experiment}, epoch {assigned.epoch}: {assigned.variant} ({chance})")

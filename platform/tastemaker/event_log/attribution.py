@@ -203,15 +203,38 @@ def attribute(lake: Lake, problem: ProblemSpec, *, until: float = np.inf) -> Att
     Returns:
         The impressions with their rewards, and the feedback with its impressions.
     """
+    with lake.connect() as connection:
+        return attribute_rows(connection, read_log(lake), read_feedback(lake), problem, until=until)
+
+
+def attribute_rows(
+    connection: DuckDBPyConnection,
+    requests: pa.Table,
+    feedback: pa.Table,
+    problem: ProblemSpec,
+    *,
+    until: float = np.inf,
+) -> Attribution:
+    """Join some requests with some feedback, and with the events in the connection's view `events`.
+
+    The rows of a user alone are joined as they are among those of all users, if all of the user's requests,
+    feedback and events are given from the first request of interest to the end of its window.
+
+    Args:
+        connection: Has the view `events`.
+        requests: Rows of `REQUESTS`, each request once.
+        feedback: Rows of `FEEDBACK`, each event once.
+        problem: Gives each event type its reward and window.
+        until: As in `attribute`.
+    """
     rewards = _reward_table(problem)
     window = max(rewards["window"].to_pylist())
-    with lake.connect() as connection:
-        _join(connection, read_log(lake), read_feedback(lake), rewards, until)
-        horizon = connection.execute(_HORIZON).fetchall()[0][0]
-        closed = -np.inf if horizon is None else horizon - window
-        flagged = connection.sql(_FLAGGED, params={"skew": CLOCK_SKEW_SECONDS}).to_arrow_table()
-        shown = _impressions(connection, closed, np.inf)
-        return Attribution(shown, flagged.cast(FLAGGED_FEEDBACK), horizon, window)
+    _join(connection, requests, feedback, rewards, until)
+    horizon = connection.execute(_HORIZON).fetchall()[0][0]
+    closed = -np.inf if horizon is None else horizon - window
+    flagged = connection.sql(_FLAGGED, params={"skew": CLOCK_SKEW_SECONDS}).to_arrow_table()
+    shown = _impressions(connection, closed, np.inf)
+    return Attribution(shown, flagged.cast(FLAGGED_FEEDBACK), horizon, window)
 
 
 def impressions(

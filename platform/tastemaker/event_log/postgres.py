@@ -22,7 +22,7 @@ from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import BATCH_RECORDS, Drained, count, put_rows
 from tastemaker.event_log.records import Entry, Record
-from tastemaker.event_log.spool_file import KINDS, Pending, key_of, name_of
+from tastemaker.event_log.spool_file import KINDS, NAMES, Kind, Pending, key_of, name_of
 from tastemaker.util.atomic_files import atomic_write
 from tastemaker.util.file_lock import file_lock
 
@@ -47,7 +47,7 @@ _NEWER = "SELECT number, kind, record::text FROM log_records WHERE number > %s O
 _FOUND = "SELECT record::text FROM log_records WHERE kind = 'request' AND key = %s"
 _NEWEST = """
     SELECT record::text FROM log_records
-    WHERE kind = 'request' AND number > %(after)s AND (%(users)s::text[] IS NULL OR user_id = ANY(%(users)s))
+    WHERE kind = %(kind)s AND number > %(after)s AND (%(users)s::text[] IS NULL OR user_id = ANY(%(users)s))
         AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
         AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
     ORDER BY at DESC, key
@@ -130,39 +130,46 @@ def pulled(url: str, lake: Path) -> int:
     return int(json.loads(noted.read_text())["last"]) if noted.exists() else 0
 
 
-def newest_requests(
+def newest(
     url: str,
+    kind: type[Kind],
     *,
     after: int = 0,
     users: Sequence[str] | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> Generator[Record, None, None]:
-    """Yield shipped requests, newest first. They are read in blocks, so that a reader may stop early.
+) -> Generator[Kind, None, None]:
+    """Yield shipped records of one kind, newest first. They are read in blocks: a reader may stop early.
 
     Args:
         url: Of the log database.
+        kind: The class of the records.
         after: Only records with larger numbers.
-        users: Only requests of these users; None for all.
-        since: Only requests from this time on.
-        until: Only requests before this time.
+        users: Only records that name one of these users; None for all.
+        since: Only records from this time on.
+        until: Only records before this time.
 
     Raises:
         DatabaseUnavailable: The database does not answer.
     """
+    name = NAMES[kind]
     wanted = {
-        "after": after, "users": None if users is None else list(users), "since": since, "until": until
-    }  # fmt: skip
+        "kind": name,
+        "after": after,
+        "users": None if users is None else list(users),
+        "since": since,
+        "until": until,
+    }
     with (
         _driver_errors_in_words(url),
         closing(connect(url)) as connection,
         connection,
-        connection.cursor("newest_requests") as cursor,
+        connection.cursor("newest") as cursor,
     ):
         cursor.itersize = BATCH_RECORDS
         cursor.execute(_NEWEST, wanted)
         for (record,) in cursor:
-            yield _DECODERS["request"].decode(record)
+            yield _DECODERS[name].decode(record)
 
 
 def _noted(url: str, lake: Path) -> Path:

@@ -39,7 +39,7 @@ KINDS: dict[str, type[Entry]] = {
     "item": ItemRecord,
     "user": UserRecord,
 }
-_NAMES = {kind: name for name, kind in KINDS.items()}
+NAMES: dict[type[Any], str] = {kind: name for name, kind in KINDS.items()}
 _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     name: msgspec.msgpack.Decoder(kind) for name, kind in KINDS.items()
 }
@@ -73,7 +73,7 @@ are queried apart: for both in one query, SQLite reads the whole table."""
 _OLDEST = "SELECT number, kind, record FROM records ORDER BY number LIMIT ?"
 _NEWEST = """
     SELECT number, stored_at, record FROM records
-    WHERE (? IS NULL OR number < ?) AND +kind = 'request' ORDER BY number DESC LIMIT ?
+    WHERE (? IS NULL OR number < ?) AND +kind = ? ORDER BY number DESC LIMIT ?
 """
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -228,11 +228,12 @@ def find_request(path: Path, request_id: str) -> Record | None:
     return None if row is None else _DECODERS["request"].decode(row[0])
 
 
-def newest_requests(path: Path, block: int = 1_000) -> Generator[tuple[float, Record], None, None]:
-    """Yield the requests in a spool, the last stored first, each with the time at which it was stored.
+def newest(path: Path, kind: type[Kind], block: int = 1_000) -> Generator[tuple[float, Kind], None, None]:
+    """Yield the records of one kind in a spool, the last stored first, each with the time of its storage.
 
     Args:
         path: The spool's file; there may be none.
+        kind: The class of the records.
         block: Records that are read at once.
 
     Yields:
@@ -244,13 +245,13 @@ def newest_requests(path: Path, block: int = 1_000) -> Generator[tuple[float, Re
     if not path.exists():
         return
     before: int | None = None
-    decode = _DECODERS["request"].decode
+    name = NAMES[kind]
     try:
         with connected(path) as connection:
-            while rows := connection.execute(_NEWEST, (before, before, block)).fetchall():
+            while rows := connection.execute(_NEWEST, (before, before, name, block)).fetchall():
                 before = rows[-1][0]
                 for _, stored_at, record in rows:
-                    yield stored_at, decode(record)
+                    yield stored_at, _DECODERS[name].decode(record)
     except sqlite3.Error as error:
         raise _unreadable(path, error) from error
 
@@ -298,7 +299,7 @@ def measure(connection: sqlite3.Connection) -> Backlog:
 
 def name_of(record: Entry) -> str:
     """Return a record's kind, a key of KINDS."""
-    return _NAMES[type(record)]
+    return NAMES[type(record)]
 
 
 def key_of(record: Entry) -> str | None:

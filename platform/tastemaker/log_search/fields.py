@@ -70,9 +70,12 @@ def _shown(record: Record) -> Iterable[str]:
     return (item.item_id for item in record.items)
 
 
+USER: Final = TextField("user", "user of the request", ("user_id",), lambda one: (one.user_id,), is_id=True)
+SINCE: Final = TimeField("since", "the earliest time, inclusive", ">=")
+UNTIL: Final = TimeField("until", "the latest time, exclusive", "<")
 _FIELDS: tuple[Field, ...] = (
     TextField("id", "id of the request", ("request_id",), lambda one: (one.request_id,)),
-    TextField("user", "user of the request", ("user_id",), lambda one: (one.user_id,), is_id=True),
+    USER,
     TextField("shown", "an item of the answer", ("item_ids",), _shown, is_list=True, is_id=True),
     TextField(
         "item",
@@ -117,10 +120,8 @@ _FIELDS: tuple[Field, ...] = (
     NumberField("items", "number of items shown", "len(item_ids)", lambda one: len(one.items)),
     NumberField("k", "number of items that were asked for", "k", lambda one: one.k),
     NumberField("ms", "milliseconds to the answer", "latency_ms", lambda one: one.latency_ms),
-    TimeField(
-        "since", "the earliest time, inclusive: 2026-03-01, 2026-03-01T12:30, or 15m, 2h, 7d ago", ">="
-    ),
-    TimeField("until", "the latest time, exclusive; written as since", "<"),
+    SINCE,
+    UNTIL,
 )
 FIELDS: Final[Mapping[str, Field]] = {field.name: field for field in _FIELDS}
 """Every field by its name."""

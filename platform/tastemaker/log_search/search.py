@@ -67,7 +67,7 @@ def search(query: Query, settings: Settings, limit: int = 20) -> list[Record]:
 def newest_spooled(path: Path, query: Query, limit: int) -> Iterator[Record]:
     """Yield the newest matches in a spool, and perhaps some more."""
     times: list[float] = []
-    with closing(spool_file.newest_requests(path)) as stored:
+    with closing(spool_file.newest(path, Record)) as stored:
         for stored_at, record in stored:
             # An answer is stored after its request came: all further ones are older than this.
             if len(times) >= limit and stored_at < sorted(times, reverse=True)[limit - 1]:
@@ -101,7 +101,7 @@ def _in_database(query: Query, settings: Settings, limit: int) -> list[Record]:
     users = query.exactly("user")
     url, after = settings.log_url, postgres.pulled(settings.log_url, settings.lake)
     with closing(
-        postgres.newest_requests(url, after=after, users=users, since=query.since, until=query.until)
+        postgres.newest(url, Record, after=after, users=users, since=query.since, until=query.until)
     ) as stored:
         for record in stored:
             if query.matches(record):

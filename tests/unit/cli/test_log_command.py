@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from support.request_logs import NOON, fill, request
+from support.request_logs import NOON, click, fill, request
+from support.served_homes import make_home
 from tastemaker.cli.log import OPTIONS, log
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import Item
@@ -101,3 +102,35 @@ def test_a_raw_user_id_is_searched_by_its_pseudonym(home: Path, monkeypatch: pyt
     monkeypatch.delenv(KEY)
     with pytest.raises(TastemakerError, match=KEY):
         run("search", "user:zoë")
+
+
+def test_show_prints_the_request_its_items_and_its_feedback(home: Path) -> None:
+    """For people and as JSON."""
+    fill(home / "spool", [click(1, request_id=f"{1:032x}", item_id="item-2")])
+    shown = run("show", f"{1:032x}")
+    assert "user       user-1" in shown.stdout
+    assert 'features   {"recency_days":null,"orders_per_day":0.5}' in shown.stdout
+    assert "   3  item-2  score 1  propensity 1  " in shown.stdout
+    assert "click item-2  value 1" in shown.stdout
+    assert "no problem file" in shown.stderr
+    found = json.loads(run("show", f"{1:032x}", "--json").stdout)
+    assert found["record"]["request_id"] == f"{1:032x}"
+    assert found["outcomes"] is None
+    assert [event["event_id"] for event in found["feedback"]] == ["click-1"]
+    assert len(found["reasons"]) == len(ITEMS)
+
+
+def test_replay_prints_how_the_lists_differ(home: Path) -> None:
+    """By the newest version of a model, or by its id."""
+    version = make_home(home)["popularity"]
+    logged = request(7, items=[Item("item-01", 1.0, 1.0), Item("other", 1.0, 1.0)], occurred_at=NOON + 1e8)
+    fill(home / "spool", [logged])
+    found = json.loads(run("replay", logged.request_id, "--version", version.id, "--json").stdout)
+    answered = [item["item_id"] for item in found["answer"]["items"]]
+    assert not found["is_same"]
+    assert {one["item_id"]: one["before"] for one in found["changes"]} == {
+        **dict.fromkeys(answered), "item-01": 0, "other": 1
+    }  # fmt: skip
+    lines = run("replay", logged.request_id, "--version", "popularity").stdout.splitlines()
+    assert f"replayed with popularity {version.id}, stage model" in lines[-1 - len(found["changes"])]
+    assert lines[-1].split() == ["2", "->", "-", "other"]
