@@ -1,4 +1,4 @@
-"""`tastemaker alerts`: what is watched, and the files that watch it."""
+"""`tastemaker alerts`: the alert rules and their files, and the commands about incidents."""
 
 from __future__ import annotations
 
@@ -6,16 +6,35 @@ from pathlib import Path
 
 import click
 
+from tastemaker.cli import incidents
+
 
 @click.group()
 def alerts() -> None:
-    """Show the alert rules and write their files.
+    """Show incidents, acknowledge and silence them, and show the alert rules.
 
     \b
     Examples:
+      tastemaker alerts list                   list the open incidents
+      tastemaker alerts show 12                show what happened in one
+      tastemaker alerts ack 12                 take it over
+      tastemaker alerts silence rule=slow --for 2h --reason "load test"
+      tastemaker alerts test                   send a test alert through every channel
       tastemaker alerts rules                  list the rules
       tastemaker alerts rules --out .          write the files of Prometheus and Alertmanager
     """
+
+
+for command in (
+    incidents.list_incidents,
+    incidents.show,
+    incidents.ack,
+    incidents.silence,
+    incidents.silences,
+    incidents.history,
+    incidents.send_test,
+):
+    alerts.add_command(command)
 
 
 @alerts.command("rules")

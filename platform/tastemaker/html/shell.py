@@ -63,13 +63,15 @@ class Page:
     made_at: datetime
     """The time when the page was made, with a time zone."""
     body: Markup
+    has_form: bool = False
+    """Whether the page has a form, which is sent to where the page came from."""
 
 
 def render(page: Page) -> str:
     """Return a page as HTML that is also well-formed XML, with its style and a strict content policy."""
     made_at = page.made_at.astimezone(UTC)
     document = _PAGE.format(
-        policy=policy(),
+        policy=policy(has_form=page.has_form),
         generator=GENERATOR,
         created=CREATED,
         iso=made_at.isoformat(timespec="seconds"),
@@ -109,8 +111,8 @@ def style() -> Markup:
 
 
 @cache
-def policy() -> str:
-    """Return the Content-Security-Policy of a page: its own style and embedded images only.
+def policy(*, has_form: bool = False) -> str:
+    """Return the Content-Security-Policy of a page: its style, embedded images, and its forms, if any.
 
     Reference: Content Security Policy Level 3, W3C, section 8.3 (hashes of inline elements).
     """
@@ -122,6 +124,6 @@ def policy() -> str:
             f"style-src 'sha256-{allowed}'",
             "img-src data:",
             "base-uri 'none'",
-            "form-action 'none'",
+            "form-action 'self'" if has_form else "form-action 'none'",
         ]
     )

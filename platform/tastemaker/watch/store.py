@@ -91,7 +91,7 @@ class WatchStore:
         with self.engine.begin() as connection:
             now = database_now(connection)
             holds = role != "facts" and self._take_lease(connection, now)
-            _upsert(
+            upsert(
                 connection,
                 watch_beats,
                 {"watcher": self.watcher},
@@ -127,16 +127,17 @@ class WatchStore:
             connection.execute(watch_leases.delete().where(mine))
 
     def load(self) -> tuple[list[AlertState], list[Incident]]:
-        """Return the alerts that are not ok, and the incidents that are open or were closed lately."""
+        """Return the alerts that are not ok, and their incidents that are open or were closed lately."""
         with self.engine.connect() as connection:
             since = database_now(connection) - timedelta(seconds=LATELY_SECONDS)
             states = connection.execute(select(alert_states)).all()
             incidents = connection.execute(
                 select(alert_incidents).where(
-                    or_(alert_incidents.c.closed_at.is_(None), alert_incidents.c.closed_at > since)
+                    alert_incidents.c.source == "watch",
+                    or_(alert_incidents.c.closed_at.is_(None), alert_incidents.c.closed_at > since),
                 )
             ).all()
-        return [_state(row) for row in states], [_incident(row) for row in incidents]
+        return [_state(row) for row in states], [read_incident(row) for row in incidents]
 
     def interventions(self) -> Interventions:
         """Return the silences that have not ended, and the open incidents that are acknowledged."""
@@ -322,7 +323,7 @@ def _write_state(connection: Connection, key: str, state: AlertState | None) -> 
     if state is None:
         connection.execute(alert_states.delete().where(alert_states.c.key == key))
         return
-    _upsert(
+    upsert(
         connection,
         alert_states,
         {"key": key},
@@ -382,7 +383,15 @@ def _number(connection: Connection, uid: str, numbers: Mapping[str, int]) -> int
     return found.scalar_one_or_none()
 
 
-def _upsert(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+def upsert(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Insert a row, or update the one with this key.
+
+    Args:
+        connection: Of the metadata database.
+        table: The table.
+        key: The primary key's columns.
+        values: The other columns.
+    """
     statement = _dialect(connection).insert(table).values({**key, **values})
     connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
 
@@ -408,7 +417,8 @@ def _state(row: Row[Any]) -> AlertState:
     )
 
 
-def _incident(row: Row[Any]) -> Incident:
+def read_incident(row: Row[Any]) -> Incident:
+    """Return the incident of a row of the table."""
     return Incident(
         uid=row.uid,
         key=row.key,

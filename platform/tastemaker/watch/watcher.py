@@ -1,0 +1,361 @@
+"""The watcher scrapes and evaluates at a fixed interval; its threads write, deliver and collect facts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from tastemaker.alerting.rule import Rule
+from tastemaker.errors import TastemakerError
+from tastemaker.notifications.notification import Channel, Notification
+from tastemaker.settings import Settings
+from tastemaker.util.failure_log import FailureLog
+from tastemaker.util.poller import Poller
+from tastemaker.watch import outbox, records
+from tastemaker.watch.archive import WRITE_SECONDS, Archive
+from tastemaker.watch.clock import AscendingClock
+from tastemaker.watch.database_thread import DatabaseThread
+from tastemaker.watch.delivery import Deliveries, occurred_at
+from tastemaker.watch.evaluation import RuleEvaluation
+from tastemaker.watch.heartbeat import Heartbeat
+from tastemaker.watch.incident import AlertState, Incident
+from tastemaker.watch.message import compose
+from tastemaker.watch.outbox import Claim
+from tastemaker.watch.reads import kept_series
+from tastemaker.watch.samples import AllSamples, PageError, ScrapeTarget, TargetSamples
+from tastemaker.watch.scrape import ScrapeError, Scraper, instance_of
+from tastemaker.watch.signed_links import SignedLinks
+from tastemaker.watch.state_machine import Routing, StateMachine
+from tastemaker.watch.store import WatchStore
+from tastemaker.watch.watch_metrics import WatchMetrics, rendered
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+FACTS_SECONDS = 30.0
+FACTS_STALE_SECONDS = 300.0
+"""How old facts may be to be shown and evaluated."""
+GONE_SECONDS = 86_400.0
+"""How long a service that was found by itself stays a target after it ended."""
+FAR_SECONDS = 60.0
+"""How often samples of days ago are replaced by those that are as old now."""
+OWN_ADDRESS = "watch"
+OWN_JOB = "tastemaker_watch"
+HEALTHY_SECONDS = 60.0
+"""How old the last evaluation, the last use of the database and the oldest message may be."""
+
+logger = logging.getLogger("tastemaker.watch")
+
+Services = Callable[[], Iterable[str]]
+"""Returns the addresses of the running services."""
+Facts = Callable[[], "Iterable[Metric]"]
+
+
+class Watcher:
+    """One `tastemaker watch`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        rules: Sequence[Rule],
+        channels: Mapping[str, Channel],
+        *,
+        services: Services,
+        facts: Facts,
+        links: SignedLinks,
+        facts_only: bool = False,
+    ) -> None:
+        """Create a watcher whose threads are not started.
+
+        Args:
+            settings: All settings.
+            engine: The metadata database.
+            rules: The alert rules.
+            channels: Name -> channel.
+            services: Returns the addresses of the running services; used if no targets are set.
+            facts: Returns what the database and the lake say, as metrics.
+            links: Makes links to the alerts' pages.
+            facts_only: Whether another program evaluates the rules: nothing is scraped then.
+        """
+        watch = settings.watch
+        self.settings, self.engine, self.links, self._services = settings, engine, links, services
+        self._facts, self._facts_only = facts, facts_only
+        self.interval = watch.interval_seconds
+        self.rules = rules
+        self.metrics = WatchMetrics(channels)
+        kept = kept_series(rules)
+        self.samples = AllSamples(kept)
+        self._far_ages = sorted({ages for one in kept.values() for ages in one.far})
+        self._archive = Archive(
+            engine, keep_seconds=max((one.stored_seconds for one in kept.values()), default=0)
+        )
+        self._memory_seconds = max((one.memory_seconds for one in kept.values()), default=0.0)
+        self._restored: set[str] = set()
+        self._evaluation = RuleEvaluation(rules, self.interval)
+        self._routing = Routing.of(watch)
+        self._clock, self._scraper = AscendingClock(), Scraper()
+        self._machine: StateMachine | None = None
+        self._lock = threading.Lock()
+        """Of the samples and of the state machine."""
+        self._oldest: dict[str, float] = {}
+        self._evaluated_at: float | None = None
+        self._found: dict[str, float] = {}
+        self._facts_page, self._facts_at = "", float("-inf")
+        self._target_logs: dict[str, FailureLog] = {}
+        self._archived_at = self._far_at = float("-inf")
+        name = f"{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
+        self._store = WatchStore(engine, name[-100:])
+        self.deliveries = Deliveries(
+            engine,
+            channels,
+            compose=self._compose,
+            counted=self.metrics.count,
+            timeouts={name: one.timeout_seconds for name, one in watch.channels.items()},
+        )
+        self._channel_names = tuple(channels)
+        self.database = DatabaseThread(
+            self._store,
+            began=self._began,
+            ended=self._ended,
+            written=self.deliveries.wake,
+            evaluated_at=lambda: self._evaluated_at,
+            role="facts" if facts_only else "waits",
+        )
+        self._heartbeat = Heartbeat(watch.heartbeat_url, self._heartbeat_trouble)
+        self._pollers: list[Poller] = []
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Watch until `stop` is called."""
+        self.start()
+        try:
+            while not self._stopping.is_set():
+                began = time.monotonic()
+                self.tick()
+                self._stopping.wait(max(0.0, self.interval - (time.monotonic() - began)))
+        finally:
+            self.close()
+
+    def start(self) -> None:
+        """Start the threads."""
+        self.collect_facts()
+        self.database.start()
+        self.deliveries.start()
+        self._heartbeat.start()
+        self._pollers = [
+            Poller(self.collect_facts, seconds=FACTS_SECONDS, name="facts"),
+            Poller(self.measure, seconds=self.interval, name="own metrics"),
+            Poller(self._archive_samples, seconds=self.interval, name="archive"),
+        ]
+
+    def stop(self) -> None:
+        """Let `run` return after the current tick."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """End the threads; what waits for the database is written, if it can be."""
+        for poller in self._pollers:
+            poller.close()
+        self._heartbeat.close()
+        self.database.close()
+        self.deliveries.close()
+        self._scraper.close()
+
+    def tick(self) -> None:
+        """Scrape all targets, and evaluate the rules if it is for this watcher to do so."""
+        began = time.monotonic()
+        if self._facts_only:
+            self._evaluated_at = self._clock.now()
+            return
+        now = self._clock.now()
+        self.scrape(now)
+        with self._lock:
+            if self._machine is not None:
+                self._evaluate(self._machine, now)
+        self.metrics.evaluation_seconds.set(time.monotonic() - began)
+
+    def scrape(self, now: float) -> None:
+        """Read the pages of all targets, as of a time."""
+        addresses = self.targets(now)
+        pages = self._scraper.pages(addresses, min(self.interval * 0.8, 10.0))
+        with self._lock:
+            self.samples.remove_others([*addresses, OWN_ADDRESS])
+            for address, page in pages.items():
+                target = ScrapeTarget(self.settings.alerts.job, instance_of(address))
+                self._append(address, self.samples.of(address, target), page, now)
+            own = self.samples.of(OWN_ADDRESS, ScrapeTarget(OWN_JOB, self._own_instance()))
+            self._append(OWN_ADDRESS, own, self.page(), now)
+            if now - self._far_at >= FAR_SECONDS:
+                self._far_at = now
+                self._set_far(now)
+        self.metrics.series_dropped.set(sum(one.too_many for one in self.samples.targets().values()))
+
+    def targets(self, now: float) -> list[str]:
+        """Return the addresses to scrape: those of the settings, else the services that run or ran lately."""
+        if self.settings.watch.targets:
+            return list(self.settings.watch.targets)
+        self._found |= dict.fromkeys(self._services(), now)
+        self._found = {one: at for one, at in self._found.items() if now - at < GONE_SECONDS}
+        return list(self._found)
+
+    def conditions(self, now: float) -> dict[str, dict[str, str]]:
+        """Return rule -> key of the labels -> summary, for the conditions that are true now."""
+        readings = self._evaluation.readings(self.samples.by_name(), now, lambda _: [])
+        found = {}
+        for rule in self.rules:
+            fires = readings[rule.name].fires if rule.name in readings else {}
+            if fires and rule.severity != "none":
+                texts = {
+                    ", ".join(f"{name}={text}" for name, text in sorted(labels)): rule.text(
+                        dict.fromkeys(rule.labels, "") | dict(labels), value
+                    )
+                    for labels, value in fires.items()
+                }
+                found[rule.name] = texts
+        return found
+
+    def page(self) -> str:
+        """Return the watch's own metrics and the facts, in Prometheus' text format."""
+        is_fresh = time.monotonic() - self._facts_at < FACTS_STALE_SECONDS
+        return self.metrics.page() + (self._facts_page if is_fresh else "")
+
+    def trouble(self) -> str | None:
+        """Return why this watcher does not do its work; None while it does, or while another one does it."""
+        now = time.monotonic()
+        reached = self.database.succeeded_at
+        if reached is None or now - reached > HEALTHY_SECONDS:
+            return "the database can't be used"
+        if not self._facts_only and self.database.is_leader:
+            evaluated = self._evaluated_at
+            if evaluated is None or self._clock.now() - evaluated > HEALTHY_SECONDS + self.interval:
+                return "the rules are not evaluated"
+        late = [name for name, seconds in self._oldest.items() if seconds > 5 * HEALTHY_SECONDS]
+        return f"messages to {', '.join(late)} are not sent" if late else None
+
+    def _heartbeat_trouble(self) -> str | None:
+        """Return why no heartbeat is sent: only the watcher that evaluates sends it."""
+        if not self._facts_only and not self.database.is_leader:
+            return "another watcher evaluates the rules"
+        return self.trouble()
+
+    def collect_facts(self) -> None:
+        """Read the facts of the database and the lake."""
+        self._facts_page = rendered(list(self._facts()))
+        self._facts_at = time.monotonic()
+
+    def measure(self) -> None:
+        """Update the metrics that are read from the database and from the threads."""
+        metrics = self.metrics
+        metrics.is_leader.set(self.database.is_leader)
+        metrics.database_up.set(self.database.log.trouble is None)
+        metrics.unwritten.set(self.database.waiting)
+        metrics.rules_failed.set(self._evaluation.failed)
+        try:
+            self._oldest = outbox.oldest_seconds(self.engine, self._channel_names)
+            for channel, seconds in self._oldest.items():
+                metrics.oldest_seconds.labels(channel).set(seconds)
+            found = [one.severity for one in records.incidents(self.engine)]
+        except (SQLAlchemyError, OSError):
+            return  # the database's own thread says so
+        for severity in ("page", "ticket"):
+            metrics.firing.labels(severity).set(found.count(severity))
+
+    def _own_instance(self) -> str:
+        return f"{self.settings.watch.host}:{self.settings.watch.port}"
+
+    def _append(self, address: str, samples: TargetSamples, page: str | ScrapeError, now: float) -> None:
+        log = self._target_logs.setdefault(address, FailureLog(logger, f"{address} answers again"))
+        stored = None
+        if not isinstance(page, ScrapeError):
+            try:
+                stored = samples.append(page, now)
+                log.succeeded()
+            except PageError as error:
+                log.failed(f"the metrics of {address} can't be read", detail=error)
+        else:
+            log.failed(f"{address} can't be scraped", detail=page)
+        if stored is None:
+            stored = samples.append("", now, is_up=False)
+        if stored:
+            self._archive.add(address, stored)
+
+    def _evaluate(self, machine: StateMachine, now: float) -> None:
+        people = self.database.interventions
+        machine.acknowledge(people.acknowledged)
+        readings = self._evaluation.readings(self.samples.by_name(), now, machine.known)
+        instances = {one.target.instance for one in self.samples.targets().values()}
+        changes = machine.step(readings, now, silences=people.silences, instances=instances)
+        self.database.add(changes)
+        self._evaluated_at = now
+        self.metrics.evaluated.set(now)
+
+    def _began(self, states: Collection[AlertState], incidents: Collection[Incident]) -> None:
+        machine = StateMachine(self.rules, self._routing)
+        machine.restore(states, incidents, self._clock.now())
+        with self._lock:
+            self._machine = machine
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._machine = None
+
+    def _compose(self, record: records.IncidentRecord, claimed: Claim) -> Notification:
+        value = None
+        if claimed.event == "reminder":
+            value = records.newest_value(self.engine, record.key)
+        return compose(
+            record,
+            claimed.event,
+            delivery_id=claimed.delivery_id,
+            occurred_at=occurred_at(claimed),
+            value=value,
+            settings=self.settings,
+            links=self.links,
+        )
+
+    def _archive_samples(self) -> None:
+        """Read samples of former processes, and write those of this one."""
+        now = self._clock.now()
+        if self._facts_only:
+            return
+        try:
+            with self._lock:
+                targets = dict(self.samples.targets())
+            for address, samples in targets.items():
+                if address not in self._restored:
+                    self._restore(address, samples, now)
+            self._archive.read_far(targets, self._far_ages, now)
+            if now - self._archived_at >= WRITE_SECONDS:
+                self._archived_at = now
+                if self.database.is_leader:
+                    self._archive.write(now)
+        except (SQLAlchemyError, OSError, TastemakerError) as error:
+            logger.debug("samples can't be stored: %s", error)  # the database's own thread says so
+
+    def _restore(self, address: str, samples: TargetSamples, now: float) -> None:
+        found = list(self._archive.load(address, now - self._memory_seconds))
+        together: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float | None]]] = {}
+        for series, values in found:
+            together.setdefault(series, []).extend(values)
+        with self._lock:
+            for (name, labels), values in together.items():
+                if (one := samples.stored_series(name, labels)) is not None:
+                    one.restore([sample for sample in values if sample[0] >= now - one.kept.memory_seconds])
+        self._restored.add(address)
+
+    def _set_far(self, now: float) -> None:
+        if not self._far_ages:
+            return
+        for address, samples in self.samples.targets().items():
+            for (name, labels), values in self._archive.far(address, self._far_ages, now).items():
+                if (one := samples.stored_series(name, labels)) is not None and one.kept.far:
+                    one.set_far(values)

@@ -1,0 +1,165 @@
+"""The real watch process: each fault is one trigger and one resolve, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.servers import postgres
+from support.watched_pages import WatchedPage, WatchProcess, wait_until, watched_page
+from tastemaker.storage.engine import open_engine
+from tastemaker.watch import records
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+MODELS = "abcde"
+
+
+@pytest.fixture
+def page() -> Iterator[WatchedPage]:
+    with watched_page() as found:
+        found.gauges |= {f'tastemaker_fault{{model="{model}"}}': 0 for model in MODELS}
+        yield found
+
+
+def fault(page: WatchedPage, model: str, value: float) -> None:
+    page.gauges[f'tastemaker_fault{{model="{model}"}}'] = value
+
+
+def open_incidents(database_url: str) -> list[records.IncidentRecord]:
+    engine = open_engine(database_url)
+    found = records.incidents(engine)
+    engine.dispose()
+    return found
+
+
+def check_each_once(page: WatchedPage, database_url: str) -> None:
+    """Each incident has one trigger and one resolve at the receiver, in that order for each key."""
+    engine = open_engine(database_url)
+    found = records.incidents(engine, only_open=False)
+    assert all(one.closed_at is not None for one in found)
+    sent = [(one["event"], one["incident"]) for one in page.distinct()]
+    expected = [(event, one.number) for one in found for event in ("trigger", "resolve")]
+    assert sorted(sent) == sorted(expected)
+    for key in {one["key"] for one in page.distinct()}:
+        events = [one["event"] for one in page.distinct() if one["key"] == key]
+        assert events == ["trigger", "resolve"] * (len(events) // 2)
+    engine.dispose()
+
+
+def test_a_fault_is_one_trigger_and_one_resolve(page: WatchedPage, tmp_path: Path) -> None:
+    with WatchProcess(tmp_path / "home", page) as watch:
+        fault(page, "a", 1)
+        page.gauges['tastemaker_echo{model="a"}'] = 1
+        wait_until(lambda: page.counts() == {"trigger": 1}, 30, watch.log)
+        (trigger,) = page.distinct()
+        assert trigger["summary"] == "1 of a"
+        assert trigger["labels"] == {"model": "a", "job": "tastemaker", "instance": page.url[7:]}
+        fault(page, "a", 0)
+        page.gauges['tastemaker_echo{model="a"}'] = 0
+        wait_until(lambda: page.counts() == {"trigger": 1, "resolve": 1}, 30, watch.log)
+        watch.kill(signal.SIGTERM)
+        assert "Traceback" not in watch.log()
+
+
+def test_kills_at_random_moments_lose_and_double_nothing(page: WatchedPage, tmp_path: Path) -> None:
+    rng = random.Random(os.environ.get("SEED", "7"))
+    url = f"sqlite:///{tmp_path / 'home' / 'tastemaker.db'}"
+    faults = 0
+    with WatchProcess(tmp_path / "home", page) as watch:
+        for _ in range(4):
+            until = time.monotonic() + rng.uniform(3, 9)
+            while time.monotonic() < until:
+                model = rng.choice(MODELS)
+                faults += 1
+                fault(page, model, 1)
+                time.sleep(rng.uniform(0, 1.5))
+                fault(page, rng.choice(MODELS), 0)
+            watch.kill()
+            watch.start()
+        for model in MODELS:
+            fault(page, model, 0)
+
+        def is_over() -> bool:
+            counts = page.counts()
+            return counts.get("trigger", 0) == counts.get("resolve", 0) > 0 and not open_incidents(url)
+
+        time.sleep(6)
+        wait_until(is_over, 60, watch.log)
+    check_each_once(page, url)
+    assert faults > 5
+
+
+def test_a_receiver_that_is_away_gets_everything_once_in_order(page: WatchedPage, tmp_path: Path) -> None:
+    page.status, url = 500, f"sqlite:///{tmp_path / 'home' / 'tastemaker.db'}"
+    with WatchProcess(tmp_path / "home", page) as watch:
+        for _ in range(2):
+            fault(page, "a", 1)
+            wait_until(lambda: len(open_incidents(url)) == 1, 30, watch.log)
+            fault(page, "a", 0)
+            wait_until(lambda: not open_incidents(url), 30, watch.log)
+        page.status = 202
+        wait_until(lambda: page.counts() == {"trigger": 2, "resolve": 2}, 90, watch.log)
+    check_each_once(page, url)
+
+
+@pytest.mark.servers
+def test_a_database_that_is_away_delays_messages_and_loses_none(page: WatchedPage, tmp_path: Path) -> None:
+    with postgres() as (server, url):
+        database_url = f"{url}/postgres"
+        with WatchProcess(tmp_path / "home", page, database_url=database_url) as watch:
+            fault(page, "a", 1)
+            wait_until(lambda: page.counts() == {"trigger": 1}, 30, watch.log)
+            server.stop()
+            fault(page, "a", 0)
+            fault(page, "b", 1)
+            wait_until(
+                lambda: "the database can't be used; evaluation continues" in watch.log(), 30, watch.log
+            )
+            time.sleep(5)
+            fault(page, "b", 0)
+            fault(page, "c", 1)
+            time.sleep(3)
+            assert page.counts() == {"trigger": 1}
+            server.start()
+            wait_until(lambda: page.counts() == {"trigger": 3, "resolve": 2}, 60, watch.log)
+            fault(page, "c", 0)
+            wait_until(lambda: page.counts() == {"trigger": 3, "resolve": 3}, 30, watch.log)
+        check_each_once(page, database_url)
+
+
+@pytest.mark.servers
+def test_of_two_watches_one_evaluates_and_the_other_takes_over(
+    page: WatchedPage, tmp_path: Path, postgres_url: str
+) -> None:
+    first = WatchProcess(tmp_path / "first", page, database_url=postgres_url)
+    second = WatchProcess(tmp_path / "second", page, database_url=postgres_url)
+    with first, second:
+        fault(page, "a", 1)
+        wait_until(lambda: page.counts() == {"trigger": 1}, 30, first.log)
+        time.sleep(3)
+        roles = {one: _evaluates(one) for one in (first, second)}
+        assert sorted(roles.values()) == [False, True]
+        (leader,) = [one for one, evaluates in roles.items() if evaluates]
+        other = second if leader is first else first
+        leader.kill()
+        fault(page, "a", 0)
+        fault(page, "b", 1)
+        wait_until(lambda: page.counts() == {"trigger": 2, "resolve": 1}, 60, other.log)
+        fault(page, "b", 0)
+        wait_until(lambda: page.counts() == {"trigger": 2, "resolve": 2}, 30, other.log)
+        assert _evaluates(other)
+    check_each_once(page, postgres_url)
+
+
+def _evaluates(watch: WatchProcess) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{watch.port}/healthz", timeout=5) as answer:
+        found: bool = json.load(answer)["evaluates"]
+    return found
