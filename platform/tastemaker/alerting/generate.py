@@ -20,7 +20,7 @@ GENERATED = "Written by `tastemaker alerts rules`, from platform/tastemaker/aler
 THRESHOLDS = "Thresholds are settings: [alerts.NAME] in tastemaker.toml."
 RECEIVERS = (
     "The receivers read their secrets from the files named here. The heartbeat goes to a dead man's switch: "
-    "replace its address."
+    "replace its address. The watch is `tastemaker watch --facts-only`; remove its route if none runs."
 )
 
 

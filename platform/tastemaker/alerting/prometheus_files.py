@@ -66,8 +66,10 @@ def _rule(rule: Rule, runbooks: str) -> dict[str, Any]:
 def alertmanager(rules: Sequence[Rule]) -> dict[str, Any]:
     """Return Alertmanager's configuration: a pager, a channel for tickets, and a dead man's switch.
 
-    Pages are not grouped: an incident that grows in silence calls no person. Keys and addresses are read from
-    files that an operator writes.
+    Pages are not grouped: an incident that grows in silence calls no person. PagerDuty gets one `dedup_key`
+    per alert, which Alertmanager derives from its labels. The watch gets every alert, too, so that its pages
+    show the same as where it evaluates the rules itself. Keys and addresses are read from files that an
+    operator writes.
     """
     identity = sorted({label for rule in rules for label in rule.labels})
     return {
@@ -79,19 +81,32 @@ def alertmanager(rules: Sequence[Rule]) -> dict[str, Any]:
             "repeat_interval": "24h",
             "routes": [
                 {
+                    "matchers": ['severity=~"page|ticket"'],
+                    "receiver": "watch",
+                    "continue": True,
+                    "group_by": ["..."],
+                    "group_wait": "0s",
+                    "group_interval": "15s",
+                    "repeat_interval": "1h",
+                },
+                {
                     "matchers": ['severity="none"'],
                     "receiver": "heartbeat",
                     "group_wait": "0s",
                     "group_interval": "1m",
-                    "repeat_interval": "1m",
+                    # Equal to group_interval, every other repeat would come a few milliseconds too early.
+                    "repeat_interval": "50s",
                 },
                 {
                     "matchers": ['severity="page"'],
                     "receiver": "pager",
+                    "group_by": ["..."],
                     "group_wait": "2s",
                     "group_interval": "30s",
                     "repeat_interval": "4h",
                 },
+                # An alert that the watch's route matched does not fall back on the first receiver.
+                {"matchers": ['severity="ticket"'], "receiver": "tickets"},
             ],
         },
         "inhibit_rules": list(_inhibitions(rules)),
@@ -101,8 +116,16 @@ def alertmanager(rules: Sequence[Rule]) -> dict[str, Any]:
                 "pagerduty_configs": [
                     {
                         "routing_key_file": "/etc/prometheus/pagerduty_routing_key",
+                        "send_resolved": True,
+                        "severity": "critical",
                         "description": "{{ .CommonAnnotations.summary }}",
-                        "details": {"runbook": "{{ .CommonAnnotations.runbook }}"},
+                        "class": "{{ .CommonLabels.alertname }}",
+                        "component": "{{ .CommonLabels.model }}",
+                        "client": "Tastemaker",
+                        "details": {
+                            "runbook": "{{ .CommonAnnotations.runbook }}",
+                            "owner": "{{ .CommonLabels.owner }}",
+                        },
                     }
                 ],
             },
@@ -115,6 +138,10 @@ def alertmanager(rules: Sequence[Rule]) -> dict[str, Any]:
                         "text": "{{ .CommonAnnotations.summary }} ({{ .CommonAnnotations.runbook }})",
                     }
                 ],
+            },
+            {
+                "name": "watch",
+                "webhook_configs": [{"url": "http://127.0.0.1:3080/api/alerts", "send_resolved": True}],
             },
             {
                 "name": "heartbeat",

@@ -59,11 +59,12 @@ def test_amtool_accepts_the_routes() -> None:
 
 @pytest.mark.processes
 @pytest.mark.parametrize(
-    ("severity", "receiver"), [("page", "pager"), ("ticket", "tickets"), ("none", "heartbeat")]
+    ("severity", "receivers"),
+    [("page", "watch,pager"), ("ticket", "watch,tickets"), ("none", "heartbeat")],
 )
-def test_each_severity_has_its_receiver(severity: str, receiver: str) -> None:
+def test_each_severity_has_its_receivers(severity: str, receivers: str) -> None:
     routed = run_amtool("config", "routes", "test", f"--config.file={ALERTMANAGER}", f"severity={severity}")
-    assert routed.stdout.strip() == receiver, routed.stderr
+    assert routed.stdout.strip() == receivers, routed.stderr
 
 
 @pytest.mark.processes
