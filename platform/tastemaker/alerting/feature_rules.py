@@ -84,7 +84,7 @@ def _features_vanished(alerts: AlertsSettings) -> Rule:
             "online store emptied, or did the last materialization fail? One feature: which column of the "
             "source vanished; the pages of the gate have it. Many new users (a campaign) have no features, "
             "too.",
-            "Mend the source and run the features and their materialization again: `tastemaker run`.",
+            "Repair the source and run the features and their materialization again: `tastemaker run`.",
             "The share of missing values is back at the level of the day before.",
         ),
         evaluate_every_seconds=30,
@@ -125,7 +125,7 @@ def _features_invalid(alerts: AlertsSettings) -> Rule:
             "Lists are worse for these users.",
             "`sum by (feature, state) (rate(tastemaker_feature_values_total[15m]))`. A division by zero in "
             "the feature's expression, or a wrong unit in the source.",
-            "Mend the expression or the source, and run the features again: `tastemaker run`.",
+            "Repair the expression or the source, and run the features again: `tastemaker run`.",
             'Values with `state="invalid"` no longer increase.',
         ),
         for_seconds=MINUTE,
