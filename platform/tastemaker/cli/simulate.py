@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tastemaker.settings import Settings
+    from tastemaker.simulator.faults.produced import ProducedFaults
     from tastemaker.simulator.traffic.audience import TrafficMix
     from tastemaker.simulator.traffic.plan import Plan
     from tastemaker.simulator.traffic.statistics import Statistics, Summary
@@ -41,21 +42,37 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 
 def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:
-    """Return shares by the fault's name, from NAME or NAME=SHARE."""
+    """Return shares by the fault's name, from NAME or NAME=SHARE; `list` has none."""
+    from tastemaker.simulator.faults.catalogue import FAULTS as CATALOGUE
     from tastemaker.simulator.traffic.fault_injection import FAULTS
 
+    if value == ("list",):
+        return {"list": 0.0}
     shares = {}
     for one in value:
         name, _, share = one.partition("=")
-        if name not in FAULTS:
-            raise click.BadParameter(f"{name!r} is not one of {', '.join(FAULTS)}")
+        if name not in FAULTS and name not in CATALOGUE:
+            known = dict.fromkeys([*FAULTS, *CATALOGUE])
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
+        place = CATALOGUE[name].place if name in CATALOGUE else "traffic"
+        if place in ("source", "start"):
+            what = "of what the shop delivers" if place == "source" else "of how the service starts"
+            how = "set it in source.options" if place == "source" else f"start it with {_assignments(name)}"
+            raise click.BadParameter(f"{name!r} is a fault {what}: {CATALOGUE[name].does}; {how}")
+        usual = CATALOGUE[name].share if name in CATALOGUE else DEFAULT_SHARE
         try:
-            shares[name] = float(share or DEFAULT_SHARE)
+            shares[name] = float(share or usual)
         except ValueError:
             raise click.BadParameter(f"{one!r}: {share!r} is not a number") from None
         if not 0 <= shares[name] <= 1:
             raise click.BadParameter(f"{one!r}: a share must be from 0 to 1")
     return shares
+
+
+def _assignments(fault: str) -> str:
+    from tastemaker.simulator.faults.catalogue import FAULTS
+
+    return " ".join(f"{name}={value}" for name, value in FAULTS[fault].environment)
 
 
 @click.command()
@@ -108,7 +125,14 @@ def _faults(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     multiple=True,
     callback=_faults,
     metavar="NAME[=SHARE]",
-    help="Inject a fault (see below); may be given more than once.",
+    help="Inject a fault (see below); may be given more than once. `list`: print the faults that alert rules "
+    "find.",
+)
+@click.option(
+    "--prepare-faults",
+    is_flag=True,
+    help="Send no traffic: register the model `faulty`, which faults of a model need, and print the folder "
+    "that makes it known.",
 )
 @click.option(
     "--retry-for",
@@ -146,6 +170,7 @@ def simulate(
     drift: float,
     new_items: bool,
     faults: dict[str, float],
+    prepare_faults: bool,
     retry_seconds: float,
     ledger: Path | None,
     checked: Path | None,
@@ -166,25 +191,41 @@ def simulate(
       orphaned   events name no request                        reshown    impressions are reported twice
       slow       request bodies arrive slowly
 
+    `--fault list` prints further faults, with the alert rules that find them. Those of a model need a service
+    of the model `faulty`, which fails only while this command runs:
+
+    
+      export PYTHONPATH=$(tastemaker simulate --prepare-faults)
+      tastemaker serve faulty
+
     \b
     Examples:
       tastemaker simulate --for 60s --rate 100
       tastemaker simulate --visits 10000 --drift 0.02 --new-items
       tastemaker simulate http://shop:3000 --for 5m --bots 0.1 --fault dropped --fault repeated=0.2
+      tastemaker simulate --for 5m --rate 50 --fault nan_scores=0.1
       tastemaker simulate --check .tastemaker/simulate/3f9c2ab1.jsonl
     """
+    if "list" in faults:
+        _list_faults(as_json)
+        return
     from rich.console import Console
 
     from tastemaker.settings import load_settings
+    from tastemaker.simulator.faults.produced import produce
+    from tastemaker.simulator.faults.switch import switched_on
     from tastemaker.simulator.traffic.audience import TrafficMix
-    from tastemaker.simulator.traffic.fault_injection import Faults
     from tastemaker.simulator.traffic.plan import Plan
 
     settings, console = load_settings(), Console(highlight=False, stderr=as_json)
     if checked is not None:
         _check(settings, checked, console, as_json)
         return
+    if prepare_faults:
+        _prepare_faults()
+        return
     run = uuid4().hex[:8]
+    produced = produce(faults)
     plan = Plan(
         run=run,
         seconds=60.0 if seconds is None and visits is None else seconds,
@@ -194,24 +235,33 @@ def simulate(
         k=k,
         retry_seconds=retry_seconds,
         new_items=new_items,
-        faults=Faults(**faults),
+        faults=produced.traffic,
     )
     mix = TrafficMix(seed=seed, anonymous=anonymous, bots=bots, drift=drift)
     path = ledger or settings.home / "simulate" / f"{run}.jsonl"
-    summary = _visit(settings, url, mix, plan, path, console)
+    with switched_on(settings.home, produced.model):
+        summary = _visit(settings, url, mix, plan, path, console, produced)
     _print(summary, console, as_json)
 
 
 def _visit(
-    settings: Settings, url: str, mix: TrafficMix, plan: Plan, ledger: Path, console: Console
+    settings: Settings,
+    url: str,
+    mix: TrafficMix,
+    plan: Plan,
+    ledger: Path,
+    console: Console,
+    produced: ProducedFaults,
 ) -> Summary:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+    from tastemaker.simulator.faults.produced import require_faulty
     from tastemaker.simulator.traffic.simulation import shop_of
     from tastemaker.simulator.traffic.simulation import simulate as run
 
     with console.status("opening the shop"):
-        shop = shop_of(settings.source)
+        shop = produced.shop(shop_of(settings.source))
+        require_faulty(url, produced)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -256,3 +306,39 @@ def _check(settings: Settings, ledger: Path, console: Console, as_json: bool) ->
         show_verdict(found, console)
     if not found.sound:
         sys.exit(1)
+
+
+def _prepare_faults() -> None:
+    from tastemaker.workflows.faulty_version import plugin_folder, register_faulty
+    from tastemaker.workflows.workspace import Workspace
+
+    workspace = Workspace.open()
+    version = register_faulty(workspace)
+    click.echo(f"{version.model} {version.id} is registered: serve it with tastemaker serve faulty", err=True)
+    click.echo(plugin_folder())
+
+
+def _list_faults(as_json: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tastemaker.simulator.faults.catalogue import FAULTS, NOT_PRODUCED, rules_of
+
+    if as_json:
+        faults = [asdict(fault) | {"environment": dict(fault.environment)} for fault in FAULTS.values()]
+        click.echo(strict_json.dumps({"faults": faults, "not_produced": dict(NOT_PRODUCED)}))
+        return
+    console, table = Console(), Table("fault", "rules", "where", "share", box=None)
+    table.add_column("what happens", overflow="fold")
+    for fault in FAULTS.values():
+        does = fault.does
+        if fault.environment:
+            does += f" (start the service with {_assignments(fault.name)})"
+        table.add_row(fault.name, rules_of(fault), fault.place, f"{fault.share:g}", escape(does))
+    console.print(table)
+    console.print("\nRules that no fault here makes fire:")
+    others = Table("rule", "what does", box=None)
+    for rule, reason in NOT_PRODUCED.items():
+        others.add_row(rule, reason)
+    console.print(others)

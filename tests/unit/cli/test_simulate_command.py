@@ -64,3 +64,25 @@ def test_a_check_says_what_is_lost_and_ends_with_one(tmp_path: Path, monkeypatch
     assert "lost events: run-0-0, run-0-1, run-0-2 and 2 more" in result.output
     found = json.loads(said("--check", str(path), "--json").stdout)
     assert (found["acknowledged"], found["lost_answers"]) == (5, ["r1"])
+
+
+def test_faults_are_listed_with_the_rules_that_find_them() -> None:
+    listed = said("--fault", "list")
+    assert listed.exit_code == 0
+    assert "TASTEMAKER_SERVING__MAX_WAITING=1" in "".join(listed.output.split())
+    found = json.loads(said("--fault", "list", "--json").stdout)
+    assert {"nan_scores", "feedback_gone"} <= {fault["name"] for fault in found["faults"]}
+    assert "watchdog" in found["not_produced"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("no_model", "start it with TASTEMAKER_VERSION=missing"),
+        ("data_stale", "set it in source.options"),
+    ],
+)
+def test_a_fault_that_a_running_service_can_not_have_says_what_to_do(fault: str, message: str) -> None:
+    result = said("--fault", fault)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())

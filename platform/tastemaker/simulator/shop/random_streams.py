@@ -48,6 +48,7 @@ class Stream(IntEnum):
     SHOWROOM = 60
     SHIFT_CATEGORIES = 70
     SHIFT_TASTES = 71
+    SHIFT_ROWS = 72
 
 
 def stream(seed: int, what: Stream, part: int = 0) -> np.random.Generator:

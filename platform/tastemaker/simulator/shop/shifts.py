@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from tastemaker.simulator.shop.random_streams import Stream, dirichlet, stream
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tastemaker.simulator.shop.config import ShopConfig
     from tastemaker.simulator.shop.population import Population
 
-ShiftKind = Literal["audience", "catalogue", "price", "taste"]
+ShiftKind = Literal["audience", "catalogue", "closed", "invalid_rows", "price", "taste"]
 CAMPAIGN_COUNTRY = 6
 """The country from which users of a new audience come, as index into `population.COUNTRIES`."""
 
@@ -27,7 +28,8 @@ class Shift(BaseModel):
 
     kind: ShiftKind
     """audience: `size` of the visits are by users of one small country. catalogue: `size` of the categories
-    are withdrawn. price: all prices rise by `size`. taste: `size` of the users have other tastes."""
+    are withdrawn. price: all prices rise by `size`. taste: `size` of the users have other tastes. closed: no
+    events are delivered. invalid_rows: `size` of the rows of events have a value below 0."""
     day: Annotated[int, Field(ge=0)]
     """Number of the first day with it, 0 for the shop's first day."""
     size: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -57,7 +59,26 @@ def shifted(
                 population = _campaign(population, shift, day)
             case "taste":
                 population = _other_tastes(config, population, shift)
+            case "closed" | "invalid_rows":  # of the events that the shop delivers: see `Shop.read`
+                pass
     return catalogue, population
+
+
+def delivered(config: ShopConfig, values: NDArray[np.float64], day: int) -> NDArray[np.float64]:
+    """Return the values of a day's events as the shop delivers them; none while it delivers no events.
+
+    Args:
+        config: The shop's config, with its shifts.
+        values: float64[n]
+        day: The number of the day, 0 being the first.
+    """
+    for shift in config.shifts:
+        if day >= shift.day and shift.kind == "closed":
+            return values[:0]
+        if day >= shift.day and shift.kind == "invalid_rows":
+            invalid = stream(config.seed, Stream.SHIFT_ROWS, day).random(len(values)) < shift.size
+            values = np.where(invalid, -1.0, values)
+    return values
 
 
 def _fewer_categories(config: ShopConfig, catalogue: ShopCatalogue, shift: Shift) -> ShopCatalogue:

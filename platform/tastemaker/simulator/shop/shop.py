@@ -34,7 +34,7 @@ from tastemaker.simulator.shop.day import (
     visit_rates,
 )
 from tastemaker.simulator.shop.population import COUNTRIES, Population
-from tastemaker.simulator.shop.shifts import shifted
+from tastemaker.simulator.shop.shifts import delivered, shifted
 
 GENERATOR_VERSION = 1
 """Goes up with every change that makes an old config yield other events."""
@@ -169,6 +169,9 @@ class Shop:
 
     def _table(self, number: int) -> pa.Table:
         events = self.draw_day(number)
+        values = delivered(self.config, events.values, number)
+        if len(values) < len(events.values):
+            return EVENTS.empty_table()
         n = len(events.users)
         day = self.config.first_date + timedelta(days=number)
         midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
@@ -177,7 +180,7 @@ class Shop:
             "user_id": user_ids(events.users),
             "item_id": item_ids(events.items),
             "event_type": pa.DictionaryArray.from_arrays(events.types, list(EVENT_TYPES)).cast(pa.string()),
-            "value": events.values,
+            "value": values,
             "occurred_at": pa.array(midnight + events.microseconds).cast(EVENTS.field("occurred_at").type),
             "request_id": pa.nulls(n, pa.string()),
             "position": pa.nulls(n, pa.int32()),

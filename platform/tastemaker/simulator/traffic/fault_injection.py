@@ -29,9 +29,19 @@ class Faults:
     """The page reports its impressions, twice."""
     slow: float = 0.0
     """Bodies trickle in over a second."""
+    traffic_gone: float = 0.0
+    """Visits do not come."""
+    feedback_gone: float = 0.0
+    """Events are not reported."""
+    foreign_host: float = 0.0
+    """The request for a list names another host."""
+    explained: float = 0.0
+    """The page asks for the reasons of its list."""
 
 
 FAULTS = tuple(field.name for field in fields(Faults))
+_FIRST_FAULTS = 7
+"""Those that are drawn before the direction of the clock: later ones do not change a run without them."""
 
 
 class FaultRates(NamedTuple):
@@ -45,6 +55,10 @@ class FaultRates(NamedTuple):
     orphaned: bool
     reshown: bool
     slow: bool
+    traffic_gone: bool
+    feedback_gone: bool
+    foreign_host: bool
+    explained: bool
 
 
 def fault_rates(faults: Faults, seed: int, visit: int) -> FaultRates:
@@ -56,7 +70,8 @@ def fault_rates(faults: Faults, seed: int, visit: int) -> FaultRates:
         visit: The number of the visit.
     """
     rng = stream(seed, Stream.LIVE_FAULTS, visit)
-    hit = dict(zip(FAULTS, rng.random(len(FAULTS)), strict=True))
-    befallen = {name: bool(hit[name] < getattr(faults, name)) for name in FAULTS}
+    first = rng.random(_FIRST_FAULTS)
     ahead = SKEW_SECONDS if rng.random() < 0.5 else -SKEW_SECONDS
+    hit = [*first, *rng.random(len(FAULTS) - _FIRST_FAULTS)]
+    befallen = {name: bool(at < getattr(faults, name)) for name, at in zip(FAULTS, hit, strict=True)}
     return FaultRates(skew=ahead if befallen.pop("skewed") else 0.0, **befallen)

@@ -71,18 +71,29 @@ class HttpClient:
             what = f"nothing answers at {self.url}: {error or type(error).__name__}"
         raise TastemakerError(what, fix="start one with tastemaker serve, or name another address")
 
-    async def post(self, path: str, body: bytes, *, slow: bool = False) -> HttpReply:
+    async def get(self, path: str) -> int:
+        """Read a page and return its status. Without a reply it is NO_REPLY."""
+        try:
+            async with self._session.get(f"{self.url}{path}") as response:
+                await response.read()
+                return response.status
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return NO_REPLY
+
+    async def post(self, path: str, body: bytes, *, slow: bool = False, host: str | None = None) -> HttpReply:
         """Send a request and return the reply. Without a reply the status is NO_REPLY.
 
         Args:
             path: The path of the endpoint.
             body: The JSON to send.
             slow: Send the body in pieces over TRICKLE_SECONDS.
+            host: The host that the request names; None for that of the URL.
         """
         start = time.perf_counter()
         try:
             data = _trickled(body) if slow else body
-            async with self._session.post(f"{self.url}{path}", data=data) as response:
+            named = None if host is None else {"host": host}
+            async with self._session.post(f"{self.url}{path}", data=data, headers=named) as response:
                 content = await response.read()
                 asked = response.headers.get("retry-after", "")
                 seconds = time.perf_counter() - start

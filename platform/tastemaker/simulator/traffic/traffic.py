@@ -31,6 +31,7 @@ PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 LATE_SECONDS = (1.0, 4.0)
 """How long late events are held back."""
+FOREIGN_HOST = "another-host.invalid"
 SHUT = frozenset({401, 403})
 TRY_AGAIN = frozenset({NO_REPLY, 429, 500, 502, 503, 504})
 _encode = msgspec.json.Encoder().encode
@@ -97,10 +98,12 @@ class Traffic:
             if visit is None:
                 self.tally.deserted = True
                 return
-            self.tally.came(visit)
             if self.plan.new_items and visit.day > self._open_until:
                 await self._change_items(visit.day)
-            await self._visit(visit, fault_rates(self.plan.faults, self.seed, visit.number))
+            how = fault_rates(self.plan.faults, self.seed, visit.number)
+            if not how.traffic_gone:
+                self.tally.came(visit)
+                await self._visit(visit, how)
 
     async def _visit(self, visit: Visit, how: FaultRates) -> None:
         answer = await self._ask(visit, how)
@@ -114,6 +117,10 @@ class Traffic:
             events = page.report(self.plan.run, visit, how, answer, shown, reactions)
         if not self.audience.stay(visit, sum(one.event_type == "view" for one in reactions)):
             self.tally.days[visit.day].left += 1
+        if answer is not None and how.explained:
+            await self.courier.get(f"/explain/{answer.request_id}")
+        if how.feedback_gone:
+            return
         if events and how.late:
             self._aside(self._deliver_late(visit, events, how))
         elif events:
@@ -139,7 +146,8 @@ class Traffic:
     async def _post(self, path: str, body: bytes, how: FaultRates | None = None) -> HttpReply:
         """Send a request and count it. Raises TastemakerError if the service requires a (different) key."""
         slow = how is not None and how.slow
-        reply = await self.courier.post(path, body, slow=slow)
+        host = FOREIGN_HOST if how is not None and how.foreign_host and path != "/feedback" else None
+        reply = await self.courier.post(path, body, slow=slow, host=host)
         self.tally.replied(path, reply, usual=not slow)
         if reply.status in SHUT:
             raise TastemakerError(

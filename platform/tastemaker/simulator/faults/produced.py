@@ -1,0 +1,74 @@
+"""Named faults, sorted by where they are produced."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from tastemaker.errors import TastemakerError
+from tastemaker.simulator.faults.catalogue import FAULTS
+from tastemaker.simulator.shop.shifts import Shift, ShiftKind
+from tastemaker.simulator.shop.shop import Shop
+from tastemaker.simulator.traffic.fault_injection import Faults
+
+SHIFTS: Mapping[str, ShiftKind] = {
+    "audience_shift": "audience",
+    "catalogue_shift": "catalogue",
+    "price_shift": "price",
+    "taste_shift": "taste",
+}
+
+
+@dataclass(frozen=True)
+class ProducedFaults:
+    """Faults by where they are produced: name -> share."""
+
+    traffic: Faults
+    model: Mapping[str, float]
+    shifts: Mapping[str, float]
+
+    def shop(self, shop: Shop) -> Shop:
+        """Return a shop whose shifts begin on its first live day; the shop itself without any."""
+        if not self.shifts:
+            return shop
+        begun = [
+            Shift(kind=SHIFTS[name], day=shop.config.n_days, size=size) for name, size in self.shifts.items()
+        ]
+        return Shop(shop.config.model_copy(update={"shifts": (*shop.config.shifts, *begun)}))
+
+
+def produce(faults: Mapping[str, float]) -> ProducedFaults:
+    """Sort named faults by where they are produced.
+
+    Args:
+        faults: Name -> share, of those of the traffic and those of the catalogue that need no restart.
+    """
+    traffic = {field.name for field in fields(Faults)}
+    shares = {name: share for name, share in faults.items() if name in traffic}
+    model = {
+        name: share for name, share in faults.items() if name in FAULTS and FAULTS[name].place == "model"
+    }
+    if "errors" in model:
+        shares["explained"] = model["errors"]
+    shifts = {name: share for name, share in faults.items() if name in SHIFTS}
+    return ProducedFaults(Faults(**shares), model, shifts)
+
+
+def require_faulty(url: str, produced: ProducedFaults) -> None:
+    """Raise TastemakerError if faults of a model are wanted of a service that serves another model."""
+    if not produced.model:
+        return
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/readyz", timeout=10) as response:
+            served = json.load(response).get("model")
+    except (urllib.error.URLError, OSError, ValueError):
+        return  # the simulation says that nothing answers there
+    if served != "faulty":
+        raise TastemakerError(
+            f"{url} serves {served}, which does not fail on demand: {', '.join(produced.model)} can't be "
+            "produced",
+            fix="PYTHONPATH=$(tastemaker simulate --prepare-faults) tastemaker serve faulty",
+        )
