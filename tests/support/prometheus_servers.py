@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,14 @@ def write_yaml(path: Path, content: Any) -> Path:
 
 @contextmanager
 def prometheus(
-    folder: Path, rules: Path, *, job: str, targets: Sequence[str], alertmanager: str, seconds: int = 5
+    folder: Path, rules: Path, *, jobs: Mapping[str, Sequence[str]], alertmanager: str, seconds: int = 5
 ) -> Iterator[str]:
     """A running Prometheus, and its URL.
 
     Args:
         folder: Empty, for its data.
         rules: The rule file.
-        job: The job of the targets.
-        targets: host:port of what it scrapes.
+        jobs: Job -> host:port of what it scrapes.
         alertmanager: host:port of its Alertmanager.
         seconds: Between two scrapes.
     """
@@ -44,11 +43,15 @@ def prometheus(
         "global": {"scrape_interval": f"{seconds}s", "scrape_timeout": f"{min(seconds, 4)}s"},
         "rule_files": [str(rules)],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
-        "scrape_configs": [{"job_name": job, "static_configs": [{"targets": list(targets)}]}],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": list(targets)}]} for job, targets in jobs.items()
+        ],
     }
     written = write_yaml(folder / "prometheus.yml", config)
     port = free_port()
     command = [f"--config.file={written}", f"--storage.tsdb.path={folder / 'data'}"]
+    # An alert that fires before Alertmanager is known is sent again after this time, by default a minute.
+    command.append("--rules.alert.resend-delay=5s")
     with _running("prometheus", "prometheus", folder, port, command) as url:
         yield url
 

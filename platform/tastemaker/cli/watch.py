@@ -99,6 +99,7 @@ def _once(settings: Settings, *, as_json: bool) -> None:
 
 def _watcher(settings: Settings, *, facts_only: bool) -> Watcher:
     from tastemaker.alerting.rules import all_rules
+    from tastemaker.log_search.newest_ids import newest_ids
     from tastemaker.monitoring.facts import collect
     from tastemaker.notifications.channels import open_channels
     from tastemaker.serving.runtime.running_services import running
@@ -114,5 +115,6 @@ def _watcher(settings: Settings, *, facts_only: bool) -> Watcher:
         services=lambda: [one.address for one in running(settings.home)],
         facts=lambda: collect(settings),
         links=SignedLinks(settings.watch.base_url, signing_key(settings.home)),
+        find_examples=lambda query, limit: newest_ids(query, settings, limit),
         facts_only=facts_only,
     )

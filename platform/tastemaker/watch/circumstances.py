@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple, TypeVar
 
 from sqlalchemy import Engine
 
+from tastemaker.alerting.expression import Expression, Values
 from tastemaker.alerting.expressions import Aggregate, Gauge, Increase
-from tastemaker.alerting.series import Labels, SeriesByName, metric
+from tastemaker.alerting.series import Labels, metric
 from tastemaker.notifications.deadline import call_within
 from tastemaker.registry import deployment
 from tastemaker.registry.champion import newest_of, predecessors
@@ -42,6 +43,7 @@ BY_REASON = {
 }
 """Lists by reason: of the last minute, and of 15 minutes where in the last one all are the model's."""
 
+Evaluate = Callable[[Expression], Values]
 FindExamples = Callable[[str, int], Sequence[str]]
 """Returns the ids of the newest logged requests that match a query, at most so many."""
 
@@ -87,7 +89,7 @@ class CircumstancesReader:
         self,
         settings: Settings,
         engine: Engine,
-        series: Callable[[], SeriesByName],
+        evaluate: Evaluate,
         find_examples: FindExamples,
         *,
         part_seconds: float = PART_SECONDS,
@@ -97,12 +99,12 @@ class CircumstancesReader:
         Args:
             settings: Name the artifacts.
             engine: The metadata database.
-            series: Returns what was scraped.
+            evaluate: Evaluates an expression over what was scraped.
             find_examples: Searches the log.
             part_seconds: The deadline of each part.
         """
         self._settings, self._engine = settings, engine
-        self._series, self._find_examples = series, find_examples
+        self._evaluate, self._find_examples = evaluate, find_examples
         self._part_seconds = part_seconds
         self._busy = {"registry": Lock(), "log": Lock()}
 
@@ -113,9 +115,8 @@ class CircumstancesReader:
             labels: The alert's labels.
             started_at: When it began.
         """
-        series, now = self._series(), datetime.now(UTC).timestamp()
-        reasons, all_lists, window = _reasons(series, labels, now)
-        versions = _served(series, labels, now)
+        reasons, all_lists, window = _reasons(self._evaluate, labels)
+        versions = _served(self._evaluate, labels)
         served = self._within("registry", lambda: self._deployed(versions, labels, started_at), None)
         return Circumstances(served, reasons, all_lists, window)
 
@@ -182,20 +183,18 @@ def _matching(found: Mapping[Labels, float], labels: Mapping[str, str]) -> dict[
     }
 
 
-def _served(series: SeriesByName, labels: Mapping[str, str], now: float) -> list[tuple[str, str]]:
+def _served(evaluate: Evaluate, labels: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the models and versions that the alert's services serve."""
-    found = _matching(SERVED.evaluate(series, now), labels)
+    found = _matching(evaluate(SERVED), labels)
     pairs = [dict(theirs) for theirs, value in found.items() if value == 1]
     return sorted({(one["model"], one["version"]) for one in pairs if {"model", "version"} <= one.keys()})
 
 
-def _reasons(
-    series: SeriesByName, labels: Mapping[str, str], now: float
-) -> tuple[tuple[ListReason, ...], float, float]:
+def _reasons(evaluate: Evaluate, labels: Mapping[str, str]) -> tuple[tuple[ListReason, ...], float, float]:
     """Return why lists are not the model's, the number of all lists, and in how many seconds."""
     for seconds, counted in BY_REASON.items():
         totals: dict[tuple[str, str], float] = {}
-        found = _matching(counted.evaluate(series, now), labels)
+        found = _matching(evaluate(counted), labels)
         for theirs, lists in found.items():
             named = dict(theirs)
             if named.get("reason", "none") != "none" and lists >= 0.5:

@@ -77,13 +77,18 @@ class Kept:
     """Ages, from and to, that are read from the database: too many samples lie between them and now."""
 
 
-def kept_series(rules: Iterable[Rule]) -> dict[str, Kept]:
-    """Return metric -> how its series are kept, for the metrics that the rules read."""
+def kept_series(rules: Iterable[Rule], *others: Expression) -> dict[str, Kept]:
+    """Return metric -> how its series are kept, for the metrics that rules and other expressions read.
+
+    Args:
+        rules: The rules.
+        *others: Further expressions that are evaluated.
+    """
     found: dict[str, list[Read]] = {}
-    for rule in rules:
-        for expression in (rule.condition.fires, rule.condition.holds):
-            for read in reads(expression):
-                found.setdefault(read.selector.name, []).append(read)
+    conditions = (one for rule in rules for one in (rule.condition.fires, rule.condition.holds))
+    for expression in (*conditions, *others):
+        for read in reads(expression):
+            found.setdefault(read.selector.name, []).append(read)
     return {name: _kept(several) for name, several in found.items()}
 
 

@@ -13,20 +13,24 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from tastemaker.alerting.expression import Expression, Values
 from tastemaker.alerting.rule import Rule
 from tastemaker.errors import TastemakerError
 from tastemaker.notifications.notification import Channel, Notification
 from tastemaker.settings import Settings
+from tastemaker.util.beat_file import BEAT_SECONDS, write_beat
 from tastemaker.util.failure_log import FailureLog
 from tastemaker.util.poller import Poller
 from tastemaker.watch import outbox, records
 from tastemaker.watch.archive import WRITE_SECONDS, Archive
+from tastemaker.watch.circumstances import BY_REASON, SERVED, CircumstancesReader, FindExamples
 from tastemaker.watch.clock import AscendingClock
 from tastemaker.watch.database_thread import DatabaseThread
 from tastemaker.watch.delivery import Deliveries, occurred_at
 from tastemaker.watch.evaluation import RuleEvaluation
 from tastemaker.watch.heartbeat import Heartbeat
 from tastemaker.watch.incident import AlertState, Incident
+from tastemaker.watch.incident_explainer import IncidentExplainer
 from tastemaker.watch.message import compose
 from tastemaker.watch.outbox import Claim
 from tastemaker.watch.reads import kept_series
@@ -72,6 +76,7 @@ class Watcher:
         services: Services,
         facts: Facts,
         links: SignedLinks,
+        find_examples: FindExamples = lambda query, limit: (),
         facts_only: bool = False,
     ) -> None:
         """Create a watcher whose threads are not started.
@@ -84,6 +89,7 @@ class Watcher:
             services: Returns the addresses of the running services; used if no targets are set.
             facts: Returns what the database and the lake say, as metrics.
             links: Makes links to the alerts' pages.
+            find_examples: Searches the log for requests that an alert is about.
             facts_only: Whether another program evaluates the rules: nothing is scraped then.
         """
         watch = settings.watch
@@ -92,7 +98,7 @@ class Watcher:
         self.interval = watch.interval_seconds
         self.rules = rules
         self.metrics = WatchMetrics(channels)
-        kept = kept_series(rules)
+        kept = kept_series(rules, SERVED, *BY_REASON.values())
         self.samples = AllSamples(kept)
         self._far_ages = sorted({ages for one in kept.values() for ages in one.far})
         self._archive = Archive(
@@ -130,6 +136,8 @@ class Watcher:
             evaluated_at=lambda: self._evaluated_at,
             role="facts" if facts_only else "waits",
         )
+        reader = CircumstancesReader(settings, engine, self.evaluate, find_examples)
+        self._explain = IncidentExplainer(settings, reader)
         self._heartbeat = Heartbeat(watch.heartbeat_url, self._heartbeat_trouble)
         self._pollers: list[Poller] = []
         self._stopping = threading.Event()
@@ -155,6 +163,7 @@ class Watcher:
             Poller(self.collect_facts, seconds=FACTS_SECONDS, name="facts"),
             Poller(self.measure, seconds=self.interval, name="own metrics"),
             Poller(self._archive_samples, seconds=self.interval, name="archive"),
+            Poller(self.beat, seconds=BEAT_SECONDS, name="beat"),
         ]
 
     def stop(self) -> None:
@@ -223,6 +232,11 @@ class Watcher:
                 found[rule.name] = texts
         return found
 
+    def evaluate(self, expression: Expression) -> Values:
+        """Return the values of an expression over what was scraped last."""
+        with self._lock:
+            return expression.evaluate(self.samples.by_name(), self._clock.now())
+
     def page(self) -> str:
         """Return the watch's own metrics and the facts, in Prometheus' text format."""
         is_fresh = time.monotonic() - self._facts_at < FACTS_STALE_SECONDS
@@ -246,6 +260,11 @@ class Watcher:
         if not self._facts_only and not self.database.is_leader:
             return "another watcher evaluates the rules"
         return self.trouble()
+
+    def beat(self) -> None:
+        """Write into the home folder that the rules are evaluated and messages sent, if they are."""
+        if self.trouble() is None:
+            write_beat(self.settings.home)
 
     def collect_facts(self) -> None:
         """Read the facts of the database and the lake."""
@@ -312,7 +331,7 @@ class Watcher:
         value = None
         if claimed.event == "reminder":
             value = records.newest_value(self.engine, record.key)
-        return compose(
+        notification = compose(
             record,
             claimed.event,
             delivery_id=claimed.delivery_id,
@@ -321,6 +340,7 @@ class Watcher:
             settings=self.settings,
             links=self.links,
         )
+        return self._explain(notification, record.cause)
 
     def _archive_samples(self) -> None:
         """Read samples of former processes, and write those of this one."""

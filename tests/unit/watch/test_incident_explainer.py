@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from support.notifications import notification
+from tastemaker.alerting.expression import Expression, Values
 from tastemaker.alerting.series import Series, SeriesByName
 from tastemaker.log_search.query import Parser
 from tastemaker.notifications.notification import Notification
@@ -86,6 +87,10 @@ def engine(settings: Settings) -> Iterator[Engine]:
     engine.dispose()
 
 
+def evaluating(series: SeriesByName) -> Callable[[Expression], Values]:
+    return lambda expression: expression.evaluate(series, datetime.now(UTC).timestamp())
+
+
 def found(query: str, limit: int) -> Sequence[str]:
     return IDS[:limit]
 
@@ -100,7 +105,7 @@ def explained(
     settings: Settings, engine: Engine, one: Notification, cause: str = "answers", **other: Any
 ) -> Notification:
     reader = CircumstancesReader(
-        settings, engine, other.get("series", lambda: SERIES), other.get("find", found), part_seconds=5.0
+        settings, engine, evaluating(other.get("series", SERIES)), other.get("find", found), part_seconds=5.0
     )
     return IncidentExplainer(settings, reader)(one, cause)
 
@@ -147,7 +152,7 @@ def test_the_version_that_was_deployed_last_counts(settings: Settings, engine: E
 
 def test_without_metrics_the_deployment_file_names_the_version(settings: Settings, engine: Engine) -> None:
     deployment.deploy(settings.artifacts, "ease", "v1", "shop")
-    message = explained(settings, engine, fired(started_at=NOW + timedelta(hours=30)), series=dict)
+    message = explained(settings, engine, fired(started_at=NOW + timedelta(hours=30)), series={})
     assert message.details[0].startswith(
         "It began 1 d 5 h after the last deployment: ease v1 was deployed at "
     )
@@ -187,7 +192,7 @@ def test_a_search_that_hangs_does_not_hold_the_message_and_is_not_begun_again(
         release.wait(10)
         return IDS
 
-    reader = CircumstancesReader(settings, engine, lambda: SERIES, hanging, part_seconds=0.2)
+    reader = CircumstancesReader(settings, engine, evaluating(SERIES), hanging, part_seconds=0.2)
     explain = IncidentExplainer(settings, reader)
     assert [explain(fired(), "answers").examples for _ in range(3)] == [()] * 3
     assert len(begun) == 1
@@ -218,7 +223,7 @@ def test_a_version_that_was_rolled_back_to_is_not_rolled_back(settings: Settings
     champion.record(engine, "shop", "v1", "rollback", forced=False, reason="worse")
     series = {**SERIES, "tastemaker_served_version_info": [serving("ease", "v1")]}
     one = fired(started_at=NOW + timedelta(minutes=2))
-    message = explained(settings, engine, one, series=lambda: series)
+    message = explained(settings, engine, one, series=series)
     assert "after ease v1 was rolled back to" in message.details[0]
     assert not any("rollback" in command for command in message.commands)
 
