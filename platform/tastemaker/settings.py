@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from tastemaker.alert_settings import AlertsSettings
+from tastemaker.elasticsearch_settings import ElasticsearchSettings
 from tastemaker.errors import TastemakerError
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
 from tastemaker.util.atomic_files import sqlite_url
@@ -281,6 +282,8 @@ class Settings(BaseSettings):
     """Promotion of versions to champion."""
     alerts: AlertsSettings = AlertsSettings()
     """Alert rules."""
+    elasticsearch: ElasticsearchSettings = ElasticsearchSettings()
+    """Elasticsearch or OpenSearch, as a copy of the log for searches."""
     watch: WatchSettings = WatchSettings()
     """`tastemaker watch`: what it scrapes, and who it notifies."""
     models: ModelsSettings = ModelsSettings()

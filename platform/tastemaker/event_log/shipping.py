@@ -7,9 +7,9 @@ from collections.abc import Callable
 from threading import Event
 
 from tastemaker.data.lake import Lake
+from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import Drained, LakeSink, Sink, drain
-from tastemaker.event_log.postgres import DatabaseUnavailable, PostgresSink, pull
-from tastemaker.event_log.spool_file import SpoolError
+from tastemaker.event_log.postgres import PostgresSink, pull
 from tastemaker.settings import Settings
 
 POLL_SECONDS = 1.0
@@ -48,6 +48,7 @@ def follow(
     *,
     progress: Callable[[Drained], None],
     on_failure: Callable[[str], None],
+    export: Callable[[], object] | None = None,
 ) -> None:
     """Drain repeatedly until `stop` is set. While the sink does not answer, the spool grows up to its bound.
 
@@ -56,12 +57,18 @@ def follow(
         stop: Ends the loop.
         progress: Called after each batch.
         on_failure: Called with a message after each attempt that failed.
+        export: Copies the lake's log somewhere else, after each drain into it. What it raises as a
+            TastemakerError counts as a failure.
     """
     sink, wait = open_sink(settings), FIRST_WAIT_SECONDS
     while not stop.is_set():
         try:
             drain(settings.spool, sink, progress=progress)
-        except (DatabaseUnavailable, SpoolError, OSError, sqlite3.Error) as error:
+            if export is not None:
+                if settings.log.target == "postgres":
+                    pull(settings.log_url, Lake(settings.lake))
+                export()
+        except (TastemakerError, OSError, sqlite3.Error) as error:
             on_failure(f"{error}; trying again in {wait:g} s")
             stop.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)

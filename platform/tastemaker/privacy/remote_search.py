@@ -1,4 +1,4 @@
-"""Search for a user, and erasure, in servers: the log database, the metadata and the online store."""
+"""Search for a user, and erasure, in servers: log database, metadata, online store, Elasticsearch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 _LOG = '"log_records"'
+_TERMS = 10_000
+"""The most ids in one query of Elasticsearch, which allows 65,536."""
 
 
 def search_servers(settings: Settings, person: Person, *, erase: bool = False) -> Iterator[Searched]:
-    """Search every table of the databases that the settings name, and every key of a Redis.
+    """Search every table of the databases that the settings name, every key of a Redis, and the copied log.
 
     Args:
         settings: Name the servers.
@@ -27,7 +29,7 @@ def search_servers(settings: Settings, person: Person, *, erase: bool = False) -
         erase: Delete what is found in logs and online features; the results count what was there before.
 
     Yields:
-        One result per table or Redis.
+        One result per table, Redis or table's indices.
 
     Raises:
         TastemakerError: A server does not answer.
@@ -41,6 +43,8 @@ def search_servers(settings: Settings, person: Person, *, erase: bool = False) -
         yield from _in_postgres(url, person, erase=erase)
     if settings.online_store.type == "redis" and settings.online_store.url:
         yield _in_redis(settings.online_store.url, person, erase=erase)
+    if settings.elasticsearch.url:
+        yield from _in_elasticsearch(settings, person, erase=erase)
 
 
 def request_ids(settings: Settings, person: Person) -> set[str]:
@@ -100,6 +104,26 @@ def _in_redis(url: str, person: Person, *, erase: bool) -> Searched:
         if erase and theirs:
             client.delete(*theirs)
     return Searched(f"redis {url.rpartition('@')[2]}", "keys", looked_at, len(theirs))
+
+
+def _in_elasticsearch(settings: Settings, person: Person, *, erase: bool) -> Iterator[Searched]:
+    from tastemaker.event_log.elasticsearch.cluster import Cluster
+    from tastemaker.event_log.elasticsearch.indices import TABLES, pattern
+
+    named = sorted(person.request_ids)
+    parts = [named[start : start + _TERMS] for start in range(0, len(named), _TERMS)]
+    about: list[dict[str, Any]] = [{"terms": {"user_id": list(person.ids)}}]
+    about += [{"terms": {"request_id": part}} for part in parts]
+    query = {"query": {"bool": {"should": about, "minimum_should_match": 1}}}
+    with closing(Cluster(settings.elasticsearch)) as cluster:
+        for table in TABLES:
+            path = f"/{pattern(settings.elasticsearch.prefix, table)}"
+            cluster.call("POST", f"{path}/_refresh")  # a search sees what was written before
+            looked_at = cluster.call("POST", f"{path}/_count")["count"]
+            found = cluster.call("POST", f"{path}/_count", query)["count"]
+            if erase and found:
+                cluster.call("POST", f"{path}/_delete_by_query?conflicts=proceed&refresh=true", query)
+            yield Searched(f"{cluster.host} {path[1:]}", "documents", looked_at, found)
 
 
 @contextmanager
