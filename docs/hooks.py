@@ -28,6 +28,8 @@ GENERATED = {
     "reference/tables.md": tables_page,
 }
 _places: dict[str, str] = {}
+_NOTE = re.compile(r"(?<=^```bash) .*", re.MULTILINE)
+"""What a fence says to the test that types the commands: with it, a fence is text to Markdown."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -63,7 +65,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_more: Any) -> str:
-    """Return the page with links that work on the site."""
+    """Return the page with links that work on the site, and with fences that Markdown reads."""
+    markdown = _NOTE.sub("", markdown)
     if page.is_homepage:
         page.meta["hide"] = ["navigation"]
     path = {place: path for path, place in _places.items()}.get(page.file.src_uri)

@@ -219,3 +219,11 @@ def test_every_column_of_a_table_has_a_meaning(site: Path) -> None:
 def test_every_public_name_is_on_a_page(name: str, site: Path) -> None:
     pages = _reference(site, "plugin-api") + _reference(site, "notebook-api")
     assert re.search(rf'<h\d id="tastemaker\.[a-z_.]+\.{name}"', pages), name
+
+
+def test_every_fence_became_a_block(site: Path) -> None:
+    """Also one with a note for the test that types its commands: nothing of a fence is left in the text."""
+    for path in site.rglob("*.html"):
+        text = re.sub(r"<(pre|code|script)\b.*?</\1>", "", path.read_text("utf-8"), flags=re.DOTALL)
+        assert "```" not in text, path
+        assert "bash not typed" not in path.read_text("utf-8"), path
