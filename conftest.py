@@ -13,7 +13,7 @@ from support.repository import ROOT
 from support.small_disks import mounted
 from tastemaker.storage.engine import open_engine
 
-pytest_plugins = ["support.process_tier", "support.servers", "support.small_shop"]
+pytest_plugins = ["support.migrated_schema", "support.process_tier", "support.servers", "support.small_shop"]
 
 
 def dataset(name: str) -> Path:

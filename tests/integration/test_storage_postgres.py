@@ -32,6 +32,8 @@ from tastemaker.storage.tables import metadata, promotions
 from tastemaker.util.atomic_files import sqlite_url
 from tastemaker.workflows.promotion_gate import PromotionGate
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 PROCESSES = 4
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +92,20 @@ def register(home: Path, model: Recommender[Any], dataset: Dataset) -> Version:
     )
 
 
+@cache
+def _filled() -> Dataset:
+    """Return the dataset of a lake with the events above, made once in a process: homes get copies."""
+    folder = Path(tempfile.mkdtemp(prefix="tastemaker-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    lake = Lake(folder)
+    fill(lake, events())
+    return Dataset.load(lake, problem())
+
+
 def make_home(home: Path, models: Sequence[str] = ("popularity",)) -> dict[str, Version]:
     """Fill a home folder's lake and register one version a model."""
     home.mkdir(parents=True, exist_ok=True)
     lake = Lake(home / "lake")
-    fill(lake, events())
-    dataset = Dataset.load(lake, problem())
+    shutil.copytree(_filled().lake.root, lake.root, dirs_exist_ok=True)
+    dataset = replace(_filled(), lake=lake)
     return {name: register(home, discovery.get(name).recommender(), dataset) for name in models}

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import GateError, ProblemError, SourceError
 from tastemaker.notebook.display import Displayable, days
 from tastemaker.notebook.frames import frame_source, is_frame
+from tastemaker.plugins.installed import installed
 from tastemaker.problem import EventReward, Objective, ProblemSpec, Slices, load_problem
 from tastemaker.settings import Settings, SourceSettings, described, load_settings
 from tastemaker.storage.engine import open_engine
@@ -255,10 +255,10 @@ def _spec(given: Problem | None, lake: Lake, user_columns: tuple[str, ...]) -> P
 
 def _gate(source: str) -> Gate:
     """Return the installed gate for a source's rows. Raises GateError if there is none."""
-    found = sorted(entry_points(group=GATES))
+    found = installed(GATES)
     if not found:
         raise GateError("no validation gate is installed", fix="pip install 'tastemaker[pipelines]'")
-    gate: Gate = found[0].load()(source)
+    gate: Gate = found[0].entry.load()(source)
     return gate
 
 

@@ -9,11 +9,12 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from threading import Thread
 from typing import Any, NamedTuple
 
 from tastemaker.errors import PluginError
+from tastemaker.plugins.installed import Installed, installed
 from tastemaker.plugins.recommender import INTERFACE_VERSION, Capabilities, Config, Recommender, Untyped
 
 GROUP = "tastemaker.models"
@@ -124,7 +125,7 @@ def installed_names() -> frozenset[str]:
 
 def find_matching(wanted: Callable[[str], bool]) -> Plugins:
     """Import and classify the installed models whose names are `wanted`, and no others."""
-    return find(entry for entry in entry_points(group=GROUP) if wanted(entry.name))
+    return find(one.entry for one in installed(GROUP) if wanted(one.entry.name))
 
 
 def distributions_with(name: str) -> list[str]:
@@ -133,16 +134,8 @@ def distributions_with(name: str) -> list[str]:
 
 
 def _found(entries: Iterable[EntryPoint] | None) -> list[Discovered]:
-    entries = entry_points(group=GROUP) if entries is None else entries
-    return sorted(
-        Discovered(
-            entry.name,
-            entry.dist.name if entry.dist else "unknown",
-            entry.dist.version if entry.dist else "unknown",
-            entry.value,
-        )
-        for entry in entries
-    )
+    found = installed(GROUP) if entries is None else map(Installed.of, entries)
+    return sorted(Discovered(one.entry.name, one.distribution, one.version, one.entry.value) for one in found)
 
 
 def _refusals(found: list[Discovered]) -> list[BrokenPlugin | None]:

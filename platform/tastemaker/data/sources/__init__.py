@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
-from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
 from tastemaker.errors import SourceError
+from tastemaker.plugins.installed import installed
 from tastemaker.settings import SourceSettings
 
 GROUP = "tastemaker.sources"
@@ -70,14 +70,15 @@ class Source(Protocol):
 
 def source_names() -> list[str]:
     """Return the names of the installed sources, sorted."""
-    return sorted(entry_points(group=GROUP).names)
+    return sorted({one.entry.name for one in installed(GROUP)})
 
 
 def open_source(settings: SourceSettings) -> Source:
     """Open the source that the settings name. Raise SourceError if it does not exist or can't be read."""
-    if settings.name not in source_names():
+    found = {one.entry.name: one.entry for one in installed(GROUP)}
+    if settings.name not in found:
         raise SourceError(
-            f"there is no source named {settings.name!r}", fix=f"choose one of: {', '.join(source_names())}"
+            f"there is no source named {settings.name!r}", fix=f"choose one of: {', '.join(sorted(found))}"
         )
-    open_it: Callable[[SourceSettings], Source] = entry_points(group=GROUP)[settings.name].load()
+    open_it: Callable[[SourceSettings], Source] = found[settings.name].load()
     return open_it(settings)
