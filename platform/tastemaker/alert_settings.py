@@ -130,6 +130,83 @@ class LogWritesBehindAlert(_Rule):
     """Share of `log.spool_records` above which the rule fires. It resolves below 0.8 times this share."""
 
 
+class EmptyListsAlert(_ShareOfMany):
+    """Share of lists without an item, over one minute. Lists that rank a caller's own items do not count."""
+
+    above: AboveShare = 0.01
+
+
+class ShortListsAlert(_ShareOfMany):
+    """Share of lists that have items, and fewer than were asked for, over 15 minutes."""
+
+    above: AboveShare = 0.1
+    minimum: Minimum = 100
+
+
+class FilledItemsAlert(_ShareOfMany):
+    """Share of items in lists that fill gaps that the model left, over 15 minutes."""
+
+    above: AboveShare = 0.1
+    minimum: Minimum = 1_000
+
+
+class QueueChokedAlert(_Rule):
+    """How full the queue of requests that wait for the model is, in the worker that has the most."""
+
+    above: AboveShare = 0.8
+
+
+class FeaturesVanishedAlert(_ShareOfMany):
+    """By how much more of all users have no value of a feature than a day ago, over ten minutes."""
+
+    above: AboveShare = 0.2
+    minimum: Minimum = 500
+
+
+class FeaturesInvalidAlert(_ShareOfMany):
+    """Share of the values of a feature that are infinite, over 15 minutes."""
+
+    above: AboveShare = 0.01
+    minimum: Minimum = 100
+
+
+NearlyAll = Annotated[
+    Share, Field(description="Share above which the rule fires. It resolves below 0.95 times this share.")
+]
+
+
+class MemoryAlert(_Rule):
+    """Memory in use, as a share of what the service's container or machine may use."""
+
+    above: NearlyAll = 0.95
+
+
+class CpuHighAlert(_Rule):
+    """Processor time, as a share of what the service may use, or of one processor by one process."""
+
+    above: NearlyAll = 0.95
+
+
+class CpuIdleAlert(_Rule):
+    """Processor time, as a share of what the service may use, of a service that was busy a week ago."""
+
+    below: Share = 0.05
+    """Share below which the rule fires. It resolves above 1.25 times this share."""
+    busy_above: Share = 0.2
+    """Share a week ago above which the service was busy."""
+
+
+class DiskFillingAlert(_Rule):
+    """Free room on the disks of the home folder and of the log."""
+
+    free_below: Share = 0.1
+    """Free share below which the rule fires. It resolves above 1.25 times this share."""
+    filling_below: Share = 0.4
+    """Free share below which it fires if the disk will be full soon."""
+    full_within_seconds: Seconds = 14_400
+    """How soon, at the speed of the last hour."""
+
+
 class FeatureStoreAlert(_ShareOfMany):
     """Share of users whose features came too late or not at all, over five minutes."""
 
@@ -254,6 +331,16 @@ class AlertsSettings(BaseModel):
     learner_behind: LearnerBehindAlert = LearnerBehindAlert()
     workers_restart: WorkersRestartAlert = WorkersRestartAlert()
     file_descriptors: FileDescriptorsAlert = FileDescriptorsAlert()
+    empty_lists: EmptyListsAlert = EmptyListsAlert()
+    short_lists: ShortListsAlert = ShortListsAlert()
+    filled_items: FilledItemsAlert = FilledItemsAlert()
+    queue_choked: QueueChokedAlert = QueueChokedAlert()
+    features_vanished: FeaturesVanishedAlert = FeaturesVanishedAlert()
+    features_invalid: FeaturesInvalidAlert = FeaturesInvalidAlert()
+    memory: MemoryAlert = MemoryAlert()
+    cpu_high: CpuHighAlert = CpuHighAlert()
+    cpu_idle: CpuIdleAlert = CpuIdleAlert()
+    disk_filling: DiskFillingAlert = DiskFillingAlert()
     model_stale: ModelStaleAlert = ModelStaleAlert()
     drift: DriftAlert = DriftAlert()
     quarantine: QuarantineAlert = QuarantineAlert()

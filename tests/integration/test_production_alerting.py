@@ -89,12 +89,13 @@ def watching(settings: Settings, *, facts_only: bool) -> Iterator[tuple[Watcher,
 
 def rule_file(folder: Path) -> Path:
     """deploy's rules, with a shorter `keep_firing_for`."""
-    document = read_yaml(ROOT / generate.PROMETHEUS / generate.RULE_FILE)
-    for group in document["groups"]:
+    documents = [read_yaml(path) for path in sorted((ROOT / generate.RULES).glob("*.yml"))]
+    groups = [group for document in documents for group in document["groups"]]
+    for group in groups:
         for rule in group["rules"]:
             if "keep_firing_for" in rule:
                 rule["keep_firing_for"] = f"{KEPT_SECONDS}s"
-    return write_yaml(folder / "rules.yml", document)
+    return write_yaml(folder / "rules.yml", {"groups": groups})
 
 
 def alertmanager_file(folder: Path, *, pager: str, chat: str, watch: str, heartbeat: str) -> Path:

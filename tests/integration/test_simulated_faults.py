@@ -86,6 +86,7 @@ def test_a_fifth_of_the_users_gets_scores_that_are_not_numbers(service: tuple[Pa
     [
         ("model_error=0.5", ANSWERS, "model_error"),
         ("model_hang", ANSWERS, "model_resting"),
+        ("short_rows=0.5", "tastemaker_shown_items_total", "precomputed"),
         ("foreign_host=0.5", REQUESTS, "421"),
         ("errors=0.5", REQUESTS, "500"),
     ],

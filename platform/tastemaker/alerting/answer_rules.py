@@ -14,9 +14,9 @@ from tastemaker.alerting.conditions import (
     same,
     share_above,
 )
-from tastemaker.alerting.example import Example, Track, counter
+from tastemaker.alerting.example import Example, Track, counter, gauge
 from tastemaker.alerting.expression import Expression
-from tastemaker.alerting.expressions import And, Compare, Or, all_of
+from tastemaker.alerting.expressions import Aggregate, And, Compare, Gauge, Or, Ratio, all_of
 from tastemaker.alerting.rule import Condition, Rule, Runbook
 from tastemaker.alerting.series import metric, one_of
 from tastemaker.settings import Settings
@@ -28,7 +28,6 @@ FALLBACK_REASONS: Final = (
 """Reasons for which a list is not the model's. `model_short` is not a fault: fewer items were allowed."""
 LISTS = Total("lists", metric("tastemaker_answers_total"), BY)
 FALLBACKS = metric("tastemaker_answers_total", one_of("reason", FALLBACK_REASONS))
-USERS = Total("users", metric("tastemaker_user_features_total"), BY)
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 _LOOK = (
     "`sum by (reason) (rate(tastemaker_answers_total[1m]))` says why: `model_error` (the service's log has "
@@ -52,8 +51,8 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
         _fallback_share_quiet(alerts),
         _budget_burn(alerts),
         _budget_slow(alerts),
+        _queue_choked(alerts),
         _overloaded(alerts),
-        _feature_store(alerts),
     )
 
 
@@ -77,13 +76,18 @@ def _answers(
 
 def _no_model() -> Rule:
     missing = increase(BY, metric("tastemaker_answers_total", reason="no_model"), MINUTE)
+    ready = Aggregate("min", BY, Gauge(metric("tastemaker_ready")))
     return Rule(
         name="no_model",
         severity="page",
         labels=BY,
-        condition=same(Compare(missing, ">", 0), "A list was answered without a model in the last minute."),
-        summary="{model}: no version is loaded; {value} lists in the last minute are not the model's",
-        unit="count",
+        condition=same(
+            Or(Compare(ready, "==", 0), Compare(missing, ">", 0)),
+            "Some worker has no version of the model loaded, or answered a list without one in the last "
+            "minute.",
+        ),
+        summary="{model}: some worker has no version loaded, and answers without the model",
+        unit="none",
         cause="answers",
         owner="recommendations",
         runbook=Runbook(
@@ -97,7 +101,7 @@ def _no_model() -> Rule:
         for_seconds=5,
         keep_firing_seconds=2 * MINUTE,
         inhibited_by=(),
-        example=Example(_answers(100, 0, "no_model", 100, "static")),
+        example=Example((gauge("ready", 1, 0, model="ease"), *_answers(100, 0, "no_model", 100, "static"))),
     )
 
 
@@ -243,6 +247,42 @@ def _budget_slow(alerts: AlertsSettings) -> Rule:
     )
 
 
+def _queue_choked(alerts: AlertsSettings) -> Rule:
+    limit = alerts.queue_choked.above
+    waiting, most = (
+        Aggregate("max", BY, Gauge(metric(f"tastemaker_waiting_{name}")))
+        for name in ("requests", "limit_requests")
+    )
+    return Rule(
+        name="queue_choked",
+        severity="page",
+        labels=BY,
+        condition=above(
+            Ratio(waiting, most),
+            limit,
+            f"In a worker, more than {percent(limit)} of the requests that may wait for the model do wait.",
+        ),
+        summary="{model}: the queue of requests that wait for the model is {value} full",
+        unit="share",
+        cause="answers",
+        owner="operations",
+        runbook=Runbook(
+            "Lists come late, and then they are not the model's.",
+            "As for `overloaded`. `tastemaker_model_batch_duration_seconds` says how long the model takes.",
+            "Start more workers or machines. Limit a key that floods the service: `tastemaker keys`. A "
+            'version that is slower than the one before: `tastemaker models rollback --reason "..."`.',
+            "`tastemaker_waiting_requests` is near 0.",
+        ),
+        for_seconds=10,
+        keep_firing_seconds=2 * MINUTE,
+        inhibited_by=("no_model",),
+        example=Example((
+            gauge("waiting_requests", 3, 900, model="ease"),
+            gauge("waiting_limit_requests", 1_000, 1_000, model="ease"),
+        )),
+    )  # fmt: skip
+
+
 def _overloaded(alerts: AlertsSettings) -> Rule:
     refused = metric("tastemaker_answers_total", reason="model_overloaded")
     return Rule(
@@ -271,42 +311,6 @@ def _overloaded(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=20,
         keep_firing_seconds=2 * MINUTE,
-        inhibited_by=("no_model", "fallback_share"),
+        inhibited_by=("no_model", "fallback_share", "queue_choked"),
         example=Example(_answers(100, 98, "model_overloaded", 2)),
-    )
-
-
-def _feature_store(alerts: AlertsSettings) -> Rule:
-    late = metric("tastemaker_user_features_total", one_of("outcome", ("late", "failed")))
-    return Rule(
-        name="feature_store",
-        severity="page",
-        labels=BY,
-        condition=share_above(
-            USERS,
-            late,
-            5 * MINUTE,
-            alerts.feature_store,
-            "got their features too late or not at all",
-        ),
-        summary="{model}: the features of {value} of users came too late or not at all",
-        unit="share",
-        cause="features",
-        owner="operations",
-        runbook=Runbook(
-            "Lists are worse: the model ranks with missing values.",
-            "`sum by (outcome) (rate(tastemaker_user_features_total[5m]))`: `late` is a slow store or "
-            "network, `failed` a store that refuses. The service's log has the error.",
-            "Start the online store, or give it memory. Did its last materialization run? `late` only: raise "
-            "`serving.features_timeout_seconds` if the latency allows it.",
-            "`late` and `failed` no longer increase.",
-        ),
-        for_seconds=MINUTE,
-        keep_firing_seconds=2 * MINUTE,
-        example=Example(
-            (
-                counter("user_features_total", 100, 90, model="ease", outcome="read"),
-                counter("user_features_total", 0, 10, model="ease", outcome="late"),
-            )
-        ),
     )

@@ -81,17 +81,24 @@ def share_above(
     return above(signal, limits.above, words, at_least(total.increase(seconds), limits.minimum))
 
 
-def above(signal: Expression, limit: float, words: str, *guards: Expression) -> Condition:
-    """Return the condition that a signal is above a limit; it resolves below RESOLVE_RATIO of the limit.
+def above(
+    signal: Expression,
+    limit: float,
+    words: str,
+    *guards: Expression,
+    resolve_ratio: float = RESOLVE_RATIO,
+) -> Condition:
+    """Return the condition that a signal is above a limit.
 
     Args:
         signal: What is measured.
         limit: Its limit.
         words: The condition in words, guards included.
         *guards: What else must be true for the rule to fire, but not for it to stay.
+        resolve_ratio: The part of the limit below which it resolves.
     """
     fires = all_of(Compare(signal, ">", limit), *guards)
-    return Condition(fires, Compare(signal, ">", RESOLVE_RATIO * limit), words)
+    return Condition(fires, Compare(signal, ">", round(resolve_ratio * limit, 9)), words)
 
 
 def at_least(signal: Expression, minimum: float) -> Expression:

@@ -12,9 +12,9 @@ from tastemaker.alerting.runbooks import index, runbook
 from tastemaker.alerting.yaml_text import yaml_text
 from tastemaker.util.atomic_files import atomic_write
 
-RULE_FILE = "tastemaker.rules.yml"
 PROMETHEUS, ALERTMANAGER = Path("deploy/prometheus"), Path("deploy/alertmanager")
-TESTS = PROMETHEUS / "tests"
+RULES, TESTS = PROMETHEUS / "rules", PROMETHEUS / "tests"
+"""A file of rules per cause, and a file of tests per rule."""
 RUNBOOKS = Path("docs/how-to/runbooks")
 GENERATED = "Written by `tastemaker alerts rules`, from platform/tastemaker/alerting. Do not edit."
 THRESHOLDS = "Thresholds are settings: [alerts.NAME] in tastemaker.toml."
@@ -32,12 +32,15 @@ def files(rules: Sequence[Rule], runbooks: str) -> Mapping[Path, str]:
         runbooks: Folder or URL of the runbooks, to which alerts link.
     """
     written = {
-        PROMETHEUS / RULE_FILE: yaml_text(prometheus_rules(rules, runbooks), GENERATED, THRESHOLDS),
         ALERTMANAGER / "alertmanager.yml": yaml_text(alertmanager(rules), GENERATED, RECEIVERS),
         RUNBOOKS / "README.md": index(rules),
     }
+    for cause in {rule.cause: None for rule in rules}:
+        caused = [rule for rule in rules if rule.cause == cause]
+        text = yaml_text(prometheus_rules(caused, runbooks), GENERATED, THRESHOLDS)
+        written[RULES / f"{cause}.yml"] = text
     for rule in rules:
-        tests = promtool_tests(rule, runbooks, f"../{RULE_FILE}")
+        tests = promtool_tests(rule, runbooks, f"../{RULES.name}/{rule.cause}.yml")
         written[TESTS / f"{rule.name}.yml"] = yaml_text(tests, GENERATED)
         written[RUNBOOKS / f"{rule.name}.md"] = runbook(rule, rules)
     return written

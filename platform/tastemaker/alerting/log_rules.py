@@ -103,6 +103,7 @@ def _log_writes_behind(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=30,
         keep_firing_seconds=2 * MINUTE,
+        inhibited_by=("disk_filling",),
         example=Example(
             (
                 gauge("log_waiting_records", 10, 60_000),

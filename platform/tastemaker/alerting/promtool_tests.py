@@ -39,7 +39,7 @@ def promtool_tests(rule: Rule, runbooks: str, rule_file: str) -> Test:
 
 def _evaluated_every(example: Example) -> int:
     lasts = (example.healthy_steps + example.faulty_steps + example.healed_steps) * example.step_seconds
-    return 900 if lasts > SLOW_SECONDS else 30
+    return 1_800 if lasts > SLOW_SECONDS else 30
 
 
 def _tests(rule: Rule, example: Example, runbooks: str) -> Iterator[Test]:

@@ -20,6 +20,7 @@ REQUESTS = "tastemaker_requests_total"
 _OF_LISTS = one_of("endpoint", LISTS)
 _OF_CALLERS = Matcher("endpoint", "!~", one_of("endpoint", PROBES).text)
 _OF_FEEDBACK = Matcher("endpoint", "=", "/feedback")
+_NO_IMPRESSION = Matcher("event_type", "!=", "impression")
 _FAILED = Matcher("status", "=~", "5..")
 FROM_CALLERS = Total("requests", metric(REQUESTS, _OF_CALLERS), BY)
 FOR_LISTS = Total("requests for lists", metric(REQUESTS, _OF_LISTS), BY)
@@ -184,7 +185,7 @@ def _feedback_refused(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=MINUTE,
         keep_firing_seconds=2 * MINUTE,
-        inhibited_by=("spool_backlog", "errors"),
+        inhibited_by=("spool_backlog", "errors", "disk_filling"),
         example=Example(_requests(100, 95, "503", 5, "/feedback")),
     )
 
@@ -223,8 +224,8 @@ def _traffic_gone(alerts: AlertsSettings) -> Rule:
             (counter("requests_total", 600, 60, endpoint="/recommend", status="200"),),
             step_seconds=60,
             healthy_steps=WEEK_STEPS + 60,
-            faulty_steps=45,
-            healed_steps=45,
+            faulty_steps=60,
+            healed_steps=60,
             fires_from_start=False,
         ),
     )
@@ -232,7 +233,9 @@ def _traffic_gone(alerts: AlertsSettings) -> Rule:
 
 def _feedback_gone(alerts: AlertsSettings) -> Rule:
     limits, window = alerts.feedback_gone, 30 * MINUTE
-    accepted = increase(BY, metric(REQUESTS, _OF_FEEDBACK, status="200"), window)
+    accepted = increase(
+        BY, metric("tastemaker_feedback_events_total", _NO_IMPRESSION, outcome="accepted"), window
+    )
     lists = increase(BY, metric(REQUESTS, _OF_LISTS, status="200"), window)
     silent = Compare(accepted, "==", 0)
     return Rule(
@@ -242,8 +245,8 @@ def _feedback_gone(alerts: AlertsSettings) -> Rule:
         condition=Condition(
             And(silent, at_least(lists, limits.minimum)),
             silent,
-            f"No feedback was accepted in the last 30 minutes, in which {limits.minimum} lists or more were "
-            "answered.",
+            f"No feedback but impressions was accepted in the last 30 minutes, in which {limits.minimum} "
+            "lists or more were answered.",
         ),
         summary="{job}: lists are requested, but no feedback has come for 30 minutes",
         unit="count",
@@ -254,7 +257,7 @@ def _feedback_gone(alerts: AlertsSettings) -> Rule:
             "Are feedback requests refused (`feedback_refused`: key, rate), or do none come? Then it is the "
             "shop's tracking: a release, a consent banner, a queue that stands still.",
             "Fix the tracking. Send what was collected meanwhile: feedback may be late.",
-            '`tastemaker_requests_total{endpoint="/feedback",status="200"}` increases.',
+            '`tastemaker_feedback_events_total{outcome="accepted"}` increases.',
         ),
         evaluate_every_seconds=30,
         for_seconds=2 * MINUTE,
@@ -262,7 +265,8 @@ def _feedback_gone(alerts: AlertsSettings) -> Rule:
         example=Example(
             (
                 counter("requests_total", 60, 60, endpoint="/recommend", status="200"),
-                counter("requests_total", 6, 0, endpoint="/feedback", status="200"),
+                counter("feedback_events_total", 6, 0, event_type="purchase", outcome="accepted"),
+                counter("feedback_events_total", 60, 60, event_type="impression", outcome="accepted"),
             ),
             step_seconds=60,
             healthy_steps=40,

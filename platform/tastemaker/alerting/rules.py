@@ -10,8 +10,11 @@ from tastemaker.alerting import (
     data_rules,
     dependency_rules,
     drift_rules,
+    feature_rules,
     job_rules,
+    list_rules,
     log_rules,
+    machine_rules,
     model_rules,
     request_rules,
     service_rules,
@@ -26,6 +29,8 @@ Provider = Callable[[Settings], Iterable[Rule]]
 PROVIDERS: Final[tuple[Provider, ...]] = (
     service_rules.rules,
     answer_rules.rules,
+    list_rules.rules,
+    feature_rules.rules,
     request_rules.rules,
     log_rules.rules,
     dependency_rules.rules,
@@ -33,6 +38,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     data_rules.rules,
     model_rules.rules,
     job_rules.rules,
+    machine_rules.rules,
 )
 
 

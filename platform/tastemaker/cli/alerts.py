@@ -54,7 +54,7 @@ def rules(out: Path | None, as_json: bool) -> None:
     Examples:
       tastemaker alerts rules
       tastemaker alerts rules --json | jq '.[] | [.name, .expression]'
-      tastemaker alerts rules --out . && promtool check rules deploy/prometheus/tastemaker.rules.yml
+      tastemaker alerts rules --out . && promtool check rules deploy/prometheus/rules/*.yml
     """
     from tastemaker.alerting import generate
     from tastemaker.alerting.rules import all_rules

@@ -40,9 +40,15 @@ folder = Path(sys.argv[1])
 workers = Workers(folder)
 workers.arrive(1)
 with Spool(folder / "spool") as spool:
-    metrics = Metrics(spool, folder, place=1, server=os.getppid(), endpoints=statuses())
+    metrics = Metrics(
+        spool, folder, place=1, server=os.getppid(), endpoints=statuses(), folders={"spool": folder}
+    )
     workers.serve(1)
-    metrics.engine("ease").serves("ease", "v1")
+    engine = metrics.engine("ease")
+    engine.serves("ease", "v1")
+    engine.reads("ease", ["recency"])
+    engine.learns_from(["purchase"])
+    engine.measured(ready=True, waiting=0, limit=1_000)
     metrics.is_degraded((), differs=False)
     print(metrics.page().decode())
 """
@@ -82,7 +88,8 @@ def test_a_real_worker_exports_every_metric_and_label_that_a_rule_reads(
 
 @pytest.mark.processes
 def test_an_idle_service_fires_nothing_but_the_watchdog(scraped: dict[str, list[Series]]) -> None:
-    read = [rule for rule in rules().values() if rule.exporter == "service"]
+    # What else runs on this machine is another matter.
+    read = [rule for rule in rules().values() if rule.exporter == "service" and rule.cause != "machine"]
     firing = {rule.name for rule in read if rule.condition.fires.evaluate(scraped, 15)}
     assert firing == {"watchdog"}
 

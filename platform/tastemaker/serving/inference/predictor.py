@@ -286,8 +286,9 @@ class Predictor:
         """Return the answers with ids in the place of numbers."""
         ids = self._snapshot.item_ids.decode([item for each in ranked.lists for item in each.items])
         mmr_lambda = ranked.mmr_lambda or None
+        given = [None] * len(asks) if features is None else _by_name(features)
         results, start = [], 0
-        for number, (ask, each) in enumerate(zip(asks, ranked.lists, strict=True)):
+        for ask, each, values in zip(asks, ranked.lists, given, strict=True):
             stop = start + len(each.items)
             items = list(map(Item, ids[start:stop], each.scores, each.propensities))
             start = stop
@@ -296,8 +297,7 @@ class Predictor:
                 items.append(each.new)
                 sources = [*sources, ("new", 1)]
             answer = Answer(ask.request_id, self.model, self.version, items, each.reason, each.stage)
-            given = None if features is None else _by_name(features, number)
-            results.append(InferenceResult(answer, given, mmr_lambda, sources))
+            results.append(InferenceResult(answer, values, mmr_lambda, sources))
         return results
 
     def _filled(
@@ -348,8 +348,8 @@ def _alike(asks: Sequence[InferenceRequest]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _by_name(features: FeatureTable, row: int) -> dict[str, float | None]:
-    values = features.values[row].tolist()
-    return {
-        name: None if value != value else value for name, value in zip(features.names, values, strict=True)
-    }
+def _by_name(features: FeatureTable) -> list[dict[str, float | None]]:
+    """Return each row's values by name; None for a missing value."""
+    values = features.values.astype(object)
+    values[np.isnan(features.values)] = None
+    return [dict(zip(features.names, row, strict=True)) for row in values.tolist()]

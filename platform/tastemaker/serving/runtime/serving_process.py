@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from tastemaker.api.schemas import HTTPError
+from tastemaker.serving.runtime.request_tally import RequestTally
 from tastemaker.serving.runtime.worker import NO_MODEL, Worker
 
 
@@ -14,6 +15,7 @@ class ServingProcess:
     def __init__(self, worker: Worker | None = None) -> None:
         """Answer with `worker`, which is loaded already, or with none yet."""
         self._worker = worker
+        self._tally = RequestTally(self._counted)
 
     @property
     def worker(self) -> Worker:
@@ -28,11 +30,22 @@ class ServingProcess:
 
     def close(self) -> None:
         """Answer no more. Returns when every record is on disk."""
+        self._tally.write()
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
 
     def count(self, endpoint: str, status: int, seconds: float) -> None:
-        """Count an HTTP request, if a worker is loaded; `endpoint` is a path's template or UNKNOWN."""
+        """Count an HTTP request that was answered or refused, if a worker is loaded.
+
+        Args:
+            endpoint: A path's template or UNKNOWN.
+            status: Of the answer.
+            seconds: It took.
+        """
         if self._worker is not None:
-            self._worker.count(endpoint, status, seconds)
+            self._tally.add(endpoint, status, seconds)
+
+    def _counted(self, endpoint: str, status: int, *seconds: float) -> None:
+        if self._worker is not None:
+            self._worker.metrics.requested(endpoint, status, *seconds)

@@ -93,10 +93,6 @@ class Worker:
             engines=loaded if several else msgspec.UNSET,
         )
 
-    def count(self, endpoint: str, status: int, seconds: float) -> None:
-        """Count an HTTP request that was answered or refused; `endpoint` is a path's template or UNKNOWN."""
-        self.metrics.requested(endpoint, status, seconds)
-
     def scraped(self) -> bytes:
         """Return what Prometheus reads."""
         self.health.measure()

@@ -63,9 +63,9 @@ class Counted:
             assert stage == "model"
             self.seen += [fallback] * n
 
-    def requested(self, endpoint: str, status: int, seconds: float) -> None:
-        assert 0 <= seconds < 5
-        self.seen.append((endpoint, status))
+    def requested(self, endpoint: str, status: int, *seconds: float) -> None:
+        assert all(0 <= each < 5 for each in seconds)
+        self.seen += [(endpoint, status)] * len(seconds)
 
     def count_rest(self) -> None:
         pass

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 import psutil
 import pytest
+from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from support.request_logs import request
@@ -22,7 +23,7 @@ from tastemaker.event_log.spool import Spool, SpoolError
 from tastemaker.registry.deployment import Target
 from tastemaker.serving.http.routes import ROUTES, statuses
 from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_SHORT
-from tastemaker.serving.runtime.metrics import REASONS, Metrics
+from tastemaker.serving.runtime.metrics import REASONS, SECONDS, Metrics
 from tastemaker.serving.runtime.processes import Processes
 from tastemaker.serving.runtime.worker_slots import Workers
 
@@ -80,6 +81,29 @@ def test_what_is_counted_is_on_the_page(spool: Spool) -> None:
     assert value(found, "log_lost_records_total", cause="failed") == 0, "its caller got an error"
     assert value(found, "log_limit_bytes") == spool.max_bytes
     assert value(found, "log_waiting_limit_records") == spool.capacity
+
+
+def test_requests_that_are_counted_together_count_as_much_as_one_by_one(spool: Spool) -> None:
+    seconds = [0.0, 0.0004, *SECONDS, *(bound * 1.01 for bound in SECONDS), 30.0, 0.0005]
+    together, alone = Metrics(spool), Metrics(spool)
+    together.requested("/recommend", 200, *seconds)
+    for one in seconds:
+        alone.requested("/recommend", 200, one)
+    oracle = Histogram("oracle", "By prometheus_client's own call.", buckets=SECONDS, registry=None)
+    for one in seconds:
+        oracle.observe(one)
+    expected = {
+        (each.name, each.labels.get("le")): each.value
+        for family in oracle.collect()
+        for each in family.samples
+    }
+    for metrics in (together, alone):
+        found = samples(metrics)
+        assert value(found, "requests_total", endpoint="/recommend", status="200") == len(seconds)
+        for (name, bound), n in expected.items():
+            labels = {"endpoint": "/recommend"} | ({} if bound is None else {"le": bound})
+            name = name.replace("oracle", "request_duration_seconds")
+            assert value(found, name, **labels) == pytest.approx(n, rel=1e-12)
 
 
 def test_answers_that_the_log_never_gets_are_lost_and_feedback_is_not(tmp_path: Path) -> None:

@@ -68,6 +68,12 @@ class Faulty(Recommender[FaultyConfig]):
             values = ranking.scores.copy()
             values[invalid] = np.nan
             ranking = Ranking(ranking.items, values, ranking.propensities)
+        short = _of_users(batch, faults.get("short_rows", 0.0))
+        if short.any():
+            items, values = ranking.items.copy(), ranking.scores.copy()
+            propensities = ranking.propensities.copy()
+            items[short, 1:], values[short, 1:], propensities[short, 1:] = -1, -np.inf, 0.0
+            ranking = Ranking(items, values, propensities)
         return ranking
 
     def contributions(self, batch: Batch, items: Int32) -> FeatureTable | None:
