@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from tastemaker.alerting.example import Example
 from tastemaker.alerting.expression import Expression
@@ -19,6 +19,8 @@ Owner = Literal["operations", "recommendations"]
 Exporter = Literal["service", "watch"]
 """Which process exports what a rule reads: a service, or `tastemaker watch`."""
 Unit = Literal["count", "duration", "none", "share"]
+OURS: Final = "tastemaker"
+"""The distribution of the rules here."""
 RESOLVE_RATIO = 0.8
 """A rule resolves when its value falls below this part of its threshold, so that it does not flap."""
 
@@ -72,6 +74,8 @@ class Rule:
     example: Example | None = None
     """One fault as the metrics show it, from which tests are made; None: for the rule that always fires."""
     exporter: Exporter = "service"
+    brought_by: str = OURS
+    """The distribution that brings the rule."""
     inhibited_by: tuple[str, ...] = ()
     """Rules whose alerts silence this rule's where the labels that both have are equal."""
 

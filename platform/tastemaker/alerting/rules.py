@@ -19,6 +19,7 @@ from tastemaker.alerting import (
     request_rules,
     service_rules,
 )
+from tastemaker.alerting.plugin_rules import plugin_rules
 from tastemaker.alerting.rule import Rule
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
@@ -43,13 +44,15 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
 
 
 def all_rules(settings: Settings) -> tuple[Rule, ...]:
-    """Return the rules that the settings do not disable.
+    """Return the rules, those of installed plugins too, that the settings do not disable.
 
     Raises:
+        PluginError: If a plugin's rules can't work.
         TastemakerError: If `alerts.disabled` names a rule that does not exist.
     """
     alerts = settings.alerts
     rules = [rule for provide in PROVIDERS for rule in provide(settings)]
+    rules += plugin_rules(settings, rules)
     names = [rule.name for rule in rules]
     for name in alerts.disabled:
         if name not in names:

@@ -47,8 +47,8 @@ for command in (
 def rules(out: Path | None, as_json: bool) -> None:
     """List the alert rules, or write their files.
 
-    Thresholds are those of the settings. With --out: the rules for Prometheus and a file of unit tests for
-    each, routes for Alertmanager, and one runbook per rule.
+    Thresholds are those of the settings. Installed plugins may bring rules. With --out: the rules for
+    Prometheus and a file of unit tests for each, routes for Alertmanager, and one runbook per rule.
 
     \b
     Examples:
@@ -57,6 +57,7 @@ def rules(out: Path | None, as_json: bool) -> None:
       tastemaker alerts rules --out . && promtool check rules deploy/prometheus/rules/*.yml
     """
     from tastemaker.alerting import generate
+    from tastemaker.alerting.rule import OURS
     from tastemaker.alerting.rules import all_rules
     from tastemaker.settings import load_settings
     from tastemaker.util import strict_json
@@ -77,13 +78,15 @@ def rules(out: Path | None, as_json: bool) -> None:
                 "condition": rule.condition.words,
                 "inhibited_by": rule.inhibited_by,
                 "owner": rule.owner,
+                "brought_by": rule.brought_by,
             }
             for rule in found
         ]
         click.echo(strict_json.dumps(listed))
     elif changed is None:
         for rule in found:
-            click.echo(f"{rule.name}  {rule.severity}  {rule.condition.words}")
+            source = "" if rule.brought_by == OURS else f"  ({rule.brought_by})"
+            click.echo(f"{rule.name}  {rule.severity}  {rule.condition.words}{source}")
     else:
         for path in changed:
             click.echo(f"wrote {path}")

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from support.alert_rules import assert_all_exported
 from tastemaker import alert_settings
-from tastemaker.alerting import answer_rules, request_rules
+from tastemaker.alerting import answer_rules, exported, request_rules
 from tastemaker.alerting.example import INSTANCE
 from tastemaker.alerting.rule import Rule, written
 from tastemaker.alerting.rules import all_rules
@@ -33,6 +33,7 @@ WORKER = """
 import os, sys
 from pathlib import Path
 from tastemaker.event_log.spool import Spool
+from tastemaker.registry.deployment import Target
 from tastemaker.serving.http.routes import statuses
 from tastemaker.serving.runtime.metrics import Metrics
 from tastemaker.serving.runtime.worker_slots import Workers
@@ -48,6 +49,7 @@ with Spool(folder / "spool") as spool:
     engine.serves("ease", "v1")
     engine.reads("ease", ["recency"])
     engine.learns_from(["purchase"])
+    engine.wants(None, Target("ease", "v1"))
     engine.measured(ready=True, waiting=0, limit=1_000)
     metrics.is_degraded((), differs=False)
     print(metrics.page().decode())
@@ -84,6 +86,14 @@ def test_a_real_worker_exports_every_metric_and_label_that_a_rule_reads(
     read = [rule for rule in rules().values() if rule.exporter == "service"]
     assert len(read) >= 25
     assert_all_exported(read, scraped)
+
+
+@pytest.mark.processes
+def test_what_a_service_exports_is_known(scraped: dict[str, list[Series]]) -> None:
+    assert scraped.keys() == exported.names("service").keys()
+    for name, labels in exported.names("service").items():
+        for series in scraped[name]:
+            assert dict(series.labels).keys() == labels, name
 
 
 @pytest.mark.processes

@@ -1,0 +1,94 @@
+"""The metrics that rules may read, and their labels: those of services and those of `tastemaker watch`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tastemaker.alerting.rule import Exporter
+
+SCRAPED: Final = ("job", "instance")
+"""Labels that a scrape adds to every metric."""
+_HISTOGRAM = ("_bucket", "_count", "_sum")
+
+SERVICE: Final[Mapping[str, tuple[str, ...]]] = {
+    "answers_total": ("model", "stage", "reason"),
+    "build_info": ("version", "python"),
+    "cpu_limit_cores": (),
+    "degraded": ("reason",),
+    "disk_free_bytes": ("folder",),
+    "disk_size_bytes": ("folder",),
+    "empty_answers_total": ("model", "kind"),
+    "feature_values_total": ("model", "feature", "state"),
+    "feedback_events_total": ("event_type", "outcome"),
+    "learning_lag_seconds": ("model",),
+    "log_backlog_bytes": (),
+    "log_backlog_oldest_seconds": (),
+    "log_backlog_records": (),
+    "log_limit_bytes": (),
+    "log_lost_records_total": ("cause",),
+    "log_records_total": ("outcome",),
+    "log_waiting_limit_records": (),
+    "log_waiting_records": (),
+    "memory_limit_bytes": (),
+    "memory_used_bytes": (),
+    "model_batch_duration_seconds": ("model",),
+    "process_cpu_seconds_total": ("process",),
+    "process_max_fds": ("process",),
+    "process_open_fds": ("process",),
+    "process_resident_memory_bytes": ("process",),
+    "process_start_time_seconds": ("process",),
+    "ready": ("model",),
+    "request_duration_seconds": ("endpoint",),
+    "requests_total": ("endpoint", "status"),
+    "served_version_info": ("model", "version"),
+    "short_answers_total": ("model", "kind"),
+    "shown_items_total": ("model", "source"),
+    "swaps_total": ("model", "outcome"),
+    "user_features_total": ("model", "outcome"),
+    "version_differs": (),
+    "waiting_limit_requests": ("model",),
+    "waiting_requests": ("model",),
+    "wanted_version_info": ("model", "version"),
+    "worker_restarts_total": ("process",),
+}
+"""Name without `tastemaker_` -> labels. Histograms are there by the names of their families."""
+HISTOGRAMS: Final = ("model_batch_duration_seconds", "request_duration_seconds")
+
+WATCH: Final[Mapping[str, tuple[str, ...]]] = {
+    "dependency_changed_timestamp_seconds": ("kind", "dependency"),
+    "drift_distance": ("model", "version", "side", "column"),
+    "drift_threshold": ("model", "version", "side", "column"),
+    "events_newest_timestamp_seconds": ("source",),
+    "executor_queue_tasks": ("queue",),
+    "fact_failed": ("subject",),
+    "feature_missing_learned_ratio": ("model", "version", "feature"),
+    "feature_missing_ratio": ("model", "version", "feature"),
+    "gate_passed": ("source",),
+    "gate_quarantined_ratio": ("source",),
+    "gate_quarantined_rows": ("source",),
+    "gate_quarantined_usual_ratio": ("source",),
+    "job_failed": ("job_name",),
+    "job_succeeded_timestamp_seconds": ("job_name",),
+    "reward_per_request": ("model", "window"),
+    "reward_per_request_high": ("model", "window"),
+    "reward_per_request_low": ("model", "window"),
+    "run_queue_runs": (),
+    "version_data_end_timestamp_seconds": ("model", "version"),
+    "version_stale_after_seconds": ("model", "version"),
+}
+
+
+def names(exporter: Exporter) -> Mapping[str, frozenset[str]]:
+    """Return the full name of each series that a rule may select -> its labels."""
+    found = {"up": frozenset(SCRAPED)}
+    for short, labels in (SERVICE if exporter == "service" else WATCH).items():
+        name = f"tastemaker_{short}"
+        if short in HISTOGRAMS:
+            of_buckets = {"_bucket": ("le",)}
+            found |= {
+                name + end: frozenset((*SCRAPED, *labels, *of_buckets.get(end, ()))) for end in _HISTOGRAM
+            }
+        else:
+            found[name] = frozenset((*SCRAPED, *labels))
+    return found
