@@ -10,6 +10,7 @@ from tastemaker_pipelines.evaluation.ablations import ABLATIONS, ablation_asset,
 from tastemaker_pipelines.evaluation.assets import leaderboard_asset
 from tastemaker_pipelines.evaluation.backtests import backtest_asset, broken_assets
 from tastemaker_pipelines.features.assets import feature_registry, feature_snapshots, online_features
+from tastemaker_pipelines.features.skew import feature_skew
 from tastemaker_pipelines.ingestion.assets import landed_events, retention
 from tastemaker_pipelines.log.assets import landed_feedback, served_requests
 from tastemaker_pipelines.model_checks import broken_names
@@ -61,6 +62,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
             served_requests,
             landed_feedback,
             gate,
+            feature_skew,
             feature_snapshots,
             feature_registry,
             online_features,

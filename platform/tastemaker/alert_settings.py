@@ -269,6 +269,12 @@ class FeatureNullsAlert(_Rule):
     above: AboveShare = 0.1
 
 
+class FeatureSkewAlert(_Rule):
+    """Share of logged feature values that differ from those computed again as of then."""
+
+    above: AboveShare = 0.001
+
+
 class RewardFellAlert(_Rule):
     """Reward per request of the newest day, compared with the 28 days before."""
 
@@ -346,6 +352,7 @@ class AlertsSettings(BaseModel):
     quarantine: QuarantineAlert = QuarantineAlert()
     data_stale: DataStaleAlert = DataStaleAlert()
     feature_nulls: FeatureNullsAlert = FeatureNullsAlert()
+    feature_skew: FeatureSkewAlert = FeatureSkewAlert()
     reward_fell: RewardFellAlert = RewardFellAlert()
     job_late: JobLateAlert = JobLateAlert()
     run_queue: RunQueueAlert = RunQueueAlert()

@@ -12,6 +12,7 @@ import click
 
 from tastemaker.util import strict_json
 from tastemaker_pipelines.cli.data_lake import adopt, prune
+from tastemaker_pipelines.cli.data_skew import skew
 
 if TYPE_CHECKING:
     from tastemaker.data.validation.dry_run import Inspection
@@ -21,18 +22,20 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Check data before a run, and the lake against its source.
+    """Check data before a run, the lake against its source, and served features against the lake.
 
     \b
     Examples:
       tastemaker data check events.csv
       tastemaker data prune
       tastemaker data adopt
+      tastemaker data skew
     """
 
 
 data.add_command(prune)
 data.add_command(adopt)
+data.add_command(skew)
 
 
 @data.command()

@@ -15,14 +15,14 @@ from tastemaker_pipelines.resources import WorkspaceResource
     specs=[
         dg.AssetSpec(
             "user_features",
-            deps=["events", "items", "users"],
+            deps=["events", "items", "users", "feature_skew"],
             kinds={"ibis", "duckdb", "parquet"},
             owners=[DATA_TEAM],
             description="Recency, frequency, value, tempo and breadth of each user as of the snapshot times.",
         ),
         dg.AssetSpec(
             "item_features",
-            deps=["events", "items"],
+            deps=["events", "items", "feature_skew"],
             kinds={"ibis", "duckdb", "parquet"},
             owners=[DATA_TEAM],
             description="Counts, trend, price, age and co-purchase of each item as of the snapshot times.",
@@ -31,14 +31,19 @@ from tastemaker_pipelines.resources import WorkspaceResource
     retry_policy=RETRY,
 )
 def feature_snapshots(workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult[None]]:
-    """Write snapshots as of the backtest's cutoff, the end of the data, and whole weeks before that end."""
+    """Write snapshots as of the backtest's cutoff, the end of the data, and whole weeks before that end.
+
+    Requests that were served since the last run are compared with the snapshots before these are replaced.
+    """
     from tastemaker.features.snapshots import weekly_cuts, write_snapshots
+    from tastemaker.monitoring.skew import record_cutoff
 
     with readable_failures():
         opened = workspace.open()
         dataset, split = opened.dataset(), opened.split()
         cuts = {split.cut, *weekly_cuts(int(dataset.events.times[0]), dataset.end, most=4)}
         rows = write_snapshots(opened.lake, opened.settings.features, cuts)
+        record_cutoff(opened.engine, opened.settings.features, dataset.end)
     for kind in ("users", "items"):
         yield dg.MaterializeResult(
             asset_key=f"{kind.removesuffix('s')}_features",

@@ -13,7 +13,8 @@ from tastemaker.alerting.time_of_day import by_day, day_example
 from tastemaker.settings import Settings
 
 SOURCE = ("source",)
-FEATURE = ("model", "version", "feature")
+VERSION = ("model", "version")
+FEATURE = (*VERSION, "feature")
 MINUTE = 60
 EXAMPLE_FEATURE = {"model": "ranker", "version": "v1", "feature": "user_tempo_days"}
 FEEDBACK = "feedback"
@@ -28,6 +29,7 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
         _quarantine(alerts),
         _data_stale(alerts),
         _feature_nulls(alerts),
+        _feature_skew(alerts),
     )
 
 
@@ -180,4 +182,34 @@ def _feature_nulls(alerts: AlertsSettings) -> Rule:
             ),
             faulty_steps=60,
         ),
+    )
+
+
+def _feature_skew(alerts: AlertsSettings) -> Rule:
+    limit = alerts.feature_skew.above
+    return Rule(
+        name="feature_skew",
+        severity="ticket",
+        labels=VERSION,
+        condition=above(
+            _largest(VERSION, "feature_skew_ratio"),
+            limit,
+            f"More than {percent(limit)} of the logged feature values differ from those that are computed "
+            "again as of then.",
+        ),
+        summary="{model} {version}: {value} of the logged feature values differ from those computed again",
+        unit="share",
+        cause="features",
+        owner="recommendations",
+        runbook=Runbook(
+            "Lists are worse: the model gets other numbers than it learned from.",
+            "`tastemaker data skew` names the feature, requests, and both values. `stale` says that the "
+            "values are those of an earlier snapshot, so that the online store was not written.",
+            "Stale: `tastemaker run --select online_features`. One feature: its definition changed after the "
+            "version was trained; train again (`tastemaker run`), and raise FEATURES_VERSION with each "
+            "change of a definition.",
+            "`tastemaker data skew` finds no difference in requests since then.",
+        ),
+        exporter="watch",
+        example=Example((gauge("feature_skew_ratio", 0, 0.05, model="ranker", version="v1"),)),
     )

@@ -46,3 +46,6 @@ ITEM_MEANINGS = {
 
 USER_FEATURES = tuple(USER_MEANINGS)
 ITEM_FEATURES = tuple(ITEM_MEANINGS)
+
+USER_FEATURES_OF_OTHERS = ("user_country_share",)
+"""User features that depend on other users' events, too."""

@@ -1,4 +1,4 @@
-"""Facts of user features: how many are missing in what was served, beside training."""
+"""Facts of user features: how many are missing in what was served, and how many differ from training."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ MISSING = FactFamily(
 MISSING_LEARNED = FactFamily(
     "feature_missing_learned_ratio", "share of the same requests whose user lacked it in training", LABELS
 )
+
+SKEW = FactFamily(
+    "feature_skew_ratio",
+    "share of logged feature values that differ from those computed again as of then, by the last check",
+    ("model", "version"),
+)
+SKEW_REQUESTS = FactFamily("feature_skew_requests", "requests that this check compared", ("model", "version"))
+SKEW_DAYS = 2
+"""A check that was made longer ago is not shown."""
 
 ASKED = """
     CREATE TEMP TABLE asked AS
@@ -69,6 +78,22 @@ def missing_features(home: FactSources) -> Iterator[GaugeMetricFamily]:
                         learned[model, version, name] = then
     yield MISSING.gauge(served)
     yield MISSING_LEARNED.gauge(learned)
+
+
+def feature_skew(home: FactSources) -> Iterator[GaugeMetricFamily]:
+    """Yield what the last check of training-serving skew found, per version."""
+    from sqlalchemy import func, select
+
+    from tastemaker.storage.tables import Moment, skew_checks
+
+    columns = skew_checks.c
+    newest = select(func.max(columns.checked_at, type_=Moment)).scalar_subquery()
+    recent = columns.checked_at >= home.now - timedelta(days=SKEW_DAYS)
+    with home.engine.connect() as connection:
+        rows = connection.execute(select(skew_checks).where(columns.checked_at == newest, recent)).all()
+    compared = [row for row in rows if row.feature_values]
+    yield SKEW.gauge({(row.model, row.version): row.differing / row.feature_values for row in compared})
+    yield SKEW_REQUESTS.gauge({(row.model, row.version): float(row.requests) for row in compared})
 
 
 def _shares(

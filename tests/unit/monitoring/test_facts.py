@@ -28,7 +28,14 @@ from tastemaker.registry import Version
 from tastemaker.registry.deployment import Champion, champion_path, deploy_champion
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
-from tastemaker.storage.tables import gate_results, ingested_days, reports, reward_figures, stalenesses
+from tastemaker.storage.tables import (
+    gate_results,
+    ingested_days,
+    reports,
+    reward_figures,
+    skew_checks,
+    stalenesses,
+)
 from tastemaker.watch_settings import CelerySettings, WatchSettings
 
 PROBLEM = """
@@ -374,3 +381,20 @@ def test_features_are_missing_against_what_the_same_users_had_in_training(settin
         (*labels, "user_tempo_days"): 0.25,
         (*labels, "user_events_count"): 0.0,
     }
+
+
+def test_skew_is_that_of_the_newest_check_of_the_last_days(settings: Settings) -> None:
+    now = datetime.now(UTC)
+
+    def found(version: str, hours: int, values: int, differing: int) -> dict[str, Any]:
+        at = now - timedelta(hours=hours)
+        row = {"model": "ranker", "version": version, "requests": values, "feature_values": values}
+        row |= {"differing": differing, "summary": {}, "window_start": at, "window_end": at}
+        return row | {"checked_at": at}
+
+    store(settings, skew_checks, found("v1", 49, 100, 50))
+    assert "feature_skew_ratio" not in exported(settings)
+    store(settings, skew_checks, found("v1", 25, 100, 50), found("v2", 1, 200, 1), found("v3", 1, 0, 0))
+    facts_now = exported(settings)
+    assert facts_now["feature_skew_ratio"] == {("ranker", "v2"): 0.005}
+    assert facts_now["feature_skew_requests"] == {("ranker", "v2"): 200.0}
