@@ -21,6 +21,7 @@ from tastemaker.registry import Version, deployment
 from tastemaker.serving.runtime.metrics import REASONS
 from tastemaker.settings import OnlineStoreSettings
 from tastemaker.storage.engine import open_engine
+from tastemaker.util.beat_file import FILE_NAME, write_beat
 
 pytestmark = [
     pytest.mark.servers,
@@ -160,6 +161,16 @@ def test_a_feature_store_that_hangs_and_one_that_refuses(home: Path) -> None:
             with degraded(one, "features", words, logged=3 * WORKERS):
                 redis.start()
             one.says(words, 4 * WORKERS, "answers in time again", 2 * WORKERS)
+
+
+def test_a_watch_that_stopped(home: Path) -> None:
+    served_homes.make_home(home)
+    with serving(home, "popularity") as one:
+        (home / FILE_NAME).write_text("1764424930\n")
+        with degraded(one, "watch", "no watch has evaluated the alert rules since 2025-11-29 14:02:10 UTC"):
+            write_beat(home)
+        assert one.said("no watch has evaluated the alert rules") == WORKERS
+        assert one.said("the alert rules are evaluated again") == WORKERS
 
 
 def test_a_metadata_database_in_a_file_that_is_missing(home: Path) -> None:

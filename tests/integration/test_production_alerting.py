@@ -1,7 +1,7 @@
-"""The same fault in both modes: the watch by itself, and real Prometheus and Alertmanager with our files.
+"""The same faults in both modes: the watch by itself, and real Prometheus and Alertmanager with our files.
 
-Both page once, resolve once, and show the same incident. Times are those of deploy/, but for how long an
-alert is kept firing and how long Alertmanager waits between two messages of one alert.
+Both page once per fault, resolve once, and show the same incidents. Times are those of deploy/, but for how
+long an alert is kept firing and how long Alertmanager waits between two messages of one alert.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ from tastemaker.watch.watcher import Watcher
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
-RULE = "fallback_share"
+FAULTS = {"fallback_share": "page", "spool_backlog": "page", "swap_refused": "ticket"}
+"""Rule -> severity of the faults, of three causes."""
+PAGES = {"TastemakerFallbackShare", "TastemakerSpoolBacklog"}
 KEPT_SECONDS = 5
 """How long an alert is kept firing here; 2 minutes in the files."""
 OFTEN = "2s"
@@ -125,6 +127,8 @@ class Modes(NamedTuple):
     """What the watch pages by itself."""
     pager: PagerDutyServer
     """What Alertmanager pages."""
+    own_chat: ScriptedServer
+    chat: ScriptedServer
     heartbeat: ScriptedServer
     own: Engine
     mirrored: Engine
@@ -137,17 +141,21 @@ def modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modes]:
     monkeypatch.setenv("PAGERDUTY_ROUTING_KEY", ROUTING_KEY)
     for name in ("own", "mirrored", "prometheus", "alertmanager"):
         (tmp_path / name).mkdir()
-    example = next(rule for rule in all_rules(Settings()) if rule.name == RULE).example
-    assert example is not None
+    examples = [rule.example for rule in all_rules(Settings()) if rule.name in FAULTS]
     with ExitStack() as stack:
-        exporter = stack.enter_context(ScriptedExporter(example))
+        exporter = stack.enter_context(ScriptedExporter(*[one for one in examples if one is not None]))
         own_pager, pager = (stack.enter_context(PagerDutyServer()) for _ in range(2))
-        chat, heartbeat = (stack.enter_context(ScriptedServer()) for _ in range(2))
+        own_chat, chat, heartbeat = (stack.enter_context(ScriptedServer()) for _ in range(3))
         channel = PagerDutyChannelSettings(type="pagerduty", url=own_pager.events_url)
         own = settings_of(
             tmp_path / "own",
             targets=[f"http://{exporter.target}"],
-            channels={"pager": channel.model_dump()},
+            channels={
+                "pager": channel.model_dump(),
+                "chat": {"type": "webhook", "url": own_chat.url},
+            },
+            page=["pager"],
+            ticket=["chat"],
         )
         mirrored = settings_of(tmp_path / "mirrored")
         _, own_engine = stack.enter_context(watching(own, facts_only=False))
@@ -179,6 +187,8 @@ def modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modes]:
             exporter,
             own_pager,
             pager,
+            own_chat,
+            chat,
             heartbeat,
             own_engine,
             mirrored_engine,
@@ -203,29 +213,41 @@ def test_both_modes_page_once_resolve_once_and_show_the_same(modes: Modes) -> No
     both = (modes.own_pager, modes.pager)
     wait_until(lambda: len(modes.heartbeat.received) > 0, 60, lambda: "the watchdog does not fire")
     modes.exporter.become("faulty")
-    wait_until(lambda: all(one.open_alerts for one in both), 120, lambda: [one.alerts for one in both])
-    wait_until(lambda: len(incidents(modes.mirrored)) == 1, 30, lambda: incidents(modes.mirrored))
+    wait_until(
+        lambda: len(incidents(modes.own)) == len(incidents(modes.mirrored)) == len(FAULTS),
+        120,
+        lambda: (incidents(modes.own), incidents(modes.mirrored)),
+    )
     firing = incidents(modes.own)
     assert firing == incidents(modes.mirrored)
-    assert list(firing.values()) == [(RULE, "page", "open")]
+    assert sorted(firing.values()) == sorted((rule, severity, "open") for rule, severity in FAULTS.items())
+    wait_until(
+        lambda: all(len(one.open_alerts) == 2 for one in both), 30, lambda: [one.alerts for one in both]
+    )
+    wait_until(lambda: bool(modes.chat.received), 60, lambda: "Alertmanager sends no ticket")
     modes.exporter.become("healthy")
     wait_until(lambda: not any(one.open_alerts for one in both), 180, lambda: [one.alerts for one in both])
-    over = dict.fromkeys(firing, (RULE, "page", "over"))
+    over = {
+        key: (rule, severity, "over" if severity == "page" else "open")
+        for key, (rule, severity, _) in firing.items()
+    }
     wait_until(lambda: incidents(modes.mirrored) == over, 30, lambda: incidents(modes.mirrored))
-    assert incidents(modes.own) == over
+    assert incidents(modes.own) == over, "a version that was refused is one for ten minutes"
     for pager in both:
         assert pager.invalid == []
-        assert len(pager.alerts) == 1
-        assert [event["event_action"] for event in pager.alerts[0].events] == ["trigger", "resolve"]
-    own, other = (pager.alerts[0] for pager in both)
-    assert (own.severity, other.severity) == ("critical", "critical")
-    words = r"ease: [\d.]+% of lists are not the model's"
-    assert re.fullmatch(words, own.summary)
-    assert re.fullmatch(words, other.summary)
-    details = own.events[0]["payload"]["custom_details"]
+        assert len(pager.alerts) == 2
+        for alert in pager.alerts:
+            assert [event["event_action"] for event in alert.events] == ["trigger", "resolve"]
+            assert alert.severity == "critical"
+    assert {alert.events[0]["payload"]["class"] for alert in modes.pager.alerts} == PAGES
+    assert len(modes.own_chat.received) == 1
+    for pager in both:
+        words = r"ease: [\d.]+% of lists are not the model's"
+        [alert] = [one for one in pager.alerts if re.fullmatch(words, one.summary)]
+    [alert] = [one for one in modes.own_pager.alerts if "lists" in one.summary]
+    details = alert.events[0]["payload"]["custom_details"]
     assert any("model_error" in one and "in place of the model" in one for one in details["details"])
     assert any(one.startswith("tastemaker log search model:ease") for one in details["commands"])
     beats = [request.at for request in modes.heartbeat.received]
-    pauses = [after - before for before, after in pairwise(beats)]
-    assert all(pause < 90 for pause in pauses), "the dead man's switch is called every minute"
+    assert all(after - before < 90 for before, after in pairwise(beats)), "it is called every minute"
     assert all((read_beat(home) or 0) > time.time() - 60 for home in modes.homes)

@@ -33,15 +33,19 @@ def notification(event: Event = "trigger", *, after_seconds: float = 0.0, **othe
         "value": 0.125,
         "started_at": BEGAN,
         "occurred_at": BEGAN + timedelta(seconds=after_seconds),
-        "details": ("It began 9 min 10 s after version 20261129-ease was deployed.", "model_invalid: 98 %"),
+        "details": (
+            "It began 9 min 10 s after ease 20261129-135300-e828 was promoted.",
+            "Of about 1,204 lists in 1 min: model_invalid 12.5%, popular in place of the model.",
+        ),
         "examples": REQUESTS,
         "links": (
             Link("Incident 12", "http://127.0.0.1:3080/alerts/12"),
             Link("Runbook", "https://docs.shop.example/runbooks/fallback_share.md"),
         ),
         "commands": (
-            'tastemaker models rollback --reason "fallback_share, incident 12"',
-            "tastemaker log search 'stage:fallback since:2026-11-29T14:02:10Z'",
+            "tastemaker alerts ack 12",
+            "tastemaker models rollback --reason 'fallback_share, incident 12'",
+            "tastemaker log search model:ease fallback:model_invalid since:2026-11-29T14:00Z",
         ),
     }
     return Notification(**(fields | other))

@@ -12,6 +12,8 @@ from threading import Thread
 from typing import TypeVar
 
 T = TypeVar("T")
+BEYOND_SECONDS = 5.0
+"""By how much a socket's own timeout is longer than the deadline, so that the deadline ends the call."""
 
 
 def call_within(seconds: float, work: Callable[[], T], abort: Callable[[], None]) -> T:

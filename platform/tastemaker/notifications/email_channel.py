@@ -14,7 +14,7 @@ from hashlib import blake2b
 from markupsafe import Markup
 
 from tastemaker.channel_settings import EmailChannelSettings
-from tastemaker.notifications.deadline import call_within, close_socket, network_error
+from tastemaker.notifications.deadline import BEYOND_SECONDS, call_within, close_socket, network_error
 from tastemaker.notifications.message_text import (
     facts,
     headline,
@@ -98,7 +98,8 @@ class EmailChannel:
     def _client(self) -> smtplib.SMTP:
         """Return a client that is not connected."""
         settings = self._settings
-        own, seconds = socket.gethostname() or "localhost", settings.timeout_seconds
+        own = socket.gethostname() or "localhost"
+        seconds = settings.timeout_seconds + BEYOND_SECONDS
         smtp = (
             smtplib.SMTP_SSL(local_hostname=own, timeout=seconds, context=ssl.create_default_context())
             if settings.security == "tls"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from tastemaker._version import __version__
-from tastemaker.notifications.deadline import call_within, close_socket, network_error
+from tastemaker.notifications.deadline import BEYOND_SECONDS, call_within, close_socket, network_error
 from tastemaker.notifications.notification import Delivery
 from tastemaker.notifications.secret_values import without_secrets
 
@@ -89,14 +89,13 @@ class HttpTarget:
         """Return the answer. Raises what sockets, ssl, http.client and urllib3 raise."""
         parts = urlsplit(self.url)
         end = time.monotonic() + self.timeout_seconds
+        timeout = self.timeout_seconds + BEYOND_SECONDS
         connection: HTTPConnection
         if parts.scheme == "https":
             context = ssl.create_default_context()
-            connection = HTTPSConnection(
-                self._host, parts.port or 443, timeout=self.timeout_seconds, ssl_context=context
-            )
+            connection = HTTPSConnection(self._host, parts.port or 443, timeout=timeout, ssl_context=context)
         else:
-            connection = HTTPConnection(self._host, parts.port or 80, timeout=self.timeout_seconds)
+            connection = HTTPConnection(self._host, parts.port or 80, timeout=timeout)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         sent = {"Content-Type": "application/json", "User-Agent": f"tastemaker/{__version__}", **headers}
 

@@ -30,7 +30,7 @@ def since(notification: Notification) -> str:
     """Return when the incident began and how long it has lasted."""
     lasted = (notification.occurred_at - notification.started_at).total_seconds()
     until = "lasted" if notification.event == "resolve" else "for"
-    text = f"since {moment(notification.started_at)}"
+    text = f"Since {moment(notification.started_at)}"
     return f"{text}, {until} {rough_duration(lasted)}" if lasted >= 1 else text
 
 
@@ -71,7 +71,7 @@ def plain_text(notification: Notification) -> str:
 
 def facts(notification: Notification) -> list[str]:
     """Return the condition, and since when it holds."""
-    return [one_line(text) for text in (notification.condition, since(notification).capitalize()) if text]
+    return [one_line(text) for text in (notification.condition, since(notification)) if text]
 
 
 def web_links(notification: Notification) -> list[Link]:

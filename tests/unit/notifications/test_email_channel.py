@@ -144,12 +144,12 @@ def test_a_message_has_everything_as_text_and_as_html() -> None:
         for part in (
             "Firing: ease: 12.5% of lists are not the model's",
             "More than 5 % of the lists",
-            "since 2026-11-29 14:02:10 utc, for 1 min 35 s",
+            "Since 2026-11-29 14:02:10 UTC, for 1 min 35 s",
             REQUESTS[1],
-            'tastemaker models rollback --reason "fallback_share, incident 12"',
+            "tastemaker models rollback --reason 'fallback_share, incident 12'",
             "https://docs.shop.example/runbooks/fallback_share.md",
         ):
-            assert part.lower() in text.lower()
+            assert part in text
     assert "a <b>bold</b> & wrong label" in plain.get_content()
     assert "a &lt;b&gt;bold&lt;/b&gt; &amp; wrong label" in html.get_content()
     assert mail.message["Auto-Submitted"] == "auto-generated"

@@ -75,7 +75,7 @@ def test_an_event_says_what_where_since_when_and_how_to_act() -> None:
     details = payload["custom_details"]
     assert details["since"] == BEGAN.astimezone(UTC).isoformat()
     assert details["requests"] == list(REQUESTS)
-    assert details["commands"][0].startswith("tastemaker models rollback")
+    assert details["commands"][1].startswith("tastemaker models rollback")
     assert event["client_url"] == "http://127.0.0.1:3080/alerts/12"
     assert [link["text"] for link in event["links"]] == ["Incident 12", "Runbook"]
 
