@@ -22,6 +22,7 @@ The absolute error of a probability is below 1e-6, without a sampling error.
 from __future__ import annotations
 
 from math import log, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -34,10 +35,14 @@ from tastemaker_bandits.scores import Floats, Panels, Scores
 
 MAX_PANELS = 1024
 """Where densities a thousand times narrower than the range crowd together, panels get wider than they are."""
-WIDTH = 3.0
-"""The width of a panel, in the scales of the narrowest density."""
-CROWDING = 10.0
-"""The greatest width of a panel, in the distances over which the number of items above it is decided."""
+WIDTH = 3.8
+"""The greatest width of a panel, in the scales of the narrowest density."""
+GROWTH = 0.33
+"""By how many scales a panel may be wider for each power of e that a density's mass beyond it is below 1."""
+CROWDING = 7.0
+"""The greatest change over a panel of the mean number of items above, in its standard deviations."""
+STEEPNESS = 8.0
+"""The same for a number that falls all the way as fast as at the lower edge of the panel."""
 NEGLECTED = 5e-8
 """The probability that a list reaches below the floor."""
 NEGLIGIBLE = 1e-8
@@ -261,9 +266,10 @@ def _floor(scores: Scores, k: int, low: float, high: float) -> tuple[float, floa
 def _edges(
     scores: Scores, low: Float64, high: Float64, floor: float, beyond_floor: Float64
 ) -> tuple[Float64, Float64]:
-    """Return the edges of panels from the floor to the ceiling, no wider than the narrowest density there.
+    """Return the edges of panels from the floor to the ceiling, each as far ahead as `_width` allows.
 
-    Nor wider than CROWDING times the distance over which the mean number above, λ, falls by its spread √λ.
+    A panel over which the mean number above, λ, falls by more than CROWDING of its standard deviations is
+    cut: over a few of these the probability that p items are above rises and falls.
 
     Args:
         scores: those of the items that may exceed the floor.
@@ -276,22 +282,65 @@ def _edges(
         float64[panels + 1], and the probabilities to exceed each, float64[panels + 1, m].
     """
     edges, top = [floor], max(float(high.max(initial=floor)), floor + 1e-6)
-    beyond, expected = [beyond_floor], float(beyond_floor.sum())
-    narrowest = WIDTH * scores.scale
-    hazard = float(scores.density(np.array([floor])).sum()) / max(expected, 1e-300)
+    beyond, above = [beyond_floor], _NumberAbove.of(beyond_floor)
+    hazard = float(scores.density(np.array([floor])).sum()) / max(above.mean, 1e-300)
     while edges[-1] < top:
-        x = edges[-1]
-        ahead = np.maximum(narrowest, low - x)[beyond[-1] > NEGLIGIBLE]
-        width = min(float(ahead.min(initial=np.inf)), CROWDING / (hazard * sqrt(expected)))
-        widest = (top - x) / max(MAX_PANELS - len(edges), 1)
-        edges.append(min(top, x + max(width, 0.0 if len(edges) < MAX_PANELS / 2 else widest)))
-        beyond.append(scores.exceeds(edges[-1]))
-        left = float(beyond[-1].sum())
-        if left * float(beyond[-1].max(initial=0)) <= ALONE:
+        x, free = edges[-1], len(edges) < MAX_PANELS / 2
+        width = _width(scores, low - x, beyond[-1], above, hazard)
+        if not free:
+            width = max(width, (top - x) / max(MAX_PANELS - len(edges), 1))
+        while True:
+            edge = min(top, x + width)
+            beyond_edge = scores.exceeds(edge)
+            left = _NumberAbove.of(beyond_edge)
+            change = 2 * (above.mean - left.mean) / (above.deviation + left.deviation)
+            if change <= CROWDING or not free:
+                break
+            width = (edge - x) * max(0.9 * CROWDING / change, 0.3)
+        edges.append(edge)
+        beyond.append(beyond_edge)
+        if left.mean * float(beyond_edge.max(initial=0)) <= ALONE:
             break
-        hazard = max(log(expected / left) / (edges[-1] - x), 1e-300)
-        expected = left
+        hazard, above = max(log(above.mean / left.mean) / (edge - x), 1e-300), left
     return np.asarray(edges), np.stack(beyond)
+
+
+class _NumberAbove(NamedTuple):
+    """The number of items above a level."""
+
+    mean: float
+    deviation: float
+    """Its standard deviation √(v + 1/4): items that are above or below for certain leave v = 0."""
+
+    @classmethod
+    def of(cls, beyond: Float64) -> _NumberAbove:
+        """Return the number of items that exceed the level with the probabilities float64[m]."""
+        mean = float(beyond.sum())
+        return cls(mean, sqrt(max(mean - float(beyond @ beyond), 0.0) + 0.25))
+
+
+def _width(scores: Scores, ahead: Float64, beyond: Float64, above: _NumberAbove, hazard: float) -> float:
+    """Return how wide the panel from x on may be.
+
+    It ends where the first density ends that begins in it, or λ has fallen by 0.9 CROWDING of its standard
+    deviations if it falls as exp(-hazard · x), or by STEEPNESS of them if it falls as at x.
+
+    Args:
+        scores: those of the items that may exceed the floor.
+        ahead: float64[m], the distance to where each item's density begins.
+        beyond: float64[m], the items' probabilities to exceed x.
+        above: the number of items above x.
+        hazard: the relative slope of λ.
+    """
+    widths = np.log(np.maximum(beyond, NEGLIGIBLE))
+    widths *= -GROWTH
+    widths += WIDTH
+    widths *= scores.scale
+    width = float(np.maximum(widths, ahead, out=widths).min(initial=np.inf, where=beyond > NEGLIGIBLE))
+    share = above.deviation / max(above.mean, 1e-300)
+    if (kept := 1 - 0.45 * CROWDING * share) > 0:
+        width = min(width, -2 * log(kept) / hazard)
+    return min(width, STEEPNESS * share / hazard)
 
 
 def _add_power_sums(sums: Float64, odds: Floats) -> None:

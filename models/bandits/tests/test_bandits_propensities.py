@@ -156,6 +156,16 @@ def test_a_thousand_arms_agree_with_the_multiplied_distribution(spreads: tuple[f
     np.testing.assert_allclose(table, brute(scores, wanted, k), atol=1e-6)
 
 
+@pytest.mark.parametrize(("m", "k", "seed"), [(60, 10, 3), (60, 5, 3), (20, 10, 3), (200, 5, 1)])
+def test_nearly_equal_arms_agree_with_the_multiplied_distribution(m: int, k: int, seed: int) -> None:
+    """To 1e-6 where the number above a level falls from many to none over a few widths of a density."""
+    rng = np.random.default_rng(seed)
+    scores = Normal(0.3 * rng.normal(size=m), rng.uniform(1.0, 1.2, m))
+    wanted = np.sort(np.argsort(-scores.centre)[[0, m // 2]])
+    table = exact(scores, np.arange(m), wanted, k)
+    np.testing.assert_allclose(table, brute(scores, wanted, k), atol=1e-6)
+
+
 @pytest.mark.parametrize("k", [1, 2, 4, 15])
 def test_generating_functions_give_back_the_distribution(k: int) -> None:
     """Products of factors and exponentials of power sums against the polynomial, certain events included."""
