@@ -19,9 +19,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import jensenshannon
-from scipy.stats import t as student
-from scipy.stats import wasserstein_distance
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -118,7 +115,11 @@ class ColumnCounts:
         if not a.sum() or not b.sum():
             return missing
         if self.values is None:
+            from scipy.spatial.distance import jensenshannon
+
             return max(missing, float(jensenshannon(a, b, base=2)))
+        from scipy.stats import wasserstein_distance
+
         return max(missing, float(wasserstein_distance(self.values, self.values, a, b)) / self.scale)
 
     def mean(self, counts: Counts) -> float | None:
@@ -198,6 +199,8 @@ def prediction_bound(distances: Floats, n: int, level: float) -> float:
     """
     roots = np.sqrt(distances)
     spread = float(roots.std(ddof=1)) if len(roots) > 1 else 0.0
+    from scipy.stats import t as student
+
     bound = float(roots.mean()) + float(student.isf(level, n - 1)) * spread * np.sqrt(1 + 1 / n)
     return float(bound**2)
 

@@ -69,6 +69,8 @@ class Kept:
     """A series that none of them selects is dropped."""
     spacing_seconds: float = FINEST_SECONDS
     """Distance of the samples that are older than RAW_SECONDS."""
+    coarser: tuple[tuple[float, float], ...] = ()
+    """Age and distance of the samples that are older than that, ascending in age."""
     memory_seconds: float = RAW_SECONDS
     """Age up to which samples are in memory."""
     stored_seconds: float = 0.0
@@ -99,11 +101,18 @@ def _kept(several: list[Read]) -> Kept:
         return Kept(selectors)
     spacing = min(read.spacing_seconds for read in long)
     far = [read for read in long if read.oldest_seconds / spacing > MOST_SAMPLES and read.offset_seconds]
-    near = [read.oldest_seconds for read in long if read not in far]
+    near = [read for read in long if read not in far]
+    ages = sorted({read.oldest_seconds for read in near})
+    coarser: list[tuple[float, float]] = []
+    for age in ages[:-1]:
+        enough = min(read.spacing_seconds for read in near if read.oldest_seconds > age)
+        if enough > (coarser[-1][1] if coarser else spacing):
+            coarser.append((age, enough))
     return Kept(
         selectors,
         spacing_seconds=spacing,
-        memory_seconds=max(near, default=RAW_SECONDS),
+        coarser=tuple(coarser),
+        memory_seconds=max(ages, default=RAW_SECONDS),
         stored_seconds=max(read.oldest_seconds for read in long),
         far=tuple(sorted({(read.offset_seconds, read.oldest_seconds) for read in far})),
     )

@@ -17,6 +17,8 @@ MOST_SERIES = 5_000
 """The most series of one target that are kept; further ones are dropped and counted."""
 MOST_LINES = 100_000
 """The most lines of one page."""
+COARSEN_SECONDS = 1_800.0
+"""How often old samples are thinned out further."""
 COMPACT_SECONDS = 60.0
 """How often samples that are too old are removed."""
 
@@ -38,6 +40,7 @@ class StoredSeries:
     """Number of samples at the beginning that were read from the database."""
     thinned: int = 0
     """Number of samples after those that are already thinned out."""
+    _coarsened_at: float = float("-inf")
     stored_at: float = float("-inf")
     """Time of the newest sample that was handed to the database."""
 
@@ -71,10 +74,22 @@ class StoredSeries:
 
     def compact(self, now: float) -> None:
         """Thin out what is older than RAW_SECONDS, and remove what is too old."""
+        for age, spacing in reversed(self.kept.coarser):
+            if now - self._coarsened_at >= COARSEN_SECONDS:
+                stop = bisect_left(self.times, now - age, self.far, self.far + self.thinned)
+                self.thinned -= self._thin(self.far, stop, spacing)
+        if now - self._coarsened_at >= COARSEN_SECONDS:
+            self._coarsened_at = now
         start = self.far + self.thinned
         stop = bisect_left(self.times, now - RAW_SECONDS, start)
-        spacing = self.kept.spacing_seconds
-        before = self.times[start - 1] // spacing if self.thinned else None
+        self.thinned += stop - start - self._thin(start, stop, self.kept.spacing_seconds)
+        old = bisect_left(self.times, now - self.kept.memory_seconds, self.far) - self.far
+        del self.times[self.far : self.far + old], self.values[self.far : self.far + old]
+        self.thinned = max(0, self.thinned - old)
+
+    def _thin(self, start: int, stop: int, spacing: float) -> int:
+        """Keep the first sample in each span of seconds, and all ends, and return how many were removed."""
+        before = self.times[start - 1] // spacing if start > self.far else None
         keep = []
         for at in range(start, stop):
             if (bucket := self.times[at] // spacing) != before or self.values[at] is None:
@@ -82,10 +97,7 @@ class StoredSeries:
                 before = bucket
         self.times[start:stop] = [self.times[at] for at in keep]
         self.values[start:stop] = [self.values[at] for at in keep]
-        self.thinned += len(keep)
-        old = bisect_left(self.times, now - self.kept.memory_seconds, self.far) - self.far
-        del self.times[self.far : self.far + old], self.values[self.far : self.far + old]
-        self.thinned = max(0, self.thinned - old)
+        return stop - start - len(keep)
 
 
 @dataclass(frozen=True)
