@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,12 +38,10 @@ from tastemaker.watch.scrape import ScrapeError, Scraper, instance_of
 from tastemaker.watch.signed_links import SignedLinks
 from tastemaker.watch.state_machine import Routing, StateMachine
 from tastemaker.watch.store import WatchStore
-from tastemaker.watch.watch_metrics import WatchMetrics, rendered
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
+from tastemaker.watch.watch_metrics import WatchMetrics
 
 FACTS_SECONDS = 30.0
+FACTS_LOOK_SECONDS = 1.0
 FACTS_STALE_SECONDS = 300.0
 """How old facts may be to be shown and evaluated."""
 GONE_SECONDS = 86_400.0
@@ -60,7 +57,8 @@ logger = logging.getLogger("tastemaker.watch")
 
 Services = Callable[[], Iterable[str]]
 """Returns the addresses of the running services."""
-Facts = Callable[[], "Iterable[Metric]"]
+Facts = Callable[[], str]
+"""Returns the facts in Prometheus' text format."""
 
 
 class Watcher:
@@ -87,7 +85,7 @@ class Watcher:
             rules: The alert rules.
             channels: Name -> channel.
             services: Returns the addresses of the running services; used if no targets are set.
-            facts: Returns what the database and the lake say, as metrics.
+            facts: Returns what the database and the lake say, in Prometheus' text format.
             links: Makes links to the alerts' pages.
             find_examples: Searches the log for requests that an alert is about.
             facts_only: Whether another program evaluates the rules: nothing is scraped then.
@@ -115,7 +113,8 @@ class Watcher:
         self._oldest: dict[str, float] = {}
         self._evaluated_at: float | None = None
         self._found: dict[str, float] = {}
-        self._facts_page, self._facts_at = "", float("-inf")
+        self._facts_page = ""
+        self._facts_at = self._facts_tried_at = float("-inf")
         self._target_logs: dict[str, FailureLog] = {}
         self._archived_at = self._far_at = float("-inf")
         name = f"{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
@@ -155,12 +154,11 @@ class Watcher:
 
     def start(self) -> None:
         """Start the threads."""
-        self.collect_facts()
         self.database.start()
         self.deliveries.start()
         self._heartbeat.start()
         self._pollers = [
-            Poller(self.collect_facts, seconds=FACTS_SECONDS, name="facts"),
+            Poller(self._collect_facts_if_due, seconds=FACTS_LOOK_SECONDS, name="facts"),
             Poller(self.measure, seconds=self.interval, name="own metrics"),
             Poller(self._archive_samples, seconds=self.interval, name="archive"),
             Poller(self.beat, seconds=BEAT_SECONDS, name="beat"),
@@ -266,9 +264,14 @@ class Watcher:
         if self.trouble() is None:
             write_beat(self.settings.home)
 
+    def _collect_facts_if_due(self) -> None:
+        if time.monotonic() - self._facts_tried_at >= FACTS_SECONDS:
+            self.collect_facts()
+
     def collect_facts(self) -> None:
-        """Read the facts of the database and the lake."""
-        self._facts_page = rendered(list(self._facts()))
+        """Read the facts of the database and the lake. Raises what the collection raises."""
+        self._facts_tried_at = time.monotonic()
+        self._facts_page = self._facts()
         self._facts_at = time.monotonic()
 
     def measure(self) -> None:

@@ -51,7 +51,7 @@ def watcher(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         RULES,
         {"pager": RecordingChannel("pager")},
         services=list,
-        facts=list,
+        facts=str,
         links=LINKS,
     )
     WatchStore(engine, "test").write(
@@ -203,7 +203,7 @@ def test_alertmanagers_alerts_are_sent_by_the_channels_that_are_set(
 ) -> None:
     channels = {"pager": {"type": "webhook", "url": "http://127.0.0.1:9"}}
     settings = Settings(home=tmp_path, watch=WatchSettings.model_validate({"channels": channels}))
-    sending = Watcher(settings, engine, RULES, {}, services=list, facts=list, links=LINKS, facts_only=True)
+    sending = Watcher(settings, engine, RULES, {}, services=list, facts=str, links=LINKS, facts_only=True)
     local = client(sending)
     for status in ("firing", "firing", "resolved", "resolved"):
         local.post("/api/alerts", json=webhook(status))

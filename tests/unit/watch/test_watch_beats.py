@@ -27,7 +27,7 @@ def test_the_beat_is_written_only_while_there_is_no_trouble(
 ) -> None:
     settings = Settings(home=tmp_path)
     links = SignedLinks(settings.watch.base_url, signing_key(tmp_path))
-    watcher = Watcher(settings, engine, (), {}, services=list, facts=list, links=links)
+    watcher = Watcher(settings, engine, (), {}, services=list, facts=str, links=links)
     watcher.beat()
     assert not (tmp_path / FILE_NAME).exists(), "the database was not used yet"
     monkeypatch.setattr(watcher, "trouble", lambda: None)
