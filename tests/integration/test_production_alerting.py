@@ -71,7 +71,7 @@ def watching(settings: Settings, *, facts_only: bool) -> Iterator[tuple[Watcher,
         short_rules(),
         open_channels(settings),
         services=list,
-        facts=list,
+        facts=str,
         links=SignedLinks(settings.watch.base_url, signing_key(settings.home)),
         facts_only=facts_only,
     )

@@ -40,7 +40,8 @@ from tastemaker.watch.state_machine import Routing, StateMachine
 from tastemaker.watch.store import WatchStore
 from tastemaker.watch.watch_metrics import WatchMetrics
 
-FACTS_SECONDS = 30.0
+FACTS_SECONDS = 60.0
+"""How often facts are collected: a collection takes a second of a processor."""
 FACTS_LOOK_SECONDS = 1.0
 FACTS_STALE_SECONDS = 300.0
 """How old facts may be to be shown and evaluated."""
