@@ -67,7 +67,7 @@ def log(engine: Engine, problem: str) -> list[Promotion]:
 
 
 def newest_of(engine: Engine, version_id: str, *, before: datetime) -> Promotion | None:
-    """Return the newest entry that made a version the champion; None if there is none.
+    """Return the newest promotion of a version or rollback to it; None if there is none.
 
     Args:
         engine: The metadata database.
@@ -77,7 +77,11 @@ def newest_of(engine: Engine, version_id: str, *, before: datetime) -> Promotion
     columns = [promotions.c[name] for name in Promotion.__dataclass_fields__]
     query = (
         select(*columns)
-        .where(promotions.c.version_id == version_id, promotions.c.at <= before)
+        .where(
+            promotions.c.version_id == version_id,
+            promotions.c.action != "unfreeze",
+            promotions.c.at <= before,
+        )
         .order_by(promotions.c.id.desc())
         .limit(1)
     )

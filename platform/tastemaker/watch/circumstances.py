@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Literal, NamedTuple, TypeVar
 
@@ -19,12 +19,15 @@ from tastemaker.alerting.expressions import Aggregate, Gauge, Increase
 from tastemaker.alerting.series import Labels, metric
 from tastemaker.notifications.deadline import call_within
 from tastemaker.registry import deployment
-from tastemaker.registry.champion import newest_of, predecessors
+from tastemaker.registry.champion import current, newest_of, predecessors
 from tastemaker.settings import Settings
 
 PART_SECONDS = 1.5
 """The deadline of each part."""
 MOST_EXAMPLES = 3
+
+SAME_DEPLOYMENT = timedelta(seconds=60)
+"""A promotion writes the deployment file, a moment after its own row."""
 
 logger = logging.getLogger("tastemaker.watch")
 T = TypeVar("T")
@@ -160,17 +163,19 @@ class CircumstancesReader:
         promotion = newest_of(self._engine, version, before=before)
         file = deployment.read(deployment.path_of(self._settings.artifacts, model))
         at = None if file is None or file.version != version else datetime.fromtimestamp(file.at, UTC)
-        if at is not None and at <= before and (promotion is None or at > promotion.at):
+        is_own = promotion is None or at is None or at > promotion.at + SAME_DEPLOYMENT
+        if at is not None and at <= before and is_own:
             return ServedVersion(model, version, "deployed", at, False)
         if promotion is None:
             return ServedVersion(model, version, None, None, False)
-        promoted = promotion.action == "promote"
+        is_champion = current(self._engine, promotion.problem) == version
+        can_roll_back = is_champion and bool(predecessors(self._engine, promotion.problem))
         return ServedVersion(
             model,
             version,
             "rolled back to" if promotion.action == "rollback" else "promoted",
             promotion.at,
-            promoted and bool(predecessors(self._engine, promotion.problem)),
+            can_roll_back and promotion.action == "promote",
         )
 
 

@@ -150,6 +150,26 @@ def test_the_version_that_was_deployed_last_counts(settings: Settings, engine: E
     assert message.commands == ()
 
 
+def test_a_promotion_is_one_though_it_writes_the_deployment_file_too(
+    settings: Settings, engine: Engine
+) -> None:
+    champion.record(engine, "shop", "v1", "promote", forced=False, reason="better")
+    deployment.deploy(settings.artifacts, "ease", "v1", "shop")
+    champion.record(engine, "shop", "v1", "unfreeze", forced=False, reason="calm again")
+    series = {**SERIES, "tastemaker_served_version_info": [serving("ease", "v1")]}
+    message = explained(settings, engine, fired(started_at=NOW + timedelta(minutes=2)), series=series)
+    assert message.details[0].endswith("after ease v1 was promoted.")
+    assert message.commands[0].startswith("tastemaker models rollback")
+
+
+def test_a_former_champion_is_not_rolled_back(settings: Settings, engine: Engine) -> None:
+    """The service did not follow the promotion of v2."""
+    series = {**SERIES, "tastemaker_served_version_info": [serving("ease", "v1")]}
+    message = explained(settings, engine, fired(), series=series)
+    assert "ease v1 was promoted" in message.details[0]
+    assert not any("rollback" in command for command in message.commands)
+
+
 def test_without_metrics_the_deployment_file_names_the_version(settings: Settings, engine: Engine) -> None:
     deployment.deploy(settings.artifacts, "ease", "v1", "shop")
     message = explained(settings, engine, fired(started_at=NOW + timedelta(hours=30)), series={})
