@@ -89,15 +89,17 @@ def watching(settings: Settings, *, facts_only: bool) -> Iterator[tuple[Watcher,
         assert not thread.is_alive()
 
 
-def rule_file(folder: Path) -> Path:
-    """deploy's rules, with a shorter `keep_firing_for`."""
-    documents = [read_yaml(path) for path in sorted((ROOT / generate.RULES).glob("*.yml"))]
-    groups = [group for document in documents for group in document["groups"]]
-    for group in groups:
-        for rule in group["rules"]:
-            if "keep_firing_for" in rule:
-                rule["keep_firing_for"] = f"{KEPT_SECONDS}s"
-    return write_yaml(folder / "rules.yml", {"groups": groups})
+def rule_files(folder: Path) -> Path:
+    """Write deploy's rule files with a shorter `keep_firing_for`; return a pattern of their paths."""
+    folder.mkdir()
+    for path in sorted((ROOT / generate.RULES).glob("*.yml")):
+        document = read_yaml(path)
+        for group in document["groups"]:
+            for rule in group["rules"]:
+                if "keep_firing_for" in rule:
+                    rule["keep_firing_for"] = f"{KEPT_SECONDS}s"
+        write_yaml(folder / path.name, document)
+    return folder / "*.yml"
 
 
 def alertmanager_file(folder: Path, *, pager: str, chat: str, watch: str, heartbeat: str) -> Path:
@@ -175,7 +177,7 @@ def modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modes]:
         stack.enter_context(
             prometheus(
                 tmp_path / "prometheus",
-                rule_file(tmp_path),
+                rule_files(tmp_path / "rules"),
                 jobs={
                     own.alerts.job: [exporter.target],
                     "tastemaker_watch": [f"127.0.0.1:{mirrored.watch.port}"],

@@ -126,6 +126,14 @@ def test_many_processes_may_open_a_new_database_at_once(database_url: str) -> No
     engine.dispose()
 
 
+def test_threads_of_one_process_may_open_several_new_databases_at_once(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path / f'{number}.db'}" for number in range(6)]
+    with ThreadPoolExecutor(len(urls)) as pool:
+        opened = list(pool.map(open_engine, urls))
+    for engine in opened:
+        assert set(inspect(engine).get_table_names()) == {*metadata.tables, "alembic_version"}
+
+
 def test_a_failed_migration_leaves_nothing(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("alembic.op.create_index", lambda *args: 1 / 0)

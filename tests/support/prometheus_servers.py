@@ -34,7 +34,7 @@ def prometheus(
 
     Args:
         folder: Empty, for its data.
-        rules: The rule file.
+        rules: The rule files, a path or a pattern.
         jobs: Job -> host:port of what it scrapes.
         alertmanager: host:port of its Alertmanager.
         seconds: Between two scrapes.

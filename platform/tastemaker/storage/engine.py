@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +17,8 @@ from tastemaker.util.os_errors import in_words
 BUSY_SECONDS = 60
 """How long a writer waits for another one."""
 CONNECT_SECONDS = 10
+_UPGRADES = Lock()
+"""Alembic's context is global to the process, so threads that open several databases take turns."""
 _MIGRATION_LOCK = 7_236_104_551
 """Key of Postgres's advisory lock; any number that no other program uses."""
 
@@ -150,7 +153,8 @@ def _upgrade(connection: Connection, revision: str | None) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     try:
-        command.upgrade(config, "head")
+        with _UPGRADES:
+            command.upgrade(config, "head")
     except CommandError as error:
         raise TastemakerError(
             f"the database is at step {revision}, unknown to this Tastemaker, which ends at {HEAD}: {error}",
