@@ -76,6 +76,16 @@ WATCH: Final[Mapping[str, tuple[str, ...]]] = {
     "run_queue_runs": (),
     "version_data_end_timestamp_seconds": ("model", "version"),
     "version_stale_after_seconds": ("model", "version"),
+    "watch_database_up": (),
+    "watch_dropped_series": (),
+    "watch_evaluated_timestamp_seconds": (),
+    "watch_evaluates": (),
+    "watch_evaluation_duration_seconds": (),
+    "watch_failed_rules": (),
+    "watch_incidents": ("severity",),
+    "watch_notifications_total": ("channel", "outcome"),
+    "watch_outbox_oldest_seconds": ("channel",),
+    "watch_unwritten_changes": (),
 }
 
 

@@ -18,6 +18,7 @@ from tastemaker.alerting import (
     model_rules,
     request_rules,
     service_rules,
+    watch_rules,
 )
 from tastemaker.alerting.plugin_rules import plugin_rules
 from tastemaker.alerting.rule import Rule
@@ -40,6 +41,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     model_rules.rules,
     job_rules.rules,
     machine_rules.rules,
+    watch_rules.rules,
 )
 
 

@@ -58,7 +58,8 @@ def apply_webhook(engine: Engine, body: bytes, rules: Sequence[Rule], routing: R
         TastemakerError: The body is not Alertmanager's webhook in version 4.
     """
     try:
-        webhook = msgspec.json.decode(body, type=_Webhook)
+        # No database takes the character NUL.
+        webhook = msgspec.json.decode(body.replace(rb"\u0000", rb"\ufffd"), type=_Webhook)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TastemakerError(
             f"the body is not Alertmanager's webhook, version 4: {error}", fix="send it by a webhook_config"

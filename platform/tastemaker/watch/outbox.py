@@ -164,7 +164,7 @@ def oldest_seconds(engine: Engine, channels: tuple[str, ...]) -> dict[str, float
             created_at = connection.execute(
                 select(alert_outbox.c.created_at).where(alert_outbox.c.id == number)
             ).scalar_one_or_none()
-            if created_at is not None:
+            if created_at is not None and channel in found:
                 found[channel] = max(0.0, (now - created_at).total_seconds())
     return found
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -228,8 +229,17 @@ class _Pages:
     def _check_host(self, request: Request) -> None:
         """Refuse a request for another name: a page of another site may lead to this machine."""
         name = (urlsplit(f"//{request.headers.get('host', '')}").hostname or "").lower()
-        if name not in self._names:
+        if name not in self._names and not _is_address(name):
             raise _Refused(421, f"Host {name[:100]!r} is not this server's name: set watch.public_url")
+
+
+def _is_address(name: str) -> bool:
+    """Return whether a name is an IP address, which no other site can make its own."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def is_local(request: Request) -> bool:

@@ -315,7 +315,10 @@ def _named_labels(key: str, target: ScrapeTarget) -> tuple[str, Labels]:
     except (ValueError, IndexError, KeyError) as error:
         raise PageError(f"the page has {key[:200]!r}, which is not a series") from error
     own = target.labels()
-    labels = {f"exported_{name}" if name in own else name: text for name, text in sample.labels.items()}
+    labels = {
+        f"exported_{name}" if name in own else name: text.replace("\0", "\ufffd")  # no database takes NUL
+        for name, text in sample.labels.items()
+    }
     return sample.name, frozenset((labels | own).items())
 
 

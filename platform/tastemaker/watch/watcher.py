@@ -141,6 +141,7 @@ class Watcher:
         self._heartbeat = Heartbeat(watch.heartbeat_url, self._heartbeat_trouble)
         self._pollers: list[Poller] = []
         self._stopping = threading.Event()
+        self._tick_log = FailureLog(logger, "the rules can be evaluated again", level=logging.ERROR)
 
     def run(self) -> None:
         """Watch until `stop` is called."""
@@ -148,7 +149,11 @@ class Watcher:
         try:
             while not self._stopping.is_set():
                 began = time.monotonic()
-                self.tick()
+                try:
+                    self.tick()
+                    self._tick_log.succeeded()
+                except Exception as error:  # also of a plugin's rule: the next tick may succeed
+                    self._tick_log.failed("the rules can't be evaluated", error=error)
                 self._stopping.wait(max(0.0, self.interval - (time.monotonic() - began)))
         finally:
             self.close()

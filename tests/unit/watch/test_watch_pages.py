@@ -263,3 +263,14 @@ def test_the_key_is_made_once_and_no_one_else_can_read_it(
     monkeypatch.setenv(KEY_VARIABLE, "e" * 40)
     assert signing_key(tmp_path) == b"e" * 40
     assert os.listdir(tmp_path) == ["watch.key"]
+
+
+def test_an_address_is_a_name_of_this_server_and_another_name_is_not(watcher: Watcher) -> None:
+    assert client(watcher, "http://10.1.2.3:3080", "10.1.2.4").get("/healthz").status_code == 503
+    assert client(watcher, "http://shop.example:3080", "10.1.2.4").get("/healthz").status_code == 421
+
+
+def test_texts_with_nul_are_stored(watcher: Watcher, engine: Engine) -> None:
+    nul = webhook("firing", alertname="A\0B", severity="page")
+    assert client(watcher).post("/api/alerts", json=nul).json() == {"changed": 1}
+    assert records.incident(engine, 2).rule == "A\ufffdB"

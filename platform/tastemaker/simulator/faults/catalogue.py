@@ -118,6 +118,8 @@ NOT_PRODUCED: Final[Mapping[str, str]] = {
     "run_queue": "launch more runs than Dagster may execute at once",
     "executor_queue": "stop the Celery workers",
     "fact_failed": "stop the metadata database while `tastemaker watch` runs",
+    "not_delivered": "set a channel whose address no process listens on, and start any other fault",
+    "watch_database": "stop the metadata database while `tastemaker watch` runs",
     "watchdog": "it always fires",
 }
 """Rule -> why no fault of the simulator makes it fire, and what does."""
