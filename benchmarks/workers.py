@@ -47,6 +47,8 @@ class Figures(NamedTuple):
     client_failed: int
     """Of `tastemaker.client`."""
     scrape_seconds: list[float]
+    scrape_cpu_seconds: float
+    """Of all workers, per scrape."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,6 +64,7 @@ def main(smoke: bool, kills: int) -> None:
     click.echo(f"requests                         {found.asked}")
     click.echo(f"failed, asked once               {found.once_failed}")
     click.echo(f"failed, tastemaker.client        {found.client_failed}")
+    click.echo(f"scrape, ms of processor time     {found.scrape_cpu_seconds * 1e3:.1f}")
     click.echo(f"scrape, ms, median and worst     {median(scrapes) * 1e3:.1f} {scrapes[-1] * 1e3:.1f}")
 
 
@@ -72,7 +75,9 @@ def measure(folder: Path, kills: int) -> Figures:
     command = ("tastemaker", "serve", "popularity", "--workers", "2")
     with bento_servers.started(command, folder, environment) as server:
         workers = Workers(Path(server.workers(2)[0].environ()["TASTEMAKER_METRICS_FOLDER"]))
+        before = _cpu_seconds(server)
         scrapes = [_seconds_of_a_scrape(server.client) for _ in range(SCRAPES)]
+        scrape_cpu = (_cpu_seconds(server) - before) / SCRAPES
         with _asking(server.url) as callers:
             back = []
             for number in range(kills):
@@ -87,7 +92,14 @@ def measure(folder: Path, kills: int) -> Figures:
         sum(one.failed for one in once),
         sum(one.failed for one in theirs),
         scrapes,
+        scrape_cpu,
     )
+
+
+def _cpu_seconds(server: bento_servers.Started) -> float:
+    """Return the processor time of the workers so far."""
+    spent = [worker.cpu_times() for worker in server.workers(2)]
+    return float(sum(one.user + one.system for one in spent))
 
 
 def _seconds_of_a_scrape(client: httpx.Client) -> float:

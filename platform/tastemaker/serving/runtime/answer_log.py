@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
 from tastemaker.event_log.records import Kind, Record, Stage
@@ -33,9 +33,9 @@ def log_answers(
 
 def _count(metrics: EngineMetrics, answers: Sequence[tuple[PendingRequest, InferenceResult]]) -> None:
     """Count the answers of a batch at once: a counter costs more than the sums of a batch."""
-    lists = Counter[tuple[str, Stage, str | None]]()
-    shown = Counter[tuple[str, Source]]()
-    incomplete = Counter[tuple[str, Kind, bool]]()
+    lists: defaultdict[tuple[str, Stage, str | None], int] = defaultdict(int)
+    shown: defaultdict[tuple[str, Source], int] = defaultdict(int)
+    incomplete: defaultdict[tuple[str, Kind, bool], int] = defaultdict(int)
     for pending, result in answers:
         answer, ask = result.answer, pending.ask
         lists[answer.model, answer.stage, answer.fallback] += 1

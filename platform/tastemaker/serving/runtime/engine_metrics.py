@@ -8,7 +8,7 @@ import time
 from collections import Counter as Tally
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
@@ -242,6 +242,7 @@ class EngineMetrics:
         """When this engine last answered a list, seconds since 1970 UTC."""
         families.know(model)
         self._batch = families.batches.labels(model)
+        self._labelled = cache(_labelled)
 
     def answered(
         self,
@@ -257,13 +258,13 @@ class EngineMetrics:
             incomplete: Lists with fewer items than were asked for, by model, kind and whether they are empty.
         """
         self.answered_at = time.time()
-        families = self._families
+        families, labelled = self._families, self._labelled
         for (model, stage, fallback), n in lists.items():
-            families.answers.labels(model, stage, fallback or NONE).inc(n)
+            labelled(families.answers, model, stage, fallback or NONE).inc(n)
         for (model, source), n in shown.items():
-            families.shown.labels(model, source).inc(n)
+            labelled(families.shown, model, source).inc(n)
         for (model, kind, empty), n in incomplete.items():
-            (families.empty if empty else families.short).labels(model, kind).inc(n)
+            labelled(families.empty if empty else families.short, model, kind).inc(n)
 
     def batch(self, seconds: float) -> None:
         """Count a batch that the model answered in so many seconds."""
@@ -315,3 +316,8 @@ class EngineMetrics:
     def read(self, names: tuple[str, ...], values: Float32) -> None:
         """Count values of features, float32[n, len(names)], that were in time for the model."""
         self._families.read(self._model, names, values)
+
+
+def _labelled(family: Counter, *labels: str) -> Counter:
+    """Return the counter with these labels. Remembered, as prometheus_client checks and locks each time."""
+    return family.labels(*labels)
