@@ -21,7 +21,7 @@ def alerts() -> None:
       tastemaker alerts silence rule=slow --for 2h --reason "load test"
       tastemaker alerts test                   send a test alert through every channel
       tastemaker alerts rules                  list the rules
-      tastemaker alerts rules --out .          write the files of Prometheus and Alertmanager
+      tastemaker alerts rules --out .          write files for Prometheus, Alertmanager and Grafana
     """
 
 
@@ -41,14 +41,15 @@ for command in (
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write deploy/prometheus, deploy/alertmanager and docs/how-to/runbooks into.",
+    help="Folder to write deploy/prometheus, alertmanager and grafana, and docs/how-to/runbooks into.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def rules(out: Path | None, as_json: bool) -> None:
     """List the alert rules, or write their files.
 
     Thresholds are those of the settings. Installed plugins may bring rules. With --out: the rules for
-    Prometheus and a file of unit tests for each, routes for Alertmanager, and one runbook per rule.
+    Prometheus and a file of unit tests for each, routes for Alertmanager, one runbook per rule, and boards
+    for Grafana.
 
     \b
     Examples:
@@ -57,6 +58,7 @@ def rules(out: Path | None, as_json: bool) -> None:
       tastemaker alerts rules --out . && promtool check rules deploy/prometheus/rules/*.yml
     """
     from tastemaker.alerting import generate
+    from tastemaker.alerting.grafana.boards import grafana_files
     from tastemaker.alerting.rule import OURS
     from tastemaker.alerting.rules import all_rules
     from tastemaker.settings import load_settings
@@ -64,7 +66,10 @@ def rules(out: Path | None, as_json: bool) -> None:
 
     settings = load_settings()
     found = all_rules(settings)
-    changed = None if out is None else generate.write(out, generate.files(found, settings.alerts.runbooks))
+    changed = None
+    if out is not None:
+        files = {**generate.files(found, settings.alerts.runbooks), **grafana_files(settings)}
+        changed = generate.write(out, files)
     if as_json:
         listed = [
             {
