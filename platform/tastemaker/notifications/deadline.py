@@ -66,5 +66,5 @@ def network_error(host: str, error: BaseException) -> str:
         cause = cause.__cause__ or cause.__context__ or cause
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"{host} can't be reached: its certificate is not valid: {cause.verify_message}"
-    words = cause.strerror if isinstance(cause, OSError) else None
+    words = (cause.strerror or str(cause)) if isinstance(cause, OSError) else None
     return f"{host} can't be reached: {words or type(cause).__name__}"

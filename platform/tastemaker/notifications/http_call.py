@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +11,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-
 from tastemaker._version import __version__
 from tastemaker.notifications.deadline import BEYOND_SECONDS, call_within, close_socket, network_error
+from tastemaker.notifications.http_route import route
 from tastemaker.notifications.notification import Delivery
 from tastemaker.notifications.secret_values import without_secrets
 
@@ -87,17 +85,14 @@ class HttpTarget:
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> ReceiverReply:
         """Return the answer. Raises what sockets, ssl, http.client and urllib3 raise."""
-        parts = urlsplit(self.url)
         end = time.monotonic() + self.timeout_seconds
-        timeout = self.timeout_seconds + BEYOND_SECONDS
-        connection: HTTPConnection
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            connection = HTTPSConnection(self._host, parts.port or 443, timeout=timeout, ssl_context=context)
-        else:
-            connection = HTTPConnection(self._host, parts.port or 80, timeout=timeout)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        sent = {"Content-Type": "application/json", "User-Agent": f"tastemaker/{__version__}", **headers}
+        connection, target, more = route(self.url, self.timeout_seconds + BEYOND_SECONDS)
+        sent = {
+            "Content-Type": "application/json",
+            "User-Agent": f"tastemaker/{__version__}",
+            **headers,
+            **more,
+        }
 
         def exchange() -> ReceiverReply:
             try:

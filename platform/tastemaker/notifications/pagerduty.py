@@ -73,15 +73,17 @@ def pagerduty_event(notification: Notification, key: str) -> dict[str, Any]:
         "source": shortened(labels.get("instance") or labels.get("job") or "tastemaker", SUMMARY_CHARACTERS),
         "severity": SEVERITIES.get(notification.severity, "error"),
         "timestamp": notification.occurred_at.isoformat(),
-        "class": notification.rule,
+        "class": shortened(notification.rule, SUMMARY_CHARACTERS),
         "custom_details": _details(notification),
     }
     if model := labels.get("model"):
-        event["payload"]["component"] = model
+        event["payload"]["component"] = shortened(model, SUMMARY_CHARACTERS)
     event["client"] = "Tastemaker"
     if links := web_links(notification):
         event["client_url"] = links[0].url
-        event["links"] = [{"href": link.url, "text": one_line(link.title)} for link in links]
+        event["links"] = [
+            {"href": link.url, "text": shortened(one_line(link.title), SUMMARY_CHARACTERS)} for link in links
+        ]
     return _within_limit(event)
 
 

