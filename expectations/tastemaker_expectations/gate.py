@@ -6,8 +6,6 @@ import hashlib
 import importlib
 import importlib.util
 import json
-import os
-import warnings
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +17,7 @@ import pyarrow as pa
 from tastemaker.data.validation.gate import RowChecks, ValidationRule, partition_rows
 from tastemaker.util.atomic_files import atomic_write
 from tastemaker_expectations.docs import CheckedRows
+from tastemaker_expectations.library import load_library, open_batches
 from tastemaker_expectations.suite import Suite
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class GreatExpectationsGate:
         self._now = now
         self._results: dict[str, dict[str, ExpectationValidationResult]] = {}
         self._found: dict[str, CheckedRows] = {}
-        _load_library()
+        load_library()
         self._suites = {table: load_suite(table, source) for table in TABLES}
 
     @cached_property
@@ -124,13 +123,7 @@ class GreatExpectationsGate:
 
     @cached_property
     def _batches(self) -> BatchDefinition[Any]:
-        """Where pandas frames become batches: a context in memory that makes no connection."""
-        import great_expectations as gx
-
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
-        asset = context.data_sources.add_pandas("chunks").add_dataframe_asset("rows")
-        return asset.add_batch_definition_whole_dataframe("all")
+        return open_batches()
 
 
 def load_suite(table: str, source: str) -> Suite:
@@ -143,14 +136,6 @@ def load_suite(table: str, source: str) -> Suite:
     if table == "events" and source not in TABLES and importlib.util.find_spec(own) is not None:
         suite = suite.after(importlib.import_module(own).suite())
     return suite
-
-
-def _load_library() -> None:
-    """Import Great Expectations with its analytics off and its use of deprecated modules unmentioned."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        importlib.import_module("great_expectations")
 
 
 def _rule_of(result: ExpectationValidationResult) -> str:

@@ -76,7 +76,7 @@ def test_a_run_leaves_what_the_facts_read(home: Workspace) -> None:
         gates = {row.source: row.passed for row in connection.execute(select(gate_results))}
         [ready] = connection.execute(select(feature_cutoffs)).all()
     assert (job.job_name, job.succeeded) == ("everything", True)
-    assert gates["simulated"]
+    assert gates == {"simulated": True, "user_features": True, "item_features": True}
     assert ready.cutoff.timestamp() == home.dataset().end
 
 
@@ -140,3 +140,27 @@ def test_the_command_names_feature_request_and_both_values(home: Workspace, serv
     assert example["feature"] in READ
     assert len(example["request_id"]) == 32
     assert example["logged"] != example["recomputed"]
+
+
+def test_a_snapshot_that_is_not_sound_stops_what_is_made_from_it(
+    home: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def negative(*tables: Any) -> ibis.Table:
+        rows = user_features(*tables)
+        return rows.mutate(user_tenure_days=-rows.user_tenure_days)
+
+    with home.engine.connect() as connection:
+        ready = len(connection.execute(select(feature_cutoffs)).all())
+    monkeypatch.setattr("tastemaker.features.fingerprint.FEATURES_VERSION", 1_000)
+    monkeypatch.setattr("tastemaker.features.snapshots.user_features", negative)
+    outcome = run_graph(home.settings, select="user_features+")
+    assert not outcome.success
+    assert "user_tenure_days is below 0" in outcome.steps["feature_snapshots"].problem
+    assert outcome.steps["feature_registry"].state == "skipped"
+    with home.engine.connect() as connection:
+        newest = select(gate_results).order_by(gate_results.c.id)
+        results = {row.source: row for row in connection.execute(newest)}
+        assert len(connection.execute(select(feature_cutoffs)).all()) == ready, "no service gets it"
+    assert not results["user_features"].passed
+    assert "user_tenure_days is below 0" in results["user_features"].reason
+    assert results["item_features"].passed

@@ -1,12 +1,19 @@
 """Features of users and items as of given times, and the feature store that serves them."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import dagster as dg
 
+from tastemaker.errors import GateError
+from tastemaker.features.snapshots import Kind
+from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.common import DATA_TEAM, RETRY, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
+
+ASSETS: Final[Mapping[Kind, str]] = {"users": "user_features", "items": "item_features"}
+CHECK = "snapshot_is_sound"
 
 
 @dg.multi_asset(
@@ -28,9 +35,23 @@ from tastemaker_pipelines.resources import WorkspaceResource
             description="Counts, trend, price, age and co-purchase of each item as of the snapshot times.",
         ),
     ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            CHECK,
+            asset=asset,
+            blocking=True,
+            description=(
+                "The newest snapshot has its columns, plausible values, no missing value where there must be "
+                "one, each id once, and its cutoff at the end of the data. If not, nothing is made from it."
+            ),
+        )
+        for asset in ASSETS.values()
+    ],
     retry_policy=RETRY,
 )
-def feature_snapshots(workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult[None]]:
+def feature_snapshots(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource
+) -> Iterator[dg.MaterializeResult[None]]:
     """Write snapshots as of the backtest's cutoff, the end of the data, and whole weeks before that end.
 
     Requests that were served since the last run are compared with the snapshots before these are replaced.
@@ -43,12 +64,62 @@ def feature_snapshots(workspace: WorkspaceResource) -> Iterator[dg.MaterializeRe
         dataset, split = opened.dataset(), opened.split()
         cuts = {split.cut, *weekly_cuts(int(dataset.events.times[0]), dataset.end, most=4)}
         rows = write_snapshots(opened.lake, opened.settings.features, cuts)
-        record_cutoff(opened.engine, opened.settings.features, dataset.end)
-    for kind in ("users", "items"):
+        checked = {kind: _checked(opened, kind, sorted(cuts)) for kind in ASSETS}
+    for kind, (problem, noted) in checked.items():
+        warning = "; ".join(noted)
+        if warning:
+            context.log.warning(warning)
         yield dg.MaterializeResult(
-            asset_key=f"{kind.removesuffix('s')}_features",
-            metadata={"rows": rows[kind], "snapshots": len(cuts)},
+            asset_key=ASSETS[kind],
+            metadata={
+                "rows": rows[kind],
+                "snapshots": len(cuts),
+                **({"warning": warning} if warning else {}),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=CHECK,
+                    asset_key=ASSETS[kind],
+                    passed=not problem,
+                    description=problem or None,
+                )
+            ],
         )
+    if problems := "; ".join(problem for problem, _ in checked.values() if problem):
+        raise dg.Failure(description=problems, allow_retries=False)
+    with readable_failures():
+        record_cutoff(opened.engine, opened.settings.features, dataset.end)
+
+
+def _checked(opened: Workspace, kind: Kind, cuts: Sequence[int]) -> tuple[str, tuple[str, ...]]:
+    """Check the newest snapshot, and store the result beside those of the gate.
+
+    Args:
+        opened: The workspace.
+        kind: `users` or `items`.
+        cuts: The cutoffs, ascending.
+
+    Returns:
+        What is wrong with it, empty if nothing is; and warnings.
+    """
+    from tastemaker.data.validation.gate import GateCounts
+    from tastemaker.data.validation.gate_results import record_gate_result
+    from tastemaker.features.snapshots import snapshot_path
+    from tastemaker_expectations.snapshots import check_snapshot
+
+    root = opened.settings.features
+    earlier = snapshot_path(root, kind, cuts[-2]) if len(cuts) > 1 else None
+    found = check_snapshot(kind, snapshot_path(root, kind, cuts[-1]), opened.dataset().end, earlier)
+    counts = GateCounts(found.rows, found.rows, found.faults)
+    refusal = None
+    if found.faults:
+        listed = ", ".join(f"{fault} ({rows:,} rows)" for fault, rows in found.faults.items())
+        refusal = GateError(
+            f"the snapshot of the {kind}' features is not sound: {listed}",
+            fix="correct the feature's definition in tastemaker.features, or the column that it is made from",
+        )
+    record_gate_result(opened.engine, ASSETS[kind], counts, refusal)
+    return "" if refusal is None else str(refusal), found.warnings
 
 
 @dg.asset(

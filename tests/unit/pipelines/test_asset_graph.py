@@ -123,7 +123,7 @@ def test_no_group_depends_on_a_later_one() -> None:
 def test_failed_validation_blocks_what_is_downstream(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     blocking = {check.name for check in graph.asset_check_keys if graph.get(check).blocking}
-    assert blocking == {"batch_is_sound", "problem_fits"}
+    assert blocking == {"batch_is_sound", "problem_fits", "snapshot_is_sound"}
 
 
 def test_the_nightly_job_leaves_only_ablations_out(definitions: dg.Definitions) -> None:
