@@ -174,7 +174,7 @@ def _feature_nulls(alerts: AlertsSettings) -> Rule:
         exporter="watch",
         for_seconds=10 * MINUTE,
         keep_firing_seconds=5 * MINUTE,
-        inhibited_by=("feature_store",),
+        inhibited_by=("feature_store", "features_vanished"),
         example=Example(
             (
                 gauge("feature_missing_ratio", 0.05, 0.4, **EXAMPLE_FEATURE),
