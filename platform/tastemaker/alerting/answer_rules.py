@@ -203,8 +203,7 @@ def _budget_burn(alerts: AlertsSettings) -> Rule:
             _PROVE,
         ),
         evaluate_every_seconds=30,
-        for_seconds=2 * MINUTE,
-        keep_firing_seconds=2 * MINUTE,
+        for_seconds=2 * MINUTE,  # not kept firing: it would outlive what inhibits it, and page late
         inhibited_by=("no_model", "fallback_share", "fallback_share_quiet"),
         example=Example(
             _answers(100, 97, "model_timeout", 3), healthy_steps=20, faulty_steps=60, healed_steps=60
