@@ -283,6 +283,8 @@ class Batcher:
     def _deliver(self, answers: Sequence[tuple[PendingRequest, InferenceResult]]) -> None:
         for waiting, served in answers:
             waiting.future.set_result(served)
+        while self._pending and self._pending[0].future.done():
+            self._pending.popleft()  # now: the next requests then use memory that is in the processor's cache
         try:
             self._on_complete(answers, time.monotonic())
         except Exception:  # such as a full disk: other requests still wait

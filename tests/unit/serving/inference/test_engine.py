@@ -226,6 +226,15 @@ def test_a_single_request_does_not_wait_for_others(monkeypatch: pytest.MonkeyPat
     assert model.sizes == [1] * 5
 
 
+def test_an_answered_request_is_forgotten_long_before_its_deadline() -> None:
+    async def ask(one: Batcher) -> int:
+        await asyncio.gather(*(one.submit(asked(number=number)) for number in range(5)))
+        return len(one._pending)
+
+    with engine(Misbehaving()) as one:
+        assert asyncio.run(ask(one)) == 0
+
+
 def test_a_request_that_breaks_the_model_takes_no_other_along() -> None:
     def act(batch: Batch, k: int) -> Ranking:
         if 3 in batch.users:
