@@ -77,6 +77,9 @@ class WatchSettings(_Section):
     heartbeat_url: HttpUrl | None = None
     """Address that is called every minute while evaluation and delivery work: that of a dead man's switch,
     which notifies you when the calls stop."""
+    heartbeat_fail_url: HttpUrl | None = None
+    """Address that is called every minute while evaluation or delivery does not work, so that the switch need
+    not wait, such as that of Healthchecks with /fail; null: no call is made then."""
     celery: CelerySettings = CelerySettings()
     """Celery's broker, where runs are executed by Celery."""
     channels: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")], ChannelSettings] = Field(

@@ -138,7 +138,12 @@ class Watcher:
         )
         reader = CircumstancesReader(settings, engine, self.evaluate, find_examples)
         self._explain = IncidentExplainer(settings, reader)
-        self._heartbeat = Heartbeat(watch.heartbeat_url, self._heartbeat_trouble)
+        self._heartbeat = Heartbeat(
+            watch.heartbeat_url,
+            self._heartbeat_trouble,
+            fail_url=watch.heartbeat_fail_url,
+            failure=self.trouble,
+        )
         self._pollers: list[Poller] = []
         self._stopping = threading.Event()
         self._tick_log = FailureLog(logger, "the rules can be evaluated again", level=logging.ERROR)
