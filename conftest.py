@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,17 @@ from support.small_disks import mounted
 from tastemaker.storage.engine import open_engine
 
 pytest_plugins = ["support.migrated_schema", "support.process_tier", "support.servers", "support.small_shop"]
+
+
+def pytest_collection_finish() -> None:
+    """Keep what all tests have imported out of the garbage collector's full collections."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let the interpreter free it at its end: some libraries report what is left."""
+    gc.unfreeze()
 
 
 def dataset(name: str) -> Path:

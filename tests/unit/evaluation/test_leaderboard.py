@@ -6,6 +6,9 @@ import doctest
 import io
 import json
 import re
+import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -64,10 +67,23 @@ def run_backtest(
     return backtest.run(plugin, config, split, problem, engine, home / "artifacts")
 
 
-@pytest.fixture
-def board(engine: Engine, home: Path) -> Leaderboard:
+@pytest.fixture(scope="module")
+def backtested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the backtests of all models."""
+    home = tmp_path_factory.mktemp("backtested")
+    engine = open_engine(f"sqlite:///{home / 'tastemaker.db'}")
     for model in MODELS:
         run_backtest(engine, home, model, small_split(200))
+    engine.dispose()
+    return home
+
+
+@pytest.fixture
+def board(engine: Engine, home: Path, backtested: Path) -> Leaderboard:
+    """The leaderboard of a copy of these backtests."""
+    shutil.copytree(backtested / "artifacts", home / "artifacts", dirs_exist_ok=True)
+    with closing(sqlite3.connect(backtested / "tastemaker.db")) as source, engine.connect() as connection:
+        source.backup(connection.connection.driver_connection)  # type: ignore[arg-type]
     return Leaderboard.load(engine, PROBLEM, home / "artifacts")
 
 

@@ -162,6 +162,8 @@ def _days(rows: pa.Table) -> pa.Array:
 
 def _as_json(table: str, rows: pa.Table) -> pa.Array:
     """Return each row as JSON text: its raw columns if the source gave any, else the canonical ones."""
+    if not len(rows):  # as most often
+        return pa.array([], pa.string())
     raw = [name for name in rows.column_names if name.startswith("raw_")]
     shown = rows.select(raw or [name for name in SCHEMAS[table].names if name in rows.column_names])
     shown = shown.rename_columns([name.removeprefix("raw_") for name in shown.column_names])
