@@ -45,6 +45,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         for path in ("/", "/no/such/path", "/recommend"):
             httpx.get(server.url + path)
         httpx.get(f"{server.url}/livez", headers={"X-Long": "a" * MAX_HEAD_BYTES})
+        for more in ({}, {"candidates": ["no such item"]}, {"k": 1_000}):
+            asked = {"user_id": "user-01", "k": 5} | more
+            httpx.post(f"{server.url}/recommend", json=asked).raise_for_status()
+        seen = {"item_id": "item-01", "user_id": "user-01"}
+        events = [seen | {"event_id": name, "event_type": name} for name in ("purchase", "invented")]
+        httpx.post(f"{server.url}/feedback", json={"events": events}).raise_for_status()
         scraped: str = httpx.get(f"{server.url}/metrics").raise_for_status().text
     return scraped
 
@@ -87,6 +93,23 @@ def test_every_endpoint_is_counted_and_no_path_becomes_a_label(page: str) -> Non
     assert 'tastemaker_requests_total{endpoint="unknown",status="431"} 1.0' in page
     assert 'tastemaker_requests_total{endpoint="/recommend",status="405"} 1.0' in page
     assert "no/such" not in page
+
+
+def test_what_is_in_the_lists_is_counted(page: str) -> None:
+    found = {
+        (sample.name.removeprefix("tastemaker_"), *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+    assert found["answers_total", "model", "none", "popularity"] == 3
+    assert found["empty_answers_total", "popularity", "recommend"] == 1
+    assert found["short_answers_total", "popularity", "recommend"] == 1
+    assert found["shown_items_total", "model", "popularity"] > 5
+    assert found["model_batch_duration_seconds_count", "popularity"] == 3
+    assert found["feedback_events_total", "accepted", "purchase"] == 1
+    assert found["feedback_events_total", "accepted", "other"] == 1
+    assert found["ready", "popularity"] == 1
+    assert found["waiting_limit_requests", "popularity"] == 1_000
 
 
 def test_prometheus_finds_no_fault_with_it(page: str) -> None:

@@ -64,6 +64,8 @@ WATCH: Final[Mapping[str, tuple[str, ...]]] = {
     "fact_failed": ("subject",),
     "feature_missing_learned_ratio": ("model", "version", "feature"),
     "feature_missing_ratio": ("model", "version", "feature"),
+    "feature_skew_ratio": ("model", "version"),
+    "feature_skew_requests": ("model", "version"),
     "gate_passed": ("source",),
     "gate_quarantined_ratio": ("source",),
     "gate_quarantined_rows": ("source",),

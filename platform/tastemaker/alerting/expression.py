@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Literal
 
 from tastemaker.alerting.series import Labels, Selector, SeriesByName
 
@@ -50,3 +51,11 @@ class Expression(ABC):
         return frozenset(
             labels for labels, value in self.evaluate(series, now).items() if not math.isnan(value)
         )
+
+
+def extreme(how: Literal["max", "min"], values: Iterable[float]) -> float:
+    """Return the largest or smallest value that is a number; NaN if none is."""
+    numbers = [value for value in values if not math.isnan(value)]
+    if not numbers:
+        return math.nan
+    return max(numbers) if how == "max" else min(numbers)

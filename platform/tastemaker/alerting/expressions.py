@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from tastemaker.alerting.expression import Expression, Values
+from tastemaker.alerting.expression import Expression, Values, extreme
 from tastemaker.alerting.promql_text import duration, number, offset_of
 from tastemaker.alerting.series import Labels, Selector, SeriesByName, counter_increase, metric
 from tastemaker.errors import TastemakerError
@@ -370,7 +370,4 @@ def _aggregated(how: Aggregation, values: list[float]) -> float:
         return len(values)
     if how == "sum":
         return sum(values)
-    numbers = [value for value in values if not math.isnan(value)]
-    if not numbers:
-        return math.nan
-    return max(numbers) if how == "max" else min(numbers)
+    return extreme(how, values)

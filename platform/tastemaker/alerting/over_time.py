@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tastemaker.alerting.expression import Expression, Values
+from tastemaker.alerting.expression import Expression, Values, extreme
 from tastemaker.alerting.promql_text import duration, number, offset_of
 from tastemaker.alerting.series import Samples, Selector, SeriesByName
 
@@ -73,10 +73,7 @@ def _window(selector: Selector, seconds: float, offset: float) -> str:
 def _summary(how: Summary, values: list[float]) -> float:
     if how == "avg":
         return _mean(values)
-    numbers = [value for value in values if not math.isnan(value)]
-    if not numbers:
-        return math.nan
-    return max(numbers) if how == "max" else min(numbers)
+    return extreme(how, values)
 
 
 def _mean(values: list[float]) -> float:
