@@ -32,8 +32,8 @@ from tastemaker.watch_settings import WatchSettings
 
 FILE_SOURCES = ("table", "online_retail")
 """The sources that read the file at `source.path`."""
-NEAR_SECRETS = ("watch", "channels")
-"""Section whose values no error message repeats: a wrong one may be a key in the wrong place."""
+NEAR_SECRETS = ("channels", "heartbeat_url", "heartbeat_fail_url")
+"""Settings of `watch` that no error message repeats: addresses with keys, and keys in the wrong place."""
 
 
 class _Section(BaseModel):
@@ -401,7 +401,8 @@ def described(error: ValidationError, model: type[BaseModel] | None = None) -> s
     """
     lines = []
     for wrong in error.errors(include_url=False):
-        near = all(part == one for part, one in zip(wrong["loc"], NEAR_SECRETS, strict=False))
+        section, *inner = wrong["loc"] or ("watch",)  # without a place, the value is everything
+        near = section == "watch" and (not inner or inner[0] in NEAR_SECRETS)
         value = "" if near else f" = {wrong['input']!r}"
         text = f"{'.'.join(str(part) for part in wrong['loc'])}{value}: {wrong['msg']}"
         guess = meant_key(wrong["loc"], model) if model and wrong["type"] == "extra_forbidden" else None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from tastemaker.channel_settings import ChannelSettings, EmailChannelSettings, PagerDutyChannelSettings
-from tastemaker.settings import described
+from tastemaker.errors import TastemakerError
+from tastemaker.settings import described, load_settings
 
 MAIL = {"type": "email", "host": "mail", "sender": "a@shop.example", "recipients": ["b@shop.example"]}
 
@@ -77,3 +79,14 @@ def test_a_channel_needs_its_type_and_what_has_no_default() -> None:
     assert channels["pager"].url == "https://events.pagerduty.com/v2/enqueue"
     assert isinstance(channels["mail"], EmailChannelSettings)
     assert channels["mail"].recipients == ("b@shop.example",)
+
+
+@pytest.mark.parametrize("name", ["heartbeat_url", "heartbeat_fail_url"])
+def test_the_address_of_a_dead_mans_switch_is_not_repeated(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(f"TASTEMAKER_WATCH__{name.upper()}", "hc.example/hunter2")
+    with pytest.raises(TastemakerError, match=rf"watch\.{name}: .* must be a URL") as error:
+        load_settings()
+    assert "hunter2" not in str(error.value)
