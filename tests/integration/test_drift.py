@@ -163,7 +163,7 @@ def test_a_reference_is_stored_with_the_version_and_keeps_the_prices_of_its_time
 
 @pytest.mark.slow
 def test_a_price_shift_is_found_on_its_first_days_and_healthy_days_are_silent(tmp_path: Path) -> None:
-    shift = Shift(kind="price", day=45, size=0.4)
+    shift = Shift(kind="price", day=45, size=0.8)
     world = DriftWorld(
         tmp_path, learned_days=43, days=4, shifts=[shift], n_users=600, n_items=200, events_per_day=900
     )

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     from tastemaker.monitoring.drift_reference import DriftReference
 
 
+NARROW = """<style>@media (max-width: 40rem) {
+  .MuiTypography-root { font-size: 1rem !important; line-height: 1.4 !important; overflow-wrap: anywhere; }
+  .MuiGrid-root, .MuiBox-root, .MuiPaper-root, .MuiCardContent-root {
+    min-width: 0 !important; max-width: 100% !important;
+  }
+  .MuiCardContent-root { padding: 4px !important; }
+}</style></head>"""
+"""Evidently's page has headings and margins for wide windows; on a phone they are cut off."""
+
+
 def write(
     page: Path,
     name: str,
@@ -58,6 +68,7 @@ def write(
             continue
         document = _evidently(reference.sides[side], current.sides[side], columns)
         with atomic_write(path) as partial:
+            document = document.replace("</head>", NARROW, 1)
             partial.write_text(titled(document, f"Histograms of {side}: {name}"), "utf-8")
         written[side] = path.name
     return written

@@ -1,7 +1,7 @@
 """Distance between a column's current distribution and its reference, and the distance that is usual.
 
     numbers   Wasserstein distance / standard deviation of the reference
-    labels    Jensen-Shannon distance, to base 2
+    labels    Jensen-Shannon distance, to base e
     both      at least the difference of the shares of missing values
 
 These are Evidently's distances, with its limit of 0.1 as the smallest distance that counts. What is usual
@@ -33,6 +33,8 @@ MIN_COMPARED_DAYS = 3
 """The fewest days with which a window of the reference is compared."""
 MAX_VALUES = 201
 """Different numbers that are kept; more are rounded to so many quantiles."""
+OUTLIER = 3.5
+"""Modified z-score above which a day of the reference is unusual itself."""
 USUAL = 0.95
 """Share of the reference's windows whose change of the mean is called usual."""
 
@@ -117,7 +119,7 @@ class ColumnCounts:
         if self.values is None:
             from scipy.spatial.distance import jensenshannon
 
-            return max(missing, float(jensenshannon(a, b, base=2)))
+            return max(missing, float(jensenshannon(a, b)))
         from scipy.stats import wasserstein_distance
 
         return max(missing, float(wasserstein_distance(self.values, self.values, a, b)) / self.scale)
@@ -191,6 +193,8 @@ def prediction_bound(distances: Floats, n: int, level: float) -> float:
     The square roots of distances are nearly normal, those of two-sided differences and of sums of squares
     alike, so that this is the upper bound of a normal sample's prediction interval (Hahn and Meeker,
     Statistical Intervals, 1991, section 4.8). An empirical quantile can't be so high: a month has 28 days.
+    Outliers are left out (modified z-score above 3.5; Iglewicz and Hoaglin, How to Detect and Handle
+    Outliers, 1993): else the first day of a change, once it is in the reference, would hide the second.
 
     Args:
         distances: float64[m], usual distances, 0 or above.
@@ -198,6 +202,10 @@ def prediction_bound(distances: Floats, n: int, level: float) -> float:
         level: A probability.
     """
     roots = np.sqrt(distances)
+    middle = np.median(roots)
+    deviation = np.median(np.abs(roots - middle))
+    if deviation > 0:
+        roots = roots[0.6745 * (roots - middle) / deviation <= OUTLIER]
     spread = float(roots.std(ddof=1)) if len(roots) > 1 else 0.0
     from scipy.stats import t as student
 

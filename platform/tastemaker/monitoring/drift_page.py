@@ -61,22 +61,24 @@ def _rows(summary: Mapping[str, Any]) -> str:
 def _side(side: Side, columns: Iterable[Mapping[str, Any]], details: str | None) -> Markup:
     rows = [
         [
-            below(one["column"], one["sentence"]),
+            one["column"],
             _state(one),
-            f"{one['distance']:.3f}",
-            "none" if one["threshold"] is None else f"{one['threshold']:.3f}",
+            one["sentence"],
+            below(
+                f"{one['distance']:.3f}",
+                "" if one["threshold"] is None else f"threshold {one['threshold']:.3f}",
+            ),
             _described(one["reference"], one["current"]),
             _described(one["current"], one["reference"]),
-            below(f"{one['n']:,}", f"{one['window_days']} d"),
-            below(f"{one['n_reference']:,}", f"{one['reference_days']} d"),
+            below(f"{one['n']:,}", f"reference {one['n_reference']:,}"),
         ]
         for one in columns
     ]
-    heads = ["Column", "", "Distance", "Threshold", "Reference", "Now", "Rows now", "Rows before"]
+    heads = ["Column", "", "What changed most", "Distance", "Reference", "Now", "Rows"]
     parts = [
         Markup("<h2>{}</h2>").format(TITLES[side]),
         Markup('<p class="basis">{}</p>').format(LIKES[side]),
-        table(heads, rows, classes={0: "name", 4: "text", 5: "text"}),
+        table(heads, rows, classes={0: "name", 2: "text", 4: "name", 5: "name"}),
     ]
     if details is not None:
         parts.append(
@@ -113,6 +115,7 @@ def _explained() -> Markup:
         "divided by the standard deviation of the reference, that of labels the Jensen-Shannon distance; "
         "both are at least the difference of the shares of missing values. The threshold follows from how "
         "much days of the reference differ from its other days, and is never below {smallest}. While nothing "
-        "changes, the chance that any column of a report is marked as changed is at most about {rate:.0%}. "
-        "The pages by Evidently use the same distances and thresholds, on the same rows.</p>"
+        "changes, the chance that any column of a report is marked as changed is about {rate:.0%}. "
+        "The pages by Evidently use the same distances and thresholds, on the same rows, except that they "
+        "leave out missing values.</p>"
     ).format(smallest=SMALLEST, rate=FALSE_ALARM_RATE)

@@ -42,7 +42,7 @@ def test_the_distance_of_labels_is_jensen_shannons() -> None:
     counts = ColumnCounts.of_labels(
         ["a"] * 60 + ["b"] * 40, np.repeat(np.arange(10), 10), ["a", "c", "c", "c"], np.full(4, 10)
     )
-    expected = jensenshannon([0.6, 0.4, 0], [0.25, 0, 0.75], base=2)
+    expected = jensenshannon([0.6, 0.4, 0], [0.25, 0, 0.75])
     assert counts.distance(counts.current.sum(0), counts.reference.sum(0)) == pytest.approx(expected)
 
 
@@ -127,3 +127,11 @@ def test_healthy_columns_raise_alarms_at_about_the_level(n_labels: int) -> None:
         bound = prediction_bound(np.array(pairs), DAYS, 0.02)
         alarms += counts.distance(counts.current.sum(0), counts.reference.sum(0)) > bound
     assert alarms <= 15  # 6 are expected; more than 15 have a probability of 0.0005
+
+
+def test_a_changed_day_in_the_reference_does_not_hide_the_next() -> None:
+    rng = np.random.default_rng(5)
+    before = rng.normal(10, 2, DAYS * ROWS)
+    before[-ROWS:] += 3
+    now = rng.normal(13, 2, ROWS)
+    assert compare(ColumnCounts.of_numbers(before, REFERENCE_DAYS, now, TODAY), LEVEL).alarm
