@@ -116,6 +116,7 @@ def _slow(alerts: AlertsSettings) -> Rule:
         ),
         for_seconds=30,
         keep_firing_seconds=2 * MINUTE,
+        inhibited_by=("fallback_share", "queue_choked"),
         example=Example(
             (
                 counter("request_duration_seconds_bucket", 100, 95, endpoint="/recommend", le="0.1"),

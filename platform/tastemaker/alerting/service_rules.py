@@ -83,7 +83,7 @@ def _workers_restart(alerts: AlertsSettings) -> Rule:
             "`tastemaker_worker_restarts_total` no longer increases.",
         ),
         keep_firing_seconds=5 * MINUTE,
-        inhibited_by=("service_down",),
+        inhibited_by=("service_down", "memory"),
         for_seconds=30,
         example=Example((counter("worker_restarts_total", 0, 1, process="worker-1"),), healed_steps=80),
     )

@@ -136,6 +136,50 @@ def test_an_inhibited_rule_waits_longer_than_its_inhibitor() -> None:
             assert set(found[inhibitor].labels) & set(rule.labels), (name, inhibitor)
 
 
+@pytest.mark.parametrize(
+    ("page", "others"),
+    [
+        ("no_model", ["fallback_share", "fallback_share_quiet", "empty_lists", "filled_items"]),
+        ("fallback_share", ["queue_choked", "overloaded", "slow", "filled_items"]),
+        ("empty_lists", ["short_lists"]),
+        ("feature_store", ["features_vanished"]),
+        ("memory", ["workers_restart"]),
+        ("disk_filling", ["log_writes_behind", "feedback_refused"]),
+        ("service_down", ["traffic_gone", "cpu_idle"]),
+    ],
+)
+def test_one_fault_is_one_page(page: str, others: list[str]) -> None:
+    """What a fault makes fire as well is silent while its own page fires."""
+    found = rules()
+    names = [page, *others]
+    steps = {name: found[name].example for name in names}
+    firing: dict[str, list[Labels]] = {}
+    for name, example in steps.items():
+        assert example is not None
+        healthy, faulty = example.healthy_steps, example.faulty_steps
+        series = as_series(example.phases((healthy, "healthy"), (faulty, "faulty")), example.step_seconds)
+        now = (healthy + faulty) * example.step_seconds
+        firing[name] = list(found[name].condition.fires.evaluate(series, now))
+    loud = [
+        name
+        for name in names
+        if not any(
+            shared_labels_agree(alert, other)
+            for inhibitor in found[name].inhibited_by
+            for other in firing.get(inhibitor, [])
+            for alert in firing[name]
+        )
+    ]
+    assert loud == [page]
+
+
+def shared_labels_agree(one: Labels, other: Labels) -> bool:
+    """Whether the labels that both have are equal, as Alertmanager's inhibitions require."""
+    labels, more = dict(one), dict(other)
+    shared = labels.keys() & more.keys()
+    return bool(shared) and all(labels[label] == more[label] for label in shared)
+
+
 def test_summaries_name_labels_that_the_alert_has() -> None:
     for name, rule in rules().items():
         fields = {field for _, field, *_ in Formatter().parse(rule.summary) if field}
