@@ -71,6 +71,11 @@ class Server:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Connections stay open without an answer."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tastemaker.errors import TastemakerError
 from tastemaker.settings import load_settings
 from tastemaker.watch.watch_metrics import rendered
 
 DEADLINE_SECONDS = 120.0
 
 
-class FactsError(Exception):
-    """Facts that could not be collected."""
+class FactsError(TastemakerError):
+    """Error of facts that could not be collected."""
 
 
 def collect_facts() -> str:
@@ -29,9 +30,16 @@ def collect_facts() -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise FactsError(f"they were not collected within {DEADLINE_SECONDS:g} s") from None
+        raise FactsError(
+            f"the facts of data, models and jobs were not collected within {DEADLINE_SECONDS:g} s",
+            fix="is the metadata database or the disk slow?",
+        ) from None
     if done.returncode:
-        raise FactsError(f"status {done.returncode}: {done.stderr.strip()[-500:]}")
+        raise FactsError(
+            "the facts of data, models and jobs can't be collected: "
+            f"status {done.returncode}: {done.stderr.strip()[-500:]}",
+            fix="see the error",
+        )
     return done.stdout
 
 

@@ -24,10 +24,6 @@ OWN = {("job", "tastemaker"), ("instance", "shop:3000")}
 WEEK = 604_800.0
 
 
-def gauges(**selectors: str) -> dict[str, Kept]:
-    return {name: Kept((metric(name),)) for name in selectors}
-
-
 def samples(*names: str) -> TargetSamples:
     return TargetSamples(TARGET, {name: Kept((metric(name),)) for name in (*names, "up")})
 
