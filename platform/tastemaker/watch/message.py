@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from tastemaker.notifications.notification import Event, Link, Notification
 from tastemaker.settings import Settings
 from tastemaker.watch.records import IncidentRecord
 from tastemaker.watch.signed_links import SignedLinks
+
+MOST_RELATED = 5
+"""How many related alerts a message names."""
 
 
 def compose(
@@ -17,6 +21,7 @@ def compose(
     delivery_id: str,
     occurred_at: datetime,
     value: float | None,
+    related: Sequence[str] = (),
     settings: Settings,
     links: SignedLinks,
 ) -> Notification:
@@ -28,6 +33,7 @@ def compose(
         delivery_id: Identity of the message.
         occurred_at: When it happened.
         value: The newest value of the condition; None if it is not known.
+        related: What else happened in the incident, such as alerts of the same cause.
         settings: For the addresses of runbooks.
         links: Makes links with which a person without a login can acknowledge and silence.
     """
@@ -55,6 +61,7 @@ def compose(
         value=incident.value if value is None else value,
         started_at=incident.opened_at,
         occurred_at=occurred_at,
+        details=tuple(f"Related: {text}" for text in related[:MOST_RELATED]),
         links=tuple(found),
         commands=tuple(commands),
     )

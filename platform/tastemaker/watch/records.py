@@ -141,6 +141,17 @@ def notes(engine: Engine, number: int, limit: int = 5) -> tuple[str, ...]:
         return tuple(reversed(rows.scalars().all()))
 
 
+def related(engine: Engine, number: int) -> list[str]:
+    """Return the notes of an incident, the newest first."""
+    with engine.connect() as connection:
+        found = connection.execute(
+            select(alert_notes.c.text)
+            .where(alert_notes.c.incident_id == number)
+            .order_by(alert_notes.c.at.desc())
+        )
+        return list(found.scalars())
+
+
 def history(engine: Engine, record: IncidentRecord) -> list[HistoryLine]:
     """Return what happened in an incident, the earliest first: notes, messages and people."""
     with engine.connect() as connection:

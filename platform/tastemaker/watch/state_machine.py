@@ -300,7 +300,7 @@ class StateMachine:
             return
         alert.incident_uid, alert.joined = incident.uid, True
         self._changes.states[alert.key] = alert
-        self._note(incident, now, self._summary(alert))
+        self._note(incident, now, f"{alert.rule}: {self._summary(alert)}")
 
     def _open(self, alert: AlertState, rule: Rule, now: float) -> None:
         incident = Incident(

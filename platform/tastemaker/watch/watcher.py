@@ -351,6 +351,7 @@ class Watcher:
             delivery_id=claimed.delivery_id,
             occurred_at=occurred_at(claimed),
             value=value,
+            related=records.related(self.engine, record.number),
             settings=self.settings,
             links=self.links,
         )

@@ -143,7 +143,7 @@ def test_a_second_alert_of_a_cause_is_a_note() -> None:
     one.step({"first": FIRES}, 0)
     changes = one.step({"first": FIRES, "second": FIRES}, 5)
     assert changes.messages == []
-    assert [(note.incident_uid, note.text) for note in changes.notes] == [("0", "1 of a")]
+    assert [(note.incident_uid, note.text) for note in changes.notes] == [("0", "second: 1 of a")]
     assert one.step({"first": FIRES, "second": FIRES}, 10).notes == [], "once"
     assert [note.text for note in one.step({"first": FIRES, "second": QUIET}, 15).notes] == [
         "second is over: its condition is no longer true"

@@ -92,6 +92,24 @@ def test_a_channel_that_hangs_delays_no_other_channel(engine: Engine) -> None:
     deliveries.close()
 
 
+def test_a_message_names_the_alerts_of_the_same_cause(engine: Engine) -> None:
+    one, store = machine(small_rule("first"), small_rule("second")), WatchStore(engine, "first")
+    store.write(one.step({"first": reading([A])}, 1_900_000_000).copied())
+    store.write(one.step({"first": reading([A]), "second": reading([A])}, 1_900_000_005).copied())
+    record = records.incident(engine, 1)
+    message = compose(
+        record,
+        "reminder",
+        delivery_id="x",
+        occurred_at=record.opened_at,
+        value=2.0,
+        related=records.related(engine, 1),
+        settings=Settings(),
+        links=LINKS,
+    )
+    assert message.details == ("Related: second: 1 of a",)
+
+
 def test_changes_wait_in_memory_while_the_database_is_away(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
