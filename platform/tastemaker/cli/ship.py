@@ -40,7 +40,8 @@ def ship(follow: bool, copy_to: str | None, as_json: bool) -> None:
     the cluster rejected documents.
 
     The command may be killed at any time and may run twice at once: no record is lost or duplicated. While
-    Postgres is unreachable, --follow waits for it and the log stays here, up to `log.spool_bytes`.
+    Postgres is unreachable, --follow waits for it and the log stays here, up to `log.spool_bytes`. --follow
+    moves records to the lake when 10,000 wait or the oldest is five minutes old: each move writes files.
 
     \b
     Examples:

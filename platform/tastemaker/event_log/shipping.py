@@ -8,7 +8,8 @@ from threading import Event
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
-from tastemaker.event_log.drain import Drained, LakeSink, Sink, drain
+from tastemaker.event_log import spool_file
+from tastemaker.event_log.drain import BATCH_RECORDS, Drained, LakeSink, Sink, drain
 from tastemaker.event_log.postgres import PostgresSink, pull
 from tastemaker.settings import Settings
 
@@ -16,6 +17,9 @@ POLL_SECONDS = 1.0
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 """Between attempts on a sink that does not answer; doubled after each."""
+LAKE_SECONDS = 300.0
+"""Age of the oldest record at which the lake gets what waits: each drain writes a file per table and day, and
+many small files are slow to read."""
 
 
 def open_sink(settings: Settings) -> Sink:
@@ -52,6 +56,9 @@ def follow(
 ) -> None:
     """Drain repeatedly until `stop` is set. While the sink does not answer, the spool grows up to its bound.
 
+    A database gets records at once; the lake gets them when `BATCH_RECORDS` wait or the oldest is
+    LAKE_SECONDS old. Readers of the newest records read the spool, too.
+
     Args:
         settings: Name the spool and the sink.
         stop: Ends the loop.
@@ -63,7 +70,8 @@ def follow(
     sink, wait = open_sink(settings), FIRST_WAIT_SECONDS
     while not stop.is_set():
         try:
-            drain(settings.spool, sink, progress=progress)
+            if _is_due(settings):
+                drain(settings.spool, sink, progress=progress)
             if export is not None:
                 if settings.log.target == "postgres":
                     pull(settings.log_url, Lake(settings.lake))
@@ -75,3 +83,13 @@ def follow(
         else:
             wait = FIRST_WAIT_SECONDS
             stop.wait(POLL_SECONDS)
+
+
+def _is_due(settings: Settings) -> bool:
+    """Return whether what waits in the spool is to be drained now."""
+    path = settings.spool / spool_file.FILE_NAME
+    if settings.log.target == "postgres" or not path.exists():
+        return True
+    with spool_file.connected(path) as connection:
+        waiting = spool_file.measure(connection)
+    return waiting.records >= BATCH_RECORDS or waiting.oldest_seconds >= LAKE_SECONDS

@@ -142,6 +142,7 @@ def test_following_copies_what_comes_and_survives_an_outage(
     """A failure is reported, and the copy is tried again."""
     monkeypatch.setattr(shipping, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(shipping, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(shipping, "LAKE_SECONDS", 0.0)
     home, stop = home_of(tmp_path, stub), Event()
     fill(home.spool, [request(1)])
     stub.failures.extend([(503, {})] * 6)
