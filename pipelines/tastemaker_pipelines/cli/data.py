@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Check data before a run, the lake against its source, and served features against the lake.
+    """Check data before a run, the lake, and served features.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ NONE_COMPARED = {
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def skew(requests: int, days: float, as_json: bool) -> None:
-    """Compare the features of logged requests with those computed again as of then.
+    """Compare logged features with those computed again.
 
     The features are those that models were given. Each difference has a reason: definition (today's code
     computes another value), stale (the online store was not written) or serving (neither). The nightly run
