@@ -109,6 +109,7 @@ NOT_PRODUCED: Final[Mapping[str, str]] = {
     "short_lists": "withdraw all but a few items by /items",
     "features_vanished": "empty the online store while a model that reads features is served",
     "features_invalid": "write infinite values into the online store",
+    "feature_skew": "change the code of a feature after the online store was filled",
     "memory": "start the service in a container whose memory it nearly fills: elsewhere it would harm others",
     "cpu_high": "send more traffic than the service can answer (no --rate), to a machine of your own",
     "cpu_idle": "stop the traffic of a service that was busy a week ago",
