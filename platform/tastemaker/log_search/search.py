@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tastemaker.errors import TastemakerError
 from tastemaker.event_log import lookup, spool_file
 from tastemaker.event_log.records import Record
 from tastemaker.log_search.query import Parser, Query
@@ -51,6 +52,7 @@ def search(query: Query, settings: Settings, limit: int = 20) -> list[Record]:
     Raises:
         SpoolError: The spool can't be read.
         DatabaseUnavailable: The log database does not answer.
+        TastemakerError: A file of the lake can't be read.
     """
     from tastemaker.data.lake import Lake
 
@@ -81,7 +83,32 @@ def newest_in_lake(lake: Lake, query: Query, limit: int) -> list[Record]:
     """Return the newest matches in the lake.
 
     Days are read from the newest on, twice as many at a time, until there are enough matches.
+
+    Raises:
+        TastemakerError: A file can't be read.
     """
+    import duckdb
+
+    try:
+        return _read_lake(lake, query, limit)
+    except duckdb.IOException:  # a file that retention or an erasure has replaced since files were listed
+        pass
+    except duckdb.Error as error:
+        raise _unreadable(error) from error
+    try:
+        return _read_lake(lake, query, limit)
+    except duckdb.Error as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> TastemakerError:
+    return TastemakerError(
+        f"a file of the lake can't be read: {str(error).splitlines()[0]}",
+        fix="restore the file or remove it: its answers are lost then",
+    )
+
+
+def _read_lake(lake: Lake, query: Query, limit: int) -> list[Record]:
     from tastemaker.data.lake import open_duckdb
 
     found: list[Record] = []

@@ -12,6 +12,7 @@ import pytest
 
 from support.request_logs import NOON, click, fill, request, settings_of
 from tastemaker.data.lake import Lake
+from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Assignment, Item, Kind, Record, Stage
 from tastemaker.event_log.spool_file import FILE_NAME, SpoolError
@@ -180,3 +181,33 @@ def test_a_spool_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         pass
     with pytest.raises(SpoolError, match=FILE_NAME):
         found(home, "user:a")
+
+
+def test_a_damaged_file_of_the_lake_is_an_error_that_names_it(tmp_path: Path) -> None:
+    """Not a stack trace."""
+    home = settings_of(tmp_path)
+    fill(home.spool, [request(1)])
+    drain(home.spool, Lake(home.lake))
+    (path,) = Lake(home.lake).files("requests")
+    path.write_bytes(b"PAR1 and nothing else that Parquet has PAR1")
+    with pytest.raises(TastemakerError, match=path.name):
+        found(home, "")
+
+
+def test_a_file_that_vanishes_while_the_log_is_searched_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention deletes whole days, and an erasure writes files again."""
+    home = settings_of(tmp_path)
+    for number in (1, 2):
+        fill(home.spool, [request(number)])
+        drain(home.spool, Lake(home.lake))
+    listed, gone = Lake.files, Lake(home.lake).files("requests")[0]
+
+    def files(lake: Lake, table: str, *, part: str = "*") -> list[Path]:
+        paths = listed(lake, table, part=part)
+        gone.unlink(missing_ok=True)
+        return paths
+
+    monkeypatch.setattr(Lake, "files", files)
+    assert found(home, "") == [f"{2:032x}"]
