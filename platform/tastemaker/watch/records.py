@@ -123,24 +123,6 @@ def newest_value(engine: Engine, key: str) -> float | None:
         return found.scalar_one_or_none()
 
 
-def notes(engine: Engine, number: int, limit: int = 5) -> tuple[str, ...]:
-    """Return the newest notes of an incident, such as related alerts, the earliest first.
-
-    Args:
-        engine: The metadata database.
-        number: The incident's number.
-        limit: The most notes.
-    """
-    with engine.connect() as connection:
-        rows = connection.execute(
-            select(alert_notes.c.text)
-            .where(alert_notes.c.incident_id == number)
-            .order_by(alert_notes.c.at.desc(), alert_notes.c.uid)
-            .limit(limit)
-        )
-        return tuple(reversed(rows.scalars().all()))
-
-
 def related(engine: Engine, number: int) -> list[str]:
     """Return the notes of an incident, the newest first."""
     with engine.connect() as connection:

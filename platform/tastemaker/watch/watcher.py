@@ -355,7 +355,7 @@ class Watcher:
             settings=self.settings,
             links=self.links,
         )
-        return self._explain(notification, record.cause, records.notes(self.engine, record.number))
+        return self._explain(notification, record.cause)
 
     def _archive_samples(self) -> None:
         """Read samples of former processes, and write those of this one."""
