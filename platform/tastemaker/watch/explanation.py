@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -13,7 +13,7 @@ from tastemaker.notifications.notification import Notification
 from tastemaker.watch.circumstances import Circumstances, ListReason, ServedVersion
 
 MOST_REASONS = 3
-REASON_CHARACTERS, NOTE_CHARACTERS = 120, 300
+REASON_CHARACTERS = 120
 SOON_AFTER: Final = timedelta(hours=24)
 """A fault that begins later after a deployment is rarely its effect."""
 ROLLBACK_AFTER: Final = timedelta(hours=6)
@@ -32,7 +32,6 @@ def explained(
     search: tuple[str, ...],
     examples: tuple[str, ...],
     runbook: str,
-    related: Sequence[str] = (),
 ) -> Notification:
     """Return a notification with what is known about its incident.
 
@@ -43,7 +42,6 @@ def explained(
         search: The terms that find the requests in the log; empty if it is not about requests.
         examples: Ids of requests that it found.
         runbook: Path or URL of the rule's runbook.
-        related: Notes of the incident.
     """
     served, started_at = circumstances.served, notification.started_at
     details, commands = list(notification.details), list(notification.commands)
@@ -51,7 +49,6 @@ def explained(
         details.insert(0, deployment_sentence(served, started_at))
     if cause in OF_VERSIONS and circumstances.reasons:
         details.append(reasons_sentence(circumstances))
-    details += [f"Related: {shortened(one_line(note), NOTE_CHARACTERS)}" for note in related]
     if not any(link.url == runbook for link in notification.links):
         details.append(f"Runbook: {runbook}")
     if notification.event in ("trigger", "reminder"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tastemaker.notifications.notification import Notification
 from tastemaker.settings import Settings
 from tastemaker.watch.circumstances import CircumstancesReader
@@ -22,13 +20,12 @@ class IncidentExplainer:
         """
         self._alerts, self._reader = settings.alerts, reader
 
-    def __call__(self, notification: Notification, cause: str, related: Sequence[str] = ()) -> Notification:
+    def __call__(self, notification: Notification, cause: str) -> Notification:
         """Return a notification with its circumstances; those that can't be read are left out.
 
         Args:
             notification: The notification.
             cause: The rule's cause.
-            related: Notes of the incident, such as other alerts of the same cause.
         """
         labels, started_at = notification.labels, notification.started_at
         circumstances = self._reader.read(labels, started_at)
@@ -43,5 +40,4 @@ class IncidentExplainer:
             search=terms,
             examples=self._reader.examples(terms),
             runbook=f"{self._alerts.runbooks}/{notification.rule}.md",
-            related=related,
         )

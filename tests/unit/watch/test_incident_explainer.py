@@ -178,15 +178,6 @@ def test_without_metrics_the_deployment_file_names_the_version(settings: Setting
     assert message.commands[0].startswith("tastemaker log search model:ease fallback:any since:")
 
 
-def test_related_alerts_are_named(settings: Settings, engine: Engine) -> None:
-    reader = CircumstancesReader(settings, engine, evaluating({}), found, part_seconds=5.0)
-    notes = ("ease: 3% of lists took too long", "slow is over: below its threshold\n" + "x" * 500)
-    details = IncidentExplainer(settings, reader)(fired(), "answers", notes).details
-    assert details[0] == "Related: ease: 3% of lists took too long"
-    assert details[1].startswith("Related: slow is over: below its threshold x")
-    assert len(details[1]) == len("Related: ") + 300
-
-
 def test_a_runbook_that_is_a_link_is_not_repeated(tmp_path: Path, engine: Engine) -> None:
     runbooks = "https://docs.shop.example/runbooks"
     settings = Settings(home=tmp_path, alerts={"runbooks": runbooks})
