@@ -24,7 +24,7 @@ import click
     "[default: reports/ablation-MODEL.png in the home folder]",
 )
 def ablation(model: str, features: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
-    """Measure what each feature of a MODEL contributes and costs.
+    """Measure what each feature of a MODEL adds and costs.
 
     The model is fitted without each feature in turn, and evaluated on the test period, user by user compared
     with the model that has all features. Both answer the same requests, to compare their CPU time. Backtests

@@ -11,7 +11,7 @@ from tastemaker.cli import incidents
 
 @click.group()
 def alerts() -> None:
-    """Show incidents, acknowledge and silence them, and show the alert rules.
+    """Show and handle incidents, and list the alert rules.
 
     \b
     Examples:

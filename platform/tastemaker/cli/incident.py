@@ -12,7 +12,7 @@ import click
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write the Markdown to.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def incident(number: int, out: Path | None, as_json: bool) -> None:
-    """Write the report of incident NUMBER, as Markdown for the review.
+    """Write the report of incident NUMBER as Markdown.
 
     It has a timeline of what fired, what was deployed and what changed in the data, from a day before to an
     hour after; the lists behind the alert; and the headings of a review to fill in.

@@ -64,7 +64,7 @@ def history(days: float, as_json: bool) -> None:
 @click.argument("incident", type=int)
 @_json_option
 def show(incident: int, as_json: bool) -> None:
-    """Show an incident: its condition, and what happened since it began.
+    """Show an incident, and what happened since it began.
 
     \b
     Examples:
@@ -97,7 +97,7 @@ def show(incident: int, as_json: bool) -> None:
 @_by_option
 @_json_option
 def ack(incident: int, by: str | None, as_json: bool) -> None:
-    """Acknowledge an incident: reminders and escalation stop, and the channels are notified.
+    """Acknowledge an incident: stop reminders and escalation.
 
     \b
     Examples:

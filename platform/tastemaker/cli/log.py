@@ -37,7 +37,7 @@ ITEMS_SHOWN = 4
 
 @click.group()
 def log() -> None:
-    """Search the request log, show one answer, or replay it with another version.
+    """Search, show and replay logged answers.
 
     \b
     Examples:
@@ -174,7 +174,7 @@ def _items(record: Record) -> str:
 @click.argument("request_id")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(request_id: str, as_json: bool) -> None:
-    """Show a logged answer: what was asked, what was answered and why, and what became of it.
+    """Show a logged answer, and what became of it.
 
     Features are those that the model was given. Feedback is attributed as for training; rewards need the
     problem file. Reasons need the version that answered.

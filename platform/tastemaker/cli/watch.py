@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="With --once: print JSON.")
 def watch(once: bool, facts_only: bool, as_json: bool) -> None:
-    """Watch services: scrape them, evaluate the alert rules, and notify people.
+    """Scrape services, evaluate the rules, notify people.
 
     What is scraped and who is notified are settings: `[watch]` in tastemaker.toml. Incidents are kept in the
     metadata database. A second watcher on the same database waits, and takes over within 20 seconds.

@@ -115,7 +115,7 @@ def markdown(report: IncidentReport) -> str:
     noticed = rule.runbook.users_notice if rule else ""
     parts.append(
         f"## Review\n\n### What users noticed\n\n{noticed}\n\n### Why it happened\n\n### What went well\n\n"
-        "### What is changed, by whom, until when\n"
+        "### What is changed, with owner and date\n"
     )
     return "\n\n".join(parts)
 

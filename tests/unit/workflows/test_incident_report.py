@@ -134,8 +134,11 @@ def test_the_lists_are_those_of_the_incident(home: Settings, engine: Engine) -> 
     """Only failed lists of its model, from two minutes before it fired until it ended."""
     store_incident(engine)
     seconds = {"early": 60, "first": 540, "healthy": 600, "other": 610, "last": 899, "late": 901}
-    failed = {"fallback": "model_invalid", "stage": "popular"}
-    more = {"healthy": {"fallback": None, "stage": "model"}, "other": {"model": "ease"}}
+    failed: dict[str, Any] = {"fallback": "model_invalid", "stage": "popular"}
+    more: dict[str, dict[str, Any]] = {
+        "healthy": {"fallback": None, "stage": "model"},
+        "other": {"model": "ease"},
+    }
     fill(
         home.spool,
         [
