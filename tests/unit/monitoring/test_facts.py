@@ -398,3 +398,32 @@ def test_skew_is_that_of_the_newest_check_of_the_last_days(settings: Settings) -
     facts_now = exported(settings)
     assert facts_now["feature_skew_ratio"] == {("ranker", "v2"): 0.005}
     assert facts_now["feature_skew_requests"] == {("ranker", "v2"): 200.0}
+
+
+@pytest.mark.servers
+def test_facts_are_read_from_postgres(tmp_path: Path, postgres_url: str) -> None:
+    settings = Settings(home=tmp_path, problem=tmp_path / "problem.yaml", database_url=postgres_url)
+    settings.problem.write_text(PROBLEM, "utf-8")
+    now = datetime.now(UTC)
+    engine = open_engine(postgres_url)
+    record_job_run(engine, "run", "everything", succeeded=True, ended_at=now)
+    record_queue_length(engine, RUNS, 3, now)
+    engine.dispose()
+    gate = {"source": "table", "passed": True, "reason": "", "rows_read": 1, "rows_quarantined": {}}
+    store(settings, gate_results, gate | {"checked_at": now})
+    store(settings, stalenesses, staleness())
+    figure = {
+        "problem": "small shop",
+        "model": "ease",
+        "period": "1d",
+        "period_start": now,
+        "period_end": now,
+    }
+    figure |= {"users": 1, "requests": 1, "value": 2.0, "low": None, "high": None, "computed_at": now}
+    store(settings, reward_figures, figure)
+    found = exported(settings)
+    assert set(found["fact_failed"].values()) == {0.0}
+    assert found["gate_passed"] == {("table",): 1.0}
+    assert found["job_succeeded_timestamp_seconds"] == {("everything",): pytest.approx(now.timestamp())}
+    assert found["run_queue_runs"] == {(): 3.0}
+    assert found["reward_per_request"] == {("ease", "1d"): 2.0}
