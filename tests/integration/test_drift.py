@@ -115,6 +115,22 @@ def test_pages_by_evidently_have_titles_no_verdict_of_their_own_and_no_other_hos
         assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?https?:", document)
 
 
+def test_days_without_any_data_do_not_count_as_time_since_the_last_visit(
+    home: Path, version: Version
+) -> None:
+    users = [f"user-{number:02d}" for number in range(40)] * 3
+    best = [f"item-{number:02d}" for number in range(10)]
+    recency = []
+    for days in (0, 100):
+        moment = START + timedelta(days=DAYS + days, hours=12)
+        serve(home, version.id, [(user, best, moment) for user in users])
+        columns = report_on(home, version).summary["columns"]
+        recency.append(next(one for one in columns if one["column"] == "user_recency_days")["current"])
+        for path in (home / "lake" / "requests").glob("day=*/*.parquet"):
+            path.unlink()
+    assert recency[0] == recency[1]
+
+
 @pytest.mark.parametrize("n", [0, MIN_REQUESTS - 1])
 def test_too_few_requests_are_said_and_not_compared(home: Path, version: Version, n: int) -> None:
     serve(home, version.id, as_learned()[:n])

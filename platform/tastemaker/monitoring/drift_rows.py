@@ -7,7 +7,8 @@
 
 `requests_of_interest`, the requests whose rows are wanted, and `activity`, the days on which users came, are
 temporary tables of the connection. Requests of anonymous sessions, and those that name the only items that
-may be shown, have no like in the training data, and are left out.
+may be shown, have no like in the training data, and are left out. Time is counted in days on which the lake
+has events or requests (`calendar`).
 """
 
 from __future__ import annotations
@@ -35,12 +36,21 @@ ROWS_PER_DAY: Final[dict[Side, int]] = {"users": 500, "features": 300, "lists": 
 LIST_ROWS = pa.schema([(DAY, pa.date32()), ("item_id", pa.string()), ("score", pa.float64())])
 """Items of lists before they are described."""
 
+_CALENDAR = """
+    CREATE OR REPLACE TEMP TABLE calendar AS
+    SELECT day, row_number() OVER (ORDER BY day) AS number FROM (
+        SELECT DISTINCT occurred_at::DATE AS day FROM events
+        UNION SELECT DISTINCT occurred_at::DATE FROM requests
+    )
+"""
 _ACTIVITY = """
     CREATE OR REPLACE TEMP TABLE activity AS
-    SELECT user_id, occurred_at::DATE AS day FROM events WHERE occurred_at::DATE BETWEEN $first AND $last
-    UNION
-    SELECT user_id, occurred_at::DATE FROM requests
-    WHERE occurred_at::DATE BETWEEN $first AND $last AND coalesce(kind, 'recommend') = 'recommend'
+    SELECT user_id, number FROM calendar JOIN (
+        SELECT user_id, occurred_at::DATE AS day FROM events WHERE occurred_at::DATE BETWEEN $first AND $last
+        UNION
+        SELECT user_id, occurred_at::DATE FROM requests
+        WHERE occurred_at::DATE BETWEEN $first AND $last AND coalesce(kind, 'recommend') = 'recommend'
+    ) USING (day)
 """
 _OF_INTEREST = """
     CREATE OR REPLACE TEMP TABLE requests_of_interest AS
@@ -54,31 +64,33 @@ _SAMPLE = """
 """
 _USERS = """
     SELECT r.day,
-           CASE WHEN r.day - a.day <= $look_back THEN r.day - a.day END::DOUBLE AS user_recency_days,
-           coalesce(r.day - a.day <= $look_back, FALSE)::VARCHAR AS user_returning,
+           CASE WHEN r.number - a.number <= $look_back THEN r.number - a.number END::DOUBLE
+               AS user_recency_days,
+           coalesce(r.number - a.number <= $look_back, FALSE)::VARCHAR AS user_returning,
            people.country AS user_country,
            hour(r.occurred_at)::DOUBLE AS hour_of_day{own}
-    FROM rows AS r ASOF LEFT JOIN activity AS a ON r.user_id = a.user_id AND r.day > a.day
+    FROM (SELECT * FROM rows JOIN calendar USING (day)) AS r
+    ASOF LEFT JOIN activity AS a ON r.user_id = a.user_id AND r.number > a.number
     LEFT JOIN users AS people ON people.user_id = r.user_id
 """
 _CHOSEN = """
     CREATE OR REPLACE TEMP TABLE chosen AS
-    SELECT e.user_id, i.category, e.occurred_at::DATE AS day, count(*) AS n
-    FROM events AS e JOIN items AS i USING (item_id)
+    SELECT e.user_id, i.category, c.number, count(*) AS n
+    FROM events AS e JOIN items AS i USING (item_id) JOIN calendar AS c ON c.day = e.occurred_at::DATE
     WHERE e.occurred_at::DATE BETWEEN $first AND $last AND i.category IS NOT NULL GROUP BY ALL
 """
 _CHOICES = """
     WITH numbered AS (
-        SELECT row_number() OVER () AS number, r.day, r.user_id, i.price, i.category
-        FROM rows AS r LEFT JOIN items AS i USING (item_id)
+        SELECT row_number() OVER () AS row, r.day, calendar.number, r.user_id, i.price, i.category
+        FROM rows AS r JOIN calendar USING (day) LEFT JOIN items AS i USING (item_id)
     )
     SELECT r.day, any_value(r.price) AS item_price, coalesce(any_value(r.category), 'none') AS item_category,
            CASE WHEN any_value(r.category) IS NOT NULL
                 THEN coalesce(sum(c.n) FILTER (c.category = r.category), 0) / sum(c.n) END::DOUBLE
                AS category_share_before
     FROM numbered AS r LEFT JOIN chosen AS c
-        ON c.user_id = r.user_id AND c.day < r.day AND r.day - c.day <= $look_back
-    GROUP BY r.number, r.day
+        ON c.user_id = r.user_id AND c.number < r.number AND r.number - c.number <= $look_back
+    GROUP BY r.row, r.day
 """
 _LISTS = """
     SELECT day, unnest(item_ids[:{k}]) AS item_id, unnest(scores[:{k}])::DOUBLE AS score
@@ -92,10 +104,15 @@ _ITEMS = """
 
 
 def prepare(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
-    """Create `activity` and `chosen`, which cover the days and LOOK_BACK_DAYS before them."""
-    from datetime import timedelta
+    """Create `calendar`, `activity` and `chosen`, which cover the days and LOOK_BACK_DAYS before them.
 
-    window = {"first": min(days) - timedelta(days=LOOK_BACK_DAYS), "last": max(days)}
+    Days without any event or request do not count, as if no time had passed: data may end long before the
+    service starts.
+    """
+    connection.execute(_CALENDAR)
+    known = "SELECT day FROM calendar WHERE day <= ? ORDER BY day DESC LIMIT ?"
+    before = connection.execute(known, [min(days), LOOK_BACK_DAYS + 1]).fetchall()
+    window = {"first": before[-1][0] if before else min(days), "last": max(days)}
     connection.execute(_ACTIVITY, window)
     connection.execute(_CHOSEN, window)
 
