@@ -21,6 +21,7 @@ from tastemaker.event_log.spool_file import FILE_NAME, connected, rows_about_use
 from tastemaker.html import index
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.privacy.remote_search import request_ids, search_servers
+from tastemaker.privacy.request_mentions import search_mentions
 from tastemaker.privacy.search import (
     Person,
     Searched,
@@ -72,7 +73,8 @@ def person_of(settings: Settings, user_id: str) -> Person:
 
 def search(settings: Settings, person: Person) -> list[Searched]:
     """Search every file and server, and return what was found there."""
-    return [*search_home(settings.home, person), *search_servers(settings, person)]
+    mentions = search_mentions(open_engine(settings.metadata_url), person)
+    return [*search_home(settings.home, person), *search_servers(settings, person), *mentions]
 
 
 def forget(settings: Settings, user_id: str) -> Proof:
@@ -97,6 +99,8 @@ def forget(settings: Settings, user_id: str) -> Proof:
             SuppressionList(home).add(one)
         erased = [place for place in search_servers(settings, person, erase=True) if place.found]
         erased += _erase_files(settings, person)
+        mentions = search_mentions(open_engine(settings.metadata_url), person, erase=True)
+        erased += [place for place in mentions if place.found]
         if settings.reports.exists():
             index.rewrite(settings.reports)  # without the pages that were deleted
     return Proof(erased, search(settings, person))

@@ -44,7 +44,7 @@ def overview(
             table(HEADS, map(_row, over[:RECENT]), classes={3: "text"}),
         ]
     body += [Markup("<h2>Watchers</h2>"), _watchers(beats)]
-    return _rendered("Alerts", summary, f"{len(over)} incidents ended in the last 30 days", join(body))
+    return _rendered("Alerts", summary, f"{len(over)} ended in the last 30 days", join(body))
 
 
 def details(record: IncidentRecord, lines: Sequence[HistoryLine], *, can_act: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.metrics_core import Metric
 
 OUTCOMES = ("sent", "retry", "rejected")
@@ -15,6 +15,7 @@ class WatchMetrics:
 
     def __init__(self, channels: Iterable[str]) -> None:
         """Create all metrics, with 0 for what may happen. `channels`: names of the channels."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self.evaluated = Gauge(
             "tastemaker_watch_evaluated_timestamp_seconds",
