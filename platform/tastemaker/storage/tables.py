@@ -330,7 +330,7 @@ alert_silences = Table(
     Column(
         "matchers", JSON, nullable=False, doc="label -> value; all must match, and `rule` is the rule's name"
     ),
-    Column("starts_at", Moment, nullable=False),
+    Column("starts_at", Moment, nullable=False, doc="from when on no person is notified"),
     Column("ends_at", Moment, nullable=False, doc="at most seven days after its start"),
     Column("created_by", String(100), nullable=False, doc="who silenced it"),
     Column("reason", Text, nullable=False, doc="why"),
