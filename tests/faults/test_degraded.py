@@ -167,10 +167,12 @@ def test_a_watch_that_stopped(home: Path) -> None:
     served_homes.make_home(home)
     with serving(home, "popularity") as one:
         (home / FILE_NAME).write_text("1764424930\n")
-        with degraded(one, "watch", "no watch has evaluated the alert rules since 2025-11-29 14:02:10 UTC"):
+        begun, over = "no watch has evaluated the alert rules", "the alert rules are evaluated again"
+        with degraded(one, "watch", f"{begun} since 2025-11-29 14:02:10 UTC"):
+            visited_service.until(lambda: one.said(begun) >= WORKERS, "a worker does not log it")
             write_beat(home)
-        assert one.said("no watch has evaluated the alert rules") == WORKERS
-        assert one.said("the alert rules are evaluated again") == WORKERS
+        visited_service.until(lambda: one.said(over) >= WORKERS, "a worker does not log that it is over")
+        assert (one.said(begun), one.said(over)) == (WORKERS, WORKERS)
 
 
 def test_a_metadata_database_in_a_file_that_is_missing(home: Path) -> None:
