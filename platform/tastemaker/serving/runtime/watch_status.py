@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 
 from tastemaker.util.beat_file import FILE_NAME, read_beat
 from tastemaker.util.failure_log import FailureLog
@@ -28,21 +29,25 @@ class WatchStatus:
             home: The home folder.
             now: The clock, seconds since 1970 UTC.
         """
-        self._home, self._now = home, now
+        self._home, self._now, self._lock = home, now, Lock()
         self._failures = FailureLog(logger, "the alert rules are evaluated again")
 
     def trouble(self) -> str | None:
         """Return since when no watch has evaluated the rules; None while one does, or if none ever ran."""
+        with self._lock:  # else a thread that read an old beat reports it after another one's new beat
+            self._look()
+            return self._failures.trouble
+
+    def _look(self) -> None:
         try:
             beat = read_beat(self._home)
         except OSError as error:
             self._failures.failed(f"{FILE_NAME} can't be read", detail=error)
-            return self._failures.trouble
+            return
         if beat is None or (math.isfinite(beat) and self._now() - beat <= MISSING_SECONDS):
             self._failures.succeeded()
-            return None
-        self._failures.failed(f"no watch has evaluated the alert rules since {_moment(beat)}")
-        return self._failures.trouble
+        else:
+            self._failures.failed(f"no watch has evaluated the alert rules since {_moment(beat)}")
 
 
 def _moment(beat: float) -> str:
