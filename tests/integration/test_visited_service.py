@@ -20,11 +20,11 @@ NEW = {"item_id": "brand new", "title": "green tea", "category": "Coffee & Tea",
 
 
 def test_every_kind_of_visit_arrives_in_the_log_as_it_was(tmp_path: Path) -> None:
-    """Members, anonymous people and programs; drift, launched items, and every fault at once."""
+    """Members, anonymous people and programs; drift, launched items, and every fault that loses nothing."""
     home = tmp_path / "home"
     version = shop_homes.make_shop_home(home)["popularity"]
     words = ["--anonymous", "0.3", "--bots", "0.1", "--drift", "0.1", "--new-items", "--rate", "60"]
-    for name in FAULTS:
+    for name in set(FAULTS) - {"traffic_gone", "feedback_gone", "foreign_host"}:
         words += ["--fault", f"{name}=0.1"]
     with (
         visited_service.served(home, version) as service,

@@ -156,7 +156,9 @@ def test_a_promotion_is_one_though_it_writes_the_deployment_file_too(
     deployment.deploy(settings.artifacts, "ease", "v1", "shop")
     champion.record(engine, "shop", "v1", "unfreeze", forced=False, reason="calm again")
     series = {**SERIES, "tastemaker_served_version_info": [serving("ease", "v1")]}
-    message = explained(settings, engine, fired(started_at=NOW + timedelta(minutes=2)), series=series)
+    message = explained(
+        settings, engine, fired(started_at=datetime.now(UTC) + timedelta(minutes=2)), series=series
+    )
     assert message.details[0].endswith("after ease v1 was promoted.")
     assert message.commands[0].startswith("tastemaker models rollback")
 
@@ -171,9 +173,11 @@ def test_a_former_champion_is_not_rolled_back(settings: Settings, engine: Engine
 
 def test_without_metrics_the_deployment_file_names_the_version(settings: Settings, engine: Engine) -> None:
     deployment.deploy(settings.artifacts, "ease", "v1", "shop")
-    message = explained(settings, engine, fired(started_at=NOW + timedelta(hours=30)), series={})
+    message = explained(
+        settings, engine, fired(started_at=datetime.now(UTC) + timedelta(hours=30)), series={}
+    )
     assert message.details[0].startswith(
-        "It began 1 d 5 h after the last deployment: ease v1 was deployed at "
+        "It began 1 d 6 h after the last deployment: ease v1 was deployed at "
     )
     assert message.commands[0].startswith("tastemaker log search model:ease fallback:any since:")
 
@@ -241,7 +245,7 @@ def test_a_rollback_is_proposed_where_it_can_help(
 def test_a_version_that_was_rolled_back_to_is_not_rolled_back(settings: Settings, engine: Engine) -> None:
     champion.record(engine, "shop", "v1", "rollback", forced=False, reason="worse")
     series = {**SERIES, "tastemaker_served_version_info": [serving("ease", "v1")]}
-    one = fired(started_at=NOW + timedelta(minutes=2))
+    one = fired(started_at=datetime.now(UTC) + timedelta(minutes=2))
     message = explained(settings, engine, one, series=series)
     assert "after ease v1 was rolled back to" in message.details[0]
     assert not any("rollback" in command for command in message.commands)
