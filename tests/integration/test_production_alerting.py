@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -25,6 +25,7 @@ from support.repository import ROOT
 from support.scripted_exporter import ScriptedExporter
 from support.scripted_http import ScriptedServer
 from support.servers import free_port
+from support.watched_pages import wait_until
 from tastemaker.alerting import generate
 from tastemaker.alerting.rule import Rule
 from tastemaker.alerting.rules import all_rules
@@ -196,13 +197,6 @@ def modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modes]:
             mirrored_engine,
             (own.home, mirrored.home),
         )
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float, what: Callable[[], object]) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, what()
-        time.sleep(0.2)
 
 
 def incidents(engine: Engine) -> dict[str, tuple[str, str, str]]:

@@ -301,4 +301,6 @@ def _name(given: str | None) -> str:
 
 
 def _time(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    from tastemaker.notifications.message_text import utc_time
+
+    return utc_time(at)

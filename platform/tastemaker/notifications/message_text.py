@@ -34,9 +34,14 @@ def since(notification: Notification) -> str:
     return f"{text}, {until} {rough_duration(lasted)}" if lasted >= 1 else text
 
 
+def utc_time(at: datetime) -> str:
+    """Return a time in UTC, to the second, where the reader knows the zone."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def moment(at: datetime) -> str:
-    """Return a time in UTC, to the second."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """Return a time in UTC, to the second, with its zone."""
+    return f"{utc_time(at)} UTC"
 
 
 def rough_duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from tastemaker.html import Page, facts, join, render, table
+from tastemaker.notifications.message_text import utc_time
 from tastemaker.watch.records import HistoryLine, IncidentRecord, SilenceRecord
 
 HEADS = ("Incident", "Since", "Severity", "What", "State")
@@ -60,13 +61,13 @@ def details(record: IncidentRecord, lines: Sequence[HistoryLine], *, can_act: bo
         "Condition": record.condition,
         "Labels": ", ".join(f"{name}={text}" for name, text in sorted(record.labels.items())) or "none",
         "Severity": record.severity,
-        "Since": _time(record.opened_at),
+        "Since": utc_time(record.opened_at),
         "State": record.state,
     }
     body = [facts(found)]
     if can_act and record.state == "open":
         body += [_button(record, "acknowledge", ""), _button(record, "silence", "")]
-    rows = [(_time(line.at), line.text) for line in lines]
+    rows = [(utc_time(line.at), line.text) for line in lines]
     body += [Markup("<h2>History</h2>"), table(("Time (UTC)", "What happened"), rows, classes={1: "text"})]
     body.append(Markup('<p><a href="/alerts">All alerts</a></p>'))
     rows_text = f"{len(lines)} entries"
@@ -111,7 +112,7 @@ def _button(record: IncidentRecord, action: str, query: str) -> Markup:
 
 def _row(one: IncidentRecord) -> list[str]:
     number = Markup('<a href="/alerts/{}">{}</a>').format(one.number, one.number)
-    return [number, _time(one.opened_at), one.severity, one.summary, one.state]
+    return [number, utc_time(one.opened_at), one.severity, one.summary, one.state]
 
 
 def _silences(silences: Sequence[SilenceRecord]) -> Markup:
@@ -119,7 +120,7 @@ def _silences(silences: Sequence[SilenceRecord]) -> Markup:
         (
             str(one.number),
             ", ".join(f"{name}={text}" for name, text in one.matchers.items()),
-            _time(one.ends_at),
+            utc_time(one.ends_at),
             one.created_by,
             one.reason,
         )
@@ -134,10 +135,6 @@ def _watchers(beats: Sequence[tuple[str, str, float, float | None]]) -> Markup:
         for name, role, seconds, evaluated in beats
     ]
     return table(("Watcher", "Role", "Beat", "Evaluated"), rows, classes={0: "name"})
-
-
-def _time(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _rendered(title: str, summary: str, rows: str, body: Markup, *, has_form: bool = False) -> str:

@@ -71,7 +71,7 @@ class StateMachine:
         rules: Sequence[Rule],
         routing: Routing,
         *,
-        new_uid: Callable[[], str] = lambda: uuid.uuid4().hex,
+        new_uid: Callable[[], str] | None = None,
     ) -> None:
         """Begin with every alert ok.
 

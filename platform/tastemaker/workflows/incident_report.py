@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, Select, select
 
-from tastemaker.notifications.message_text import rough_duration
+from tastemaker.notifications.message_text import rough_duration, utc_time
 from tastemaker.storage.tables import (
     alert_incidents,
     alert_silences,
@@ -91,17 +91,17 @@ def markdown(report: IncidentReport) -> str:
     ended = "It is still open."
     if one.closed_at is not None:
         lasted = _lasted(one.opened_at, one.closed_at)
-        ended = f"It ended at {_time(one.closed_at)}, after {lasted}: {one.ending}."
+        ended = f"It ended at {utc_time(one.closed_at)}, after {lasted}: {one.ending}."
     acknowledged = "No person acknowledged it."
     if one.acknowledged_at is not None:
         after = _lasted(one.opened_at, one.acknowledged_at)
         acknowledged = f"{one.acknowledged_by} acknowledged it after {after}."
     parts = [
         f"# Incident {one.number}: {one.summary}",
-        f"`{one.rule}` ({one.severity}) fired at {_time(one.opened_at)}. {ended} {acknowledged}",
+        f"`{one.rule}` ({one.severity}) fired at {utc_time(one.opened_at)}. {ended} {acknowledged}",
         f"Condition: {one.condition}",
         "## Timeline\n\nTimes are in UTC.\n\n"
-        + _table(("Time", "What happened"), [(_time(line.at), line.text) for line in report.timeline]),
+        + _table(("Time", "What happened"), [(utc_time(line.at), line.text) for line in report.timeline]),
     ]
     if report.query:
         command = shlex.join(["tastemaker", "log", "search", *report.query])
@@ -171,7 +171,7 @@ def _row(record: Record) -> tuple[str, ...]:
     shown = [item.item_id for item in record.items[:ITEMS_SHOWN]]
     more = len(record.items) - len(shown)
     return (
-        _time(datetime.fromtimestamp(record.occurred_at, UTC)),
+        utc_time(datetime.fromtimestamp(record.occurred_at, UTC)),
         f"`{record.request_id}`",
         f"`{record.user_id}`",
         f"{record.model} {record.version}",
@@ -188,10 +188,6 @@ def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _lasted(begin: datetime, end: datetime) -> str:
