@@ -1,0 +1,66 @@
+"""The metadata tables, for SQLite and Postgres. A change here needs a migration in `migrations/`."""
+
+from tastemaker.storage.tables.alerts import (
+    alert_incidents,
+    alert_notes,
+    alert_outbox,
+    alert_silences,
+    alert_states,
+    watch_beats,
+    watch_leases,
+    watch_samples,
+)
+from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.facts import (
+    dependency_changes,
+    feature_cutoffs,
+    gate_results,
+    job_runs,
+    queue_lengths,
+    reward_figures,
+    skew_checks,
+)
+from tastemaker.storage.tables.log import ingested_days, log_records
+from tastemaker.storage.tables.measurements import OWN_SOURCE, measurements
+from tastemaker.storage.tables.training import (
+    backtests,
+    failed_backtests,
+    forecasts,
+    promotions,
+    reports,
+    seed_spreads,
+    stalenesses,
+    versions,
+)
+
+__all__ = [
+    "OWN_SOURCE",
+    "Moment",
+    "alert_incidents",
+    "alert_notes",
+    "alert_outbox",
+    "alert_silences",
+    "alert_states",
+    "backtests",
+    "dependency_changes",
+    "failed_backtests",
+    "feature_cutoffs",
+    "forecasts",
+    "gate_results",
+    "ingested_days",
+    "job_runs",
+    "log_records",
+    "measurements",
+    "metadata",
+    "promotions",
+    "queue_lengths",
+    "reports",
+    "reward_figures",
+    "seed_spreads",
+    "skew_checks",
+    "stalenesses",
+    "versions",
+    "watch_beats",
+    "watch_leases",
+    "watch_samples",
+]
