@@ -1,0 +1,84 @@
+"""Definitions of what the lists show of the catalogue.
+
+The queries read `item_days`, one row per model, version, day and item that was shown, with the item's
+category and its age as they were known when the day was computed. They count what was shown: there is no
+interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tastemaker.product.definition import MetricDefinition
+
+NEW_ITEM_DAYS = 28
+"""An item is new for so many days after it was first seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogueMetric(MetricDefinition):
+    """A figure over the items that the lists of a window showed."""
+
+    value: str
+    """SQL: the value, over the rows of ITEMS_SHOWN. `$catalogue`: number of items at the window's end."""
+
+    @property
+    def sql(self) -> str:
+        """The figure over the window's items."""
+        return f"SELECT {self.value} AS value\nFROM ({ITEMS_SHOWN}\n)"
+
+
+ITEMS_SHOWN = """
+    SELECT item_id, sum(impressions) AS impressions, sum(new_impressions) AS new_impressions,
+        arg_max(category, day) AS category,
+        row_number() OVER (ORDER BY sum(impressions) DESC, item_id) AS place
+    FROM item_days WHERE day BETWEEN $first AND $last GROUP BY item_id"""
+"""One row per item shown; `place` is its rank by impressions, from 1."""
+
+CATALOGUE = (
+    CatalogueMetric(
+        name="catalogue_coverage",
+        title="Catalogue coverage",
+        unit="share",
+        words="The share of the catalogue's items that were in at least one list.",
+        formula="|{items shown}| ∕ |catalogue|",
+        does_not_say="How often: an item that was shown once counts like the most popular one.",
+        direction="up",
+        page="models",
+        value="count(*) / $catalogue",
+    ),
+    CatalogueMetric(
+        name="top_1_percent_share",
+        title="Share of the top 1 % of items",
+        unit="share",
+        words="The share of all shown items that goes to the most shown 1 % of the catalogue.",
+        formula="Σ impressions of the ⌈1 % · |catalogue|⌉ most shown items ∕ Σ impressions",
+        does_not_say="Whether users wanted these items.",
+        direction="neither",
+        page="models",
+        value="sum(impressions) FILTER (place <= ceil($catalogue / 100)) / sum(impressions)",
+    ),
+    CatalogueMetric(
+        name="new_item_share",
+        title="Share of new items",
+        unit="share",
+        words=f"The share of all shown items that were in the catalogue for at most {NEW_ITEM_DAYS} days.",
+        formula=f"Σ impressions of items of at most {NEW_ITEM_DAYS} days ∕ Σ impressions",
+        does_not_say="How many new items there are.",
+        direction="neither",
+        page="models",
+        value="sum(new_impressions) / sum(impressions)",
+    ),
+    CatalogueMetric(
+        name="exposure_share",
+        title="Exposure by category",
+        unit="share",
+        words="The share of all shown items that belongs to a category.",
+        formula="Σ impressions of the category's items ∕ Σ impressions",
+        does_not_say="Whether the share is fair: a category may have more items, or more that users want.",
+        direction="neither",
+        page="models",
+        slice="category",
+        value="sum(impressions) FILTER (category = $category) / sum(impressions)",
+    ),
+)
