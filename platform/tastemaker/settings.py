@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from tastemaker.alert_settings import AlertsSettings
+from tastemaker.dashboard_settings import DashboardSettings
 from tastemaker.elasticsearch_settings import ElasticsearchSettings
 from tastemaker.errors import TastemakerError
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
@@ -286,6 +287,8 @@ class Settings(BaseSettings):
     """Elasticsearch or OpenSearch, as a copy of the log for searches."""
     watch: WatchSettings = WatchSettings()
     """`tastemaker watch`: what it scrapes, and who it notifies."""
+    dashboard: DashboardSettings = DashboardSettings()
+    """`tastemaker dashboard`: the web pages for product staff."""
     models: ModelsSettings = ModelsSettings()
     """Choice of the models, and their hyperparameters under each model's name."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000

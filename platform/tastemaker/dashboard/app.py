@@ -1,0 +1,223 @@
+"""The dashboard's ASGI application: routes, errors and headers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from tastemaker.dashboard import formats
+from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE, Role, Viewer
+from tastemaker.dashboard.charts.renderer import ChartRenderer, specification
+from tastemaker.dashboard.charts.theme import THEMES, Theme
+from tastemaker.dashboard.content import PageContent
+from tastemaker.dashboard.filters import PageFilters
+from tastemaker.dashboard.page import DashboardPage, PageAction
+from tastemaker.dashboard.pages import PAGES
+from tastemaker.dashboard.reader import DashboardReader, KnownContent, LastKnown, NothingKnown
+from tastemaker.dashboard.rendering import render
+from tastemaker.errors import TastemakerError
+from tastemaker.html import shell
+from tastemaker.settings import Settings
+from tastemaker.watch.pages import is_local
+
+MOST_BODY_BYTES = 1 << 16
+_STATIC = Path(__file__).parent / "static"
+_OF_A_BLOCK = ("block", "kind")
+"""Parts of a block's address, which are not parts of its page's."""
+_LOG = logging.getLogger(__name__)
+
+
+def application(settings: Settings, engine: Engine) -> Starlette:
+    """Return the application.
+
+    Args:
+        settings: All settings.
+        engine: The metadata database.
+    """
+    site = _Site(settings, engine)
+    routes = [
+        Route("/", lambda _: RedirectResponse(PAGES[0].path)),
+        Route("/healthz", lambda _: JSONResponse({"status": "ok"})),
+        Route("/static/vega.js", site.bundle),
+        Route("/static/dashboard.css", site.style),
+        Mount("/static", StaticFiles(directory=_STATIC)),
+    ]
+    for page in PAGES:
+        routes += [
+            Route(f"/blocks{page.path}/{{block}}.{{kind}}", site.block(page), name=f"block {page.path}"),
+            Route(page.path, site.shown(page), name=page.path),
+            *(
+                Route(f"{page.path}/{one.name}", site.acted(page, one), methods=["POST"])
+                for one in page.actions
+            ),
+        ]
+    return Starlette(
+        routes=routes,
+        exception_handlers={404: site.missing, Exception: site.failed},
+        lifespan=site.lifespan,
+    )
+
+
+class _Site:
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._settings = settings
+        self._reader = DashboardReader(engine, settings)
+        self._known = LastKnown()
+        self._timezone = ZoneInfo(settings.source.timezone)
+        self.renderer = ChartRenderer()
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """End the drawing process with the application."""
+        yield
+        self.renderer.close()
+
+    def shown(self, page: DashboardPage) -> Callable[[Request], Any]:
+        """Return the endpoint of a page."""
+
+        async def endpoint(request: Request) -> Response:
+            return await run_in_threadpool(self._answer, request, page, self._page)
+
+        return endpoint
+
+    def block(self, page: DashboardPage) -> Callable[[Request], Any]:
+        """Return the endpoint of a page's CSV files and charts."""
+
+        async def endpoint(request: Request) -> Response:
+            return await run_in_threadpool(self._answer, request, page, self._block)
+
+        return endpoint
+
+    def acted(self, page: DashboardPage, action: PageAction) -> Callable[[Request], Any]:
+        """Return the endpoint of a form."""
+
+        async def endpoint(request: Request) -> Response:
+            body = await _body(request)
+            fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+            return await run_in_threadpool(
+                self._answer, request, page, lambda *_: self._act(request, action, fields)
+            )
+
+        return endpoint
+
+    async def style(self, _: Request) -> Response:
+        """Return the style of all the platform's pages, and the dashboard's own."""
+        own = (_STATIC / "layout.css").read_text("utf-8")
+        return Response(f"{shell.style()}\n{own}", media_type="text/css")
+
+    async def bundle(self, _: Request) -> Response:
+        """Return the JavaScript that shows charts in the browser."""
+        path = await run_in_threadpool(self.renderer.bundle, self._settings.home / "dashboard")
+        return FileResponse(path, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
+
+    def missing(self, request: Request, _: Exception) -> Response:
+        """Return the page for an address without a page."""
+        return self._error(request, 404, f"There is no page {request.url.path[:200]}.")
+
+    def failed(self, request: Request, error: Exception) -> Response:
+        """Return the page for a fault of the program; the log has the cause."""
+        _LOG.error("the page %s failed", request.url.path, exc_info=error)
+        return self._error(request, 500, "This page can't be shown: the dashboard's log says why.")
+
+    def _answer(self, request: Request, page: DashboardPage, make: Callable[..., Response]) -> Response:
+        try:
+            if not is_local(request):
+                return self._error(request, 403, "Without users, only this machine is answered.")
+            if page.needs_user_ids and not viewer_of(request).may_see_users:
+                return self._error(
+                    request, 403, "This page shows user ids, and you have no right to see them."
+                )
+            query = {name: text for name, text in request.query_params.items() if name != "theme"}
+            path = {name: str(text) for name, text in request.path_params.items() if name not in _OF_A_BLOCK}
+            return make(request, page, PageFilters.parse(query, path))
+        except TastemakerError as error:
+            return self._error(request, 400, f"{error.problem}. {error.fix or ''}")
+        except NothingKnown:
+            return self._error(
+                request, 503, "The database does not answer, and this page was not read before."
+            )
+
+    def _content(self, request: Request, page: DashboardPage, filters: PageFilters) -> KnownContent:
+        viewer = viewer_of(request)
+        key = (page.path, filters.key(), viewer.role, viewer.may_see_users)
+        if page.keeps:
+            return self._known.get(key, lambda: page.load(self._reader, filters, viewer))
+        return KnownContent(page.load(self._reader, filters, viewer), datetime.now(UTC).timestamp(), False)
+
+    def _page(self, request: Request, page: DashboardPage, filters: PageFilters) -> Response:
+        known = self._content(request, page, filters)
+        document = self._render(
+            request, "page.html", page=page, content=known.content, filters=filters, themes=THEMES,
+            old_since=datetime.fromtimestamp(known.read_at, UTC) if known.is_old else None,
+            blocks=f"/blocks{request.url.path}",
+        )  # fmt: skip
+        return HTMLResponse(document)
+
+    def _block(self, request: Request, page: DashboardPage, filters: PageFilters) -> Response:
+        name, kind = (request.path_params[part] for part in _OF_A_BLOCK)
+        content: PageContent = self._content(request, page, filters).content
+        if kind == "csv":
+            table = content.table(name)
+            headers = {"Content-Disposition": f'attachment; filename="{table.name}.csv"'}
+            return Response(formats.as_csv(table), media_type="text/csv; charset=utf-8", headers=headers)
+        theme: Theme = "dark" if request.query_params.get("theme") == "dark" else "light"
+        if kind == "svg":
+            return Response(self.renderer.svg(content.chart(name), theme), media_type="image/svg+xml")
+        if kind == "json":
+            return JSONResponse(specification(content.chart(name), theme))
+        raise TastemakerError(
+            f"a block is csv, svg or json, not {kind[:50]!r}", fix="follow the page's links"
+        )
+
+    def _act(self, request: Request, action: PageAction, fields: dict[str, str]) -> Response:
+        viewer = viewer_of(request)
+        if viewer.role < action.role:
+            why = f"Your role is {viewer.role.name.lower()}; this needs {action.role.name.lower()}."
+            return self._error(request, 403, why)
+        path = action.act(self._reader, request.path_params, fields, viewer)
+        self._known.clear()
+        return RedirectResponse(path, status_code=303)
+
+    def _error(self, request: Request, status: int, why: str) -> Response:
+        document = self._render(request, "error.html", title="This did not work", why=why)
+        return HTMLResponse(document, status_code=status)
+
+    def _render(self, request: Request, template: str, **values: Any) -> str:
+        return render(
+            template,
+            timezone=self._timezone,
+            pages=[page for page in PAGES if page.in_navigation],
+            path=request.url.path,
+            viewer=viewer_of(request),
+            csrf_token=getattr(request.state, "csrf_token", ""),
+            Role=Role,
+            **values,
+        )
+
+
+def viewer_of(request: Request) -> Viewer:
+    """Return who asks."""
+    return getattr(request.state, "viewer", ON_THIS_MACHINE)
+
+
+async def _body(request: Request) -> bytes:
+    found = bytearray()
+    async for chunk in request.stream():
+        found += chunk
+        if len(found) > MOST_BODY_BYTES:
+            raise TastemakerError(f"the form has more than {MOST_BODY_BYTES:,} bytes", fix="enter less")
+    return bytes(found)

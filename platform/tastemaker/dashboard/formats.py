@@ -1,0 +1,90 @@
+"""Numbers, times and CSV as readers see them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tastemaker.dashboard.content import DataTable, Figure, TableCell, TableColumn
+
+NO_FIGURE = "–"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Return a figure with its unit; a share in per cent.
+
+    >>> number(0.11234, "share"), number(1234.5, "GBP"), number(12_345)
+    ('11.2 %', '1,234 GBP', '12,345')
+    """
+    if value is None or not math.isfinite(value):
+        return NO_FIGURE
+    if unit == "share":
+        return f"{_digits(value * 100)} %"
+    return f"{_digits(value)} {unit}".strip()
+
+
+def interval(figure: Figure) -> str:
+    """Return a figure's interval, such as `10.6 to 11.8 %`; empty without one."""
+    if figure.low is None or figure.high is None:
+        return ""
+    scale, sign = (100, " %") if figure.unit == "share" else (1, "")
+    return f"{_digits(figure.low * scale)} to {_digits(figure.high * scale)}{sign}"
+
+
+def moment(value: datetime, timezone: ZoneInfo) -> str:
+    """Return a time in the shop's time zone, which it names."""
+    return f"{value.astimezone(timezone):%-d %b %Y %H:%M %Z}"
+
+
+def day(value: date) -> str:
+    """Return a day, such as `28 Nov 2026`."""
+    return f"{value:%-d %b %Y}"
+
+
+def shown(value: Any, column: TableColumn, timezone: ZoneInfo) -> str:
+    """Return a cell's value as text."""
+    if value is None:
+        return NO_FIGURE
+    if column.kind == "time" and isinstance(value, datetime):
+        return moment(value, timezone)
+    if column.kind == "day" and isinstance(value, date):
+        return day(value)
+    if column.kind in ("number", "share") and isinstance(value, (int, float)):
+        return number(value, "share" if column.kind == "share" else column.unit)
+    return str(value)
+
+
+def as_csv(table: DataTable) -> str:
+    """Return a table as CSV with full figures.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\r\n")
+    writer.writerow([column.name for column in table.columns])
+    writer.writerows([[_safe(value) for value in record.values()] for record in table.records()])
+    return written.getvalue()
+
+
+def _safe(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _digits(value: float) -> str:
+    """Return three significant digits, and whole numbers in full."""
+    if value == 0:
+        return "0"
+    if float(value).is_integer() or abs(value) >= 1_000:
+        return f"{value:,.0f}"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(decimals, 6)}f}"
+
+
+def cell(value: Any) -> TableCell:
+    """Return a value as a cell."""
+    return value if isinstance(value, TableCell) else TableCell(value)

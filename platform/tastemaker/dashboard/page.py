@@ -1,0 +1,49 @@
+"""What a page is: a path, a question, and a function from stored figures to content.
+
+A new page is a module in `pages` with one object, which `pages.PAGES` lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tastemaker.dashboard.access.viewer import Role, Viewer
+from tastemaker.dashboard.content import PageContent
+from tastemaker.dashboard.filters import FilterName, PageFilters
+from tastemaker.dashboard.reader import DashboardReader
+
+Load = Callable[[DashboardReader, PageFilters, Viewer], PageContent]
+Act = Callable[[DashboardReader, Mapping[str, str], Mapping[str, str], Viewer], str]
+"""From reader, parts of the address, fields of the form and viewer to the path of the page to show next."""
+
+
+@dataclass(frozen=True)
+class PageAction:
+    """What a form on a page does."""
+
+    name: str
+    """Last part of its path: `/alerts/12/acknowledge`."""
+    act: Act
+    role: Role = Role.EDITOR
+    """The least role that may do it."""
+
+
+@dataclass(frozen=True)
+class DashboardPage:
+    """A page."""
+
+    path: str
+    """Starlette's path, such as `/alerts` or `/alerts/{number:int}`."""
+    title: str
+    question: str
+    """What the page answers, such as `Does the recommender work today?`."""
+    load: Load
+    filters: Sequence[FilterName] = ()
+    """The filters that it heeds; others are not offered."""
+    actions: Sequence[PageAction] = ()
+    in_navigation: bool = True
+    needs_user_ids: bool = False
+    """Whether it shows user ids, for which a viewer needs a right of their own."""
+    keeps: bool = True
+    """Whether its content may be kept for a few seconds, and shown while the database is away."""

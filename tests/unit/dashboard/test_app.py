@@ -1,0 +1,76 @@
+"""Pages, their files and errors over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from support.dashboard_homes import dashboard_client, days_of
+from tastemaker.dashboard import reader
+from tastemaker.dashboard.pages import PAGES
+from tastemaker.dashboard.reader import DashboardReader
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+def test_a_page_shows_the_measurements(tmp_path: Path) -> None:
+    with dashboard_client(tmp_path, days_of("als", "v1")) as client:
+        page = client.get("/models")
+        assert page.status_code == 200
+        assert "11.2 %" in page.text
+        assert client.get("/blocks/models/versions.csv").text.splitlines() == [
+            "model,version,users,ctr_list,ctr_impression,reward_per_request",
+            "als,v1,900,0.112,0.0213,0.37",
+        ]
+
+
+def test_names_of_models_are_text(tmp_path: Path) -> None:
+    with dashboard_client(tmp_path, days_of(HOSTILE, HOSTILE)) as client:
+        text = client.get("/models", params={"version": HOSTILE}).text
+        assert HOSTILE not in text
+        assert text.count("&lt;script&gt;") > 2
+
+
+def test_an_empty_home_has_every_page(tmp_path: Path) -> None:
+    with dashboard_client(tmp_path) as client:
+        for one in PAGES:
+            if "{" not in one.path:
+                assert client.get(one.path).status_code == 200, one.path
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/nothing", 404, "no page /nothing"),
+        ("/models?period=12", 400, "7, 28, 90"),
+        ("/blocks/models/nothing.csv", 400, "no table"),
+        ("/blocks/models/versions.exe", 400, "csv, svg or json"),
+        ("/static/../app.py", 404, "no page"),
+    ],
+)
+def test_a_wrong_address_is_answered_in_words(tmp_path: Path, path: str, status: int, says: str) -> None:
+    with dashboard_client(tmp_path) as client:
+        answer = client.get(path)
+        assert answer.status_code == status
+        assert says in answer.text
+        assert "Traceback" not in answer.text
+
+
+def test_while_the_database_is_away_pages_show_what_they_showed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "FRESH_SECONDS", 0.0)
+    with dashboard_client(tmp_path, days_of("als", "v1")) as client:
+        assert "does not answer" not in client.get("/models").text
+
+        def away(*_: object) -> None:
+            raise OperationalError("SELECT 1", {}, Exception("connection refused"))
+
+        monkeypatch.setattr(DashboardReader, "rows", away)
+        # What was read within the last seconds is shown without a read: another page asks the database.
+        assert client.get("/models?period=7").status_code == 503
+        page = client.get("/models")
+        assert "does not answer" in page.text
+        assert "11.2 %" in page.text
