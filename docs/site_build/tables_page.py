@@ -1,4 +1,4 @@
-"""The reference page of tables: the lake's, from their Arrow schemas, and the metadata database's."""
+"""The reference page of tables: the lake's, from Arrow schemas, the metadata database's, and its views."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from tastemaker.data import tables
 from tastemaker.event_log.attribution import ATTRIBUTED, FLAGGED_FEEDBACK
 from tastemaker.product.engagement import ENGAGEMENT
 from tastemaker.storage.tables import metadata
+from tastemaker.storage.views import views
 
 INTRODUCTION = """# Tables
 
 The lake keeps events and logs as Parquet files, one folder per table in `.tastemaker/lake`. The metadata
 database (SQLite in the home folder, or [`database_url`](settings.md#database_url)) keeps versions,
-backtests, promotions and reports.
+backtests, promotions and reports. BI tools read its views.
 """
+VIEWS = """[Superset, Metabase and SQL](../how-to/bi.md) read views. They have no ids of users. A view only
+gains columns, at its end; a change that would break readers is a new view with the next number. Times are in
+UTC."""
 
 
 HEAD = ("Column", "Type", "Meaning")
@@ -61,6 +65,9 @@ def tables_page() -> str:
         *(_lake_table(one, known) for one in LAKE),
         "## Metadata database",
         *(_database_table(one) for one in metadata.sorted_tables),
+        "## Views",
+        VIEWS,
+        *(_view(one) for one in views.tables.values()),
     )
 
 
@@ -75,6 +82,11 @@ def _lake_table(one: LakeTable, known: dict[str, str]) -> str:
 def _database_table(one: Table) -> str:
     rows = [[code(column.name), _sql_type(column), _sql_meaning(column)] for column in one.columns]
     return page(heading(3, code(one.name), f"database-{one.name}"), table(HEAD, rows))
+
+
+def _view(one: Table) -> str:
+    rows = [[code(column.name), _sql_type(column), _sql_meaning(column)] for column in one.columns]
+    return page(heading(3, code(one.name), f"view-{one.name}"), str(one.comment), table(HEAD, rows))
 
 
 def _meaning(field: pa.Field) -> str:

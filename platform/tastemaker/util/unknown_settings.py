@@ -12,6 +12,7 @@ from tastemaker.util.spelling import closest
 PREFIX = "TASTEMAKER_"
 OTHERS = (
     "API_KEY",
+    "BI_PASSWORD",
     "CHOSEN_VERSION",
     "DATASETS",
     "METRICS_FOLDER",

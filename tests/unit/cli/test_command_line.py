@@ -39,7 +39,7 @@ def test_a_mistake_is_one_line_and_its_fix(
     [
         ("dagster", ["pipelines"]),
         ("great_expectations.core", ["pipelines"]),
-        ("ibis", ["data", "pipelines", "simulation", "tuning", "watch"]),
+        ("ibis", ["dashboard", "data", "pipelines", "simulation", "tuning", "watch"]),
         ("evidently", ["monitoring"]),
         ("bentoml", ["serving"]),
     ],
