@@ -22,6 +22,7 @@ from tastemaker_pipelines.monitoring.assets import (
 )
 from tastemaker_pipelines.monitoring.dependencies import installed_packages
 from tastemaker_pipelines.monitoring.ended_runs import ended_runs
+from tastemaker_pipelines.monitoring.quality_reports import data_quality_report, ranking_report
 from tastemaker_pipelines.online_learning.assets import learned_states
 from tastemaker_pipelines.promotion.assets import champion_asset
 from tastemaker_pipelines.resources import LazyWorkspace
@@ -77,6 +78,8 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
             product_metrics,
             reward_figures,
             drift_report,
+            data_quality_report,
+            ranking_report,
             installed_packages,
         ],
         resources={"workspace": workspace},

@@ -7,6 +7,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
@@ -102,13 +103,13 @@ def test_pages_by_evidently_have_titles_no_verdict_of_their_own_and_no_other_hos
     night = START + timedelta(days=DAYS, hours=3)
     serve(home, version.id, [(f"user-{number % 40:02d}", ["item-03"], night) for number in range(200)])
     report = report_on(home, version)
-    listed = (report.path.parent / "index.html").read_text()
+    listed = (home / "reports" / "index.html").read_text()
     found = sorted(report.path.parent.glob("*-evidently.html"))
-    assert [path.name.split("-")[-2] for path in found] == ["lists", "users"]
+    assert [path.name for path in found] == ["lists-evidently.html", "users-evidently.html"]
     for path in found:
         document = path.read_text()
         assert path.name in report.path.read_text()
-        assert path.name in listed
+        assert quote(str(path.relative_to(home / "reports"))) in listed
         assert re.search(r"<title>Histograms of (users|lists): popularity", document)
         assert '<meta name="viewport"' in document
         assert "DriftedColumnsCount" not in document

@@ -12,13 +12,14 @@ import pytest
 
 from support.html_pages import faults, faults_in_a_browser
 from support.leaderboards import made_up
+from tastemaker.evaluation import ranking_report_page
 from tastemaker.evaluation.failures import Failure
 from tastemaker.evaluation.robustness import ablation_report, report
 from tastemaker.evaluation.robustness.ablation import Ablation, Feature
 from tastemaker.evaluation.robustness.learning_curve import LearningCurve, Point
 from tastemaker.evaluation.robustness.staleness import Staleness, Week
 from tastemaker.html import index
-from tastemaker.monitoring import drift_page
+from tastemaker.monitoring import data_quality_page, drift_page
 from tastemaker.monitoring.drift_columns import ComparedColumn, verdict
 from tastemaker.monitoring.drift_distances import ColumnCounts, compare
 from tastemaker.monitoring.drift_rows import SIDES
@@ -106,13 +107,55 @@ def drift(folder: Path) -> Path:
     return page
 
 
+def data_quality(folder: Path) -> Path:
+    figures = {"missing": 0.123, "low": -1e12, "high": 1e12}
+    columns = [
+        {"column": name, "newest": figures, "earlier": None if at else figures, "is_new": bool(at),
+         "outside": None if at else 0.5, "new_labels": NAMES[at:]}
+        for at, name in enumerate(NAMES)
+    ]  # fmt: skip
+    summary = {
+        "verdict": f"1 thing is unusual in the 9 rows of 2026-01-01: the column {LONG} is new.",
+        "findings": [f"the column {name} is new" for name in NAMES],
+        "rows": 9,
+        "days": ["2026-01-01"],
+        "earlier_days": ["2025-12-01", "2025-12-31"],
+        "columns": columns,
+        "by_day": [{"day": "2026-01-01", "source": LONG, "rows": 10**9, "repeated": 10**8, "missing": 10**9}],
+    }
+    details = "rows #1.html"
+    (folder / details).write_text("<html><head><title>Rows</title></head><body></body></html>")
+    page = folder / "data_quality.html"
+    page.write_text(data_quality_page.render(f"Data quality: {LONG}", summary, MOMENT, details))
+    return page
+
+
+def ranking(folder: Path) -> Path:
+    intervals = [{"value": 0.2, "low": 0.1, "high": 0.3}, {"value": 0.2, "low": None, "high": None}]
+    summary = {
+        "verdict": "NDCG@10 is 0.2000 (0.1000 to 0.3000); Evidently computes the same of these lists.",
+        "k": 10,
+        "users": 9_000,
+        "users_compared": 5_000,
+        "days": ["2026-01-01", "2026-01-31"],
+        "metrics": dict(zip(("ndcg", "hit_rate"), intervals, strict=True)),
+        "evidently": {"ndcg": 0.2, "hit_rate": 0.2},
+    }
+    details = "ranking #1.html"
+    (folder / details).write_text("<html><head><title>Ranking</title></head><body></body></html>")
+    page = folder / "ranking.html"
+    title = f"Recommendation quality: {LONG}"
+    page.write_text(ranking_report_page.render(title, summary, MOMENT, details))
+    return page
+
+
 def contents(folder: Path) -> Path:
     leaderboard(folder)
     (folder / "other.html").write_text(f"<title>{LONG}</title>")
     return index.rewrite(folder)
 
 
-KINDS = [leaderboard, curve, ablation, drift, contents]
+KINDS = [leaderboard, curve, ablation, drift, data_quality, ranking, contents]
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)

@@ -116,7 +116,7 @@ def drift_report(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
             "verdict": report.summary["verdict"],
             "model": version.model,
             "version": version.id,
-            "page": dg.MetadataValue.path(str(report.path.resolve())),
+            "page": dg.MetadataValue.path(str(report.path)),
         }
     )
 

@@ -63,7 +63,9 @@ def rewrite(reports: Path) -> Path:
         found = {
             file.relative_to(reports).as_posix(): head
             for file in sorted(reports.rglob("*.html"))
-            if file != path and not file.name.startswith(".") and (head := head_of(file)) is not None
+            if file != path
+            and not any(part.startswith(".") for part in file.relative_to(reports).parts)
+            and (head := head_of(file)) is not None
         }
         with atomic_write(path) as partial:
             partial.write_text(_page(found), "utf-8")

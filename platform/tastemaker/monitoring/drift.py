@@ -13,17 +13,16 @@ from datetime import time as clock_time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 
 from tastemaker.data.lake import Lake
-from tastemaker.html import index
 from tastemaker.monitoring import drift_details, drift_page
 from tastemaker.monitoring.drift_columns import ComparedColumn, compare_columns, verdict
 from tastemaker.monitoring.drift_current import CurrentTraffic, current_traffic
 from tastemaker.monitoring.drift_reference import DriftReference
 from tastemaker.monitoring.drift_rows import DAY, Side
-from tastemaker.storage.tables import reports
-from tastemaker.util.atomic_files import atomic_write
+from tastemaker.monitoring.evidently_pages import SUFFIX
+from tastemaker.monitoring.report_archive import PAGE, ReportArchive, ReportSubject
 
 if TYPE_CHECKING:
     from tastemaker.registry import Version
@@ -77,7 +76,7 @@ def drift_report(
     Args:
         lake: The lake with the events and the request log.
         engine: The metadata database.
-        folder: The folder of the page.
+        folder: The folder of all reports.
         version: The version.
         reference: The version's reference.
         user_columns: The shop's own columns of users that are compared.
@@ -90,27 +89,17 @@ def drift_report(
     )
     compared = compare_columns(reference, current)
     summary = _summary(reference, current, compared, min_requests)
-    path = folder / f"drift-{version.model}-{version.id}.html"
-    details = drift_details.write(path, f"{version.model} {version.id}", reference, current, compared)
-    title = f"Drift report: {version.model} {version.id}"
-    document = drift_page.render(title, summary, now, details)
-    with atomic_write(path) as partial:
-        partial.write_text(document, "utf-8")
-    index.rewrite(folder)
-    start, end = _window(current)
-    with engine.begin() as connection:
-        connection.execute(
-            insert(reports).values(
-                kind=KIND,
-                problem=version.problem,
-                version_id=version.id,
-                summary=summary,
-                path=str(path),
-                window_start=start,
-                window_end=end,
-                created_at=now,
-            )
-        )
+    name = f"{version.model} {version.id}"
+    details = drift_details.histograms(name, reference, current, compared)
+    links = {side: f"{side}{SUFFIX}" for side in details}
+    path = ReportArchive(engine, folder).write(
+        ReportSubject(KIND, version.problem, version.id, version.model),
+        summary,
+        {links[side]: document for side, document in details.items()}
+        | {PAGE: drift_page.render(f"Drift report: {name}", summary, now, links)},
+        created_at=now,
+        window=_window(current),
+    )
     return DriftReport(path, summary)
 
 

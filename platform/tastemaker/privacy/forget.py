@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from tastemaker.data.lake import file_metadata, parquet_writer
 from tastemaker.event_log.spool_file import FILE_NAME, connected, rows_about_user
 from tastemaker.html import index
+from tastemaker.monitoring.report_archive import ReportArchive
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.privacy.remote_search import request_ids, search_servers
 from tastemaker.privacy.request_mentions import search_mentions
@@ -137,7 +138,7 @@ def _erase(path: Path, settings: Settings, person: Person, used: set[Path]) -> b
     elif path.suffix == ".jsonl":
         _drop_lines(path, person)
     elif parts[0] == settings.reports.name:
-        path.unlink()
+        ReportArchive(open_engine(settings.metadata_url), settings.reports).erase(path)
     else:
         return False
     return True

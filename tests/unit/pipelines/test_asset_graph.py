@@ -54,6 +54,8 @@ EXPECTED = {
     "reward_figures": ["events", "served_requests"],
     "learned_states": ["served_requests"],
     "drift_report": ["champion", "served_requests"],
+    "data_quality_report": ["landed_events", "landed_feedback"],
+    "ranking_report": ["champion"],
     "installed_packages": [],
 }
 """Asset -> what it is made from."""
@@ -73,6 +75,8 @@ GROUPS = {
         "product_metrics",
         "reward_figures",
         "drift_report",
+        "data_quality_report",
+        "ranking_report",
         "installed_packages",
     },
 }

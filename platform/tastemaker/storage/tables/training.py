@@ -126,7 +126,7 @@ reports = Table(
     "reports",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("kind", String(50), nullable=False, doc="drift, ..."),
+    Column("kind", String(50), nullable=False, doc="drift, data_quality, ranking or ablation"),
     Column("problem", String(200), nullable=False, doc="the problem's name"),
     Column("version_id", String(64), ForeignKey("versions.id")),
     Column("summary", JSON, nullable=False, doc="what the report says, as JSON"),
