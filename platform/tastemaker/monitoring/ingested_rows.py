@@ -50,8 +50,8 @@ FROM PERIOD GROUP BY ALL ORDER BY ALL
 """
 
 
-class Figures(NamedTuple):
-    """Figures of a column in one period."""
+class ColumnFigures(NamedTuple):
+    """ColumnFigures of a column in one period."""
 
     missing: float
     """Share of rows without a value; NaN and infinity are none."""
@@ -85,14 +85,14 @@ class IngestedRows:
         if not earlier:
             connection.execute("CREATE VIEW earlier AS SELECT * FROM newest WHERE false")
 
-    def figures(self, period: Period) -> dict[str, Figures]:
+    def figures(self, period: Period) -> dict[str, ColumnFigures]:
         """Return the figures of each column of a period."""
         columns = self.columns if period == "newest" else self.earlier_columns
         asked = ", ".join(f"{_missing(name, kind)}, {_range(name, kind)}" for name, kind in columns.items())
         if not asked:
             return {}
         found = self._rows(f"SELECT {asked} FROM {period}")[0]  # noqa: S608 - quoted names of columns
-        return {name: Figures(*found[3 * at : 3 * at + 3]) for at, name in enumerate(columns)}
+        return {name: ColumnFigures(*found[3 * at : 3 * at + 3]) for at, name in enumerate(columns)}
 
     def outside(self, name: str) -> float:
         """Return the share of a column's numbers outside of the range that they had before."""
