@@ -1,0 +1,235 @@
+"""Difference between two groups of units, such as the users of two variants: means, ratios, adjusted ones.
+
+    difference   d = T − C,  v = v_T + v_C,  d ± q √v              q: Student's t, Welch's degrees of freedom
+    mean         T = Ȳ,      v_T = s²_Y / n
+    ratio        T = ΣY/ΣX,  v_T = s²(Y − T·X) / (X̄² n)            delta method: Y − T·X is its linear part
+    relative     r: T − (1 + r)·C = ± q √(v_T + (1 + r)² v_C)      Fieller's: its ends are the roots
+    adjusted     Y − θᵀ(Z − Z̄),  θ = S_ZZ⁻¹ S_ZY                   CUPED: Z was measured before the experiment
+
+All three are linear in a unit's values, so they need no more than the units' summaries. θ and Z̄ are pooled
+over both groups, so the adjustment has the same expectation in each. Fieller's interval uses the q of the
+difference: it excludes 0 if and only if that one does, so a verdict never contradicts its relative interval.
+
+References: B. Welch, Biometrika 34, 1947; E. Fieller, Journal of the Royal Statistical Society B 16(2), 1954;
+A. Deng, Y. Xu, R. Kohavi and T. Walker, "Improving the sensitivity of online controlled experiments by
+utilizing pre-experiment data" (CUPED), WSDM 2013; A. Deng, U. Knoblich and J. Lu, "Applying the delta method
+in metric analytics", KDD 2018.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from tastemaker.errors import TastemakerError
+from tastemaker.stats.unit_summary import Float64, UnitSummary
+
+MIN_UNITS = 2
+"""Units of each group that a variance needs. What is enough for a decision is a matter of the plan."""
+
+
+class GroupFigure(NamedTuple):
+    """A group's figure and its variance."""
+
+    value: float
+    variance: float
+    """Of the value, not of the units."""
+    n: int
+
+
+class Effect(NamedTuple):
+    """The difference between treatment and control, absolute and relative to control."""
+
+    treatment: float
+    control: float
+    difference: float
+    low: float
+    """Lower end of the difference's interval."""
+    high: float
+    p: float
+    """Two-sided p-value of no difference; 1 where both groups have the same constant."""
+    standard_error: float
+    degrees: float
+    """Welch's degrees of freedom."""
+    relative: float
+    """(treatment − control) / |control|; NaN where control is 0."""
+    relative_low: float
+    """Lower end of Fieller's interval; −∞ where control can't be distinguished from 0."""
+    relative_high: float
+
+
+def mean_effect(
+    treatment: UnitSummary,
+    control: UnitSummary,
+    value: str,
+    *,
+    covariates: Sequence[str] = (),
+    alpha: float = 0.05,
+) -> Effect:
+    """Return the difference of two means.
+
+    Args:
+        treatment: Units of the treatment.
+        control: Units of control, with the same columns.
+        value: Column of the values.
+        covariates: Columns that were measured before the units' first exposure; none: no adjustment.
+        alpha: One minus the intervals' level.
+
+    Raises:
+        TastemakerError: A group has fewer than two units, or a column is missing.
+    """
+    weights = ({value: 1.0}, {value: 1.0})
+    return _effect(treatment, control, weights, (0.0, 0.0), covariates, alpha)
+
+
+def ratio_effect(
+    treatment: UnitSummary,
+    control: UnitSummary,
+    over: str,
+    under: str,
+    *,
+    covariates: Sequence[str] = (),
+    alpha: float = 0.05,
+) -> Effect:
+    """Return the difference of two ratios of sums, such as reward per request.
+
+    Args:
+        treatment: Units of the treatment.
+        control: Units of control, with the same columns.
+        over: Column above the line.
+        under: Column below the line.
+        covariates: Columns that were measured before the units' first exposure; none: no adjustment.
+        alpha: One minus the intervals' level.
+
+    Raises:
+        TastemakerError: A group has fewer than two units, or nothing below the line, or a column is missing.
+    """
+    weights, constants = [], []
+    for group in (treatment, control):
+        above, below = (float(group.mean[group.at(name)]) for name in (over, under))
+        if not below > 0:
+            raise TastemakerError(
+                f"the mean of {under!r} is {below:g} in a group of {group.n:,} units, must be above 0",
+                fix="wait until units of both groups have some",
+            )
+        ratio = above / below
+        weights.append({over: 1 / below, under: -ratio / below})
+        constants.append(ratio)
+    return _effect(
+        treatment, control, (weights[0], weights[1]), (constants[0], constants[1]), covariates, alpha
+    )
+
+
+def _effect(
+    treatment: UnitSummary,
+    control: UnitSummary,
+    weights: tuple[dict[str, float], dict[str, float]],
+    constants: tuple[float, float],
+    covariates: Sequence[str],
+    alpha: float,
+) -> Effect:
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha}, must be above 0 and below 1")
+    groups = (treatment, control)
+    for group in groups:
+        if group.n < MIN_UNITS:
+            raise TastemakerError(
+                f"a group has {group.n} units, at least {MIN_UNITS} are needed", fix="wait for more units"
+            )
+    slopes, centre = _adjustment(groups, weights, covariates)
+    estimates = []
+    for group, own, constant in zip(groups, weights, constants, strict=True):
+        # A ratio's linear part has mean 0, so the constant is the ratio.
+        total = dict(own)
+        for name, slope in zip(covariates, slopes, strict=True):
+            total[name] = total.get(name, 0.0) - slope
+        mean, variance = group.weighted(total, constant + float(slopes @ centre))
+        estimates.append(GroupFigure(mean, variance / group.n, group.n))
+    return compare(*estimates, alpha=alpha)
+
+
+def _adjustment(
+    groups: tuple[UnitSummary, UnitSummary],
+    weights: tuple[dict[str, float], dict[str, float]],
+    covariates: Sequence[str],
+) -> tuple[Float64, Float64]:
+    """Return the slopes float64[c] on the covariates within groups, and the covariates' pooled means."""
+    if not covariates:
+        return np.zeros(0), np.zeros(0)
+    places = [groups[0].at(name) for name in covariates]
+    within = sum(
+        (group.scatter[np.ix_(places, places)] for group in groups), np.zeros((len(places), len(places)))
+    )
+    along = np.zeros(len(places))
+    for group, own in zip(groups, weights, strict=True):
+        w = np.array([own.get(name, 0.0) for name in group.names])
+        along += group.scatter[places] @ w
+    # The pseudo-inverse: a covariate that is constant, or a sum of others, adjusts nothing.
+    slopes = np.linalg.pinv(within, rcond=1e-10, hermitian=True) @ along
+    return slopes, (groups[0] + groups[1]).mean[places]
+
+
+def compare(treatment: GroupFigure, control: GroupFigure, *, alpha: float = 0.05) -> Effect:
+    """Return the difference of two independent estimates with its intervals.
+
+    Args:
+        treatment: Value, variance of the value, and units.
+        control: Likewise.
+        alpha: One minus the intervals' level.
+    """
+    difference = treatment.value - control.value
+    variance = treatment.variance + control.variance
+    error = math.sqrt(variance)
+    degrees = _welch(treatment, control)
+    if error == 0:
+        same = difference == 0
+        p, reach, q = (1.0 if same else 0.0), 0.0, float(stdtrit(degrees, 1 - alpha / 2))
+    else:
+        p = 2 * float(stdtr(degrees, -abs(difference) / error))
+        q = float(stdtrit(degrees, 1 - alpha / 2))
+        reach = q * error
+    relative = difference / abs(control.value) if control.value else math.nan
+    ends = fieller(treatment, control, q)
+    return Effect(
+        treatment.value, control.value, difference, difference - reach, difference + reach, p, error, degrees,
+        relative, *ends,
+    )  # fmt: skip
+
+
+def fieller(treatment: GroupFigure, control: GroupFigure, q: float) -> tuple[float, float]:
+    """Return the interval of (treatment − control) / |control| by Fieller's method.
+
+    The ratio ρ = T/C solves (T − ρC)² = q²(v_T + ρ²v_C), a quadratic in ρ. Where |C| ≤ q√v_C, control can't
+    be distinguished from 0 and no finite interval has the stated coverage.
+
+    Args:
+        treatment: Value and variance of the treatment.
+        control: Value and variance of control.
+        q: Quantile of the interval's level, such as 1.96.
+
+    Returns:
+        Low and high; −∞ and ∞ where there is no finite interval.
+    """
+    a = control.value**2 - q**2 * control.variance
+    if a <= 0 or control.value == 0:
+        return -math.inf, math.inf
+    b = treatment.value * control.value
+    c = treatment.value**2 - q**2 * treatment.variance
+    root = math.sqrt(max(b * b - a * c, 0.0))
+    low, high = (b - root) / a - 1, (b + root) / a - 1
+    # Relative to |C|: with a negative control, more is still positive.
+    return (low, high) if control.value > 0 else (-high, -low)
+
+
+def _welch(treatment: GroupFigure, control: GroupFigure) -> float:
+    """Return Welch's degrees of freedom; those of the pooled test where both variances are 0."""
+    total = treatment.variance + control.variance
+    if total == 0:
+        return float(treatment.n + control.n - 2)
+    # Shares of the total, so that tiny variances do not underflow.
+    shares = [(one.variance / total, one.n) for one in (treatment, control)]
+    return 1 / sum(share**2 / (n - 1) for share, n in shares)

@@ -1,0 +1,219 @@
+"""Group-sequential tests: some planned looks, one false positive rate for all of them.
+
+Looks are at information t₁ < … < t_K, the share of the planned units that have matured; t_K = 1 at the plan's
+end. The statistic is Z_k, or the score S_k = Z_k √t_k, whose increments are independent and normal with mean
+θ·Δt and variance Δt. At each look as much of α is spent as a function says:
+
+    P(first crossing at k) = a(t_k) − a(t_{k−1})
+
+    O'Brien-Fleming type   a(t) = 4 − 4 Φ(z_{1−α/4} / √t)    two-sided;  2 − 2 Φ(z_{1−α/2} / √t)  one-sided
+    Pocock type            a(t) = α ln(1 + (e − 1) t)
+    power                  a(t) = α t^γ
+
+so looks need not be planned exactly. The bounds come from the density of S_k among paths that have not
+crossed, integrated numerically from look to look:
+
+    f_k(s) = ∫ f_{k−1}(u) φ((s − u − θΔ)/√Δ)/√Δ du    over the u that continue
+
+References: P. Armitage, C. McPherson and B. Rowe, Journal of the Royal Statistical Society A 132(2), 1969;
+K. Lan and D. DeMets, Biometrika 70(3), 1983; C. Jennison and B. Turnbull, "Group sequential methods with
+applications to clinical trials", 2000, chapter 19.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial.legendre import leggauss
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
+
+Float64 = NDArray[np.float64]
+Spending = Callable[[float], float]
+"""From the information, 0 to 1, to the α that is spent until then."""
+
+_REACH = 10.0
+"""Standard deviations beyond which a density is 0 for every purpose."""
+_LARGEST_Z = 12.0
+"""A look that spends nothing has this bound."""
+_NODES_PER_DEVIATION = 8
+_FEWEST_NODES, _MOST_NODES = 96, 4_000
+
+
+class Crossing(NamedTuple):
+    """Probabilities of the first crossing, look by look."""
+
+    above: Float64
+    """float64[looks]: of the upper bound."""
+    below: Float64
+    """float64[looks]: of the lower bound; 0 in a one-sided test."""
+
+    @property
+    def total(self) -> float:
+        """Probability of a crossing at any look."""
+        return float(self.above.sum() + self.below.sum())
+
+
+def obrien_fleming(alpha: float, *, two_sided: bool = True) -> Spending:
+    """Return the spending function of O'Brien-Fleming type: very little early, nearly all at the end."""
+    _check_alpha(alpha)
+    sides = 2 if two_sided else 1
+    z = float(ndtri(1 - alpha / (2 * sides)))
+    return lambda t: 2 * sides * float(ndtr(-z / math.sqrt(t))) if t > 0 else 0.0
+
+
+def pocock(alpha: float) -> Spending:
+    """Return the spending function of Pocock type: about the same bound at each look."""
+    _check_alpha(alpha)
+    return lambda t: alpha * math.log1p((math.e - 1) * t)
+
+
+def power_family(alpha: float, exponent: float) -> Spending:
+    """Return the spending function α·t^exponent."""
+    _check_alpha(alpha)
+    return lambda t: alpha * t**exponent
+
+
+def bounds(information: Sequence[float], spending: Spending, *, two_sided: bool = True) -> Float64:
+    """Return the bound of |Z| (two-sided) or of Z (one-sided) at each look.
+
+    Args:
+        information: Information at the looks, rising, above 0 and at most 1. Looks beyond the plan's end
+            count as the end: pass 1 for the first of them, and stop there.
+        spending: Function of the information.
+        two_sided: Whether α is spent on both sides.
+
+    Returns:
+        float64[looks]. A look that spends nothing has a bound of 12.
+
+    Raises:
+        ValueError: The information does not rise from above 0 to at most 1.
+
+    >>> bounds([0.2, 0.4, 0.6, 0.8, 1.0], power_family(0.05, 2)).round(3).tolist()
+    [3.09, 2.714, 2.473, 2.28, 2.114]
+    """
+    times = _checked(information)
+    found = np.empty(len(times))
+    path = _Path(0.0)
+    spent = 0.0
+    for k, t in enumerate(times):
+        path = path.until(t)
+        share = max(spending(t) - spent, 0.0)
+        found[k] = path.bound(share, two_sided=two_sided)
+        spent += share
+        path = path.continuing(found[k], two_sided=two_sided)
+    return found
+
+
+def crossing(
+    information: Sequence[float], z: Sequence[float] | Float64, drift: float = 0.0, *, two_sided: bool = True
+) -> Crossing:
+    """Return the probabilities of crossing bounds at each look.
+
+    Args:
+        information: Information at the looks, as in `bounds`.
+        z: The bounds.
+        drift: θ, the expectation of Z at information 1; 0 under no effect.
+        two_sided: Whether there is a lower bound, too.
+    """
+    above, below = np.zeros(len(z)), np.zeros(len(z))
+    path = _Path(drift)
+    for k, (t, limit) in enumerate(zip(_checked(information), z, strict=True)):
+        path = path.until(t)
+        above[k], below[k] = path.beyond(float(limit), two_sided=two_sided)
+        path = path.continuing(float(limit), two_sided=two_sided)
+    return Crossing(above, below)
+
+
+def sample_factor(
+    information: Sequence[float],
+    z: Sequence[float] | Float64,
+    *,
+    alpha: float,
+    power: float,
+    two_sided: bool = True,
+) -> float:
+    """Return by how much more units a test with looks needs than one look with the same α and power.
+
+    Args:
+        information: Information at the looks, as in `bounds`.
+        z: The bounds.
+        alpha: False positive rate of the test with one look.
+        power: Probability of finding the planned effect.
+        two_sided: Whether both tests are.
+    """
+    once = float(ndtri(1 - (alpha / 2 if two_sided else alpha)) + ndtri(power))
+    needed = brentq(
+        lambda drift: crossing(information, z, drift, two_sided=two_sided).above.sum() - power,
+        0.5 * once,
+        3 * once,
+    )
+    return float((needed / once) ** 2)
+
+
+class _Path:
+    """Density of the score among paths that have not crossed, on quadrature nodes."""
+
+    def __init__(
+        self,
+        drift: float,
+        t: float = 0.0,
+        nodes: Float64 | None = None,
+        mass: Float64 | None = None,
+        step: float = 0.0,
+    ) -> None:
+        self._drift, self._t, self._step = drift, t, step
+        self._nodes = np.zeros(1) if nodes is None else nodes
+        self._mass = np.ones(1) if mass is None else mass
+
+    def until(self, t: float) -> _Path:
+        """Return the paths just before the look at information t."""
+        return _Path(self._drift, t, self._nodes, self._mass, t - self._t)
+
+    def beyond(self, z: float, *, two_sided: bool) -> tuple[float, float]:
+        """Return the probabilities of a score above and below the bound at this look."""
+        limit, scale = z * math.sqrt(self._t), math.sqrt(self._step)
+        centre = self._nodes + self._drift * self._step
+        above = float(self._mass @ ndtr((centre - limit) / scale))
+        return above, float(self._mass @ ndtr((-limit - centre) / scale)) if two_sided else 0.0
+
+    def bound(self, share: float, *, two_sided: bool) -> float:
+        """Return the bound that is crossed with a probability."""
+        if share <= sum(self.beyond(_LARGEST_Z, two_sided=two_sided)):
+            return _LARGEST_Z
+        return float(
+            brentq(lambda z: sum(self.beyond(z, two_sided=two_sided)) - share, 0.0, _LARGEST_Z, xtol=1e-10)
+        )
+
+    def continuing(self, z: float, *, two_sided: bool) -> _Path:
+        """Return the paths that have not crossed at this look."""
+        scale, spread = math.sqrt(self._step), _REACH * math.sqrt(self._t)
+        centre = self._drift * self._t
+        high = min(z * math.sqrt(self._t), centre + spread)
+        low = max(-z * math.sqrt(self._t), centre - spread) if two_sided else centre - spread
+        if low >= high:  # the drift is so strong that no path continues
+            return _Path(self._drift, self._t, np.zeros(1), np.zeros(1))
+        count = int(min(max(_FEWEST_NODES, _NODES_PER_DEVIATION * (high - low) / scale), _MOST_NODES))
+        places, weights = leggauss(count)
+        nodes = 0.5 * (high - low) * places + 0.5 * (high + low)
+        off = (nodes[:, None] - self._nodes[None, :] - self._drift * self._step) / scale
+        density = np.exp(-0.5 * off**2) @ self._mass / (scale * math.sqrt(2 * math.pi))
+        return _Path(self._drift, self._t, nodes, 0.5 * (high - low) * weights * density)
+
+
+def _checked(information: Sequence[float]) -> list[float]:
+    times = [float(t) for t in information]
+    rises = all(earlier < later for earlier, later in pairwise([0.0, *times]))
+    if not times or not rises or times[-1] > 1:
+        raise ValueError(f"information is {times}, must rise from above 0 to at most 1")
+    return times
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha}, must be above 0 and below 1")

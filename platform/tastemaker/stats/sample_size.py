@@ -1,0 +1,80 @@
+"""Units that an experiment needs, and the effect that it can find.
+
+    n_C = (z_{1−α/2} + z_{1−β})² · σ² (1 − ρ²) (1 + 1/r) · R / δ²        n_T = r · n_C
+
+σ² is the variance of a unit's value, ρ its correlation with what CUPED adjusts by, R the sample factor of the
+looks (`group_sequential.sample_factor`), r the treatment's units per unit of control, δ the effect. A
+finding of the wrong sign does not count as power.
+
+Reference: J. Cohen, "Statistical power analysis for the behavioral sciences", 1988, chapter 2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from scipy.special import ndtri
+
+
+class PowerPlan(NamedTuple):
+    """What decides about units and effects, besides the variance."""
+
+    alpha: float = 0.05
+    """Two-sided false positive rate."""
+    power: float = 0.8
+    """Probability of finding the effect."""
+    correlation: float = 0.0
+    """ρ between a unit's value and what it is adjusted by, −1 to 1."""
+    factor: float = 1.0
+    """R, the sample factor of the looks; 1 with one look."""
+    ratio: float = 1.0
+    """r, units of the treatment per unit of control."""
+
+
+def units_needed(effect: float, variance: float, plan: PowerPlan | None = None) -> tuple[float, float]:
+    """Return the units of control and of the treatment that find an effect; not rounded.
+
+    Args:
+        effect: δ, in the value's unit; its sign does not matter.
+        variance: σ² of a unit's value.
+        plan: Error rates, adjustment and looks.
+
+    Raises:
+        ValueError: The effect is 0 or an argument is out of range.
+
+    >>> round(units_needed(0.05, 1.0)[0], 5)
+    6279.10379
+    """
+    plan = plan or PowerPlan()
+    if not math.isfinite(effect) or effect == 0:
+        raise ValueError(f"effect is {effect}, must be a number other than 0")
+    control = _numerator(variance, plan) / effect**2
+    return control, plan.ratio * control
+
+
+def smallest_effect(control_units: float, variance: float, plan: PowerPlan | None = None) -> float:
+    """Return the smallest effect that is found with the plan's power.
+
+    Args:
+        control_units: Units of control.
+        variance: σ² of a unit's value.
+        plan: Error rates, adjustment and looks.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+    if not control_units > 0:
+        raise ValueError(f"control_units is {control_units}, must be above 0")
+    return math.sqrt(_numerator(variance, plan or PowerPlan()) / control_units)
+
+
+def _numerator(variance: float, plan: PowerPlan) -> float:
+    for name, value in (("alpha", plan.alpha), ("power", plan.power)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} is {value}, must be above 0 and below 1")
+    if not (variance >= 0 and -1 <= plan.correlation <= 1 and plan.factor >= 1 and plan.ratio > 0):
+        limits = "variance >= 0, correlation -1 to 1, factor >= 1, ratio > 0"
+        raise ValueError(f"variance is {variance} and the plan {plan}, must be: {limits}")
+    z = float(ndtri(1 - plan.alpha / 2) + ndtri(plan.power))
+    return z**2 * variance * (1 - plan.correlation**2) * (1 + 1 / plan.ratio) * plan.factor

@@ -1,0 +1,103 @@
+"""Bounds of group-sequential tests: published values, simulation, and the error rates that they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.stats.group_sequential import (
+    bounds,
+    crossing,
+    obrien_fleming,
+    pocock,
+    power_family,
+    sample_factor,
+)
+
+DAILY = [(day + 1) / 14 for day in range(14)]
+ONCE = 1.9599639845
+
+
+def test_one_sided_bounds_of_obrien_fleming_type() -> None:
+    """Values of SeqBounds.jl's README, to four digits."""
+    found = bounds([0.25, 0.5, 0.75, 1], obrien_fleming(0.05, two_sided=False), two_sided=False)
+    assert found == pytest.approx([3.7496, 2.5399, 2.0160, 1.7201], abs=1e-4)
+
+
+def test_two_sided_bounds_of_the_power_family() -> None:
+    """Values of spotify-confidence 4.1, whose grid is coarse."""
+    found = bounds([0.2, 0.4, 0.6, 0.8, 1.0], power_family(0.05, 2))
+    assert found == pytest.approx([3.0902, 2.7141, 2.4727, 2.2798, 2.1140], abs=2e-4)
+
+
+def test_one_look_is_the_usual_test() -> None:
+    for spending in (obrien_fleming(0.05), pocock(0.05), power_family(0.05, 3)):
+        assert bounds([1.0], spending)[0] == pytest.approx(ONCE, abs=1e-8)
+
+
+@pytest.mark.parametrize(("looks", "expected"), [(5, 0.142), (14, 0.220), (28, 0.275)])
+def test_repeated_looks_at_the_usual_bound_reject_too_often(looks: int, expected: float) -> None:
+    """Armitage, McPherson and Rowe's table: 14.2 % for five looks."""
+    information = [(look + 1) / looks for look in range(looks)]
+    assert crossing(information, [ONCE] * looks).total == pytest.approx(expected, abs=5e-4)
+
+
+@pytest.mark.parametrize("spending", [obrien_fleming(0.05), pocock(0.05), power_family(0.05, 2)])
+def test_all_looks_together_reject_as_often_as_promised(spending: object) -> None:
+    z = bounds(DAILY, spending)  # type: ignore[arg-type]
+    assert crossing(DAILY, z).total == pytest.approx(0.05, abs=1e-6)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=8, unique=True), st.booleans())
+def test_looks_need_not_be_equal(times: list[float], two_sided: bool) -> None:
+    information = sorted(times)
+    spending = obrien_fleming(0.05, two_sided=two_sided)
+    z = bounds(information, spending, two_sided=two_sided)
+    assert crossing(information, z, two_sided=two_sided).total == pytest.approx(
+        spending(information[-1]), abs=2e-6
+    )
+
+
+def test_crossing_probabilities_are_those_of_simulated_paths() -> None:
+    information, z, drift = [0.1, 0.4, 0.55, 1.0], [2.8, 2.4, 2.3, 2.1], 1.7
+    rng = np.random.default_rng(1)
+    steps = np.diff([0.0, *information])
+    scores = (drift * steps + np.sqrt(steps) * rng.normal(size=(400_000, 4))).cumsum(axis=1)
+    values = scores / np.sqrt(information)
+    crossed = np.abs(values) >= z
+    first = np.where(crossed.any(axis=1), crossed.argmax(axis=1), 4)
+    found = crossing(information, z, drift)
+    for look in range(4):
+        at = first == look
+        above = (at & (values[:, min(look, 3)] > 0)).mean()
+        assert found.above[look] == pytest.approx(above, abs=4 * np.sqrt(above / 400_000) + 1e-5)
+        assert found.below[look] == pytest.approx(at.mean() - above, abs=2e-4)
+
+
+def test_power_and_sample_of_fourteen_daily_looks() -> None:
+    z = bounds(DAILY, obrien_fleming(0.05))
+    drift = ONCE + 0.8416212336
+    assert crossing(DAILY, z, drift).total == pytest.approx(0.783, abs=1e-3)
+    assert sample_factor(DAILY, z, alpha=0.05, power=0.8) == pytest.approx(1.04, abs=5e-3)
+
+
+def test_a_look_that_spends_nothing_is_never_crossed() -> None:
+    z = bounds([0.001, 1.0], obrien_fleming(0.05))
+    assert z[0] == 12
+    assert z[1] == pytest.approx(ONCE, abs=1e-6)
+
+
+@pytest.mark.parametrize("information", [[], [0.0, 1.0], [0.5, 0.5], [0.6, 0.5], [0.5, 1.1], [float("nan")]])
+def test_information_that_does_not_rise_to_one_is_refused(information: list[float]) -> None:
+    with pytest.raises(ValueError, match="must rise"):
+        bounds(information, pocock(0.05))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, float("nan")])
+def test_an_alpha_out_of_range_is_refused(alpha: float) -> None:
+    for make in (obrien_fleming, pocock):
+        with pytest.raises(ValueError, match="alpha"):
+            make(alpha)
