@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tastemaker.channel_settings import ChannelSettings
-from tastemaker.util.setting_types import Names
-
-
-def _http_url(url: str) -> str:
-    """Return a URL without a slash at its end. Raises ValueError if it is not an http or https URL."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(sign.isspace() for sign in url):
-        raise ValueError("must be a URL such as http://shop:3000")
-    if parts.username or parts.password:
-        raise ValueError("must not have a user or a password")
-    return url.rstrip("/")
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+from tastemaker.util.setting_types import HttpUrl, Names, http_url
 
 
 class _Section(BaseModel):
@@ -90,7 +76,7 @@ class WatchSettings(_Section):
     @field_validator("targets")
     @classmethod
     def _are_services(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_http_url(target).removesuffix("/metrics") for target in targets))
+        return tuple(dict.fromkeys(http_url(target).removesuffix("/metrics") for target in targets))
 
     @model_validator(mode="after")
     def _names_are_channels(self) -> Self:

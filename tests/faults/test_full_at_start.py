@@ -20,8 +20,9 @@ from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import Drained, drain
 from tastemaker.event_log.spool import Spool, SpoolError
 from tastemaker.event_log.spool_file import FILE_NAME, create
-from tastemaker.serving.http.rate_limit import RateLimiter
+from tastemaker.serving.http.api_keys import SLOTS
 from tastemaker.serving.http.routes import ROUTES
+from tastemaker.util.rate_limit import RateLimiter
 
 
 def no_folder(spool: Path) -> Path:
@@ -139,7 +140,7 @@ def test_a_server_whose_spool_is_wrong_says_so_and_ends(tmp_path: Path) -> None:
 def test_limits_of_keys_are_kept_without_room_for_their_file(small_disk: Path) -> None:
     """A page of a mapped file that the disk has no room for kills whoever writes to it."""
     fill_up(small_disk / "ballast")
-    meters = RateLimiter(small_disk / "meters")
+    meters = RateLimiter(small_disk / "meters", SLOTS)
     assert meters.wait(7, 0.1) == 0
     assert meters.wait(7, 0.1) == pytest.approx(10.0, abs=0.5)
 

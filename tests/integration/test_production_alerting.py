@@ -36,7 +36,7 @@ from tastemaker.storage.engine import open_engine
 from tastemaker.util.beat_file import read_beat
 from tastemaker.watch import records
 from tastemaker.watch.pages import PageServer
-from tastemaker.watch.signed_links import SignedLinks, signing_key
+from tastemaker.watch.signed_links import SignedLinks, watch_key
 from tastemaker.watch.watcher import Watcher
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -73,7 +73,7 @@ def watching(settings: Settings, *, facts_only: bool) -> Iterator[tuple[Watcher,
         open_channels(settings),
         services=list,
         facts=str,
-        links=SignedLinks(settings.watch.base_url, signing_key(settings.home)),
+        links=SignedLinks(settings.watch.base_url, watch_key(settings.home)),
         facts_only=facts_only,
     )
     pages = PageServer(watcher)

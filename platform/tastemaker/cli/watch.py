@@ -104,7 +104,7 @@ def _watcher(settings: Settings, *, facts_only: bool) -> Watcher:
     from tastemaker.serving.runtime.running_services import running
     from tastemaker.storage.engine import open_engine
     from tastemaker.watch.facts_process import collect_facts
-    from tastemaker.watch.signed_links import SignedLinks, signing_key
+    from tastemaker.watch.signed_links import SignedLinks, watch_key
     from tastemaker.watch.watcher import Watcher
 
     return Watcher(
@@ -114,7 +114,7 @@ def _watcher(settings: Settings, *, facts_only: bool) -> Watcher:
         open_channels(settings),
         services=lambda: [one.address for one in running(settings.home)],
         facts=collect_facts,
-        links=SignedLinks(settings.watch.base_url, signing_key(settings.home)),
+        links=SignedLinks(settings.watch.base_url, watch_key(settings.home)),
         find_examples=lambda query, limit: newest_ids(query, settings, limit),
         facts_only=facts_only,
     )

@@ -16,11 +16,13 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from tastemaker.dashboard import formats
-from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE, Role, Viewer
+from tastemaker.dashboard.access.assembly import Access
+from tastemaker.dashboard.access.viewer import Role, Viewer
 from tastemaker.dashboard.charts.renderer import ChartRenderer, specification
 from tastemaker.dashboard.charts.theme import THEMES, Theme
 from tastemaker.dashboard.content import PageContent
@@ -32,24 +34,25 @@ from tastemaker.dashboard.rendering import render
 from tastemaker.errors import TastemakerError
 from tastemaker.html import shell
 from tastemaker.settings import Settings
-from tastemaker.watch.pages import is_local
 
-MOST_BODY_BYTES = 1 << 16
+PUBLIC = ("/static/", "/healthz")
+"""Beginnings of the paths that need no user, or check their callers themselves."""
 _STATIC = Path(__file__).parent / "static"
 _OF_A_BLOCK = ("block", "kind")
 """Parts of a block's address, which are not parts of its page's."""
 _LOG = logging.getLogger(__name__)
 
 
-def application(settings: Settings, engine: Engine) -> Starlette:
-    """Return the application.
+def application(settings: Settings, engine: Engine) -> ASGIApp:
+    """Return the application. Raises TastemakerError if the key that signs cookies can't be used.
 
     Args:
         settings: All settings.
         engine: The metadata database.
     """
-    site = _Site(settings, engine)
-    routes = [
+    site, access = _Site(settings, engine), Access(settings, engine, public=PUBLIC)
+    routes: list[BaseRoute] = [
+        *access.routes(),
         Route("/", lambda _: RedirectResponse(PAGES[0].path)),
         Route("/healthz", lambda _: JSONResponse({"status": "ok"})),
         Route("/static/vega.js", site.bundle),
@@ -65,11 +68,8 @@ def application(settings: Settings, engine: Engine) -> Starlette:
                 for one in page.actions
             ),
         ]
-    return Starlette(
-        routes=routes,
-        exception_handlers={404: site.missing, Exception: site.failed},
-        lifespan=site.lifespan,
-    )
+    handlers = {404: site.missing, Exception: site.failed}
+    return access.guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=site.lifespan))
 
 
 class _Site:
@@ -106,7 +106,7 @@ class _Site:
         """Return the endpoint of a form."""
 
         async def endpoint(request: Request) -> Response:
-            body = await _body(request)
+            body = await request.body()
             fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
             return await run_in_threadpool(
                 self._answer, request, page, lambda *_: self._act(request, action, fields)
@@ -135,8 +135,6 @@ class _Site:
 
     def _answer(self, request: Request, page: DashboardPage, make: Callable[..., Response]) -> Response:
         try:
-            if not is_local(request):
-                return self._error(request, 403, "Without users, only this machine is answered.")
             if page.needs_user_ids and not viewer_of(request).may_see_users:
                 return self._error(
                     request, 403, "This page shows user ids, and you have no right to see them."
@@ -186,7 +184,7 @@ class _Site:
     def _act(self, request: Request, action: PageAction, fields: dict[str, str]) -> Response:
         viewer = viewer_of(request)
         if viewer.role < action.role:
-            why = f"Your role is {viewer.role.name.lower()}; this needs {action.role.name.lower()}."
+            why = f"Your role is {viewer.role.word}; this needs {action.role.word}."
             return self._error(request, 403, why)
         path = action.act(self._reader, request.path_params, fields, viewer)
         self._known.clear()
@@ -202,8 +200,9 @@ class _Site:
             timezone=self._timezone,
             pages=[page for page in PAGES if page.in_navigation],
             path=request.url.path,
-            viewer=viewer_of(request),
+            viewer=getattr(request.state, "viewer", None),
             csrf_token=getattr(request.state, "csrf_token", ""),
+            has_session=getattr(request.state, "has_session", False),
             Role=Role,
             **values,
         )
@@ -211,13 +210,5 @@ class _Site:
 
 def viewer_of(request: Request) -> Viewer:
     """Return who asks."""
-    return getattr(request.state, "viewer", ON_THIS_MACHINE)
-
-
-async def _body(request: Request) -> bytes:
-    found = bytearray()
-    async for chunk in request.stream():
-        found += chunk
-        if len(found) > MOST_BODY_BYTES:
-            raise TastemakerError(f"the form has more than {MOST_BODY_BYTES:,} bytes", fix="enter less")
-    return bytes(found)
+    viewer: Viewer = request.state.viewer
+    return viewer

@@ -36,11 +36,10 @@ from tastemaker.registry.deployment import Target
 from tastemaker.serving.build.bento_image import PACKED_VERSION, SelfContainedImage
 from tastemaker.serving.http import connections
 from tastemaker.serving.http.access_log import write_json_lines
-from tastemaker.serving.http.api_keys import read_keys
+from tastemaker.serving.http.api_keys import SLOTS, read_keys
 from tastemaker.serving.http.asgi import Application
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.gateway import Gateway
-from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.serving.http.routes import statuses
 from tastemaker.serving.runtime import golden_requests, parent_process
 from tastemaker.serving.runtime.assembly import WorkerPlace, assemble_single
@@ -62,6 +61,7 @@ from tastemaker.serving.runtime.version_selection import (
 )
 from tastemaker.serving.runtime.worker_slots import Workers
 from tastemaker.settings import Settings, load_settings
+from tastemaker.util.rate_limit import RateLimiter
 
 CHAMPION = "champion"
 """The name of the service that follows the champion."""
@@ -260,7 +260,7 @@ def _clear_away() -> None:
 
 def _guard(auth: Authenticator, settings: Settings) -> None:
     """Read the API keys, before the first request."""
-    auth.open(settings.keys, RateLimiter(settings.home / "meters"), settings.serving.allowed_hosts)
+    auth.open(settings.keys, RateLimiter(settings.home / "meters", SLOTS), settings.serving.allowed_hosts)
 
 
 def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:

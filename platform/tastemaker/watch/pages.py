@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from tastemaker.errors import TastemakerError
+from tastemaker.util.request_origin import LOOPBACK, host_name, is_for, is_from_own_page, is_local
 from tastemaker.watch import page_bodies, records
 from tastemaker.watch.alertmanager import apply_webhook
 from tastemaker.watch.signed_links import ACTIONS
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from tastemaker.watch.watcher import Watcher
 
 MOST_BODY_BYTES = 1 << 20
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_HOURS = 168.0
-_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 class PageServer:
@@ -221,33 +219,14 @@ class _Pages:
 
     def _check_origin(self, request: Request) -> None:
         """Refuse what a page of another site sends."""
-        origin = request.headers.get("origin")
-        is_own = origin is None or (urlsplit(origin).hostname or "").lower() in self._names
-        if not is_own or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        if not is_from_own_page(request, self._names):
             raise _Refused(403, "the form was not on a page of this server")
 
     def _check_host(self, request: Request) -> None:
         """Refuse a request for another name: a page of another site may lead to this machine."""
-        name = (urlsplit(f"//{request.headers.get('host', '')}").hostname or "").lower()
-        if name not in self._names and not _is_address(name):
+        if not is_for(request, self._names):
+            name = host_name(request)
             raise _Refused(421, f"Host {name[:100]!r} is not this server's name: set watch.public_url")
-
-
-def _is_address(name: str) -> bool:
-    """Return whether a name is an IP address, which no other site can make its own."""
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def is_local(request: Request) -> bool:
-    """Return whether a request comes from this machine, for this machine, and not from a proxy."""
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    client = "" if request.client is None else request.client.host
-    is_direct = not any(name in request.headers for name in _PROXY_HEADERS)
-    return host in LOOPBACK and client in LOOPBACK and is_direct
 
 
 async def _body(request: Request) -> bytes:

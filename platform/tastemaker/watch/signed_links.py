@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import secrets
 import time
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from tastemaker.errors import TastemakerError
+from tastemaker.util.signing_key import signing_key
 
 Action = Literal["acknowledge", "silence"]
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
@@ -19,7 +17,6 @@ KEY_VARIABLE = "TASTEMAKER_WATCH_KEY"
 KEY_FILE = "watch.key"
 LINK_SECONDS = 86_400
 """How long a link can be used."""
-FEWEST_CHARACTERS = 32
 
 
 class SignedLinks:
@@ -64,35 +61,6 @@ class SignedLinks:
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()
 
 
-def signing_key(home: Path) -> bytes:
-    """Return the key from the environment, else from a file in the home folder, which is made if missing.
-
-    Raises:
-        TastemakerError: If the key is short, or others can read the file.
-    """
-    if given := os.environ.get(KEY_VARIABLE):
-        if len(given) < FEWEST_CHARACTERS:
-            raise TastemakerError(
-                f"{KEY_VARIABLE} has {len(given)} characters, must have at least {FEWEST_CHARACTERS}",
-                fix="set it to the output of: python3 -c 'import secrets; print(secrets.token_hex())'",
-            )
-        return given.encode()
-    path = home / KEY_FILE
-    home.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read_key(path)
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(32))
-    return _read_key(path)
-
-
-def _read_key(path: Path) -> bytes:
-    if path.stat().st_mode & 0o077:
-        raise TastemakerError(f"other users can read {path}", fix=f"chmod 600 {path}")
-    for _ in range(20):  # another process may be writing it
-        if len(key := path.read_bytes().strip()) >= FEWEST_CHARACTERS:
-            return key
-        time.sleep(0.05)
-    raise TastemakerError(f"{path} has no key in it", fix=f"remove it: rm {path}")
+def watch_key(home: Path) -> bytes:
+    """Return the key of a home folder's watch, which is made if it is missing. Raises TastemakerError."""
+    return signing_key(home / KEY_FILE, KEY_VARIABLE)

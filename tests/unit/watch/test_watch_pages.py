@@ -24,7 +24,7 @@ from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import alert_outbox
 from tastemaker.watch import records
 from tastemaker.watch.pages import application
-from tastemaker.watch.signed_links import KEY_VARIABLE, LINK_SECONDS, SignedLinks, signing_key
+from tastemaker.watch.signed_links import KEY_VARIABLE, LINK_SECONDS, SignedLinks, watch_key
 from tastemaker.watch.store import WatchStore
 from tastemaker.watch.watcher import Watcher
 from tastemaker.watch_settings import WatchSettings
@@ -249,19 +249,19 @@ def test_the_key_is_made_once_and_no_one_else_can_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
-    key = signing_key(tmp_path)
-    assert key == signing_key(tmp_path)
+    key = watch_key(tmp_path)
+    assert key == watch_key(tmp_path)
     assert len(key) == 64
     path = tmp_path / "watch.key"
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o644)
     with pytest.raises(TastemakerError, match="other users can read"):
-        signing_key(tmp_path)
+        watch_key(tmp_path)
     monkeypatch.setenv(KEY_VARIABLE, "short")
     with pytest.raises(TastemakerError, match="has 5 characters, must have at least 32"):
-        signing_key(tmp_path)
+        watch_key(tmp_path)
     monkeypatch.setenv(KEY_VARIABLE, "e" * 40)
-    assert signing_key(tmp_path) == b"e" * 40
+    assert watch_key(tmp_path) == b"e" * 40
     assert os.listdir(tmp_path) == ["watch.key"]
 
 

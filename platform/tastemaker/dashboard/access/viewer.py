@@ -14,7 +14,17 @@ class Role(IntEnum):
     EDITOR = 2
     """Acknowledges and silences alerts, too."""
     ADMIN = 3
-    """Changes users, too."""
+    """Sees users and the audit of searches, too."""
+
+    @classmethod
+    def named(cls, word: str) -> Role:
+        """Return the role of a name such as `viewer`."""
+        return cls[word.upper()]
+
+    @property
+    def word(self) -> str:
+        """Name of the role, as settings and commands write it."""
+        return self.name.lower()
 
 
 class Viewer(NamedTuple):

@@ -22,8 +22,8 @@ from tastemaker.errors import TastemakerError
 from tastemaker.serving.http.api_keys import Key, KeyScope, digest, parse_id, read_keys
 from tastemaker.serving.http.asgi import Headers, Scope
 from tastemaker.serving.http.hosts import Hosts
-from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.util.failure_log import FailureLog
+from tastemaker.util.rate_limit import RateLimiter
 
 KEY_FILE_POLL_SECONDS = 1.0
 """After how long a running worker applies a change."""

@@ -11,6 +11,7 @@ from tastemaker.storage.tables.alerts import (
     watch_samples,
 )
 from tastemaker.storage.tables.columns import Moment, metadata
+from tastemaker.storage.tables.dashboard import dashboard_sessions, dashboard_users, search_audit
 from tastemaker.storage.tables.facts import (
     dependency_changes,
     feature_cutoffs,
@@ -42,6 +43,8 @@ __all__ = [
     "alert_silences",
     "alert_states",
     "backtests",
+    "dashboard_sessions",
+    "dashboard_users",
     "dependency_changes",
     "failed_backtests",
     "feature_cutoffs",
@@ -56,6 +59,7 @@ __all__ = [
     "queue_lengths",
     "reports",
     "reward_figures",
+    "search_audit",
     "seed_spreads",
     "skew_checks",
     "stalenesses",

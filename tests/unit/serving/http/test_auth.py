@@ -13,12 +13,12 @@ import pytest
 
 from tastemaker.api.schemas import Answer, HTTPError, Request
 from tastemaker.serving.http import auth as auth_module
-from tastemaker.serving.http.api_keys import Key, KeyScope, add, changed, read_keys, revoke, rotate
+from tastemaker.serving.http.api_keys import SLOTS, Key, KeyScope, add, changed, read_keys, revoke, rotate
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.gateway import Gateway, not_found
-from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.worker import Worker
+from tastemaker.util.rate_limit import RateLimiter
 
 HERE = ("127.0.0.1", 5)
 
@@ -46,7 +46,7 @@ def auth(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authent
     """An authenticator that polls the file every time."""
     monkeypatch.setattr(auth_module, "KEY_FILE_POLL_SECONDS", 0.0)
     auth = Authenticator()
-    auth.open(path, RateLimiter(tmp_path / "meters"))
+    auth.open(path, RateLimiter(tmp_path / "meters", SLOTS))
     return auth
 
 
@@ -217,7 +217,7 @@ def test_a_limit_lets_its_number_through_and_says_when_to_come_back(
 
 
 def test_a_slow_limit_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    meters, now = RateLimiter(tmp_path / "meters"), 50.0
+    meters, now = RateLimiter(tmp_path / "meters", SLOTS), 50.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     assert meters.wait(3, 0.1) == 0
     assert meters.wait(3, 0.1) == pytest.approx(10.0)
@@ -229,7 +229,7 @@ def test_processes_share_the_meters_and_a_restart_of_the_machine_clears_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.monotonic", lambda: 9_000.0)
-    first, second = RateLimiter(tmp_path / "meters"), RateLimiter(tmp_path / "meters")
+    first, second = RateLimiter(tmp_path / "meters", SLOTS), RateLimiter(tmp_path / "meters", SLOTS)
     waits = [meters.wait(7, 4) for meters in (first, second) * 3]
     assert waits == [0, 0, 0, 0, pytest.approx(0.25), pytest.approx(0.25)]
     monkeypatch.setattr("time.monotonic", lambda: 3.0)

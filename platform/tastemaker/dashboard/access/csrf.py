@@ -1,0 +1,46 @@
+"""Tokens of forms: a page of another site can send a form, but can't know its token (CSRF)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+
+from itsdangerous import Signer
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+FIELD = "csrf_token"
+"""Name of the hidden field."""
+HEADER = "x-csrf-token"
+"""Name of the header in which scripts send the token."""
+
+
+class CsrfTokens:
+    """Tokens that are signed for one session, proxied user or browser."""
+
+    def __init__(self, key: bytes) -> None:
+        """Sign tokens with a secret key."""
+        self._signer = Signer(
+            key, salt="tastemaker.dashboard.csrf", key_derivation="hmac", digest_method=hashlib.sha256
+        )
+
+    def token(self, holder: str) -> str:
+        """Return the token of who holds a page."""
+        return self._signer.get_signature(holder.encode()).decode()
+
+    def is_token(self, given: str, holder: str) -> bool:
+        """Return whether a token was given to that holder."""
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token(holder).encode())
+
+
+def form_holder(cookie: str) -> str:
+    """Return the holder of the login form's token: a browser, by its random cookie."""
+    return f"form {cookie}"
+
+
+def csrf_token(request: Request) -> str:
+    """Return the token that the forms of a page send back."""
+    token: str = request.state.csrf_token
+    return token
