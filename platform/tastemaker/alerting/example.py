@@ -91,3 +91,4 @@ def age(name: str, healthy: float, faulty: float, **labels: str) -> Track:
 
 
 UP = Track("up", frozenset(INSTANCE.items()), "gauge", 1, 1)
+SECOND_UP = UP._replace(labels=frozenset((INSTANCE | {"instance": "shop:3001"}).items()))

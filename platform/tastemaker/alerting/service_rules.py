@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tastemaker.alert_settings import AlertsSettings
 from tastemaker.alerting.conditions import above, increase, percent, same
-from tastemaker.alerting.example import UP, Example, counter, gauge
-from tastemaker.alerting.expressions import Absent, Aggregate, Compare, Constant, Gauge, Or, Ratio
+from tastemaker.alerting.example import SECOND_UP, UP, Example, counter, gauge
+from tastemaker.alerting.expressions import Absent, Aggregate, Compare, Constant, Gauge, Or, Ratio, all_of
 from tastemaker.alerting.rule import Rule, Runbook
 from tastemaker.alerting.series import metric
 from tastemaker.settings import Settings
 
+JOB = ("job",)
 BY = ("job", "instance")
 BY_MODEL = ("job", "model")
 MINUTE = 60
@@ -19,6 +20,7 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
     """Return the rules with the thresholds of the settings."""
     alerts = settings.alerts
     return (
+        _blind(alerts.job),
         _service_down(alerts.job),
         _workers_restart(alerts),
         _file_descriptors(alerts),
@@ -30,31 +32,65 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
     )
 
 
-def _service_down(job: str) -> Rule:
+def _blind(job: str) -> Rule:
     up = metric("up", job=job)
+    none_answers = Compare(Aggregate("max", JOB, Gauge(up)), "==", 0)
+    are_several = Compare(Aggregate("count", JOB, Gauge(up)), ">", 1)
+    return Rule(
+        name="blind",
+        severity="page",
+        labels=JOB,
+        condition=same(
+            Or(all_of(none_answers, are_several), Absent(up)),
+            f"None of several services of the job {job} answers when it is scraped, or none is configured.",
+        ),
+        summary="No service of the job {job} can be scraped",
+        unit="none",
+        cause="service",
+        owner="operations",
+        runbook=Runbook(
+            "If the services are down: pages without recommendations. If only the watch can't reach them: "
+            "nothing, but no other fault is seen.",
+            "`curl http://SERVICE/readyz` from the machine of the watch, and from another one. Both fail: the "
+            "services, or what they all need, such as their machine. Only the first: the network, DNS or a "
+            "firewall. The watch's log has the error per service; without one, `watch.targets` is empty and "
+            "no service of this home folder runs here.",
+            "Start the services (`service_down`), or repair the way to them; correct `watch.targets`.",
+            "`up` is 1 for every instance.",
+        ),
+        for_seconds=10,
+        keep_firing_seconds=MINUTE,
+        example=Example(
+            (UP._replace(faulty=0), SECOND_UP._replace(faulty=0)),
+            fires_without_data=True,
+        ),
+    )
+
+
+def _service_down(job: str) -> Rule:
     return Rule(
         name="service_down",
         severity="page",
         labels=BY,
         condition=same(
-            Or(Compare(Gauge(up), "==", 0), Absent(up)),
-            f"A service of the job {job} does not answer when it is scraped, or none is configured.",
+            Compare(Gauge(metric("up", job=job)), "==", 0),
+            f"A service of the job {job} does not answer when it is scraped.",
         ),
-        summary="A service of the job {job} does not answer",
+        summary="{instance} does not answer",
         unit="none",
         cause="service",
         owner="operations",
         runbook=Runbook(
             "Pages without recommendations, unless other instances answer.",
-            "The alert's label `instance` has the address; without it, Prometheus has no target. Does the "
-            "process run? Did the kernel end it (`dmesg`: out of memory)? `curl /readyz`: a service without "
+            "The alert's label `instance` has the address. Does the process run? Did the kernel end it (`dmesg`: out of memory)? `curl /readyz`: a service without "
             "a version answers 503, to scrapes too.",
             "Start it. Out of memory: fewer `--workers`, or a smaller model. No version: see `no_model`.",
             "`up` is 1 for every instance.",
         ),
         for_seconds=15,
         keep_firing_seconds=MINUTE,
-        example=Example((UP._replace(faulty=0),), fires_without_data=True),
+        inhibited_by=("blind",),
+        example=Example((UP._replace(faulty=0),)),
     )
 
 

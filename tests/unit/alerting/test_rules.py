@@ -25,7 +25,7 @@ from tastemaker.alerting.series import Labels, Series
 from tastemaker.cli.main import cli
 from tastemaker.errors import TastemakerError
 from tastemaker.serving.http.routes import ROUTES
-from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_SHORT
+from tastemaker.serving.inference.fallback_reasons import FALLBACKS, MODEL_SHORT
 from tastemaker.serving.runtime.metrics import SECONDS
 from tastemaker.settings import Settings, load_settings
 
@@ -146,6 +146,7 @@ def test_an_inhibited_rule_waits_longer_than_its_inhibitor() -> None:
         ("memory", ["workers_restart"]),
         ("disk_filling", ["log_writes_behind", "feedback_refused"]),
         ("service_down", ["traffic_gone", "cpu_idle"]),
+        ("blind", ["service_down"]),
     ],
 )
 def test_one_fault_is_one_page(page: str, others: list[str]) -> None:

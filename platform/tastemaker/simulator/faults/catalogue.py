@@ -97,6 +97,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
 """Name -> fault."""
 
 NOT_PRODUCED: Final[Mapping[str, str]] = {
+    "blind": "stop all services that the watch scrapes, or name addresses where none runs in `watch.targets`",
     "service_down": "stop the service: the simulator ends no process that it did not start",
     "swap_refused": "needs a damaged artifact, which would outlive a killed simulator",
     "version_split": "needs a damaged artifact, which would outlive a killed simulator",
