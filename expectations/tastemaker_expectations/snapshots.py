@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow.parquet as pq
 
-from tastemaker.features.snapshots import FEATURES, KEYS, TIMESTAMP, Kind
+from tastemaker.features.snapshot_path import Kind
+from tastemaker.features.snapshots import FEATURES, KEYS, TIMESTAMP
 from tastemaker.util.durations import DAY_SECONDS
 from tastemaker_expectations.library import load_library, open_batches
 from tastemaker_expectations.suite import between, present

@@ -7,7 +7,8 @@ from pathlib import Path
 from feast import FileSource
 from feast.data_format import ParquetFormat
 
-from tastemaker.features.snapshots import TIMESTAMP, Kind
+from tastemaker.features.snapshot_path import Kind
+from tastemaker.features.snapshots import TIMESTAMP
 from tastemaker.util.atomic_files import plain_path
 
 

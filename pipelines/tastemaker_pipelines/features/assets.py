@@ -7,7 +7,7 @@ from typing import Final
 import dagster as dg
 
 from tastemaker.errors import GateError
-from tastemaker.features.snapshots import Kind
+from tastemaker.features.snapshot_path import Kind
 from tastemaker.workflows.workspace import Workspace
 from tastemaker_pipelines.common import DATA_TEAM, RETRY, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -104,7 +104,7 @@ def _checked(opened: Workspace, kind: Kind, cuts: Sequence[int]) -> tuple[str, t
     """
     from tastemaker.data.validation.gate import GateCounts
     from tastemaker.data.validation.gate_results import record_gate_result
-    from tastemaker.features.snapshots import snapshot_path
+    from tastemaker.features.snapshot_path import snapshot_path
     from tastemaker_expectations.snapshots import check_snapshot
 
     root = opened.settings.features

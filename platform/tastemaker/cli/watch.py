@@ -113,7 +113,7 @@ def _watcher(settings: Settings, *, facts_only: bool) -> Watcher:
         all_rules(settings),
         open_channels(settings),
         services=lambda: [one.address for one in running(settings.home)],
-        facts=collect_facts,
+        facts=lambda: collect_facts(settings),
         links=SignedLinks(settings.watch.base_url, watch_key(settings.home)),
         find_examples=lambda query, limit: newest_ids(query, settings, limit),
         facts_only=facts_only,

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, parquet_writer
+from tastemaker.data.lake import Lake, by_day, file_metadata, parquet_writer
+from tastemaker.data.lake_files import day_of
 from tastemaker.data.source_identity import noted, refuse_mixture
 from tastemaker.data.source_period import Held, held, landed_rows, outside, require_events, stray, vanished
 from tastemaker.data.sources import Source

@@ -9,12 +9,8 @@ belong in a table is decided in `tastemaker.data.ingest` and `tastemaker.data.va
 
 from __future__ import annotations
 
-import glob
-import os
-import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -25,9 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tastemaker.data.lake_files import day_of, literal, open_duckdb, quoted, table_files
 from tastemaker.data.tables import EVENTS, FEEDBACK, ITEMS, QUARANTINE, REQUESTS, USERS, completed
 from tastemaker.errors import SourceError
-from tastemaker.util.atomic_files import atomic_write, plain_path
+from tastemaker.util.atomic_files import atomic_write
 
 SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
 LOG_SCHEMAS = {"requests": REQUESTS, "feedback": FEEDBACK}
@@ -48,16 +45,6 @@ UNDATED = date.min
 
 EPOCH = date(1970, 1, 1)
 
-_OLD_IMPRESSIONS = re.compile(r"served-[0-9a-f]{16}-\d{12,}")
-"""Event files in which an earlier release wrote impressions, past validation."""
-
-_NO_PATTERN = re.compile(r"[^][?*\\\ud800-\udfff]*")
-_NO_SURROGATES = re.compile(r"[^\ud800-\udfff]*", re.DOTALL)
-"""Paths whose bytes are UTF-8: Python has surrogates in the place of other bytes."""
-
-MEMORY_LIMIT = "1500MB"
-"""DuckDB spills to disk beyond this, so that millions of events fit beside Python."""
-
 
 class Lake:
     """Parquet tables under a root folder."""
@@ -77,13 +64,8 @@ class Lake:
         return (folder if day is None else folder / f"day={day.isoformat()}") / f"{part}.parquet"
 
     def files(self, table: str, *, part: str = "*") -> list[Path]:
-        """Return the table's files, in the order of their days.
-
-        Impressions that an earlier release wrote into `events` are deleted: `requests` has them.
-        """
-        folder = self.root / table
-        found = sorted([*folder.glob(f"{part}.parquet"), *folder.glob(f"day=*/{part}.parquet")])
-        return found if table != "events" else [path for path in found if not _is_old_impressions(path)]
+        """Return the table's files, in the order of their days: see `table_files`."""
+        return table_files(self.root, table, part=part)
 
     def days(self, table: str, *, part: str = "*") -> list[date]:
         """Return the days for which the table has files, oldest first."""
@@ -159,19 +141,6 @@ class Lake:
         return rows if schema is None else _completed(connection, rows, schema)
 
 
-def _is_old_impressions(path: Path) -> bool:
-    if not _OLD_IMPRESSIONS.fullmatch(path.stem):
-        return False
-    with suppress(OSError):  # a lake that is only read keeps the file, which is not read as events either
-        path.unlink()
-    return True
-
-
-def day_of(path: Path) -> date:
-    """Return the day of a file in a table by day."""
-    return date.fromisoformat(path.parent.name.removeprefix("day="))
-
-
 def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     """Yield the events of each day (UTC), of rows in the order of days; those without a time are UNDATED."""
     if len(rows) == 0:
@@ -180,17 +149,6 @@ def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     starts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
     for start, stop in pairwise(starts):
         yield EPOCH + timedelta(days=int(days[start])), rows.slice(start, stop - start)
-
-
-def open_duckdb(database: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """Open DuckDB with time zone UTC and bounded memory."""
-    connection = duckdb.connect(":memory:" if database is None else str(database))
-    connection.execute("SET TimeZone='UTC'")
-    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(True,)]:
-        connection.execute("SET enable_progress_bar=false")  # in Jupyter, where it is off, this may raise
-    connection.execute("SET memory_limit=?", [MEMORY_LIMIT])
-    connection.execute("SET temp_directory=?", [tempfile.gettempdir()])
-    return connection
 
 
 @contextmanager
@@ -243,18 +201,3 @@ def _completed(
 def _write(path: Path, rows: pa.Table) -> None:
     with parquet_writer(path, rows.schema) as writer:
         writer.write_table(rows)
-
-
-def literal(path: Path) -> str:
-    """Escape a path for DuckDB, so that brackets, `?` and `*` in a name are not a pattern."""
-    absolute = os.path.abspath(path)  # since DuckDB takes a leading ~ for the home folder
-    escaped = glob.escape(absolute)
-    # Within a pattern, DuckDB splits folders at a backslash; and it refuses bytes that are not UTF-8.
-    if (escaped != absolute and "\\" in absolute) or not _NO_SURROGATES.fullmatch(absolute):
-        return str(plain_path(path, plain=_NO_PATTERN))
-    return escaped
-
-
-def quoted(name: str) -> str:
-    """Quote the name of a column or table for SQL."""
-    return '"' + name.replace('"', '""') + '"'

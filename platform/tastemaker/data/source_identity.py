@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from tastemaker.data.lake import Lake, day_of, file_metadata
+from tastemaker.data.lake import Lake, file_metadata
+from tastemaker.data.lake_files import day_of
 from tastemaker.data.sources import Source
 from tastemaker.errors import SourceError
 from tastemaker.util.atomic_files import atomic_write

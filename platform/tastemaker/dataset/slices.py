@@ -75,7 +75,7 @@ def read_labels(connection: DuckDBPyConnection, column: str, n_users: int) -> La
 
 def _found(connection: DuckDBPyConnection, column: str) -> tuple[bool, str]:
     """Return whether a column is custom, and its SQL expression in users, as u."""
-    from tastemaker.data.lake import quoted
+    from tastemaker.data.lake_files import quoted
     from tastemaker.data.tables import OWN
 
     known = [row[0] for row in connection.execute("DESCRIBE users").fetchall() if row[0] != OWN]

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.data.lake import Lake, open_duckdb
+from tastemaker.data.lake import Lake
+from tastemaker.data.lake_files import open_duckdb
 from tastemaker.data.tables import ASSIGNMENT, EVENTS, FEEDBACK, UTC_MICROSECONDS
 from tastemaker.event_log.drain import read_feedback, read_log
 from tastemaker.event_log.records import IMPRESSION, FeedbackRecord, Record

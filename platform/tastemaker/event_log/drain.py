@@ -24,7 +24,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.data.lake import LOG_SCHEMAS, Lake, open_duckdb, quoted
+from tastemaker.data.lake import LOG_SCHEMAS, Lake
+from tastemaker.data.lake_files import open_duckdb, quoted
 from tastemaker.event_log import recent
 from tastemaker.event_log.records import FeedbackRecord, ItemRecord, Record, UserRecord
 from tastemaker.event_log.rows import (

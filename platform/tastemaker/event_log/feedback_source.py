@@ -19,7 +19,8 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import Lake, by_day, day_of, file_metadata, literal, parquet_writer
+from tastemaker.data.lake import Lake, by_day, file_metadata, parquet_writer
+from tastemaker.data.lake_files import day_of, literal
 from tastemaker.data.tables import (
     EVENTS,
     HISTORY,

@@ -30,7 +30,7 @@ def fingerprint(lake: Lake, before: int) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    from tastemaker.data.lake import day_of
+    from tastemaker.data.lake_files import day_of
 
     last = datetime.fromtimestamp(before - 1, tz=UTC).date()
     digest = hashlib.sha256(repr((FEATURES_VERSION, USER_FEATURES, ITEM_FEATURES)).encode())

@@ -74,7 +74,7 @@ def stored(lake: Lake, snapshot: Path, user_ids: Collection[str]) -> FeaturesAsO
         snapshot: The snapshot's file.
         user_ids: The users.
     """
-    from tastemaker.data.lake import literal
+    from tastemaker.data.lake_files import literal
 
     with lake.connect() as connection:
         _ask(connection, user_ids)

@@ -14,13 +14,14 @@ import shutil
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tastemaker.features.fingerprint import fingerprint
 from tastemaker.features.items import item_features
 from tastemaker.features.names import ITEM_FEATURES, USER_FEATURES
+from tastemaker.features.snapshot_path import Kind, snapshot_path
 from tastemaker.features.users import user_features
 from tastemaker.plugins.arrays import FeatureTable
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from tastemaker.data.lake import Lake
     from tastemaker.snapshot.ids import IdIndex
 
-Kind = Literal["users", "items"]
 KINDS: tuple[Kind, ...] = ("users", "items")
 KEYS = {"users": "user_id", "items": "item_id"}
 FEATURES = {"users": USER_FEATURES, "items": ITEM_FEATURES}
@@ -124,17 +124,6 @@ def snapshots(root: Path, kind: Kind) -> Iterator[tuple[int, Path]]:
         for path in root.glob(f"{kind}/before=*/part.parquet")
     ]
     yield from sorted(found)
-
-
-def snapshot_path(root: Path, kind: Kind, before: int) -> Path:
-    """Return the path of a snapshot, whether it exists or not.
-
-    Args:
-        root: The folder of the snapshots.
-        kind: `users` or `items`.
-        before: The cutoff in seconds since 1970 UTC.
-    """
-    return root / kind / f"before={before}" / "part.parquet"
 
 
 def _is_current(path: Path, lake: Lake, before: int) -> bool:

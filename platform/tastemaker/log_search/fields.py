@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Final
 
 from tastemaker.event_log.records import Assignment, Record
-from tastemaker.serving.inference.fallback import FALLBACKS, STAGES
+from tastemaker.serving.inference.fallback_reasons import FALLBACKS, STAGES
 
 KINDS: Final = ("recommend", "session", "rank")
 

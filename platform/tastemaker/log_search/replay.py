@@ -24,7 +24,12 @@ from tastemaker.event_log.spool import Spool
 from tastemaker.log_search.description import find_record
 from tastemaker.log_search.surroundings import changes_before, feedback_of
 from tastemaker.plugins.arrays import Float32
-from tastemaker.serving.inference.fallback import MODEL_OVERLOADED, MODEL_RESTING, MODEL_TIMEOUT, NO_MODEL
+from tastemaker.serving.inference.fallback_reasons import (
+    MODEL_OVERLOADED,
+    MODEL_RESTING,
+    MODEL_TIMEOUT,
+    NO_MODEL,
+)
 from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.serving.ranking.pipeline import Pipeline
 from tastemaker.serving.ranking.recent_feedback import RecentFeedback

@@ -109,7 +109,7 @@ def _unreadable(error: Exception) -> TastemakerError:
 
 
 def _read_lake(lake: Lake, query: Query, limit: int) -> list[Record]:
-    from tastemaker.data.lake import open_duckdb
+    from tastemaker.data.lake_files import open_duckdb
 
     found: list[Record] = []
     with open_duckdb() as connection:
@@ -140,7 +140,7 @@ def _in_database(query: Query, settings: Settings, limit: int) -> list[Record]:
 
 def _days(lake: Lake, query: Query) -> list[list[Path]]:
     """Return the files of each day that may have matches, newest day first."""
-    from tastemaker.data.lake import day_of
+    from tastemaker.data.lake_files import day_of
 
     first = date.min if query.since is None else query.since.astimezone(UTC).date()
     last = date.max if query.until is None else query.until.astimezone(UTC).date()

@@ -89,7 +89,8 @@ def _all(
 
     `condition`: what `is_wanted` says, in SQL over the lake's table, with parameters `values`.
     """
-    from tastemaker.data.lake import Lake, open_duckdb
+    from tastemaker.data.lake import Lake
+    from tastemaker.data.lake_files import open_duckdb
     from tastemaker.event_log import postgres
 
     with closing(spool_file.newest(settings.spool / spool_file.FILE_NAME, kind)) as stored:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.monitoring.fact_families import FactFamily, FactSources, FactValues
@@ -80,25 +79,10 @@ def quarantine(home: FactSources) -> Iterator[GaugeMetricFamily]:
 
 def newest_events(home: FactSources) -> Iterator[GaugeMetricFamily]:
     """Yield the time of each source's newest event in the lake."""
-    files: dict[str, list[Path]] = {}
-    for path in home.lake.files("events"):
-        files.setdefault(path.stem, []).append(path)
-    found = {(source,): _newest(paths) for source, paths in files.items()}
-    yield NEWEST_EVENT.gauge({source: time for source, time in found.items() if time is not None})
+    home.lake.require("newest_events")
+    yield NEWEST_EVENT.gauge({(source,): time for source, time in home.lake.newest_events.items()})
 
 
 def _refused(day: Row[Any]) -> int:
     """Return the number of a day's rows in quarantine."""
     return sum(day.rows_quarantined.values())
-
-
-def _newest(paths: list[Path]) -> float | None:
-    """Return the time of the newest event in files by day, oldest first; None if there is no event."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    for path in reversed(paths):
-        newest = pc.max(pq.ParquetFile(path).read(columns=["occurred_at"])["occurred_at"]).as_py()
-        if newest is not None:
-            return float(newest.timestamp())
-    return None

@@ -19,6 +19,7 @@ from tastemaker.data.lake import Lake
 from tastemaker.monitoring import drift_details, drift_page
 from tastemaker.monitoring.drift_columns import ComparedColumn, compare_columns, verdict
 from tastemaker.monitoring.drift_current import CurrentTraffic, current_traffic
+from tastemaker.monitoring.drift_facts import KIND
 from tastemaker.monitoring.drift_reference import DriftReference
 from tastemaker.monitoring.drift_rows import DAY, Side
 from tastemaker.monitoring.evidently_pages import SUFFIX
@@ -27,7 +28,6 @@ from tastemaker.monitoring.report_archive import PAGE, ReportArchive, ReportSubj
 if TYPE_CHECKING:
     from tastemaker.registry import Version
 
-KIND = "drift"
 MIN_REQUESTS = 100
 """A day with fewer requests or events is compared together with days before it."""
 

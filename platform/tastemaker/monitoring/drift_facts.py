@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
 
 COLUMN = ("model", "version", "side", "column")
+KIND = "drift"
+"""The kind of drift reports in the table `reports`."""
 REPORT_DAYS = 3
 """An older report says nothing about now: its job has failed since."""
 
@@ -29,7 +31,6 @@ def drift(home: FactSources) -> Iterator[GaugeMetricFamily]:
     """
     from sqlalchemy import select
 
-    from tastemaker.monitoring.drift import KIND
     from tastemaker.monitoring.model_facts import served
     from tastemaker.storage.tables import reports, versions
 

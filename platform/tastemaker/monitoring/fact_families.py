@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
     from sqlalchemy import Engine
 
-    from tastemaker.data.lake import Lake
+    from tastemaker.monitoring.lake_reading import LakeReading
     from tastemaker.settings import Settings
 
 
@@ -21,11 +21,11 @@ FactValues = dict[tuple[str, ...], float]
 
 @dataclass(frozen=True)
 class FactSources:
-    """What subjects read: the settings, the metadata database and the lake."""
+    """What subjects read: the settings, the metadata database, and what was read of the lake."""
 
     settings: Settings
     engine: Engine
-    lake: Lake
+    lake: LakeReading
     now: datetime
 
 

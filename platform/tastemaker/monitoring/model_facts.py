@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tastemaker.monitoring.fact_families import FactFamily, FactSources, FactValues
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from tastemaker.registry.deployment import Target
 
 VERSION = ("model", "version")
-SERVED_DAYS = 1
-"""A version counts as served for so many days after its last logged request."""
 
 DATA_END = FactFamily(
     "version_data_end_timestamp_seconds",
@@ -67,7 +64,8 @@ def served(home: FactSources) -> list[Target]:
         champion = read_champion(champion_path(home.settings.artifacts, problem.name))
         if champion is not None:
             found[champion.target] = None
-    for model, version in _answering(home):
+    home.lake.require("answering")
+    for model, version in home.lake.answering:
         found[Target(model, version)] = None
     return list(found)
 
@@ -101,20 +99,3 @@ def stale_after(engine: Engine, problem: str, model: str, loss: float) -> float 
     if not (per_week["low"] or 0) > 0 or not (fresh or 0) > 0:
         return None
     return float(loss * fresh / per_week["value"] * 7 * DAY_SECONDS)
-
-
-def _answering(home: FactSources) -> list[tuple[str, str]]:
-    """Return model and version of the logged requests of the last SERVED_DAYS days."""
-    from tastemaker.data.lake import day_of, literal, open_duckdb
-
-    since = home.now - timedelta(days=SERVED_DAYS)
-    files = [literal(path) for path in home.lake.files("requests") if day_of(path) >= since.date()]
-    if not files:
-        return []
-    with open_duckdb() as connection:
-        rows = connection.execute(
-            "SELECT DISTINCT model, version FROM read_parquet(?, hive_partitioning = false) "
-            "WHERE occurred_at >= ? ORDER BY ALL",
-            [files, since],
-        ).fetchall()
-    return [(model, version) for model, version in rows]

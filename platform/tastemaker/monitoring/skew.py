@@ -32,7 +32,7 @@ from sqlalchemy import Engine, insert, select
 from tastemaker.data.lake import Lake, file_metadata
 from tastemaker.features.names import USER_FEATURES_OF_OTHERS
 from tastemaker.features.recomputed import FeaturesAsOf, recompute, stored
-from tastemaker.features.snapshots import snapshot_path
+from tastemaker.features.snapshot_path import snapshot_path
 from tastemaker.storage.tables import feature_cutoffs, skew_checks
 
 GRACE_SECONDS = 3_600

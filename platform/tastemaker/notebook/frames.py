@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tastemaker.data.lake import open_duckdb
+from tastemaker.data.lake_files import open_duckdb
 from tastemaker.data.sources._mapped import MappedRows
 from tastemaker.errors import SourceError
 from tastemaker.settings import SourceSettings

@@ -10,7 +10,8 @@ from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
-from tastemaker.data.lake import Lake, day_of
+from tastemaker.data.lake import Lake
+from tastemaker.data.lake_files import day_of
 from tastemaker.event_log import recent
 from tastemaker.event_log.postgres import connect
 from tastemaker.settings import Settings

@@ -55,7 +55,7 @@ class PageServer:
             ) from error
         config = uvicorn.Config(
             application(watcher), log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=5,
-            limit_concurrency=100, proxy_headers=False, server_header=False,
+            limit_concurrency=100, proxy_headers=False, server_header=False, ws="none", loop="asyncio",
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.data.ingest import land
-from tastemaker.data.lake import Lake, literal, open_duckdb
+from tastemaker.data.lake import Lake
+from tastemaker.data.lake_files import literal, open_duckdb
 from tastemaker.data.sources import open_source
 from tastemaker.notebook.load import load
 from tastemaker.settings import Settings, SourceSettings

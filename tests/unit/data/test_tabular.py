@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from tastemaker.data.lake import open_duckdb
+from tastemaker.data.lake_files import open_duckdb
 from tastemaker.data.tabular import Table, read_table
 from tastemaker.data.tabular import text as text_module
 from tastemaker.errors import SourceError

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.feature_lakes import DAY, END, FIRST, fill, filled, user_id
-from tastemaker.data.lake import Lake, open_duckdb
+from tastemaker.data.lake import Lake
+from tastemaker.data.lake_files import open_duckdb
 from tastemaker.data.tables import EVENTS
 from tastemaker.features import USER_FEATURES, snapshots, user_features
 from tastemaker.features.snapshots import SnapshotFeatures, weekly_cuts, write_snapshots

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.feature_lakes import DAY, END, N_ITEMS, filled
-from tastemaker.features.snapshots import FEATURES, KINDS, Kind, snapshot_path, write_snapshots
+from tastemaker.features.snapshot_path import Kind, snapshot_path
+from tastemaker.features.snapshots import FEATURES, KINDS, write_snapshots
 from tastemaker_expectations import snapshots as suite
 from tastemaker_expectations.snapshots import check_snapshot
 

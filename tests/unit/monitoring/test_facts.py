@@ -20,9 +20,10 @@ from support.request_logs import request
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.records import Record
 from tastemaker.event_log.rows import request_rows
-from tastemaker.features.snapshots import snapshot_path
+from tastemaker.features.snapshot_path import snapshot_path
 from tastemaker.monitoring import facts
 from tastemaker.monitoring.job_runs import RUNS, record_job_run, record_queue_length
+from tastemaker.monitoring.lake_queries import read_lake
 from tastemaker.monitoring.model_facts import stale_after
 from tastemaker.registry import Version
 from tastemaker.registry.deployment import Champion, champion_path, deploy_champion
@@ -57,7 +58,8 @@ def settings(tmp_path: Path) -> Settings:
 def exported(settings: Settings) -> Exported:
     """Metric without its prefix -> values of labels, in the family's order -> value."""
     found: Exported = {}
-    for metric in facts.collect(settings):
+    lake = read_lake(settings.lake, settings.features, settings.artifacts, datetime.now(UTC))
+    for metric in facts.collect(settings, lake):
         family = facts.FAMILIES[metric.name]
         for sample in metric.samples:
             key = tuple(sample.labels[name] for name in family.labels)

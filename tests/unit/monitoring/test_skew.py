@@ -20,7 +20,8 @@ from tastemaker.data.tables import EVENTS
 from tastemaker.event_log.rows import request_rows
 from tastemaker.features import recomputed
 from tastemaker.features.names import USER_FEATURES
-from tastemaker.features.snapshots import snapshot_path, write_snapshots
+from tastemaker.features.snapshot_path import snapshot_path
+from tastemaker.features.snapshots import write_snapshots
 from tastemaker.features.users import user_features
 from tastemaker.monitoring import skew
 from tastemaker.monitoring.skew import VersionSkew, check_skew, record_cutoff

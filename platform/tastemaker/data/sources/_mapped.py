@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import quoted
+from tastemaker.data.lake_files import quoted
 from tastemaker.data.sources import Reading
 from tastemaker.data.sources._mapping import (
     NUMBERS,

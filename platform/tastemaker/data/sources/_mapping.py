@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import quoted
+from tastemaker.data.lake_files import quoted
 from tastemaker.data.sources import _numbers, _times
 from tastemaker.data.sources._numbers import NumberForm
 from tastemaker.data.sources._time_sql import EARLIEST, LATEST

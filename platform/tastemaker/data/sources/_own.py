@@ -8,7 +8,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import quoted
+from tastemaker.data.lake_files import quoted
 from tastemaker.data.sources._mapping import as_text
 from tastemaker.data.sources._times import FRACTIONS
 from tastemaker.data.tables import ITEMS, OWN, USERS

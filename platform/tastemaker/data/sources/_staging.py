@@ -14,7 +14,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import UNDATED, open_duckdb, quoted
+from tastemaker.data.lake import UNDATED
+from tastemaker.data.lake_files import open_duckdb, quoted
 from tastemaker.data.tables import EVENTS, nullable
 
 

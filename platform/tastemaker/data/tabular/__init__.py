@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow.parquet as pq
 
-from tastemaker.data.lake import literal
+from tastemaker.data.lake_files import literal
 from tastemaker.data.tabular import delimited, json_rows, sheets
 from tastemaker.data.tabular.packed import PACKED, unpack
 from tastemaker.data.tabular.text import as_utf8

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from tastemaker.data.lake import literal
+from tastemaker.data.lake_files import literal
 from tastemaker.errors import SourceError
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}

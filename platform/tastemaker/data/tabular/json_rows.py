@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from tastemaker.data.lake import literal, quoted
+from tastemaker.data.lake_files import literal, quoted
 from tastemaker.errors import SourceError
 
 

@@ -26,16 +26,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from tastemaker.data.lake import (
-    UNDATED,
-    Lake,
-    by_day,
-    day_of,
-    file_metadata,
-    literal,
-    open_duckdb,
-    parquet_writer,
-)
+from tastemaker.data.lake import UNDATED, Lake, by_day, file_metadata, parquet_writer
+from tastemaker.data.lake_files import day_of, literal, open_duckdb
 from tastemaker.data.source_period import DERIVED, remove_derived
 from tastemaker.data.tables import EVENTS, QUARANTINE
 from tastemaker.data.validation.gate import Gate, GateCounts, Progress, check_batch

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.lake import Lake, day_of, parquet_writer
+from tastemaker.data.lake import Lake, parquet_writer
+from tastemaker.data.lake_files import day_of
 from tastemaker.data.tables import EVENTS, nullable
 from tastemaker.data.validation.admission import check_days, find_repeats
 from tastemaker.data.validation.gate import Gate, GateCounts, Progress, ValidationRule, check_batch

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tastemaker.data.lake import SCHEMAS, open_duckdb, quoted
+from tastemaker.data.lake import SCHEMAS
+from tastemaker.data.lake_files import open_duckdb, quoted
 from tastemaker.data.tables import QUARANTINE, nullable
 from tastemaker.errors import GateError
 

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tastemaker.data.lake import SCHEMAS, Lake, quoted
+from tastemaker.data.lake import SCHEMAS, Lake
+from tastemaker.data.lake_files import quoted
 from tastemaker.data.tables import completed, nullable
 from tastemaker.data.validation.gate import Gate, GateCounts, RowChecks
 

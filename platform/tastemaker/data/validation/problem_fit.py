@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import Lake, literal, open_duckdb
+from tastemaker.data.lake import Lake
+from tastemaker.data.lake_files import literal, open_duckdb
 from tastemaker.data.tables import ITEMS, OWN, USERS, completed
 from tastemaker.data.unknown_ids import unknown_ids
 from tastemaker.problem import ProblemSpec

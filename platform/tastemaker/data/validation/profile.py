@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import quoted
+from tastemaker.data.lake_files import quoted
 from tastemaker.data.validation.items_and_users import KEYS
 from tastemaker.snapshot.canonical_ids import BLANKS
 

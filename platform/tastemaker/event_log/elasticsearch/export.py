@@ -16,7 +16,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tastemaker.data.lake import LOG_SCHEMAS, Lake, day_of
+from tastemaker.data.lake import LOG_SCHEMAS, Lake
+from tastemaker.data.lake_files import day_of
 from tastemaker.data.tables import completed
 from tastemaker.event_log.elasticsearch.cluster import Cluster, Written
 from tastemaker.event_log.elasticsearch.indices import TABLES, documents, put_templates

@@ -23,7 +23,7 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from tastemaker.serving.inference.circuit_breaker import CircuitBreaker
-from tastemaker.serving.inference.fallback import (
+from tastemaker.serving.inference.fallback_reasons import (
     MODEL_ERROR,
     MODEL_OVERLOADED,
     MODEL_RESTING,

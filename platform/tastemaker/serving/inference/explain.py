@@ -22,7 +22,7 @@ from tastemaker.event_log.records import Record
 from tastemaker.plugins import FeatureTable, safe_calls
 from tastemaker.plugins.arrays import Int32
 from tastemaker.registry.artifact import LoadedVersion, load_version
-from tastemaker.serving.inference import fallback
+from tastemaker.serving.inference import fallback_reasons
 from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.settings import load_settings
 
@@ -37,13 +37,13 @@ MAX_POPULAR = 100
 GONE = "this model version has been deleted; only logged fields are shown"
 UNEXPLAINED = "the model ranked it here and gives no reasons"
 WHY = {
-    fallback.MODEL_ERROR: "the model failed",
-    fallback.MODEL_INVALID: "some of what the model returned may not be shown",
-    fallback.MODEL_SHORT: "the model returned too few",
-    fallback.MODEL_TIMEOUT: "the model did not answer in time",
-    fallback.MODEL_OVERLOADED: "too many requests waited for the model",
-    fallback.MODEL_RESTING: "the model had not answered several times",
-    fallback.NO_MODEL: "no model was loaded",
+    fallback_reasons.MODEL_ERROR: "the model failed",
+    fallback_reasons.MODEL_INVALID: "some of what the model returned may not be shown",
+    fallback_reasons.MODEL_SHORT: "the model returned too few",
+    fallback_reasons.MODEL_TIMEOUT: "the model did not answer in time",
+    fallback_reasons.MODEL_OVERLOADED: "too many requests waited for the model",
+    fallback_reasons.MODEL_RESTING: "the model had not answered several times",
+    fallback_reasons.NO_MODEL: "no model was loaded",
 }
 STAGES = {
     "model": "it fills the list",

@@ -24,14 +24,8 @@ from tastemaker.api.schemas import Answer, Request
 from tastemaker.event_log.records import Assignment, Item, Kind, Stage, seed_of
 from tastemaker.plugins import Batch, Capabilities, Events, FeatureTable, History, Recommender
 from tastemaker.plugins.arrays import UNKNOWN_USER, Float32, Int32
-from tastemaker.serving.inference.fallback import (
-    MODEL_ERROR,
-    MODEL_INVALID,
-    MODEL_SHORT,
-    AllowedItems,
-    Source,
-    fill,
-)
+from tastemaker.serving.inference.fallback import AllowedItems, fill
+from tastemaker.serving.inference.fallback_reasons import MODEL_ERROR, MODEL_INVALID, MODEL_SHORT, Source
 from tastemaker.serving.inference.precomputed_lists import PrecomputedLists
 from tastemaker.serving.ranking.pipeline import Pipeline
 from tastemaker.serving.ranking.sound_rows import Row

@@ -15,7 +15,13 @@ import numpy as np
 
 from tastemaker.event_log.records import IMPRESSION, Kind
 from tastemaker.registry.deployment import Target
-from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_INVALID, MODEL_SHORT, SOURCES, STAGES
+from tastemaker.serving.inference.fallback_reasons import (
+    FALLBACKS,
+    MODEL_INVALID,
+    MODEL_SHORT,
+    SOURCES,
+    STAGES,
+)
 from tastemaker.serving.inference.user_features import OUTCOMES
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 
     from tastemaker.event_log.records import Stage
     from tastemaker.plugins.arrays import Float32
-    from tastemaker.serving.inference.fallback import Source
+    from tastemaker.serving.inference.fallback_reasons import Source
     from tastemaker.serving.inference.user_features import Outcome
 
 NONE: Final = "none"

@@ -31,7 +31,7 @@ from tastemaker.plugins.discovery import Plugin
 from tastemaker.registry import Registry, Version
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving.build.precompute import precomputing
-from tastemaker.serving.inference.fallback import MODEL_ERROR
+from tastemaker.serving.inference.fallback_reasons import MODEL_ERROR
 from tastemaker.serving.inference.precomputed_lists import PrecomputedLists
 from tastemaker.serving.inference.predictor import InferenceRequest, Predictor
 from tastemaker.serving.runtime import golden_requests

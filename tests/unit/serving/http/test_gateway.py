@@ -22,7 +22,7 @@ from tastemaker.privacy.pseudonyms import Pseudonyms
 from tastemaker.serving.http import routes
 from tastemaker.serving.http.asgi import Scope
 from tastemaker.serving.http.gateway import Gateway, not_found
-from tastemaker.serving.inference.fallback import MODEL_SHORT
+from tastemaker.serving.inference.fallback_reasons import MODEL_SHORT
 from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult
 from tastemaker.serving.runtime.metrics import Reason
 from tastemaker.serving.runtime.serving_process import ServingProcess

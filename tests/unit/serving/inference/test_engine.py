@@ -30,7 +30,7 @@ from tastemaker.plugins import (
 from tastemaker.registry.artifact import LoadedVersion
 from tastemaker.serving.inference.batcher import MAX_HUNG, Batcher, Limits, PendingRequest
 from tastemaker.serving.inference.circuit_breaker import CircuitBreaker
-from tastemaker.serving.inference.fallback import (
+from tastemaker.serving.inference.fallback_reasons import (
     MODEL_ERROR,
     MODEL_INVALID,
     MODEL_OVERLOADED,

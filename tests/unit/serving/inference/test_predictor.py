@@ -29,7 +29,7 @@ from tastemaker.plugins import (
 )
 from tastemaker.plugins.arrays import Float32
 from tastemaker.registry.artifact import LoadedVersion
-from tastemaker.serving.inference.fallback import MODEL_ERROR, MODEL_INVALID, MODEL_SHORT
+from tastemaker.serving.inference.fallback_reasons import MODEL_ERROR, MODEL_INVALID, MODEL_SHORT
 from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult, Predictor
 from tastemaker.snapshot.ids import IdIndex
 from tastemaker.snapshot.snapshot import Snapshot

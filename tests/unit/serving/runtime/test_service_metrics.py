@@ -22,7 +22,7 @@ from tastemaker._version import __version__
 from tastemaker.event_log.spool import Spool, SpoolError
 from tastemaker.registry.deployment import Target
 from tastemaker.serving.http.routes import ROUTES, statuses
-from tastemaker.serving.inference.fallback import FALLBACKS, MODEL_SHORT
+from tastemaker.serving.inference.fallback_reasons import FALLBACKS, MODEL_SHORT
 from tastemaker.serving.runtime.metrics import REASONS, SECONDS, Metrics
 from tastemaker.serving.runtime.processes import Processes
 from tastemaker.serving.runtime.worker_slots import Workers
