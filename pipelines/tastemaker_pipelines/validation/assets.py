@@ -58,6 +58,7 @@ def gate(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Validate the landed days with Great Expectations; a batch that fails blocks everything downstream."""
     from tastemaker.data.validation.admission import validate_and_publish
+    from tastemaker.monitoring.lake_queries import record_lake
     from tastemaker_expectations.gate import GreatExpectationsGate
 
     with readable_failures():
@@ -82,6 +83,7 @@ def gate(
                 refusal = refusal or error
             pages += map(str, validator.write_docs(reports / "data_docs"))
         index.rewrite(reports)
+        record_lake(opened.settings)
     if refusal is not None:
         context.log.error(str(refusal))
         yield dg.AssetCheckResult(

@@ -51,10 +51,10 @@ def _blind(job: str) -> Rule:
         runbook=Runbook(
             "If the services are down: pages without recommendations. If only the watch can't reach them: "
             "nothing, but no other fault is seen.",
-            "`curl http://SERVICE/readyz` from the machine of the watch, and from another one. Both fail: the "
-            "services, or what they all need, such as their machine. Only the first: the network, DNS or a "
-            "firewall. The watch's log has the error per service; without one, `watch.targets` is empty and "
-            "no service of this home folder runs here.",
+            "`curl http://SERVICE/readyz` from the machine of the watch, and from another one. Both fail: "
+            "the services, or what they all need, such as their machine. Only the first: the network, DNS or "
+            "a firewall. The watch's log has the error per service; without one, `watch.targets` is empty "
+            "and no service of this home folder runs here.",
             "Start the services (`service_down`), or repair the way to them; correct `watch.targets`.",
             "`up` is 1 for every instance.",
         ),
@@ -82,8 +82,8 @@ def _service_down(job: str) -> Rule:
         owner="operations",
         runbook=Runbook(
             "Pages without recommendations, unless other instances answer.",
-            "The alert's label `instance` has the address. Does the process run? Did the kernel end it (`dmesg`: out of memory)? `curl /readyz`: a service without "
-            "a version answers 503, to scrapes too.",
+            "The alert's label `instance` has the address. Does the process run? Did the kernel end it "
+            "(`dmesg`: out of memory)? `curl /readyz`: a service without a version answers 503, to scrapes.",
             "Start it. Out of memory: fewer `--workers`, or a smaller model. No version: see `no_model`.",
             "`up` is 1 for every instance.",
         ),

@@ -88,6 +88,7 @@ def _once(settings: Settings, as_json: bool, exporter: Exporter | None) -> None:
             written = exporter.copy(
                 progress=lambda done: status.update(f"copying: {done.created + done.existing:,} documents")
             )
+    _record_lake(settings)
     records = _records(moved) | ({} if written is None else {"copied": _copied(written)})
     if as_json:
         click.echo(strict_json.dumps(records, indent=None))
@@ -128,7 +129,17 @@ def _follow(settings: Settings, as_json: bool, exporter: Exporter | None) -> Non
         ),
         on_failure=lambda why: click.echo(why, err=True),
         export=None if exporter is None else export,
+        record=lambda: _record_lake(settings),
     )
+
+
+def _record_lake(settings: Settings) -> None:
+    """Store what the watch's facts need of the lake, if it got records."""
+    if settings.log.target == "postgres":
+        return  # the nightly run fills the lake
+    from tastemaker.monitoring.lake_queries import record_lake
+
+    record_lake(settings)
 
 
 def _copied(written: Written) -> dict[str, Any]:

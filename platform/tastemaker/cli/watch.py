@@ -100,11 +100,12 @@ def _once(settings: Settings, *, as_json: bool) -> None:
 def _watcher(settings: Settings, *, facts_only: bool) -> Watcher:
     from tastemaker.alerting.rules import all_rules
     from tastemaker.log_search.newest_ids import newest_ids
+    from tastemaker.monitoring.facts import collect
     from tastemaker.notifications.channels import open_channels
     from tastemaker.serving.runtime.running_services import running
     from tastemaker.storage.engine import open_engine
-    from tastemaker.watch.facts_process import collect_facts
     from tastemaker.watch.signed_links import SignedLinks, watch_key
+    from tastemaker.watch.watch_metrics import rendered
     from tastemaker.watch.watcher import Watcher
 
     return Watcher(
@@ -113,7 +114,7 @@ def _watcher(settings: Settings, *, facts_only: bool) -> Watcher:
         all_rules(settings),
         open_channels(settings),
         services=lambda: [one.address for one in running(settings.home)],
-        facts=lambda: collect_facts(settings),
+        facts=lambda: rendered(list(collect(settings))),
         links=SignedLinks(settings.watch.base_url, watch_key(settings.home)),
         find_examples=lambda query, limit: newest_ids(query, settings, limit),
         facts_only=facts_only,

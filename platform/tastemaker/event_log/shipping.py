@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from threading import Event
 
@@ -20,6 +21,8 @@ LONGEST_WAIT_SECONDS = 30.0
 LAKE_SECONDS = 300.0
 """Age of the oldest record at which the lake gets what waits: each drain writes a file per table and day, and
 many small files are slow to read."""
+RECORD_SECONDS = 60.0
+"""How often at most what is new in the lake is recorded."""
 
 
 def open_sink(settings: Settings) -> Sink:
@@ -53,6 +56,7 @@ def follow(
     progress: Callable[[Drained], None],
     on_failure: Callable[[str], None],
     export: Callable[[], object] | None = None,
+    record: Callable[[], object] | None = None,
 ) -> None:
     """Drain repeatedly until `stop` is set. While the sink does not answer, the spool grows up to its bound.
 
@@ -66,12 +70,17 @@ def follow(
         on_failure: Called with a message after each attempt that failed.
         export: Copies the lake's log somewhere else, after each drain into it. What it raises as a
             TastemakerError counts as a failure.
+        record: Called after a drain, at most every RECORD_SECONDS.
     """
     sink, wait = open_sink(settings), FIRST_WAIT_SECONDS
+    is_new, recorded_at = False, float("-inf")
     while not stop.is_set():
         try:
             if _is_due(settings):
-                drain(settings.spool, sink, progress=progress)
+                is_new |= drain(settings.spool, sink, progress=progress) != Drained()
+            if record is not None and is_new and time.monotonic() - recorded_at >= RECORD_SECONDS:
+                record()
+                is_new, recorded_at = False, time.monotonic()
             if export is not None:
                 if settings.log.target == "postgres":
                     pull(settings.log_url, Lake(settings.lake))

@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from tastemaker.data.lake import UNDATED, Lake, open_duckdb
+from tastemaker.data.lake import UNDATED, Lake
+from tastemaker.data.lake_files import open_duckdb
 from tastemaker.monitoring import data_quality_page, evidently_pages
 from tastemaker.monitoring.evidently_pages import SUFFIX
 from tastemaker.monitoring.ingested_rows import TABLE, IngestedRows, is_label, is_number

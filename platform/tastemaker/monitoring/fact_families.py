@@ -21,7 +21,7 @@ FactValues = dict[tuple[str, ...], float]
 
 @dataclass(frozen=True)
 class FactSources:
-    """What subjects read: the settings, the metadata database, and what was read of the lake."""
+    """What subjects read: the settings, the metadata database, and what is known of the lake."""
 
     settings: Settings
     engine: Engine

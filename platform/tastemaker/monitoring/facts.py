@@ -1,8 +1,8 @@
 """Facts of data, models and jobs as Prometheus' metrics, for the watcher.
 
-A subject is a function that reads the metadata database and what `lake_queries` read of the lake, and yields
-gauges. It reads aggregates alone, in seconds at most. Services count what they do by themselves
-(`tastemaker.serving.runtime`).
+A subject is a function that reads the metadata database, and yields gauges. What it needs of the lake is
+there, too (`lake_reading`). It reads aggregates alone, in seconds at most. Services count what they do by
+themselves (`tastemaker.serving.runtime`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from tastemaker.monitoring.fact_families import FactFamily, FactSources, named
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
 
-    from tastemaker.monitoring.lake_reading import LakeReading
     from tastemaker.settings import Settings
 
 Subject = Callable[[FactSources], Iterator["GaugeMetricFamily"]]
@@ -81,18 +80,17 @@ FAMILIES = named(
 logger = logging.getLogger("tastemaker.monitoring")
 
 
-def collect(settings: Settings, lake: LakeReading) -> Iterator[GaugeMetricFamily]:
+def collect(settings: Settings) -> Iterator[GaugeMetricFamily]:
     """Yield the facts of every subject, and which subjects could not be read. It never raises.
 
     A subject that fails yields nothing but `tastemaker_fact_failed{subject}` with 1; the reason is logged.
 
     Args:
         settings: The home folder, the metadata database and the thresholds.
-        lake: What was read of the lake.
     """
     found: list[GaugeMetricFamily] = []
     try:
-        failed = _read(settings, lake, found)
+        failed = _read(settings, found)
     except Exception as error:
         logger.warning("no facts can be read: %s", error)
         failed = [subject.__name__ for subject in SUBJECTS]
@@ -100,14 +98,16 @@ def collect(settings: Settings, lake: LakeReading) -> Iterator[GaugeMetricFamily
     yield FAILED.gauge({(subject.__name__,): float(subject.__name__ in failed) for subject in SUBJECTS})
 
 
-def _read(settings: Settings, lake: LakeReading, found: list[GaugeMetricFamily]) -> list[str]:
+def _read(settings: Settings, found: list[GaugeMetricFamily]) -> list[str]:
     """Add the facts to a list; return the subjects that failed."""
+    from tastemaker.monitoring.lake_reading import newest_reading
     from tastemaker.storage.engine import open_engine
 
     failed = []
     engine = open_engine(settings.metadata_url)
     try:
-        home = FactSources(settings, engine, lake, datetime.now(UTC))
+        now = datetime.now(UTC)
+        home = FactSources(settings, engine, newest_reading(engine, now), now)
         for subject in SUBJECTS:
             try:
                 found += list(subject(home))

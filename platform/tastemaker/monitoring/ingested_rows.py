@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from tastemaker.data.lake import Lake, day_of, literal, quoted
+from tastemaker.data.lake import Lake
+from tastemaker.data.lake_files import day_of, literal, quoted
 
 TABLE = "landed_events"
 EXAMPLES = 3

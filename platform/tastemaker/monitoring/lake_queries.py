@@ -1,51 +1,56 @@
 """Queries of the lake for the facts: the newest events, which versions answered, what features were missing.
 
-They run in a process of their own, beside the watch and with little memory: DuckDB reads the files, and
-neither Arrow nor the settings are imported.
+Whoever writes events or requests into the lake stores their results: the nightly run and `tastemaker ship`.
+So the watch needs neither DuckDB nor the lake.
 """
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from tastemaker.data.lake_files import day_of, literal, open_duckdb, table_files
 from tastemaker.features.names import USER_FEATURES
 from tastemaker.features.snapshot_path import snapshot_path
-from tastemaker.monitoring.lake_reading import FeatureShares, LakeReading
+from tastemaker.monitoring.lake_reading import (
+    SERVED_DAYS,
+    AnsweringVersion,
+    FeatureShares,
+    LakeReading,
+    store,
+)
 from tastemaker.registry.deployment import Target
 from tastemaker.registry.manifest import read_manifest
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY_LIMIT = "128MB"
-SERVED_DAYS = 1
-"""A version counts as served for so many days after its last logged request."""
+    from tastemaker.settings import Settings
+
 SAMPLE = 5_000
 """Requests per version that are looked at: the newest."""
 MIN_REQUESTS = 100
 """With fewer requests by known users a version has no shares."""
 
 NEWEST = f"""
-    SELECT model, version, epoch_us(list_min(max(occurred_at, {SAMPLE})
+    SELECT model, version, epoch(max(occurred_at)), epoch_us(list_min(max(occurred_at, {SAMPLE})
         FILTER (features IS NOT NULL AND coalesce(kind, 'recommend') <> 'session')))
     FROM read_parquet(?, hive_partitioning = false, union_by_name = true)
     WHERE occurred_at >= ? GROUP BY ALL ORDER BY ALL
 """  # noqa: S608
-"""Versions that answered, and since when the newest requests with features are enough."""
+"""Versions that answered, when they did last, and since when the newest requests with features are enough."""
 ASKED = """
     CREATE OR REPLACE TEMP TABLE asked AS
     SELECT user_id, features FROM read_parquet(?, hive_partitioning = false, union_by_name = true)
     WHERE occurred_at >= ? AND model = ? AND version = ? AND features IS NOT NULL
         AND coalesce(kind, 'recommend') <> 'session'
 """
+
+logger = logging.getLogger("tastemaker.monitoring")
 
 
 class Asked(NamedTuple):
@@ -55,6 +60,26 @@ class Asked(NamedTuple):
     since: datetime
     model: str
     version: str
+
+
+def record_lake(settings: Settings) -> None:
+    """Read the lake and store what facts need. It never raises: what writes the lake does not fail by this.
+
+    Args:
+        settings: Name the lake, the feature snapshots, the artifacts and the metadata database.
+    """
+    from tastemaker.storage.engine import open_engine
+
+    now = datetime.now(UTC)
+    try:
+        found = read_lake(settings.lake, settings.features, settings.artifacts, now)
+        engine = open_engine(settings.metadata_url)
+        try:
+            store(engine, found, now)
+        finally:
+            engine.dispose()
+    except Exception as error:
+        logger.warning("what facts need of the lake can't be stored: %s", error)
 
 
 def read_lake(lake: Path, features: Path, artifacts: Path, now: datetime) -> LakeReading:
@@ -69,26 +94,18 @@ def read_lake(lake: Path, features: Path, artifacts: Path, now: datetime) -> Lak
     found = LakeReading()
     since = now - timedelta(days=SERVED_DAYS)
     with open_duckdb() as connection:
-        connection.execute(f"SET memory_limit='{MEMORY_LIMIT}'; SET threads=1")
         with _noted(found, "newest_events"):
             found.newest_events = _newest_events(connection, lake)
         files = [literal(path) for path in table_files(lake, "requests") if day_of(path) >= since.date()]
-        newest: list[tuple[str, str, int | None]] = []
+        newest: list[tuple[str, str, float, int | None]] = []
         with _noted(found, "answering", "missing_features"):
             newest = connection.execute(NEWEST, [files, since]).fetchall() if files else []
-        found.answering = [(model, version) for model, version, _ in newest]
+        found.answering = [AnsweringVersion(*one[:3]) for one in newest]
         with _noted(found, "missing_features"):
-            found.missing_features = [
-                shares
-                for model, version, begin in newest
-                if begin is not None
-                for shares in _missing(
-                    connection,
-                    Asked(files, datetime.fromtimestamp(begin / 1e6, UTC), model, version),
-                    features,
-                    artifacts,
-                )
-            ]
+            for model, version, _, begin in newest:
+                if begin is not None:
+                    asked = Asked(files, datetime.fromtimestamp(begin / 1e6, UTC), model, version)
+                    found.missing_features += _missing(connection, asked, features, artifacts)
     return found
 
 
@@ -146,12 +163,3 @@ def _missing(
         return []
     pairs = zip(shares[::2], shares[1::2], strict=True)
     return [FeatureShares(*asked[2:], name, *pair) for name, pair in zip(names, pairs, strict=True)]
-
-
-def _main() -> None:
-    found = read_lake(*map(Path, sys.argv[1:4]), now=datetime.now(UTC))
-    sys.stdout.buffer.write(msgspec.json.encode(found))
-
-
-if __name__ == "__main__":
-    _main()

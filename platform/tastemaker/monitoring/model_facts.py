@@ -65,8 +65,8 @@ def served(home: FactSources) -> list[Target]:
         if champion is not None:
             found[champion.target] = None
     home.lake.require("answering")
-    for model, version in home.lake.answering:
-        found[Target(model, version)] = None
+    for one in home.lake.answering:
+        found[Target(one.model, one.version)] = None
     return list(found)
 
 

@@ -41,7 +41,7 @@ from tastemaker.watch.store import WatchStore
 from tastemaker.watch.watch_metrics import WatchMetrics
 
 FACTS_SECONDS = 60.0
-"""How often facts are collected: a collection takes a second of a processor."""
+"""How often facts are collected: most of them change by the day."""
 FACTS_LOOK_SECONDS = 1.0
 FACTS_STALE_SECONDS = 300.0
 """How old facts may be to be shown and evaluated."""
@@ -86,7 +86,7 @@ class Watcher:
             rules: The alert rules.
             channels: Name -> channel.
             services: Returns the addresses of the running services; used if no targets are set.
-            facts: Returns what the database and the lake say, in Prometheus' text format.
+            facts: Returns what the database says of data, models and jobs, in Prometheus' text format.
             links: Makes links to the alerts' pages.
             find_examples: Searches the log for requests that an alert is about.
             facts_only: Whether another program evaluates the rules: nothing is scraped then.

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tastemaker.data.lake import Lake, open_duckdb
+from tastemaker.data.lake import Lake
+from tastemaker.data.lake_files import open_duckdb
 from tastemaker.data.tables import EVENTS, nullable
 from tastemaker.monitoring.data_quality import EARLIER_DAYS, NEWEST_DAYS, summarize
 from tastemaker.monitoring.ingested_rows import IngestedRows

@@ -23,7 +23,7 @@ from tastemaker.event_log.rows import request_rows
 from tastemaker.features.snapshot_path import snapshot_path
 from tastemaker.monitoring import facts
 from tastemaker.monitoring.job_runs import RUNS, record_job_run, record_queue_length
-from tastemaker.monitoring.lake_queries import read_lake
+from tastemaker.monitoring.lake_queries import record_lake
 from tastemaker.monitoring.model_facts import stale_after
 from tastemaker.registry import Version
 from tastemaker.registry.deployment import Champion, champion_path, deploy_champion
@@ -58,8 +58,8 @@ def settings(tmp_path: Path) -> Settings:
 def exported(settings: Settings) -> Exported:
     """Metric without its prefix -> values of labels, in the family's order -> value."""
     found: Exported = {}
-    lake = read_lake(settings.lake, settings.features, settings.artifacts, datetime.now(UTC))
-    for metric in facts.collect(settings, lake):
+    record_lake(settings)
+    for metric in facts.collect(settings):
         family = facts.FAMILIES[metric.name]
         for sample in metric.samples:
             key = tuple(sample.labels[name] for name in family.labels)

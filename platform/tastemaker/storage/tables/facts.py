@@ -101,3 +101,14 @@ skew_checks = Table(
     Column("window_end", Moment, nullable=False, doc="time of the last request"),
     Column("checked_at", Moment, nullable=False, doc="the same for all versions of one check"),
 )
+
+lake_readings = Table(
+    "lake_readings",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("newest_events", JSON, nullable=False, doc="source -> time of its newest event, seconds UTC"),
+    Column("answering", JSON, nullable=False, doc="[model, version, time of the last request], last day"),
+    Column("missing_features", JSON, nullable=False, doc="shares by feature, see `monitoring.lake_reading`"),
+    Column("errors", JSON, nullable=False, doc="part that could not be read -> why"),
+    Column("read_at", Moment, nullable=False, doc="when the lake was read; only the newest is kept"),
+)
