@@ -25,7 +25,7 @@ export OMP_WAIT_POLICY := PASSIVE
 # Bytecode makes the second start of a command two to three times faster.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-fast check docs lock release format clean
+.PHONY: help install demo test test-fast bi check docs lock release format clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -56,11 +56,17 @@ test-fast: install  ## run the unit tests that start no process and are not slow
 		-p no:schemathesis -p no:faker -p no:typeguard \
 		-m "not processes and not servers and not slow" tests/unit models
 
+# Superset needs packages that Tastemaker must not have, so it has an environment of its own: 640 MB.
+bi: install  ## load the dashboards into a real Superset and compare its figures; a nightly job of minutes
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/superset
+	$(BIN)/uv pip install --python build/superset/bin/python --quiet --require-hashes -r deploy/superset/requirements.txt
+	$(BIN)/pytest -q tests/nightly/test_superset.py
+
 check: install docs  ## lint, types, import boundaries, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=tests $(BIN)/mypy platform/tastemaker pipelines/tastemaker_pipelines feature_repo/tastemaker_features \
-		expectations/tastemaker_expectations $(wildcard models/*/tastemaker_* models/*/tests) benchmarks docs tests conftest.py
+		expectations/tastemaker_expectations $(wildcard models/*/tastemaker_* models/*/tests) benchmarks docs tests deploy/superset deploy/metabase conftest.py
 	$(BIN)/lint-imports
 
 docs: install  ## build the documentation's site: build/site/index.html
@@ -76,6 +82,8 @@ lock: install  ## compile the pins anew: versions and hashes, no host names
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 		requirements/dev.in -o requirements/dev.txt \
 		$(foreach project,$(PROJECTS),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(project)/pyproject.toml | head -1))
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+		deploy/superset/requirements.in -o deploy/superset/requirements.txt
 
 release:  ## build the wheels into dist/ and tag the commit; see docs/dev/releasing.md
 	@test -z "$$(git status --porcelain)" || { echo "error: there are uncommitted changes"; echo "  fix: commit or stash them"; exit 1; }

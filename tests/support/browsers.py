@@ -37,7 +37,7 @@ class Browser:
     """A browser window, and what its pages asked for."""
 
     def __init__(self, context: BrowserContext) -> None:
-        self._context, self.asked = context, set[str]()
+        self.context, self.asked = context, set[str]()
         context.on("request", lambda request: self.asked.add(request.url))
 
     @property
@@ -47,7 +47,7 @@ class Browser:
 
     def open(self, url: str) -> Page:
         """A page once it has settled."""
-        page = self._context.new_page()
+        page = self.context.new_page()
         page.on("websocket", lambda socket: self.asked.add(socket.url))
         page.goto(url, wait_until="load", timeout=60_000)
         page.wait_for_timeout(SETTLE_MS)

@@ -74,7 +74,7 @@ class ScriptedServer:
             def do_POST(self) -> None:
                 server._serve(self)
 
-            do_GET = do_HEAD = do_POST
+            do_GET = do_HEAD = do_PUT = do_POST
 
             def log_message(self, *_: object) -> None:
                 pass
