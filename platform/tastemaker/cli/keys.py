@@ -1,4 +1,4 @@
-"""`tastemaker keys`: manage the API keys of the prediction service."""
+"""`tastemaker keys`: manage the API keys of the prediction service, and of models that report in."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tastemaker.util import strict_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tastemaker.serving.http.api_keys import Key, NewKey
+    from tastemaker.serving.http.api_keys import Key, KeyScope, NewKey
 
-SCOPES = ("recommend", "feedback", "manage")
+SCOPES = ("recommend", "feedback", "manage", "report")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _HOUR, _DAY = 3_600, 86_400
 _MAX_DAYS = 36_500
@@ -45,7 +45,8 @@ def keys() -> None:
     required=True,
     type=click.Choice(SCOPES),
     help="recommend: read lists, similar items and explanations. feedback: send events. "
-    "manage: change items and users. May be given more than once.",
+    "manage: change items and users. report: report figures and answers of a foreign model as NAME. "
+    "May be given more than once.",
 )
 @click.option(
     "--per-second",
@@ -67,16 +68,17 @@ def new(
     Examples:
       tastemaker keys new web-shop --scope recommend --scope feedback
       tastemaker keys new catalogue-job --scope manage --per-second 10 --days 90
+      tastemaker keys new search-team --scope report
     """
     import time
     from typing import cast
 
-    from tastemaker.serving.http.api_keys import KeyScope, add, changed
+    from tastemaker.serving.http.api_keys import add, changed
 
     end = None if days is None else time.time() + days * _DAY
     chosen = cast("list[KeyScope]", [scope for scope in SCOPES if scope in scopes])
     with changed(_file()) as known:
-        made = add(known, _checked(name), chosen, per_second=per_second, expires_at=end)
+        made = add(known, _checked(name, chosen), chosen, per_second=per_second, expires_at=end)
     _print_secret(made, as_json)
 
 
@@ -157,9 +159,15 @@ def _file() -> Path:
     return load_settings().keys
 
 
-def _checked(name: str) -> str:
+def _checked(name: str, scopes: list[KeyScope]) -> str:
     from tastemaker.errors import TastemakerError
+    from tastemaker.storage.tables import OWN_SOURCE
 
+    if "report" in scopes and name == OWN_SOURCE:
+        raise TastemakerError(
+            f"a key for reports can't be called {name!r}, which is the source of our own figures",
+            fix="name it after the team or the system that reports",
+        )
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise TastemakerError(f"name = {name!r}: must be 1 to 100 printable characters", fix="shorten it")
     return name

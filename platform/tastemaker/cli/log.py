@@ -281,7 +281,8 @@ def _show_record(record: Record) -> None:
     for name in ("context", "session", "candidates", "exclude", "features"):
         if (value := getattr(record, name)) is not None:
             click.echo(f"{name:<10} {as_json(value)}")
-    click.echo(f"answered   {record.model} {record.version}, stage {stage}, {record.latency_ms:.1f} ms")
+    latency = "" if record.latency_ms is None else f", {record.latency_ms:.1f} ms"
+    click.echo(f"answered   {record.model} {record.version}, stage {stage}{latency}")
     if (assigned := record.assignment) is not None:
         chance = "forced" if assigned.probability is None else f"probability {assigned.probability:g}"
         click.echo(f"assigned   {assigned.experiment}, epoch {assigned.epoch}: {assigned.variant} ({chance})")

@@ -113,7 +113,12 @@ REQUESTS = pa.schema(
         _field("scores", pa.list_(pa.float32()), "the model's score of each item"),
         _field("propensities", pa.list_(pa.float32()), "probability of each item at its position"),
         _field("fallback", pa.string(), "why popular items filled (part of) the list", nullable=True),
-        _field("latency_ms", pa.float32(), "from the request's body to its answer, milliseconds"),
+        _field(
+            "latency_ms",
+            pa.float32(),
+            "from the request's body to its answer, milliseconds; null if a foreign model did not report it",
+            nullable=True,
+        ),
         _field("stage", pa.string(), "what the list begins with: model, popular, ...", nullable=True),
         _field("kind", pa.string(), "what was asked: recommend, session, rank", nullable=True),
         _field("session", pa.list_(pa.string()), "an anonymous user's items, oldest first", nullable=True),

@@ -83,7 +83,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     model: str
     version: str
     items: list[Item]
-    latency_ms: float
+    latency_ms: float | None
+    """From the request to its answer; None where a foreign model did not report it."""
     context: list[float] | dict[str, str | float | bool | None] | None = None
     exclude: list[str] | None = None
     candidates: list[str] | None = None

@@ -5,6 +5,7 @@ A record that is still in a spool is compared in Python, a row of the lake in SQ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -66,6 +67,11 @@ def _anywhere(record: Record) -> Iterable[str]:
     return chain(_shown(record), *(one for one in lists if one is not None))
 
 
+def _latency_ms(record: Record) -> float:
+    """Return the latency; NaN, which no comparison finds, where it is not known."""
+    return math.nan if record.latency_ms is None else record.latency_ms
+
+
 def _shown(record: Record) -> Iterable[str]:
     return (item.item_id for item in record.items)
 
@@ -119,7 +125,7 @@ _FIELDS: tuple[Field, ...] = (
     ),
     NumberField("items", "number of items shown", "len(item_ids)", lambda one: len(one.items)),
     NumberField("k", "number of items that were asked for", "k", lambda one: one.k),
-    NumberField("ms", "milliseconds to the answer", "latency_ms", lambda one: one.latency_ms),
+    NumberField("ms", "milliseconds to the answer", "latency_ms", _latency_ms),
     SINCE,
     UNTIL,
 )

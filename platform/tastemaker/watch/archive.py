@@ -16,8 +16,9 @@ from sqlalchemy import Engine, select
 
 from tastemaker.alerting.series import Labels
 from tastemaker.storage.tables import watch_samples
+from tastemaker.storage.upserts import upsert
 from tastemaker.watch.samples import StoredSample
-from tastemaker.watch.store import moment, upsert
+from tastemaker.watch.store import moment
 
 HOUR = 3_600
 WRITE_SECONDS = 300.0
@@ -151,7 +152,7 @@ class Archive:
             packed = _packed(self._blocks.get(key, {}))
         with self._engine.begin() as connection:
             place = {"target": address[:500], "start_at": moment(hour * HOUR)}
-            upsert(connection, watch_samples, place, {"block": packed})
+            upsert(connection, watch_samples, [{**place, "block": packed}])
 
     def _read_block(self, address: str, hour: int) -> Block:
         with self._engine.connect() as connection:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Table, and_, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Row, and_, func, insert, or_, select, update
 
 from tastemaker.errors import TastemakerError
 from tastemaker.storage.tables import (
@@ -26,6 +25,7 @@ from tastemaker.storage.tables import (
     watch_beats,
     watch_leases,
 )
+from tastemaker.storage.upserts import insert_new, upsert
 from tastemaker.watch.incident import AlertState, Changes, Incident, Message, Silence
 
 LEASE_SECONDS = 15.0
@@ -94,22 +94,22 @@ class WatchStore:
             upsert(
                 connection,
                 watch_beats,
-                {"watcher": self.watcher},
-                {
-                    "role": role if role == "facts" else "evaluates" if holds else "waits",
-                    "started_at": self._started_at,
-                    "beat_at": now,
-                    "evaluated_at": None if evaluated_at is None else moment(evaluated_at),
-                },
+                [
+                    {
+                        "watcher": self.watcher,
+                        "role": role if role == "facts" else "evaluates" if holds else "waits",
+                        "started_at": self._started_at,
+                        "beat_at": now,
+                        "evaluated_at": None if evaluated_at is None else moment(evaluated_at),
+                    }
+                ],
             )
             connection.execute(watch_beats.delete().where(watch_beats.c.beat_at < now - timedelta(days=1)))
         return holds
 
     def _take_lease(self, connection: Connection, now: datetime) -> bool:
         until = {"holder": self.watcher, "expires_at": now + timedelta(seconds=LEASE_SECONDS)}
-        connection.execute(
-            _dialect(connection).insert(watch_leases).values(name=_EVALUATE, **until).on_conflict_do_nothing()
-        )
+        insert_new(connection, watch_leases, [{"name": _EVALUATE, **until}])
         taken = connection.execute(
             update(watch_leases)
             .where(
@@ -171,9 +171,7 @@ class WatchStore:
             for note in changes.notes:
                 if (number := _number(connection, note.incident_uid, numbers)) is not None:
                     row = {"uid": note.uid, "incident_id": number, "at": moment(note.at), "text": note.text}
-                    connection.execute(
-                        _dialect(connection).insert(alert_notes).values(row).on_conflict_do_nothing()
-                    )
+                    insert_new(connection, alert_notes, [row])
             for message in changes.messages:
                 enqueue(connection, message, numbers)
 
@@ -298,7 +296,7 @@ def _write_incident(connection: Connection, incident: Incident) -> int:
         "reminders": 0,
         "notified": [],
     }
-    connection.execute(_dialect(connection).insert(alert_incidents).values(row).on_conflict_do_nothing())
+    insert_new(connection, alert_incidents, [row])
     number = connection.execute(
         select(alert_incidents.c.id).where(alert_incidents.c.uid == incident.uid)
     ).scalar_one_or_none()
@@ -326,20 +324,22 @@ def _write_state(connection: Connection, key: str, state: AlertState | None) -> 
     upsert(
         connection,
         alert_states,
-        {"key": key},
-        {
-            "rule": state.rule,
-            "labels": dict(state.labels),
-            "phase": state.phase,
-            "since": moment(state.since),
-            "quiet_since": None if state.quiet_since is None else moment(state.quiet_since),
-            "value": state.value,
-            "data_at": moment(state.data_at),
-            "blocked_at": None if state.blocked_at is None else moment(state.blocked_at),
-            "incident_uid": state.incident_uid,
-            "joined": state.joined,
-            "updated_at": moment(state.checked_at),
-        },
+        [
+            {
+                "key": key,
+                "rule": state.rule,
+                "labels": dict(state.labels),
+                "phase": state.phase,
+                "since": moment(state.since),
+                "quiet_since": None if state.quiet_since is None else moment(state.quiet_since),
+                "value": state.value,
+                "data_at": moment(state.data_at),
+                "blocked_at": None if state.blocked_at is None else moment(state.blocked_at),
+                "incident_uid": state.incident_uid,
+                "joined": state.joined,
+                "updated_at": moment(state.checked_at),
+            }
+        ],
     )
 
 
@@ -372,7 +372,7 @@ def enqueue(connection: Connection, message: Message, numbers: Mapping[str, int]
             "due_at": database_now(connection),
             "tries": 0,
         }
-        connection.execute(_dialect(connection).insert(alert_outbox).values(row).on_conflict_do_nothing())
+        insert_new(connection, alert_outbox, [row])
 
 
 def _number(connection: Connection, uid: str, numbers: Mapping[str, int]) -> int | None:
@@ -381,23 +381,6 @@ def _number(connection: Connection, uid: str, numbers: Mapping[str, int]) -> int
         return numbers[uid]
     found = connection.execute(select(alert_incidents.c.id).where(alert_incidents.c.uid == uid))
     return found.scalar_one_or_none()
-
-
-def upsert(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Insert a row, or update the one with this key.
-
-    Args:
-        connection: Of the metadata database.
-        table: The table.
-        key: The primary key's columns.
-        values: The other columns.
-    """
-    statement = _dialect(connection).insert(table).values({**key, **values})
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
-
-
-def _dialect(connection: Connection) -> Any:
-    return sqlite if connection.dialect.name == "sqlite" else postgresql
 
 
 def _state(row: Row[Any]) -> AlertState:

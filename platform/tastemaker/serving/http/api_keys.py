@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from tastemaker.errors import TastemakerError
 
-KeyScope = Literal["recommend", "feedback", "manage"]
+KeyScope = Literal["recommend", "feedback", "manage", "report"]
 """What a key allows. Probes, metrics and the OpenAPI document need no key."""
 SLOTS = 4_096
 """The most active keys."""

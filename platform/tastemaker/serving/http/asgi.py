@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from types import coroutine
 from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from tastemaker.api.schemas import MAX_BODY_BYTES, HTTPError
 
@@ -91,6 +93,26 @@ async def send_reply(send: Send, reply: Reply, request_id: str, *, with_body: bo
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body if with_body else b""})
+
+
+def problem_reply(refusal: HTTPError, request_id: str, methods: Sequence[str] = ()) -> Reply:
+    """Return the problem document of a refusal, with the headers that belong to its status.
+
+    Args:
+        refusal: The error.
+        request_id: Of the request.
+        methods: The methods that its path allows, for status 405.
+    """
+    problem, headers = msgspec.structs.replace(refusal.problem, request_id=request_id), []
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after))
+    if methods and problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append((b"allow", ", ".join(methods).encode()))
+    if problem.status == HTTPStatus.REQUEST_TIMEOUT:
+        headers.append((b"connection", b"close"))  # who knows where the next request would begin
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers.append((b"www-authenticate", b'Bearer realm="tastemaker"'))
+    return Reply(problem.status, msgspec.json.encode(problem), PROBLEM, tuple(headers))
 
 
 @coroutine

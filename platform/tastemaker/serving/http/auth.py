@@ -74,7 +74,7 @@ class Authenticator:
         if self._keys is None:
             self._hosts.check(headers, scope)
 
-    def authenticate(self, needed: KeyScope, headers: Headers, client: Any) -> None:
+    def authenticate(self, needed: KeyScope, headers: Headers, client: Any) -> Key | None:
         """Check the API key of a request whose host was checked.
 
         Args:
@@ -82,18 +82,22 @@ class Authenticator:
             headers: The request's.
             client: The caller's address and port, as ASGI has them.
 
+        Returns:
+            The key; None for a request of this machine while there is no key.
+
         Raises:
             HTTPError: 401 without an active key, 403 without the scope, 429 over the key's limit.
         """
         if self._keys is None:
             _require_local(headers, client)
-            return
+            return None
         key = self._known(headers.get(b"authorization", b"").decode("latin-1"))
         if needed not in key.scopes:
             detail = f"the key {key.name!r} does not allow {needed!r}, only {', '.join(key.scopes)}"
             raise HTTPError(HTTPStatus.FORBIDDEN, detail)
         if key.per_second is not None and self._limiter is not None:
             self._limit(key, key.per_second, self._limiter)
+        return key
 
     def _known(self, authorization: str) -> Key:
         """Return the active key in the header. Raises HTTPError (401)."""

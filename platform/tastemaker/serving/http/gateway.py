@@ -19,7 +19,6 @@ import msgspec
 from tastemaker.api.schemas import HTTPError
 from tastemaker.serving.http.access_log import SLOW_SECONDS, RequestLogger
 from tastemaker.serving.http.asgi import (
-    PROBLEM,
     Application,
     Gone,
     Headers,
@@ -27,12 +26,14 @@ from tastemaker.serving.http.asgi import (
     Reply,
     Scope,
     Send,
+    problem_reply,
     read_json,
     send_reply,
 )
 from tastemaker.serving.http.auth import Authenticator
+from tastemaker.serving.http.call import Call
 from tastemaker.serving.http.routes import ROUTES, find
-from tastemaker.serving.http.routing import Call, Route
+from tastemaker.serving.http.routing import Route
 from tastemaker.serving.inference.predictor import new_request_id
 from tastemaker.serving.runtime.metrics import UNKNOWN
 from tastemaker.serving.runtime.serving_process import ServingProcess
@@ -48,7 +49,7 @@ class _Asked(NamedTuple):
     """What is logged of a request that was refused, failed or slow. Made only then."""
 
     scope: Scope
-    route: Route | None
+    route: Route[Call] | None
     request_id: str
     start: float
     """`time.perf_counter()` when it arrived."""
@@ -92,7 +93,7 @@ class Gateway:
         scope: Scope,
         headers: Headers,
         receive: Receive,
-        route: Route | None,
+        route: Route[Call] | None,
         argument: str,
         request_id: str,
     ) -> Reply:
@@ -111,19 +112,9 @@ class Gateway:
 
     def _refused(self, refusal: HTTPError, asked: _Asked) -> Reply:
         """Log the refusal, and return its problem document."""
-        route, status = asked.route, refusal.problem.status
-        self._log_request(status, asked, refusal.problem.field)
-        problem = msgspec.structs.replace(refusal.problem, request_id=asked.request_id)
-        headers = []
-        if refusal.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % refusal.retry_after))
-        if route is not None and status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers.append((b"allow", ", ".join(route.methods).encode()))
-        if status == HTTPStatus.REQUEST_TIMEOUT:
-            headers.append((b"connection", b"close"))  # who knows where the next request would begin
-        if status == HTTPStatus.UNAUTHORIZED:
-            headers.append((b"www-authenticate", b'Bearer realm="tastemaker"'))
-        return Reply(status, _encode(problem), PROBLEM, tuple(headers))
+        self._log_request(refusal.problem.status, asked, refusal.problem.field)
+        methods = () if asked.route is None else asked.route.methods
+        return problem_reply(refusal, asked.request_id, methods)
 
     def _log_request(self, status: int, asked: _Asked, field: str | None = None) -> None:
         self._log.log(
@@ -139,8 +130,9 @@ class Gateway:
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer 404: the application behind a gateway with no other."""
     if scope["type"] == "http":
-        problem = HTTPError(HTTPStatus.NOT_FOUND, "there is no page at this path").problem
-        await send_reply(send, Reply(problem.status, _encode(problem), PROBLEM), new_request_id())
+        request_id = new_request_id()
+        missing = HTTPError(HTTPStatus.NOT_FOUND, "there is no page at this path")
+        await send_reply(send, problem_reply(missing, request_id), request_id)
 
 
 async def _in_time(act: Awaitable[_T], seconds: int) -> _T:
@@ -158,7 +150,7 @@ def _nothing_here() -> HTTPError:
     return HTTPError(HTTPStatus.NOT_FOUND, f"there is nothing at this path; try {known}")
 
 
-def _check_method(route: Route, method: str) -> None:
+def _check_method(route: Route[Call], method: str) -> None:
     if method not in route.methods:
         allowed = " and ".join(route.methods)
         raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is allowed here", field="method")

@@ -20,7 +20,7 @@ from tastemaker.api.schemas import HTTPError, Ready
 from tastemaker.html import Page, below, facts, join, render, table
 from tastemaker.html.shell import policy
 from tastemaker.serving.http.openapi import describe
-from tastemaker.serving.http.routing import Route
+from tastemaker.serving.http.routing import AnyRoute
 from tastemaker.serving.runtime.serving_process import ServingProcess
 
 HEADERS = (
@@ -47,7 +47,7 @@ _LARGEST_SHOWN = 1e12
 """Limits beyond this are not shown: they only keep out nonsense."""
 
 
-def html(process: ServingProcess, routes: tuple[Route, ...]) -> bytes:
+def html(process: ServingProcess, routes: tuple[AnyRoute, ...]) -> bytes:
     """Return the page as it is now, UTF-8; `routes` are the endpoints that it describes."""
     try:
         ready = process.worker.ready()
@@ -88,7 +88,7 @@ def _health(ready: Ready) -> Markup:
 
 
 @cache
-def _described(routes: tuple[Route, ...]) -> Markup:
+def _described(routes: tuple[AnyRoute, ...]) -> Markup:
     """Return the OpenAPI document as HTML for people."""
     document = describe(routes)
     operations = [

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -39,13 +41,14 @@ from tastemaker.api.schemas import (
     WantedVersion,
 )
 from tastemaker.event_log.records import Item
-from tastemaker.serving.http.routing import OF_ANY, UNREAD, Route
+from tastemaker.serving.http.routing import OF_ANY, UNREAD, AnyRoute
 
 _REF = "#/components/schemas/{name}"
 _EXAMPLE_ID = "b5a5892ca489463bb3a800e59d500c44"
 _ITEMS = [Item("i0000360", 2.01, 1.0), Item("i0000017", 1.87, 1.0)]
 _ANSWER = Answer(_EXAMPLE_ID, "ranker", "20261123-060420-247687-40fe08d840cb", _ITEMS, None)
-EXAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
+Examples = Mapping[type[msgspec.Struct], msgspec.Struct]
+EXAMPLES: Examples = {
     Request: Request("u0000000", k=2, exclude=["i0000001"]),
     BatchRequest: BatchRequest([Request("u0000000"), Request("u0000001", k=5)]),
     SessionRequest: SessionRequest(["i0000017", "i0000360"], k=2, session_id="a-visit"),
@@ -110,26 +113,48 @@ _REQUEST_ID = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Interface:
+    """What an application says of itself in its document."""
+
+    description: str
+    """What it is for."""
+    root: str
+    """The path under which it is mounted."""
+    messages: tuple[ModuleType, ...]
+    """The modules of its structs."""
+    examples: Examples
+    """An example per body and answer."""
+
+
+SERVICE = Interface("Recommendations of a model, and the feedback on them.", "/", (messages,), EXAMPLES)
+
+
 @cache
-def document(routes: tuple[Route, ...]) -> bytes:
+def document(routes: tuple[AnyRoute, ...], interface: Interface = SERVICE) -> bytes:
     """Return the document as JSON."""
-    return msgspec.json.encode(describe(routes))
+    return msgspec.json.encode(describe(routes, interface))
 
 
-def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
-    """Return the document as an object."""
+def describe(routes: tuple[AnyRoute, ...], interface: Interface = SERVICE) -> dict[str, Any]:
+    """Return the document as an object.
+
+    Args:
+        routes: The endpoints.
+        interface: The application that has them.
+    """
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Tastemaker",
             "version": __version__,
-            "description": "Recommendations of a model, and the feedback on them.",
+            "description": interface.description,
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
-        "paths": {route.path: {route.method.lower(): _operation(route)} for route in routes},
+        "servers": [{"url": interface.root}],
+        "paths": _paths(routes, interface.examples),
         "components": {
-            "schemas": _schemas(routes),
+            "schemas": _schemas(routes, interface.messages),
             "headers": _HEADERS,
             "parameters": {"X-Request-Id": _REQUEST_ID},
             "securitySchemes": {
@@ -143,37 +168,46 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
     }
 
 
-def _schemas(routes: tuple[Route, ...]) -> dict[str, Any]:
+def _paths(routes: tuple[AnyRoute, ...], examples: Examples) -> dict[str, dict[str, Any]]:
+    """Return path -> method -> operation."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, examples)
+    return paths
+
+
+def _schemas(routes: tuple[AnyRoute, ...], modules: tuple[ModuleType, ...]) -> dict[str, Any]:
     """Return every message's schema, with the meaning of its fields."""
     sent = {each for route in routes for each in (route.body, route.response) if each is not None}
     _, schemas = msgspec.json.schema_components([Problem, *sent], ref_template=_REF)
     for name in schemas:
         schema = schemas[name]
         schema["description"] = inspect.cleandoc(schema["description"])
-        for field, meaning in _meanings(getattr(messages, name)).items():
+        struct = next(getattr(one, name) for one in (*modules, messages) if hasattr(one, name))
+        for field, meaning in _meanings(struct).items():
             schema["properties"][field] = {"description": meaning, **schema["properties"][field]}
     return dict(sorted(schemas.items()))
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: AnyRoute, examples: Examples) -> dict[str, Any]:
     summary, _, more = (inspect.getdoc(route.endpoint) or "").partition("\n\n")
     operation: dict[str, Any] = {
         "operationId": route.endpoint.__name__.strip("_"),
         "tags": [route.scope or "open"],
         "summary": summary,
         "parameters": [*_parameters(route)],
-        "responses": {"200": _success(route)}
+        "responses": {"200": _success(route, examples)}
         | {str(int(one)): _failure(one) for one in sorted({*route.failures, *OF_ANY, *UNREAD})},
         "security": [] if route.scope is None else [{"key": [route.scope]}],
     }
     if more:
         operation["description"] = more
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": _content(route.body)}}
+        operation["requestBody"] = {"required": True, "content": _body(route.body, route, examples)}
     return operation
 
 
-def _parameters(route: Route) -> Iterator[dict[str, Any]]:
+def _parameters(route: AnyRoute) -> Iterator[dict[str, Any]]:
     yield {"$ref": "#/components/parameters/X-Request-Id"}
     if "{" in route.path:
         name = route.path.partition("{")[2].rstrip("}")
@@ -185,12 +219,12 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
             yield {"name": name, "in": "query", "description": meaning, "schema": schema}
 
 
-def _success(route: Route) -> dict[str, Any]:
+def _success(route: AnyRoute, examples: Examples) -> dict[str, Any]:
     headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
     if route.response is None:
         content = {route.media: {"schema": {"type": "string" if "text/" in route.media else "object"}}}
     else:
-        content = {"application/json": _content(route.response)}
+        content = {"application/json": _content(route.response, examples)}
     return {"description": "Done.", "headers": headers, "content": content}
 
 
@@ -205,10 +239,19 @@ def _failure(status: HTTPStatus) -> dict[str, Any]:
     }
 
 
-def _content(struct: type[msgspec.Struct]) -> dict[str, Any]:
+def _body(struct: type[msgspec.Struct], route: AnyRoute, examples: Examples) -> dict[str, Any]:
+    """Return the kinds of bodies that a route takes."""
+    one = _content(struct, examples)
+    if not route.is_batch:
+        return {"application/json": one}
+    rows = {"schema": {"type": "array", "items": one["schema"]}, "example": [one["example"]]}
+    return {"application/json": rows, "application/x-ndjson": {"schema": one["schema"]}}
+
+
+def _content(struct: type[msgspec.Struct], examples: Examples) -> dict[str, Any]:
     return {
         "schema": {"$ref": _REF.format(name=struct.__name__)},
-        "example": _without_nulls(msgspec.to_builtins(EXAMPLES[struct])),
+        "example": _without_nulls(msgspec.to_builtins(examples[struct])),
     }
 
 

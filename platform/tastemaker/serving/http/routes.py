@@ -28,8 +28,9 @@ from tastemaker.api.schemas import (
     UserUpserts,
 )
 from tastemaker.serving.http.asgi import HTML, TEXT, Reply, Scope
+from tastemaker.serving.http.call import Call
 from tastemaker.serving.http.parsing import Decoder, QueryReader, read_id
-from tastemaker.serving.http.routing import OF_ANY, UNREAD, Call, Route
+from tastemaker.serving.http.routing import OF_ANY, UNREAD, Route
 from tastemaker.serving.runtime.metrics import UNKNOWN
 
 DISK_SECONDS = 5
@@ -135,7 +136,7 @@ _read_items = Decoder(ItemUpserts)
 _read_users = Decoder(UserUpserts)
 _read_similar = QueryReader(SimilarQuery)
 
-ROUTES = (
+ROUTES: tuple[Route[Call], ...] = (
     Route("POST", "/recommend", "recommend", _recommend, Answer, Request),
     Route("POST", "/recommend/batch", "recommend", _recommend_batch, BatchAnswer, BatchRequest),
     Route("POST", "/session", "recommend", _session, Answer, SessionRequest),
@@ -164,7 +165,7 @@ def statuses() -> dict[str, list[int]]:
     return {path: sorted(map(int, may_be)) for path, may_be in known.items()}
 
 
-def find(scope: Scope) -> tuple[Route | None, str]:
+def find(scope: Scope) -> tuple[Route[Call] | None, str]:
     """Return the route of a request, and the argument in its path.
 
     An id may hold anything, a slash too, in any encoding; bytes that are not UTF-8 become U+FFFD.

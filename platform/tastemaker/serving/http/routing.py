@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
-from typing import Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from tastemaker.serving.http.api_keys import KeyScope
 from tastemaker.serving.http.asgi import Reply
-from tastemaker.serving.runtime.serving_process import ServingProcess
-from tastemaker.serving.runtime.worker import Worker
+
+Received = TypeVar("Received")
+"""A request as the endpoints of an application get it."""
 
 OF_ANY = (HTTPStatus.BAD_REQUEST, HTTPStatus.MISDIRECTED_REQUEST)
 """Statuses that any request may be refused with, for its header Host."""
@@ -21,30 +22,14 @@ UNREAD = (
 """Statuses that `connections` refuses a request with before it is read."""
 
 
-class Call(msgspec.Struct, frozen=True, gc=False):
-    """A request as its endpoint gets it."""
-
-    process: ServingProcess
-    body: bytes
-    argument: str
-    """What the path holds after its word, percent-decoded."""
-    query: bytes
-    request_id: str
-
-    @property
-    def worker(self) -> Worker:
-        """What answers. Raises HTTPError (503) before it is loaded."""
-        return self.process.worker
-
-
-class Route(NamedTuple):
+class Route(NamedTuple, Generic[Received]):
     """One endpoint. The docstring of `endpoint` is its summary in the OpenAPI document."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT"]
     path: str
     scope: KeyScope | None
     """The scope that an API key needs; None if the endpoint is open to every caller."""
-    endpoint: Callable[[Call], Awaitable[msgspec.Struct | Reply]]
+    endpoint: Callable[[Received], Awaitable[msgspec.Struct | Reply]]
     response: type[msgspec.Struct] | None = None
     """The type of the answer; None if it is not a struct."""
     body: type[msgspec.Struct] | None = None
@@ -57,6 +42,8 @@ class Route(NamedTuple):
     """The Content-Type of its answer, without parameters."""
     timeout_seconds: int | None = None
     """When it is refused (503); None where the engine keeps the time, or nothing is waited for."""
+    is_batch: bool = False
+    """Whether the request has many bodies of that type: a JSON array, or one per line."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -78,3 +65,7 @@ class Route(NamedTuple):
         yield HTTPStatus.INTERNAL_SERVER_ERROR
         if self.needs_model:
             yield HTTPStatus.SERVICE_UNAVAILABLE
+
+
+AnyRoute = Route[Any]
+"""A route of any application."""

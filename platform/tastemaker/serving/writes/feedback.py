@@ -22,13 +22,18 @@ async def append_durably(spool: Spool, records: Sequence[Entry]) -> Receipt:
     """
     try:
         stored = await spool.stored(records)
-    except SpoolFull as full:
-        wait = math.ceil(full.retry_seconds)
-        raise HTTPError(HTTPStatus.TOO_MANY_REQUESTS, full.problem, retry_after=wait) from None
-    except SpoolError:
-        detail = "the log can't be written now; nothing of this request was stored"
-        raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_RETRY_SECONDS) from None
+    except SpoolError as error:
+        raise as_refusal(error) from None
     return Receipt(stored.accepted, stored.duplicates)
+
+
+def as_refusal(error: SpoolError) -> HTTPError:
+    """Return what a caller is answered whose records the log did not take."""
+    if isinstance(error, SpoolFull):
+        wait = math.ceil(error.retry_seconds)
+        return HTTPError(HTTPStatus.TOO_MANY_REQUESTS, error.problem, retry_after=wait)
+    detail = "the log can't be written now; nothing of this request was stored"
+    return HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=DISK_RETRY_SECONDS)
 
 
 def feedback_records(events: Sequence[FeedbackEvent], now: float) -> list[FeedbackRecord]:

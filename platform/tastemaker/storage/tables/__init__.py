@@ -24,6 +24,15 @@ from tastemaker.storage.tables.facts import (
 )
 from tastemaker.storage.tables.log import ingested_days, log_records
 from tastemaker.storage.tables.measurements import OWN_SOURCE, measurements
+from tastemaker.storage.tables.report_in import (
+    in_feedback,
+    in_measurements,
+    in_rejected,
+    in_requests,
+    report_counts,
+    reported_health,
+    reported_models,
+)
 from tastemaker.storage.tables.training import (
     backtests,
     failed_backtests,
@@ -51,6 +60,10 @@ __all__ = [
     "feature_cutoffs",
     "forecasts",
     "gate_results",
+    "in_feedback",
+    "in_measurements",
+    "in_rejected",
+    "in_requests",
     "ingested_days",
     "job_runs",
     "lake_readings",
@@ -59,6 +72,9 @@ __all__ = [
     "metadata",
     "promotions",
     "queue_lengths",
+    "report_counts",
+    "reported_health",
+    "reported_models",
     "reports",
     "reward_figures",
     "search_audit",

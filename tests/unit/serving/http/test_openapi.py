@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tastemaker.serving.http.openapi import EXAMPLES, document
 from tastemaker.serving.http.routes import ROUTES
-from tastemaker.serving.http.routing import Route
+from tastemaker.serving.http.routing import AnyRoute
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def described() -> dict[str, Any]:
     return found
 
 
-def operation(described: dict[str, Any], route: Route) -> dict[str, Any]:
+def operation(described: dict[str, Any], route: AnyRoute) -> dict[str, Any]:
     found: dict[str, Any] = described["paths"][route.path][route.method.lower()]
     return found
 
@@ -33,7 +33,7 @@ def test_it_is_valid_openapi_3_1(described: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_every_endpoint_says_what_it_takes_answers_and_refuses(
-    described: dict[str, Any], route: Route
+    described: dict[str, Any], route: AnyRoute
 ) -> None:
     found = operation(described, route)
     assert found["summary"].endswith(".")

@@ -1,0 +1,169 @@
+"""The table of report-in's endpoints, from which its OpenAPI document is made too."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import NamedTuple
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+
+from tastemaker.api import report_schemas
+from tastemaker.api.report_schemas import (
+    Announced,
+    HealthReport,
+    KnownMetric,
+    KnownMetrics,
+    Model,
+    ModelAnnouncement,
+    ReportedEvent,
+    ReportedList,
+    ReportedMeasurement,
+    ReportReceipt,
+    RowRefusal,
+)
+from tastemaker.api.schemas import HTTPError
+from tastemaker.report_in.body import rows_in
+from tastemaker.report_in.intake import Intake
+from tastemaker.report_in.known_metrics import known_metrics
+from tastemaker.report_in.rows import Kind
+from tastemaker.serving.http.asgi import Reply
+from tastemaker.serving.http.openapi import Interface, document
+from tastemaker.serving.http.parsing import Decoder
+from tastemaker.serving.http.routing import Route
+
+PATH = "/api/v1"
+"""Where the dashboard mounts it."""
+
+
+class Report(NamedTuple):
+    """A request as its endpoint gets it."""
+
+    source: str
+    """Who reports; empty where no key is needed."""
+    body: bytes
+    content_type: str
+    argument: str
+    """What the path holds in the place of its parameter."""
+    intake: Intake | None = None
+    """What takes rows; None for endpoints without a body."""
+
+    async def take(self, kind: Kind) -> ReportReceipt:
+        """Store the rows of the body. Raises HTTPError."""
+        return await run_in_threadpool(self._take, kind)
+
+    def _take(self, kind: Kind) -> ReportReceipt:
+        assert self.intake is not None
+        return self.intake.take(kind, self.source, rows_in(self.body, self.content_type))
+
+
+async def _measurements(report: Report) -> ReportReceipt:
+    """Report figures of a model over windows, such as its click-through rate of a day.
+
+    A figure that was reported before is replaced. Rows that do not fit are refused one by one.
+    """
+    return await report.take("measurements")
+
+
+async def _impressions(report: Report) -> ReportReceipt:
+    """Report the lists that a model answered with, acknowledged once they are on disk.
+
+    With feedback, they give all figures that our own models have. A request id counts once.
+    """
+    return await report.take("impressions")
+
+
+async def _feedback(report: Report) -> ReportReceipt:
+    """Report what users did, acknowledged once it is on disk.
+
+    An event id counts once. An event with a request id belongs to a list of the same source.
+    """
+    return await report.take("feedback")
+
+
+async def _health(report: Report) -> ReportReceipt:
+    """Report how many lists a model answered since its report before, once a minute.
+
+    The alert rules about answers read it as they read our own services.
+    """
+    return await report.take("health")
+
+
+async def _announce(report: Report) -> Announced:
+    """Announce a model: its title, and who answers for it.
+
+    The model then belongs to this source. Models that report without it are shown as unannounced.
+    """
+    announcement = _read_announcement(report.body)
+    name = _checked(report.argument)
+    assert report.intake is not None
+    answer = await run_in_threadpool(report.intake.announce, report.source, name, announcement)
+    if isinstance(answer, str):
+        raise HTTPError(HTTPStatus.FORBIDDEN, answer, field="name", value=name)
+    return answer
+
+
+def _checked(name: str) -> str:
+    """Return a model's name from a path. Raises HTTPError (400)."""
+    try:
+        return msgspec.convert(name, Model)
+    except msgspec.ValidationError as error:
+        raise HTTPError(HTTPStatus.BAD_REQUEST, f"name = {name[:100]!r}: {error}", field="name") from None
+
+
+async def _metrics(report: Report) -> KnownMetrics:
+    """Return the metrics that have definitions, with their units."""
+    return known_metrics()
+
+
+async def _openapi(report: Report) -> Reply:
+    """Return this document."""
+    return Reply(200, document(ROUTES, INTERFACE))
+
+
+_read_announcement = Decoder(ModelAnnouncement)
+
+ROUTES: tuple[Route[Report], ...] = (
+    Route(
+        "POST", "/measurements", "report", _measurements, ReportReceipt, ReportedMeasurement,
+        needs_model=False, is_batch=True,
+    ),
+    Route(
+        "POST", "/impressions", "report", _impressions, ReportReceipt, ReportedList,
+        needs_model=False, is_batch=True,
+    ),
+    Route(
+        "POST", "/feedback", "report", _feedback, ReportReceipt, ReportedEvent,
+        needs_model=False, is_batch=True,
+    ),
+    Route(
+        "POST", "/health", "report", _health, ReportReceipt, HealthReport,
+        needs_model=False, is_batch=True,
+    ),
+    Route("PUT", "/models/{name}", "report", _announce, Announced, ModelAnnouncement, needs_model=False),
+    Route("GET", "/metrics", "report", _metrics, KnownMetrics, needs_model=False),
+    Route("GET", "/openapi.json", None, _openapi, needs_model=False),
+)  # fmt: skip
+
+_DAY = 1_767_225_600.0
+INTERFACE = Interface(
+    "Reports of models that this platform does not serve: figures, lists, feedback, health.",
+    PATH,
+    (report_schemas,),
+    {
+        ReportedMeasurement: ReportedMeasurement(
+            "shop_search", "7", "ctr_list", "share", _DAY, _DAY + 86_400, 0.114, 2_310, 0.103, 0.126
+        ),
+        ReportedList: ReportedList("r-1", _DAY, "u0000001", "shop_search", "7", ["i0000360", "i0000017"]),
+        ReportedEvent: ReportedEvent("e-1", "click", "i0000360", _DAY + 9, "u0000001", "r-1"),
+        HealthReport: HealthReport("shop_search", "7", 1_200, 3, 0, _DAY + 60, 0.041),
+        ModelAnnouncement: ModelAnnouncement(
+            "Search of the shop", "search team", "https://wiki.shop.example/search", "search"
+        ),
+        ReportReceipt: ReportReceipt(1, 1, 0, [RowRefusal(1, "value = nan: must be finite", "value")]),
+        Announced: Announced("shop_search", "search-team", "Search of the shop"),
+        KnownMetrics: KnownMetrics(
+            [KnownMetric("ctr_list", "share", "Click-through rate per list", "Lists with a click.")]
+        ),
+    },
+)

@@ -1,0 +1,87 @@
+"""Who may report what: a model belongs to the first source that names it, and our own models to no other.
+
+Ids of requests and events are stored behind their source, so that two sources, or a source and our services,
+never have the same. The part before the first slash is percent-encoded and holds none itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from urllib.parse import quote
+
+from sqlalchemy import Connection, func, select, update
+
+from tastemaker.api.schemas import MAX_ID_BYTES
+from tastemaker.plugins.discovery import GROUP
+from tastemaker.plugins.installed import installed
+from tastemaker.storage.tables import OWN_SOURCE, reported_models, versions
+from tastemaker.storage.upserts import insert_new
+
+MAX_MODELS = 1_000
+"""Models of one source."""
+LOCAL_SOURCE = "local"
+"""The source of this machine's reports while no API key exists."""
+
+
+def stored_id(source: str, given: str) -> str:
+    """Return the id under which a source's request or event is logged.
+
+    >>> stored_id("search team", "r/1")
+    'search%20team/r/1'
+    """
+    return f"{quote(source, safe='')}/{given}"
+
+
+def longest_id(source: str) -> int:
+    """Return the most bytes of an id of this source."""
+    return MAX_ID_BYTES - len(stored_id(source, ""))
+
+
+def claim(connection: Connection, source: str, models: Iterable[str], now: datetime) -> Mapping[str, str]:
+    """Note that a source reports models, and which of them it may not report.
+
+    Args:
+        connection: Of the metadata database, in a transaction.
+        source: Who reports.
+        models: The names of its models.
+        now: The time.
+
+    Returns:
+        Model -> why this source may not report it.
+    """
+    wanted = set(models)
+    if source == OWN_SOURCE:
+        return dict.fromkeys(wanted, f"the source {source!r} is the platform's own; use another name")
+    ours = _own_models(connection) & wanted
+    refused = {model: f"the model {model!r} is the platform's own; choose another name" for model in ours}
+    _add(connection, source, wanted - ours, now)
+    columns = reported_models.c
+    found = select(columns.model, columns.source).where(columns.model.in_(sorted(wanted - ours)))
+    owners = {row.model: row.source for row in connection.execute(found)}
+    for model in wanted - ours:
+        if model not in owners:
+            refused[model] = f"{source!r} reports {MAX_MODELS} models already, which is the limit"
+        elif owners[model] != source:
+            refused[model] = f"the model {model!r} is reported by another source; choose another name"
+    mine = sorted(wanted - refused.keys())
+    connection.execute(update(reported_models).where(columns.model.in_(mine)).values(seen_at=now))
+    return refused
+
+
+def _add(connection: Connection, source: str, models: Iterable[str], now: datetime) -> None:
+    """Insert the models that no source has, as many as this one may still have."""
+    columns = reported_models.c
+    wanted = sorted(models)
+    known = set(connection.execute(select(columns.model).where(columns.model.in_(wanted))).scalars())
+    count = select(func.count()).select_from(reported_models).where(columns.source == source)
+    room = MAX_MODELS - connection.execute(count).scalar_one()
+    new = [model for model in wanted if model not in known][: max(0, room)]
+    values = {"source": source, "seen_at": now, "answers": 0, "bad": 0, "empty": 0}
+    insert_new(connection, reported_models, [{"model": model, **values} for model in new])
+
+
+def _own_models(connection: Connection) -> set[str]:
+    """Return the names of the installed models, and of those that have versions."""
+    names = {one.entry.name for one in installed(GROUP)}
+    return names | set(connection.execute(select(versions.c.model).distinct()).scalars())
