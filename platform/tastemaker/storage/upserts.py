@@ -31,10 +31,12 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
         table: The table.
         rows: Rows with the same columns, those of the primary key among them.
     """
+    if not rows:
+        return
     key = [column.name for column in table.primary_key]
     last = {tuple(row[name] for name in key): row for row in rows}
     statement = _insert(connection, table)
-    others = {name: statement.excluded[name] for name in (rows[0] if rows else ()) if name not in key}
+    others = {name: statement.excluded[name] for name in rows[0] if name not in key}
     _execute(connection, statement.on_conflict_do_update(index_elements=key, set_=others), [*last.values()])
 
 
