@@ -350,6 +350,11 @@ class Settings(BaseSettings):
         return self.home / "learning"
 
     @property
+    def report_in(self) -> Path:
+        """Folder of files that foreign models report, in a folder per source."""
+        return self.home / "report_in"
+
+    @property
     def keys(self) -> Path:
         """File with the hashes of the service's API keys."""
         return self.home / "keys.json"

@@ -17,7 +17,8 @@ from tastemaker.serving.http.api_keys import add, changed
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+NOW = datetime.now(UTC).replace(microsecond=0)
+TODAY = NOW.replace(hour=0, minute=0, second=0)
 MIDNIGHT = (TODAY - timedelta(days=2)).isoformat()
 NEXT = (TODAY - timedelta(days=1)).isoformat()
 
@@ -84,7 +85,7 @@ def event(number: int = 0, **more: Any) -> dict[str, Any]:
 
 
 def health(minute: int = 0, **more: Any) -> dict[str, Any]:
-    """A report of a minute of today, or of yesterday shortly after midnight."""
-    at = (datetime.now(UTC) - timedelta(minutes=60 - minute)).replace(microsecond=0)
+    """A report of a minute of the last hour."""
+    at = NOW - timedelta(minutes=60 - minute)
     counts = {"answers": 100, "bad": 2, "empty": 1, "p99_seconds": 0.05}
     return {"model": "shop_search", "version": "7", "at": at.isoformat(), **counts, **more}

@@ -26,13 +26,12 @@ from tastemaker.event_log.spool import Spool
 from tastemaker.report_in.body import read_body
 from tastemaker.report_in.endpoints import ROUTES, Report
 from tastemaker.report_in.intake import Intake
-from tastemaker.report_in.ownership import LOCAL_SOURCE
+from tastemaker.report_in.ownership import LOCAL_SOURCE, fault_of
 from tastemaker.serving.http.asgi import Reply, problem_reply
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.serving.http.routing import Route
 from tastemaker.settings import Settings
-from tastemaker.storage.tables import OWN_SOURCE
 
 AT_ONCE = 8
 """Reports that are read and checked at a time: each takes up to some 100 MB."""
@@ -114,9 +113,8 @@ class ReportIn:
             return ""
         key = self._auth.authenticate(route.scope, headers, request.scope.get("client"))
         source = LOCAL_SOURCE if key is None else key.name
-        if source == OWN_SOURCE:
-            detail = f"a key called {OWN_SOURCE!r} can't report: this is the source of the platform's figures"
-            raise HTTPError(HTTPStatus.FORBIDDEN, detail)
+        if (fault := fault_of(source)) is not None:
+            raise HTTPError(HTTPStatus.FORBIDDEN, fault)
         return source
 
     @asynccontextmanager

@@ -32,7 +32,7 @@ from tastemaker.report_in.events import event_records, list_records, refuse_long
 from tastemaker.report_in.health import write_health
 from tastemaker.report_in.known_metrics import units
 from tastemaker.report_in.measurements import write_measurements
-from tastemaker.report_in.ownership import claim
+from tastemaker.report_in.ownership import claim, fault_of
 from tastemaker.report_in.rows import Kind, Limits, Refused, Sifted, sift
 from tastemaker.serving.writes.feedback import as_refusal
 from tastemaker.settings import Settings
@@ -47,7 +47,8 @@ STRUCTS: Final[Mapping[Kind, Any]] = {
 }
 SHOWN_REFUSALS = 100
 """Reasons that an answer holds, and refused rows that are kept of one HTTP request."""
-HTTP = "http"
+HTTP, SQL = "http", "sql"
+"""Origins of rows; that of a file is its name."""
 
 Also = Callable[[Connection], object]
 """What is done in the transaction that counts the rows."""
@@ -103,6 +104,8 @@ class Intake:
         """
         now = self._now()
         found = sift(STRUCTS[kind], rows, Limits(now, self._units))
+        if (fault := fault_of(source)) is not None:
+            found = Sifted([], [*found.refused, *(one.refused(fault, "source") for one in found.accepted)])
         receipt = Receipt(0)
         if kind in ("impressions", "feedback"):
             receipt = self._log(kind, source, found, now)

@@ -38,6 +38,15 @@ def longest_id(source: str) -> int:
     return MAX_ID_BYTES - len(stored_id(source, ""))
 
 
+def fault_of(source: str) -> str | None:
+    """Return why nothing may be reported under this name; None if that is allowed."""
+    if source == OWN_SOURCE:
+        return f"the source {source!r} is that of the platform's own figures; report under another name"
+    if not 1 <= len(source) <= 100 or not source.isprintable():
+        return f"the source is {source[:100]!r}, must be 1 to 100 printable characters"
+    return None
+
+
 def claim(connection: Connection, source: str, models: Iterable[str], now: datetime) -> Mapping[str, str]:
     """Note that a source reports models, and which of them it may not report.
 
@@ -51,8 +60,6 @@ def claim(connection: Connection, source: str, models: Iterable[str], now: datet
         Model -> why this source may not report it.
     """
     wanted = set(models)
-    if source == OWN_SOURCE:
-        return dict.fromkeys(wanted, f"the source {source!r} is the platform's own; use another name")
     ours = _own_models(connection) & wanted
     refused = {model: f"the model {model!r} is the platform's own; choose another name" for model in ours}
     _add(connection, source, wanted - ours, now)

@@ -30,6 +30,7 @@ from tastemaker.storage.tables.report_in import (
     in_rejected,
     in_requests,
     report_counts,
+    reported_files,
     reported_health,
     reported_models,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "promotions",
     "queue_lengths",
     "report_counts",
+    "reported_files",
     "reported_health",
     "reported_models",
     "reports",

@@ -68,6 +68,16 @@ reported_health = Table(
     Column("received_at", Moment, nullable=False, doc="when it came, by our clock"),
 )
 
+reported_files = Table(
+    "reported_files",
+    metadata,
+    Column("source", String(100), primary_key=True, doc="the folder that it was in"),
+    Column("digest", String(64), primary_key=True, doc="SHA-256 of its content"),
+    Column("name", String(255), nullable=False, doc="its name"),
+    Column("rows", BigInteger, nullable=False, doc="rows that were taken over"),
+    Column("taken_at", Moment, nullable=False, doc="when the last ones were"),
+)
+
 report_counts = Table(
     "report_counts",
     metadata,

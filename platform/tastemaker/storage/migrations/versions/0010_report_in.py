@@ -91,6 +91,15 @@ def _reports() -> None:
         sa.PrimaryKeyConstraint("model", "version", "at", name="pk_reported_health"),
     )
     op.create_table(
+        "reported_files",
+        sa.Column("source", sa.String(100), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("source", "digest", name="pk_reported_files"),
+    )
+    op.create_table(
         "report_counts",
         sa.Column("source", sa.String(100), nullable=False),
         sa.Column("model", sa.String(100), nullable=False),
