@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 
 from site_build import repository_links
 from site_build.cli_page import cli_page
-from site_build.http_page import http_page
+from site_build.http_page import http_page, report_page
 from site_build.settings_page import settings_page
 from site_build.tables_page import tables_page
 
@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GENERATED = {
     "reference/cli.md": cli_page,
     "reference/http.md": http_page,
+    "reference/report-in.md": report_page,
     "reference/settings.md": settings_page,
     "reference/tables.md": tables_page,
 }

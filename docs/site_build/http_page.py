@@ -8,9 +8,16 @@ from typing import Any
 
 from site_build.json_schema import Schema, default, kind, limits
 from site_build.markdown import code, heading, page, table
+from tastemaker.report_in import endpoints
 from tastemaker.serving.http.openapi import describe
 from tastemaker.serving.http.routes import ROUTES
 
+REPORT_INTRODUCTION = """# Report-in over HTTP
+
+What a dashboard (`tastemaker dashboard`) takes from models that are not ours, below `/api/v1`, as in its OpenAPI 3.1 document at
+`/api/v1/openapi.json`. [Report from a model that is not ours](../how-to/report-in.md) shows each endpoint in use. Every response has
+`X-Request-Id`; every error is a [Problem](#message-problem).
+"""
 INTRODUCTION = """# HTTP
 
 What a service (`tastemaker serve`) answers, as in its OpenAPI 3.1 document at `/openapi.json`.
@@ -21,12 +28,20 @@ is a [Problem](#message-problem).
 
 def http_page() -> str:
     """Return the page: one section per endpoint, then the messages."""
-    document = describe(ROUTES)
+    return _page(INTRODUCTION, describe(ROUTES))
+
+
+def report_page() -> str:
+    """Return the page of report-in."""
+    return _page(REPORT_INTRODUCTION, describe(endpoints.ROUTES, endpoints.INTERFACE))
+
+
+def _page(introduction: str, document: dict[str, Any]) -> str:
     parts = ["## Endpoints"]
     for path, methods in document["paths"].items():
         parts += [_endpoint(method, path, one, document) for method, one in methods.items()]
     messages = document["components"]["schemas"].items()
-    return page(INTRODUCTION, *parts, "## Messages", *(_message(name, schema) for name, schema in messages))
+    return page(introduction, *parts, "## Messages", *(_message(name, schema) for name, schema in messages))
 
 
 def _endpoint(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from tastemaker_pipelines.evaluation.backtests import backtest_asset, broken_ass
 from tastemaker_pipelines.features.assets import feature_registry, feature_snapshots, online_features
 from tastemaker_pipelines.features.skew import feature_skew
 from tastemaker_pipelines.ingestion.assets import landed_events, retention
-from tastemaker_pipelines.log.assets import landed_feedback, served_requests
+from tastemaker_pipelines.log.assets import landed_feedback, reported_rows, served_requests
 from tastemaker_pipelines.model_checks import broken_names
 from tastemaker_pipelines.monitoring.assets import (
     attributed_impressions,
@@ -60,6 +60,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
         assets=[
             retention,
             landed_events,
+            reported_rows,
             served_requests,
             landed_feedback,
             gate,

@@ -10,6 +10,28 @@ from tastemaker_pipelines.resources import WorkspaceResource
 @dg.asset(
     group_name="log",
     deps=[retention],
+    kinds={"sqlite"},
+    owners=[DATA_TEAM],
+    retry_policy=RETRY,
+    description="Rows that foreign models wrote into the tables in_... and as files, checked and taken over.",
+)
+def reported_rows(
+    context: dg.AssetExecutionContext, workspace: WorkspaceResource
+) -> dg.MaterializeResult[None]:
+    """Take the rows over, each once: lists and feedback into the log, figures into the measurements."""
+    from tastemaker.report_in.takeover import take_over
+
+    with readable_failures():
+        opened = workspace.open()
+        taken = take_over(opened.settings, opened.engine)
+    if taken.rejected:
+        context.log.warning(f"{taken.rejected} rows were refused: see tastemaker report status")
+    return dg.MaterializeResult(metadata=taken._asdict())
+
+
+@dg.asset(
+    group_name="log",
+    deps=[retention, reported_rows],
     kinds={"sqlite", "parquet"},
     owners=[DATA_TEAM],
     retry_policy=RETRY,

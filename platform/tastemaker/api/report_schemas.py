@@ -149,6 +149,13 @@ class ModelAnnouncement(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Address of what to do when it fails."""
 
 
+class ReportQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query string of reports."""
+
+    dry_run: bool = False
+    """Whether rows are only checked: the answer is the same, and nothing is stored."""
+
+
 class RowRefusal(msgspec.Struct, frozen=True):
     """Why a row of a report was not accepted."""
 

@@ -33,6 +33,8 @@ from tastemaker.dashboard.reader import DashboardReader, KnownContent, LastKnown
 from tastemaker.dashboard.rendering import render
 from tastemaker.errors import TastemakerError
 from tastemaker.html import shell
+from tastemaker.report_in import endpoints
+from tastemaker.report_in.app import ReportIn
 from tastemaker.settings import Settings
 
 PUBLIC = ("/static/", "/healthz")
@@ -58,6 +60,7 @@ def application(settings: Settings, engine: Engine) -> ASGIApp:
         Route("/static/vega.js", site.bundle),
         Route("/static/dashboard.css", site.style),
         Mount("/static", StaticFiles(directory=_STATIC)),
+        Mount(endpoints.PATH, site.report_in.application),
     ]
     for page in PAGES:
         routes += [
@@ -79,12 +82,14 @@ class _Site:
         self._known = LastKnown()
         self._timezone = ZoneInfo(settings.source.timezone)
         self.renderer = ChartRenderer()
+        self.report_in = ReportIn(settings, engine)
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """End the drawing process with the application."""
+        """End the drawing process and the log of reports with the application."""
         yield
         self.renderer.close()
+        self.report_in.close()
 
     def shown(self, page: DashboardPage) -> Callable[[Request], Any]:
         """Return the endpoint of a page."""

@@ -1,4 +1,4 @@
-"""Report-in over HTTP, as an ASGI application that the dashboard mounts at /api/v1."""
+"""ReportCall-in over HTTP, as an ASGI application that the dashboard mounts at /api/v1."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tastemaker.api.schemas import HTTPError
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.spool import Spool
 from tastemaker.report_in.body import read_body
-from tastemaker.report_in.endpoints import ROUTES, Report
+from tastemaker.report_in.endpoints import ROUTES, ReportCall
 from tastemaker.report_in.intake import Intake
 from tastemaker.report_in.ownership import LOCAL_SOURCE, fault_of
 from tastemaker.serving.http.asgi import Reply, problem_reply
@@ -42,7 +42,7 @@ _LOG = logging.getLogger("tastemaker.report_in")
 
 
 class ReportIn:
-    """Report-in of a home folder: `application` answers until `close`."""
+    """ReportCall-in of a home folder: `application` answers until `close`."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         """Read the API keys; the log is opened by the first report.
@@ -78,7 +78,7 @@ class ReportIn:
         if self._spool is not None:
             self._spool.close()
 
-    async def _answered(self, route: Route[Report], request: Request) -> Response:
+    async def _answered(self, route: Route[ReportCall], request: Request) -> Response:
         request_id = uuid4().hex
         try:
             reply = await self._reply(route, request)
@@ -93,19 +93,22 @@ class ReportIn:
             reply = problem_reply(HTTPError(HTTPStatus.INTERNAL_SERVER_ERROR, detail), request_id)
         return _response(reply, request_id)
 
-    async def _reply(self, route: Route[Report], request: Request) -> Reply:
+    async def _reply(self, route: Route[ReportCall], request: Request) -> Reply:
         source = self._source(route, request)
         if route.body is None:
-            answer = await route.endpoint(Report(source, b"", "", ""))
+            answer = await route.endpoint(ReportCall(source, b"", "", ""))
         else:
             async with self._turn():
                 body = await read_body(request)
                 kind = request.headers.get("content-type", "")
                 argument = next(iter(request.path_params.values()), "")
-                answer = await route.endpoint(Report(source, body, kind, argument, await self._opened()))
+                query = request.scope["query_string"]
+                answer = await route.endpoint(
+                    ReportCall(source, body, kind, argument, query, await self._opened())
+                )
         return answer if isinstance(answer, Reply) else Reply(200, msgspec.json.encode(answer))
 
-    def _source(self, route: Route[Report], request: Request) -> str:
+    def _source(self, route: Route[ReportCall], request: Request) -> str:
         """Return who reports: the name of its API key. Raises HTTPError."""
         headers = dict(request.scope["headers"])
         self._auth.check_host(headers, request.scope)

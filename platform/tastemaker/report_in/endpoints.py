@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from tastemaker.api.report_schemas import (
     ReportedEvent,
     ReportedList,
     ReportedMeasurement,
+    ReportQuery,
     ReportReceipt,
     RowRefusal,
 )
@@ -29,14 +31,14 @@ from tastemaker.report_in.known_metrics import known_metrics
 from tastemaker.report_in.rows import Kind
 from tastemaker.serving.http.asgi import Reply
 from tastemaker.serving.http.openapi import Interface, document
-from tastemaker.serving.http.parsing import Decoder
+from tastemaker.serving.http.parsing import Decoder, QueryReader
 from tastemaker.serving.http.routing import Route
 
 PATH = "/api/v1"
 """Where the dashboard mounts it."""
 
 
-class Report(NamedTuple):
+class ReportCall(NamedTuple):
     """A request as its endpoint gets it."""
 
     source: str
@@ -45,6 +47,7 @@ class Report(NamedTuple):
     content_type: str
     argument: str
     """What the path holds in the place of its parameter."""
+    query: bytes = b""
     intake: Intake | None = None
     """What takes rows; None for endpoints without a body."""
 
@@ -54,10 +57,11 @@ class Report(NamedTuple):
 
     def _take(self, kind: Kind) -> ReportReceipt:
         assert self.intake is not None
-        return self.intake.take(kind, self.source, rows_in(self.body, self.content_type))
+        rows = rows_in(self.body, self.content_type)
+        return self.intake.take(kind, self.source, rows, dry_run=_read_query(self.query).dry_run)
 
 
-async def _measurements(report: Report) -> ReportReceipt:
+async def _measurements(report: ReportCall) -> ReportReceipt:
     """Report figures of a model over windows, such as its click-through rate of a day.
 
     A figure that was reported before is replaced. Rows that do not fit are refused one by one.
@@ -65,7 +69,7 @@ async def _measurements(report: Report) -> ReportReceipt:
     return await report.take("measurements")
 
 
-async def _impressions(report: Report) -> ReportReceipt:
+async def _impressions(report: ReportCall) -> ReportReceipt:
     """Report the lists that a model answered with, acknowledged once they are on disk.
 
     With feedback, they give all figures that our own models have. A request id counts once.
@@ -73,7 +77,7 @@ async def _impressions(report: Report) -> ReportReceipt:
     return await report.take("impressions")
 
 
-async def _feedback(report: Report) -> ReportReceipt:
+async def _feedback(report: ReportCall) -> ReportReceipt:
     """Report what users did, acknowledged once it is on disk.
 
     An event id counts once. An event with a request id belongs to a list of the same source.
@@ -81,7 +85,7 @@ async def _feedback(report: Report) -> ReportReceipt:
     return await report.take("feedback")
 
 
-async def _health(report: Report) -> ReportReceipt:
+async def _health(report: ReportCall) -> ReportReceipt:
     """Report how many lists a model answered since its report before, once a minute.
 
     The alert rules about answers read it as they read our own services.
@@ -89,7 +93,7 @@ async def _health(report: Report) -> ReportReceipt:
     return await report.take("health")
 
 
-async def _announce(report: Report) -> Announced:
+async def _announce(report: ReportCall) -> Announced:
     """Announce a model: its title, and who answers for it.
 
     The model then belongs to this source. Models that report without it are shown as unannounced.
@@ -97,7 +101,9 @@ async def _announce(report: Report) -> Announced:
     announcement = _read_announcement(report.body)
     name = _checked(report.argument)
     assert report.intake is not None
-    answer = await run_in_threadpool(report.intake.announce, report.source, name, announcement)
+    dry_run = _read_query(report.query).dry_run
+    announce = partial(report.intake.announce, report.source, name, announcement, dry_run=dry_run)
+    answer = await run_in_threadpool(announce)
     if isinstance(answer, str):
         raise HTTPError(HTTPStatus.FORBIDDEN, answer, field="name", value=name)
     return answer
@@ -111,36 +117,37 @@ def _checked(name: str) -> str:
         raise HTTPError(HTTPStatus.BAD_REQUEST, f"name = {name[:100]!r}: {error}", field="name") from None
 
 
-async def _metrics(report: Report) -> KnownMetrics:
+async def _metrics(report: ReportCall) -> KnownMetrics:
     """Return the metrics that have definitions, with their units."""
     return known_metrics()
 
 
-async def _openapi(report: Report) -> Reply:
+async def _openapi(report: ReportCall) -> Reply:
     """Return this document."""
     return Reply(200, document(ROUTES, INTERFACE))
 
 
 _read_announcement = Decoder(ModelAnnouncement)
+_read_query = QueryReader(ReportQuery)
 
-ROUTES: tuple[Route[Report], ...] = (
+ROUTES: tuple[Route[ReportCall], ...] = (
     Route(
         "POST", "/measurements", "report", _measurements, ReportReceipt, ReportedMeasurement,
-        needs_model=False, is_batch=True,
+        query=ReportQuery, needs_model=False, is_batch=True,
     ),
     Route(
         "POST", "/impressions", "report", _impressions, ReportReceipt, ReportedList,
-        needs_model=False, is_batch=True,
+        query=ReportQuery, needs_model=False, is_batch=True,
     ),
     Route(
         "POST", "/feedback", "report", _feedback, ReportReceipt, ReportedEvent,
-        needs_model=False, is_batch=True,
+        query=ReportQuery, needs_model=False, is_batch=True,
     ),
     Route(
         "POST", "/health", "report", _health, ReportReceipt, HealthReport,
-        needs_model=False, is_batch=True,
+        query=ReportQuery, needs_model=False, is_batch=True,
     ),
-    Route("PUT", "/models/{name}", "report", _announce, Announced, ModelAnnouncement, needs_model=False),
+    Route("PUT", "/models/{name}", "report", _announce, Announced, ModelAnnouncement, ReportQuery, False),
     Route("GET", "/metrics", "report", _metrics, KnownMetrics, needs_model=False),
     Route("GET", "/openapi.json", None, _openapi, needs_model=False),
 )  # fmt: skip

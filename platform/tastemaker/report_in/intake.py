@@ -8,7 +8,8 @@ counts too few and stores nothing twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from tastemaker.report_in.health import write_health
 from tastemaker.report_in.known_metrics import units
 from tastemaker.report_in.measurements import write_measurements
 from tastemaker.report_in.ownership import claim, fault_of
-from tastemaker.report_in.rows import Kind, Limits, Refused, Sifted, sift
+from tastemaker.report_in.rows import Kind, Refused, RowLimits, Sifted, sift
 from tastemaker.serving.writes.feedback import as_refusal
 from tastemaker.settings import Settings
 from tastemaker.storage.tables import in_rejected, report_counts, reported_models
@@ -86,6 +87,7 @@ class Intake:
         *,
         origin: str = HTTP,
         also: Also | None = None,
+        dry_run: bool = False,
     ) -> ReportReceipt:
         """Store the rows that fit, and note the others with their reasons.
 
@@ -95,6 +97,7 @@ class Intake:
             rows: Place and content of each row, as JSON's types.
             origin: How they came.
             also: Is done in the transaction that counts the rows.
+            dry_run: Whether rows are only checked, and nothing is stored.
 
         Returns:
             What became of them.
@@ -103,13 +106,13 @@ class Intake:
             HTTPError: 429 or 503 if the log takes no lists or events now; nothing was stored then.
         """
         now = self._now()
-        found = sift(STRUCTS[kind], rows, Limits(now, self._units))
+        found = sift(STRUCTS[kind], rows, RowLimits(now, self._units))
         if (fault := fault_of(source)) is not None:
             found = Sifted([], [*found.refused, *(one.refused(fault, "source") for one in found.accepted)])
         receipt = Receipt(0)
         if kind in ("impressions", "feedback"):
-            receipt = self._log(kind, source, found, now)
-        with self.engine.begin() as connection:
+            receipt = self._log(kind, source, found, now, dry_run=dry_run)
+        with self._transaction(dry_run=dry_run) as connection:
             if kind == "measurements":
                 disown(found, claim(connection, source, _models(found), now))
                 write_measurements(connection, found.accepted, source, self._problem, now)
@@ -125,10 +128,22 @@ class Intake:
         shown = [one.answer() for one in refused[:SHOWN_REFUSALS]]
         return ReportReceipt(len(found.accepted), len(refused), receipt.duplicates, shown)
 
-    def announce(self, source: str, model: str, announcement: ModelAnnouncement) -> Announced | str:
-        """Note who answers for a model. Returns why this source may not say so, if that is the case."""
+    def announce(
+        self, source: str, model: str, announcement: ModelAnnouncement, *, dry_run: bool = False
+    ) -> Announced | str:
+        """Note who answers for a model.
+
+        Args:
+            source: Who reports it.
+            model: Its name.
+            announcement: What is said of it.
+            dry_run: Whether it is only checked.
+
+        Returns:
+            What is known now, or why this source may not say so.
+        """
         now = self._now()
-        with self.engine.begin() as connection:
+        with self._transaction(dry_run=dry_run) as connection:
             if reason := claim(connection, source, [model], now).get(model):
                 return reason
             known = {name: getattr(announcement, name) for name in announcement.__struct_fields__}
@@ -136,17 +151,25 @@ class Intake:
             connection.execute(update(reported_models).where(mine).values(**known, announced_at=now))
         return Announced(model, source, announcement.title)
 
-    def _log(self, kind: Kind, source: str, found: Sifted[Any], now: datetime) -> Receipt:
+    @contextmanager
+    def _transaction(self, *, dry_run: bool) -> Iterator[Connection]:
+        """Yield a connection; what the block does is stored at its end, unless it is only a check."""
+        with self.engine.connect() as connection:
+            yield connection
+            if not dry_run:
+                connection.commit()
+
+    def _log(self, kind: Kind, source: str, found: Sifted[Any], now: datetime, *, dry_run: bool) -> Receipt:
         """Write lists or events into the log; return when they are on disk. Raises HTTPError."""
         refuse_long_ids(found, source)
         records: Sequence[Entry]
         if kind == "impressions":
-            with self.engine.begin() as connection:
+            with self._transaction(dry_run=dry_run) as connection:
                 disown(found, claim(connection, source, _models(found), now))
             records = list_records(found.accepted, source, self._form, self._pseudonyms)
         else:
             records = event_records(found.accepted, source, self._form, self._pseudonyms, now.timestamp())
-        if not records:
+        if dry_run or not records:
             return Receipt(0)
         try:
             return Receipt(*self._spool.append(*records).result())

@@ -36,6 +36,7 @@ MAX_HEALTH_AGE = timedelta(days=1)
 CONTENT_CHARACTERS = 2_000
 """What is kept of a refused row."""
 _FREE_NAME = re.compile(r"x_[a-z0-9_]{1,98}", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SHARE = "share"
 
 
@@ -78,7 +79,7 @@ class Sifted(Generic[Struct]):
     refused: list[Refused]
 
 
-class Limits(NamedTuple):
+class RowLimits(NamedTuple):
     """What rows are compared with."""
 
     now: datetime
@@ -86,7 +87,7 @@ class Limits(NamedTuple):
     """Name of a metric that has a definition -> its unit."""
 
 
-def sift(kind: type[Struct], rows: Iterable[tuple[int, Any]], limits: Limits) -> Sifted[Struct]:
+def sift(kind: type[Struct], rows: Iterable[tuple[int, Any]], limits: RowLimits) -> Sifted[Struct]:
     """Check each row by itself.
 
     Args:
@@ -124,8 +125,8 @@ def refusal(number: int, content: Any, reason: str, field: str | None = None) ->
 
 
 def storable(text: str) -> str:
-    """Return the text without what databases can't hold: NUL, and halves of surrogate pairs."""
-    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """Return the text without what databases or terminals can't take: controls, halves of surrogate pairs."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.encode(errors="replace").decode())
 
 
 def moment(time: datetime | float) -> datetime:
@@ -152,7 +153,7 @@ def _encoded(content: Any) -> bytes:
         raise HTTPError(HTTPStatus.BAD_REQUEST, f"the row is not JSON: {error}") from None
 
 
-def _check(row: Any, limits: Limits) -> None:
+def _check(row: Any, limits: RowLimits) -> None:
     """Check what the types do not say. Raises HTTPError (400)."""
     match row:
         case ReportedMeasurement():

@@ -7,17 +7,18 @@ two takeovers at once, one finds the rows gone and stores nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, Table, delete, select
 
 from tastemaker.api.report_schemas import MAX_ROWS, ReportReceipt
+from tastemaker.api.schemas import HTTPError
+from tastemaker.errors import TastemakerError
 from tastemaker.event_log.spool import Spool
 from tastemaker.report_in.files import files_of, take_file
 from tastemaker.report_in.intake import SQL, Intake
@@ -65,20 +66,22 @@ def take_over(settings: Settings, engine: Engine) -> TakenOver:
         engine: The metadata database.
 
     Raises:
-        HTTPError: The log is full, or its disk fails; what was not taken over is left where it is.
+        TastemakerError: The log is full, or its disk fails; what was not taken over is left where it is.
     """
-    with file_lock(settings.report_in / ".lock"), open_intake(settings, engine) as intake:
-        totals: Counter[str] = Counter()
-        for kind, table in TABLES.items():
-            for receipt in _rows_of(intake, kind, table):
-                totals.update(accepted=receipt.accepted, rejected=receipt.rejected)
-        for path in files_of(settings.report_in):
-            totals.update(files=1)
-            for receipt in take_file(intake, path):
-                totals.update(accepted=receipt.accepted, rejected=receipt.rejected)
+    accepted = rejected = 0
+    try:
+        with file_lock(settings.report_in / ".lock"), open_intake(settings, engine) as intake:
+            waiting = files_of(settings.report_in)
+            of_tables = (_rows_of(intake, kind, table) for kind, table in TABLES.items())
+            of_files = (take_file(intake, path) for path in waiting)
+            for receipt in chain.from_iterable(chain(of_tables, of_files)):
+                accepted, rejected = accepted + receipt.accepted, rejected + receipt.rejected
+    except HTTPError as refusal:
+        problem = f"reports can't be taken over: {refusal.problem.detail}"
+        raise TastemakerError(problem, fix="make room in the log (tastemaker ship), then repeat it") from None
     with engine.begin() as connection:
         forget_old(connection, datetime.now(UTC))
-    return TakenOver(totals["accepted"], totals["rejected"], totals["files"])
+    return TakenOver(accepted, rejected, len(waiting))
 
 
 @contextmanager

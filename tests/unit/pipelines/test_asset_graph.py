@@ -48,7 +48,8 @@ EXPECTED = {
     **{f"models/{name}": [f"backtests/{name}"] for name in MODELS},
     "leaderboard": [f"backtests/{name}" for name in MODELS],
     "champion": ["leaderboard", *(f"models/{name}" for name in MODELS)],
-    "served_requests": ["retention"],
+    "reported_rows": ["retention"],
+    "served_requests": ["reported_rows", "retention"],
     "attributed_impressions": ["events", "served_requests"],
     "product_metrics": ["attributed_impressions"],
     "reward_figures": ["events", "served_requests"],
@@ -63,7 +64,7 @@ EXPECTED = {
 
 GROUPS = {
     "ingestion": {"retention", "landed_events"},
-    "log": {"served_requests", "landed_feedback"},
+    "log": {"reported_rows", "served_requests", "landed_feedback"},
     "validation": set(GATED),
     "features": {"feature_skew", "user_features", "item_features", "feature_registry", "online_features"},
     "evaluation": {*(f"backtests/{name}" for name in MODELS), "leaderboard", "ablations/ranker"},

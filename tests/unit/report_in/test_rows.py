@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from support.reporting_homes import MIDNIGHT, NEXT, event, health, measurement, shown
 from tastemaker.api.report_schemas import HealthReport, ReportedEvent, ReportedList, ReportedMeasurement
-from tastemaker.report_in.rows import Limits, Sifted, sift
+from tastemaker.report_in.rows import RowLimits, Sifted, sift
 
 UNITS = {"ctr_list": "share", "lists_per_user_day": "lists"}
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -25,7 +25,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
 
 
 def sifted(kind: str, *rows: Any) -> Sifted[Any]:
-    return sift(KINDS[kind][0], enumerate(rows), Limits(datetime.now(UTC), UNITS))
+    return sift(KINDS[kind][0], enumerate(rows), RowLimits(datetime.now(UTC), UNITS))
 
 
 def day(number: int) -> str:
