@@ -14,9 +14,9 @@ from tastemaker.serving.http.routes import ROUTES
 
 REPORT_INTRODUCTION = """# Report-in over HTTP
 
-What a dashboard (`tastemaker dashboard`) takes from models that are not ours, below `/api/v1`, as in its OpenAPI 3.1 document at
-`/api/v1/openapi.json`. [Report from a model that is not ours](../how-to/report-in.md) shows each endpoint in use. Every response has
-`X-Request-Id`; every error is a [Problem](#message-problem).
+What a dashboard (`tastemaker dashboard`) takes from models that are not ours, below `/api/v1`, as in its
+OpenAPI 3.1 document at `/api/v1/openapi.json`. [Report-in](../how-to/report-in.md) shows each endpoint in
+use. Every response has `X-Request-Id`; every error is a [Problem](#message-problem).
 """
 INTRODUCTION = """# HTTP
 
