@@ -30,9 +30,8 @@ lists = [
     {**MODEL, "request_id": f"r{u}", "user_id": f"u{u}", "occurred_at": NOW, "item_ids": recommend(u)}
     for u in users
 ]
-clicked = [
-    {"request_id": f"r{u}", "item_id": recommend(u)[0], "event_id": f"e{u}"} for u in users if u % 3 == 0
-]
+fans = [user for user in users if user % 3 == 0]
+clicked = [{"request_id": f"r{u}", "item_id": recommend(u)[0], "event_id": f"e{u}"} for u in fans]
 day = {"window_start": NOW - 86_400, "window_end": NOW, "n": len(users)}
 report("PUT", "models/shop_search", {"title": "Search of the shop", "owner": "search team"})
 report("POST", "impressions", lists)
