@@ -37,7 +37,7 @@ from tastemaker.report_in import endpoints
 from tastemaker.report_in.app import ReportIn
 from tastemaker.settings import Settings
 
-PUBLIC = ("/static/", "/healthz")
+PUBLIC = ("/static/", "/healthz", f"{endpoints.PATH}/")
 """Beginnings of the paths that need no user, or check their callers themselves."""
 _STATIC = Path(__file__).parent / "static"
 _OF_A_BLOCK = ("block", "kind")

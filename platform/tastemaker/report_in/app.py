@@ -27,11 +27,12 @@ from tastemaker.report_in.body import read_body
 from tastemaker.report_in.endpoints import ROUTES, ReportCall
 from tastemaker.report_in.intake import Intake
 from tastemaker.report_in.ownership import LOCAL_SOURCE, fault_of
+from tastemaker.serving.http.api_keys import SLOTS
 from tastemaker.serving.http.asgi import Reply, problem_reply
 from tastemaker.serving.http.auth import Authenticator
-from tastemaker.serving.http.rate_limit import RateLimiter
 from tastemaker.serving.http.routing import Route
 from tastemaker.settings import Settings
+from tastemaker.util.rate_limit import RateLimiter
 
 AT_ONCE = 8
 """Reports that are read and checked at a time: each takes up to some 100 MB."""
@@ -60,7 +61,9 @@ class ReportIn:
         self._opening = asyncio.Lock()
         self._turns, self._waiting = asyncio.Semaphore(AT_ONCE), 0
         self._auth = Authenticator()
-        self._auth.open(settings.keys, RateLimiter(settings.home / "meters"), settings.serving.allowed_hosts)
+        self._auth.open(
+            settings.keys, RateLimiter(settings.home / "meters", SLOTS), settings.serving.allowed_hosts
+        )
         self.application = Starlette(
             routes=[
                 StarletteRoute(
