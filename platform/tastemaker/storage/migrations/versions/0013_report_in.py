@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0013"
+down_revision = "0012"
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _TEXTS = {
