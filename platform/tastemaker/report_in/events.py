@@ -9,7 +9,7 @@ from tastemaker.api.report_schemas import ReportedEvent, ReportedList
 from tastemaker.event_log.records import Assignment, FeedbackRecord, Item, Record
 from tastemaker.privacy.pseudonyms import Pseudonyms
 from tastemaker.report_in.ownership import longest_id, stored_id
-from tastemaker.report_in.rows import Accepted, Sifted, moment
+from tastemaker.report_in.rows import AcceptedRow, Sifted, moment
 from tastemaker.serving.runtime.canonical_ids import with_canonical_ids
 from tastemaker.snapshot.canonical_ids import IdForm, canonical
 
@@ -31,7 +31,7 @@ def refuse_long_ids(found: Sifted[Any], source: str) -> None:
 
 
 def list_records(
-    rows: Sequence[Accepted[ReportedList]], source: str, form: IdForm, pseudonyms: Pseudonyms | None
+    rows: Sequence[AcceptedRow[ReportedList]], source: str, form: IdForm, pseudonyms: Pseudonyms | None
 ) -> list[Record]:
     """Return reported lists as they are logged.
 
@@ -45,7 +45,7 @@ def list_records(
 
 
 def event_records(
-    rows: Sequence[Accepted[ReportedEvent]],
+    rows: Sequence[AcceptedRow[ReportedEvent]],
     source: str,
     form: IdForm,
     pseudonyms: Pseudonyms | None,

@@ -8,12 +8,12 @@ from datetime import datetime
 from sqlalchemy import Connection, exists, or_, select, update
 
 from tastemaker.api.report_schemas import HealthReport
-from tastemaker.report_in.rows import Accepted, moment
+from tastemaker.report_in.rows import AcceptedRow, moment
 from tastemaker.storage.tables import reported_health, reported_models
 from tastemaker.storage.upserts import insert_new
 
 
-def write_health(connection: Connection, rows: Sequence[Accepted[HealthReport]], now: datetime) -> None:
+def write_health(connection: Connection, rows: Sequence[AcceptedRow[HealthReport]], now: datetime) -> None:
     """Store health reports, and add those that are new to the sums of their models.
 
     Args:

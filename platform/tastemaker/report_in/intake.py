@@ -34,7 +34,7 @@ from tastemaker.report_in.health import write_health
 from tastemaker.report_in.known_metrics import units
 from tastemaker.report_in.measurements import write_measurements
 from tastemaker.report_in.ownership import claim, fault_of
-from tastemaker.report_in.rows import Kind, Refused, RowLimits, Sifted, sift
+from tastemaker.report_in.rows import Kind, RefusedRow, RowLimits, Sifted, sift
 from tastemaker.serving.writes.feedback import as_refusal
 from tastemaker.settings import Settings
 from tastemaker.storage.tables import in_rejected, report_counts, reported_models
@@ -194,7 +194,7 @@ def _note_refused(
     kind: Kind,
     source: str,
     origin: str,
-    refused: Sequence[Refused],
+    refused: Sequence[RefusedRow],
     now: datetime,
 ) -> None:
     rows = [

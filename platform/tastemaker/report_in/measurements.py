@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from tastemaker.api.report_schemas import ReportedMeasurement
-from tastemaker.report_in.rows import Accepted, moment
+from tastemaker.report_in.rows import AcceptedRow, moment
 from tastemaker.storage.tables import measurements
 from tastemaker.storage.upserts import upsert
 
@@ -19,7 +19,7 @@ _AS_REPORTED = (
 
 def write_measurements(
     connection: Connection,
-    rows: Sequence[Accepted[ReportedMeasurement]],
+    rows: Sequence[AcceptedRow[ReportedMeasurement]],
     source: str,
     problem: str,
     now: datetime,

@@ -40,7 +40,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SHARE = "share"
 
 
-class Refused(NamedTuple):
+class RefusedRow(NamedTuple):
     """A row that is not accepted."""
 
     number: int
@@ -58,7 +58,7 @@ class Refused(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Accepted(Generic[Struct]):
+class AcceptedRow(Generic[Struct]):
     """A row that fits."""
 
     number: int
@@ -66,7 +66,7 @@ class Accepted(Generic[Struct]):
     content: Any
     """As it was sent."""
 
-    def refused(self, reason: str, field: str | None = None) -> Refused:
+    def refused(self, reason: str, field: str | None = None) -> RefusedRow:
         """Return it as a row that is refused after all."""
         return refusal(self.number, self.content, reason, field)
 
@@ -75,8 +75,8 @@ class Accepted(Generic[Struct]):
 class Sifted(Generic[Struct]):
     """The rows of a report, sorted by what became of them."""
 
-    accepted: list[Accepted[Struct]]
-    refused: list[Refused]
+    accepted: list[AcceptedRow[Struct]]
+    refused: list[RefusedRow]
 
 
 class RowLimits(NamedTuple):
@@ -105,11 +105,11 @@ def sift(kind: type[Struct], rows: Iterable[tuple[int, Any]], limits: RowLimits)
             problem = error.problem
             found.refused.append(refusal(number, content, problem.detail, problem.field))
         else:
-            found.accepted.append(Accepted(number, row, content))
+            found.accepted.append(AcceptedRow(number, row, content))
     return found
 
 
-def refusal(number: int, content: Any, reason: str, field: str | None = None) -> Refused:
+def refusal(number: int, content: Any, reason: str, field: str | None = None) -> RefusedRow:
     """Return why a row is refused, with as much of the row as is kept.
 
     Args:
@@ -121,7 +121,7 @@ def refusal(number: int, content: Any, reason: str, field: str | None = None) ->
     shown = content if isinstance(content, str) else json.dumps(content, default=str)
     model = content.get("model") if isinstance(content, dict) else None
     named = storable(model)[:100] if isinstance(model, str) else ""
-    return Refused(number, field, storable(reason), storable(shown)[:CONTENT_CHARACTERS], named)
+    return RefusedRow(number, field, storable(reason), storable(shown)[:CONTENT_CHARACTERS], named)
 
 
 def storable(text: str) -> str:
