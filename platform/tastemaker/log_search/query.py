@@ -28,6 +28,7 @@ from tastemaker.util.spelling import did_you_mean
 _TERM = re.compile(
     r'(?:(?P<field>[A-Za-z_]\w*)(?P<operator>!=|<=|>=|[:=<>]))?+(?P<value>"(?:[^"\\]|\\.)*"|[^\s"]\S*)(?!\S)'
 )
+_PSEUDONYM = re.compile(PREFIX + "[0-9a-f]{32}")
 _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -219,6 +220,17 @@ class Parser:
             terms.append(self._read(found))
         return Query(tuple(terms))
 
+    def as_stored(self, text: str) -> str:
+        """Return a query as an audit stores it: user ids in the form that the log has them in.
+
+        Args:
+            text: A query that `parse` can read.
+
+        >>> Parser(datetime(2026, 3, 1, tzinfo=UTC)).as_stored('user:27.0 since:2h "27.0"')
+        'user:27 since:2h "27.0"'
+        """
+        return _TERM.sub(self._stored, text)
+
     def term(self, name: str, operator: str, value: str) -> Term:
         """Return one condition.
 
@@ -236,16 +248,26 @@ class Parser:
         return self._other(field, operator, value)
 
     def _read(self, found: re.Match[str]) -> Term:
-        written, value = found["value"], found["value"]
-        is_quoted = written.startswith('"')
-        if is_quoted:
-            value = re.sub(r"\\(.)", r"\1", written[1:-1])
+        value, is_quoted = _unquoted(found["value"])
         if found["field"] is None:
             return ContextTerm(value)
         field = _field(found["field"])
         if isinstance(field, TextField):
             return self._text(field, found["operator"], value, is_quoted=is_quoted)
         return self._other(field, found["operator"], value)
+
+    def _stored(self, found: re.Match[str]) -> str:
+        if (found["field"] or "").lower() != "user":
+            return found[0]
+        value, is_quoted = _unquoted(found["value"])
+        if not is_quoted and value.endswith("*"):
+            return found[0]
+        stored = canonical(value, self.ids)
+        if self.pseudonyms is not None and not _PSEUDONYM.fullmatch(value):
+            stored = self.pseudonyms.of(stored)
+        if is_quoted:
+            stored = '"' + re.sub(r'(["\\])', r"\\\1", stored) + '"'
+        return f"{found['field']}{found['operator']}{stored}"
 
     def _other(self, field: NumberField | TimeField, operator: str, value: str) -> Term:
         if isinstance(field, NumberField):
@@ -298,6 +320,13 @@ class Parser:
                 "for a time ago",
             ) from None
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _unquoted(written: str) -> tuple[str, bool]:
+    """Return a value without its quotation marks, and whether it had them."""
+    if not written.startswith('"'):
+        return written, False
+    return re.sub(r"\\(.)", r"\1", written[1:-1]), True
 
 
 def _field(name: str) -> Field:

@@ -15,11 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
+from sqlalchemy import create_engine
 
 from tastemaker.data.lake import file_metadata, parquet_writer
 from tastemaker.event_log.spool_file import FILE_NAME, connected, rows_about_user
 from tastemaker.html import index
 from tastemaker.monitoring.report_archive import ReportArchive
+from tastemaker.privacy.dashboard_mentions import search_dashboard
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.privacy.remote_search import request_ids, search_servers
 from tastemaker.privacy.request_mentions import search_mentions
@@ -38,8 +40,8 @@ from tastemaker.registry import Registry, Version, deployment
 from tastemaker.registry.artifact import SNAPSHOTS
 from tastemaker.settings import Settings
 from tastemaker.snapshot.canonical_ids import canonical
-from tastemaker.storage.engine import open_engine
-from tastemaker.util.atomic_files import atomic_write
+from tastemaker.storage.engine import open_engine, overwrite_deleted
+from tastemaker.util.atomic_files import atomic_write, sqlite_url
 from tastemaker.util.file_lock import file_lock
 
 _LOCKS = ("lake/.land.lock", "lake/.admit.lock", "lake/.export.lock", "spool/drain.lock")
@@ -74,7 +76,7 @@ def person_of(settings: Settings, user_id: str) -> Person:
 
 def search(settings: Settings, person: Person) -> list[Searched]:
     """Search every file and server, and return what was found there."""
-    mentions = search_mentions(open_engine(settings.metadata_url), person)
+    mentions = _mentions(settings, person)
     return [*search_home(settings.home, person), *search_servers(settings, person), *mentions]
 
 
@@ -100,11 +102,15 @@ def forget(settings: Settings, user_id: str) -> Proof:
             SuppressionList(home).add(one)
         erased = [place for place in search_servers(settings, person, erase=True) if place.found]
         erased += _erase_files(settings, person)
-        mentions = search_mentions(open_engine(settings.metadata_url), person, erase=True)
-        erased += [place for place in mentions if place.found]
+        erased += [place for place in _mentions(settings, person, erase=True) if place.found]
         if settings.reports.exists():
             index.rewrite(settings.reports)  # without the pages that were deleted
     return Proof(erased, search(settings, person))
+
+
+def _mentions(settings: Settings, person: Person, *, erase: bool = False) -> list[Searched]:
+    engine = open_engine(settings.metadata_url)
+    return [*search_mentions(engine, person, erase=erase), *search_dashboard(engine, person, erase=erase)]
 
 
 def _erase_files(settings: Settings, person: Person) -> list[Searched]:
@@ -178,9 +184,9 @@ def _delete_rows(path: Path, person: Person) -> None:
 
 def _scrub(path: Path) -> None:
     """Remove deleted rows from a database's free pages and its write-ahead log."""
-    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine = create_engine(sqlite_url(path), connect_args={"timeout": 10})
+    overwrite_deleted(engine)
+    engine.dispose()
 
 
 def _drop_lines(path: Path, person: Person) -> None:

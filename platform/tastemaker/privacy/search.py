@@ -36,7 +36,7 @@ _THINGS = (
     "item_id item_ids exclude candidates session blocked_items title category country model version kind"
 )
 _FACTS = "stage fallback event_type source table rule failed_rules flags experiment variant"
-_NOT_USERS = frozenset(f"{_THINGS} {_FACTS}".split())
+NOT_USERS = frozenset(f"{_THINGS} {_FACTS}".split())
 """Columns that do not name users: an item, or a variant, may have the name of a user."""
 
 
@@ -100,7 +100,7 @@ def rows_about(rows: pa.Table, person: Person) -> NDArray[np.bool_]:
     """Return bool[len(rows)]: the rows that are about the user."""
     about = np.zeros(len(rows), np.bool_)
     for name, column in zip(rows.column_names, rows.columns, strict=True):
-        if name in _NOT_USERS:
+        if name in NOT_USERS:
             continue
         kind = column.type
         if pa.types.is_dictionary(kind):

@@ -58,6 +58,17 @@ def check(url: str) -> None:
         raise _unreachable(parsed, error) from None  # the cause may quote the URL with its password
 
 
+def overwrite_deleted(engine: Engine) -> None:
+    """Remove deleted rows from the free pages and the write-ahead log of a SQLite database.
+
+    Postgres removes them by itself.
+    """
+    if engine.dialect.name == "sqlite":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def parse(url: str) -> URL:
     """Parse a SQLAlchemy URL of a supported database.
 

@@ -153,3 +153,34 @@ def test_an_option_is_compared_as_it_is_written() -> None:
     """A `*` or a quotation mark in an option's value has no special meaning."""
     assert PARSER.term("user", "=", 'a*"').matches(answer(user_id='a*"'))
     assert not PARSER.term("user", "=", "a*").matches(answer(user_id="ab"))
+
+
+STORED = [
+    "user:user-1", "user:27.0 since:2h", 'USER!="27.0"', "user:user-* k<5", "stage:popular",
+    'user:"a \\"b\\" c" "home page"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", STORED)
+def test_a_stored_query_finds_what_the_query_found(text: str) -> None:
+    pseudonyms = Pseudonyms(b"k" * 32)
+    ids = ("user-1", "27", 'a "b" c', "x")
+    records = [answer(user_id=one, context={"page": "home page"}, stage="popular") for one in ids]
+    hidden = [answer(user_id=pseudonyms.of(one)) for one in ids]
+    stored = PARSER.as_stored(text)
+    for record in records:
+        assert PARSER.parse(stored).matches(record) == PARSER.parse(text).matches(record)
+    assert PARSER.as_stored(stored) == stored
+    if "*" not in text:
+        parser = Parser(NOW, pseudonyms=pseudonyms)
+        stored = parser.as_stored(text)
+        for record in hidden:
+            assert parser.parse(stored).matches(record) == parser.parse(text).matches(record)
+        assert not any(one in stored for one in ids[:-1] if one != "27")
+
+
+def test_only_a_whole_pseudonym_is_stored_as_it_is() -> None:
+    """A user's own id may begin as one does."""
+    parser = Parser(NOW, pseudonyms=Pseudonyms(b"k" * 32))
+    assert parser.as_stored("user:p-27") != "user:p-27"
+    assert parser.as_stored(f"user:p-{'0' * 32}") == f"user:p-{'0' * 32}"
