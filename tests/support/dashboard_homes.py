@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from support.servers import free_port
 from support.watched_pages import wait_until
 from tastemaker.dashboard.app import application
+from tastemaker.dashboard.reader import utc_now
 from tastemaker.settings import Settings, load_settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import OWN_SOURCE, measurements
@@ -26,9 +27,9 @@ ENGAGEMENT = {"ctr_list": 0.112, "ctr_impression": 0.0213, "reward_per_request":
 """Metric -> its figure in `days_of`."""
 
 
-def midnight(days_ago: int = 0) -> datetime:
+def midnight(days_ago: int = 0, now: datetime | None = None) -> datetime:
     """The start of a day, UTC."""
-    now = datetime.now(UTC)
+    now = now or utc_now()
     return datetime(now.year, now.month, now.day, tzinfo=UTC) - days_ago * DAY
 
 
@@ -94,11 +95,25 @@ def dashboard_client(home: Path, rows: Iterable[dict[str, Any]] = ()) -> Iterato
 
 
 @contextmanager
-def dashboard_server(home: Path, rows: Iterable[dict[str, Any]] = ()) -> Iterator[str]:
-    """The address of a dashboard on a port of its own, in a thread: for a browser."""
+def dashboard_server(
+    home: Path,
+    rows: Iterable[dict[str, Any]] = (),
+    *,
+    fill: Callable[[Engine], None] = lambda _: None,
+    clock: Callable[[], datetime] = utc_now,
+) -> Iterator[str]:
+    """The address of a dashboard on a port of its own, in a thread: for a browser.
+
+    Args:
+        home: Its home folder.
+        rows: Its measurements.
+        fill: Writes whatever else is in the database.
+        clock: Returns the time that it takes for the present.
+    """
     with dashboard_engine(home, rows) as (settings, engine):
+        fill(engine)
         port = free_port()
-        config = uvicorn.Config(application(settings, engine), port=port, log_level="warning")
+        config = uvicorn.Config(application(settings, engine, clock), port=port, log_level="warning")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

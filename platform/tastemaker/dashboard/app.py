@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 from starlette.applications import Starlette
@@ -29,7 +28,7 @@ from tastemaker.dashboard.content import PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage, PageAction
 from tastemaker.dashboard.pages import PAGES
-from tastemaker.dashboard.reader import DashboardReader, KnownContent, LastKnown, NothingKnown
+from tastemaker.dashboard.reader import DashboardReader, KnownContent, LastKnown, NothingKnown, utc_now
 from tastemaker.dashboard.rendering import render
 from tastemaker.errors import TastemakerError
 from tastemaker.html import shell
@@ -45,14 +44,16 @@ _OF_A_BLOCK = ("block", "kind")
 _LOG = logging.getLogger(__name__)
 
 
-def application(settings: Settings, engine: Engine) -> ASGIApp:
+def application(settings: Settings, engine: Engine, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
     """Return the application. Raises TastemakerError if the key that signs cookies can't be used.
 
     Args:
         settings: All settings.
         engine: The metadata database.
+        clock: Returns the present time, UTC.
     """
-    site, access = _Site(settings, engine), Access(settings, engine, public=PUBLIC)
+    site = _Site(DashboardReader(engine, settings, clock))
+    access = Access(settings, engine, public=PUBLIC)
     routes: list[BaseRoute] = [
         *access.routes(),
         Route("/", lambda _: RedirectResponse(PAGES[0].path)),
@@ -76,11 +77,9 @@ def application(settings: Settings, engine: Engine) -> ASGIApp:
 
 
 class _Site:
-    def __init__(self, settings: Settings, engine: Engine) -> None:
-        self._settings = settings
-        self._reader = DashboardReader(engine, settings)
+    def __init__(self, reader: DashboardReader) -> None:
+        self._reader = reader
         self._known = LastKnown()
-        self._timezone = ZoneInfo(settings.source.timezone)
         self.renderer = ChartRenderer()
         self.report_in = ReportIn(settings, engine)
 
@@ -126,7 +125,7 @@ class _Site:
 
     async def bundle(self, _: Request) -> Response:
         """Return the JavaScript that shows charts in the browser."""
-        path = await run_in_threadpool(self.renderer.bundle, self._settings.home / "dashboard")
+        path = await run_in_threadpool(self.renderer.bundle, self._reader.settings.home / "dashboard")
         return FileResponse(path, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
     def missing(self, request: Request, _: Exception) -> Response:
@@ -202,7 +201,8 @@ class _Site:
     def _render(self, request: Request, template: str, **values: Any) -> str:
         return render(
             template,
-            timezone=self._timezone,
+            timezone=self._reader.timezone,
+            now=self._reader.now,
             pages=[page for page in PAGES if page.in_navigation],
             path=request.url.path,
             viewer=getattr(request.state, "viewer", None),

@@ -9,13 +9,16 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from tastemaker.errors import TastemakerError
 
-ColumnKind = Literal["text", "number", "share", "time", "day"]
+ColumnKind = Literal["text", "name", "number", "share", "time", "day"]
+"""Kind of a column's cells. A `name` may be long, and is wrapped late."""
 Named = TypeVar("Named", bound="DataTable | Chart")
+FRESH = timedelta(days=2)
+"""Twice the period of figures that are computed daily: older ones are shown as old."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -46,6 +49,12 @@ class Figure:
     """Why there is no value, such as `12 of 30 users`."""
     comparison: str = ""
     """The figure beside an earlier one, in words, such as `as last week`."""
+    link: str = ""
+    """Path on this site with what is behind the figure; empty: its definition, if it has one."""
+    fresh: timedelta = FRESH
+    """A figure that was computed longer ago is shown as old: twice the period of its computation."""
+    without_value: str = "Too little data"
+    """Shown instead of a value that there is not."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +203,8 @@ class PageContent:
     """Models that the filter offers."""
     versions: Sequence[str] = field(default=())
     """Versions that the filter offers."""
+    fresh: timedelta = FRESH
+    """Figures that were computed longer ago are shown as old: twice the period of their computation."""
 
     def tables(self) -> Iterator[DataTable]:
         """Yield the tables, those of charts, too."""

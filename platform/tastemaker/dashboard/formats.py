@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 from tastemaker.dashboard.content import DataTable, Figure, TableCell, TableColumn
 
 NO_FIGURE = "–"
+COUNTED = ("requests", "items", "users", "lists", "events", "hours", "days")
+"""Units that are counted: one of them has no s."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -24,16 +26,28 @@ def number(value: float | None, unit: str = "") -> str:
     if value is None or not math.isfinite(value):
         return NO_FIGURE
     if unit == "share":
-        return f"{_digits(value * 100)} %"
-    return f"{_digits(value)} {unit}".strip()
+        return f"{_per_cent(value)} %"
+    return f"{_digits(value)} {_one(unit) if value == 1 else unit}".strip()
 
 
 def interval(figure: Figure) -> str:
     """Return a figure's interval, such as `10.6 to 11.8 %`; empty without one."""
-    if figure.low is None or figure.high is None:
+    return span(figure.low, figure.high, figure.unit)
+
+
+def span(low: float | None, high: float | None, unit: str = "") -> str:
+    """Return an interval, such as `10.6 to 11.8 %`; the unit is beside the figure. Empty without an interval.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+        unit: Unit of both.
+    """
+    if low is None or high is None or not math.isfinite(low) or not math.isfinite(high):
         return ""
-    scale, sign = (100, " %") if figure.unit == "share" else (1, "")
-    return f"{_digits(figure.low * scale)} to {_digits(figure.high * scale)}{sign}"
+    if unit == "share":
+        return f"{_per_cent(low)} to {_per_cent(high)} %"
+    return f"{_digits(low)} to {_digits(high)}"
 
 
 def moment(value: datetime, timezone: ZoneInfo) -> str:
@@ -73,6 +87,19 @@ def as_csv(table: DataTable) -> str:
 
 def _safe(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _one(unit: str) -> str:
+    """Return the unit of a single thing, such as `day`."""
+    return unit.removesuffix("s") if unit in COUNTED else unit
+
+
+def _per_cent(share: float) -> str:
+    """Return a share in per cent with three significant digits; 0 and 100 % are exact."""
+    if share in (0, 1):
+        return f"{100 * share:.0f}"
+    decimals = max(1, 2 - math.floor(math.log10(abs(share * 100))))
+    return f"{share * 100:,.{min(decimals, 6)}f}"
 
 
 def _digits(value: float) -> str:

@@ -1,22 +1,43 @@
-"""Reads of `measurements` that several pages share."""
+"""Reads of `measurements` that several pages share.
+
+A read follows an index: a source's newest window of a metric first, then the rows of that window. So a page
+takes as long with 90 days of a thousand versions as with a few.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select
 
 from tastemaker.dashboard.content import Figure
 from tastemaker.dashboard.filters import PageFilters
+from tastemaker.dashboard.formats import day, interval, number
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.product.definition import MIN_EVENTS, MIN_USERS
+from tastemaker.storage.intervals import days_between
 from tastemaker.storage.tables import Moment, measurements
 
 M = measurements.c
 DAY = timedelta(days=1)
-_SLACK = timedelta(hours=2)
-"""Days in which clocks change are an hour longer or shorter."""
+OLDEST_DAYS = 30
+"""A window that is over for longer than this, beside its own length, is not shown as a present one."""
+_LENGTH = days_between(M.window_start, M.window_end)
+_SLACK = 0.1
+"""In days: where clocks change, a day is an hour longer or shorter."""
+VersionKey = tuple[str, str]
+"""Model and version."""
+
+
+class MeasuredWindow(NamedTuple):
+    """A window of a source's metric."""
+
+    source: str
+    metric: str
+    start: datetime
+    end: datetime
 
 
 def restricted(filters: PageFilters, *, names: Sequence[str] = ("model", "version")) -> Select[Any]:
@@ -32,7 +53,12 @@ def restricted(filters: PageFilters, *, names: Sequence[str] = ("model", "versio
 
 
 def latest(
-    reader: DashboardReader, metrics: Sequence[str], filters: PageFilters, *, names: Sequence[str] = ()
+    reader: DashboardReader,
+    metrics: Sequence[str],
+    filters: PageFilters,
+    *,
+    names: Sequence[str] = (),
+    versions: Sequence[VersionKey] | None = None,
 ) -> Sequence[Row[Any]]:
     """Return the newest figures over the filters' period.
 
@@ -41,39 +67,80 @@ def latest(
         metrics: Names of metrics.
         filters: Restrictions, and the period in days.
         names: Columns that may have any value, such as model and version.
+        versions: Only of these; None: of all.
 
     Returns:
-        Rows of `measurements`, at most one per metric and the columns in `names`.
+        Rows of `measurements`, at most one per source, metric and the columns in `names`: those of the newest
+        complete window of each source and metric.
     """
-    length = timedelta(days=filters.period)
-    statement = restricted(filters, names=names).where(M.metric.in_(metrics))
-    found = [
-        row
-        for row in reader.rows(statement.where(M.window_end > reader.now - length - 30 * DAY))
-        if abs(row.window_end - row.window_start - length) <= _SLACK
-    ]
-    newest: dict[tuple[str, ...], Row[Any]] = {}
-    for row in sorted(found, key=lambda row: row.window_end):
-        newest[(row.source, row.metric, *(getattr(row, name) for name in names))] = row
-    return list(newest.values())
+    windows = newest_windows(reader, metrics, filters.period)
+    statement = restricted(filters, names=names).where(_within(windows), _of(versions))
+    return reader.rows(statement) if windows else []
+
+
+def versions_by_users(
+    reader: DashboardReader, metrics: Sequence[str], filters: PageFilters
+) -> dict[VersionKey, int]:
+    """Return the users of each version over the filters' period, the version with most users first."""
+    windows = newest_windows(reader, metrics, filters.period)
+    if not windows:
+        return {}
+    mine = restricted(filters).where(_within(windows), M.version != "").subquery().c
+    users = func.coalesce(func.max(mine.n), 0).label("users")
+    counted = select(mine.model, mine.version, users).group_by(mine.model, mine.version)
+    rows = reader.rows(counted.order_by(users.desc(), mine.model, mine.version))
+    return {(row.model, row.version): row.users for row in rows}
+
+
+def newest_windows(reader: DashboardReader, metrics: Iterable[str], days: int) -> list[MeasuredWindow]:
+    """Return the newest complete window of so many days of each source and metric that has a recent one."""
+    found = []
+    for source in sources(reader):
+        for metric in metrics:
+            newest = (
+                select(M.window_start, M.window_end)
+                .where(M.source == source, M.metric == metric, M.is_complete)
+                .where(M.window_end > reader.now - (days + OLDEST_DAYS) * DAY)
+                .where(_LENGTH.between(days - _SLACK, days + _SLACK))
+                .order_by(M.window_end.desc())
+                .limit(1)
+            )
+            found += [MeasuredWindow(source, metric, *row) for row in reader.rows(newest)]
+    return found
 
 
 def daily(
-    reader: DashboardReader, metrics: Sequence[str], filters: PageFilters, *, names: Sequence[str] = ()
+    reader: DashboardReader,
+    metrics: Sequence[str],
+    filters: PageFilters,
+    *,
+    names: Sequence[str] = (),
+    versions: Sequence[VersionKey] | None = None,
 ) -> Sequence[Row[Any]]:
     """Return the figures of each day of the filters' period, oldest first; see `latest` for the arguments."""
     since = reader.now - (filters.period + 1) * DAY
     statement = restricted(filters, names=names).where(M.metric.in_(metrics), M.window_start >= since)
-    found = reader.rows(statement.order_by(M.window_start))
-    return [row for row in found if abs(row.window_end - row.window_start - DAY) <= _SLACK]
+    statement = statement.where(_LENGTH.between(1 - _SLACK, 1 + _SLACK), _of(versions))
+    return reader.rows(statement.order_by(M.window_start))
+
+
+def sources(reader: DashboardReader) -> list[str]:
+    """Return the sources that have figures."""
+    return _distinct(reader, M.source)
 
 
 def names_of(reader: DashboardReader, column: str, filters: PageFilters) -> list[str]:
     """Return the models or versions that have figures, for a filter."""
-    statement = select(M[column]).where(M[column] != "").distinct().order_by(M[column])
-    if column == "version" and filters.model:
-        statement = statement.where(M.model == filters.model)
-    return [row[0] for row in reader.rows(statement)]
+    if column != "version":
+        return _distinct(reader, M[column])
+    models = [filters.model] if filters.model else ["", *_distinct(reader, M.model)]
+    return sorted({name for model in models for name in _distinct(reader, M.version, M.model == model)})
+
+
+def day_of(reader: DashboardReader, row: Row[Any]) -> date:
+    """Return the shop's day on which a row's window begins."""
+    start: datetime = row.window_start
+    return start.astimezone(reader.timezone).date()
 
 
 def newest_time(reader: DashboardReader) -> datetime | None:
@@ -82,10 +149,63 @@ def newest_time(reader: DashboardReader) -> datetime | None:
     return found
 
 
+def missing(row: Row[Any]) -> str:
+    """Return why a row has no figure, such as `12 of 30 users`."""
+    users = row.n or 0
+    return f"{users:,} of {MIN_USERS} users" if users < MIN_USERS else f"fewer than {MIN_EVENTS} events"
+
+
+def window(reader: DashboardReader, row: Row[Any]) -> str:
+    """Return the period of a row in words, such as `28 days until 28 Nov 2026`."""
+    last = (row.window_end - DAY / 2).astimezone(reader.timezone).date()
+    days = round((row.window_end - row.window_start) / DAY)
+    return f"{last:%A}, {day(last)}" if days == 1 else f"{days} days until {day(last)}"
+
+
+def in_words(row: Row[Any]) -> str:
+    """Return a row's figure with its interval, such as `0.37 GBP (0.31 to 0.42)`; of no figure, why."""
+    if row.value is None:
+        return missing(row)
+    between = interval(figure(row, "", ""))
+    return f"{number(row.value, row.unit)} ({between})" if between else number(row.value, row.unit)
+
+
 def figure(row: Row[Any], title: str, window: str, *, comparison: str = "") -> Figure:
     """Return a row of `measurements` as a figure."""
-    missing = "" if row.value is not None else f"{row.n or 0:,} users of 30, or fewer than 10 events"
     return Figure(
         metric=row.metric, title=title, value=row.value, unit=row.unit, window=window, low=row.low,
-        high=row.high, n=row.n, as_of=row.computed_at, missing=missing, comparison=comparison,
+        high=row.high, n=row.n, as_of=row.computed_at, missing="" if row.value is not None else missing(row),
+        comparison=comparison,
     )  # fmt: skip
+
+
+def _within(windows: Sequence[MeasuredWindow]) -> ColumnElement[bool]:
+    return or_(
+        false(),
+        *(
+            and_(
+                M.source == one.source,
+                M.metric == one.metric,
+                M.is_complete,
+                M.window_end == one.end,
+                M.window_start == one.start,
+            )
+            for one in windows
+        ),
+    )
+
+
+def _of(versions: Sequence[VersionKey] | None) -> ColumnElement[bool]:
+    """Return the condition for some versions; the pair is compared in the index of models and versions."""
+    if versions is None:
+        return M.metric != ""
+    return or_(false(), *(and_(M.model == model, M.version == version) for model, version in versions))
+
+
+def _distinct(reader: DashboardReader, column: ColumnElement[str], *where: ColumnElement[bool]) -> list[str]:
+    """Return the values of a column except the empty one: each is found by a step through an index."""
+    first = select(func.min(column).label("name")).where(column != "", *where)
+    steps = first.cte(recursive=True)
+    following = select(func.min(column)).where(column > steps.c.name, *where).scalar_subquery()
+    steps = steps.union_all(select(following).where(steps.c.name.is_not(None)))
+    return [row.name for row in reader.rows(select(steps.c.name)) if row.name is not None]

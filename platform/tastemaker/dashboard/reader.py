@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, Executable, Row
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
@@ -27,16 +28,26 @@ RETRY_SECONDS = 5.0
 """A database that did not answer is asked again after so long."""
 
 
+def utc_now() -> datetime:
+    """Return the present time, UTC."""
+    return datetime.now(UTC)
+
+
 class DashboardReader:
     """Read-only access of pages to the metadata database."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self.engine, self.settings = engine, settings
+    def __init__(self, engine: Engine, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
+        self.engine, self.settings, self._clock = engine, settings, clock
 
     @property
     def now(self) -> datetime:
         """The present time, UTC."""
-        return datetime.now(UTC)
+        return self._clock()
+
+    @property
+    def timezone(self) -> ZoneInfo:
+        """The shop's time zone."""
+        return ZoneInfo(self.settings.source.timezone)
 
     def rows(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return all rows of a statement."""

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from tastemaker.dashboard import content, formats
+from tastemaker.dashboard.charts.specs import outer_size
 from tastemaker.dashboard.page import DashboardPage
 
 
@@ -23,7 +24,12 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": formats.number, "interval": formats.interval, "as_cell": formats.cell}
+    made.filters |= {
+        "number": formats.number,
+        "interval": formats.interval,
+        "as_cell": formats.cell,
+        "outer_size": outer_size,
+    }
     made.tests |= {
         kind: lambda value, wanted=kind: type(value).__name__ == wanted
         for kind in ("Figures", "Chart", "Charts", "DataTable", "Notes", "ActionForm", "Frame")

@@ -19,7 +19,11 @@ BERLIN = ZoneInfo("Europe/Berlin")
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (0.1, "share", "10 %"),
+        (0.1, "share", "10.0 %"),
+        (1.0, "share", "100 %"),
+        (0.0, "share", "0 %"),
+        (1, "days", "1 day"),
+        (1, "GBP", "1 GBP"),
         (0.123456, "share", "12.3 %"),
         (0.0004321, "share", "0.0432 %"),
         (1_234_567.8, "", "1,234,568"),

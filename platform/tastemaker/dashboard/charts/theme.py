@@ -47,6 +47,7 @@ def config(theme: Theme) -> dict[str, Any]:
         "title": {"color": ink, "fontSize": 13, "anchor": "start"},
         "legend": {"labelColor": ink, "titleColor": soft, "orient": "top", "symbolStrokeWidth": 2},
         "text": {"color": ink, "fontSize": 12},
-        "rule": {"color": soft},
+        "mark": {"color": SERIES[theme][1]},
+        "style": {"event": {"color": soft}},
         "range": {"category": list(SERIES[theme]), "heatmap": {"scheme": "blues"}},
     }

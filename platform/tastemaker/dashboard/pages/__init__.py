@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tastemaker.dashboard.page import DashboardPage
-from tastemaker.dashboard.pages import models
+from tastemaker.dashboard.pages import model_version, models, today
 
-PAGES: tuple[DashboardPage, ...] = (models.PAGE,)
+PAGES: tuple[DashboardPage, ...] = (today.PAGE, models.PAGE, model_version.PAGE)
 """The first one is shown at `/`."""

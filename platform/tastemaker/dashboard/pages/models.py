@@ -2,120 +2,181 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Row
 
-from tastemaker.dashboard import measured
+from tastemaker.dashboard import in_service, measured, training_evidence
 from tastemaker.dashboard.access.viewer import Viewer
-from tastemaker.dashboard.charts.specs import MOST_SERIES, lines
+from tastemaker.dashboard.charts.specs import MOST_SERIES
 from tastemaker.dashboard.content import (
-    Chart,
     Charts,
-    ColumnKind,
     DataTable,
+    Notes,
+    PageBlock,
     PageContent,
     TableCell,
     TableColumn,
 )
 from tastemaker.dashboard.filters import PageFilters
-from tastemaker.dashboard.formats import number
+from tastemaker.dashboard.formats import span
+from tastemaker.dashboard.measured import VersionKey
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.training_evidence import ForecastFigure, OfflineFigure
+from tastemaker.dashboard.version_charts import ChartDays, kind_of, multiples, unit_of, with_unit
 
-METRICS = {
-    "ctr_list": "Clicked lists",
-    "ctr_impression": "Clicked items",
-    "reward_per_request": "Reward per request",
+ONLINE = {"ctr_list": "Clicked lists", "reward_per_request": "Reward per request"}
+"""Metrics with a column and with charts -> title."""
+CATALOGUE = {
+    "catalogue_coverage": "Catalogue shown",
+    "top_1_percent_share": "To the top 1 % of items",
+    "new_item_share": "To new items",
 }
-"""Metric -> its column's title."""
+METRICS = ONLINE | CATALOGUE
 PER_PAGE = 100
 BY_VERSION = ("model", "version")
 
 
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
-    """Return the table of versions, and a chart per metric of those with most users."""
-    rows = [row for row in measured.latest(reader, tuple(METRICS), filters, names=BY_VERSION) if row.version]
-    versions = sorted({(row.model, row.version): row.n or 0 for row in rows}.items(), key=lambda one: -one[1])
+    """Return the table of versions, and charts of those with most users."""
+    users = measured.versions_by_users(reader, tuple(METRICS), filters)
+    start = (filters.page - 1) * PER_PAGE
+    keys = list(users)[start : start + PER_PAGE]
+    rows = measured.latest(reader, tuple(METRICS), filters, names=BY_VERSION, versions=keys)
+    champions = in_service.champions(reader)
+    blocks: list[PageBlock] = [
+        *_charts(reader, filters, list(users)[:MOST_SERIES], len(users)),
+        _table(reader, rows, {key: users[key] for key in keys}, champions),
+        *_paging(filters, len(users)),
+    ]
     return PageContent(
-        answer=_answer(len(versions), filters.period),
+        answer=_answer(len(users), filters.period, champions),
         as_of=min((row.computed_at for row in rows), default=None),
-        blocks=[_charts(reader, filters, [key for key, _ in versions]), _table(rows, versions, filters)],
+        blocks=blocks,
         models=measured.names_of(reader, "model", filters),
         versions=measured.names_of(reader, "version", filters),
     )
 
 
-def _answer(versions: int, period: int) -> str:
-    if not versions:
-        return f"No version has answered requests in the last {period} days, as far as figures were computed."
-    return f"{versions:,} versions answered requests in the last {period} days."
+def _answer(count: int, period: int, champions: Sequence[VersionKey]) -> str:
+    if not count:
+        answer = f"No version answered requests in the last {period} days, as far as figures were computed"
+    elif count == 1:
+        answer = f"One version answered requests in the last {period} days"
+    else:
+        answer = f"{count:,} versions answered requests in the last {period} days"
+    if not champions:
+        return f"{answer}; there is no champion."
+    return f"{answer}; the champion is {' '.join(champions[0])}."
+
+
+def _charts(
+    reader: DashboardReader, filters: PageFilters, keys: Sequence[VersionKey], count: int
+) -> list[Charts]:
+    """Return small multiples of each online metric, for the versions with most users."""
+    found = measured.daily(reader, tuple(ONLINE), filters, names=BY_VERSION, versions=keys)
+    rows = {key: [row for row in found if (row.model, row.version) == key] for key in keys}
+    names, days = in_service.short_names(keys), ChartDays.of(reader, filters)
+    which = f"The {len(keys)} versions with most users, of {count:,}; all" if count > len(keys) else "All"
+    note = (
+        f"{which} charts have the same scale. The band is the 95 % interval; a gap is a day without figures."
+    )
+    deploys = " A dashed line is a deploy." if days.ticks else ""
+    return [
+        Charts(
+            multiples(reader, metric, rows, names, days),
+            title=with_unit(f"{title}, day by day", unit_of(rows, metric)),
+            note=note + deploys,
+        )
+        for metric, title in ONLINE.items()
+        if keys
+    ]
 
 
 def _table(
-    rows: Sequence[Row[Any]], versions: Sequence[tuple[tuple[str, str], int]], filters: PageFilters
+    reader: DashboardReader,
+    rows: Sequence[Row[Any]],
+    users: Mapping[VersionKey, int],
+    champions: Sequence[VersionKey],
 ) -> DataTable:
     by_key = {(row.model, row.version, row.metric): row for row in rows}
-    start = (filters.page - 1) * PER_PAGE
+    ids = [version for _, version in users]
+    offline = training_evidence.offline(reader, ids)
+    came = [row for row in rows if row.metric == "reward_per_request"]
+    forecasts = training_evidence.forecast(reader, ids, came)
+    units = {row.metric: row.unit for row in rows}
     return DataTable(
         name="versions",
         title="Versions",
         columns=[
             TableColumn("model", "Model"),
-            TableColumn("version", "Version"),
+            TableColumn("version", "Version", "name"),
             TableColumn("users", "Users", "number"),
-            *(TableColumn(name, title, *_kind(rows, name)) for name, title in METRICS.items()),
+            *(TableColumn(name, ONLINE[name], *kind_of(units.get(name, ""))) for name in ONLINE),
+            TableColumn("offline", "Before deployment", "number"),
+            TableColumn("forecast", "Forecast of the reward", "number"),
+            *(TableColumn(name, CATALOGUE[name], "share") for name in CATALOGUE),
         ],
         rows=[
-            [model, version, users, *(_cell(by_key.get((model, version, name))) for name in METRICS)]
-            for (model, version), users in versions[start : start + PER_PAGE]
+            [
+                TableCell(key[0], small="champion" if key in champions else ""),
+                TableCell(key[1], link=f"/models/{quote(key[1], safe='')}"),
+                count,
+                *(_measured(by_key.get((*key, name))) for name in ONLINE),
+                _offline(offline.get(key[1])),
+                _forecast(forecasts.get(key[1])),
+                *(_measured(by_key.get((*key, name))) for name in CATALOGUE),
+            ]
+            for key, count in users.items()
         ],
-        note="Different users at different times: only an experiment shows which version is better.",
+        note="The versions had different users at different times: only an experiment shows which is better. "
+        "Before deployment: the primary metric on past data, with its rank among the models.",
     )
 
 
-def _cell(row: Row[Any] | None) -> TableCell:
-    if row is None or row.value is None:
-        return TableCell(None, small="too little data", look="too_little")
-    small = "" if row.low is None else f"{number(row.low, row.unit)} to {number(row.high, row.unit)}"
-    return TableCell(row.value, small=small)
+def _measured(row: Row[Any] | None) -> TableCell:
+    if row is None:
+        return TableCell(None, small="not computed", look="too_little")
+    if row.value is None:
+        return TableCell(None, small=measured.missing(row), look="too_little")
+    return TableCell(row.value, small=span(row.low, row.high, row.unit))
 
 
-def _kind(rows: Sequence[Row[Any]], metric: str) -> tuple[ColumnKind, str]:
-    """Return the kind of a metric's column and its unit."""
-    unit = next((row.unit for row in rows if row.metric == metric), "")
-    return ("share", "") if unit == "share" else ("number", unit)
+def _offline(found: OfflineFigure | None) -> TableCell:
+    if found is None:
+        return TableCell(None, small="no backtest", look="too_little")
+    between = span(found.low, found.high)
+    rank = f"{found.metric}, rank {found.rank} of {found.of}"
+    return TableCell(found.value, small=f"{between}; {rank}" if between else rank)
 
 
-def _charts(reader: DashboardReader, filters: PageFilters, versions: Sequence[tuple[str, str]]) -> Charts:
-    shown = list(versions[:MOST_SERIES])
-    rows = [
-        row
-        for row in measured.daily(reader, tuple(METRICS), filters, names=BY_VERSION)
-        if (row.model, row.version) in shown
-    ]
-    by_metric = {name: [row for row in rows if row.metric == name] for name in METRICS}
-    return Charts(
-        title="Day by day",
-        charts=[_chart(name, title, by_metric[name]) for name, title in METRICS.items()],
+def _forecast(found: ForecastFigure | None) -> TableCell:
+    if found is None:
+        return TableCell(None, small="no forecast", look="too_little")
+    came = {True: "what came agrees", False: "what came differs", None: "not comparable yet"}[found.holds]
+    between = span(found.low, found.high)
+    return TableCell(found.value, small=f"{between}; {came}" if between else came)
+
+
+def _paging(filters: PageFilters, count: int) -> list[Notes]:
+    """Return links to the pages before and after, where there are more versions than one page has."""
+    if count <= PER_PAGE:
+        return []
+    first = (filters.page - 1) * PER_PAGE + 1
+    links = []
+    if filters.page > 1:
+        before = filters.address(PAGE.path, page=filters.page - 1)
+        links.append(TableCell(f"{PER_PAGE} versions with more users", link=before))
+    if first + PER_PAGE <= count:
+        after = filters.address(PAGE.path, page=filters.page + 1)
+        links.append(TableCell("Versions with fewer users", link=after))
+    shown = (
+        f"Versions {first:,} to {min(first + PER_PAGE - 1, count):,} of {count:,}, by their number of users."
     )
-
-
-def _chart(name: str, title: str, rows: Sequence[Row[Any]]) -> Chart:
-    unit = rows[0].unit if rows else ""
-    columns = [
-        TableColumn("day", "Day", "day"),
-        TableColumn("version", "Version"),
-        *(TableColumn(end, end.title(), *_kind(rows, name)) for end in ("value", "low", "high")),
-    ]
-    data = [[row.window_start.date(), row.version, row.value, row.low, row.high] for row in rows]
-    return Chart(
-        title=title,
-        label=f"{title} by day and version, with 95 % intervals; the table has the figures.",
-        spec=lines("day", "value", unit=unit, series="version", low="low", high="high"),
-        table=DataTable(name, title, columns, data, empty="No figures by day yet."),
-    )
+    return [Notes([shown], links)]
 
 
 PAGE = DashboardPage(

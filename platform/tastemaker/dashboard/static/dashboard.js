@@ -1,5 +1,5 @@
-// Hover in charts: when a chart's picture is pointed at or focused, it is drawn again in the browser by Vega-Embed.
-// Without this script, and until then, the picture and the table say the same.
+// Hover in charts: when a chart's picture is pointed at, it is drawn again in the browser by Vega-Embed, in the same size.
+// Without this script, until then, and if that fails, the picture and the table say the same.
 
 const options = {
   actions: false,
@@ -10,12 +10,12 @@ const options = {
 };
 
 async function enliven(figure) {
-  if (figure.dataset.live) return;
-  figure.dataset.live = "loading";
   const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const address = new URL(figure.dataset.spec, location.href);
   address.searchParams.set("theme", theme);
-  const [spec] = await Promise.all([fetch(address).then((answer) => answer.json()), import("/static/vega.js")]);
+  const [answer] = await Promise.all([fetch(address), import("/static/vega.js")]);
+  if (!answer.ok) throw new Error(`the chart's data were answered with ${answer.status}`);
+  const spec = await answer.json();
   const place = document.createElement("div");
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", spec.description);
@@ -26,5 +26,6 @@ async function enliven(figure) {
 
 for (const figure of document.querySelectorAll("figure.chart[data-spec]")) {
   const picture = figure.querySelector("picture");
-  if (picture) picture.addEventListener("pointerenter", () => enliven(figure), { once: true });
+  const keep = () => (figure.dataset.live = "failed");
+  picture?.addEventListener("pointerenter", () => enliven(figure).catch(keep), { once: true });
 }

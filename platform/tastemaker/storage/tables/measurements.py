@@ -36,4 +36,5 @@ measurements = Table(
     Column("computed_at", Moment, nullable=False, doc="when it was computed or reported"),
     Index(None, "metric", "window_end"),
     Index(None, "model", "version", "metric"),
+    Index("ix_measurements_source_metric", "source", "metric", "is_complete", "window_end", "window_start"),
 )

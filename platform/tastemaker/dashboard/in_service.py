@@ -1,0 +1,170 @@
+"""What is in service, by the metadata database: versions and their age, deploys, alerts, data and jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, func, select
+
+from tastemaker.dashboard import measured
+from tastemaker.dashboard.charts.specs import ChartTick
+from tastemaker.dashboard.filters import PageFilters
+from tastemaker.dashboard.measured import VersionKey
+from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.storage.tables import (
+    Moment,
+    alert_incidents,
+    gate_results,
+    ingested_days,
+    job_runs,
+    promotions,
+    stalenesses,
+    versions,
+)
+
+_SHORT = 4
+"""Last characters of a version's id that are enough in a chart, where they differ."""
+
+
+class VersionAge(NamedTuple):
+    """How old a version's data are, and what that costs."""
+
+    trained_until: datetime
+    metric: str
+    """The metric that was measured; empty: the loss was never measured."""
+    loss: float | None
+    """Share of the metric that a week without training costs; None: not measured, or it has no interval."""
+    low: float | None
+    """Lower end of its 95 % interval."""
+    high: float | None
+
+
+class NewestData(NamedTuple):
+    """The newest day of the events, and when the platform last looked for more."""
+
+    day: date
+    checked_at: datetime
+
+
+class JobStates(NamedTuple):
+    """How the last run of each job ended."""
+
+    jobs: int
+    failed: Sequence[str]
+    """Names of those whose last run failed."""
+    ended_at: datetime
+    """When the newest run ended."""
+
+
+def champions(reader: DashboardReader) -> list[VersionKey]:
+    """Return the champion of each problem, the one that was promoted last first."""
+    newest = select(func.max(promotions.c.id)).group_by(promotions.c.problem)
+    found = (
+        select(versions.c.model, versions.c.id)
+        .join(promotions, promotions.c.version_id == versions.c.id)
+        .where(promotions.c.id.in_(newest))
+        .order_by(promotions.c.id.desc())
+    )
+    return [(row.model, row.id) for row in reader.rows(found)]
+
+
+def answering(reader: DashboardReader) -> list[Row[Any]]:
+    """Return the requests of each version on the newest day with figures, the busiest version first."""
+    rows = measured.latest(reader, ("requests",), PageFilters(period=1), names=("model", "version"))
+    return sorted((row for row in rows if row.version and row.value), key=lambda row: -row.value)
+
+
+def deploys(reader: DashboardReader, since: datetime) -> list[ChartTick]:
+    """Return the promotions and rollbacks since a time."""
+    found = (
+        select(promotions.c.at, promotions.c.action, versions.c.model, promotions.c.version_id)
+        .join(versions, promotions.c.version_id == versions.c.id)
+        .where(promotions.c.at >= since, promotions.c.action != "unfreeze")
+        .order_by(promotions.c.id)
+    )
+    words = {"promote": "promoted", "rollback": "rolled back to"}
+    return [
+        ChartTick(
+            row.at.astimezone(reader.timezone).date(), f"{words[row.action]} {row.model} {row.version_id}"
+        )
+        for row in reader.rows(found)
+    ]
+
+
+def age(reader: DashboardReader, version: str) -> VersionAge | None:
+    """Return the age of a version's data and the measured loss per week; None for a version of others."""
+    columns = versions.c
+    found = reader.rows(
+        select(
+            columns.model, columns.problem, columns.manifest["window"]["end"].as_float().label("end")
+        ).where(columns.id == version)
+    )
+    if not found or found[0].end is None:
+        return None
+    until = datetime.fromtimestamp(found[0].end, UTC)
+    columns = stalenesses.c
+    measured_loss = reader.rows(
+        select(columns.metric, columns.fresh, columns.loss_per_week)
+        .where(columns.problem == found[0].problem, columns.model == found[0].model)
+        .order_by(columns.id.desc())
+        .limit(1)
+    )
+    if not measured_loss:
+        return VersionAge(until, "", None, None, None)
+    row = measured_loss[0]
+    fresh, loss = row.fresh["value"], row.loss_per_week
+    ends = [loss[name] for name in ("value", "low", "high")]
+    if not fresh or None in ends:
+        return VersionAge(until, row.metric, None, None, None)
+    return VersionAge(until, row.metric, *(end / fresh for end in ends))
+
+
+def open_alerts(reader: DashboardReader) -> int:
+    """Return the number of open alerts."""
+    found = select(func.count()).select_from(alert_incidents).where(alert_incidents.c.closed_at.is_(None))
+    return int(reader.rows(found)[0][0])
+
+
+def newest_data(reader: DashboardReader) -> NewestData | None:
+    """Return the newest day that has events; None if no day was read yet."""
+    day = reader.rows(select(func.max(ingested_days.c.day)).where(ingested_days.c.rows_accepted > 0))[0][0]
+    looked = [
+        reader.rows(select(func.max(column, type_=Moment)))[0][0]
+        for column in (gate_results.c.checked_at, ingested_days.c.ingested_at)
+    ]
+    return None if day is None else NewestData(day, max(at for at in looked if at is not None))
+
+
+def jobs(reader: DashboardReader) -> JobStates | None:
+    """Return how the last run of each job ended; None if no job ever ran."""
+    columns = job_runs.c
+    newest = (
+        select(columns.job_name, func.max(columns.ended_at).label("ended_at"))
+        .group_by(columns.job_name)
+        .subquery()
+    )
+    last = select(columns.job_name, columns.succeeded, columns.ended_at).join(
+        newest, (newest.c.job_name == columns.job_name) & (newest.c.ended_at == columns.ended_at)
+    )
+    rows = reader.rows(last.order_by(columns.job_name))
+    if not rows:
+        return None
+    names = {row.job_name for row in rows}
+    failed = [row.job_name for row in rows if not row.succeeded]
+    return JobStates(len(names), failed, max(row.ended_at for row in rows))
+
+
+def short_names(keys: Sequence[VersionKey]) -> dict[VersionKey, str]:
+    """Return a name of each version that is short enough for a chart, such as `ranker …e828`."""
+    length = _SHORT
+    while True:
+        found = {key: _short(*key, length) for key in keys}
+        if len(set(found.values())) == len(set(keys)):
+            return found
+        length *= 2
+
+
+def _short(model: str, version: str, length: int) -> str:
+    return f"{model} {version}" if len(version) <= 2 * length else f"{model} …{version[-length:]}"
