@@ -145,7 +145,8 @@ def _forecast(now: datetime) -> dict[str, Any]:
 def _ingested(now: datetime) -> dict[str, Any]:
     return {
         "source": "shop", "day": (now - DAY).date(), "digest": "d", "rows_read": 48_210,
-        "rows_accepted": 48_193, "rows_quarantined": {"unknown item": 17}, "ingested_at": midnight(0, now) + timedelta(hours=2),
+        "rows_accepted": 48_193, "rows_quarantined": {"unknown item": 17},
+        "ingested_at": midnight(0, now) + timedelta(hours=2),
     }  # fmt: skip
 
 

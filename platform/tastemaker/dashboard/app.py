@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from sqlalchemy import Engine
 from starlette.applications import Starlette
@@ -165,7 +165,7 @@ class _Site:
         document = self._render(
             request, "page.html", page=page, content=known.content, filters=filters, themes=THEMES,
             old_since=datetime.fromtimestamp(known.read_at, UTC) if known.is_old else None,
-            blocks=f"/blocks{request.url.path}",
+            blocks=f"/blocks{quote(request.url.path)}",
         )  # fmt: skip
         return HTMLResponse(document)
 

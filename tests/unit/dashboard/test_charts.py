@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import altair
 import pytest
 
 from tastemaker.dashboard.charts.renderer import ChartRenderer, specification
-from tastemaker.dashboard.charts.specs import lines
+from tastemaker.dashboard.charts.specs import ChartTick, lines, outer_size
 from tastemaker.dashboard.charts.theme import SERIES, THEMES, Theme
 from tastemaker.dashboard.content import Chart, DataTable, TableColumn
 from tastemaker.errors import TastemakerError
@@ -34,8 +35,12 @@ def renderer() -> Iterator[ChartRenderer]:
     made.close()
 
 
+FIRST, LAST = date(2026, 7, 1), date(2026, 7, 28)
+DEPLOY = ChartTick(date(2026, 7, 3), "promoted b")
+
+
 @pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("more", [{}, {"domain": (0.0, 0.3)}])
+@pytest.mark.parametrize("more", [{}, {"domain": (0.0, 0.3), "days": (FIRST, LAST), "ticks": [DEPLOY]}])
 def test_a_specification_is_valid_vega_lite(theme: Theme, more: dict[str, Any]) -> None:
     altair.LayerChart.from_dict(specification(chart(["a", "b"], **more), theme), validate=True)
 
@@ -47,6 +52,53 @@ def test_a_drawn_chart_has_a_point_per_row_and_each_series_name(renderer: ChartR
     assert "als &lt;b&gt;" in drawn
     assert ">popularity</text>" in drawn
     assert "<b>" not in drawn
+
+
+def drawn_lines(renderer: ChartRenderer, values: list[float | None], **more: Any) -> str:
+    columns = [TableColumn(name, name.title()) for name in ("day", "value", "low", "high")]
+    rows = [
+        [FIRST + timedelta(days=at), one, one and one - 0.01, one and one + 0.01]
+        for at, one in enumerate(values)
+    ]
+    spec = lines("day", "value", unit="share", low="low", high="high", days=(FIRST, LAST), **more)
+    return renderer.svg(
+        Chart("Clicks", "Clicks by day", spec, DataTable("clicks", "C", columns, rows)), "light"
+    )
+
+
+def path_of(drawn: str, role: str) -> str:
+    """The only path of a mark."""
+    (found,) = re.findall(rf'aria-roledescription="{role}"[^>]* d="([^"]*)"|$^', drawn)
+    return str(found)
+
+
+@pytest.mark.processes
+def test_a_line_has_a_gap_on_days_without_a_figure(renderer: ChartRenderer) -> None:
+    drawn = drawn_lines(renderer, [0.1, 0.11, None, None, 0.12, 0.1])
+    assert path_of(drawn, "line mark").count("M") == 2
+    assert drawn.count('aria-roledescription="point"') == 4
+    assert "NaN" not in drawn
+
+
+@pytest.mark.processes
+def test_a_day_between_gaps_has_a_point_and_its_interval(renderer: ChartRenderer) -> None:
+    for values in ([0.1], [0.1, 0.11, None, 0.12, None, 0.1, 0.1]):
+        drawn = drawn_lines(renderer, values)
+        assert drawn.count('aria-roledescription="rule mark"') == 1
+        assert drawn.count('aria-roledescription="point"') == sum(one is not None for one in values)
+
+
+@pytest.mark.processes
+def test_deploys_are_lines_with_a_text(renderer: ChartRenderer) -> None:
+    drawn = drawn_lines(renderer, [0.1, 0.11], ticks=[DEPLOY])
+    assert "promoted b" in drawn
+
+
+@pytest.mark.processes
+def test_a_drawn_chart_has_the_size_that_the_page_reserves(renderer: ChartRenderer) -> None:
+    for spec_of in (chart(["a", "a very long name of a version"]), chart(["a"], height=300)):
+        width, height = outer_size(spec_of.spec)
+        assert f'width="{width}" height="{height}"' in renderer.svg(spec_of, "light")
 
 
 @pytest.mark.processes

@@ -101,13 +101,12 @@ def lines(
     placed = {"x": across, "y": along}
     dashed = _only(coded, "color", "strokeDash")
     layers.append({"mark": {"type": "line", "strokeWidth": 2}, "encoding": {**placed, **dashed}})
-    tooltip = _tooltip(x, y, series, low, high, unit)
+    points = {"type": "point", "filled": True, "size": 22}
+    layers.append({"mark": points, "encoding": {**placed, **_only(coded, "color", "shape")}})
+    # Points are small: what is pointed at is a larger circle around them.
+    around = {"type": "circle", "size": 300, "opacity": 0, "aria": False}
     layers.append(
-        {
-            # The wide transparent stroke makes a point easy to hit.
-            "mark": {"type": "point", "filled": True, "size": 22, "stroke": "transparent", "strokeWidth": 12},
-            "encoding": {**placed, **_only(coded, "color", "shape"), "tooltip": tooltip},
-        }
+        {"mark": around, "encoding": {**placed, "tooltip": _tooltip(x, y, series, low, high, unit)}}
     )
     if series is not None:
         layers += _names(x, y, series, placed, coded)

@@ -48,6 +48,7 @@ def config(theme: Theme) -> dict[str, Any]:
         "legend": {"labelColor": ink, "titleColor": soft, "orient": "top", "symbolStrokeWidth": 2},
         "text": {"color": ink, "fontSize": 12},
         "mark": {"color": SERIES[theme][1]},
+        "rule": {"color": SERIES[theme][1]},
         "style": {"event": {"color": soft}},
         "range": {"category": list(SERIES[theme]), "heatmap": {"scheme": "blues"}},
     }

@@ -156,7 +156,7 @@ def _history(reader: DashboardReader, version: str) -> DataTable:
 
 
 PAGE = DashboardPage(
-    path="/models/{version}",
+    path="/models/{version:path}",
     title="Version",
     question="How does this version do?",
     load=load,

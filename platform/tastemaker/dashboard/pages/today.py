@@ -14,7 +14,7 @@ from tastemaker.dashboard.charts.specs import MOST_SERIES
 from tastemaker.dashboard.comparison import in_words, week_before
 from tastemaker.dashboard.content import Charts, Figure, Figures, Notes, PageBlock, PageContent, TableCell
 from tastemaker.dashboard.filters import PageFilters
-from tastemaker.dashboard.formats import day, number
+from tastemaker.dashboard.formats import day, number, span
 from tastemaker.dashboard.measured import VersionKey
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
@@ -125,7 +125,7 @@ def _age(reader: DashboardReader, version: str) -> Figure:
     elif (found.low or 0) <= 0:
         cost = f"a week without training does not measurably cost {found.metric}"
     else:
-        ends = f"{number(found.low, 'share')} to {number(found.high, 'share')}"
+        ends = span(found.low, found.high, "share")
         cost = f"each week without training costs {number(found.loss, 'share')} of {found.metric} ({ends})"
     until = found.trained_until.astimezone(reader.timezone).date()
     return Figure("", title, round(days, 1), "days", f"Data until {day(until)}", comparison=cost)
