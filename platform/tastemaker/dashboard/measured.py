@@ -17,14 +17,14 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import day, interval, number
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.product.definition import MIN_EVENTS, MIN_USERS
-from tastemaker.storage.intervals import days_between
+from tastemaker.storage.intervals import DaysBetween
 from tastemaker.storage.tables import Moment, measurements
 
 M = measurements.c
 DAY = timedelta(days=1)
 OLDEST_DAYS = 30
 """A window that is over for longer than this, beside its own length, is not shown as a present one."""
-_LENGTH = days_between(M.window_start, M.window_end)
+_LENGTH = DaysBetween(M.window_start, M.window_end)
 _SLACK = 0.1
 """In days: where clocks change, a day is an hour longer or shorter."""
 VersionKey = tuple[str, str]

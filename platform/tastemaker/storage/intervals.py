@@ -9,20 +9,20 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 
-class days_between(FunctionElement[float]):  # noqa: N801: it is written like a function of SQL
+class DaysBetween(FunctionElement[float]):
     """Days from one `Moment` to another, as a fraction, on SQLite and Postgres."""
 
     type = Float()
     inherit_cache = True
 
 
-@compiles(days_between, "sqlite")
-def _of_sqlite(element: days_between, compiler: Any, **kwargs: Any) -> str:
+@compiles(DaysBetween, "sqlite")
+def _of_sqlite(element: DaysBetween, compiler: Any, **kwargs: Any) -> str:
     start, end = (compiler.process(one, **kwargs) for one in element.clauses)
     return f"(julianday({end}) - julianday({start}))"
 
 
-@compiles(days_between, "postgresql")
-def _of_postgres(element: days_between, compiler: Any, **kwargs: Any) -> str:
+@compiles(DaysBetween, "postgresql")
+def _of_postgres(element: DaysBetween, compiler: Any, **kwargs: Any) -> str:
     start, end = (compiler.process(one, **kwargs) for one in element.clauses)
     return f"(extract(epoch FROM {end} - {start}) / 86400.0)"

@@ -82,7 +82,8 @@ def test_a_line_has_a_gap_on_days_without_a_figure(renderer: ChartRenderer) -> N
 
 @pytest.mark.processes
 def test_a_day_between_gaps_has_a_point_and_its_interval(renderer: ChartRenderer) -> None:
-    for values in ([0.1], [0.1, 0.11, None, 0.12, None, 0.1, 0.1]):
+    series: list[list[float | None]] = [[0.1], [0.1, 0.11, None, 0.12, None, 0.1, 0.1]]
+    for values in series:
         drawn = drawn_lines(renderer, values)
         assert drawn.count('aria-roledescription="rule mark"') == 1
         assert drawn.count('aria-roledescription="point"') == sum(one is not None for one in values)

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import create_engine, select, text
 
 from support.dashboard_homes import DAY, dashboard_engine, measurement, midnight
 from tastemaker.dashboard import measured
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.storage.intervals import days_between
+from tastemaker.storage.intervals import DaysBetween
 from tastemaker.storage.tables import measurements
 
 NAMES = ("model", "version")
@@ -25,7 +24,7 @@ NAMES = ("model", "version")
 def rows() -> list[dict[str, Any]]:
     """Two sources, one of which is a day behind; the newest day is not complete."""
     rng = random.Random(0)
-    found = []
+    found: list[dict[str, Any]] = []
     for source, behind in (("tastemaker", 0), ("theirs", 1)):
         for version in ("v1", "v2", "v3"):
             for days in (1, 7, 28):
@@ -104,10 +103,10 @@ def test_the_newest_window_is_found_in_an_index(reader: DashboardReader) -> None
 
 def test_days_between_is_in_days(reader: DashboardReader) -> None:
     columns = measurements.c
-    length = days_between(columns.window_start, columns.window_end)
+    length = DaysBetween(columns.window_start, columns.window_end)
     for row in reader.rows(select(columns.window_start, columns.window_end, length.label("days"))):
         assert timedelta(days=row.days) == pytest.approx(row.window_end - row.window_start, abs=DAY / 1e6)
-    compiled = str(select(length).compile(dialect=postgresql.dialect()))
+    compiled = str(select(length).compile(dialect=create_engine("postgresql://").dialect))
     assert "extract(epoch FROM measurements.window_end - measurements.window_start) / 86400.0" in compiled
 
 
