@@ -81,7 +81,7 @@ class _Site:
         self._reader = reader
         self._known = LastKnown()
         self.renderer = ChartRenderer()
-        self.report_in = ReportIn(settings, engine)
+        self.report_in = ReportIn(reader.settings, reader.engine)
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
