@@ -22,7 +22,7 @@ from tastemaker.html import index
 from tastemaker.monitoring import data_quality_page, drift_page
 from tastemaker.monitoring.drift_columns import ComparedColumn, verdict
 from tastemaker.monitoring.drift_distances import ColumnCounts, compare
-from tastemaker.monitoring.drift_rows import SIDES
+from tastemaker.monitoring.drift_sides import SIDES
 from tastemaker.problem import Guardrail
 from tastemaker.stats.bootstrap import Difference, Interval
 

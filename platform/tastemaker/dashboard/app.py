@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from tastemaker.dashboard import formats
+from tastemaker.dashboard import formats, stored_reports
 from tastemaker.dashboard.access.assembly import Access
 from tastemaker.dashboard.access.viewer import Role, Viewer
 from tastemaker.dashboard.charts.renderer import ChartRenderer, specification
@@ -28,7 +28,14 @@ from tastemaker.dashboard.content import PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage, PageAction
 from tastemaker.dashboard.pages import PAGES
-from tastemaker.dashboard.reader import DashboardReader, KnownContent, LastKnown, NothingKnown, utc_now
+from tastemaker.dashboard.reader import (
+    AWAY,
+    DashboardReader,
+    KnownContent,
+    LastKnown,
+    NothingKnown,
+    utc_now,
+)
 from tastemaker.dashboard.rendering import render
 from tastemaker.errors import TastemakerError
 from tastemaker.html import shell
@@ -62,6 +69,7 @@ def application(settings: Settings, engine: Engine, clock: Callable[[], datetime
         Route("/static/dashboard.css", site.style),
         Mount("/static", StaticFiles(directory=_STATIC)),
         Mount(endpoints.PATH, site.report_in.application),
+        Route(f"{stored_reports.PATH}/{{number:int}}/documents/{{name}}", site.document),
     ]
     for page in PAGES:
         routes += [
@@ -118,6 +126,10 @@ class _Site:
 
         return endpoint
 
+    async def document(self, request: Request) -> Response:
+        """Return a document of a report, for a sandboxed frame."""
+        return await run_in_threadpool(self._refused, request, self._document)
+
     async def style(self, _: Request) -> Response:
         """Return the style of all the platform's pages, and the dashboard's own."""
         own = (_STATIC / "layout.css").read_text("utf-8")
@@ -138,7 +150,7 @@ class _Site:
         return self._error(request, 500, "This page can't be shown: the dashboard's log says why.")
 
     def _answer(self, request: Request, page: DashboardPage, make: Callable[..., Response]) -> Response:
-        try:
+        def answer(request: Request) -> Response:
             if page.needs_user_ids and not viewer_of(request).may_see_users:
                 return self._error(
                     request, 403, "This page shows user ids, and you have no right to see them."
@@ -146,12 +158,27 @@ class _Site:
             query = {name: text for name, text in request.query_params.items() if name != "theme"}
             path = {name: str(text) for name, text in request.path_params.items() if name not in _OF_A_BLOCK}
             return make(request, page, PageFilters.parse(query, path))
+
+        return self._refused(request, answer)
+
+    def _refused(self, request: Request, answer: Callable[[Request], Response]) -> Response:
+        """Return an answer, or the page that says why there is none."""
+        try:
+            return answer(request)
         except TastemakerError as error:
             return self._error(request, 400, f"{error.problem}. {error.fix or ''}")
         except NothingKnown:
             return self._error(
                 request, 503, "The database does not answer, and this page was not read before."
             )
+        except AWAY:
+            return self._error(request, 503, "The database does not answer: nothing was read or changed.")
+
+    def _document(self, request: Request) -> Response:
+        name, number = request.path_params["name"], str(request.path_params["number"])
+        path = stored_reports.document(self._reader, number, name)
+        headers = {"Content-Security-Policy": stored_reports.DOCUMENT_POLICY}
+        return FileResponse(path, media_type="text/html; charset=utf-8", headers=headers)
 
     def _content(self, request: Request, page: DashboardPage, filters: PageFilters) -> KnownContent:
         viewer = viewer_of(request)

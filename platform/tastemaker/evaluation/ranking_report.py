@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from tastemaker.evaluation.results import Backtest, UserResults
     from tastemaker.registry import Version
 
-KIND = "ranking"
 MOST_USERS = 5_000
 """Users whose lists Evidently is given; of more, a random sample."""
 TOLERANCE = 1e-6
@@ -93,7 +92,7 @@ def ranking_report(
     link = f"ranking{SUFFIX}"
     title = f"Recommendation quality: {name}"
     path = ReportArchive(engine, folder).write(
-        ReportSubject(KIND, version.problem, version.id, version.model),
+        ReportSubject("ranking", version.problem, version.id, version.model),
         summary,
         {link: page.document, PAGE: ranking_report_page.render(title, summary, now, link)},
         created_at=now,

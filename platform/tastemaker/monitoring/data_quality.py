@@ -22,7 +22,6 @@ from tastemaker.monitoring.evidently_pages import SUFFIX
 from tastemaker.monitoring.ingested_rows import TABLE, IngestedRows, is_label, is_number
 from tastemaker.monitoring.report_archive import PAGE, ReportArchive, ReportSubject
 
-KIND = "data_quality"
 NEWEST_DAYS = 7
 EARLIER_DAYS = 28
 MIN_EARLIER_DAYS = 7
@@ -69,7 +68,7 @@ def data_quality_report(
     link = f"rows{SUFFIX}"
     page = data_quality_page.render(f"Data quality: {problem}", summary, now, link)
     path = ReportArchive(engine, folder).write(
-        ReportSubject(KIND, problem),
+        ReportSubject("data_quality", problem),
         summary,
         {link: document, PAGE: page},
         created_at=now,

@@ -21,7 +21,8 @@ from tastemaker.monitoring.drift_columns import ComparedColumn, compare_columns,
 from tastemaker.monitoring.drift_current import CurrentTraffic, current_traffic
 from tastemaker.monitoring.drift_facts import KIND
 from tastemaker.monitoring.drift_reference import DriftReference
-from tastemaker.monitoring.drift_rows import DAY, Side
+from tastemaker.monitoring.drift_rows import DAY
+from tastemaker.monitoring.drift_sides import Side
 from tastemaker.monitoring.evidently_pages import SUFFIX
 from tastemaker.monitoring.report_archive import PAGE, ReportArchive, ReportSubject
 
@@ -93,7 +94,7 @@ def drift_report(
     details = drift_details.histograms(name, reference, current, compared)
     links = {side: f"{side}{SUFFIX}" for side in details}
     path = ReportArchive(engine, folder).write(
-        ReportSubject(KIND, version.problem, version.id, version.model),
+        ReportSubject("drift", version.problem, version.id, version.model),
         summary,
         {links[side]: document for side, document in details.items()}
         | {PAGE: drift_page.render(f"Drift report: {name}", summary, now, links)},

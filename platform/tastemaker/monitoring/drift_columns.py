@@ -18,7 +18,8 @@ from tastemaker.monitoring.drift_distances import (
     Counts,
     compare,
 )
-from tastemaker.monitoring.drift_rows import DAY, SIDES, Side
+from tastemaker.monitoring.drift_rows import DAY
+from tastemaker.monitoring.drift_sides import SIDES, Side
 
 if TYPE_CHECKING:
     from tastemaker.monitoring.drift_current import CurrentTraffic

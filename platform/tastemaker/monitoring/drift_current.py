@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from tastemaker.data.lake import Lake
 from tastemaker.monitoring import drift_rows
-from tastemaker.monitoring.drift_rows import DAY, Side
+from tastemaker.monitoring.drift_rows import DAY
+from tastemaker.monitoring.drift_sides import Side
 
 if TYPE_CHECKING:
     from tastemaker.monitoring.drift_reference import DriftReference

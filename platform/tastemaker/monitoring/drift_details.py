@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tastemaker.monitoring import evidently_pages
 from tastemaker.monitoring.drift_columns import SCORE
 from tastemaker.monitoring.drift_current import HOUR
-from tastemaker.monitoring.drift_rows import SIDES, Side
+from tastemaker.monitoring.drift_sides import SIDES, Side
 
 if TYPE_CHECKING:
     from tastemaker.monitoring.drift_columns import ComparedColumn

@@ -40,7 +40,7 @@ def drift(home: FactSources) -> Iterator[GaugeMetricFamily]:
         newest = (
             select(reports.c.version_id, reports.c.summary)
             .join(versions, versions.c.id == reports.c.version_id)
-            .where(reports.c.kind == KIND, versions.c.model == model)
+            .where(reports.c.kind == "drift", versions.c.model == model)
             .where(reports.c.created_at >= home.now - timedelta(days=REPORT_DAYS))
             .order_by(reports.c.created_at.desc(), reports.c.id.desc())
             .limit(1)

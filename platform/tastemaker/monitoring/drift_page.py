@@ -11,14 +11,8 @@ from markupsafe import Markup
 
 from tastemaker.html import Page, below, join, shell, table
 from tastemaker.monitoring.drift_distances import FALSE_ALARM_RATE, SMALLEST
-from tastemaker.monitoring.drift_rows import SIDES, Side
+from tastemaker.monitoring.drift_sides import SIDES, TITLES, Side
 
-TITLES: Final[dict[Side, str]] = {
-    "users": "Who comes",
-    "features": "What is asked for",
-    "lists": "What is shown",
-    "choices": "What users choose",
-}
 LIKES: Final[dict[Side, str]] = {
     "users": "Requests, compared with those of the last weeks of the training window: by the request log "
     "where the service answered, by the events before that.",

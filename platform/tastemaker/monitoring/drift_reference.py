@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tastemaker.errors import TastemakerError
-from tastemaker.monitoring.drift_rows import SIDES, Side
+from tastemaker.monitoring.drift_sides import SIDES, Side
 from tastemaker.registry.artifact import place, staged
 
 FOLDER = "drift_reference"

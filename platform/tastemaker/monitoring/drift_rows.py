@@ -15,16 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import pyarrow as pa
 
+from tastemaker.monitoring.drift_sides import Side
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-Side = Literal["users", "features", "lists", "choices"]
-SIDES: Final[tuple[Side, ...]] = ("users", "features", "lists", "choices")
 DAY = "day"
 LOOK_BACK_DAYS = 28
 """How far back a user's last visit, and the categories that the user chose before, are looked for."""

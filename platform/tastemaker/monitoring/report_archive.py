@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
@@ -24,6 +24,7 @@ from tastemaker.storage.tables import reports
 from tastemaker.util.atomic_files import atomic_write
 from tastemaker.util.file_lock import file_lock
 
+ReportKind = Literal["drift", "data_quality", "ranking", "ablation"]
 KEPT = 30
 """Number of reports that are kept per kind and version."""
 PAGE = "report.html"
@@ -35,7 +36,7 @@ _LOCK = ".archive.lock"
 class ReportSubject(NamedTuple):
     """What a report is about."""
 
-    kind: str
+    kind: ReportKind
     problem: str
     version_id: str | None = None
     """None: no single version."""
@@ -139,6 +140,21 @@ class ReportArchive:
         for folder in home.glob("*"):
             if folder / PAGE not in mine:
                 shutil.rmtree(folder)
+
+
+def documents(folder: Path, path: str) -> dict[str, Path]:
+    """Return the documents of a report by the names of their files; empty if its page no longer exists.
+
+    Only files in the folder of reports are returned, wherever a row or a link points.
+
+    Args:
+        folder: The folder of all reports.
+        path: The page, as the table `reports` has it.
+    """
+    page, root = Path(path), folder.resolve()
+    files = page.parent.glob("*.html") if page.name == PAGE else [page]
+    found = {file.name: file.resolve() for file in sorted(files) if file.is_file()}
+    return {name: file for name, file in found.items() if root in file.parents}
 
 
 def _about(subject: ReportSubject) -> Any:

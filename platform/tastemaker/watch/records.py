@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, or_, select
+from sqlalchemy import Engine, Row, func, or_, select
 
 from tastemaker.errors import TastemakerError
 from tastemaker.storage.tables import (
+    Moment,
     alert_incidents,
     alert_notes,
     alert_outbox,
@@ -153,6 +154,25 @@ def history(engine: Engine, record: IncidentRecord) -> list[HistoryLine]:
     if record.closed_at is not None:
         lines.append(HistoryLine(record.closed_at, f"over: {record.ending}"))
     return sorted(lines, key=lambda line: line.at)
+
+
+def notification_seconds(engine: Engine, *, days: float) -> list[float]:
+    """Return the seconds from firing to the first trigger that was sent, of pages that fired lately.
+
+    Args:
+        engine: The metadata database.
+        days: How many days ago they fired at most.
+    """
+    sent = (alert_outbox.c.event == "trigger") & (alert_outbox.c.outcome == "sent")
+    with engine.connect() as connection:
+        since = database_now(connection) - timedelta(days=days)
+        rows = connection.execute(
+            select(alert_incidents.c.opened_at, func.min(alert_outbox.c.finished_at, type_=Moment))
+            .join(alert_outbox, alert_outbox.c.incident_id == alert_incidents.c.id)
+            .where(sent, alert_incidents.c.severity == "page", alert_incidents.c.opened_at > since)
+            .group_by(alert_incidents.c.id, alert_incidents.c.opened_at)
+        ).all()
+    return [(sent_at - opened_at).total_seconds() for opened_at, sent_at in rows]
 
 
 def silences(engine: Engine, *, only_active: bool = True) -> list[SilenceRecord]:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from tastemaker.monitoring import drift_rows
 from tastemaker.monitoring.drift_reference import DAYS, DriftReference
-from tastemaker.monitoring.drift_rows import DAY, LIST_LENGTH, ROWS_PER_DAY, Side
+from tastemaker.monitoring.drift_rows import DAY, LIST_LENGTH, ROWS_PER_DAY
+from tastemaker.monitoring.drift_sides import Side
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

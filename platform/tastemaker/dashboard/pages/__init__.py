@@ -3,7 +3,27 @@
 from __future__ import annotations
 
 from tastemaker.dashboard.page import DashboardPage
-from tastemaker.dashboard.pages import model_version, models, today
+from tastemaker.dashboard.pages import (
+    alerts,
+    data,
+    drift,
+    incident,
+    model_version,
+    models,
+    report,
+    reports,
+    today,
+)
 
-PAGES: tuple[DashboardPage, ...] = (today.PAGE, models.PAGE, model_version.PAGE)
+PAGES: tuple[DashboardPage, ...] = (
+    today.PAGE,
+    models.PAGE,
+    model_version.PAGE,
+    drift.PAGE,
+    alerts.PAGE,
+    incident.PAGE,
+    data.PAGE,
+    reports.PAGE,
+    report.PAGE,
+)
 """The first one is shown at `/`."""
