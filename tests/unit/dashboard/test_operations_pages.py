@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, select, update
@@ -14,12 +15,15 @@ from starlette.testclient import TestClient
 
 from support import operated_homes
 from support.dashboard_homes import dashboard_client
+from support.dashboard_users import dashboard_with_users, quick_hashes, token_of
 from support.operated_homes import DAY, HOUR, MINUTE, VERSION, now, put
+from tastemaker.dashboard.access.viewer import Role
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.stored_reports import DOCUMENT_POLICY
 from tastemaker.settings import Settings, load_settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import (
+    alert_incidents,
     alert_silences,
     gate_results,
     job_runs,
@@ -27,6 +31,7 @@ from tastemaker.storage.tables import (
     watch_beats,
 )
 
+__all__ = ["quick_hashes"]
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -62,6 +67,12 @@ def answer(client: TestClient, path: str) -> str:
     found = re.search(r'<p class="summary">(.*?)</p>', page.text, re.DOTALL)
     assert found is not None
     return found[1]
+
+
+def post(client: TestClient, path: str, **fields: str) -> Any:
+    """Send a form with the token of a page; redirects are not followed."""
+    token = token_of(client.get("/alerts").text)
+    return client.post(path, data={"csrf_token": token, **fields}, follow_redirects=False)
 
 
 def rows(client: TestClient, path: str) -> list[list[str]]:
@@ -151,17 +162,17 @@ class TestAlerts:
     def test_acknowledging_and_silencing(self, client: TestClient, engine: Engine) -> None:
         operated_homes.plant_alerts(engine)
         assert "Acknowledge</button>" in client.get("/alerts/3").text
-        done = client.post("/alerts/3/acknowledge", follow_redirects=False)
+        done = post(client, "/alerts/3/acknowledge")
         assert (done.status_code, done.headers["location"]) == (303, "/alerts/3")
         assert answer(client, "/alerts/3").startswith("It is open; this machine has acknowledged it.")
         fields = {"hours": "3", "reason": "a known fault"}
-        assert client.post("/alerts/3/silence", data=fields).status_code == 200
+        assert post(client, "/alerts/3/silence", **fields).status_code == 303
         with engine.connect() as connection:
             made = connection.execute(select(alert_silences).where(alert_silences.c.id != 7)).one()
         assert made.matchers == {"rule": "fallback_share", "model": "plain"}
         assert (made.created_by, made.reason) == ("this machine", "a known fault")
         assert made.ends_at - made.starts_at == 3 * HOUR
-        assert client.post("/alerts/end_silence", data={"silence": "7"}).status_code == 200
+        assert post(client, "/alerts/end_silence", silence="7").status_code == 303
         assert [row[0] for row in rows(client, "/blocks/alerts/silences.csv")] == [str(made.id)]
 
     @pytest.mark.parametrize(
@@ -180,9 +191,30 @@ class TestAlerts:
         self, client: TestClient, engine: Engine, path: str, fields: dict[str, str], says: str
     ) -> None:
         operated_homes.plant_alerts(engine)
-        refused = client.post(path, data=fields)
+        refused = post(client, path, **fields)
         assert refused.status_code == 400
         assert says in refused.text
+
+    @pytest.mark.usefixtures("quick_hashes")
+    def test_a_viewer_reads_and_an_editor_acts(self, tmp_path: Path) -> None:
+        with dashboard_with_users(tmp_path) as dashboard:
+            operated_homes.plant_alerts(dashboard.engine)
+            dashboard.add("reader", Role.VIEWER)
+            dashboard.add("writer", Role.EDITOR)
+            viewer, editor = dashboard.logged_in("reader"), dashboard.logged_in("writer")
+            assert dashboard.browser().get("/alerts/3").status_code in (302, 303, 403)
+            assert "Acknowledge</button>" not in viewer.get("/alerts/3").text
+            assert "End this silence" not in viewer.get("/alerts").text
+            token = token_of(viewer.get("/alerts").text)
+            for path in ("/alerts/3/acknowledge", "/alerts/3/silence", "/alerts/end_silence"):
+                refused = viewer.post(path, data={"csrf_token": token, "silence": "7"})
+                assert refused.status_code == 403
+                assert "Your role is viewer; this needs editor." in refused.text
+            assert editor.post("/alerts/3/acknowledge").status_code == 403  # without a token
+            assert post(editor, "/alerts/3/acknowledge").status_code == 303
+            with dashboard.engine.connect() as connection:
+                by = select(alert_incidents.c.acknowledged_by).where(alert_incidents.c.id == 3)
+                assert connection.execute(by).scalar_one() == "writer"
 
 
 class TestDrift:
@@ -251,6 +283,17 @@ class TestReports:
         document = client.get("/reports/3/documents/users-evidently.html")
         assert document.headers["content-security-policy"] == DOCUMENT_POLICY
         assert "<title>plain</title>" in document.text
+
+    @pytest.mark.usefixtures("quick_hashes")
+    def test_only_users_read_documents(self, tmp_path: Path) -> None:
+        path = "/reports/3/documents/report.html"
+        with dashboard_with_users(tmp_path) as dashboard:
+            plant(dashboard.engine, dashboard.settings)
+            dashboard.add()
+            unknown, known = dashboard.browser().get(path), dashboard.logged_in().get(path)
+            assert unknown.status_code in (303, 401, 403)
+            assert "plain" not in unknown.text
+            assert known.headers["content-security-policy"] == DOCUMENT_POLICY
 
     @pytest.mark.parametrize(
         "name",
