@@ -33,7 +33,7 @@ def drift(summary: Summary) -> list[PageBlock]:
         [
             [
                 TITLES[one["side"]],
-                one["column"],
+                TableCell(phrase(one), small=one["column"]),
                 state(one),
                 one["sentence"],
                 one["distance"],
@@ -48,6 +48,11 @@ def drift(summary: Summary) -> list[PageBlock]:
         empty=summary["note"] or "No column was compared.",
     )
     return [table]
+
+
+def phrase(column: Mapping[str, Any]) -> str:
+    """Return what a compared column of a drift report describes."""
+    return str(column.get("phrase", column["column"]))
 
 
 def state(column: Mapping[str, Any]) -> str:

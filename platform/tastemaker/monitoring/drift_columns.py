@@ -88,6 +88,7 @@ class ComparedColumn(NamedTuple):
         return {
             "side": self.side,
             "column": self.column,
+            "phrase": self.phrase,
             "distance": self.drift.distance,
             "threshold": self.drift.threshold,
             "alarm": self.drift.alarm,

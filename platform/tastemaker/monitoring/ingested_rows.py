@@ -174,6 +174,8 @@ def _plain(name: str, kind: str) -> str:
         return f"{known} dense_rank() OVER (ORDER BY {column})::VARCHAR END AS {column}"
     if is_number(kind):
         return f"{column}::DOUBLE AS {column}"
+    if kind.startswith("TIMESTAMP"):
+        return f"{column}::TIMESTAMP AS {column}"  # in UTC: with a zone, Evidently takes it for text
     if is_label(name, kind):
         frequent = f"SELECT {column} FROM newest GROUP BY ALL ORDER BY count(*) DESC LIMIT {MOST_LABELS}"  # noqa: S608
         return f"{known} if({column} IN ({frequent}), {column}, 'all others') END AS {column}"

@@ -41,7 +41,10 @@ def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageC
     """Return open alerts, the figures of the last 30 days, what is over, and silences."""
     engine, now = reader.engine, reader.now
     recent = records.incidents(engine, only_open=False, days=DAYS, limit=MOST_INCIDENTS)
-    still_open = [one for one in recent if one.closed_at is None]
+    still_open = sorted(
+        (one for one in recent if one.closed_at is None),
+        key=lambda one: (one.severity != "page", one.opened_at),
+    )
     over = [one for one in recent if one.closed_at is not None]
     seconds = records.notification_seconds(engine, days=DAYS)
     silences = records.silences(engine)
@@ -49,10 +52,14 @@ def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageC
         answer=" ".join(filter(None, [_watched(records.beats(engine)), _answer(still_open)])),
         as_of=now,
         blocks=[
-            _incidents("open", "Open", still_open, "Nothing is open."),
+            _incidents("open", "Open", still_open, "Nothing is open.", now),
             Figures(_figures(recent, seconds, now)),
             _incidents(
-                "over", f"Over, last {DAYS} days", shown_rows(over, filters), "No alert ended in this time."
+                "over",
+                f"Over, last {DAYS} days",
+                shown_rows(over, filters),
+                "No alert ended in this time.",
+                now,
             ),
             *page_links(PATH, filters, len(over)),
             _silences(silences),
@@ -65,9 +72,8 @@ def _answer(still_open: Sequence[IncidentRecord]) -> str:
     if not still_open:
         return "Nothing is open."
     pages = sum(one.severity == "page" for one in still_open)
-    worst = min(still_open, key=lambda one: (one.severity != "page", one.opened_at))
     alerts = "alert is" if len(still_open) == 1 else "alerts are"
-    return f"{len(still_open)} {alerts} open, {pages} of them pages. {worst.summary}"
+    return f"{len(still_open)} {alerts} open, {pages} of them pages. {still_open[0].summary}"
 
 
 def _watched(beats: Sequence[tuple[str, str, float, float | None]]) -> str:
@@ -89,27 +95,30 @@ def _figures(recent: Sequence[IncidentRecord], seconds: Sequence[float], now: da
         if one.acknowledged_at is not None
     ]
     lasted = [(one.closed_at - one.opened_at).total_seconds() for one in pages if one.closed_at is not None]
-    goal = f"the goal is at most {GOAL_PER_WEEK}"
+    per_week = Figure(
+        "", "Pages per week", len(fired) / WEEKS, "", f"the last {WEEKS * 7} days", n=len(fired),
+        counted="pages", as_of=now, comparison=f"the goal is at most {GOAL_PER_WEEK}",
+    )  # fmt: skip
     return [
-        Figure(
-            "", "Pages per week", len(fired) / WEEKS, "", f"the last {WEEKS * 7} days", n=len(fired),
-            counted="pages", as_of=now, comparison=goal,
-        ),
-        _mean("From firing to a message", seconds, "message", now),
-        _mean("From firing to acknowledged (MTTA)", taken, "acknowledged page", now),
-        _mean("From firing to over (MTTR)", lasted, "page that ended", now),
-    ]  # fmt: skip
+        per_week,
+        _mean("From firing to a message", seconds, "s", "pages that were sent", now),
+        _mean("From firing to acknowledged (MTTA)", taken, "min", "acknowledged pages", now),
+        _mean("From firing to over (MTTR)", lasted, "min", "pages that ended", now),
+    ]
 
 
-def _mean(title: str, seconds: Sequence[float], counted: str, now: datetime) -> Figure:
-    value = sum(seconds) / len(seconds) / 60 if seconds else None
+def _mean(title: str, seconds: Sequence[float], unit: str, counted: str, now: datetime) -> Figure:
+    scale = 60 if unit == "min" else 1
     return Figure(
-        "", title, value, "min", f"mean, the last {DAYS} days", n=len(seconds), counted=f"{counted}s",
-        as_of=now, missing=f"no {counted} in this time",
+        "", title, sum(seconds) / len(seconds) / scale if seconds else None, unit,
+        f"mean, the last {DAYS} days", n=len(seconds), counted=counted, as_of=now,
+        missing=f"there were no {counted} in this time",
     )  # fmt: skip
 
 
-def _incidents(name: str, title: str, found: Sequence[IncidentRecord], empty: str) -> DataTable:
+def _incidents(
+    name: str, title: str, found: Sequence[IncidentRecord], empty: str, now: datetime
+) -> DataTable:
     columns = [
         TableColumn("incident", "Incident"),
         TableColumn("fired_at", "Fired", "time"),
@@ -125,7 +134,7 @@ def _incidents(name: str, title: str, found: Sequence[IncidentRecord], empty: st
             one.severity,
             one.summary,
             TableCell(one.state, small="" if one.acknowledged_by is None else f"by {one.acknowledged_by}"),
-            None if one.closed_at is None else (one.closed_at - one.opened_at).total_seconds() / 60,
+            ((one.closed_at or now) - one.opened_at).total_seconds() / 60,
         ]
         for one in found
     ]

@@ -73,7 +73,7 @@ def _figures(newest: Row[Any]) -> list[Figure]:
     summary = newest.summary
     columns = [one for one in summary["columns"] if one["threshold"] is not None]
     days = summary["days"]
-    window = f"{days[0]} to {days[-1]}" if days else "no whole day with enough requests"
+    window = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "no whole day with enough requests"
     changed = sum(one["alarm"] for one in columns)
     return [
         Figure(
@@ -118,11 +118,11 @@ def _charts(history: Sequence[Row[Any]], newest: Mapping[str, Any]) -> list[Char
                 row.version_id,
             ]
             points.setdefault((one["side"], one["column"]), []).append(point)
-    sentences = {(one["side"], one["column"]): one["sentence"] for one in newest["columns"]}
+    now = {(one["side"], one["column"]): one for one in newest["columns"]}
     found = []
     for side in SIDES:
-        keys = [key for key in sentences if key[0] == side and key in points]
-        charts = [_chart(f"{side}_{at}", key[1], sentences[key], points[key]) for at, key in enumerate(keys)]
+        keys = [key for key in now if key[0] == side and key in points]
+        charts = [_chart(f"{side}_{at}", now[key], points[key]) for at, key in enumerate(keys)]
         if charts:
             found.append(
                 Charts(charts, TITLES[side], "Grey: as far as days usually differ. A triangle: changed.")
@@ -130,7 +130,8 @@ def _charts(history: Sequence[Row[Any]], newest: Mapping[str, Any]) -> list[Char
     return found
 
 
-def _chart(name: str, column: str, sentence: str, points: list[list[Any]]) -> Chart:
+def _chart(name: str, newest: Mapping[str, Any], points: list[list[Any]]) -> Chart:
+    title = report_tables.phrase(newest).capitalize()
     columns = [
         TableColumn("made_at", "Made", "time"),
         TableColumn("distance", "Distance", "number"),
@@ -139,10 +140,10 @@ def _chart(name: str, column: str, sentence: str, points: list[list[Any]]) -> Ch
         TableColumn("version", "Version"),
     ]
     return Chart(
-        title=column,
-        label=f"Distance of {column} from the reference by report, and what is usual. Newest: {sentence}.",
+        title=title,
+        label=f"{title}: distance from the reference by report, and what is usual. {newest['sentence']}.",
         spec=line_over_usual("made_at", "distance", usual="usual_up_to", state="state", states=STATES),
-        table=DataTable(name, column, columns, points),
+        table=DataTable(name, title, columns, points),
     )
 
 
