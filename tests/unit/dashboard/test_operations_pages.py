@@ -340,7 +340,7 @@ class TestData:
         operated_homes.plant_data(engine)
         yesterday = f"{now() - DAY:%-d %b %Y}"
         assert answer(client, "/data") == (
-            f"All is well: the newest day is {yesterday}, and 2 % of the rows of the last 28 days are in "
+            f"All is well: the newest day is {yesterday}, and 2.00 % of the rows of the last 28 days are in "
             "quarantine."
         )
         assert rows(client, "/blocks/data/quarantine.csv") == [
