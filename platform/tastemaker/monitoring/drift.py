@@ -19,7 +19,6 @@ from tastemaker.data.lake import Lake
 from tastemaker.monitoring import drift_details, drift_page
 from tastemaker.monitoring.drift_columns import ComparedColumn, compare_columns, verdict
 from tastemaker.monitoring.drift_current import CurrentTraffic, current_traffic
-from tastemaker.monitoring.drift_facts import KIND
 from tastemaker.monitoring.drift_reference import DriftReference
 from tastemaker.monitoring.drift_rows import DAY
 from tastemaker.monitoring.drift_sides import Side

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
 
 COLUMN = ("model", "version", "side", "column")
-KIND = "drift"
-"""The kind of drift reports in the table `reports`."""
 REPORT_DAYS = 3
 """An older report says nothing about now: its job has failed since."""
 
