@@ -1,14 +1,7 @@
-"""A figure beside an earlier one: does it differ by more than chance?
+"""A figure beside that of the same day a week earlier: does it differ by more than chance?
 
-    low  = d - √((x₁ - l₁)² + (u₀ - x₀)²)      d = x₁ - x₀
-    high = d + √((u₁ - x₁)² + (x₀ - l₀)²)
-
-[l, u] are the two intervals of 95 %, and d the difference of the figures x. It is the interval of d if the
-two figures are independent of each other. Users who came on both days make d more certain than that, so that
-a difference is rather not mentioned than mentioned wrongly.
-
-Reference: G. Zou and A. Donner, "Construction of confidence limits about effect measures", Statistics in
-Medicine 27(10), 2008 (the method of variance estimates recovery).
+Users who came on both days make the difference more certain than its interval says, so that a difference is
+rather not mentioned than mentioned wrongly.
 """
 
 from __future__ import annotations
@@ -21,7 +14,9 @@ from typing import Any
 from sqlalchemy import Row
 
 from tastemaker.dashboard.formats import number
+from tastemaker.stats.bootstrap import Interval
 from tastemaker.stats.confidence import NONE, Ends
+from tastemaker.stats.interval_difference import interval_difference
 
 WEEK = timedelta(days=7)
 _SLACK = timedelta(hours=2)
@@ -33,11 +28,10 @@ def difference(new: Row[Any], old: Row[Any]) -> Ends:
     ends = (new.value, new.low, new.high, old.value, old.low, old.high)
     if any(one is None or not math.isfinite(one) for one in ends):
         return NONE
-    d = new.value - old.value
-    return Ends(
-        d - math.hypot(new.value - new.low, old.high - old.value),
-        d + math.hypot(new.high - new.value, old.value - old.low),
+    found = interval_difference(
+        Interval(new.value, new.low, new.high), Interval(old.value, old.low, old.high)
     )
+    return Ends(found.low, found.high)
 
 
 def week_before(row: Row[Any], rows: Sequence[Row[Any]]) -> Row[Any] | None:
