@@ -29,14 +29,15 @@ class ChartTick(NamedTuple):
     text: str
 
 
-def sized(*, names: bool = False, height: int = HEIGHT) -> dict[str, Any]:
+def sized(*, names: bool = False, height: int = HEIGHT, **other: int) -> dict[str, Any]:
     """Return the beginning of a specification: its version, size and margins.
 
     Args:
         names: Whether there are names to the right of the lines.
         height: Of the whole chart, in pixels.
+        other: Margins that differ from MARGINS, in pixels.
     """
-    margins = MARGINS | ({"right": NAMES} if names else {})
+    margins = MARGINS | ({"right": NAMES} if names else {}) | other
     return {
         "$schema": SCHEMA,
         "width": WIDTH - margins["left"] - margins["right"],
@@ -67,14 +68,15 @@ def lines(
     domain: tuple[float, float] | None = None,
     days: tuple[date, date] | None = None,
     ticks: Sequence[ChartTick] = (),
+    numbered: str = "",
 ) -> dict[str, Any]:
-    """Return a chart of lines over days, with a band for the interval.
+    """Return a chart of lines over days, or over whole numbers, with a band for the interval.
 
     Series differ by colour, dash and marker, and each has its name at the right. Lines have a gap on days
     with a row without a figure; the interval of a day between gaps is a bar.
 
     Args:
-        x: Column of days.
+        x: Column of days, or of whole numbers.
         y: Column of figures.
         unit: Unit of the figures; a share is written in per cent.
         series: Column with the names of at most `MOST_SERIES` series; None for one line.
@@ -84,8 +86,10 @@ def lines(
         domain: Lowest and highest figure of the axis, shared by small multiples; None: from the data.
         days: First and last day of the axis, likewise.
         ticks: What happened on some of the days.
+        numbered: What the whole numbers are, such as `Week`; empty: `x` has days.
     """
-    across, along = day_axis(x, days), figure_axis(y, unit, domain)
+    across = number_axis(x, numbered) if numbered else day_axis(x, days)
+    along = figure_axis(y, unit, domain)
     coded = _coded(series)
     layers = [_ticks(x, across, ticks)] if ticks else []
     if low is not None and high is not None:
@@ -106,11 +110,12 @@ def lines(
     # Points are small: what is pointed at is a larger circle around them.
     around = {"type": "circle", "size": 300, "opacity": 0, "aria": False}
     layers.append(
-        {"mark": around, "encoding": {**placed, "tooltip": _tooltip(x, y, series, low, high, unit)}}
+        {"mark": around, "encoding": {**placed, "tooltip": _tooltip(across, y, series, low, high, unit)}}
     )
     if series is not None:
         layers += _names(x, y, series, placed, coded)
-    return {**sized(names=series is not None, height=height), "layer": layers}
+    titled = {"bottom": 40} if numbered else {}
+    return {**sized(names=series is not None, height=height, **titled), "layer": layers}
 
 
 def day_axis(x: str, days: tuple[date, date] | None = None) -> dict[str, Any]:
@@ -122,6 +127,12 @@ def day_axis(x: str, days: tuple[date, date] | None = None) -> dict[str, Any]:
             "domain": [{"year": d.year, "month": d.month, "date": d.day, "utc": True} for d in days]
         }
     return channel
+
+
+def number_axis(x: str, title: str) -> dict[str, Any]:
+    """Return the horizontal channel of whole numbers."""
+    axis = {"title": title, "grid": False, "format": "d", "tickMinStep": 1, "tickCount": 7}
+    return {"field": x, "type": "quantitative", "axis": axis}
 
 
 def figure_axis(y: str, unit: str, domain: tuple[float, float] | None = None) -> dict[str, Any]:
@@ -224,14 +235,20 @@ def _day(x: str) -> dict[str, Any]:
 
 
 def _tooltip(
-    x: str, y: str, series: str | None, low: str | None, high: str | None, unit: str
+    across: dict[str, Any], y: str, series: str | None, low: str | None, high: str | None, unit: str
 ) -> list[dict[str, Any]]:
-    shown = [_day(x)]
+    field, title = across["field"], across["axis"]["title"]
+    shown = [{"field": field, "type": "quantitative", "title": title} if title else _day(field)]
     if series is not None:
         shown.append({"field": series, "type": "nominal", "title": "Series"})
+    return shown + figure_tooltip(y, low, high, unit)
+
+
+def figure_tooltip(y: str, low: str | None, high: str | None, unit: str) -> list[dict[str, Any]]:
+    """Return the lines of a tooltip with a figure and the ends of its interval, by their columns."""
     form = ".3~p" if unit == "share" else ",.4~r"
     named = ((y, "Value"), (low, "Low (95 %)"), (high, "High (95 %)"))
-    return shown + [
+    return [
         {"field": field, "type": "quantitative", "title": title, "format": form}
         for field, title in named
         if field

@@ -21,6 +21,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond")
 """Markers of series, likewise."""
 FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _INK = {"light": "#1b1f24", "dark": "#e6edf3"}
+_PAPER = {"light": "#ffffff", "dark": "#0d1117"}
 _SOFT = {"light": "#57606a", "dark": "#9aa5b1"}
 _LINE = {"light": "#d8dee4", "dark": "#30363d"}
 
@@ -49,6 +50,7 @@ def config(theme: Theme) -> dict[str, Any]:
         "text": {"color": ink, "fontSize": 12},
         "mark": {"color": SERIES[theme][1]},
         "rule": {"color": SERIES[theme][1]},
+        "bar": {"stroke": _PAPER[theme], "strokeWidth": 0.6},
         "style": {"event": {"color": soft}},
         "range": {"category": list(SERIES[theme]), "heatmap": {"scheme": "blues"}},
     }
