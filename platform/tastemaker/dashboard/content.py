@@ -89,6 +89,10 @@ class TableCell:
     """too_little: grey, the data do not suffice. incomplete: hatched, the time is not over."""
     tone: float | None = None
     """Share of the full colour of a heat table, 0 to 1."""
+    unit: str = ""
+    """Unit of a number, where it is another one in each row; empty: the column's."""
+    anchor: str = ""
+    """What a link leads to; empty: none does."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,21 @@ class Frame:
     title: str
 
 
-PageBlock = Figures | Chart | Charts | DataTable | Notes | ActionForm | Frame
+@dataclass(frozen=True)
+class DefinitionEntry:
+    """What a figure means; figures link to it."""
+
+    name: str
+    """Its anchor."""
+    title: str
+    words: str
+    facts: Mapping[str, str]
+    """Further facts, such as the formula."""
+    sql: str
+    """The query that computes it."""
+
+
+PageBlock = Figures | Chart | Charts | DataTable | Notes | ActionForm | Frame | DefinitionEntry
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,15 @@ def day(value: date) -> str:
     return f"{value:%-d %b %Y}"
 
 
-def shown(value: Any, column: TableColumn, timezone: ZoneInfo) -> str:
-    """Return a cell's value as text."""
+def shown(value: Any, column: TableColumn, timezone: ZoneInfo, unit: str = "") -> str:
+    """Return a cell's value as text.
+
+    Args:
+        value: The value.
+        column: Its column.
+        timezone: The shop's time zone.
+        unit: The cell's own unit; empty: the column's.
+    """
     if value is None:
         return NO_FIGURE
     if column.kind == "time" and isinstance(value, datetime):
@@ -69,7 +76,7 @@ def shown(value: Any, column: TableColumn, timezone: ZoneInfo) -> str:
     if column.kind == "day" and isinstance(value, date):
         return day(value)
     if column.kind in ("number", "share") and isinstance(value, (int, float)):
-        return number(value, "share" if column.kind == "share" else column.unit)
+        return number(value, unit or ("share" if column.kind == "share" else column.unit))
     return str(value)
 
 

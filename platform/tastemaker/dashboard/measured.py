@@ -6,6 +6,7 @@ takes as long with 90 days of a thousand versions as with a few.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -74,7 +75,7 @@ def latest(
         complete window of each source and metric.
     """
     windows = newest_windows(reader, metrics, filters.period)
-    statement = restricted(filters, names=names).where(_within(windows), _of(versions))
+    statement = restricted(filters, names=names).where(within(windows), of_versions(versions))
     return reader.rows(statement) if windows else []
 
 
@@ -85,7 +86,7 @@ def versions_by_users(
     windows = newest_windows(reader, metrics, filters.period)
     if not windows:
         return {}
-    mine = restricted(filters).where(_within(windows), M.version != "").subquery().c
+    mine = restricted(filters).where(within(windows), M.version != "").subquery().c
     users = func.coalesce(func.max(mine.n), 0).label("users")
     counted = select(mine.model, mine.version, users).group_by(mine.model, mine.version)
     rows = reader.rows(counted.order_by(users.desc(), mine.model, mine.version))
@@ -101,7 +102,7 @@ def newest_windows(reader: DashboardReader, metrics: Iterable[str], days: int) -
                 select(M.window_start, M.window_end)
                 .where(M.source == source, M.metric == metric, M.is_complete)
                 .where(M.window_end > reader.now - (days + OLDEST_DAYS) * DAY)
-                .where(_LENGTH.between(days - _SLACK, days + _SLACK))
+                .where(lasting(days))
                 .order_by(M.window_end.desc())
                 .limit(1)
             )
@@ -120,8 +121,13 @@ def daily(
     """Return the figures of each day of the filters' period, oldest first; see `latest` for the arguments."""
     since = reader.now - (filters.period + 1) * DAY
     statement = restricted(filters, names=names).where(M.metric.in_(metrics), M.window_start >= since)
-    statement = statement.where(_LENGTH.between(1 - _SLACK, 1 + _SLACK), _of(versions))
+    statement = statement.where(lasting(1), of_versions(versions))
     return reader.rows(statement.order_by(M.window_start))
+
+
+def lasting(days: int) -> ColumnElement[bool]:
+    """Return the condition for windows of so many days."""
+    return _LENGTH.between(days - _SLACK, days + _SLACK)
 
 
 def sources(reader: DashboardReader) -> list[str]:
@@ -149,8 +155,15 @@ def newest_time(reader: DashboardReader) -> datetime | None:
     return found
 
 
+def is_number(value: float | None) -> bool:
+    """Return whether there is a figure; what was reported may be infinite."""
+    return value is not None and math.isfinite(value)
+
+
 def missing(row: Row[Any]) -> str:
     """Return why a row has no figure, such as `12 of 30 users`."""
+    if row.value is not None:
+        return "what was reported is not a number"
     users = row.n or 0
     return f"{users:,} of {MIN_USERS} users" if users < MIN_USERS else f"fewer than {MIN_EVENTS} events"
 
@@ -164,7 +177,7 @@ def window(reader: DashboardReader, row: Row[Any]) -> str:
 
 def in_words(row: Row[Any]) -> str:
     """Return a row's figure with its interval, such as `0.37 GBP (0.31 to 0.42)`; of no figure, why."""
-    if row.value is None:
+    if not is_number(row.value):
         return missing(row)
     between = interval(figure(row, "", ""))
     return f"{number(row.value, row.unit)} ({between})" if between else number(row.value, row.unit)
@@ -172,14 +185,16 @@ def in_words(row: Row[Any]) -> str:
 
 def figure(row: Row[Any], title: str, window: str, *, comparison: str = "") -> Figure:
     """Return a row of `measurements` as a figure."""
+    has_value = is_number(row.value)
     return Figure(
-        metric=row.metric, title=title, value=row.value, unit=row.unit, window=window, low=row.low,
-        high=row.high, n=row.n, as_of=row.computed_at, missing="" if row.value is not None else missing(row),
+        metric=row.metric, title=title, value=row.value if has_value else None, unit=row.unit, window=window,
+        low=row.low, high=row.high, n=row.n, as_of=row.computed_at, missing="" if has_value else missing(row),
         comparison=comparison,
     )  # fmt: skip
 
 
-def _within(windows: Sequence[MeasuredWindow]) -> ColumnElement[bool]:
+def within(windows: Sequence[MeasuredWindow]) -> ColumnElement[bool]:
+    """Return the condition for complete figures of some windows."""
     return or_(
         false(),
         *(
@@ -195,7 +210,7 @@ def _within(windows: Sequence[MeasuredWindow]) -> ColumnElement[bool]:
     )
 
 
-def _of(versions: Sequence[VersionKey] | None) -> ColumnElement[bool]:
+def of_versions(versions: Sequence[VersionKey] | None) -> ColumnElement[bool]:
     """Return the condition for some versions; the pair is compared in the index of models and versions."""
     if versions is None:
         return M.metric != ""

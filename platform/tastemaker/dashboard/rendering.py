@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -31,8 +31,8 @@ def environment() -> Environment:
         "outer_size": outer_size,
     }
     made.tests |= {
-        kind: lambda value, wanted=kind: type(value).__name__ == wanted
-        for kind in ("Figures", "Chart", "Charts", "DataTable", "Notes", "ActionForm", "Frame")
+        kind.__name__: lambda value, wanted=kind: isinstance(value, wanted)
+        for kind in get_args(content.PageBlock)
     }
     return made
 
@@ -53,7 +53,7 @@ def render(template: str, *, timezone: ZoneInfo, pages: Sequence[DashboardPage],
             timezone=timezone,
             pages=pages,
             moment=lambda value: formats.moment(value, timezone),
-            shown=lambda value, column: formats.shown(value, column, timezone),
+            shown=lambda cell, column: formats.shown(cell.value, column, timezone, cell.unit),
             columns_of=_classes,
             **values,
         )

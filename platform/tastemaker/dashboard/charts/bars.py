@@ -46,7 +46,10 @@ def stacked_bars(day: str, parts: Sequence[str], *, below: str, title: str) -> d
         ],
         "layer": [
             {"mark": "bar", "encoding": bars},
-            {"mark": "rule", "encoding": {"y": {"datum": 0, "type": "quantitative"}}},
+            {
+                "mark": {"type": "rule", "style": "event"},
+                "encoding": {"y": {"datum": 0, "type": "quantitative"}},
+            },
         ],
     }
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.pages import (
     alerts,
+    catalogue,
+    churn,
     data,
+    definitions,
     drift,
+    engagement,
+    experiments,
     incident,
     model_version,
     models,
     report,
     reports,
+    retention,
     today,
 )
 
@@ -19,11 +25,17 @@ PAGES: tuple[DashboardPage, ...] = (
     today.PAGE,
     models.PAGE,
     model_version.PAGE,
+    engagement.PAGE,
+    catalogue.PAGE,
+    retention.PAGE,
+    churn.PAGE,
+    experiments.PAGE,
     drift.PAGE,
     alerts.PAGE,
     incident.PAGE,
     data.PAGE,
     reports.PAGE,
     report.PAGE,
+    definitions.PAGE,
 )
 """The first one is shown at `/`."""

@@ -1,0 +1,125 @@
+"""Experiments: what did each variant do? Figures without a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tastemaker.dashboard import measured
+from tastemaker.dashboard.access.viewer import Viewer
+from tastemaker.dashboard.charts.dots import dots
+from tastemaker.dashboard.content import (
+    Chart,
+    Charts,
+    DataTable,
+    Notes,
+    PageBlock,
+    PageContent,
+    TableCell,
+    TableColumn,
+)
+from tastemaker.dashboard.figure_table import figure_columns, figure_table, metric_title
+from tastemaker.dashboard.filters import PageFilters
+from tastemaker.dashboard.measured import in_words, is_number
+from tastemaker.dashboard.page import DashboardPage
+from tastemaker.dashboard.periods import Pair, pairs
+from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.dashboard.series import SeriesKey, series_of
+
+MAIN = "ctr_list"
+METRICS = (MAIN, "ctr_impression", "reward_per_request")
+MOST_VARIANTS = 20
+NOT_YET = (
+    "This page does not say which variant won: it shows each variant's figures with their intervals. It does "
+    "not plan how many users an experiment needs, does not check whether users were divided as planned, and "
+    "does not correct intervals for repeated looks. Don't end an experiment because two intervals are apart "
+    "today."
+)
+
+
+def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
+    """Return the list of experiments, and the figures by variant of the chosen or only one."""
+    names = measured.names_of(reader, "experiment", filters)
+    chosen = filters.experiment or (names[0] if len(names) == 1 else "")
+    blocks: list[PageBlock] = [Notes(paragraphs=[NOT_YET]), _list(filters, names)]
+    found: list[Pair] = []
+    if chosen:
+        of_one = replace(filters, experiment=chosen)
+        found = _figures(reader, of_one)
+        blocks += [_charts(chosen, found), figure_table(reader, found, "variant", "model", "version")]
+    return PageContent(
+        answer=_answer(reader, names, chosen, found),
+        as_of=min((pair.now.computed_at for pair in found), default=None),
+        blocks=blocks,
+    )
+
+
+def _figures(reader: DashboardReader, filters: PageFilters) -> list[Pair]:
+    found = pairs(reader, METRICS, filters, names=("model", "version", "variant"))
+    shown = series_of([pair.now for pair in found], filters)[:MOST_VARIANTS]
+    shown.sort(key=lambda one: one.name)
+    own = [pair for pair in found if SeriesKey.of(pair.now) in shown]
+    return sorted(own, key=lambda one: (METRICS.index(one.now.metric), shown.index(SeriesKey.of(one.now))))
+
+
+def _answer(reader: DashboardReader, names: Sequence[str], chosen: str, found: Sequence[Pair]) -> str:
+    if not names:
+        return "No experiment has figures yet: no request was logged with an experiment and a variant."
+    if not chosen:
+        return f"{len(names):,} experiments have figures; choose one."
+    main = [pair.now for pair in found if pair.now.metric == MAIN and is_number(pair.now.value)]
+    if not main:
+        return f"Experiment {chosen} has too little data for a click-through rate of its variants."
+    said = "; ".join(f"{SeriesKey.of(row).name} {in_words(row)}" for row in main)
+    window = measured.window(reader, main[0])
+    acted = f"Experiment {chosen}, share of lists that users acted on in the {window}: {said}."
+    return f"{acted} This is not a verdict."
+
+
+def _list(filters: PageFilters, names: Sequence[str]) -> DataTable:
+    return DataTable(
+        name="experiments",
+        title="Experiments with figures",
+        columns=[TableColumn("experiment", "Experiment")],
+        rows=[[TableCell(name, link=filters.address("/experiments", experiment=name))] for name in names],
+        empty="None. Requests that are logged with an experiment and a variant appear here a day later.",
+    )
+
+
+def _charts(experiment: str, found: Sequence[Pair]) -> Charts:
+    return Charts(
+        title=f"Variants of {experiment}",
+        charts=[_chart(metric, [pair for pair in found if pair.now.metric == metric]) for metric in METRICS],
+    )
+
+
+def _chart(metric: str, found: Sequence[Pair]) -> Chart:
+    rows = [pair.now for pair in found]
+    title, unit = metric_title(metric), rows[0].unit if rows else ""
+    data = [[SeriesKey.of(row).name, row.value, row.low, row.high, row.n] for row in rows]
+    said = "; ".join(f"{SeriesKey.of(row).name}: {in_words(row)}" for row in rows if is_number(row.value))
+    return Chart(
+        title=title,
+        label=f"{title}. {said or 'There is too little data for a figure'}.",
+        spec=dots("variant", "value", rows=len(rows), unit=unit, low="low", high="high"),
+        table=DataTable(
+            metric,
+            title,
+            [
+                TableColumn("variant", "Variant"),
+                *figure_columns(unit),
+                TableColumn("users", "Users", "number"),
+            ],
+            data,
+            empty="No figures yet.",
+        ),
+    )
+
+
+PAGE = DashboardPage(
+    path="/experiments",
+    title="Experiments",
+    question="What did each variant do?",
+    load=load,
+    filters=("experiment", "problem", "period"),
+)

@@ -1,0 +1,96 @@
+"""What a page shows side by side: versions of models or, where an experiment is chosen, its variants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row
+
+from tastemaker.dashboard.filters import PageFilters
+from tastemaker.dashboard.measured import latest
+from tastemaker.dashboard.periods import Pair, pairs
+from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.storage.tables import OWN_SOURCE
+
+MOST_SHOWN = 4
+"""Side by side; those with most users."""
+
+
+class SeriesKey(NamedTuple):
+    """A version, or a variant of an experiment."""
+
+    source: str
+    problem: str
+    model: str
+    version: str
+    experiment: str
+    variant: str
+
+    @property
+    def name(self) -> str:
+        """Its name for readers, such as `als v1`, or `variant B: als v1`."""
+        served = " ".join(filter(None, (self.model, self.version)))
+        variant = f"variant {self.variant}" if self.variant else ""
+        named = ": ".join(filter(None, (variant, served))) or "all models"
+        return named if self.source == OWN_SOURCE else f"{named} (reported by {self.source})"
+
+    def sums(self) -> set[SeriesKey]:
+        """Return the series over all versions, and over all models, that this one is part of."""
+        return {self._replace(version=""), self._replace(model="", version="")} - {self}
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> SeriesKey:
+        """Return the series of a row of `measurements`."""
+        return cls(*(getattr(row, name) for name in cls._fields))
+
+
+def columns(filters: PageFilters) -> tuple[str, ...]:
+    """Return the columns of `measurements` in which series differ."""
+    return ("model", "version", "variant") if filters.experiment else ("model", "version")
+
+
+def series_of(rows: Iterable[Row[Any]], filters: PageFilters) -> list[SeriesKey]:
+    """Return the series of some rows, those with most users first.
+
+    Nothing is shown twice: of a model only its versions if it has some, of a variant only its sum over models
+    if it has one.
+    """
+    users: dict[SeriesKey, int] = {}
+    for row in rows:
+        series = SeriesKey.of(row)
+        users[series] = max(users.get(series, 0), row.n or 0)
+    sums = {whole for one in users for whole in one.sums()}
+    if filters.experiment:
+        kept = [one for one in users if one.variant and not users.keys() & one.sums()]
+    else:
+        kept = [one for one in users if one.model and one not in sums]
+    return sorted(kept, key=lambda one: (-users[one], one))
+
+
+def shown_figures(
+    reader: DashboardReader, metrics: Sequence[str], sliced: Sequence[str], filters: PageFilters
+) -> tuple[int, dict[SeriesKey, list[Pair]]]:
+    """Return how many series there are, and the figures of those that a page shows.
+
+    Args:
+        reader: The reader.
+        metrics: Metrics without slices: one of them makes a version a series of the page.
+        sliced: Metrics with slices.
+        filters: Restrictions, and the period in days.
+    """
+    names = columns(filters)
+    found = series_of(latest(reader, metrics, filters, names=names), filters)
+    shown: dict[SeriesKey, list[Pair]] = {one: [] for one in found[:MOST_SHOWN]}
+    versions = [(one.model, one.version) for one in shown]
+    order = (*metrics, *sliced)
+    newest = pairs(reader, order, filters, names=(*names, "slice"), versions=versions)
+    for pair in sorted(newest, key=lambda one: _place(one.now, order)):
+        if (series := SeriesKey.of(pair.now)) in shown:
+            shown[series].append(pair)
+    return len(found), shown
+
+
+def _place(row: Row[Any], metrics: Sequence[str]) -> tuple[int, int, str]:
+    """Return by what figures are ordered: position=10 comes after position=9."""
+    return metrics.index(row.metric), len(row.slice), row.slice
