@@ -10,7 +10,6 @@ from sqlalchemy import Column, Table
 from site_build.markdown import code, heading, page, table
 from tastemaker.data import tables
 from tastemaker.event_log.attribution import ATTRIBUTED, FLAGGED_FEEDBACK
-from tastemaker.product.engagement import ENGAGEMENT
 from tastemaker.storage.tables import metadata
 from tastemaker.storage.views import views
 
@@ -50,7 +49,6 @@ LAKE = (
     LakeTable(
         "attributed_feedback", "One row per reported event, with the impression credited.", FLAGGED_FEEDBACK
     ),
-    LakeTable("product_metrics", "One row per version: what its lists earned.", ENGAGEMENT),
 )
 
 

@@ -25,6 +25,7 @@ from tastemaker.alert_settings import AlertsSettings
 from tastemaker.dashboard_settings import DashboardSettings
 from tastemaker.elasticsearch_settings import ElasticsearchSettings
 from tastemaker.errors import TastemakerError
+from tastemaker.product_settings import ProductSettings
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
 from tastemaker.util.atomic_files import sqlite_url
 from tastemaker.util.setting_types import Names
@@ -289,6 +290,8 @@ class Settings(BaseSettings):
     """`tastemaker watch`: what it scrapes, and who it notifies."""
     dashboard: DashboardSettings = DashboardSettings()
     """`tastemaker dashboard`: the web pages for product staff."""
+    product: ProductSettings = ProductSettings()
+    """Product metrics."""
     models: ModelsSettings = ModelsSettings()
     """Choice of the models, and their hyperparameters under each model's name."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000
@@ -358,6 +361,16 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """File with the hashes of the service's API keys."""
         return self.home / "keys.json"
+
+    @property
+    def product_root(self) -> Path:
+        """Folder of the days that product metrics are computed from, Parquet by day."""
+        return self.home / "product"
+
+    @property
+    def shop_timezone(self) -> str:
+        """Name of the time zone at whose midnight a day of the shop begins."""
+        return self.product.timezone or self.source.timezone
 
     @property
     def reports(self) -> Path:

@@ -132,15 +132,19 @@ _CREDITED = """
     FROM (SELECT * FROM happened WHERE request_id IS NULL) AS h
     ASOF JOIN shown AS s ON s.user_id = h.user_id AND s.item_id = h.item_id AND h.occurred >= s.shown_at
 """
+_EARNING = """
+    CREATE TEMP TABLE earning AS
+    SELECT request_id, position, event_id, event_type, delay, flat, by_value,
+        (flat + by_value * value) * CASE WHEN half_life IS NULL THEN 1 ELSE pow(2, -delay / half_life) END
+            AS reward
+    FROM credited JOIN rewards USING (event_type)
+    WHERE delay BETWEEN 0 AND "window" AND event_type <> $impression AND wait <= $feedback_delay
+"""
 _IMPRESSIONS = """
     WITH earned AS (
-        SELECT request_id, position, count(DISTINCT event_id) AS events, min(delay) AS delay, list_sum(list(
-            (flat + by_value * value) * CASE WHEN half_life IS NULL THEN 1 ELSE pow(2, -delay / half_life) END
-            ORDER BY event_id, flat, by_value
-        )) AS reward
-        FROM credited JOIN rewards USING (event_type)
-        WHERE delay BETWEEN 0 AND "window" AND event_type <> $impression AND wait <= $feedback_delay
-        GROUP BY request_id, position
+        SELECT request_id, position, count(DISTINCT event_id) AS events, min(delay) AS delay,
+            list_sum(list(reward ORDER BY event_id, flat, by_value)) AS reward
+        FROM earning GROUP BY request_id, position
     ),
     seen AS (
         SELECT request_id, position, min(occurred) AS occurred FROM credited WHERE event_type = $impression
@@ -228,13 +232,14 @@ def attribute_rows(
         problem: Gives each event type its reward and window.
         until: As in `attribute`.
     """
-    rewards = _reward_table(problem)
-    window = max(rewards["window"].to_pylist())
-    _join(connection, requests, feedback, rewards, until)
+    connection.register("logged", requests)
+    connection.register("reported", feedback)
+    join_log(connection, problem, until=until)
     horizon = connection.execute(_HORIZON).fetchall()[0][0]
+    window = window_seconds(problem)
     closed = -np.inf if horizon is None else horizon - window
     flagged = connection.sql(_FLAGGED, params={"skew": CLOCK_SKEW_SECONDS}).to_arrow_table()
-    shown = _impressions(connection, closed, np.inf)
+    shown = _impressions(connection, closed)
     return Attribution(shown, flagged.cast(FLAGGED_FEEDBACK), horizon, window)
 
 
@@ -264,29 +269,49 @@ def impressions(
     waiting = ([], []) if undrained is None else (undrained.of(Record), undrained.of(FeedbackRecord))
     with open_duckdb() as connection:
         connection.register("events", EVENTS.empty_table())
-        requests = read_log(lake, waiting[0], since=since)
         feedback = read_feedback(lake, waiting[1], since=since - int(CLOCK_SKEW_SECONDS))
-        _join(connection, requests, feedback, _reward_table(problem), np.inf)
-        rows = _impressions(connection, np.inf, feedback_delay)
+        connection.register("logged", read_log(lake, waiting[0], since=since))
+        connection.register("reported", feedback)
+        join_log(connection, problem, feedback_delay=feedback_delay)
+        rows = _impressions(connection, np.inf)
     first = pa.scalar(datetime.fromtimestamp(since, UTC), UTC_MICROSECONDS)
     return rows.filter(pa.compute.greater_equal(rows["occurred_at"], first))
 
 
-def _join(
-    connection: DuckDBPyConnection, requests: pa.Table, feedback: pa.Table, rewards: pa.Table, until: float
+def join_log(
+    connection: DuckDBPyConnection,
+    problem: ProblemSpec,
+    *,
+    until: float = np.inf,
+    feedback_delay: float = np.inf,
 ) -> None:
-    """Create the tables `shown` and `credited`."""
-    connection.register("logged", requests)
-    connection.register("reported", feedback)
-    connection.register("rewards", rewards)
+    """Create the temporary tables `shown`, `credited` and `earning`.
+
+    `shown` has one row per item shown, `credited` one per event and impression, and `earning` one per event,
+    impression and objective that rewards it, without events that came too late.
+
+    Args:
+        connection: Has `logged` (as `REQUESTS`, each request once), `reported` (as `FEEDBACK`, each event
+            once) and `events`.
+        problem: Gives each event type its reward and window.
+        until: As in `attribute`.
+        feedback_delay: As in `impressions`.
+    """
+    connection.register("rewards", _reward_table(problem))
     connection.execute(_SHOWN, {"until": until})
     connection.execute(_HAPPENED, {"until": until})
     connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
+    connection.execute(_EARNING, {"impression": IMPRESSION, "feedback_delay": feedback_delay})
 
 
-def _impressions(connection: DuckDBPyConnection, closed: float, feedback_delay: float) -> pa.Table:
-    known = {"closed": closed, "impression": IMPRESSION, "feedback_delay": feedback_delay}
-    shown = connection.sql(_IMPRESSIONS, params=known)
+def window_seconds(problem: ProblemSpec) -> float:
+    """Return the longest time, in seconds, that a rewarded event may come after its impression."""
+    rewards = [reward for objective in problem.objectives for reward in objective.events.values()]
+    return max(reward.window_days for reward in rewards) * DAY_SECONDS
+
+
+def _impressions(connection: DuckDBPyConnection, closed: float) -> pa.Table:
+    shown = connection.sql(_IMPRESSIONS, params={"closed": closed, "impression": IMPRESSION})
     return shown.to_arrow_table().select(ATTRIBUTED.names).cast(ATTRIBUTED)
 
 

@@ -10,12 +10,13 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Engine, insert
 
 from tastemaker.event_log.attribution import attribute
-from tastemaker.product.engagement import engagement
+from tastemaker.stats.ratios import RatioSums, ratio_interval
 from tastemaker.storage.tables import reward_figures
 
 if TYPE_CHECKING:
@@ -88,25 +89,32 @@ def _periods(end: datetime) -> tuple[RewardPeriod, RewardPeriod]:
 
 
 def _figures(impressions: pa.Table, period: RewardPeriod) -> list[dict[str, Any]]:
-    """Return one row per model that answered in the period."""
+    """Return one row per model that answered in the period, that with most requests first."""
     times = impressions["occurred_at"]
     inside = impressions.filter(pc.and_(pc.greater_equal(times, period.start), pc.less(times, period.end)))
-    place = inside.schema.get_field_index("version")
-    by_model = inside.set_column(place, "version", inside["model"])
-    return [
-        {
-            "model": row["model"],
-            "period": period.name,
-            "period_start": period.start,
-            "period_end": period.end,
-            "users": row["users"],
-            "requests": row["requests"],
-            "value": row["reward_per_request"],
-            "low": _finite(row["reward_per_request_low"]),
-            "high": _finite(row["reward_per_request_high"]),
-        }
-        for row in engagement(by_model).to_pylist()
-    ]
+    by_user = inside.group_by(["model", "user_id"]).aggregate(
+        [("request_id", "count_distinct"), ("reward", "sum")]
+    )
+    models = by_user["model"].unique().to_pylist()
+    rows = [_figure(model, by_user.filter(pc.field("model") == model), period) for model in models]
+    return sorted(rows, key=lambda row: (-row["requests"], row["model"]))
+
+
+def _figure(model: str, by_user: pa.Table, period: RewardPeriod) -> dict[str, Any]:
+    earned = by_user["reward_sum"].to_numpy()
+    requests = by_user["request_id_count_distinct"].to_numpy().astype(np.float64)
+    found = ratio_interval(RatioSums.of(earned, requests))
+    return {
+        "model": model,
+        "period": period.name,
+        "period_start": period.start,
+        "period_end": period.end,
+        "users": len(by_user),
+        "requests": int(requests.sum()),
+        "value": found.value,
+        "low": _finite(found.low),
+        "high": _finite(found.high),
+    }
 
 
 def _finite(value: float) -> float | None:

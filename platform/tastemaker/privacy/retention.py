@@ -14,10 +14,14 @@ from tastemaker.data.lake import Lake
 from tastemaker.data.lake_files import day_of
 from tastemaker.event_log import recent
 from tastemaker.event_log.postgres import connect
+from tastemaker.product.day_files import ACTIVITY, ITEM_DAYS, USER_DAYS
 from tastemaker.settings import Settings
 
 LOG_TABLES = ("requests", "feedback")
 EVENT_TABLES = ("events", "landed_events", "quarantine")
+PRODUCT_LOG_TABLES = (USER_DAYS, ITEM_DAYS)
+PRODUCT_EVENT_TABLES = (ACTIVITY,)
+"""Computed from the log and from the events, by day of the shop."""
 
 
 class Expired(NamedTuple):
@@ -57,6 +61,10 @@ def expire(settings: Settings, lake: Lake, *, today: date | None = None) -> Expi
     if logs > date.min:
         recent.expire(settings.spool, datetime.combine(logs, time.min, UTC).timestamp())
     event_days = sum(_drop(lake, table, events) for table in EVENT_TABLES)
+    product = Lake(settings.product_root)
+    for tables, first in ((PRODUCT_LOG_TABLES, logs), (PRODUCT_EVENT_TABLES, events)):
+        for table in tables:
+            _drop(product, table, first)
     return Expired(log_days, event_days, _drop_records(settings, logs))
 
 

@@ -1,8 +1,8 @@
 """Definitions of what the lists show of the catalogue.
 
 The queries read `item_days`, one row per model, version, day and item that was shown, with the item's
-category and its age as they were known when the day was computed. They count what was shown: there is no
-interval.
+category and first day as they were known when the day was computed, and `ends`, which has the number of items
+known at the end of a day. They count what was shown: there is no interval.
 """
 
 from __future__ import annotations
@@ -20,20 +20,35 @@ class CatalogueMetric(MetricDefinition):
     """A figure over the items that the lists of a window showed."""
 
     value: str
-    """SQL: the value, over the rows of ITEMS_SHOWN. `$catalogue`: number of items at the window's end."""
+    """SQL: the value, over the rows of `items_shown`."""
 
     @property
     def sql(self) -> str:
         """The figure over the window's items."""
-        return f"SELECT {self.value} AS value\nFROM ({ITEMS_SHOWN}\n)"
+        return f"SELECT {self.value} AS value\nFROM ({items_shown(_ROWS)}\n)"
 
 
-ITEMS_SHOWN = """
-    SELECT item_id, sum(impressions) AS impressions, sum(new_impressions) AS new_impressions,
+_ROWS = "SELECT *, $last AS last FROM item_days WHERE day BETWEEN $first AND $last"
+
+
+def items_shown(rows: str, keys: str = "") -> str:
+    """Return the SQL of one row per item shown in a window.
+
+    `place` is the item's rank by impressions, from 1, and `catalogue` the number of items of the catalogue:
+    those first seen before the window's end, and those shown.
+
+    Args:
+        rows: SQL of rows of `item_days`, each with the window's last day.
+        keys: Columns by which they are counted, each with a comma after it.
+    """
+    return f"""
+    SELECT {keys}last, item_id, sum(impressions) AS impressions, sum(new_impressions) AS new_impressions,
         arg_max(category, day) AS category,
-        row_number() OVER (ORDER BY sum(impressions) DESC, item_id) AS place
-    FROM item_days WHERE day BETWEEN $first AND $last GROUP BY item_id"""
-"""One row per item shown; `place` is its rank by impressions, from 1."""
+        row_number() OVER (PARTITION BY {keys}last ORDER BY sum(impressions) DESC, item_id) AS place,
+        any_value(items) + count(*) FILTER (coalesce(min(first_seen_at) >= any_value(ends_at), true))
+            OVER (PARTITION BY {keys}last) AS catalogue
+    FROM ({rows}) JOIN ends USING (last) GROUP BY {keys}last, item_id"""  # noqa: S608 - our own
+
 
 CATALOGUE = (
     CatalogueMetric(
@@ -45,7 +60,7 @@ CATALOGUE = (
         does_not_say="How often: an item that was shown once counts like the most popular one.",
         direction="up",
         page="models",
-        value="count(*) / $catalogue",
+        value="count(*) / any_value(catalogue)",
     ),
     CatalogueMetric(
         name="top_1_percent_share",
@@ -56,7 +71,7 @@ CATALOGUE = (
         does_not_say="Whether users wanted these items.",
         direction="neither",
         page="models",
-        value="sum(impressions) FILTER (place <= ceil($catalogue / 100)) / sum(impressions)",
+        value="sum(impressions) FILTER (place <= ceil(catalogue / 100)) / sum(impressions)",
     ),
     CatalogueMetric(
         name="new_item_share",

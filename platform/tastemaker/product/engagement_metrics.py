@@ -1,12 +1,13 @@
 """Definitions of engagement: what users did with the lists that they were shown.
 
 The queries read `user_days`, one row per user, model, version, variant and day: `product.user_days`. A list
-is closed when its attribution window is over; lists that may still earn something count in no rate.
+is closed when its attribution window is over; lists that may still earn something count in no rate of
+rewards. In the SQL of a metric with slices, the slice's name in braces stands for its value.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tastemaker.product.definition import MetricDefinition
 
@@ -41,6 +42,14 @@ class RatioMetric(MetricDefinition):
     """SQL: a user's number of events that the value rests on; fewer than MIN_EVENTS give no value."""
     scale: int = 1
     """The value is so many times the ratio."""
+
+    def of_slice(self, value: str) -> RatioMetric:
+        """Return the metric of one slice, such as that of position 1."""
+        filled = {
+            name: getattr(self, name).replace(f"{{{self.slice}}}", value)
+            for name in ("over", "under", "events")
+        }
+        return replace(self, **filled)
 
     @property
     def sql(self) -> str:
@@ -226,12 +235,12 @@ REWARDED_EVENTS = RatioMetric(
     direction="up",
     page="engagement",
     slice="event_type",
-    over='sum("events $event_type")',
+    over='sum("events_{event_type}")',
     under="sum(closed_lists)",
-    events='sum("events $event_type")',
+    events='sum("events_{event_type}")',
     scale=1000,
 )
-"""Its SQL reads one column per event type: `"events purchase"`."""
+"""Its SQL reads one column per event type, such as `"events_purchase"`."""
 
 CTR_BY_POSITION = RatioMetric(
     name="ctr_by_position",
@@ -243,11 +252,11 @@ CTR_BY_POSITION = RatioMetric(
     direction="neither",
     page="engagement",
     slice="position",
-    over='sum("rewarded at $position")',
-    under='sum("shown at $position")',
-    events='sum("rewarded at $position")',
+    over="sum(position_{position}_rewarded)",
+    under="sum(position_{position}_shown)",
+    events="sum(position_{position}_rewarded)",
 )
-"""Its SQL reads two columns per position: `"shown at 1"` and `"rewarded at 1"`."""
+"""Its SQL reads two columns per position, such as `position_1_shown` and `position_1_rewarded`."""
 
 HOURS_TO_FIRST_CLICK = MedianMetric(
     name="hours_to_first_click",

@@ -12,39 +12,62 @@ from typing import Literal
 
 from tastemaker.product.definition import MetricDefinition
 
-USERS_AROUND = """
-    SELECT user_id, first_day,
-        bool_or(day = $last) AS is_here_today, bool_or(day > $last - 7) AS is_here_in_7,
-        count(*) FILTER (day > $last - 28) AS days, count(*) FILTER (day <= $last - 28) AS days_before,
-        (max(day) - min(day) FILTER (day > $last - 28)) / nullif(days - 1, 0) AS days_between
-    FROM activity JOIN firsts USING (user_id)
-    WHERE day BETWEEN $last - 55 AND $last
-    GROUP BY user_id, first_day"""
-"""One row per user who was active in the last 56 days: days of the last 28, and of the 28 before."""
+AROUND_DAYS = 56
+"""How many days, up to the window's last, the figures look at: 28, and the 28 before."""
+_ROWS = "SELECT *, $last AS last FROM activity WHERE day BETWEEN $last - 55 AND $last"
 
-_ACTIVE = "count(*) FILTER (days > 0)"
-_BEFORE = "count(*) FILTER (days_before > 0)"
 
-Interval = Literal["none", "share", "mean", "median"]
-"""`none`: a count. `share`: Wilson's, of users. `mean`: over users. `median`: between two ordered users."""
+def users_around(rows: str) -> str:
+    """Return the SQL of one row per user who was active in the 56 days up to `last`.
+
+    Args:
+        rows: SQL of rows of `activity`, each with the window's last day.
+    """
+    return f"""
+    SELECT last, user_id, any_value(first_day) AS first_day,
+        bool_or(day = last) AS is_here_today, bool_or(day > last - 7) AS is_here_in_7,
+        count(*) FILTER (day > last - 28) AS days, count(*) FILTER (day <= last - 28) AS days_before,
+        (max(day) - min(day) FILTER (day > last - 28)) / nullif(days - 1, 0) AS days_between
+    FROM ({rows}) JOIN firsts USING (user_id) GROUP BY last, user_id"""  # noqa: S608 - our own
+
+
+Figure = Literal["count", "share", "mean", "median"]
+"""`count` of users, without an interval; `share` of users; `mean` and `median` over users."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrowthMetric(MetricDefinition):
     """A figure of the whole shop over the days that end at the window's last day."""
 
-    value: str
-    """SQL: the value, over the rows of USERS_AROUND."""
-    among: str = _ACTIVE
-    """SQL: the number of users behind it."""
+    figure: Figure = "count"
+    of: str = "true"
+    """SQL: what is counted or averaged per user, over the rows of `users_around`."""
+    among: str
+    """SQL: which users the figure is of."""
     days: int = 28
     """Length of its window in days."""
-    interval: Interval = "none"
+    needs_days: int = 28
+    """How many days of data, up to the window's last, it needs."""
+
+    @property
+    def value(self) -> str:
+        """SQL: the value, over the rows of `users_around`."""
+        figure = {
+            "count": "count(*)",
+            "share": f"avg(({self.of})::INTEGER)",
+            "mean": f"avg({self.of})",
+            "median": f"median({self.of})",
+        }[self.figure]
+        return f"{figure} FILTER ({self.among})"
 
     @property
     def sql(self) -> str:
         """The figure over the users around the last day."""
-        return f"SELECT {self.value} AS value\nFROM ({USERS_AROUND}\n)"
+        return f"SELECT {self.value} AS value\nFROM ({users_around(_ROWS)}\n)"
+
+
+_ACTIVE, _BEFORE = "days > 0", "days_before > 0"
+_BACK = "days_before = 0 AND first_day <= last - 28"
 
 
 GROWTH = (
@@ -57,9 +80,9 @@ GROWTH = (
         does_not_say="How many people there are, or how much each did.",
         direction="up",
         page="churn",
-        value="count(*) FILTER (is_here_today)",
-        among="count(*) FILTER (is_here_today)",
+        among="is_here_today",
         days=1,
+        needs_days=1,
     ),
     GrowthMetric(
         name="wau",
@@ -70,9 +93,9 @@ GROWTH = (
         does_not_say="How often each came.",
         direction="up",
         page="churn",
-        value="count(*) FILTER (is_here_in_7)",
-        among="count(*) FILTER (is_here_in_7)",
+        among="is_here_in_7",
         days=7,
+        needs_days=7,
     ),
     GrowthMetric(
         name="mau",
@@ -83,7 +106,7 @@ GROWTH = (
         does_not_say="How often each came; four weeks are shorter than most months.",
         direction="up",
         page="churn",
-        value=_ACTIVE,
+        among=_ACTIVE,
     ),
     GrowthMetric(
         name="stickiness",
@@ -94,8 +117,9 @@ GROWTH = (
         does_not_say="Whether few users come daily or many come now and then.",
         direction="up",
         page="churn",
-        value="sum(days) FILTER (days > 0) / 28.0 / nullif(count(*) FILTER (days > 0), 0)",
-        interval="mean",
+        figure="mean",
+        of="days / 28.0",
+        among=_ACTIVE,
     ),
     GrowthMetric(
         name="new_users_28",
@@ -106,7 +130,8 @@ GROWTH = (
         does_not_say="Whether they will stay.",
         direction="up",
         page="churn",
-        value=f"{_ACTIVE[:-1]} AND first_day > $last - 28)",
+        among=f"{_ACTIVE} AND first_day > last - 28",
+        needs_days=56,
     ),
     GrowthMetric(
         name="retained_users_28",
@@ -117,7 +142,8 @@ GROWTH = (
         does_not_say="Whether they do more or less than before.",
         direction="up",
         page="churn",
-        value=f"{_ACTIVE[:-1]} AND days_before > 0)",
+        among=f"{_ACTIVE} AND {_BEFORE}",
+        needs_days=56,
     ),
     GrowthMetric(
         name="resurrected_users_28",
@@ -128,7 +154,8 @@ GROWTH = (
         does_not_say="What brought them back.",
         direction="up",
         page="churn",
-        value=f"{_ACTIVE[:-1]} AND days_before = 0 AND first_day <= $last - 28)",
+        among=f"{_ACTIVE} AND {_BACK}",
+        needs_days=56,
     ),
     GrowthMetric(
         name="lost_users_28",
@@ -139,7 +166,8 @@ GROWTH = (
         does_not_say="That they are gone for good: some come back later as resurrected users.",
         direction="down",
         page="churn",
-        value=f"{_BEFORE[:-1]} AND days = 0)",
+        among=f"{_BEFORE} AND days = 0",
+        needs_days=56,
     ),
     GrowthMetric(
         name="churn_28",
@@ -150,9 +178,10 @@ GROWTH = (
         does_not_say="Why they left, or whether they would have left anyway.",
         direction="down",
         page="churn",
-        value=f"{_BEFORE[:-1]} AND days = 0) / nullif({_BEFORE}, 0)",
+        figure="share",
+        of="days = 0",
         among=_BEFORE,
-        interval="share",
+        needs_days=56,
     ),
     GrowthMetric(
         name="resurrection_28",
@@ -163,8 +192,10 @@ GROWTH = (
         does_not_say="Which share of the lost users comes back: it is a share of those who are here.",
         direction="up",
         page="churn",
-        value=f"{_ACTIVE[:-1]} AND days_before = 0 AND first_day <= $last - 28) / nullif({_ACTIVE}, 0)",
-        interval="share",
+        figure="share",
+        of=_BACK,
+        among=_ACTIVE,
+        needs_days=56,
     ),
     GrowthMetric(
         name="days_between_visits",
@@ -175,8 +206,8 @@ GROWTH = (
         does_not_say="Anything of users with one active day in the 28 days: they have no such number.",
         direction="down",
         page="churn",
-        value="median(days_between)",
-        among="count(days_between)",
-        interval="median",
+        figure="median",
+        of="days_between",
+        among="days > 1",
     ),
 )

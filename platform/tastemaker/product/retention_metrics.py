@@ -7,12 +7,12 @@ of activity, or of a list of one version or variant. `$known_until` is the last 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tastemaker.product.definition import MetricDefinition
 
 WEEKS = 13
-"""`retention_week` has the slices week=0 to week=12."""
+"""`retention_week` has the slices week=0 to week=12. In its SQL, {week} stands for the number."""
 UNKNOWN_DAYS = 28
 """A shop's cohorts start so many days after its data: users of the first days may have come before."""
 
@@ -27,6 +27,11 @@ class RetentionMetric(MetricDefinition):
     """SQL: the span's first day, counted from the start, which is day 0."""
     last: str
     """SQL: its last day."""
+
+    def of_slice(self, value: str) -> RetentionMetric:
+        """Return the metric of one slice, such as that of week 1."""
+        filled = {name: getattr(self, name).replace(f"{{{self.slice}}}", value) for name in ("first", "last")}
+        return replace(self, **filled)
 
     @property
     def came_back(self) -> str:
@@ -103,7 +108,7 @@ RETENTION = (
         direction="up",
         page="retention",
         slice="week",
-        first="7 * $week",
-        last="(7 * $week + 6)",
+        first="7 * {week}",
+        last="(7 * {week} + 6)",
     ),
 )

@@ -91,8 +91,28 @@ def ends(value: float, error: float, values: Float64, level: float, *, certain: 
         return Ends(value, value)
     if differing < MIN_VARIED:
         return NONE if usual == 0 else _nearly_all_alike(usual, off, level)
+    return _outer_ends(value, error, n, _skewness(values), level)
+
+
+def ends_of_moments(value: float, error: float, n: int, differing: int, a: float, level: float) -> Ends:
+    """Return the interval of a mean of which only moments are known, by the same rules as `ends`.
+
+    Args:
+        value: The mean.
+        error: Its standard error.
+        n: The number of users.
+        differing: How many users have another value than 0, where most have 0.
+        a: γ/√n, γ being the skewness of the users' values.
+        level: Confidence level.
+    """
+    if n < MIN_USERS or not math.isfinite(value) or not math.isfinite(error) or differing < MIN_VARIED:
+        return NONE
+    return _outer_ends(value, error, n, a, level)
+
+
+def _outer_ends(value: float, error: float, n: int, a: float, level: float) -> Ends:
     quantile = _quantile(n, level)
-    below, above = _hall(quantile, values), _hall(-quantile, values)
+    below, above = _hall(quantile, a), _hall(-quantile, a)
     return Ends(value - error * max(quantile, below), value - error * min(-quantile, above))
 
 
@@ -121,7 +141,7 @@ def ends_with_rare(
         return Ends(value, value)
     quantile = _quantile(n, level)
     half = math.sqrt(0.5)
-    low, high = _hall(quantile, values, -below), _hall(-quantile, values, above)
+    low, high = _hall(quantile, _skewness(values, -below)), _hall(-quantile, _skewness(values, above))
     if wide:
         low, high = max(low, quantile), min(high, -quantile)
     return Ends(
@@ -142,15 +162,16 @@ def _nearly_all_alike(usual: float, off: Float64, level: float) -> Ends:
     return Ends(usual + share * min(least, 0.0), usual + share * max(most, 0.0))
 
 
-def _hall(quantile: float, values: Float64, rare: float = 0.0) -> float:
-    """Return g⁻¹ of a quantile of Student's t: the quantile of the studentized mean.
-
-    Half a value that differs from the mean by `rare` is counted in addition to `values`.
-    """
+def _skewness(values: Float64, rare: float = 0.0) -> float:
+    """Return a = γ/√n of float64[n], with half a value more that differs from the mean by `rare`."""
     off = values - values.mean()
     squared = off**2
     spread, third = float(squared.sum()) + rare**2 / 2, float((squared * off).sum()) + rare**3 / 2
-    a = third / math.sqrt(spread) ** 3
+    return third / math.sqrt(spread) ** 3
+
+
+def _hall(quantile: float, a: float) -> float:
+    """Return g⁻¹ of a quantile of Student's t: the quantile of the studentized mean."""
     if abs(a) < _TIE:
         return quantile
     return 3 / a * (float(np.cbrt(1 + a * (quantile - a / 6))) - 1)

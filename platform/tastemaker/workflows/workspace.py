@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tastemaker.plugins import Config
     from tastemaker.plugins.discovery import Plugin, Plugins
     from tastemaker.problem import ProblemSpec
+    from tastemaker.product.measure import ProductMetrics
     from tastemaker.registry import Registry
     from tastemaker.workflows.promotion_gate import PromotionGate
 
@@ -84,6 +85,25 @@ class Workspace:
         from tastemaker.registry import Registry
 
         return Registry(self.engine, self.settings.artifacts)
+
+    @property
+    def product_metrics(self) -> ProductMetrics:
+        """The computation of product metrics. Raises as `problem`."""
+        from tastemaker.data.lake import Lake
+        from tastemaker.privacy.retention import first_day
+        from tastemaker.product.measure import KeptFrom, ProductMetrics
+        from tastemaker.product.shop_days import ShopDays
+
+        kept = self.settings.privacy
+        return ProductMetrics(
+            self.lake,
+            Lake(self.settings.product_root),
+            self.problem,
+            self.engine,
+            ShopDays(self.settings.shop_timezone),
+            self.settings.product,
+            KeptFrom(first_day(kept.log_days), first_day(kept.events_days)),
+        )
 
     @property
     def promotion_gate(self) -> PromotionGate:

@@ -51,7 +51,7 @@ EXPECTED = {
     "reported_rows": ["retention"],
     "served_requests": ["reported_rows", "retention"],
     "attributed_impressions": ["events", "served_requests"],
-    "product_metrics": ["attributed_impressions"],
+    "product_metrics": ["events", "items", "served_requests"],
     "reward_figures": ["events", "served_requests"],
     "learned_states": ["served_requests"],
     "drift_report": ["champion", "served_requests"],

@@ -23,7 +23,7 @@ from tastemaker.storage.tables.facts import (
     skew_checks,
 )
 from tastemaker.storage.tables.log import ingested_days, log_records
-from tastemaker.storage.tables.measurements import OWN_SOURCE, measurements
+from tastemaker.storage.tables.measurements import OWN_SOURCE, measured_days, measurements
 from tastemaker.storage.tables.report_in import (
     in_feedback,
     in_measurements,
@@ -69,6 +69,7 @@ __all__ = [
     "job_runs",
     "lake_readings",
     "log_records",
+    "measured_days",
     "measurements",
     "metadata",
     "promotions",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Date, Float, Index, String, Table
 
 from tastemaker.storage.tables.columns import Moment, metadata
 
@@ -37,4 +37,18 @@ measurements = Table(
     Index(None, "metric", "window_end"),
     Index(None, "model", "version", "metric"),
     Index("ix_measurements_source_metric", "source", "metric", "is_complete", "window_end", "window_start"),
+)
+
+measured_days = Table(
+    "measured_days",
+    metadata,
+    Column("problem", String(200), primary_key=True, doc="the problem's name"),
+    Column("part", String(20), primary_key=True, doc="log: requests and what came of them; activity: events"),
+    Column("day", Date, primary_key=True, doc="the day, in the shop's time zone"),
+    Column(
+        "digest",
+        String(64),
+        nullable=False,
+        doc="of what the day depends on: unchanged, measurements of it are not computed again",
+    ),
 )
