@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +13,9 @@ import httpx
 import pytest
 
 from support.bento_servers import free_port, running, started
-from support.certificates import certify
+from support.nginx import nginx, shipped_site
 from support.repository import ROOT
 from support.served_homes import make_home
-from support.servers import not_installed
 from support.visited_service import until
 from tastemaker.serving.http.api_keys import add, changed
 
@@ -30,58 +26,13 @@ ID = "0af7651916cd43dd8448eb211c80319c"
 ASK = {"user_id": "user-01", "k": 3}
 
 
-def configure(folder: Path, port: int, upstream: int) -> Path:
-    """The shipped file with this test's ports and paths, inside an http block."""
-    site = SHIPPED.read_text()
-    for shipped, ours in {
-        "127.0.0.1:3000": f"127.0.0.1:{upstream}",
-        "listen 443": f"listen 127.0.0.1:{port}",
-        "    listen [::]:443 ssl http2;\n": "",
-        "/etc/nginx/tls/": f"{folder}/",
-        "/var/log/nginx/": f"{folder}/",
-    }.items():
-        assert shipped in site
-        site = site.replace(shipped, ours)
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    paths = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
-    head = f"daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}\n"
-    path = folder / "nginx.conf"
-    path.write_text(f"{head}http {{\n{paths}{site}}}\n")
-    return path
-
-
 @contextmanager
 def proxied(folder: Path, upstream: int) -> Iterator[httpx.Client]:
     """nginx in front of a port, as a client that trusts its certificate."""
-    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if binary is None:
-        not_installed("nginx")
-    certify(folder)
     port = free_port()
-    command = [binary, "-p", str(folder), "-c", str(configure(folder, port, upstream))]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    trusted = ssl.create_default_context(cafile=str(folder / "tastemaker.pem"))
-    try:
-        with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, timeout=10) as client:
-            wait(client, server)
-            yield client
-    finally:
-        server.terminate()
-        server.communicate(timeout=20)
-
-
-def wait(client: httpx.Client, server: subprocess.Popen[str]) -> None:
-    """Until nginx answers."""
-    for _ in range(100):
-        if server.poll() is not None:
-            pytest.fail(f"nginx ended: {server.communicate()[1]}")
-        try:
-            client.get("/metrics")
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("nginx does not answer")
+    site = shipped_site(SHIPPED, folder, port, {"127.0.0.1:3000": f"127.0.0.1:{upstream}"})
+    with nginx(folder, site, f"https://127.0.0.1:{port}") as client:
+        yield client
 
 
 def test_tls_sizes_ids_and_keys(tmp_path: Path) -> None:
