@@ -26,7 +26,7 @@ from tastemaker.dashboard.charts.renderer import ChartRenderer, specification
 from tastemaker.dashboard.charts.theme import THEMES, Theme
 from tastemaker.dashboard.content import PageContent
 from tastemaker.dashboard.filters import PageFilters
-from tastemaker.dashboard.page import DashboardPage, PageAction
+from tastemaker.dashboard.page import DashboardPage, PageAction, missing_role
 from tastemaker.dashboard.pages import PAGES
 from tastemaker.dashboard.reader import (
     AWAY,
@@ -151,10 +151,8 @@ class _Site:
 
     def _answer(self, request: Request, page: DashboardPage, make: Callable[..., Response]) -> Response:
         def answer(request: Request) -> Response:
-            if page.needs_user_ids and not viewer_of(request).may_see_users:
-                return self._error(
-                    request, 403, "This page shows user ids, and you have no right to see them."
-                )
+            if (why := page.refuses(viewer_of(request))) is not None:
+                return self._error(request, 403, why)
             query = {name: text for name, text in request.query_params.items() if name != "theme"}
             path = {name: str(text) for name, text in request.path_params.items() if name not in _OF_A_BLOCK}
             return make(request, page, PageFilters.parse(query, path))
@@ -167,7 +165,7 @@ class _Site:
             return answer(request)
         except TastemakerError as error:
             return self._error(request, 400, f"{error.problem}. {error.fix or ''}")
-        except NothingKnown:
+        except (NothingKnown, *AWAY):
             return self._error(
                 request, 503, "The database does not answer, and this page was not read before."
             )
@@ -215,8 +213,7 @@ class _Site:
     def _act(self, request: Request, action: PageAction, fields: dict[str, str]) -> Response:
         viewer = viewer_of(request)
         if viewer.role < action.role:
-            why = f"Your role is {viewer.role.word}; this needs {action.role.word}."
-            return self._error(request, 403, why)
+            return self._error(request, 403, missing_role(viewer, action.role))
         path = action.act(self._reader, request.path_params, fields, viewer)
         self._known.clear()
         return RedirectResponse(path, status_code=303)

@@ -43,7 +43,22 @@ class DashboardPage:
     """The filters that it heeds; others are not offered."""
     actions: Sequence[PageAction] = ()
     in_navigation: bool = True
+    role: Role = Role.VIEWER
+    """The least role that may see it."""
     needs_user_ids: bool = False
     """Whether it shows user ids, for which a viewer needs a right of their own."""
     keeps: bool = True
     """Whether its content may be kept for a few seconds, and shown while the database is away."""
+
+    def refuses(self, viewer: Viewer) -> str | None:
+        """Return why a viewer may not see it; None if they may."""
+        if viewer.role < self.role:
+            return missing_role(viewer, self.role)
+        if self.needs_user_ids and not viewer.may_see_users:
+            return "This page shows user ids, and you have no right to see them."
+        return None
+
+
+def missing_role(viewer: Viewer, needed: Role) -> str:
+    """Return why a viewer's role is not enough."""
+    return f"Your role is {viewer.role.word}; this needs {needed.word}."

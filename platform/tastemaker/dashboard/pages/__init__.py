@@ -19,6 +19,7 @@ from tastemaker.dashboard.pages import (
     reports,
     retention,
     today,
+    users,
 )
 
 PAGES: tuple[DashboardPage, ...] = (
@@ -37,5 +38,6 @@ PAGES: tuple[DashboardPage, ...] = (
     reports.PAGE,
     report.PAGE,
     definitions.PAGE,
+    users.PAGE,
 )
 """The first one is shown at `/`."""
