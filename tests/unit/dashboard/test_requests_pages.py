@@ -75,14 +75,14 @@ def test_a_search_shows_what_matches_and_is_audited(
     began = datetime.now(UTC)
     assert answer(client, "/requests", q="since:2026-01-01") == "3 requests match."
     assert answer(client, "/requests", q="user:ann") == "One request matches."
-    assert answer(client, "/requests", q="user:nobody-of-this-name") == "No logged request matches."
+    assert answer(client, "/requests", q="user:a-name-without-requests") == "No logged request matches."
     assert found(client, "stage!=model ms>100") == [slow.request_id]
     assert found(client, "fallback:none") == [f"{number:032x}" for number in (3, 1)]
     audited = read_audit(engine, 10)[::-1]
     assert [(one.user_name, one.query, one.rows) for one in audited] == [
         ("this machine", "since:2026-01-01", 3),
         ("this machine", "user:ann", 1),
-        ("this machine", "user:nobody-of-this-name", 0),
+        ("this machine", "user:a-name-without-requests", 0),
         ("this machine", "stage!=model ms>100", 1),
         ("this machine", "fallback:none", 2),
     ]
