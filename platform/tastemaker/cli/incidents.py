@@ -104,7 +104,7 @@ def ack(incident: int, by: str | None, as_json: bool) -> None:
       tastemaker alerts ack 12
       tastemaker alerts ack 12 --by ada
     """
-    from tastemaker.watch.store import acknowledge
+    from tastemaker.watch.interventions import acknowledge
 
     is_new = acknowledge(_engine(), incident, _name(by))
     if as_json:
@@ -141,7 +141,7 @@ def silence(
       tastemaker alerts silence model=ease --until 2026-12-24T08:00 --reason "holiday"
       tastemaker alerts silence --incident 12 --for 1d --reason "fix is being deployed"
     """
-    from tastemaker.watch import records, store
+    from tastemaker.watch import interventions, records
 
     engine = _engine()
     found = dict(_matcher(one) for one in matchers)
@@ -154,7 +154,7 @@ def silence(
             )
         found |= {"rule": record.rule, **record.labels}
     seconds = _seconds(duration, until)
-    made = store.silence(engine, found, seconds=seconds, by=_name(by), reason=reason)
+    made = interventions.silence(engine, found, seconds=seconds, by=_name(by), reason=reason)
     ends_at = datetime.fromtimestamp(made.ends_at, UTC)
     if as_json:
         click.echo(strict_json.dumps({"silence": made.id, "matchers": found, "ends_at": ends_at.isoformat()}))
@@ -174,11 +174,11 @@ def silences(with_ended: bool, end: int | None, as_json: bool) -> None:
       tastemaker alerts silences
       tastemaker alerts silences --end 3
     """
-    from tastemaker.watch import records, store
+    from tastemaker.watch import interventions, records
 
     engine = _engine()
     if end is not None:
-        store.end_silence(engine, end)
+        interventions.end_silence(engine, end)
     found = records.silences(engine, only_active=not with_ended)
     if as_json:
         click.echo(strict_json.dumps([one.to_json() for one in found]))

@@ -19,8 +19,9 @@ from tastemaker.errors import TastemakerError
 from tastemaker.notifications.notification import alert_key
 from tastemaker.storage.tables import alert_incidents
 from tastemaker.watch.incident import Changes, Incident, Message
+from tastemaker.watch.rows import read_incident
 from tastemaker.watch.state_machine import Routing
-from tastemaker.watch.store import WatchStore, read_incident
+from tastemaker.watch.store import WatchStore
 
 OWN_LABELS = ("alertname", "severity", "cause", "owner")
 """Labels that the rules' files add to each alert."""

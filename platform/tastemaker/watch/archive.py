@@ -17,8 +17,8 @@ from sqlalchemy import Engine, select
 from tastemaker.alerting.series import Labels
 from tastemaker.storage.tables import watch_samples
 from tastemaker.storage.upserts import upsert
+from tastemaker.watch.rows import moment
 from tastemaker.watch.samples import StoredSample
-from tastemaker.watch.store import moment
 
 HOUR = 3_600
 WRITE_SECONDS = 300.0

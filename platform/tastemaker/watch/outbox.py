@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Row, Update, func, or_, select, updat
 from tastemaker.notifications.notification import Delivery, Event
 from tastemaker.storage.tables import alert_incidents, alert_outbox
 from tastemaker.watch.incident import Message
-from tastemaker.watch.store import database_now, enqueue
+from tastemaker.watch.rows import database_now, enqueue
 
 MOST_WAIT_SECONDS = 60.0
 """The longest wait between two attempts, if the receiver does not ask for a longer one."""

@@ -25,9 +25,9 @@ from tastemaker.errors import TastemakerError
 from tastemaker.util.request_origin import LOOPBACK, host_name, is_for, is_from_own_page, is_local
 from tastemaker.watch import page_bodies, records
 from tastemaker.watch.alertmanager import apply_webhook
+from tastemaker.watch.interventions import acknowledge, silence
 from tastemaker.watch.signed_links import ACTIONS
 from tastemaker.watch.state_machine import Routing
-from tastemaker.watch.store import acknowledge, silence
 
 if TYPE_CHECKING:
     from tastemaker.watch.watcher import Watcher

@@ -19,7 +19,7 @@ from tastemaker.storage.tables import (
     alert_states,
     watch_beats,
 )
-from tastemaker.watch.store import database_now
+from tastemaker.watch.rows import database_now
 
 
 @dataclass(frozen=True)

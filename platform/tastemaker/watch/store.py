@@ -8,31 +8,36 @@ be written again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, or_, select, update
 
-from tastemaker.errors import TastemakerError
 from tastemaker.storage.tables import (
     alert_incidents,
     alert_notes,
-    alert_outbox,
     alert_silences,
     alert_states,
     watch_beats,
     watch_leases,
 )
 from tastemaker.storage.upserts import insert_new, upsert
-from tastemaker.watch.incident import AlertState, Changes, Incident, Message, Silence
+from tastemaker.watch.incident import AlertState, Changes, Incident, Silence
+from tastemaker.watch.rows import (
+    database_now,
+    enqueue,
+    moment,
+    number_of,
+    read_incident,
+    read_silence,
+    read_state,
+)
 
 LEASE_SECONDS = 15.0
 """How long a watcher evaluates without renewing its lease."""
 LATELY_SECONDS = 3_600.0
 """How long closed incidents are of interest to those that follow."""
-MOST_SILENCE = timedelta(days=7)
 _EVALUATE = "evaluate"
 
 
@@ -47,22 +52,6 @@ class Interventions:
     silences: tuple[Silence, ...]
     acknowledged: frozenset[str]
     """Identities of the open incidents that a person acknowledged."""
-
-
-def moment(seconds: float) -> datetime:
-    """Return seconds since 1970 UTC as a time."""
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def database_now(connection: Connection) -> datetime:
-    """Return the time by the clock that all processes of a database share.
-
-    For Postgres that is the server's clock; a SQLite file is on one machine, whose clock it is.
-    """
-    if connection.dialect.name == "sqlite":
-        return moment(time.time())
-    found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-    return found.astimezone(UTC)
 
 
 class WatchStore:
@@ -137,7 +126,7 @@ class WatchStore:
                     or_(alert_incidents.c.closed_at.is_(None), alert_incidents.c.closed_at > since),
                 )
             ).all()
-        return [_state(row) for row in states], [read_incident(row) for row in incidents]
+        return [read_state(row) for row in states], [read_incident(row) for row in incidents]
 
     def interventions(self) -> Interventions:
         """Return the silences that have not ended, and the open incidents that are acknowledged."""
@@ -150,7 +139,7 @@ class WatchStore:
                     alert_incidents.c.closed_at.is_(None), alert_incidents.c.acknowledged_at.is_not(None)
                 )
             ).scalars()
-            return Interventions(tuple(map(_silence, silences)), frozenset(acknowledged))
+            return Interventions(tuple(map(read_silence, silences)), frozenset(acknowledged))
 
     def write(self, changes: Changes, *, with_lease: bool = True) -> None:
         """Write changes in one transaction; what is there already is not written again.
@@ -169,111 +158,11 @@ class WatchStore:
             for key, state in changes.states.items():
                 _write_state(connection, key, state)
             for note in changes.notes:
-                if (number := _number(connection, note.incident_uid, numbers)) is not None:
+                if (number := number_of(connection, note.incident_uid, numbers)) is not None:
                     row = {"uid": note.uid, "incident_id": number, "at": moment(note.at), "text": note.text}
                     insert_new(connection, alert_notes, [row])
             for message in changes.messages:
                 enqueue(connection, message, numbers)
-
-
-def acknowledge(engine: Engine, number: int, by: str) -> bool:
-    """Acknowledge an open incident, and enqueue the message to the channels that got its trigger.
-
-    Args:
-        engine: The metadata database.
-        number: The incident's number.
-        by: Who acknowledges it.
-
-    Returns:
-        False if it was acknowledged already.
-
-    Raises:
-        TastemakerError: If there is no such incident, or it has ended.
-    """
-    with engine.begin() as connection:
-        now = database_now(connection)
-        changed = connection.execute(
-            update(alert_incidents)
-            .where(
-                alert_incidents.c.id == number,
-                alert_incidents.c.closed_at.is_(None),
-                alert_incidents.c.acknowledged_at.is_(None),
-            )
-            .values(acknowledged_at=now, acknowledged_by=by[:100])
-        )
-        row = _open_row(connection, number)
-        if changed.rowcount == 0:
-            return False
-        message = Message(row.uid, "acknowledge", (), now.timestamp())
-        enqueue(connection, message, {row.uid: number})
-    return True
-
-
-def _open_row(connection: Connection, number: int) -> Row[Any]:
-    row = connection.execute(select(alert_incidents).where(alert_incidents.c.id == number)).one_or_none()
-    if row is None:
-        raise TastemakerError(f"there is no incident {number}", fix="list them: tastemaker alerts list --all")
-    if row.closed_at is not None:
-        raise TastemakerError(
-            f"incident {number} ended at {row.closed_at:%Y-%m-%d %H:%M:%S} UTC: {row.ending}",
-            fix="list the open ones: tastemaker alerts list",
-        )
-    return row
-
-
-def silence(engine: Engine, matchers: Mapping[str, str], *, seconds: float, by: str, reason: str) -> Silence:
-    """Silence alerts for a time.
-
-    Args:
-        engine: The metadata database.
-        matchers: Label -> value, and `rule` -> name of the rule. All must match.
-        seconds: For how long.
-        by: Who silences them.
-        reason: Why.
-
-    Raises:
-        TastemakerError: If it would silence everything, or without an end within seven days.
-    """
-    if not matchers:
-        raise TastemakerError(
-            "a silence without a label would silence every alert", fix="name a rule or a label: rule=slow"
-        )
-    if not 0 < seconds <= MOST_SILENCE.total_seconds():
-        raise TastemakerError(
-            f"a silence of {seconds:g} s, must be more than 0 and at most 7 days", fix="pass --for 2h"
-        )
-    if not reason.strip():
-        raise TastemakerError("a silence needs a reason", fix='pass --reason "..."')
-    with engine.begin() as connection:
-        now = database_now(connection)
-        row = {
-            "matchers": dict(matchers),
-            "starts_at": now,
-            "ends_at": now + timedelta(seconds=seconds),
-            "created_by": by[:100],
-            "reason": reason,
-        }
-        number = connection.execute(insert(alert_silences).values(row)).inserted_primary_key
-        assert number is not None
-    return Silence(number[0], dict(matchers), now.timestamp(), now.timestamp() + seconds)
-
-
-def end_silence(engine: Engine, number: int) -> None:
-    """End a silence now. Raises TastemakerError if there is no such silence, or it has ended."""
-    with engine.begin() as connection:
-        now = database_now(connection)
-        ends_at = connection.execute(
-            select(alert_silences.c.ends_at).where(alert_silences.c.id == number)
-        ).scalar_one_or_none()
-        if ends_at is None:
-            raise TastemakerError(
-                f"there is no silence {number}", fix="list them: tastemaker alerts silences"
-            )
-        if ends_at <= now:
-            raise TastemakerError(
-                f"silence {number} ended at {ends_at:%Y-%m-%d %H:%M:%S} UTC", fix="nothing is left to do"
-            )
-        connection.execute(update(alert_silences).where(alert_silences.c.id == number).values(ends_at=now))
 
 
 def _write_incident(connection: Connection, incident: Incident) -> int:
@@ -341,87 +230,3 @@ def _write_state(connection: Connection, key: str, state: AlertState | None) -> 
             }
         ],
     )
-
-
-def enqueue(connection: Connection, message: Message, numbers: Mapping[str, int]) -> None:
-    """Add a message to the outbox, once for each channel.
-
-    Args:
-        connection: Of the metadata database.
-        message: The message. Other events than triggers go to every channel that got the trigger.
-        numbers: Identity -> number of the incidents that are known.
-    """
-    number = _number(connection, message.incident_uid, numbers)
-    if number is None:
-        return
-    key = connection.execute(select(alert_incidents.c.key).where(alert_incidents.c.id == number)).scalar_one()
-    channels = dict.fromkeys(message.channels)
-    if message.event != "trigger":  # to every channel that got the trigger
-        triggers = (alert_outbox.c.incident_id == number) & (alert_outbox.c.event == "trigger")
-        found = connection.execute(select(alert_outbox.c.channel).where(triggers).order_by(alert_outbox.c.id))
-        channels |= dict.fromkeys(found.scalars())
-    for channel in channels:
-        row = {
-            "incident_id": number,
-            "channel": channel,
-            "event": message.event,
-            "n": message.n,
-            "key": key,
-            "delivery_id": f"{message.incident_uid}-{message.event}-{message.n}-{channel}",
-            "created_at": moment(message.at),
-            "due_at": database_now(connection),
-            "tries": 0,
-        }
-        insert_new(connection, alert_outbox, [row])
-
-
-def _number(connection: Connection, uid: str, numbers: Mapping[str, int]) -> int | None:
-    """Return the number of an incident; None if it was never written."""
-    if uid in numbers:
-        return numbers[uid]
-    found = connection.execute(select(alert_incidents.c.id).where(alert_incidents.c.uid == uid))
-    return found.scalar_one_or_none()
-
-
-def _state(row: Row[Any]) -> AlertState:
-    return AlertState(
-        row.key,
-        row.rule,
-        frozenset(row.labels.items()),
-        row.phase,
-        row.since.timestamp(),
-        row.data_at.timestamp(),
-        row.updated_at.timestamp(),
-        None if row.quiet_since is None else row.quiet_since.timestamp(),
-        row.value,
-        None if row.blocked_at is None else row.blocked_at.timestamp(),
-        row.incident_uid,
-        row.joined,
-    )
-
-
-def read_incident(row: Row[Any]) -> Incident:
-    """Return the incident of a row of the table."""
-    return Incident(
-        uid=row.uid,
-        key=row.key,
-        rule=row.rule,
-        labels=frozenset(row.labels.items()),
-        severity=row.severity,
-        cause=row.cause,
-        source=row.source,
-        opened_at=row.opened_at.timestamp(),
-        summary=row.summary,
-        condition=row.condition,
-        value=row.value,
-        closed_at=None if row.closed_at is None else row.closed_at.timestamp(),
-        ending=row.ending,
-        acknowledged=row.acknowledged_at is not None,
-        notified=list(row.notified),
-        notified_at=None if row.notified_at is None else row.notified_at.timestamp(),
-        reminders=row.reminders,
-    )
-
-
-def _silence(row: Row[Any]) -> Silence:
-    return Silence(row.id, row.matchers, row.starts_at.timestamp(), row.ends_at.timestamp())

@@ -18,18 +18,12 @@ from tastemaker.storage.tables import alert_incidents, alert_outbox, alert_state
 from tastemaker.watch import outbox, records
 from tastemaker.watch.delivery import ChannelDelivery, occurred_at
 from tastemaker.watch.incident import Changes, Message
+from tastemaker.watch.interventions import acknowledge, end_silence, silence
 from tastemaker.watch.message import compose
 from tastemaker.watch.outbox import Claim
+from tastemaker.watch.rows import database_now, moment
 from tastemaker.watch.signed_links import SignedLinks
-from tastemaker.watch.store import (
-    LeaseLost,
-    WatchStore,
-    acknowledge,
-    database_now,
-    end_silence,
-    moment,
-    silence,
-)
+from tastemaker.watch.store import LeaseLost, WatchStore
 
 FIRES, QUIET = reading([A]), reading(quiet=[A])
 LINKS = SignedLinks("http://watch", b"k" * 32)

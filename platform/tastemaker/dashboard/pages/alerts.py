@@ -25,8 +25,8 @@ from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.notifications.message_text import rough_duration
 from tastemaker.watch import records
+from tastemaker.watch.interventions import end_silence
 from tastemaker.watch.records import IncidentRecord, SilenceRecord
-from tastemaker.watch.store import end_silence
 
 PATH = "/alerts"
 DAYS = 30

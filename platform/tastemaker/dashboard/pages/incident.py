@@ -23,10 +23,10 @@ from tastemaker.dashboard.pages.alerts import matched, requests_link
 from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.errors import TastemakerError
-from tastemaker.watch import records, store
+from tastemaker.watch import interventions, records
 from tastemaker.watch.records import IncidentRecord
 
-MOST_HOURS = store.MOST_SILENCE.total_seconds() / 3_600
+MOST_HOURS = interventions.MOST_SILENCE.total_seconds() / 3_600
 
 
 def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
@@ -106,7 +106,7 @@ def _history(reader: DashboardReader, record: IncidentRecord) -> DataTable:
 def _act_acknowledge(
     reader: DashboardReader, path: Mapping[str, str], fields: Mapping[str, str], viewer: Viewer
 ) -> str:
-    store.acknowledge(reader.engine, row_number(str(path["number"])), viewer.name)
+    interventions.acknowledge(reader.engine, row_number(str(path["number"])), viewer.name)
     return f"{alerts.PATH}/{path['number']}"
 
 
@@ -114,7 +114,7 @@ def _act_silence(
     reader: DashboardReader, path: Mapping[str, str], fields: Mapping[str, str], viewer: Viewer
 ) -> str:
     record = records.incident(reader.engine, row_number(str(path["number"])))
-    store.silence(
+    interventions.silence(
         reader.engine,
         {"rule": record.rule, **record.labels},
         seconds=3_600 * _hours(fields.get("hours", "")),
