@@ -60,6 +60,11 @@ class WatchSettings(_Section):
     """Hours after which an open incident that no person acknowledged is sent again; null: never."""
     flapping_per_hour: Annotated[int, Field(ge=1)] = 6
     """Number of incidents of one alert in an hour from which on it resolves only after 15 quiet minutes."""
+    grafana_url: HttpUrl | None = None
+    """Address of the Grafana that has the boards, such as https://grafana.shop.example; notifications link to
+    the panel there. Null: they do not."""
+    keep_days: Annotated[float, Field(ge=30, le=3_650)] = 400.0
+    """Days after which closed incidents, their notes and messages, and ended silences are deleted."""
     heartbeat_url: HttpUrl | None = None
     """Address that is called every minute while evaluation and delivery work: that of a dead man's switch,
     which notifies you when the calls stop."""

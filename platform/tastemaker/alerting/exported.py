@@ -71,6 +71,7 @@ WATCH: Final[Mapping[str, tuple[str, ...]]] = {
     "gate_quarantined_rows": ("source",),
     "gate_quarantined_usual_ratio": ("source",),
     "job_failed": ("job_name",),
+    "job_refused": ("job_name",),
     "job_succeeded_timestamp_seconds": ("job_name",),
     "reward_per_request": ("model", "window"),
     "reward_per_request_high": ("model", "window"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tastemaker.alert_settings import AlertsSettings
 from tastemaker.alerting.conditions import above, same
 from tastemaker.alerting.example import Example, age, gauge
-from tastemaker.alerting.expressions import Age, Aggregate, Compare, Gauge
+from tastemaker.alerting.expressions import Age, Aggregate, Compare, Gauge, all_of
 from tastemaker.alerting.rule import Rule, Runbook
 from tastemaker.alerting.series import metric, one_of
 from tastemaker.settings import Settings
@@ -30,11 +30,16 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
 
 def _job_failed() -> Rule:
     failed = Aggregate("max", JOB_NAME, Gauge(metric("tastemaker_job_failed")))
+    refused = Aggregate("max", JOB_NAME, Gauge(metric("tastemaker_job_refused")))
     return Rule(
         name="job_failed",
         severity="ticket",
         labels=JOB_NAME,
-        condition=same(Compare(failed, "==", 1), "The last run of a job failed or was canceled."),
+        condition=same(
+            all_of(Compare(failed, "==", 1), Compare(refused, "==", 0)),
+            "The last run of a job failed or was canceled, and not because the data gate refused a batch: "
+            "`gate_failed` is for that.",
+        ),
         summary="{job_name}: the last run failed",
         unit="none",
         cause="jobs",
@@ -46,7 +51,12 @@ def _job_failed() -> Rule:
             "`tastemaker_job_failed` is 0.",
         ),
         exporter="watch",
-        example=Example((gauge("job_failed", 0, 1, job_name="everything"),)),
+        example=Example(
+            (
+                gauge("job_failed", 0, 1, job_name="everything"),
+                gauge("job_refused", 0, 0, job_name="everything"),
+            )
+        ),
     )
 
 

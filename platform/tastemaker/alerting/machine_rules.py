@@ -6,7 +6,7 @@ from tastemaker.alert_settings import AlertsSettings
 from tastemaker.alerting.conditions import above, percent
 from tastemaker.alerting.example import WEEK_STEPS, Example, counter, gauge
 from tastemaker.alerting.expression import Expression
-from tastemaker.alerting.expressions import Aggregate, And, Compare, Gauge, Offset, Or, Rate, Ratio
+from tastemaker.alerting.expressions import Aggregate, And, Compare, Gauge, Offset, Or, Rate, Ratio, all_of
 from tastemaker.alerting.over_time import PredictLinear
 from tastemaker.alerting.rule import RESOLVE_RATIO, Condition, Rule, Runbook
 from tastemaker.alerting.series import metric
@@ -14,7 +14,7 @@ from tastemaker.settings import Settings
 
 BY = ("job", "instance")
 BY_DISK = (*BY, "folder")
-MINUTE, HOUR, WEEK = 60, 3_600, 604_800
+MINUTE, HALF_HOUR, HOUR, WEEK = 60, 1_800, 3_600, 604_800
 NEAR = 0.95
 """A share that is near 100 % resolves below this part of its threshold."""
 CPU = metric("tastemaker_process_cpu_seconds_total")
@@ -166,9 +166,11 @@ def _disk_filling(alerts: AlertsSettings) -> Rule:
     )
     forecast = PredictLinear(metric("tastemaker_disk_free_bytes"), HOUR, limits.full_within_seconds)
     soon = Compare(Aggregate("min", BY_DISK, forecast), "<", 0)
+    # Seconds of samples, as of a watch that has just begun, say nothing about hours.
+    is_known = Compare(Offset(_largest("tastemaker_disk_free_bytes", BY_DISK), HALF_HOUR), ">=", 0)
 
     def filling(few: float, some: float) -> Expression:
-        return Or(Compare(free, "<", few), And(Compare(free, "<", some), soon))
+        return Or(Compare(free, "<", few), all_of(Compare(free, "<", some), soon, is_known))
 
     return Rule(
         name="disk_filling",
@@ -179,7 +181,7 @@ def _disk_filling(alerts: AlertsSettings) -> Rule:
             filling(limits.free_below / RESOLVE_RATIO, limits.filling_below),
             f"Less than {percent(limits.free_below)} of a disk is free; or less than "
             f"{percent(limits.filling_below)}, and at the speed of the last hour it is full in {hours:g} "
-            "hours.",
+            "hours, as far as half an hour or more is known.",
         ),
         summary="{instance}: only {value} of the disk of the folder {folder} is free",
         unit="share",

@@ -71,6 +71,7 @@ FAMILIES = named(
         dependency_facts.CHANGED,
         job_facts.SUCCEEDED,
         job_facts.FAILED,
+        job_facts.REFUSED,
         job_facts.RUN_QUEUE,
         job_facts.EXECUTOR_QUEUE,
     )

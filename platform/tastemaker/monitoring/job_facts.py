@@ -23,15 +23,18 @@ SUCCEEDED = FactFamily(
     ("job_name",),
 )
 FAILED = FactFamily("job_failed", "1 if the last run of a job failed or was canceled, else 0", ("job_name",))
+REFUSED = FactFamily(
+    "job_refused", "1 if the data gate has refused a batch since a job last succeeded, else 0", ("job_name",)
+)
 RUN_QUEUE = FactFamily("run_queue_runs", "runs of the orchestrator that wait to be started")
 EXECUTOR_QUEUE = FactFamily("executor_queue_tasks", "tasks that wait in a queue of Celery's", ("queue",))
 
 
 def jobs(home: FactSources) -> Iterator[GaugeMetricFamily]:
-    """Yield when each job last succeeded, and whether its last run failed."""
+    """Yield when each job last succeeded, whether its last run failed, and whether the gate refused data."""
     from sqlalchemy import func, select
 
-    from tastemaker.storage.tables import Moment, job_runs
+    from tastemaker.storage.tables import Moment, gate_results, job_runs
 
     columns = job_runs.c
     succeeded: FactValues = {}
@@ -45,8 +48,13 @@ def jobs(home: FactSources) -> Iterator[GaugeMetricFamily]:
             succeeded[(row.job_name,)] = row.ended_at.timestamp()
         for row in connection.execute(newest):
             failed[(row.job_name,)] = float(succeeded.get((row.job_name,), 0.0) < row.ended_at.timestamp())
+        refusals = select(func.max(gate_results.c.checked_at, type_=Moment)).where(~gate_results.c.passed)
+        newest_refusal = connection.execute(refusals).scalar_one()
+    refused_at = 0.0 if newest_refusal is None else newest_refusal.timestamp()
+    refused = {name: float(succeeded.get(name, 0.0) < refused_at) for name in failed}
     yield SUCCEEDED.gauge(succeeded)
     yield FAILED.gauge(failed)
+    yield REFUSED.gauge(refused)
 
 
 def run_queue(home: FactSources) -> Iterator[GaugeMetricFamily]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from tastemaker.alerting.grafana.board_link import board_link
 from tastemaker.notifications.notification import Event, Link, Notification
 from tastemaker.settings import Settings
 from tastemaker.watch.records import IncidentRecord
@@ -34,13 +35,18 @@ def compose(
         occurred_at: When it happened.
         value: The newest value of the condition; None if it is not known.
         related: What else happened in the incident, such as alerts of the same cause.
-        settings: For the addresses of runbooks.
+        settings: For the addresses of runbooks and boards.
         links: Makes links with which a person without a login can acknowledge and silence.
     """
     runbook = f"{settings.alerts.runbooks}/{incident.rule}.md"
     found = [Link("Incident", links.page(incident.number))]
     if runbook.startswith(("http://", "https://")):
         found.append(Link("Runbook", runbook))
+    if settings.watch.grafana_url is not None:
+        base = str(settings.watch.grafana_url)
+        found.append(
+            Link("Board", board_link(base, incident.rule, incident.cause, incident.opened_at, settings))
+        )
     commands = [f"tastemaker alerts show {incident.number}"]
     if event in ("trigger", "reminder"):
         found += [

@@ -11,7 +11,7 @@ from tastemaker.html import Page, facts, join, render, table
 from tastemaker.notifications.message_text import utc_time
 from tastemaker.watch.records import HistoryLine, IncidentRecord, SilenceRecord
 
-HEADS = ("Incident", "Since", "Severity", "What", "State")
+HEADS = ("Incident", "Since (UTC)", "Severity", "What", "State")
 RECENT = 50
 """How many incidents that are over are listed."""
 
@@ -61,7 +61,7 @@ def details(record: IncidentRecord, lines: Sequence[HistoryLine], *, can_act: bo
         "Condition": record.condition,
         "Labels": ", ".join(f"{name}={text}" for name, text in sorted(record.labels.items())) or "none",
         "Severity": record.severity,
-        "Since": utc_time(record.opened_at),
+        "Since (UTC)": utc_time(record.opened_at),
         "State": record.state,
     }
     body = [facts(found)]

@@ -33,6 +33,7 @@ from tastemaker.watch.incident_explainer import IncidentExplainer
 from tastemaker.watch.message import compose
 from tastemaker.watch.outbox import Claim
 from tastemaker.watch.reads import kept_series
+from tastemaker.watch.retention import delete_old
 from tastemaker.watch.samples import AllSamples, PageError, ScrapeTarget, TargetSamples
 from tastemaker.watch.scrape import ScrapeError, Scraper, instance_of
 from tastemaker.watch.signed_links import SignedLinks
@@ -49,6 +50,8 @@ GONE_SECONDS = 86_400.0
 """How long a service that was found by itself stays a target after it ended."""
 FAR_SECONDS = 60.0
 """How often samples of days ago are replaced by those that are as old now."""
+DELETE_SECONDS = 3_600.0
+"""How often incidents that are over for long are deleted."""
 OWN_ADDRESS = "watch"
 OWN_JOB = "tastemaker_watch"
 HEALTHY_SECONDS = 60.0
@@ -77,6 +80,8 @@ class Watcher:
         links: SignedLinks,
         find_examples: FindExamples = lambda query, limit: (),
         facts_only: bool = False,
+        clock: AscendingClock | None = None,
+        scraper: Scraper | None = None,
     ) -> None:
         """Create a watcher whose threads are not started.
 
@@ -90,6 +95,8 @@ class Watcher:
             links: Makes links to the alerts' pages.
             find_examples: Searches the log for requests that an alert is about.
             facts_only: Whether another program evaluates the rules: nothing is scraped then.
+            clock: The clock of samples and alerts; None: the machine's.
+            scraper: Reads the services' pages; None: by HTTP.
         """
         watch = settings.watch
         self.settings, self.engine, self.links, self._services = settings, engine, links, services
@@ -107,7 +114,7 @@ class Watcher:
         self._restored: set[str] = set()
         self._evaluation = RuleEvaluation(rules, self.interval)
         self._routing = Routing.of(watch)
-        self._clock, self._scraper = AscendingClock(), Scraper()
+        self._clock, self._scraper = clock or AscendingClock(), scraper or Scraper()
         self._machine: StateMachine | None = None
         self._lock = threading.Lock()
         """Of the samples and of the state machine."""
@@ -117,7 +124,7 @@ class Watcher:
         self._facts_page = ""
         self._facts_at = self._facts_tried_at = float("-inf")
         self._target_logs: dict[str, FailureLog] = {}
-        self._archived_at = self._far_at = float("-inf")
+        self._archived_at = self._far_at = self._deleted_at = float("-inf")
         name = f"{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
         self._store = WatchStore(engine, name[-100:])
         self.deliveries = Deliveries(
@@ -171,7 +178,7 @@ class Watcher:
         self._pollers = [
             Poller(self._collect_facts_if_due, seconds=FACTS_LOOK_SECONDS, name="facts"),
             Poller(self.measure, seconds=self.interval, name="own metrics"),
-            Poller(self._archive_samples, seconds=self.interval, name="archive"),
+            Poller(self.archive_samples, seconds=self.interval, name="archive"),
             Poller(self.beat, seconds=BEAT_SECONDS, name="beat"),
         ]
 
@@ -357,7 +364,7 @@ class Watcher:
         )
         return self._explain(notification, record.cause)
 
-    def _archive_samples(self) -> None:
+    def archive_samples(self) -> None:
         """Read samples of former processes, and write those of this one."""
         now = self._clock.now()
         if self._facts_only:
@@ -373,8 +380,14 @@ class Watcher:
                 self._archived_at = now
                 if self.database.is_leader:
                     self._archive.write(now)
+                    self._delete_old(now)
         except (SQLAlchemyError, OSError, TastemakerError) as error:
             logger.debug("samples can't be stored: %s", error)  # the database's own thread says so
+
+    def _delete_old(self, now: float) -> None:
+        if now - self._deleted_at >= DELETE_SECONDS:
+            delete_old(self.engine, self.settings.watch.keep_days)
+            self._deleted_at = now
 
     def _restore(self, address: str, samples: TargetSamples, now: float) -> None:
         found = list(self._archive.load(address, now - self._memory_seconds))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from itertools import combinations
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from support.repository import ROOT
 from tastemaker.alert_settings import AlertsSettings, ErrorsAlert
 from tastemaker.alerting.exported import SERVICE, WATCH
+from tastemaker.alerting.grafana.board_link import board_link
 from tastemaker.alerting.grafana.boards import GRAFANA, all_boards, grafana_files
 from tastemaker.alerting.grafana.panel import COLUMNS, SCHEMA_VERSION, Board
+from tastemaker.alerting.rule import Rule
 from tastemaker.alerting.rules import all_rules
 from tastemaker.settings import Settings
 from tastemaker.watch.watch_metrics import WatchMetrics
@@ -92,3 +96,19 @@ def test_boards_read_what_is_exported(board: Board) -> None:
         for query in panel.queries:
             for name in re.findall(r"\btastemaker_\w+", query.expression):
                 assert re.sub(r"_(bucket|count|sum)$", "", name) in known, name
+
+
+@pytest.mark.parametrize("rule", all_rules(Settings()), ids=lambda rule: rule.name)
+def test_an_alert_links_to_a_board_and_panel_that_are_in_the_committed_files(rule: Rule) -> None:
+    began_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    address = urlsplit(board_link("https://grafana/", rule.name, rule.cause, began_at, Settings()))
+    uid, query = address.path.removeprefix("/d/"), parse_qs(address.query)
+    committed = [json.loads(path.read_text("utf-8")) for path in sorted((ROOT / GRAFANA).glob("*.json"))]
+    [board] = [one for one in committed if one["uid"] == uid]
+    assert query["from"] == [str(int(began_at.timestamp() - 3_600) * 1_000)]
+    assert {f"var-{one['name']}" for one in board["templating"]["list"]} >= query.keys() - {
+        "from", "to", "viewPanel",
+    }  # fmt: skip
+    text = f"the alert rule {rule.name}."
+    named = [one["id"] for one in board["panels"] if text in one.get("description", "")]
+    assert [int(number) for number in query.get("viewPanel", [])] == named[-1:]

@@ -17,6 +17,8 @@ from sqlalchemy import insert
 from support import served_homes
 from support.repository import ROOT
 from support.request_logs import request
+from tastemaker.alerting.rules import all_rules
+from tastemaker.alerting.series import Series
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.records import Record
 from tastemaker.event_log.rows import request_rows
@@ -282,6 +284,42 @@ def test_a_job_failed_until_it_succeeds_again(settings: Settings) -> None:
     assert found["job_succeeded_timestamp_seconds"] == {("everything",): start.timestamp() + 3_600}
     end(4, "everything", True)
     assert exported(settings)["job_failed"] == {("everything",): 0.0, ("other",): 1.0}
+    engine.dispose()
+
+
+def test_a_job_whose_data_was_refused_is_not_one_that_failed(settings: Settings) -> None:
+    """`gate_failed` is for the refusal, and job_failed for the rest: one cause, one message."""
+    engine, start = open_engine(settings.metadata_url), datetime(2026, 3, 1, tzinfo=UTC)
+
+    def end(hours: int, succeeded: bool) -> None:
+        at = start + timedelta(hours=hours)
+        record_job_run(engine, f"run-{hours}", "everything", succeeded=succeeded, ended_at=at)
+
+    def refuse(hours: int) -> None:
+        row = {"source": "table", "reason": "no rows", "rows_read": 0, "rows_quarantined": {}}
+        at = start + timedelta(hours=hours)
+        store(settings, gate_results, row | {"passed": False, "checked_at": at})
+
+    def job_failed() -> set[str]:
+        found = exported(settings)
+        export = {
+            f"tastemaker_{name}": [
+                Series(frozenset({"job_name": job}.items()), [0.0], [value])
+                for (job,), value in found[name].items()
+            ]
+            for name in ("job_failed", "job_refused")
+        }
+        [rule] = [one for one in all_rules(Settings()) if one.name == "job_failed"]
+        return {dict(labels)["job_name"] for labels in rule.condition.fires.evaluate(export, 0.0)}
+
+    end(1, True)
+    end(2, False)
+    assert job_failed() == {"everything"}
+    refuse(3)
+    assert job_failed() == set()
+    end(4, True)
+    end(5, False)
+    assert job_failed() == {"everything"}, "the refusal is older than the last success"
     engine.dispose()
 
 

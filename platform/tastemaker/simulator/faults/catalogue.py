@@ -55,6 +55,16 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "file_descriptors", "model", ("file_descriptors",),
             "a share of the worker's file descriptors is in use", 0.93,
         ),
+        Fault("cpu", "model", ("cpu_high",), "threads of the worker keep all processors busy"),
+        Fault(
+            "memory", "model", ("memory",),
+            "the worker takes memory until a share of the container's limit is in use; none without a limit",
+            0.97,
+        ),
+        Fault(
+            "disk", "model", ("disk_filling",),
+            "a share of the home folder's disk is in use; a disk of more than 1 GiB is not filled", 0.95,
+        ),
         Fault("traffic_gone", "traffic", ("traffic_gone",), "visits do not come"),
         Fault("feedback_gone", "traffic", ("feedback_gone", "reward_fell"), "pages report no events"),
         Fault(
@@ -69,7 +79,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         Fault("taste_shift", "shop", ("drift",), "a share of the users have other tastes from today on", 0.5),
         Fault(
-            "gate_failed", "source", ("gate_failed", "job_failed"),
+            "gate_failed", "source", ("gate_failed",),
             "all rows of a day are invalid: shifts = [{ kind = \"invalid_rows\", day = ..., size = 1.0 }]",
         ),
         Fault(
@@ -111,11 +121,9 @@ NOT_PRODUCED: Final[Mapping[str, str]] = {
     "features_vanished": "empty the online store while a model that reads features is served",
     "features_invalid": "write infinite values into the online store",
     "feature_skew": "change the code of a feature after the online store was filled",
-    "memory": "start the service in a container whose memory it nearly fills: elsewhere it would harm others",
-    "cpu_high": "send more traffic than the service can answer (no --rate), to a machine of your own",
     "cpu_idle": "stop the traffic of a service that was busy a week ago",
-    "disk_filling": "put the home folder on a small tmpfs of your own, and fill it",
     "feature_nulls": "empty the online store while a model that reads features is served",
+    "job_failed": "end a nightly run by Ctrl-C, or let a step fail, such as by a full disk",
     "job_late": "do not run the nightly job",
     "run_queue": "launch more runs than Dagster may execute at once",
     "executor_queue": "stop the Celery workers",

@@ -14,11 +14,15 @@ import numpy as np
 from tastemaker.plugins import Batch, Config, FeatureTable, Ranking, Recommender, TrainingData, select
 from tastemaker.plugins.arrays import Int32
 
+from .held import HeldResources
+
 READ_SECONDS = 0.2
 """How often the file is read."""
 SLOW_SECONDS = 0.2
 OVERLOADED_SECONDS = 0.4
 HANG_SECONDS = 0.05
+HELD = {"cpu", "disk", "file_descriptors", "memory"}
+"""Faults that hold something of the machine."""
 
 
 class FaultyConfig(Config):
@@ -37,7 +41,7 @@ class Faulty(Recommender[FaultyConfig]):
     state: ClassVar[tuple[str, ...]] = ("scores",)
     _faults: ClassVar[dict[str, float]] = {}
     _read_at: ClassVar[float] = -1.0
-    _files: ClassVar[list[Any]] = []
+    _held: ClassVar[HeldResources | None] = None
 
     def fit(self, data: TrainingData) -> Faulty:
         """Add up the rewards of each item."""
@@ -88,18 +92,16 @@ class Faulty(Recommender[FaultyConfig]):
         if now - Faulty._read_at > READ_SECONDS or now < Faulty._read_at:
             Faulty._read_at = now
             Faulty._faults = _read(self.config.switch)
-            self._open_files(Faulty._faults.get("file_descriptors", 0.0))
+            if HELD & Faulty._faults.keys():
+                self._hold()
         return Faulty._faults
 
-    def _open_files(self, share: float) -> None:
-        """Hold so many files open as a share of the process's limit, or none."""
-        import resource
-
-        wanted = int(share * resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        while len(Faulty._files) < wanted:
-            Faulty._files.append(open(os.devnull, "rb"))  # noqa: SIM115 - they stay open until the fault ends
-        while len(Faulty._files) > wanted:
-            Faulty._files.pop().close()
+    def _hold(self) -> None:
+        """Hold what the faults of the machine say, once per process."""
+        if Faulty._held is None:
+            switch = self.config.switch
+            Faulty._held = HeldResources(lambda: _read(switch), Path(switch).parent)
+        Faulty._held.follow()
 
 
 def _read(switch: str) -> dict[str, float]:
