@@ -33,7 +33,7 @@ from tastemaker.registry.code import code_version
 from tastemaker.registry.manifest import FORMAT, Manifest, Window, hash_json
 from tastemaker.registry.rebuild import lost, to_row
 from tastemaker.snapshot.snapshot import Snapshot
-from tastemaker.storage.tables import backtests, versions
+from tastemaker.storage.tables import backtests, deployments, versions
 
 EARLIER = 5
 """The number of earlier champions that a starting service may fall back on."""
@@ -265,6 +265,9 @@ class Registry:
         """Have services of the model switch to a version. Raises ArtifactError if it is not intact."""
         verify_version(version.folder)
         deployment.deploy(self.artifacts, version.model, version.id, version.problem)
+        with self.engine.begin() as connection:
+            row = {"model": version.model, "version_id": version.id, "at": datetime.now(UTC)}
+            connection.execute(insert(deployments).values(row))
 
     def _record(self, action: Action, version: Version, reason: str, *, forced: bool) -> Promotion:
         promotion = champion.record(

@@ -15,6 +15,7 @@ from tastemaker.storage.tables import (
     alert_incidents,
     alert_silences,
     dependency_changes,
+    deployments,
     gate_results,
     job_runs,
     promotions,
@@ -131,6 +132,8 @@ def _around(engine: Engine, number: int, begin: datetime, end: datetime) -> Iter
     for row in rows(promoted, promotions.c.at):
         action = f"{row.action}, forced," if row.forced else row.action
         yield HistoryLine(row.at, f"deployment: {action} {row.model} {row.version_id}: {row.reason}")
+    for row in rows(select(deployments), deployments.c.at):
+        yield HistoryLine(row.at, f"deployment: deploy {row.model} {row.version_id}")
     for row in rows(select(dependency_changes), dependency_changes.c.observed_at):
         if row.changes:
             yield HistoryLine(row.observed_at, f"{row.kind} {row.name} changed: {'; '.join(row.changes)}")

@@ -18,6 +18,7 @@ from tastemaker.storage.tables import (
     alert_incidents,
     alert_notes,
     dependency_changes,
+    deployments,
     gate_results,
     job_runs,
     promotions,
@@ -91,6 +92,7 @@ def test_the_timeline_has_what_happened_around_it_in_order(home: Settings, engin
         reason="a try",
         at=at(-9),
     )
+    store(engine, deployments, model="random", version_id="v8", at=at(-20))
     changed = ["events delimiter is ;, was ,"]
     store(
         engine,
@@ -115,6 +117,7 @@ def test_the_timeline_has_what_happened_around_it_in_order(home: Settings, engin
         "data: a batch of table was refused: no rows",
         "data: 7 of 90 rows of table went to quarantine",
         "job: everything failed",
+        "deployment: deploy random v8",
         "deployment: promote, forced, random v9: a try",
         "fallback_share fired: random: 10% of lists are not the model's",
         "related: degraded: the model | fails",

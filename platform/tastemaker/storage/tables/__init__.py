@@ -36,6 +36,7 @@ from tastemaker.storage.tables.report_in import (
 )
 from tastemaker.storage.tables.training import (
     backtests,
+    deployments,
     failed_backtests,
     forecasts,
     promotions,
@@ -57,6 +58,7 @@ __all__ = [
     "dashboard_sessions",
     "dashboard_users",
     "dependency_changes",
+    "deployments",
     "failed_backtests",
     "feature_cutoffs",
     "forecasts",

@@ -104,6 +104,16 @@ versions = Table(
     Index(None, "model", "created_at"),
 )
 
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("model", String(100), nullable=False, doc="the model, whose services switch to the version"),
+    Column("version_id", String(64), nullable=False, doc="the version's id"),
+    Column("at", Moment, nullable=False, doc="when it was deployed, by `tastemaker models deploy`"),
+    Index(None, "at"),
+)
+
 promotions = Table(
     "promotions",
     metadata,
