@@ -35,6 +35,12 @@ def make_shop_home(home: Path, models: Sequence[str] = ("popularity",)) -> dict[
     return {name: register(home, discovery.get(name).recommender(), dataset) for name in models}
 
 
+def register_again(home: Path, model: str) -> Version:
+    """Register another version of a model in a home that has its events."""
+    dataset = Dataset.load(Lake(home / "lake"), load_problem(home / "problem.yaml"))
+    return register(home, discovery.get(model).recommender(), dataset)
+
+
 def make_ranker_home(home: Path, online_store: OnlineStoreSettings) -> Version:
     """The same with a ranker, which reads the users' features from the online store."""
     from tastemaker.features.snapshots import weekly_cuts, write_snapshots

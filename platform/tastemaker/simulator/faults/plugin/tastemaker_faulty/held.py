@@ -87,7 +87,7 @@ class HeldResources:
         missing = int(share * disk.total) - disk.used
         if disk.total <= LARGEST_DISK_BYTES and missing > 0:
             with self._file.open("ab") as file:
-                os.posix_fallocate(file.fileno(), file.tell(), missing)
+                os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, missing)
 
     def _hash(self) -> None:
         """Keep a processor busy; hashing lets other threads run."""
