@@ -45,7 +45,10 @@ def load(reader: DashboardReader, _filters: PageFilters, _viewer: Viewer) -> Pag
     blocks: list[PageBlock] = [_state(reader)]
     if daily:
         blocks.append(_charts(reader, rows, names))
-    blocks += [_figures(reader, key, rows[key], is_champion=key in champions) for key in shown]
+    long = measured.latest(reader, ("ctr_list",), PERIOD, names=BY_VERSION, versions=shown)
+    for key in shown:
+        mine = [row for row in long if (row.model, row.version) == key]
+        blocks.append(_figures(reader, key, rows[key], mine, is_champion=key in champions))
     if len(served) > len(shown):
         said = f"{len(served) - len(shown):,} more versions answered requests on the newest day"
         blocks.append(Notes(items=[TableCell(f"{said}: see Models", link="/models")]))
@@ -90,14 +93,16 @@ def _figures(
     reader: DashboardReader,
     key: VersionKey,
     rows: Sequence[Row[Any]],
+    long: Sequence[Row[Any]],
     *,
     is_champion: bool,
 ) -> Figures:
-    long = measured.latest(reader, ("ctr_list",), PERIOD, names=BY_VERSION, versions=[key])
+    """Return the figures of a version, from its daily rows and those over 28 days."""
     figures = [_daily_figure(reader, metric, title, rows) for metric, title in METRICS.items()]
-    figures[2:2] = [
+    over_28_days = [
         measured.figure(row, "The same over 28 days", measured.window(reader, row)) for row in long
-    ]  # beside the newest day's
+    ]
+    figures[2:2] = over_28_days  # beside those of the newest day
     figures.append(_age(reader, key[1]))
     model, version = key
     return Figures(figures, title=f"{model} {version}{', the champion' if is_champion else ''}")
