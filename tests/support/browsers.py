@@ -34,23 +34,25 @@ SETTLE_MS = 1_500
 
 
 class Browser:
-    """A browser window, and what its pages asked for."""
+    """A browser window, what its pages asked for, and the errors of their scripts."""
 
     def __init__(self, context: BrowserContext) -> None:
-        self.context, self.asked = context, set[str]()
+        self.context, self.asked, self.errors = context, set[str](), list[str]()
         context.on("request", lambda request: self.asked.add(request.url))
+        context.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        context.on("weberror", lambda found: self.errors.append(str(found.error)))
 
     @property
     def foreign(self) -> set[str]:
         """Addresses on other hosts that any page asked for."""
         return {url for url in self.asked if (urlsplit(url).hostname or "") not in HERE}
 
-    def open(self, url: str) -> Page:
+    def open(self, url: str, *, settle_ms: int = SETTLE_MS) -> Page:
         """A page once it has settled."""
         page = self.context.new_page()
         page.on("websocket", lambda socket: self.asked.add(socket.url))
         page.goto(url, wait_until="load", timeout=60_000)
-        page.wait_for_timeout(SETTLE_MS)
+        page.wait_for_timeout(settle_ms)
         return page
 
     def look(self, url: str) -> None:
@@ -59,14 +61,18 @@ class Browser:
 
 
 @contextmanager
-def browsing(folder: Path) -> Iterator[Browser]:
-    """A browser that knows nothing from before; what it keeps is in `folder`."""
+def browsing(folder: Path, timezone: str | None = None) -> Iterator[Browser]:
+    """A browser that knows nothing from before; what it keeps is in `folder`; None: this machine's zone."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         not_installed("chromium")
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            folder, executable_path=found, args=FLAGS, viewport={"width": WIDTHS[-1], "height": 900}
+            folder,
+            executable_path=found,
+            args=FLAGS,
+            viewport={"width": WIDTHS[-1], "height": 900},
+            timezone_id=timezone,
         )
         yield Browser(context)
         context.close()

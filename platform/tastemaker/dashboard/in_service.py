@@ -1,4 +1,4 @@
-"""What is in service, by the metadata database: versions and their age, deploys, alerts, data and jobs."""
+"""What is in service, by the metadata database: versions and their age, deploys, alerts and data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from tastemaker.storage.tables import (
     alert_incidents,
     gate_results,
     ingested_days,
-    job_runs,
     promotions,
     stalenesses,
     versions,
@@ -46,16 +45,6 @@ class NewestData(NamedTuple):
 
     day: date
     checked_at: datetime
-
-
-class JobStates(NamedTuple):
-    """How the last run of each job ended."""
-
-    jobs: int
-    failed: Sequence[str]
-    """Names of those whose last run failed."""
-    ended_at: datetime
-    """When the newest run ended."""
 
 
 def champions(reader: DashboardReader) -> list[VersionKey]:
@@ -135,25 +124,6 @@ def newest_data(reader: DashboardReader) -> NewestData | None:
         for column in (gate_results.c.checked_at, ingested_days.c.ingested_at)
     ]
     return None if day is None else NewestData(day, max(at for at in looked if at is not None))
-
-
-def jobs(reader: DashboardReader) -> JobStates | None:
-    """Return how the last run of each job ended; None if no job ever ran."""
-    columns = job_runs.c
-    newest = (
-        select(columns.job_name, func.max(columns.ended_at).label("ended_at"))
-        .group_by(columns.job_name)
-        .subquery()
-    )
-    last = select(columns.job_name, columns.succeeded, columns.ended_at).join(
-        newest, (newest.c.job_name == columns.job_name) & (newest.c.ended_at == columns.ended_at)
-    )
-    rows = reader.rows(last.order_by(columns.job_name))
-    if not rows:
-        return None
-    names = {row.job_name for row in rows}
-    failed = [row.job_name for row in rows if not row.succeeded]
-    return JobStates(len(names), failed, max(row.ended_at for row in rows))
 
 
 def short_names(keys: Sequence[VersionKey]) -> dict[VersionKey, str]:

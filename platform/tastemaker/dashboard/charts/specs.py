@@ -105,12 +105,17 @@ def lines(
     placed = {"x": across, "y": along}
     dashed = _only(coded, "color", "strokeDash")
     layers.append({"mark": {"type": "line", "strokeWidth": 2}, "encoding": {**placed, **dashed}})
-    points = {"type": "point", "filled": True, "size": 22}
-    layers.append({"mark": points, "encoding": {**placed, **_only(coded, "color", "shape")}})
-    # Points are small: what is pointed at is a larger circle around them.
-    around = {"type": "circle", "size": 300, "opacity": 0, "aria": False}
     layers.append(
-        {"mark": around, "encoding": {**placed, "tooltip": _tooltip(across, y, series, low, high, unit)}}
+        {
+            # Points are small: what is shown is the one that is nearest to the pointer.
+            "params": [{"name": "near", "select": {"type": "point", "nearest": True, "on": "pointerover"}}],
+            "mark": {"type": "point", "filled": True, "size": 22},
+            "encoding": {
+                **placed,
+                **_only(coded, "color", "shape"),
+                "tooltip": _tooltip(across, y, series, low, high, unit),
+            },
+        }
     )
     if series is not None:
         layers += _names(x, y, series, placed, coded)

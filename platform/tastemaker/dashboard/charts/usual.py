@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tastemaker.dashboard.charts.specs import SCHEMA
+from tastemaker.dashboard.charts.specs import number_format, sized
 
 
-def line_over_usual(
-    x: str, y: str, *, usual: str, state: str, states: tuple[str, ...], width: int = 300, height: int = 150
-) -> dict[str, Any]:
+def line_over_usual(x: str, y: str, *, usual: str, state: str, states: tuple[str, ...]) -> dict[str, Any]:
     """Return a line with a grey area from 0 to what is usual; points differ in shape by their state.
 
     Args:
@@ -18,15 +16,13 @@ def line_over_usual(
         usual: Column with the highest usual figure; without one, no area is drawn.
         state: Column with the figure's state, in words.
         states: All states, in the order of their markers.
-        width: Width in pixels.
-        height: Height in pixels.
     """
     across = {
         "field": x,
         "type": "temporal",
-        "axis": {"title": None, "grid": False, "format": "%-d %b", "tickCount": 5},
+        "axis": {"title": None, "grid": False, "format": "%-d %b", "tickCount": 3},
     }
-    axis = {"format": ",.3~g", "tickCount": 4, "title": None}
+    axis = {"format": number_format(""), "tickCount": 4, "title": None}
     along = {"field": y, "type": "quantitative", "axis": axis}
     markers = {"domain": list(states), "range": ["triangle-up", "circle", "cross"][: len(states)]}
     sizes = {"domain": list(states), "range": [110, 28, 28][: len(states)]}
@@ -46,9 +42,7 @@ def line_over_usual(
         ],
     }
     return {
-        "$schema": SCHEMA,
-        "width": width,
-        "height": height,
+        **sized(),
         "encoding": {"x": across},
         "layer": [
             {"mark": {"type": "area", "color": "grey", "opacity": 0.25}, "encoding": area},

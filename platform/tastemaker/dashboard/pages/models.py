@@ -14,7 +14,6 @@ from tastemaker.dashboard.charts.specs import MOST_SERIES
 from tastemaker.dashboard.content import (
     Charts,
     DataTable,
-    Notes,
     PageBlock,
     PageContent,
     TableCell,
@@ -24,6 +23,7 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import span
 from tastemaker.dashboard.measured import VersionKey
 from tastemaker.dashboard.page import DashboardPage
+from tastemaker.dashboard.paging import page_links, shown_rows
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.training_evidence import ForecastFigure, OfflineFigure
 from tastemaker.dashboard.version_charts import ChartDays, kind_of, multiples, unit_of, with_unit
@@ -36,21 +36,19 @@ CATALOGUE = {
     "new_item_share": "To new items",
 }
 METRICS = ONLINE | CATALOGUE
-PER_PAGE = 100
 BY_VERSION = ("model", "version")
 
 
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the table of versions, and charts of those with most users."""
     users = measured.versions_by_users(reader, tuple(METRICS), filters)
-    start = (filters.page - 1) * PER_PAGE
-    keys = list(users)[start : start + PER_PAGE]
+    keys = shown_rows(list(users), filters)
     rows = measured.latest(reader, tuple(METRICS), filters, names=BY_VERSION, versions=keys)
     champions = in_service.champions(reader)
     blocks: list[PageBlock] = [
         *_charts(reader, filters, list(users)[:MOST_SERIES], len(users)),
         _table(reader, rows, {key: users[key] for key in keys}, champions),
-        *_paging(filters, len(users)),
+        *page_links(PAGE.path, filters, len(users)),
     ]
     return PageContent(
         answer=_answer(len(users), filters.period, champions),
@@ -159,24 +157,6 @@ def _forecast(found: ForecastFigure | None) -> TableCell:
     came = {True: "what came agrees", False: "what came differs", None: "not comparable yet"}[found.holds]
     between = span(found.low, found.high)
     return TableCell(found.value, small=f"{between}; {came}" if between else came)
-
-
-def _paging(filters: PageFilters, count: int) -> list[Notes]:
-    """Return links to the pages before and after, where there are more versions than one page has."""
-    if count <= PER_PAGE:
-        return []
-    first = (filters.page - 1) * PER_PAGE + 1
-    links = []
-    if filters.page > 1:
-        before = filters.address(PAGE.path, page=filters.page - 1)
-        links.append(TableCell(f"{PER_PAGE} versions with more users", link=before))
-    if first + PER_PAGE <= count:
-        after = filters.address(PAGE.path, page=filters.page + 1)
-        links.append(TableCell("Versions with fewer users", link=after))
-    shown = (
-        f"Versions {first:,} to {min(first + PER_PAGE - 1, count):,} of {count:,}, by their number of users."
-    )
-    return [Notes([shown], links)]
 
 
 PAGE = DashboardPage(

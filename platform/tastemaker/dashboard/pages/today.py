@@ -15,6 +15,7 @@ from tastemaker.dashboard.comparison import in_words, week_before
 from tastemaker.dashboard.content import Charts, Figure, Figures, Notes, PageBlock, PageContent, TableCell
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import day, number, span
+from tastemaker.dashboard.freshness import jobs
 from tastemaker.dashboard.measured import VersionKey
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
@@ -158,15 +159,16 @@ def _data(reader: DashboardReader) -> Figure:
 
 
 def _jobs(reader: DashboardReader) -> Figure:
-    found = in_service.jobs(reader)
-    if found is None:
+    found = jobs(reader)
+    if not found:
         why = "no job ran yet"
         return Figure(
             "", "Failed jobs", None, "", "Last run of each job", missing=why, without_value="No runs"
         )
+    failed = [one.name for one in found if one.has_failed]
     return Figure(
-        "", "Failed jobs", len(found.failed), "", "Last run of each job", n=found.jobs, counted="jobs",
-        as_of=found.ended_at, comparison=", ".join(found.failed), link="/data",
+        "", "Failed jobs", len(failed), "", "Last run of each job", n=len(found), counted="jobs",
+        as_of=max(one.ended_at for one in found), comparison=", ".join(failed), link="/data",
     )  # fmt: skip
 
 
