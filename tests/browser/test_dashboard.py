@@ -13,10 +13,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 from sqlalchemy import Engine
 
-from support import operated_homes
+from support import operated_homes, request_logs
 from support.browsers import Browser, browsing
 from support.dashboard_homes import dashboard_server, measurement
-from support.dashboard_shops import BAD_DAY, CHAMPION, fill
+from support.dashboard_shops import BAD_DAY, CHAMPION, answers, fill
 from tastemaker.dashboard.pages import PAGES
 from tastemaker.settings import load_settings
 
@@ -28,6 +28,7 @@ ADDRESSES = {
     "/models/{version:path}": f"/models/{CHAMPION}",
     "/alerts/{number:int}": "/alerts/1",
     "/reports/{number:int}": "/reports/1",
+    "/requests/{request_id}": f"/requests/{0:032x}",
 }
 """An address of each page whose path has a part that changes."""
 LONG = "a-very-long-name-of-a-model-that-somebody-chose-without-thinking-of-tables" + "-x" * 30
@@ -37,6 +38,7 @@ LONG = "a-very-long-name-of-a-model-that-somebody-chose-without-thinking-of-tabl
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard of a shop with known figures, and versions with long names, little data or one day."""
     home = tmp_path_factory.mktemp("dashboard")
+    request_logs.fill(home / "spool", answers(NOW))
 
     def plant(engine: Engine) -> None:
         operated_homes.plant_version(engine)
@@ -175,7 +177,7 @@ def test_a_long_name_is_whole_in_the_table(page: Page, url: str) -> None:
 
 
 def test_a_day_of_a_product_manager(page: Page, url: str, tmp_path: Path) -> None:
-    """Why did clicks fall? From the sentence to the alert, to its acknowledgement, and to the CSV."""
+    """Why did clicks fall? From the sentence to the alert, its lists, its acknowledgement, and the CSV."""
     show(page, url)
     expect(page.locator(".summary")).to_contain_text(
         "9.40 % (8.90 to 9.90 %) of lists are clicked, less than"
@@ -186,6 +188,10 @@ def test_a_day_of_a_product_manager(page: Page, url: str, tmp_path: Path) -> Non
     expect(page.locator("h1")).to_have_text("Alerts")
     page.locator("#open td a, main table a").first.click()
     expect(page.locator("main")).to_contain_text("13.9 % of ranker's lists come from the fallback")
+    page.get_by_role("link", name="Answers of this model in this time").click()
+    expect(page.locator("h1")).to_have_text("Requests")
+    expect(page.locator("main table").first).to_contain_text("popular")
+    page.go_back()
     page.get_by_role("button", name="Acknowledge").click()
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
     expect(page.locator("main")).to_contain_text("this machine")

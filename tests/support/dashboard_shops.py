@@ -12,7 +12,9 @@ from typing import Any
 
 from sqlalchemy import Engine, insert
 
+from support import request_logs
 from support.dashboard_homes import DAY, midnight
+from tastemaker.event_log.records import Record
 from tastemaker.storage import tables
 
 CHAMPION = "20261118T031500-5c1e7f0a9b3de828"
@@ -49,6 +51,17 @@ def fill(engine: Engine, now: datetime) -> None:
         connection.execute(insert(tables.ingested_days), _ingested(now))
         connection.execute(insert(tables.job_runs), _jobs(now))
         connection.execute(insert(tables.alert_incidents), _incident(now))
+
+
+def answers(now: datetime) -> list[Record]:
+    """Return the champion's newest requests, of which each second list came from the fallback."""
+    return [
+        request_logs.request(
+            number, model="ranker", version=CHAMPION, occurred_at=now.timestamp() - 60 * number,
+            fallback="model_timeout" if number % 2 else None, stage="popular" if number % 2 else "model",
+        )
+        for number in range(6)
+    ]  # fmt: skip
 
 
 def measured(now: datetime) -> Iterator[dict[str, Any]]:
@@ -163,7 +176,7 @@ def _jobs(now: datetime) -> list[dict[str, Any]]:
 
 def _incident(now: datetime) -> dict[str, Any]:
     return {
-        "uid": "1", "key": "tastemaker/FallbackShare/ranker", "rule": "FallbackShare",
+        "uid": "1", "key": "tastemaker/fallback_share/ranker", "rule": "fallback_share",
         "labels": {"model": "ranker"}, "severity": "page", "cause": "fallback", "source": "watch",
         "opened_at": now - timedelta(hours=5), "value": 0.139,
         "summary": "13.9 % of ranker's lists come from the fallback",
