@@ -291,6 +291,13 @@ class JobLateAlert(_Rule):
     """Time above which the rule fires."""
 
 
+class ReportLateAlert(_Rule):
+    """Age of the newest health report of a foreign model."""
+
+    above_seconds: Seconds = 300
+    """Age above which the rule fires. It resolves below 0.8 times this age."""
+
+
 class RunQueueAlert(_Rule):
     """Number of runs that wait to be started, for half an hour."""
 
@@ -355,6 +362,7 @@ class AlertsSettings(BaseModel):
     feature_skew: FeatureSkewAlert = FeatureSkewAlert()
     reward_fell: RewardFellAlert = RewardFellAlert()
     job_late: JobLateAlert = JobLateAlert()
+    report_late: ReportLateAlert = ReportLateAlert()
     run_queue: RunQueueAlert = RunQueueAlert()
     executor_queue: ExecutorQueueAlert = ExecutorQueueAlert()
 

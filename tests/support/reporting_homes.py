@@ -17,8 +17,7 @@ from tastemaker.serving.http.api_keys import add, changed
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-TODAY = NOW.replace(hour=0, minute=0, second=0)
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 MIDNIGHT = (TODAY - timedelta(days=2)).isoformat()
 NEXT = (TODAY - timedelta(days=1)).isoformat()
 
@@ -85,7 +84,7 @@ def event(number: int = 0, **more: Any) -> dict[str, Any]:
 
 
 def health(minute: int = 0, **more: Any) -> dict[str, Any]:
-    """A report of a minute of the last hour."""
-    at = NOW - timedelta(minutes=60 - minute)
+    """A report of one of the last ten minutes."""
+    at = datetime.now(UTC) - timedelta(minutes=10 - minute)
     counts = {"answers": 100, "bad": 2, "empty": 1, "p99_seconds": 0.05}
     return {"model": "shop_search", "version": "7", "at": at.isoformat(), **counts, **more}

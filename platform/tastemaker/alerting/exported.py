@@ -56,9 +56,11 @@ SERVICE: Final[Mapping[str, tuple[str, ...]]] = {
 HISTOGRAMS: Final = ("model_batch_duration_seconds", "request_duration_seconds")
 
 WATCH: Final[Mapping[str, tuple[str, ...]]] = {
+    "answers_total": ("model", "stage", "reason"),
     "dependency_changed_timestamp_seconds": ("kind", "dependency"),
     "drift_distance": ("model", "version", "side", "column"),
     "drift_threshold": ("model", "version", "side", "column"),
+    "empty_answers_total": ("model", "kind"),
     "events_newest_timestamp_seconds": ("source",),
     "executor_queue_tasks": ("queue",),
     "fact_failed": ("subject",),
@@ -73,6 +75,8 @@ WATCH: Final[Mapping[str, tuple[str, ...]]] = {
     "job_failed": ("job_name",),
     "job_refused": ("job_name",),
     "job_succeeded_timestamp_seconds": ("job_name",),
+    "reported_health_timestamp_seconds": ("model",),
+    "reported_p99_seconds": ("model",),
     "reward_per_request": ("model", "window"),
     "reward_per_request_high": ("model", "window"),
     "reward_per_request_low": ("model", "window"),

@@ -108,6 +108,8 @@ def written(value: float, unit: Unit) -> str:
 
     >>> written(0.0512, "share"), written(5405.5, "duration"), written(12.3, "duration")
     ('5.12%', '1h 30m 5s', '12.3s')
+    >>> written(0.0512, "duration")
+    '51.2ms'
     """
     if unit == "share":
         return f"{value * 100:.4g}%"
@@ -119,4 +121,6 @@ def written(value: float, unit: Unit) -> str:
         first = next(place for place, (number, _) in enumerate(parts) if number)
         text = " ".join(f"{number}{letter}" for number, letter in parts[first:])
         return f"-{text}" if value < 0 else text
+    if unit == "duration" and 0.001 <= abs(value) < 1:
+        return f"{value * 1_000:.4g}ms"
     return f"{value:.4g}s" if unit == "duration" else f"{value:.4g}"

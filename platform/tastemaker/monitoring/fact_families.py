@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
     from sqlalchemy import Engine
 
     from tastemaker.monitoring.lake_reading import LakeReading
@@ -50,6 +50,20 @@ class FactFamily:
         for labels, value in values.items():
             gauge.add_metric(labels, value)
         return gauge
+
+
+@dataclass(frozen=True)
+class CounterFamily(FactFamily):
+    """A sum that only rises, whose name ends in `_total`."""
+
+    def counter(self, values: FactValues) -> CounterMetricFamily:
+        """Return the counter with a value per set of labels."""
+        from prometheus_client.core import CounterMetricFamily
+
+        counter = CounterMetricFamily(self.metric_name, self.meaning, labels=self.labels)
+        for labels, value in values.items():
+            counter.add_metric(labels, value)
+        return counter
 
 
 def named(families: Iterable[FactFamily]) -> dict[str, FactFamily]:

@@ -19,16 +19,17 @@ from tastemaker.monitoring import (
     feature_facts,
     job_facts,
     model_facts,
+    report_facts,
     reward_facts,
 )
 from tastemaker.monitoring.fact_families import FactFamily, FactSources, named
 
 if TYPE_CHECKING:
-    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.core import Metric
 
     from tastemaker.settings import Settings
 
-Subject = Callable[[FactSources], Iterator["GaugeMetricFamily"]]
+Subject = Callable[[FactSources], Iterator["Metric"]]
 
 SUBJECTS: tuple[Subject, ...] = (
     data_facts.gate,
@@ -39,6 +40,7 @@ SUBJECTS: tuple[Subject, ...] = (
     feature_facts.missing_features,
     feature_facts.feature_skew,
     reward_facts.rewards,
+    report_facts.reported_health,
     dependency_facts.changed_dependencies,
     job_facts.jobs,
     job_facts.run_queue,
@@ -68,6 +70,10 @@ FAMILIES = named(
         reward_facts.REWARD,
         reward_facts.REWARD_LOW,
         reward_facts.REWARD_HIGH,
+        report_facts.ANSWERS,
+        report_facts.EMPTY,
+        report_facts.HEALTH_AT,
+        report_facts.P99,
         dependency_facts.CHANGED,
         job_facts.SUCCEEDED,
         job_facts.FAILED,
@@ -81,7 +87,7 @@ FAMILIES = named(
 logger = logging.getLogger("tastemaker.monitoring")
 
 
-def collect(settings: Settings) -> Iterator[GaugeMetricFamily]:
+def collect(settings: Settings) -> Iterator[Metric]:
     """Yield the facts of every subject, and which subjects could not be read. It never raises.
 
     A subject that fails yields nothing but `tastemaker_fact_failed{subject}` with 1; the reason is logged.
@@ -89,7 +95,7 @@ def collect(settings: Settings) -> Iterator[GaugeMetricFamily]:
     Args:
         settings: The home folder, the metadata database and the thresholds.
     """
-    found: list[GaugeMetricFamily] = []
+    found: list[Metric] = []
     try:
         failed = _read(settings, found)
     except Exception as error:
@@ -99,7 +105,7 @@ def collect(settings: Settings) -> Iterator[GaugeMetricFamily]:
     yield FAILED.gauge({(subject.__name__,): float(subject.__name__ in failed) for subject in SUBJECTS})
 
 
-def _read(settings: Settings, found: list[GaugeMetricFamily]) -> list[str]:
+def _read(settings: Settings, found: list[Metric]) -> list[str]:
     """Add the facts to a list; return the subjects that failed."""
     from tastemaker.monitoring.lake_reading import newest_reading
     from tastemaker.storage.engine import open_engine

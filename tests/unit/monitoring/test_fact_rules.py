@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tastemaker.alerting import data_rules, job_rules, model_rules
+from tastemaker.alerting import data_rules, job_rules, model_rules, report_rules
 from tastemaker.alerting.rule import Rule
 from tastemaker.monitoring.facts import FAMILIES
 from tastemaker.settings import Settings
 
-RULES = [rule for module in (data_rules, job_rules, model_rules) for rule in module.rules(Settings())]
+RULES = [
+    rule for module in (data_rules, job_rules, model_rules, report_rules) for rule in module.rules(Settings())
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)

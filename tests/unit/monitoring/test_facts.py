@@ -62,7 +62,8 @@ def exported(settings: Settings) -> Exported:
     found: Exported = {}
     record_lake(settings)
     for metric in facts.collect(settings):
-        family = facts.FAMILIES[metric.name]
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        family = facts.FAMILIES[name]
         for sample in metric.samples:
             key = tuple(sample.labels[name] for name in family.labels)
             found.setdefault(family.name, {})[key] = sample.value

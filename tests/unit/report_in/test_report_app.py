@@ -171,8 +171,9 @@ def test_a_full_log_refuses_and_says_when_to_retry(tmp_path: Path) -> None:
 
 
 def test_health_reports_add_up_and_count_once(home: Reporting) -> None:
-    assert home.post("/health", health(0)).json()["accepted"] == 1
-    home.post("/health", [health(1, answers=50, p99_seconds=0.2), health(0), health(1)])
+    first, second = health(0), health(1, answers=50, p99_seconds=0.2)
+    assert home.post("/health", first).json()["accepted"] == 1
+    home.post("/health", [second, first, second | {"answers": 70}])
     [model] = rows(home, reported_models)
     assert (model["answers"], model["bad"], model["empty"]) == (150, 4, 2)
     assert (model["p99_seconds"], model["version"], model["title"]) == (0.2, "7", None)

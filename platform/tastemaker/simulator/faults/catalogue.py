@@ -125,6 +125,8 @@ NOT_PRODUCED: Final[Mapping[str, str]] = {
     "feature_nulls": "empty the online store while a model that reads features is served",
     "job_failed": "end a nightly run by Ctrl-C, or let a step fail, such as by a full disk",
     "job_late": "do not run the nightly job",
+    "report_late": "let a foreign model report its health once, and then no more",
+    "report_slow": "report a p99_seconds above alerts.slow.seconds for a foreign model",
     "run_queue": "launch more runs than Dagster may execute at once",
     "executor_queue": "stop the Celery workers",
     "fact_failed": "stop the metadata database while `tastemaker watch` runs",
