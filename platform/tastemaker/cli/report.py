@@ -101,7 +101,7 @@ def show_status(refusals: int, as_json: bool) -> None:
     \b
     Examples:
       tastemaker report status
-      tastemaker report status --json | jq '.models[] | select(.is_silent)'
+      tastemaker report status --json | jq '.models[] | select(.state == "silent")'
     """
     from datetime import UTC, datetime
 
@@ -122,16 +122,15 @@ def show_status(refusals: int, as_json: bool) -> None:
         click.echo("no model reports")
     for one in models:
         name = one.title or "unannounced"
-        state = "silent" if one.is_silent(now) else "reports"
         click.echo(
-            f"{one.model}  {name}  from {one.source}  {state}, last {one.seen_at:%Y-%m-%d %H:%M:%S} UTC  "
-            f"{one.accepted:,} rows in 7 days, {one.rejected:,} refused"
+            f"{one.model}  {name}  from {one.source}  {one.state(now)}, last "
+            f"{one.seen_at:%Y-%m-%d %H:%M:%S} UTC  {one.accepted:,} rows in 7 days, {one.rejected:,} refused"
         )
     for row in refused:
         click.echo(f"refused  {row.source}  {row.kind}  {row.origin} row {row.number}: {row.reason}")
 
 
 def _as_object(model: ReporterStatus, now: Any) -> dict[str, Any]:
-    found = model._asdict() | {"is_announced": model.is_announced, "is_silent": model.is_silent(now)}
+    found = model._asdict() | {"is_announced": model.is_announced, "state": model.state(now)}
     health = None if model.health_at is None else model.health_at.isoformat()
     return found | {"seen_at": model.seen_at.isoformat(), "health_at": health}

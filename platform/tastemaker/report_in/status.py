@@ -10,10 +10,12 @@ from sqlalchemy import Connection, func, select
 
 from tastemaker.storage.tables import in_rejected, report_counts, reported_models
 
-SILENT_AFTER = timedelta(days=1)
-"""A model that reported nothing for longer is silent."""
+SILENT_AFTER = timedelta(hours=26)
+"""A model that reported nothing for longer, a day and some delay, is silent."""
 HEALTH_SILENT_AFTER = timedelta(minutes=5)
 """A model that reports its health, and did not for longer, is silent, too."""
+OUT_OF_USE_AFTER = timedelta(days=28)
+"""A model that reported nothing for longer is taken to be out of use."""
 SHOWN_DAYS = 7
 
 
@@ -45,14 +47,20 @@ class ReporterStatus(NamedTuple):
         """Whether its reporter said who answers for it."""
         return bool(self.title)
 
-    def lag(self, now: datetime) -> timedelta:
-        """Return how long ago its newest report came."""
-        return now - self.seen_at
+    def silence(self, now: datetime) -> timedelta | None:
+        """Return for how long expected reports are missing; None if they come, or if it is out of use."""
+        lag = now - self.seen_at
+        if lag > OUT_OF_USE_AFTER:
+            return None
+        if self.health_at is not None and now - self.health_at > HEALTH_SILENT_AFTER:
+            return now - self.health_at
+        return lag if lag > SILENT_AFTER else None
 
-    def is_silent(self, now: datetime) -> bool:
-        """Return whether reports are missing."""
-        late = self.health_at is not None and now - self.health_at > HEALTH_SILENT_AFTER
-        return late or self.lag(now) > SILENT_AFTER
+    def state(self, now: datetime) -> str:
+        """Return whether it reports, in a word or two."""
+        if now - self.seen_at > OUT_OF_USE_AFTER:
+            return "out of use"
+        return "reports" if self.silence(now) is None else "silent"
 
 
 class Refusal(NamedTuple):

@@ -12,6 +12,7 @@ from tastemaker.dashboard.pages import (
     drift,
     engagement,
     experiments,
+    foreign_models,
     incident,
     model_version,
     models,
@@ -41,6 +42,7 @@ PAGES: tuple[DashboardPage, ...] = (
     data.PAGE,
     reports.PAGE,
     report.PAGE,
+    foreign_models.PAGE,
     definitions.PAGE,
     users.PAGE,
 )
