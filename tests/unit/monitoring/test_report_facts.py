@@ -12,8 +12,8 @@ from sqlalchemy import update
 
 from support.reporting_homes import Reporting, health, measurement, reporting
 from tastemaker.alerting.rules import all_rules
-from tastemaker.data.lake import Lake
 from tastemaker.monitoring.fact_families import FactSources
+from tastemaker.monitoring.lake_reading import LakeReading
 from tastemaker.monitoring.report_facts import FORGOTTEN_DAYS, reported_health
 from tastemaker.storage.tables import reported_models
 from tastemaker.watch.reads import kept_series
@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> Iterator[Reporting]:
 
 
 def metrics(home: Reporting) -> list[Any]:
-    sources = FactSources(home.settings, home.engine, Lake(home.settings.lake), datetime.now(UTC))
+    sources = FactSources(home.settings, home.engine, LakeReading(), datetime.now(UTC))
     return list(reported_health(sources))
 
 

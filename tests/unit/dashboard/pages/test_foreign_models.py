@@ -133,12 +133,12 @@ def test_hostile_text_in_any_field_is_text(home: Reporting) -> None:
         rows = [
             measurement(model=model, metric="x_m", unit=HOSTILE[:50], slice=HOSTILE, variant=HOSTILE),
             measurement(model=model, version=HOSTILE, metric="x_m", unit="u"),
-            *(measurement(**{"model": model, name: HOSTILE}) for name in measurement()),
+            *(measurement() | {"model": model, name: HOSTILE} for name in measurement()),
         ]
         home.post("/measurements", rows)
-        home.post("/impressions", [shown(**{"model": model, name: HOSTILE}) for name in shown()])
+        home.post("/impressions", [shown() | {"model": model, name: HOSTILE} for name in shown()])
         home.post("/health", [health(model=model, version=HOSTILE)])
-    home.post("/feedback", [event(**{name: HOSTILE}) for name in event()])
+    home.post("/feedback", [event() | {name: HOSTILE} for name in event()])
     home.settings.keys.unlink()
     with TestClient(
         application(home.settings, home.engine), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)
