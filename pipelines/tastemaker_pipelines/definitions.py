@@ -23,6 +23,7 @@ from tastemaker_pipelines.monitoring.assets import (
 from tastemaker_pipelines.monitoring.dependencies import installed_packages
 from tastemaker_pipelines.monitoring.ended_runs import ended_runs
 from tastemaker_pipelines.monitoring.quality_reports import data_quality_report, ranking_report
+from tastemaker_pipelines.monitoring.weekly_digest import weekly_digest_schedule
 from tastemaker_pipelines.online_learning.assets import learned_states
 from tastemaker_pipelines.promotion.assets import champion_asset
 from tastemaker_pipelines.resources import LazyWorkspace
@@ -94,6 +95,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
                 cron_schedule="0 3 * * *",
                 execution_timezone="UTC",
                 description="Every night: read new days, retrain all models, choose the champion again.",
-            )
+            ),
+            weekly_digest_schedule(workspace),
         ],
     )

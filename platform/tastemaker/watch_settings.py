@@ -54,6 +54,8 @@ class WatchSettings(_Section):
     """Names of the channels that pages are sent to; null: all channels."""
     ticket: Names | None = None
     """Names of the channels that tickets are sent to; null: all channels."""
+    digest: Names | None = None
+    """Names of the channels that the weekly digest is sent to; null: all channels except PagerDuty."""
     escalation: tuple[EscalationStep, ...] = ()
     """Further channels for pages that no person acknowledges."""
     remind_hours: Annotated[float, Field(gt=0, le=168)] | None = 4.0
@@ -94,6 +96,7 @@ class WatchSettings(_Section):
     def _named(self) -> Iterator[tuple[str, str]]:
         yield from (("page", name) for name in self.page or ())
         yield from (("ticket", name) for name in self.ticket or ())
+        yield from (("digest", name) for name in self.digest or ())
         yield from (("escalation", name) for step in self.escalation for name in step.channels)
 
     def channels_of(self, severity: str) -> tuple[str, ...]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from tastemaker.channel_settings import AppriseChannelSettings
 from tastemaker.errors import TastemakerError
+from tastemaker.notifications.bulletin import Bulletin
 from tastemaker.notifications.deadline import call_within
 from tastemaker.notifications.message_text import EVENT_WORDS, plain_text, subject
 from tastemaker.notifications.notification import Delivery, Event, Notification
 from tastemaker.notifications.secret_values import read_secret
-
-if TYPE_CHECKING:
-    from apprise import NotifyType
 
 TYPES: dict[Event, str] = {
     "trigger": "failure",
@@ -59,33 +56,35 @@ class AppriseChannel:
 
     def send(self, notification: Notification) -> Delivery:
         """Send one message."""
+        title = f"{EVENT_WORDS[notification.event]}: {subject(notification)}"
+        return self._deliver(title, plain_text(notification), TYPES[notification.event])
+
+    def send_bulletin(self, bulletin: Bulletin) -> Delivery:
+        """Send a bulletin."""
+        return self._deliver(bulletin.subject, bulletin.text, "info")
+
+    def _deliver(self, title: str, body: str, kind: str) -> Delivery:
         if not self._busy.acquire(blocking=False):
             return Delivery("retry", "the attempt before has not ended yet")
         try:
-            sent = call_within(self._timeout_seconds, lambda: self._sent(notification), lambda: None)
+            sent = call_within(self._timeout_seconds, lambda: self._sent(title, body, kind), lambda: None)
         except TimeoutError:
             return Delivery("retry", f"there was no answer within {self._timeout_seconds:g} s")
         except Exception as error:  # of a service's plugin
             return Delivery("retry", f"Apprise failed: {type(error).__name__}")
         return Delivery("sent", "sent") if sent else Delivery("retry", "Apprise could not send it")
 
-    def _sent(self, notification: Notification) -> bool:
-        from apprise import NotifyFormat
+    def _sent(self, title: str, body: str, kind: str) -> bool:
+        from apprise import NotifyFormat, NotifyType
 
         try:
             return bool(
                 self._apprise.notify(
-                    title=f"{EVENT_WORDS[notification.event]}: {subject(notification)}",
-                    body=plain_text(notification),
-                    notify_type=_type(notification.event),
+                    title=title,
+                    body=body,
+                    notify_type=NotifyType(kind),
                     body_format=NotifyFormat.TEXT,
                 )
             )
         finally:
             self._busy.release()
-
-
-def _type(event: Event) -> NotifyType:
-    from apprise import NotifyType
-
-    return NotifyType(TYPES[event])

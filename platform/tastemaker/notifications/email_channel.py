@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import Iterable
+from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from hashlib import blake2b
@@ -14,6 +15,7 @@ from hashlib import blake2b
 from markupsafe import Markup
 
 from tastemaker.channel_settings import EmailChannelSettings
+from tastemaker.notifications.bulletin import Bulletin
 from tastemaker.notifications.deadline import BEYOND_SECONDS, call_within, close_socket, network_error
 from tastemaker.notifications.message_text import (
     facts,
@@ -55,9 +57,15 @@ class EmailChannel:
 
     def send(self, notification: Notification) -> Delivery:
         """Send one message to the recipients who do not have it yet."""
+        return self._deliver(email_message(notification, self._settings), notification.delivery_id)
+
+    def send_bulletin(self, bulletin: Bulletin) -> Delivery:
+        """Send a bulletin to the recipients who do not have it yet."""
+        return self._deliver(bulletin_message(bulletin, self._settings), bulletin.delivery_id)
+
+    def _deliver(self, message: EmailMessage, delivery_id: str) -> Delivery:
         settings = self._settings
-        message = email_message(notification, settings)
-        reached = self._reached.setdefault(notification.delivery_id, set())
+        reached = self._reached.setdefault(delivery_id, set())
         while len(self._reached) > REMEMBERED:
             self._reached.popitem(last=False)
         missing = [one for one in settings.recipients if one not in reached]
@@ -138,22 +146,42 @@ def email_message(notification: Notification, settings: EmailChannelSettings) ->
         notification: The notification.
         settings: Sender and recipients.
     """
-    message = EmailMessage()
+    message = _envelope(settings, notification.occurred_at)
     domain = settings.sender.rpartition("@")[2]
     root = _message_id(f"{notification.key}\n{notification.incident}", domain)
     name = shortened(subject(notification), SUBJECT_CHARACTERS)
-    message["From"] = Address("Tastemaker", addr_spec=settings.sender)
-    message["To"] = [Address(addr_spec=one) for one in settings.recipients]
-    message["Date"] = notification.occurred_at
     if notification.event == "trigger":
         message["Subject"], message["Message-ID"] = name, root
     else:
         message["Subject"] = f"Re: {name}"
         message["Message-ID"] = _message_id(notification.delivery_id, domain)
         message["In-Reply-To"] = message["References"] = root
-    message["Auto-Submitted"] = "auto-generated"
     message.set_content(plain_text(notification))
     message.add_alternative(_html(notification), subtype="html")
+    return message
+
+
+def bulletin_message(bulletin: Bulletin, settings: EmailChannelSettings) -> EmailMessage:
+    """Return the message of a bulletin, as text and as HTML; it is a thread of its own.
+
+    Args:
+        bulletin: The bulletin.
+        settings: Sender and recipients.
+    """
+    message = _envelope(settings, bulletin.created_at)
+    message["Subject"] = shortened(one_line(bulletin.subject), SUBJECT_CHARACTERS)
+    message["Message-ID"] = _message_id(bulletin.delivery_id, settings.sender.rpartition("@")[2])
+    message.set_content(bulletin.text)
+    message.add_alternative(bulletin.html, subtype="html")
+    return message
+
+
+def _envelope(settings: EmailChannelSettings, at: datetime) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = Address("Tastemaker", addr_spec=settings.sender)
+    message["To"] = [Address(addr_spec=one) for one in settings.recipients]
+    message["Date"] = at
+    message["Auto-Submitted"] = "auto-generated"
     return message
 
 

@@ -8,6 +8,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from tastemaker.channel_settings import SlackChannelSettings
+from tastemaker.notifications.bulletin import Bulletin
 from tastemaker.notifications.http_call import HttpTarget, ReceiverReply, json_body
 from tastemaker.notifications.message_text import facts, headline, one_line, shortened, subject, web_links
 from tastemaker.notifications.notification import Delivery, Link, Notification
@@ -19,6 +20,8 @@ HEADER_CHARACTERS = 150
 SECTION_CHARACTERS = TEXT_CHARACTERS - 100
 """The most characters of a section below its title."""
 PART_CHARACTERS = TEXT_CHARACTERS // 2
+BLOCKS = 50
+"""The most blocks of a message."""
 LINK_CHARACTERS = 500
 """The most characters of a link's address and of its title; with both, it is a part that is never cut."""
 SECONDS_PER_MESSAGE = 1.0
@@ -45,12 +48,19 @@ class SlackChannel:
 
     def send(self, notification: Notification) -> Delivery:
         """Post one message, a second after the one before at the earliest."""
+        return self._post(slack_message(notification))
+
+    def send_bulletin(self, bulletin: Bulletin) -> Delivery:
+        """Post a bulletin, a second after the message before at the earliest."""
+        return self._post(slack_bulletin(bulletin))
+
+    def _post(self, message: dict[str, Any]) -> Delivery:
         with self._lock:
             wait = self._next_at - monotonic()
             if wait > 0:
                 sleep(wait)
             self._next_at = monotonic() + SECONDS_PER_MESSAGE
-        return self._target.send(json_body(slack_message(notification)), {}, _refusal)
+        return self._target.send(json_body(message), {}, _refusal)
 
 
 def slack_message(notification: Notification) -> dict[str, Any]:
@@ -75,6 +85,20 @@ def slack_message(notification: Notification) -> dict[str, Any]:
     ]
     name = _cut(escaped(subject(notification)))
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": name}]})
+    return {"text": _cut(escaped(top)), "blocks": blocks}
+
+
+def slack_bulletin(bulletin: Bulletin) -> dict[str, Any]:
+    """Return a bulletin as blocks, one per section; a long one loses its last lines."""
+    top = one_line(bulletin.subject)
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": {"type": "plain_text", "text": shortened(top, HEADER_CHARACTERS)}}
+    ]
+    blocks += [
+        {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+        for section in bulletin.sections[: BLOCKS - 1]
+        if (text := _joined(map(escaped, section.split("\n")), "\n")).strip()
+    ]
     return {"text": _cut(escaped(top)), "blocks": blocks}
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hmac
 import time
 from hashlib import sha256
+from typing import Any
 
 from pydantic import SecretStr
 
 from tastemaker.channel_settings import WebhookChannelSettings
+from tastemaker.notifications.bulletin import Bulletin
 from tastemaker.notifications.http_call import HttpTarget, any_answer, header_value, json_body
 from tastemaker.notifications.message_text import plain_text
 from tastemaker.notifications.notification import Delivery, Notification
 from tastemaker.notifications.secret_values import read_secret, read_secret_url, secrets_of_url
 
 VERSION = "tastemaker.notification.v1"
+BULLETIN_VERSION = "tastemaker.bulletin.v1"
 
 
 class WebhookChannel:
@@ -42,8 +45,24 @@ class WebhookChannel:
     def send(self, notification: Notification) -> Delivery:
         """Call the program once; any 2xx means that it has the notification."""
         document = {"version": VERSION, "text": plain_text(notification), **notification.to_json()}
+        return self._call(document, notification.delivery_id)
+
+    def send_bulletin(self, bulletin: Bulletin) -> Delivery:
+        """Call the program once with a bulletin."""
+        document = {
+            "version": BULLETIN_VERSION,
+            "kind": bulletin.kind,
+            "delivery_id": bulletin.delivery_id,
+            "subject": bulletin.subject,
+            "text": bulletin.text,
+            "html": bulletin.html,
+            "created_at": bulletin.created_at.isoformat(),
+        }
+        return self._call(document, bulletin.delivery_id)
+
+    def _call(self, document: dict[str, Any], delivery_id: str) -> Delivery:
         body, at = json_body(document), int(time.time())
-        headers = {"Idempotency-Key": header_value(notification.delivery_id)}
+        headers = {"Idempotency-Key": header_value(delivery_id)}
         if self._secret is not None:
             headers["X-Tastemaker-Timestamp"] = str(at)
             headers["X-Tastemaker-Signature"] = f"v1={signature(self._secret, at, body)}"

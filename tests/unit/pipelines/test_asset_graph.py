@@ -140,7 +140,7 @@ def test_the_nightly_job_leaves_only_ablations_out(definitions: dg.Definitions) 
 def test_the_definitions_load_as_dagster_loads_them() -> None:
     loaded = defs()
     dg.Definitions.validate_loadable(loaded)
-    assert [schedule.name for schedule in loaded.schedules or ()] == ["nightly"]
+    assert [schedule.name for schedule in loaded.schedules or ()] == ["nightly", "weekly_digest"]
 
 
 def _project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

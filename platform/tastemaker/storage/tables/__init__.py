@@ -12,6 +12,7 @@ from tastemaker.storage.tables.alerts import (
 )
 from tastemaker.storage.tables.columns import Moment, metadata
 from tastemaker.storage.tables.dashboard import dashboard_sessions, dashboard_users, search_audit
+from tastemaker.storage.tables.digests import digest_deliveries
 from tastemaker.storage.tables.facts import (
     dependency_changes,
     feature_cutoffs,
@@ -59,6 +60,7 @@ __all__ = [
     "dashboard_users",
     "dependency_changes",
     "deployments",
+    "digest_deliveries",
     "failed_backtests",
     "feature_cutoffs",
     "forecasts",
