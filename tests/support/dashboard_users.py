@@ -35,8 +35,9 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 class DashboardWithUsers:
     """A dashboard in this process, and its database."""
 
-    def __init__(self, home: Path, **settings: Any) -> None:
-        self.settings = load_settings(home=home, dashboard={"public_url": PUBLIC} | settings)
+    def __init__(self, home: Path, database_url: str | None = None, **settings: Any) -> None:
+        chosen = {"public_url": PUBLIC} | settings
+        self.settings = load_settings(home=home, database_url=database_url, dashboard=chosen)
         self.engine: Engine = open_engine(self.settings.metadata_url)
         self.app = application(self.settings, self.engine)
 
@@ -57,9 +58,11 @@ class DashboardWithUsers:
 
 
 @contextmanager
-def dashboard_with_users(home: Path, **settings: Any) -> Iterator[DashboardWithUsers]:
+def dashboard_with_users(
+    home: Path, database_url: str | None = None, **settings: Any
+) -> Iterator[DashboardWithUsers]:
     """A dashboard, whose database is closed at the end."""
-    found = DashboardWithUsers(home, **settings)
+    found = DashboardWithUsers(home, database_url, **settings)
     try:
         yield found
     finally:

@@ -42,7 +42,8 @@ def _answer(found: Sequence[DashboardUser]) -> str:
     counts = Counter(one.role for one in found)
     roles = ", ".join(f"{counts[role]} {role.word}" for role in reversed(Role) if counts[role])
     ids = sum(one.may_see_users for one in found)
-    return f"{len(found):,} users may see the dashboard ({roles}); {ids:,} of them may see user ids."
+    users = "1 user" if len(found) == 1 else f"{len(found):,} users"
+    return f"{users} may see the dashboard ({roles}); {ids:,} may see user ids."
 
 
 def _users(found: Sequence[DashboardUser], sessions: dict[str, int]) -> DataTable:

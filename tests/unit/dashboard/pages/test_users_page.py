@@ -29,7 +29,7 @@ def site(tmp_path: Path) -> Iterator[DashboardWithUsers]:
 def test_an_admin_sees_users_their_rights_and_sessions(site: DashboardWithUsers) -> None:
     browser = site.logged_in("root")
     text = browser.get("/users").text
-    assert "2 users may see the dashboard (1 admin, 1 viewer); 1 of them may see user ids." in text
+    assert "2 users may see the dashboard (1 admin, 1 viewer); 1 may see user ids." in text
     lines = browser.get("/blocks/users/users.csv").text.splitlines()
     assert lines[0] == "user,role,user_ids,login,sessions,added"
     assert lines[1].startswith(f"{NAME},viewer,may see them,by the proxy,0,")
