@@ -38,10 +38,10 @@ def test_users_sessions_and_the_audit_in_postgres(tmp_path: Path, postgres_url: 
         assert begin_session(site.engine, row.key, row.password) is None, "the password was changed"
         assert browser.get(PAGE).status_code == 303
         set_role(site.engine, NAME, Role.VIEWER, force=True)
-        record_search(site.engine, ON_THIS_MACHINE, "user:17 shown:tea", 2)
+        record_search(site.engine, ON_THIS_MACHINE, "user:17 shown:te\0a", 2)
         found = [place.found for place in search_dashboard(site.engine, Person(("17",)), erase=True)]
         assert found == [1, 0]
-        assert read_audit(site.engine, 5)[0].query == "user:(erased) shown:tea"
+        assert read_audit(site.engine, 5)[0].query == "user:(erased) shown:te\ufffda"
 
 
 def test_a_database_that_hangs_or_ends_opens_nothing_and_comes_back(

@@ -10,8 +10,6 @@ from sqlalchemy import Engine, insert, select
 from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.storage.tables import search_audit
 
-MOST_QUERY_CHARACTERS = 2_000
-
 
 class AuditedSearch(NamedTuple):
     """One search."""
@@ -31,9 +29,10 @@ def record_search(engine: Engine, viewer: Viewer, query: str, rows: int) -> None
         query: The query, as `tastemaker.log_search.query.Parser.as_stored` returns it.
         rows: How many requests were found.
     """
-    row = {"at": datetime.now(UTC), "user_name": viewer.name, "query": query[:MOST_QUERY_CHARACTERS]}
+    stored = query.replace("\0", "\ufffd")  # Postgres stores no NUL
+    row = {"at": datetime.now(UTC), "user_name": viewer.name, "query": stored, "rows": rows}
     with engine.begin() as connection:
-        connection.execute(insert(search_audit).values(**row, rows=rows))
+        connection.execute(insert(search_audit).values(row))
 
 
 def read_audit(engine: Engine, limit: int) -> list[AuditedSearch]:

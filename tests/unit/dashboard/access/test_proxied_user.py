@@ -64,8 +64,9 @@ def test_an_unknown_user_is_refused_by_name_or_has_the_default_role(
     answer = site.browser(PROXY).get(PAGE, headers={HEADER: "<b>eve</b>"})
     assert answer.status_code == 403
     assert "&lt;b&gt;eve&lt;/b&gt;" in answer.text
-    settings = {"user_header": HEADER, "trusted_proxies": [PROXY], "default_role": "viewer"}
-    with dashboard_with_users(tmp_path, **settings) as open_to_all:
+    with dashboard_with_users(
+        tmp_path, user_header=HEADER, trusted_proxies=[PROXY], default_role="viewer"
+    ) as open_to_all:
         page = open_to_all.browser(PROXY).get(PAGE, headers={HEADER: "eve"})
         assert page.status_code == 200
         assert "eve" in page.text
