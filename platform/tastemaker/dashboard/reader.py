@@ -47,7 +47,7 @@ class DashboardReader:
     @property
     def timezone(self) -> ZoneInfo:
         """The shop's time zone."""
-        return ZoneInfo(self.settings.source.timezone)
+        return ZoneInfo(self.settings.shop_timezone)
 
     def rows(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return all rows of a statement."""

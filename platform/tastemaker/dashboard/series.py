@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row
+from sqlalchemy import Row, func, select
 
 from tastemaker.dashboard.filters import PageFilters
-from tastemaker.dashboard.measured import latest
+from tastemaker.dashboard.measured import newest_windows, restricted, within
 from tastemaker.dashboard.periods import Pair, pairs
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.storage.tables import OWN_SOURCE
@@ -50,22 +50,42 @@ def columns(filters: PageFilters) -> tuple[str, ...]:
     return ("model", "version", "variant") if filters.experiment else ("model", "version")
 
 
-def series_of(rows: Iterable[Row[Any]], filters: PageFilters) -> list[SeriesKey]:
-    """Return the series of some rows, those with most users first.
+def series_of(users: Mapping[SeriesKey, int], filters: PageFilters) -> list[SeriesKey]:
+    """Return the series that are shown, of those with figures, those with most users first.
 
     Nothing is shown twice: of a model only its versions if it has some, of a variant only its sum over models
     if it has one.
+
+    Args:
+        users: Number of users of each series.
+        filters: Restrictions: with an experiment, the series are its variants.
     """
-    users: dict[SeriesKey, int] = {}
-    for row in rows:
-        series = SeriesKey.of(row)
-        users[series] = max(users.get(series, 0), row.n or 0)
     sums = {whole for one in users for whole in one.sums()}
     if filters.experiment:
         kept = [one for one in users if one.variant and not users.keys() & one.sums()]
     else:
         kept = [one for one in users if one.model and one not in sums]
     return sorted(kept, key=lambda one: (-users[one], one))
+
+
+def users_of(rows: Iterable[Row[Any]]) -> dict[SeriesKey, int]:
+    """Return the largest number of users of each series in some rows."""
+    users: dict[SeriesKey, int] = {}
+    for row in rows:
+        key = SeriesKey.of(row)
+        users[key] = max(users.get(key, 0), row.n or 0)
+    return users
+
+
+def _users(reader: DashboardReader, metrics: Sequence[str], filters: PageFilters) -> dict[SeriesKey, int]:
+    """Return the number of users of each series with a figure over the filters' period."""
+    windows = newest_windows(reader, metrics, filters.period)
+    if not windows:
+        return {}
+    figures = restricted(filters, names=columns(filters)).where(within(windows)).subquery().c
+    names = [figures[name] for name in SeriesKey._fields]
+    counted = select(*names, func.coalesce(func.max(figures.n), 0)).group_by(*names)
+    return {SeriesKey(*key): users for *key, users in reader.rows(counted)}
 
 
 def shown_figures(
@@ -80,7 +100,7 @@ def shown_figures(
         filters: Restrictions, and the period in days.
     """
     names = columns(filters)
-    found = series_of(latest(reader, metrics, filters, names=names), filters)
+    found = series_of(_users(reader, metrics, filters), filters)
     shown: dict[SeriesKey, list[Pair]] = {one: [] for one in found[:MOST_SHOWN]}
     versions = [(one.model, one.version) for one in shown]
     order = (*metrics, *sliced)

@@ -59,7 +59,7 @@ CATALOGUE = (
         formula="|{items shown}| ∕ |catalogue|",
         does_not_say="How often: an item that was shown once counts like the most popular one.",
         direction="up",
-        page="models",
+        page="catalogue",
         value="count(*) / any_value(catalogue)",
     ),
     CatalogueMetric(
@@ -70,7 +70,7 @@ CATALOGUE = (
         formula="Σ impressions of the ⌈1 % · |catalogue|⌉ most shown items ∕ Σ impressions",
         does_not_say="Whether users wanted these items.",
         direction="neither",
-        page="models",
+        page="catalogue",
         value="sum(impressions) FILTER (place <= ceil(catalogue / 100)) / sum(impressions)",
     ),
     CatalogueMetric(
@@ -81,7 +81,7 @@ CATALOGUE = (
         formula=f"Σ impressions of items of at most {NEW_ITEM_DAYS} days ∕ Σ impressions",
         does_not_say="How many new items there are.",
         direction="neither",
-        page="models",
+        page="catalogue",
         value="sum(new_impressions) / sum(impressions)",
     ),
     CatalogueMetric(
@@ -92,7 +92,7 @@ CATALOGUE = (
         formula="Σ impressions of the category's items ∕ Σ impressions",
         does_not_say="Whether the share is fair: a category may have more items, or more that users want.",
         direction="neither",
-        page="models",
+        page="catalogue",
         slice="category",
         value="sum(impressions) FILTER (category = $category) / sum(impressions)",
     ),

@@ -17,7 +17,7 @@ Unit = Literal["share", "requests", "items", "users", "lists", "events", "hours"
 """Unit of a value; `share` is 0 to 1, `reward` the problem's unit."""
 Direction = Literal["up", "down", "neither"]
 """Which way is better for the shop."""
-PageName = Literal["engagement", "retention", "churn", "models"]
+PageName = Literal["engagement", "catalogue", "retention", "churn", "models"]
 """Page of the dashboard that shows the metric."""
 
 MIN_USERS = 30

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sqlalchemy import select
+
 from tastemaker.dashboard import measured
 from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.charts.dots import dots
@@ -20,11 +22,11 @@ from tastemaker.dashboard.content import (
 )
 from tastemaker.dashboard.figure_table import figure_columns, figure_table, metric_title
 from tastemaker.dashboard.filters import PageFilters
-from tastemaker.dashboard.measured import in_words, is_number
+from tastemaker.dashboard.measured import M, in_words, is_number
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.periods import Pair, pairs
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.dashboard.series import SeriesKey, series_of
+from tastemaker.dashboard.series import SeriesKey, series_of, users_of
 
 MAIN = "ctr_list"
 METRICS = (MAIN, "ctr_impression", "reward_per_request")
@@ -39,7 +41,7 @@ NOT_YET = (
 
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the list of experiments, and the figures by variant of the chosen or only one."""
-    names = measured.names_of(reader, "experiment", filters)
+    names = _names(reader, filters)
     chosen = filters.experiment or (names[0] if len(names) == 1 else "")
     blocks: list[PageBlock] = [Notes(paragraphs=[NOT_YET]), _list(filters, names)]
     found: list[Pair] = []
@@ -48,23 +50,35 @@ def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConten
         found = _figures(reader, of_one)
         blocks += [_charts(chosen, found), figure_table(reader, found, "variant", "model", "version")]
     return PageContent(
-        answer=_answer(reader, names, chosen, found),
+        answer=_answer(reader, filters, names, chosen, found),
         as_of=min((pair.now.computed_at for pair in found), default=None),
         blocks=blocks,
     )
 
 
+def _names(reader: DashboardReader, filters: PageFilters) -> list[str]:
+    """Return the experiments with figures over the filters' period."""
+    windows = measured.newest_windows(reader, METRICS, filters.period)
+    statement = select(M.experiment).where(measured.within(windows), M.experiment != "")
+    return [row.experiment for row in reader.rows(statement.distinct().order_by(M.experiment))]
+
+
 def _figures(reader: DashboardReader, filters: PageFilters) -> list[Pair]:
     found = pairs(reader, METRICS, filters, names=("model", "version", "variant"))
-    shown = series_of([pair.now for pair in found], filters)[:MOST_VARIANTS]
+    shown = series_of(users_of(pair.now for pair in found), filters)[:MOST_VARIANTS]
     shown.sort(key=lambda one: one.name)
     own = [pair for pair in found if SeriesKey.of(pair.now) in shown]
     return sorted(own, key=lambda one: (METRICS.index(one.now.metric), shown.index(SeriesKey.of(one.now))))
 
 
-def _answer(reader: DashboardReader, names: Sequence[str], chosen: str, found: Sequence[Pair]) -> str:
+def _answer(
+    reader: DashboardReader, filters: PageFilters, names: Sequence[str], chosen: str, found: Sequence[Pair]
+) -> str:
+    period = f"{filters.period} days"
     if not names:
-        return "No experiment has figures yet: no request was logged with an experiment and a variant."
+        return (
+            f"No experiment has figures of {period}: no request was logged with an experiment and a variant."
+        )
     if not chosen:
         return f"{len(names):,} experiments have figures; choose one."
     main = [pair.now for pair in found if pair.now.metric == MAIN and is_number(pair.now.value)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,9 +18,9 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import day
 from tastemaker.dashboard.measured import M, in_words, is_number
 from tastemaker.dashboard.page import DashboardPage
-from tastemaker.dashboard.periods import Pair, compared_figure, pairs, than_before
+from tastemaker.dashboard.periods import Pair, compared_figure, than_before
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.dashboard.series import MOST_SHOWN, SeriesKey, columns, series_of
+from tastemaker.dashboard.series import MOST_SHOWN, SeriesKey, columns, series_of, users_of
 from tastemaker.dashboard.shops import ShopKey, largest_shop
 from tastemaker.product.retention_metrics import RETENTION, WEEKS
 
@@ -34,17 +35,17 @@ NOT_CAUSAL = (
 
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the newest cohorts' figures, the table of cohorts, and curves by first version."""
-    everywhere = pairs(reader, FIGURES, filters, days=7)
-    shop = largest_shop(pair.now for pair in everywhere)
-    found = {pair.now.metric: pair for pair in everywhere if ShopKey.of(pair.now) == shop}
-    in_order = [found[name] for name in FIGURES if name in found]
-    cohorts = [row for row in reader.rows(_weeks(reader, filters)) if ShopKey.of(row) == shop]
+    cohorts = reader.rows(_cohorts(reader, filters, (WEEKLY, *FIGURES)))
+    shop = largest_shop(cohorts)
+    own = [row for row in cohorts if ShopKey.of(row) == shop]
+    found = {name: pair for name in FIGURES if (pair := _newest([row for row in own if row.metric == name]))}
+    in_order = list(found.values())
     return PageContent(
         answer=_answer(reader, filters, found.get(MAIN)),
         as_of=min((pair.now.computed_at for pair in in_order), default=None),
         blocks=[
             Figures([_figure(reader, pair) for pair in in_order], title="The newest cohorts"),
-            cohort_table(cohorts, reader.timezone, reader.now),
+            cohort_table(own, reader.timezone, reader.now),
             Notes(paragraphs=[NOT_CAUSAL], title="By first version seen"),
             curves(_of_versions(reader, filters)),
             figure_table(reader, in_order),
@@ -79,20 +80,30 @@ def _monday(reader: DashboardReader, row: Row[Any]) -> str:
     return day(measured.day_of(reader, row))
 
 
-def _weeks(reader: DashboardReader, filters: PageFilters, *names: str) -> Select[Any]:
-    """Return the selection of the weekly cells of cohorts that are young enough for the page."""
+def _newest(rows: Sequence[Row[Any]]) -> Pair | None:
+    """Return the newest cohort with enough users, or else the newest, beside that of the week before."""
+    complete = sorted((row for row in rows if row.is_complete), key=lambda row: row.window_end)
+    if not complete:
+        return None
+    now = next((row for row in reversed(complete) if is_number(row.value)), complete[-1])
+    return Pair(now, next((row for row in complete if row.window_end == now.window_start), None))
+
+
+def _cohorts(
+    reader: DashboardReader, filters: PageFilters, metrics: Sequence[str], *names: str
+) -> Select[Any]:
+    """Return the selection of the figures of cohorts that are young enough for the page."""
     since = reader.now - timedelta(weeks=WEEKS + 1)
     statement = measured.restricted(filters, names=(*names, "slice"))
-    return statement.where(M.metric == WEEKLY, M.window_end > since, measured.lasting(7))
+    return statement.where(M.metric.in_(metrics), M.window_end > since, measured.lasting(7))
 
 
 def _of_versions(reader: DashboardReader, filters: PageFilters) -> dict[SeriesKey, list[Row[Any]]]:
     """Return the weekly cells of the versions with most users in a cohort."""
-    names = columns(filters)
-    starts = reader.rows(_weeks(reader, filters, *names).where(M.slice == "week=0"))
-    shown = series_of(starts, filters)[:MOST_SHOWN]
-    of_these = measured.of_versions([(one.model, one.version) for one in shown])
-    rows = reader.rows(_weeks(reader, filters, *names).where(of_these))
+    weekly = _cohorts(reader, filters, (WEEKLY,), *columns(filters))
+    starts = reader.rows(weekly.where(M.slice == "week=0"))
+    shown = series_of(users_of(starts), filters)[:MOST_SHOWN]
+    rows = reader.rows(weekly.where(measured.of_versions([(one.model, one.version) for one in shown])))
     return {one: [row for row in rows if SeriesKey.of(row) == one] for one in shown}
 
 
