@@ -14,6 +14,9 @@ from sqlalchemy import Engine, Row, insert, inspect, select, text
 
 from support import planted_metadata as planted
 from support.planted_metadata import BERLIN, USER, measurement, midnight
+from tastemaker.product.definitions import DEFINITIONS
+from tastemaker.product.growth_metrics import GROWTH
+from tastemaker.product.retention_metrics import RETENTION, WEEKS
 from tastemaker.storage import tables
 from tastemaker.storage.views import views
 
@@ -290,6 +293,26 @@ def test_drift_reads_reports_of_its_form_only(filled: Engine) -> None:
     ]
     assert len(expected) == 2
     same(read(filled, "v1_drift"), expected)
+
+
+def test_the_views_read_the_metrics_as_they_are_defined(filled: Engine) -> None:
+    """A metric that is renamed, or gets a window of another length, would leave a column empty."""
+    daily = [column.name for column in views.tables["v1_daily"].columns if column.name in DEFINITIONS]
+    assert set(daily) == set(planted.DAILY)
+    lengths = {one.name: one.days for one in GROWTH}
+    assert lengths == {name: days for days, names in planted.GROWTH.items() for name in names}
+    spans = {(one.name, one.first, one.last) for one in RETENTION if not one.slice}
+    with filled.begin() as connection:
+        rows = [
+            measurement(one.name, date(2026, 1, 5), 7, problem="defined")
+            for one in RETENTION
+            if not one.slice
+        ]
+        connection.execute(insert(tables.measurements), rows)
+    found = [row for row in read(filled, "v1_retention") if row["problem"] == "defined"]
+    assert {(row["metric"], str(row["first_day"]), str(row["last_day"])) for row in found} == spans
+    weeks = [row["first_day"] for row in read(filled, "v1_retention") if row["kind"] == "week"]
+    assert sorted(set(weeks)) == [7 * week for week in range(WEEKS)]
 
 
 def test_alerts_and_jobs(filled: Engine) -> None:

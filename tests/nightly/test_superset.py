@@ -31,7 +31,8 @@ from tastemaker.storage.views import views
 pytestmark = pytest.mark.servers
 
 PASSWORD = "p@ss'word"
-SCREENSHOT = ROOT / "docs" / "images" / "superset.png"
+SCREENSHOT = ROOT / "build" / "superset.png"
+"""A person who likes it copies it to docs/images: its days are those before the run."""
 PIXEL = "apachesuperset.gateway.scarf.sh"
 """Usage statistics of Superset's project, which its pages ask for and the configuration blocks."""
 LINES: dict[str, tuple[str, dict[str, str]]] = {
