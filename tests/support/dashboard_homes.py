@@ -71,9 +71,11 @@ def days_of(
 
 
 @contextmanager
-def dashboard_engine(home: Path, rows: Iterable[dict[str, Any]] = ()) -> Iterator[tuple[Settings, Engine]]:
+def dashboard_engine(
+    home: Path, rows: Iterable[dict[str, Any]] = (), **chosen: Any
+) -> Iterator[tuple[Settings, Engine]]:
     """A home's settings and its database with measurements."""
-    settings = load_settings(home=home)
+    settings = load_settings(home=home, **chosen)
     engine = open_engine(settings.metadata_url)
     found = list(rows)
     if found:
@@ -101,6 +103,7 @@ def dashboard_server(
     *,
     fill: Callable[[Engine], None] = lambda _: None,
     clock: Callable[[], datetime] = utc_now,
+    **chosen: Any,
 ) -> Iterator[str]:
     """The address of a dashboard on a port of its own, in a thread: for a browser.
 
@@ -109,8 +112,9 @@ def dashboard_server(
         rows: Its measurements.
         fill: Writes whatever else is in the database.
         clock: Returns the time that it takes for the present.
+        chosen: Sections of the settings.
     """
-    with dashboard_engine(home, rows) as (settings, engine):
+    with dashboard_engine(home, rows, **chosen) as (settings, engine):
         fill(engine)
         port = free_port()
         config = uvicorn.Config(application(settings, engine, clock), port=port, log_level="warning")

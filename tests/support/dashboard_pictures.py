@@ -1,0 +1,85 @@
+"""The dashboards that are pictured in the documentation: fixed data at a fixed time.
+
+A picture carries the text of the page that it shows. Pixels differ between machines, the text does not: where
+a page says something else, its picture is old.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time
+from html import unescape
+from pathlib import Path
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from sqlalchemy import Engine, update
+
+from support import request_logs
+from support.dashboard_homes import DAY, dashboard_server
+from support.dashboard_shops import answers, fill
+from support.product_homes import FIRST_DAY, ProductWorld, make_world, measure, write_home
+from support.repository import ROOT
+from tastemaker.storage.tables import measurements
+
+IMAGES = ROOT / "docs" / "images"
+PLANTED = ("today", "models", "alerts", "data")
+"""Pages of the shop of `dashboard_shops`."""
+COMPUTED = ("engagement", "retention", "churn", "catalogue")
+"""Pages of the shop of `product_homes`, whose figures are computed from its logs."""
+NOW = datetime(2026, 11, 29, 9, 41, tzinfo=UTC)
+WORLD_DAYS, PICTURED_DAYS = 112, 56
+"""Of the second shop: users begin until the middle of its days, where the pictures are taken."""
+_TEXT = "page"
+
+
+@contextmanager
+def planted(home: Path) -> Iterator[str]:
+    """The address of the first shop's dashboard."""
+    request_logs.fill(home / "spool", answers(NOW))
+    with dashboard_server(home, fill=lambda engine: fill(engine, NOW), clock=lambda: NOW) as url:
+        yield url
+
+
+@contextmanager
+def computed(home: Path) -> Iterator[str]:
+    """The address of the second shop's dashboard."""
+    world: ProductWorld = make_world(users=600, days=WORLD_DAYS)
+    now = datetime.combine(FIRST_DAY, time(9), UTC) + PICTURED_DAYS * DAY
+    settings = write_home(home, world)
+    measure(settings, now=now)
+
+    def date_back(engine: Engine) -> None:
+        """Let the figures have been computed at the fixed time."""
+        with engine.begin() as connection:
+            connection.execute(update(measurements).values(computed_at=now))
+
+    with dashboard_server(home, fill=date_back, clock=lambda: now, product=settings.product) as url:
+        yield url
+
+
+def text_of(document: str) -> str:
+    """Return the words and figures of a page's content."""
+    main = document[document.index("<main") : document.index("</main>")]
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", main)).split())
+
+
+def picture(page: str) -> Path:
+    """Return the file with the picture of a page."""
+    return IMAGES / f"dashboard_{page}.png"
+
+
+def save(drawn: Image.Image, page: str, text: str) -> None:
+    """Write a picture with its text, in few colours: it is a fifth of the size."""
+    info = PngInfo()
+    info.add_itxt(_TEXT, text, zip=True)
+    few = drawn.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    few.save(picture(page), optimize=True, pnginfo=info)
+
+
+def drawn_text(page: str) -> str:
+    """Return the text that a picture carries."""
+    with Image.open(picture(page)) as found:
+        return str(found.info[_TEXT])
