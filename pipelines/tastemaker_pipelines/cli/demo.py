@@ -60,6 +60,8 @@ def demo(visits: int) -> None:
     """
     from rich.console import Console
 
+    from tastemaker_pipelines.cli.demo_dashboard import show_dashboard
+
     console = Console(highlight=False)
     workspace = _workspace()
     started = time.monotonic()
@@ -74,6 +76,8 @@ def demo(visits: int) -> None:
     console.rule("[bold]5. The same people again", align="left")
     after = _visit(workspace, console, visits, whole=False)
     _compare(before, after, console)
+    console.rule("[bold]6. Is it working?", align="left")
+    show_dashboard(workspace, console)
     _where_to_look(workspace, console, time.monotonic() - started)
 
 
@@ -217,7 +221,7 @@ def _where_to_look(workspace: Workspace, console: Console, seconds: float) -> No
 
     console.rule(f"[bold]Done in {seconds:.0f} s", align="left")
     console.print(f"  {index.rewrite(workspace.settings.reports)}    every report")
-    home = workspace.settings.home.resolve()
+    home, dashboard = workspace.settings.home.resolve(), workspace.settings.dashboard
     exports = "\n".join(f"  export {name}='{value}'" for name, value in variables(workspace).items())
     console.print(
         f"\nNext, after\n{exports}\n\n"
@@ -226,5 +230,6 @@ def _where_to_look(workspace: Workspace, console: Console, seconds: float) -> No
         "  tastemaker models list         what is installed\n"
         "  tastemaker serve popularity    any model, by name\n"
         "  tastemaker simulate            the shop's people visit what you serve\n"
+        f"  tastemaker dashboard           the pages: http://{dashboard.host}:{dashboard.port}/\n"
         f"  DAGSTER_HOME={home / 'dagster'} dagster dev    the asset graph"
     )
