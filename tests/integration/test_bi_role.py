@@ -104,6 +104,8 @@ def test_the_password_is_stored_as_a_hash(owner: Engine) -> None:
         ("GRANT CREATE ON SCHEMA public TO PUBLIC", "CREATE in the schema public"),
         ("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO PUBLIC", "log_records_number_seq"),
         (f"CREATE ROLE {ROLE}; GRANT pg_read_all_data TO {ROLE}", "the role pg_read_all_data"),
+        (f"CREATE ROLE {ROLE} BYPASSRLS", "BYPASSRLS"),
+        (f"CREATE ROLE {ROLE} SUPERUSER", "SUPERUSER"),
     ],
 )
 def test_rights_by_another_way_are_an_error_that_names_them(
@@ -115,6 +117,25 @@ def test_rights_by_another_way_are_an_error_that_names_them(
         grant_bi_role(owner, "p@ss'word")
     assert named in str(caught.value)
     assert "revoke" in str(caught.value.fix)
+
+
+def test_an_owner_who_is_no_superuser_may_run_it_twice(postgres_server: str) -> None:
+    server = create_engine(f"{postgres_server}/postgres", isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with server.connect() as connection:
+        connection.execute(text("CREATE ROLE owning LOGIN CREATEROLE"))
+        connection.execute(text("CREATE DATABASE owned OWNER owning"))
+    owned = open_engine(make_url(postgres_server).set(username="owning", database="owned").render_as_string())
+    try:
+        for _ in range(2):
+            assert grant_bi_role(owned, "p@ss'word") == list(views.tables)
+        reader = create_engine(make_url(owned.url).set(username=ROLE), poolclass=NullPool)
+        refused(reader, "SELECT * FROM log_records")
+    finally:
+        owned.dispose()
+        with server.connect() as connection:
+            connection.execute(text("DROP DATABASE owned WITH (FORCE)"))
+            connection.execute(text(f"DROP ROLE IF EXISTS {ROLE}"))
+            connection.execute(text("DROP ROLE owning"))
 
 
 def test_without_the_right_to_make_roles(owner: Engine) -> None:

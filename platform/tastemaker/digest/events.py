@@ -68,13 +68,22 @@ def data_trouble(engine: Engine, week: ShopWeek) -> WeekEvents:
     return WeekEvents(_section("Data and jobs", lines or ["No trouble."]), attention)
 
 
-def changes(engine: Engine, week: ShopWeek) -> WeekEvents:
-    """Return new versions, promotions and changed dependencies of a week."""
-    made = _rows(engine, _within(select(versions), versions.c.created_at, week))
+def changes(engine: Engine, problem: str, week: ShopWeek) -> WeekEvents:
+    """Return what changed in a week.
+
+    Args:
+        engine: The metadata database.
+        problem: The problem whose versions and promotions are listed; dependencies belong to all.
+        week: The week.
+    """
+    own = select(versions).where(versions.c.problem == problem)
+    made = _rows(engine, _within(own, versions.c.created_at, week))
     promoted = _rows(
         engine,
         _within(
-            select(promotions, versions.c.model).join(versions, versions.c.id == promotions.c.version_id),
+            select(promotions, versions.c.model)
+            .join(versions, versions.c.id == promotions.c.version_id)
+            .where(promotions.c.problem == problem),
             promotions.c.at,
             week,
         ),

@@ -55,7 +55,11 @@ def write_digest(engine: Engine, problem: str, week: ShopWeek, now: datetime) ->
     """
     models = _models(engine, problem, week)
     users = _users(engine, problem, week)
-    happened = (events.alerts(engine, week), events.data_trouble(engine, week), events.changes(engine, week))
+    happened = (
+        events.alerts(engine, week),
+        events.data_trouble(engine, week),
+        events.changes(engine, problem, week),
+    )
     attention = [*_worse(models, users), *(line for one in happened for line in one.attention)]
     alerts, data, changed = (one.section for one in happened)
     return Digest(

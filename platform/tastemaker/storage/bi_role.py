@@ -11,7 +11,8 @@ from tastemaker.errors import TastemakerError
 from tastemaker.storage.views import views
 
 ROLE = "tastemaker_bi"
-_RIGHTS = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+_RIGHTS = "LOGIN NOCREATEDB NOCREATEROLE"
+"""What a user with CREATEROLE may set, in Postgres 15, too."""
 _MORE_RIGHTS = text(
     """
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -34,6 +35,12 @@ _MORE_RIGHTS = text(
     UNION ALL
     SELECT format('the role %I', r.rolname) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
     WHERE m.member = CAST(CAST(:role AS TEXT) AS regrole)
+    UNION ALL
+    SELECT unnest(array_remove(ARRAY[
+        CASE WHEN rolsuper THEN 'SUPERUSER' END,
+        CASE WHEN rolreplication THEN 'REPLICATION' END,
+        CASE WHEN rolbypassrls THEN 'BYPASSRLS' END
+    ], NULL)) FROM pg_roles WHERE rolname = :role
     ORDER BY 1
     """
 )

@@ -169,6 +169,7 @@ def test_events_of_the_week_and_no_others(engine: Engine) -> None:
         "reason": "a test",
     }
     add(engine, tables.promotions, promotion | {"at": within})
+    add(engine, tables.promotions, promotion | {"at": within, "problem": "another"})
     digest = digest_of(engine)
     assert lines(digest, "Alerts") == [
         "2 alerts fired: 2 pages; 1 is still open.",
