@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from tastemaker.errors import TastemakerError
 
-ColumnKind = Literal["text", "name", "number", "share", "time", "day"]
+ColumnKind = Literal["text", "sentence", "name", "number", "share", "time", "day"]
 """Kind of a column's cells. A `name` may be long, and is wrapped late."""
 Named = TypeVar("Named", bound="DataTable | Chart")
 FRESH = timedelta(days=2)

@@ -24,7 +24,7 @@ def drift(summary: Summary) -> list[PageBlock]:
             TableColumn("side", "Side"),
             TableColumn("column", "Column"),
             TableColumn("state", "State"),
-            TableColumn("what_changed", "What changed most"),
+            TableColumn("what_changed", "What changed most", "sentence"),
             TableColumn("distance", "Distance", "number"),
             TableColumn("threshold", "Usual up to", "number"),
             TableColumn("rows", "Rows", "number"),

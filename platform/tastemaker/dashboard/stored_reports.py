@@ -106,7 +106,7 @@ def listing(name: str, title: str, rows: Sequence[Row[Any]], *, empty: str) -> D
             TableColumn("report", "Report"),
             TableColumn("model", "Model"),
             TableColumn("version", "Version"),
-            TableColumn("verdict", "What it says"),
+            TableColumn("verdict", "What it says", "sentence"),
         ],
         [
             [

@@ -162,7 +162,7 @@ def _range(name: str, kind: str) -> str:
         finite = f"{column}::DOUBLE) FILTER (isfinite({column}::DOUBLE)"
         return f"min({finite}), max({finite})"
     if kind.startswith("TIMESTAMP"):
-        return f"min({column})::VARCHAR, max({column})::VARCHAR"
+        return ", ".join(f"strftime({end}({column}), '%Y-%m-%d %H:%M:%S')" for end in ("min", "max"))
     return "NULL, NULL"
 
 

@@ -123,7 +123,7 @@ def _incidents(
         TableColumn("incident", "Incident"),
         TableColumn("fired_at", "Fired", "time"),
         TableColumn("severity", "Severity"),
-        TableColumn("what", "What"),
+        TableColumn("what", "What", "sentence"),
         TableColumn("state", "State"),
         TableColumn("lasted_minutes", "Lasted", "number", "min"),
     ]
@@ -155,7 +155,7 @@ def _silences(found: Sequence[SilenceRecord]) -> DataTable:
             TableColumn("alerts", "Alerts"),
             TableColumn("until", "Until", "time"),
             TableColumn("by", "By"),
-            TableColumn("why", "Why"),
+            TableColumn("why", "Why", "sentence"),
         ],
         [[one.number, matched(one.matchers), one.ends_at, one.created_by, one.reason] for one in found],
         note="While an alert is silenced, no person is notified of it. A silence lasts at most seven days.",

@@ -218,7 +218,7 @@ def _changes_table(reader: DashboardReader, filters: PageFilters) -> DataTable:
             TableColumn("at", "Noticed", "time"),
             TableColumn("what", "What"),
             TableColumn("name", "Name"),
-            TableColumn("changes", "Changes"),
+            TableColumn("changes", "Changes", "sentence"),
         ],
         [[row.observed_at, row.kind, row.name, "; ".join(row.changes)] for row in rows],
         empty=f"Neither a source's form nor an installed package changed in the last {filters.period} days.",

@@ -76,7 +76,7 @@ def _facts(reader: DashboardReader, record: IncidentRecord) -> DataTable:
     newest = records.newest_value(reader.engine, record.key)
     if newest is not None:
         facts.append(["Newest value", f"{newest:.4g}"])
-    columns = [TableColumn("what", "What"), TableColumn("text", "")]
+    columns = [TableColumn("what", "What"), TableColumn("text", "Value", "sentence")]
     return DataTable("facts", "What is measured", columns, facts)
 
 
@@ -86,19 +86,20 @@ def _to_do(reader: DashboardReader, record: IncidentRecord, viewer: Viewer) -> N
         paragraphs = [f"No installed rule has the name {record.rule}: its runbook is not known here."]
     else:
         book = rule.runbook
-        paragraphs = [
-            f"What users notice: {book.users_notice}",
-            f"How to look: {book.how_to_look}",
-            f"What to do: {book.what_to_do}",
-            f"How to see that it is over: {book.how_to_prove}",
-        ]
+        parts = {
+            "What users notice": book.users_notice,
+            "How to look": book.how_to_look,
+            "What to do": book.what_to_do,
+            "How to see that it is over": book.how_to_prove,
+        }
+        paragraphs = [f"{name}: {text}".replace("`", "") for name, text in parts.items()]
     link = requests_link(record) if viewer.may_see_users else ""
     items = [TableCell("Answers of this model in this time", link=link)] if link else []
     return Notes(paragraphs, items, title="What to do")
 
 
 def _history(reader: DashboardReader, record: IncidentRecord) -> DataTable:
-    columns = [TableColumn("at", "When", "time"), TableColumn("what", "What happened")]
+    columns = [TableColumn("at", "When", "time"), TableColumn("what", "What happened", "sentence")]
     rows = [[line.at, line.text] for line in records.history(reader.engine, record)]
     return DataTable("history", "What happened", columns, rows)
 

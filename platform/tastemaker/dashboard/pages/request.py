@@ -67,7 +67,7 @@ def _items(found: DescribedAnswer) -> DataTable:
             TableColumn("propensity", "Propensity", "number"),
             TableColumn("reward", "Reward", "number"),
             TableColumn("events", "Events", "number"),
-            TableColumn("why", "Why"),
+            TableColumn("why", "Why", "sentence"),
         ],
         [
             [
@@ -127,7 +127,12 @@ def _facts(record: Record) -> DataTable:
         else f"{assignment.experiment}, variant {assignment.variant}",
     }
     rows = [[name, str(value)] for name, value in facts.items() if value is not None]
-    return DataTable("request", "The request", [TableColumn("what", "What"), TableColumn("text", "")], rows)
+    return DataTable(
+        "request",
+        "The request",
+        [TableColumn("what", "What"), TableColumn("text", "Value", "sentence")],
+        rows,
+    )
 
 
 def _joined(ids: Sequence[str] | None) -> str | None:

@@ -27,7 +27,7 @@ from tastemaker.log_search.search import parser_for, search
 PATH = "/requests"
 LIMIT = 100
 LONGEST_QUERY = 1_000
-ITEMS_SHOWN = 5
+ITEMS_SHOWN = 3
 
 
 def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
@@ -83,8 +83,6 @@ def _results(found: Sequence[Record]) -> DataTable:
             TableColumn("at", "When", "time"),
             TableColumn("request", "Request"),
             TableColumn("user", "User"),
-            TableColumn("kind", "Kind"),
-            TableColumn("model", "Model"),
             TableColumn("version", "Version"),
             TableColumn("stage", "Chosen by"),
             TableColumn("shown", "Items shown"),
@@ -94,12 +92,10 @@ def _results(found: Sequence[Record]) -> DataTable:
         ],
         [
             [
-                utc(one.occurred_at),
+                TableCell(utc(one.occurred_at), small=one.kind),
                 TableCell(one.request_id, link=f"{PATH}/{quote(one.request_id, safe='')}"),
                 one.user_id,
-                one.kind,
-                one.model,
-                one.version,
+                TableCell(one.version, small=one.model),
                 TableCell(one.stage, small=one.fallback or ""),
                 _first(one),
                 len(one.items),
@@ -124,9 +120,9 @@ def _fields() -> DataTable:
         "What can be searched",
         [
             TableColumn("field", "Field"),
-            TableColumn("meaning", "Meaning"),
+            TableColumn("meaning", "Meaning", "sentence"),
             TableColumn("example", "Example"),
-            TableColumn("values", "Values"),
+            TableColumn("values", "Values", "sentence"),
         ],
         [[name, one.meaning, _example(name, one), _values(one)] for name, one in FIELDS.items()],
         note="All conditions must hold. A text without a field is looked for in the request's context, with "
