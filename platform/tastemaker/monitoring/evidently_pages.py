@@ -9,6 +9,7 @@ Evidently prints frequent values of every column that it is given, so that it is
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -75,11 +76,13 @@ def histograms(title: str, reference: pa.Table, current: pa.Table, columns: Sequ
         )
         for one in columns
     ]
-    return _document(report(drifts).run(*sides), title)
+    return _document(_run(report(drifts), *sides), title)
 
 
 def summary(title: str, current: pa.Table, reference: pa.Table | None) -> str:
     """Return the page that summarizes rows: counts, missing values, ranges, frequent labels, duplicates.
+
+    Columns without any value on a side are left out.
 
     Args:
         title: The page's title.
@@ -90,7 +93,11 @@ def summary(title: str, current: pa.Table, reference: pa.Table | None) -> str:
     from evidently import DataDefinition
     from evidently.presets import DataSummaryPreset
 
-    kinds = {field.name: field.type for field in current.schema}
+    sides = [finite(side) for side in (current, reference) if side is not None]
+    known = [
+        name for name in current.column_names if all(side[name].null_count < len(side) for side in sides)
+    ]
+    kinds = {name: current.schema.field(name).type for name in known}
     ids = [name for name in kinds if name.endswith("_id")]
     definition = DataDefinition(
         numerical_columns=[name for name, kind in kinds.items() if pa.types.is_floating(kind)],
@@ -100,11 +107,8 @@ def summary(title: str, current: pa.Table, reference: pa.Table | None) -> str:
         datetime_columns=[name for name, kind in kinds.items() if pa.types.is_timestamp(kind)],
         text_columns=ids,
     )
-    sides = [
-        None if side is None else from_pandas(finite(side).to_pandas(), definition)
-        for side in (current, reference)
-    ]
-    return _document(report([DataSummaryPreset()]).run(*sides), title)
+    data = [from_pandas(side.select(known).to_pandas(), definition) for side in sides]
+    return _document(_run(report([DataSummaryPreset()]), data[0], data[1] if data[1:] else None), title)
 
 
 def ranking(title: str, rows: pa.Table, k: int) -> RankingPage:
@@ -123,7 +127,7 @@ def ranking(title: str, rows: pa.Table, k: int) -> RankingPage:
     columns = {"user_id": "user", "item_id": "item", "target": "target", "prediction": "rank"}
     definition = DataDefinition(ranking=[Recsys(**columns, recommendations_type="rank")])
     wanted = [getattr(metrics, name)(k=k) for name in RANKING.values()]
-    snapshot = report(wanted).run(from_pandas(rows.to_pandas(), definition), None)
+    snapshot = _run(report(wanted), from_pandas(rows.to_pandas(), definition), None)
     # By place, not by Evidently's own label of the rank, which is one too high for NDCG and MRR.
     found = [one.value["value"].iloc[k - 1] for one in map(snapshot.metric_results.get, _ids(wanted))]
     return RankingPage(_document(snapshot, title), dict(zip(RANKING, map(float, found), strict=True)))
@@ -148,6 +152,13 @@ def _evidently() -> tuple[Any, Any]:
     from evidently import Dataset, Report
 
     return lambda frame, definition: Dataset.from_pandas(frame, data_definition=definition), Report
+
+
+def _run(report: Any, current: Any, reference: Any) -> Any:
+    """Return a report's snapshot, without warnings of Evidently's use of other libraries."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return report.run(current, reference)
 
 
 def _document(snapshot: Any, title: str) -> str:
