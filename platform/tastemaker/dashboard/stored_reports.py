@@ -54,7 +54,8 @@ def selected(kind: str, filters: PageFilters) -> Select[Any]:
 
 def count(reader: DashboardReader, statement: Select[Any]) -> int:
     """Return the number of rows of a selection."""
-    found: int = reader.rows(select(func.count()).select_from(statement.order_by(None).subquery()))[0][0]
+    ids = statement.order_by(None).with_only_columns(_R.id, maintain_column_froms=True)
+    found: int = reader.rows(select(func.count()).select_from(ids.subquery()))[0][0]
     return found
 
 

@@ -30,8 +30,8 @@ from tastemaker.monitoring.drift_sides import SIDES, TITLES
 from tastemaker.storage.tables import reports, versions
 
 PATH = "/drift"
-MOST_REPORTS = 200
-"""Reports in a chart: the newest."""
+MOST_REPORTS = 90
+"""Reports in a chart, the newest: one for each night of the longest period."""
 STATES = ("changed", "as usual", "not evaluated")
 NONE_YET = "No drift report has been made yet: the asset drift_report makes one each night."
 
