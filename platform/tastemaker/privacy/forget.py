@@ -24,6 +24,7 @@ from tastemaker.monitoring.report_archive import ReportArchive
 from tastemaker.privacy.dashboard_mentions import search_dashboard
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.privacy.remote_search import request_ids, search_servers
+from tastemaker.privacy.reported_rows import search_reported
 from tastemaker.privacy.request_mentions import search_mentions
 from tastemaker.privacy.search import (
     Person,
@@ -110,7 +111,11 @@ def forget(settings: Settings, user_id: str) -> Proof:
 
 def _mentions(settings: Settings, person: Person, *, erase: bool = False) -> list[Searched]:
     engine = open_engine(settings.metadata_url)
-    return [*search_mentions(engine, person, erase=erase), *search_dashboard(engine, person, erase=erase)]
+    return [
+        *search_mentions(engine, person, erase=erase),
+        *search_dashboard(engine, person, erase=erase),
+        *search_reported(engine, person, erase=erase),
+    ]
 
 
 def _erase_files(settings: Settings, person: Person) -> list[Searched]:
@@ -141,7 +146,7 @@ def _erase(path: Path, settings: Settings, person: Person, used: set[Path]) -> b
         _rewrite(path, person)
     elif path.suffix == ".db" and parts[0] in _OWN_TABLES and is_database(path):
         _delete_rows(path, person)
-    elif path.suffix == ".jsonl":
+    elif path.suffix in (".jsonl", ".ndjson"):
         _drop_lines(path, person)
     elif parts[0] == settings.reports.name:
         ReportArchive(open_engine(settings.metadata_url), settings.reports).erase(path)

@@ -4,7 +4,7 @@
 *.db               rows of every table, and the file's bytes: deleted rows must not remain in it
 *.npy              values of text arrays, such as a snapshot's user ids
 *.npz              the evaluated users of a backtest, by their key
-*.json, *.jsonl    quoted values
+*.json, *.jsonl, *.ndjson   quoted values
 other files        bytes, where the id is a separate word; ids of fewer than MIN_BYTES bytes are not searched
                    there, since they would be found everywhere by chance
 """
@@ -196,4 +196,5 @@ _BY_SUFFIX: dict[str, tuple[str, _Count]] = {
     ".npz": ("evaluated users", _in_backtest),
     ".json": ("text", _in_json),
     ".jsonl": ("text", _in_json),
+    ".ndjson": ("text", _in_json),
 }

@@ -7,8 +7,9 @@ from typing import Any
 
 from tastemaker.api.report_schemas import ReportedEvent, ReportedList
 from tastemaker.event_log.records import Assignment, FeedbackRecord, Item, Record
+from tastemaker.event_log.reported_ids import stored_id
 from tastemaker.privacy.pseudonyms import Pseudonyms
-from tastemaker.report_in.ownership import longest_id, stored_id
+from tastemaker.report_in.ownership import longest_id
 from tastemaker.report_in.rows import AcceptedRow, Sifted, moment
 from tastemaker.serving.runtime.canonical_ids import with_canonical_ids
 from tastemaker.snapshot.canonical_ids import IdForm, canonical

@@ -1,18 +1,14 @@
-"""Who may report what: a model belongs to the first source that names it, and our own models to no other.
-
-Ids of requests and events are stored behind their source, so that two sources, or a source and our services,
-never have the same. The part before the first slash is percent-encoded and holds none itself.
-"""
+"""Who may report what: a model belongs to the first source that names it, and our own models to no other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from urllib.parse import quote
 
 from sqlalchemy import Connection, func, select, update
 
 from tastemaker.api.schemas import MAX_ID_BYTES
+from tastemaker.event_log.reported_ids import stored_id
 from tastemaker.plugins.discovery import GROUP
 from tastemaker.plugins.installed import installed
 from tastemaker.storage.tables import OWN_SOURCE, reported_models, versions
@@ -22,15 +18,6 @@ MAX_MODELS = 1_000
 """Models of one source."""
 LOCAL_SOURCE = "local"
 """The source of this machine's reports while no API key exists."""
-
-
-def stored_id(source: str, given: str) -> str:
-    """Return the id under which a source's request or event is logged.
-
-    >>> stored_id("search team", "r/1")
-    'search%20team/r/1'
-    """
-    return f"{quote(source, safe='')}/{given}"
 
 
 def longest_id(source: str) -> int:
