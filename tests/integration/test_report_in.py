@@ -222,7 +222,7 @@ def test_the_documented_role_inserts_and_does_nothing_else(postgres_url: str, tm
         team = create_engine(make_url(postgres_url).set(username="search_team"))
         insert = (
             "INSERT INTO in_measurements (model, version, metric, unit, value, n, window_start, window_end)"
-            " VALUES ('shop_search', '7', 'x_a', 'points', :v, 9, (now() - interval '2 days')::text, now()::text)"
+            " VALUES ('m', '7', 'x_a', 'points', :v, 9, (now() - interval '2 days')::text, now()::text)"
         )
         with team.begin() as connection:
             for value in (1.5, float("nan")):
