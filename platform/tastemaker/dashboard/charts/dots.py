@@ -19,8 +19,6 @@ def dots(
     unit: str,
     low: str | None = None,
     high: str | None = None,
-    reference: str | None = None,
-    reference_title: str = "",
 ) -> dict[str, Any]:
     """Return one dot per name, in the order of the table, with a line from end to end of its interval.
 
@@ -31,8 +29,6 @@ def dots(
         unit: Unit of the figures.
         low: Column with the lower end of the interval; None for no line.
         high: Column with the upper end.
-        reference: Column of figures to compare with, drawn as ticks; None for none.
-        reference_title: What the reference is.
     """
     along = figure_axis(x, unit)
     along |= {"scale": along["scale"] | {"zero": True}}
@@ -47,15 +43,9 @@ def dots(
     if low is not None and high is not None:
         ends = {"x": along | {"field": low}, "x2": {"field": high}}
         layers.append({"mark": {"type": "rule", "strokeWidth": 2}, "encoding": ends})
-    if reference is not None:
-        tooltip += [one | {"title": reference_title} for one in figure_tooltip(reference, None, None, unit)]
-        tick = {"type": "tick", "thickness": 3, "size": 16}
-        named = {"x": along | {"field": reference}, "color": {"datum": reference_title}}
-        layers.append({"mark": tick, "encoding": named})
     dot = {"type": "point", "filled": True, "size": 60, "opacity": 1}
-    top = 34 if reference is not None else 10
     return {
-        **sized(height=_ROW * max(rows, 1) + top + 26, left=_NAMES, right=20, top=top),
+        **sized(height=_ROW * max(rows, 1) + 36, left=_NAMES, right=20),
         "encoding": {"y": down},
         "layer": [*layers, {"mark": dot, "encoding": {"x": along, "tooltip": tooltip}}],
     }

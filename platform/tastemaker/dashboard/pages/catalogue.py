@@ -31,7 +31,8 @@ COVERAGE, TOP, NEW, EXPOSURE = "catalogue_coverage", "top_1_percent_share", "new
 FIGURES = (COVERAGE, TOP, NEW)
 HOW_TO_READ = (
     "These figures count what the lists showed; they have no interval. Few items on most places mean that "
-    "popular items become more popular, and that new ones are not found."
+    "popular items become more popular, and that new ones are not found. How large a category is in the "
+    "catalogue is not measured: a large share of places may be a large category."
 )
 
 

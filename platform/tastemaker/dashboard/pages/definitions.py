@@ -28,8 +28,8 @@ from tastemaker.storage.tables import Moment
 _BETTER = {"up": "more", "down": "less", "neither": "neither more nor less"}
 _HOW_TO_READ = (
     f"A figure with fewer than {MIN_USERS} users or {MIN_EVENTS} events is not shown, because chance alone "
-    "would move it. Behind each figure stands its 95 % interval over users: with the same users' behaviour, "
-    "95 of 100 such intervals contain the true value.",
+    "would move it. Below most figures is a 95 % interval over users: had other users of the same kind come, "
+    "95 of 100 such intervals would contain the true value. Counts have none: they are what happened.",
     "Higher or lower than before is said only where the 95 % interval of the difference does not contain 0; "
     "otherwise the figures are about the same.",
 )
@@ -38,7 +38,8 @@ _HOW_TO_READ = (
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return an entry per metric of the platform, and the list of foreign ones."""
     foreign = [name for name in names_of(reader, "metric", filters) if name not in DEFINITIONS]
-    more = f" {len(foreign):,} more are reported by foreign models." if foreign else ""
+    are = "is" if len(foreign) == 1 else "are"
+    more = f" {len(foreign):,} more {are} reported by foreign models." if foreign else ""
     return PageContent(
         answer=f"{len(DEFINITIONS)} figures are defined here, each with its formula and its SQL.{more}",
         as_of=None,

@@ -48,7 +48,7 @@ def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConten
     if chosen:
         of_one = replace(filters, experiment=chosen)
         found = _figures(reader, of_one)
-        blocks += [_charts(chosen, found), figure_table(reader, found, "variant", "model", "version")]
+        blocks += [_charts(chosen, found), figure_table(reader, found, "variant", *_models(found))]
     return PageContent(
         answer=_answer(reader, filters, names, chosen, found),
         as_of=min((pair.now.computed_at for pair in found), default=None),
@@ -61,6 +61,11 @@ def _names(reader: DashboardReader, filters: PageFilters) -> list[str]:
     windows = measured.newest_windows(reader, METRICS, filters.period)
     statement = select(M.experiment).where(measured.within(windows), M.experiment != "")
     return [row.experiment for row in reader.rows(statement.distinct().order_by(M.experiment))]
+
+
+def _models(found: Sequence[Pair]) -> tuple[str, ...]:
+    """Return the columns of models, where a variant has figures by model only."""
+    return ("model", "version") if any(pair.now.model for pair in found) else ()
 
 
 def _figures(reader: DashboardReader, filters: PageFilters) -> list[Pair]:
