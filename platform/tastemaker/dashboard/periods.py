@@ -178,8 +178,8 @@ def _interval(row: Row[Any]) -> Interval:
 
 def last_day(row: Row[Any], zone: ZoneInfo) -> date:
     """Return the last day of a row's window, in the shop's time zone."""
-    end: datetime = row.window_end
-    return (end.astimezone(zone) - DAY).date()
+    noon: datetime = row.window_end - DAY / 2
+    return noon.astimezone(zone).date()
 
 
 def compared_figure(reader: DashboardReader, pair: Pair, title: str, period: str) -> Figure:

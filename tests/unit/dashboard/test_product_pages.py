@@ -272,6 +272,30 @@ def test_retention_is_that_of_the_chosen_version(tmp_path: Path) -> None:
         assert "experiment" in client.get("/retention").text
 
 
+def test_retention_of_an_experiment_has_a_curve_per_variant(tmp_path: Path) -> None:
+    rows = [row for variant in ("A", "B") for row in figures.retention(experiment="prices", variant=variant)]
+    with dashboard_client(tmp_path, rows) as client:
+        curves = table(client, "retention", "by_first_version", experiment="prices")
+        assert {row["version"] for row in curves} == {"variant A", "variant B"}
+        assert "Choose a variant of prices" in summary(client, "retention", experiment="prices")
+        said = summary(client, "retention", experiment="prices", variant="A")
+        assert "whose first list of prices A was in the week from" in said
+
+
+def test_a_late_start_with_one_version_does_not_hide_the_shops_cohorts(tmp_path: Path) -> None:
+    """One user's first list of an old version makes a cohort that is newer than the shop's newest."""
+    rows = list(figures.retention())
+    newest = max(
+        row["window_end"] for row in rows if row["metric"] == "retention_days_1_7" and row["is_complete"]
+    )
+    late = measurement(
+        "retention_days_1_7", None, n=1, low=None, high=None, version="v0",
+        window_start=newest, window_end=newest + 7 * DAY,
+    )  # fmt: skip
+    with dashboard_client(tmp_path, [*rows, late]) as client:
+        assert summary(client, "retention").startswith("45.0 % ")
+
+
 def test_parts_of_the_active_users_sum_to_them(tmp_path: Path) -> None:
     with dashboard_client(tmp_path, shop()) as client:
         rows = table(client, "churn", "periods")

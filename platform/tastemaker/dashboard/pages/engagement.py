@@ -34,7 +34,7 @@ def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConten
     versions = [(one.model, one.version) for one in chosen]
     rows = measured.daily(reader, BY_DAY, filters, names=names, versions=versions)
     days = ChartDays.of(reader, filters)
-    blocks: list[PageBlock] = [_note(count, len(chosen))] if chosen else []
+    blocks: list[PageBlock] = [_note(filters, count, len(chosen))] if chosen else []
     for place, (one, own) in enumerate(chosen.items(), start=1):
         blocks.append(_figures(reader, filters, one, own))
         blocks.append(_charts(reader, filters, chosen, one, place, rows, days))
@@ -61,8 +61,12 @@ def _answer(reader: DashboardReader, filters: PageFilters, found: Sequence[Pair]
     return f"{used} {than_before(main, period)}"
 
 
-def _note(found: int, shown: int) -> Notes:
-    said = "Versions were shown to different users: only an experiment shows which one is better."
+def _note(filters: PageFilters, found: int, shown: int) -> Notes:
+    said = (
+        "These are figures without a verdict: two intervals that are apart today may not be tomorrow."
+        if filters.experiment
+        else "Versions were shown to different users: only an experiment shows which one is better."
+    )
     more = f" These are the {shown} of {found:,} with most users; choose another one above."
     return Notes(paragraphs=[said + (more if found > shown else "")])
 

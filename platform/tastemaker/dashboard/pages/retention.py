@@ -56,6 +56,10 @@ def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConten
 
 
 def _answer(reader: DashboardReader, filters: PageFilters, main: Pair | None) -> str:
+    if filters.experiment and not filters.variant:
+        return (
+            f"Choose a variant of {filters.experiment} for its cohorts; the curves below show each variant."
+        )
     if main is None:
         return "That is not known yet: no week's new users have been followed for a week."
     users = f"users whose first {_start(filters)} was in the week from {_monday(reader, main.now)}"
