@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
 
 from itsdangerous import Signer
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
 
 FIELD = "csrf_token"
 """Name of the hidden field."""
@@ -38,9 +34,3 @@ class CsrfTokens:
 def form_holder(cookie: str) -> str:
     """Return the holder of the login form's token: a browser, by its random cookie."""
     return f"form {cookie}"
-
-
-def csrf_token(request: Request) -> str:
-    """Return the token that the forms of a page send back."""
-    token: str = request.state.csrf_token
-    return token
