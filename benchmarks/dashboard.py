@@ -121,7 +121,10 @@ def fill(engine: Engine, count: int, days: int) -> int:
                 for n, one in enumerate(ids[:60])
             ],
         )  # fmt: skip
-        summary = {"note": None, "text": "x" * 2_000}
+        summary = {
+            "verdict": "Nothing changed.", "alarm": False, "note": None, "requests": 500, "days": [],
+            "reference_days": {}, "columns": [],
+        }  # fmt: skip
         connection.execute(
             insert(reports),
             [

@@ -18,8 +18,8 @@ from tastemaker.dashboard.content import PageContent
 if TYPE_CHECKING:
     from tastemaker.settings import Settings
 
-KEPT = 500
-"""Most contents that are kept."""
+KEPT = 100
+"""Most contents that are kept: one of a page with a thousand versions takes up to half a megabyte."""
 FRESH_SECONDS = 10.0
 """For so long a content is shown again without another read."""
 AWAY = (OperationalError, InterfaceError, InternalError, TimeoutError)
