@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tastemaker.settings import Settings
 
 KEPT = 100
-"""Most contents that are kept: one of a page with a thousand versions takes up to half a megabyte."""
+"""Most contents that are kept: those of pages with a thousand versions are large."""
 FRESH_SECONDS = 10.0
 """For so long a content is shown again without another read."""
 AWAY = (OperationalError, InterfaceError, InternalError, TimeoutError)
