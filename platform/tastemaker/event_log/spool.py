@@ -23,7 +23,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
@@ -46,6 +46,7 @@ from tastemaker.event_log.spool_file import (
     rows_of,
     touch,
 )
+from tastemaker.event_log.spool_results import Counts, Done, Lost, Settled, SpoolFull, Stored, settle
 from tastemaker.util.supervised_thread import SupervisedThread
 
 __all__ = [
@@ -76,53 +77,10 @@ _PAUSE_SECONDS = 0.005
 logger = logging.getLogger("tastemaker.event_log")
 
 
-class Counts(NamedTuple):
-    """Number of this process's records by outcome."""
-
-    written: int
-    refused: int
-    """The queue or the file was full."""
-    failed: int
-    """They could not be written."""
-
-
-class Lost(NamedTuple):
-    """Number of offered records that will never be on disk. Callers of `append` get an error instead."""
-
-    full: int
-    """The queue or the file was full."""
-    failed: int
-    """They can't be encoded, or the disk failed until the spool was closed."""
-
-
-class Stored(NamedTuple):
-    """Number of records of a call that are on disk."""
-
-    accepted: int
-    duplicates: int
-    """Records whose keys the spool had."""
-
-
-class SpoolFull(SpoolError):
-    """The spool's queue or file is full now."""
-
-    def __init__(self, problem: str, *, retry_seconds: float) -> None:
-        super().__init__(problem, fix="retry later")
-        self.retry_seconds = retry_seconds
-
-
-_Done = Future[Stored] | asyncio.Future[Stored]
-
-
 class _Waiting(NamedTuple):
     records: Sequence[Entry]
-    done: _Done | None
+    done: Done | None
     """None for an offered record."""
-
-
-class _Settled(NamedTuple):
-    done: _Done
-    outcome: Stored | SpoolError
 
 
 class Spool:
@@ -240,7 +198,7 @@ class Spool:
             self._arrived.notify()
         self._thread.join()
 
-    def _enqueue(self, records: Sequence[Entry], done: _Done) -> SpoolError | None:
+    def _enqueue(self, records: Sequence[Entry], done: Done) -> SpoolError | None:
         """Queue records that a caller waits for, all or none. Return why none of them were."""
         with self._arrived:
             refusal = self._refusal(len(records))
@@ -276,7 +234,7 @@ class Spool:
         except BaseException as caught:
             error = SpoolError(f"the log failed: {type(caught).__name__}", fix="send it again")
             group, self._group = self._group, []
-            _settle(self._put_back(group, error))
+            settle(self._put_back(group, error))
             raise
 
     def _run(self) -> None:
@@ -301,7 +259,7 @@ class Spool:
             create(self.path)
             return opened.enter_context(connected(self.path))
         except (SpoolError, sqlite3.Error) as caught:
-            _settle(self._put_back([], self._refusing(caught)))
+            settle(self._put_back([], self._refusing(caught)))
             return None
 
     def _pause(self) -> None:
@@ -329,7 +287,7 @@ class Spool:
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Waiting]) -> bool:
         """Commit a group and resolve its futures. Return False if the disk fails."""
-        settled: list[_Settled] = []
+        settled: list[Settled] = []
         encoded = [each for entry in group for each in self._encoded(entry, settled)]
         works = True
         try:
@@ -345,7 +303,7 @@ class Spool:
             self._written += sum(new)
             self._leave(sum(len(rows) for _, rows in encoded))
             settled += [
-                _Settled(entry.done, Stored(n, len(rows) - n))
+                Settled(entry.done, Stored(n, len(rows) - n))
                 for (entry, rows), n in zip(encoded, new, strict=True)
                 if entry.done is not None
             ]
@@ -353,7 +311,7 @@ class Spool:
         try:
             self._measure(connection)  # before callers are answered and send more
         finally:
-            _settle(settled)
+            settle(settled)
         return works
 
     def _measure(self, connection: sqlite3.Connection) -> None:
@@ -364,7 +322,7 @@ class Spool:
             elif was_full and not self._is_full:
                 logger.info("%s has room again", self.path)
 
-    def _encoded(self, entry: _Waiting, settled: list[_Settled]) -> Iterator[tuple[_Waiting, list[Row]]]:
+    def _encoded(self, entry: _Waiting, settled: list[Settled]) -> Iterator[tuple[_Waiting, list[Row]]]:
         """Yield the entry and its rows.
 
         What can't be encoded fails alone, and the rest is written: records that were offered together are
@@ -389,12 +347,12 @@ class Spool:
         self._note(caught)
         return caught
 
-    def _put_back(self, group: Sequence[_Waiting], error: SpoolError) -> list[_Settled]:
+    def _put_back(self, group: Sequence[_Waiting], error: SpoolError) -> list[Settled]:
         """Requeue offered records; fail all waiting callers, including those queued later."""
         with self._arrived:
             waiting, closing = [*group, *self._waiting], self._closing
             self._waiting = deque(entry for entry in waiting if entry.done is None and not closing)
-        settled: list[_Settled] = []
+        settled: list[Settled] = []
         for entry in waiting:
             if entry.done is not None or closing:
                 self._fail(entry, error, settled)
@@ -408,37 +366,14 @@ class Spool:
             logger.info("%s is written again", self.path)
         self._suffers = error is not None
 
-    def _fail(self, entry: _Waiting, error: SpoolError, settled: list[_Settled]) -> None:
+    def _fail(self, entry: _Waiting, error: SpoolError, settled: list[Settled]) -> None:
         self._failed += len(entry.records)
         self._leave(len(entry.records))
         if entry.done is None:
             self._lost_failed += len(entry.records)
         else:
-            settled.append(_Settled(entry.done, error))
+            settled.append(Settled(entry.done, error))
 
     def _leave(self, n: int) -> None:
         with self._arrived:
             self._n_waiting -= n
-
-
-def _settle(settled: list[_Settled]) -> None:
-    """Resolve futures: each event loop is woken once, however many of its futures are done."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Settled]] = defaultdict(list)
-    for each in settled:
-        if isinstance(each.done, asyncio.Future):
-            loops[each.done.get_loop()].append(each)
-        else:
-            _resolve([each])
-    for loop, waiting in loops.items():
-        with suppress(RuntimeError):  # the loop is closed: no caller waits
-            loop.call_soon_threadsafe(_resolve, waiting)
-
-
-def _resolve(settled: list[_Settled]) -> None:
-    for done, outcome in settled:
-        if done.done():  # whoever waited has gone
-            continue
-        if isinstance(outcome, SpoolError):
-            done.set_exception(outcome)
-        else:
-            done.set_result(outcome)
