@@ -63,7 +63,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cpu": Scenario(("--rate", "2")),
     "disk": Scenario(),
     "spool_full": Scenario(("--rate", "60", "--at-once", "16"), 120.0),
-    "no_model": Scenario(("--rate", "5")),
 }
 
 
@@ -119,9 +118,7 @@ def produced(name: str, folder: Path) -> Fired:
         )  # fmt: skip
         more = {"PYTHONPATH": prepared.stdout.strip(), "TASTEMAKER_VERSION": "", **dict(fault.environment)}
         began = time.time()
-        service = stack.enter_context(
-            served(home, version, command=_command(name, stack), more=more, is_ready=name != "no_model")
-        )
+        service = stack.enter_context(served(home, version, command=_command(name, stack), more=more))
         stack.enter_context(watch(home, service.url))
         begins_now = fault.place == "start"
         if not begins_now:
@@ -139,8 +136,6 @@ def _command(name: str, stack: ExitStack) -> list[str]:
     """Return the command that starts the service, in a shell that limits it."""
     serve = [str(BIN / "tastemaker"), "serve", "faulty"]
     before = "ulimit -n 1024"
-    if name == "no_model":
-        serve = [str(BIN / "bentoml"), "serve", "tastemaker_faulty.service:Faulty"]
     if name == "memory":
         before += f" && echo $$ > {stack.enter_context(memory_group(MEMORY_BYTES))}/cgroup.procs"
     return ["/bin/sh", "-c", f'{before} && exec "$0" "$@"', *serve]

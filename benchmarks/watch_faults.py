@@ -1,11 +1,14 @@
 """Whether kills and outages lose or double a message of `tastemaker watch`.
 
-    python benchmarks/watch_faults.py                    a thousand faults on Postgres, about 15 minutes
+    python benchmarks/watch_faults.py                    a thousand faults, about 20 minutes
     python benchmarks/watch_faults.py --faults 100
+    python benchmarks/watch_faults.py --faults 300 disk
 
-A page of metrics shows faults of many models, each for some seconds. Meanwhile the watch is killed with -9 at
-random moments, the receiver answers 500 or hangs for a while, and the database is stopped. In the end every
-incident must have one trigger and one resolve at the receiver, each identity counted once, in that order.
+Half of the faults are on Postgres, which is stopped now and then, at least once for a minute, and half on
+SQLite on a small disk of its own, which is full now and then. A page of metrics shows faults of many models,
+each for some seconds. Meanwhile the watch is killed with -9 at random moments, and the receiver answers 500
+or hangs for a while, at least once for five minutes. In the end every incident must have one trigger and one
+resolve at the receiver, each identity counted once, in that order. A small disk needs root.
 """
 
 from __future__ import annotations
@@ -14,21 +17,39 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import click
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.servers import Server, postgres
+from support.servers import postgres
+from support.small_disks import mounted
 from support.watched_pages import WatchedPage, WatchProcess, watched_page
 from tastemaker.storage.engine import open_engine
 from tastemaker.watch import records
 
 MODELS = 40
 END_SECONDS = 180.0
+LONG = (("outages", 300.0), ("stops", 60.0))
+"""The receiver is away for five minutes, the database for one."""
+
+
+class Database(Protocol):
+    """What may be stopped and started."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it can be used."""
+
+    def stop(self) -> None:
+        """Let every write fail."""
+
+    def start(self) -> None:
+        """Let it be used again."""
 
 
 class Counts(NamedTuple):
@@ -44,31 +65,79 @@ class Counts(NamedTuple):
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", nargs=-1, type=click.Choice(["postgres", "disk"]))
 @click.option("--smoke", is_flag=True, help="Sizes so small that it takes seconds: shows that it runs.")
 @click.option("--faults", default=1_000, show_default=True, help="How many faults begin.")
+@click.option("--long/--no-long", default=True, help="Whether one outage lasts five minutes, one a minute.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the moments.")
-def main(smoke: bool, faults: int, seed: int) -> None:
+def main(names: tuple[str, ...], smoke: bool, faults: int, seed: int, long: bool) -> None:
     """Count what kills and outages lose or double."""
-    rng = random.Random(seed)
-    folder = tempfile.TemporaryDirectory(prefix="tastemaker-watch-")
-    with folder as home, watched_page() as page, postgres() as (server, url):
-        database_url = f"{url}/postgres"
-        with WatchProcess(Path(home) / "home", page, database_url=database_url) as watch:
-            events = disturb(page, watch, server, 5 if smoke else faults, rng)
-            wait_for_the_end(page, database_url)
-        counts = count(page, database_url)
-    click.echo(f"faults       {5 if smoke else faults}")
-    for name, number in events.items():
-        click.echo(f"{name:<12} {number}")
-    for name, number in counts._asdict().items():
-        click.echo(f"{name:<12} {number}")
-    is_right = counts.incidents == counts.triggers == counts.resolves and not counts.out_of_order
-    click.echo("each incident has one trigger and one resolve" if is_right else "NOT EQUAL")
-    sys.exit(0 if is_right else 1)
+    chosen = names or tuple(DATABASES)
+    each = 5 if smoke else max(1, faults // len(chosen))
+    are_right = []
+    for name in chosen:
+        folder = tempfile.TemporaryDirectory(prefix="tastemaker-watch-")
+        with folder as home, watched_page() as page, DATABASES[name](Path(home)) as (database, url):
+            with WatchProcess(Path(home) / "disk" / "home", page, database_url=url) as watch:
+                outages = _moments(random.Random(seed), () if smoke or not long else LONG)
+                events = disturb(page, watch, database, each, outages, random.Random(seed))
+                wait_for_the_end(page, url)
+            counts = count(page, url)
+        click.echo(f"{name:<12} {each} faults")
+        for label, number in {**events, **counts._asdict()}.items():
+            click.echo(f"  {label:<12} {number}")
+        are_right.append(counts.incidents == counts.triggers == counts.resolves and not counts.out_of_order)
+        click.echo("  each incident has one trigger and one resolve" if are_right[-1] else "  NOT EQUAL")
+    sys.exit(0 if all(are_right) else 1)
+
+
+class SmallDisk:
+    """A disk that is full while it is stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "full.bin"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is room."""
+        return not self._file.exists()
+
+    def stop(self) -> None:
+        """Fill the disk to the last byte."""
+        with self._file.open("wb") as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 12))
+                file.flush()
+
+    def start(self) -> None:
+        """Free it."""
+        self._file.unlink()
+
+
+@contextmanager
+def on_postgres(folder: Path) -> Iterator[tuple[Database, str]]:
+    """Yield a server of its own, and a database's URL."""
+    with postgres() as (server, url):
+        yield server, f"{url}/postgres"
+
+
+@contextmanager
+def on_a_small_disk(folder: Path) -> Iterator[tuple[Database, str]]:
+    """Yield a disk that has the home folder, and the URL of a SQLite file there."""
+    with mounted(folder / "disk", "32m") as disk:
+        yield SmallDisk(disk), f"sqlite:///{disk / 'watch.db'}"
+
+
+DATABASES = {"postgres": on_postgres, "disk": on_a_small_disk}
 
 
 def disturb(
-    page: WatchedPage, watch: WatchProcess, server: Server, faults: int, rng: random.Random
+    page: WatchedPage,
+    watch: WatchProcess,
+    server: Database,
+    faults: int,
+    disturbances: Iterator[tuple[str, float]],
+    rng: random.Random,
 ) -> dict[str, int]:
     """Begin and end faults, and kill and stop what the watch needs; return how often."""
     series = [f'tastemaker_fault{{model="{number}"}}' for number in range(MODELS)]
@@ -76,7 +145,6 @@ def disturb(
     events = {"kills": 0, "outages": 0, "hangs": 0, "stops": 0}
     time.sleep(5)
     ends: dict[str, float] = {}
-    disturbances = _moments(rng)
     following = time.monotonic() + rng.uniform(5, 15)
     back = float("inf")
     begun = 0
@@ -113,7 +181,7 @@ def disturb(
     return events
 
 
-def end_outage(page: WatchedPage, server: Server) -> None:
+def end_outage(page: WatchedPage, server: Database) -> None:
     """Let the receiver answer and the database run."""
     page.status = 202
     page.hang.set()
@@ -121,7 +189,9 @@ def end_outage(page: WatchedPage, server: Server) -> None:
         server.start()
 
 
-def _moments(rng: random.Random) -> Iterator[tuple[str, float]]:
+def _moments(rng: random.Random, first: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """Yield what is disturbed, and for how many seconds."""
+    yield from first
     while True:
         event = rng.choice(["kills", "kills", "outages", "hangs", "stops"])
         yield event, rng.uniform(3, 25)

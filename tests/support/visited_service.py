@@ -58,13 +58,6 @@ class Service:
         except httpx.TransportError:
             return False
 
-    def answers(self) -> bool:
-        """Does it answer, be it that it is not ready?"""
-        try:
-            return self._client.get("/readyz").status_code > 0
-        except httpx.TransportError:
-            return False
-
     def wait(self) -> None:
         """Until it is ready."""
         until(self.ready, f"the service is not ready:\n{self.log.read_text()}" if self.log.exists() else "")
@@ -102,12 +95,8 @@ def served(
     command: list[str] | None = None,
     more: Mapping[str, str] | None = None,
     log: Path | None = None,
-    is_ready: bool = True,
 ) -> Iterator[Service]:
-    """The version, served until the block ends: by `keeper`, or by a command that takes `--port`.
-
-    Without `is_ready`, a service that answers but has no model is enough.
-    """
+    """The version, served until the block ends: by `keeper`, or by a command that takes `--port`."""
     port, log = free_port(), log or home / "service.log"
     words = [sys.executable, str(KEEPER), TARGETS[version.model], str(port)]
     if command is not None:
@@ -123,7 +112,7 @@ def served(
         )
     service = Service(process, port, log)
     try:
-        service.wait() if is_ready else until(service.answers, "the service does not answer")
+        service.wait()
         yield service
     finally:
         service.close()

@@ -15,7 +15,7 @@ from tastemaker.alerting.rules import all_rules
 from tastemaker.plugins import Batch, Events, History, TrainingData
 from tastemaker.settings import Settings
 from tastemaker.simulator.faults import switch
-from tastemaker.simulator.faults.catalogue import FAULTS, NOT_PRODUCED
+from tastemaker.simulator.faults.catalogue import FAULTS, NOT_PRODUCED, Fault
 from tastemaker.simulator.faults.produced import SHIFTS, produce
 from tastemaker.simulator.faults.switch import NAME, switched_on
 from tastemaker.simulator.shop.config import ShopConfig
@@ -44,6 +44,17 @@ def test_each_fault_is_produced_where_the_catalogue_says() -> None:
         assert (name in produced.shifts) == (fault.place == "shop") == (name in SHIFTS)
         assert (name in traffic) == (fault.place == "traffic")
         assert bool(fault.environment) or fault.place != "start"
+
+
+@pytest.mark.parametrize(
+    "fault", [one for one in FAULTS.values() if one.environment], ids=lambda one: one.name
+)
+def test_a_service_accepts_the_settings_of_a_fault(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in fault.environment:
+        monkeypatch.setenv(name, text)
+    plain = Settings()
+    monkeypatch.undo()
+    assert plain != Settings()
 
 
 def batch() -> Batch:

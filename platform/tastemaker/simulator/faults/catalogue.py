@@ -92,15 +92,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
             "the shop delivers no events: shifts = [{ kind = \"closed\", day = ... }]",
         ),
         Fault(
-            "no_model", "start", ("no_model",),
-            "no version can be loaded, and lists are the static ones; `tastemaker serve` refuses to start "
-            "so, `bentoml serve tastemaker_baselines.service:Popularity` does not",
-            environment=(("TASTEMAKER_VERSION", "missing"),),
-        ),
-        Fault(
             "spool_full", "start", ("spool_backlog", "feedback_refused", "records_lost"),
             "the log is small and nothing ships it: it is full after some traffic",
-            environment=(("TASTEMAKER_LOG__SPOOL_BYTES", "1000000"),),
+            environment=(("TASTEMAKER_LOG__SPOOL_BYTES", "2000000"),),
         ),
     )
 }  # fmt: skip
@@ -108,6 +102,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
 
 NOT_PRODUCED: Final[Mapping[str, str]] = {
     "blind": "stop all services that the watch scrapes, or name addresses where none runs in `watch.targets`",
+    "no_model": "needs a worker without a version; one that can load none ends, which service_down finds",
     "service_down": "stop the service: the simulator ends no process that it did not start",
     "swap_refused": "needs a damaged artifact, which would outlive a killed simulator",
     "version_split": "needs a damaged artifact, which would outlive a killed simulator",
