@@ -41,7 +41,11 @@ from tastemaker.storage.tables import alert_states
 
 HEALTHY_SECONDS = 20.0
 LINE = "{:<17} {:<18} {:<7} {:>8} {:>8}"
-MEMORY_BYTES = 1_000_000_000
+LIMITS = {
+    "memory": {"memory/{}/memory.limit_in_bytes": "1000000000", "{}/memory.max": "1000000000"},
+    "cpu": {"cpu/{}/cpu.cfs_quota_us": "50000", "{}/cpu.max": "50000 100000"},
+}
+"""File of a control group, version 1 and 2, for a limit -> what is written there: 1 GB, half a processor."""
 
 
 class Scenario(NamedTuple):
@@ -60,7 +64,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "file_descriptors": Scenario(),
     "short_rows": Scenario(),
     "memory": Scenario(),
-    "cpu": Scenario(("--rate", "2")),
+    "cpu": Scenario(("--rate", "2"), 420.0),
     "disk": Scenario(),
     "spool_full": Scenario(("--rate", "60", "--at-once", "16"), 120.0),
 }
@@ -81,7 +85,7 @@ class Fired(NamedTuple):
 def main(names: tuple[str, ...], smoke: bool) -> None:
     """Produce faults one after the other, and time the rules."""
     if smoke:
-        names = ("file_descriptors",)
+        names = ("overloaded",)
     if unknown := set(names) - SCENARIOS.keys():
         raise click.UsageError(f"{', '.join(sorted(unknown))}: none of {', '.join(SCENARIOS)}")
     known = {rule.name: rule for rule in all_rules(Settings())}
@@ -90,7 +94,7 @@ def main(names: tuple[str, ...], smoke: bool) -> None:
     for name in names or SCENARIOS:
         try:
             with tempfile.TemporaryDirectory(prefix="tastemaker-faults-") as folder:
-                found = produced(name, Path(folder))
+                found = produced(name, Path(folder), 5.0 if smoke else HEALTHY_SECONDS)
         except pytest.skip.Exception as skipped:  # what it needs is not on this machine
             click.echo(f"{name:<17} left out: {skipped}")
             continue
@@ -104,8 +108,17 @@ def main(names: tuple[str, ...], smoke: bool) -> None:
     sys.exit(1 if is_missing else 0)
 
 
-def produced(name: str, folder: Path) -> Fired:
-    """Produce a fault against a service of its own, and return which rules fired."""
+def produced(name: str, folder: Path, healthy_seconds: float) -> Fired:
+    """Produce a fault against a service of its own.
+
+    Args:
+        name: The fault.
+        folder: For the home folder.
+        healthy_seconds: How long the service has traffic before.
+
+    Returns:
+        Which rules fired.
+    """
     fault, scenario = FAULTS[name], SCENARIOS[name]
     with ExitStack() as stack:
         home = folder / "home"
@@ -123,7 +136,7 @@ def produced(name: str, folder: Path) -> Fired:
         begins_now = fault.place == "start"
         if not begins_now:
             with _traffic(home, service.url, scenario):
-                time.sleep(HEALTHY_SECONDS)
+                time.sleep(healthy_seconds)
             began = time.time()
         early = tuple(firing(home))
         share = fault.share if scenario.share is None else scenario.share
@@ -136,25 +149,29 @@ def _command(name: str, stack: ExitStack) -> list[str]:
     """Return the command that starts the service, in a shell that limits it."""
     serve = [str(BIN / "tastemaker"), "serve", "faulty"]
     before = "ulimit -n 1024"
-    if name == "memory":
-        before += f" && echo $$ > {stack.enter_context(memory_group(MEMORY_BYTES))}/cgroup.procs"
+    if name in LIMITS:
+        before += f" && echo $$ > {stack.enter_context(control_group(LIMITS[name]))}/cgroup.procs"
     return ["/bin/sh", "-c", f'{before} && exec "$0" "$@"', *serve]
 
 
 @contextmanager
-def memory_group(limit_bytes: int) -> Iterator[Path]:
-    """Make a control group that limits the memory of its processes; else skip."""
-    for root, file in (("memory", "memory.limit_in_bytes"), ("", "memory.max")):
-        group = Path("/sys/fs/cgroup") / root / f"tastemaker-{uuid4().hex[:8]}"
+def control_group(limits: Mapping[str, str]) -> Iterator[Path]:
+    """Make a control group with a limit; else skip.
+
+    Args:
+        limits: File of the limit in either version, {} for the group's name -> its text.
+    """
+    for place, text in limits.items():
+        file = Path("/sys/fs/cgroup") / place.format(f"tastemaker-{uuid4().hex[:8]}")
         try:
-            group.mkdir()
-            (group / file).write_text(str(limit_bytes))
+            file.parent.mkdir()
+            file.write_text(text)
         except OSError:
             continue
         try:
-            yield group
+            yield file.parent
         finally:
-            group.rmdir()
+            file.parent.rmdir()
         return
     pytest.skip("no control group with a limit can be made here")
 

@@ -37,7 +37,7 @@ from support.replayed_days import (
 )
 from support.shop_homes import make_shop_home, register_again
 from support.visited_service import BIN, Service, environment, served
-from tastemaker.registry import Version, deployment
+from tastemaker.registry import deployment
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.watch.scrape import ScrapeError, Scraper
@@ -65,9 +65,9 @@ TRAINED = 3 * HOUR + 40 * MINUTE
 @click.option("--plant", type=click.Choice(["nan", "errors"]), help="A fault at 14:00, for five minutes.")
 def main(smoke: bool, seconds: float, plant: str | None) -> None:
     """Record a service, replay a day, and print what fired."""
-    seconds, length = (10.0, 10 * MINUTE) if smoke else (seconds, 24 * HOUR)
+    length, spacing = (10 * MINUTE, 0.5) if smoke else (24 * HOUR, STEP_SECONDS)
     with tempfile.TemporaryDirectory(prefix="tastemaker-day-") as folder:
-        recorded, down_seconds = record(Path(folder) / "home", seconds)
+        recorded, down_seconds = record(Path(folder) / "home", round(seconds / STEP_SECONDS), spacing)
         failed = sum(page is None for pages in recorded.regimes.values() for page in pages)
         click.echo(
             f"recorded: {len(recorded.regimes)} regimes, {failed} scrapes failed; a restart took "
@@ -99,8 +99,17 @@ def main(smoke: bool, seconds: float, plant: str | None) -> None:
     sys.exit(0 if bool(pages) == (plant is not None) else 1)
 
 
-def record(home: Path, seconds: float) -> tuple[Recorded, float]:
-    """Scrape a real service in each regime, and return the pages and how long a restart takes."""
+def record(home: Path, steps: int, spacing: float) -> tuple[Recorded, float]:
+    """Scrape a real service in each regime.
+
+    Args:
+        home: Its home folder.
+        steps: How many steps of each regime.
+        spacing: Seconds between two scrapes.
+
+    Returns:
+        The pages, and how many seconds a restart takes.
+    """
     first = make_shop_home(home)[MODEL]
     second = register_again(home, MODEL)
     deployment.deploy(Settings(home=home).artifacts, MODEL, first.id, first.problem)
@@ -108,41 +117,36 @@ def record(home: Path, seconds: float) -> tuple[Recorded, float]:
     command, more = ["tastemaker", "serve", MODEL], {"TASTEMAKER_VERSION": ""}
     with served(home, first, command=command, more=more) as service:
         for name, rate in RATES.items():
-            with _traffic(home, service, rate):
-                regimes[name] = _scrapes(service, seconds)
-        regimes["night"] = _scrapes(service, seconds)
-        with _traffic(home, service, RATES["low"]), _training(home):
-            time.sleep(15)  # until it has read its data
-            regimes["training"] = _scrapes(service, seconds)
-        with _traffic(home, service, RATES["day"]):
-            regimes["swap"] = _swapped(service, home, second)
+            with _traffic(home, service, rate, spacing):
+                regimes[name] = _scrapes(service, steps, spacing)
+        regimes["night"] = _scrapes(service, steps, spacing)
+        with _traffic(home, service, RATES["low"], spacing), _training(home):
+            time.sleep(3 * spacing)  # until it has read its data
+            regimes["training"] = _scrapes(service, steps, spacing)
+        with _traffic(home, service, RATES["day"], spacing):
+            regimes["swap"] = _scrapes(service, 1, spacing)
+            deployment.deploy(Settings(home=home).artifacts, MODEL, second.id, second.problem)
+            regimes["swap"] += _scrapes(service, steps, spacing)
     began = time.monotonic()
     with served(home, first, command=command, more=more):
         down_seconds = time.monotonic() - began
     return Recorded(regimes, first.id, second.id), down_seconds
 
 
-def _scrapes(service: Service, seconds: float) -> list[Page | None]:
-    return [_scrape(service) for _ in range(int(seconds / STEP_SECONDS) + 1)]
+def _scrapes(service: Service, steps: int, spacing: float) -> list[Page | None]:
+    return [_scrape(service, spacing) for _ in range(steps + 1)]
 
 
-def _scrape(service: Service) -> Page | None:
+def _scrape(service: Service, spacing: float) -> Page | None:
     """Return the page after a step; None where the service does not answer as soon as the watch needs."""
     began = time.monotonic()
     page = SCRAPER.pages([service.url], 0.8 * STEP_SECONDS)[service.url]
-    time.sleep(max(0.0, STEP_SECONDS - (time.monotonic() - began)))
+    time.sleep(max(0.0, spacing - (time.monotonic() - began)))
     return None if isinstance(page, ScrapeError) else parsed(page)
 
 
-def _swapped(service: Service, home: Path, second: Version) -> list[Page | None]:
-    """Deploy another version, and scrape until it is served for a while."""
-    pages = _scrapes(service, STEP_SECONDS)
-    deployment.deploy(Settings(home=home).artifacts, MODEL, second.id, second.problem)
-    return pages + _scrapes(service, 6 * STEP_SECONDS)
-
-
 @contextmanager
-def _traffic(home: Path, service: Service, rate: str) -> Iterator[None]:
+def _traffic(home: Path, service: Service, rate: str, spacing: float) -> Iterator[None]:
     words = [
         str(BIN / "tastemaker"),
         "simulate",
@@ -155,7 +159,7 @@ def _traffic(home: Path, service: Service, rate: str) -> Iterator[None]:
         "16",
     ]
     with _running(words, home):
-        time.sleep(2 * STEP_SECONDS)
+        time.sleep(2 * spacing)
         yield
 
 

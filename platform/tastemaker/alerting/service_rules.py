@@ -58,7 +58,7 @@ def _blind(job: str) -> Rule:
             "Start the services (`service_down`), or repair the way to them; correct `watch.targets`.",
             "`up` is 1 for every instance.",
         ),
-        for_seconds=10,
+        for_seconds=25,
         keep_firing_seconds=MINUTE,
         example=Example(
             (UP._replace(faulty=0), SECOND_UP._replace(faulty=0)),
@@ -87,7 +87,7 @@ def _service_down(job: str) -> Rule:
             "Start it. Out of memory: fewer `--workers`, or a smaller model. No version: see `no_model`.",
             "`up` is 1 for every instance.",
         ),
-        for_seconds=15,
+        for_seconds=30,  # a service that is restarted for a new release is away for 8 to 17 s
         keep_firing_seconds=MINUTE,
         inhibited_by=("blind",),
         example=Example((UP._replace(faulty=0),)),
@@ -120,7 +120,7 @@ def _workers_restart(alerts: AlertsSettings) -> Rule:
         ),
         keep_firing_seconds=5 * MINUTE,
         inhibited_by=("service_down", "memory"),
-        for_seconds=30,
+        for_seconds=35,
         example=Example((counter("worker_restarts_total", 0, 1, process="worker-1"),), healed_steps=80),
     )
 

@@ -149,7 +149,7 @@ def silence(
         record = records.incident(engine, incident)
         if record.closed_at is not None:
             raise TastemakerError(
-                f"incident {incident} ended at {_time(record.closed_at)} UTC",
+                f"incident {incident} ended at {_time(record.closed_at)}",
                 fix="silence its rule: rule=NAME",
             )
         found |= {"rule": record.rule, **record.labels}
@@ -159,7 +159,7 @@ def silence(
     if as_json:
         click.echo(strict_json.dumps({"silence": made.id, "matchers": found, "ends_at": ends_at.isoformat()}))
     else:
-        click.echo(f"silence {made.id} until {_time(ends_at)} UTC; end it: alerts silences --end {made.id}")
+        click.echo(f"silence {made.id} until {_time(ends_at)}; end it: alerts silences --end {made.id}")
 
 
 @click.command()
@@ -287,7 +287,7 @@ def _seconds(duration: str | None, until: str | None) -> float:
     end = end if end.tzinfo else end.replace(tzinfo=UTC)
     now = datetime.now(UTC)
     if end <= now:
-        raise TastemakerError(f"--until {_time(end)} UTC is in the past", fix="give a time in the future")
+        raise TastemakerError(f"--until {_time(end)} is in the past", fix="give a time in the future")
     return (end - now).total_seconds()
 
 
@@ -301,6 +301,6 @@ def _name(given: str | None) -> str:
 
 
 def _time(at: datetime) -> str:
-    from tastemaker.notifications.message_text import utc_time
+    from tastemaker.notifications.message_text import moment
 
-    return utc_time(at)
+    return moment(at)

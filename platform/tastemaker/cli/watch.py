@@ -82,6 +82,7 @@ def _once(settings: Settings, *, as_json: bool) -> None:
 
     watcher = _watcher(settings, facts_only=False)
     watcher.collect_facts()
+    watcher.measure()
     now = time.time()
     watcher.scrape(now)
     time.sleep(watcher.interval)
