@@ -1,4 +1,4 @@
-"""`tastemaker watch --once` reports what is wrong, and nothing that is only so because it is no watch."""
+"""`tastemaker watch --once` reports what is wrong, and nothing that is so only because it ends."""
 
 from __future__ import annotations
 
