@@ -63,6 +63,12 @@ def test_figures_of_lists_known_by_heart() -> None:
     assert figures == pytest.approx({name: value / 2 for name, value in known.items()})
 
 
+def test_lists_that_miss_nothing_are_perfect() -> None:
+    lists, relevant = np.array([[0, 1], [2, 1]], np.int32), csr_array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    figures = evidently_pages.ranking("Lists", ranking_rows(lists, relevant), 2).figures
+    assert figures == dict.fromkeys(evidently_pages.RANKING, 1.0)
+
+
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Split, Backtest, UserResults]:
     split = small_split()

@@ -125,9 +125,7 @@ def ranking_rows(lists: NDArray[np.int32], relevant: csr_array) -> pa.Table:
         {
             "user": np.concatenate([np.repeat(np.arange(n), places), missed_users]),
             "item": np.concatenate([padded.ravel(), wanted_items[missed]]),
-            "rank": np.concatenate(
-                [np.tile(np.arange(1.0, places + 1), n), places + _counted(missed_users).astype(np.float64)]
-            ),
+            "rank": np.concatenate([np.tile(np.arange(1, places + 1), n), places + _counted(missed_users)]),
             "target": np.concatenate([hits.ravel(), np.ones(len(missed_users), np.int64)]),
         }
     )

@@ -116,7 +116,7 @@ def ranking(title: str, rows: pa.Table, k: int) -> RankingPage:
 
     Args:
         title: The page's title.
-        rows: `user` int64, `item` int64, `rank` float64 from 1, and `target` int64: 1 if the item is
+        rows: `user` int64, `item` int64, `rank` int64 from 1, and `target` int64: 1 if the item is
             relevant, else 0. A user has a row for each rank up to the larger of k and 10, and one below these
             for each relevant item that is not in the list.
         k: The length of the lists.
