@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -32,9 +32,10 @@ class ShownList:
     events: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     delays: list[float] = field(default_factory=list)
 
-    def is_in(self, group: Group) -> bool:
-        """Whether its figures are among those of a group."""
-        return all(not wanted or wanted == own for wanted, own in zip(group, self.group, strict=True))
+
+def is_in(own: Group, group: Group) -> bool:
+    """Whether the figures of a list of one group are among those of another."""
+    return all(not wanted or wanted == one for wanted, one in zip(group, own, strict=True))
 
 
 class ProductTruth:
@@ -96,7 +97,7 @@ class ProductTruth:
 
     def within(self, first: date, last: date, group: Group) -> list[ShownList]:
         """The lists of a window."""
-        return [one for one in self.lists if first <= one.day <= last and one.is_in(group)]
+        return [one for one in self.lists if first <= one.day <= last and is_in(one.group, group)]
 
     def engagement(self, first: date, last: date, group: Group) -> dict[tuple[str, str], tuple[float, int]]:
         """Metric and slice -> value and users, where any list counts in it."""
@@ -109,7 +110,13 @@ class ProductTruth:
         found["requests", ""] = len(lists), users
         found["impressions", ""] = sum(len(one.items) for one in lists), users
         found["users", ""] = users, users
-        days = len({(one.user, one.day) for one in lists})
+        rows = {(one.user, one.day, one.group) for one in self.lists}
+        sharing = Counter((user, day) for user, day, _ in rows)
+        days = sum(
+            1 / sharing[user, day]
+            for user, day, whose in rows
+            if first <= day <= last and is_in(whose, group)
+        )
         found["lists_per_user_day", ""] = len(lists) / days, users
         found["model_answer_share", ""] = sum(one.is_model for one in lists) / len(lists), users
         found["fallback_share", ""] = sum(one.has_fallback for one in lists) / len(lists), users
@@ -200,7 +207,7 @@ class ProductTruth:
         """User -> the day of the first list of a group."""
         starts: dict[str, date] = {}
         for one in self.lists:
-            if one.is_in(group):
+            if is_in(one.group, group):
                 starts[one.user] = min(one.day, starts.get(one.user, one.day))
         return starts
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Engine, insert
 
 from tastemaker.event_log.attribution import attribute
-from tastemaker.stats.ratios import RatioSums, ratio_interval
+from tastemaker.stats.ratios import ratio_interval
 from tastemaker.storage.tables import reward_figures
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _figures(impressions: pa.Table, period: RewardPeriod) -> list[dict[str, Any]
 def _figure(model: str, by_user: pa.Table, period: RewardPeriod) -> dict[str, Any]:
     earned = by_user["reward_sum"].to_numpy()
     requests = by_user["request_id_count_distinct"].to_numpy().astype(np.float64)
-    found = ratio_interval(RatioSums.of(earned, requests))
+    found = ratio_interval(earned, requests)
     return {
         "model": model,
         "period": period.name,

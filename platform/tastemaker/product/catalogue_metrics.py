@@ -34,21 +34,22 @@ _ROWS = "SELECT *, $last AS last FROM item_days WHERE day BETWEEN $first AND $la
 def items_shown(rows: str, keys: str = "") -> str:
     """Return the SQL of one row per item shown in a window.
 
-    `place` is the item's rank by impressions, from 1, and `catalogue` the number of items of the catalogue:
-    those first seen before the window's end, and those shown.
+    `items` is the number of items first seen before the window's end; `is_unknown` says that an item is not
+    one of them.
 
     Args:
         rows: SQL of rows of `item_days`, each with the window's last day.
         keys: Columns by which they are counted, each with a comma after it.
     """
     return f"""
-    SELECT {keys}last, item_id, sum(impressions) AS impressions, sum(new_impressions) AS new_impressions,
-        arg_max(category, day) AS category,
-        row_number() OVER (PARTITION BY {keys}last ORDER BY sum(impressions) DESC, item_id) AS place,
-        any_value(items) + count(*) FILTER (coalesce(min(first_seen_at) >= any_value(ends_at), true))
-            OVER (PARTITION BY {keys}last) AS catalogue
+    SELECT {keys}last, item_id, sum(impressions)::BIGINT AS impressions,
+        sum(new_impressions)::BIGINT AS new_impressions, arg_max(category, day) AS category,
+        any_value(items) AS items, coalesce(min(first_seen_at) >= any_value(ends_at), true) AS is_unknown
     FROM ({rows}) JOIN ends USING (last) GROUP BY {keys}last, item_id"""  # noqa: S608 - our own
 
+
+_SIZE = "(any_value(items) + count(*) FILTER (is_unknown))"
+"""SQL: the number of items in the catalogue, at least those shown."""
 
 CATALOGUE = (
     CatalogueMetric(
@@ -60,7 +61,7 @@ CATALOGUE = (
         does_not_say="How often: an item that was shown once counts like the most popular one.",
         direction="up",
         page="catalogue",
-        value="count(*) / any_value(catalogue)",
+        value=f"count(*) / {_SIZE}",
     ),
     CatalogueMetric(
         name="top_1_percent_share",
@@ -71,7 +72,8 @@ CATALOGUE = (
         does_not_say="Whether users wanted these items.",
         direction="neither",
         page="catalogue",
-        value="sum(impressions) FILTER (place <= ceil(catalogue / 100)) / sum(impressions)",
+        value="list_sum(list_sort(list(impressions), 'DESC')"
+        f"[1 : ceil({_SIZE} / 100)::INTEGER]) / sum(impressions)",
     ),
     CatalogueMetric(
         name="new_item_share",

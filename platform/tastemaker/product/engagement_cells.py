@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cached_property
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from tastemaker.product.cell import LEVELS, Cell, Group, Level, WindowEnds, group_of, rows_of_windows
+from tastemaker.product.cell import LEVELS, Cell, Level, WindowEnds, group_of, rows_of_windows
 from tastemaker.product.engagement_metrics import (
     COUNTS,
     CTR_BY_POSITION,
@@ -23,7 +25,7 @@ from tastemaker.product.engagement_metrics import (
     RatioMetric,
 )
 from tastemaker.stats.bootstrap import Interval
-from tastemaker.stats.ratios import SQL, RatioSums, ratio_interval
+from tastemaker.stats.ratios import ratio_intervals
 from tastemaker.stats.shares import median_interval
 
 REWARDED = frozenset(
@@ -52,8 +54,7 @@ class EngagementCells:
             closed_until: The last day by whose end the attribution windows of all lists are over.
         """
         for level in LEVELS:
-            for row in self._rows(self._sums[level], ends).to_pylist():
-                yield from self._counts_and_ratios(row, group_of(level, row), ends, closed_until)
+            yield from self._counts_and_ratios(level, ends, closed_until)
             yield from self._hours(level, ends, closed_until)
             yield from self._slowest(level, ends)
 
@@ -76,53 +77,44 @@ class EngagementCells:
         return sum(bool(count) for count in shown)
 
     @cached_property
-    def _sums(self) -> dict[Level, str]:
-        """The SQL of the sums of all counts and ratios, by level."""
-        totals: dict[str, str] = {}  # SQL of a user's sum -> its column
-        for sql in [
-            *(one.over for one in COUNTS),
-            *(sql for _, one in self._ratios for sql in (one.over, one.under, one.events)),
-        ]:
-            totals.setdefault(sql, f"total_{len(totals)}")
-        sums = [f"sum({totals[one.over]}) AS {one.name}" for one in COUNTS]
-        for n, (_, one) in enumerate(self._ratios):
-            x, y = totals[one.over], totals[one.under]
-            sums += [f"{sql.format(x=x, y=y)} AS ratio_{n}_{name}" for name, sql in SQL.items()]
-            sums.append(f"sum({totals[one.events]}) AS ratio_{n}_events")
-        columns = ", ".join(f"({sql})::DOUBLE AS {name}" for sql, name in totals.items())
+    def _totals(self) -> dict[str, str]:
+        """SQL of a user's sum -> its column."""
+        ratios = [sql for _, one in self._ratios for sql in (one.over, one.under, one.events)]
         return {
-            level: f"""
-                SELECT {level.columns}last, {", ".join(sums)}
-                FROM (
-                    SELECT {level.columns}last, {columns} FROM ({rows_of_windows("user_days")})
-                    WHERE {level.where} GROUP BY {level.columns}last, user_id
-                ) GROUP BY {level.columns}last ORDER BY {level.columns}last"""  # noqa: S608 - our own
-            for level in LEVELS
+            sql: f"total_{n}" for n, sql in enumerate(dict.fromkeys([*(one.over for one in COUNTS), *ratios]))
         }
 
-    def _counts_and_ratios(
-        self, row: Mapping[str, Any], group: Group, ends: WindowEnds, closed_until: date
-    ) -> Iterator[Cell]:
-        window, users = ends.window(row["last"]), int(row["users"])
+    def _counts_and_ratios(self, level: Level, ends: WindowEnds, closed_until: date) -> Iterator[Cell]:
+        columns = ", ".join(f"({sql})::DOUBLE AS {name}" for sql, name in self._totals.items())
+        users = self._rows(
+            f"""
+            SELECT {level.columns}last, {columns} FROM ({rows_of_windows("user_days")})
+            WHERE {level.where} GROUP BY {level.columns}last, user_id""",  # noqa: S608 - our own
+            ends,
+        )
+        group, cells = _numbered(users, [*level.keys, "last"])
+        totals = {sql: users[name].to_numpy() for sql, name in self._totals.items()}
+        windows = [(ends.window(one["last"]), group_of(level, one)) for one in cells]
+
+        def total(sql: str) -> list[float]:
+            found: list[float] = np.bincount(group, totals[sql], len(cells)).tolist()
+            return found
+
+        counts = np.bincount(group, minlength=len(cells)).tolist()
         for count in COUNTS:
-            yield Cell(count.name, window, group, row[count.name], None, None, users, is_complete=True)
-        for n, (slice_, one) in enumerate(self._ratios):
-            sums = RatioSums(*(row[f"ratio_{n}_{name}"] for name in RatioSums._fields))
-            if not sums.users:
-                continue  # such as a position that no list had
-            found = ratio_interval(sums)
-            value, low, high = (one.scale * end for end in found)
-            is_complete = one.name not in REWARDED or window.last <= closed_until
-            events = row[f"ratio_{n}_events"]
-            yield Cell.estimate(
-                one.name,
-                window,
-                group,
-                Interval(value, low, high, found.users),
-                events,
-                is_complete=is_complete,
-                slice=slice_,
-            )
+            for (window, whose), value, n in zip(windows, total(count.over), counts, strict=True):
+                yield Cell(count.name, window, whose, value, None, None, n, is_complete=True)
+        for slice_, one in self._ratios:
+            found = ratio_intervals(group, len(cells), totals[one.over], totals[one.under])
+            for (window, whose), ratio, events in zip(windows, found, total(one.events), strict=True):
+                if not ratio.users:
+                    continue  # such as a position that no list had
+                value, low, high = (one.scale * end for end in ratio)
+                interval = Interval(value, low, high, ratio.users)
+                is_complete = one.name not in REWARDED or window.last <= closed_until
+                yield Cell.estimate(
+                    one.name, window, whose, interval, events, is_complete=is_complete, slice=slice_
+                )
 
     def _hours(self, level: Level, ends: WindowEnds, closed_until: date) -> Iterator[Cell]:
         metric = HOURS_TO_FIRST_CLICK
@@ -156,6 +148,19 @@ class EngagementCells:
 
     def _rows(self, sql: str, ends: WindowEnds) -> pa.Table:
         return self._connection.sql(sql, params=ends.parameters).to_arrow_table()
+
+
+def _numbered(rows: pa.Table, keys: list[str]) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
+    """Return the number of each row's combination of keys, int64[n], and the combinations by number."""
+    encoded = [rows[key].combine_chunks().dictionary_encode() for key in keys]
+    number = np.zeros(len(rows), np.int64)
+    for one in encoded:
+        number = number * max(1, len(one.dictionary)) + one.indices.to_numpy()
+    combinations = pa.array(number).dictionary_encode()
+    places = np.empty(len(combinations.dictionary), np.int64)
+    numbers = combinations.indices.to_numpy().astype(np.int64)
+    places[numbers] = np.arange(len(rows))  # any row of each combination
+    return numbers, rows.select(keys).take(pa.array(places)).to_pylist()
 
 
 def _listed(level: Level, values: str) -> str:

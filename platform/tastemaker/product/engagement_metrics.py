@@ -175,13 +175,14 @@ RATIOS = (
         name="lists_per_user_day",
         title="Lists per user and day",
         unit="lists",
-        words="How many lists a user was shown on a day with at least one.",
+        words="How many lists a user was shown on a day with at least one; versions that share a day have a "
+        "part of it each.",
         formula="Σᵤ lists ∕ Σᵤ days with a list",
         does_not_say="Whether more is better: a page that reloads asks again.",
         direction="neither",
         page="engagement",
         over="sum(lists)",
-        under="count(DISTINCT day)",
+        under="sum(days)",
         events="sum(lists)",
     ),
     RatioMetric(

@@ -7,11 +7,12 @@ from datetime import date, timedelta
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from tastemaker.product.cell import Cell, Group, MetricWindow, WindowEnds, rows_of_windows
 from tastemaker.product.growth_metrics import AROUND_DAYS, GROWTH, GrowthMetric, users_around
-from tastemaker.stats.ratios import SQL, RatioSums, ratio_interval
+from tastemaker.stats.ratios import ratio_interval
 from tastemaker.stats.shares import median_interval, wilson
 
 
@@ -21,11 +22,8 @@ def _columns() -> Iterator[str]:
         yield f"count(*) FILTER ({one.among}) AS {one.name}_among"
         if one.figure == "share":
             yield f"count(*) FILTER (({one.among}) AND ({one.of})) AS {one.name}_share"
-        elif one.figure == "median":
-            yield f"coalesce(list({one.of}) FILTER ({one.among}), []) AS {one.name}_values"
-        elif one.figure == "mean":
-            x, y = (f"(CASE WHEN {one.among} THEN {value} ELSE 0 END)::DOUBLE" for value in (one.of, "1"))
-            yield from (f"{sql.format(x=x, y=y)} AS {one.name}_{name}" for name, sql in SQL.items())
+        elif one.figure != "count":
+            yield f"coalesce(list(({one.of})::DOUBLE) FILTER ({one.among}), []) AS {one.name}_values"
 
 
 _QUERY = f"""
@@ -63,9 +61,12 @@ def _cell(metric: GrowthMetric, row: dict[str, Any]) -> Cell:
         return Cell(metric.name, window, Group(), among, None, None, among, is_complete=True)
     if metric.figure == "share":
         found = wilson(int(row[f"{metric.name}_share"]), among)
-    elif metric.figure == "median":
-        values: pa.ListScalar = row[f"{metric.name}_values"]
-        found = median_interval(values.values.to_numpy())
     else:
-        found = ratio_interval(RatioSums(*(row[f"{metric.name}_{name}"] for name in RatioSums._fields)))
+        listed: pa.ListScalar = row[f"{metric.name}_values"]
+        values = listed.values.to_numpy()
+        found = (
+            median_interval(values)
+            if metric.figure == "median"
+            else ratio_interval(values, np.ones_like(values))
+        )
     return Cell.estimate(metric.name, window, Group(), found, among, is_complete=True)

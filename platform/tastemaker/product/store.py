@@ -101,10 +101,13 @@ class MeasurementStore:
             statement = delete(measurements).where(
                 self._own(),
                 measurements.c.metric == bindparam("own_metric"),
+                measurements.c.is_complete == bindparam("own_complete"),
                 measurements.c.window_start == bindparam("own_start"),
                 measurements.c.window_end == bindparam("own_end"),
             )
-            connection.execute(statement, keys)
+            # Complete and not: so that the index of newest windows leads to the rows.
+            both = [key | {"own_complete": is_complete} for key in keys for is_complete in (True, False)]
+            connection.execute(statement, both)
 
     def _batches(self, cells: Iterable[Cell], now: datetime) -> Iterator[list[dict[str, Any]]]:
         rows: list[dict[str, Any]] = []

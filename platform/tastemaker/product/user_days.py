@@ -89,6 +89,7 @@ _WITHOUT_BOTS = """
 """
 _USER_DAYS = """
     SELECT day, user_id, model, version, experiment, variant, count(*) AS lists,
+        1 / count(*) OVER (PARTITION BY day, user_id) AS days,
         sum(impressions)::BIGINT AS impressions,
         count(*) FILTER (fallback IS NULL AND coalesce(stage, 'model') = 'model') AS model_lists,
         count(*) FILTER (fallback IS NOT NULL) AS fallback_lists,
@@ -101,7 +102,8 @@ _USER_DAYS = """
         {columns},
         list(hours) FILTER (is_closed AND hours IS NOT NULL) AS hours_to_reward,
         list(latency_ms) FILTER (latency_ms IS NOT NULL) AS latencies_ms
-    FROM lists GROUP BY ALL ORDER BY day, user_id, model, version, experiment, variant
+    FROM lists GROUP BY day, user_id, model, version, experiment, variant
+    ORDER BY day, user_id, model, version, experiment, variant
 """
 _ITEM_DAYS = """
     SELECT day, model, version, item_id, any_value(category) AS category,

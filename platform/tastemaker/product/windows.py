@@ -25,7 +25,7 @@ from tastemaker.product.shop_days import DAYS, ONE_DAY, ShopDays, days_between
 Progress = Callable[[str, int, int], None]
 """Called with what is computed, how much of it is done, and how much there is."""
 
-BLOCK_ROWS = 2_000_000
+BLOCK_ROWS = 1_000_000
 """About so many rows of windows are in memory: a row counts in each window that contains its day."""
 
 _PEOPLE = """
