@@ -43,9 +43,9 @@ HEALTHY_SECONDS = 20.0
 LINE = "{:<17} {:<18} {:<7} {:>8} {:>8}"
 LIMITS = {
     "memory": {"memory/{}/memory.limit_in_bytes": "1000000000", "{}/memory.max": "1000000000"},
-    "cpu": {"cpu/{}/cpu.cfs_quota_us": "50000", "{}/cpu.max": "50000 100000"},
+    "cpu": {"cpu/{}/cpu.cfs_quota_us": "25000", "{}/cpu.max": "25000 100000"},
 }
-"""File of a control group, version 1 and 2, for a limit -> what is written there: 1 GB, half a processor."""
+"""File of a control group, version 1 and 2, for a limit -> its text: 1 GB, a quarter of a processor."""
 
 
 class Scenario(NamedTuple):
@@ -64,7 +64,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "file_descriptors": Scenario(),
     "short_rows": Scenario(),
     "memory": Scenario(),
-    "cpu": Scenario(("--rate", "2"), 420.0),
+    "cpu": Scenario(("--rate", "1"), 150.0),
     "disk": Scenario(),
     "spool_full": Scenario(("--rate", "60", "--at-once", "16"), 120.0),
 }
