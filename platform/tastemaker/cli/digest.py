@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def digest(week: str | None, send: bool, output: Path | None, as_json: bool) -> None:
-    """Print the weekly digest: what changed, and what to look at.
+    """Print the digest of a week: what changed.
 
     It compares each model's week with the week before and with the four weeks before. --send sends it to the
     channels of [watch.channels.NAME], at most once per week and channel; a channel that was away is tried

@@ -9,7 +9,7 @@ import click
 @click.option("--force", is_flag=True, help="Compute unchanged days and windows again, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the newest rows of measurements.")
 def measure(force: bool, as_json: bool) -> None:
-    """Compute engagement, retention and growth, and print the newest figures.
+    """Compute product metrics, and print the newest.
 
     They are computed from the lake, and written to the table measurements of the metadata database, which
     the dashboard reads. Only days that changed are computed, and the windows that contain them. The asset

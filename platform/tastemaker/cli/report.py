@@ -67,7 +67,7 @@ def check_reporting(url: str, model: str, as_json: bool) -> None:
 @report.command("take")
 @_json_option
 def take_reports(as_json: bool) -> None:
-    """Take over the rows of the tables in_... and of the files in the folder report_in.
+    """Take over rows of the in_* tables and reported files.
 
     Each row is taken over once, also if the command is killed. Rows that do not fit go to the table
     in_rejected with their reason. The nightly job does the same.
@@ -96,7 +96,7 @@ def take_reports(as_json: bool) -> None:
 )
 @_json_option
 def show_status(refusals: int, as_json: bool) -> None:
-    """Show the models that report, when they did last, and the newest refused rows.
+    """Show who reports, when last, and what was refused.
 
     \b
     Examples:

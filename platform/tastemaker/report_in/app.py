@@ -1,4 +1,4 @@
-"""ReportCall-in over HTTP, as an ASGI application that the dashboard mounts at /api/v1."""
+"""Report-in over HTTP, as an ASGI application that the dashboard mounts at /api/v1."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LOG = logging.getLogger("tastemaker.report_in")
 
 
 class ReportIn:
-    """ReportCall-in of a home folder: `application` answers until `close`."""
+    """Report-in of a home folder: `application` answers until `close`."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         """Read the API keys; the log is opened by the first report.
