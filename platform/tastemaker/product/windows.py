@@ -142,15 +142,16 @@ class WindowCells:
         catalogue = CatalogueCells(self._connection)
         for days in TRAILING_DAYS:
             ends = plan.trailing(days)
+            users: dict[tuple[MetricWindow, Group], int] = {}
             for done, (first, last) in self._blocks(ends, USER_DAYS, days):
-                block = WindowEnds(first, last, days)
-                users: dict[tuple[MetricWindow, Group], int] = {}
-                for cell in engagement.of(block, closed_until=closed_until):
+                for cell in engagement.of(WindowEnds(first, last, days), closed_until=closed_until):
                     if cell.metric == "users":
                         users[cell.window, cell.group] = cell.n
                     yield cell
-                yield from catalogue.of(block, users)
                 progress(f"lists, windows of {days} days", done, len(ends))
+            for done, (first, last) in self._blocks(ends, ITEM_DAYS, days):
+                yield from catalogue.of(WindowEnds(first, last, days), users)
+                progress(f"catalogue, windows of {days} days", done, len(ends))
 
     def _of_users(self, plan: MeasurementPlan, first_day: date, progress: Progress) -> Iterator[Cell]:
         growth = GrowthCells(self._connection, first_day)
