@@ -19,6 +19,8 @@ from tastemaker.stats.confidence import NONE, Ends
 from tastemaker.stats.interval_difference import interval_difference
 
 WEEK = timedelta(days=7)
+ALIKE = 0.1
+"""Figures that differ by more of the earlier one are not called the same, however wide their intervals are."""
 _SLACK = timedelta(hours=2)
 """A week in which clocks change is an hour longer or shorter."""
 
@@ -51,5 +53,6 @@ def in_words(new: Row[Any], old: Row[Any] | None) -> str:
     if math.isnan(low):
         return f"{before} a week earlier"
     if low <= 0 <= high:
-        return f"as last week ({before})"
+        alike = abs(new.value - old.value) <= ALIKE * abs(old.value)
+        return f"{'as' if alike else 'not measurably different from'} last week ({before})"
     return f"{'more' if low > 0 else 'less'} than last week ({before})"

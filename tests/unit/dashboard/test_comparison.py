@@ -57,6 +57,7 @@ def test_the_interval_covers_the_difference_of_two_independent_shares() -> None:
     ("new", "old", "words"),
     [
         (row(0.112, 0.106, 0.118), row(0.110, 0.104, 0.116), "as last week (11.0 %)"),
+        (row(0.39, 0.2, 0.6), row(0.28, 0.1, 0.5), "not measurably different from last week (28.0 %)"),
         (row(0.094, 0.089, 0.099), row(0.114, 0.109, 0.119), "less than last week (11.4 %)"),
         (row(0.114, 0.109, 0.119), row(0.094, 0.089, 0.099), "more than last week (9.40 %)"),
         (row(0.861), row(0.998), "99.8 % a week earlier"),
