@@ -20,7 +20,7 @@ from tastemaker.stats.interval_difference import interval_difference
 
 WEEK = timedelta(days=7)
 ALIKE = 0.1
-"""Figures that differ by more of the earlier one are not called the same, however wide their intervals are."""
+"""Figures that differ by a larger share are not called the same, however wide their intervals are."""
 _SLACK = timedelta(hours=2)
 """A week in which clocks change is an hour longer or shorter."""
 
