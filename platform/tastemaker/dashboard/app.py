@@ -6,10 +6,13 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+import anyio
+from anyio import to_thread
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -45,6 +48,8 @@ from tastemaker.settings import Settings
 
 PUBLIC = ("/static/", "/healthz", f"{endpoints.PATH}/")
 """Beginnings of the paths that need no user, or check their callers themselves."""
+READ_SECONDS = 20.0
+"""A page that is not read by then is taken for one whose database hangs."""
 _STATIC = Path(__file__).parent / "static"
 _OF_A_BLOCK = ("block", "kind")
 """Parts of a block's address, which are not parts of its page's."""
@@ -88,6 +93,7 @@ class _Site:
     def __init__(self, reader: DashboardReader) -> None:
         self._reader = reader
         self._known = LastKnown()
+        self._spare_threads = anyio.CapacityLimiter(4)
         self.renderer = ChartRenderer()
         self.report_in = ReportIn(reader.settings, reader.engine)
 
@@ -102,7 +108,7 @@ class _Site:
         """Return the endpoint of a page."""
 
         async def endpoint(request: Request) -> Response:
-            return await run_in_threadpool(self._answer, request, page, self._page)
+            return await self._in_time(request, partial(self._answer, request, page, self._page))
 
         return endpoint
 
@@ -110,7 +116,7 @@ class _Site:
         """Return the endpoint of a page's CSV files and charts."""
 
         async def endpoint(request: Request) -> Response:
-            return await run_in_threadpool(self._answer, request, page, self._block)
+            return await self._in_time(request, partial(self._answer, request, page, self._block))
 
         return endpoint
 
@@ -120,11 +126,24 @@ class _Site:
         async def endpoint(request: Request) -> Response:
             body = await request.body()
             fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-            return await run_in_threadpool(
-                self._answer, request, page, lambda *_: self._act(request, action, fields)
-            )
+            act = partial(self._answer, request, page, lambda *_: self._act(request, action, fields))
+            return await self._in_time(request, act)
 
         return endpoint
+
+    async def _in_time(self, request: Request, answer: Callable[[], Response]) -> Response:
+        """Return an answer; while a database hangs, what was read last."""
+        try:
+            with anyio.fail_after(READ_SECONDS):
+                return await to_thread.run_sync(answer, abandon_on_cancel=True)
+        except TimeoutError:
+            _LOG.warning("%s took more than %g seconds", request.url.path, READ_SECONDS)
+        self._known.failed()
+        if request.method not in ("GET", "HEAD"):
+            why = "The database did not answer in time: look whether the change was made, then repeat it."
+            return self._error(request, 503, why)
+        # The threads that wait for the database may be all that there are.
+        return await to_thread.run_sync(answer, limiter=self._spare_threads)
 
     async def document(self, request: Request) -> Response:
         """Return a document of a report, for a sandboxed frame."""
@@ -165,7 +184,7 @@ class _Site:
             return answer(request)
         except TastemakerError as error:
             return self._error(request, 400, f"{error.problem}. {error.fix or ''}")
-        except (NothingKnown, *AWAY):
+        except NothingKnown:
             return self._error(
                 request, 503, "The database does not answer, and this page was not read before."
             )
@@ -183,6 +202,8 @@ class _Site:
         key = (page.path, filters.key(), viewer.role, viewer.may_see_users)
         if page.keeps:
             return self._known.get(key, lambda: page.load(self._reader, filters, viewer))
+        if self._known.is_away():
+            raise NothingKnown
         return KnownContent(page.load(self._reader, filters, viewer), datetime.now(UTC).timestamp(), False)
 
     def _page(self, request: Request, page: DashboardPage, filters: PageFilters) -> Response:

@@ -98,15 +98,25 @@ class LastKnown:
         kept = self._find(key)
         if kept is not None and now - kept[2] < fresh and self._failed_at is None:
             return KnownContent(kept[0], kept[1], is_old=False)
-        if self._failed_at is not None and now - self._failed_at < RETRY_SECONDS:
+        if self.is_away():
             return _old(kept)
+        if self._failed_at is not None:
+            self.failed()  # while this read finds out whether the database is back, others do not wait for it
         try:
             content = load()
         except AWAY as error:
-            self._failed_at = self._clock()
+            self.failed()
             return _old(kept, error)
         self._failed_at = None
         return self._keep(key, content)
+
+    def failed(self) -> None:
+        """Note that the database did not answer."""
+        self._failed_at = self._clock()
+
+    def is_away(self) -> bool:
+        """Return whether the database did not answer a moment ago."""
+        return self._failed_at is not None and self._clock() - self._failed_at < RETRY_SECONDS
 
     def clear(self) -> None:
         """Forget that contents are fresh, because something was changed; old ones are still known."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from support.dashboard_homes import dashboard_client, days_of
-from tastemaker.dashboard import reader
+from tastemaker.dashboard import app, reader
 from tastemaker.dashboard.pages import PAGES
 from tastemaker.dashboard.reader import DashboardReader
 
@@ -73,3 +74,24 @@ def test_while_the_database_is_away_pages_show_what_they_showed(
         page = client.get("/models")
         assert "does not answer" in page.text
         assert "11.2 %" in page.text
+
+
+def test_while_the_database_hangs_pages_show_what_they_showed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "READ_SECONDS", 0.3)
+    answers_again = threading.Event()
+    with dashboard_client(tmp_path, days_of("als", "v1")) as client:
+        client.get("/models")
+        rows = DashboardReader.rows
+
+        def hanging(*arguments: object) -> object:
+            answers_again.wait(20)
+            return rows(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(DashboardReader, "rows", hanging)
+        unread, read = client.get("/models?period=7"), client.get("/models")
+        answers_again.set()
+        assert unread.status_code == 503
+        assert "does not answer" in read.text
+        assert "11.2 %" in read.text

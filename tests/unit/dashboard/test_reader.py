@@ -85,3 +85,18 @@ def test_only_so_many_contents_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert database.reads == 4
     database.get("a")
     assert database.reads == 5
+
+
+def test_while_one_read_tries_a_database_that_hangs_others_do_not_wait() -> None:
+    database = Database()
+    database.get()
+    database.now, database.is_away = 60.0, True
+    database.get()
+    database.now += reader.RETRY_SECONDS + 0.1
+
+    def hangs() -> PageContent:
+        assert database.get() == ("read 1", True), "another page is answered meanwhile"
+        raise OperationalError("SELECT 1", {}, Exception("timeout"))
+
+    assert database.known.get("page", hangs).is_old
+    assert database.reads == 2
