@@ -78,7 +78,6 @@ def test_faults_are_listed_with_the_rules_that_find_them() -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("no_model", "start it with TASTEMAKER_VERSION=missing"),
         ("data_stale", "set it in source.options"),
     ],
 )
