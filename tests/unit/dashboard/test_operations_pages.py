@@ -132,7 +132,7 @@ class TestAlerts:
             ("From firing to acknowledged (MTTA)", "2 min"),
             ("From firing to over (MTTR)", "20 min"),  # 10 min and 30 min
         ):
-            assert f'<h3>{title}</h3> <p class="value">{value}</p>' in page
+            assert f'<h2>{title}</h2> <p class="value">{value}</p>' in page
         assert [row[0] for row in rows(client, "/blocks/alerts/open.csv")] == ["3", "4"]
         assert [row[0] for row in rows(client, "/blocks/alerts/over.csv")] == ["2", "1"]
         assert [row[0] for row in rows(client, "/blocks/alerts/silences.csv")] == ["7"]
@@ -353,7 +353,7 @@ class TestData:
         job = rows(client, "/blocks/data/jobs.csv")[0]
         assert (job[:2], job[4:]) == (["everything", "succeeded"], ["2", "1"])
         page = " ".join(client.get("/data").text.split())
-        assert '<h3>Age of the champion&#39;s data: ranker</h3> <p class="value">2.00 days</p>' in page
+        assert '<h2>Age of the champion&#39;s data: ranker</h2> <p class="value">2.00 days</p>' in page
         assert "2 wait in the queue shop" in page
 
     def test_what_is_wrong_is_the_answer(self, client: TestClient, engine: Engine) -> None:

@@ -53,7 +53,10 @@ Figures = dict[str, dict[str, list[float]]]
 
 
 class Probe(Recommender[Config]):
-    """s_ui = Σ_f f_u + position(i) Σ_f f_i over all features: it fails where any of them changes."""
+    """s_ui = (Σ_f w_f f_u · Σ_f f_i) mod p over all features: it fails where any of them changes.
+
+    It computes in whole numbers, because processors round sums of fractions differently.
+    """
 
     name = "probe"
     reference = "none"
@@ -65,16 +68,23 @@ class Probe(Recommender[Config]):
 
     def fit(self, data: TrainingData) -> Self:
         assert data.features is not None
-        known = np.nan_to_num(data.features.users(data.end).values)
-        self.weights = (known.sum(axis=0) % 7).astype(np.float32)
+        self.weights = _whole(data.features.users(data.end).values).sum(axis=0) % 7
         return self
 
     def recommend(self, batch: Batch, k: int) -> Ranking:
         assert batch.user_features is not None
         assert batch.item_features is not None
-        users = np.nan_to_num(batch.user_features.values) @ self.weights
-        items = np.nan_to_num(batch.item_features.values).sum(axis=1)
-        return select(np.sin(np.outer(users, items)).astype(np.float32), batch, k)
+        users = _whole(batch.user_features.values) @ self.weights % _PRIME
+        items = _whole(batch.item_features.values).sum(axis=1) % _PRIME
+        return select((np.outer(users, items) % _PRIME).astype(np.float32), batch, k)
+
+
+_PRIME = 10_007
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """Return thousandths, int64."""
+    return np.rint(1_000 * np.nan_to_num(values.astype(np.float64))).astype(np.int64)
 
 
 def measured() -> Figures:
