@@ -18,6 +18,7 @@ import msgspec
 from tastemaker.event_log import spool_file
 from tastemaker.event_log.records import IMPRESSION, FeedbackRecord, Record
 from tastemaker.event_log.spool_file import Pending
+from tastemaker.util.sqlite_wal import use_wal
 
 FILE_NAME = "recent.db"
 MAX_EVENTS = 1_000_000
@@ -245,7 +246,8 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a transaction that is on disk when the block ends. Deleted rows are overwritten."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        use_wal(connection, BUSY_SECONDS)
+        for pragma in ("synchronous=FULL", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.executescript(_CREATE)
         with connection:

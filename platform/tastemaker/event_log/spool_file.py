@@ -22,6 +22,7 @@ import msgspec
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import Entry, FeedbackRecord, ItemRecord, Record, UserRecord
 from tastemaker.util.os_errors import NO_ROOM
+from tastemaker.util.sqlite_wal import use_wal
 
 FILE_NAME = "requests.db"
 BUSY_SECONDS = 10.0
@@ -118,7 +119,7 @@ class Pending(NamedTuple):
 def connected(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a connection whose commits are on disk when they return."""
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+        use_wal(connection, BUSY_SECONDS)
         connection.execute("PRAGMA synchronous=FULL")
         yield connection
 

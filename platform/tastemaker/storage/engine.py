@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from tastemaker.errors import TastemakerError
 from tastemaker.storage.migrations import HEAD
 from tastemaker.util.os_errors import in_words
+from tastemaker.util.sqlite_wal import use_wal
 
 BUSY_SECONDS = 60
 """How long a writer waits for another one."""
@@ -99,7 +100,7 @@ def _connect_sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_wal(connection, BUSY_SECONDS)
         connection.execute("PRAGMA foreign_keys = ON")
 
     return engine

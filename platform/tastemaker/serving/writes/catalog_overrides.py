@@ -23,6 +23,7 @@ from tastemaker.event_log.records import ItemRecord, UserRecord
 from tastemaker.snapshot.item_content import Listed
 from tastemaker.util.durations import DAY_SECONDS
 from tastemaker.util.failure_log import FailureLog
+from tastemaker.util.sqlite_wal import use_wal
 
 FILE_NAME = "overlay.db"
 OVERRIDES_POLL_SECONDS = 1.0
@@ -198,7 +199,8 @@ class _Change(NamedTuple):
 def _connect(path: Path, seconds: float = WRITER_WAIT_SECONDS) -> sqlite3.Connection:
     """Open the file; `seconds`: how long to wait for other processes."""
     connection = sqlite3.connect(path, timeout=seconds, check_same_thread=False)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+    use_wal(connection, seconds)
+    for pragma in ("synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
     connection.executescript(_CREATE)
     return connection
