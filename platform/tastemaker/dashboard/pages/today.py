@@ -81,7 +81,7 @@ def _sentence(name: str, rows: Sequence[Row[Any]]) -> str:
     if clicked is not None:
         compared = in_words(clicked, week_before(clicked, rows))
         parts.append(f"{measured.in_words(clicked)} of lists are clicked, {compared}")
-    return f"{name} " + "; ".join(parts or ["has no figures yet"]) + "."
+    return f"{name} " + "; ".join(parts or ["has no figures yet: they come when its first day is over"]) + "."
 
 
 def _newest(rows: Sequence[Row[Any]], metric: str) -> Row[Any] | None:
@@ -125,7 +125,8 @@ def _age(reader: DashboardReader, version: str) -> Figure:
     if found is None:
         why = "it is not a version of this platform's registry"
         return Figure("", title, None, "days", "Now", missing=why, without_value="Not known")
-    days = (reader.now - found.trained_until) / measured.DAY
+    # A cutoff is the end of the newest day of events, which may not be over.
+    days = max((reader.now - found.trained_until) / measured.DAY, 0.0)
     if found.loss is None:
         cost = "its loss per week is not known: tastemaker learning-curve measures it"
     elif (found.low or 0) <= 0:
@@ -167,8 +168,9 @@ def _jobs(reader: DashboardReader) -> Figure:
         )
     failed = [one.name for one in found if one.has_failed]
     return Figure(
-        "", "Failed jobs", len(failed), "", "Last run of each job", n=len(found), counted="jobs",
-        as_of=max(one.ended_at for one in found), comparison=", ".join(failed), link="/data",
+        "", "Failed jobs", len(failed), "", "Last run of each job", n=len(found),
+        counted="jobs" if len(found) != 1 else "job", as_of=max(one.ended_at for one in found),
+        comparison=", ".join(failed), link="/data",
     )  # fmt: skip
 
 

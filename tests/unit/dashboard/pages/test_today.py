@@ -67,6 +67,11 @@ def test_a_version_whose_loss_was_not_measured_says_so(reader: DashboardReader) 
     assert age.comparison == "its loss per week is not known: tastemaker learning-curve measures it"
 
 
+def test_a_version_that_knows_all_of_today_is_no_day_old(reader: DashboardReader) -> None:
+    earlier = DashboardReader(reader.engine, reader.settings, lambda: NOW - timedelta(days=11.5))
+    assert figures(load(earlier), f"ranker {CHAMPION}, the champion")["Age of what it learned"].value == 0
+
+
 def test_alerts_data_and_jobs(reader: DashboardReader) -> None:
     found = figures(load(reader))
     assert [(one.value, one.link) for one in found.values()] == [(1, "/alerts"), (1, "/data"), (0, "/data")]
@@ -94,7 +99,9 @@ def test_a_champion_without_figures_is_named(reader: DashboardReader) -> None:
     with reader.engine.begin() as connection:
         connection.execute(delete(tables.measurements))
     content = load(reader)
-    assert content.answer == "ranker …e828 has no figures yet. 1 alert is open."
+    assert content.answer == (
+        "ranker …e828 has no figures yet: they come when its first day is over. 1 alert is open."
+    )
     assert content.as_of is None
     assert figures(content, "ranker")["Lists that are clicked"].missing == "no complete day has a figure"
     assert not [one for one in content.blocks if isinstance(one, Charts)]
