@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import socket
 
 import click
 import uvicorn
 
 from tastemaker.dashboard.app import application
-from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
+from tastemaker.util.listening import listen
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
@@ -27,25 +26,11 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     engine = open_engine(settings.metadata_url)
-    listener = _listen(host, port)
+    taken = "is another dashboard running here? Pass --port, or set dashboard.port"
+    listener = listen(host, port, fix=taken)
     config = uvicorn.Config(
         application(settings, engine), log_level="warning", access_log=False, timeout_keep_alive=5,
         limit_concurrency=200, proxy_headers=False, server_header=False, timeout_graceful_shutdown=5,
     )  # fmt: skip
     click.echo(f"dashboard on http://{f'[{host}]' if ':' in host else host}:{port}/", err=True)
     uvicorn.Server(config).run([listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise TastemakerError(
-            f"can't listen on {host}:{port}: {error.strerror}",
-            fix="is another dashboard running here? Pass --port, or set dashboard.port",
-        ) from error
-    return listener

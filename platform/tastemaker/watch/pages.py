@@ -6,7 +6,6 @@ incident, and Alertmanager sends its alerts with the key. A proxy's requests cou
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from tastemaker.errors import TastemakerError
+from tastemaker.util.listening import listen
 from tastemaker.util.request_origin import LOOPBACK, host_name, is_for, is_from_own_page, is_local
 from tastemaker.watch import page_bodies, records
 from tastemaker.watch.alertmanager import apply_webhook
@@ -42,17 +42,8 @@ class PageServer:
     def __init__(self, watcher: Watcher) -> None:
         """Take the port. Raises TastemakerError if it is taken, or the address is not this machine's."""
         host, port = watcher.settings.watch.host, watcher.settings.watch.port
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((host, port))
-        except OSError as error:
-            self._socket.close()
-            raise TastemakerError(
-                f"can't listen on {host}:{port}: {error.strerror}",
-                fix="is another watch running here? Set watch.port or watch.host",
-            ) from error
+        taken = "is another watch running here? Set watch.port or watch.host"
+        self._socket = listen(host, port, fix=taken)
         config = uvicorn.Config(
             application(watcher), log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=5,
             limit_concurrency=100, proxy_headers=False, server_header=False, ws="none", loop="asyncio",
