@@ -1,0 +1,115 @@
+"""The plan in force: which experiments run, on which units, and which service answers for each variant.
+
+It is a file that processes read without a database. Whoever has it can compute every assignment again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+BUCKETS = 1_000_000
+"""The buckets of each coordinate. Shares and ranges are whole numbers of them: one bucket is 1 ppm."""
+
+Unit = Literal["user", "device", "session", "request"]
+"""What is assigned: a user, a caller's device, a session or a single request."""
+Kind = Literal["ab", "aa", "interleaving", "bandit", "shadow"]
+"""What an experiment does: compares variants, compares two that are alike, mixes two lists in one, moves
+units to the better variant, or copies requests to variants whose answers no user sees."""
+Operator = Literal["in", "not_in", "at_least", "at_most"]
+
+
+class PinnedService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pinned prediction service: one version of one model at one address."""
+
+    name: str
+    model: str
+    version: str
+    address: str
+    """`unix:/path/to/socket` on this machine, or `http://host:port`."""
+
+
+class Namespace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A surface whose experiments share their units: their claims of its buckets do not overlap."""
+
+    name: str
+    unit: Unit
+    salt: str
+
+
+class Holdout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Units that no experiment enrols, to measure all experiments together."""
+
+    name: str
+    unit: Unit
+    salt: str
+    share: int
+    """The buckets from 0 to this one, excluded."""
+    namespaces: tuple[str, ...] = ()
+    """The namespaces that it covers; all if empty."""
+
+
+class TargetingRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A condition on a fact that is known before the assignment. A unit without the fact does not meet it."""
+
+    fact: str
+    operator: Operator
+    values: tuple[str | float | bool, ...]
+    """Of `at_least` and `at_most`: one number."""
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A variant and its buckets [start, end) of the experiment's variant coordinate."""
+
+    name: str
+    start: int
+    end: int
+    service: str | None = None
+    """The name of the service that answers; None where the shop's own code acts on `value`."""
+    value: Any = None
+    """What the flag's caller gets: any JSON value."""
+
+
+class PlannedExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An experiment that runs or is held. The ranges of its variants need not fill all buckets: a unit
+    between them gets the default."""
+
+    name: str
+    kind: Kind
+    namespace: str
+    salt: str
+    epoch: int
+    """From 0. A changed ratio or a repaired variant is a new epoch, whose assignments are drawn again."""
+    claim: tuple[tuple[int, int], ...]
+    """Ranges [start, end) of the namespace's buckets, ascending."""
+    enrolment: int
+    """The buckets of the enrolment coordinate from 0 to this one, excluded: raising it moves no unit from one
+    variant to another."""
+    variants: tuple[Variant, ...]
+    control: str
+    """The name of the variant that the others are compared with."""
+    targeting: tuple[TargetingRule, ...] = ()
+    forced: dict[str, str] = {}
+    """Units that a person forced into a variant, to look at it: logged, not analysed."""
+    enrolled: str | None = None
+    """While the experiment is held: the file of the units that are in it already, relative to the plan."""
+    data_diversion: bool = False
+    """Whether a version learns online from its own lists only, not from those of the other variants."""
+    killed: bool = False
+    """Whether all its units get the default at once."""
+
+
+class ControlPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The plan in force."""
+
+    revision: int
+    """Rises with every change."""
+    made_at: float
+    """Seconds since 1970 UTC."""
+    default: str | None = None
+    """The name of the service for users without an experiment; None where no service is controlled."""
+    services: tuple[PinnedService, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()
+    holdouts: tuple[Holdout, ...] = ()
+    experiments: tuple[PlannedExperiment, ...] = ()
