@@ -102,7 +102,9 @@ def alertmanager(rules: Sequence[Rule]) -> dict[str, Any]:
                     "receiver": "pager",
                     "group_by": ["..."],
                     "group_wait": "2s",
-                    "group_interval": "30s",
+                    # Prometheus repeats a resolve for 15 minutes, which keeps its group: a fault that comes
+                    # back then waits for the interval, not for group_wait.
+                    "group_interval": "10s",
                     "repeat_interval": "4h",
                 },
                 # An alert that the watch's route matched does not fall back on the first receiver.
