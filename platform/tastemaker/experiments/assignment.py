@@ -1,0 +1,241 @@
+"""Assignment: which units are in which experiments, and which variant each gets, by plan and unit alone.
+
+    bucket(salt, unit) = (first 8 bytes of SHA-256(salt ‖ 0x1F ‖ unit), big-endian, · 1,000,000) >> 64
+
+    holdout     bucket(holdout.salt, unit) < share                        -> "holdout"
+    namespace   bucket(namespace.salt, unit) in the experiment's claim    else "elsewhere"
+    enrolment   bucket(salt + "/enrol", unit) < enrolment                 else "not_enrolled"
+    variant     bucket(salt + "/variant/" + epoch, unit) in [start, end)  else "no_variant"
+
+Each coordinate has a salt of its own, so they are independent: who is enrolled says nothing about the
+variant, and a raised enrolment moves no unit from one variant to another. It is arithmetic of integers with a
+hash that databases have, too.
+
+The order of the questions: whether the experiment is killed, whether the request has a unit, whether a person
+forced it; then holdout, targeting, namespace, enrolment and variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from copy import copy
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tastemaker.experiments.coordinate import Coordinate, bucket
+from tastemaker.experiments.enrolled_units import EnrolledUnits
+from tastemaker.experiments.plan import ControlPlan, Namespace, PlannedExperiment
+from tastemaker.experiments.plan_checks import check_plan
+from tastemaker.experiments.targeting import Facts, compiled
+
+__all__ = ["Assigned", "Assigner", "AssignmentOutcome", "Reason", "Units", "bucket"]
+
+Reason = Literal[
+    "assigned",
+    "forced",
+    "killed",
+    "no_unit",
+    "holdout",
+    "targeting",
+    "elsewhere",
+    "not_enrolled",
+    "no_variant",
+]
+"""Why a unit has a variant or has none. `elsewhere`: another experiment has its bucket of the namespace, or
+none has, or the unit is forced into another."""
+
+
+class Units(NamedTuple):
+    """The ids of a request by unit: pseudonyms where the log has them; None or empty where it has none."""
+
+    user: str | None = None
+    device: str | None = None
+    session: str | None = None
+    request: str | None = None
+
+
+class Assigned(NamedTuple):
+    """A unit's variant in one experiment."""
+
+    experiment: str
+    epoch: int
+    variant: str
+    probability: float | None
+    """The variant's share of the buckets that have a variant; None where a person forced it."""
+    service: str | None
+    """The name of the service of this variant; None for a flag of the shop's own code."""
+    unit: str
+    """The id that was assigned."""
+
+
+class AssignmentOutcome(NamedTuple):
+    """What one experiment of the plan decided, and why."""
+
+    experiment: str
+    reason: Reason
+    assigned: Assigned | None = None
+
+
+class Assigner:
+    """Assigns units by one plan. It does not change, so threads may share it."""
+
+    def __init__(self, plan: ControlPlan, folder: Path) -> None:
+        """Compile a plan.
+
+        Args:
+            plan: The plan.
+            folder: The plan's folder, in which its files of enrolled units are.
+
+        Raises:
+            TastemakerError: The plan contradicts itself, or a file of enrolled units can't be read.
+        """
+        check_plan(plan)
+        self._plan = plan
+        self._holdouts = tuple(
+            (
+                Units._fields.index(one.unit),
+                Coordinate(one.salt, [(0, one.share, True)]),
+                frozenset(one.namespaces or [namespace.name for namespace in plan.namespaces]),
+            )
+            for one in plan.holdouts
+        )
+        self._arrange(tuple(_Compiled(one, folder) for one in plan.experiments))
+
+    def without(self, names: Collection[str]) -> Assigner:
+        """Return an assigner by the same plan in which these experiments are killed, too."""
+        other = copy(self)
+        other._arrange(tuple(one.as_killed() if one.name in names else one for one in self._experiments))
+        return other
+
+    def assign(self, units: Units, facts: Facts) -> tuple[Assigned, ...]:
+        """Return the variants of a request: at most one per namespace, in the order of the plan's namespaces.
+
+        Args:
+            units: The request's ids.
+            facts: The request's named context values, and `kind`, the kind of request.
+        """
+        held_out = self._held_out(units) if self._holdouts else ()
+        found = []
+        for surface in self._surfaces:
+            unit = units[surface.unit]
+            if not unit:
+                continue
+            if unit in surface.forced:
+                found.append(surface.forced[unit])
+            elif surface.name not in held_out:
+                in_bytes = unit.encode()
+                experiment = surface.claims.owner(in_bytes)
+                if experiment is not None and (experiment.admits is None or experiment.admits(facts)):
+                    variant = experiment.variant(unit, in_bytes)
+                    if variant is not None:
+                        found.append(Assigned(*variant, unit))
+        return tuple(found)
+
+    def explain(self, units: Units, facts: Facts) -> tuple[AssignmentOutcome, ...]:
+        """Return what each experiment decides about a request, in the plan's order, and why.
+
+        Args:
+            units: The request's ids.
+            facts: The request's named context values, and `kind`, the kind of request.
+        """
+        held_out = self._held_out(units)
+        return tuple(self._explained(one, units, facts, held_out) for one in self._experiments)
+
+    def _arrange(self, experiments: tuple[_Compiled, ...]) -> None:
+        surfaces = {one.name: _Surface(one, experiments) for one in self._plan.namespaces}
+        self._experiments = experiments
+        self._surfaces = tuple(one for one in surfaces.values() if one.running)
+        self._surface_of = {one.name: surfaces[one.namespace] for one in experiments}
+
+    def _held_out(self, units: Units) -> Collection[str]:
+        """Return the names of the namespaces in which the request is held out."""
+        held_out: frozenset[str] = frozenset()
+        for place, coordinate, namespaces in self._holdouts:
+            unit = units[place]
+            if unit and coordinate.owner(unit.encode()):
+                held_out |= namespaces
+        return held_out
+
+    def _explained(
+        self, experiment: _Compiled, units: Units, facts: Facts, held_out: Collection[str]
+    ) -> AssignmentOutcome:
+        surface = self._surface_of[experiment.name]
+        unit = units[surface.unit]
+        if experiment.killed:
+            return AssignmentOutcome(experiment.name, "killed")
+        if not unit:
+            return AssignmentOutcome(experiment.name, "no_unit")
+        forced = surface.forced.get(unit)
+        if forced is not None and forced.experiment == experiment.name:
+            return AssignmentOutcome(experiment.name, "forced", forced)
+        if surface.name in held_out:
+            return AssignmentOutcome(experiment.name, "holdout")
+        if experiment.admits is not None and not experiment.admits(facts):
+            return AssignmentOutcome(experiment.name, "targeting")
+        in_bytes = unit.encode()
+        if forced is not None or surface.claims.owner(in_bytes) is not experiment:
+            return AssignmentOutcome(experiment.name, "elsewhere")
+        if not experiment.is_enrolled(unit, in_bytes):
+            return AssignmentOutcome(experiment.name, "not_enrolled")
+        variant = experiment.variant(unit, in_bytes)
+        if variant is None:
+            return AssignmentOutcome(experiment.name, "no_variant")
+        return AssignmentOutcome(experiment.name, "assigned", Assigned(*variant, unit))
+
+
+_Chosen = tuple[str, int, str, float | None, str | None]
+"""The fields of `Assigned` before the unit."""
+
+
+class _Compiled:
+    """An experiment, prepared for many units."""
+
+    def __init__(self, plan: PlannedExperiment, folder: Path) -> None:
+        self.name, self.namespace, self.killed = plan.name, plan.namespace, plan.killed
+        self.claim = plan.claim
+        self.admits = compiled(plan.targeting)
+        buckets = sum(one.end - one.start for one in plan.variants)
+        chosen: dict[str, _Chosen] = {
+            one.name: (plan.name, plan.epoch, one.name, (one.end - one.start) / buckets, one.service)
+            for one in plan.variants
+        }
+        self.forced = {
+            unit: Assigned(*chosen[name], unit)._replace(probability=None)
+            for unit, name in plan.forced.items()
+        }
+        self._enrolment = Coordinate(f"{plan.salt}/enrol", [(0, plan.enrolment, True)])
+        self._enrolled = (
+            None if plan.enrolled is None or plan.killed else EnrolledUnits(folder / plan.enrolled, plan.salt)
+        )
+        self._variants = Coordinate(
+            f"{plan.salt}/variant/{plan.epoch}",
+            [(one.start, one.end, chosen[one.name]) for one in plan.variants],
+        )
+
+    def as_killed(self) -> _Compiled:
+        """Return this experiment with all its units on the default."""
+        other = copy(self)
+        other.killed = True
+        return other
+
+    def is_enrolled(self, unit: str, in_bytes: bytes) -> bool:
+        if self._enrolled is not None:
+            return unit in self._enrolled
+        return self._enrolment.owner(in_bytes) is not None
+
+    def variant(self, unit: str, in_bytes: bytes) -> _Chosen | None:
+        """Return the variant of a unit in the experiment's claim; None if it is not enrolled or has none."""
+        return self._variants.owner(in_bytes) if self.is_enrolled(unit, in_bytes) else None
+
+
+class _Surface:
+    """A namespace: which of its experiments has a unit."""
+
+    def __init__(self, namespace: Namespace, experiments: tuple[_Compiled, ...]) -> None:
+        self.name = namespace.name
+        self.unit = Units._fields.index(namespace.unit)
+        self.running = [one for one in experiments if one.namespace == namespace.name and not one.killed]
+        self.claims = Coordinate(
+            namespace.salt, [(start, end, one) for one in self.running for start, end in one.claim]
+        )
+        self.forced = {unit: forced for one in self.running for unit, forced in one.forced.items()}

@@ -1,0 +1,70 @@
+"""A coordinate of a unit: the hash of its id with a salt, and who owns the bucket in which it falls."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Generic, TypeVar
+
+from tastemaker.experiments.plan import BUCKETS
+
+SEPARATOR = "\x1f"
+"""Between salt and unit. Salts have none, so that no two pairs are hashed alike."""
+HASH_BYTES = 8
+_HASHES = 1 << 8 * HASH_BYTES
+
+Owner = TypeVar("Owner")
+
+
+def unit_hash(salt: str, unit: str) -> int:
+    """Return the first 8 bytes of SHA-256(salt ‖ 0x1F ‖ unit), as a big-endian number."""
+    digest = sha256(f"{salt}{SEPARATOR}{unit}".encode()).digest()
+    return int.from_bytes(digest[:HASH_BYTES], "big")
+
+
+def bucket(salt: str, unit: str) -> int:
+    """Return the bucket of a unit, 0 to 999,999.
+
+    >>> bucket("ns-home", "u0000000"), bucket("ns-home", "u0000001")
+    (721898, 368568)
+    """
+    return unit_hash(salt, unit) * BUCKETS >> 8 * HASH_BYTES
+
+
+class Coordinate(Generic[Owner]):
+    """Buckets, some of which have owners.
+
+    A digest is compared with the first digests of the ranges, as bytes: that orders them as their buckets do.
+    Where all buckets have the same owner, nothing is hashed.
+    """
+
+    def __init__(self, salt: str, ranges: Iterable[tuple[int, int, Owner]]) -> None:
+        """Own the buckets [start, end) of each range (start, end, owner). Ranges do not overlap."""
+        self._prefix = f"{salt}{SEPARATOR}".encode()
+        self._edges: list[bytes] = []
+        self._owners: list[Owner | None] = [None]
+        reached = 0
+        for start, end, owner in sorted(ranges, key=lambda one: one[0]):
+            if start > reached:
+                self._begin(reached, None)
+            self._begin(start, owner)
+            reached = end
+        if reached < BUCKETS:
+            self._begin(reached, None)
+
+    def owner(self, unit: bytes) -> Owner | None:
+        """Return who owns the unit's bucket. `unit` is its id in UTF-8."""
+        if not self._edges:
+            return self._owners[0]
+        return self._owners[bisect_right(self._edges, sha256(self._prefix + unit).digest())]
+
+    def _begin(self, start: int, owner: Owner | None) -> None:
+        """Let `owner` have the buckets from `start` on."""
+        if owner is self._owners[-1]:
+            return
+        if start == 0:
+            self._owners = [owner]
+            return
+        self._edges.append((-(-start * _HASHES // BUCKETS)).to_bytes(HASH_BYTES, "big"))
+        self._owners.append(owner)

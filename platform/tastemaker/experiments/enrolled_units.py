@@ -1,0 +1,73 @@
+"""The units that are in an experiment whose enrolment is closed: a file of their hashes.
+
+It has no ids, but a hash of 64 bits with the experiment's own salt for each unit, so that files of two
+experiments can't be joined. A file is never changed: a plan that needs other units names another file.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.coordinate import unit_hash
+from tastemaker.util.atomic_files import atomic_write
+
+_TYPE = np.dtype("<u8")
+_FIX = "write it again by holding the experiment again, or kill the experiment"
+
+
+class EnrolledUnits:
+    """A set of units in a memory-mapped file."""
+
+    def __init__(self, path: Path, salt: str) -> None:
+        """Open a file.
+
+        Args:
+            path: What `write_enrolled` wrote.
+            salt: The experiment's.
+
+        Raises:
+            TastemakerError: The file is missing, damaged or of another kind.
+        """
+        self._salt = _salt(salt)
+        try:
+            hashes = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise TastemakerError(f"{path} can't be read: {error}", fix=_FIX) from error
+        if hashes.dtype != _TYPE or hashes.ndim != 1 or (hashes[1:] <= hashes[:-1]).any():
+            raise TastemakerError(
+                f"{path} has {hashes.ndim} dimensions of {hashes.dtype}, must be ascending 64-bit hashes",
+                fix=_FIX,
+            )
+        self._hashes = memoryview(np.asarray(hashes))
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def __contains__(self, unit: str) -> bool:
+        sought = unit_hash(self._salt, unit)
+        place = bisect_left(self._hashes, sought)
+        return place < len(self._hashes) and self._hashes[place] == sought
+
+
+def write_enrolled(path: Path, salt: str, units: Iterable[str]) -> int:
+    """Write the units that are in an experiment, and return how many they are.
+
+    Args:
+        path: The file, named in the plan as `enrolled`.
+        salt: The experiment's.
+        units: Their ids, in any order, repeated or not.
+    """
+    salt = _salt(salt)
+    hashes = np.unique(np.fromiter((unit_hash(salt, unit) for unit in units), _TYPE))
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        np.save(file, hashes)
+    return len(hashes)
+
+
+def _salt(salt: str) -> str:
+    return f"{salt}/enrolled"

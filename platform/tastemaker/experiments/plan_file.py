@@ -1,0 +1,121 @@
+"""The plan's file: written in one step, and read by processes that have no database."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.assignment import Assigner
+from tastemaker.experiments.plan import ControlPlan
+from tastemaker.util.atomic_files import atomic_write
+from tastemaker.util.failure_log import FailureLog
+
+LOOK_SECONDS = 1.0
+"""After how long a running process applies a change."""
+EMPTY_PLAN = ControlPlan(revision=0, made_at=0)
+
+logger = logging.getLogger("tastemaker.experiments")
+
+
+class PlanInForce(NamedTuple):
+    """A plan that a process acts by."""
+
+    plan: ControlPlan
+    digest: str | None
+    """SHA-256 of the file, in hexadecimal; None without a file."""
+    assigner: Assigner
+
+
+def decode_plan(content: bytes) -> ControlPlan:
+    """Return the plan in a file's bytes. Raises TastemakerError if it is not one."""
+    try:
+        return msgspec.json.decode(content, type=ControlPlan)
+    except msgspec.DecodeError as error:
+        raise TastemakerError(
+            f"the experiments' plan can't be read: {error}",
+            fix="restore it from a copy, or remove it to give every unit the default",
+        ) from error
+
+
+def write_plan(path: Path, plan: ControlPlan) -> str:
+    """Check a plan, write it in one step, and return its digest.
+
+    Args:
+        path: Its file; the files of enrolled units are beside it.
+        plan: The plan.
+
+    Raises:
+        TastemakerError: The plan contradicts itself, or a file of enrolled units can't be read.
+    """
+    Assigner(plan, path.parent)
+    content = msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
+    with atomic_write(path) as partial:
+        partial.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+class PlanFile:
+    """The plan in force in a process. Thread-safe.
+
+    A file that can't be read, or that contradicts itself, leaves the last good plan in force; experiments
+    that such a file kills get no unit all the same. Without a file there is no experiment.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file; it may be written later."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._content: bytes | None = None
+        self._failures = FailureLog(logger, "the experiments' plan can be read again")
+        self._good = self._in_force = PlanInForce(EMPTY_PLAN, None, Assigner(EMPTY_PLAN, path.parent))
+        self._look()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the file is not what is in force, in words; None while it is."""
+        return self._failures.trouble
+
+    def current(self) -> PlanInForce:
+        """Return the plan in force; looks at the file at most once a second."""
+        if time.monotonic() >= self._next_look and self._lock.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._lock.release()
+        return self._in_force
+
+    def _look(self) -> None:
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            content = None
+        except OSError as error:
+            self._failures.failed(f"the experiments' plan can't be read: {error.strerror}")
+            return
+        if content == self._content and self.trouble is None:
+            return
+        self._content = content
+        self._use(content)
+
+    def _use(self, content: bytes | None) -> None:
+        """Put a plan in force if it is a good one."""
+        plan = None
+        try:
+            plan = EMPTY_PLAN if content is None else decode_plan(content)
+            assigner = Assigner(plan, self._path.parent)
+        except TastemakerError as error:
+            killed = [] if plan is None else [one.name for one in plan.experiments if one.killed]
+            self._in_force = self._good._replace(assigner=self._good.assigner.without(killed))
+            self._failures.failed(f"the last good plan of the experiments stays in force: {error.problem}")
+            return
+        digest = None if content is None else hashlib.sha256(content).hexdigest()
+        self._good = self._in_force = PlanInForce(plan, digest, assigner)
+        self._failures.succeeded()
