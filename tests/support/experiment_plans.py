@@ -26,7 +26,7 @@ SERVICES = (
 
 def experiment(name: str, namespace: str = "home", **other: Any) -> PlannedExperiment:
     """An experiment over all units of a namespace, in two halves, with the given differences."""
-    fields = {
+    fields: dict[str, Any] = {
         "kind": "ab",
         "salt": f"exp-{name}",
         "epoch": 0,
@@ -41,7 +41,7 @@ def experiment(name: str, namespace: str = "home", **other: Any) -> PlannedExper
 def plan_of(*experiments: PlannedExperiment, **other: Any) -> ControlPlan:
     """A plan of these experiments, in which each namespace has users for units."""
     names = dict.fromkeys(one.namespace for one in experiments)
-    fields = {
+    fields: dict[str, Any] = {
         "revision": 1,
         "made_at": 1_700_000_000.0,
         "namespaces": tuple(Namespace(name, "user", f"ns-{name}") for name in names),

@@ -43,7 +43,7 @@ class EnrolledUnits:
                 f"{path} has {hashes.ndim} dimensions of {hashes.dtype}, must be ascending 64-bit hashes",
                 fix=_FIX,
             )
-        self._hashes = memoryview(np.asarray(hashes))
+        self._hashes = hashes.data
 
     def __len__(self) -> int:
         return len(self._hashes)

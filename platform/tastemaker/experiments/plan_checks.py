@@ -77,14 +77,17 @@ def _names(kind: str, named: Iterable[Any], where: str = "") -> Iterator[PlanFau
 
 
 def _salts(plan: ControlPlan) -> Iterator[PlanFault]:
-    salted = [*plan.namespaces, *plan.holdouts, *plan.experiments]
+    salted = [
+        *((one.name, one.salt) for one in plan.namespaces),
+        *((one.name, one.salt) for one in plan.holdouts),
+        *((one.name, one.salt) for one in plan.experiments),
+    ]
     users = defaultdict(list)
-    for one in salted:
-        users[one.salt].append(one.name)
-        if not _SALT.fullmatch(one.salt):
+    for name, salt in salted:
+        users[salt].append(name)
+        if not _SALT.fullmatch(salt):
             yield PlanFault(
-                f"{one.name} has the salt {one.salt!r}, must be 1 to 100 characters without / and control "
-                "characters",
+                f"{name} has the salt {salt!r}, must be 1 to 100 characters without / and control characters",
                 "choose another salt",
             )
     for salt, names in users.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -208,7 +209,7 @@ def test_a_request_is_held_out_by_its_user_whatever_the_unit() -> None:
 def test_the_order_of_the_questions() -> None:
     """Each plan has all later obstacles, too."""
     unit = Units("u1")
-    obstacles = {
+    obstacles: dict[str, Any] = {
         "claim": ((0, 1),) if bucket("ns-home", "u1") else ((1, 2),),
         "enrolment": 0,
         "variants": (Variant("control", 0, 1),),
@@ -219,7 +220,7 @@ def test_the_order_of_the_questions() -> None:
     gb: dict[str, object] = {"country": "GB"}
 
     def reason(
-        units: Units, facts: dict[str, object], holdouts: tuple[Holdout, ...] = (), **other: object
+        units: Units, facts: dict[str, object], holdouts: tuple[Holdout, ...] = (), **other: Any
     ) -> str:
         return reasons(plan_of(experiment("a", **(obstacles | other)), holdouts=holdouts), units, facts)["a"]
 

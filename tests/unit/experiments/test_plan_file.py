@@ -33,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(plan_file.time, "monotonic", found)
+    monkeypatch.setattr("tastemaker.experiments.plan_file.time.monotonic", found)
     return found
 
 
@@ -66,9 +66,14 @@ def test_a_change_is_seen_a_second_later_and_not_before(tmp_path: Path, clock: C
 def test_it_is_read_at_most_once_a_second(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads = []
+    reads: list[Path] = []
     read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path) or read(path))
+
+    def counted(file: Path) -> bytes:
+        reads.append(file)
+        return read(file)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
     file = PlanFile(tmp_path / "plan.json")
     for _ in range(30):
         clock.seconds += 0.1
@@ -194,7 +199,8 @@ def test_a_kill_acts_though_another_experiments_units_are_lost(tmp_path: Path, c
     assert file.trouble
     write_enrolled(tmp_path / "b.npy", "exp-b", ["u1"])
     clock.seconds += 1
-    assert (names(file), file.trouble) == (["b"], None)
+    assert names(file) == ["b"]
+    assert file.trouble is None
 
 
 def test_a_damaged_file_at_the_start_gives_the_default(tmp_path: Path) -> None:
