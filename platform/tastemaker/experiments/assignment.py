@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 
 from tastemaker.experiments.coordinate import Coordinate, bucket
 from tastemaker.experiments.enrolled_units import EnrolledUnits
-from tastemaker.experiments.plan import ControlPlan, Namespace, PlannedExperiment
+from tastemaker.experiments.plan import BUCKETS, ControlPlan, Namespace, PlannedExperiment
 from tastemaker.experiments.plan_checks import check_plan
 from tastemaker.experiments.targeting import Facts, compiled
 
@@ -126,9 +126,9 @@ class Assigner:
                 in_bytes = unit.encode()
                 experiment = surface.claims.owner(in_bytes)
                 if experiment is not None and (experiment.admits is None or experiment.admits(facts)):
-                    variant = experiment.variant(unit, in_bytes)
-                    if variant is not None:
-                        found.append(Assigned(*variant, unit))
+                    assigned = experiment.assigned(unit, in_bytes)
+                    if assigned is not None:
+                        found.append(assigned)
         return tuple(found)
 
     def explain(self, units: Units, facts: Facts) -> tuple[AssignmentOutcome, ...]:
@@ -177,10 +177,8 @@ class Assigner:
             return AssignmentOutcome(experiment.name, "elsewhere")
         if not experiment.is_enrolled(unit, in_bytes):
             return AssignmentOutcome(experiment.name, "not_enrolled")
-        variant = experiment.variant(unit, in_bytes)
-        if variant is None:
-            return AssignmentOutcome(experiment.name, "no_variant")
-        return AssignmentOutcome(experiment.name, "assigned", Assigned(*variant, unit))
+        assigned = experiment.assigned(unit, in_bytes)
+        return AssignmentOutcome(experiment.name, "assigned" if assigned else "no_variant", assigned)
 
 
 _Chosen = tuple[str, int, str, float | None, str | None]
@@ -207,6 +205,7 @@ class _Compiled:
         self._enrolled = (
             None if plan.enrolled is None or plan.killed else EnrolledUnits(folder / plan.enrolled, plan.salt)
         )
+        self._enrols_all = self._enrolled is None and plan.enrolment == BUCKETS
         self._variants = Coordinate(
             f"{plan.salt}/variant/{plan.epoch}",
             [(one.start, one.end, chosen[one.name]) for one in plan.variants],
@@ -223,9 +222,13 @@ class _Compiled:
             return unit in self._enrolled
         return self._enrolment.owner(in_bytes) is not None
 
-    def variant(self, unit: str, in_bytes: bytes) -> _Chosen | None:
-        """Return the variant of a unit in the experiment's claim; None if it is not enrolled or has none."""
-        return self._variants.owner(in_bytes) if self.is_enrolled(unit, in_bytes) else None
+    def assigned(self, unit: str, in_bytes: bytes) -> Assigned | None:
+        """Return what a unit of the experiment's claim gets; None if it is not enrolled or has no variant."""
+        if not self._enrols_all and not self.is_enrolled(unit, in_bytes):
+            return None
+        chosen = self._variants.owner(in_bytes)
+        # tuple.__new__ takes half the time of Assigned(*chosen, unit).
+        return None if chosen is None else tuple.__new__(Assigned, chosen + (unit,))  # noqa: RUF005
 
 
 class _Surface:
