@@ -27,7 +27,7 @@ from serving_shop import N_USERS, fill_features, install_plugin, make_home, user
 
 from tastemaker.api.schemas import Request
 from tastemaker.plugins.arrays import Float32
-from tastemaker.serving.http.routes import statuses
+from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.inference.batcher import PendingRequest
 from tastemaker.serving.inference.predictor import InferenceResult
 from tastemaker.serving.runtime import answer_log
@@ -161,7 +161,9 @@ def _worker(folder: Path) -> Worker:
     make_home(home, N_ITEMS, index=False)
     fill_features(home)
     shared.mkdir()
-    return assemble_single(Settings(home=home), "factors", None, WorkerPlace(shared), statuses(), {})
+    return assemble_single(
+        Settings(home=home), "factors", None, WorkerPlace(shared), SERVICE_ROUTES.statuses(), {}
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.served_homes import make_home
 from support.servers import free_port
 from tastemaker.event_log.spool import Spool
-from tastemaker.serving.http.routes import statuses
+from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.runtime.metrics import Metrics
 
 MODEL = "ranker"
@@ -73,7 +73,7 @@ def main(smoke: bool, services: int, seconds: int) -> None:
 
 def serve_pages(spool: Path, services: int) -> tuple[list[ThreadingHTTPServer], int]:
     """Start the services, and return them and the number of lines of a page."""
-    metrics = Metrics(Spool(spool), endpoints=statuses())
+    metrics = Metrics(Spool(spool), endpoints=SERVICE_ROUTES.statuses())
     engine = metrics.engine(MODEL)
     engine.serves(MODEL, "v1")
     metrics.is_degraded((), differs=False)

@@ -10,16 +10,9 @@ one.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import logging
 import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +22,29 @@ from bentoml.exceptions import BentoMLException
 
 from tastemaker.api.schemas import Request
 from tastemaker.errors import ArtifactError, TastemakerError
-from tastemaker.event_log import spool_file
-from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.registry.artifact import LoadedVersion, load_version
 from tastemaker.registry.deployment import Target
+from tastemaker.serving.bento_server import (
+    FrontedService,
+    begin_worker,
+    check_home,
+    clear_away,
+    end_with_server,
+    held_place,
+    prepare_server,
+    stand_before,
+    tune_interpreter,
+)
 from tastemaker.serving.build.bento_image import PACKED_VERSION, SelfContainedImage
-from tastemaker.serving.http import connections
-from tastemaker.serving.http.access_log import write_json_lines
-from tastemaker.serving.http.api_keys import SLOTS, read_keys
-from tastemaker.serving.http.asgi import Application
 from tastemaker.serving.http.auth import Authenticator
-from tastemaker.serving.http.gateway import Gateway
-from tastemaker.serving.http.routes import statuses
-from tastemaker.serving.runtime import golden_requests, parent_process
-from tastemaker.serving.runtime.assembly import WorkerPlace, assemble_single
-from tastemaker.serving.runtime.cpu_affinity import pin_to_core
+from tastemaker.serving.http.routes import SERVICE_ROUTES
+from tastemaker.serving.runtime import golden_requests
+from tastemaker.serving.runtime.assembly import assemble_single
 from tastemaker.serving.runtime.database_status import DatabaseWatch
 from tastemaker.serving.runtime.health import Check
-from tastemaker.serving.runtime.metrics import UNKNOWN, Reason
+from tastemaker.serving.runtime.metrics import Reason
 from tastemaker.serving.runtime.running_services import announce
 from tastemaker.serving.runtime.serving_process import ServingProcess
-from tastemaker.serving.runtime.supervisor import supervise
 from tastemaker.serving.runtime.version_selection import (
     CHOSEN,
     PINNED,
@@ -59,42 +54,15 @@ from tastemaker.serving.runtime.version_selection import (
     pinned_version,
     remember,
 )
-from tastemaker.serving.runtime.worker_slots import Workers
+from tastemaker.serving.runtime.worker import Worker
 from tastemaker.settings import Settings, load_settings
-from tastemaker.util.rate_limit import RateLimiter
 
 CHAMPION = "champion"
 """The name of the service that follows the champion."""
-METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
-"""Environment: where the workers of one server share their numbers. Set by the server for its workers."""
-SERVER = "TASTEMAKER_SERVER_PROCESS"
-"""Environment: the server's process id. Set by the server for its workers, which end with it."""
-MEMORY = "/dev/shm"
-"""A file system in memory for mapped files: writing to one on a full disk kills the process."""
-SWITCH_SECONDS = 0.0005
-"""How long a thread may hold the interpreter while another waits; answers wait as long. Default: 5 ms."""
-YOUNG_OBJECTS = 10_000
-"""New objects after which the garbage collector looks at them. Default: 700, which the requests of a few
-milliseconds make: it then walks objects that are all in use, for 6 % of a worker's processor time."""
-
 _watched: list[DatabaseWatch] = []
 """Polls as long as this server runs."""
 
 logger = logging.getLogger("tastemaker.serving")
-
-
-class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML has no types
-    """A BentoML service on bounded connections, with a gateway in front of BentoML's own middleware."""
-
-    front: Callable[[Application], Application]
-    unread: Callable[[int, float], None]
-    """Counts what is refused before it is read, by status and seconds."""
-
-    def to_asgi(self, is_main: bool = True) -> Application:
-        """Return a worker's application. BentoML calls it before it makes the uvicorn server."""
-        connections.bound(load_settings().serving.max_connections, self.unread)
-        inner: Application = super().to_asgi(is_main)
-        return self.front(inner)
 
 
 def service(model: str) -> bentoml.Service[Any]:
@@ -110,9 +78,8 @@ def champion_service() -> bentoml.Service[Any]:
 def _service(name: str, model: str | None) -> bentoml.Service[Any]:
     """Return a service; `model` is None for the champion's."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    if SERVER in os.environ:
-        parent_process.end_with(int(os.environ[SERVER]))
-    process, auth = ServingProcess(), Authenticator()
+    end_with_server()
+    process, auth = ServingProcess[Worker](), Authenticator()
 
     class Service:
         """POST /recommend answers with k items; GET /livez, /readyz and /metrics are for operators."""
@@ -123,13 +90,13 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         def load(self) -> None:
-            with _place():
+            with held_place():
                 _load(process, auth, model, _packed(made))
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         def unload(self) -> None:
             process.close()
-            _clear_away()
+            clear_away()
 
         @bentoml.api(route="/recommend")  # type: ignore[untyped-decorator]
         async def recommend(
@@ -154,8 +121,7 @@ def _service(name: str, model: str | None) -> bentoml.Service[Any]:
         logging={"access": {"enabled": False}},
         tracing={"excluded_urls": ".*"},
     )(Service)
-    made.front = partial(Gateway, process=process, auth=auth)
-    made.unread = partial(process.count, UNKNOWN)
+    stand_before(made, SERVICE_ROUTES, process, auth)
     return made
 
 
@@ -168,29 +134,17 @@ def _prepare(model: str | None, packed: Path | None) -> None:
     """Choose and verify the version, in the server before any worker starts. Raises BentoMLException."""
     try:
         settings = load_settings()
-        open_pseudonyms(settings)  # so that a missing key ends the start
+        check_home(settings)
         check_pin(model, packed)
         follows = None if packed or pinned_version() else followed(settings, model)
         chosen = _first_whole([packed] if packed else at_start(settings, model), settings)
-        read_keys(settings.keys)
-        with suppress(spool_file.NoRoom):  # lists are answered, and the workers open it once there is room
-            spool_file.create(settings.spool / spool_file.FILE_NAME)
     except TastemakerError as error:
         raise BentoMLException(str(error)) from None
-    memory = MEMORY if os.access(MEMORY, os.W_OK) else None
-    metrics = tempfile.mkdtemp(prefix="tastemaker-metrics-", dir=memory)
-    atexit.register(shutil.rmtree, metrics, ignore_errors=True)
-    # Workers of a Bento start in another folder: a relative home must not move with them.
-    os.environ["TASTEMAKER_HOME"] = str(settings.home.resolve())
-    os.environ |= {METRICS_FOLDER: metrics, SERVER: str(os.getpid())}
-    write_json_lines()
-    supervise(Path(metrics))
-    for library in ("OPENBLAS", "OMP", "MKL"):  # a worker uses one core: start more workers, not more threads
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    shared = prepare_server(settings)
     if packed is not None:
         return
-    remember(Path(metrics), chosen)
-    _watched.append(DatabaseWatch(settings.metadata_url, Path(metrics)))
+    remember(shared, chosen)
+    _watched.append(DatabaseWatch(settings.metadata_url, shared))
     if follows is None:
         logger.info("%s is pinned by %s: no deployment replaces it", chosen, PINNED)
         return
@@ -218,49 +172,15 @@ def _first_whole(folders: Iterable[Path], settings: Settings) -> Target:
     raise first or ArtifactError("there is no version to serve", fix="train one: tastemaker run")
 
 
-def _load(process: ServingProcess, auth: Authenticator, model: str | None, packed: Path | None) -> None:
+def _load(
+    process: ServingProcess[Worker], auth: Authenticator, model: str | None, packed: Path | None
+) -> None:
     """Load the worker of this process, before its first request."""
-    write_json_lines()
     settings = load_settings()
-    _guard(auth, settings)
-    if settings.serving.pin_workers:
-        pin_to_core(Path(MEMORY))
-    shared = Path(named) if (named := os.environ.get(METRICS_FOLDER)) else None
-    server = None if shared is None else int(os.environ[SERVER])
-    place = WorkerPlace(shared, bentoml.server_context.worker_index or 1, server)
+    place = begin_worker(settings, auth)
     checks: dict[Reason, Check] = {"keys": lambda: auth.trouble}
-    process.open(assemble_single(settings, model, packed, place, statuses(), checks))
-    gc.collect()
-    gc.freeze()  # what is loaded stays: a full collection need not walk it
-    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
-    sys.setswitchinterval(SWITCH_SECONDS)
-
-
-@contextmanager
-def _place() -> Iterator[None]:
-    """Hold a worker's place among those of its server while it loads. Raises SystemExit in an orphan."""
-    shared, number = os.environ.get(METRICS_FOLDER), bentoml.server_context.worker_index
-    if SERVER in os.environ and parent_process.is_orphan(int(os.environ[SERVER])):
-        raise SystemExit("the server has ended")
-    if shared is None or number is None:
-        yield
-        return
-    workers = Workers(Path(shared))
-    workers.arrive(number)
-    yield
-    if workers.serve(number):
-        logger.info("worker %d (process %d) serves in the place of one that ended", number, os.getpid())
-
-
-def _clear_away() -> None:
-    """Remove the shared folder if the server died without doing so."""
-    if SERVER in os.environ and parent_process.is_orphan(int(os.environ[SERVER])):
-        shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
-
-
-def _guard(auth: Authenticator, settings: Settings) -> None:
-    """Read the API keys, before the first request."""
-    auth.open(settings.keys, RateLimiter(settings.home / "meters", SLOTS), settings.serving.allowed_hosts)
+    process.open(assemble_single(settings, model, packed, place, SERVICE_ROUTES.statuses(), checks))
+    tune_interpreter()
 
 
 def _check_online_store(loaded: LoadedVersion, settings: Settings) -> None:

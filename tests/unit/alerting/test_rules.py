@@ -34,15 +34,16 @@ import os, sys
 from pathlib import Path
 from tastemaker.event_log.spool import Spool
 from tastemaker.registry.deployment import Target
-from tastemaker.serving.http.routes import statuses
+from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.runtime.metrics import Metrics
 from tastemaker.serving.runtime.worker_slots import Workers
 folder = Path(sys.argv[1])
 workers = Workers(folder)
 workers.arrive(1)
 with Spool(folder / "spool") as spool:
+    endpoints = SERVICE_ROUTES.statuses()
     metrics = Metrics(
-        spool, folder, place=1, server=os.getppid(), endpoints=statuses(), folders={"spool": folder}
+        spool, folder, place=1, server=os.getppid(), endpoints=endpoints, folders={"spool": folder}
     )
     workers.serve(1)
     engine = metrics.engine("ease")

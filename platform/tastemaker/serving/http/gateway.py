@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Awaitable
 from http import HTTPStatus
-from typing import NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,11 +32,10 @@ from tastemaker.serving.http.asgi import (
 )
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.call import Call
-from tastemaker.serving.http.routes import ROUTES, find
-from tastemaker.serving.http.routing import Route
+from tastemaker.serving.http.routing import AnyRoute, Route, RouteTable
 from tastemaker.serving.inference.predictor import new_request_id
 from tastemaker.serving.runtime.metrics import UNKNOWN
-from tastemaker.serving.runtime.serving_process import ServingProcess
+from tastemaker.serving.runtime.serving_process import Loaded, ServingProcess
 
 DEFECT = "Internal error. See the server log for this request id."
 
@@ -49,18 +48,32 @@ class _Asked(NamedTuple):
     """What is logged of a request that was refused, failed or slow. Made only then."""
 
     scope: Scope
-    route: Route[Call] | None
+    route: AnyRoute | None
     request_id: str
     start: float
     """`time.perf_counter()` when it arrived."""
 
 
-class Gateway:
+class Gateway(Generic[Loaded]):
     """ASGI middleware that answers the platform's own paths and refuses all others."""
 
-    def __init__(self, app: Application, process: ServingProcess, auth: Authenticator | None = None) -> None:
-        """Stand before `app`; without `auth`, only this machine is answered."""
+    def __init__(
+        self,
+        app: Application,
+        routes: RouteTable[Call[Loaded]],
+        process: ServingProcess[Loaded],
+        auth: Authenticator | None = None,
+    ) -> None:
+        """Stand before an application.
+
+        Args:
+            app: What gets the start and the end of the process.
+            routes: The paths that are answered.
+            process: What answers them.
+            auth: Checks API keys; without it, only this machine is answered.
+        """
         self.app, self.process, self.auth = app, process, auth or Authenticator()
+        self._routes = routes
         self._log = RequestLogger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +81,7 @@ class Gateway:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        route, argument = find(scope)
+        route, argument = self._routes.find(scope)
         headers: Headers = dict(scope["headers"])
         given = headers.get(b"x-request-id")
         request_id = given.decode() if given is not None and _is_id(given) else new_request_id()
@@ -93,19 +106,19 @@ class Gateway:
         scope: Scope,
         headers: Headers,
         receive: Receive,
-        route: Route[Call] | None,
+        route: Route[Call[Loaded]] | None,
         argument: str,
         request_id: str,
     ) -> Reply:
         self.auth.check_host(headers, scope)
         if route is None:
-            raise _nothing_here()
+            raise _nothing_here(self._routes)
         if scope["method"] != route.method:
             _check_method(route, scope["method"])
         if route.scope is not None:
             self.auth.authenticate(route.scope, headers, scope.get("client"))
         body = b"" if route.body is None else await read_json(headers, receive)
-        call = Call(self.process, body, argument, scope["query_string"], request_id)
+        call = Call(self.process, body, argument, scope["query_string"], request_id, headers)
         response, seconds = route.endpoint(call), route.timeout_seconds
         answer = await (response if seconds is None else _in_time(response, seconds))
         return answer if isinstance(answer, Reply) else Reply(200, _encode(answer))
@@ -145,12 +158,12 @@ async def _in_time(act: Awaitable[_T], seconds: int) -> _T:
         raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, detail, limit=seconds, retry_after=1) from None
 
 
-def _nothing_here() -> HTTPError:
-    known = ", ".join(route.path for route in ROUTES)
+def _nothing_here(routes: RouteTable[Any]) -> HTTPError:
+    known = ", ".join(route.path for route in routes.all)
     return HTTPError(HTTPStatus.NOT_FOUND, f"there is nothing at this path; try {known}")
 
 
-def _check_method(route: Route[Call], method: str) -> None:
+def _check_method(route: AnyRoute, method: str) -> None:
     if method not in route.methods:
         allowed = " and ".join(route.methods)
         raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is allowed here", field="method")

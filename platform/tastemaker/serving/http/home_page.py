@@ -22,6 +22,7 @@ from tastemaker.html.shell import policy
 from tastemaker.serving.http.openapi import describe
 from tastemaker.serving.http.routing import AnyRoute
 from tastemaker.serving.runtime.serving_process import ServingProcess
+from tastemaker.serving.runtime.worker import Worker
 
 HEADERS = (
     (b"content-security-policy", f"{policy()}; frame-ancestors 'none'".encode()),
@@ -47,7 +48,7 @@ _LARGEST_SHOWN = 1e12
 """Limits beyond this are not shown: they only keep out nonsense."""
 
 
-def html(process: ServingProcess, routes: tuple[AnyRoute, ...]) -> bytes:
+def html(process: ServingProcess[Worker], routes: tuple[AnyRoute, ...]) -> bytes:
     """Return the page as it is now, UTF-8; `routes` are the endpoints that it describes."""
     try:
         ready = process.worker.ready()

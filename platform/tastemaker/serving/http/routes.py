@@ -1,14 +1,8 @@
-"""The table of endpoints, from which the OpenAPI document is made too.
-
-A path is either whole (`/recommend`) or a word and one argument (`/similar/{item_id}`), so that finding a
-route is one look-up, or two.
-"""
+"""The table of a service's endpoints, from which the OpenAPI document is made too."""
 
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
-from urllib.parse import unquote_to_bytes
 
 from tastemaker.api.schemas import (
     Alive,
@@ -27,22 +21,24 @@ from tastemaker.api.schemas import (
     SimilarQuery,
     UserUpserts,
 )
-from tastemaker.serving.http.asgi import HTML, TEXT, Reply, Scope
+from tastemaker.serving.http.asgi import HTML, TEXT, Reply
 from tastemaker.serving.http.call import Call
 from tastemaker.serving.http.parsing import Decoder, QueryReader, read_id
-from tastemaker.serving.http.routing import OF_ANY, UNREAD, Route
-from tastemaker.serving.runtime.metrics import UNKNOWN
+from tastemaker.serving.http.routing import Route, RouteTable
+from tastemaker.serving.runtime.worker import Worker
 
+ServiceCall = Call[Worker]
+"""A request of a prediction service."""
 DISK_SECONDS = 5
 """How long a caller waits for what is read from a disk or written to it."""
 
 
-async def _recommend(call: Call) -> Answer:
+async def _recommend(call: ServiceCall) -> Answer:
     """Recommend k items to a user, best first."""
     return await call.worker.recommend(_read_request(call.body), call.request_id)
 
 
-async def _recommend_batch(call: Call) -> BatchAnswer:
+async def _recommend_batch(call: ServiceCall) -> BatchAnswer:
     """Answer several requests at once, each as /recommend would.
 
     Each answer has a request id of its own.
@@ -50,17 +46,17 @@ async def _recommend_batch(call: Call) -> BatchAnswer:
     return BatchAnswer(await call.worker.recommend_batch(_read_batch(call.body).requests))
 
 
-async def _session(call: Call) -> Answer:
+async def _session(call: ServiceCall) -> Answer:
     """Recommend k items to an anonymous session, by the items just looked at."""
     return await call.worker.session(_read_session(call.body), call.request_id)
 
 
-async def _rank(call: Call) -> Answer:
+async def _rank(call: ServiceCall) -> Answer:
     """Rank the caller's own items for a user, best first."""
     return await call.worker.rank(_read_rank(call.body), call.request_id)
 
 
-async def _similar(call: Call) -> SimilarAnswer:
+async def _similar(call: ServiceCall) -> SimilarAnswer:
     """Return the items most similar to an item, most similar first.
 
     Items are compared by the users who had both. An item that no user had yet is compared by its title,
@@ -71,12 +67,12 @@ async def _similar(call: Call) -> SimilarAnswer:
     return call.worker.similar(item_id, query.k, query.user_id)
 
 
-async def _explain(call: Call) -> Explanation:
+async def _explain(call: ServiceCall) -> Explanation:
     """Explain in words why an answer was what it was."""
     return await call.worker.explain(read_id("request_id", call.argument))
 
 
-async def _items(call: Call) -> Receipt:
+async def _items(call: ServiceCall) -> Receipt:
     """Store new and changed items, acknowledged once they are on disk.
 
     A new item may be shown within seconds; one that is sold out disappears as fast. Sending it again does no
@@ -85,12 +81,12 @@ async def _items(call: Call) -> Receipt:
     return await call.worker.upsert_items(_read_items(call.body).items)
 
 
-async def _users(call: Call) -> Receipt:
+async def _users(call: ServiceCall) -> Receipt:
     """Store new and changed users, acknowledged once they are on disk."""
     return await call.worker.upsert_users(_read_users(call.body).users)
 
 
-async def _feedback(call: Call) -> Receipt:
+async def _feedback(call: ServiceCall) -> Receipt:
     """Log what users did, acknowledged once it is on disk.
 
     Sending an event again does no harm: an `event_id` counts once.
@@ -98,29 +94,29 @@ async def _feedback(call: Call) -> Receipt:
     return await call.worker.feedback(_read_feedback(call.body).events)
 
 
-async def _page(call: Call) -> Reply:
+async def _page(call: ServiceCall) -> Reply:
     """Show a page for people: the version that answers, its health, and how to call it."""
     from tastemaker.serving.http.home_page import HEADERS, html
 
     return Reply(200, html(call.process, ROUTES), HTML, HEADERS)
 
 
-async def _livez(call: Call) -> Alive:
+async def _livez(call: ServiceCall) -> Alive:
     """Report that the process runs."""
     return Alive()
 
 
-async def _readyz(call: Call) -> Ready:
+async def _readyz(call: ServiceCall) -> Ready:
     """Report the version that is loaded, and what does not work."""
     return call.worker.ready()
 
 
-async def _metrics(call: Call) -> Reply:
+async def _metrics(call: ServiceCall) -> Reply:
     """Return the metrics that Prometheus scrapes."""
     return Reply(200, await asyncio.to_thread(call.worker.scraped), TEXT)
 
 
-async def _openapi(call: Call) -> Reply:
+async def _openapi(call: ServiceCall) -> Reply:
     """Return this document."""
     from tastemaker.serving.http.openapi import document
 
@@ -136,7 +132,7 @@ _read_items = Decoder(ItemUpserts)
 _read_users = Decoder(UserUpserts)
 _read_similar = QueryReader(SimilarQuery)
 
-ROUTES: tuple[Route[Call], ...] = (
+ROUTES: tuple[Route[ServiceCall], ...] = (
     Route("POST", "/recommend", "recommend", _recommend, Answer, Request),
     Route("POST", "/recommend/batch", "recommend", _recommend_batch, BatchAnswer, BatchRequest),
     Route("POST", "/session", "recommend", _session, Answer, SessionRequest),
@@ -153,32 +149,4 @@ ROUTES: tuple[Route[Call], ...] = (
     Route("GET", "/", None, _page, needs_model=False, media="text/html"),
 )
 
-_WHOLE = {route.path: route for route in ROUTES if "{" not in route.path}
-_WORDS = {route.path.partition("{")[0]: route for route in ROUTES if "{" in route.path}
-
-
-def statuses() -> dict[str, list[int]]:
-    """Return the statuses of each endpoint, by its path's template."""
-    of_any = (*OF_ANY, HTTPStatus.METHOD_NOT_ALLOWED)
-    known = {route.path: {HTTPStatus.OK, *route.failures, *of_any} for route in ROUTES}
-    known |= {UNKNOWN: {HTTPStatus.NOT_FOUND, *of_any, *UNREAD}}
-    return {path: sorted(map(int, may_be)) for path, may_be in known.items()}
-
-
-def find(scope: Scope) -> tuple[Route[Call] | None, str]:
-    """Return the route of a request, and the argument in its path.
-
-    An id may hold anything, a slash too, in any encoding; bytes that are not UTF-8 become U+FFFD.
-    """
-    path: str = scope["path"]
-    route = _WHOLE.get(path)
-    if route is not None:
-        return route, ""
-    word = path[: path.find("/", 1) + 1]
-    route = _WORDS.get(word)
-    if route is None or len(path) == len(word):
-        return None, ""
-    raw: bytes = scope.get("raw_path", b"").partition(b"?")[0]
-    if raw.startswith(word.encode()):
-        return route, unquote_to_bytes(raw[len(word) :]).decode(errors="replace")
-    return route, path[len(word) :]
+SERVICE_ROUTES = RouteTable(ROUTES)

@@ -1,15 +1,21 @@
-"""What an endpoint is: its path, its messages, who may call it, and what may go wrong."""
+"""What an endpoint is: its path, its messages, who may call it, and what may go wrong.
+
+A path is either whole (`/recommend`) or a word and one argument (`/similar/{item_id}`), so that finding a
+route is one look-up, or two.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from tastemaker.serving.http.api_keys import KeyScope
-from tastemaker.serving.http.asgi import Reply
+from tastemaker.serving.http.asgi import Reply, Scope
+from tastemaker.serving.runtime.metrics import UNKNOWN
 
 Received = TypeVar("Received")
 """A request as the endpoints of an application get it."""
@@ -69,3 +75,37 @@ class Route(NamedTuple, Generic[Received]):
 
 AnyRoute = Route[Any]
 """A route of any application."""
+
+
+class RouteTable(Generic[Received]):
+    """The endpoints of an application, found by the paths of requests."""
+
+    def __init__(self, routes: tuple[Route[Received], ...]) -> None:
+        self.all = routes
+        self._whole = {route.path: route for route in routes if "{" not in route.path}
+        self._words = {route.path.partition("{")[0]: route for route in routes if "{" in route.path}
+
+    def find(self, scope: Scope) -> tuple[Route[Received] | None, str]:
+        """Return the route of a request, and the argument in its path.
+
+        An id may hold anything, a slash too, in any encoding; bytes that are not UTF-8 become U+FFFD.
+        """
+        path: str = scope["path"]
+        route = self._whole.get(path)
+        if route is not None:
+            return route, ""
+        word = path[: path.find("/", 1) + 1]
+        route = self._words.get(word)
+        if route is None or len(path) == len(word):
+            return None, ""
+        raw: bytes = scope.get("raw_path", b"").partition(b"?")[0]
+        if raw.startswith(word.encode()):
+            return route, unquote_to_bytes(raw[len(word) :]).decode(errors="replace")
+        return route, path[len(word) :]
+
+    def statuses(self) -> dict[str, list[int]]:
+        """Return the statuses of each endpoint, by its path's template."""
+        of_any = (*OF_ANY, HTTPStatus.METHOD_NOT_ALLOWED)
+        known = {route.path: {HTTPStatus.OK, *route.failures, *of_any} for route in self.all}
+        known |= {UNKNOWN: {HTTPStatus.NOT_FOUND, *of_any, *UNREAD}}
+        return {path: sorted(map(int, may_be)) for path, may_be in known.items()}

@@ -16,6 +16,7 @@ from tastemaker.serving.http import auth as auth_module
 from tastemaker.serving.http.api_keys import SLOTS, Key, KeyScope, add, changed, read_keys, revoke, rotate
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.worker import Worker
 from tastemaker.util.rate_limit import RateLimiter
@@ -240,7 +241,9 @@ def test_over_http_the_refusals_carry_their_headers(path: Path, auth: Authentica
     secret = make(path, "recommend", per_second=1)
 
     async def ask(url: str, **headers: str) -> httpx.Response:
-        transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(cast(Worker, Answering())), auth))
+        transport = httpx.ASGITransport(
+            Gateway(not_found, SERVICE_ROUTES, ServingProcess(cast(Worker, Answering())), auth)
+        )
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             method = "GET" if url == "/livez" else "POST"
             return await client.request(method, url, content=b'{"user_id": "u"}', headers=headers)

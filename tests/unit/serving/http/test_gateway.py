@@ -19,9 +19,9 @@ from tastemaker.api.schemas import MAX_BODY_BYTES, Answer
 from tastemaker.event_log.records import FeedbackRecord, Item, Record, Stage
 from tastemaker.event_log.spool import FILE_NAME, Spool, read
 from tastemaker.privacy.pseudonyms import Pseudonyms
-from tastemaker.serving.http import routes
 from tastemaker.serving.http.asgi import Scope
 from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.inference.fallback_reasons import MODEL_SHORT
 from tastemaker.serving.inference.predictor import InferenceRequest, InferenceResult
 from tastemaker.serving.runtime.metrics import Reason
@@ -92,7 +92,7 @@ def ask(worker: Worker | None, method: str, path: str, **more: Any) -> httpx.Res
     """One request, as over HTTP."""
 
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(worker)))
+        transport = httpx.ASGITransport(Gateway(not_found, SERVICE_ROUTES, ServingProcess(worker)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **more)
 
@@ -261,7 +261,7 @@ def test_a_caller_who_hangs_up_in_the_middle_gets_no_answer(worker: Worker) -> N
         "headers": [],
         "query_string": b"",
     }
-    asyncio.run(Gateway(not_found, ServingProcess(worker))(scope, receive, send))
+    asyncio.run(Gateway(not_found, SERVICE_ROUTES, ServingProcess(worker))(scope, receive, send))
     assert (sent, seen(worker)) == ([], [])
 
 
@@ -341,8 +341,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(worker: Worker, monkeypatch
 
 
 def test_a_disk_that_hangs_is_not_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    impatient = routes._WHOLE["/feedback"]._replace(timeout_seconds=cast(int, 0.05))
-    monkeypatch.setitem(routes._WHOLE, "/feedback", impatient)
+    impatient = SERVICE_ROUTES._whole["/feedback"]._replace(timeout_seconds=cast(int, 0.05))
+    monkeypatch.setitem(SERVICE_ROUTES._whole, "/feedback", impatient)
 
     async def hang(records: Sequence[Any]) -> None:
         await asyncio.sleep(60)
@@ -384,6 +384,8 @@ def test_other_kinds_of_connection_are_handed_on(worker: Worker) -> None:
         handed.append(scope["type"])
 
     asyncio.run(
-        Gateway(behind, ServingProcess(worker))({"type": "lifespan"}, cast(Any, None), cast(Any, None))
+        Gateway(behind, SERVICE_ROUTES, ServingProcess(worker))(
+            {"type": "lifespan"}, cast(Any, None), cast(Any, None)
+        )
     )
     assert handed == ["lifespan"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.serving.http.routes import ROUTES, find
+from tastemaker.serving.http.routes import ROUTES, SERVICE_ROUTES
 
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50)
 
@@ -22,12 +22,12 @@ def scope(raw: str) -> dict[str, Any]:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_every_route_is_found_by_its_path(route: Any) -> None:
     word, brace, _ = route.path.partition("{")
-    assert find(scope(word + "x" if brace else word)) == (route, "x" if brace else "")
+    assert SERVICE_ROUTES.find(scope(word + "x" if brace else word)) == (route, "x" if brace else "")
 
 
 @given(IDS)
 def test_an_id_comes_out_of_the_path_as_it_went_in(item_id: str) -> None:
-    route, argument = find(scope(f"/similar/{quote(item_id, safe='')}?k=5"))
+    route, argument = SERVICE_ROUTES.find(scope(f"/similar/{quote(item_id, safe='')}?k=5"))
     assert route is not None
     assert (route.path, argument) == ("/similar/{item_id}", item_id)
 
@@ -43,7 +43,7 @@ def test_an_id_comes_out_of_the_path_as_it_went_in(item_id: str) -> None:
     ],
 )
 def test_odd_spellings(raw: str, argument: str) -> None:
-    found, given_argument = find(scope(raw))
+    found, given_argument = SERVICE_ROUTES.find(scope(raw))
     assert found is not None
     assert given_argument == argument
 
@@ -52,4 +52,4 @@ def test_odd_spellings(raw: str, argument: str) -> None:
     "raw", ["", "*", "/similar", "/similar/", "/recommend/", "//recommend", "/nothing", "/Recommend"]
 )
 def test_what_is_no_route(raw: str) -> None:
-    assert find(scope(raw)) == (None, "")
+    assert SERVICE_ROUTES.find(scope(raw)) == (None, "")

@@ -25,6 +25,7 @@ from tastemaker.event_log.spool import Spool
 from tastemaker.registry import Version
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.inference import explain
 from tastemaker.serving.inference.explain import GONE, Explainer, explanation
 from tastemaker.serving.inference.predictor import Predictor
@@ -191,7 +192,7 @@ def test_over_http(worker: Worker) -> None:
     """Every path that changes, compares or explains, as a caller meets it."""
 
     async def talk() -> None:
-        transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(worker)))
+        transport = httpx.ASGITransport(Gateway(not_found, SERVICE_ROUTES, ServingProcess(worker)))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             response = await client.post("/items", json={"items": [{"item_id": "a/ü", "title": "Item 7"}]})
             assert (response.status_code, response.json()) == (200, {"accepted": 1, "duplicates": 0})

@@ -23,6 +23,7 @@ from tastemaker.online_learning.checkpoints import EMPTY, Checkpoints, LogPositi
 from tastemaker.registry import Version, deployment
 from tastemaker.registry.deployment import Followed
 from tastemaker.serving.http.gateway import Gateway, not_found
+from tastemaker.serving.http.routes import SERVICE_ROUTES
 from tastemaker.serving.inference.predictor import Predictor
 from tastemaker.serving.runtime.assembly import WorkerPlace, assemble, open_engine, open_parts
 from tastemaker.serving.runtime.router import Routed
@@ -71,7 +72,7 @@ class Served(NamedTuple):
 
     def get(self, path: str) -> httpx.Response:
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(Gateway(not_found, ServingProcess(self.worker)))
+            transport = httpx.ASGITransport(Gateway(not_found, SERVICE_ROUTES, ServingProcess(self.worker)))
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.get(path)
 

@@ -21,7 +21,7 @@ from support.request_logs import request
 from tastemaker._version import __version__
 from tastemaker.event_log.spool import Spool, SpoolError
 from tastemaker.registry.deployment import Target
-from tastemaker.serving.http.routes import ROUTES, statuses
+from tastemaker.serving.http.routes import ROUTES, SERVICE_ROUTES
 from tastemaker.serving.inference.fallback_reasons import FALLBACKS, MODEL_SHORT
 from tastemaker.serving.runtime.metrics import REASONS, SECONDS, Metrics
 from tastemaker.serving.runtime.processes import Processes
@@ -119,7 +119,7 @@ def test_answers_that_the_log_never_gets_are_lost_and_feedback_is_not(tmp_path: 
 
 
 def test_all_that_may_happen_is_there_before_it_happens(spool: Spool) -> None:
-    metrics = Metrics(spool, endpoints=statuses())
+    metrics = Metrics(spool, endpoints=SERVICE_ROUTES.statuses())
     metrics.engine("canned").wants(None, Target("other", "v2"))
     found = samples(metrics)
     for route in ROUTES:
