@@ -84,49 +84,64 @@ class Metrics:
         self._machine = Machine(server or os.getpid(), folders or {})
         if folder is not None and not _share(folder, place):
             self._folder = None
-        registry = self._registry = prometheus.CollectorRegistry()
+        self._registry = prometheus.CollectorRegistry()
         prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
-
-        def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return prometheus.Counter(PREFIX + name, meaning, labels, registry=registry)
-
-        def gauge(
-            name: str, meaning: str, *labels: str, mode: Literal["livemax", "livemin", "livesum"] = "livemax"
-        ) -> Gauge:
-            full = PREFIX + name
-            return prometheus.Gauge(full, meaning, labels, registry=registry, multiprocess_mode=mode)
-
-        def histogram(name: str, meaning: str, *labels: str) -> Histogram:
-            full = PREFIX + name
-            return prometheus.Histogram(full, meaning, labels, buckets=SECONDS, registry=registry)
-
-        self._requests = counter(
+        self._requests = self.counter(
             "requests_total", "HTTP requests by endpoint and status", "endpoint", "status"
         )
-        self._durations = histogram(
+        self._durations = self.histogram(
             "request_duration_seconds", "Seconds from an HTTP request to its response", "endpoint"
         )
-        self._engines = EngineFamilies(counter, gauge, histogram)
-        self._records = counter(
+        self._engines = EngineFamilies(self.counter, self.gauge, self.histogram)
+        self._records = self.counter(
             "log_records_total",
             "Log records by whether they are on disk, found no room, or the disk failed them",
             "outcome",
         )
-        self._lost = counter(
+        self._lost = self.counter(
             "log_lost_records_total", "Answers that were given and will never be in the log, by why", "cause"
         )
-        self._waiting = gauge("log_waiting_records", "Log records that wait for the disk", mode="livesum")
-        self._waiting_limit = gauge(
+        self._waiting = self.gauge(
+            "log_waiting_records", "Log records that wait for the disk", mode="livesum"
+        )
+        self._waiting_limit = self.gauge(
             "log_waiting_limit_records", "The most log records that may wait", mode="livesum"
         )
-        self._degraded = gauge(
+        self._degraded = self.gauge(
             "degraded", "1 while this does not work in some worker though lists are answered", "reason"
         )
-        self._differs = gauge("version_differs", "1 while some worker serves another version than is wanted")
+        self._differs = self.gauge(
+            "version_differs", "1 while some worker serves another version than is wanted"
+        )
         self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._counted_records: dict[Counter, int] = {}
         self._count_lock = threading.Lock()
         self._begin(endpoints or {})
+
+    def counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        """Return a new counter of this process."""
+        from prometheus_client import Counter
+
+        return Counter(PREFIX + name, meaning, labels, registry=self._registry)
+
+    def gauge(
+        self,
+        name: str,
+        meaning: str,
+        *labels: str,
+        mode: Literal["livemax", "livemin", "livesum"] = "livemax",
+    ) -> Gauge:
+        """Return a new gauge; `mode` says what the workers' values become together."""
+        from prometheus_client import Gauge
+
+        full = PREFIX + name
+        return Gauge(full, meaning, labels, registry=self._registry, multiprocess_mode=mode)
+
+    def histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
+        """Return a new histogram of seconds."""
+        from prometheus_client import Histogram
+
+        return Histogram(PREFIX + name, meaning, labels, buckets=SECONDS, registry=self._registry)
 
     def requested(self, endpoint: str, status: int, *seconds: float) -> None:
         """Count HTTP requests of one kind.

@@ -1,12 +1,14 @@
 """Supervision of the workers: one that ends is logged and replaced within a second.
 
 BentoML's own supervisor polls every ten seconds, and in a container replaces no worker. Its arbiter is
-replaced by one that polls more often; what it does then stays BentoML's.
+replaced by one that polls more often, and that may listen on a Unix socket, for which BentoML has no option;
+what it does then stays BentoML's.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -15,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from bentoml._internal.utils import circus
+from circus.sockets import CircusSocket
 
 from tastemaker.serving.runtime.worker_slots import Workers
 
 WORKER_POLL_SECONDS = 0.25
 MAX_RESTART_SECONDS = 10.0
 """Between the starts of workers that end before they serve: doubled from one to the next, up to this."""
+SOCKET = "TASTEMAKER_SOCKET"
+"""Environment: the path of the Unix socket that the server listens on instead of its port."""
 
 logger = logging.getLogger("tastemaker.serving")
 
@@ -36,8 +41,11 @@ def supervise(folder: Path) -> None:
 class Supervisor(circus.Arbiter):
     """Replaces workers that end."""
 
-    def __init__(self, watchers: Sequence[Any], *, workers: Workers, **more: Any) -> None:
-        super().__init__(watchers, **more | {"check_delay": WORKER_POLL_SECONDS})
+    def __init__(
+        self, watchers: Sequence[Any], *, workers: Workers, sockets: Sequence[CircusSocket] = (), **more: Any
+    ) -> None:
+        more["check_delay"] = WORKER_POLL_SECONDS
+        super().__init__(watchers, sockets=_on_unix_socket(sockets), **more)
         self._workers = workers
         self._never_ready, self._restart_at = 0, 0.0
         for watcher in watchers:
@@ -64,6 +72,18 @@ class Supervisor(circus.Arbiter):
             return
         self._never_ready += 1
         self._restart_at = time.monotonic() + min(2**self._never_ready / 2, MAX_RESTART_SECONDS)
+
+
+def _on_unix_socket(sockets: Sequence[CircusSocket]) -> Sequence[CircusSocket]:
+    """Return what the server listens on: a socket for its own user only, if the environment names one."""
+    path = os.environ.get(SOCKET)
+    if path is None:
+        return sockets
+    for one in sockets:
+        one.close()
+    return [
+        CircusSocket(one.name, path=path, backlog=one.backlog, umask=0o177, replace=True) for one in sockets
+    ]
 
 
 def _worded(exit_code: int | None) -> str:
