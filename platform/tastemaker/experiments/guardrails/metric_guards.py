@@ -1,0 +1,76 @@
+"""The guardrails of an experiment: which metrics are guarded, by which margin and at which error rate.
+
+The five metrics of the service are guarded in every experiment whose variants are services, and the primary
+metric in every experiment. A design names others, or other margins.
+
+    α of a guardrail = 0.01 / 2 / (guardrails of its family × variants)
+
+so that an experiment without a difference is rolled back with a probability of at most 1 % in its whole life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tastemaker.experiments.design import Design
+from tastemaker.experiments.guardrails.verdicts import MIN_UNITS, Family, MetricGuard
+from tastemaker.experiments.plan import BUCKETS
+
+ALPHA = 0.01
+"""Probability of a rollback without a reason, over an experiment's life."""
+SERVING_MARGINS = {
+    "fallback_share": 0.01,
+    "empty_share": 0.01,
+    "short_share": 0.02,
+    "slow_share": 0.02,
+    "wrong_version_share": 0.01,
+}
+"""Metric of the service -> by how much of the lists it may be worse, unless the design says otherwise."""
+PRIMARY_MARGIN = 0.05
+"""By how much of control the primary metric may be worse, unless the design says something else."""
+
+
+def compared_variants(design: Design) -> tuple[str, ...]:
+    """Return the variants that are compared with control."""
+    return tuple(name for name in design.variants if name != design.control)
+
+
+def metric_guards(
+    design: Design, is_higher_better: Callable[[str], bool]
+) -> dict[str, tuple[MetricGuard, ...]]:
+    """Return the guardrails of each variant that is compared with control.
+
+    Args:
+        design: The experiment's design.
+        is_higher_better: Whether more of a metric of users is better.
+    """
+    stated = {one.metric: one.margin for one in design.guardrails}
+    serving = {name: stated.get(name, margin) for name, margin in SERVING_MARGINS.items()}
+    if any(variant.version is None for variant in design.variants.values()):
+        del serving["wrong_version_share"]  # a recipe's version changes as it is trained again
+    if all(variant.model is None for variant in design.variants.values()):
+        serving = {}  # flags of the shop's own code: no list of ours is part of them
+    reward = {name: margin for name, margin in stated.items() if name not in SERVING_MARGINS}
+    if design.primary not in SERVING_MARGINS:
+        reward.setdefault(design.primary, PRIMARY_MARGIN)
+    variants = compared_variants(design)
+
+    def family(name: Family, margins: dict[str, float], variant: str) -> list[MetricGuard]:
+        alpha = ALPHA / 2 / (len(margins) * len(variants)) if margins else ALPHA
+        tuned_at = first_step_information(design, variant)
+        return [
+            MetricGuard(metric, name, margin, alpha, tuned_at, name == "reward" and is_higher_better(metric))
+            for metric, margin in margins.items()
+        ]
+
+    return {one: (*family("serving", serving, one), *family("reward", reward, one)) for one in variants}
+
+
+def first_step_information(design: Design, variant: str) -> float:
+    """Return n_T n_C / (n_T + n_C) of the units that the plan has at its first step."""
+    total = sum(one.share for one in design.variants.values())
+    first = design.planned_units * design.steps[0] / BUCKETS
+    treatment, control = (
+        max(first * design.variants[name].share / total, MIN_UNITS) for name in (variant, design.control)
+    )
+    return treatment * control / (treatment + control)
