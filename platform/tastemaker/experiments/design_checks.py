@@ -1,0 +1,221 @@
+"""Checks of a design before it may run: what is missing, contradicts itself, or names what does not exist."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.design import Design, VariantDesign
+from tastemaker.experiments.plan import BUCKETS, Unit
+from tastemaker.util.spelling import did_you_mean
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}")
+_MOST_LOOKS = 100
+_MOST_DAYS = 365.0
+_FEWEST_UNITS = 100
+_LISTS_MIXED = 2
+
+
+class DesignFault(NamedTuple):
+    """What is wrong with a design."""
+
+    problem: str
+    fix: str
+
+
+class Known(NamedTuple):
+    """What a design may name."""
+
+    namespaces: Mapping[str, Unit]
+    """The unit of each namespace."""
+    metric_fault: Callable[[str], DesignFault | None]
+    """Returns what is wrong with the name of a metric; None if it can be computed."""
+    version_fault: Callable[[VariantDesign], DesignFault | None]
+    """Returns what is wrong with a variant's version; None if it can be served."""
+
+
+def check_design(design: Design, known: Known) -> None:
+    """Raise TastemakerError with all that is wrong with a design.
+
+    Args:
+        design: The design.
+        known: What it may name.
+    """
+    faults = list(design_faults(design, known))
+    if faults:
+        raise TastemakerError(
+            f"the design of {design.name} is not complete:\n    "
+            + "\n    ".join(f"{one.problem}: {one.fix}" for one in faults),
+            fix=f"change it: tastemaker experiment revise {design.name} --from FILE.yaml",
+        )
+
+
+def read_design(given: Mapping[str, Any]) -> Design:
+    """Return the design in the content of a file.
+
+    Args:
+        given: The content, such as of a YAML file.
+
+    Raises:
+        TastemakerError: A key is unknown or missing, or a value has another type.
+    """
+    for key in given:
+        if key not in (fields := Design.__struct_fields__):
+            raise TastemakerError(
+                f"a design has no {key!r}", fix=did_you_mean(str(key), fields, f"use {', '.join(fields)}")
+            )
+    try:
+        return msgspec.convert(given, Design)
+    except msgspec.ValidationError as error:
+        raise TastemakerError(
+            f"the design can't be read: {error}".replace("`$.", "`"), fix="correct it in the file"
+        ) from error
+
+
+def design_faults(design: Design, known: Known) -> Iterator[DesignFault]:
+    """Yield what is wrong with a design.
+
+    Args:
+        design: The design.
+        known: What it may name.
+    """
+    yield from _words(design)
+    yield from _variants(design)
+    yield from _served(design, known)
+    yield from _metrics(design, known)
+    yield from _numbers(design)
+    yield from _steps(design)
+    unit = known.namespaces.get(design.namespace)
+    if unit is None:
+        make = f"make it: tastemaker experiment namespaces add {design.namespace}"
+        yield DesignFault(
+            f"there is no namespace {design.namespace!r}",
+            did_you_mean(design.namespace, known.namespaces, make),
+        )
+    elif unit == "request" and design.kind in ("ab", "aa"):
+        yield DesignFault(
+            f"the namespace {design.namespace} assigns requests, so a user would be in several variants",
+            "use a namespace of users, devices or sessions, or the kind interleaving",
+        )
+
+
+def _words(design: Design) -> Iterator[DesignFault]:
+    for kind, name in [("experiment", design.name), *(("variant", name) for name in design.variants)]:
+        if not NAME.fullmatch(name):
+            yield DesignFault(
+                f"the {kind} has the name {name!r}",
+                "use 1 to 100 letters, digits and _ . @ + -, a letter or a digit first",
+            )
+    for key in ("owner", "hypothesis"):
+        if not getattr(design, key).strip():
+            yield DesignFault(f"it has no {key}", "write it down before the start")
+
+
+def _variants(design: Design) -> Iterator[DesignFault]:
+    names = list(design.variants)
+    if len(names) < 2:
+        yield DesignFault(f"it has {len(names)} variants", "compare at least two")
+    if design.kind == "interleaving" and len(names) != _LISTS_MIXED:
+        yield DesignFault(
+            f"it mixes the lists of {len(names)} variants", f"interleave {_LISTS_MIXED}, pair by pair"
+        )
+    if design.control not in names:
+        yield DesignFault(f"its control {design.control!r} is not a variant", f"use {', '.join(names)}")
+    for name, variant in design.variants.items():
+        if variant.share < 1:
+            yield DesignFault(f"variant {name} has {variant.share} buckets", "give it at least 1")
+    total = sum(one.share for one in design.variants.values())
+    if total > BUCKETS:
+        yield DesignFault(
+            f"the shares add up to {total:,} of {BUCKETS:,} buckets", "lower them until they fit"
+        )
+    answered = [name for name, one in design.variants.items() if one.model is not None]
+    if answered and len(answered) < len(names):
+        others = ", ".join(name for name in names if name not in answered)
+        yield DesignFault(f"{', '.join(answered)} have a model, {others} none", "name one for all, or none")
+    if not answered and design.kind in ("interleaving", "shadow"):
+        yield DesignFault(f"an experiment of kind {design.kind} has no model", "name one for each variant")
+
+
+def _served(design: Design, known: Known) -> Iterator[DesignFault]:
+    for name, variant in design.variants.items():
+        if variant.model is None:
+            if variant.version or variant.recipe or variant.address:
+                yield DesignFault(f"variant {name} has no model, but a version, recipe or address", "name it")
+        elif (variant.version is None) == (variant.recipe is None):
+            yield DesignFault(
+                f"variant {name} of {variant.model} needs a version or a recipe, and not both", "name one"
+            )
+        elif (fault := known.version_fault(variant)) is not None:
+            yield DesignFault(f"variant {name}: {fault.problem}", fault.fix)
+    served = {(one.model, one.version, one.recipe) for one in design.variants.values() if one.model}
+    if design.kind == "aa" and len(served) > 1:
+        yield DesignFault("an A/A experiment compares different versions", "name one for all variants")
+    elif design.kind in ("ab", "interleaving") and len(served) == 1:
+        yield DesignFault("all variants have the same version", "name another, or use --kind aa")
+
+
+def _metrics(design: Design, known: Known) -> Iterator[DesignFault]:
+    used = [design.primary, *design.secondary, *(one.metric for one in design.guardrails)]
+    for metric in dict.fromkeys(used):
+        if (fault := known.metric_fault(metric)) is not None:
+            yield fault
+    if design.primary in design.secondary:
+        yield DesignFault(f"{design.primary} is primary and secondary", "name it once")
+    for guardrail in design.guardrails:
+        if not (math.isfinite(guardrail.margin) and guardrail.margin > 0):
+            yield DesignFault(
+                f"the guardrail {guardrail.metric} has the margin {guardrail.margin:g}",
+                "write how much worse is still accepted, such as 0.02",
+            )
+    yield from _twice("secondary metric", design.secondary)
+    yield from _twice("guardrail", [one.metric for one in design.guardrails])
+
+
+def _twice(kind: str, names: Iterable[str]) -> Iterator[DesignFault]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            yield DesignFault(f"the {kind} {name} is named twice", "name it once")
+        seen.add(name)
+
+
+def _numbers(design: Design) -> Iterator[DesignFault]:
+    limits = {
+        "minimum_effect": (0.0, 10.0),
+        "alpha": (0.0, 0.5),
+        "power": (0.5, 1.0),
+        "window_days": (0.0, _MOST_DAYS),
+        "winsorize_at": (0.0, math.inf),
+    }
+    for key, (low, high) in limits.items():
+        value = getattr(design, key)
+        if value is not None and not low < value < high:
+            yield DesignFault(f"{key} is {value:g}", f"use a number between {low:g} and {high:g}")
+    whole = {
+        "planned_units": (_FEWEST_UNITS, 10**12),
+        "looks": (1, _MOST_LOOKS),
+        "claim": (1, BUCKETS),
+        "covariate_days": (0, int(_MOST_DAYS)),
+        "step_units": (0, 10**9),
+    }
+    for key, (least, most) in whole.items():
+        value = getattr(design, key)
+        if not least <= value <= most:
+            yield DesignFault(f"{key} is {value:,}", f"use {least:,} to {most:,}")
+    if not 0 <= design.step_hours <= 24 * _MOST_DAYS:
+        yield DesignFault(f"step_hours is {design.step_hours:g}", "use 0 to 8,760")
+
+
+def _steps(design: Design) -> Iterator[DesignFault]:
+    steps = design.steps
+    if not steps or steps[0] < 1 or steps[-1] > BUCKETS:
+        yield DesignFault(f"its steps are {list(steps)}", f"use enrolment buckets of 1 to {BUCKETS:,}")
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        yield DesignFault(f"its steps are {list(steps)}", "put them in ascending order")

@@ -1,0 +1,1 @@
+"""The life of an experiment: its states, who may change them, the audit trail, and the plan file."""

@@ -1,0 +1,242 @@
+"""Guards: what must be true before an action. Each objection says what is missing and what to do about it.
+
+A person may confirm some guards, which is recorded with the change. The others can't be passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, and_, func, select
+
+from tastemaker.experiments.lifecycle.records import Experiment, read_experiments
+from tastemaker.experiments.lifecycle.states import ACTIVE, Action
+from tastemaker.storage.tables import experiment_changes, experiments, guardrail_checks, looks
+
+RATIO_ALPHA = 0.001
+"""A sample ratio whose p-value is below this is a mismatch."""
+SHIPPED_KINDS = ("ab", "bandit")
+"""Kinds whose result can promote a variant."""
+_ENDED = "stopped", "decided", "archived"
+_STEPS: tuple[Action, ...] = ("start", "step", "resume", "new_epoch")
+"""Actions that open the enrolment."""
+
+
+class Objection(NamedTuple):
+    """Why an action is not allowed now."""
+
+    guard: str
+    """Its name, by which it is confirmed."""
+    problem: str
+    fix: str
+    can_confirm: bool = False
+    """Whether a person may do it all the same."""
+
+
+class Facts(NamedTuple):
+    """What guards depend on, beside the experiment itself."""
+
+    look: Row[Any] | None
+    """The newest planned look of the epoch."""
+    ratio_p: float | None
+    """The p-value of the sample ratio at the newest look that has one."""
+    checks: Sequence[Row[Any]]
+    """The newest check of each guardrail and variant since the last step."""
+    stepped_at: datetime | None
+    """When the enrolment was opened last."""
+    has_passed_aa: bool
+    """Whether an A/A experiment of the namespace ended without a difference."""
+    routed_elsewhere: Sequence[str]
+    """Experiments that choose the service in another namespace."""
+
+
+def read_facts(connection: Connection, experiment: Experiment) -> Facts:
+    """Return what the guards of an experiment depend on.
+
+    Args:
+        connection: Of the metadata database.
+        experiment: The experiment.
+    """
+    stepped_at = connection.execute(
+        select(func.max(experiment_changes.c.at)).where(
+            experiment_changes.c.experiment == experiment.name, experiment_changes.c.action.in_(_STEPS)
+        )
+    ).scalar_one()
+    epoch = looks.c.experiment == experiment.name, looks.c.epoch == experiment.epoch
+    taken = connection.execute(select(looks).where(*epoch).order_by(looks.c.number.desc())).all()
+    return Facts(
+        look=next((one for one in taken if one.is_planned), None),
+        ratio_p=next((p for one in taken for p in (one.ratio_anytime_p, one.ratio_p) if p is not None), None),
+        checks=_newest_checks(connection, experiment, stepped_at),
+        stepped_at=stepped_at,
+        has_passed_aa=_has_passed_aa(connection, experiment.namespace),
+        routed_elsewhere=[
+            one.name
+            for one in read_experiments(connection, ACTIVE)
+            if one.is_routed and one.namespace != experiment.namespace
+        ],
+    )
+
+
+def _newest_checks(
+    connection: Connection, experiment: Experiment, since: datetime | None
+) -> Sequence[Row[Any]]:
+    checks = guardrail_checks.c
+    if since is None:
+        return []
+    mine = and_(checks.experiment == experiment.name, checks.epoch == experiment.epoch, checks.at >= since)
+    newest = select(func.max(checks.id)).where(mine).group_by(checks.guardrail, checks.variant)
+    query = select(guardrail_checks).where(checks.id.in_(newest)).order_by(checks.guardrail, checks.variant)
+    return connection.execute(query).all()
+
+
+def _has_passed_aa(connection: Connection, namespace: str) -> bool:
+    """Return whether the last planned look of an ended A/A experiment found no difference."""
+    ended = (
+        experiments.c.namespace == namespace,
+        experiments.c.kind == "aa",
+        experiments.c.state.in_(_ENDED),
+    )
+    query = (
+        select(looks.c.experiment, looks.c.verdict)
+        .join(
+            experiments,
+            and_(experiments.c.name == looks.c.experiment, experiments.c.epoch == looks.c.epoch),
+        )
+        .where(*ended, looks.c.is_planned)
+        .order_by(looks.c.number)
+    )
+    last = {row.experiment: row.verdict for row in connection.execute(query)}
+    return any(verdict in ("equal", "undecided") for verdict in last.values())
+
+
+def objections(
+    experiment: Experiment, action: Action, facts: Facts, now: datetime, variant: str | None = None
+) -> list[Objection]:
+    """Return why an action that the state allows is not allowed now; empty if it is.
+
+    Args:
+        experiment: The experiment.
+        action: The action.
+        facts: From `read_facts`.
+        now: The time.
+        variant: The variant to ship.
+    """
+    if action == "start":
+        return [*_without_aa(experiment, facts), *_routed_elsewhere(experiment, facts)]
+    if action == "new_epoch":
+        return list(_routed_elsewhere(experiment, facts))
+    if action == "step":
+        return list(_to_step(experiment, facts, now))
+    if action == "ship":
+        return list(_to_ship(experiment, facts, variant))
+    return []
+
+
+def _without_aa(experiment: Experiment, facts: Facts) -> Iterator[Objection]:
+    name, namespace = experiment.name, experiment.namespace
+    if experiment.kind not in ("aa", "shadow") and not facts.has_passed_aa:
+        yield Objection(
+            "aa",
+            f"no A/A experiment has passed in the namespace {namespace}, so nothing shows that its units are "
+            "divided and counted as they should be",
+            f"run one: tastemaker experiment new aa-{namespace} --kind aa --namespace {namespace}; or start "
+            f"without: tastemaker experiment start {name} --confirm aa",
+            can_confirm=True,
+        )
+
+
+def _routed_elsewhere(experiment: Experiment, facts: Facts) -> Iterator[Objection]:
+    if experiment.is_routed and facts.routed_elsewhere:
+        yield Objection(
+            "namespace",
+            f"{experiment.name} chooses the service in the namespace {experiment.namespace}, and "
+            f"{', '.join(facts.routed_elsewhere)} does in another: a request would have two services",
+            "put experiments over models into one namespace",
+        )
+
+
+def _to_step(experiment: Experiment, facts: Facts, now: datetime) -> Iterator[Objection]:
+    design = experiment.design
+    confirm = f"tastemaker experiment step {experiment.name} --confirm"
+    wait = timedelta(hours=design.step_hours)
+    if facts.stepped_at is not None and now < facts.stepped_at + wait:
+        yield Objection(
+            "duration",
+            f"this step began {facts.stepped_at:%Y-%m-%d %H:%M} UTC and lasts {design.step_hours:g} hours",
+            f"wait until {facts.stepped_at + wait:%Y-%m-%d %H:%M} UTC; or now: {confirm} duration",
+            can_confirm=True,
+        )
+    if facts.ratio_p is not None and facts.ratio_p < RATIO_ALPHA:
+        yield Objection(
+            "ratio",
+            f"units are not divided as planned: p = {facts.ratio_p:.2g}, below {RATIO_ALPHA:g}",
+            "find the reason; then begin a new epoch, or drop the experiment",
+        )
+    yield from _unsafe(experiment, facts.checks, confirm)
+
+
+def _unsafe(experiment: Experiment, checks: Sequence[Row[Any]], confirm: str) -> Iterator[Objection]:
+    for one in checks:
+        if one.verdict == "harm":
+            yield Objection(
+                "harm",
+                f"the guardrail {one.guardrail} found that {one.variant} does harm",
+                f"tastemaker experiment roll-back {experiment.name} --reason REASON",
+            )
+    others = [name for name in experiment.design.variants if name != experiment.design.control]
+    few = {one.variant: min(one.units, one.control_units) for one in checks}
+    open_ones = [
+        f"{one.guardrail} of {one.variant} is {one.verdict}" for one in checks if one.verdict in _OPEN
+    ]
+    open_ones += [f"{name} was not checked since this step began" for name in others if name not in few]
+    open_ones += [
+        f"{name} or control has {units} units, a step needs {experiment.design.step_units}"
+        for name, units in few.items()
+        if units < experiment.design.step_units
+    ]
+    if open_ones:
+        yield Objection(
+            "guardrails",
+            f"not every guardrail is safe: {'; '.join(open_ones)}",
+            f"wait for more data; or without it: {confirm} guardrails",
+            can_confirm=True,
+        )
+
+
+_OPEN = ("unknown", "stale")
+
+
+def _to_ship(experiment: Experiment, facts: Facts, variant: str | None) -> Iterator[Objection]:
+    name, design, look = experiment.name, experiment.design, facts.look
+    others = [one for one in design.variants if one != design.control]
+    if experiment.kind not in SHIPPED_KINDS:
+        yield Objection(
+            "kind",
+            f"{name} is of kind {experiment.kind}, whose result can't promote a variant",
+            "compare the variants by an experiment of kind ab",
+        )
+    elif variant is not None and variant not in others:
+        yield Objection("variant", f"{variant!r} can't be shipped", f"name one of: {', '.join(others)}")
+    elif look is None:
+        yield Objection("look", f"{name} has no planned look yet", "wait for one")
+    elif look.verdict in ("invalid", "worse"):
+        yield Objection(
+            "verdict",
+            f"the verdict at look {look.number} is {look.verdict}: {look.sentence}",
+            f"tastemaker experiment drop {name} --reason REASON",
+        )
+    elif look.verdict != "better" and look.information < 1:
+        yield Objection(
+            "verdict", f"look {look.number} has not decided: {look.sentence}", "wait for the next look"
+        )
+    elif look.verdict != "better":
+        yield Objection(
+            "verdict",
+            f"it is over and no difference was found: {look.sentence}",
+            f"tastemaker experiment drop {name} --reason REASON; or all the same: "
+            f"tastemaker experiment ship {name} --confirm verdict",
+            can_confirm=True,
+        )

@@ -1,0 +1,47 @@
+"""What a design may name: the namespaces, metrics and versions that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.design import VariantDesign
+from tastemaker.experiments.design_checks import DesignFault, Known
+from tastemaker.experiments.lifecycle.namespaces import list_namespaces
+from tastemaker.experiments.lifecycle.services import version_of
+from tastemaker.problem import ProblemSpec
+from tastemaker.registry import Registry
+from tastemaker.registry.artifact import verify_version
+
+
+def read_known(connection: Connection, registry: Registry, problem: ProblemSpec) -> Known:
+    """Return what a design may name.
+
+    Args:
+        connection: Of the metadata database.
+        registry: The versions.
+        problem: The problem, which has the types of events.
+    """
+    def version_fault(variant: VariantDesign) -> DesignFault | None:
+        return _fault_of(lambda: _require_version(registry, problem.name, variant))
+
+    return Known(
+        namespaces={one.name: one.unit for one in list_namespaces(connection)},
+        metric_fault=lambda name: None,
+        version_fault=version_fault,
+    )
+
+
+def _require_version(registry: Registry, problem: str, variant: VariantDesign) -> None:
+    """Raise TastemakerError if a variant's version does not exist or is damaged."""
+    verify_version(version_of(registry, problem, variant).folder)
+
+
+def _fault_of(check: Callable[[], object]) -> DesignFault | None:
+    try:
+        check()
+    except TastemakerError as error:
+        return DesignFault(error.problem, error.fix or "name another")
+    return None

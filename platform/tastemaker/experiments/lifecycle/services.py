@@ -1,0 +1,136 @@
+"""The pinned services that a plan needs: one per version that a variant names, and the default."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from pathlib import Path
+
+from tastemaker.errors import RegistryError, TastemakerError
+from tastemaker.experiments.design import VariantDesign
+from tastemaker.experiments.plan import PinnedService
+from tastemaker.registry import Registry, Version
+from tastemaker.registry.manifest import hash_json
+from tastemaker.util.atomic_files import plain_path
+
+SOCKETS = "sockets"
+"""Folder of the services' Unix sockets, beside the plan file."""
+_SOCKET_PATH_BYTES = 107
+"""The longest path of a Unix socket on Linux."""
+_RECIPE_LENGTH = 12
+_NO_NAME = re.compile(r"[^\w.-]+")
+_NO_PATH = re.compile(r"(?!)")
+
+
+class PinnedServices:
+    """The services of one plan. A version that several variants name has one service."""
+
+    def __init__(self, registry: Registry, folder: Path, problem: str) -> None:
+        """Start without a service.
+
+        Args:
+            registry: The versions.
+            folder: The plan's folder, in which the sockets are.
+            problem: The problem whose versions may be named.
+        """
+        self._registry, self._folder, self._problem = registry, folder, problem
+        self._found: dict[str, PinnedService] = {}
+
+    @property
+    def all(self) -> tuple[PinnedService, ...]:
+        """The services, by name."""
+        return tuple(self._found[name] for name in sorted(self._found))
+
+    def default(self) -> str | None:
+        """Return the name of the champion's service; None if there is no champion."""
+        champion = self._registry.champion(self._problem)
+        return None if champion is None else self._pin(champion, None)
+
+    def of(self, variant: VariantDesign) -> str | None:
+        """Return the name of a variant's service; None for a flag.
+
+        Raises:
+            RegistryError: There is no such version.
+        """
+        if variant.model is None:
+            return None
+        return self._pin(version_of(self._registry, self._problem, variant), variant.address)
+
+    def _pin(self, version: Version, address: str | None) -> str:
+        name = f"{version.model}@{version.id}"
+        if address is None:
+            address = f"unix:{socket_path(self._folder, name)}"
+        else:
+            name += f"@{_NO_NAME.sub('-', address.partition('://')[2])}"
+        self._found[name] = PinnedService(name, version.model, version.id, address)
+        return name
+
+
+def version_of(registry: Registry, problem: str, variant: VariantDesign) -> Version:
+    """Return the version that a variant with a model names.
+
+    Args:
+        registry: The versions.
+        problem: The problem that it has to answer.
+        variant: The variant.
+
+    Raises:
+        RegistryError: There is none, or it is of another model or problem.
+    """
+    if variant.version is None:
+        return _newest_of_recipe(registry, problem, variant)
+    version = registry.get(variant.version)
+    if version.model != variant.model or version.problem != problem:
+        raise RegistryError(
+            f"version {version.id} is of {version.model} and the problem {version.problem!r}, not of "
+            f"{variant.model} and {problem!r}",
+            fix=f"name one of: tastemaker models versions {variant.model}",
+        )
+    return version
+
+
+def recipe_of(version: Version) -> str:
+    """Return the name of a version's configuration: versions that are trained again have the same."""
+    return hash_json(version.manifest.config)[:_RECIPE_LENGTH]
+
+
+def socket_path(folder: Path, service: str) -> Path:
+    """Return the path of a service's Unix socket.
+
+    Args:
+        folder: The plan's folder.
+        service: The service's name.
+
+    Returns:
+        A path in the folder, or through a link in the temporary folder where it would be too long for a
+        socket.
+
+    Raises:
+        TastemakerError: Even that is too long.
+    """
+    name = f"{sha256(service.encode()).hexdigest()[:16]}.sock"
+    path = folder.absolute() / SOCKETS / name
+    if _is_long(path):
+        path = plain_path(folder.absolute() / SOCKETS, plain=_NO_PATH) / name
+    if _is_long(path):
+        raise TastemakerError(
+            f"{path} is too long for a socket: more than {_SOCKET_PATH_BYTES} bytes",
+            fix="set TMPDIR or TASTEMAKER_HOME to a shorter path",
+        )
+    return path
+
+
+def _newest_of_recipe(registry: Registry, problem: str, variant: VariantDesign) -> Version:
+    versions = registry.list(variant.model, problem=problem)
+    found = next((one for one in versions if recipe_of(one) == variant.recipe), None)
+    if found is None:
+        recipes = ", ".join(dict.fromkeys(map(recipe_of, versions))) or "none"
+        raise RegistryError(
+            f"{variant.model} has no version of the recipe {variant.recipe!r}; its recipes: {recipes}",
+            fix="name one of them, or train it: tastemaker run",
+        )
+    return found
+
+
+def _is_long(path: Path) -> bool:
+    return len(str(path).encode()) > _SOCKET_PATH_BYTES

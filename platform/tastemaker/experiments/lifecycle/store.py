@@ -1,0 +1,245 @@
+"""Experiments: every change is one transaction with its row in the audit trail, then the plan is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, insert, select
+
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.design import Design
+from tastemaker.experiments.design_checks import check_design
+from tastemaker.experiments.lifecycle import audit, changes, kills, namespaces
+from tastemaker.experiments.lifecycle.audit import Change
+from tastemaker.experiments.lifecycle.compile import PlanCompiler
+from tastemaker.experiments.lifecycle.enrolled import remove_unused
+from tastemaker.experiments.lifecycle.known import read_known
+from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
+from tastemaker.experiments.lifecycle.states import ACTIVE, CREATED, require_allowed
+from tastemaker.experiments.plan import ControlPlan, Unit
+from tastemaker.problem import ProblemSpec
+from tastemaker.registry import Registry
+from tastemaker.storage.tables import experiments
+
+FOLDER = "experiments"
+"""Folder of the plan file within the home folder."""
+
+
+class Experiments:
+    """The experiments of one problem and home folder."""
+
+    def __init__(self, engine: Engine, home: Path, problem: ProblemSpec) -> None:
+        """Use a database and a home folder.
+
+        Args:
+            engine: The metadata database.
+            home: The home folder, with the artifacts.
+            problem: The problem; its champion answers users without an experiment.
+        """
+        self.engine, self.problem = engine, problem
+        self.folder = home / FOLDER
+        self._registry = Registry(engine, home / "artifacts")
+        self._compiler = PlanCompiler(engine, self._registry, self.folder, problem.name)
+
+    def create(self, design: Design, author: str) -> Experiment:
+        """Store a draft.
+
+        Args:
+            design: What is to be tried. Its namespace exists.
+            author: Who writes it.
+
+        Raises:
+            TastemakerError: There is an experiment of this name, or no such namespace.
+        """
+        now = datetime.now(UTC)
+        with self.engine.begin() as connection:
+            namespaces.require_namespace(connection, design.namespace)
+            known = select(experiments.c.name).where(experiments.c.name == design.name)
+            if connection.execute(known).first() is not None:
+                raise TastemakerError(
+                    f"there is an experiment {design.name!r} already",
+                    fix=f"give it another name; or change it: tastemaker experiment revise {design.name}",
+                )
+            row = {
+                "name": design.name,
+                "problem": self.problem.name,
+                "namespace": design.namespace,
+                "kind": design.kind,
+                "salt": namespaces.new_salt(design.name),
+                "owner": design.owner,
+                "created_at": now,
+                **CREATED._asdict(),
+            }
+            connection.execute(insert(experiments).values(row))
+            evidence: dict[str, object] = {
+                "design": changes.store_design(connection, design, CREATED, author, now)
+            }
+            changes.record(
+                connection, design.name, CREATED, "create", None, author, design.hypothesis, evidence, now
+            )
+            return read_experiment(connection, design.name)
+
+    def add_namespace(self, name: str, unit: Unit = "user", *, cool_down_seconds: int) -> None:
+        """Make a namespace, whose experiments share no unit.
+
+        Args:
+            name: Its name: a surface, such as home.
+            unit: What is assigned.
+            cool_down_seconds: How long released buckets stay free.
+
+        Raises:
+            TastemakerError: There is one of this name.
+        """
+        with self.engine.begin() as connection:
+            namespaces.add_namespace(connection, name, unit, cool_down_seconds, datetime.now(UTC))
+        self.publish()
+
+    def get(self, name: str) -> Experiment:
+        """Return an experiment by its name. Raises TastemakerError if there is none."""
+        with self.engine.connect() as connection:
+            return read_experiment(connection, name)
+
+    def list(self, states: Collection[str] | None = None) -> Sequence[Experiment]:
+        """Return experiments, the newest first.
+
+        Args:
+            states: Only those in these states; None: all.
+        """
+        with self.engine.connect() as connection:
+            return read_experiments(connection, states)
+
+    def history(self, name: str) -> Sequence[Change]:
+        """Return an experiment's changes, oldest first. Raises TastemakerError if there is no such one."""
+        with self.engine.connect() as connection:
+            read_experiment(connection, name)
+            return audit.read(connection, name)
+
+    def verify(self, name: str) -> Sequence[str]:
+        """Return what is wrong with an experiment's audit trail, in words; empty if nothing is."""
+        with self.engine.connect() as connection:
+            return audit.verify(connection, name)
+
+    def change(
+        self,
+        name: str,
+        action: str,
+        *,
+        actor: str,
+        reason: str,
+        evidence: Mapping[str, Any] | None = None,
+        expected_changes: int | None = None,
+        design: Design | None = None,
+        confirmed: Collection[str] = (),
+    ) -> Change:
+        """Change an experiment, record it, and have it take effect.
+
+        Args:
+            name: The experiment.
+            action: What is done, such as start, step or roll_back.
+            actor: A person, or `guardrail:NAME`, or `schedule`.
+            reason: Why, in words.
+            evidence: Figures that the change rests on; for `ship`, the `variant`.
+            expected_changes: The `changes` of the experiment that the actor has seen: it is refused if there
+                were others since. An automatic actor has to say it.
+            design: The new design, of `revise` and `new_epoch`.
+            confirmed: Names of guards that a person passes by.
+
+        Returns:
+            The change as it is stored.
+
+        Raises:
+            ActionRefused: The state, the actor, a guard or a change in the meantime does not allow it.
+            TastemakerError: The design or the plan would be wrong, or the plan file can't be written.
+        """
+        self.settle_kills()
+        given = dict(evidence or {}) | ({"confirmed": sorted(confirmed)} if confirmed else {})
+        with self.engine.begin() as connection:
+            experiment = read_experiment(connection, name)
+            changes.require_reason(experiment, actor, reason)
+            changes.require_current(experiment, actor, expected_changes, audit.read(connection, name)[-1])
+            proposed = design or experiment.design
+            found = require_allowed(name, experiment.standing, action, actor, proposed)
+            changes.require_design(experiment, found, design)
+            changes.require_unobjected(connection, experiment, found, actor, given.get("variant"), confirmed)
+            if found in ("ready", "new_epoch"):
+                check_design(proposed, read_known(connection, self._registry, self.problem))
+            stored = changes.apply(
+                connection, experiment, found, actor=actor, reason=reason, evidence=given, design=design
+            )
+            self._compiler.compile(connection, also=name if found == "ready" else None)
+        self.publish()
+        return stored
+
+    def require_possible(
+        self,
+        name: str,
+        action: str,
+        *,
+        actor: str,
+        variant: str | None = None,
+        confirmed: Collection[str] = (),
+    ) -> Experiment:
+        """Return an experiment for which an action is possible now, without doing it.
+
+        Args:
+            name: The experiment.
+            action: The action.
+            actor: Who wants it.
+            variant: The variant to ship.
+            confirmed: Names of guards that the actor passes by.
+
+        Raises:
+            ActionRefused: It is not possible.
+        """
+        with self.engine.connect() as connection:
+            experiment = read_experiment(connection, name)
+            found = require_allowed(name, experiment.standing, action, actor, experiment.design)
+            changes.require_unobjected(connection, experiment, found, actor, variant, confirmed)
+        return experiment
+
+    def kill(self, name: str, *, actor: str, reason: str) -> None:
+        """Give all units of an experiment the default at once; the database is not needed for that.
+
+        The change is recorded by `settle_kills`, at the latest before the next change.
+
+        Args:
+            name: The experiment.
+            actor: Who kills it.
+            reason: Why, in words.
+
+        Raises:
+            TastemakerError: It does not run, or the plan file can't be read or written.
+        """
+        kills.kill(self.folder, name, actor, reason)
+
+    def settle_kills(self) -> None:
+        """Record kills that the database does not have yet."""
+        pending = kills.pending(self.folder)
+        for one in pending:
+            with self.engine.begin() as connection:
+                running = {each.name: each for each in read_experiments(connection, ACTIVE)}
+                if (experiment := running.get(one.experiment)) is not None:
+                    said = {"killed_at": one.killed_at.isoformat()}
+                    changes.apply(
+                        connection, experiment, "kill", actor=one.actor, reason=one.reason, evidence=said
+                    )
+        if pending:
+            self.publish()  # before they are forgotten: no compilation under way may take a kill back
+        for one in pending:
+            kills.settle(self.folder, one.experiment)
+
+    def publish(self) -> ControlPlan:
+        """Compile the plan, and write its file if it changes.
+
+        Changes of experiments do it by themselves. It is also needed after a promotion, after a new version
+        of a recipe, and while an experiment is held, so that units whose exposure arrived late stay in it.
+
+        Raises:
+            TastemakerError: A version is missing, or the file can't be written. The plan in force stays.
+        """
+        plan = self._compiler.publish()
+        remove_unused(self.folder, (one.enrolled for one in plan.experiments if one.enrolled))
+        return plan
