@@ -25,6 +25,7 @@ from tastemaker.alert_settings import AlertsSettings
 from tastemaker.dashboard_settings import DashboardSettings
 from tastemaker.elasticsearch_settings import ElasticsearchSettings
 from tastemaker.errors import TastemakerError
+from tastemaker.experiment_settings import ExperimentSettings
 from tastemaker.product_settings import ProductSettings
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
 from tastemaker.util.atomic_files import sqlite_url
@@ -292,6 +293,8 @@ class Settings(BaseSettings):
     """`tastemaker dashboard`: the web pages for product staff."""
     product: ProductSettings = ProductSettings()
     """Product metrics."""
+    experiments: ExperimentSettings = ExperimentSettings()
+    """Experiments over models."""
     models: ModelsSettings = ModelsSettings()
     """Choice of the models, and their hyperparameters under each model's name."""
     chunk_rows: Annotated[int, Field(ge=1_000, le=10_000_000)] = 250_000
@@ -366,6 +369,11 @@ class Settings(BaseSettings):
     def product_root(self) -> Path:
         """Folder of the days that product metrics are computed from, Parquet by day."""
         return self.home / "product"
+
+    @property
+    def experiments_root(self) -> Path:
+        """Folder of the plan of the experiments in force, and of the files beside it."""
+        return self.home / "experiments"
 
     @property
     def shop_timezone(self) -> str:

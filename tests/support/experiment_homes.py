@@ -71,7 +71,7 @@ def design(name: str, champion: str, challenger: str, **fields: Any) -> Design:
         "a": VariantDesign(share=500_000, model="toy", version=champion),
         "b": VariantDesign(share=500_000, model="toy", version=challenger),
     }
-    given = {
+    given: dict[str, Any] = {
         "namespace": "home",
         "owner": PERSON,
         "hypothesis": "twice the weight earns more",

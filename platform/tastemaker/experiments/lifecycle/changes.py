@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -129,7 +129,7 @@ def apply(
     *,
     actor: str,
     reason: str,
-    evidence: dict[str, object],
+    evidence: Mapping[str, object],
     design: Design | None = None,
 ) -> Change:
     """Write a change that was checked: the experiment, its claim, its design and the audit trail.
@@ -150,7 +150,7 @@ def apply(
     standing = after(experiment.standing, action, design or experiment.design, is_revised=design is not None)
     _write_standing(connection, experiment, standing, design)
     if design is not None:
-        evidence = evidence | {"design": store_design(connection, design, standing, actor, now)}
+        evidence = {**evidence, "design": store_design(connection, design, standing, actor, now)}
     if action == "ready":
         claims.claim(connection, experiment.namespace, experiment.name, experiment.design.claim, now)
     elif standing.state in _WITHOUT_CLAIM:
@@ -168,7 +168,7 @@ def record(
     from_state: State | None,
     actor: str,
     reason: str,
-    evidence: dict[str, object],
+    evidence: Mapping[str, object],
     now: datetime,
 ) -> Change:
     """Append a change to the audit trail.

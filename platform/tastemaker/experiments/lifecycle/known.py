@@ -24,6 +24,7 @@ def read_known(connection: Connection, registry: Registry, problem: ProblemSpec)
         registry: The versions.
         problem: The problem, which has the types of events.
     """
+
     def version_fault(variant: VariantDesign) -> DesignFault | None:
         return _fault_of(lambda: _require_version(registry, problem.name, variant))
 

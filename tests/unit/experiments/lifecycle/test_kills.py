@@ -88,7 +88,7 @@ def test_the_next_change_records_a_kill_first(shop: ExperimentHome) -> None:
 
 def test_what_does_not_run_can_not_be_killed(shop: ExperimentHome) -> None:
     shop.running()
-    with pytest.raises(TastemakerError, match="other does not run: .*plan.json has ranker-2"):
+    with pytest.raises(TastemakerError, match=r"other does not run: .*plan.json has ranker-2"):
         kills.kill(shop.experiments.folder, "other", PERSON, "why")
     assert kills.pending(shop.experiments.folder) == []
 

@@ -54,7 +54,7 @@ def test_the_standing_is_the_fold_of_the_changes(actions: list[str]) -> None:
 def test_a_sequence_that_lacks_a_change_is_refused(data: st.DataObject) -> None:
     standing, changes = CREATED, [change(CREATED, "create", None)]
     for action in ("ready", "start", "step", "step", "hold", "resume", "stop", "drop", "archive"):
-        before, standing = standing, after(standing, action, DESIGN)  # type: ignore[arg-type]
+        before, standing = standing, after(standing, action, DESIGN)
         changes.append(change(standing, action, before.state))
     missing = data.draw(st.integers(0, len(changes) - 2))
     with pytest.raises(ValueError, match=f"change {missing + 1} is missing"):
