@@ -42,6 +42,8 @@ LAKE = (
     LakeTable("quarantine", "Rows that failed a rule, each with the rule.", tables.QUARANTINE),
     LakeTable("requests", "One row per logged request, with its answer.", tables.REQUESTS),
     LakeTable("feedback", "Events that callers of the service reported.", tables.FEEDBACK),
+    LakeTable("exposures", "Units that saw a variant of a flag in the shop's own code.", tables.EXPOSURES),
+    LakeTable("shadow_answers", "Answers to copies of requests, which no user saw.", tables.SHADOW_ANSWERS),
     LakeTable("item_changes", "Items that callers of the service changed.", tables.ITEM_CHANGES),
     LakeTable(tables.HISTORY, "Changes of items that no source has, one row each.", tables.ITEM_CHANGES),
     LakeTable("user_changes", "Users that callers of the service changed.", tables.USER_CHANGES),

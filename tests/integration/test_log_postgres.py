@@ -15,7 +15,7 @@ from alembic.config import Config
 from click.testing import CliRunner
 from sqlalchemy import Connection, create_engine, text
 
-from support.request_logs import NOON, click, fill, request, settings_of
+from support.request_logs import NOON, click, exposure, fill, request, settings_of, shadow
 from tastemaker.cli.ship import ship
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import ASSIGNMENT
@@ -35,6 +35,8 @@ EVERYTHING: list[Entry] = [
     request(1, user_id="Žofie 🛍", context=[1.5, 2.0], session=["tea"], kind="session"),
     request(2, fallback="model_error", stage="popular", exclude=["pot"], candidates=["tea", "cup"]),
     click(1, user_id=None, request_id=f"{1:032x}", position=0),
+    shadow(3, shadow_of=1),
+    exposure(1, unit='Žofie "🛍"', user_id="Žofie 🛍"),
     click('quo"te,\n\\.\n', value=-2.5),
     ItemRecord("tea", NOON, title='Te"a', available=False),
     UserRecord("ann", NOON, country="NL", blocked_items=["cup"]),
@@ -69,7 +71,7 @@ def test_what_goes_through_postgres_is_what_goes_straight_into_the_lake(
     fill(tmp_path / "home" / "spool", EVERYTHING)
     drained = drain(tmp_path / "one", straight)
     assert collect(settings_of(tmp_path / "home", postgres_url), through) == drained
-    for table in ("requests", "feedback", "item_changes", "user_changes"):
+    for table in ("requests", "feedback", "exposures", "shadow_answers", "item_changes", "user_changes"):
         assert through.read(table).to_pylist() == straight.read(table).to_pylist(), table
         assert through.days(table) == straight.days(table)
 
@@ -160,9 +162,10 @@ def test_the_command_ships_and_counts(tmp_path: Path, postgres_url: str) -> None
         "TASTEMAKER_LOG__URL": postgres_url,
     }
     result = CliRunner().invoke(ship, ["--json"], env=environment, catch_exceptions=False)
-    assert json.loads(result.stdout) == {"requests": 2, "feedback": 2, "changes": 2}
+    counts = {"requests": 2, "feedback": 2, "changes": 2, "exposures": 1, "shadows": 1}
+    assert json.loads(result.stdout) == counts
     again = CliRunner().invoke(ship, [], env=environment, catch_exceptions=False)
-    assert again.stdout == "0 requests, 0 feedback, 0 changes moved to postgres\n"
+    assert again.stdout == "0 requests, 0 feedback, 0 changes, 0 exposures, 0 shadows moved to postgres\n"
 
 
 def test_the_error_for_an_unavailable_database_has_no_password(tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_assignments_go_through_postgres_beside_records_of_the_release_before(
     tmp_path: Path, postgres_url: str
 ) -> None:
     """The database was made and filled by the release before; this one upgrades it and adds its own."""
-    assignment = Assignment("ranker-v2", epoch=3, variant="treatment", probability=0.1)
+    assignment = Assignment("ranker-v2", 3, "treatment", 0.1, "control", "0123456789abcdef", "user-2")
     old, new = request(1), request(2, assignment=assignment)
     older = create_engine(postgres_url)
     with older.begin() as connection:
@@ -237,5 +240,13 @@ def test_assignments_go_through_postgres_beside_records_of_the_release_before(
     found = read_log(lake).select(ASSIGNMENT.names).to_pylist()
     assert found == [
         dict.fromkeys(ASSIGNMENT.names),
-        {"experiment": "ranker-v2", "epoch": 3, "variant": "treatment", "variant_probability": 0.1},
+        {
+            "experiment": "ranker-v2",
+            "epoch": 3,
+            "variant": "treatment",
+            "variant_probability": 0.1,
+            "variant_served": "control",
+            "plan_digest": "0123456789abcdef",
+            "unit": "user-2",
+        },
     ]

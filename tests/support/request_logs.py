@@ -9,7 +9,15 @@ from typing import Any
 
 import msgspec
 
-from tastemaker.event_log.records import Entry, FeedbackRecord, Item, Record
+from tastemaker.event_log.records import (
+    Assignment,
+    Entry,
+    ExposureRecord,
+    FeedbackRecord,
+    Item,
+    Record,
+    ShadowRecord,
+)
 from tastemaker.event_log.spool import Spool
 from tastemaker.settings import LogSettings, Settings
 
@@ -45,6 +53,28 @@ def click(name: int | str, **other: Any) -> FeedbackRecord:
         "user_id": "ann",
     }
     return FeedbackRecord(**fields | other)
+
+
+def shadow(number: int, *, shadow_of: int, **other: Any) -> ShadowRecord:
+    """The answer to the copy of a request."""
+    return ShadowRecord(f"{shadow_of:032x}", request(number, **{"user_id": f"user-{shadow_of}"} | other))
+
+
+def exposure(name: int | str, **other: Any) -> ExposureRecord:
+    """Ann's exposure to a wide basket, which came as it happened; `other`: of it or its assignment."""
+    assigned: dict[str, Any] = {
+        "experiment": "new-basket",
+        "epoch": 0,
+        "variant": "wide",
+        "probability": 0.5,
+        "served": "wide",
+        "plan": "0123456789abcdef",
+        "unit": "ann",
+    }
+    fields: dict[str, Any] = {"occurred_at": NOON, "received_at": NOON, "user_id": "ann"}
+    for field, value in other.items():
+        (assigned if field in assigned else fields)[field] = value
+    return ExposureRecord(f"exposure-{name}", Assignment(**assigned), **fields)
 
 
 def as_json(record: Entry) -> str:

@@ -157,7 +157,8 @@ def _copied_in_words(written: Written) -> str:
 
 
 def _records(moved: Drained) -> dict[str, int]:
-    return {"requests": moved.requests, "feedback": moved.feedback, "changes": moved.changes}
+    names = ("requests", "feedback", "changes", "exposures", "shadows")
+    return {name: getattr(moved, name) for name in names}
 
 
 def _worded(moved: Drained, settings: Settings) -> str:

@@ -22,12 +22,27 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.data.lake_files import day_of, literal, open_duckdb, quoted, table_files
-from tastemaker.data.tables import EVENTS, FEEDBACK, ITEMS, QUARANTINE, REQUESTS, USERS, completed
+from tastemaker.data.tables import (
+    EVENTS,
+    EXPOSURES,
+    FEEDBACK,
+    ITEMS,
+    QUARANTINE,
+    REQUESTS,
+    SHADOW_ANSWERS,
+    USERS,
+    completed,
+)
 from tastemaker.errors import SourceError
 from tastemaker.util.atomic_files import atomic_write
 
 SCHEMAS = {"events": EVENTS, "items": ITEMS, "users": USERS, "quarantine": QUARANTINE}
-LOG_SCHEMAS = {"requests": REQUESTS, "feedback": FEEDBACK}
+LOG_SCHEMAS = {
+    "requests": REQUESTS,
+    "feedback": FEEDBACK,
+    "exposures": EXPOSURES,
+    "shadow_answers": SHADOW_ANSWERS,
+}
 """Tables whose files may lack columns: an earlier release wrote them beside today's."""
 
 IMPRESSIONS = """
@@ -35,7 +50,7 @@ IMPRESSIONS = """
     SELECT request_id, occurred_at, user_id, unnest(item_ids) AS item_id,
         unnest(range(len(item_ids)))::INTEGER AS position, unnest(scores) AS score,
         unnest(propensities) AS propensity, model, version, fallback, experiment, epoch, variant,
-        variant_probability
+        variant_probability, variant_served, plan_digest, unit, unnest(teams) AS team
     FROM requests QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY occurred_at) = 1
 """
 """One row per item shown; a request that was logged twice counts once, as in `event_log.drain.read_log`."""

@@ -29,6 +29,19 @@ def _assignment() -> list[pa.Field]:
             "probability of that assignment, in (0, 1]; null if it was forced",
             nullable=True,
         ),
+        _field(
+            "variant_served",
+            pa.string(),
+            "the variant whose service answered; null for a list of no variant",
+            nullable=True,
+        ),
+        _field(
+            "plan_digest",
+            pa.string(),
+            "the first 16 hexadecimal digits of the SHA-256 of the plan in force",
+            nullable=True,
+        ),
+        _field("unit", pa.string(), "what was assigned: a user, device, session or request", nullable=True),
     ]
 
 
@@ -124,6 +137,32 @@ REQUESTS = pa.schema(
         _field("session", pa.list_(pa.string()), "an anonymous user's items, oldest first", nullable=True),
         _field("diversity", pa.float32(), "λ of the reordering for diversity, 0 to 1", nullable=True),
         *ASSIGNMENT,
+        _field(
+            "teams",
+            pa.list_(pa.string()),
+            "the variant that placed each item of an interleaved list; empty for none",
+            nullable=True,
+        ),
+    ]
+)
+
+SHADOW_ANSWERS = pa.schema(
+    [*REQUESTS, _field("shadow_of", pa.string(), "the request whose answer the user saw")]
+)
+"""Answers to copies of requests. No user saw them: they are never credited and never learned from."""
+
+EXPOSURES = pa.schema(
+    [
+        _field("exposure_id", pa.string(), "unique; of repeated reports of an exposure, the first counts"),
+        _field("occurred_at", UTC_MICROSECONDS, "when it happened, by the caller's clock"),
+        _field("received_at", UTC_MICROSECONDS, "when it came, by our clock"),
+        _field("experiment", pa.string(), "the experiment"),
+        _field("epoch", pa.int64(), "as in requests"),
+        _field("variant", pa.string(), "the variant that the unit was assigned to, and saw"),
+        _field("variant_probability", pa.float64(), "as in requests", nullable=True),
+        _field("plan_digest", pa.string(), "as in requests", nullable=True),
+        _field("unit", pa.string(), "what was assigned: a user, device, session or request"),
+        _field("user_id", pa.string(), "the user; null where it is not known", nullable=True),
     ]
 )
 

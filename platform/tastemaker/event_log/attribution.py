@@ -72,6 +72,13 @@ ATTRIBUTED = pa.schema(
             "flags", pa.list_(pa.string()), metadata={"description": "open: it may still earn a reward"}
         ),
         *ASSIGNMENT,
+        pa.field(
+            "team",
+            pa.string(),
+            metadata={
+                "description": "the variant that placed the item in an interleaved list; empty for none"
+            },
+        ),
     ]
 )
 """One row per item shown, however often a page reports it. `events`: how many were credited; `delay_seconds`:
@@ -101,7 +108,8 @@ item; `early`, it lies before its impression, or in our future; `late`, its impr
 _SHOWN = """
     CREATE TEMP TABLE shown AS
     SELECT request_id, occurred_at, epoch_us(occurred_at) / 1e6 AS shown_at, user_id, context, model, version,
-        fallback, experiment, epoch, variant, variant_probability, unnest(item_ids) AS item_id,
+        fallback, experiment, epoch, variant, variant_probability, variant_served, plan_digest, unit,
+        unnest(teams) AS team, unnest(item_ids) AS item_id,
         unnest(range(len(item_ids)))::INTEGER AS position,
         unnest(scores) AS score, unnest(propensities) AS propensity
     FROM logged WHERE epoch_us(occurred_at) / 1e6 < $until

@@ -8,6 +8,7 @@ The lake is the sink of a home folder without a log database:
 
     requests/day=…/served-….parquet        one row per request
     feedback/day=…/served-….parquet        one row per event that a caller reported
+    exposures/…, shadow_answers/…          one row per exposure, or per answer that no user saw
     item_changes/…, user_changes/…         one row per item or user that a caller changed
 
 A part is named by the spool and the number of its first record, so that a repeated write replaces it.
@@ -27,15 +28,24 @@ import pyarrow as pa
 from tastemaker.data.lake import LOG_SCHEMAS, Lake
 from tastemaker.data.lake_files import open_duckdb, quoted
 from tastemaker.event_log import recent
-from tastemaker.event_log.records import FeedbackRecord, ItemRecord, Record, UserRecord
+from tastemaker.event_log.records import (
+    ExposureRecord,
+    FeedbackRecord,
+    ItemRecord,
+    Record,
+    ShadowRecord,
+    UserRecord,
+)
 from tastemaker.event_log.rows import (
+    exposure_rows,
     feedback_rows,
     item_rows,
     request_rows,
+    shadow_rows,
     user_rows,
     utc,
 )
-from tastemaker.event_log.spool_file import FILE_NAME, Pending, forget, read
+from tastemaker.event_log.spool_file import FILE_NAME, Pending, forget, logged_at, read
 from tastemaker.util.file_lock import file_lock
 
 BATCH_RECORDS = 10_000
@@ -50,6 +60,9 @@ class Drained(NamedTuple):
     feedback: int = 0
     changes: int = 0
     """Of items and users."""
+    exposures: int = 0
+    shadows: int = 0
+    """Answers that no user saw."""
 
     def plus(self, other: Drained) -> Drained:
         """Return the sum of both."""
@@ -108,6 +121,8 @@ def put_rows(lake: Lake, pending: Pending) -> None:
     tables: list[tuple[str, Sequence[Any], Callable[[Any], pa.Table]]] = [
         ("requests", pending.of(Record), request_rows),
         ("feedback", pending.of(FeedbackRecord), feedback_rows),
+        ("exposures", pending.of(ExposureRecord), exposure_rows),
+        ("shadow_answers", pending.of(ShadowRecord), shadow_rows),
         ("item_changes", pending.of(ItemRecord), item_rows),
         ("user_changes", pending.of(UserRecord), user_rows),
     ]
@@ -148,6 +163,36 @@ def read_feedback(lake: Lake, more: Sequence[FeedbackRecord] = (), *, since: int
     return _firsts(rows, "event_id", "received_at")
 
 
+def read_exposures(lake: Lake, more: Sequence[ExposureRecord] = (), *, since: int = 0) -> pa.Table:
+    """Return the exposures that callers reported, each once: as it came first.
+
+    Args:
+        lake: Where drained exposures are.
+        more: Exposures that are not drained yet.
+        since: Seconds since 1970 UTC; only those that arrived from then on.
+
+    Returns:
+        Rows of `EXPOSURES`, in the order of arrival.
+    """
+    rows = pa.concat_tables([_table(lake, "exposures", "received_at", since), exposure_rows(more)])
+    return _firsts(rows, "exposure_id", "received_at")
+
+
+def read_shadows(lake: Lake, more: Sequence[ShadowRecord] = (), *, since: int = 0) -> pa.Table:
+    """Return the answers that no user saw, each once.
+
+    Args:
+        lake: Where drained answers are.
+        more: Answers that are not drained yet.
+        since: Seconds since 1970 UTC.
+
+    Returns:
+        Rows of `SHADOW_ANSWERS`, in the order of time.
+    """
+    rows = pa.concat_tables([_table(lake, "shadow_answers", "occurred_at", since), shadow_rows(more)])
+    return _firsts(rows, "request_id", "occurred_at")
+
+
 def _firsts(rows: pa.Table, key: str, time: str) -> pa.Table:
     """Return the first row of each key, in the order of the column `time`."""
     ordered = rows.sort_by([(time, "ascending"), (key, "ascending")])
@@ -167,15 +212,21 @@ def _table(lake: Lake, name: str, time: str, since: int) -> pa.Table:
 
 def count(pending: Pending) -> Drained:
     """Return the number of records of each kind."""
-    requests, feedback = pending.of(Record), pending.of(FeedbackRecord)
-    shown = sum(len(record.items) for record in requests)
-    return Drained(len(requests), shown, len(feedback), len(pending.records) - len(requests) - len(feedback))
+    requests = pending.of(Record)
+    return Drained(
+        requests=len(requests),
+        impressions=sum(len(record.items) for record in requests),
+        feedback=len(pending.of(FeedbackRecord)),
+        changes=len(pending.of(ItemRecord)) + len(pending.of(UserRecord)),
+        exposures=len(pending.of(ExposureRecord)),
+        shadows=len(pending.of(ShadowRecord)),
+    )
 
 
 def _by_day(records: Sequence[Any]) -> dict[date, list[Any]]:
-    """Return records by day: feedback and changes by day of arrival, since callers' clocks may be wrong."""
+    """Return records by day: what callers reported by day of arrival, since their clocks may be wrong."""
     days: dict[date, list[Any]] = defaultdict(list)
     for record in records:
-        seconds = record.occurred_at if isinstance(record, Record) else record.received_at
+        seconds = logged_at(record)
         days[utc(seconds).date()].append(record)
     return days

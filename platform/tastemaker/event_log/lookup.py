@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tastemaker.event_log import spool_file
-from tastemaker.event_log.records import Assignment, Item, Record
+from tastemaker.event_log.records import ASSIGNMENT_FIELDS, Assignment, Item, Record
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -87,4 +87,5 @@ def record_of(row: dict[str, Any]) -> Record:
 def _assignment(row: dict[str, Any]) -> Assignment | None:
     if row.get("experiment") is None:  # files of an earlier release lack the columns
         return None
-    return Assignment(row["experiment"], row["epoch"], row["variant"], row["variant_probability"])
+    fields: dict[str, Any] = {field: row.get(column) for column, field in ASSIGNMENT_FIELDS.items()}
+    return Assignment(**fields)

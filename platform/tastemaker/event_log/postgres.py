@@ -22,7 +22,7 @@ from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import BATCH_RECORDS, Drained, count, put_rows
 from tastemaker.event_log.records import Entry, Record
-from tastemaker.event_log.spool_file import KINDS, NAMES, Kind, Pending, key_of, name_of
+from tastemaker.event_log.spool_file import KINDS, NAMES, Kind, Pending, key_of, logged_at, name_of
 from tastemaker.util.atomic_files import atomic_write
 from tastemaker.util.file_lock import file_lock
 
@@ -234,7 +234,7 @@ def _lines(pending: Pending) -> io.StringIO:
     lines = []
     for place, record in enumerate(pending.records):
         key = key_of(record) or f"{pending.spool}:{pending.first}:{place}"
-        at = record.occurred_at if isinstance(record, Record) else record.received_at
+        at = logged_at(record)
         user_id = getattr(record, "user_id", None)
         who = "" if user_id is None else _quoted(user_id)
         lines.append(f"{name_of(record)},{_quoted(key)},{who},{at!r},{_quoted(_encode(record).decode())}\n")

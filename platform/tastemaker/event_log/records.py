@@ -1,4 +1,4 @@
-"""Logged records: requests with their answers, feedback, and changes of items and users.
+"""Logged records: requests with their answers, feedback, exposures, and changes of items and users.
 
 The record of a request holds enough to compute the answer again and to weight it off-policy.
 """
@@ -43,7 +43,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """The variant of an experiment that a request was assigned to, whichever variant answered it."""
+    """The variant of an experiment that a unit was assigned to, whichever variant answered it."""
 
     experiment: str
     """The experiment's id."""
@@ -52,6 +52,12 @@ class Assignment(msgspec.Struct, frozen=True):
     variant: str
     probability: float | None = None
     """The probability, in (0, 1], that this variant was assigned; None where the assignment was forced."""
+    served: str | None = None
+    """The variant whose service answered; None where a list of no variant had to."""
+    plan: str | None = None
+    """The first 16 hexadecimal digits of the digest of the plan in force."""
+    unit: str | None = None
+    """What was assigned: the id of a user, device, session or request; a pseudonym where those are used."""
 
     def __post_init__(self) -> None:
         """Raise TastemakerError for values that the log can't hold or that weigh nothing."""
@@ -70,6 +76,18 @@ class Assignment(msgspec.Struct, frozen=True):
                 f"probability is {self.probability}, must be above 0 and at most 1",
                 fix="log the assigned variant's share of the epoch; None if the assignment was forced",
             )
+
+
+ASSIGNMENT_FIELDS = {
+    "experiment": "experiment",
+    "epoch": "epoch",
+    "variant": "variant",
+    "variant_probability": "probability",
+    "variant_served": "served",
+    "plan_digest": "plan",
+    "unit": "unit",
+}
+"""Column of the tables -> field of `Assignment`."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -101,6 +119,58 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """λ of the step that reordered the list for diversity; None where the model's order was kept."""
     assignment: Assignment | None = None
     """None where no experiment assigned a variant."""
+    teams: list[str] | None = None
+    """Of an interleaved list: the variant that placed each item, empty for none."""
+
+
+class ShadowRecord(msgspec.Struct, frozen=True, gc=False):
+    """The answer of a variant to the copy of a request. No user saw it.
+
+    It is not a `Record`, so that nothing credits it, counts it or learns from it by mistake.
+    """
+
+    shadow_of: str
+    """The id of the request whose answer the user saw."""
+    record: Record
+    """The copy, with an id of its own, and its answer."""
+
+    @property
+    def request_id(self) -> str:
+        """The id of the copy."""
+        return self.record.request_id
+
+    @property
+    def user_id(self) -> str:
+        """The user of both requests."""
+        return self.record.user_id
+
+    @property
+    def occurred_at(self) -> float:
+        """When the copy was answered, seconds since 1970 UTC."""
+        return self.record.occurred_at
+
+
+class ExposureRecord(msgspec.Struct, frozen=True):
+    """A unit that the shop's own code showed a variant."""
+
+    exposure_id: str
+    """Unique; an exposure that is reported twice counts once."""
+    assignment: Assignment
+    """With its unit."""
+    occurred_at: float
+    """Seconds since 1970 UTC, by the caller's clock."""
+    received_at: float
+    """Seconds since 1970 UTC, by our clock."""
+    user_id: str | None = None
+    """None where the user is not known."""
+
+    def __post_init__(self) -> None:
+        """Raise TastemakerError without a unit: the table has no exposure without one."""
+        if not self.assignment.unit:
+            raise TastemakerError(
+                f"exposure {self.exposure_id!r} has unit {self.assignment.unit!r}, must have one",
+                fix="report the unit that was assigned: the id of the user, device, session or request",
+            )
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True):
@@ -141,4 +211,4 @@ class UserRecord(msgspec.Struct, frozen=True):
     blocked_items: list[str] | None = None
 
 
-Entry = Record | FeedbackRecord | ItemRecord | UserRecord
+Entry = Record | ShadowRecord | ExposureRecord | FeedbackRecord | ItemRecord | UserRecord

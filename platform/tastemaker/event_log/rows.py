@@ -10,32 +10,42 @@ import msgspec
 import pyarrow as pa
 
 from tastemaker.data.tables import (
-    ASSIGNMENT,
+    EXPOSURES,
     FEEDBACK,
     ITEM_CHANGES,
     REQUESTS,
+    SHADOW_ANSWERS,
     USER_CHANGES,
 )
-from tastemaker.event_log.records import Assignment, FeedbackRecord, ItemRecord, Record, UserRecord
+from tastemaker.event_log.records import (
+    ASSIGNMENT_FIELDS,
+    Assignment,
+    ExposureRecord,
+    FeedbackRecord,
+    ItemRecord,
+    Record,
+    ShadowRecord,
+    UserRecord,
+)
 
 _TIMES = ("occurred_at", "received_at")
 
 
 def request_rows(records: Iterable[Record]) -> pa.Table:
     """Return `REQUESTS`, one row per request."""
-    rows = [
-        {
-            **_plain(record, REQUESTS),
-            **_assigned(record.assignment),
-            "context": as_json(record.context),
-            "features": as_json(record.features),
-            "item_ids": [item.item_id for item in record.items],
-            "scores": [item.score for item in record.items],
-            "propensities": [item.propensity for item in record.items],
-        }
-        for record in records
-    ]
-    return pa.Table.from_pylist(rows, schema=REQUESTS)
+    return pa.Table.from_pylist(list(map(_answered, records)), schema=REQUESTS)
+
+
+def shadow_rows(records: Iterable[ShadowRecord]) -> pa.Table:
+    """Return `SHADOW_ANSWERS`, one row per answer."""
+    rows = [_answered(one.record) | {"shadow_of": one.shadow_of} for one in records]
+    return pa.Table.from_pylist(rows, schema=SHADOW_ANSWERS)
+
+
+def exposure_rows(records: Iterable[ExposureRecord]) -> pa.Table:
+    """Return `EXPOSURES`, one row per exposure."""
+    rows = [_assigned(one.assignment) | _plain(one, EXPOSURES) for one in records]
+    return pa.Table.from_pylist(rows, schema=EXPOSURES)
 
 
 def feedback_rows(records: Iterable[FeedbackRecord]) -> pa.Table:
@@ -63,12 +73,24 @@ def as_json(value: object) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
+def _answered(record: Record) -> dict[str, Any]:
+    """Return the columns of a request and its answer."""
+    return {
+        **_plain(record, REQUESTS),
+        **_assigned(record.assignment),
+        "context": as_json(record.context),
+        "features": as_json(record.features),
+        "item_ids": [item.item_id for item in record.items],
+        "scores": [item.score for item in record.items],
+        "propensities": [item.propensity for item in record.items],
+    }
+
+
 def _assigned(assignment: Assignment | None) -> dict[str, Any]:
     """Return the columns of an assignment."""
     if assignment is None:
         return {}
-    row = _plain(assignment, ASSIGNMENT)
-    return row | {"variant_probability": assignment.probability}
+    return {column: getattr(assignment, field) for column, field in ASSIGNMENT_FIELDS.items()}
 
 
 def _plain(record: object, schema: pa.Schema) -> dict[str, Any]:

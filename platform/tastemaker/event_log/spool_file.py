@@ -20,7 +20,15 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from tastemaker.errors import TastemakerError
-from tastemaker.event_log.records import Entry, FeedbackRecord, ItemRecord, Record, UserRecord
+from tastemaker.event_log.records import (
+    Entry,
+    ExposureRecord,
+    FeedbackRecord,
+    ItemRecord,
+    Record,
+    ShadowRecord,
+    UserRecord,
+)
 from tastemaker.util.os_errors import NO_ROOM
 from tastemaker.util.sqlite_wal import use_wal
 
@@ -30,12 +38,16 @@ _PROBE_BYTES = 128 << 10
 """More bytes than SQLite needs to open a spool."""
 _KEYS: dict[type[Entry], str | None] = {
     Record: "request_id",
+    ShadowRecord: "request_id",
+    ExposureRecord: "exposure_id",
     FeedbackRecord: "event_id",
     ItemRecord: None,
     UserRecord: None,
 }
 KINDS: dict[str, type[Entry]] = {
     "request": Record,
+    "shadow": ShadowRecord,
+    "exposure": ExposureRecord,
     "feedback": FeedbackRecord,
     "item": ItemRecord,
     "user": UserRecord,
@@ -301,6 +313,11 @@ def measure(connection: sqlite3.Connection) -> Backlog:
 def name_of(record: Entry) -> str:
     """Return a record's kind, a key of KINDS."""
     return NAMES[type(record)]
+
+
+def logged_at(record: Entry) -> float:
+    """Return a record's time by our clock, seconds since 1970 UTC."""
+    return record.occurred_at if isinstance(record, Record | ShadowRecord) else record.received_at
 
 
 def key_of(record: Entry) -> str | None:

@@ -17,18 +17,22 @@ from tastemaker.event_log.postgres import connect
 from tastemaker.product.day_files import ACTIVITY, ITEM_DAYS, USER_DAYS
 from tastemaker.settings import Settings
 
-LOG_TABLES = ("requests", "feedback")
+LOG_TABLES = ("requests", "feedback", "exposures", "shadow_answers")
 EVENT_TABLES = ("events", "landed_events", "quarantine")
+LOG_KINDS = ("request", "feedback", "exposure", "shadow")
+"""The same records in the log database."""
 PRODUCT_LOG_TABLES = (USER_DAYS, ITEM_DAYS)
 PRODUCT_EVENT_TABLES = (ACTIVITY,)
 """Computed from the log and from the events, by day of the shop."""
+
+_DELETE = "DELETE FROM log_records WHERE kind = ANY(%s) AND at < %s"
 
 
 class Expired(NamedTuple):
     """Number of files and rows that were deleted."""
 
     log_days: int
-    """Files of a day of requests or feedback."""
+    """Files of a day of requests, feedback, exposures or shadow answers."""
     event_days: int
     """Files of a day of events, landed or accepted."""
     log_records: int
@@ -84,7 +88,5 @@ def _drop_records(settings: Settings, first: date) -> int:
         return 0
     with closing(connect(settings.log_url)) as connection, connection, connection.cursor() as cursor:
         midnight = datetime.combine(first, time.min, UTC)
-        cursor.execute(
-            "DELETE FROM log_records WHERE kind IN ('request', 'feedback') AND at < %s", (midnight,)
-        )
+        cursor.execute(_DELETE, (list(LOG_KINDS), midnight))
         return int(cursor.rowcount)

@@ -47,7 +47,8 @@ _LOGGED = """
     CREATE TEMP TABLE logged AS
     SELECT request_id, occurred_at, user_id, NULL::VARCHAR AS context, model, version, fallback, stage,
         experiment, epoch, variant, variant_probability, item_ids, latency_ms,
-        []::FLOAT[] AS scores, []::FLOAT[] AS propensities
+        NULL::VARCHAR AS variant_served, NULL::VARCHAR AS plan_digest, NULL::VARCHAR AS unit,
+        []::VARCHAR[] AS teams, []::FLOAT[] AS scores, []::FLOAT[] AS propensities
     FROM requests WHERE occurred_at >= $start AND occurred_at < $until
     QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY occurred_at) = 1
 """
