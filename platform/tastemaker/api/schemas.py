@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tastemaker.event_log.records import Item, Stage
+from tastemaker.event_log.records import MAX_EPOCH, Item, Stage
 
 MAX_ID_BYTES = 200
 """As in the canonical tables."""
@@ -24,7 +24,7 @@ MAX_BATCH = 100
 MAX_SESSION = 100
 """Recent items of one session."""
 MAX_CHANGES = 1_000
-"""Events, items or users in one body."""
+"""Events, exposures, items or users in one body."""
 MAX_BODY_BYTES = 4 << 20
 MAX_SECONDS = 253_402_300_799
 """The last second of the year 9999."""
@@ -59,6 +59,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
     """If given, only these may be shown. Unknown ids are ignored."""
     diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
     """λ of the diversity stage: 0 keeps the model's order. Absent: the service's setting."""
+    device_id: Id | None = None
+    """The caller's own id of the device, the same before and after a login: experiments may assign it."""
 
 
 class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +82,8 @@ class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The context, as in /recommend."""
     session_id: Id | None = None
     """Ties the session's requests together in the log."""
+    device_id: Id | None = None
+    """The caller's own id of the device, as in /recommend."""
 
 
 class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +97,8 @@ class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many of them to return; null for all that may be shown, MAX_K at most."""
     context: Context | None = None
     """The context, as in /recommend."""
+    device_id: Id | None = None
+    """The caller's own id of the device, as in /recommend."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -184,6 +190,34 @@ class FeedbackEvents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events: Annotated[list[_AttributedEvent], Meta(min_length=1, max_length=MAX_CHANGES)]
 
 
+class ExposureReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A unit that the caller's own code showed the variant of a flag."""
+
+    exposure_id: Id
+    """Unique: an exposure that comes twice counts once, so that it can be sent again after a doubt."""
+    experiment: Id
+    epoch: Annotated[int, Meta(ge=0, le=MAX_EPOCH)]
+    """As in the plan that assigned the variant."""
+    variant: Id
+    """The variant that was assigned, and shown."""
+    unit: Id
+    """What was assigned: the id of a user, device, session or request."""
+    probability: Annotated[float, Meta(gt=0, le=1)] | None = None
+    """The probability that this variant was assigned; null where a person forced it."""
+    plan: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")] | None = None
+    """The first 16 hexadecimal digits of the plan's digest."""
+    user_id: Id | None = None
+    """The user, where known: what the user does is the experiment's outcome."""
+    occurred_at: Annotated[float, Meta(ge=0, le=MAX_SECONDS)] | None = None
+    """Seconds since 1970 UTC; when the server got it, if absent."""
+
+
+class ExposureReports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /exposures: exposures, acknowledged once they are durable."""
+
+    exposures: Annotated[list[ExposureReport], Meta(min_length=1, max_length=MAX_CHANGES)]
+
+
 class ItemUpsert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An item as it is from now on. What is left out is unknown, whatever was said earlier."""
 
@@ -223,7 +257,7 @@ class Receipt(msgspec.Struct, frozen=True):
     accepted: int
     """New ones."""
     duplicates: int = 0
-    """Events whose id was known already."""
+    """Events or exposures whose id was known already."""
 
 
 class Explained(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ with Client("https://recommender.example", key="tm_...") as client:
 from tastemaker.api.schemas import (
     Answer,
     Explanation,
+    ExposureReport,
     FeedbackEvent,
     ItemUpsert,
     Problem,
@@ -27,6 +28,7 @@ __all__ = [
     "Answer",
     "Client",
     "Explanation",
+    "ExposureReport",
     "FeedbackEvent",
     "ItemUpsert",
     "Problem",

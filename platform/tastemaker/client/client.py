@@ -16,6 +16,8 @@ from tastemaker.api.schemas import (
     BatchRequest,
     Context,
     Explanation,
+    ExposureReport,
+    ExposureReports,
     FeedbackEvent,
     FeedbackEvents,
     ItemUpsert,
@@ -38,8 +40,8 @@ class Client:
     """A client of the prediction service. It keeps connections open: create one, and use it from any thread.
 
     Requests for lists are sent once, since a page waits for them, and once more if the connection broke.
-    Feedback, items and users are sent again while the service is unavailable or asks to retry later: the
-    service counts a repeated event once.
+    Feedback, exposures, items and users are sent again while the service is unavailable or asks to retry
+    later: the service counts a repeated event once.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Client:
         exclude: Sequence[str] | None = None,
         candidates: Sequence[str] | None = None,
         diversity: float | None = None,
+        device_id: str | None = None,
         request_id: str | None = None,
     ) -> Answer:
         """Return k items for a user, best first.
@@ -98,12 +101,13 @@ class Client:
             exclude: Items not to show.
             candidates: The only items that may be shown; None for all.
             diversity: λ of the diversity stage in [0, 1]; None for the service's setting.
+            device_id: The caller's own id of the device, which an experiment may assign.
             request_id: The caller's own id, 32 hexadecimal digits; None for a new one.
 
         Raises:
             ServiceError: If the service refuses or can't be reached.
         """
-        asked = Request(user_id, k, context, _list(exclude), _list(candidates), diversity)
+        asked = Request(user_id, k, context, _list(exclude), _list(candidates), diversity, device_id)
         return self._transport.call("POST", "/recommend", Answer, asked, request_id=request_id)
 
     def recommend_many(self, requests: Sequence[Request]) -> list[Answer]:
@@ -122,6 +126,7 @@ class Client:
         exclude: Sequence[str] | None = None,
         context: Context | None = None,
         session_id: str | None = None,
+        device_id: str | None = None,
         request_id: str | None = None,
     ) -> Answer:
         """Return k items for an anonymous user, given the items just viewed.
@@ -132,12 +137,13 @@ class Client:
             exclude: Items not to show.
             context: As in `recommend`.
             session_id: Ties the session's requests together in the log.
+            device_id: As in `recommend`.
             request_id: As in `recommend`.
 
         Raises:
             ServiceError: As in `recommend`.
         """
-        asked = SessionRequest(list(items), k, _list(exclude), context, session_id)
+        asked = SessionRequest(list(items), k, _list(exclude), context, session_id, device_id)
         return self._transport.call("POST", "/session", Answer, asked, request_id=request_id)
 
     def rank(
@@ -147,6 +153,7 @@ class Client:
         k: int | None = None,
         *,
         context: Context | None = None,
+        device_id: str | None = None,
         request_id: str | None = None,
     ) -> Answer:
         """Return the caller's own items in the best order for a user.
@@ -156,12 +163,13 @@ class Client:
             candidates: The items to order.
             k: How many of them to return; None for all that may be shown.
             context: As in `recommend`.
+            device_id: As in `recommend`.
             request_id: As in `recommend`.
 
         Raises:
             ServiceError: As in `recommend`.
         """
-        asked = RankRequest(user_id, list(candidates), k, context)
+        asked = RankRequest(user_id, list(candidates), k, context, device_id)
         return self._transport.call("POST", "/rank", Answer, asked, request_id=request_id)
 
     def similar(self, item_id: str, k: int = 10, *, user_id: str | None = None) -> SimilarAnswer:
@@ -187,6 +195,10 @@ class Client:
     def feedback(self, events: Sequence[FeedbackEvent]) -> Receipt:
         """Send events; return once all are on the service's disk. Raises ServiceError if some may not be."""
         return self._insist("/feedback", [FeedbackEvents(part) for part in _parts(events)])
+
+    def expose(self, exposures: Sequence[ExposureReport]) -> Receipt:
+        """Report which units saw which variant of a flag. Returns and raises as `feedback` does."""
+        return self._insist("/exposures", [ExposureReports(part) for part in _parts(exposures)])
 
     def upsert_items(self, items: Sequence[ItemUpsert]) -> Receipt:
         """Send new and changed items. Returns and raises as `feedback` does."""

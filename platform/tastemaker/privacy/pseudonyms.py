@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from typing import TypeVar
 
 import msgspec
@@ -19,6 +20,8 @@ KEY = "TASTEMAKER_PSEUDONYM_KEY"
 """Environment variable that holds the key."""
 MIN_KEY_BYTES, MAX_KEY_BYTES = 32, 64
 PREFIX = "p-"
+
+_is_pseudonym = re.compile(PREFIX + "[0-9a-f]{32}").fullmatch
 
 Message = TypeVar("Message", bound=msgspec.Struct)
 
@@ -35,15 +38,24 @@ class Pseudonyms:
             return user_id
         return PREFIX + hashlib.blake2b(user_id.encode(), key=self._key, digest_size=16).hexdigest()
 
+    def of_unit(self, unit: str) -> str:
+        """Return the pseudonym of a unit of an experiment, which may be one: callers assign pseudonyms."""
+        return unit if _is_pseudonym(unit) else self.of(unit)
+
     def hide(self, message: Message) -> Message:
-        """Return the message with its user id replaced; unchanged if it has none."""
-        user_id: str | None = getattr(message, "user_id", None)
-        return message if user_id is None else msgspec.structs.replace(message, user_id=self.of(user_id))
+        """Return the message with its ids of user, device and unit replaced; unchanged if it has none."""
+        given = {name: getattr(message, name, None) for name in _HIDDEN}
+        hidden = {name: _HIDDEN[name](self, value) for name, value in given.items() if value is not None}
+        return msgspec.structs.replace(message, **hidden) if hidden else message
 
     @property
     def fingerprint(self) -> str:
         """8 hexadecimal digits that differ between keys and do not reveal the key."""
         return hashlib.blake2b(b"fingerprint", key=self._key, digest_size=4).hexdigest()
+
+
+_HIDDEN = {"user_id": Pseudonyms.of, "device_id": Pseudonyms.of, "unit": Pseudonyms.of_unit}
+"""Fields of messages -> how each is hidden."""
 
 
 def open_pseudonyms(settings: Settings) -> Pseudonyms | None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import bentoml
 
+from tastemaker.api.control import CONTROLLED
 from tastemaker.event_log import spool_file
 from tastemaker.privacy.pseudonyms import open_pseudonyms
 from tastemaker.serving.http import connections
@@ -119,7 +120,12 @@ def prepare_server(settings: Settings) -> Path:
 def begin_worker(settings: Settings, auth: Authenticator) -> WorkerPlace:
     """Read the API keys, before the first request; return this process's place among the workers."""
     write_json_lines()
-    auth.open(settings.keys, RateLimiter(settings.home / "meters", SLOTS), settings.serving.allowed_hosts)
+    auth.open(
+        settings.keys,
+        RateLimiter(settings.home / "meters", SLOTS),
+        settings.serving.allowed_hosts,
+        is_controlled=os.environ.get(CONTROLLED) == "1",
+    )
     if settings.serving.pin_workers:
         pin_to_core(Path(MEMORY))
     shared = Path(named) if (named := os.environ.get(METRICS_FOLDER)) else None

@@ -20,8 +20,9 @@ from msgspec import Meta
 
 from tastemaker.errors import TastemakerError
 
-KeyScope = Literal["recommend", "feedback", "manage", "report"]
-"""What a key allows. Probes, metrics and the OpenAPI document need no key."""
+KeyScope = Literal["recommend", "feedback", "manage", "report", "control"]
+"""What a key allows. Probes, metrics and the OpenAPI document need no key. `control` allows what a
+controller of experiments sends: any request, with its header."""
 SLOTS = 4_096
 """The most active keys."""
 _PREFIX = "tm_"

@@ -17,10 +17,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from tastemaker.api.control import CONTROL_HEADER, CONTROLLED
 from tastemaker.api.schemas import HTTPError
 from tastemaker.errors import TastemakerError
 from tastemaker.serving.http.api_keys import Key, KeyScope, digest, parse_id, read_keys
 from tastemaker.serving.http.asgi import Headers, Scope
+from tastemaker.serving.http.control import NAME as CONTROL_NAME
 from tastemaker.serving.http.hosts import Hosts
 from tastemaker.util.failure_log import FailureLog
 from tastemaker.util.rate_limit import RateLimiter
@@ -28,6 +30,10 @@ from tastemaker.util.rate_limit import RateLimiter
 KEY_FILE_POLL_SECONDS = 1.0
 """After how long a running worker applies a change."""
 _BEARER = "bearer "
+_NO_CONTROL = (
+    f"only a controller may send the header {CONTROL_HEADER}: with a key of the scope `control`, or to a "
+    f"service that it started ({CONTROLLED}=1)"
+)
 _HERE = ("127.0.0.1", "::1", "")
 """The last one is a Unix socket's."""
 
@@ -42,6 +48,7 @@ class Authenticator:
         self._keys: dict[str, Key] | None = None
         """By id; None while there is no key file."""
         self._limiter: RateLimiter | None = None
+        self._is_controlled = False
         self._path: Path | None = None
         self._stamp: Any = None
         self._next_poll = 0.0
@@ -52,19 +59,24 @@ class Authenticator:
         """That the key file is missing or can't be read, in words; None while it can."""
         return self._failures.trouble
 
-    def open(self, path: Path, limiter: RateLimiter, hosts: Iterable[str] = ()) -> None:
+    def open(
+        self, path: Path, limiter: RateLimiter, hosts: Iterable[str] = (), *, is_controlled: bool = False
+    ) -> None:
         """Use the keys in a file, which may be created later.
 
         Args:
             path: The key file.
             limiter: Counts requests against the keys' limits.
             hosts: Names of this service, besides this machine's own, while there is no key.
+            is_controlled: Whether the callers on the service's Unix socket are its controller, which has
+                authenticated the callers that it passes on.
 
         Raises:
             TastemakerError: If the file can't be read.
         """
         read_keys(path)
         self._path, self._limiter, self._hosts = path, limiter, Hosts(hosts)
+        self._is_controlled = is_controlled
 
     def check_host(self, headers: Headers, scope: Scope) -> None:
         """Raise HTTPError, 400 or 421, while there is no key and Host is not a name of this service."""
@@ -77,17 +89,25 @@ class Authenticator:
     def authenticate(self, needed: KeyScope, headers: Headers, client: Any) -> Key | None:
         """Check the API key of a request whose host was checked.
 
+        A request with a controller's header needs the scope `control` in the place of the endpoint's.
+
         Args:
             needed: The scope of the endpoint.
             headers: The request's.
             client: The caller's address and port, as ASGI has them.
 
         Returns:
-            The key; None for a request of this machine while there is no key.
+            The key; None for a request of this machine while there is no key, and for one of the controller.
 
         Raises:
             HTTPError: 401 without an active key, 403 without the scope, 429 over the key's limit.
         """
+        if CONTROL_NAME in headers:
+            if self._is_controlled and _is_unix_socket(client):
+                return None
+            if self._keys is None and not self._is_controlled:
+                raise HTTPError(HTTPStatus.FORBIDDEN, _NO_CONTROL, field=CONTROL_HEADER)
+            needed = "control"
         if self._keys is None:
             _require_local(headers, client)
             return None
@@ -146,6 +166,10 @@ class Authenticator:
             self._failures.failed("the API key file can't be read; the keys read last stay valid")
         else:
             self._failures.succeeded()
+
+
+def _is_unix_socket(client: Any) -> bool:
+    return client is None or client[0] == ""
 
 
 def _require_local(headers: Headers, client: Any) -> None:

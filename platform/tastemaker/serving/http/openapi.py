@@ -23,6 +23,8 @@ from tastemaker.api.schemas import (
     BatchRequest,
     Explained,
     Explanation,
+    ExposureReport,
+    ExposureReports,
     FeedbackEvent,
     FeedbackEvents,
     Id,
@@ -57,6 +59,9 @@ EXAMPLES: Examples = {
     BatchAnswer: BatchAnswer([_ANSWER]),
     FeedbackEvents: FeedbackEvents(
         [FeedbackEvent("order-4711", "purchase", "i0000360", "u0000000", _EXAMPLE_ID, 9.5)]
+    ),
+    ExposureReports: ExposureReports(
+        [ExposureReport("page-view-815", "new-basket", 0, "wide", "u0000000", 0.5, user_id="u0000000")]
     ),
     SimilarAnswer: SimilarAnswer("ranker", _ANSWER.version, "i0000360", [SimilarItem("i0000017", 0.53)]),
     Explanation: Explanation(

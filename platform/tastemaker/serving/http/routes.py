@@ -10,6 +10,7 @@ from tastemaker.api.schemas import (
     BatchAnswer,
     BatchRequest,
     Explanation,
+    ExposureReports,
     FeedbackEvents,
     ItemUpserts,
     RankRequest,
@@ -23,6 +24,7 @@ from tastemaker.api.schemas import (
 )
 from tastemaker.serving.http.asgi import HTML, TEXT, Reply
 from tastemaker.serving.http.call import Call
+from tastemaker.serving.http.control import read_control
 from tastemaker.serving.http.parsing import Decoder, QueryReader, read_id
 from tastemaker.serving.http.routing import Route, RouteTable
 from tastemaker.serving.runtime.worker import Worker
@@ -35,7 +37,8 @@ DISK_SECONDS = 5
 
 async def _recommend(call: ServiceCall) -> Answer:
     """Recommend k items to a user, best first."""
-    return await call.worker.recommend(_read_request(call.body), call.request_id)
+    control = read_control(call.headers, call.request_id)
+    return await call.worker.recommend(_read_request(call.body), call.request_id, control)
 
 
 async def _recommend_batch(call: ServiceCall) -> BatchAnswer:
@@ -43,17 +46,20 @@ async def _recommend_batch(call: ServiceCall) -> BatchAnswer:
 
     Each answer has a request id of its own.
     """
-    return BatchAnswer(await call.worker.recommend_batch(_read_batch(call.body).requests))
+    control = read_control(call.headers, call.request_id, is_batch=True)
+    return BatchAnswer(await call.worker.recommend_batch(_read_batch(call.body).requests, control))
 
 
 async def _session(call: ServiceCall) -> Answer:
     """Recommend k items to an anonymous session, by the items just looked at."""
-    return await call.worker.session(_read_session(call.body), call.request_id)
+    control = read_control(call.headers, call.request_id)
+    return await call.worker.session(_read_session(call.body), call.request_id, control)
 
 
 async def _rank(call: ServiceCall) -> Answer:
     """Rank the caller's own items for a user, best first."""
-    return await call.worker.rank(_read_rank(call.body), call.request_id)
+    control = read_control(call.headers, call.request_id)
+    return await call.worker.rank(_read_rank(call.body), call.request_id, control)
 
 
 async def _similar(call: ServiceCall) -> SimilarAnswer:
@@ -94,6 +100,15 @@ async def _feedback(call: ServiceCall) -> Receipt:
     return await call.worker.feedback(_read_feedback(call.body).events)
 
 
+async def _exposures(call: ServiceCall) -> Receipt:
+    """Log which units saw which variant of a flag, acknowledged once it is on disk.
+
+    It is for experiments on the caller's own code; lists are logged with their variants anyway. Sending an
+    exposure again does no harm: an `exposure_id` counts once.
+    """
+    return await call.worker.exposures(_read_exposures(call.body).exposures)
+
+
 async def _page(call: ServiceCall) -> Reply:
     """Show a page for people: the version that answers, its health, and how to call it."""
     from tastemaker.serving.http.home_page import HEADERS, html
@@ -128,6 +143,7 @@ _read_batch = Decoder(BatchRequest)
 _read_session = Decoder(SessionRequest)
 _read_rank = Decoder(RankRequest)
 _read_feedback = Decoder(FeedbackEvents)
+_read_exposures = Decoder(ExposureReports)
 _read_items = Decoder(ItemUpserts)
 _read_users = Decoder(UserUpserts)
 _read_similar = QueryReader(SimilarQuery)
@@ -142,6 +158,9 @@ ROUTES: tuple[Route[ServiceCall], ...] = (
     Route("POST", "/items", "manage", _items, Receipt, ItemUpserts, timeout_seconds=DISK_SECONDS),
     Route("POST", "/users", "manage", _users, Receipt, UserUpserts, timeout_seconds=DISK_SECONDS),
     Route("POST", "/feedback", "feedback", _feedback, Receipt, FeedbackEvents, timeout_seconds=DISK_SECONDS),
+    Route(
+        "POST", "/exposures", "feedback", _exposures, Receipt, ExposureReports, timeout_seconds=DISK_SECONDS
+    ),
     Route("GET", "/livez", None, _livez, Alive, needs_model=False),
     Route("GET", "/readyz", None, _readyz, Ready),
     Route("GET", "/metrics", None, _metrics, timeout_seconds=DISK_SECONDS, media="text/plain"),

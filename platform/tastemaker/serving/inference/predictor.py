@@ -55,6 +55,11 @@ def new_request_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{_random.getrandbits(80):020x}"
 
 
+def shadow_request_id(shadow_of: str) -> str:
+    """Return an id for the copy of a request: of its own, and with the same seed."""
+    return new_request_id()[:16] + shadow_of[16:]
+
+
 class InferenceRequest(NamedTuple):
     """One request, with all that its answer depends on except the version and the user's features."""
 
@@ -68,6 +73,9 @@ class InferenceRequest(NamedTuple):
     """The recent items of an anonymous session, oldest first: then the request's user is unknown."""
     assignment: Assignment | None = None
     """The variant of an experiment that the request was assigned to, for the log."""
+    is_logged: bool = True
+    shadow_of: str | None = None
+    """The request whose answer a user sees, where this one is its copy."""
 
     @property
     def now(self) -> int:

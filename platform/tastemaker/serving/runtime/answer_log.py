@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tastemaker.event_log.records import Kind, Record, Stage
+from tastemaker.event_log.records import Kind, Record, ShadowRecord, Stage
 from tastemaker.event_log.spool import Spool
 from tastemaker.serving.inference.batcher import PendingRequest
 from tastemaker.serving.inference.fallback_reasons import Source
@@ -19,7 +19,7 @@ def log_answers(
     answers: Sequence[tuple[PendingRequest, InferenceResult]],
     now: float,
 ) -> None:
-    """Count answers of one engine and offer them to the log.
+    """Count answers of one engine and offer them to the log; those that no user sees are counted apart.
 
     Args:
         spool: The log. An answer that it has no room for is counted as lost.
@@ -27,8 +27,23 @@ def log_answers(
         answers: The answers that were just given.
         now: `time.monotonic()`.
     """
-    _count(metrics, answers)
-    spool.offer(*(_record(pending.ask, result, now - pending.since) for pending, result in answers))
+    shown = [each for each in answers if each[0].ask.shadow_of is None]
+    if shown:
+        _count(metrics, shown)
+    if len(shown) < len(answers):
+        metrics.shadowed([result.answer for pending, result in answers if pending.ask.shadow_of is not None])
+    spool.offer(
+        *(
+            _entry(pending.ask, result, now - pending.since)
+            for pending, result in answers
+            if pending.ask.is_logged
+        )
+    )
+
+
+def _entry(ask: InferenceRequest, result: InferenceResult, seconds: float) -> Record | ShadowRecord:
+    record = _record(ask, result, seconds)
+    return record if ask.shadow_of is None else ShadowRecord(ask.shadow_of, record)
 
 
 def _count(metrics: EngineMetrics, answers: Sequence[tuple[PendingRequest, InferenceResult]]) -> None:

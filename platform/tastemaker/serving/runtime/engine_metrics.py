@@ -27,6 +27,7 @@ from tastemaker.serving.inference.user_features import OUTCOMES
 if TYPE_CHECKING:
     from prometheus_client import Counter, Gauge, Histogram
 
+    from tastemaker.api.schemas import Answer
     from tastemaker.event_log.records import Stage
     from tastemaker.plugins.arrays import Float32
     from tastemaker.serving.inference.fallback_reasons import Source
@@ -61,6 +62,11 @@ class EngineFamilies:
             "answers_total",
             "Lists by what they begin with, and why they are not (all) the model's",
             "model", "stage", "reason",
+        )  # fmt: skip
+        self.shadows = counter(
+            "shadow_answers_total",
+            "Lists for copies of requests, which no user sees, by what they begin with",
+            "model", "stage",
         )  # fmt: skip
         self.empty = counter("empty_answers_total", "Lists without an item", "model", "kind")
         self.short = counter(
@@ -132,6 +138,7 @@ class EngineFamilies:
     def know(self, model: str) -> None:
         """Show all that may happen to this model, so that it is there before it happens."""
         for stage in STAGES:
+            self.shadows.labels(model, stage)
             for reason in (NONE, MODEL_INVALID, MODEL_SHORT) if stage == "model" else FALLBACKS:
                 self.answers.labels(model, stage, reason)
         for kind in KINDS:
@@ -271,6 +278,11 @@ class EngineMetrics:
             labelled(families.shown, model, source).inc(n)
         for (model, kind, empty), n in incomplete.items():
             labelled(families.empty if empty else families.short, model, kind).inc(n)
+
+    def shadowed(self, answers: Iterable[Answer]) -> None:
+        """Count lists that no user sees."""
+        for (model, stage), n in Tally((one.model, one.stage) for one in answers).items():
+            self._labelled(self._families.shadows, model, stage).inc(n)
 
     def batch(self, seconds: float) -> None:
         """Count a batch that the model answered in so many seconds."""

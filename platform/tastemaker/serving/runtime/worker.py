@@ -10,11 +10,13 @@ from http import HTTPStatus
 
 import msgspec
 
+from tastemaker.api.control import ControlHeader
 from tastemaker.api.schemas import (
     MAX_K,
     Answer,
     EngineStatus,
     Explanation,
+    ExposureReport,
     FeedbackEvent,
     HTTPError,
     ItemUpsert,
@@ -44,6 +46,7 @@ from tastemaker.serving.runtime.health import Health
 from tastemaker.serving.runtime.metrics import Metrics
 from tastemaker.serving.runtime.router import Router
 from tastemaker.serving.runtime.served_engine import ServedEngine
+from tastemaker.serving.writes.exposures import exposure_records
 from tastemaker.serving.writes.feedback import append_durably, feedback_records
 from tastemaker.serving.writes.upserts import Changes, append_upserts, item_records, user_records
 from tastemaker.snapshot.canonical_ids import IdForm, canonical
@@ -98,34 +101,51 @@ class Worker:
         self.health.measure()
         return self.metrics.page()
 
-    async def recommend(self, request: Request, request_id: str | None = None) -> Answer:
+    async def recommend(
+        self, request: Request, request_id: str | None = None, control: ControlHeader | None = None
+    ) -> Answer:
         """Answer, count and log a request.
 
-        `request_id`, 32 hexadecimal digits, is the caller's own; without it, a new one is made.
+        Args:
+            request: The request.
+            request_id: The caller's own, 32 hexadecimal digits; without it, a new one is made.
+            control: How a controller has it booked; None without a controller.
         """
-        return (await self._submit(request, request_id)).answer
+        return (await self._submit(request, request_id, control=control)).answer
 
-    async def recommend_batch(self, requests: Sequence[Request]) -> list[Answer]:
+    async def recommend_batch(
+        self, requests: Sequence[Request], control: ControlHeader | None = None
+    ) -> list[Answer]:
         """Return answers in the requests' order, each counted and logged as a request of its own."""
-        served = await asyncio.gather(*(self._submit(request) for request in requests))
+        served = await asyncio.gather(*(self._submit(request, control=control) for request in requests))
         return [each.answer for each in served]
 
-    async def session(self, request: SessionRequest, request_id: str | None = None) -> Answer:
+    async def session(
+        self, request: SessionRequest, request_id: str | None = None, control: ControlHeader | None = None
+    ) -> Answer:
         """Answer an anonymous session by the items just looked at.
 
         In the log its user is `session:...`, which no known user's id can be.
         """
         request_id = request_id or new_request_id()
         user_id = f"session:{request.session_id or request_id}"
-        asked = Request(user_id, request.k, request.context, request.exclude)
+        asked = Request(user_id, request.k, request.context, request.exclude, device_id=request.device_id)
         items = [canonical(each, self.ids) for each in request.items]
-        return (await self._submit(asked, request_id, "session", items)).answer
+        return (await self._submit(asked, request_id, "session", items, control)).answer
 
-    async def rank(self, request: RankRequest, request_id: str | None = None) -> Answer:
+    async def rank(
+        self, request: RankRequest, request_id: str | None = None, control: ControlHeader | None = None
+    ) -> Answer:
         """Return the caller's own items in the best order for a user."""
         k = request.k or min(len(request.candidates), MAX_K)
-        asked = Request(request.user_id, k, request.context, candidates=request.candidates)
-        return (await self._submit(asked, request_id, "rank")).answer
+        asked = Request(
+            request.user_id,
+            k,
+            request.context,
+            candidates=request.candidates,
+            device_id=request.device_id,
+        )
+        return (await self._submit(asked, request_id, "rank", control=control)).answer
 
     async def feedback(self, events: list[FeedbackEvent]) -> Receipt:
         """Log feedback; return when it is durable. Raises HTTPError while there is no room for it.
@@ -141,6 +161,10 @@ class Worker:
         if self.recent is not None:
             self.recent.announce()
         return receipt
+
+    async def exposures(self, exposures: list[ExposureReport]) -> Receipt:
+        """Log exposures; return when they are durable. Raises HTTPError while there is no room for them."""
+        return await append_durably(self.spool, exposure_records(self._hidden(exposures), time.time()))
 
     def similar(self, item_id: str, k: int, user_id: str | None = None) -> SimilarAnswer:
         """Return the items most similar to one.
@@ -199,12 +223,20 @@ class Worker:
         request_id: str | None = None,
         kind: Kind = "recommend",
         session: list[str] | None = None,
+        control: ControlHeader | None = None,
     ) -> asyncio.Future[InferenceResult]:
         (request,) = self._hidden([request])
         engine, assignment = self.router.engine_for(request)
-        return engine.batcher.submit(
-            InferenceRequest(request, request_id or new_request_id(), time.time(), kind, session, assignment)
+        ask = InferenceRequest(
+            request, request_id or new_request_id(), time.time(), kind, session, assignment
         )
+        if control is not None:
+            ask = ask._replace(
+                assignment=control.assignment,
+                is_logged=control.log != "none",
+                shadow_of=control.shadow_of,
+            )
+        return engine.batcher.submit(ask)
 
 
 def _status(engine: ServedEngine, predictor: Predictor) -> EngineStatus:

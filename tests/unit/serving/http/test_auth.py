@@ -29,7 +29,7 @@ class Answering:
 
     metrics = None
 
-    async def recommend(self, request: Request, request_id: str) -> Answer:
+    async def recommend(self, request: Request, request_id: str, control: object = None) -> Answer:
         return Answer(request_id, "m", "v", [], None)
 
     def count(self, endpoint: str, status: int, seconds: float) -> None:
