@@ -31,14 +31,19 @@ Figures = dict[str, Any]
 Namespace = dict[str, Any]
 
 
-def execute(page: str) -> tuple[str, Namespace]:
-    """Run the page's blocks, and return the page with what they print now, and their variables."""
+def execute(page: str, name: str = PAGE.name) -> tuple[str, Namespace]:
+    """Run a page's blocks, and return the page with what they print now, and their variables.
+
+    Args:
+        page: The text of the page.
+        name: Its file, for tracebacks.
+    """
     namespace: Namespace = {"__name__": "page"}
 
     def run(found: re.Match[str]) -> str:
         printed = io.StringIO()
         with redirect_stdout(printed):
-            exec(compile(found[1], PAGE.name, "exec"), namespace)
+            exec(compile(found[1], name, "exec"), namespace)
         output = "" if found[2] is None else f"```text\n{printed.getvalue()}```\n"
         return f"```python\n{found[1]}```\n{output}"
 

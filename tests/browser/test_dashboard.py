@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 from sqlalchemy import Engine
 
-from support import operated_homes, request_logs
+from support import operated_homes, planned_experiments, request_logs
 from support.browsers import Browser, browsing
 from support.dashboard_homes import dashboard_server, measurement
 from support.dashboard_shops import BAD_DAY, CHAMPION, answers, fill
@@ -27,6 +27,7 @@ WIDTHS = (1_280, 390, 320)
 ADDRESSES = {
     "/models/{version:path}": f"/models/{CHAMPION}",
     "/alerts/{number:int}": "/alerts/1",
+    "/experiments/{name}": "/experiments/ranker-v2",
     "/reports/{number:int}": "/reports/1",
     "/requests/{request_id}": f"/requests/{0:032x}",
 }
@@ -44,6 +45,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         operated_homes.plant_version(engine)
         operated_homes.plant_reports(engine, load_settings(home=home))
         fill(engine, NOW)
+        planned_experiments.plant_some(engine, NOW)
 
     rows = [
         measurement("ctr_list", 0.05, 28, model=LONG, version=LONG),

@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import Engine, update
 
-from support import request_logs
+from support import planned_experiments, request_logs
 from support.dashboard_homes import DAY, dashboard_server
 from support.dashboard_shops import answers, fill
 from support.product_homes import FIRST_DAY, ProductWorld, make_world, measure, write_home
@@ -25,8 +25,8 @@ from support.repository import ROOT
 from tastemaker.storage.tables import measurements
 
 IMAGES = ROOT / "docs" / "images"
-PLANTED = ("today", "models", "alerts", "data")
-"""Pages of the shop of `dashboard_shops`."""
+PLANTED = ("today", "models", "alerts", "data", "experiments", "experiments/ranker-v2")
+"""Pages of the shop of `dashboard_shops`, with experiments."""
 COMPUTED = ("engagement", "retention", "churn", "catalogue")
 """Pages of the shop of `product_homes`, whose figures are computed from its logs."""
 NOW = datetime(2026, 11, 29, 9, 41, tzinfo=UTC)
@@ -39,7 +39,12 @@ _TEXT = "page"
 def planted(home: Path) -> Iterator[str]:
     """The address of the first shop's dashboard."""
     request_logs.fill(home / "spool", answers(NOW))
-    with dashboard_server(home, fill=lambda engine: fill(engine, NOW), clock=lambda: NOW) as url:
+
+    def plant(engine: Engine) -> None:
+        fill(engine, NOW)
+        planned_experiments.plant_some(engine, NOW)
+
+    with dashboard_server(home, fill=plant, clock=lambda: NOW) as url:
         yield url
 
 
@@ -68,7 +73,7 @@ def text_of(document: str) -> str:
 
 def picture(page: str) -> Path:
     """Return the file with the picture of a page."""
-    return IMAGES / f"dashboard_{page}.png"
+    return IMAGES / f"dashboard_{page.replace('/', '_')}.png"
 
 
 def save(drawn: Image.Image, page: str, text: str) -> None:

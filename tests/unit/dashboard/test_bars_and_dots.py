@@ -10,6 +10,7 @@ from typing import Any
 import altair
 import pytest
 
+from tastemaker.dashboard.charts.agreement import forecast_dots
 from tastemaker.dashboard.charts.bars import place_bars, stacked_bars
 from tastemaker.dashboard.charts.dots import dots
 from tastemaker.dashboard.charts.renderer import ChartRenderer, specification
@@ -48,11 +49,18 @@ def weeks() -> Chart:
     return chart(spec, "week name value low high", rows)
 
 
+def forecasts() -> Chart:
+    spec = forecast_dots("forecast", "outcome", low="low", high="high", series="method", name="name")
+    rows = [[HOSTILE, method, at, at / 2, 0, at] for method in ("log", "backtest") for at in (0.1, 0.2, 0.3)]
+    return chart(spec, "name method forecast outcome low high", rows)
+
+
 CHARTS = {
     "stacked": (stacked, "bar", 12),
     "places": (places, "bar", 5),
     "variants": (variants, "point", 3),
     "weeks": (weeks, "point", 8),
+    "forecasts": (forecasts, "point", 6),
 }
 
 

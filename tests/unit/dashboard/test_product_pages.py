@@ -318,14 +318,14 @@ def test_another_problems_figures_are_not_mixed_in(tmp_path: Path) -> None:
 def test_experiments_are_listed_and_their_variants_drawn_without_a_verdict(tmp_path: Path) -> None:
     rows = [*figures.variants("prices", A=0.1, B=0.12), *figures.variants("photos", A=0.2, B=0.3)]
     with dashboard_client(tmp_path, rows) as client:
-        assert summary(client, "experiments") == "2 experiments have figures; choose one."
+        assert summary(client, "experiments") == "2 experiments are labels in the log; choose one."
         assert "variant A 20.0 % (18.0 to 22.0 %)" in summary(client, "experiments", experiment="photos")
         assert [row["value"] for row in table(client, "experiments", "ctr_list", experiment="prices")] == [
             "0.1",
             "0.12",
         ]
         page = client.get("/experiments", params={"experiment": "photos"}).text
-        assert "does not say which variant won" in page
+        assert "did not assign their users" in page
         assert not re.search(r"significant|winner", page)
 
 

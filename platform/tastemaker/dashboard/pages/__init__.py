@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.pages import (
+    agreement,
     alerts,
     catalogue,
     churn,
@@ -11,6 +12,7 @@ from tastemaker.dashboard.pages import (
     definitions,
     drift,
     engagement,
+    experiment,
     experiments,
     foreign_models,
     incident,
@@ -34,6 +36,8 @@ PAGES: tuple[DashboardPage, ...] = (
     retention.PAGE,
     churn.PAGE,
     experiments.PAGE,
+    experiment.PAGE,
+    agreement.PAGE,
     drift.PAGE,
     alerts.PAGE,
     incident.PAGE,

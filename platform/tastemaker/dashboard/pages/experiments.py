@@ -1,144 +1,86 @@
-"""Experiments: what did each variant do? Figures without a verdict."""
+"""Experiments: which are there, how far are they, and what did they find?"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
-from sqlalchemy import select
-
-from tastemaker.dashboard import measured
 from tastemaker.dashboard.access.viewer import Viewer
-from tastemaker.dashboard.charts.dots import dots
-from tastemaker.dashboard.content import (
-    Chart,
-    Charts,
-    DataTable,
-    Notes,
-    PageBlock,
-    PageContent,
-    TableCell,
-    TableColumn,
-)
-from tastemaker.dashboard.figure_table import figure_columns, figure_table, metric_title
+from tastemaker.dashboard.content import DataTable, Notes, PageBlock, PageContent, TableCell, TableColumn
 from tastemaker.dashboard.filters import PageFilters
-from tastemaker.dashboard.measured import M, in_words, is_number
+from tastemaker.dashboard.labelled_experiments import labelled
 from tastemaker.dashboard.page import DashboardPage
-from tastemaker.dashboard.periods import Pair, pairs
+from tastemaker.dashboard.pages import agreement, experiment
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.dashboard.series import SeriesKey, series_of, users_of
+from tastemaker.experiments.result import ExperimentListing, read_listings
 
-MAIN = "ctr_list"
-METRICS = (MAIN, "ctr_impression", "reward_per_request")
-MOST_VARIANTS = 20
-NOT_YET = (
-    "This page does not say which variant won: it shows each variant's figures with their intervals. It does "
-    "not plan how many users an experiment needs, does not check whether users were divided as planned, and "
-    "does not correct intervals for repeated looks. Don't end an experiment because two intervals are apart "
-    "today."
-)
+_WORDS = {
+    "running": "running",
+    "holding": "held",
+    "draft": "in preparation",
+    "ready": "in preparation",
+    "stopped": "stopped and not decided",
+    "rolled_back": "rolled back",
+}
+NOTHING = "There are no experiments, and no request was logged with an experiment and a variant."
 
 
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
-    """Return the list of experiments, and the figures by variant of the chosen or only one."""
-    names = _names(reader, filters)
-    chosen = filters.experiment or (names[0] if len(names) == 1 else "")
-    blocks: list[PageBlock] = [Notes(paragraphs=[NOT_YET]), _list(filters, names)]
-    found: list[Pair] = []
-    if chosen:
-        of_one = replace(filters, experiment=chosen)
-        found = _figures(reader, of_one)
-        blocks += [_charts(chosen, found), figure_table(reader, found, "variant", *_models(found))]
+    """Return the list of experiments, and the figures of those that exist as labels in the log only."""
+    known = read_listings(reader.engine)
+    others = labelled(reader, filters, {one.row.name for one in known})
+    found = [one for one in known if filters.problem in ("", one.row.problem) and one.row.state != "archived"]
+    forecasts = TableCell("Did the forecasts of experiments come true?", link=agreement.PATH)
+    blocks: list[PageBlock] = [_table(found), Notes(items=[forecasts]), *others.blocks]
     return PageContent(
-        answer=_answer(reader, filters, names, chosen, found),
-        as_of=min((pair.now.computed_at for pair in found), default=None),
+        answer=" ".join(filter(None, [_answer(found), others.answer])) or NOTHING,
+        as_of=others.as_of,
         blocks=blocks,
     )
 
 
-def _names(reader: DashboardReader, filters: PageFilters) -> list[str]:
-    """Return the experiments with figures over the filters' period."""
-    windows = measured.newest_windows(reader, METRICS, filters.period)
-    statement = select(M.experiment).where(measured.within(windows), M.experiment != "")
-    return [row.experiment for row in reader.rows(statement.distinct().order_by(M.experiment))]
+def _answer(found: Sequence[ExperimentListing]) -> str:
+    if not found:
+        return ""
+    counts = Counter(_WORDS.get(one.row.state, "decided") for one in found)
+    said = ", ".join(
+        f"{counts[word]} {word}" for word in dict.fromkeys([*_WORDS.values(), "decided"]) if counts[word]
+    )
+    noun = "experiment" if len(found) == 1 else "experiments"
+    return f"{len(found)} {noun}: {said}."
 
 
-def _models(found: Sequence[Pair]) -> tuple[str, ...]:
-    """Return the columns of models, where a variant has figures by model only."""
-    return ("model", "version") if any(pair.now.model for pair in found) else ()
-
-
-def _figures(reader: DashboardReader, filters: PageFilters) -> list[Pair]:
-    found = pairs(reader, METRICS, filters, names=("model", "version", "variant"))
-    shown = series_of(users_of(pair.now for pair in found), filters)[:MOST_VARIANTS]
-    shown.sort(key=lambda one: one.name)
-    own = [pair for pair in found if SeriesKey.of(pair.now) in shown]
-    return sorted(own, key=lambda one: (METRICS.index(one.now.metric), shown.index(SeriesKey.of(one.now))))
-
-
-def _answer(
-    reader: DashboardReader, filters: PageFilters, names: Sequence[str], chosen: str, found: Sequence[Pair]
-) -> str:
-    period = f"{filters.period} days"
-    if not names:
-        return (
-            f"No experiment has figures of {period}: no request was logged with an experiment and a variant."
-        )
-    if not chosen:
-        return f"{len(names):,} experiments have figures; choose one."
-    main = [pair.now for pair in found if pair.now.metric == MAIN and is_number(pair.now.value)]
-    if not main:
-        return f"Experiment {chosen} has too little data for a click-through rate of its variants."
-    said = "; ".join(f"{SeriesKey.of(row).name} {in_words(row)}" for row in main)
-    window = measured.window(reader, main[0])
-    acted = f"Experiment {chosen}, share of lists that users acted on in the {window}: {said}."
-    return f"{acted} This is not a verdict."
-
-
-def _list(filters: PageFilters, names: Sequence[str]) -> DataTable:
+def _table(found: Sequence[ExperimentListing]) -> DataTable:
     return DataTable(
         name="experiments",
-        title="Experiments with figures",
-        columns=[TableColumn("experiment", "Experiment")],
-        rows=[[TableCell(name, link=filters.address("/experiments", experiment=name))] for name in names],
-        empty="None. Requests that are logged with an experiment and a variant appear here a day later.",
-    )
-
-
-def _charts(experiment: str, found: Sequence[Pair]) -> Charts:
-    return Charts(
-        title=f"Variants of {experiment}",
-        charts=[_chart(metric, [pair for pair in found if pair.now.metric == metric]) for metric in METRICS],
-    )
-
-
-def _chart(metric: str, found: Sequence[Pair]) -> Chart:
-    rows = [pair.now for pair in found]
-    title, unit = metric_title(metric), rows[0].unit if rows else ""
-    data = [[SeriesKey.of(row).name, row.value, row.low, row.high, row.n] for row in rows]
-    said = "; ".join(f"{SeriesKey.of(row).name}: {in_words(row)}" for row in rows if is_number(row.value))
-    return Chart(
-        title=title,
-        label=f"{title}. {said or 'There is too little data for a figure'}.",
-        spec=dots("variant", "value", rows=len(rows), unit=unit, low="low", high="high"),
-        table=DataTable(
-            metric,
-            title,
+        title="Experiments",
+        columns=[
+            TableColumn("experiment", "Experiment", "name"),
+            TableColumn("state", "State"),
+            TableColumn("owner", "Owner"),
+            TableColumn("step", "Step"),
+            TableColumn("look", "Look"),
+            TableColumn("result", "Result", "sentence"),
+        ],
+        rows=[
             [
-                TableColumn("variant", "Variant"),
-                *figure_columns(unit),
-                TableColumn("users", "Users", "number"),
-            ],
-            data,
-            empty="No figures yet.",
-        ),
+                TableCell(one.row.name, link=experiment.address(one.row.name), small=one.row.kind),
+                one.row.state.replace("_", " "),
+                one.row.owner,
+                one.step,
+                one.look_of,
+                one.sentence,
+            ]
+            for one in found
+        ],
+        empty="There is none: tastemaker experiment new makes one.",
     )
 
 
 PAGE = DashboardPage(
-    path="/experiments",
+    path=experiment.PATH,
     title="Experiments",
-    question="What did each variant do?",
+    question="Which experiments are there, and what did they find?",
     load=load,
     filters=("experiment", "problem", "period"),
 )

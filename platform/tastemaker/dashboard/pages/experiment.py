@@ -1,0 +1,68 @@
+"""One experiment: its result in a sentence, whether it can be believed, its figures, and what may be done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import quote
+
+from tastemaker.dashboard import experiment_figures as figures
+from tastemaker.dashboard import experiment_tables as tables
+from tastemaker.dashboard.access.viewer import Viewer
+from tastemaker.dashboard.content import FRESH, Charts, PageBlock, PageContent
+from tastemaker.dashboard.filters import PageFilters
+from tastemaker.dashboard.page import DashboardPage
+from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.experiments.result import ExperimentResult, read_result
+
+PATH = "/experiments"
+LIVE = ("running", "holding")
+"""States in which a new look is expected every day."""
+
+
+def address(name: str) -> str:
+    """Return the path of an experiment's page."""
+    return f"{PATH}/{quote(name, safe='')}"
+
+
+def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
+    """Return an experiment's result; its effects only where the units are divided as planned."""
+    result = read_result(reader.engine, filters.path["name"])
+    return PageContent(
+        title=f"Experiment {result.row.name}",
+        answer=result.sentence,
+        as_of=None if result.look is None else result.look.at,
+        fresh=FRESH if result.row.state in LIVE else timedelta.max,
+        blocks=[
+            *tables.concerns(result),
+            tables.soundness(result),
+            *([] if result.is_invalid else _effects(reader, result)),
+            tables.guardrail_table(result),
+            tables.forecast_table(result),
+            tables.plan_table(result),
+            tables.change_table(result),
+        ],
+    )
+
+
+def _effects(reader: DashboardReader, result: ExperimentResult) -> list[PageBlock]:
+    charts = [
+        figures.effect_chart(result),
+        figures.by_exposure(reader, result),
+        figures.by_age(result),
+        figures.progress(reader, result),
+    ]
+    return [
+        figures.main_figures(result),
+        Charts(charts, title="Effects"),
+        figures.effect_table(result),
+        figures.slice_table(result),
+    ]
+
+
+PAGE = DashboardPage(
+    path=f"{PATH}/{{name}}",
+    title="Experiment",
+    question="Which variant is better, and can that be believed?",
+    load=load,
+    in_navigation=False,
+)

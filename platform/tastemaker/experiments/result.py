@@ -1,0 +1,259 @@
+"""What is stored about an experiment, read at once: the page, the terminal and reports show the same.
+
+Statistics do not belong here: looks, guardrail checks and forecasts are computed and stored elsewhere. Where
+the units are not divided as planned there is no effect, only why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, and_, func, select
+
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.agreement import ForecastOutcome
+from tastemaker.experiments.design import Design
+from tastemaker.storage.tables import (
+    experiment_changes,
+    experiment_forecasts,
+    experiment_plans,
+    experiments,
+    guardrail_checks,
+    look_effects,
+    looks,
+    namespaces,
+)
+
+MOST_CROSSED = 0.01
+"""Share of units seen in two variants above which the effect is diluted noticeably."""
+_ROLES = ("primary", "secondary", "guardrail", "exploratory")
+_WITHOUT_LOOK = {
+    "draft": "It is a draft: it has not started.",
+    "ready": "It is ready: it has not started.",
+    "running": "It runs; no look at its result was taken yet.",
+    "holding": "It takes no new units; no look at its result was taken yet.",
+    "rolled_back": "It was rolled back before a look at its result was taken.",
+}
+
+
+@dataclass(frozen=True)
+class ExperimentListing:
+    """An experiment in a list."""
+
+    row: Row[Any]
+    """Of `experiments`."""
+    design: Design
+    look: Row[Any] | None
+    """Its newest look; None: none was taken in this epoch."""
+    looks_taken: int
+    """Planned looks in this epoch."""
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        if self.look is not None:
+            return str(self.look.sentence)
+        return _WITHOUT_LOOK.get(self.row.state, "It is over; no look at its result was taken.")
+
+    @property
+    def step(self) -> str:
+        """The enrolment, such as `step 2 of 4: 5 % of the units`; empty before the start."""
+        if not self.row.enrolment:
+            return ""
+        share = f"{self.row.enrolment / 10_000:g} % of the units"
+        steps = self.design.steps
+        if self.row.enrolment not in steps:
+            return share
+        return f"step {steps.index(self.row.enrolment) + 1} of {len(steps)}: {share}"
+
+    @property
+    def look_of(self) -> str:
+        """The looks, such as `9 of 14`."""
+        return f"{self.looks_taken} of {self.design.looks}"
+
+
+@dataclass(frozen=True)
+class ExperimentResult(ExperimentListing):
+    """An experiment with all that its epoch in force has shown."""
+
+    unit: str
+    """What is assigned, such as user."""
+    looks: Sequence[Row[Any]]
+    """Of the epoch in force, the oldest first."""
+    effects: Sequence[Row[Any]]
+    """Of the newest look, in the order of roles, metrics and variants; none where `is_invalid`."""
+    checks: Sequence[Row[Any]]
+    """The newest check of each guardrail and variant in this epoch."""
+    changes: Sequence[Row[Any]]
+    """All changes, the oldest first."""
+    forecasts: Sequence[ForecastOutcome]
+    """Of this epoch, beside what came."""
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether the newest look found that its figures can't be believed."""
+        return self.look is not None and self.look.verdict == "invalid"
+
+    @property
+    def mature_units(self) -> int:
+        """Units whose window is over, of all variants."""
+        return 0 if self.look is None else sum(self.look.units.values())
+
+    @property
+    def crossed_share(self) -> float | None:
+        """Share of the units that were seen in two variants; None without units."""
+        seen = 0 if self.look is None else self.mature_units + self.look.pending_units
+        return self.look.crossed_units / seen if self.look is not None and seen else None
+
+    @property
+    def stale(self) -> list[Row[Any]]:
+        """Guardrail checks that had no current data."""
+        return [one for one in self.checks if one.verdict == "stale"]
+
+    def whole(self, *, is_adjusted: bool) -> list[Row[Any]]:
+        """Return the effects over all units: raw, or adjusted for what units did before."""
+        return [one for one in self.effects if not one.slice and one.is_adjusted is is_adjusted]
+
+    def sliced(self, name: str) -> list[Row[Any]]:
+        """Return the effects of slices such as `day=3`, in the order of their values."""
+        found = [one for one in self.effects if one.slice.startswith(f"{name}=")]
+        return sorted(found, key=lambda one: (one.metric, one.variant, _slice_order(one.slice)))
+
+    def concerns(self) -> list[str]:
+        """Return what casts doubt on the figures, in words; empty: nothing does."""
+        return list(_concerns(self))
+
+
+def read_listings(engine: Engine) -> list[ExperimentListing]:
+    """Return all experiments, the newest first."""
+    with engine.connect() as connection:
+        return [ExperimentListing(*one) for one in _listed(connection)]
+
+
+def read_result(engine: Engine, name: str) -> ExperimentResult:
+    """Return an experiment's result. Raises TastemakerError if there is none of this name."""
+    with engine.connect() as connection:
+        found = list(_listed(connection, name))
+        if not found:
+            raise TastemakerError(
+                f"there is no experiment {name!r}", fix="list them: tastemaker experiment list"
+            )
+        row, design, look, taken = found[0]
+        mine = (name, row.epoch)
+        unit = connection.execute(select(namespaces.c.unit).where(namespaces.c.name == row.namespace))
+        return ExperimentResult(
+            row, design, look, taken,
+            unit=unit.scalar_one(),
+            looks=_of(connection, looks, mine, "number"),
+            effects=_effects(connection, design, look),
+            checks=_newest_checks(connection, mine),
+            changes=connection.execute(
+                select(experiment_changes)
+                .where(experiment_changes.c.experiment == name)
+                .order_by(experiment_changes.c.number)
+            ).all(),
+            forecasts=_forecasts(connection, name, row.epoch),
+        )  # fmt: skip
+
+
+def read_forecasts(engine: Engine) -> list[ForecastOutcome]:
+    """Return the forecasts of all experiments beside what came, the experiment that began last first."""
+    with engine.connect() as connection:
+        return _forecasts(connection)
+
+
+def _forecasts(
+    connection: Connection, name: str | None = None, epoch: int | None = None
+) -> list[ForecastOutcome]:
+    c = experiment_forecasts.c
+    statement = select(*(c[one] for one in ForecastOutcome._fields))
+    if name is not None:
+        statement = statement.where(c.experiment == name, c.epoch == epoch)
+    order = (c.made_at.desc(), c.experiment, c.epoch.desc(), c.variant, c.method)
+    return [ForecastOutcome(*row) for row in connection.execute(statement.order_by(*order))]
+
+
+def _listed(
+    connection: Connection, name: str | None = None
+) -> Iterator[tuple[Row[Any], Design, Row[Any] | None, int]]:
+    e, p, k = experiments.c, experiment_plans.c, looks.c
+    in_force = and_(p.experiment == e.name, p.revision == e.revision)
+    statement = select(experiments, p.design).join(experiment_plans, in_force)
+    newest = select(k.experiment, k.epoch, func.max(k.number).label("number"))
+    planned = select(k.experiment, k.epoch, func.count().label("n")).where(k.is_planned)
+    if name is not None:
+        statement = statement.where(e.name == name)
+        newest, planned = newest.where(k.experiment == name), planned.where(k.experiment == name)
+    last = newest.group_by(k.experiment, k.epoch).subquery()
+    same = and_(*(k[column] == last.c[column] for column in ("experiment", "epoch", "number")))
+    by_epoch = {
+        (one.experiment, one.epoch): one for one in connection.execute(select(looks).join(last, same))
+    }
+    counts = {
+        (one.experiment, one.epoch): one.n
+        for one in connection.execute(planned.group_by(k.experiment, k.epoch))
+    }
+    for row in connection.execute(statement.order_by(e.created_at.desc(), e.name)):
+        key = (row.name, row.epoch)
+        yield row, msgspec.convert(row.design, Design), by_epoch.get(key), counts.get(key, 0)
+
+
+def _of(connection: Connection, table: Any, key: tuple[str, int], *order: str) -> Sequence[Row[Any]]:
+    """Return an epoch's rows of a table."""
+    of_epoch = (table.c.experiment == key[0], table.c.epoch == key[1])
+    return connection.execute(select(table).where(*of_epoch).order_by(*(table.c[one] for one in order))).all()
+
+
+def _effects(connection: Connection, design: Design, look: Row[Any] | None) -> list[Row[Any]]:
+    if look is None or look.verdict == "invalid":
+        return []
+    c = look_effects.c
+    of_look = (c.experiment == look.experiment, c.epoch == look.epoch, c.number == look.number)
+    metrics = (design.primary, *design.secondary, *(one.metric for one in design.guardrails))
+    places: Mapping[str, int] = {name: place for place, name in enumerate(dict.fromkeys(metrics))}
+    variants = list(design.variants)
+    return sorted(
+        connection.execute(select(look_effects).where(*of_look)),
+        key=lambda one: (
+            _ROLES.index(one.role),
+            places.get(one.metric, len(places)),
+            one.metric,
+            variants.index(one.variant) if one.variant in variants else len(variants),
+            one.is_adjusted,
+        ),
+    )
+
+
+def _newest_checks(connection: Connection, key: tuple[str, int]) -> list[Row[Any]]:
+    c = guardrail_checks.c
+    of_epoch = (c.experiment == key[0], c.epoch == key[1])
+    newest = select(func.max(c.id)).where(*of_epoch).group_by(c.guardrail, c.variant)
+    found = connection.execute(select(guardrail_checks).where(c.id.in_(newest)))
+    return sorted(found, key=lambda one: (one.guardrail, one.variant))
+
+
+def _concerns(result: ExperimentResult) -> Iterator[str]:
+    look = result.look
+    if look is not None and result.is_invalid:
+        p = min(one for one in (look.ratio_p, look.ratio_anytime_p, 1.0) if one is not None)
+        counted = ", ".join(f"{name} {units:,}" for name, units in look.units.items())
+        yield (
+            f"Units are not divided as planned (p = {p:.2g}; {counted}): something removes or adds units of "
+            "a variant, so its units differ from control's, and no effect is shown."
+        )
+    crossed = result.crossed_share
+    if crossed is not None and crossed > MOST_CROSSED:
+        yield (
+            f"{100 * crossed:.1f} % of the units were seen in two variants; each counts for its first one, "
+            "which makes effects smaller than they are."
+        )
+    for check in result.stale:
+        yield f"The guardrail {check.guardrail} of {check.variant} has no current data: it guards nothing."
+
+
+def _slice_order(slice_: str) -> tuple[float, str]:
+    value = slice_.partition("=")[2]
+    return (float(value), "") if value.isdecimal() else (float("inf"), value)
