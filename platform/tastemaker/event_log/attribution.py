@@ -305,9 +305,29 @@ def join_log(
         until: As in `attribute`.
         feedback_delay: As in `impressions`.
     """
+    find_reward_events(connection, problem, until=until)
+    credit_events(connection, until=until, feedback_delay=feedback_delay)
+
+
+def find_reward_events(
+    connection: DuckDBPyConnection, problem: ProblemSpec, *, until: float = np.inf
+) -> None:
+    """Create the tables `rewards`, one row per objective and event type, and `happened`, each event once.
+
+    Args:
+        connection: As in `join_log`.
+        problem: Gives each event type its reward and window.
+        until: As in `attribute`.
+    """
     connection.register("rewards", _reward_table(problem))
-    connection.execute(_SHOWN, {"until": until})
     connection.execute(_HAPPENED, {"until": until})
+
+
+def credit_events(
+    connection: DuckDBPyConnection, *, until: float = np.inf, feedback_delay: float = np.inf
+) -> None:
+    """Create `shown`, `credited` and `earning` of `join_log`, after `find_reward_events`."""
+    connection.execute(_SHOWN, {"until": until})
     connection.execute(_CREDITED, {"skew": CLOCK_SKEW_SECONDS})
     connection.execute(_EARNING, {"impression": IMPRESSION, "feedback_delay": feedback_delay})
 

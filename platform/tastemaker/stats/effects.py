@@ -82,8 +82,7 @@ def mean_effect(
     Raises:
         TastemakerError: A group has fewer than two units, or a column is missing.
     """
-    weights = ({value: 1.0}, {value: 1.0})
-    return _effect(treatment, control, weights, (0.0, 0.0), covariates, alpha)
+    return stratified_effect([(treatment, control)], value, covariates=covariates, alpha=alpha)
 
 
 def ratio_effect(
@@ -108,48 +107,83 @@ def ratio_effect(
     Raises:
         TastemakerError: A group has fewer than two units, or nothing below the line, or a column is missing.
     """
-    weights, constants = [], []
-    for group in (treatment, control):
-        above, below = (float(group.mean[group.at(name)]) for name in (over, under))
-        if not below > 0:
-            raise TastemakerError(
-                f"the mean of {under!r} is {below:g} in a group of {group.n:,} units, must be above 0",
-                fix="wait until units of both groups have some",
-            )
-        ratio = above / below
-        weights.append({over: 1 / below, under: -ratio / below})
-        constants.append(ratio)
-    return _effect(
-        treatment, control, (weights[0], weights[1]), (constants[0], constants[1]), covariates, alpha
-    )
+    return stratified_effect([(treatment, control)], over, under, covariates=covariates, alpha=alpha)
 
 
-def _effect(
-    treatment: UnitSummary,
-    control: UnitSummary,
-    weights: tuple[dict[str, float], dict[str, float]],
-    constants: tuple[float, float],
-    covariates: Sequence[str],
-    alpha: float,
+def stratified_effect(
+    strata: Sequence[tuple[UnitSummary, UnitSummary]],
+    over: str,
+    under: str | None = None,
+    *,
+    covariates: Sequence[str] = (),
+    alpha: float = 0.05,
 ) -> Effect:
+    """Return the difference of two means or ratios, compared within strata that had ratios of their own.
+
+    Each stratum counts by its units of both groups, w = n/N: T = Σ w T_s, v_T = Σ w² v_Ts. Groups whose
+    shares differ between strata, as those of a bandit do, must not be pooled: they differ by their times.
+
+    Args:
+        strata: Units of the treatment and of control in each stratum, all with the same columns.
+        over: Column of the values, or above the line.
+        under: Column below the line of a ratio; None: a mean.
+        covariates: Columns that were measured before the units' first exposure; none: no adjustment.
+        alpha: One minus the intervals' level.
+
+    Raises:
+        TastemakerError: There is no stratum, a group has fewer than two units or nothing below the line, or
+            a column is missing.
+    """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is {alpha}, must be above 0 and below 1")
-    groups = (treatment, control)
+    if not strata:
+        raise TastemakerError("no stratum has units of both groups", fix="wait for more units")
+    figures = [_figures(groups, over, under, covariates) for groups in strata]
+    units = [sum(one.n for one in pair) for pair in figures]
+    shares = [n / sum(units) for n in units]
+    total = [
+        GroupFigure(
+            sum(share * one.value for share, one in zip(shares, group, strict=True)),
+            sum(share**2 * one.variance for share, one in zip(shares, group, strict=True)),
+            sum(one.n for one in group),
+        )
+        for group in zip(*figures, strict=True)
+    ]
+    return compare(*total, alpha=alpha)
+
+
+def _figures(
+    groups: tuple[UnitSummary, UnitSummary], over: str, under: str | None, covariates: Sequence[str]
+) -> tuple[GroupFigure, GroupFigure]:
+    """Return both groups' means or ratios, adjusted, with their variances."""
     for group in groups:
         if group.n < MIN_UNITS:
             raise TastemakerError(
                 f"a group has {group.n} units, at least {MIN_UNITS} are needed", fix="wait for more units"
             )
-    slopes, centre = _adjustment(groups, weights, covariates)
-    estimates = []
-    for group, own, constant in zip(groups, weights, constants, strict=True):
-        # A ratio's linear part has mean 0, so the constant is the ratio.
+    # A ratio's linear part has mean 0, so the constant is the ratio.
+    linear = [({over: 1.0}, 0.0) if under is None else _linear(group, over, under) for group in groups]
+    slopes, centre = _adjustment(groups, (linear[0][0], linear[1][0]), covariates)
+    found = []
+    for group, (own, constant) in zip(groups, linear, strict=True):
         total = dict(own)
         for name, slope in zip(covariates, slopes, strict=True):
             total[name] = total.get(name, 0.0) - slope
         mean, variance = group.weighted(total, constant + float(slopes @ centre))
-        estimates.append(GroupFigure(mean, variance / group.n, group.n))
-    return compare(*estimates, alpha=alpha)
+        found.append(GroupFigure(mean, variance / group.n, group.n))
+    return found[0], found[1]
+
+
+def _linear(group: UnitSummary, over: str, under: str) -> tuple[dict[str, float], float]:
+    """Return the weights of a ratio's linear part, and the ratio."""
+    above, below = (float(group.mean[group.at(name)]) for name in (over, under))
+    if not below > 0:
+        raise TastemakerError(
+            f"the mean of {under!r} is {below:g} in a group of {group.n:,} units, must be above 0",
+            fix="wait until units of both groups have some",
+        )
+    ratio = above / below
+    return {over: 1 / below, under: -ratio / below}, ratio
 
 
 def _adjustment(
@@ -185,13 +219,11 @@ def compare(treatment: GroupFigure, control: GroupFigure, *, alpha: float = 0.05
     variance = treatment.variance + control.variance
     error = math.sqrt(variance)
     degrees = _welch(treatment, control)
+    q = -float(stdtrit(degrees, alpha / 2))  # of the lower tail, which is exact for a tiny α, too
     if error == 0:
-        same = difference == 0
-        p, reach, q = (1.0 if same else 0.0), 0.0, float(stdtrit(degrees, 1 - alpha / 2))
+        p, reach = (1.0 if difference == 0 else 0.0), 0.0
     else:
-        p = 2 * float(stdtr(degrees, -abs(difference) / error))
-        q = float(stdtrit(degrees, 1 - alpha / 2))
-        reach = q * error
+        p, reach = 2 * float(stdtr(degrees, -abs(difference) / error)), q * error
     relative = difference / abs(control.value) if control.value else math.nan
     ends = fieller(treatment, control, q)
     return Effect(

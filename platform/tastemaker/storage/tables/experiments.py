@@ -129,6 +129,12 @@ looks = Table(
     Column("ratio_anytime_p", Float, doc="p-value of the sample ratio that may be read any day"),
     Column("verdict", String(20), nullable=False, doc="undecided, better, worse, equal or invalid"),
     Column("sentence", Text, nullable=False, doc="the result in one sentence"),
+    Column(
+        "details",
+        JSON,
+        nullable=False,
+        doc="warnings; units cut, and raw means; the slope of the effect by day; why units are not divided",
+    ),
 )
 
 look_effects = Table(
@@ -159,6 +165,11 @@ look_effects = Table(
     Column("p_adjusted", Float, doc="p-value corrected for the number of comparisons"),
     Column("sequence_low", Float, doc="lower end of the interval that may be read any day"),
     Column("sequence_high", Float, doc="upper end of the interval that may be read any day"),
+    Column(
+        "verdict",
+        String(20),
+        doc="primary: undecided, better, worse or equal; guardrail: safe, harm or unknown; null: none",
+    ),
     ForeignKeyConstraint(
         ["experiment", "epoch", "number"],
         ["looks.experiment", "looks.epoch", "looks.number"],

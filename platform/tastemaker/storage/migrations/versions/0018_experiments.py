@@ -119,6 +119,7 @@ def upgrade() -> None:
         sa.Column("ratio_anytime_p", sa.Float),
         sa.Column("verdict", sa.String(20), nullable=False),
         sa.Column("sentence", sa.Text, nullable=False),
+        sa.Column("details", sa.JSON, nullable=False),
         sa.ForeignKeyConstraint(["experiment"], ["experiments.name"], name="fk_looks_experiment"),
         sa.PrimaryKeyConstraint("experiment", "epoch", "number", name="pk_looks"),
     )
@@ -147,6 +148,7 @@ def upgrade() -> None:
         sa.Column("p_adjusted", sa.Float),
         sa.Column("sequence_low", sa.Float),
         sa.Column("sequence_high", sa.Float),
+        sa.Column("verdict", sa.String(20)),
         sa.ForeignKeyConstraint(
             ["experiment", "epoch", "number"],
             ["looks.experiment", "looks.epoch", "looks.number"],

@@ -1,0 +1,167 @@
+"""Comparison of a variant with control on one metric: the rows of the table `look_effects`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.analysis.metrics import UnitMetric
+from tastemaker.experiments.analysis.unit_table import COVARIATES, Int64, UnitTable
+from tastemaker.experiments.design import Role
+from tastemaker.stats.effects import Effect, stratified_effect
+from tastemaker.stats.unit_summary import UnitSummary
+
+Groups = list[tuple[UnitSummary, UnitSummary]]
+"""Summaries of variant and control in each stratum."""
+
+
+class LookEffect(NamedTuple):
+    """A row of `look_effects`, without the look's key; figures are None where there is too little data."""
+
+    metric: str
+    variant: str
+    slice: str
+    is_adjusted: bool
+    role: Role
+    unit: str
+    units: int
+    control_units: int
+    value: float | None = None
+    control_value: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    relative: float | None = None
+    relative_low: float | None = None
+    relative_high: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    sequence_low: float | None = None
+    sequence_high: float | None = None
+    verdict: str | None = None
+
+
+class VariantComparison(NamedTuple):
+    """A variant and control on one metric."""
+
+    metric: UnitMetric
+    variant: str
+    role: Role
+    slice: str
+    is_adjusted: bool
+    groups: Groups
+
+    @property
+    def units(self) -> tuple[int, int]:
+        """Units of the variant and of control."""
+        return sum(one.n for one, _ in self.groups), sum(one.n for _, one in self.groups)
+
+    def effect(self, alpha: float) -> Effect | None:
+        """Return the effect with intervals of level 1 − alpha; None where there is too little data."""
+        enough = [pair for pair in self.groups if min(one.n for one in pair) > 1]
+        covariates = COVARIATES if self.is_adjusted else ()
+        try:
+            return stratified_effect(
+                enough, self.metric.over, self.metric.under, covariates=covariates, alpha=alpha
+            )
+        except TastemakerError:
+            return None
+
+    def row(self, effect: Effect | None, **more: Any) -> LookEffect:
+        """Return the row of an effect; `more` are further columns."""
+        units, control_units = self.units
+        names = (self.metric.name, self.variant, self.slice, self.is_adjusted, self.role, self.metric.unit)
+        if effect is None:
+            return LookEffect(*names, units, control_units)
+        figures = {
+            "value": effect.treatment,
+            "control_value": effect.control,
+            "difference": effect.difference,
+            "low": effect.low,
+            "high": effect.high,
+            "relative": effect.relative,
+            "relative_low": effect.relative_low,
+            "relative_high": effect.relative_high,
+            "p": effect.p,
+        }
+        known = {name: None if math.isnan(value) else value for name, value in figures.items()}
+        return LookEffect(*names, units, control_units, **known | more)
+
+
+def compared(
+    units: UnitTable,
+    metric: UnitMetric,
+    variant: str,
+    control: str,
+    role: Role,
+    *,
+    is_adjusted: bool,
+    by_epoch: bool = False,
+    rows: Int64 | None = None,
+    slice: str = "",
+) -> VariantComparison:
+    """Return the comparison of a variant with control.
+
+    Args:
+        units: Mature units.
+        metric: The metric.
+        variant: The variant.
+        control: The name of control.
+        role: The metric's role in the design.
+        is_adjusted: Whether what units did before is taken out.
+        by_epoch: Whether units are compared within epochs, whose ratios differ.
+        rows: int64[m], the units of a slice; None: all.
+        slice: Its name.
+    """
+    names = [*dict.fromkeys((*metric.columns, *(COVARIATES if is_adjusted else ())))]
+    groups = [
+        (
+            units.summary(units.rows_of(variant, some), names),
+            units.summary(units.rows_of(control, some), names),
+        )
+        for some in (_by_epoch(units, rows) if by_epoch else [rows])
+    ]
+    return VariantComparison(metric, variant, role, slice, is_adjusted, groups)
+
+
+def _by_epoch(units: UnitTable, rows: Int64 | None) -> Iterator[Int64]:
+    epochs = np.array([one.epoch for one in units.strata], np.int64)[units.stratum]
+    among = np.arange(len(units)) if rows is None else rows
+    for epoch in np.unique(epochs[among]):
+        yield among[epochs[among] == epoch]
+
+
+def direction_of(metric: UnitMetric) -> int:
+    """Return 1 where more is better, and −1 where less is."""
+    return -1 if metric.direction == "down" else 1
+
+
+def verdict_of(metric: UnitMetric, low: float, high: float) -> str:
+    """Return better or worse where the interval of the difference excludes 0, else undecided."""
+    if low <= 0 <= high:
+        return "undecided"
+    return "better" if (low > 0) == (direction_of(metric) > 0) else "worse"
+
+
+def guardrail_verdict(metric: UnitMetric, effect: Effect, margin: float) -> str:
+    """Return safe, harm or unknown: non-inferiority with an accepted loss.
+
+    Args:
+        metric: The metric.
+        effect: With an interval of level 1 − 2α, whose ends are those of two one-sided tests with α.
+        margin: The accepted loss, relative or as a difference: see `UnitMetric.margin`.
+    """
+    if metric.margin == "relative":
+        low, high = effect.relative_low, effect.relative_high
+    else:
+        low, high = effect.low, effect.high
+    worst, best = (low, high) if direction_of(metric) > 0 else (-high, -low)
+    if math.isnan(worst) or math.isnan(best):
+        return "unknown"
+    if worst > -margin:
+        return "safe"
+    return "harm" if best < 0 else "unknown"
