@@ -10,17 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Engine, Row, and_, func, select
 
-from tastemaker.errors import TastemakerError
 from tastemaker.experiments.agreement import ForecastOutcome
 from tastemaker.experiments.design import Design
+from tastemaker.experiments.lifecycle import audit
+from tastemaker.experiments.lifecycle.audit import Change
+from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
 from tastemaker.storage.tables import (
-    experiment_changes,
     experiment_forecasts,
-    experiment_plans,
-    experiments,
     guardrail_checks,
     look_effects,
     looks,
@@ -43,31 +41,34 @@ _WITHOUT_LOOK = {
 class ExperimentListing:
     """An experiment in a list."""
 
-    row: Row[Any]
-    """Of `experiments`."""
-    design: Design
+    experiment: Experiment
     look: Row[Any] | None
     """Its newest look; None: none was taken in this epoch."""
     looks_taken: int
     """Planned looks in this epoch."""
 
     @property
+    def design(self) -> Design:
+        """The design in force."""
+        return self.experiment.design
+
+    @property
     def sentence(self) -> str:
         """The result in one sentence."""
         if self.look is not None:
             return str(self.look.sentence)
-        return _WITHOUT_LOOK.get(self.row.state, "It is over; no look at its result was taken.")
+        return _WITHOUT_LOOK.get(self.experiment.state, "It is over; no look at its result was taken.")
 
     @property
     def step(self) -> str:
         """The enrolment, such as `step 2 of 4: 5 % of the units`; empty before the start."""
-        if not self.row.enrolment:
+        if not self.experiment.enrolment:
             return ""
-        share = f"{self.row.enrolment / 10_000:g} % of the units"
+        share = f"{self.experiment.enrolment / 10_000:g} % of the units"
         steps = self.design.steps
-        if self.row.enrolment not in steps:
+        if self.experiment.enrolment not in steps:
             return share
-        return f"step {steps.index(self.row.enrolment) + 1} of {len(steps)}: {share}"
+        return f"step {steps.index(self.experiment.enrolment) + 1} of {len(steps)}: {share}"
 
     @property
     def look_of(self) -> str:
@@ -87,7 +88,7 @@ class ExperimentResult(ExperimentListing):
     """Of the newest look, in the order of roles, metrics and variants; none where `is_invalid`."""
     checks: Sequence[Row[Any]]
     """The newest check of each guardrail and variant in this epoch."""
-    changes: Sequence[Row[Any]]
+    changes: Sequence[Change]
     """All changes, the oldest first."""
     forecasts: Sequence[ForecastOutcome]
     """Of this epoch, beside what came."""
@@ -130,32 +131,24 @@ class ExperimentResult(ExperimentListing):
 def read_listings(engine: Engine) -> list[ExperimentListing]:
     """Return all experiments, the newest first."""
     with engine.connect() as connection:
-        return [ExperimentListing(*one) for one in _listed(connection)]
+        return list(_listed(connection, read_experiments(connection)))
 
 
 def read_result(engine: Engine, name: str) -> ExperimentResult:
     """Return an experiment's result. Raises TastemakerError if there is none of this name."""
     with engine.connect() as connection:
-        found = list(_listed(connection, name))
-        if not found:
-            raise TastemakerError(
-                f"there is no experiment {name!r}", fix="list them: tastemaker experiment list"
-            )
-        row, design, look, taken = found[0]
-        mine = (name, row.epoch)
-        unit = connection.execute(select(namespaces.c.unit).where(namespaces.c.name == row.namespace))
+        (found,) = _listed(connection, [read_experiment(connection, name)])
+        one = found.experiment
+        epoch = (name, one.epoch)
+        unit = connection.execute(select(namespaces.c.unit).where(namespaces.c.name == one.namespace))
         return ExperimentResult(
-            row, design, look, taken,
+            one, found.look, found.looks_taken,
             unit=unit.scalar_one(),
-            looks=_of(connection, looks, mine, "number"),
-            effects=_effects(connection, design, look),
-            checks=_newest_checks(connection, mine),
-            changes=connection.execute(
-                select(experiment_changes)
-                .where(experiment_changes.c.experiment == name)
-                .order_by(experiment_changes.c.number)
-            ).all(),
-            forecasts=_forecasts(connection, name, row.epoch),
+            looks=_looks(connection, epoch),
+            effects=_effects(connection, one.design, found.look),
+            checks=_newest_checks(connection, epoch),
+            changes=audit.read(connection, name),
+            forecasts=_forecasts(connection, epoch),
         )  # fmt: skip
 
 
@@ -165,46 +158,35 @@ def read_forecasts(engine: Engine) -> list[ForecastOutcome]:
         return _forecasts(connection)
 
 
-def _forecasts(
-    connection: Connection, name: str | None = None, epoch: int | None = None
-) -> list[ForecastOutcome]:
+def _forecasts(connection: Connection, epoch: tuple[str, int] | None = None) -> list[ForecastOutcome]:
     c = experiment_forecasts.c
     statement = select(*(c[one] for one in ForecastOutcome._fields))
-    if name is not None:
-        statement = statement.where(c.experiment == name, c.epoch == epoch)
+    if epoch is not None:
+        statement = statement.where(c.experiment == epoch[0], c.epoch == epoch[1])
     order = (c.made_at.desc(), c.experiment, c.epoch.desc(), c.variant, c.method)
     return [ForecastOutcome(*row) for row in connection.execute(statement.order_by(*order))]
 
 
-def _listed(
-    connection: Connection, name: str | None = None
-) -> Iterator[tuple[Row[Any], Design, Row[Any] | None, int]]:
-    e, p, k = experiments.c, experiment_plans.c, looks.c
-    in_force = and_(p.experiment == e.name, p.revision == e.revision)
-    statement = select(experiments, p.design).join(experiment_plans, in_force)
-    newest = select(k.experiment, k.epoch, func.max(k.number).label("number"))
-    planned = select(k.experiment, k.epoch, func.count().label("n")).where(k.is_planned)
-    if name is not None:
-        statement = statement.where(e.name == name)
-        newest, planned = newest.where(k.experiment == name), planned.where(k.experiment == name)
-    last = newest.group_by(k.experiment, k.epoch).subquery()
-    same = and_(*(k[column] == last.c[column] for column in ("experiment", "epoch", "number")))
+def _listed(connection: Connection, found: Sequence[Experiment]) -> Iterator[ExperimentListing]:
+    c = looks.c
+    mine = c.experiment.in_([one.name for one in found])
+    newest = select(c.experiment, c.epoch, func.max(c.number).label("number")).where(mine)
+    last = newest.group_by(c.experiment, c.epoch).subquery()
+    same = and_(*(c[column] == last.c[column] for column in ("experiment", "epoch", "number")))
+    planned = select(c.experiment, c.epoch, func.count().label("n")).where(mine, c.is_planned)
+    taken = connection.execute(planned.group_by(c.experiment, c.epoch))
     by_epoch = {
         (one.experiment, one.epoch): one for one in connection.execute(select(looks).join(last, same))
     }
-    counts = {
-        (one.experiment, one.epoch): one.n
-        for one in connection.execute(planned.group_by(k.experiment, k.epoch))
-    }
-    for row in connection.execute(statement.order_by(e.created_at.desc(), e.name)):
-        key = (row.name, row.epoch)
-        yield row, msgspec.convert(row.design, Design), by_epoch.get(key), counts.get(key, 0)
+    counts = {(one.experiment, one.epoch): one.n for one in taken}
+    for one in found:
+        key = (one.name, one.epoch)
+        yield ExperimentListing(one, by_epoch.get(key), counts.get(key, 0))
 
 
-def _of(connection: Connection, table: Any, key: tuple[str, int], *order: str) -> Sequence[Row[Any]]:
-    """Return an epoch's rows of a table."""
-    of_epoch = (table.c.experiment == key[0], table.c.epoch == key[1])
-    return connection.execute(select(table).where(*of_epoch).order_by(*(table.c[one] for one in order))).all()
+def _looks(connection: Connection, epoch: tuple[str, int]) -> Sequence[Row[Any]]:
+    of_epoch = (looks.c.experiment == epoch[0], looks.c.epoch == epoch[1])
+    return connection.execute(select(looks).where(*of_epoch).order_by(looks.c.number)).all()
 
 
 def _effects(connection: Connection, design: Design, look: Row[Any] | None) -> list[Row[Any]]:
@@ -227,9 +209,9 @@ def _effects(connection: Connection, design: Design, look: Row[Any] | None) -> l
     )
 
 
-def _newest_checks(connection: Connection, key: tuple[str, int]) -> list[Row[Any]]:
+def _newest_checks(connection: Connection, epoch: tuple[str, int]) -> list[Row[Any]]:
     c = guardrail_checks.c
-    of_epoch = (c.experiment == key[0], c.epoch == key[1])
+    of_epoch = (c.experiment == epoch[0], c.epoch == epoch[1])
     newest = select(func.max(c.id)).where(*of_epoch).group_by(c.guardrail, c.variant)
     found = connection.execute(select(guardrail_checks).where(c.id.in_(newest)))
     return sorted(found, key=lambda one: (one.guardrail, one.variant))

@@ -28,10 +28,10 @@ def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageC
     """Return an experiment's result; its effects only where the units are divided as planned."""
     result = read_result(reader.engine, filters.path["name"])
     return PageContent(
-        title=f"Experiment {result.row.name}",
+        title=f"Experiment {result.experiment.name}",
         answer=result.sentence,
         as_of=None if result.look is None else result.look.at,
-        fresh=FRESH if result.row.state in LIVE else timedelta.max,
+        fresh=FRESH if result.experiment.state in LIVE else timedelta.max,
         blocks=[
             *tables.concerns(result),
             tables.soundness(result),

@@ -28,8 +28,12 @@ NOTHING = "There are no experiments, and no request was logged with an experimen
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the list of experiments, and the figures of those that exist as labels in the log only."""
     known = read_listings(reader.engine)
-    others = labelled(reader, filters, {one.row.name for one in known})
-    found = [one for one in known if filters.problem in ("", one.row.problem) and one.row.state != "archived"]
+    others = labelled(reader, filters, {one.experiment.name for one in known})
+    found = [
+        one
+        for one in known
+        if filters.problem in ("", one.experiment.problem) and one.experiment.state != "archived"
+    ]
     forecasts = TableCell("Did the forecasts of experiments come true?", link=agreement.PATH)
     blocks: list[PageBlock] = [_table(found), Notes(items=[forecasts]), *others.blocks]
     return PageContent(
@@ -42,7 +46,7 @@ def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageConten
 def _answer(found: Sequence[ExperimentListing]) -> str:
     if not found:
         return ""
-    counts = Counter(_WORDS.get(one.row.state, "decided") for one in found)
+    counts = Counter(_WORDS.get(one.experiment.state, "decided") for one in found)
     said = ", ".join(
         f"{counts[word]} {word}" for word in dict.fromkeys([*_WORDS.values(), "decided"]) if counts[word]
     )
@@ -64,9 +68,13 @@ def _table(found: Sequence[ExperimentListing]) -> DataTable:
         ],
         rows=[
             [
-                TableCell(one.row.name, link=experiment.address(one.row.name), small=one.row.kind),
-                one.row.state.replace("_", " "),
-                one.row.owner,
+                TableCell(
+                    one.experiment.name,
+                    link=experiment.address(one.experiment.name),
+                    small=one.experiment.kind,
+                ),
+                one.experiment.state.replace("_", " "),
+                one.experiment.owner,
                 one.step,
                 one.look_of,
                 one.sentence,
