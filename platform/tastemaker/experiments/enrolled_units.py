@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.coordinate import unit_hash
@@ -43,15 +44,17 @@ class EnrolledUnits:
                 f"{path} has {hashes.ndim} dimensions of {hashes.dtype}, must be ascending 64-bit hashes",
                 fix=_FIX,
             )
-        self._hashes = hashes.data
+        self.hashes: NDArray[np.uint64] = hashes
+        """Ascending."""
+        self._search = hashes.data
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        return len(self._search)
 
     def __contains__(self, unit: str) -> bool:
         sought = unit_hash(self._salt, unit)
-        place = bisect_left(self._hashes, sought)
-        return place < len(self._hashes) and self._hashes[place] == sought
+        place = bisect_left(self._search, sought)
+        return place < len(self._search) and self._search[place] == sought
 
 
 def write_enrolled(path: Path, salt: str, units: Iterable[str]) -> int:

@@ -19,6 +19,7 @@ from tastemaker.util.failure_log import FailureLog
 
 LOOK_SECONDS = 1.0
 """After how long a running process applies a change."""
+ARCHIVE = "plans"
 EMPTY_PLAN = ControlPlan(revision=0, made_at=0)
 
 logger = logging.getLogger("tastemaker.experiments")
@@ -47,6 +48,8 @@ def decode_plan(content: bytes) -> ControlPlan:
 def write_plan(path: Path, plan: ControlPlan) -> str:
     """Check a plan, write it in one step, and return its digest.
 
+    A copy stays under its digest in the folder `plans`, so that each logged assignment can be computed again.
+
     Args:
         path: Its file; the files of enrolled units are beside it.
         plan: The plan.
@@ -56,9 +59,34 @@ def write_plan(path: Path, plan: ControlPlan) -> str:
     """
     Assigner(plan, path.parent)
     content = msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
-    with atomic_write(path) as partial:
-        partial.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content).hexdigest()
+    for file in (path.parent / ARCHIVE / f"{digest}.json", path):
+        with atomic_write(file) as partial:
+            partial.write_bytes(content)
+    return digest
+
+
+def read_archive(folder: Path) -> dict[str, ControlPlan]:
+    """Return all plans that were ever written beside the plan file, by digest.
+
+    Args:
+        folder: The plan file's.
+
+    Raises:
+        TastemakerError: A file can't be read, or was changed since.
+    """
+    plans = {}
+    for path in sorted((folder / ARCHIVE).glob("*.json")):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise TastemakerError(
+                f"{path} can't be read: {error.strerror}", fix="make it readable"
+            ) from error
+        if hashlib.sha256(content).hexdigest() != path.stem:
+            raise TastemakerError(f"{path} is not what its name says", fix="restore it from a copy")
+        plans[path.stem] = decode_plan(content)
+    return plans
 
 
 class PlanFile:

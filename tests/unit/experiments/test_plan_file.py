@@ -15,7 +15,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.experiments import plan_file
 from tastemaker.experiments.assignment import Units
 from tastemaker.experiments.enrolled_units import write_enrolled
-from tastemaker.experiments.plan_file import EMPTY_PLAN, PlanFile, decode_plan, write_plan
+from tastemaker.experiments.plan_file import EMPTY_PLAN, PlanFile, decode_plan, read_archive, write_plan
 
 UNIT = Units("u1")
 
@@ -249,3 +249,18 @@ def test_readers_never_see_a_part_of_a_plan(tmp_path: Path, monkeypatch: pytest.
     assert {trouble for *_, trouble in seen} == {None}
     assert {tuple(found) for _, found, _, _ in seen} == {("a",), ("b",)}
     assert len({(digest, name) for digest, _, name, _ in seen}) == 2
+
+
+def test_each_plan_stays_under_its_digest(tmp_path: Path) -> None:
+    assert read_archive(tmp_path) == {}
+    plans = [plan_of(experiment("a"), revision=number) for number in range(3)]
+    digests = [write_plan(tmp_path / "plan.json", plan) for plan in plans]
+    assert read_archive(tmp_path) == dict(zip(digests, plans, strict=True))
+
+
+def test_an_archived_plan_that_was_changed_is_refused(tmp_path: Path) -> None:
+    digest = write_plan(tmp_path / "plan.json", plan_of(experiment("a")))
+    file = tmp_path / "plans" / f"{digest}.json"
+    file.write_bytes(file.read_bytes().replace(b"control", b"b"))
+    with pytest.raises(TastemakerError, match="is not what its name says"):
+        read_archive(tmp_path)
