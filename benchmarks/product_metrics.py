@@ -1,6 +1,7 @@
 """How long the product metrics of ten million events take, from scratch and for one more day, and the memory.
 
     python benchmarks/product_metrics.py            # writes 500 MB to a temporary folder
+    python benchmarks/product_metrics.py --share 0.1    # of the events, users and items
     python benchmarks/product_metrics.py --smoke    # 40,000 events
     python benchmarks/product_metrics.py --json
 
@@ -167,6 +168,7 @@ def main() -> None:
     """Print one line per computation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="a small shop: shows that it runs")
+    parser.add_argument("--share", type=float, default=1.0, help="of the events, users and items")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -175,7 +177,7 @@ def main() -> None:
         return
     home = Path(tempfile.mkdtemp(prefix="tastemaker-product-metrics-"))
     try:
-        days, share = (12, 0.05) if chosen.smoke else (DAYS, 1.0)
+        days, share = (12, 0.05) if chosen.smoke else (DAYS, chosen.share)
         shop = ShopWriter(home, share)
         events = sum(shop.write_day(day) for day in range(days))
         results = {"from scratch": _in_a_process(home)}

@@ -1,23 +1,23 @@
-"""What the lists of windows showed of the catalogue, from `item_days`, by the SQL of the definitions."""
+"""Figures of what the lists of windows showed of the catalogue, from `item_days`.
+
+They are computed from arrays, since SQL would take longer. The definitions' SQL says what they are, and
+`tests/unit/product/test_random_lists.py` compares both.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from functools import cached_property
+from itertools import chain
 
 import duckdb
+import numpy as np
 
-from tastemaker.product.catalogue_metrics import CATALOGUE, items_shown
-from tastemaker.product.cell import (
-    LEVELS,
-    Cell,
-    Group,
-    Level,
-    MetricWindow,
-    WindowEnds,
-    group_of,
-    rows_of_windows,
-)
+from tastemaker.product.cell import LEVELS, Cell, Group, Level, MetricWindow, WindowEnds
+from tastemaker.product.groups import create_groups
+from tastemaker.product.items_shown import DaysOfItems, ItemsShown
 from tastemaker.stats.bootstrap import Interval
 
 CATEGORIES = 20
@@ -26,6 +26,14 @@ _TOP = """
     SELECT category FROM item_days WHERE length(category) BETWEEN 1 AND 150 GROUP BY category
     ORDER BY sum(impressions) DESC, category LIMIT ?
 """
+_ITEMS = """
+    SELECT group_number, day, item_id::BIGINT AS item_id, sum(impressions)::BIGINT AS impressions,
+        sum(new_impressions)::BIGINT AS new_impressions,
+        any_value(coalesce(list_position($top, category), 0))::BIGINT AS category,
+        any_value(coalesce(epoch_us(first_seen_at), $never)) AS first_seen
+    FROM grouped GROUP BY group_number, day, item_id ORDER BY group_number, day
+"""
+_NEVER = np.iinfo(np.int64).max
 
 
 class CatalogueCells:
@@ -34,40 +42,65 @@ class CatalogueCells:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def of(self, ends: WindowEnds, users: Mapping[tuple[MetricWindow, Group], int]) -> Iterator[Cell]:
+    def of(
+        self, windows: Sequence[WindowEnds], users: Mapping[tuple[MetricWindow, Group], int]
+    ) -> Iterator[Cell]:
         """Yield the figures of windows, for all lists and by model and version.
 
         Args:
-            ends: The windows.
+            windows: The windows, in runs of consecutive ones.
             users: The number of users who were answered, by window and group.
         """
         for level in LEVELS:
             if "variant" not in level.keys:
-                yield from self._of_level(level, ends, users)
+                for group, days in self._groups(level):
+                    for window, shown in chain.from_iterable(map(days.windows, windows)):
+                        yield from self._cells(window, group, shown, users[window, group])
 
-    def _of_level(
-        self, level: Level, ends: WindowEnds, users: Mapping[tuple[MetricWindow, Group], int]
-    ) -> Iterator[Cell]:
-        top = [name for (name,) in self._connection.execute(_TOP, [CATEGORIES]).fetchall()]
-        plain = {("", one.name): one.value for one in CATALOGUE if not one.slice}
-        sliced = {
-            (f"{one.slice}={name}", one.name): one.value.replace(f"${one.slice}", f"$category_{n}")
-            for one in CATALOGUE
-            if one.slice
-            for n, name in enumerate(top)
+    def _groups(self, level: Level) -> Iterator[tuple[Group, DaysOfItems]]:
+        groups = create_groups(self._connection, "item_days", level)
+        given = {"top": self._top, "never": _NEVER}
+        rows = self._connection.sql(_ITEMS, params=given).to_arrow_table()
+        numbers = rows["group_number"].to_numpy()
+        for number, group in enumerate(groups):
+            first, end = numbers.searchsorted([number, number + 1])
+            yield group, DaysOfItems(rows.slice(first, end - first), self._item_count)
+
+    def _cells(self, window: MetricWindow, group: Group, shown: ItemsShown, users: int) -> Iterator[Cell]:
+        impressions = float(shown.impressions.sum())
+        for metric, slice_, value in self._figures(window.last, shown, impressions):
+            found = Interval(value, math.nan, math.nan, users)
+            yield Cell.estimate(metric, window, group, found, impressions, is_complete=True, slice=slice_)
+
+    def _figures(self, last: date, shown: ItemsShown, impressions: float) -> Iterator[tuple[str, str, float]]:
+        """Yield metric, slice and value."""
+        ends_at, known = self._ends[last]
+        catalogue = known + np.count_nonzero(shown.first_seen >= ends_at)
+        top = -(-catalogue // 100)
+        most = np.partition(shown.impressions, -top)[-top:] if top < len(shown.item_id) else shown.impressions
+        yield "catalogue_coverage", "", len(shown.item_id) / catalogue
+        yield "top_1_percent_share", "", most.sum() / impressions
+        yield "new_item_share", "", shown.new_impressions.sum() / impressions
+        exposure = np.bincount(shown.category, shown.impressions, len(self._top) + 1)[1:]
+        for category, exposed in zip(self._top, exposure.tolist(), strict=True):
+            if exposed:
+                yield "exposure_share", f"category={category}", exposed / impressions
+
+    @cached_property
+    def _top(self) -> list[str]:
+        return [name for (name,) in self._connection.execute(_TOP, [CATEGORIES]).fetchall()]
+
+    @cached_property
+    def _item_count(self) -> int:
+        (row,) = self._connection.table("item_days").aggregate("coalesce(max(item_id) + 1, 0)").fetchall()
+        return int(row[0])
+
+    @cached_property
+    def _ends(self) -> dict[date, tuple[int, int]]:
+        """Day -> its end, in microseconds since 1970 UTC, and the number of items known until then."""
+        return {
+            last: (ends_at, items)
+            for last, ends_at, items in self._connection.execute(
+                "SELECT last, epoch_us(ends_at), items FROM ends"
+            ).fetchall()
         }
-        values = plain | sliced
-        columns = ", ".join(f"({sql})::DOUBLE AS value_{n}" for n, sql in enumerate(values.values()))
-        shown = items_shown(rows_of_windows("item_days"), level.columns)
-        sql = f"""
-            SELECT {level.columns}last, sum(impressions) AS impressions, {columns}
-            FROM ({shown}) GROUP BY {level.columns}last ORDER BY {level.columns}last"""  # noqa: S608 - our own
-        parameters = ends.parameters | {f"category_{n}": name for n, name in enumerate(top)}
-        for row in self._connection.sql(sql, params=parameters).to_arrow_table().to_pylist():
-            window, group = ends.window(row["last"]), group_of(level, row)
-            for n, (slice_, name) in enumerate(values):
-                found = Interval(row[f"value_{n}"], math.nan, math.nan, users[window, group])
-                if found.value is not None:
-                    yield Cell.estimate(
-                        name, window, group, found, row["impressions"], is_complete=True, slice=slice_
-                    )

@@ -2,7 +2,8 @@
 
 The queries read `item_days`, one row per model, version, day and item that was shown, with the item's
 category and first day as they were known when the day was computed, and `ends`, which has the number of items
-known at the end of a day. They count what was shown: there is no interval.
+known at the end of a day. They count what was shown: there is no interval. `catalogue_cells` computes the
+same from arrays.
 """
 
 from __future__ import annotations
@@ -20,32 +21,22 @@ class CatalogueMetric(MetricDefinition):
     """A figure over the items that the lists of a window showed."""
 
     value: str
-    """SQL: the value, over the rows of `items_shown`."""
+    """SQL: the value, over the rows of _ITEMS_SHOWN."""
 
     @property
     def sql(self) -> str:
         """The figure over the window's items."""
-        return f"SELECT {self.value} AS value\nFROM ({items_shown(_ROWS)}\n)"
+        return f"SELECT {self.value} AS value\nFROM ({_ITEMS_SHOWN}\n)"
 
 
-_ROWS = "SELECT *, $last AS last FROM item_days WHERE day BETWEEN $first AND $last"
-
-
-def items_shown(rows: str, keys: str = "") -> str:
-    """Return the SQL of one row per item shown in a window.
-
-    `items` is the number of items first seen before the window's end; `is_unknown` says that an item is not
-    one of them.
-
-    Args:
-        rows: SQL of rows of `item_days`, each with the window's last day.
-        keys: Columns by which they are counted, each with a comma after it.
-    """
-    return f"""
-    SELECT {keys}last, item_id, sum(impressions)::BIGINT AS impressions,
-        sum(new_impressions)::BIGINT AS new_impressions, arg_max(category, day) AS category,
-        any_value(items) AS items, coalesce(min(first_seen_at) >= any_value(ends_at), true) AS is_unknown
-    FROM ({rows}) JOIN ends USING (last) GROUP BY {keys}last, item_id"""  # noqa: S608 - our own
+_ITEMS_SHOWN = """
+    SELECT item_id, sum(impressions)::BIGINT AS impressions,
+        sum(new_impressions)::BIGINT AS new_impressions, arg_max_null(category, day) AS category,
+        any_value(items) AS items,
+        coalesce(arg_max_null(first_seen_at, day) >= any_value(ends_at), true) AS is_unknown
+    FROM item_days, ends WHERE day BETWEEN $first AND $last AND last = $last GROUP BY item_id"""
+"""SQL: one row per item shown in a window. `items` is the number of items first seen before the window's end;
+`is_unknown` says that an item is not one of them."""
 
 
 _SIZE = "(any_value(items) + count(*) FILTER (is_unknown))"

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from tastemaker.product.definition import MIN_EVENTS, MIN_USERS
+from tastemaker.product.shop_days import days_between
 from tastemaker.stats.bootstrap import Interval
 
 TRAILING_DAYS = (1, 7, 28, 90)
@@ -59,6 +60,11 @@ class WindowEnds(NamedTuple):
     def window(self, last: date) -> MetricWindow:
         """Return the window that ends on a day."""
         return MetricWindow.ending(last, self.days)
+
+    @property
+    def windows(self) -> list[MetricWindow]:
+        """The windows in order."""
+        return [self.window(last) for last in days_between(self.first, self.last)]
 
     @property
     def parameters(self) -> dict[str, object]:

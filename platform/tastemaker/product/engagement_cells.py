@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from tastemaker.product.cell import LEVELS, Cell, Level, WindowEnds, group_of, rows_of_windows
+from tastemaker.product.cell import LEVELS, Cell, Group, MetricWindow, WindowEnds
 from tastemaker.product.engagement_metrics import (
     COUNTS,
     CTR_BY_POSITION,
@@ -24,7 +23,8 @@ from tastemaker.product.engagement_metrics import (
     REWARDED_EVENTS,
     RatioMetric,
 )
-from tastemaker.stats.bootstrap import Interval
+from tastemaker.product.spans import BY_SPAN, ROWS_OF_SPANS, Spans, create_spans
+from tastemaker.stats.bootstrap import Float64, Interval
 from tastemaker.stats.ratios import ratio_intervals
 from tastemaker.stats.shares import median_interval
 
@@ -32,6 +32,16 @@ REWARDED = frozenset(
     {"ctr_impression", "ctr_list", "reward_per_request", REWARDED_EVENTS.name, CTR_BY_POSITION.name}
 )
 """Rates of rewards: complete when the attribution windows of their last day are over."""
+
+_TIMED = f"coalesce(sum(len({P99_MS.values})), 0)"
+"""SQL: a user's number of requests whose milliseconds are known."""
+_OWN_MEDIANS = f"""
+    SELECT {BY_SPAN}, median(one) AS own, count(*)::DOUBLE AS events
+    FROM (SELECT {BY_SPAN}, unnest({HOURS_TO_FIRST_CLICK.values}) AS one FROM ({ROWS_OF_SPANS}))
+    GROUP BY {BY_SPAN} ORDER BY own"""  # noqa: S608 - our own
+_MILLISECONDS = f"""
+    SELECT group_number, day, unnest({P99_MS.values})::DOUBLE AS one FROM grouped
+    WHERE day BETWEEN $first_end - ($days - 1)::INTEGER AND $last_end ORDER BY one"""  # noqa: S608 - our own
 
 
 class EngagementCells:
@@ -54,9 +64,17 @@ class EngagementCells:
             closed_until: The last day by whose end the attribution windows of all lists are over.
         """
         for level in LEVELS:
-            yield from self._counts_and_ratios(level, ends, closed_until)
-            yield from self._hours(level, ends, closed_until)
-            yield from self._slowest(level, ends)
+            groups = create_spans(self._connection, level, ends)
+            columns = ", ".join(f"({sql})::DOUBLE AS {name}" for sql, name in self._totals.items())
+            sql = f"SELECT {BY_SPAN}, {columns} FROM ({ROWS_OF_SPANS}) GROUP BY {BY_SPAN}"  # noqa: S608 - our own
+            rows = self._rows(sql)
+            totals = {sql: rows[name].to_numpy() for sql, name in self._totals.items()}
+            users = UserTotals(Spans.of(rows, len(groups), ends), totals, groups, ends.windows)
+            yield from users.counts()
+            for slice_, one in self._ratios:
+                yield from users.ratios(one, slice_, closed_until)
+            yield from self._hours(groups, ends, closed_until)
+            yield from self._slowest(users, ends)
 
     @cached_property
     def _ratios(self) -> list[tuple[str, RatioMetric]]:
@@ -80,90 +98,86 @@ class EngagementCells:
     def _totals(self) -> dict[str, str]:
         """SQL of a user's sum -> its column."""
         ratios = [sql for _, one in self._ratios for sql in (one.over, one.under, one.events)]
-        return {
-            sql: f"total_{n}" for n, sql in enumerate(dict.fromkeys([*(one.over for one in COUNTS), *ratios]))
-        }
+        wanted = [*(one.over for one in COUNTS), *ratios, _TIMED]
+        return {sql: f"total_{n}" for n, sql in enumerate(dict.fromkeys(wanted))}
 
-    def _counts_and_ratios(self, level: Level, ends: WindowEnds, closed_until: date) -> Iterator[Cell]:
-        columns = ", ".join(f"({sql})::DOUBLE AS {name}" for sql, name in self._totals.items())
-        users = self._rows(
-            f"""
-            SELECT {level.columns}last, {columns} FROM ({rows_of_windows("user_days")})
-            WHERE {level.where} GROUP BY {level.columns}last, user_id""",  # noqa: S608 - our own
-            ends,
-        )
-        group, cells = _numbered(users, [*level.keys, "last"])
-        totals = {sql: users[name].to_numpy() for sql, name in self._totals.items()}
-        windows = [(ends.window(one["last"]), group_of(level, one)) for one in cells]
+    def _hours(self, groups: list[Group], ends: WindowEnds, closed_until: date) -> Iterator[Cell]:
+        rows = self._rows(_OWN_MEDIANS)
+        spans, own = Spans.of(rows, len(groups), ends), rows["own"].to_numpy()
+        events = spans.sums(rows["events"].to_numpy())
+        for number, group in enumerate(groups):
+            mine = np.flatnonzero(spans.group == number)
+            since, until, values = spans.since[mine], spans.until[mine], own[mine]
+            for place, window in enumerate(ends.windows):
+                found = median_interval(values[(since <= place) & (place < until)])
+                if found.users:
+                    yield Cell.estimate(
+                        HOURS_TO_FIRST_CLICK.name, window, group, found, events[number, place],
+                        is_complete=window.last <= closed_until,
+                    )  # fmt: skip
 
-        def total(sql: str) -> list[float]:
-            found: list[float] = np.bincount(group, totals[sql], len(cells)).tolist()
-            return found
+    def _slowest(self, users: UserTotals, ends: WindowEnds) -> Iterator[Cell]:
+        rows = self._rows(_MILLISECONDS, ends.parameters)
+        requests = users.spans.sums(users.totals[_TIMED])
+        answered = users.spans.sums((users.totals[_TIMED] > 0).astype(np.float64))
+        numbers, days, values = (rows[name].to_numpy() for name in ("group_number", "day", "one"))
+        for number, group in enumerate(users.groups):
+            mine = np.flatnonzero(numbers == number)
+            own_days, own = days[mine], values[mine]
+            for place, window in enumerate(users.windows):
+                first, last = np.datetime64(window.first), np.datetime64(window.last)
+                ordered = own[(first <= own_days) & (own_days <= last)]
+                if len(ordered):
+                    value = _quantile(ordered, P99_MS.quantile)
+                    found = Interval(value, math.nan, math.nan, int(answered[number, place]))
+                    yield Cell.estimate(
+                        P99_MS.name, window, group, found, requests[number, place], is_complete=True
+                    )
 
-        counts = np.bincount(group, minlength=len(cells)).tolist()
-        for count in COUNTS:
-            for (window, whose), value, n in zip(windows, total(count.over), counts, strict=True):
-                yield Cell(count.name, window, whose, value, None, None, n, is_complete=True)
-        for slice_, one in self._ratios:
-            found = ratio_intervals(group, len(cells), totals[one.over], totals[one.under])
-            for (window, whose), ratio, events in zip(windows, found, total(one.events), strict=True):
+    def _rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+        return self._connection.sql(sql, params=parameters).to_arrow_table()
+
+
+class UserTotals(NamedTuple):
+    """Totals of users of a level in windows."""
+
+    spans: Spans
+    totals: Mapping[str, Float64]
+    """SQL of a user's sum -> float64[n]."""
+    groups: list[Group]
+    windows: list[MetricWindow]
+
+    def counts(self) -> Iterator[Cell]:
+        """Yield the sums over users, which have no interval."""
+        users = self.spans.sums(np.ones(len(self.spans.group)))
+        for metric in COUNTS:
+            total = self.spans.sums(self.totals[metric.over])
+            for number, place in np.argwhere(users).tolist():
+                value, n = float(total[number, place]), int(users[number, place])
+                window, group = self.windows[place], self.groups[number]
+                yield Cell(metric.name, window, group, value, None, None, n, is_complete=True)
+
+    def ratios(self, metric: RatioMetric, slice_: str, closed_until: date) -> Iterator[Cell]:
+        """Yield the ratios of two sums over users, where any user counts."""
+        over, under = self.totals[metric.over], self.totals[metric.under]
+        events = self.spans.sums(self.totals[metric.events])
+        for some in self.spans.equal_users(over, under):
+            shape = len(self.groups), some.windows
+            found = ratio_intervals(some.cell, math.prod(shape), over[some.row], under[some.row], some.users)
+            for (number, place), ratio in zip(np.ndindex(shape), found, strict=True):
                 if not ratio.users:
                     continue  # such as a position that no list had
-                value, low, high = (one.scale * end for end in ratio)
-                interval = Interval(value, low, high, ratio.users)
-                is_complete = one.name not in REWARDED or window.last <= closed_until
+                window = self.windows[some.first + place]
+                value, low, high = (metric.scale * end for end in ratio)
                 yield Cell.estimate(
-                    one.name, window, whose, interval, events, is_complete=is_complete, slice=slice_
-                )
-
-    def _hours(self, level: Level, ends: WindowEnds, closed_until: date) -> Iterator[Cell]:
-        metric = HOURS_TO_FIRST_CLICK
-        medians = f"""
-            SELECT {level.columns}last, list(own) AS own, sum(events) AS events
-            FROM (
-                SELECT {level.columns}last, median(one) AS own, count(*) AS events
-                FROM ({_listed(level, metric.values)}) GROUP BY {level.columns}last, user_id
-            ) GROUP BY {level.columns}last ORDER BY {level.columns}last"""  # noqa: S608 - our own
-        rows = self._rows(medians, ends)
-        for own, row in zip(rows["own"], rows.drop_columns("own").to_pylist(), strict=True):
-            found = median_interval(own.values.to_numpy())
-            window = ends.window(row["last"])
-            is_complete = window.last <= closed_until
-            yield Cell.estimate(
-                metric.name, window, group_of(level, row), found, row["events"], is_complete=is_complete
-            )
-
-    def _slowest(self, level: Level, ends: WindowEnds) -> Iterator[Cell]:
-        quantiles = f"""
-            SELECT {level.columns}last, quantile_cont(one, {P99_MS.quantile}) AS value,
-                count(DISTINCT user_id) AS users, count(*) AS events
-            FROM ({_listed(level, P99_MS.values)})
-            GROUP BY {level.columns}last ORDER BY {level.columns}last"""  # noqa: S608 - our own
-        for row in self._rows(quantiles, ends).to_pylist():
-            found = Interval(row["value"], math.nan, math.nan, row["users"])
-            window = ends.window(row["last"])
-            yield Cell.estimate(
-                P99_MS.name, window, group_of(level, row), found, row["events"], is_complete=True
-            )
-
-    def _rows(self, sql: str, ends: WindowEnds) -> pa.Table:
-        return self._connection.sql(sql, params=ends.parameters).to_arrow_table()
+                    metric.name, window, self.groups[number], Interval(value, low, high, ratio.users),
+                    events[number, some.first + place], slice=slice_,
+                    is_complete=metric.name not in REWARDED or window.last <= closed_until,
+                )  # fmt: skip
 
 
-def _numbered(rows: pa.Table, keys: list[str]) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
-    """Return the number of each row's combination of keys, int64[n], and the combinations by number."""
-    encoded = [rows[key].combine_chunks().dictionary_encode() for key in keys]
-    number = np.zeros(len(rows), np.int64)
-    for one in encoded:
-        number = number * max(1, len(one.dictionary)) + one.indices.to_numpy()
-    combinations = pa.array(number).dictionary_encode()
-    places = np.empty(len(combinations.dictionary), np.int64)
-    numbers = combinations.indices.to_numpy().astype(np.int64)
-    places[numbers] = np.arange(len(rows))  # any row of each combination
-    return numbers, rows.select(keys).take(pa.array(places)).to_pylist()
-
-
-def _listed(level: Level, values: str) -> str:
-    return f"""
-        SELECT {level.columns}last, user_id, unnest({values}) AS one FROM ({rows_of_windows("user_days")})
-        WHERE {level.where}"""  # noqa: S608 - our own
+def _quantile(ordered: Float64, share: float) -> float:
+    """Return a quantile of float64[n] in ascending order, between the two values next to it."""
+    place = share * (len(ordered) - 1)
+    around = ordered[math.floor(place) : math.floor(place) + 2]
+    return float(around[0] + (around[-1] - around[0]) * (place % 1))

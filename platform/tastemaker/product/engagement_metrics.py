@@ -89,7 +89,7 @@ class QuantileMetric(MetricDefinition):
         """The quantile of all values."""
         return (
             f"SELECT quantile_cont(one, {self.quantile}) AS value\n"
-            f"FROM (SELECT unnest({self.values}) AS one {_WINDOW})"
+            f"FROM (SELECT unnest({self.values})::DOUBLE AS one {_WINDOW})"
         )
 
 

@@ -26,7 +26,9 @@ Progress = Callable[[str, int, int], None]
 """Called with what is computed, how much of it is done, and how much there is."""
 
 BLOCK_ROWS = 1_000_000
-"""About so many rows of windows are in memory: a row counts in each window that contains its day."""
+"""About so many rows of windows are in memory."""
+SPANS_PER_ROW = 2
+"""A user's totals change when a row enters the windows, and when it leaves them."""
 
 _PEOPLE = """
     CREATE TEMP TABLE people AS
@@ -39,7 +41,16 @@ _NUMBERED = """
     SELECT people.user_id, files.* EXCLUDE (user_id)
     FROM {files} AS files JOIN people ON files.user_id = name WHERE day BETWEEN $first AND $last
 """
-_ITEM_DAYS = "CREATE TEMP TABLE item_days AS SELECT * FROM item_files WHERE day BETWEEN $first AND $last"
+_SHOWN = """
+    CREATE TEMP TABLE shown AS
+    SELECT item_id AS name, (row_number() OVER () - 1)::INTEGER AS item_id
+    FROM (SELECT DISTINCT item_id FROM item_files WHERE day BETWEEN $first AND $last)
+"""
+_ITEM_DAYS = """
+    CREATE TEMP TABLE item_days AS
+    SELECT shown.item_id, files.* EXCLUDE (item_id)
+    FROM item_files AS files JOIN shown ON files.item_id = name WHERE day BETWEEN $first AND $last
+"""
 _FIRSTS = "CREATE TEMP TABLE firsts AS SELECT user_id, min(day) AS first_day FROM activity GROUP BY user_id"
 _STARTS = """
     SELECT {keys}, people.user_id, min(day) AS first_day
@@ -124,6 +135,7 @@ class WindowCells:
         if log is not None and starts:
             span = {"first": min(starts), "last": log.until}
             self._connection.execute(_NUMBERED.format(table=USER_DAYS, files="user_files"), span)
+            self._connection.execute(_SHOWN, span)
             self._connection.execute(_ITEM_DAYS, span)
             view(self._connection, self._lake, "items", ITEMS, self._lake.files("items"))
             # A day ends at the next one's midnight.
@@ -139,19 +151,18 @@ class WindowCells:
     def _of_lists(self, plan: MeasurementPlan, closed: datetime | None, progress: Progress) -> Iterator[Cell]:
         closed_until = date.min if closed is None else self._days.of(closed) - ONE_DAY
         engagement = EngagementCells(self._connection, self._event_types)
-        catalogue = CatalogueCells(self._connection)
+        users: dict[tuple[MetricWindow, Group], int] = {}
         for days in TRAILING_DAYS:
             ends = plan.trailing(days)
-            users: dict[tuple[MetricWindow, Group], int] = {}
-            for done, (first, last) in self._blocks(ends, USER_DAYS, days):
+            for done, (first, last) in self._blocks(ends, USER_DAYS, SPANS_PER_ROW):
                 for cell in engagement.of(WindowEnds(first, last, days), closed_until=closed_until):
                     if cell.metric == "users":
                         users[cell.window, cell.group] = cell.n
                     yield cell
                 progress(f"lists, windows of {days} days", done, len(ends))
-            for done, (first, last) in self._blocks(ends, ITEM_DAYS, days):
-                yield from catalogue.of(WindowEnds(first, last, days), users)
-                progress(f"catalogue, windows of {days} days", done, len(ends))
+        if runs := list(_runs(plan)):
+            yield from CatalogueCells(self._connection).of(runs, users)
+            progress("catalogue", len(runs), len(runs))
 
     def _of_users(self, plan: MeasurementPlan, first_day: date, progress: Progress) -> Iterator[Cell]:
         growth = GrowthCells(self._connection, first_day)
@@ -160,13 +171,19 @@ class WindowCells:
             yield from growth.of(first, last)
             progress("active users", done, len(ends))
 
-    def _blocks(self, ends: list[date], table: str, days: int) -> Iterator[tuple[int, tuple[date, date]]]:
-        """Yield runs of windows of about BLOCK_ROWS rows together, with the number of windows until then."""
+    def _blocks(self, ends: list[date], table: str, times: int) -> Iterator[tuple[int, tuple[date, date]]]:
+        """Yield runs of windows of about BLOCK_ROWS rows together, with the number of windows until then.
+
+        Args:
+            ends: The last days of the windows.
+            table: Has the rows.
+            times: How many rows a window more adds, in rows of a day.
+        """
         rows = self._connection.table(table).aggregate("count(*), count(DISTINCT day)") if ends else None
         size, known_days = (0, 0) if rows is None else rows.fetchall()[0]
         per_day = max(1, size) / max(1, known_days)
         done = 0
-        for first, last in consecutive(ends, max(1, int(BLOCK_ROWS / (per_day * days)))):
+        for first, last in consecutive(ends, max(1, int(BLOCK_ROWS / (per_day * times)))):
             done += (last - first).days + 1
             yield done, (first, last)
 
@@ -191,3 +208,10 @@ class WindowCells:
                 activity.until,
             )
         progress("cohorts", 2, 2)
+
+
+def _runs(plan: MeasurementPlan) -> Iterator[WindowEnds]:
+    for days in TRAILING_DAYS:
+        ends = plan.trailing(days)
+        for first, last in consecutive(ends, max(1, len(ends))):
+            yield WindowEnds(first, last, days)

@@ -36,7 +36,13 @@ def ratio_interval(over: Float64, under: Float64, *, level: float = LEVEL) -> In
 
 
 def ratio_intervals(
-    group: NDArray[np.int64], groups: int, over: Float64, under: Float64, *, level: float = LEVEL
+    group: NDArray[np.int64],
+    groups: int,
+    over: Float64,
+    under: Float64,
+    count: NDArray[np.int64] | None = None,
+    *,
+    level: float = LEVEL,
 ) -> list[Interval]:
     """Return the ratio of each group with its interval.
 
@@ -45,11 +51,13 @@ def ratio_intervals(
         groups: The number of groups.
         over: float64[n], the users' sums above the line.
         under: float64[n], those below the line. A user with 0 is not counted.
+        count: int64[n], the number of users with these sums; None: one each.
         level: Confidence level.
     """
 
     def total(values: NDArray[np.float64] | NDArray[np.bool_]) -> Float64:
-        return np.bincount(group, values, groups).astype(np.float64)
+        weighted = values if count is None else values * count
+        return np.bincount(group, weighted, groups).astype(np.float64)
 
     x, y, users = total(over), total(under), total(under != 0)
     with np.errstate(divide="ignore", invalid="ignore"):
