@@ -117,7 +117,7 @@ def plant_look(engine: Engine, now: datetime, name: str, number: int = 3, **more
             "log_until": now - (number - one) * DAY, "is_planned": True,
             "units": {"control": 1_000 * one, "B": 1_010 * one}, "pending_units": 900, "crossed_units": 12,
             "information": 0.1 * one, "alpha_spent": 0.001 * one, "bound": 4.5, "ratio_p": 0.42,
-            "ratio_anytime_p": 1.0, "verdict": "undecided", "sentence": SENTENCE,
+            "ratio_anytime_p": 1.0, "verdict": "undecided", "sentence": SENTENCE, "details": {},
         }
         for one in range(1, number + 1)
     ]  # fmt: skip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tastemaker.evaluation.backtest import Backtest, Backtester
     from tastemaker.evaluation.evaluator import Progress
     from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
+    from tastemaker.experiments.analysis.looks import ExperimentLooks
     from tastemaker.plugins import Config
     from tastemaker.plugins.discovery import Plugin, Plugins
     from tastemaker.problem import ProblemSpec
@@ -104,6 +105,13 @@ class Workspace:
             self.settings.product,
             KeptFrom(first_day(kept.log_days), first_day(kept.events_days)),
         )
+
+    @property
+    def experiment_looks(self) -> ExperimentLooks:
+        """The looks at the results of experiments. Raises as `problem`."""
+        from tastemaker.experiments.analysis.looks import ExperimentLooks
+
+        return ExperimentLooks(self.engine, self.lake, self.problem)
 
     @property
     def promotion_gate(self) -> PromotionGate:

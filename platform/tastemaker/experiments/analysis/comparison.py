@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -43,6 +43,11 @@ class LookEffect(NamedTuple):
     sequence_low: float | None = None
     sequence_high: float | None = None
     verdict: str | None = None
+
+    @property
+    def order(self) -> tuple[int, str, str, str, bool]:
+        """Sort key: the decisive effects first."""
+        return get_args(Role).index(self.role), self.metric, self.slice, self.variant, self.is_adjusted
 
 
 class VariantComparison(NamedTuple):
@@ -88,7 +93,7 @@ class VariantComparison(NamedTuple):
             "relative_high": effect.relative_high,
             "p": effect.p,
         }
-        known = {name: None if math.isnan(value) else value for name, value in figures.items()}
+        known = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         return LookEffect(*names, units, control_units, **known | more)
 
 

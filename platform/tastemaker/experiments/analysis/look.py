@@ -91,7 +91,8 @@ def look_at(
         details: dict[str, Any] = {"reasons": sample_check.reasons(units, shares_of(design))}
         words = divided_wrongly(units, check)
     else:
-        effects = (*deciding.values(), *rows.others()) if deciding else ()
+        every = (*deciding.values(), *rows.others()) if deciding else ()
+        effects = tuple(sorted(every, key=lambda one: one.order))
         details = cut | _details(rows, effects, units)
         words = " ".join(sentence(rows.primary, design, one, times) for one in deciding.values())
     until = datetime.fromtimestamp(max(units.until, 0.0), UTC)

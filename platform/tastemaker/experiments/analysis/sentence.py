@@ -29,7 +29,7 @@ def sentence(metric: UnitMetric, design: Design, effect: LookEffect, times: Timi
         times: Where the experiment is in its plan.
     """
     decided = _DECIDED[effect.verdict or "undecided"].format(control=design.control)
-    return f"{_figures(metric, design, effect)}, {_place(design, times)}: {decided}."
+    return f"{_figures(metric, design, effect)}, {place(design, times)}: {decided}."
 
 
 def none_mature(design: Design, units: UnitTable) -> str:
@@ -47,7 +47,7 @@ def divided_wrongly(units: UnitTable, check: SampleCheck) -> str:
     return f"Units are not divided as planned ({counted}; p = {p:.1g}): no effect can be believed."
 
 
-def _place(design: Design, times: Timing) -> str:
+def place(design: Design, times: Timing) -> str:
     """Return which look it is, such as `look 9 of 14`."""
     if times.is_due:
         return f"look {times.number} of {times.number + times.left}"

@@ -1,0 +1,158 @@
+"""The looks of the experiments of a home: read from the lake, stored in `looks` and `look_effects`.
+
+A look that may decide keeps its number. One between planned looks has the number of the next planned look,
+and is replaced by the next look that is taken. The look that decides is the result: later ones return it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select
+
+from tastemaker.data.lake import Lake
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.analysis.comparison import LookEffect
+from tastemaker.experiments.analysis.interleaving import look_at_teams, read_preferences
+from tastemaker.experiments.analysis.look import Look, look_at
+from tastemaker.experiments.analysis.units import UnitQuery, read_units
+from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
+from tastemaker.experiments.plan import Unit
+from tastemaker.problem import ProblemSpec
+from tastemaker.storage.tables import experiment_changes, look_effects, looks, namespaces
+
+LOOKED_AT = ("running", "holding", "stopped")
+"""States in which looks are taken each day."""
+NOT_STARTED = ("draft", "ready")
+FINAL = ("better", "worse", "equal")
+"""Verdicts after which no look is taken."""
+
+
+@dataclass(frozen=True)
+class ExperimentLooks:
+    """The looks of one problem's experiments."""
+
+    engine: Engine
+    """The metadata database."""
+    lake: Lake
+    problem: ProblemSpec
+
+    def take_due(self, now: datetime | None = None) -> list[Look]:
+        """Take a look at every experiment that runs, is held, or is stopped without a result.
+
+        Args:
+            now: The time; None: the current one.
+        """
+        with self.engine.connect() as connection:
+            found = read_experiments(connection, LOOKED_AT)
+        mine = [one for one in found if one.problem == self.problem.name and one.kind != "shadow"]
+        return [self.take(one.name, now) for one in mine]
+
+    def take(self, name: str, now: datetime | None = None) -> Look:
+        """Take a look, store it, and return it.
+
+        If the log has nothing new since the last planned look, or if that one decided, it is returned.
+
+        Args:
+            name: The experiment.
+            now: The time; None: the current one. What is dated later is not data yet.
+
+        Raises:
+            TastemakerError: There is no such experiment, it has not started, its kind has no looks, or a
+                metric of its design can't be computed.
+        """
+        moment = now or datetime.now(UTC)
+        with self.engine.connect() as connection:
+            experiment = read_experiment(connection, name)
+            _check(experiment, self.problem)
+            past = _planned(connection, experiment)
+            if past and past[-1].verdict in FINAL:
+                return _stored(connection, past[-1])
+            look = self._look(connection, experiment, [one.information for one in past], moment)
+            if past and past[-1].log_until == look.log_until:
+                return _stored(connection, past[-1])
+        store(self.engine, look)
+        return look
+
+    def _look(
+        self, connection: Connection, experiment: Experiment, past: Sequence[float], now: datetime
+    ) -> Look:
+        design, epoch = experiment.design, experiment.epoch
+        unit: Unit = connection.execute(
+            select(namespaces.c.unit).where(namespaces.c.name == experiment.namespace)
+        ).scalar_one()
+        started_at = _started_at(connection, experiment)
+        query = UnitQuery.of(design, epoch, unit, self.problem, started_at=started_at)
+        with self.lake.connect() as lake:
+            if design.kind == "interleaving":
+                teams = read_preferences(lake, query, self.problem, now)
+                return look_at_teams(teams, design, epoch=epoch, past=past, at=now)
+            units = read_units(lake, query, self.problem, now)
+        return look_at(units, design, query.metrics, epoch=epoch, past=past, at=now)
+
+
+def store(engine: Engine, look: Look) -> None:
+    """Store a look in one transaction; it replaces the one of its epoch and number."""
+    key = {"experiment": look.experiment, "epoch": look.epoch, "number": look.number}
+    columns = {field.name: getattr(look, field.name) for field in fields(look) if field.name != "effects"}
+    with engine.begin() as connection:
+        for table in (look_effects, looks):
+            connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
+        connection.execute(insert(looks), columns)
+        if look.effects:
+            connection.execute(insert(look_effects), [key | one._asdict() for one in look.effects])
+
+
+def read_looks(engine: Engine, name: str, epoch: int) -> list[Look]:
+    """Return the stored looks at an epoch, the first one first."""
+    of_epoch = (looks.c.experiment == name, looks.c.epoch == epoch)
+    with engine.connect() as connection:
+        rows = connection.execute(select(looks).where(*of_epoch).order_by(looks.c.number)).all()
+        return [_stored(connection, row) for row in rows]
+
+
+def _check(experiment: Experiment, problem: ProblemSpec) -> None:
+    if experiment.problem != problem.name:
+        raise TastemakerError(
+            f"{experiment.name} belongs to the problem {experiment.problem!r}, in use is {problem.name!r}",
+            fix="set TASTEMAKER_PROBLEM to the file of its problem",
+        )
+    if experiment.state in NOT_STARTED:
+        raise TastemakerError(
+            f"{experiment.name} is {experiment.state}: it has no units yet",
+            fix=f"start it: tastemaker experiment start {experiment.name}",
+        )
+    if experiment.kind == "shadow":
+        raise TastemakerError(
+            f"{experiment.name} is a shadow: no user saw its answers, so there is no effect on users",
+            fix="compare its lists with those that were served: lists and shadow_answers are in the lake",
+        )
+
+
+def _planned(connection: Connection, experiment: Experiment) -> Sequence[Row[Any]]:
+    """Return the looks that could decide: those of the epoch, or of all epochs of a bandit."""
+    mine = select(looks).where(looks.c.experiment == experiment.name, looks.c.is_planned)
+    if experiment.kind != "bandit":
+        mine = mine.where(looks.c.epoch == experiment.epoch)
+    return connection.execute(mine.order_by(looks.c.epoch, looks.c.number)).all()
+
+
+def _started_at(connection: Connection, experiment: Experiment) -> float:
+    """Return when the epoch began to assign units, in seconds since 1970 UTC."""
+    c = experiment_changes.c
+    first = select(c.at).where(c.experiment == experiment.name, c.to_state == "running").order_by(c.number)
+    if experiment.kind != "bandit":
+        first = first.where(c.epoch == experiment.epoch)
+    found = connection.execute(first.limit(1)).scalar_one_or_none()
+    return 0.0 if found is None else float(found.timestamp())
+
+
+def _stored(connection: Connection, row: Row[Any]) -> Look:
+    key = [look_effects.c[name] == getattr(row, name) for name in ("experiment", "epoch", "number")]
+    columns = [look_effects.c[name] for name in LookEffect._fields]
+    rows = connection.execute(select(*columns).where(*key)).all()
+    effects = sorted((LookEffect(*one) for one in rows), key=lambda one: one.order)
+    return Look(**row._mapping, effects=tuple(effects))
