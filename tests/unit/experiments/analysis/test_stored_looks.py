@@ -48,7 +48,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 def world(*, lift: float = 1.0, seed: int = 0, teams: bool = False) -> ProductWorld:
-    """Users of whom half are in B, where each list is clicked `lift` times as often."""
+    """Half of the users are in B, where each list is clicked `lift` times as often."""
     rng, found = np.random.default_rng(seed), ProductWorld()
     for user in range(UNITS):
         variant = "B" if user % 2 else "control"
@@ -68,7 +68,7 @@ def world(*, lift: float = 1.0, seed: int = 0, teams: bool = False) -> ProductWo
         if teams and rng.random() < 0.5:
             found.feedback.append(_click(request, "i1" if rng.random() < 0.5 * lift else "i2"))
     # An event of another user, so that the log reaches until now.
-    found.visits.append(("somebody", NOW - timedelta(minutes=1), "click"))
+    found.visits.append(("elsewhere", NOW - timedelta(minutes=1), "click"))
     return found
 
 
@@ -82,7 +82,7 @@ def _click(request: Record, item: str) -> Any:
 def home(
     tmp_path: Path, engine: Engine, problem: ProblemSpec, rows: ProductWorld, **more: Any
 ) -> ExperimentLooks:
-    chosen = {
+    chosen: dict[str, Any] = {
         "planned_units": UNITS,
         "window_days": 2.0,
         "looks": 2,
