@@ -20,6 +20,7 @@ from tastemaker.storage.tables import (
     look_effects,
     looks,
     namespaces,
+    shadow_figures,
 )
 
 DAY = timedelta(days=1)
@@ -169,6 +170,22 @@ def check(name: str, now: datetime, guardrail: str, verdict: str, **more: Any) -
     return usual | more
 
 
+def shadows(name: str, now: datetime) -> Iterator[dict[str, Any]]:
+    """Yield rows of `shadow_figures` of a variant C that no user sees."""
+    known = {
+        "overlap": ("share", 0.62, None),
+        "rank_biased_overlap": ("share", 0.58, None),
+        "fallback_share": ("share", 0.004, 0.003),
+        "latency_ms": ("ms", 6.1, 4.2),
+    }
+    for metric, (unit, value, served) in known.items():
+        yield {
+            "experiment": name, "epoch": 0, "variant": "C", "metric": metric, "unit": unit, "value": value,
+            "low": 0.9 * value, "high": 1.1 * value, "served_value": served, "users": 800, "requests": 2_400,
+            "computed_at": now,
+        }  # fmt: skip
+
+
 def forecast(name: str, method: str, expected: float, outcome: float | None, **more: Any) -> dict[str, Any]:
     """Return a row of `experiment_forecasts`, with errors of one hundredth."""
     usual = {
@@ -190,6 +207,7 @@ def plant(engine: Engine, now: datetime, name: str = "ranker-v2", text: str = ""
         engine, guardrail_checks, old, check(name, now, "fallback_share", "safe"),
         check(name, now, "active_share", "stale", **stale),
     )  # fmt: skip
+    put(engine, shadow_figures, *shadows(name, now))
     made = {"made_at": now - 20 * DAY}
     put(
         engine, experiment_forecasts, forecast(name, "offline", 0.05, 0.031, **made),

@@ -18,6 +18,12 @@ from tastemaker.experiments.agreement import ForecastOutcome
 from tastemaker.experiments.plan import BUCKETS
 from tastemaker.experiments.result import ExperimentResult
 
+_SHADOW_TITLES = {
+    "overlap": "Common items",
+    "rank_biased_overlap": "Rank-biased overlap",
+    "fallback_share": "Lists with a fallback",
+    "latency_ms": "Time to answer",
+}
 METHODS = {"offline": "test on past data", "off_policy": "log of requests"}
 """What a forecast was made from, by its method."""
 
@@ -170,6 +176,48 @@ def forecast_cells(one: ForecastOutcome) -> list[Any]:
         one.z,
         words[one.is_covered],
         words[one.has_same_sign],
+    ]
+
+
+def shadow_table(result: ExperimentResult) -> list[DataTable]:
+    """Return the figures of variants whose answers no user saw; nothing where there are none."""
+    if not result.shadows and result.experiment.kind != "shadow":
+        return []
+    columns = [
+        TableColumn("variant", "Variant"),
+        TableColumn("figure", "Figure", "name"),
+        TableColumn("value", "Value", "number"),
+        TableColumn("low", "Low", "number"),
+        TableColumn("high", "High", "number"),
+        TableColumn("served_value", "Served lists", "number"),
+        TableColumn("users", "Users", "number"),
+        TableColumn("requests", "Requests", "number"),
+        TableColumn("computed_at", "Computed", "time"),
+    ]
+    rows = [
+        [
+            one.variant,
+            _SHADOW_TITLES.get(one.metric, one.metric),
+            *(
+                TableCell(one._mapping[name], unit=one.unit)
+                for name in ("value", "low", "high", "served_value")
+            ),
+            one.users,
+            one.requests,
+            one.computed_at,
+        ]
+        for one in result.shadows
+    ]
+    return [
+        DataTable(
+            "shadows",
+            "In the shadow",
+            columns,
+            rows,
+            note="Copies of requests were answered by the variant, and no user saw the answers: this says how "
+            "its lists differ from those that were served, not what users would do with them.",
+            empty="No answer of a variant has been compared yet: figures come when a day is over.",
+        )
     ]
 
 

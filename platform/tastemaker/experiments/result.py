@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, func, select
+from sqlalchemy import Connection, Engine, Row, Table, and_, func, select
 
 from tastemaker.experiments.agreement import ForecastOutcome
 from tastemaker.experiments.design import Design
@@ -23,6 +23,7 @@ from tastemaker.storage.tables import (
     look_effects,
     looks,
     namespaces,
+    shadow_figures,
 )
 
 MOST_CROSSED = 0.01
@@ -92,6 +93,8 @@ class ExperimentResult(ExperimentListing):
     """All changes, the oldest first."""
     forecasts: Sequence[ForecastOutcome]
     """Of this epoch, beside what came."""
+    shadows: Sequence[Row[Any]]
+    """Figures of variants whose answers no user saw, in this epoch."""
 
     @property
     def is_invalid(self) -> bool:
@@ -144,11 +147,12 @@ def read_result(engine: Engine, name: str) -> ExperimentResult:
         return ExperimentResult(
             one, found.look, found.looks_taken,
             unit=unit.scalar_one(),
-            looks=_looks(connection, epoch),
+            looks=_of_epoch(connection, looks, epoch, "number"),
             effects=_effects(connection, one.design, found.look),
             checks=_newest_checks(connection, epoch),
             changes=audit.read(connection, name),
             forecasts=_forecasts(connection, epoch),
+            shadows=_of_epoch(connection, shadow_figures, epoch, "variant", "metric"),
         )  # fmt: skip
 
 
@@ -184,9 +188,12 @@ def _listed(connection: Connection, found: Sequence[Experiment]) -> Iterator[Exp
         yield ExperimentListing(one, by_epoch.get(key), counts.get(key, 0))
 
 
-def _looks(connection: Connection, epoch: tuple[str, int]) -> Sequence[Row[Any]]:
-    of_epoch = (looks.c.experiment == epoch[0], looks.c.epoch == epoch[1])
-    return connection.execute(select(looks).where(*of_epoch).order_by(looks.c.number)).all()
+def _of_epoch(
+    connection: Connection, table: Table, epoch: tuple[str, int], *order: str
+) -> Sequence[Row[Any]]:
+    c = table.c
+    statement = select(table).where(c.experiment == epoch[0], c.epoch == epoch[1])
+    return connection.execute(statement.order_by(*(c[name] for name in order))).all()
 
 
 def _effects(connection: Connection, design: Design, look: Row[Any] | None) -> list[Row[Any]]:

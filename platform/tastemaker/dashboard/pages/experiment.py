@@ -36,6 +36,7 @@ def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageC
             *tables.concerns(result),
             tables.soundness(result),
             *([] if result.is_invalid else _effects(reader, result)),
+            *tables.shadow_table(result),
             tables.guardrail_table(result),
             tables.forecast_table(result),
             tables.plan_table(result),

@@ -24,6 +24,7 @@ from tastemaker.storage.tables.experiments import (
     looks,
     namespace_claims,
     namespaces,
+    shadow_figures,
 )
 from tastemaker.storage.tables.facts import (
     dependency_changes,
@@ -108,6 +109,7 @@ __all__ = [
     "reward_figures",
     "search_audit",
     "seed_spreads",
+    "shadow_figures",
     "skew_checks",
     "stalenesses",
     "versions",

@@ -214,3 +214,22 @@ experiment_forecasts = Table(
     Column("outcome_error", Float, doc="its standard error over users"),
     Column("look", Integer, doc="the look that measured it"),
 )
+
+shadow_figures = Table(
+    "shadow_figures",
+    metadata,
+    Column("experiment", String(100), primary_key=True, doc="the experiment, as the log names it"),
+    Column("epoch", Integer, primary_key=True, doc="the epoch"),
+    Column("variant", String(100), primary_key=True, doc="the variant whose answers no user saw"),
+    Column(
+        "metric", String(50), primary_key=True, doc="overlap, rank_biased_overlap, fallback_share, latency_ms"
+    ),
+    Column("unit", String(50), nullable=False, doc="unit of the values"),
+    Column("value", Float, nullable=False, doc="of the variant, or of both lists compared"),
+    Column("low", Float, doc="lower end of the 95 % interval over users; null: there is none"),
+    Column("high", Float, doc="upper end of that interval"),
+    Column("served_value", Float, doc="of the lists that users saw; null: the figure compares both"),
+    Column("users", BigInteger, nullable=False, doc="users whose requests were compared"),
+    Column("requests", BigInteger, nullable=False, doc="requests that were compared: the newest"),
+    Column("computed_at", Moment, nullable=False, doc="when"),
+)

@@ -24,6 +24,7 @@ from tastemaker.dashboard.content import Charts, Figures, Notes, PageContent
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.pages import experiment, experiments
 from tastemaker.dashboard.reader import DashboardReader
+from tastemaker.errors import TastemakerError
 from tastemaker.settings import load_settings
 from tastemaker.storage import tables
 from tastemaker.storage.engine import open_engine
@@ -106,6 +107,13 @@ class TestOneExperiment:
     def test_guardrails_have_their_newest_verdict(self, reader: DashboardReader) -> None:
         found = rows(load(reader), "guardrails")
         assert [(one["verdict"], one["value"]) for one in found] == [("stale", None), ("safe", 0.011)]
+
+    def test_shadows_stand_beside_what_was_served(self, reader: DashboardReader) -> None:
+        found = {one["figure"]: one for one in rows(load(reader), "shadows")}
+        assert found["Common items"]["value"] == 0.62
+        assert (found["Time to answer"]["value"], found["Time to answer"]["served_value"]) == (6.1, 4.2)
+        with pytest.raises(TastemakerError, match="no table named 'shadows'"):
+            load(reader, "photos").table("shadows")
 
     def test_forecasts_stand_beside_what_came(self, reader: DashboardReader) -> None:
         pending, measured = rows(load(reader), "forecasts")
