@@ -223,6 +223,9 @@ def plant_invalid(engine: Engine, now: datetime, name: str = "photos") -> None:
         "ratio_p": 1.8217929e-6,
         "crossed_units": 90_000,
     }
+    day = {"control": 61_000, "B": 55_140}
+    reason = {"group": "day 2026-11-27", "units": day, "expected": dict.fromkeys(day, 58_070.0), "p": 2e-66}
+    broken["details"] = {"reasons": [reason]}
     plant_look(engine, now, name, verdict="invalid", sentence=INVALID, **broken)
     put(engine, look_effects, effect(name, "reward_per_user", 0.04, role="primary"))
 

@@ -41,23 +41,29 @@ def attributed_impressions(workspace: WorkspaceResource) -> dg.MaterializeResult
     retry_policy=RETRY,
     description=(
         "Engagement, retention, growth and what is shown of the catalogue, by day and over trailing windows, "
-        "by model version and by experiment's variant, with 95 % intervals. Only changed days are computed."
+        "by model version and by experiment's variant, with 95 % intervals. Only changed days are computed. "
+        "Also variants in the shadow, beside what was served."
     ),
 )
 def product_metrics(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult[None]:
-    """Write the metadata database's table measurements."""
+    """Write the metadata database's tables measurements and shadow_figures."""
+    from tastemaker.experiments.shadows import measure_shadows
+
+    opened = workspace.open()
     with readable_failures():
-        found = workspace.open().product_metrics.measure(
+        found = opened.product_metrics.measure(
             progress=lambda what, done, total: context.log.info(f"{what}: {done} of {total}")
         )
+        shadows = measure_shadows(opened.engine, opened.lake)
     days = {name: str(day) for name, day in found._asdict().items() if name.endswith("_until") and day}
     return dg.MaterializeResult(
         metadata={
             "days_computed": found.days_computed,
             "rows": found.rows,
             "windows_removed": found.windows_removed,
+            "shadow_figures": len(shadows),
             **days,
         }
     )

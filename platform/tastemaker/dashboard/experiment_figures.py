@@ -19,10 +19,10 @@ from tastemaker.dashboard.content import (
     TableCell,
     TableColumn,
 )
-from tastemaker.dashboard.figure_table import metric_title
 from tastemaker.dashboard.formats import number, span
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.dashboard.version_charts import kind_of, with_unit
+from tastemaker.experiments.analysis.metrics import unit_metric_title
 from tastemaker.experiments.result import ExperimentResult
 
 BY_EXPOSURE, BY_AGE = "exposed", "day"
@@ -39,7 +39,7 @@ def main_figures(result: ExperimentResult) -> Figures:
 
 
 def _main_figure(result: ExperimentResult, row: Row[Any]) -> Figure:
-    title = f"{metric_title(row.metric)} of {row.variant}, {ADJUSTED[row.is_adjusted]}"
+    title = f"{unit_metric_title(row.metric)} of {row.variant}, {ADJUSTED[row.is_adjusted]}"
     units = f"{row.units:,} units, control {row.control_units:,}"
     if not _is_finite(row.relative):
         why = "no relative effect: control's figure is 0 or not known"
@@ -79,7 +79,7 @@ def effect_table(result: ExperimentResult) -> DataTable:
         ],
         rows=[
             [
-                metric_title(row.metric),
+                unit_metric_title(row.metric),
                 row.role,
                 row.variant,
                 ADJUSTED[row.is_adjusted],
@@ -110,7 +110,7 @@ def effect_chart(result: ExperimentResult) -> Chart:
     several = len(result.design.variants) > 2
     data = [
         [
-            metric_title(row.metric) + (f" of {row.variant}" if several else ""),
+            unit_metric_title(row.metric) + (f" of {row.variant}" if several else ""),
             row.relative,
             row.relative_low,
             row.relative_high,
@@ -144,7 +144,7 @@ def by_exposure(reader: DashboardReader, result: ExperimentResult) -> Chart:
     rows = _primary(result, BY_EXPOSURE)
     days = [date.fromisoformat(row.slice.partition("=")[2]) for row in rows]
     ticks = [one for one in changes(reader, result) if days and min(days) <= one.day <= max(days)]
-    title = f"{metric_title(result.design.primary)} by day of first exposure"
+    title = f"{unit_metric_title(result.design.primary)} by day of first exposure"
     marked = f" Vertical lines: {len(ticks)} changes of the experiment." if ticks else ""
     return _slices(result, "effect_by_exposure", title, "exposed", list(zip(days, rows, strict=True)), marked,
                    TableColumn("exposed", "First exposure", "day"), ticks=ticks)  # fmt: skip
@@ -153,7 +153,7 @@ def by_exposure(reader: DashboardReader, result: ExperimentResult) -> Chart:
 def by_age(result: ExperimentResult) -> Chart:
     """Return the primary effect by days since first exposure: whether it wears off."""
     rows = _primary(result, BY_AGE)
-    title = f"{metric_title(result.design.primary)} by days since first exposure"
+    title = f"{unit_metric_title(result.design.primary)} by days since first exposure"
     numbered = [(int(row.slice.partition("=")[2]), row) for row in rows]
     return _slices(result, "novelty", title, "day", numbered, " An effect that shrinks is a novelty effect.",
                    TableColumn("day", "Days since first exposure", "number"),
@@ -248,7 +248,7 @@ def slice_table(result: ExperimentResult) -> DataTable:
         rows=[
             [
                 TableCell(row.slice, look="" if _is_finite(row.relative) else "too_little"),
-                metric_title(row.metric),
+                unit_metric_title(row.metric),
                 row.variant,
                 row.relative,
                 row.relative_low,

@@ -12,9 +12,9 @@ from tastemaker.dashboard.content import (
     TableCell,
     TableColumn,
 )
-from tastemaker.dashboard.figure_table import metric_title
 from tastemaker.dashboard.formats import number
 from tastemaker.experiments.agreement import ForecastOutcome
+from tastemaker.experiments.analysis.metrics import unit_metric_title
 from tastemaker.experiments.plan import BUCKETS
 from tastemaker.experiments.result import ExperimentResult
 
@@ -113,7 +113,7 @@ def guardrail_table(result: ExperimentResult) -> DataTable:
         ],
         rows=[
             [
-                metric_title(one.guardrail),
+                unit_metric_title(one.guardrail),
                 one.variant,
                 TableCell(one.verdict, look="too_little" if one.verdict in ("unknown", "stale") else ""),
                 *(
@@ -143,7 +143,12 @@ def forecast_table(result: ExperimentResult) -> DataTable:
             *forecast_columns(),
         ],
         rows=[
-            [one.variant, METHODS.get(one.method, one.method), metric_title(one.metric), *forecast_cells(one)]
+            [
+                one.variant,
+                METHODS.get(one.method, one.method),
+                unit_metric_title(one.metric),
+                *forecast_cells(one),
+            ]
             for one in result.forecasts
         ],
         note="Differences from control, relative, in the same metric. The forecast was stored before the "
@@ -194,14 +199,12 @@ def shadow_table(result: ExperimentResult) -> list[DataTable]:
         TableColumn("requests", "Requests", "number"),
         TableColumn("computed_at", "Computed", "time"),
     ]
+    figures = ("value", "low", "high", "served_value")
     rows = [
         [
             one.variant,
             _SHADOW_TITLES.get(one.metric, one.metric),
-            *(
-                TableCell(one._mapping[name], unit=one.unit)
-                for name in ("value", "low", "high", "served_value")
-            ),
+            *(TableCell(one._mapping[name], unit=one.unit) for name in figures),
             one.users,
             one.requests,
             one.computed_at,
@@ -214,8 +217,8 @@ def shadow_table(result: ExperimentResult) -> list[DataTable]:
             "In the shadow",
             columns,
             rows,
-            note="Copies of requests were answered by the variant, and no user saw the answers: this says how "
-            "its lists differ from those that were served, not what users would do with them.",
+            note="Copies of requests were answered by the variant, and no user saw the answers: this says "
+            "how its lists differ from those that were served, not what users would do.",
             empty="No answer of a variant has been compared yet: figures come when a day is over.",
         )
     ]
@@ -233,7 +236,7 @@ def plan_table(result: ExperimentResult) -> DataTable:
         "Hypothesis": design.hypothesis,
         "Variants": f"{shares}; control is {design.control}",
         "Unit": f"{result.unit}, in the namespace {design.namespace}",
-        "Primary metric": metric_title(design.primary),
+        "Primary metric": unit_metric_title(design.primary),
         "Smallest effect that matters": number(design.minimum_effect, "share"),
         "Planned units": f"{design.planned_units:,}",
         "Window": f"{design.window_days:g} days from a unit's first exposure",

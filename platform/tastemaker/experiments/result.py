@@ -26,8 +26,6 @@ from tastemaker.storage.tables import (
     shadow_figures,
 )
 
-MOST_CROSSED = 0.01
-"""Share of units seen in two variants above which the effect is diluted noticeably."""
 _ROLES = ("primary", "secondary", "guardrail", "exploratory")
 _WITHOUT_LOOK = {
     "draft": "It is a draft: it has not started.",
@@ -225,20 +223,19 @@ def _newest_checks(connection: Connection, epoch: tuple[str, int]) -> list[Row[A
 
 
 def _concerns(result: ExperimentResult) -> Iterator[str]:
-    look = result.look
-    if look is not None and result.is_invalid:
-        p = min(one for one in (look.ratio_p, look.ratio_anytime_p, 1.0) if one is not None)
-        counted = ", ".join(f"{name} {units:,}" for name, units in look.units.items())
+    details = {} if result.look is None else result.look.details
+    if result.is_invalid:
         yield (
-            f"Units are not divided as planned (p = {p:.2g}; {counted}): something removes or adds units of "
-            "a variant, so its units differ from control's, and no effect is shown."
+            "Something removes or adds units of a variant, so its units differ from control's, and no effect "
+            "is shown. Where the division differs most from the plan:"
         )
-    crossed = result.crossed_share
-    if crossed is not None and crossed > MOST_CROSSED:
-        yield (
-            f"{100 * crossed:.1f} % of the units were seen in two variants; each counts for its first one, "
-            "which makes effects smaller than they are."
+    for one in details.get("reasons", ()):
+        divided = ", ".join(
+            f"{name} {units:,} of {one['expected'][name]:,.0f} expected"
+            for name, units in one["units"].items()
         )
+        yield f"{one['group']}: {divided} (p = {one['p']:.2g})"
+    yield from details.get("warnings", ())
     for check in result.stale:
         yield f"The guardrail {check.guardrail} of {check.variant} has no current data: it guards nothing."
 

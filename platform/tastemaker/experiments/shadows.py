@@ -126,6 +126,7 @@ def _counts(users: NDArray[np.int64]) -> tuple[int, int]:
 def _interval(users: NDArray[np.int64], values: Float64) -> tuple[float, float | None, float | None]:
     """Return the mean over requests with its interval over users."""
     requests = np.bincount(users).astype(np.float64)
-    found: Interval = ratio_interval(np.bincount(users, values), requests)
+    sums = np.bincount(users, values).astype(np.float64)
+    found: Interval = ratio_interval(sums, requests)
     low, high = (None if np.isnan(end) else end for end in (found.low, found.high))
     return found.value, low, high

@@ -81,9 +81,20 @@ def test_with_a_failed_sample_ratio_there_is_no_effect_only_why(engine: Engine) 
     found = read_result(engine, "photos")
     assert found.is_invalid
     assert found.effects == []
-    ratio, crossed = found.concerns()
-    assert "p = 1.8e-06; control 821,588, B 815,482" in ratio
-    assert crossed.startswith("5.5 % of the units were seen in two variants")
+    why, where = found.concerns()
+    assert "no effect is shown" in why
+    assert where == (
+        "day 2026-11-27: control 61,000 of 58,070 expected, B 55,140 of 58,070 expected (p = 2e-66)"
+    )
+
+
+def test_warnings_of_the_look_come_before_stale_guardrails(engine: Engine) -> None:
+    planned.plant_experiment(engine, NOW, "one")
+    planned.plant_look(engine, NOW, "one", details={"warnings": ["Units were seen in two variants."]})
+    put(engine, guardrail_checks, planned.check("one", NOW, "ctr_list", "stale"))
+    warning, stale = read_result(engine, "one").concerns()
+    assert warning == "Units were seen in two variants."
+    assert "has no current data" in stale
 
 
 def test_a_new_epoch_begins_without_a_look(engine: Engine) -> None:

@@ -63,7 +63,7 @@ def test_lists_times_and_fallbacks_are_compared_request_by_request(tmp_path: Pat
 
 
 def test_one_user_is_one_draw_however_many_requests(tmp_path: Path) -> None:
-    """Thirty unlike lists of ten users leave a wider interval than those of thirty users: √2 times as wide."""
+    """Thirty unlike lists of ten users leave an interval √2 times as wide as those of thirty users."""
     alike = [pair(n, f"u{n}", SERVED) for n in range(30)]
     few = compared(
         lake_of(tmp_path / "few", *alike, *(pair(100 + n, f"v{n % 10}", OTHER) for n in range(30)))

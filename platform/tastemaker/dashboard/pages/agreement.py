@@ -18,7 +18,6 @@ from tastemaker.dashboard.content import (
     TableColumn,
 )
 from tastemaker.dashboard.experiment_tables import METHODS, forecast_cells, forecast_columns
-from tastemaker.dashboard.figure_table import metric_title
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import number
 from tastemaker.dashboard.page import DashboardPage
@@ -31,6 +30,7 @@ from tastemaker.experiments.agreement import (
     measured_experiments,
     summarize,
 )
+from tastemaker.experiments.analysis.metrics import unit_metric_title
 from tastemaker.experiments.result import read_forecasts
 from tastemaker.stats.bootstrap import Interval
 
@@ -139,7 +139,7 @@ def _table(found: Sequence[ForecastOutcome]) -> DataTable:
                 one.epoch,
                 one.variant,
                 METHODS.get(one.method, one.method),
-                metric_title(one.metric),
+                unit_metric_title(one.metric),
                 *forecast_cells(one),
             ]
             for one in found

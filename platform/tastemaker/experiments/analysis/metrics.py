@@ -190,6 +190,11 @@ def find(name: str, event_types: Collection[str] = ()) -> UnitMetric:
     )
 
 
+def unit_metric_title(name: str) -> str:
+    """Return the title of a metric; of a type of event, and of a metric that is gone, its name."""
+    return METRICS[name].title if name in METRICS else name
+
+
 def find_all(names: Iterable[str], problem: ProblemSpec) -> dict[str, UnitMetric]:
     """Return metrics by name, each once. Raises TastemakerError as `find`."""
     types = rewarded_types(problem)

@@ -134,7 +134,7 @@ class TestOneExperiment:
         names = {one.name for one in content.tables()}
         assert names.isdisjoint({"effects", "slices", "relative_effects", "effect_by_exposure"})
         assert isinstance(content.blocks[0], Notes)
-        assert "not divided as planned" in str(content.blocks[0].items[0])
+        assert "no effect is shown" in str(content.blocks[0].items[0])
         assert "4.00 %" not in str(content.blocks)
 
     def test_before_the_first_look_the_page_says_so(self, reader: DashboardReader) -> None:
