@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,24 @@ from click.testing import CliRunner, Result
 from sqlalchemy import create_engine, text
 
 from support import served_homes
-from support.request_logs import NOON, click, fill, request
+from support.request_logs import NOON, click, exposure, fill, request, shadow
 from support.served_homes import make_home
 from tastemaker.cli.forget import forget
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, QUARANTINE
 from tastemaker.dataset.dataset import Dataset
-from tastemaker.event_log.drain import drain, read_log
+from tastemaker.event_log.drain import drain, read_exposures, read_log, read_shadows
 from tastemaker.event_log.postgres import PostgresSink
 from tastemaker.event_log.records import Assignment, Entry, UserRecord
+from tastemaker.experiments.enrolled_units import EnrolledUnits, write_enrolled
 from tastemaker.features.online import open_reader
 from tastemaker.features.snapshots import write_snapshots
 from tastemaker.plugins import discovery
 from tastemaker.privacy.search import Person, search_home
 from tastemaker.registry import Registry, deployment
 from tastemaker.settings import LogSettings, OnlineStoreSettings, Settings
+from tastemaker.storage.engine import open_engine
+from tastemaker.storage.tables import experiments, namespaces
 from tastemaker_features import store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's and Ibis's own
@@ -57,6 +61,9 @@ def lived_in(home: Path, **settings: Any) -> Settings:
         click("by request", user_id=None, request_id=f"{0:032x}"),
         click("other", user_id=OTHER),
         UserRecord(WHO, NOON, country="NL"),
+        *(exposure(user, unit=user, user_id=user) for user in (WHO, OTHER)),
+        exposure("by unit", unit=WHO, user_id=None),
+        *(shadow(20 + n, shadow_of=n, user_id=user) for n, user in enumerate((WHO, OTHER))),
     ]
     fill(made.spool, logged)
     drain(made.spool, lake)
@@ -87,6 +94,7 @@ def test_a_person_is_erased_from_all_but_the_versions_in_use(tmp_path: Path) -> 
     kinds = {name.split("/")[1] if name.startswith("lake/") else name.split("/")[0] for name in before}
     assert kinds == {
         *("events", "requests", "feedback", "users", "user_changes", "quarantine"),
+        *("exposures", "shadow_answers"),
         *("spool", "features", "artifacts", "reports", "simulate"),
     }
     result = run(settings, WHO, "--json")
@@ -98,6 +106,8 @@ def test_a_person_is_erased_from_all_but_the_versions_in_use(tmp_path: Path) -> 
     ids = set(Lake(settings.lake).read("feedback")["event_id"].to_pylist())
     assert ids == {"click-other"}, "what answered their request is theirs"
     assert read_log(Lake(settings.lake))["user_id"].to_pylist() == [OTHER]
+    assert read_exposures(Lake(settings.lake))["unit"].to_pylist() == [OTHER]
+    assert read_shadows(Lake(settings.lake))["user_id"].to_pylist() == [OTHER]
 
 
 def test_after_new_training_nothing_remains_and_the_proof_lists_what_was_searched(tmp_path: Path) -> None:
@@ -176,6 +186,38 @@ def test_erasing_a_user_named_as_an_experiment_or_a_variant_keeps_the_requests(t
     assert read_log(Lake(settings.lake)).equals(before)
 
 
+def test_units_of_experiments_that_are_held_are_erased(tmp_path: Path) -> None:
+    settings = lived_in(tmp_path)
+    engine = open_engine(settings.metadata_url)
+    made = {
+        "name": "home",
+        "unit": "user",
+        "salt": "n",
+        "cool_down_seconds": 0,
+        "created_at": served_homes.START,
+    }
+    held = {"problem": "shop", "namespace": "home", "kind": "ab", "owner": "ann", "state": "holding"}
+    held |= {"created_at": served_homes.START, "epoch": 0, "enrolment": 0, "revision": 1, "changes": 1}
+    with engine.begin() as connection:
+        connection.execute(namespaces.insert().values(made))
+        for name in ("one", "two"):
+            connection.execute(experiments.insert().values(held | {"name": name, "salt": f"salt-{name}"}))
+    folder = settings.experiments_root / "enrolled"
+    for place, name in enumerate(("one", "two")):
+        path = folder / f"{name}-0.npy"
+        write_enrolled(path, f"salt-{name}", [WHO, OTHER])
+        os.utime(path, (1_000 - place, 1_000 - place))
+    assert "experiments/enrolled/one-0.npy: 1 values" in run(settings, WHO, "--check").stdout
+    run(settings, WHO)
+    for name in ("one", "two"):
+        enrolled = EnrolledUnits(folder / f"{name}-0.npy", f"salt-{name}")
+        assert WHO not in enrolled
+        assert OTHER in enrolled
+    newest = max(folder.iterdir(), key=lambda one: one.stat().st_mtime_ns)
+    assert newest.name == "one-0.npy", "which file is in force does not change"
+    assert "experiments/" not in run(settings, WHO, "--check").stdout
+
+
 def test_an_unknown_user_is_found_nowhere(tmp_path: Path) -> None:
     settings = lived_in(tmp_path)
     before = places(settings, OTHER)
@@ -191,6 +233,10 @@ def test_servers_forget_too(tmp_path: Path, postgres_url: str, redis_url: str) -
         request(10, user_id=WHO),
         request(11, user_id=OTHER),
         click("c", user_id=None, request_id=f"{10:032x}"),
+        exposure("c", unit=WHO, user_id=None),
+        exposure("d", unit=OTHER, user_id=OTHER),
+        shadow(12, shadow_of=10, user_id=WHO),
+        shadow(13, shadow_of=11, user_id=OTHER),
     ]
     fill(settings.spool, logged)
     drain(settings.spool, PostgresSink(postgres_url))
@@ -203,9 +249,12 @@ def test_servers_forget_too(tmp_path: Path, postgres_url: str, redis_url: str) -
     with engine.connect() as connection:
         keys = set(connection.execute(text("SELECT key FROM log_records")).scalars())
     engine.dispose()
-    assert f"{11:032x}" in keys
-    assert f"{10:032x}" not in keys
-    assert "click-c" not in keys
+    kept, gone = (
+        {f"{11:032x}", f"{13:032x}", "exposure-d"},
+        {f"{10:032x}", f"{12:032x}", "exposure-c", "click-c"},
+    )
+    assert kept <= keys
+    assert not gone & keys
     reader = open_reader(settings)
     features = reader.users([WHO, OTHER], ["user_events_count"])
     reader.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from support.request_logs import NOON, click, fill, request
+from support.request_logs import NOON, click, exposure, fill, request, shadow
 from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.feedback_source import land_feedback
@@ -28,7 +28,9 @@ def logged_days(folder: Path) -> Lake:
     for number in range(10):
         at = NOON + number * DAY
         bought = click(number, event_type="purchase", occurred_at=at, received_at=at)
-        fill(folder / "spool", [request(number, occurred_at=at), bought])
+        seen = exposure(number, occurred_at=at, received_at=at)
+        copy = shadow(100 + number, shadow_of=number, occurred_at=at)
+        fill(folder / "spool", [request(number, occurred_at=at), bought, seen, copy])
     drain(folder / "spool", lake)
     land_feedback(lake)
     return lake
@@ -44,7 +46,8 @@ def test_logs_and_events_have_periods_of_their_own(tmp_path: Path) -> None:
     lake = logged_days(tmp_path)
     settings = Settings(home=tmp_path, privacy=PrivacySettings(log_days=3, events_days=5))
     expire(settings, lake, today=TODAY)
-    for table, kept in {"requests": 3, "feedback": 3, "landed_events": 5}.items():
+    logs = dict.fromkeys(("requests", "feedback", "exposures", "shadow_answers"), 3)
+    for table, kept in (logs | {"landed_events": 5}).items():
         assert lake.days(table) == [TODAY - timedelta(days=n) for n in reversed(range(kept))], table
 
 
@@ -67,13 +70,25 @@ def test_a_source_is_not_asked_for_days_that_are_not_kept(tmp_path: Path) -> Non
 @pytest.mark.servers
 def test_the_database_of_logs_is_held_to_it_too(tmp_path: Path, postgres_url: str) -> None:
     lake = Lake(tmp_path / "lake")
-    fill(tmp_path / "spool", [request(number, occurred_at=NOON + number * DAY) for number in range(10)])
+    for number in range(10):
+        at = NOON + number * DAY
+        records = [
+            request(number, occurred_at=at),
+            exposure(number, received_at=at),
+            shadow(100 + number, shadow_of=number, occurred_at=at),
+        ]
+        fill(tmp_path / "spool", records)
     drain(tmp_path / "spool", PostgresSink(postgres_url))
     log, privacy = LogSettings(target="postgres", url=postgres_url), PrivacySettings(log_days=4)
     settings = Settings(home=tmp_path, log=log, privacy=privacy)
-    assert expire(settings, lake, today=TODAY).log_records == 6
+    assert expire(settings, lake, today=TODAY).log_records == 18
     engine = create_engine(postgres_url)
     with engine.connect() as connection:
         keys = set(connection.execute(text("SELECT key FROM log_records")).scalars())
     engine.dispose()
-    assert keys == {f"{number:032x}" for number in range(6, 10)}
+    kept = range(6, 10)
+    assert keys == {
+        *(f"{number:032x}" for number in kept),
+        *(f"exposure-{number}" for number in kept),
+        *(f"{100 + number:032x}" for number in kept),
+    }

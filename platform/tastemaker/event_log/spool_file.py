@@ -281,7 +281,7 @@ class About(NamedTuple):
 
 
 def rows_about_user(path: Path, user_ids: Collection[str], request_ids: Collection[str] = ()) -> list[About]:
-    """Return the records that name one of these users or requests."""
+    """Return the records that name one of these users, also as a unit, or one of these requests."""
     if not path.exists():
         return []
     create(path)
@@ -291,7 +291,9 @@ def rows_about_user(path: Path, user_ids: Collection[str], request_ids: Collecti
     for number, kind, record in rows:
         decoded = _DECODERS[kind].decode(record)
         request_id = getattr(decoded, "request_id", None)
-        if getattr(decoded, "user_id", None) in user_ids or request_id in request_ids:
+        unit = getattr(getattr(decoded, "assignment", None), "unit", None)
+        theirs = getattr(decoded, "user_id", None) in user_ids or unit in user_ids
+        if theirs or request_id in request_ids:
             found.append(About(number, request_id))
     return found
 

@@ -65,11 +65,21 @@ def write_enrolled(path: Path, salt: str, units: Iterable[str]) -> int:
         salt: The experiment's.
         units: Their ids, in any order, repeated or not.
     """
-    salt = _salt(salt)
-    hashes = np.unique(np.fromiter((unit_hash(salt, unit) for unit in units), _TYPE))
+    hashes = np.unique(hashes_of(salt, units))
     with atomic_write(path) as partial, partial.open("wb") as file:
         np.save(file, hashes)
     return len(hashes)
+
+
+def hashes_of(salt: str, units: Iterable[str]) -> NDArray[np.uint64]:
+    """Return the hashes of units as the files have them: uint64[n], in the order of the units.
+
+    Args:
+        salt: The experiment's.
+        units: Their ids.
+    """
+    salt = _salt(salt)
+    return np.fromiter((unit_hash(salt, unit) for unit in units), _TYPE)
 
 
 def _salt(salt: str) -> str:

@@ -7,18 +7,21 @@ deleted, except those in use: these remain until models are trained again and th
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, select
 
 from tastemaker.data.lake import file_metadata, parquet_writer
 from tastemaker.event_log.spool_file import FILE_NAME, connected, rows_about_user
+from tastemaker.experiments.enrolled_units import hashes_of
 from tastemaker.html import index
 from tastemaker.monitoring.report_archive import ReportArchive
 from tastemaker.privacy.dashboard_mentions import search_dashboard
@@ -29,6 +32,7 @@ from tastemaker.privacy.request_mentions import search_mentions
 from tastemaker.privacy.search import (
     Person,
     Searched,
+    hashes_about,
     is_database,
     keys_about,
     row_about,
@@ -42,6 +46,7 @@ from tastemaker.registry.artifact import SNAPSHOTS
 from tastemaker.settings import Settings
 from tastemaker.snapshot.canonical_ids import canonical
 from tastemaker.storage.engine import open_engine, overwrite_deleted
+from tastemaker.storage.tables import experiments
 from tastemaker.util.atomic_files import atomic_write, sqlite_url
 from tastemaker.util.file_lock import file_lock
 
@@ -72,7 +77,14 @@ def person_of(settings: Settings, user_id: str) -> Person:
     person = Person(ids)
     known = request_ids(settings, person) | _lake_requests(settings.lake, person)
     known |= {row.request_id for row in rows_about_user(settings.spool / FILE_NAME, ids) if row.request_id}
-    return Person(ids, frozenset(known))
+    return Person(ids, frozenset(known), _unit_hashes(settings, ids))
+
+
+def _unit_hashes(settings: Settings, ids: Sequence[str]) -> frozenset[int]:
+    """Return the hashes of the ids with the salts of all experiments."""
+    with open_engine(settings.metadata_url).connect() as connection:
+        salts = connection.execute(select(experiments.c.salt)).scalars().all()
+    return frozenset(one for salt in salts for one in hashes_of(salt, ids).tolist())
 
 
 def search(settings: Settings, person: Person) -> list[Searched]:
@@ -140,6 +152,8 @@ def _erase(path: Path, settings: Settings, person: Person, used: set[Path]) -> b
     parts = path.relative_to(settings.home).parts
     if path.suffix == ".npz":
         _rewrite_backtest(path, person)
+    elif path.suffix == ".npy" and settings.experiments_root in path.parents:
+        _drop_hashes(path, person)
     elif settings.artifacts in path.parents:
         return _erase_version(path, settings, used)
     elif path.suffix == ".parquet":
@@ -172,6 +186,15 @@ def _rewrite_backtest(path: Path, person: Person) -> None:
     }
     with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def _drop_hashes(path: Path, person: Person) -> None:
+    """Remove the user from a file of enrolled units, which keeps its time: the newest is the one in force."""
+    hashes, before = np.load(path, allow_pickle=False), path.stat()
+    with atomic_write(path) as partial:
+        with partial.open("wb") as file:
+            np.save(file, hashes[~hashes_about(hashes, person)])
+        os.utime(partial, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _delete_rows(path: Path, person: Person) -> None:

@@ -86,7 +86,7 @@ def _condition(table: str, columns: set[str], person: Person) -> tuple[str, dict
         return about, {"words": words}
     about = (
         "(user_id = ANY(:ids) OR (kind = 'request' AND key = ANY(:requests)) "
-        "OR record ->> 'request_id' = ANY(:requests))"
+        "OR record ->> 'request_id' = ANY(:requests) OR record -> 'assignment' ->> 'unit' = ANY(:ids))"
     )
     return about, {"ids": list(person.ids), "requests": sorted(person.request_ids)}
 
@@ -112,7 +112,7 @@ def _in_elasticsearch(settings: Settings, person: Person, *, erase: bool) -> Ite
 
     named = sorted(person.request_ids)
     parts = [named[start : start + _TERMS] for start in range(0, len(named), _TERMS)]
-    about: list[dict[str, Any]] = [{"terms": {"user_id": list(person.ids)}}]
+    about: list[dict[str, Any]] = [{"terms": {name: list(person.ids)}} for name in ("user_id", "unit")]
     about += [{"terms": {"request_id": part}} for part in parts]
     query = {"query": {"bool": {"should": about, "minimum_should_match": 1}}}
     with closing(Cluster(settings.elasticsearch)) as cluster:

@@ -2,7 +2,7 @@
 
 *.parquet          rows: every text column that may name a user; JSON in them by its quoted values
 *.db               rows of every table, and the file's bytes: deleted rows must not remain in it
-*.npy              values of text arrays, such as a snapshot's user ids
+*.npy              values of text arrays, such as a snapshot's user ids; hashes of units in experiments
 *.npz              the evaluated users of a backtest, by their key
 *.json, *.jsonl, *.ndjson   quoted values
 other files        bytes, where the id is a separate word; ids of fewer than MIN_BYTES bytes are not searched
@@ -31,11 +31,14 @@ from tastemaker.evaluation.evaluator import user_keys
 from tastemaker.privacy.suppression_list import FILE_NAME as FORGOTTEN
 
 MIN_BYTES = 5
-_REQUESTS = ("request_id", "credited_request_id")
+_REQUESTS = ("request_id", "credited_request_id", "shadow_of")
 _THINGS = (
     "item_id item_ids exclude candidates session blocked_items title category country model version kind"
 )
-_FACTS = "stage fallback event_type source table rule failed_rules flags experiment variant"
+_FACTS = (
+    "stage fallback event_type source table rule failed_rules flags experiment variant variant_served "
+    "plan_digest teams team"
+)
 NOT_USERS = frozenset(f"{_THINGS} {_FACTS}".split())
 """Columns that do not name users: an item, or a variant, may have the name of a user."""
 
@@ -48,6 +51,8 @@ class Person:
     """The user id in the forms that callers and sources use, and its pseudonyms."""
     request_ids: frozenset[str] = frozenset()
     """Ids of the user's requests."""
+    unit_hashes: frozenset[int] = frozenset()
+    """Hashes of the ids in files of the units of experiments."""
 
     @cached_property
     def quoted(self) -> tuple[str, ...]:
@@ -166,10 +171,17 @@ def _as_key(cell: bytes, person: Person) -> bool:
 
 def _in_array(path: Path, person: Person) -> tuple[int, int]:
     values = np.load(path, mmap_mode="r", allow_pickle=False)
+    if values.dtype == np.uint64:
+        return values.size, int(hashes_about(values, person).sum())
     if values.dtype.kind not in "SU":
         return values.size, 0
     wanted = [one.encode() if values.dtype.kind == "S" else one for one in person.ids]
     return values.size, int(np.isin(values, wanted).sum())
+
+
+def hashes_about(hashes: NDArray[np.uint64], person: Person) -> NDArray[np.bool_]:
+    """Return bool[len(hashes)]: the hashes of enrolled units that are the user's."""
+    return np.isin(hashes, np.fromiter(person.unit_hashes, np.uint64))
 
 
 def keys_about(keys: NDArray[np.uint64], person: Person) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from support.workers import open_worker
-from tastemaker.api.schemas import FeedbackEvent, Request
+from tastemaker.api.schemas import ExposureReport, FeedbackEvent, Request, SessionRequest
 from tastemaker.data.tables import EVENTS, ITEMS, USERS
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import FeedbackRecord
@@ -70,6 +70,18 @@ def test_only_the_user_of_a_message_is_hidden() -> None:
     assert names.hide(nameless) == nameless
 
 
+def test_devices_and_units_are_hidden_too() -> None:
+    names = Pseudonyms(SECRET.encode())
+    request = SessionRequest(["tea"], device_id="Annabel's phone")
+    assert names.hide(request) == SessionRequest(["tea"], device_id=names.of("Annabel's phone"))
+    exposure = ExposureReport("e", "basket", 0, "wide", "Annabel", user_id="Annabel")
+    hidden = names.hide(exposure)
+    assert (hidden.unit, hidden.user_id) == (names.of("Annabel"), names.of("Annabel"))
+    assert names.hide(ExposureReport("e", "basket", 0, "wide", hidden.unit)).unit == hidden.unit, (
+        "a caller that assigns by pseudonyms sends one"
+    )
+
+
 def test_the_key_comes_from_the_environment_and_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY, raising=False)
     assert open_pseudonyms(Settings()) is None
@@ -84,6 +96,7 @@ def test_the_key_comes_from_the_environment_and_is_checked(monkeypatch: pytest.M
 def test_logs_hold_no_user_id(tmp_path: Path) -> None:
     worker = open_worker("m", None, Spool(tmp_path), pseudonyms=Pseudonyms(SECRET.encode()))
     asyncio.run(worker.feedback([FeedbackEvent("e", "click", "tea", user_id="Annabel")]))
+    asyncio.run(worker.exposures([ExposureReport("e", "basket", 0, "wide", "Annabel", user_id="Annabel")]))
     worker.close()
     pending = read(tmp_path / FILE_NAME, 10)
     assert pending is not None
