@@ -28,6 +28,7 @@ OPTIONS = {
     "kind": "recommend, session or rank.",
     "experiment": "Experiment that assigned a variant.",
     "variant": "Variant that was assigned.",
+    "served": "Variant whose service answered.",
     "since": "Earliest time: 2026-03-01, 2026-03-01T12:30, or 15m, 2h, 7d ago.",
     "until": "Latest time, exclusive; written as --since.",
 }
@@ -76,7 +77,7 @@ def search(
 
     \b
     Fields:
-      id user item shown model version stage fallback kind experiment variant
+      id user item shown model version stage fallback kind experiment variant served
                       equal (: or =) or not (!=); a * at the end searches a beginning
       items k ms      numbers (= != < <= > >=): items shown, items asked for, milliseconds
       since until     2026-03-01, 2026-03-01T12:30 (UTC), or 15m, 2h, 7d ago
@@ -285,4 +286,7 @@ def _show_record(record: Record) -> None:
     click.echo(f"answered   {record.model} {record.version}, stage {stage}{latency}")
     if (assigned := record.assignment) is not None:
         chance = "forced" if assigned.probability is None else f"probability {assigned.probability:g}"
-        click.echo(f"assigned   {assigned.experiment}, epoch {assigned.epoch}: {assigned.variant} ({chance})")
+        served = "" if assigned.served is None else f", answered by {assigned.served}"
+        unit = "" if assigned.unit is None else f", unit {assigned.unit}"
+        what = f"{assigned.experiment}, epoch {assigned.epoch}: {assigned.variant} ({chance})"
+        click.echo(f"assigned   {what}{served}{unit}")

@@ -58,8 +58,12 @@ class TimeField:
 Field = TextField | NumberField | TimeField
 
 
-def _assigned(part: Callable[[Assignment], str]) -> Callable[[Record], Iterable[str]]:
-    return lambda record: () if record.assignment is None else (part(record.assignment),)
+def _assigned(part: Callable[[Assignment], str | None]) -> Callable[[Record], Iterable[str]]:
+    def values(record: Record) -> Iterable[str]:
+        value = None if record.assignment is None else part(record.assignment)
+        return () if value is None else (value,)
+
+    return values
 
 
 def _anywhere(record: Record) -> Iterable[str]:
@@ -122,6 +126,12 @@ _FIELDS: tuple[Field, ...] = (
     ),
     TextField(
         "variant", "variant that was assigned", ("variant",), _assigned(lambda assignment: assignment.variant)
+    ),
+    TextField(
+        "served",
+        "variant whose service answered",
+        ("variant_served",),
+        _assigned(lambda assignment: assignment.served),
     ),
     NumberField("items", "number of items shown", "len(item_ids)", lambda one: len(one.items)),
     NumberField("k", "number of items that were asked for", "k", lambda one: one.k),

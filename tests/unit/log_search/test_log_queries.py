@@ -56,6 +56,8 @@ def answer(**fields: Any) -> Record:
         ("kind:rank", {"kind": "rank"}),
         ("experiment:e1 variant:b", {"assignment": Assignment("e1", 0, "b", 0.5)}),
         ("variant!=a", {}),
+        ("variant:b served:a", {"assignment": Assignment("e1", 0, "b", 0.5, served="a")}),
+        ("served!=b", {"assignment": Assignment("e1", 0, "b", 0.5)}),
         ("items=2", LISTED),
         ("items:2", LISTED),
         ("items=0", {"items": []}),

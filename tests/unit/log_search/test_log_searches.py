@@ -28,6 +28,7 @@ QUERIES = (
     "user:tea", "user!=tea", "user:te*", 'user:"a*"', "shown:tea", "shown!=cup", "shown:t*", "item:27",
     "item!=tea", "item:t*", "model:cup", "version!=tea", "stage:model", "stage!=model", "kind:rank",
     "fallback:any", "fallback:none", "fallback!=model_error", "experiment:tea", "variant!=cup", "variant:c*",
+    "served:cup", "served!=cup",
     "items=0", "items<k", "k>=2", "ms>0.3", "ms=0.3", "ms!=0.3", "ms<=k", "since:2d", "until:1d", "tea", "TE",
     "it's", "ü", '"\\""', "",
 )  # fmt: skip
@@ -65,7 +66,9 @@ def random_requests(count: int) -> list[Record]:
             fallback=perhaps(rng.choice(["model_error", "model_short"])),
             stage=rng.choice(get_args(Stage)),
             kind=rng.choice(get_args(Kind)),
-            assignment=perhaps(Assignment(rng.choice(WORDS), 0, rng.choice(WORDS))),
+            assignment=perhaps(
+                Assignment(rng.choice(WORDS), 0, rng.choice(WORDS), served=perhaps(rng.choice(WORDS)))
+            ),
         )
         for number in range(count)
     ]

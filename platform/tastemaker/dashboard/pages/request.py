@@ -12,7 +12,7 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.pages import requests
 from tastemaker.dashboard.reader import DashboardReader
-from tastemaker.event_log.records import Record
+from tastemaker.event_log.records import Assignment, Record
 from tastemaker.event_log.rows import utc
 from tastemaker.log_search.description import DescribedAnswer, describe
 from tastemaker.serving.inference.explain import WHY
@@ -122,9 +122,7 @@ def _facts(record: Record) -> DataTable:
         "Candidates": _joined(record.candidates),
         "Excluded": _joined(record.exclude),
         "Diversity": record.diversity,
-        "Experiment": None
-        if assignment is None
-        else f"{assignment.experiment}, variant {assignment.variant}",
+        "Experiment": None if assignment is None else _assigned(assignment),
     }
     rows = [[name, str(value)] for name, value in facts.items() if value is not None]
     return DataTable(
@@ -133,6 +131,14 @@ def _facts(record: Record) -> DataTable:
         [TableColumn("what", "What"), TableColumn("text", "Value", "sentence")],
         rows,
     )
+
+
+def _assigned(assignment: Assignment) -> str:
+    """Return the variant, and the one that answered in its place."""
+    words = f"{assignment.experiment}, variant {assignment.variant}"
+    if assignment.served in (None, assignment.variant):
+        return words
+    return f"{words}, answered by {assignment.served}"
 
 
 def _joined(ids: Sequence[str] | None) -> str | None:
