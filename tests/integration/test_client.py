@@ -16,7 +16,16 @@ import pytest
 
 from support.bento_servers import free_port, running
 from support.served_homes import make_home
-from tastemaker.client import Client, FeedbackEvent, ItemUpsert, Receipt, Request, ServiceError, UserUpsert
+from tastemaker.client import (
+    Client,
+    ExposureReport,
+    FeedbackEvent,
+    ItemUpsert,
+    Receipt,
+    Request,
+    ServiceError,
+    UserUpsert,
+)
 from tastemaker.event_log.records import FeedbackRecord
 from tastemaker.event_log.spool import read
 from tastemaker.serving.http.api_keys import add, changed
@@ -68,6 +77,9 @@ def test_feedback_of_any_length_is_acknowledged_and_counts_once(client: Client, 
     events = [FeedbackEvent(f"event-{n}", "click", "item-00", user_id="Ž") for n in range(1_500)]
     assert client.feedback(events) == Receipt(1_500, 0)
     assert client.feedback(events[:3]) == Receipt(0, 3)
+    exposures = [ExposureReport(f"x-{n}", "basket", 0, "wide", f"user-{n}") for n in range(1_001)]
+    assert client.expose(exposures) == Receipt(1_001, 0)
+    assert client.expose(exposures[:2]) == Receipt(0, 2)
     pending = read(home / "spool" / "requests.db", 10_000)
     assert pending is not None
     sent = [record.event_id for record in pending.records if isinstance(record, FeedbackRecord)]

@@ -17,8 +17,12 @@ from tastemaker.event_log.drain import read_log
 from tastemaker.event_log.postgres import DatabaseUnavailable
 from tastemaker.event_log.shipping import collect
 from tastemaker.event_log.spool_file import FILE_NAME, SpoolError
-from tastemaker.online_learning import replay
+from tastemaker.experiments.data_diversion import diverted_versions
+from tastemaker.experiments.lifecycle.kills import PLAN
+from tastemaker.experiments.plan_file import PlanFile
+from tastemaker.online_learning import checkpoints, replay
 from tastemaker.online_learning.checkpoints import Checkpoints, LogPosition
+from tastemaker.online_learning.learned_lists import LearnedLists, learned_lists
 from tastemaker.online_learning.learner import Learner, LearningResult
 from tastemaker.online_learning.replay import LoggedFeedback
 from tastemaker.plugins import discovery
@@ -46,6 +50,7 @@ class LearningSession:
         states = Checkpoints(settings.learning_root, load_version(version.folder))
         states.sweep()
         self._learner = Learner(version, states)
+        self._plan = _open_plan(workspace)
 
     def step(self, now: float | None = None, *, whole: bool = True) -> LearningResult:
         """Learn every impression whose feedback delay is over.
@@ -78,11 +83,10 @@ class LearningSession:
             collect(settings, self._workspace.lake)
             undrained = spool_file.read(path, UNDRAINED)
         # The spool is read before the lake: records drained in between are in both, and count once.
-        problem = self._workspace.problem
         return replay.read(
             self._workspace.lake,
-            problem,
-            versions={one.id for one in self._workspace.registry.list(problem=problem.name)},
+            self._workspace.problem,
+            versions=_learned_versions(self._workspace, self._version, self._plan),
             after=after,
             feedback_delay=settings.learning.feedback_delay_seconds,
             undrained=undrained,
@@ -111,6 +115,40 @@ class LearningSession:
                 if learned.state is not None:
                     on_update(learned)
             stop.wait(self._workspace.settings.learning.poll_seconds)
+
+
+def lists_learned_by(workspace: Workspace, version: Version) -> list[LearnedLists]:
+    """Return which lists a version learned from, in its training and online.
+
+    Raises:
+        TastemakerError: The plan of the experiments, or the log, can't be read.
+    """
+    loaded = load_version(version.folder)
+    state = Checkpoints(workspace.settings.learning_root, loaded).current()
+    versions = _learned_versions(workspace, version, _open_plan(workspace))
+    window = version.manifest.window
+    with workspace.lake.connect() as connection:
+        learned_until = window.end if state is None else checkpoints.until(state)
+        return learned_lists(connection, window, until=learned_until, versions=versions)
+
+
+def _learned_versions(workspace: Workspace, version: Version, plan: PlanFile) -> set[str]:
+    """Return the versions whose lists a version learns: all, or its own alone where its data are diverted."""
+    if version.id in diverted_versions(plan.current().plan):
+        return {version.id}
+    return {one.id for one in workspace.registry.list(problem=workspace.problem.name)}
+
+
+def _open_plan(workspace: Workspace) -> PlanFile:
+    """Return the plan of the experiments. Raises TastemakerError rather than learn what it may forbid."""
+    path = workspace.settings.experiments_root / PLAN
+    plan = PlanFile(path)
+    if plan.trouble is not None:
+        raise TastemakerError(
+            f"{path} says which lists are learned: {plan.trouble}",
+            fix="write it again: tastemaker experiment plan --write",
+        )
+    return plan
 
 
 class LearnerBusy(TastemakerError):
