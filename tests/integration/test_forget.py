@@ -189,14 +189,20 @@ def test_erasing_a_user_named_as_an_experiment_or_a_variant_keeps_the_requests(t
 def test_units_of_experiments_that_are_held_are_erased(tmp_path: Path) -> None:
     settings = lived_in(tmp_path)
     engine = open_engine(settings.metadata_url)
-    made = {
+    made: dict[str, Any] = {
         "name": "home",
         "unit": "user",
         "salt": "n",
         "cool_down_seconds": 0,
         "created_at": served_homes.START,
     }
-    held = {"problem": "shop", "namespace": "home", "kind": "ab", "owner": "ann", "state": "holding"}
+    held: dict[str, Any] = {
+        "problem": "shop",
+        "namespace": "home",
+        "kind": "ab",
+        "owner": "ann",
+        "state": "holding",
+    }
     held |= {"created_at": served_homes.START, "epoch": 0, "enrolment": 0, "revision": 1, "changes": 1}
     with engine.begin() as connection:
         connection.execute(namespaces.insert().values(made))

@@ -13,6 +13,7 @@ from tastemaker.data.lake import Lake
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.feedback_source import land_feedback
 from tastemaker.event_log.postgres import PostgresSink
+from tastemaker.event_log.records import Entry
 from tastemaker.privacy.retention import Expired, expire, first_day
 from tastemaker.settings import LogSettings, PrivacySettings, Settings
 from tastemaker.workflows.workspace import Workspace
@@ -72,7 +73,7 @@ def test_the_database_of_logs_is_held_to_it_too(tmp_path: Path, postgres_url: st
     lake = Lake(tmp_path / "lake")
     for number in range(10):
         at = NOON + number * DAY
-        records = [
+        records: list[Entry] = [
             request(number, occurred_at=at),
             exposure(number, received_at=at),
             shadow(100 + number, shadow_of=number, occurred_at=at),
