@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import sys
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tastemaker.cli.person import by_option, person
 from tastemaker.errors import TastemakerError
 from tastemaker.util import strict_json
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_by_option = click.option("--by", help="Your name.  [default: the name you are logged in by]")
 
 
 @click.command("list")
@@ -94,7 +93,7 @@ def show(incident: int, as_json: bool) -> None:
 
 @click.command()
 @click.argument("incident", type=int)
-@_by_option
+@by_option
 @_json_option
 def ack(incident: int, by: str | None, as_json: bool) -> None:
     """Acknowledge an incident: stop reminders and escalation.
@@ -106,7 +105,7 @@ def ack(incident: int, by: str | None, as_json: bool) -> None:
     """
     from tastemaker.watch.interventions import acknowledge
 
-    is_new = acknowledge(_engine(), incident, _name(by))
+    is_new = acknowledge(_engine(), incident, person(by))
     if as_json:
         click.echo(strict_json.dumps({"incident": incident, "changed": is_new}))
     else:
@@ -119,7 +118,7 @@ def ack(incident: int, by: str | None, as_json: bool) -> None:
 @click.option("--for", "duration", help="For how long: 30m, 2h, 3d; at most 7d.")
 @click.option("--until", help="Until when: 2026-12-24T08:00, in UTC if it has no zone.")
 @click.option("--reason", required=True, help="Why; others read it.")
-@_by_option
+@by_option
 @_json_option
 def silence(
     matchers: tuple[str, ...],
@@ -154,7 +153,7 @@ def silence(
             )
         found |= {"rule": record.rule, **record.labels}
     seconds = _seconds(duration, until)
-    made = interventions.silence(engine, found, seconds=seconds, by=_name(by), reason=reason)
+    made = interventions.silence(engine, found, seconds=seconds, by=person(by), reason=reason)
     ends_at = datetime.fromtimestamp(made.ends_at, UTC)
     if as_json:
         click.echo(strict_json.dumps({"silence": made.id, "matchers": found, "ends_at": ends_at.isoformat()}))
@@ -289,15 +288,6 @@ def _seconds(duration: str | None, until: str | None) -> float:
     if end <= now:
         raise TastemakerError(f"--until {_time(end)} is in the past", fix="give a time in the future")
     return (end - now).total_seconds()
-
-
-def _name(given: str | None) -> str:
-    if given:
-        return given
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        raise TastemakerError("your name is not known here", fix="pass --by NAME") from None
 
 
 def _time(at: datetime) -> str:

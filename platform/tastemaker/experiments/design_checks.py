@@ -6,9 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design, VariantDesign
@@ -54,28 +52,6 @@ def check_design(design: Design, known: Known) -> None:
             + "\n    ".join(f"{one.problem}: {one.fix}" for one in faults),
             fix=f"change it: tastemaker experiment revise {design.name} --from FILE.yaml",
         )
-
-
-def read_design(given: Mapping[str, Any]) -> Design:
-    """Return the design in the content of a file.
-
-    Args:
-        given: The content, such as of a YAML file.
-
-    Raises:
-        TastemakerError: A key is unknown or missing, or a value has another type.
-    """
-    for key in given:
-        if key not in (fields := Design.__struct_fields__):
-            raise TastemakerError(
-                f"a design has no {key!r}", fix=did_you_mean(str(key), fields, f"use {', '.join(fields)}")
-            )
-    try:
-        return msgspec.convert(given, Design)
-    except msgspec.ValidationError as error:
-        raise TastemakerError(
-            f"the design can't be read: {error}".replace("`$.", "`"), fix="correct it in the file"
-        ) from error
 
 
 def design_faults(design: Design, known: Known) -> Iterator[DesignFault]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,9 +65,19 @@ class Broken(NamedTuple):
 class Registry:
     """The model versions in one database, with their artifacts under one folder."""
 
-    def __init__(self, engine: Engine, artifacts: Path) -> None:
+    def __init__(
+        self, engine: Engine, artifacts: Path, *, on_promotion: Callable[[], None] | None = None
+    ) -> None:
+        """Use a database and a folder.
+
+        Args:
+            engine: The metadata database.
+            artifacts: The folder of all artifacts.
+            on_promotion: Called after each promotion and rollback.
+        """
         self.engine = engine
         self.artifacts = artifacts
+        self._on_promotion = on_promotion
 
     def add(
         self,
@@ -275,6 +285,8 @@ class Registry:
         )
         deployment.deploy(self.artifacts, version.model, version.id, version.problem)
         self._deploy_champion(version)
+        if self._on_promotion is not None:
+            self._on_promotion()
         return promotion
 
     def publish(self, problem: str) -> None:

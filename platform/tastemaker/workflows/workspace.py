@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import TastemakerError
 from tastemaker.settings import Settings, described, load_settings
+
+logger = logging.getLogger("tastemaker.workflows")
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from tastemaker.evaluation.evaluator import Progress
     from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
     from tastemaker.experiments.analysis.looks import ExperimentLooks
+    from tastemaker.experiments.lifecycle.store import Experiments
     from tastemaker.plugins import Config
     from tastemaker.plugins.discovery import Plugin, Plugins
     from tastemaker.problem import ProblemSpec
@@ -85,7 +89,28 @@ class Workspace:
         """The registry of model versions."""
         from tastemaker.registry import Registry
 
-        return Registry(self.engine, self.settings.artifacts)
+        return Registry(self.engine, self.settings.artifacts, on_promotion=self.publish_experiments)
+
+    @property
+    def experiments(self) -> Experiments:
+        """The experiments of the problem in use. Raises as `problem`."""
+        from tastemaker.experiments.lifecycle.store import Experiments
+
+        return Experiments(self.engine, self.settings.home, self.problem)
+
+    def publish_experiments(self) -> None:
+        """Compile the experiments' plan again where there is one: its default is the champion.
+
+        What prevents it is logged, as the plan in force stays.
+        """
+        from tastemaker.experiments.lifecycle.kills import PLAN
+
+        if not (self.settings.experiments_root / PLAN).exists():
+            return
+        try:
+            self.experiments.publish()
+        except TastemakerError as error:
+            logger.warning("the experiments' plan is not compiled again: %s", error)
 
     @property
     def product_metrics(self) -> ProductMetrics:

@@ -9,8 +9,9 @@ import msgspec
 from sqlalchemy import Connection, insert, update
 
 from tastemaker.experiments.design import Design
-from tastemaker.experiments.lifecycle import audit, claims, guards
+from tastemaker.experiments.lifecycle import audit, claims
 from tastemaker.experiments.lifecycle.audit import Change
+from tastemaker.experiments.lifecycle.guards import Facts, objections
 from tastemaker.experiments.lifecycle.records import Experiment
 from tastemaker.experiments.lifecycle.states import (
     Action,
@@ -89,9 +90,9 @@ def require_design(experiment: Experiment, action: Action, design: Design | None
 
 
 def require_unobjected(
-    connection: Connection,
     experiment: Experiment,
     action: Action,
+    facts: Facts,
     actor: str,
     variant: str | None,
     confirmed: Collection[str],
@@ -99,19 +100,18 @@ def require_unobjected(
     """Raise ActionRefused with what guards object to and the actor has not confirmed.
 
     Args:
-        connection: Of the metadata database.
         experiment: The experiment.
         action: What is to be done.
+        facts: What guards depend on.
         actor: Who wants it.
         variant: The variant to ship.
         confirmed: Names of the guards that the actor passes by.
     """
     if confirmed and is_automatic(actor):
         raise ActionRefused(f"{actor} may confirm no guard", fix="a person has to do it")
-    facts = guards.read_facts(connection, experiment)
     found = [
         one
-        for one in guards.objections(experiment, action, facts, datetime.now(UTC), variant)
+        for one in objections(experiment, action, facts, datetime.now(UTC), variant)
         if not (one.can_confirm and one.guard in confirmed)
     ]
     if found:

@@ -6,12 +6,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import file_digest
 from pathlib import Path
 
+from duckdb import ColumnExpression as _column
+from duckdb import ConstantExpression as _value
+
+from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
+from tastemaker.event_log.exposures import exposures
+from tastemaker.experiments.enrolled_units import write_enrolled
 from tastemaker.experiments.lifecycle.records import Experiment
 
 FOLDER = "enrolled"
+
+
+def write_units(folder: Path, lake: Lake, experiment: Experiment) -> Path:
+    """Write the units of an experiment's epoch, and return the file.
+
+    A later call adds what the log received since; a file that has the same units is not written again.
+
+    Args:
+        folder: The plan's folder.
+        lake: The lake with the drained log.
+        experiment: The experiment.
+    """
+    partial = folder / FOLDER / f".{experiment.name}.npy"
+    write_enrolled(partial, experiment.salt, _units(lake, experiment))
+    with partial.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    path = folder / FOLDER / f"{_prefix(experiment)}{digest[:16]}.npy"
+    partial.replace(path)
+    return path
 
 
 def newest_enrolled(folder: Path, experiment: Experiment) -> str:
@@ -41,6 +67,15 @@ def remove_unused(folder: Path, named: Iterable[str]) -> None:
     for file in (folder / FOLDER).glob("*.npy"):
         if f"{FOLDER}/{file.name}" not in kept:
             file.unlink(missing_ok=True)
+
+
+def _units(lake: Lake, experiment: Experiment) -> list[str]:
+    with lake.connect() as connection:
+        mine = (_column("experiment") == _value(experiment.name)) & (
+            _column("epoch") == _value(experiment.epoch)
+        )
+        seen = exposures(connection).filter(mine & _column("unit").isnotnull()).select("unit").distinct()
+        return [unit for (unit,) in seen.fetchall()]
 
 
 def _prefix(experiment: Experiment) -> str:

@@ -5,7 +5,7 @@ A person may confirm some guards, which is recorded with the change. The others 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiments
 from tastemaker.experiments.lifecycle.states import ACTIVE, Action
-from tastemaker.storage.tables import experiment_changes, experiments, guardrail_checks, looks
+from tastemaker.storage.tables import experiment_changes, experiments, guardrail_checks, look_effects, looks
 
 RATIO_ALPHA = 0.001
 """A sample ratio whose p-value is below this is a mismatch."""
@@ -40,6 +40,10 @@ class Facts(NamedTuple):
 
     look: Row[Any] | None
     """The newest planned look of the epoch."""
+    newest_look: Row[Any] | None
+    """The newest look of the epoch, planned or not."""
+    verdicts: Mapping[str, str]
+    """The verdict of each variant at the newest planned look, where it has one of its own."""
     ratio_p: float | None
     """The p-value of the sample ratio at the newest look that has one."""
     checks: Sequence[Row[Any]]
@@ -66,8 +70,11 @@ def read_facts(connection: Connection, experiment: Experiment) -> Facts:
     ).scalar_one()
     epoch = looks.c.experiment == experiment.name, looks.c.epoch == experiment.epoch
     taken = connection.execute(select(looks).where(*epoch).order_by(looks.c.number.desc())).all()
+    look = next((one for one in taken if one.is_planned), None)
     return Facts(
-        look=next((one for one in taken if one.is_planned), None),
+        look=look,
+        newest_look=taken[0] if taken else None,
+        verdicts=_verdicts(connection, look),
         ratio_p=next((p for one in taken for p in (one.ratio_anytime_p, one.ratio_p) if p is not None), None),
         checks=_newest_checks(connection, experiment, stepped_at),
         stepped_at=stepped_at,
@@ -93,23 +100,56 @@ def _newest_checks(
 
 
 def _has_passed_aa(connection: Connection, namespace: str) -> bool:
-    """Return whether the last planned look of an ended A/A experiment found no difference."""
+    """Return whether an A/A experiment of the namespace ended without a difference and with valid looks."""
     ended = (
         experiments.c.namespace == namespace,
         experiments.c.kind == "aa",
         experiments.c.state.in_(_ENDED),
     )
     query = (
-        select(looks.c.experiment, looks.c.verdict)
+        select(looks.c.experiment, looks.c.verdict, looks.c.is_planned)
         .join(
             experiments,
             and_(experiments.c.name == looks.c.experiment, experiments.c.epoch == looks.c.epoch),
         )
-        .where(*ended, looks.c.is_planned)
+        .where(*ended)
         .order_by(looks.c.number)
     )
-    last = {row.experiment: row.verdict for row in connection.execute(query)}
-    return any(verdict in ("equal", "undecided") for verdict in last.values())
+    rows = connection.execute(query).all()
+    last = {row.experiment: row.verdict for row in rows}
+    planned = {row.experiment: row.verdict for row in rows if row.is_planned}
+    return any(
+        verdict in ("equal", "undecided") and last[name] != "invalid" for name, verdict in planned.items()
+    )
+
+
+def _verdicts(connection: Connection, look: Row[Any] | None) -> dict[str, str]:
+    """Return the verdict of each variant on the primary metric at a look."""
+    if look is None:
+        return {}
+    effects = look_effects.c
+    query = select(effects.variant, effects.verdict).where(
+        effects.experiment == look.experiment,
+        effects.epoch == look.epoch,
+        effects.number == look.number,
+        effects.role == "primary",
+        effects.slice == "",
+        effects.verdict.is_not(None),
+    )
+    return {row.variant: row.verdict for row in connection.execute(query)}
+
+
+def result_of(action: Action, facts: Facts) -> dict[str, object]:
+    """Return what a decision rests on, as evidence: the newest planned look.
+
+    Args:
+        action: What is done; only decisions rest on a look.
+        facts: From `read_facts`.
+    """
+    look = facts.look
+    if action not in ("stop", "ship", "drop") or look is None:
+        return {}
+    return {"look": look.number, "verdict": look.verdict, "sentence": look.sentence}
 
 
 def objections(
@@ -212,6 +252,8 @@ _OPEN = ("unknown", "stale")
 def _to_ship(experiment: Experiment, facts: Facts, variant: str | None) -> Iterator[Objection]:
     name, design, look = experiment.name, experiment.design, facts.look
     others = [one for one in design.variants if one != design.control]
+    if variant is None and len(others) == 1:
+        variant = others[0]
     if experiment.kind not in SHIPPED_KINDS:
         yield Objection(
             "kind",
@@ -220,23 +262,32 @@ def _to_ship(experiment: Experiment, facts: Facts, variant: str | None) -> Itera
         )
     elif variant is not None and variant not in others:
         yield Objection("variant", f"{variant!r} can't be shipped", f"name one of: {', '.join(others)}")
-    elif look is None:
-        yield Objection("look", f"{name} has no planned look yet", "wait for one")
-    elif look.verdict in ("invalid", "worse"):
+    elif facts.newest_look is not None and facts.newest_look.verdict == "invalid":
         yield Objection(
             "verdict",
-            f"the verdict at look {look.number} is {look.verdict}: {look.sentence}",
-            f"tastemaker experiment drop {name} --reason REASON",
+            f"the newest look is invalid: {facts.newest_look.sentence}",
+            "find the reason; then begin a new epoch, or drop the experiment",
         )
-    elif look.verdict != "better" and look.information < 1:
+    elif look is None:
+        yield Objection("look", f"{name} has no planned look yet", "wait for one")
+    else:
+        yield from _without_win(name, variant, facts.verdicts.get(variant or "", look.verdict), look)
+
+
+def _without_win(name: str, variant: str | None, verdict: str, look: Row[Any]) -> Iterator[Objection]:
+    drop = f"tastemaker experiment drop {name} --reason REASON"
+    if verdict == "better":
+        return
+    if verdict == "worse":
+        yield Objection("verdict", f"{variant} is worse at look {look.number}: {look.sentence}", drop)
+    elif look.information < 1:
         yield Objection(
             "verdict", f"look {look.number} has not decided: {look.sentence}", "wait for the next look"
         )
-    elif look.verdict != "better":
+    else:
         yield Objection(
             "verdict",
             f"it is over and no difference was found: {look.sentence}",
-            f"tastemaker experiment drop {name} --reason REASON; or all the same: "
-            f"tastemaker experiment ship {name} --confirm verdict",
+            f"{drop}; or all the same: tastemaker experiment ship {name} {variant} --confirm verdict",
             can_confirm=True,
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from tastemaker.errors import TastemakerError
+from tastemaker.experiments.analysis import metrics
 from tastemaker.experiments.design import VariantDesign
 from tastemaker.experiments.design_checks import DesignFault, Known
 from tastemaker.experiments.lifecycle.namespaces import list_namespaces
@@ -25,12 +26,14 @@ def read_known(connection: Connection, registry: Registry, problem: ProblemSpec)
         problem: The problem, which has the types of events.
     """
 
+    types = metrics.rewarded_types(problem)
+
     def version_fault(variant: VariantDesign) -> DesignFault | None:
         return _fault_of(lambda: _require_version(registry, problem.name, variant))
 
     return Known(
         namespaces={one.name: one.unit for one in list_namespaces(connection)},
-        metric_fault=lambda name: None,
+        metric_fault=lambda name: _fault_of(lambda: metrics.find(name, types)),
         version_fault=version_fault,
     )
 

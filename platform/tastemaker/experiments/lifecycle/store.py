@@ -9,20 +9,25 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, select
 
+from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.design_checks import check_design
 from tastemaker.experiments.lifecycle import audit, changes, kills, namespaces
 from tastemaker.experiments.lifecycle.audit import Change
 from tastemaker.experiments.lifecycle.compile import PlanCompiler
-from tastemaker.experiments.lifecycle.enrolled import remove_unused
+from tastemaker.experiments.lifecycle.enrolled import remove_unused, write_units
+from tastemaker.experiments.lifecycle.guards import Facts, read_facts, result_of
 from tastemaker.experiments.lifecycle.known import read_known
+from tastemaker.experiments.lifecycle.namespaces import StoredHoldout, StoredNamespace
+from tastemaker.experiments.lifecycle.next_actions import NextAction, read_next_actions
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
 from tastemaker.experiments.lifecycle.states import ACTIVE, CREATED, require_allowed
 from tastemaker.experiments.plan import ControlPlan, Unit
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
 from tastemaker.storage.tables import experiments
+from tastemaker.util.durations import DAY_SECONDS
 
 FOLDER = "experiments"
 """Folder of the plan file within the home folder."""
@@ -36,26 +41,67 @@ class Experiments:
 
         Args:
             engine: The metadata database.
-            home: The home folder, with the artifacts.
+            home: The home folder, with the artifacts and the lake.
             problem: The problem; its champion answers users without an experiment.
         """
         self.engine, self.problem = engine, problem
         self.folder = home / FOLDER
+        self._lake = Lake(home / "lake")
         self._registry = Registry(engine, home / "artifacts")
         self._compiler = PlanCompiler(engine, self._registry, self.folder, problem.name)
 
-    def create(self, design: Design, author: str) -> Experiment:
+    def namespaces(self) -> Sequence[StoredNamespace]:
+        """Return all namespaces by name."""
+        with self.engine.connect() as connection:
+            return namespaces.list_namespaces(connection)
+
+    def holdouts(self) -> Sequence[StoredHoldout]:
+        """Return all holdouts by name, ended ones, too."""
+        with self.engine.connect() as connection:
+            return namespaces.list_holdouts(connection)
+
+    def add_holdout(self, name: str, *, unit: Unit, share: int, covers: Sequence[str], reason: str) -> None:
+        """Hold out units from now on.
+
+        Args:
+            name: Its name.
+            unit: What is held out.
+            share: How many of the 1,000,000 buckets.
+            covers: Names of the namespaces that it covers; all if empty.
+            reason: What it is for.
+
+        Raises:
+            TastemakerError: As `namespaces.add_holdout`.
+        """
+        with self.engine.begin() as connection:
+            now = datetime.now(UTC)
+            namespaces.add_holdout(
+                connection, name, unit=unit, share=share, covers=covers, reason=reason, now=now
+            )
+        self.publish()
+
+    def end_holdout(self, name: str) -> None:
+        """End a holdout now. Raises TastemakerError if there is no open one of this name."""
+        with self.engine.begin() as connection:
+            namespaces.end_holdout(connection, name, datetime.now(UTC))
+        self.publish()
+
+    def create(self, design: Design, author: str, *, new_unit: Unit | None = None) -> Experiment:
         """Store a draft.
 
         Args:
-            design: What is to be tried. Its namespace exists.
+            design: What is to be tried.
             author: Who writes it.
+            new_unit: The unit of its namespace, which is made with it; None: there is one.
 
         Raises:
             TastemakerError: There is an experiment of this name, or no such namespace.
         """
         now = datetime.now(UTC)
         with self.engine.begin() as connection:
+            if new_unit is not None:
+                seconds = round(design.window_days * DAY_SECONDS)
+                namespaces.add_namespace(connection, design.namespace, new_unit, seconds, now)
             namespaces.require_namespace(connection, design.namespace)
             known = select(experiments.c.name).where(experiments.c.name == design.name)
             if connection.execute(known).first() is not None:
@@ -163,11 +209,20 @@ class Experiments:
             proposed = design or experiment.design
             found = require_allowed(name, experiment.standing, action, actor, proposed)
             changes.require_design(experiment, found, design)
-            changes.require_unobjected(connection, experiment, found, actor, given.get("variant"), confirmed)
+            facts = read_facts(connection, experiment)
+            changes.require_unobjected(experiment, found, facts, actor, given.get("variant"), confirmed)
             if found in ("ready", "new_epoch"):
                 check_design(proposed, read_known(connection, self._registry, self.problem))
+            if found == "hold":
+                write_units(self.folder, self._lake, experiment)
             stored = changes.apply(
-                connection, experiment, found, actor=actor, reason=reason, evidence=given, design=design
+                connection,
+                experiment,
+                found,
+                actor=actor,
+                reason=reason,
+                evidence=given | result_of(found, facts),
+                design=design,
             )
             self._compiler.compile(connection, also=name if found == "ready" else None)
         self.publish()
@@ -181,6 +236,7 @@ class Experiments:
         actor: str,
         variant: str | None = None,
         confirmed: Collection[str] = (),
+        expected_changes: int | None = None,
     ) -> Experiment:
         """Return an experiment for which an action is possible now, without doing it.
 
@@ -190,15 +246,42 @@ class Experiments:
             actor: Who wants it.
             variant: The variant to ship.
             confirmed: Names of guards that the actor passes by.
+            expected_changes: As in `change`.
 
         Raises:
             ActionRefused: It is not possible.
         """
+        self.settle_kills()
         with self.engine.connect() as connection:
             experiment = read_experiment(connection, name)
+            changes.require_current(experiment, actor, expected_changes, audit.read(connection, name)[-1])
             found = require_allowed(name, experiment.standing, action, actor, experiment.design)
-            changes.require_unobjected(connection, experiment, found, actor, variant, confirmed)
+            facts = read_facts(connection, experiment)
+            changes.require_unobjected(experiment, found, facts, actor, variant, confirmed)
         return experiment
+
+    def facts(self, name: str) -> Facts:
+        """Return what the guards of an experiment depend on."""
+        with self.engine.connect() as connection:
+            return read_facts(connection, read_experiment(connection, name))
+
+    def next_actions(self, name: str) -> Sequence[NextAction]:
+        """Return what a person may do with an experiment now, and what it would do."""
+        with self.engine.connect() as connection:
+            return read_next_actions(connection, read_experiment(connection, name))
+
+    def check(self, design: Design, unit: Unit | None = None) -> None:
+        """Raise TastemakerError with all that is wrong with a design.
+
+        Args:
+            design: The design.
+            unit: The unit of its namespace, if that is still to be made.
+        """
+        with self.engine.connect() as connection:
+            known = read_known(connection, self._registry, self.problem)
+        if unit is not None:
+            known = known._replace(namespaces={design.namespace: unit, **known.namespaces})
+        check_design(design, known)
 
     def kill(self, name: str, *, actor: str, reason: str) -> None:
         """Give all units of an experiment the default at once; the database is not needed for that.
@@ -240,6 +323,8 @@ class Experiments:
         Raises:
             TastemakerError: A version is missing, or the file can't be written. The plan in force stays.
         """
+        for held in self.list(("holding",)):
+            write_units(self.folder, self._lake, held)
         plan = self._compiler.publish()
         remove_unused(self.folder, (one.enrolled for one in plan.experiments if one.enrolled))
         return plan

@@ -1,0 +1,51 @@
+"""`tastemaker experiment plan`."""
+
+from __future__ import annotations
+
+import click
+
+from tastemaker.cli.promotion import as_json_option
+
+
+@click.command()
+@click.option("--write", is_flag=True, help="Compile it again from the database.")
+@as_json_option
+def plan(write: bool, as_json: bool) -> None:
+    """Show the plan in force: which experiments run, on which units.
+
+    It is the file that controllers read, in the folder experiments of the home folder. Changes of experiments
+    and promotions write it by themselves.
+
+    \b
+    Examples:
+      tastemaker experiment plan
+      tastemaker experiment plan --write
+      tastemaker experiment plan --json | jq '.experiments[].name'
+    """
+    import msgspec
+
+    from tastemaker.experiments.lifecycle import kills
+    from tastemaker.experiments.lifecycle.next_actions import share_of
+    from tastemaker.settings import load_settings
+    from tastemaker.workflows.workspace import Workspace
+
+    settings = load_settings()
+    path = settings.experiments_root / kills.PLAN
+    if write:
+        Workspace(settings).experiments.publish()
+    if not path.exists() and not as_json:
+        click.echo("no plan: no experiment was started; all users get the champion")
+        return
+    found = kills.read_plan(path)
+    if as_json:
+        from tastemaker.cli.models import print_json
+
+        print_json(msgspec.to_builtins(found))
+        return
+    click.echo(f"{path}: revision {found.revision}, default {found.default or 'none'}")
+    for one in found.experiments:
+        shares = ", ".join(f"{each.name} {share_of(each.end - each.start)}" for each in one.variants)
+        killed = "  killed" if one.killed else ""
+        click.echo(f"{one.name}  {one.namespace}  {share_of(one.enrolment)} of the units: {shares}{killed}")
+    if not found.experiments:
+        click.echo("no experiment runs")

@@ -1,0 +1,152 @@
+"""Drafts of experiments: a design from a few words, the problem and the champion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Any
+
+from tastemaker.errors import TastemakerError
+from tastemaker.event_log.attribution import window_seconds
+from tastemaker.experiments.design import Design, VariantDesign
+from tastemaker.experiments.plan import BUCKETS, Kind
+from tastemaker.util.durations import DAY_SECONDS
+
+if TYPE_CHECKING:
+    from tastemaker.workflows.workspace import Workspace
+
+CONTROL = "control"
+_SUM_TOLERANCE = 1e-6
+
+
+def named_variants(workspace: Workspace, texts: Sequence[str], kind: Kind) -> dict[str, VariantDesign]:
+    """Return the variants of models, with equal shares; the champion is control unless one is named so.
+
+    Args:
+        workspace: The workspace.
+        texts: `[NAME=]MODEL[@VERSION]`; without a version, the newest one of the model.
+        kind: The kind of experiment; an A/A experiment without variants has the champion twice.
+
+    Raises:
+        TastemakerError: There is no such version, a name is used twice, or there is no champion for control.
+    """
+    problem = workspace.problem.name
+    found: dict[str, VariantDesign] = {}
+    for text in texts:
+        name, equals, rest = text.rpartition("=")
+        model, _, version = rest.partition("@")
+        chosen = version or workspace.registry.newest(model, problem=problem).id
+        _add(
+            found, name if equals else _free_name(found), VariantDesign(share=0, model=model, version=chosen)
+        )
+    if CONTROL not in found:
+        champion = workspace.registry.champion(problem)
+        if champion is None:
+            raise TastemakerError(
+                "there is no champion to compare with",
+                fix=f"name control: --variant {CONTROL}=MODEL, or promote a version first: tastemaker run",
+            )
+        served = VariantDesign(share=0, model=champion.model, version=champion.id)
+        found = {CONTROL: served, **found}
+        if kind == "aa" and not texts:
+            found[_free_name(found)] = served
+    return found
+
+
+def flag_variants(texts: Sequence[str]) -> dict[str, VariantDesign]:
+    """Return the variants of a flag of the shop's own code; the first is control.
+
+    Args:
+        texts: `NAME=VALUE`, the value as JSON or as text.
+
+    Raises:
+        TastemakerError: A text has no value, or a name is used twice.
+    """
+    found: dict[str, VariantDesign] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise TastemakerError(f"the flag {text!r} has no value", fix="write it as --flag on=true")
+        _add(found, name, VariantDesign(share=0, value=_value(value)))
+    return found
+
+
+def with_shares(
+    variants: Mapping[str, VariantDesign], given: Mapping[str, float]
+) -> dict[str, VariantDesign]:
+    """Return variants with their buckets; those without a given share divide the rest equally.
+
+    Args:
+        variants: The variants.
+        given: Shares, 0 to 1, by variant.
+
+    Raises:
+        TastemakerError: A share is of an unknown variant, or they don't add up to at most 1, or to 1 where
+            all are given.
+    """
+    for name in given:
+        if name not in variants:
+            raise TastemakerError(f"there is no variant {name!r}", fix=f"name one of {', '.join(variants)}")
+    rest = [name for name in variants if name not in given]
+    total = sum(given.values())
+    if total > 1 + _SUM_TOLERANCE or (rest and total >= 1):
+        left = f", which leaves nothing for {', '.join(rest)}" if rest else ""
+        raise TastemakerError(f"the shares add up to {total:g}{left}", fix="let them add up to 1")
+    if not rest and total < 1 - _SUM_TOLERANCE:
+        raise TastemakerError(
+            f"the shares add up to {total:g}, so {1 - total:.4g} of the units would be in no variant",
+            fix="let them add up to 1",
+        )
+    each = (1 - total) / len(rest) if rest else 0
+    return {
+        name: VariantDesign(
+            share=int(BUCKETS * given.get(name, each) + _SUM_TOLERANCE),
+            model=one.model,
+            version=one.version,
+            value=one.value,
+        )
+        for name, one in variants.items()
+    }
+
+
+def draft(workspace: Workspace, name: str, variants: Mapping[str, VariantDesign], **given: Any) -> Design:
+    """Return a design: what is not given is that of the settings and the problem, or `Design`'s default.
+
+    Args:
+        workspace: The workspace.
+        name: The experiment.
+        variants: The variants with their shares.
+        given: Fields of `Design`; those that are None are left out.
+    """
+    defaults: dict[str, Any] = {
+        "namespace": workspace.settings.experiments.namespace,
+        "control": CONTROL if CONTROL in variants else next(iter(variants), CONTROL),
+        "primary": "reward_per_user",
+        "secondary": ("active_share", "ctr_list"),
+        "minimum_effect": 0.02,
+        "window_days": window_seconds(workspace.problem) / DAY_SECONDS,
+    }
+    chosen = defaults | {key: value for key, value in given.items() if value is not None}
+    chosen["secondary"] = tuple(one for one in chosen["secondary"] if one != chosen["primary"])
+    return Design(name=name, variants=dict(variants), **chosen)
+
+
+def _add(found: dict[str, VariantDesign], name: str, variant: VariantDesign) -> None:
+    if name in found:
+        raise TastemakerError(f"two variants have the name {name!r}", fix="give each a name of its own")
+    found[name] = variant
+
+
+def _free_name(found: Mapping[str, VariantDesign]) -> str:
+    """Return the next of b, c, d, ..."""
+    letters: Sequence[str] = (*ascii_lowercase[1:], *(f"variant-{n}" for n in range(len(found) + 1)))
+    return next(one for one in letters if one not in found)
+
+
+def _value(text: str) -> Any:
+    """Return the value of JSON, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,124 @@
+"""What a change of an experiment needs from layers above it: versions that answer, and promotion."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from tastemaker.errors import RegistryError
+from tastemaker.experiments.lifecycle.services import version_of
+
+if TYPE_CHECKING:
+    from tastemaker.experiments.lifecycle.audit import Change
+    from tastemaker.experiments.lifecycle.records import Experiment
+    from tastemaker.registry import Version
+    from tastemaker.registry.champion import Promotion
+    from tastemaker.workflows.workspace import Workspace
+
+
+def make_ready(
+    workspace: Workspace, name: str, *, actor: str, reason: str, expected_changes: int | None = None
+) -> Change:
+    """Make a draft ready: its versions answer their golden requests, and its units are claimed.
+
+    Args:
+        workspace: The workspace.
+        name: The experiment.
+        actor: Who does it.
+        reason: Why.
+        expected_changes: As in `Experiments.change`.
+
+    Raises:
+        TastemakerError: The design is not complete, a version does not answer as recorded, or too few units
+            are free.
+    """
+    from tastemaker.serving.runtime import golden_requests
+
+    experiment = workspace.experiments.require_possible(name, "ready", actor=actor)
+    workspace.experiments.check(experiment.design)
+    for version in _versions(workspace, experiment).values():
+        golden_requests.check(workspace.registry.open(version))
+    return workspace.experiments.change(
+        name, "ready", actor=actor, reason=reason, expected_changes=expected_changes
+    )
+
+
+def ship_variant(
+    workspace: Workspace,
+    name: str,
+    variant: str,
+    *,
+    actor: str,
+    reason: str,
+    confirmed: Collection[str] = (),
+    expected_changes: int | None = None,
+) -> tuple[Change, Promotion | None]:
+    """End an experiment with a variant, whose version becomes the champion.
+
+    Where the offline comparison does not agree with the experiment, the promotion freezes automatic
+    promotion, which would undo it.
+
+    Args:
+        workspace: The workspace.
+        name: The experiment.
+        variant: The variant.
+        actor: A person.
+        reason: Why.
+        confirmed: Guards that the person passes by.
+        expected_changes: As in `Experiments.change`.
+
+    Returns:
+        The change, and the promotion; None for a flag of the shop's own code.
+
+    Raises:
+        ActionRefused: The experiment has not decided so.
+        ArtifactError: The version is damaged.
+    """
+    experiments = workspace.experiments
+    experiment = experiments.require_possible(
+        name,
+        "ship",
+        actor=actor,
+        variant=variant,
+        confirmed=confirmed,
+        expected_changes=expected_changes,
+    )
+    look = experiments.facts(name).look
+    version = _versions(workspace, experiment).get(variant)
+    evidence = {"variant": variant}
+    promotion = None
+    if version is not None and look is not None:
+        said = f"experiment {name}, look {look.number}: {look.sentence} ({reason})"
+        promotion = _promote(workspace, version, said)
+        evidence["champion"] = version.id
+    change = experiments.change(
+        name,
+        "ship",
+        actor=actor,
+        reason=reason,
+        evidence=evidence,
+        expected_changes=experiment.changes,
+        confirmed=confirmed,
+    )
+    return change, promotion
+
+
+def _promote(workspace: Workspace, version: Version, reason: str) -> Promotion:
+    """Promote a version for the reason of an experiment's result."""
+    from tastemaker.registry.artifact import verify_version
+
+    verify_version(version.folder)
+    try:
+        agrees = workspace.promotion_gate.test(version).passed
+    except RegistryError:  # there is no backtest to compare
+        agrees = False
+    return workspace.registry.make_champion(version, reason, forced=not agrees)
+
+
+def _versions(workspace: Workspace, experiment: Experiment) -> dict[str, Version]:
+    """Return the version of each variant that has a model."""
+    return {
+        name: version_of(workspace.registry, experiment.problem, variant)
+        for name, variant in experiment.design.variants.items()
+        if variant.model is not None
+    }
