@@ -3,13 +3,15 @@
 The five metrics of the service are guarded in every experiment whose variants are services, and the primary
 metric in every experiment. A design names others, or other margins.
 
-    α of a guardrail = 0.01 / 2 / (guardrails of its family × variants)
+    α of a guardrail = 0.01 / 2 / (guardrails of its family × variants) · 6 / (π² (epoch + 1)²)
 
-so that an experiment without a difference is rolled back with a probability of at most 1 % in its whole life.
+so that an experiment without a difference is rolled back with a probability of at most 1 % in its whole life,
+however many epochs it has.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from tastemaker.experiments.design import Design
@@ -36,12 +38,13 @@ def compared_variants(design: Design) -> tuple[str, ...]:
 
 
 def metric_guards(
-    design: Design, is_higher_better: Callable[[str], bool]
+    design: Design, epoch: int, is_higher_better: Callable[[str], bool]
 ) -> dict[str, tuple[MetricGuard, ...]]:
     """Return the guardrails of each variant that is compared with control.
 
     Args:
         design: The experiment's design.
+        epoch: From 0. Each epoch begins with no units, and has a part of the error rate.
         is_higher_better: Whether more of a metric of users is better.
     """
     stated = {one.metric: one.margin for one in design.guardrails}
@@ -54,9 +57,10 @@ def metric_guards(
     if design.primary not in SERVING_MARGINS:
         reward.setdefault(design.primary, PRIMARY_MARGIN)
     variants = compared_variants(design)
+    of_family = ALPHA / 2 * 6 / (math.pi * (epoch + 1)) ** 2
 
     def family(name: Family, margins: dict[str, float], variant: str) -> list[MetricGuard]:
-        alpha = ALPHA / 2 / (len(margins) * len(variants)) if margins else ALPHA
+        alpha = of_family / (max(len(margins), 1) * len(variants))
         tuned_at = first_step_information(design, variant)
         return [
             MetricGuard(metric, name, margin, alpha, tuned_at, name == "reward" and is_higher_better(metric))

@@ -1,0 +1,91 @@
+"""What users did: the matured units of an experiment by metric and variant, as a look counts them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+from sqlalchemy import Engine
+
+from tastemaker.data.lake import Lake
+from tastemaker.experiments.analysis.metrics import UnitMetric, find, rewarded_types
+from tastemaker.experiments.analysis.unit_table import UnitTable
+from tastemaker.experiments.analysis.units import UnitQuery, read_units
+from tastemaker.experiments.guardrails.checks import RewardUnits
+from tastemaker.experiments.guardrails.metric_guards import SERVING_MARGINS
+from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
+from tastemaker.experiments.lifecycle.namespaces import require_namespace
+from tastemaker.experiments.lifecycle.records import Experiment
+from tastemaker.problem import ProblemSpec
+from tastemaker.stats.unit_summary import UnitSummary
+from tastemaker.util.durations import DAY_SECONDS
+
+STALE_SECONDS = 2.0 * DAY_SECONDS
+"""How old the newest event may be: a source may bring events a day later."""
+
+
+class RewardReader:
+    """Reader of the units' figures from the lake."""
+
+    def __init__(self, engine: Engine, lake: Lake, problem: ProblemSpec) -> None:
+        """Read from a lake.
+
+        Args:
+            engine: The metadata database, with the namespaces.
+            lake: Where events, requests and exposures are.
+            problem: Gives each event its reward.
+        """
+        self._engine, self._lake, self._problem = engine, lake, problem
+
+    def is_higher_better(self, metric: str) -> bool:
+        """Return whether more of a metric is better. Raises TastemakerError if there is no such metric."""
+        return find(metric, rewarded_types(self._problem)).direction != "down"
+
+    def read(self, experiment: Experiment, *, started_at: float, now: float) -> RewardUnits | None:
+        """Return the units of the epoch in force; None if the newest event is too old to say something now.
+
+        Args:
+            experiment: The experiment.
+            started_at: When the epoch began, seconds since 1970 UTC.
+            now: Seconds since 1970 UTC.
+
+        Raises:
+            TastemakerError: A metric can't be computed.
+        """
+        guarded = msgspec.structs.replace(
+            experiment.design,
+            kind="ab",  # of a bandit, too, only the epoch in force is compared
+            secondary=(),
+            slices=(),
+            covariate_days=0,
+            guardrails=tuple(
+                one for one in experiment.design.guardrails if one.metric not in SERVING_MARGINS
+            ),
+        )
+        with self._engine.connect() as connection:
+            unit = require_namespace(connection, experiment.namespace).unit
+        query = UnitQuery.of(guarded, experiment.epoch, unit, self._problem, started_at=started_at)
+        with self._lake.connect() as lake:
+            table = read_units(lake, query, self._problem, datetime.fromtimestamp(now, UTC))
+        if now - table.until > STALE_SECONDS:
+            return None
+        mature = table.mature()
+        return RewardUnits(
+            table.counts(), {name: by_variant(mature, metric) for name, metric in query.metrics.items()}
+        )
+
+
+def by_variant(table: UnitTable, metric: UnitMetric) -> dict[str, UnitSummary]:
+    """Return the summary of each variant's units.
+
+    Args:
+        table: The units.
+        metric: The metric.
+    """
+    found = {}
+    for variant in table.variants:
+        rows = table.rows_of(variant)
+        under = np.ones(len(rows)) if metric.under is None else table.columns[metric.under][rows]
+        found[variant] = UnitSummary.of({OVER: table.columns[metric.over][rows], UNDER: under})
+    return found

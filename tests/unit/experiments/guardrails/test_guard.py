@@ -1,0 +1,342 @@
+"""The guard on a home: a bad variant is rolled back, faults of data and databases are not evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import OperationalError
+
+from support import experiment_homes
+from support.experiment_homes import ExperimentHome
+from support.request_logs import fill, request
+from tastemaker.errors import TastemakerError
+from tastemaker.event_log.records import Assignment, Record
+from tastemaker.event_log.spool_file import FILE_NAME
+from tastemaker.experiments.guardrails import guard as guarding
+from tastemaker.experiments.guardrails.assigned_requests import AssignedRequests
+from tastemaker.experiments.guardrails.checks import RewardUnits
+from tastemaker.experiments.guardrails.guard import REWARD_SECONDS, Guard, GuardReport
+from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
+from tastemaker.experiments.lifecycle.records import Experiment
+from tastemaker.experiments.tripped import Trip, TripFiles
+from tastemaker.settings import Settings
+from tastemaker.stats.unit_summary import UnitSummary
+from tastemaker.storage.engine import open_engine
+from tastemaker.storage.tables import guardrail_checks
+
+HOUR = 3_600.0
+
+
+class Clock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.wall, self.monotonic = time.time(), 1_000.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += seconds
+        self.monotonic += seconds
+
+
+class Clickers:
+    """What users did: the share of the units of each variant that clicked."""
+
+    def __init__(self, n: int = 4_000, **shares: float) -> None:
+        self.n, self.shares, self.failure = n, shares or {"a": 0.3, "b": 0.36}, ""
+        self.is_stale = False
+
+    def is_higher_better(self, metric: str) -> bool:
+        return True
+
+    def read(self, experiment: Experiment, *, started_at: float, now: float) -> RewardUnits | None:
+        if self.failure:
+            raise TastemakerError(self.failure, fix="correct it")
+        summaries = {
+            name: UnitSummary.of({OVER: np.arange(self.n) < self.n * share, UNDER: np.ones(self.n)})
+            for name, share in self.shares.items()
+        }
+        counts = dict.fromkeys(self.shares, self.n)
+        return None if self.is_stale else RewardUnits(counts, {"reward_per_user": summaries})
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_engine(f"sqlite:///{tmp_path}/metadata.db")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def home(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExperimentHome:
+    return experiment_homes.make(engine, tmp_path, monkeypatch)
+
+
+class World:
+    """A home whose experiment runs, its log, and the guard."""
+
+    def __init__(self, home: ExperimentHome, folder: Path, requests: AssignedRequests) -> None:
+        self.home, self.settings = home, Settings(home=folder)
+        self.clock, self.users = Clock(), Clickers()
+        self.requests, self._number = requests, 0
+        self.guard = self.started()
+
+    def started(self) -> Guard:
+        """A guard as a new process begins."""
+        clock = self.clock
+        return Guard(
+            self.home.experiments, self.requests, self.users,
+            wall=lambda: clock.wall, monotonic=lambda: clock.monotonic,
+        )  # fmt: skip
+
+    def serve(self, units: int = 400, ago: float = 5.0, **faulty: float) -> None:
+        """Log a list for new units of both variants, of which shares are fallbacks."""
+        experiment = self.home.experiments.get("ranker-2")
+        lists = []
+        for variant, its in experiment.design.variants.items():
+            bad = round(units * faulty.get(variant, 0.0))
+            lists += [self._list(experiment, variant, its.version or "", n < bad, ago) for n in range(units)]
+        fill(self.settings.spool, lists)
+
+    def _list(self, experiment: Experiment, variant: str, version: str, bad: bool, ago: float) -> Record:
+        self._number += 1
+        assignment = Assignment(
+            experiment.name, experiment.epoch, variant, 0.5, served=None if bad else variant,
+            unit=f"unit-{self._number}",
+        )  # fmt: skip
+        fallback = "model_timeout" if bad else None
+        at = self.clock.wall - ago
+        return request(
+            self._number, assignment=assignment, version=version, fallback=fallback, occurred_at=at
+        )
+
+    def check(self, *, after: float = 60.0) -> GuardReport:
+        self.clock.pass_by(after)
+        (report,) = self.guard.check()
+        return report
+
+    def start_again(self, **changed: Any) -> None:
+        """Begin a new epoch with a changed design."""
+        design = msgspec.structs.replace(self.home.experiments.get("ranker-2").design, **changed)
+        self.home.do("ranker-2", "new_epoch", design=design, confirmed=("aa",))
+
+    @property
+    def enrolment(self) -> int:
+        return self.home.experiments.get("ranker-2").enrolment
+
+    @property
+    def state(self) -> str:
+        return self.home.experiments.get("ranker-2").state
+
+    def stored(self) -> list[Any]:
+        with self.home.experiments.engine.connect() as connection:
+            return list(connection.execute(select(guardrail_checks).order_by(guardrail_checks.c.id)).all())
+
+
+@pytest.fixture
+def world(home: ExperimentHome, tmp_path: Path) -> Iterator[World]:
+    home.running(step_units=50, step_hours=24.0, planned_units=10_000, window_days=1.0)
+    with closing(AssignedRequests(Settings(home=tmp_path))) as requests:
+        yield World(home, tmp_path, requests)
+
+
+def verdicts(report: GuardReport) -> dict[str, str]:
+    return {one.guardrail: one.found.verdict for one in report.checks}
+
+
+def last_change(world: World) -> tuple[str, str]:
+    change = world.home.experiments.history("ranker-2")[-1]
+    return change.actor, change.action
+
+
+def test_a_variant_that_answers_by_fallbacks_is_rolled_back_at_the_second_check(world: World) -> None:
+    world.serve(b=0.3)
+    first = world.check()
+    assert verdicts(first)["fallback_share"] == "harm"
+    assert (world.state, first.decision) == ("running", None)
+    second = world.check()
+    assert world.state == "rolled_back"
+    assert last_change(world) == ("guardrail:fallback_share", "roll_back")
+    assert second.decision is not None
+    assert second.refusal is None
+    acted = [row for row in world.stored() if row.action != "none"]
+    assert [(row.guardrail, row.verdict, row.action) for row in acted] == [
+        ("fallback_share", "harm", "roll_back")
+    ]
+    assert acted[0].low > 0
+    evidence = world.home.experiments.history("ranker-2")[-1].evidence
+    assert evidence["units"] == 400
+    assert not world.guard.check()
+
+
+def test_fewer_clickers_are_rolled_back_after_two_checks_of_users(world: World) -> None:
+    world.serve()
+    world.users.shares = {"a": 0.30, "b": 0.24}
+    assert verdicts(world.check())["reward_per_user"] == "harm"
+    assert world.check().decision is None  # a minute later nothing new is known of users
+    world.check(after=REWARD_SECONDS)
+    assert last_change(world) == ("guardrail:reward_per_user", "roll_back")
+
+
+def test_a_healthy_variant_is_left_alone(world: World) -> None:
+    for _ in range(5):
+        world.serve(a=0.01, b=0.01)
+        assert world.check().decision is None
+    assert world.state == "running"
+    assert {row.action for row in world.stored()} == {"none"}
+
+
+def test_harm_that_ends_is_not_the_first_of_two(world: World) -> None:
+    world.serve(b=0.3)
+    world.check()
+    (world.settings.spool / FILE_NAME).rename(world.settings.spool / "away")
+    (world.settings.spool / FILE_NAME).write_bytes(b"no database" * 1_000)
+    assert verdicts(world.check())["fallback_share"] == "stale"
+    (world.settings.spool / "away").rename(world.settings.spool / FILE_NAME)
+    assert verdicts(world.check())["fallback_share"] == "harm"
+    assert world.state == "running"
+
+
+def test_without_traffic_verdicts_are_stale_and_nothing_is_done(world: World) -> None:
+    report = world.check()
+    serving = {name: verdict for name, verdict in verdicts(report).items() if name != "reward_per_user"}
+    assert set(serving.values()) == {"stale"}
+    assert {row.value for row in world.stored() if row.verdict == "stale"} == {None}
+    world.serve(b=0.3)
+    world.check()
+    old = world.check(after=HOUR)
+    assert verdicts(old)["fallback_share"] == "stale"
+    assert world.state == "running"
+
+
+def test_figures_that_are_no_numbers_are_stale(world: World) -> None:
+    world.serve()
+    world.users.failure = "the column 'reward' has values that are not finite numbers"
+    assert verdicts(world.check())["reward_per_user"] == "stale"
+    world.users.failure, world.users.is_stale = "", True
+    assert verdicts(world.check(after=REWARD_SECONDS))["reward_per_user"] == "stale"
+
+
+def test_a_new_epoch_begins_without_the_units_of_the_old_one(world: World) -> None:
+    world.serve(b=0.3)
+    world.check()
+    world.check()
+    world.home.do("ranker-2", "new_epoch", confirmed=("aa",))
+    report = world.check()
+    assert report.epoch == 1
+    assert verdicts(report)["fallback_share"] == "stale"
+    assert world.state == "running"
+
+
+def test_the_schedule_steps_when_all_is_safe_and_the_time_is_over(world: World) -> None:
+    world.start_again(step_hours=1e-4)
+    world.serve(units=1_500)
+    report = world.check()
+    assert set(verdicts(report).values()) == {"safe"}
+    assert report.refusal is None
+    assert last_change(world) == ("schedule", "step")
+    assert world.enrolment == 50_000
+
+
+@pytest.mark.parametrize("shares", [{"a": 0.3, "b": 0.3}, {"a": 0.3, "b": 0.24}], ids=["unknown", "harm"])
+def test_no_step_is_taken_while_a_guardrail_is_not_safe(world: World, shares: dict[str, float]) -> None:
+    world.start_again(step_hours=1e-4)
+    world.serve(units=1_500)
+    world.users.shares = shares
+    world.check()
+    assert (world.state, world.enrolment) == ("running", 10_000)
+
+
+def test_a_clock_that_is_set_forward_takes_no_step_early(world: World) -> None:
+    world.clock.wall += 48 * HOUR
+    world.serve(units=1_500)
+    assert set(verdicts(world.check()).values()) == {"safe"}
+    assert world.enrolment == 10_000
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_guard(world: World) -> None:
+    world.serve(b=0.3)
+    world.check()
+    world.clock.wall -= 30
+    assert world.check().decision is not None
+    assert world.state == "rolled_back"
+
+
+def test_requests_of_the_future_are_not_current_data(world: World) -> None:
+    world.serve(b=0.3, ago=-48 * HOUR)
+    assert verdicts(world.check())["fallback_share"] == "stale"
+
+
+def trip(world: World, epoch: int = 0) -> None:
+    lost = Trip("toy@v2", "its service could not be reached for 10 s", 5.0)
+    TripFiles(world.home.experiments.folder).add("ranker-2", epoch, "b", lost)
+
+
+def test_what_the_controller_took_out_of_service_is_rolled_back_at_once(world: World) -> None:
+    trip(world)
+    world.guard.act_on_trips()
+    assert world.state == "rolled_back"
+    assert last_change(world) == ("guardrail:crash", "roll_back")
+    assert "could not be reached for 10 s" in world.home.experiments.history("ranker-2")[-1].reason
+    world.guard.act_on_trips()  # the file stays, and there is nothing left to do
+
+
+def test_a_trip_of_an_earlier_epoch_is_over(world: World) -> None:
+    world.home.do("ranker-2", "new_epoch", confirmed=("aa",))
+    trip(world, epoch=0)
+    world.guard.act_on_trips()
+    assert world.state == "running"
+
+
+def test_a_guard_that_was_killed_begins_again_and_acts(world: World) -> None:
+    world.serve(b=0.3)
+    world.check()
+    world.guard = world.started()
+    world.check()
+    assert world.state == "running"  # what the other one had found in memory does not count
+    world.check()
+    assert world.state == "rolled_back"
+
+
+def test_checks_are_stored_when_they_are_new_and_every_five_minutes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.serve()
+    world.check()
+    stored = len(world.stored())
+    assert stored == len(verdicts(world.check()))
+    assert len(world.stored()) == stored
+    monkeypatch.setattr("tastemaker.experiments.guardrails.stored_checks.REPEAT_SECONDS", 0.0)
+    world.check()
+    assert len(world.stored()) == 2 * stored - 1  # users are checked each hour
+
+
+def test_a_database_that_is_away_stops_nothing_for_good(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.serve(b=0.3)
+    monkeypatch.setattr(guarding, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(guarding, "CHECK_SECONDS", 0.0)
+    experiments, away = world.home.experiments, OperationalError("SELECT", {}, Exception("gone"))
+    lists, stop, looks = experiments.list, Event(), []
+
+    def listed(states: Any = None) -> Any:
+        looks.append(1)
+        if len(looks) in (2, 3):
+            raise away
+        if len(looks) > 20:
+            stop.set()
+        return lists(states)
+
+    monkeypatch.setattr(experiments, "list", listed)
+    world.guard.run(stop, lambda reports: stop.set() if world.state == "rolled_back" else None)
+    assert world.state == "rolled_back"
+    assert "experiments can't be checked" in caplog.text
