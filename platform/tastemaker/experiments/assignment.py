@@ -17,7 +17,9 @@ forced it; then holdout, targeting, namespace, enrolment and variant.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Collection
 from copy import copy
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -108,7 +110,7 @@ class Assigner:
         return other
 
     def assign(self, units: Units, facts: Facts) -> tuple[Assigned, ...]:
-        """Return the variants of a request: at most one per namespace, in the order of the plan's namespaces.
+        """Return the variants of a request, at most one per namespace.
 
         Args:
             units: The request's ids.
@@ -116,19 +118,24 @@ class Assigner:
         """
         held_out = self._held_out(units) if self._holdouts else ()
         found = []
-        for surface in self._surfaces:
-            unit = units[surface.unit]
+        for place, surfaces, others, open_to_all in self._groups:
+            unit = units[place]
             if not unit:
                 continue
-            if unit in surface.forced:
-                found.append(surface.forced[unit])
-            elif surface.name not in held_out:
-                in_bytes = unit.encode()
-                experiment = surface.claims.owner(in_bytes)
-                if experiment is not None and (experiment.admits is None or experiment.admits(facts)):
-                    assigned = experiment.assigned(unit, in_bytes)
-                    if assigned is not None:
-                        found.append(assigned)
+            in_bytes = unit.encode()
+            for surface in surfaces if held_out else others:
+                assigned = surface.assigned(unit, in_bytes, facts, surface.name in held_out)
+                if assigned is not None:
+                    found.append(assigned)
+            if held_out:
+                continue
+            for admits, salted, edges, owners in open_to_all:  # Coordinate.owner, without its call
+                if admits is None or admits(facts):
+                    hashed = salted()
+                    hashed.update(in_bytes)
+                    chosen = owners[bisect_right(edges, hashed.digest())]
+                    if chosen is not None:
+                        found.append(_new(Assigned, chosen + (unit,)))  # noqa: RUF005
         return tuple(found)
 
     def explain(self, units: Units, facts: Facts) -> tuple[AssignmentOutcome, ...]:
@@ -144,8 +151,11 @@ class Assigner:
     def _arrange(self, experiments: tuple[_Compiled, ...]) -> None:
         surfaces = {one.name: _Surface(one, experiments) for one in self._plan.namespaces}
         self._experiments = experiments
-        self._surfaces = tuple(one for one in surfaces.values() if one.running)
         self._surface_of = {one.name: surfaces[one.namespace] for one in experiments}
+        self._groups = [
+            _group(place, [one for one in surfaces.values() if one.unit == place and one.running])
+            for place in range(len(Units._fields))
+        ]
 
     def _held_out(self, units: Units) -> Collection[str]:
         """Return the names of the namespaces in which the request is held out."""
@@ -183,6 +193,14 @@ class Assigner:
 
 _Chosen = tuple[str, int, str, float | None, str | None]
 """The fields of `Assigned` before the unit."""
+_new = tuple.__new__
+"""_new(Assigned, chosen + (unit,)) takes half the time of Assigned(*chosen, unit)."""
+
+
+_Draw = tuple[
+    Callable[[Facts], bool] | None, Callable[[], "hashlib._Hash"], list[bytes], list[_Chosen | None]
+]
+"""The targeting of an experiment, and the hash, edges and owners of its variants."""
 
 
 class _Compiled:
@@ -205,8 +223,8 @@ class _Compiled:
         self._enrolled = (
             None if plan.enrolled is None or plan.killed else EnrolledUnits(folder / plan.enrolled, plan.salt)
         )
-        self._enrols_all = self._enrolled is None and plan.enrolment == BUCKETS
-        self._variants = Coordinate(
+        self.enrols_all = self._enrolled is None and plan.enrolment == BUCKETS
+        self.variants = Coordinate(
             f"{plan.salt}/variant/{plan.epoch}",
             [(one.start, one.end, chosen[one.name]) for one in plan.variants],
         )
@@ -224,11 +242,10 @@ class _Compiled:
 
     def assigned(self, unit: str, in_bytes: bytes) -> Assigned | None:
         """Return what a unit of the experiment's claim gets; None if it is not enrolled or has no variant."""
-        if not self._enrols_all and not self.is_enrolled(unit, in_bytes):
+        if not self.enrols_all and not self.is_enrolled(unit, in_bytes):
             return None
-        chosen = self._variants.owner(in_bytes)
-        # tuple.__new__ takes half the time of Assigned(*chosen, unit).
-        return None if chosen is None else tuple.__new__(Assigned, chosen + (unit,))  # noqa: RUF005
+        chosen = self.variants.owner(in_bytes)
+        return None if chosen is None else _new(Assigned, chosen + (unit,))  # noqa: RUF005
 
 
 class _Surface:
@@ -242,3 +259,42 @@ class _Surface:
             namespace.salt, [(start, end, one) for one in self.running for start, end in one.claim]
         )
         self.forced = {unit: forced for one in self.running for unit, forced in one.forced.items()}
+        self.only = None if self.claims.edges else self.claims.owners[0]
+        """The experiment that claims all buckets."""
+
+    @property
+    def open_to_all(self) -> _Compiled | None:
+        """The experiment that claims and enrols all units of the namespace and forces none."""
+        return self.only if self.only and self.only.enrols_all and not self.forced else None
+
+    def assigned(self, unit: str, in_bytes: bytes, facts: Facts, is_held_out: bool) -> Assigned | None:
+        """Return what a unit gets in this namespace."""
+        if unit in self.forced:
+            return self.forced[unit]
+        if is_held_out:
+            return None
+        experiment = self.only or self.claims.owner(in_bytes)
+        if experiment is None or (experiment.admits is not None and not experiment.admits(facts)):
+            return None
+        return experiment.assigned(unit, in_bytes)
+
+
+class _Group(NamedTuple):
+    """The namespaces of one kind of unit."""
+
+    place: int
+    """Of the unit in `Units`."""
+    surfaces: list[_Surface]
+    others: list[_Surface]
+    """Those that are not in the last field."""
+    open_to_all: list[_Draw]
+    """Experiments that are decided by one hash."""
+
+
+def _group(place: int, surfaces: list[_Surface]) -> _Group:
+    others = [one for one in surfaces if one.open_to_all is None]
+    open_to_all = [one.open_to_all for one in surfaces if one.open_to_all is not None]
+    draws = [
+        (one.admits, one.variants.salted, one.variants.edges, one.variants.owners) for one in open_to_all
+    ]
+    return _Group(place, surfaces, others, draws)

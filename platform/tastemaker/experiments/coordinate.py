@@ -35,15 +35,18 @@ def bucket(salt: str, unit: str) -> int:
 class Coordinate(Generic[Owner]):
     """Buckets, some of which have owners.
 
-    A digest is compared with the first digests of the ranges, as bytes: that orders them as their buckets do.
-    Where all buckets have the same owner, nothing is hashed.
+    A digest is compared with the first hashes of the ranges, as bytes: that orders them as their buckets do.
+    Where all buckets have the same owner, nothing is hashed. The salt is hashed once.
     """
 
     def __init__(self, salt: str, ranges: Iterable[tuple[int, int, Owner]]) -> None:
         """Own the buckets [start, end) of each range (start, end, owner). Ranges do not overlap."""
-        self._prefix = f"{salt}{SEPARATOR}".encode()
-        self._edges: list[bytes] = []
-        self._owners: list[Owner | None] = [None]
+        self.salted = sha256(f"{salt}{SEPARATOR}".encode()).copy
+        """Returns a hash to which only the unit must be added."""
+        self.edges: list[bytes] = []
+        """The first hash of each range but the first, ascending."""
+        self.owners: list[Owner | None] = [None]
+        """Of each range."""
         reached = 0
         for start, end, owner in sorted(ranges, key=lambda one: one[0]):
             if start > reached:
@@ -55,16 +58,18 @@ class Coordinate(Generic[Owner]):
 
     def owner(self, unit: bytes) -> Owner | None:
         """Return who owns the unit's bucket. `unit` is its id in UTF-8."""
-        if not self._edges:
-            return self._owners[0]
-        return self._owners[bisect_right(self._edges, sha256(self._prefix + unit).digest())]
+        if not self.edges:
+            return self.owners[0]
+        hashed = self.salted()
+        hashed.update(unit)
+        return self.owners[bisect_right(self.edges, hashed.digest())]
 
     def _begin(self, start: int, owner: Owner | None) -> None:
         """Let `owner` have the buckets from `start` on."""
-        if owner is self._owners[-1]:
+        if owner is self.owners[-1]:
             return
         if start == 0:
-            self._owners = [owner]
+            self.owners = [owner]
             return
-        self._edges.append((-(-start * _HASHES // BUCKETS)).to_bytes(HASH_BYTES, "big"))
-        self._owners.append(owner)
+        self.edges.append((-(-start * _HASHES // BUCKETS)).to_bytes(HASH_BYTES, "big"))
+        self.owners.append(owner)

@@ -55,7 +55,7 @@ def test_each_edge_is_exact() -> None:
 def test_the_first_hash_of_each_bucket_is_in_it() -> None:
     """The edges that are compared as bytes are the smallest hashes of their buckets."""
     for start in (1, 2, 3, 499_999, 500_000, 777_777, BUCKETS - 1):
-        (edge,) = Coordinate("salt", [(start, BUCKETS, True)])._edges
+        (edge,) = Coordinate("salt", [(start, BUCKETS, True)]).edges
         smallest = int.from_bytes(edge, "big")
         assert smallest * BUCKETS >> 64 == start
         assert (smallest - 1) * BUCKETS >> 64 == start - 1
@@ -66,10 +66,11 @@ def test_what_has_one_owner_is_not_hashed(monkeypatch: pytest.MonkeyPatch) -> No
     empty: Coordinate[str] = Coordinate("salt", [(0, 0, "a")])
     half = Coordinate("salt", [(0, 500_000, "a")])
 
-    def refuse(_: bytes) -> None:
+    def refuse() -> None:
         raise AssertionError("hashed")
 
-    monkeypatch.setattr("tastemaker.experiments.coordinate.sha256", refuse)
+    for one in (whole, empty, half):
+        monkeypatch.setattr(one, "salted", refuse)
     assert whole.owner(b"u1") == "a"
     assert empty.owner(b"u1") is None
     with pytest.raises(AssertionError, match="hashed"):
