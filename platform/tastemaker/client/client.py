@@ -31,9 +31,11 @@ from tastemaker.api.schemas import (
     UserUpsert,
     UserUpserts,
 )
-from tastemaker.client.transport import Transport
+from tastemaker.client.transport import ServiceError, Transport
 
 T = TypeVar("T")
+NO_PLAN = 404
+"""The status of a controller while no experiment was ever started."""
 
 
 class Client:
@@ -191,6 +193,19 @@ class Client:
     def explain(self, request_id: str) -> Explanation:
         """Return the reasons for an answer that is in the log, in words."""
         return self._transport.call("GET", f"/explain/{quote(request_id, safe='')}", Explanation)
+
+    def experiment_plan(self) -> bytes | None:
+        """Return the plan of the experiments, as a controller has it in its file; None where there is none.
+
+        Raises:
+            ServiceError: If the controller can't be reached, or a service that is not one answers.
+        """
+        try:
+            return self._transport.read("GET", "/experiments/plan")
+        except ServiceError as error:
+            if error.details is not None and error.details.status == NO_PLAN:
+                return None
+            raise
 
     def feedback(self, events: Sequence[FeedbackEvent]) -> Receipt:
         """Send events; return once all are on the service's disk. Raises ServiceError if some may not be."""

@@ -55,6 +55,10 @@ class Transport:
         self, method: str, path: str, answers: type[T], body: Any = None, *, request_id: str | None = None
     ) -> T:
         """Call the service once. Raises ServiceError."""
+        return msgspec.json.decode(self.read(method, path, body, request_id=request_id), type=answers)
+
+    def read(self, method: str, path: str, body: Any = None, *, request_id: str | None = None) -> bytes:
+        """Call the service once, and return its answer as it is. Raises ServiceError."""
         headers = self._headers if request_id is None else {**self._headers, "X-Request-Id": request_id}
         sent = None if body is None else msgspec.json.encode(body)
         try:
@@ -63,7 +67,7 @@ class Transport:
             raise ServiceError(None, f"{self._url} can't be reached: {error}") from error
         if reply.status != 200:
             raise _refused(reply)
-        return msgspec.json.decode(reply.data, type=answers)
+        return reply.data
 
     def _sent(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]

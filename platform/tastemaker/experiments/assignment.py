@@ -148,6 +148,22 @@ class Assigner:
         held_out = self._held_out(units)
         return tuple(self._explained(one, units, facts, held_out) for one in self._experiments)
 
+    def explain_one(self, name: str, units: Units, facts: Facts) -> AssignmentOutcome | None:
+        """Return what one experiment decides about a request, and why.
+
+        Args:
+            name: The experiment's.
+            units: The request's ids.
+            facts: The request's named context values, and `kind`, the kind of request.
+
+        Returns:
+            None if the plan has no such experiment.
+        """
+        experiment = next((one for one in self._experiments if one.name == name), None)
+        if experiment is None:
+            return None
+        return self._explained(experiment, units, facts, self._held_out(units))
+
     def _arrange(self, experiments: tuple[_Compiled, ...]) -> None:
         surfaces = {one.name: _Surface(one, experiments) for one in self._plan.namespaces}
         self._experiments = experiments

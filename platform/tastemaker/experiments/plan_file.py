@@ -6,6 +6,8 @@ import hashlib
 import logging
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,44 +91,43 @@ def read_archive(folder: Path) -> dict[str, ControlPlan]:
     return plans
 
 
-class PlanFile:
-    """The plan in force in a process. Thread-safe.
+class LatestPlan:
+    """The last good plan of what was read, and why it may not be the last one that was written.
 
-    A file that can't be read, or that contradicts itself, leaves the last good plan in force; experiments
-    that such a file kills get no unit all the same. Without a file there is no experiment.
+    What can't be read, or contradicts itself, leaves the last good plan in force; experiments that such a
+    plan kills get no unit all the same. Without a plan there is no experiment.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read the file; it may be written later."""
-        self._path = path
-        self._lock = threading.Lock()
+    def __init__(self, read: Callable[[], bytes | None], folder: Path | None) -> None:
+        """Begin without a plan.
+
+        Args:
+            read: Returns the plan's content, None where there is none; raises OSError or TastemakerError.
+            folder: Where the files of enrolled units are. None where they can't be reached: there, an
+                experiment that is held keeps its units, and enrols new ones, too.
+        """
+        self._read, self._folder = read, folder
         self._content: bytes | None = None
         self._failures = FailureLog(logger, "the experiments' plan can be read again")
-        self._good = self._in_force = PlanInForce(EMPTY_PLAN, None, Assigner(EMPTY_PLAN, path.parent))
-        self._look()
+        self._good = self._in_force = PlanInForce(EMPTY_PLAN, None, Assigner(EMPTY_PLAN, Path()))
+
+    @property
+    def in_force(self) -> PlanInForce:
+        """The plan in force."""
+        return self._in_force
 
     @property
     def trouble(self) -> str | None:
-        """Why the file is not what is in force, in words; None while it is."""
+        """Why what was written last is not in force, in words; None while it is."""
         return self._failures.trouble
 
-    def current(self) -> PlanInForce:
-        """Return the plan in force; looks at the file at most once a second."""
-        if time.monotonic() >= self._next_look and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._lock.release()
-        return self._in_force
-
-    def _look(self) -> None:
-        self._next_look = time.monotonic() + LOOK_SECONDS
+    def look(self) -> None:
+        """Read the plan, and put it in force if it changed."""
         try:
-            content = self._path.read_bytes()
-        except FileNotFoundError:
-            content = None
-        except OSError as error:
-            self._failures.failed(f"the experiments' plan can't be read: {error.strerror}")
+            content = self._read()
+        except (OSError, TastemakerError) as error:
+            reason = error.problem if isinstance(error, TastemakerError) else error.strerror
+            self._failures.failed(f"the experiments' plan can't be read: {reason}")
             return
         if content == self._content and self.trouble is None:
             return
@@ -138,7 +139,7 @@ class PlanFile:
         plan = None
         try:
             plan = EMPTY_PLAN if content is None else decode_plan(content)
-            assigner = Assigner(plan, self._path.parent)
+            assigner = self._assigner(plan)
         except TastemakerError as error:
             killed = [] if plan is None else [one.name for one in plan.experiments if one.killed]
             self._in_force = self._good._replace(assigner=self._good.assigner.without(killed))
@@ -147,3 +148,37 @@ class PlanFile:
         digest = None if content is None else hashlib.sha256(content).hexdigest()
         self._good = self._in_force = PlanInForce(plan, digest, assigner)
         self._failures.succeeded()
+
+    def _assigner(self, plan: ControlPlan) -> Assigner:
+        if self._folder is not None:
+            return Assigner(plan, self._folder)
+        experiments = tuple(msgspec.structs.replace(one, enrolled=None) for one in plan.experiments)
+        return Assigner(msgspec.structs.replace(plan, experiments=experiments), Path())
+
+
+class PlanFile(LatestPlan):
+    """The plan in force in a process on the plan file's machine. Thread-safe."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file; it may be written later."""
+        super().__init__(partial(_content, path), path.parent)
+        self._lock = threading.Lock()
+        self.look()
+        self._next_look = time.monotonic() + LOOK_SECONDS
+
+    def current(self) -> PlanInForce:
+        """Return the plan in force; looks at the file at most once a second."""
+        if time.monotonic() >= self._next_look and self._lock.acquire(blocking=False):
+            try:
+                self._next_look = time.monotonic() + LOOK_SECONDS
+                self.look()
+            finally:
+                self._lock.release()
+        return self._in_force
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
