@@ -9,6 +9,7 @@ from tastemaker.plugins.discovery import Plugins
 from tastemaker_pipelines.evaluation.ablations import ABLATIONS, ablation_asset, has_ablations
 from tastemaker_pipelines.evaluation.assets import leaderboard_asset
 from tastemaker_pipelines.evaluation.backtests import backtest_asset, broken_assets
+from tastemaker_pipelines.experiments.assets import experiment_looks
 from tastemaker_pipelines.features.assets import feature_registry, feature_snapshots, online_features
 from tastemaker_pipelines.features.skew import feature_skew
 from tastemaker_pipelines.ingestion.assets import landed_events, retention
@@ -78,6 +79,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
             learned_states,
             attributed_impressions,
             product_metrics,
+            experiment_looks,
             reward_figures,
             drift_report,
             data_quality_report,

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -43,6 +44,13 @@ _LARGEST_Z = 12.0
 """A look that spends nothing has this bound."""
 _NODES_PER_DEVIATION = 8
 _FEWEST_NODES, _MOST_NODES = 96, 4_000
+_NODES_STEP = 32
+
+
+@lru_cache(maxsize=256)
+def _gauss_legendre(count: int) -> tuple[Float64, Float64]:
+    """Return nodes and weights on [−1, 1]; an eigenvalue problem, which many looks share."""
+    return leggauss(count)
 
 
 class Crossing(NamedTuple):
@@ -199,7 +207,7 @@ class _Path:
         if low >= high:  # the drift is so strong that no path continues
             return _Path(self._drift, self._t, np.zeros(1), np.zeros(1))
         count = int(min(max(_FEWEST_NODES, _NODES_PER_DEVIATION * (high - low) / scale), _MOST_NODES))
-        places, weights = leggauss(count)
+        places, weights = _gauss_legendre(-(-count // _NODES_STEP) * _NODES_STEP)
         nodes = 0.5 * (high - low) * places + 0.5 * (high + low)
         off = (nodes[:, None] - self._nodes[None, :] - self._drift * self._step) / scale
         density = np.exp(-0.5 * off**2) @ self._mass / (scale * math.sqrt(2 * math.pi))

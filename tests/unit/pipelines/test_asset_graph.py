@@ -52,6 +52,7 @@ EXPECTED = {
     "served_requests": ["reported_rows", "retention"],
     "attributed_impressions": ["events", "served_requests"],
     "product_metrics": ["events", "items", "served_requests"],
+    "experiment_looks": ["events", "served_requests"],
     "reward_figures": ["events", "served_requests"],
     "learned_states": ["served_requests"],
     "drift_report": ["champion", "served_requests"],
@@ -71,6 +72,7 @@ GROUPS = {
     "training": {f"models/{name}" for name in MODELS},
     "promotion": {"champion"},
     "online_learning": {"learned_states"},
+    "experiments": {"experiment_looks"},
     "monitoring": {
         "attributed_impressions",
         "product_metrics",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -97,47 +97,28 @@ class VariantComparison(NamedTuple):
         return LookEffect(*names, units, control_units, **known | more)
 
 
-def compared(
-    units: UnitTable,
-    metric: UnitMetric,
-    variant: str,
-    control: str,
-    role: Role,
-    *,
-    is_adjusted: bool,
-    by_epoch: bool = False,
-    rows: Int64 | None = None,
-    slice: str = "",
-) -> VariantComparison:
-    """Return the comparison of a variant with control.
+def summaries(
+    units: UnitTable, names: Sequence[str], variant: str, *, by_epoch: bool = False, rows: Int64 | None = None
+) -> dict[int, UnitSummary]:
+    """Return the summaries of a variant's units by epoch, or one of all under 0.
 
     Args:
         units: Mature units.
-        metric: The metric.
+        names: Columns.
         variant: The variant.
-        control: The name of control.
-        role: The metric's role in the design.
-        is_adjusted: Whether what units did before is taken out.
-        by_epoch: Whether units are compared within epochs, whose ratios differ.
+        by_epoch: Whether the epochs, whose ratios differ, are kept apart.
         rows: int64[m], the units of a slice; None: all.
-        slice: Its name.
     """
-    names = [*dict.fromkeys((*metric.columns, *(COVARIATES if is_adjusted else ())))]
-    groups = [
-        (
-            units.summary(units.rows_of(variant, some), names),
-            units.summary(units.rows_of(control, some), names),
-        )
-        for some in (_by_epoch(units, rows) if by_epoch else [rows])
-    ]
-    return VariantComparison(metric, variant, role, slice, is_adjusted, groups)
+    chosen = units.rows_of(variant, rows)
+    if not by_epoch:
+        return {0: units.summary(chosen, names)}
+    epochs = np.array([one.epoch for one in units.strata], np.int64)[units.stratum[chosen]]
+    return {epoch: units.summary(chosen[epochs == epoch], names) for epoch in np.unique(epochs).tolist()}
 
 
-def _by_epoch(units: UnitTable, rows: Int64 | None) -> Iterator[Int64]:
-    epochs = np.array([one.epoch for one in units.strata], np.int64)[units.stratum]
-    among = np.arange(len(units)) if rows is None else rows
-    for epoch in np.unique(epochs[among]):
-        yield among[epochs[among] == epoch]
+def paired(variant: Mapping[int, UnitSummary], control: Mapping[int, UnitSummary]) -> Groups:
+    """Return the summaries of the epochs that both have."""
+    return [(variant[epoch], control[epoch]) for epoch in sorted(variant.keys() & control.keys())]
 
 
 def direction_of(metric: UnitMetric) -> int:

@@ -12,16 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 from scipy.stats import false_discovery_control
 
 from tastemaker.experiments.analysis import decision, novelty
 from tastemaker.experiments.analysis.comparison import (
+    Groups,
     LookEffect,
     VariantComparison,
-    compared,
     guardrail_verdict,
+    paired,
+    summaries,
     verdict_of,
 )
 from tastemaker.experiments.analysis.decision import Timing
@@ -75,20 +78,27 @@ class EffectRows:
         yield from self._guardrails()
         yield from self._slices()
 
+    @cached_property
+    def _groups(self) -> dict[str, Groups]:
+        """Summaries of all columns over all units, by variant: one pass serves every metric."""
+        names = [self.design.primary, *self.design.secondary, *(one.metric for one in self.design.guardrails)]
+        columns = [column for name in names for column in self.metrics[name].columns]
+        covariates = COVARIATES if self.is_adjusted else ()
+        return self._summarized(list(dict.fromkeys([*columns, *covariates])))
+
+    def _summarized(self, names: list[str], rows: Int64 | None = None) -> dict[str, Groups]:
+        by_epoch = self.design.kind == "bandit"
+        found = {
+            variant: summaries(self.mature, names, variant, by_epoch=by_epoch, rows=rows)
+            for variant in self.design.variants
+        }
+        control = found[self.design.control]
+        return {name: paired(found[name], control) for name in self.treatments}
+
     def _compare(
-        self,
-        metric: UnitMetric,
-        variant: str,
-        role: Role,
-        *,
-        is_adjusted: bool,
-        rows: Int64 | None = None,
-        slice: str = "",
+        self, metric: UnitMetric, variant: str, role: Role, *, is_adjusted: bool
     ) -> VariantComparison:
-        return compared(
-            self.mature, metric, variant, self.design.control, role, is_adjusted=is_adjusted,
-            by_epoch=self.design.kind == "bandit", rows=rows, slice=slice,
-        )  # fmt: skip
+        return VariantComparison(metric, variant, role, "", is_adjusted, self._groups[variant])
 
     def _any_day(self) -> float:
         return decision.any_day_alpha(self.times, self.design.alpha / len(self.treatments))
@@ -154,18 +164,18 @@ class EffectRows:
                 yield pair.row(effect)._replace(verdict=verdict)
 
     def _slices(self) -> Iterator[LookEffect]:
-        for variant in self.treatments:
-            for name, rows in self._groups():
-                pair = self._compare(
-                    self.primary, variant, "exploratory", is_adjusted=self.is_adjusted, rows=rows, slice=name
-                )
+        names = [*self.primary.columns, *(COVARIATES if self.is_adjusted else ())]
+        for name, rows in self._slices_of_units():
+            for variant, groups in self._summarized(names, rows).items():
+                pair = VariantComparison(self.primary, variant, "exploratory", name, self.is_adjusted, groups)
                 if min(pair.units) >= FEWEST_IN_SLICE:
                     yield pair.row(pair.effect(self.design.alpha))
+        for variant in self.treatments:
             for pair in novelty.by_day(self.mature, self.primary, variant, self.design.control):
                 if min(pair.units) >= FEWEST_IN_SLICE:
                     yield pair.row(pair.effect(self.design.alpha))
 
-    def _groups(self) -> Iterator[tuple[str, Int64]]:
+    def _slices_of_units(self) -> Iterator[tuple[str, Int64]]:
         """Yield slices by columns of users, and units by the day of their first exposure."""
         for name, values in self.mature.slices.items():
             counts = np.bincount(values.number[values.number >= 0], minlength=len(values.names))

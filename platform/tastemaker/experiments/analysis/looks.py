@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select
 
@@ -31,6 +31,14 @@ FINAL = ("better", "worse", "equal")
 """Verdicts after which no look is taken."""
 
 
+class TakenLooks(NamedTuple):
+    """Looks that were taken together."""
+
+    looks: list[Look]
+    failures: list[str]
+    """The experiments of which none could be taken, each with the reason."""
+
+
 @dataclass(frozen=True)
 class ExperimentLooks:
     """The looks of one problem's experiments."""
@@ -40,16 +48,26 @@ class ExperimentLooks:
     lake: Lake
     problem: ProblemSpec
 
-    def take_due(self, now: datetime | None = None) -> list[Look]:
+    def take_due(self, now: datetime | None = None) -> TakenLooks:
         """Take a look at every experiment that runs, is held, or is stopped without a result.
 
         Args:
             now: The time; None: the current one.
+
+        Returns:
+            The looks, and why others could not be taken.
         """
         with self.engine.connect() as connection:
             found = read_experiments(connection, LOOKED_AT)
         mine = [one for one in found if one.problem == self.problem.name and one.kind != "shadow"]
-        return [self.take(one.name, now) for one in mine]
+        taken: list[Look] = []
+        failures: list[str] = []
+        for one in mine:
+            try:
+                taken.append(self.take(one.name, now))
+            except TastemakerError as error:
+                failures.append(f"{one.name}: {error}")
+        return TakenLooks(taken, failures)
 
     def take(self, name: str, now: datetime | None = None) -> Look:
         """Take a look, store it, and return it.

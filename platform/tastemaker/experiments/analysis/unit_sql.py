@@ -45,12 +45,21 @@ CROSSED_USERS = """
 LOGGED = """
     CREATE TEMP TABLE logged AS
     SELECT request_id, occurred_at, epoch_us(occurred_at) / 1e6 AS asked_at, user_id, k,
-        len(item_ids) AS items, fallback IS NOT NULL AS is_fallback, latency_ms, version {lists}
+        len(propensities) AS items, fallback IS NOT NULL AS is_fallback, latency_ms, version {lists}
     FROM requests
     WHERE user_id IN (SELECT user_id FROM unit_users)
         AND epoch_us(occurred_at) / 1e6 BETWEEN $since - $before AND $now
-    QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY occurred_at) = 1
 """
+REPEATED = """
+    CREATE TEMP TABLE repeated AS SELECT request_id FROM logged GROUP BY request_id HAVING count(*) > 1
+"""
+FIRST_LOGGED = """
+    DELETE FROM logged WHERE request_id IN (SELECT request_id FROM repeated) AND rowid NOT IN (
+        SELECT rowid FROM logged WHERE request_id IN (SELECT request_id FROM repeated)
+        QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY asked_at) = 1
+    )
+"""
+"""Few requests are logged twice: to number all rows would take most of the time and of the memory."""
 LISTS = """,
         NULL::VARCHAR AS context, model, fallback, experiment, epoch, variant, variant_probability,
         variant_served, plan_digest, unit, teams, item_ids, []::FLOAT[] AS scores,

@@ -51,6 +51,8 @@ from tastemaker.util.durations import DAY_SECONDS
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+MEMORY_LIMIT = "500MB"
+"""DuckDB spills to disk beyond this: a million units fit into a gigabyte, with Python and the table."""
 SLOW_MS = 100.0
 """A list that took longer is slow, as in the alert `slow`."""
 
@@ -160,6 +162,7 @@ def read_exposed(
 ) -> UnitTable:
     """Return the table of the units in the temporary table `exposed`; arguments as in `read_units`."""
     _check_versions(query)
+    connection.execute("SET memory_limit=?", [MEMORY_LIMIT])
     until = data_until(connection, query, problem, now.timestamp())
     _read_log(connection, query, now.timestamp())
     _read_events(connection, query, problem, until)
@@ -224,6 +227,8 @@ def _read_log(connection: DuckDBPyConnection, query: UnitQuery, now: float) -> N
     connection.execute(
         unit_sql.LOGGED.format(lists=lists), {"since": query.started_at, "before": before, "now": now}
     )
+    connection.execute(unit_sql.REPEATED)
+    connection.execute(unit_sql.FIRST_LOGGED)
     connection.execute(unit_sql.REPORTED)
 
 

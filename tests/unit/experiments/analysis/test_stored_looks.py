@@ -159,7 +159,11 @@ def test_due_looks_are_those_of_experiments_that_run(
     shop = home(tmp_path, engine, problem, world())
     plant_experiment(engine, NOW, "later", state="draft")
     plant_experiment(engine, NOW, "silent", kind="shadow")
-    assert [one.experiment for one in shop.take_due(NOW)] == [NAME]
+    plant_experiment(engine, NOW, "unknown", primary="reward_per_visit")
+    taken = shop.take_due(NOW)
+    assert [one.experiment for one in taken.looks] == [NAME]
+    (failure,) = taken.failures
+    assert failure.startswith("unknown: there is no metric 'reward_per_visit' of units")
 
 
 @pytest.mark.parametrize(

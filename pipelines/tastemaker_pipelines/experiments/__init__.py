@@ -1,0 +1,1 @@
+"""Looks at the results of experiments, every night."""

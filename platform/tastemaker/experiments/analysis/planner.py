@@ -1,0 +1,232 @@
+"""How many units an experiment needs, how long that takes, and which effects it can find, from the log.
+
+The last weeks of the log are replayed as if the experiment had begun with them and only control existed: each
+user's first list is the exposure. The replay gives the metric's variance, how much what users did before
+explains of it, and how many different users are reached by which day: fewer and fewer new ones per day.
+
+    units per variant   (z_{1−α/2m} + z_{power})² · 2σ²(1 − ρ²) · R / δ²
+    power               1 − β/(g + 1), because all of g guardrails must be shown to be safe, too
+
+m variants are compared with control; R is the sample factor of the looks. References:
+`tastemaker.stats.sample_size`; M. Schultzberg, S. Ankargren and M. Frånberg, "Risk-aware product decisions in
+A/B tests with multiple metrics", arXiv 2402.11609, 2024.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+
+from tastemaker.data.lake import Lake
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.analysis.effect_rows import treatments_of
+from tastemaker.experiments.analysis.unit_table import COVARIATES, Int64, UnitTable
+from tastemaker.experiments.analysis.units import UnitQuery, read_exposed
+from tastemaker.experiments.design import Design
+from tastemaker.experiments.plan import BUCKETS
+from tastemaker.problem import ProblemSpec
+from tastemaker.product.activity import SESSION
+from tastemaker.stats.group_sequential import bounds, obrien_fleming, sample_factor
+from tastemaker.stats.sample_size import PowerPlan, smallest_effect, units_needed
+from tastemaker.stats.unit_summary import Float64
+from tastemaker.util.durations import DAY_SECONDS
+
+WEEKS = 4
+"""Weeks of the log that are replayed."""
+TRAFFIC = (0.75, 1.0, 1.25)
+"""Shares of the replayed traffic for which effects are shown."""
+ALL = "all"
+"""Name of the only variant of a replay."""
+_EXPOSED = """
+    CREATE TEMP TABLE exposed AS
+    SELECT 0 AS epoch, user_id AS unit, user_id, 'all' AS variant, 1.0 AS probability, '' AS plan,
+        epoch_us(occurred_at) / 1e6 AS moment, request_id
+    FROM requests WHERE epoch_us(occurred_at) / 1e6 BETWEEN $since AND $now
+        AND NOT starts_with(user_id, $session)
+"""
+_LAST = "SELECT max(occurred_at) FROM requests WHERE occurred_at <= $now"
+
+
+class EffectByDay(NamedTuple):
+    """What an experiment can find when it enrols users for so many days."""
+
+    days: int
+    units: dict[float, int]
+    """Share of the traffic -> users reached, of all variants."""
+    relative: dict[float, float | None]
+    """Share of the traffic -> smallest effect, relative to the mean, that is found with the planned power;
+    None where no user is reached."""
+
+
+@dataclass(frozen=True)
+class TrafficPlan:
+    """What the log says about a design."""
+
+    metric: str
+    mean: float
+    deviation: float
+    """Standard deviation of a user's value; of a ratio, of its linear part."""
+    correlation: float
+    """Between the value and what adjusts it."""
+    factor: float
+    """How much more users the looks need than a single look."""
+    mature_users: int
+    """Users that these figures rest on."""
+    units: int
+    """Users of all variants that the design needs."""
+    days: int | None
+    """Days in whole weeks until these are enrolled and mature; None: not within the replayed weeks."""
+    by_day: tuple[EffectByDay, ...]
+    """At the ends of the replayed weeks."""
+
+    @property
+    def sentence(self) -> str:
+        """What follows, in one sentence."""
+        last = self.by_day[-1]
+        reached, found = last.units[1.0], last.relative[1.0]
+        if self.days is not None:
+            return f"{self.units:,} users are needed, and mature after {self.days} days."
+        least = "" if found is None else f"; with these, effects from {100 * found:.1f} % on are found"
+        return (
+            f"Too little traffic: {self.units:,} users are needed, and {reached:,} different ones come in "
+            f"{last.days} days{least}."
+        )
+
+
+def plan_traffic(
+    lake: Lake, problem: ProblemSpec, design: Design, now: datetime | None = None
+) -> TrafficPlan:
+    """Return what the last weeks of the log say about a design whose units are users.
+
+    Args:
+        lake: Holds the log and the events.
+        problem: Gives each event type its reward.
+        design: The design.
+        now: The time; None: the current one.
+
+    Raises:
+        TastemakerError: The log has too few users whose window is over, all have the same value, or a metric
+            of the design can't be computed.
+    """
+    units, since = _replay(lake, problem, design, now or datetime.now(UTC))
+    query = UnitQuery.of(design, 0, "user", problem)
+    assert query.primary is not None
+    mature = units.mature()
+    mean, variance, rest = _moments(mature, query.primary.over, query.primary.under)
+    if len(mature) < 2 or not variance > 0 or not mean:
+        raise TastemakerError(
+            f"{len(mature):,} users of the last {WEEKS} weeks are mature, and their {design.primary} has the "
+            f"mean {mean:g} and the variance {variance:g}: nothing can be planned",
+            fix="wait until more users were answered and acted, or choose another primary metric",
+        )
+    correlation = math.sqrt(max(1 - rest / variance, 0.0)) if design.covariate_days else 0.0
+    power = power_plan(design, correlation)
+    share = _control_share(design)
+    control = units_needed(design.minimum_effect * mean, variance, power)[0]
+    needed = math.ceil(control / share)
+    reached = _reached(units, design, since)
+    by_day = tuple(
+        _effects(7 * week, int(reached[7 * week - 1]), share, mean, variance, power)
+        for week in range(1, len(reached) // 7 + 1)
+    )
+    if not by_day:
+        raise TastemakerError(
+            f"the log covers {len(reached)} days, a plan needs at least a week",
+            fix="wait until the log covers whole weeks",
+        )
+    return TrafficPlan(
+        design.primary, mean, math.sqrt(variance), correlation, power.factor, len(mature), needed,
+        _days(reached, needed, design.window_days), by_day,
+    )  # fmt: skip
+
+
+def power_plan(design: Design, correlation: float) -> PowerPlan:
+    """Return what decides about the number of units, besides the variance.
+
+    Args:
+        design: The design.
+        correlation: Between a unit's value and what adjusts it.
+    """
+    alpha = design.alpha / max(len(treatments_of(design)), 1)
+    power = 1 - (1 - design.power) / (len(design.guardrails) + 1)
+    information = [(k + 1) / design.looks for k in range(design.looks)]
+    z = bounds(information, obrien_fleming(alpha))
+    factor = sample_factor(information, z, alpha=alpha, power=power)
+    smallest = min(one.share for name, one in design.variants.items() if name != design.control)
+    return PowerPlan(
+        alpha, power, correlation, max(factor, 1.0), smallest / design.variants[design.control].share
+    )
+
+
+def _replay(lake: Lake, problem: ProblemSpec, design: Design, now: datetime) -> tuple[UnitTable, float]:
+    """Return the users of the last weeks by their first lists, and when these weeks begin."""
+    with lake.connect() as connection:
+        last = connection.execute(_LAST, {"now": now}).fetchall()[0][0]
+        if last is None:
+            raise TastemakerError(
+                "the log has no request: nothing can be planned from it",
+                fix="serve lists first, or write planned_units into the design yourself",
+            )
+        since = (last - timedelta(weeks=WEEKS)).timestamp()
+        period = {"since": since, "now": now.timestamp(), "session": SESSION}
+        connection.execute(_EXPOSED, period)
+        query = UnitQuery.of(design, 0, "user", problem, started_at=since)
+        replayed = replace(
+            query, variants=(ALL,), versions={ALL: None}, slices=(), primary=None,
+            metrics={design.primary: query.metrics[design.primary]},
+        )  # fmt: skip
+        return read_exposed(connection, replayed, problem, last), since
+
+
+def _moments(mature: UnitTable, over: str, under: str | None) -> tuple[float, float, float]:
+    """Return mean or ratio, the variance of its linear part, and what of that the covariates leave."""
+    values = mature.columns[over]
+    mean = float(values.mean()) if len(values) else math.nan
+    if under is not None:
+        below = float(mature.columns[under].mean()) if len(values) else math.nan
+        mean = mean / below if below else math.nan
+        values = (values - mean * mature.columns[under]) / below if below else values
+    if len(values) < 2:
+        return mean, 0.0, 0.0
+    known: Float64 = np.column_stack([mature.columns[name] for name in COVARIATES])
+    centred, off = known - known.mean(axis=0), values - values.mean()
+    slopes = np.linalg.lstsq(centred, off, rcond=1e-10)[0]
+    return mean, float(off.var(ddof=1)), float((off - centred @ slopes).var(ddof=1))
+
+
+def _control_share(design: Design) -> float:
+    """Return control's share of the units that get a variant."""
+    return design.variants[design.control].share / sum(one.share for one in design.variants.values())
+
+
+def _reached(units: UnitTable, design: Design, since: float) -> Int64:
+    """Return the number of different users that the variants get by the end of each replayed day."""
+    days = int((units.until - since) // DAY_SECONDS)
+    ends = since + DAY_SECONDS * np.arange(1, days + 1)
+    variants = sum(one.share for one in design.variants.values()) / BUCKETS
+    part = design.claim / BUCKETS * design.steps[-1] / BUCKETS * variants
+    found: Int64 = (np.searchsorted(units.exposed_at, ends) * part).astype(np.int64)
+    return found
+
+
+def _effects(
+    days: int, units: int, share: float, mean: float, variance: float, power: PowerPlan
+) -> EffectByDay:
+    reached = {traffic: int(traffic * units) for traffic in TRAFFIC}
+    found = {
+        traffic: smallest_effect(share * count, variance, power) / abs(mean) if count else None
+        for traffic, count in reached.items()
+    }
+    return EffectByDay(days, reached, found)
+
+
+def _days(reached: Int64, needed: int, window_days: float) -> int | None:
+    """Return the whole weeks in which enough users come, and the window of the last ones, in days."""
+    enough = np.flatnonzero(reached >= needed)
+    if not len(enough):
+        return None
+    return 7 * math.ceil((int(enough[0]) + 1) / 7) + math.ceil(window_days)
