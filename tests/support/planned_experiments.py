@@ -24,8 +24,8 @@ from tastemaker.storage.tables import (
 )
 
 DAY = timedelta(days=1)
-SENTENCE = "B earned 3.1 % more per user (95 % 0.4 to 5.9 %) at look 3 of 14: not decided."
-INVALID = "Invalid: units are not divided as planned (p 1.8e-06). No effect is shown."
+SENTENCE = "B earned 3.1 % more per user, 95 % 1.1 to 5.1, look 3 of 14: not decided."
+INVALID = "Units are not divided as planned (control 821,588, B 815,482; p = 2e-06): no effect is believed."
 
 
 def design(name: str, **more: Any) -> Design:

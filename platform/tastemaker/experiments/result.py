@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Table, and_, func, select
@@ -16,6 +17,8 @@ from tastemaker.experiments.agreement import ForecastOutcome
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.lifecycle import audit
 from tastemaker.experiments.lifecycle.audit import Change
+from tastemaker.experiments.lifecycle.guards import read_facts
+from tastemaker.experiments.lifecycle.next_actions import NextAction, next_actions
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
 from tastemaker.storage.tables import (
     experiment_forecasts,
@@ -45,6 +48,8 @@ class ExperimentListing:
     """Its newest look; None: none was taken in this epoch."""
     looks_taken: int
     """Planned looks in this epoch."""
+    next_actions: Sequence[NextAction]
+    """What a person may do, and why not yet."""
 
     @property
     def design(self) -> Design:
@@ -129,21 +134,35 @@ class ExperimentResult(ExperimentListing):
         return list(_concerns(self))
 
 
-def read_listings(engine: Engine) -> list[ExperimentListing]:
-    """Return all experiments, the newest first."""
+def read_listings(engine: Engine, now: datetime | None = None) -> list[ExperimentListing]:
+    """Return all experiments, the newest first.
+
+    Args:
+        engine: The metadata database.
+        now: When it is, which next actions may depend on; None: the current time.
+    """
     with engine.connect() as connection:
-        return list(_listed(connection, read_experiments(connection)))
+        return list(_listed(connection, read_experiments(connection), now))
 
 
-def read_result(engine: Engine, name: str) -> ExperimentResult:
-    """Return an experiment's result. Raises TastemakerError if there is none of this name."""
+def read_result(engine: Engine, name: str, now: datetime | None = None) -> ExperimentResult:
+    """Return an experiment's result.
+
+    Args:
+        engine: The metadata database.
+        name: Its name.
+        now: As in `read_listings`.
+
+    Raises:
+        TastemakerError: There is no experiment of this name.
+    """
     with engine.connect() as connection:
-        (found,) = _listed(connection, [read_experiment(connection, name)])
+        (found,) = _listed(connection, [read_experiment(connection, name)], now)
         one = found.experiment
         epoch = (name, one.epoch)
         unit = connection.execute(select(namespaces.c.unit).where(namespaces.c.name == one.namespace))
         return ExperimentResult(
-            one, found.look, found.looks_taken,
+            one, found.look, found.looks_taken, found.next_actions,
             unit=unit.scalar_one(),
             looks=_of_epoch(connection, looks, epoch, "number"),
             effects=_effects(connection, one.design, found.look),
@@ -169,7 +188,9 @@ def _forecasts(connection: Connection, epoch: tuple[str, int] | None = None) -> 
     return [ForecastOutcome(*row) for row in connection.execute(statement.order_by(*order))]
 
 
-def _listed(connection: Connection, found: Sequence[Experiment]) -> Iterator[ExperimentListing]:
+def _listed(
+    connection: Connection, found: Sequence[Experiment], now: datetime | None
+) -> Iterator[ExperimentListing]:
     c = looks.c
     mine = c.experiment.in_([one.name for one in found])
     newest = select(c.experiment, c.epoch, func.max(c.number).label("number")).where(mine)
@@ -183,7 +204,8 @@ def _listed(connection: Connection, found: Sequence[Experiment]) -> Iterator[Exp
     counts = {(one.experiment, one.epoch): one.n for one in taken}
     for one in found:
         key = (one.name, one.epoch)
-        yield ExperimentListing(one, by_epoch.get(key), counts.get(key, 0))
+        actions = next_actions(one, read_facts(connection, one), now or datetime.now(UTC))
+        yield ExperimentListing(one, by_epoch.get(key), counts.get(key, 0), actions)
 
 
 def _of_epoch(

@@ -17,11 +17,11 @@ from tastemaker.dashboard.content import (
     TableCell,
     TableColumn,
 )
+from tastemaker.dashboard.experiment_actions import address
 from tastemaker.dashboard.experiment_tables import METHODS, forecast_cells, forecast_columns
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.formats import number
 from tastemaker.dashboard.page import DashboardPage
-from tastemaker.dashboard.pages import experiment
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.experiments.agreement import (
     MIN_EXPERIMENTS,
@@ -135,7 +135,7 @@ def _table(found: Sequence[ForecastOutcome]) -> DataTable:
         ],
         rows=[
             [
-                TableCell(one.experiment, link=experiment.address(one.experiment)),
+                TableCell(one.experiment, link=address(one.experiment)),
                 one.epoch,
                 one.variant,
                 METHODS.get(one.method, one.method),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from urllib.parse import quote
 
+from tastemaker.dashboard import experiment_actions as actions
 from tastemaker.dashboard import experiment_figures as figures
 from tastemaker.dashboard import experiment_tables as tables
 from tastemaker.dashboard.access.viewer import Viewer
@@ -14,19 +14,13 @@ from tastemaker.dashboard.page import DashboardPage
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.experiments.result import ExperimentResult, read_result
 
-PATH = "/experiments"
 LIVE = ("running", "holding")
 """States in which a new look is expected every day."""
 
 
-def address(name: str) -> str:
-    """Return the path of an experiment's page."""
-    return f"{PATH}/{quote(name, safe='')}"
-
-
 def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageContent:
     """Return an experiment's result; its effects only where the units are divided as planned."""
-    result = read_result(reader.engine, filters.path["name"])
+    result = read_result(reader.engine, filters.path["name"], reader.now)
     return PageContent(
         title=f"Experiment {result.experiment.name}",
         answer=result.sentence,
@@ -36,6 +30,7 @@ def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageC
             *tables.concerns(result),
             tables.soundness(result),
             *([] if result.is_invalid else _effects(reader, result)),
+            *actions.next_actions(result, viewer),
             *tables.shadow_table(result),
             tables.guardrail_table(result),
             tables.forecast_table(result),
@@ -61,9 +56,10 @@ def _effects(reader: DashboardReader, result: ExperimentResult) -> list[PageBloc
 
 
 PAGE = DashboardPage(
-    path=f"{PATH}/{{name}}",
+    path=f"{actions.PATH}/{{name}}",
     title="Experiment",
     question="Which variant is better, and can that be believed?",
     load=load,
+    actions=actions.ACTIONS,
     in_navigation=False,
 )

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from tastemaker.dashboard.access.viewer import Viewer
 from tastemaker.dashboard.content import DataTable, Notes, PageBlock, PageContent, TableCell, TableColumn
+from tastemaker.dashboard.experiment_actions import PATH, address, in_short
 from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.labelled_experiments import labelled
 from tastemaker.dashboard.page import DashboardPage
-from tastemaker.dashboard.pages import agreement, experiment
+from tastemaker.dashboard.pages import agreement
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.experiments.result import ExperimentListing, read_listings
 
@@ -27,7 +28,7 @@ NOTHING = "There are no experiments, and no request was logged with an experimen
 
 def load(reader: DashboardReader, filters: PageFilters, _: Viewer) -> PageContent:
     """Return the list of experiments, and the figures of those that exist as labels in the log only."""
-    known = read_listings(reader.engine)
+    known = read_listings(reader.engine, reader.now)
     others = labelled(reader, filters, {one.experiment.name for one in known})
     found = [
         one
@@ -65,12 +66,13 @@ def _table(found: Sequence[ExperimentListing]) -> DataTable:
             TableColumn("step", "Step"),
             TableColumn("look", "Look"),
             TableColumn("result", "Result", "sentence"),
+            TableColumn("next", "May be done now"),
         ],
         rows=[
             [
                 TableCell(
                     one.experiment.name,
-                    link=experiment.address(one.experiment.name),
+                    link=address(one.experiment.name),
                     small=one.experiment.kind,
                 ),
                 one.experiment.state.replace("_", " "),
@@ -78,6 +80,7 @@ def _table(found: Sequence[ExperimentListing]) -> DataTable:
                 one.step,
                 one.look_of,
                 one.sentence,
+                in_short(one.next_actions),
             ]
             for one in found
         ],
@@ -86,7 +89,7 @@ def _table(found: Sequence[ExperimentListing]) -> DataTable:
 
 
 PAGE = DashboardPage(
-    path=experiment.PATH,
+    path=PATH,
     title="Experiments",
     question="Which experiments are there, and what did they find?",
     load=load,
