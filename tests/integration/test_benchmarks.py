@@ -20,7 +20,7 @@ pytestmark = pytest.mark.servers
 FOLDER = ROOT / "benchmarks"
 BENCHMARKS = sorted(path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text("utf-8"))
 """The other files are parts of these."""
-LOADED_BY_WRK = {"logs", "serving"}
+LOADED_BY_WRK = {"controller", "logs", "serving"}
 NUMBER = re.compile(r"(?<![\w.])[+-]?(?:\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?|nan|inf)(?![\w.])", re.IGNORECASE)
 
 

@@ -7,12 +7,13 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from tastemaker.errors import ArtifactError, PluginError, RegistryError, TastemakerError
+from tastemaker.errors import ArtifactError, RegistryError, TastemakerError
 
 if TYPE_CHECKING:
     from tastemaker.registry.deployment import Followed, Target
@@ -26,19 +27,35 @@ CHAMPION = "tastemaker.serving.champion_service:Champion"
 _HERE = ("127.0.0.1", "::1", "localhost")
 
 
+def listens(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a command that becomes a server."""
+    options = (
+        click.option(
+            "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all."
+        ),
+        click.option(
+            "--port",
+            default=3000,
+            show_default=True,
+            type=click.IntRange(1, 65_535),
+            help="Port to listen on.",
+        ),
+        click.option(
+            "--workers",
+            default=1,
+            show_default=True,
+            type=click.IntRange(1, 128),
+            help="Number of worker processes.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("model", metavar="[MODEL[@VERSION]]", required=False)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
-@click.option(
-    "--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port to listen on."
-)
-@click.option(
-    "--workers",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, 128),
-    help="Number of worker processes.",
-)
+@listens
 def serve(model: str | None, host: str, port: int, workers: int) -> None:
     """Serve the champion, or a version of a model, over HTTP.
 
@@ -56,36 +73,34 @@ def serve(model: str | None, host: str, port: int, workers: int) -> None:
       tastemaker serve popularity@20261129-075116-298164-dec17f385e20
       curl -X POST localhost:3000/recommend -d '{"user_id": "17850", "k": 5}'
     """
+    from tastemaker.serving.runtime.server_command import (
+        server_command,
+        server_environment,
+        service_target,
+    )
     from tastemaker.settings import load_settings
 
     settings = load_settings()
     model, pinned = _parsed(model)
     chosen = _choose(settings, model, pinned)
-    target = CHAMPION if model is None else _service(model)
-    _require_free(host, port)
+    target = CHAMPION if model is None else service_target(model)
+    require_free(host, port)
     click.echo(f"serving {chosen.model} {chosen.version} ({chosen.why}) on http://{host}:{port}", err=True)
+    warn_without_keys(settings, host)
+    environment = server_environment(settings.home, model or "champion", workers)
+    if model is not None:
+        environment |= {PINNED if pinned else CHOSEN: chosen.version}
+    os.execve(sys.executable, server_command(target, host, port), environment)
+
+
+def warn_without_keys(settings: Settings, host: str) -> None:
+    """Warn that requests to an address of the network will be refused."""
     if host not in _HERE and not settings.keys.exists():
         click.echo(
             "no API key exists, so requests from other machines are refused: "
             "create one with tastemaker keys new",
             err=True,
         )
-    home = settings.home.resolve()
-    defaults = {"OPENBLAS_NUM_THREADS": "1"}  # a worker is a core's worth: more of them, not more threads
-    environment = (
-        defaults
-        | os.environ
-        | {
-            "BENTOML_DO_NOT_TRACK": "True",
-            "BENTOML_HOME": str(home / "bentoml"),
-            "BENTOML_CONFIG_OPTIONS": f"services.{model or 'champion'}.workers={workers}",
-            "TASTEMAKER_HOME": str(home),
-        }
-    )
-    if model is not None:
-        environment |= {PINNED if pinned else CHOSEN: chosen.version}
-    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
-    os.execve(sys.executable, command, environment)
 
 
 class _Chosen(NamedTuple):
@@ -170,24 +185,7 @@ def _wanted(follows: Followed) -> Target | None:
         return None
 
 
-def _service(model: str) -> str:
-    """Return the import path of the model's BentoML service: `service.py` beside it, named as its class."""
-    from importlib.util import find_spec
-
-    from tastemaker.plugins import discovery
-
-    module, _, name = discovery.get(model).entry_point.partition(":")
-    package = module.rpartition(".")[0]
-    if not package or find_spec(f"{package}.service") is None:
-        raise PluginError(
-            f"model {model} has no service.py in {package or module}",
-            fix="write service.py: from tastemaker.serving.bento_service import service; "
-            f"{name} = service({model!r})",
-        )
-    return f"{package}.service:{name}"
-
-
-def _require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int) -> None:
     """Raise TastemakerError if the port stays taken: workers of a killed server end a moment later."""
     give_up = time.monotonic() + PORT_WAIT_SECONDS
     while (refusal := _refusal(host, port)) is not None:

@@ -34,6 +34,8 @@ class PlanInForce(NamedTuple):
     digest: str | None
     """SHA-256 of the file, in hexadecimal; None without a file."""
     assigner: Assigner
+    content: bytes | None = None
+    """The file's bytes."""
 
 
 def decode_plan(content: bytes) -> ControlPlan:
@@ -146,7 +148,7 @@ class LatestPlan:
             self._failures.failed(f"the last good plan of the experiments stays in force: {error.problem}")
             return
         digest = None if content is None else hashlib.sha256(content).hexdigest()
-        self._good = self._in_force = PlanInForce(plan, digest, assigner)
+        self._good = self._in_force = PlanInForce(plan, digest, assigner, content)
         self._failures.succeeded()
 
     def _assigner(self, plan: ControlPlan) -> Assigner:

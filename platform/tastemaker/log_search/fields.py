@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Final
 
 from tastemaker.event_log.records import Assignment, Record
-from tastemaker.serving.inference.fallback_reasons import FALLBACKS, STAGES
+from tastemaker.serving.inference.fallback_reasons import FALLBACKS, NO_SERVICE, STAGES
 
 KINDS: Final = ("recommend", "session", "rank")
 
@@ -109,7 +109,7 @@ _FIELDS: tuple[Field, ...] = (
         "why the list, or a part of it, is not the model's",
         ("fallback",),
         lambda one: () if one.fallback is None else (one.fallback,),
-        allowed=(*FALLBACKS, "any", "none"),
+        allowed=(*FALLBACKS, NO_SERVICE, "any", "none"),
     ),
     TextField(
         "kind",

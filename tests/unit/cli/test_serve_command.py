@@ -13,6 +13,7 @@ from support.servers import free_port
 from tastemaker.cli import serve as command
 from tastemaker.errors import ArtifactError, PluginError, RegistryError, TastemakerError
 from tastemaker.serving.http.api_keys import add, changed
+from tastemaker.serving.runtime.server_command import service_target
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,7 @@ def test_a_port_in_use_is_reported(home: Path) -> None:
     ],
 )
 def test_a_models_service_is_found_beside_it(model: str, service: str) -> None:
-    assert command._service(model) == service
+    assert service_target(model) == service
 
 
 @pytest.mark.parametrize("by_variable", [False, True])

@@ -7,7 +7,7 @@ another host.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
@@ -19,7 +19,7 @@ from tastemaker import __version__
 from tastemaker.api.schemas import HTTPError, Ready
 from tastemaker.html import Page, below, facts, join, render, table
 from tastemaker.html.shell import policy
-from tastemaker.serving.http.openapi import describe
+from tastemaker.serving.http.openapi import SERVICE, Interface, describe
 from tastemaker.serving.http.routing import AnyRoute
 from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.worker import Worker
@@ -54,12 +54,12 @@ def html(process: ServingProcess[Worker], routes: tuple[AnyRoute, ...]) -> bytes
         ready = process.worker.ready()
     except HTTPError as refusal:
         page = Page(
-            "Prediction service", f"Not ready: {refusal}.", "No model answers", _now(), _described(routes)
+            "Prediction service", f"Not ready: {refusal}.", "No model answers", _now(), described(routes)
         )
     else:
-        body = join([Markup("<h2>Health</h2>"), _health(ready), _described(routes)])
+        body = join([Markup("<h2>Health</h2>"), _health(ready), described(routes)])
         rows = f"Version {ready.version} of {ready.model}"
-        page = Page(f"Prediction service: {ready.model}", _verdict(ready), rows, _now(), body)
+        page = Page(f"Prediction service: {ready.model}", verdict(ready.degraded), rows, _now(), body)
     return render(page).encode()
 
 
@@ -67,9 +67,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _verdict(ready: Ready) -> str:
-    if ready.degraded:
-        return "Lists are answered, but not everything works: " + "; ".join(ready.degraded) + "."
+def verdict(degraded: Sequence[str]) -> str:
+    """Return in one sentence whether all works."""
+    if degraded:
+        return "Lists are answered, but not everything works: " + "; ".join(degraded) + "."
     return "Lists are answered, and everything works."
 
 
@@ -83,15 +84,24 @@ def _health(ready: Ready) -> Markup:
     if ready.engines:
         known["All versions"] = "; ".join(f"{one.version} of {one.model}" for one in ready.engines)
     known["Degraded"] = "; ".join(ready.degraded) or "nothing"
-    for path, what in (("/readyz", "For programs"), ("/metrics", "For Prometheus")):
-        known[what] = Markup('<a href="{}">{}</a>').format(path, path)
-    return facts(known | {"Tastemaker": __version__})
+    return links(known, {"For programs": "/readyz", "For Prometheus": "/metrics"})
+
+
+def links(known: Mapping[str, str], paths: Mapping[str, str]) -> Markup:
+    """Return facts about the process, with links to its own paths and the version of the platform."""
+    linked = {what: Markup('<a href="{}">{}</a>').format(path, path) for what, path in paths.items()}
+    return facts(dict(known) | linked | {"Tastemaker": __version__})
 
 
 @cache
-def _described(routes: tuple[AnyRoute, ...]) -> Markup:
-    """Return the OpenAPI document as HTML for people."""
-    document = describe(routes)
+def described(routes: tuple[AnyRoute, ...], interface: Interface = SERVICE) -> Markup:
+    """Return the OpenAPI document as HTML for people.
+
+    Args:
+        routes: The endpoints.
+        interface: The application that has them.
+    """
+    document = describe(routes, interface)
     operations = [
         (f"{method.upper()} {path}", operation)
         for path, methods in document["paths"].items()

@@ -44,6 +44,7 @@ WHY = {
     fallback_reasons.MODEL_OVERLOADED: "too many requests waited for the model",
     fallback_reasons.MODEL_RESTING: "the model had not answered several times",
     fallback_reasons.NO_MODEL: "no model was loaded",
+    fallback_reasons.NO_SERVICE: "no service answered",
 }
 STAGES = {
     "model": "it fills the list",

@@ -20,6 +20,8 @@ MODEL_RESTING: Final = "model_resting"
 """The circuit breaker is open: the model did not answer several times and is not called for a while."""
 NO_MODEL: Final = "no_model"
 """No version is loaded."""
+NO_SERVICE: Final = "no_service"
+"""No service of a controller answered in time."""
 FALLBACKS: Final = (
     MODEL_ERROR, MODEL_INVALID, MODEL_SHORT, MODEL_TIMEOUT, MODEL_OVERLOADED, MODEL_RESTING, NO_MODEL,
 )  # fmt: skip

@@ -42,7 +42,7 @@ def log_answers(
 
 
 def _entry(ask: InferenceRequest, result: InferenceResult, seconds: float) -> Record | ShadowRecord:
-    record = _record(ask, result, seconds)
+    record = record_of(ask, result, seconds)
     return record if ask.shadow_of is None else ShadowRecord(ask.shadow_of, record)
 
 
@@ -64,7 +64,8 @@ def _count(metrics: EngineMetrics, answers: Sequence[tuple[PendingRequest, Infer
     metrics.answered(lists, shown, incomplete)
 
 
-def _record(ask: InferenceRequest, result: InferenceResult, seconds: float) -> Record:
+def record_of(ask: InferenceRequest, result: InferenceResult, seconds: float) -> Record:
+    """Return what is logged of an answer that took so many seconds."""
     request, answer = ask.request, result.answer
     return Record(
         request_id=answer.request_id,

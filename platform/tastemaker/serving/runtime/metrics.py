@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Upper bounds of the duration's buckets: fine where a service level would be set."""
 Reason = Literal[
-    "changes", "database", "features", "gauges", "keys", "learning", "log", "model", "recent", "version",
-    "watch", "workers",
+    "changes", "database", "features", "gauges", "keys", "learning", "log", "model", "plan", "recent",
+    "services", "version", "watch", "workers",
 ]  # fmt: skip
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """Parts that may fail while lists are answered."""
@@ -158,6 +158,10 @@ class Metrics:
     def engine(self, model: str) -> EngineMetrics:
         """Return the numbers of a further engine, which serves this model first."""
         return EngineMetrics(self._engines, model)
+
+    def know_events(self, types: Iterable[str]) -> None:
+        """Show these types of feedback, so that they are there before they happen."""
+        self._engines.know_events(types)
 
     def is_degraded(self, reasons: Collection[Reason], *, differs: bool) -> None:
         """Set which parts of this process do not work, and whether it serves another version than wanted."""

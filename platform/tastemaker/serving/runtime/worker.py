@@ -123,13 +123,9 @@ class Worker:
     async def session(
         self, request: SessionRequest, request_id: str | None = None, control: ControlHeader | None = None
     ) -> Answer:
-        """Answer an anonymous session by the items just looked at.
-
-        In the log its user is `session:...`, which no known user's id can be.
-        """
+        """Answer an anonymous session by the items just looked at."""
         request_id = request_id or new_request_id()
-        user_id = f"session:{request.session_id or request_id}"
-        asked = Request(user_id, request.k, request.context, request.exclude, device_id=request.device_id)
+        asked = session_as_request(request, request_id)
         items = [canonical(each, self.ids) for each in request.items]
         return (await self._submit(asked, request_id, "session", items, control)).answer
 
@@ -137,14 +133,7 @@ class Worker:
         self, request: RankRequest, request_id: str | None = None, control: ControlHeader | None = None
     ) -> Answer:
         """Return the caller's own items in the best order for a user."""
-        k = request.k or min(len(request.candidates), MAX_K)
-        asked = Request(
-            request.user_id,
-            k,
-            request.context,
-            candidates=request.candidates,
-            device_id=request.device_id,
-        )
+        asked = rank_as_request(request)
         return (await self._submit(asked, request_id, "rank", control=control)).answer
 
     async def feedback(self, events: list[FeedbackEvent]) -> Receipt:
@@ -153,7 +142,7 @@ class Worker:
         From then on, no worker of this machine shows what it rules out.
         """
         try:
-            receipt = await append_durably(self.spool, feedback_records(self._hidden(events), time.time()))
+            receipt = await append_durably(self.spool, feedback_records(self.hidden(events), time.time()))
         except HTTPError:
             self.metrics.feedback((event.event_type for event in events), "refused")
             raise
@@ -164,7 +153,7 @@ class Worker:
 
     async def exposures(self, exposures: list[ExposureReport]) -> Receipt:
         """Log exposures; return when they are durable. Raises HTTPError while there is no room for them."""
-        return await append_durably(self.spool, exposure_records(self._hidden(exposures), time.time()))
+        return await append_durably(self.spool, exposure_records(self.hidden(exposures), time.time()))
 
     def similar(self, item_id: str, k: int, user_id: str | None = None) -> SimilarAnswer:
         """Return the items most similar to one.
@@ -179,7 +168,7 @@ class Worker:
         """
         engine = self.router.engines[0]
         if user_id is not None:
-            (request,) = self._hidden([Request(user_id, k)])
+            (request,) = self.hidden([Request(user_id, k)])
             engine = self.router.engine_for(request).engine
         predictor = engine.predictor
         if predictor is None:
@@ -198,11 +187,16 @@ class Worker:
 
     async def upsert_items(self, items: list[ItemUpsert]) -> Receipt:
         """Store changes of items; return when they are durable. Raises HTTPError."""
-        return await self._change(item_records(self._hidden(items), time.time()))
+        return await self._change(item_records(self.hidden(items), time.time()))
 
     async def upsert_users(self, users: list[UserUpsert]) -> Receipt:
         """Store changes of users; return when they are durable. Raises HTTPError."""
-        return await self._change(user_records(self._hidden(users), time.time()))
+        return await self._change(user_records(self.hidden(users), time.time()))
+
+    def hidden(self, messages: list[Message]) -> list[Message]:
+        """Return the messages with canonical ids, and with pseudonyms if those are used."""
+        known = [with_canonical_ids(message, self.ids) for message in messages]
+        return known if self.pseudonyms is None else list(map(self.pseudonyms.hide, known))
 
     async def _change(self, records: Changes) -> Receipt:
         readers = [one.pipeline.overlay for one in self._predictors()]
@@ -212,11 +206,6 @@ class Worker:
         """Return what the engines answer with now."""
         return [one.predictor for one in self.router.engines if one.predictor is not None]
 
-    def _hidden(self, messages: list[Message]) -> list[Message]:
-        """Return the messages with canonical ids, and with pseudonyms if those are used."""
-        known = [with_canonical_ids(message, self.ids) for message in messages]
-        return known if self.pseudonyms is None else list(map(self.pseudonyms.hide, known))
-
     def _submit(
         self,
         request: Request,
@@ -225,7 +214,7 @@ class Worker:
         session: list[str] | None = None,
         control: ControlHeader | None = None,
     ) -> asyncio.Future[InferenceResult]:
-        (request,) = self._hidden([request])
+        (request,) = self.hidden([request])
         engine, assignment = self.router.engine_for(request)
         ask = InferenceRequest(
             request, request_id or new_request_id(), time.time(), kind, session, assignment
@@ -237,6 +226,20 @@ class Worker:
                 shadow_of=control.shadow_of,
             )
         return engine.batcher.submit(ask)
+
+
+def session_as_request(request: SessionRequest, request_id: str) -> Request:
+    """Return a session's request as one of a user: `session:...`, which no known user's id can be."""
+    user_id = f"session:{request.session_id or request_id}"
+    return Request(user_id, request.k, request.context, request.exclude, device_id=request.device_id)
+
+
+def rank_as_request(request: RankRequest) -> Request:
+    """Return a request for an order of items as one for a list of them."""
+    k = request.k or min(len(request.candidates), MAX_K)
+    return Request(
+        request.user_id, k, request.context, candidates=request.candidates, device_id=request.device_id
+    )
 
 
 def _status(engine: ServedEngine, predictor: Predictor) -> EngineStatus:
