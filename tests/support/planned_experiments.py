@@ -57,7 +57,14 @@ def plant_namespace(engine: Engine, now: datetime, name: str = "home") -> None:
 
 
 def plant_experiment(
-    engine: Engine, now: datetime, name: str, *, state: str = "running", text: str = "", **more: Any
+    engine: Engine,
+    now: datetime,
+    name: str,
+    *,
+    state: str = "running",
+    problem: str = "shop",
+    text: str = "",
+    **more: Any,
 ) -> None:
     """Write an experiment that was made, started and stepped up, without a look.
 
@@ -66,6 +73,7 @@ def plant_experiment(
         now: The present time.
         name: Its name.
         state: The state after its last change.
+        problem: The problem's name.
         text: What persons wrote, everywhere; empty: what they would write.
         more: What differs in the design.
     """
@@ -73,7 +81,7 @@ def plant_experiment(
     planned = design(name, **(texts | more))
     made = now - 20 * DAY
     row = {
-        "name": name, "problem": "shop", "namespace": planned.namespace, "kind": planned.kind,
+        "name": name, "problem": problem, "namespace": planned.namespace, "kind": planned.kind,
         "salt": f"salt-{name}", "owner": planned.owner, "created_at": made, "state": state, "epoch": 0,
         "enrolment": 0 if state in ("draft", "ready") else 50_000, "revision": 1, "changes": 3,
     }  # fmt: skip

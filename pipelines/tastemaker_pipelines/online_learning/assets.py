@@ -14,13 +14,15 @@ from tastemaker_pipelines.resources import WorkspaceResource
     owners=[MODEL_TEAM],
     description=(
         "States that online learning models reached from live feedback: a checkpoint of each version that "
-        "answers requests. Its services load the newest one."
+        "answers requests. Its services load the newest one. What the variants of experiments learned from "
+        "is counted."
     ),
 )
 def learned_states(
     context: dg.AssetExecutionContext, workspace: WorkspaceResource
 ) -> dg.MaterializeResult[None]:
     """Let each served version learn once. A version that `tastemaker learn` follows already is left to it."""
+    from tastemaker.workflows.learned_lists import store_learned_lists
     from tastemaker.workflows.online_learning import LearnerBusy, learning_session, served_learners
 
     learned: dict[str, str] = {}
@@ -33,4 +35,5 @@ def learned_states(
             except LearnerBusy as busy:
                 context.log.info(str(busy))
                 learned[version.model] = "left to the learner that follows"
+        store_learned_lists(opened)
     return dg.MaterializeResult(metadata={"versions": len(learned), **learned})

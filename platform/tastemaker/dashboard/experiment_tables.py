@@ -224,6 +224,32 @@ def shadow_table(result: ExperimentResult) -> list[DataTable]:
     ]
 
 
+def learned_table(result: ExperimentResult) -> list[DataTable]:
+    """Return what the versions of the variants learned from; nothing where it was not counted."""
+    if not result.learned:
+        return []
+    rows = [
+        [one.variant, one.learned_in, one.lists, one.from_version, one.from_variant or "none", one.counted_at]
+        for one in result.learned
+    ]
+    return [
+        DataTable(
+            "learned",
+            "What each variant learned from",
+            [
+                TableColumn("variant", "Variant"),
+                TableColumn("learned_in", "Learned in"),
+                TableColumn("lists", "Lists", "number"),
+                TableColumn("from_version", "Shown by", "name"),
+                TableColumn("from_variant", "To users of"),
+                TableColumn("counted_at", "Counted", "time"),
+            ],
+            rows,
+            note="A variant that learns from the other's lists does not show what it would be alone.",
+        )
+    ]
+
+
 def plan_table(result: ExperimentResult) -> DataTable:
     """Return what was written down before the start."""
     design = result.design

@@ -23,6 +23,7 @@ from tastemaker.experiments.lifecycle.records import Experiment, read_experiment
 from tastemaker.storage.tables import (
     experiment_forecasts,
     guardrail_checks,
+    learned_lists,
     look_effects,
     looks,
     namespaces,
@@ -98,6 +99,8 @@ class ExperimentResult(ExperimentListing):
     """Of this epoch, beside what came."""
     shadows: Sequence[Row[Any]]
     """Figures of variants whose answers no user saw, in this epoch."""
+    learned: Sequence[Row[Any]]
+    """Lists that the versions of the variants learned from, in this epoch."""
 
     @property
     def is_invalid(self) -> bool:
@@ -170,6 +173,7 @@ def read_result(engine: Engine, name: str, now: datetime | None = None) -> Exper
             changes=audit.read(connection, name),
             forecasts=_forecasts(connection, epoch),
             shadows=_of_epoch(connection, shadow_figures, epoch, "variant", "metric"),
+            learned=_of_epoch(connection, learned_lists, epoch, "variant", "learned_in", "from_version"),
         )  # fmt: skip
 
 

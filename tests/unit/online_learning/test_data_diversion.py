@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from support import experiment_plans, learning_homes, served_homes
+from support import experiment_plans, learning_homes, planned_experiments, served_homes
 from tastemaker.data.lake import Lake
 from tastemaker.dataset.dataset import Dataset
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Assignment
 from tastemaker.experiments.data_diversion import diverted_versions
+from tastemaker.experiments.design import VariantDesign
 from tastemaker.experiments.plan import ControlPlan, PinnedService
 from tastemaker.experiments.plan_file import write_plan
+from tastemaker.experiments.result import read_result
 from tastemaker.online_learning.learned_lists import LearnedLists
 from tastemaker.plugins import discovery
 from tastemaker.registry import Version
+from tastemaker.workflows.learned_lists import store_learned_lists
 from tastemaker.workflows.online_learning import lists_learned_by
+
+NOW = datetime(2026, 11, 29, 9, 41, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +113,36 @@ def test_nothing_is_learned_by_a_plan_that_can_not_be_read(home: Path, versions:
     with pytest.raises(TastemakerError, match="says which lists are learned") as caught:
         learning_homes.learn(home, versions[0])
     assert caught.value.fix == "write it again: tastemaker experiment plan --write"
+
+
+def test_counts_are_stored_for_the_active_experiments(home: Path, versions: list[Version]) -> None:
+    opened = learning_homes.workspace(home)
+    drain(home / "spool", Lake(home / "lake"))
+    shares = {
+        name: VariantDesign(share=500_000, model="thompson", version=version.id)
+        for name, version in zip(("control", "treatment"), versions, strict=False)
+    }
+    planned_experiments.plant_namespace(opened.engine, NOW)
+    for name, state in (("ranker", "running"), ("earlier", "archived")):
+        planned_experiments.plant_experiment(
+            opened.engine, NOW, name, state=state, problem=opened.problem.name, variants=shares
+        )
+    assert store_learned_lists(opened, NOW) == 1
+    assert read_result(opened.engine, "ranker").learned == [], "nothing was learned yet"
+    divert(home, plan_over(versions))
+    for version in versions[:2]:
+        learning_homes.learn(home, version)
+    for _ in range(2):  # the second count replaces the first
+        store_learned_lists(opened, NOW)
+    found = read_result(opened.engine, "ranker").learned
+    assert [
+        (one.variant, one.learned_in, one.from_version, one.from_variant, one.lists) for one in found
+    ] == [
+        ("control", "online", versions[0].id, "", 20),
+        ("treatment", "online", versions[1].id, "", 20),
+        ("treatment", "online", versions[1].id, "treatment", 10),
+    ]
+    assert {(one.version, one.counted_at) for one in found} == {(one.id, NOW) for one in versions[:2]}
 
 
 def test_what_a_version_learned_from_is_counted_by_version_and_variant(

@@ -32,6 +32,7 @@ def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageC
             *([] if result.is_invalid else _effects(reader, result)),
             *actions.next_actions(result, viewer),
             *tables.shadow_table(result),
+            *tables.learned_table(result),
             tables.guardrail_table(result),
             tables.forecast_table(result),
             tables.plan_table(result),

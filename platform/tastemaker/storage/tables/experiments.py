@@ -215,6 +215,25 @@ experiment_forecasts = Table(
     Column("look", Integer, doc="the look that measured it"),
 )
 
+learned_lists = Table(
+    "learned_lists",
+    metadata,
+    Column("experiment", String(100), ForeignKey("experiments.name"), primary_key=True, doc="the experiment"),
+    Column("epoch", Integer, primary_key=True, doc="the epoch"),
+    Column("variant", String(100), primary_key=True, doc="the variant whose version learned"),
+    Column("learned_in", String(10), primary_key=True, doc="training, or online since then"),
+    Column("from_version", String(200), primary_key=True, doc="the version that showed the lists"),
+    Column(
+        "from_variant",
+        String(100),
+        primary_key=True,
+        doc="the variant of this experiment that their users were assigned to; empty: none",
+    ),
+    Column("version", String(200), nullable=False, doc="the version that learned"),
+    Column("lists", BigInteger, nullable=False, doc="how many lists"),
+    Column("counted_at", Moment, nullable=False, doc="when"),
+)
+
 shadow_figures = Table(
     "shadow_figures",
     metadata,

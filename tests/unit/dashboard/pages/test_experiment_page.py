@@ -115,6 +115,22 @@ class TestOneExperiment:
         with pytest.raises(TastemakerError, match="no table named 'shadows'"):
             load(reader, "photos").table("shadows")
 
+    def test_what_each_variant_learned_from_is_there_if_it_was_counted(self, reader: DashboardReader) -> None:
+        with pytest.raises(TastemakerError, match="no table named 'learned'"):
+            load(reader).table("learned")
+        row = {
+            "experiment": "ranker-v2", "epoch": 0, "variant": "B", "learned_in": "online", "lists": 1_200,
+            "from_version": "v1", "from_variant": "", "version": "v2", "counted_at": NOW,
+        }  # fmt: skip
+        put(reader.engine, tables.learned_lists, row, row | {"from_variant": "control", "lists": 300})
+        found = rows(load(reader), "learned")
+        assert [
+            (one["variant"], one["lists"], one["from_version"], one["from_variant"]) for one in found
+        ] == [
+            ("B", 1_200, "v1", "none"),
+            ("B", 300, "v1", "control"),
+        ]
+
     def test_forecasts_stand_beside_what_came(self, reader: DashboardReader) -> None:
         pending, measured = rows(load(reader), "forecasts")
         assert (measured["forecast"], measured["outcome"]) == (0.05, 0.031)
