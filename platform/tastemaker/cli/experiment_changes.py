@@ -190,16 +190,25 @@ def new_epoch(
       tastemaker experiment new-epoch ranker-2 --from ranker-2.yaml --reason "a third for b" --yes
     """
     from tastemaker.experiments.design_file import read_design_file
+    from tastemaker.workflows.experiments import begin_epoch
     from tastemaker.workflows.workspace import Workspace
 
     design = None if file is None else read_design_file(file)
-    experiments = Workspace.open().experiments
+    workspace = Workspace.open()
+    experiments = workspace.experiments
     found = experiments.require_possible(name, "new_epoch", actor=person(by))
     if not yes:
         effect = next(one.effect for one in experiments.next_actions(name) if one.action == "new_epoch")
         click.confirm(f"this {effect}. Do it?", abort=True, err=True)
-    seen = found.changes if seen is None else seen
-    _change(name, "new_epoch", reason, by, seen, as_json, design=design)
+    change = begin_epoch(
+        workspace,
+        name,
+        actor=person(by),
+        reason=reason,
+        design=design,
+        expected_changes=found.changes if seen is None else seen,
+    )
+    _print(workspace, change, as_json)
 
 
 @_change_command(_reason_option)

@@ -95,6 +95,9 @@ def _lines(result: ExperimentResult, actions: Sequence[NextAction]) -> Iterator[
         yield f"  {name:<10}  {share_of(variant.share)}, {_served(variant)}{control}"
     for effect in (*result.whole(is_adjusted=False), *result.whole(is_adjusted=True)):
         yield f"  {_effect(effect)}"
+    for forecast in result.forecasts:
+        expected = f"{100 * forecast.forecast:+.1f} % ± {100 * forecast.forecast_error:.1f}"
+        yield f"  forecast    {forecast.metric} of {forecast.variant}, {forecast.method}: {expected}"
     for check in result.checks:
         yield f"  guardrail   {check.guardrail} of {check.variant}: {check.verdict}"
     for action in actions:

@@ -123,7 +123,7 @@ def draft(workspace: Workspace, name: str, variants: Mapping[str, VariantDesign]
         "namespace": workspace.settings.experiments.namespace,
         "control": CONTROL if CONTROL in variants else next(iter(variants), CONTROL),
         "primary": "reward_per_user",
-        "secondary": ("active_share", "ctr_list"),
+        "secondary": ("reward_per_request", "active_share", "ctr_list"),
         "minimum_effect": 0.02,
         "window_days": window_seconds(workspace.problem) / DAY_SECONDS,
     }

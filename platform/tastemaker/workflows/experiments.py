@@ -1,4 +1,4 @@
-"""What a change of an experiment needs from layers above it: versions that answer, and promotion."""
+"""What a change of an experiment needs from layers above it: versions that answer, forecasts, promotion."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from tastemaker.errors import RegistryError
 from tastemaker.experiments.lifecycle.services import version_of
+from tastemaker.workflows.experiment_forecast import store_forecasts
 
 if TYPE_CHECKING:
+    from tastemaker.experiments.design import Design
     from tastemaker.experiments.lifecycle.audit import Change
     from tastemaker.experiments.lifecycle.records import Experiment
     from tastemaker.registry import Version
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def make_ready(
     workspace: Workspace, name: str, *, actor: str, reason: str, expected_changes: int | None = None
 ) -> Change:
-    """Make a draft ready: its versions answer their golden requests, and its units are claimed.
+    """Make a draft ready: versions answer golden requests, units are claimed, forecasts are stored.
 
     Args:
         workspace: The workspace.
@@ -38,9 +40,40 @@ def make_ready(
     workspace.experiments.check(experiment.design)
     for version in _versions(workspace, experiment).values():
         golden_requests.check(workspace.registry.open(version))
-    return workspace.experiments.change(
+    change = workspace.experiments.change(
         name, "ready", actor=actor, reason=reason, expected_changes=expected_changes
     )
+    store_forecasts(workspace, experiment)
+    return change
+
+
+def begin_epoch(
+    workspace: Workspace,
+    name: str,
+    *,
+    actor: str,
+    reason: str,
+    design: Design | None = None,
+    expected_changes: int | None = None,
+) -> Change:
+    """Begin a new epoch, with forecasts of its own.
+
+    Args:
+        workspace: The workspace.
+        name: The experiment.
+        actor: Who does it.
+        reason: Why.
+        design: The new design; None: it stays.
+        expected_changes: As in `Experiments.change`.
+
+    Raises:
+        TastemakerError: As `Experiments.change`.
+    """
+    change = workspace.experiments.change(
+        name, "new_epoch", actor=actor, reason=reason, design=design, expected_changes=expected_changes
+    )
+    store_forecasts(workspace, workspace.experiments.get(name))
+    return change
 
 
 def ship_variant(

@@ -21,6 +21,7 @@ from tastemaker.experiments.lifecycle.guards import Facts, read_facts, result_of
 from tastemaker.experiments.lifecycle.known import read_known
 from tastemaker.experiments.lifecycle.namespaces import StoredHoldout, StoredNamespace
 from tastemaker.experiments.lifecycle.next_actions import NextAction, read_next_actions
+from tastemaker.experiments.lifecycle.outcomes import store_outcomes
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
 from tastemaker.experiments.lifecycle.states import ACTIVE, CREATED, require_allowed
 from tastemaker.experiments.plan import ControlPlan, Unit
@@ -224,6 +225,8 @@ class Experiments:
                 evidence=given | result_of(found, facts),
                 design=design,
             )
+            if found in ("ship", "drop") and facts.look is not None:
+                store_outcomes(connection, facts.look)
             self._compiler.compile(connection, also=name if found == "ready" else None)
         self.publish()
         return stored
