@@ -367,4 +367,4 @@ def _print(workspace: Workspace, change: Change, as_json: bool, **more: Any) -> 
         click.echo(f"{key}: {value}")
     for one in found:
         if one.is_allowed:
-            click.echo(f"next: {one.command}\n      {one.effect}")
+            click.echo(f"next: {one.command}")

@@ -130,10 +130,11 @@ def _served(design: Design, known: Known) -> Iterator[DesignFault]:
             )
         elif (fault := known.version_fault(variant)) is not None:
             yield DesignFault(f"variant {name}: {fault.problem}", fault.fix)
-    served = {(one.model, one.version, one.recipe) for one in design.variants.values() if one.model}
-    if design.kind == "aa" and len(served) > 1:
+    served = [(one.model, one.version, one.recipe) for one in design.variants.values() if one.model]
+    different = len(set(served))
+    if design.kind == "aa" and different > 1:
         yield DesignFault("an A/A experiment compares different versions", "name one for all variants")
-    elif design.kind in ("ab", "interleaving") and len(served) == 1:
+    elif design.kind in ("ab", "interleaving") and different == 1 < len(served):
         yield DesignFault("all variants have the same version", "name another, or use --kind aa")
 
 

@@ -72,7 +72,7 @@ def test_the_offline_forecast_is_the_ratio_of_the_backtests_with_its_error_over_
 def test_without_comparable_backtests_the_reason_is_said(shop: Workspace) -> None:
     rewards = np.arange(100.0)
     control = version(shop, rewards, 0, 1.0)
-    reasons = []
+    reasons: list[str | None] = []
     for other in (
         version(shop, None, 0, 2.0),
         version(shop, rewards[:50], 1, 2.0),

@@ -41,7 +41,7 @@ def read_next_actions(connection: Connection, experiment: Experiment) -> list[Ne
 
 
 def next_actions(experiment: Experiment, facts: Facts, now: datetime) -> list[NextAction]:
-    """Return what a person may do with an experiment.
+    """Return what a person may do with an experiment, the usual first.
 
     Args:
         experiment: The experiment.
@@ -56,8 +56,8 @@ def next_actions(experiment: Experiment, facts: Facts, now: datetime) -> list[Ne
             _EFFECTS[action](experiment),
             objections(experiment, action, facts, now),
         )
-        for action in possible_actions(experiment.state)
-        if not (action == "step" and last_step)
+        for action in _EFFECTS
+        if action in possible_actions(experiment.state) and not (action == "step" and last_step)
     ]
 
 
@@ -92,12 +92,13 @@ def _step(experiment: Experiment) -> str:
 
 
 _EFFECTS: dict[Action, Callable[[Experiment], str]] = {
-    "revise": lambda one: "replaces the design",
     "ready": lambda one: f"checks the design and claims {share_of(one.design.claim)} of {one.namespace}",
     "start": lambda one: f"enrols {share_of(one.design.steps[0])} of the units",
     "step": _step,
-    "hold": lambda one: "enrols no more units; those in it keep their variants",
+    "ship": lambda one: "makes a variant's version the champion",
+    "drop": lambda one: f"ends the experiment with {one.design.control}",
     "resume": lambda one: "enrols units again",
+    "hold": lambda one: "enrols no more units; those in it keep their variants",
     "new_epoch": lambda one: (
         f"begins epoch {one.epoch + 1} at {share_of(one.design.steps[0])} of the units: all units are "
         f"assigned again, and the figures of epoch {one.epoch} stay apart"
@@ -105,7 +106,7 @@ _EFFECTS: dict[Action, Callable[[Experiment], str]] = {
     "roll_back": lambda one: "gives all units the default; only a new epoch leads back",
     "kill": lambda one: "gives all units the default within two seconds, also without the database",
     "stop": lambda one: "gives all units the default; the result is that of the looks taken",
-    "ship": lambda one: "makes a variant's version the champion",
-    "drop": lambda one: f"ends the experiment with control, {one.design.control}",
+    "revise": lambda one: "replaces the design",
     "archive": lambda one: "puts the experiment away",
 }
+"""What each action would do, those that the design foresees first."""

@@ -1,0 +1,150 @@
+"""Designs with one mistake each: what is said about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from support.experiment_homes import design
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.design import Design, GuardrailDesign, VariantDesign
+from tastemaker.experiments.design_checks import DesignFault, Known, check_design, design_faults
+from tastemaker.experiments.design_file import design_text, read_design_file
+from tastemaker.experiments.plan import TargetingRule
+
+GONE = DesignFault("version v9 is gone", "name another")
+KNOWN = Known(
+    namespaces={"home": "user", "lists": "request"},
+    metric_fault=lambda name: None if name.startswith("re") else DesignFault(f"no metric {name}", "use one"),
+    version_fault=lambda variant: GONE if variant.version == "v9" else None,
+)
+
+
+def faults(**fields: Any) -> list[str]:
+    return [one.problem for one in design_faults(design("x", "v1", "v2", **fields), KNOWN)]
+
+
+def served(share: int, version: str | None = "v1", **more: Any) -> VariantDesign:
+    return VariantDesign(share=share, model="toy", version=version, **more)
+
+
+def flag(share: int, **more: Any) -> VariantDesign:
+    return VariantDesign(share=share, **more)
+
+
+HALF = 500_000
+
+
+def test_a_good_design_has_no_fault() -> None:
+    assert faults() == []
+    assert faults(variants={"a": flag(HALF, value=1), "b": flag(HALF, value=2)}) == []
+    assert faults(kind="aa", variants={"a": served(HALF), "b": served(HALF)}) == []
+    assert faults(kind="interleaving", namespace="lists") == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"namespace": "hom"}, "there is no namespace 'hom'"),
+        ({"namespace": "lists"}, "the namespace lists assigns requests"),
+        ({"hypothesis": " "}, "it has no hypothesis"),
+        ({"owner": ""}, "it has no owner"),
+        ({"control": "c"}, "its control 'c' is not a variant"),
+        ({"variants": {"a": served(HALF)}}, "it has 1 variants"),
+        ({"variants": {"a": served(HALF), "b": served(HALF + 1, "v2")}}, "the shares add up to 1,000,001"),
+        ({"variants": {"a": served(0), "b": served(HALF, "v2")}}, "variant a has 0 buckets"),
+        ({"variants": {"a": served(HALF), "b c": served(HALF, "v2")}}, "the variant has the name 'b c'"),
+        ({"variants": {"a": served(HALF), "b": served(HALF)}}, "all variants have the same version"),
+        ({"variants": {"a": served(HALF), "b": flag(HALF)}}, "a have a model, b none"),
+        ({"variants": {"a": served(HALF), "b": served(HALF, "v9")}}, "variant b: version v9 is gone"),
+        ({"variants": {"a": served(HALF), "b": served(HALF, None)}}, "needs a version or a recipe"),
+        (
+            {"variants": {"a": served(HALF), "b": served(HALF, "v2", recipe="r")}},
+            "needs a version or a recipe, and not both",
+        ),
+        (
+            {"variants": {"a": flag(HALF), "b": flag(HALF, version="v1")}},
+            "variant b has no model, but a version, recipe or address",
+        ),
+        ({"kind": "aa"}, "an A/A experiment compares different versions"),
+        ({"kind": "shadow", "variants": {"a": flag(HALF), "b": flag(HALF)}}, "of kind shadow has no model"),
+        (
+            {"kind": "interleaving", "variants": {n: served(9, f"v{n}") for n in "abc"}},
+            "it mixes the lists of 3 variants",
+        ),
+        ({"primary": "sales"}, "no metric sales"),
+        ({"secondary": ("return", "return")}, "the secondary metric return is named twice"),
+        ({"secondary": ("reward_per_user",)}, "reward_per_user is primary and secondary"),
+        ({"guardrails": (GuardrailDesign("returns", 0.0),)}, "the guardrail returns has the margin 0"),
+        ({"guardrails": (GuardrailDesign("returns", float("nan")),)}, "has the margin nan"),
+        ({"guardrails": (GuardrailDesign("returns", 0.1),) * 2}, "the guardrail returns is named twice"),
+        ({"minimum_effect": 0.0}, "minimum_effect is 0"),
+        ({"minimum_effect": float("nan")}, "minimum_effect is nan"),
+        ({"alpha": 0.5}, "alpha is 0.5"),
+        ({"power": 1.0}, "power is 1"),
+        ({"planned_units": 99}, "planned_units is 99"),
+        ({"window_days": 0.0}, "window_days is 0"),
+        ({"window_days": float("inf")}, "window_days is inf"),
+        ({"looks": 0}, "looks is 0"),
+        ({"looks": 101}, "looks is 101"),
+        ({"claim": 1_000_001}, "claim is 1,000,001"),
+        ({"covariate_days": -1}, "covariate_days is -1"),
+        ({"winsorize_at": 0.0}, "winsorize_at is 0"),
+        ({"step_units": -1}, "step_units is -1"),
+        ({"step_hours": -1.0}, "step_hours is -1"),
+        ({"steps": ()}, "its steps are []"),
+        ({"steps": (0, 5)}, "its steps are [0, 5]"),
+        ({"steps": (50_000, 50_000)}, "its steps are [50000, 50000]"),
+        ({"steps": (50_000, 2_000_000)}, "its steps are [50000, 2000000]"),
+    ],
+)
+def test_a_mistake_is_named(fields: dict[str, Any], problem: str) -> None:
+    (found,) = faults(**fields)
+    assert problem in found
+
+
+def test_all_mistakes_are_said_at_once() -> None:
+    wrong = design("x", "v1", "v9", looks=0, alpha=0.0)
+    with pytest.raises(TastemakerError, match=r"(?s)version v9 is gone.*alpha is 0.*looks is 0"):
+        check_design(wrong, KNOWN)
+
+
+def test_a_design_file_says_what_the_design_says(tmp_path: Path) -> None:
+    rule = TargetingRule("country", "in", ("GB", "FR"))
+    mine = design(
+        "x", "v1", "v2", targeting=(rule,), steps=(12_345, 1_000_000), claim=333_333,
+        guardrails=(GuardrailDesign("returns", 0.02),), winsorize_at=250.0,
+    )  # fmt: skip
+    path = tmp_path / "x.yaml"
+    path.write_text(design_text(mine))
+    assert read_design_file(path) == mine
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda text: text.replace("looks: 14", "look: 14"),
+            "a design has no 'look'\n  fix: did you mean looks",
+        ),
+        (lambda text: text.replace("looks: 14", "looks: many"), "Expected `int`, got `str` - at `looks`"),
+        (lambda text: text.replace("share: 50 %", "share: half"), "Expected `int`, got `str`"),
+        (lambda text: text.replace("primary: reward_per_user\n", ""), "missing required field `primary`"),
+        (lambda text: "just words", "holds 'just words', must hold keys"),
+        (lambda text: "", "holds None"),
+        (lambda text: text + "\n\t- :", "is not valid YAML"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named(tmp_path: Path, edit: Any, message: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(edit(design_text(design("x", "v1", "v2"))))
+    with pytest.raises(TastemakerError, match=message):
+        read_design_file(path)
+
+
+def test_a_design_survives_the_database() -> None:
+    mine = design("x", "v1", "v2", guardrails=(GuardrailDesign("returns", 0.02),))
+    assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(mine)), Design) == mine
