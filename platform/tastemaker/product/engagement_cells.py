@@ -23,6 +23,7 @@ from tastemaker.product.engagement_metrics import (
     REWARDED_EVENTS,
     RatioMetric,
 )
+from tastemaker.product.shop_days import ONE_DAY
 from tastemaker.product.spans import BY_SPAN, ROWS_OF_SPANS, Spans, create_spans
 from tastemaker.stats.bootstrap import Float64, Interval
 from tastemaker.stats.ratios import ratio_intervals
@@ -41,7 +42,7 @@ _OWN_MEDIANS = f"""
     GROUP BY {BY_SPAN} ORDER BY own"""  # noqa: S608 - our own
 _MILLISECONDS = f"""
     SELECT group_number, day, unnest({P99_MS.values})::DOUBLE AS one FROM grouped
-    WHERE day BETWEEN $first_end - ($days - 1)::INTEGER AND $last_end ORDER BY one"""  # noqa: S608 - our own
+    WHERE day BETWEEN $first_end - ($days - 1)::INTEGER AND $last_end ORDER BY group_number, day"""  # noqa: S608 - our own
 
 
 class EngagementCells:
@@ -122,13 +123,12 @@ class EngagementCells:
         answered = users.spans.sums((users.totals[_TIMED] > 0).astype(np.float64))
         numbers, days, values = (rows[name].to_numpy() for name in ("group_number", "day", "one"))
         for number, group in enumerate(users.groups):
-            mine = np.flatnonzero(numbers == number)
+            mine = slice(*numbers.searchsorted([number, number + 1]))
             own_days, own = days[mine], values[mine]
             for place, window in enumerate(users.windows):
-                first, last = np.datetime64(window.first), np.datetime64(window.last)
-                ordered = own[(first <= own_days) & (own_days <= last)]
-                if len(ordered):
-                    value = _quantile(ordered, P99_MS.quantile)
+                span = np.array([window.first, window.last + ONE_DAY], "datetime64[D]")
+                if len(some := own[slice(*own_days.searchsorted(span))]):
+                    value = float(np.quantile(some, P99_MS.quantile))
                     found = Interval(value, math.nan, math.nan, int(answered[number, place]))
                     yield Cell.estimate(
                         P99_MS.name, window, group, found, requests[number, place], is_complete=True
@@ -174,10 +174,3 @@ class UserTotals(NamedTuple):
                     events[number, some.first + place], slice=slice_,
                     is_complete=metric.name not in REWARDED or window.last <= closed_until,
                 )  # fmt: skip
-
-
-def _quantile(ordered: Float64, share: float) -> float:
-    """Return a quantile of float64[n] in ascending order, between the two values next to it."""
-    place = share * (len(ordered) - 1)
-    around = ordered[math.floor(place) : math.floor(place) + 2]
-    return float(around[0] + (around[-1] - around[0]) * (place % 1))

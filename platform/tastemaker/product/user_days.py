@@ -37,7 +37,7 @@ from tastemaker.product.day_files import (
 from tastemaker.product.engagement_metrics import POSITIONS
 from tastemaker.product.shop_days import ONE_DAY, ShopDays, utc_days_between
 
-BLOCK_LISTS = 200_000
+BLOCK_LISTS = 100_000
 """About so many lists are attributed at once."""
 _SKEW = timedelta(seconds=CLOCK_SKEW_SECONDS)
 _FORMAT = "1"

@@ -40,6 +40,7 @@ _NUMBERED = """
     CREATE TEMP TABLE {table} AS
     SELECT people.user_id, files.* EXCLUDE (user_id)
     FROM {files} AS files JOIN people ON files.user_id = name WHERE day BETWEEN $first AND $last
+    ORDER BY people.user_id, day
 """
 _SHOWN = """
     CREATE TEMP TABLE shown AS
