@@ -7,6 +7,7 @@ They are computed from arrays, since SQL would take longer. The definitions' SQL
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cached_property
@@ -14,8 +15,10 @@ from itertools import chain
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from tastemaker.product.cell import LEVELS, Cell, Group, Level, MetricWindow, WindowEnds
+from tastemaker.product.cell import Cell, Group, Level, MetricWindow, WindowEnds
 from tastemaker.product.groups import create_groups
 from tastemaker.product.items_shown import DaysOfItems, ItemsShown
 from tastemaker.stats.bootstrap import Interval
@@ -27,12 +30,12 @@ _TOP = """
     ORDER BY sum(impressions) DESC, category LIMIT ?
 """
 _ITEMS = """
-    SELECT group_number, day, item_id::BIGINT AS item_id, sum(impressions)::BIGINT AS impressions,
-        sum(new_impressions)::BIGINT AS new_impressions,
-        any_value(coalesce(list_position($top, category), 0))::BIGINT AS category,
-        any_value(coalesce(epoch_us(first_seen_at), $never)) AS first_seen
-    FROM grouped GROUP BY group_number, day, item_id ORDER BY group_number, day
+    SELECT group_number, day, item_id::BIGINT AS item_id, impressions, new_impressions,
+        coalesce(list_position($top, category), 0)::BIGINT AS category,
+        coalesce(epoch_us(first_seen_at), $never) AS first_seen
+    FROM grouped ORDER BY day
 """
+_VERSIONS = Level(("model", "version"))
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -51,20 +54,21 @@ class CatalogueCells:
             windows: The windows, in runs of consecutive ones.
             users: The number of users who were answered, by window and group.
         """
-        for level in LEVELS:
-            if "variant" not in level.keys:
-                for group, days in self._groups(level):
-                    for window, shown in chain.from_iterable(map(days.windows, windows)):
-                        yield from self._cells(window, group, shown, users[window, group])
+        for group, days in self._groups():
+            for window, shown in chain.from_iterable(map(days.windows, windows)):
+                yield from self._cells(window, group, shown, users[window, group])
 
-    def _groups(self, level: Level) -> Iterator[tuple[Group, DaysOfItems]]:
-        groups = create_groups(self._connection, "item_days", level)
+    def _groups(self) -> Iterator[tuple[Group, DaysOfItems]]:
+        versions = create_groups(self._connection, "item_days", _VERSIONS)
         given = {"top": self._top, "never": _NEVER}
         rows = self._connection.sql(_ITEMS, params=given).to_arrow_table()
-        numbers = rows["group_number"].to_numpy()
-        for number, group in enumerate(groups):
-            first, end = numbers.searchsorted([number, number + 1])
-            yield group, DaysOfItems(rows.slice(first, end - first), self._item_count)
+        numbers: dict[Group, list[int]] = defaultdict(list)
+        for number, version in enumerate(versions):
+            for group in (Group(), Group(version.model), version):
+                numbers[group].append(number)
+        for group, some in numbers.items():
+            own = rows.filter(pc.is_in(rows["group_number"], pa.array(some)))
+            yield group, DaysOfItems(own, self._item_count)
 
     def _cells(self, window: MetricWindow, group: Group, shown: ItemsShown, users: int) -> Iterator[Cell]:
         impressions = float(shown.impressions.sum())

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.product.cell import LEVELS, Cell, Group, MetricWindow, WindowEnds
+from tastemaker.product.cell import LEVELS, Cell, Group, WindowEnds
 from tastemaker.product.engagement_metrics import (
     COUNTS,
     CTR_BY_POSITION,
@@ -66,16 +66,19 @@ class EngagementCells:
         """
         for level in LEVELS:
             groups = create_spans(self._connection, level, ends)
-            columns = ", ".join(f"({sql})::DOUBLE AS {name}" for sql, name in self._totals.items())
-            sql = f"SELECT {BY_SPAN}, {columns} FROM ({ROWS_OF_SPANS}) GROUP BY {BY_SPAN}"  # noqa: S608 - our own
-            rows = self._rows(sql)
-            totals = {sql: rows[name].to_numpy() for sql, name in self._totals.items()}
-            users = UserTotals(Spans.of(rows, len(groups), ends), totals, groups, ends.windows)
+            users = self._users(groups, ends)
             yield from users.counts()
             for slice_, one in self._ratios:
                 yield from users.ratios(one, slice_, closed_until)
             yield from self._hours(groups, ends, closed_until)
             yield from self._slowest(users, ends)
+
+    def _users(self, groups: list[Group], ends: WindowEnds) -> UserTotals:
+        columns = ", ".join(f"({sql})::DOUBLE AS {name}" for sql, name in self._totals.items())
+        sql = f"SELECT {BY_SPAN}, {columns} FROM ({ROWS_OF_SPANS}) GROUP BY {BY_SPAN}"  # noqa: S608 - our own
+        rows = self._rows(sql)
+        totals = {sql: rows[name].to_numpy() for sql, name in self._totals.items()}
+        return UserTotals(Spans.of(rows, groups, ends), totals)
 
     @cached_property
     def _ratios(self) -> list[tuple[str, RatioMetric]]:
@@ -104,48 +107,45 @@ class EngagementCells:
 
     def _hours(self, groups: list[Group], ends: WindowEnds, closed_until: date) -> Iterator[Cell]:
         rows = self._rows(_OWN_MEDIANS)
-        spans, own = Spans.of(rows, len(groups), ends), rows["own"].to_numpy()
+        spans = Spans.of(rows, groups, ends)
         events = spans.sums(rows["events"].to_numpy())
-        for number, group in enumerate(groups):
-            mine = np.flatnonzero(spans.group == number)
-            since, until, values = spans.since[mine], spans.until[mine], own[mine]
-            for place, window in enumerate(ends.windows):
-                found = median_interval(values[(since <= place) & (place < until)])
-                if found.users:
-                    yield Cell.estimate(
-                        HOURS_TO_FIRST_CLICK.name, window, group, found, events[number, place],
-                        is_complete=window.last <= closed_until,
-                    )  # fmt: skip
+        for number, place, own in spans.users(rows["own"].to_numpy()):
+            window, found = spans.windows[place], median_interval(own)
+            yield Cell.estimate(
+                HOURS_TO_FIRST_CLICK.name, window, groups[number], found, events[number, place],
+                is_complete=window.last <= closed_until,
+            )  # fmt: skip
 
     def _slowest(self, users: UserTotals, ends: WindowEnds) -> Iterator[Cell]:
         rows = self._rows(_MILLISECONDS, ends.parameters)
-        requests = users.spans.sums(users.totals[_TIMED])
-        answered = users.spans.sums((users.totals[_TIMED] > 0).astype(np.float64))
         numbers, days, values = (rows[name].to_numpy() for name in ("group_number", "day", "one"))
-        for number, group in enumerate(users.groups):
+        timed = users.totals[_TIMED]
+        requests, answered = users.spans.sums(timed), users.spans.sums((timed > 0).astype(np.float64))
+        for number, place in np.argwhere(requests).tolist():
+            window = users.spans.windows[place]
             mine = slice(*numbers.searchsorted([number, number + 1]))
-            own_days, own = days[mine], values[mine]
-            for place, window in enumerate(users.windows):
-                span = np.array([window.first, window.last + ONE_DAY], "datetime64[D]")
-                if len(some := own[slice(*own_days.searchsorted(span))]):
-                    value = float(np.quantile(some, P99_MS.quantile))
-                    found = Interval(value, math.nan, math.nan, int(answered[number, place]))
-                    yield Cell.estimate(
-                        P99_MS.name, window, group, found, requests[number, place], is_complete=True
-                    )
+            span = days[mine].searchsorted(np.array([window.first, window.last + ONE_DAY], "datetime64[D]"))
+            value = float(np.quantile(values[mine][slice(*span)], P99_MS.quantile))
+            found = Interval(value, math.nan, math.nan, int(answered[number, place]))
+            yield Cell.estimate(
+                P99_MS.name,
+                window,
+                users.spans.groups[number],
+                found,
+                requests[number, place],
+                is_complete=True,
+            )
 
     def _rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         return self._connection.sql(sql, params=parameters).to_arrow_table()
 
 
 class UserTotals(NamedTuple):
-    """Totals of users of a level in windows."""
+    """Totals of users in spans."""
 
     spans: Spans
     totals: Mapping[str, Float64]
     """SQL of a user's sum -> float64[n]."""
-    groups: list[Group]
-    windows: list[MetricWindow]
 
     def counts(self) -> Iterator[Cell]:
         """Yield the sums over users, which have no interval."""
@@ -154,7 +154,7 @@ class UserTotals(NamedTuple):
             total = self.spans.sums(self.totals[metric.over])
             for number, place in np.argwhere(users).tolist():
                 value, n = float(total[number, place]), int(users[number, place])
-                window, group = self.windows[place], self.groups[number]
+                window, group = self.spans.windows[place], self.spans.groups[number]
                 yield Cell(metric.name, window, group, value, None, None, n, is_complete=True)
 
     def ratios(self, metric: RatioMetric, slice_: str, closed_until: date) -> Iterator[Cell]:
@@ -162,15 +162,15 @@ class UserTotals(NamedTuple):
         over, under = self.totals[metric.over], self.totals[metric.under]
         events = self.spans.sums(self.totals[metric.events])
         for some in self.spans.equal_users(over, under):
-            shape = len(self.groups), some.windows
+            shape = len(self.spans.groups), some.windows
             found = ratio_intervals(some.cell, math.prod(shape), over[some.row], under[some.row], some.users)
             for (number, place), ratio in zip(np.ndindex(shape), found, strict=True):
                 if not ratio.users:
                     continue  # such as a position that no list had
-                window = self.windows[some.first + place]
+                window = self.spans.windows[some.first + place]
                 value, low, high = (metric.scale * end for end in ratio)
                 yield Cell.estimate(
-                    metric.name, window, self.groups[number], Interval(value, low, high, ratio.users),
+                    metric.name, window, self.spans.groups[number], Interval(value, low, high, ratio.users),
                     events[number, some.first + place], slice=slice_,
                     is_complete=metric.name not in REWARDED or window.last <= closed_until,
                 )  # fmt: skip

@@ -21,7 +21,7 @@ Int64 = NDArray[np.int64]
 
 
 class ItemsShown(NamedTuple):
-    """Items that lists showed, each once; int64[n] each."""
+    """Items that lists showed, int64[n] each."""
 
     item_id: Int64
     """The item's number."""
@@ -70,12 +70,12 @@ class DaysOfItems:
 
 
 def _add(totals: ItemsShown, day: ItemsShown) -> None:
-    totals.impressions[day.item_id] += day.impressions
-    totals.new_impressions[day.item_id] += day.new_impressions
+    np.add.at(totals.impressions, day.item_id, day.impressions)
+    np.add.at(totals.new_impressions, day.item_id, day.new_impressions)
     totals.category[day.item_id] = day.category
     totals.first_seen[day.item_id] = day.first_seen
 
 
 def _remove(totals: ItemsShown, day: ItemsShown) -> None:
-    totals.impressions[day.item_id] -= day.impressions
-    totals.new_impressions[day.item_id] -= day.new_impressions
+    np.subtract.at(totals.impressions, day.item_id, day.impressions)
+    np.subtract.at(totals.new_impressions, day.item_id, day.new_impressions)

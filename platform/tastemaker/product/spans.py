@@ -13,6 +13,7 @@ list and no click: a window's figures are computed from how many users have whic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
@@ -21,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tastemaker.product.cell import Group, Level, WindowEnds
+from tastemaker.product.cell import Group, Level, MetricWindow, WindowEnds
 from tastemaker.product.groups import create_groups
 from tastemaker.stats.bootstrap import Float64
 
@@ -89,34 +90,54 @@ class Spans(NamedTuple):
     """int64[n], the number of the first window."""
     until: Int64
     """int64[n], the number of the window after the last one."""
-    groups: int
-    windows: int
+    groups: list[Group]
+    windows: list[MetricWindow]
 
     @classmethod
-    def of(cls, rows: pa.Table, groups: int, ends: WindowEnds) -> Self:
-        """Return the spans of rows that have the columns `group_number`, `since` and `until`."""
+    def of(cls, rows: pa.Table, groups: list[Group], ends: WindowEnds) -> Self:
+        """Return the spans of rows.
+
+        Args:
+            rows: With the columns `group_number`, `since` and `until`.
+            groups: By number.
+            ends: The windows.
+        """
         group, since, until = (
             rows[name].cast(pa.int32()).to_numpy().astype(np.int64)
             for name in ("group_number", "since", "until")
         )
         first = pa.scalar(ends.first).cast(pa.int32()).as_py()
-        return cls(group, since - first, until - first, groups, (ends.last - ends.first).days + 1)
+        return cls(group, since - first, until - first, groups, ends.windows)
 
     def sums(self, values: Float64) -> Float64:
         """Return the sums over users of whole numbers, float64[n], as float64[groups, windows]."""
-        width = self.windows + 1
-        change = np.bincount(self.group * width + self.since, values, self.groups * width)
-        change -= np.bincount(self.group * width + self.until, values, self.groups * width)
-        total: Float64 = change.reshape(self.groups, width).cumsum(axis=1)[:, :-1]
+        shape = len(self.groups), len(self.windows) + 1
+        change = np.bincount(self.group * shape[1] + self.since, values, math.prod(shape))
+        change -= np.bincount(self.group * shape[1] + self.until, values, math.prod(shape))
+        total: Float64 = change.reshape(shape).cumsum(axis=1)[:, :-1]
         return total
+
+    def users(self, values: Float64) -> Iterator[tuple[int, int, Float64]]:
+        """Yield group, window and its users' values, float64[users], of windows that have any.
+
+        Args:
+            values: float64[n].
+        """
+        for number in range(len(self.groups)):
+            mine = self.group == number
+            since, until, own = self.since[mine], self.until[mine], values[mine]
+            for place in range(len(self.windows)):
+                some = own[(since <= place) & (place < until)]
+                if len(some):
+                    yield number, place, some
 
     def equal_users(self, *columns: Float64) -> Iterator[EqualUsers]:
         """Yield how many users have the same values of columns, float64[n] each, in each window."""
         code, places = _distinct(self.group, *columns)
         step = max(1, DENSE_COUNTS // max(1, len(places)))
         before = np.zeros(len(places), np.int64)
-        for first in range(0, self.windows, step):
-            windows = min(step, self.windows - first)
+        for first in range(0, len(self.windows), step):
+            windows = min(step, len(self.windows) - first)
             change = _counted(code, self.since - first, len(places), windows)
             change -= _counted(code, self.until - first, len(places), windows)
             change[:, 0] += before
