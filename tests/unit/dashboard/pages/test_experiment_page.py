@@ -11,12 +11,13 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, update
 from starlette.testclient import TestClient
 
+from support import experiment_units, product_figures
 from support import planned_experiments as planned
-from support import product_figures
 from support.dashboard_homes import dashboard_client, dashboard_engine
 from support.operated_homes import put
 from tastemaker.dashboard.access.viewer import ON_THIS_MACHINE
@@ -25,6 +26,9 @@ from tastemaker.dashboard.filters import PageFilters
 from tastemaker.dashboard.pages import experiment, experiments
 from tastemaker.dashboard.reader import DashboardReader
 from tastemaker.errors import TastemakerError
+from tastemaker.experiments.analysis.look import Look
+from tastemaker.experiments.analysis.looks import store
+from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.settings import load_settings
 from tastemaker.storage import tables
 from tastemaker.storage.engine import open_engine
@@ -175,6 +179,43 @@ class TestOneExperiment:
         content = load(reader, "zero")
         assert rows(content, "relative_effects") == []
         assert "no relative effect" in str(content.blocks)
+
+
+class TestComputedLooks:
+    """What the analysis stores is what the page shows: no hand-written rows."""
+
+    def plant(self, reader: DashboardReader, table: UnitTable) -> Look:
+        plan = experiment_units.design(("control", "B"), secondary=("ctr_list",))
+        fields = msgspec.structs.asdict(plan)
+        planned.plant_experiment(reader.engine, NOW, fields.pop("name"), **fields)
+        taken = experiment_units.looks(table, plan)
+        for look in taken:
+            store(reader.engine, look)
+        return taken[-1]
+
+    def test_a_decided_look(self, reader: DashboardReader) -> None:
+        table = experiment_units.units(effect=0.6, variants=("control", "B"))
+        look = self.plant(reader, table)
+        content = load(reader, look.experiment)
+        assert look.verdict == "better"
+        assert content.answer == look.sentence
+        shown = {(one["role"], one["figures"]): one for one in rows(content, "effects")}
+        (decides,) = [one for one in look.effects if one.role == "primary" and one.is_adjusted]
+        assert shown["primary", "adjusted"]["relative_low"] == decides.relative_low
+        assert shown["primary", "adjusted"]["relative_low"] > 0
+        days = rows(content, "effect_by_exposure")
+        assert days
+        assert [one["exposed"] for one in days] == sorted(one["exposed"] for one in days)
+        assert rows(content, "progress")[-1]["units"] == sum(look.units.values())
+
+    def test_a_look_at_wrongly_divided_units(self, reader: DashboardReader) -> None:
+        table = experiment_units.units(variants=("control", "B"), odds=(0.6, 0.4))
+        look = self.plant(reader, table)
+        content = load(reader, look.experiment)
+        assert look.verdict == "invalid"
+        assert isinstance(content.blocks[0], Notes)
+        assert any("expected" in str(one) for one in content.blocks[0].items)
+        assert "effects" not in {one.name for one in content.tables()}
 
 
 class TestTheList:
