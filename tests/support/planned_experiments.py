@@ -235,6 +235,7 @@ def plant_invalid(engine: Engine, now: datetime, name: str = "photos") -> None:
     reason = {"group": "day 2026-11-27", "units": day, "expected": dict.fromkeys(day, 58_070.0), "p": 2e-66}
     broken["details"] = {"reasons": [reason]}
     plant_look(engine, now, name, verdict="invalid", sentence=INVALID, **broken)
+    put(engine, guardrail_checks, check(name, now, "fallback_share", "safe"))
     put(engine, look_effects, effect(name, "reward_per_user", 0.04, role="primary"))
 
 

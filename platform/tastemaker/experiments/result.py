@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Table, and_, func, select
@@ -30,6 +30,10 @@ from tastemaker.storage.tables import (
     shadow_figures,
 )
 
+MOST_UNCHECKED = timedelta(minutes=15)
+"""How old the newest check of a guardrail may be: one that finds nothing new is stored every five minutes."""
+UNGUARDED_KINDS = ("interleaving", "shadow")
+"""Kinds whose variants have no units of their own."""
 _ROLES = ("primary", "secondary", "guardrail", "exploratory")
 _WITHOUT_LOOK = {
     "draft": "It is a draft: it has not started.",
@@ -87,6 +91,7 @@ class ExperimentResult(ExperimentListing):
 
     unit: str
     """What is assigned, such as user."""
+    read_at: datetime
     looks: Sequence[Row[Any]]
     """Of the epoch in force, the oldest first."""
     effects: Sequence[Row[Any]]
@@ -119,9 +124,21 @@ class ExperimentResult(ExperimentListing):
         return self.look.crossed_units / seen if self.look is not None and seen else None
 
     @property
+    def checked_at(self) -> datetime | None:
+        """When a guardrail was checked last in this epoch."""
+        return max((one.at for one in self.checks), default=None)
+
+    @property
+    def is_unguarded(self) -> bool:
+        """Whether guardrails should be checked now, and no process does it."""
+        if not self.experiment.is_active or self.experiment.kind in UNGUARDED_KINDS:
+            return False
+        return self.checked_at is None or self.read_at - self.checked_at > MOST_UNCHECKED
+
+    @property
     def stale(self) -> list[Row[Any]]:
-        """Guardrail checks that had no current data."""
-        return [one for one in self.checks if one.verdict == "stale"]
+        """Guardrail checks without current data: they had none, or no process checks any more."""
+        return [one for one in self.checks if self.is_unguarded or one.verdict == "stale"]
 
     def whole(self, *, is_adjusted: bool) -> list[Row[Any]]:
         """Return the effects over all units: raw, or adjusted for what units did before."""
@@ -167,6 +184,7 @@ def read_result(engine: Engine, name: str, now: datetime | None = None) -> Exper
         return ExperimentResult(
             one, found.look, found.looks_taken, found.next_actions,
             unit=unit.scalar_one(),
+            read_at=now or datetime.now(UTC),
             looks=_of_epoch(connection, looks, epoch, "number"),
             effects=_effects(connection, one.design, found.look),
             checks=_newest_checks(connection, epoch),
@@ -262,6 +280,10 @@ def _concerns(result: ExperimentResult) -> Iterator[str]:
         )
         yield f"{one['group']}: {divided} (p = {one['p']:.2g})"
     yield from details.get("warnings", ())
+    if result.is_unguarded:
+        since = "yet" if result.checked_at is None else f"since {result.checked_at:%Y-%m-%d %H:%M} UTC"
+        yield f"No process has checked a guardrail {since}: start tastemaker experiment guard --follow."
+        return
     for check in result.stale:
         yield f"The guardrail {check.guardrail} of {check.variant} has no current data: it guards nothing."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 def test_a_result_is_that_of_the_newest_look(engine: Engine) -> None:
     planned.plant(engine, NOW)
     put(engine, look_effects, planned.effect("ranker-v2", "ctr_list", 0.5, number=2))
-    found = read_result(engine, "ranker-v2")
+    found = read_result(engine, "ranker-v2", NOW)
     assert (found.sentence, found.look_of, found.step) == (
         planned.SENTENCE,
         "3 of 14",
@@ -51,7 +51,7 @@ def test_a_result_is_that_of_the_newest_look(engine: Engine) -> None:
 def test_looks_that_spend_no_alpha_are_not_counted_as_looks(engine: Engine) -> None:
     planned.plant_experiment(engine, NOW, "one")
     planned.plant_look(engine, NOW, "one", is_planned=False, sentence="today")
-    found = read_result(engine, "one")
+    found = read_result(engine, "one", NOW)
     assert (found.look_of, found.sentence) == ("2 of 14", "today")
 
 
@@ -62,13 +62,17 @@ def test_slices_are_in_the_order_of_their_numbers(engine: Engine) -> None:
         engine, look_effects,
         *(planned.effect("one", "ctr_list", 0.1, slice=f"day={age}") for age in (10, 9, 0)),
     )  # fmt: skip
-    assert [one.slice for one in read_result(engine, "one").sliced("day")] == ["day=0", "day=9", "day=10"]
+    assert [one.slice for one in read_result(engine, "one", NOW).sliced("day")] == [
+        "day=0",
+        "day=9",
+        "day=10",
+    ]
 
 
 def test_the_newest_check_of_each_guardrail_counts(engine: Engine) -> None:
     planned.plant(engine, NOW)
     put(engine, guardrail_checks, planned.check("ranker-v2", NOW, "fallback_share", "harm", epoch=1))
-    found = read_result(engine, "ranker-v2")
+    found = read_result(engine, "ranker-v2", NOW)
     assert [(one.guardrail, one.verdict) for one in found.checks] == [
         ("active_share", "stale"),
         ("fallback_share", "safe"),
@@ -76,9 +80,29 @@ def test_the_newest_check_of_each_guardrail_counts(engine: Engine) -> None:
     assert found.concerns() == ["The guardrail active_share of B has no current data: it guards nothing."]
 
 
+@pytest.mark.parametrize("minutes", [14, 16])
+def test_guardrails_that_no_process_checks_guard_nothing(engine: Engine, minutes: int) -> None:
+    planned.plant(engine, NOW)
+    found = read_result(engine, "ranker-v2", NOW + timedelta(minutes=minutes))
+    assert found.is_unguarded is (minutes > 15)
+    assert len(found.stale) == (2 if minutes > 15 else 1)
+    if found.is_unguarded:
+        (concern,) = found.concerns()
+        assert concern.startswith("No process has checked a guardrail since 2026-11-29 09:41 UTC: start")
+
+
+def test_what_has_no_units_of_its_own_or_is_over_needs_no_guard(engine: Engine) -> None:
+    planned.plant_experiment(engine, NOW, "young")
+    planned.plant_experiment(engine, NOW, "over", state="stopped")
+    planned.plant_experiment(engine, NOW, "copies", kind="shadow")
+    assert "No process has checked a guardrail yet" in read_result(engine, "young", NOW).concerns()[0]
+    assert read_result(engine, "over", NOW).concerns() == []
+    assert read_result(engine, "copies", NOW).concerns() == []
+
+
 def test_with_a_failed_sample_ratio_there_is_no_effect_only_why(engine: Engine) -> None:
     planned.plant_invalid(engine, NOW)
-    found = read_result(engine, "photos")
+    found = read_result(engine, "photos", NOW)
     assert found.is_invalid
     assert found.effects == []
     why, where = found.concerns()
@@ -92,7 +116,7 @@ def test_warnings_of_the_look_come_before_stale_guardrails(engine: Engine) -> No
     planned.plant_experiment(engine, NOW, "one")
     planned.plant_look(engine, NOW, "one", details={"warnings": ["Units were seen in two variants."]})
     put(engine, guardrail_checks, planned.check("one", NOW, "ctr_list", "stale"))
-    warning, stale = read_result(engine, "one").concerns()
+    warning, stale = read_result(engine, "one", NOW).concerns()
     assert warning == "Units were seen in two variants."
     assert "has no current data" in stale
 
@@ -101,10 +125,11 @@ def test_a_new_epoch_begins_without_a_look(engine: Engine) -> None:
     planned.plant(engine, NOW)
     with engine.begin() as connection:
         connection.execute(update(experiments).values(epoch=1))
-    found = read_result(engine, "ranker-v2")
+    found = read_result(engine, "ranker-v2", NOW)
     assert (found.look, found.looks, found.effects, found.checks) == (None, [], [], [])
     assert found.sentence == "It runs; no look at its result was taken yet."
-    assert (found.mature_units, found.crossed_share, found.concerns()) == (0, None, [])
+    assert (found.mature_units, found.crossed_share) == (0, None)
+    assert found.is_unguarded, "checks of the epoch before say nothing about this one"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +138,7 @@ def test_a_new_epoch_begins_without_a_look(engine: Engine) -> None:
 )
 def test_without_a_look_the_state_is_said(engine: Engine, state: str, says: str) -> None:
     planned.plant_experiment(engine, NOW, "one", state=state)
-    assert says in read_result(engine, "one").sentence
+    assert says in read_result(engine, "one", NOW).sentence
 
 
 def test_a_list_has_each_experiment_with_its_newest_look(engine: Engine) -> None:
@@ -127,13 +152,13 @@ def test_a_list_has_each_experiment_with_its_newest_look(engine: Engine) -> None
 
 def test_an_unknown_experiment_is_named(engine: Engine) -> None:
     with pytest.raises(TastemakerError, match="there is no experiment 'nothing'"):
-        read_result(engine, "nothing")
+        read_result(engine, "nothing", NOW)
 
 
 def test_without_units_nothing_is_divided_by_zero(engine: Engine) -> None:
     planned.plant_experiment(engine, NOW, "one")
     planned.plant_look(engine, NOW, "one", 1, units={}, pending_units=0, crossed_units=0, ratio_p=None)
-    found = read_result(engine, "one")
+    found = read_result(engine, "one", NOW)
     assert (found.mature_units, found.crossed_share) == (0, None)
     with engine.connect() as connection:
         assert connection.execute(looks.select()).one().units == {}
