@@ -20,7 +20,7 @@ from tastemaker.cli.forget import forget
 from tastemaker.data.lake import Lake
 from tastemaker.data.tables import EVENTS, QUARANTINE
 from tastemaker.dataset.dataset import Dataset
-from tastemaker.event_log.drain import drain, read_exposures, read_log, read_shadows
+from tastemaker.event_log.drain import drain, read_log
 from tastemaker.event_log.postgres import PostgresSink
 from tastemaker.event_log.records import Assignment, Entry, UserRecord
 from tastemaker.experiments.enrolled_units import EnrolledUnits, write_enrolled
@@ -106,8 +106,8 @@ def test_a_person_is_erased_from_all_but_the_versions_in_use(tmp_path: Path) -> 
     ids = set(Lake(settings.lake).read("feedback")["event_id"].to_pylist())
     assert ids == {"click-other"}, "what answered their request is theirs"
     assert read_log(Lake(settings.lake))["user_id"].to_pylist() == [OTHER]
-    assert read_exposures(Lake(settings.lake))["unit"].to_pylist() == [OTHER]
-    assert read_shadows(Lake(settings.lake))["user_id"].to_pylist() == [OTHER]
+    assert Lake(settings.lake).read("exposures")["unit"].to_pylist() == [OTHER]
+    assert Lake(settings.lake).read("shadow_answers")["user_id"].to_pylist() == [OTHER]
 
 
 def test_after_new_training_nothing_remains_and_the_proof_lists_what_was_searched(tmp_path: Path) -> None:

@@ -163,36 +163,6 @@ def read_feedback(lake: Lake, more: Sequence[FeedbackRecord] = (), *, since: int
     return _firsts(rows, "event_id", "received_at")
 
 
-def read_exposures(lake: Lake, more: Sequence[ExposureRecord] = (), *, since: int = 0) -> pa.Table:
-    """Return the exposures that callers reported, each once: as it came first.
-
-    Args:
-        lake: Where drained exposures are.
-        more: Exposures that are not drained yet.
-        since: Seconds since 1970 UTC; only those that arrived from then on.
-
-    Returns:
-        Rows of `EXPOSURES`, in the order of arrival.
-    """
-    rows = pa.concat_tables([_table(lake, "exposures", "received_at", since), exposure_rows(more)])
-    return _firsts(rows, "exposure_id", "received_at")
-
-
-def read_shadows(lake: Lake, more: Sequence[ShadowRecord] = (), *, since: int = 0) -> pa.Table:
-    """Return the answers that no user saw, each once.
-
-    Args:
-        lake: Where drained answers are.
-        more: Answers that are not drained yet.
-        since: Seconds since 1970 UTC.
-
-    Returns:
-        Rows of `SHADOW_ANSWERS`, in the order of time.
-    """
-    rows = pa.concat_tables([_table(lake, "shadow_answers", "occurred_at", since), shadow_rows(more)])
-    return _firsts(rows, "request_id", "occurred_at")
-
-
 def _firsts(rows: pa.Table, key: str, time: str) -> pa.Table:
     """Return the first row of each key, in the order of the column `time`."""
     ordered = rows.sort_by([(time, "ascending"), (key, "ascending")])

@@ -6,7 +6,7 @@ person chose them. Shadow answers expose no unit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -28,17 +28,6 @@ _EXPOSURES = """
 """
 
 
-class Crossings(NamedTuple):
-    """How many users of an experiment's epoch were seen in two variants, such as through two devices."""
-
-    experiment: str
-    epoch: int
-    users: int
-    """Users that were exposed."""
-    crossed: int
-    """Those that were seen in more than one variant."""
-
-
 def exposures(connection: DuckDBPyConnection) -> DuckDBPyRelation:
     """Return all exposures of all experiments, unread.
 
@@ -51,18 +40,3 @@ def exposures(connection: DuckDBPyConnection) -> DuckDBPyRelation:
         caller reported the exposure). An assignment without a unit is of the user.
     """
     return connection.sql(_EXPOSURES)
-
-
-def crossings(connection: DuckDBPyConnection) -> list[Crossings]:
-    """Return how many users were seen in two variants, by experiment and epoch.
-
-    Args:
-        connection: As in `exposures`.
-    """
-    per_user = (
-        exposures(connection)
-        .filter("user_id IS NOT NULL")
-        .aggregate("experiment, epoch, user_id, count(DISTINCT variant) AS variants")
-    )
-    found = per_user.aggregate("experiment, epoch, count(*), count(*) FILTER (variants > 1)")
-    return sorted(Crossings(*row) for row in found.fetchall())
