@@ -30,6 +30,7 @@ FIRSTS = """
         )
     )
 """
+EXPOSED_BY_LISTS = "SELECT count(*), count(*) FILTER (request_id <> '') FROM exposed"
 UNIT_USERS = """
     CREATE TEMP TABLE unit_users AS
     SELECT row, user_id, exposed_at

@@ -165,6 +165,7 @@ def read_exposed(
     connection.execute("SET memory_limit=?", [MEMORY_LIMIT])
     until = data_until(connection, query, problem, now.timestamp())
     _read_log(connection, query, now.timestamp())
+    _check_lists(connection, query)
     _read_events(connection, query, problem, until)
     if query.has_lists:
         _read_lists(connection, query)
@@ -213,6 +214,19 @@ def _check_versions(query: UnitQuery) -> None:
         raise TastemakerError(
             f"wrong_version_share needs a frozen version of each variant; {', '.join(without)} has none",
             fix="leave this metric out, or name the variant's version in the design",
+        )
+
+
+def _check_lists(connection: DuckDBPyConnection, query: UnitQuery) -> None:
+    """Refuse metrics of lists where the shop's own code exposed all units: they would be 0."""
+    units, lists = connection.execute(unit_sql.EXPOSED_BY_LISTS).fetchall()[0]
+    if units and not lists and query.has_lists:
+        names = ", ".join(
+            name for name, one in query.metrics.items() if query.is_credited or one.origins - {"events"}
+        )
+        raise TastemakerError(
+            f"no exposure of {query.experiment} is a list, and {names} can't be computed without lists",
+            fix="choose metrics of users' events, such as reward_per_user or active_share",
         )
 
 
