@@ -11,8 +11,8 @@ from tastemaker.alerting.expression import Expression
 Severity = Literal["page", "ticket", "none"]
 """A page calls the person on call at once, a ticket waits for working hours, none is for machines."""
 Cause = Literal[
-    "answers", "callers", "data", "drift", "features", "jobs", "log", "machine", "models", "reward",
-    "service", "traffic", "versions", "watchdog",
+    "answers", "callers", "data", "drift", "experiments", "features", "jobs", "log", "machine", "models",
+    "reward", "service", "traffic", "versions", "watchdog",
 ]  # fmt: skip
 """What is at fault; alerts of one cause usually belong together."""
 Owner = Literal["operations", "recommendations"]

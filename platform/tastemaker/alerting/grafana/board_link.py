@@ -17,6 +17,7 @@ BOARDS: Final[Mapping[str, str]] = {
     "callers": "service",
     "data": "data",
     "drift": "data",
+    "experiments": "model",
     "features": "model",
     "jobs": "data",
     "log": "infrastructure",

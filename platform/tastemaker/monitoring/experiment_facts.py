@@ -1,0 +1,119 @@
+"""Facts of experiments: whether guardrails acted on one, and whether the guard checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tastemaker.monitoring.fact_families import FactFamily, FactSources, FactValues
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
+    from sqlalchemy import Connection
+
+BY_EXPERIMENT = ("experiment",)
+RATIO_ALPHA = 0.001
+"""Units are not divided as planned if the p-value of a look is below this, as in the looks themselves."""
+
+ROLLED_BACK = FactFamily(
+    "experiment_rolled_back",
+    "1 while an experiment is rolled back by a guardrail and no person has decided about it, else 0",
+    BY_EXPERIMENT,
+)
+HELD = FactFamily(
+    "experiment_held", "1 while an experiment is held by a guardrail, so that it takes no new units, else 0",
+    BY_EXPERIMENT,
+)  # fmt: skip
+RATIO_FAILED = FactFamily(
+    "experiment_ratio_failed",
+    "1 if the units of an experiment that runs are not divided as planned, else 0",
+    BY_EXPERIMENT,
+)
+STALE = FactFamily(
+    "experiment_stale_guardrails",
+    "guardrails of an experiment that runs whose newest check had no current data",
+    BY_EXPERIMENT,
+)
+CHECKED = FactFamily(
+    "experiment_checked_timestamp_seconds",
+    "when the guardrails of an experiment that runs were last checked, or when it was changed, if that is "
+    "later; seconds since 1970 UTC",
+    BY_EXPERIMENT,
+)
+
+_GUARDED = ("ab", "aa", "bandit")
+_BY_GUARDRAIL = "guardrail:"
+
+
+def experiment_states(home: FactSources) -> Iterator[GaugeMetricFamily]:
+    """Yield which experiments guardrails hold or rolled back, of all that are not over."""
+    from sqlalchemy import select
+
+    from tastemaker.storage.tables import experiments
+
+    states = ("running", "holding", "rolled_back")
+    with home.engine.connect() as connection:
+        query = select(experiments.c.name, experiments.c.state).where(experiments.c.state.in_(states))
+        found = connection.execute(query).all()
+        actors = _last_actors(connection)
+    by_guardrail = {
+        one.name: one.state if actors.get(one.name, "").startswith(_BY_GUARDRAIL) else "" for one in found
+    }
+    yield ROLLED_BACK.gauge({(name,): float(state == "rolled_back") for name, state in by_guardrail.items()})
+    yield HELD.gauge({(name,): float(state == "holding") for name, state in by_guardrail.items()})
+
+
+def experiment_checks(home: FactSources) -> Iterator[GaugeMetricFamily]:
+    """Yield when the experiments that run were checked, and what the newest checks could not say."""
+    from sqlalchemy import and_, func, select
+
+    from tastemaker.storage.tables import Moment, experiment_changes, experiments, guardrail_checks, looks
+
+    checks, changes = guardrail_checks.c, experiment_changes.c
+    active = select(experiments).where(
+        experiments.c.state.in_(("running", "holding")), experiments.c.kind.in_(_GUARDED)
+    )
+    newest_ids = select(func.max(checks.id)).group_by(
+        checks.experiment, checks.epoch, checks.variant, checks.guardrail
+    )
+    checked: FactValues = {}
+    stale: FactValues = {}
+    failed: FactValues = {}
+    with home.engine.connect() as connection:
+        for one in connection.execute(active).all():
+            in_force = and_(checks.experiment == one.name, checks.epoch == one.epoch)
+            newest = connection.execute(
+                select(guardrail_checks).where(in_force, checks.id.in_(newest_ids.where(in_force)))
+            ).all()
+            changed_at = connection.execute(
+                select(func.max(changes.at, type_=Moment)).where(changes.experiment == one.name)
+            ).scalar_one()
+            times: list[datetime] = [changed_at, *(check.at for check in newest)]
+            p = connection.execute(
+                select(looks.c.ratio_anytime_p)
+                .where(looks.c.experiment == one.name, looks.c.epoch == one.epoch)
+                .order_by(looks.c.number.desc())
+                .limit(1)
+            ).scalar_one_or_none()
+            mismatch = any(row.guardrail == "sample_ratio" and row.verdict == "harm" for row in newest)
+            checked[(one.name,)] = max(times).timestamp()
+            stale[(one.name,)] = float(sum(row.verdict == "stale" for row in newest))
+            failed[(one.name,)] = float(mismatch or (p is not None and p < RATIO_ALPHA))
+    yield CHECKED.gauge(checked)
+    yield STALE.gauge(stale)
+    yield RATIO_FAILED.gauge(failed)
+
+
+def _last_actors(connection: Connection) -> dict[str, str]:
+    """Return experiment -> the actor of its newest change."""
+    from sqlalchemy import select
+
+    from tastemaker.storage.tables import experiment_changes, experiments
+
+    changes = experiment_changes.c
+    last = select(changes.experiment, changes.actor).join(
+        experiments,
+        (experiments.c.name == changes.experiment) & (experiments.c.changes == changes.number),
+    )
+    return {row.experiment: row.actor for row in connection.execute(last)}
