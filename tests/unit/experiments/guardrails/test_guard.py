@@ -225,6 +225,59 @@ def test_figures_that_are_no_numbers_are_stale(world: World) -> None:
     assert verdicts(world.check(after=REWARD_SECONDS))["reward_per_user"] == "stale"
 
 
+def test_units_that_are_not_divided_as_planned_hold(world: World) -> None:
+    world.serve()
+    lists = [
+        world._list(world.home.experiments.get("ranker-2"), "a", world.home.champion.id, False, 1.0)
+        for _ in range(600)
+    ]
+    fill(world.settings.spool, lists)
+    report = world.check()
+    assert verdicts(report)["sample_ratio"] == "harm"
+    assert world.state == "holding"
+    assert last_change(world) == ("guardrail:sample_ratio", "hold")
+
+
+def test_faults_in_both_variants_hold_and_roll_nothing_back(world: World) -> None:
+    world.serve(a=0.4, b=0.9)
+    for _ in range(3):
+        world.check()
+    assert world.state == "holding"
+    assert last_change(world) == ("guardrail:incident", "hold")
+
+
+def test_a_person_that_resumes_has_the_last_word(world: World) -> None:
+    world.serve(a=0.4, b=0.4)
+    world.check()
+    assert world.state == "holding"
+    world.home.do("ranker-2", "resume")
+    for _ in range(3):
+        world.check()
+    assert world.state == "running"
+    assert last_change(world) == (experiment_homes.PERSON, "resume")
+
+
+def test_a_change_by_a_person_in_between_wins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.serve(b=0.3)
+    world.check()
+    history = world.home.experiments.history
+
+    def history_and_a_person(name: str) -> Any:
+        found = history(name)
+        world.home.do(name, "hold")
+        return found
+
+    monkeypatch.setattr(world.home.experiments, "history", history_and_a_person)
+    report = world.check()
+    assert report.refusal is not None
+    assert "changed in the meantime: hold by ada" in report.refusal
+    assert world.state == "holding"
+    monkeypatch.undo()
+    assert world.check().decision is None  # after a change harm has to be found twice again
+    world.check()
+    assert world.state == "rolled_back"
+
+
 def test_a_new_epoch_begins_without_the_units_of_the_old_one(world: World) -> None:
     world.serve(b=0.3)
     world.check()
