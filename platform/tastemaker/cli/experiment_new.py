@@ -51,7 +51,11 @@ if TYPE_CHECKING:
     type=Number(0, 10, min_open=True),
     help="The smallest relative difference that matters.  [default: 0.02]",
 )
-@click.option("--planned-units", type=click.IntRange(1), help="Mature units at the last look.")
+@click.option(
+    "--planned-units",
+    type=click.IntRange(1),
+    help="Mature units at the last look.  [default: planned from the log]",
+)
 @click.option("--looks", type=click.IntRange(1, 100), help="Planned looks.  [default: 14]")
 @click.option(
     "--window-days",
@@ -89,23 +93,28 @@ def new(
       tastemaker experiment new badge --flag off=false --flag on=true --hypothesis "more clicks"
       tastemaker experiment new --from ranker-2.yaml
     """
+    from tastemaker.workflows.experiment_draft import planned
     from tastemaker.workflows.workspace import Workspace
 
     workspace, actor = Workspace.open(), person(by)
+    is_planned = file is not None or given["planned_units"] is not None
     design = _from_options(workspace, name, actor, given) if file is None else _from_file(context, name, file)
     experiments = workspace.experiments
     is_known = design.namespace in {one.name for one in experiments.namespaces()}
     unit: Unit | None = None if is_known else "user"
     experiments.check(design, unit)
+    design, traffic = (design, None) if is_planned else planned(workspace, design)
     experiments.create(design, actor, new_unit=unit)
     if as_json:
         import msgspec
 
         from tastemaker.cli.models import print_json
 
-        print_json(msgspec.to_builtins(design) | {"state": "draft"})
+        print_json(msgspec.to_builtins(design) | {"state": "draft", "traffic": traffic})
         return
     click.echo(f"draft of {design.name}: {', '.join(design.variants)} in the namespace {design.namespace}")
+    if traffic is not None:
+        click.echo(traffic)
     click.echo(f"next: tastemaker experiment start {design.name}")
 
 
@@ -142,8 +151,6 @@ def _from_options(workspace: Workspace, name: str | None, owner: str, given: dic
         raise TastemakerError(
             f"{name} has no hypothesis", fix="pass --hypothesis 'it earns 2 % more, because'"
         )
-    if given["planned_units"] is None:
-        raise TastemakerError(f"{name} has no planned units", fix="pass --planned-units 20000")
     models, flags, kind = given.pop("variants"), given.pop("flags"), given["kind"]
     if models and flags:
         raise TastemakerError(

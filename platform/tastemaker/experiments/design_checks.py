@@ -14,9 +14,10 @@ from tastemaker.experiments.plan import BUCKETS, Unit
 from tastemaker.util.spelling import did_you_mean
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}")
+_NAME_FIX = "use 1 to 100 letters, digits and _ . @ + -, a letter or a digit first"
 _MOST_LOOKS = 100
 _MOST_DAYS = 365.0
-_FEWEST_UNITS = 100
+FEWEST_UNITS = 100
 _LISTS_MIXED = 2
 
 
@@ -54,6 +55,17 @@ def check_design(design: Design, known: Known) -> None:
         )
 
 
+def require_name(kind: str, name: str) -> None:
+    """Raise TastemakerError if a name has signs that names of files and metrics can't have.
+
+    Args:
+        kind: What is named, such as experiment.
+        name: The name.
+    """
+    if not NAME.fullmatch(name):
+        raise TastemakerError(f"the {kind} has the name {name!r}", fix=_NAME_FIX)
+
+
 def design_faults(design: Design, known: Known) -> Iterator[DesignFault]:
     """Yield what is wrong with a design.
 
@@ -84,10 +96,7 @@ def design_faults(design: Design, known: Known) -> Iterator[DesignFault]:
 def _words(design: Design) -> Iterator[DesignFault]:
     for kind, name in [("experiment", design.name), *(("variant", name) for name in design.variants)]:
         if not NAME.fullmatch(name):
-            yield DesignFault(
-                f"the {kind} has the name {name!r}",
-                "use 1 to 100 letters, digits and _ . @ + -, a letter or a digit first",
-            )
+            yield DesignFault(f"the {kind} has the name {name!r}", _NAME_FIX)
     for key in ("owner", "hypothesis"):
         if not getattr(design, key).strip():
             yield DesignFault(f"it has no {key}", "write it down before the start")
@@ -176,7 +185,7 @@ def _numbers(design: Design) -> Iterator[DesignFault]:
         if value is not None and not low < value < high:
             yield DesignFault(f"{key} is {value:g}", f"use a number between {low:g} and {high:g}")
     whole = {
-        "planned_units": (_FEWEST_UNITS, 10**12),
+        "planned_units": (FEWEST_UNITS, 10**12),
         "looks": (1, _MOST_LOOKS),
         "claim": (1, BUCKETS),
         "covariate_days": (0, int(_MOST_DAYS)),

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.attribution import window_seconds
 from tastemaker.experiments.design import Design, VariantDesign
+from tastemaker.experiments.design_checks import FEWEST_UNITS
 from tastemaker.experiments.plan import BUCKETS, Kind
 from tastemaker.util.durations import DAY_SECONDS
 
@@ -113,6 +116,8 @@ def with_shares(
 def draft(workspace: Workspace, name: str, variants: Mapping[str, VariantDesign], **given: Any) -> Design:
     """Return a design: what is not given is that of the settings and the problem, or `Design`'s default.
 
+    Without planned units it has the fewest that are allowed, until `planned` replaces them.
+
     Args:
         workspace: The workspace.
         name: The experiment.
@@ -129,7 +134,31 @@ def draft(workspace: Workspace, name: str, variants: Mapping[str, VariantDesign]
     }
     chosen = defaults | {key: value for key, value in given.items() if value is not None}
     chosen["secondary"] = tuple(one for one in chosen["secondary"] if one != chosen["primary"])
-    return Design(name=name, variants=dict(variants), **chosen)
+    return Design(name=name, variants=dict(variants), **{"planned_units": FEWEST_UNITS} | chosen)
+
+
+def planned(workspace: Workspace, design: Design) -> tuple[Design, str]:
+    """Return a design with the units that the log says it needs, and what the log says in a sentence.
+
+    Args:
+        workspace: The workspace.
+        design: The design; its planned units are replaced.
+
+    Raises:
+        TastemakerError: The log can't say it.
+    """
+    from tastemaker.event_log.shipping import collect
+    from tastemaker.experiments.analysis.planner import plan_traffic
+
+    collect(workspace.settings, workspace.lake)
+    try:
+        found = plan_traffic(workspace.lake, workspace.problem, design)
+    except TastemakerError as error:
+        raise TastemakerError(
+            f"how many units {design.name} needs can't be planned from the log: {error.problem}",
+            fix="pass --planned-units 20000",
+        ) from error
+    return msgspec.structs.replace(design, planned_units=max(found.units, FEWEST_UNITS)), found.sentence
 
 
 def _add(found: dict[str, VariantDesign], name: str, variant: VariantDesign) -> None:

@@ -206,7 +206,10 @@ def test_a_kill_acts_while_the_database_does_not_answer(
     [
         (("new", "x"), "x has no hypothesis"),
         (("new",), "the experiment has no name"),
-        (("new", "x", "--hypothesis", "h"), "x has no planned units"),
+        (
+            ("new", "x", "--hypothesis", "h", "--flag", "a=1", "--flag", "b=2"),
+            "how many units x needs can't be planned from the log",
+        ),
         ((*NEW, "--variant", "toy", "--flag", "on=1"), "over models or over a flag"),
         ((*NEW, "--flag", "on"), "the flag 'on' has no value"),
         ((*NEW, "--flag", "a=1", "--flag", "a=2"), "two variants have the name 'a'"),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Table, func, insert, or_, select, update
 
 from tastemaker.errors import TastemakerError
+from tastemaker.experiments.design_checks import require_name
 from tastemaker.experiments.plan import BUCKETS, Holdout, Namespace, Unit
 from tastemaker.storage.tables import experiments, holdouts, namespaces
 from tastemaker.util.spelling import did_you_mean
@@ -58,7 +59,7 @@ def add_namespace(
         now: The time.
 
     Raises:
-        TastemakerError: There is one of this name.
+        TastemakerError: There is one of this name, or it has other signs than names have.
     """
     _require_new(connection, namespaces, name)
     salt = new_salt(name)
@@ -176,5 +177,6 @@ def planned_holdouts(connection: Connection, now: datetime) -> tuple[Holdout, ..
 
 
 def _require_new(connection: Connection, table: Table, name: str) -> None:
+    require_name(table.name[:-1], name)
     if connection.execute(select(table.c.name).where(table.c.name == name)).first() is not None:
         raise TastemakerError(f"there is a {table.name[:-1]} {name!r} already", fix="give it another name")

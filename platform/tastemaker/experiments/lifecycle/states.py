@@ -37,6 +37,8 @@ AUTOMATIC_ACTIONS: frozenset[Action] = frozenset({"step", "hold", "roll_back"})
 """What a guardrail or the schedule may do. None of it ends an experiment or undoes what a person did."""
 ACTIVE: frozenset[State] = frozenset({"running", "holding"})
 """States in which units get variants."""
+CLOSING: frozenset[Action] = frozenset({"roll_back", "kill", "stop", "ship", "drop"})
+"""Actions after which no unit of the experiment gets a variant."""
 _ACTORS = ("guardrail:", "schedule")
 
 

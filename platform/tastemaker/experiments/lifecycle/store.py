@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from sqlalchemy import Engine, insert, select
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design
-from tastemaker.experiments.design_checks import check_design
+from tastemaker.experiments.design_checks import check_design, require_name
 from tastemaker.experiments.lifecycle import audit, changes, kills, namespaces
 from tastemaker.experiments.lifecycle.audit import Change
 from tastemaker.experiments.lifecycle.compile import PlanCompiler
@@ -23,12 +24,14 @@ from tastemaker.experiments.lifecycle.namespaces import StoredHoldout, StoredNam
 from tastemaker.experiments.lifecycle.next_actions import NextAction, read_next_actions
 from tastemaker.experiments.lifecycle.outcomes import store_outcomes
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
-from tastemaker.experiments.lifecycle.states import ACTIVE, CREATED, require_allowed
+from tastemaker.experiments.lifecycle.states import ACTIVE, CLOSING, CREATED, require_allowed
 from tastemaker.experiments.plan import ControlPlan, Unit
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
 from tastemaker.storage.tables import experiments
 from tastemaker.util.durations import DAY_SECONDS
+
+logger = logging.getLogger("tastemaker.experiments")
 
 FOLDER = "experiments"
 """Folder of the plan file within the home folder."""
@@ -96,8 +99,10 @@ class Experiments:
             new_unit: The unit of its namespace, which is made with it; None: there is one.
 
         Raises:
-            TastemakerError: There is an experiment of this name, or no such namespace.
+            TastemakerError: There is an experiment of this name, its name has other signs than names have, or
+                there is no such namespace.
         """
+        require_name("experiment", design.name)
         now = datetime.now(UTC)
         with self.engine.begin() as connection:
             if new_unit is not None:
@@ -227,8 +232,14 @@ class Experiments:
             )
             if found in ("ship", "drop") and facts.look is not None:
                 store_outcomes(connection, facts.look)
-            self._compiler.compile(connection, also=name if found == "ready" else None)
-        self.publish()
+            if found not in CLOSING:
+                self._compiler.compile(connection, also=name if found == "ready" else None)
+        try:
+            self.publish()
+        except TastemakerError:
+            if found in CLOSING and experiment.is_active:
+                self.kill(name, actor=actor, reason=reason)  # whatever is wrong with the others' plan
+            raise
         return stored
 
     def require_possible(
@@ -312,8 +323,12 @@ class Experiments:
                     changes.apply(
                         connection, experiment, "kill", actor=one.actor, reason=one.reason, evidence=said
                     )
-        if pending:
-            self.publish()  # before they are forgotten: no compilation under way may take a kill back
+        try:
+            if pending:
+                self.publish()  # before they are forgotten: no compilation under way may take a kill back
+        except TastemakerError as error:
+            logger.warning("kills stay in the plan, which can't be compiled: %s", error)
+            return
         for one in pending:
             kills.settle(self.folder, one.experiment)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from support import experiment_homes
+from support import experiment_homes, registered_versions
 from support.experiment_homes import ExperimentHome
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import VariantDesign
@@ -17,7 +17,7 @@ from tastemaker.experiments.lifecycle.states import ActionRefused, fold
 from tastemaker.experiments.plan import ControlPlan
 from tastemaker.experiments.plan_file import decode_plan
 from tastemaker.storage.engine import open_engine
-from tastemaker.storage.tables import experiment_changes, experiment_plans, experiments
+from tastemaker.storage.tables import experiment_changes, experiment_plans, experiments, versions
 
 
 @pytest.fixture
@@ -181,6 +181,39 @@ def test_experiments_over_models_stand_in_one_namespace(shop: ExperimentHome) ->
     shop.draft("second", namespace="basket")
     with pytest.raises(TastemakerError, match="in 2 namespaces"):
         shop.do("second", "ready")
+
+
+@pytest.mark.parametrize("action", ["roll_back", "stop", "drop"])
+def test_what_is_wrong_with_another_experiment_does_not_prevent_a_rollback(
+    shop: ExperimentHome, action: str
+) -> None:
+    """The version of `broken` leaves the database, so that no plan with it can be compiled."""
+    lost = registered_versions.add(shop.registry, weight=3.0)
+    alike = {"a": served(shop.champion.id), "b": served(lost.id)}
+    shop.running("broken", claim=500_000, variants=alike)
+    shop.running("sound", claim=500_000)
+    with shop.experiments.engine.begin() as connection:
+        connection.execute(delete(versions).where(versions.c.id == lost.id))
+    with pytest.raises(TastemakerError, match="no version"):
+        shop.do("sound", action)
+    killed = {one.name: one.killed for one in plan_of(shop).experiments}
+    assert killed == {"broken": False, "sound": True}
+    assert shop.experiments.get("sound").state != "running"
+    shop.do("broken", "stop")
+    assert plan_of(shop).experiments == ()
+    assert shop.experiments.verify("sound") == []
+
+
+def served(version: str) -> VariantDesign:
+    return VariantDesign(share=500_000, model="toy", version=version)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", " x", "x" * 101, ".x"])
+def test_names_are_those_of_files(shop: ExperimentHome, name: str) -> None:
+    with pytest.raises(TastemakerError, match="the experiment has the name"):
+        shop.draft(name)
+    with pytest.raises(TastemakerError, match="the namespace has the name"):
+        shop.experiments.add_namespace(name, cool_down_seconds=0)
 
 
 def test_a_version_that_is_gone_is_found_before_the_start(shop: ExperimentHome) -> None:
