@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     metavar="[NAME=]MODEL[@VERSION]",
     help="A model against the champion; repeatable. NAME control replaces the champion.",
 )
+@click.option("--recipes", is_flag=True, help="Variants follow their models as they are trained again.")
 @click.option(
     "--flag",
     "flags",
@@ -152,15 +153,15 @@ def _from_options(workspace: Workspace, name: str | None, owner: str, given: dic
             f"{name} has no hypothesis", fix="pass --hypothesis 'it earns 2 % more, because'"
         )
     models, flags, kind = given.pop("variants"), given.pop("flags"), given["kind"]
-    if models and flags:
-        raise TastemakerError(
-            "an experiment is over models or over a flag", fix="leave --variant or --flag out"
-        )
+    if flags and (models or given["recipes"]):
+        raise TastemakerError("an experiment is over models or over a flag", fix="leave --flag out")
     named = (
         experiment_draft.flag_variants(flags)
         if flags
         else experiment_draft.named_variants(workspace, models, kind)
     )
+    if given.pop("recipes"):
+        named = experiment_draft.as_recipes(workspace, named)
     variants = experiment_draft.with_shares(named, dict(_share(one) for one in given.pop("shares")))
     given["minimum_effect"] = given.pop("effect")
     given["claim"] = _claim(buckets(given["claim"]))

@@ -13,6 +13,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.event_log.attribution import window_seconds
 from tastemaker.experiments.design import Design, VariantDesign
 from tastemaker.experiments.design_checks import FEWEST_UNITS
+from tastemaker.experiments.lifecycle.services import recipe_of
 from tastemaker.experiments.plan import BUCKETS, Kind
 from tastemaker.util.durations import DAY_SECONDS
 
@@ -55,6 +56,21 @@ def named_variants(workspace: Workspace, texts: Sequence[str], kind: Kind) -> di
         if kind == "aa" and not texts:
             found[_free_name(found)] = served
     return found
+
+
+def as_recipes(workspace: Workspace, variants: Mapping[str, VariantDesign]) -> dict[str, VariantDesign]:
+    """Return variants that follow their models as they are trained again, with the configs of their versions.
+
+    Args:
+        workspace: The workspace.
+        variants: Variants with frozen versions.
+    """
+    return {
+        name: msgspec.structs.replace(
+            one, version=None, recipe=recipe_of(workspace.registry.get(str(one.version)))
+        )
+        for name, one in variants.items()
+    }
 
 
 def flag_variants(texts: Sequence[str]) -> dict[str, VariantDesign]:
@@ -103,11 +119,9 @@ def with_shares(
         )
     each = (1 - total) / len(rest) if rest else 0
     return {
-        name: VariantDesign(
+        name: msgspec.structs.replace(
+            one,
             share=int(BUCKETS * given.get(name, each) + _SUM_TOLERANCE),
-            model=one.model,
-            version=one.version,
-            value=one.value,
         )
         for name, one in variants.items()
     }

@@ -20,7 +20,7 @@ from scipy.special import ndtri
 
 from tastemaker.errors import OffPolicyError, TastemakerError
 from tastemaker.evaluation import results
-from tastemaker.experiments.lifecycle.services import version_of
+from tastemaker.experiments.lifecycle.services import versions_of
 from tastemaker.stats.bootstrap import LEVEL
 from tastemaker.storage.tables import experiment_forecasts
 from tastemaker.storage.upserts import upsert
@@ -58,11 +58,7 @@ def store_forecasts(workspace: Workspace, experiment: Experiment) -> list[Experi
     from tastemaker.event_log.shipping import collect
 
     design = experiment.design
-    versions = {
-        name: version_of(workspace.registry, experiment.problem, one)
-        for name, one in design.variants.items()
-        if one.model is not None
-    }
+    versions = versions_of(workspace.registry, experiment.problem, design.variants)
     control = versions.pop(design.control, None)
     if control is None:
         return []

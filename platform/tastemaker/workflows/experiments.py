@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tastemaker.errors import RegistryError
-from tastemaker.experiments.lifecycle.services import version_of
+from tastemaker.experiments.lifecycle.services import versions_of
 from tastemaker.workflows.experiment_forecast import store_forecasts
 
 if TYPE_CHECKING:
@@ -150,8 +150,4 @@ def _promote(workspace: Workspace, version: Version, reason: str) -> Promotion:
 
 def _versions(workspace: Workspace, experiment: Experiment) -> dict[str, Version]:
     """Return the version of each variant that has a model."""
-    return {
-        name: version_of(workspace.registry, experiment.problem, variant)
-        for name, variant in experiment.design.variants.items()
-        if variant.model is not None
-    }
+    return versions_of(workspace.registry, experiment.problem, experiment.design.variants)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import delete, insert
 
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiments
-from tastemaker.experiments.lifecycle.services import version_of
+from tastemaker.experiments.lifecycle.services import versions_of
 from tastemaker.experiments.lifecycle.states import ACTIVE
 from tastemaker.storage.tables import learned_lists
 from tastemaker.workflows.online_learning import lists_learned_by
@@ -45,10 +45,8 @@ def store_learned_lists(workspace: Workspace, now: datetime | None = None) -> in
 
 
 def _rows(workspace: Workspace, experiment: Experiment) -> Iterator[dict[str, Any]]:
-    for name, variant in experiment.design.variants.items():
-        if variant.model is None:
-            continue
-        version = version_of(workspace.registry, experiment.problem, variant)
+    versions = versions_of(workspace.registry, experiment.problem, experiment.design.variants)
+    for name, version in versions.items():
         lists = Counter[tuple[str, str, str]]()
         for one in lists_learned_by(workspace, version):
             shown_by = one.variant if one.experiment == experiment.name else None

@@ -28,8 +28,15 @@ def promote_best(workspace: Workspace) -> PromotionResult:
 
     Among models that do not differ significantly, the champion's model is kept, and a version that may be
     worse than the champion does not replace it. After a forced promotion or a rollback nothing is promoted
-    until someone promotes without force, or ends the freeze.
+    until someone promotes without force, or ends the freeze. The plan of experiments is compiled again: their
+    recipes may have new versions.
     """
+    result = _promote_best(workspace)
+    workspace.publish_experiments()
+    return result
+
+
+def _promote_best(workspace: Workspace) -> PromotionResult:
     from tastemaker.registry import champion
 
     problem, registry = workspace.problem, workspace.registry

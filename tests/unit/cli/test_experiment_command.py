@@ -301,3 +301,10 @@ def test_a_promotion_compiles_the_plan_again(shop: ExperimentHome) -> None:
     Workspace.open().registry.make_champion(shop.challenger, "it is better", forced=True)
     plan = decode_plan((shop.experiments.folder / "plan.json").read_bytes())
     assert plan.default == f"toy@{shop.challenger.id}"
+
+
+def test_variants_may_follow_their_models(shop: ExperimentHome) -> None:
+    run(*NEW, "--variant", f"toy@{shop.challenger.id}", "--recipes")
+    found = shop.experiments.get("ranker-2").design.variants
+    assert {one.version for one in found.values()} == {None}
+    assert len({one.recipe for one in found.values()}) == 2

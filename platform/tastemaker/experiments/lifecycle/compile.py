@@ -130,9 +130,9 @@ def planned_variants(design: Design, services: PinnedServices) -> tuple[Variant,
         design: The design.
         services: Collects the services that they need.
     """
-    found, start = [], 0
+    found, start, served = [], 0, services.of(design.variants)
     for name, variant in design.variants.items():
         end = start + variant.share
-        found.append(Variant(name, start, end, services.of(variant), variant.value))
+        found.append(Variant(name, start, end, served.get(name), variant.value))
         start = end
     return tuple(found)

@@ -11,7 +11,7 @@ from tastemaker.experiments.analysis import metrics
 from tastemaker.experiments.design import VariantDesign
 from tastemaker.experiments.design_checks import DesignFault, Known
 from tastemaker.experiments.lifecycle.namespaces import list_namespaces
-from tastemaker.experiments.lifecycle.services import version_of
+from tastemaker.experiments.lifecycle.services import versions_of
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import verify_version
@@ -40,7 +40,8 @@ def read_known(connection: Connection, registry: Registry, problem: ProblemSpec)
 
 def _require_version(registry: Registry, problem: str, variant: VariantDesign) -> None:
     """Raise TastemakerError if a variant's version does not exist or is damaged."""
-    verify_version(version_of(registry, problem, variant).folder)
+    for version in versions_of(registry, problem, {"": variant}).values():
+        verify_version(version.folder)
 
 
 def _fault_of(check: Callable[[], object]) -> DesignFault | None:

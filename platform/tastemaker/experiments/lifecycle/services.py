@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -46,15 +47,14 @@ class PinnedServices:
         champion = self._registry.champion(self._problem)
         return None if champion is None else self._pin(champion, None)
 
-    def of(self, variant: VariantDesign) -> str | None:
-        """Return the name of a variant's service; None for a flag.
+    def of(self, variants: Mapping[str, VariantDesign]) -> dict[str, str]:
+        """Return the name of each variant's service; flags have none.
 
         Raises:
             RegistryError: There is no such version.
         """
-        if variant.model is None:
-            return None
-        return self._pin(version_of(self._registry, self._problem, variant), variant.address)
+        versions = versions_of(self._registry, self._problem, variants)
+        return {name: self._pin(one, variants[name].address) for name, one in versions.items()}
 
     def _pin(self, version: Version, address: str | None) -> str:
         name = f"{version.model}@{version.id}"
@@ -66,20 +66,53 @@ class PinnedServices:
         return name
 
 
-def version_of(registry: Registry, problem: str, variant: VariantDesign) -> Version:
-    """Return the version that a variant with a model names.
+def versions_of(
+    registry: Registry, problem: str, variants: Mapping[str, VariantDesign]
+) -> dict[str, Version]:
+    """Return the version of each variant with a model.
+
+    Recipes have the newest versions whose data end at the same time, so that none is fresher than another.
 
     Args:
         registry: The versions.
-        problem: The problem that it has to answer.
-        variant: The variant.
+        problem: The problem that they have to answer.
+        variants: The variants of one experiment.
 
     Raises:
-        RegistryError: There is none, or it is of another model or problem.
+        RegistryError: There is none, it is of another model or problem, or recipes were never trained on data
+            with the same end.
     """
-    if variant.version is None:
-        return _newest_of_recipe(registry, problem, variant)
-    version = registry.get(variant.version)
+    found = {
+        name: [_frozen(registry, problem, one)] if one.recipe is None else _trained(registry, problem, one)
+        for name, one in variants.items()
+        if one.model is not None
+    }
+    ends = [
+        {one.manifest.window.end for one in found[name]}
+        for name in found
+        if variants[name].recipe is not None
+    ]
+    common = set.intersection(*ends) if ends else set()
+    if ends and not common:
+        raise RegistryError(
+            "the recipes of the variants have no versions that were trained on data with the same end",
+            fix="train all of them: tastemaker run",
+        )
+    return {
+        name: next(
+            one for one in versions if variants[name].recipe is None or one.manifest.window.end == max(common)
+        )
+        for name, versions in found.items()
+    }
+
+
+def recipe_of(version: Version) -> str:
+    """Return the name of a version's configuration: versions that are trained again have the same."""
+    return hash_json(version.manifest.config)[:_RECIPE_LENGTH]
+
+
+def _frozen(registry: Registry, problem: str, variant: VariantDesign) -> Version:
+    version = registry.get(str(variant.version))
     if version.model != variant.model or version.problem != problem:
         raise RegistryError(
             f"version {version.id} is of {version.model} and the problem {version.problem!r}, not of "
@@ -87,11 +120,6 @@ def version_of(registry: Registry, problem: str, variant: VariantDesign) -> Vers
             fix=f"name one of: tastemaker models versions {variant.model}",
         )
     return version
-
-
-def recipe_of(version: Version) -> str:
-    """Return the name of a version's configuration: versions that are trained again have the same."""
-    return hash_json(version.manifest.config)[:_RECIPE_LENGTH]
 
 
 def socket_path(folder: Path, service: str) -> Path:
@@ -120,10 +148,11 @@ def socket_path(folder: Path, service: str) -> Path:
     return path
 
 
-def _newest_of_recipe(registry: Registry, problem: str, variant: VariantDesign) -> Version:
+def _trained(registry: Registry, problem: str, variant: VariantDesign) -> list[Version]:
+    """Return the versions of a recipe, newest first."""
     versions = registry.list(variant.model, problem=problem)
-    found = next((one for one in versions if recipe_of(one) == variant.recipe), None)
-    if found is None:
+    found = [one for one in versions if recipe_of(one) == variant.recipe]
+    if not found:
         recipes = ", ".join(dict.fromkeys(map(recipe_of, versions))) or "none"
         raise RegistryError(
             f"{variant.model} has no version of the recipe {variant.recipe!r}; its recipes: {recipes}",
