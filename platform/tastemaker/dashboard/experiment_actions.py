@@ -11,11 +11,21 @@ from functools import partial
 from urllib.parse import quote
 
 from tastemaker.dashboard.access.viewer import Role, Viewer
-from tastemaker.dashboard.content import ActionForm, DataTable, FormField, PageBlock, TableCell, TableColumn
+from tastemaker.dashboard.content import (
+    ActionForm,
+    DataTable,
+    FormField,
+    Notes,
+    PageBlock,
+    TableCell,
+    TableColumn,
+)
+from tastemaker.dashboard.formats import moment
 from tastemaker.dashboard.page import PageAction
 from tastemaker.dashboard.path_parts import row_number
 from tastemaker.dashboard.reader import AWAY, DashboardReader
 from tastemaker.errors import TastemakerError
+from tastemaker.experiments.lifecycle import kills
 from tastemaker.experiments.lifecycle.next_actions import NextAction
 from tastemaker.experiments.lifecycle.states import Action
 from tastemaker.experiments.lifecycle.store import Experiments
@@ -36,6 +46,17 @@ def next_actions(result: ExperimentResult, viewer: Viewer) -> list[PageBlock]:
     """Return what may be done next, with a form for what an editor may do here."""
     forms = [_form(result, one) for one in result.next_actions if one.is_allowed and one.action in OFFERED]
     return [_table(result.next_actions), *(forms if viewer.role >= Role.EDITOR else [])]
+
+
+def pending_kill(reader: DashboardReader, result: ExperimentResult) -> list[Notes]:
+    """Return that an experiment was killed where the database does not have it yet."""
+    said = [
+        f"{one.actor} killed it at {moment(one.killed_at, reader.timezone)}: {one.reason}. All units get the "
+        "default; the database has this with the next change."
+        for one in kills.pending(reader.settings.experiments_root)
+        if one.experiment == result.experiment.name and result.experiment.is_active
+    ]
+    return [Notes(said)] if said else []
 
 
 def in_short(found: Sequence[NextAction]) -> str:

@@ -34,6 +34,7 @@ MOST_UNCHECKED = timedelta(minutes=15)
 """How old the newest check of a guardrail may be: one that finds nothing new is stored every five minutes."""
 UNGUARDED_KINDS = ("interleaving", "shadow")
 """Kinds whose variants have no units of their own."""
+_OVER = ("decided", "archived")
 _ROLES = ("primary", "secondary", "guardrail", "exploratory")
 _WITHOUT_LOOK = {
     "draft": "It is a draft: it has not started.",
@@ -54,7 +55,7 @@ class ExperimentListing:
     looks_taken: int
     """Planned looks in this epoch."""
     next_actions: Sequence[NextAction]
-    """What a person may do, and why not yet."""
+    """What a person may do, and why not yet; empty in a list where it is over."""
 
     @property
     def design(self) -> Design:
@@ -162,7 +163,10 @@ def read_listings(engine: Engine, now: datetime | None = None) -> list[Experimen
         now: When it is, which next actions may depend on; None: the current time.
     """
     with engine.connect() as connection:
-        return list(_listed(connection, read_experiments(connection), now))
+        return [
+            ExperimentListing(*found, [] if found[0].state in _OVER else _next(connection, found[0], now))
+            for found in _with_looks(connection, read_experiments(connection))
+        ]
 
 
 def read_result(engine: Engine, name: str, now: datetime | None = None) -> ExperimentResult:
@@ -177,16 +181,15 @@ def read_result(engine: Engine, name: str, now: datetime | None = None) -> Exper
         TastemakerError: There is no experiment of this name.
     """
     with engine.connect() as connection:
-        (found,) = _listed(connection, [read_experiment(connection, name)], now)
-        one = found.experiment
+        ((one, look, taken),) = _with_looks(connection, [read_experiment(connection, name)])
         epoch = (name, one.epoch)
         unit = connection.execute(select(namespaces.c.unit).where(namespaces.c.name == one.namespace))
         return ExperimentResult(
-            one, found.look, found.looks_taken, found.next_actions,
+            one, look, taken, _next(connection, one, now),
             unit=unit.scalar_one(),
             read_at=now or datetime.now(UTC),
             looks=_of_epoch(connection, looks, epoch, "number"),
-            effects=_effects(connection, one.design, found.look),
+            effects=_effects(connection, one.design, look),
             checks=_newest_checks(connection, epoch),
             changes=audit.read(connection, name),
             forecasts=_forecasts(connection, epoch),
@@ -210,9 +213,14 @@ def _forecasts(connection: Connection, epoch: tuple[str, int] | None = None) -> 
     return [ForecastOutcome(*row) for row in connection.execute(statement.order_by(*order))]
 
 
-def _listed(
-    connection: Connection, found: Sequence[Experiment], now: datetime | None
-) -> Iterator[ExperimentListing]:
+def _next(connection: Connection, experiment: Experiment, now: datetime | None) -> list[NextAction]:
+    return next_actions(experiment, read_facts(connection, experiment), now or datetime.now(UTC))
+
+
+def _with_looks(
+    connection: Connection, found: Sequence[Experiment]
+) -> Iterator[tuple[Experiment, Row[Any] | None, int]]:
+    """Yield experiments with the newest look of their epoch and the number of planned ones."""
     c = looks.c
     mine = c.experiment.in_([one.name for one in found])
     newest = select(c.experiment, c.epoch, func.max(c.number).label("number")).where(mine)
@@ -226,8 +234,7 @@ def _listed(
     counts = {(one.experiment, one.epoch): one.n for one in taken}
     for one in found:
         key = (one.name, one.epoch)
-        actions = next_actions(one, read_facts(connection, one), now or datetime.now(UTC))
-        yield ExperimentListing(one, by_epoch.get(key), counts.get(key, 0), actions)
+        yield one, by_epoch.get(key), counts.get(key, 0)
 
 
 def _of_epoch(

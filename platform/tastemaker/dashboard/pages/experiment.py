@@ -27,6 +27,7 @@ def load(reader: DashboardReader, filters: PageFilters, viewer: Viewer) -> PageC
         as_of=None if result.look is None else result.look.at,
         fresh=FRESH if result.experiment.state in LIVE else timedelta.max,
         blocks=[
+            *actions.pending_kill(reader, result),
             *tables.concerns(result),
             tables.soundness(result),
             *([] if result.is_invalid else _effects(reader, result)),

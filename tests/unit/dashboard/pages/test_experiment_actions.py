@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,8 +71,9 @@ def test_what_may_be_done_is_said_with_what_stands_against_it(
     assert not allowed["step"], "the step's time is not over"
     assert "this step began" in client.get(PAGE).text
     assert forms(client.get(PAGE).text) == {"Hold", "Stop", "Kill"}
-    listed = client.get("/blocks/experiments/experiments.csv").text
-    assert '"hold, new epoch, roll back, kill, stop, drop"' in listed.replace("resume, ", "")
+    (listed,) = csv.DictReader(client.get("/blocks/experiments/experiments.csv").text.splitlines())
+    assert {"hold", "stop", "kill"} <= set(listed["next"].split(", "))
+    assert "step" not in listed["next"].split(", ")
 
 
 def test_an_editor_holds_and_stops_with_a_reason(client: TestClient, home: ExperimentHome) -> None:
@@ -106,6 +108,11 @@ def test_a_kill_takes_effect_before_the_database_has_it(
     assert planned.killed
     (kept,) = (home.experiments.folder / "killed").glob("*.json")
     assert json.loads(kept.read_text("utf-8"))["reason"] == "it shows nothing"
+    assert home.experiments.get("ranker-2").state == "running"
+    assert "this machine killed it at" in client.get(PAGE).text
+    monkeypatch.undo()
+    home.experiments.settle_kills()
+    assert "killed it at" not in client.get(f"{PAGE}?page=2").text, "a page that was not read before"
 
 
 @pytest.mark.parametrize(
