@@ -60,7 +60,7 @@ def experiment() -> None:
     and guardrails what may be done next.
 
     \b
-    Typical order:
+    Examples:
       tastemaker experiment new ranker-2 --variant ranker --hypothesis "it earns 2 % more"
       tastemaker experiment start ranker-2      enrol the first 1 % of the users
       tastemaker experiment show ranker-2       the result, and what may be done next
