@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.product.cell import Cell, Group, Level, MetricWindow, WindowEnds
+from tastemaker.product.day_files import ITEM_DAYS
 from tastemaker.product.groups import create_groups
 from tastemaker.product.items_shown import DaysOfItems, ItemsShown
 from tastemaker.stats.bootstrap import Interval
@@ -59,7 +60,7 @@ class CatalogueCells:
                 yield from self._cells(window, group, shown, users[window, group])
 
     def _groups(self) -> Iterator[tuple[Group, DaysOfItems]]:
-        versions = create_groups(self._connection, "item_days", _VERSIONS)
+        versions = create_groups(self._connection, ITEM_DAYS, _VERSIONS)
         given = {"top": self._top, "never": _NEVER}
         rows = self._connection.sql(_ITEMS, params=given).to_arrow_table()
         numbers: dict[Group, list[int]] = defaultdict(list)

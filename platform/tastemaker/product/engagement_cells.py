@@ -12,7 +12,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.product.cell import LEVELS, Cell, Group, WindowEnds
+from tastemaker.product.cell import Cell, Group, Level, WindowEnds
+from tastemaker.product.day_files import USER_DAYS
 from tastemaker.product.engagement_metrics import (
     COUNTS,
     CTR_BY_POSITION,
@@ -23,8 +24,9 @@ from tastemaker.product.engagement_metrics import (
     REWARDED_EVENTS,
     RatioMetric,
 )
+from tastemaker.product.groups import create_groups
 from tastemaker.product.shop_days import ONE_DAY
-from tastemaker.product.spans import BY_SPAN, ROWS_OF_SPANS, Spans, create_spans
+from tastemaker.product.spans import BY_SPAN, ROWS_IN_WINDOWS, ROWS_OF_SPANS, Spans, create_spans
 from tastemaker.stats.bootstrap import Float64, Interval
 from tastemaker.stats.ratios import ratio_intervals
 from tastemaker.stats.shares import median_interval
@@ -41,8 +43,8 @@ _OWN_MEDIANS = f"""
     FROM (SELECT {BY_SPAN}, unnest({HOURS_TO_FIRST_CLICK.values}) AS one FROM ({ROWS_OF_SPANS}))
     GROUP BY {BY_SPAN} ORDER BY own"""  # noqa: S608 - our own
 _MILLISECONDS = f"""
-    SELECT group_number, day, unnest({P99_MS.values})::DOUBLE AS one FROM grouped
-    WHERE day BETWEEN $first_end - ($days - 1)::INTEGER AND $last_end ORDER BY group_number, day"""  # noqa: S608 - our own
+    SELECT group_number, day, unnest({P99_MS.values})::DOUBLE AS one FROM ({ROWS_IN_WINDOWS})
+    ORDER BY group_number, day"""  # noqa: S608 - our own
 
 
 class EngagementCells:
@@ -57,15 +59,17 @@ class EngagementCells:
         """
         self._connection, self._event_types = connection, event_types
 
-    def of(self, ends: WindowEnds, *, closed_until: date) -> Iterator[Cell]:
-        """Yield the figures of windows, for all lists and by model, version and variant.
+    def of(self, level: Level, windows: Sequence[WindowEnds], *, closed_until: date) -> Iterator[Cell]:
+        """Yield the figures of the groups of a level.
 
         Args:
-            ends: The windows.
+            level: The groups.
+            windows: The windows, in runs of consecutive ones.
             closed_until: The last day by whose end the attribution windows of all lists are over.
         """
-        for level in LEVELS:
-            groups = create_spans(self._connection, level, ends)
+        groups = create_groups(self._connection, USER_DAYS, level)
+        for ends in windows:
+            create_spans(self._connection, ends)
             users = self._users(groups, ends)
             yield from users.counts()
             for slice_, one in self._ratios:
@@ -76,7 +80,7 @@ class EngagementCells:
     def _users(self, groups: list[Group], ends: WindowEnds) -> UserTotals:
         columns = ", ".join(f"({sql})::DOUBLE AS {name}" for sql, name in self._totals.items())
         sql = f"SELECT {BY_SPAN}, {columns} FROM ({ROWS_OF_SPANS}) GROUP BY {BY_SPAN}"  # noqa: S608 - our own
-        rows = self._rows(sql)
+        rows = self._rows(sql, ends)
         totals = {sql: rows[name].to_numpy() for sql, name in self._totals.items()}
         return UserTotals(Spans.of(rows, groups, ends), totals)
 
@@ -106,7 +110,7 @@ class EngagementCells:
         return {sql: f"total_{n}" for n, sql in enumerate(dict.fromkeys(wanted))}
 
     def _hours(self, groups: list[Group], ends: WindowEnds, closed_until: date) -> Iterator[Cell]:
-        rows = self._rows(_OWN_MEDIANS)
+        rows = self._rows(_OWN_MEDIANS, ends)
         spans = Spans.of(rows, groups, ends)
         events = spans.sums(rows["events"].to_numpy())
         for number, place, own in spans.users(rows["own"].to_numpy()):
@@ -117,7 +121,7 @@ class EngagementCells:
             )  # fmt: skip
 
     def _slowest(self, users: UserTotals, ends: WindowEnds) -> Iterator[Cell]:
-        rows = self._rows(_MILLISECONDS, ends.parameters)
+        rows = self._rows(_MILLISECONDS, ends)
         numbers, days, values = (rows[name].to_numpy() for name in ("group_number", "day", "one"))
         timed = users.totals[_TIMED]
         requests, answered = users.spans.sums(timed), users.spans.sums((timed > 0).astype(np.float64))
@@ -136,8 +140,8 @@ class EngagementCells:
                 is_complete=True,
             )
 
-    def _rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
-        return self._connection.sql(sql, params=parameters).to_arrow_table()
+    def _rows(self, sql: str, ends: WindowEnds) -> pa.Table:
+        return self._connection.sql(sql, params=ends.parameters).to_arrow_table()
 
 
 class UserTotals(NamedTuple):

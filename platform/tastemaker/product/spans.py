@@ -22,8 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tastemaker.product.cell import Group, Level, MetricWindow, WindowEnds
-from tastemaker.product.groups import create_groups
+from tastemaker.product.cell import Group, MetricWindow, WindowEnds
 from tastemaker.stats.bootstrap import Float64
 
 Int64 = NDArray[np.int64]
@@ -31,12 +30,11 @@ Int64 = NDArray[np.int64]
 DENSE_COUNTS = 4_000_000
 """So many counts, of which most may be 0, are in memory at once."""
 
-_SPANS = """
+ROWS_IN_WINDOWS = "SELECT * FROM grouped WHERE day BETWEEN $first_end - ($days - 1)::INTEGER AND $last_end"
+"""SQL of the rows of `user_days` in any of the windows, with the numbers of their groups."""
+_SPANS = f"""
     CREATE OR REPLACE TEMP TABLE spans AS
-    WITH days AS (
-        SELECT DISTINCT group_number, user_id, day FROM grouped
-        WHERE day BETWEEN $first_end - ($days - 1)::INTEGER AND $last_end
-    ),
+    WITH days AS (SELECT DISTINCT group_number, user_id, day FROM ({ROWS_IN_WINDOWS})),
     changes AS (
         SELECT group_number, user_id, greatest(day, $first_end) AS since FROM days
         UNION
@@ -45,26 +43,18 @@ _SPANS = """
     SELECT *, since - ($days - 1)::INTEGER AS first_day,
         lead(since, 1, $last_end + 1) OVER (PARTITION BY group_number, user_id ORDER BY since) AS until
     FROM changes
-"""
-ROWS_OF_SPANS = """
-    SELECT since, until, grouped.* FROM spans JOIN grouped USING (group_number, user_id)
-    WHERE day BETWEEN first_day AND since"""
-"""SQL of the rows of `user_days` that a user has in the windows of a span: `day BETWEEN $first AND $last`."""
+"""  # noqa: S608 - our own
+ROWS_OF_SPANS = f"""
+    SELECT since, until, rows.* FROM spans JOIN ({ROWS_IN_WINDOWS}) AS rows USING (group_number, user_id)
+    WHERE day BETWEEN first_day AND since"""  # noqa: S608 - our own
+"""SQL of a user's rows in the windows of a span: what `day BETWEEN $first AND $last` says in a definition."""
 BY_SPAN = "group_number, user_id, since, until"
 """SQL: what rows of spans are grouped by."""
 
 
-def create_spans(connection: duckdb.DuckDBPyConnection, level: Level, ends: WindowEnds) -> list[Group]:
-    """Create the tables that ROWS_OF_SPANS reads, and return the groups by number.
-
-    Args:
-        connection: Has the table `user_days`.
-        level: The groups.
-        ends: The windows.
-    """
-    groups = create_groups(connection, "user_days", level)
+def create_spans(connection: duckdb.DuckDBPyConnection, ends: WindowEnds) -> None:
+    """Create the table `spans` that ROWS_OF_SPANS reads, of the rows in the view `grouped`."""
     connection.execute(_SPANS, ends.parameters)
-    return groups
 
 
 class EqualUsers(NamedTuple):

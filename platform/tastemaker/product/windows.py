@@ -36,11 +36,17 @@ _PEOPLE = """
     FROM (SELECT user_id AS name FROM user_files UNION SELECT user_id FROM activity_files)
 """
 """Users are numbered: numbers are grouped twice as fast as texts."""
-_NUMBERED = """
-    CREATE TEMP TABLE {table} AS
+_USER_DAYS = """
+    CREATE TEMP TABLE user_days AS
     SELECT people.user_id, files.* EXCLUDE (user_id)
-    FROM {files} AS files JOIN people ON files.user_id = name WHERE day BETWEEN $first AND $last
+    FROM user_files AS files JOIN people ON files.user_id = name WHERE day BETWEEN $first AND $last
     ORDER BY people.user_id, day
+"""
+"""In this order, the rows of a user are found next to each other."""
+_ACTIVITY = """
+    CREATE TEMP TABLE activity AS
+    SELECT people.user_id, day FROM activity_files AS files JOIN people ON files.user_id = name
+    WHERE day <= $last
 """
 _SHOWN = """
     CREATE TEMP TABLE shown AS
@@ -53,11 +59,13 @@ _ITEM_DAYS = """
     FROM item_files AS files JOIN shown ON files.item_id = name WHERE day BETWEEN $first AND $last
 """
 _FIRSTS = "CREATE TEMP TABLE firsts AS SELECT user_id, min(day) AS first_day FROM activity GROUP BY user_id"
-_STARTS = """
-    SELECT {keys}, people.user_id, min(day) AS first_day
+_FIRST_LISTS = """
+    CREATE TEMP TABLE first_lists AS
+    SELECT model, version, experiment, variant, people.user_id, min(day) AS first_day
     FROM user_files JOIN people ON user_files.user_id = name
-    WHERE NOT starts_with(name, '{session}') GROUP BY {keys}, people.user_id
+    WHERE NOT starts_with(name, $session) GROUP BY ALL
 """
+_STARTS = "SELECT {keys}user_id, min(first_day) AS first_day FROM first_lists GROUP BY ALL"
 _ENDS = """
     CREATE TEMP TABLE ends AS
     SELECT day AS last, starts_at AS ends_at, count(item_id) AS items
@@ -135,7 +143,7 @@ class WindowCells:
         starts = [MetricWindow.ending(found[0], days).first for days, found in ends.items() if found]
         if log is not None and starts:
             span = {"first": min(starts), "last": log.until}
-            self._connection.execute(_NUMBERED.format(table=USER_DAYS, files="user_files"), span)
+            self._connection.execute(_USER_DAYS, span)
             self._connection.execute(_SHOWN, span)
             self._connection.execute(_ITEM_DAYS, span)
             view(self._connection, self._lake, "items", ITEMS, self._lake.files("items"))
@@ -145,25 +153,28 @@ class WindowCells:
             self._connection.register("midnights", pa.table(columns, schema=DAYS))
             self._connection.execute(_ENDS)
         until = date.min if activity is None else activity.until
-        everything = {"first": date.min, "last": until}
-        self._connection.execute(_NUMBERED.format(table=ACTIVITY, files="activity_files"), everything)
+        self._connection.execute(_ACTIVITY, {"last": until})
         self._connection.execute(_FIRSTS)
 
     def _of_lists(self, plan: MeasurementPlan, closed: datetime | None, progress: Progress) -> Iterator[Cell]:
         closed_until = date.min if closed is None else self._days.of(closed) - ONE_DAY
+        windows = [
+            WindowEnds(first, last, days)
+            for days in TRAILING_DAYS
+            for _, (first, last) in self._blocks(plan.trailing(days), USER_DAYS, SPANS_PER_ROW)
+        ]
+        if not windows:
+            return
         engagement = EngagementCells(self._connection, self._event_types)
         users: dict[tuple[MetricWindow, Group], int] = {}
-        for days in TRAILING_DAYS:
-            ends = plan.trailing(days)
-            for done, (first, last) in self._blocks(ends, USER_DAYS, SPANS_PER_ROW):
-                for cell in engagement.of(WindowEnds(first, last, days), closed_until=closed_until):
-                    if cell.metric == "users":
-                        users[cell.window, cell.group] = cell.n
-                    yield cell
-                progress(f"lists, windows of {days} days", done, len(ends))
-        if runs := list(_runs(plan)):
-            yield from CatalogueCells(self._connection).of(runs, users)
-            progress("catalogue", len(runs), len(runs))
+        for number, level in enumerate(LEVELS, 1):
+            for cell in engagement.of(level, windows, closed_until=closed_until):
+                if cell.metric == "users":
+                    users[cell.window, cell.group] = cell.n
+                yield cell
+            progress("lists", number, len(LEVELS))
+        yield from CatalogueCells(self._connection).of(windows, users)
+        progress("catalogue", 1, 1)
 
     def _of_users(self, plan: MeasurementPlan, first_day: date, progress: Progress) -> Iterator[Cell]:
         growth = GrowthCells(self._connection, first_day)
@@ -200,19 +211,10 @@ class WindowCells:
             "SELECT * FROM firsts", Level(()), max(first, plan.first_shop_cohort), last, activity.until
         )
         progress("cohorts", 1, 2)
-        for level in LEVELS[2:] if log is not None else ():
-            yield from retention.of(
-                _STARTS.format(keys=", ".join(level.keys), session=SESSION),
-                level,
-                max(first, plan.first_version_cohort),
-                last,
-                activity.until,
-            )
+        if log is not None:
+            self._connection.execute(_FIRST_LISTS, {"session": SESSION})
+            first = max(first, plan.first_version_cohort)
+            for level in LEVELS[2:]:
+                starts = _STARTS.format(keys=level.columns)
+                yield from retention.of(starts, level, first, last, activity.until)
         progress("cohorts", 2, 2)
-
-
-def _runs(plan: MeasurementPlan) -> Iterator[WindowEnds]:
-    for days in TRAILING_DAYS:
-        ends = plan.trailing(days)
-        for first, last in consecutive(ends, max(1, len(ends))):
-            yield WindowEnds(first, last, days)

@@ -137,8 +137,9 @@ def compute(tables: dict[str, pa.Table], ends: WindowEnds) -> dict[Key, Cell]:
     users: dict[tuple[MetricWindow, Group], int] = defaultdict(lambda: COPIES)
     with open_duckdb() as connection:
         register(connection, tables)
+        engagement = EngagementCells(connection, ["click"])
         cells = [
-            *EngagementCells(connection, ["click"]).of(ends, closed_until=ends.last),
+            *(cell for one in LEVELS for cell in engagement.of(one, [ends], closed_until=ends.last)),
             *CatalogueCells(connection).of([ends], users),
         ]
     found = {(one.metric, one.slice.partition("=")[2], one.window, one.group): one for one in cells}
