@@ -18,6 +18,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.interleaving import look_at_teams, read_preferences
 from tastemaker.experiments.analysis.look import Look, look_at
+from tastemaker.experiments.analysis.planner import TrafficPlan, plan_traffic
 from tastemaker.experiments.analysis.units import UnitQuery, read_units
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiment, read_experiments
 from tastemaker.experiments.plan import Unit
@@ -95,14 +96,29 @@ class ExperimentLooks:
         store(self.engine, look)
         return look
 
+    def plan(self, name: str, now: datetime | None = None) -> TrafficPlan:
+        """Return how many users an experiment needs, by the last weeks of the log; errors as `plan_traffic`.
+
+        Args:
+            name: The experiment, in any state.
+            now: The time; None: the current one.
+        """
+        with self.engine.connect() as connection:
+            experiment = read_experiment(connection, name)
+            unit = _unit(connection, experiment)
+        _check_problem(experiment, self.problem)
+        if unit != "user":
+            raise TastemakerError(
+                f"{name} assigns each {unit}, and a plan replays users",
+                fix="take the users' plan as an estimate: make a draft in a namespace of users",
+            )
+        return plan_traffic(self.lake, self.problem, experiment.design, now)
+
     def _look(
         self, connection: Connection, experiment: Experiment, past: Sequence[float], now: datetime
     ) -> Look:
         design, epoch = experiment.design, experiment.epoch
-        unit: Unit = connection.execute(
-            select(namespaces.c.unit).where(namespaces.c.name == experiment.namespace)
-        ).scalar_one()
-        started_at = _started_at(connection, experiment)
+        unit, started_at = _unit(connection, experiment), _started_at(connection, experiment)
         query = UnitQuery.of(design, epoch, unit, self.problem, started_at=started_at)
         with self.lake.connect() as lake:
             if design.kind == "interleaving":
@@ -132,12 +148,24 @@ def read_looks(engine: Engine, name: str, epoch: int) -> list[Look]:
         return [_stored(connection, row) for row in rows]
 
 
-def _check(experiment: Experiment, problem: ProblemSpec) -> None:
+def _unit(connection: Connection, experiment: Experiment) -> Unit:
+    """Return what the experiment's namespace assigns."""
+    found: Unit = connection.execute(
+        select(namespaces.c.unit).where(namespaces.c.name == experiment.namespace)
+    ).scalar_one()
+    return found
+
+
+def _check_problem(experiment: Experiment, problem: ProblemSpec) -> None:
     if experiment.problem != problem.name:
         raise TastemakerError(
             f"{experiment.name} belongs to the problem {experiment.problem!r}, in use is {problem.name!r}",
             fix="set TASTEMAKER_PROBLEM to the file of its problem",
         )
+
+
+def _check(experiment: Experiment, problem: ProblemSpec) -> None:
+    _check_problem(experiment, problem)
     if experiment.state in NOT_STARTED:
         raise TastemakerError(
             f"{experiment.name} is {experiment.state}: it has no units yet",

@@ -1,4 +1,4 @@
-"""A look in lines for a terminal, and as plain values for JSON."""
+"""Looks and plans in lines for a terminal, and looks as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.look import Look
+from tastemaker.experiments.analysis.planner import TRAFFIC, TrafficPlan
 
 _SHOWN = ("primary", "guardrail", "secondary")
+_TITLES = ["role", "metric", "variant", "", "control", "value", "difference", "interval", "verdict"]
 
 
 def as_plain(look: Look) -> dict[str, Any]:
@@ -36,7 +38,30 @@ def in_lines(look: Look) -> Iterator[str]:
     shown = [one for one in look.effects if one.role in _SHOWN and not one.slice]
     if shown:
         yield ""
-        yield from _table([_cells(one) for one in shown])
+        yield from _table(_TITLES, [_cells(one) for one in shown])
+
+
+def plan_lines(plan: TrafficPlan) -> Iterator[str]:
+    """Yield what the log says about a design, and the smallest effect by day and traffic."""
+    yield plan.sentence
+    yield ""
+    explained = f"{100 * plan.correlation**2:.0f} % of the variance"
+    yield (
+        f"{plan.metric}: mean {plan.mean:.4g}, standard deviation {plan.deviation:.4g}, over "
+        f"{plan.mature_users:,} users; what they did before explains {explained}"
+    )
+    yield f"the looks need {plan.factor:.3f} times the users of a single look"
+    yield ""
+    titles = ["days", *(f"users, {100 * share:g} % of the traffic" for share in TRAFFIC)]
+    rows = []
+    for one in plan.by_day:
+        cells = [_effect(one.units[share], one.relative[share]) for share in TRAFFIC]
+        rows.append([str(one.days), *cells])
+    yield from _table(titles, rows)
+
+
+def _effect(units: int, relative: float | None) -> str:
+    return f"{units:,}" if relative is None else f"{units:,}: effects from {100 * relative:.1f} %"
 
 
 def _cells(one: LookEffect) -> list[str]:
@@ -50,8 +75,7 @@ def _figure(value: float | None, sign: str = "") -> str:
     return "" if value is None else f"{value:{sign}.4g}"
 
 
-def _table(rows: list[list[str]]) -> Iterator[str]:
-    titles = ["role", "metric", "variant", "", "control", "value", "difference", "interval", "verdict"]
+def _table(titles: list[str], rows: list[list[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     for row in (titles, *rows):
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()

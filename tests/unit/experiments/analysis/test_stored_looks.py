@@ -16,6 +16,7 @@ from sqlalchemy import Engine, func, select, update
 from support.planned_experiments import plant_experiment, plant_namespace
 from support.product_homes import PROBLEM, ProductWorld
 from tastemaker.cli.experiment_look import look as look_command
+from tastemaker.cli.experiment_size import size as size_command
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.records import Assignment, Item, Record
@@ -23,7 +24,7 @@ from tastemaker.experiments.analysis.looks import ExperimentLooks, read_looks
 from tastemaker.experiments.design import GuardrailDesign
 from tastemaker.problem import ProblemSpec, load_problem
 from tastemaker.storage.engine import open_engine
-from tastemaker.storage.tables import experiments, look_effects, looks
+from tastemaker.storage.tables import experiments, look_effects, looks, namespaces
 from tastemaker.workflows.workspace import Workspace
 
 NAME = "ranker-2"
@@ -223,3 +224,33 @@ def test_the_command_prints_the_sentence_first(
     found = json.loads(CliRunner().invoke(look_command, [NAME, "--json"], catch_exceptions=False).output)
     assert found["sentence"] == stored.sentence
     assert len(found["effects"]) == len(stored.effects)
+
+
+def test_a_draft_has_a_plan_from_the_log(
+    tmp_path: Path, engine: Engine, problem: ProblemSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = world()
+    last = Record(
+        request_id="f" * 32, occurred_at=NOW.timestamp() - 60, user_id="u000", k=1, model="ranker",
+        version="v1", items=[], latency_ms=1.0,
+    )  # fmt: skip
+    rows.requests.append(last)
+    shop = home(tmp_path, engine, problem, rows, state="draft", minimum_effect=0.5)
+    plan = shop.plan(NAME, NOW)
+    assert plan.units > 0
+    monkeypatch.setattr(Workspace, "open", classmethod(lambda cls: cls))
+    monkeypatch.setattr(Workspace, "experiment_looks", shop)
+    monkeypatch.setattr(ExperimentLooks, "plan", lambda self, name: plan)
+    printed = CliRunner().invoke(size_command, [NAME], catch_exceptions=False).output.splitlines()
+    assert printed[0] == plan.sentence
+    assert printed[-1].startswith("28")
+    found = json.loads(CliRunner().invoke(size_command, [NAME, "--json"], catch_exceptions=False).output)
+    assert (found["units"], found["sentence"]) == (plan.units, plan.sentence)
+
+
+def test_a_plan_counts_users_only(tmp_path: Path, engine: Engine, problem: ProblemSpec) -> None:
+    shop = home(tmp_path, engine, problem, world())
+    with engine.begin() as connection:
+        connection.execute(update(namespaces).values(unit="device"))
+    with pytest.raises(TastemakerError, match="assigns each device, and a plan replays users"):
+        shop.plan(NAME, NOW)
