@@ -190,5 +190,10 @@ def _as_dict(report: GuardReport) -> dict[str, Any]:
         | check.found._asdict()
         for check in report.checks
     ]
-    decision = None if report.decision is None else report.decision._asdict()
+    decided = report.decision
+    decision = (
+        None
+        if decided is None
+        else {name: getattr(decided, name) for name in ("action", "actor", "reason", "evidence", "variant")}
+    )
     return report._asdict() | {"checks": checks, "decision": decision}

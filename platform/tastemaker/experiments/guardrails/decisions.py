@@ -5,6 +5,7 @@
     ratio      units are not divided as planned                    hold
     harm       two checks in a row say so                          roll back
     step       every guardrail is safe, and no guard objects       open the enrolment further
+    allocate   a bandit's shares are a day old                     new shares, in a new epoch
 
 It never ships and never ends an experiment. It never undoes what a person did: harm counts only after the
 last change, and what was held by a guardrail and resumed by a person is not held by this guardrail again in
@@ -13,17 +14,24 @@ the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
+import msgspec
+
+from tastemaker.experiments.allocation import new_shares
+from tastemaker.experiments.design import Design
 from tastemaker.experiments.guardrails.checks import SAMPLE_RATIO, GuardrailCheck
 from tastemaker.experiments.lifecycle.records import Experiment
+from tastemaker.util.durations import DAY_SECONDS
 
 CRASH, INCIDENT = "crash", "incident"
 """Guardrails that are not a metric."""
 _OPENING = ("start", "step", "resume", "new_epoch")
 """Changes that open the enrolment."""
+SMALLEST_SHIFT = 0.01
+"""By how much of all units a variant's share has to change for a new epoch."""
 _HOUR_SECONDS = 3_600.0
 
 
@@ -56,12 +64,14 @@ class Situation(NamedTuple):
 class GuardDecision(NamedTuple):
     """What is to be done, by which actor and why."""
 
-    action: Literal["hold", "roll_back", "step"]
+    action: Literal["hold", "roll_back", "step", "allocate"]
     actor: str
     reason: str
     evidence: dict[str, Any]
     variant: str | None = None
     """The variant at fault; None if it is not one alone."""
+    design: Design | None = None
+    """The design after it; None: it stays."""
 
     @property
     def guardrail(self) -> str:
@@ -125,6 +135,44 @@ def is_step_due(
     opened_at = max(one.at.timestamp() for one in history if one.action in _OPENING)
     lasted = now - opened_at >= design.step_hours * _HOUR_SECONDS
     return lasted and {one.found.verdict for one in checks} == {"safe"}
+
+
+def is_allocation_due(experiment: Experiment, history: Iterable[MadeChange], now: float) -> bool:
+    """Return whether the shares of a bandit are a day old.
+
+    Args:
+        experiment: The experiment.
+        history: Its changes.
+        now: Seconds since 1970 UTC.
+    """
+    if experiment.kind != "bandit" or experiment.state != "running":
+        return False
+    return now - began_at(experiment, history) >= DAY_SECONDS
+
+
+def allocated(design: Design, probabilities: Mapping[str, float]) -> GuardDecision | None:
+    """Return the new shares of a bandit's variants; None if they are about those that it has.
+
+    Args:
+        design: The experiment's design.
+        probabilities: Variant -> probability that it is the best.
+    """
+    before = {name: one.share for name, one in design.variants.items()}
+    total = sum(before.values())
+    shares = new_shares(probabilities, total=total)
+    if all(abs(shares[name] - before[name]) < SMALLEST_SHIFT * total for name in before):
+        return None
+    words = ", ".join(f"{name} {share / total:.1%}" for name, share in shares.items())
+    variants = {
+        name: msgspec.structs.replace(one, share=shares[name]) for name, one in design.variants.items()
+    }
+    return GuardDecision(
+        "allocate",
+        STEP.actor,
+        f"shares of the next units: {words}",
+        {"probabilities": dict(probabilities), "shares": shares, "shares_before": before},
+        design=msgspec.structs.replace(design, variants=variants),
+    )
 
 
 def began_at(experiment: Experiment, history: Iterable[MadeChange]) -> float:

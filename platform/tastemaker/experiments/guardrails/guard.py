@@ -30,9 +30,11 @@ from tastemaker.experiments.guardrails.decisions import (
     STEP,
     GuardDecision,
     Situation,
+    allocated,
     began_at,
     crashed,
     decide,
+    is_allocation_due,
     is_step_due,
 )
 from tastemaker.experiments.guardrails.metric_guards import metric_guards
@@ -81,6 +83,9 @@ class RewardSource(Protocol):
     def read(self, experiment: Experiment, *, started_at: float, now: float) -> RewardUnits | None:
         """Return the units of the epoch in force; None if there are no current data."""
 
+    def probabilities_of_best(self, experiment: Experiment, *, now: float) -> Mapping[str, float] | None:
+        """Return the probability of each variant that it is the best; None while there are too few units."""
+
 
 class _Memory:
     """What the guard knows of an experiment from the checks before, as long as it is not changed."""
@@ -90,7 +95,7 @@ class _Memory:
         self.harmful: set[tuple[str, str]] = set()
         """Variants and guardrails of which the last check said so."""
         self.rewards: Sequence[GuardrailCheck] = ()
-        self.rewards_at = float("-inf")
+        self.rewards_at = self.allocated_at = float("-inf")
 
     def notice(self, checks: Sequence[GuardrailCheck]) -> None:
         """Remember the checks for those that follow."""
@@ -179,10 +184,29 @@ class Guard:
         memory.notice(fresh)
         self._store.add(experiment, fresh, decision if refusal is None else None)
         checks = [*fresh, *(one for one in memory.rewards if one not in fresh)]
-        if decision is None and is_step_due(experiment, history, checks, self._steady_now()):
-            decision = STEP
+        if decision is None and (decision := self._scheduled(experiment, history, checks)) is not None:
             refusal = self._act(experiment, decision)
         return GuardReport(experiment.name, experiment.epoch, checks, decision, refusal)
+
+    def _scheduled(
+        self, experiment: Experiment, history: Sequence[Change], checks: Sequence[GuardrailCheck]
+    ) -> GuardDecision | None:
+        """Return what is to be done because its time has come."""
+        now = self._steady_now()
+        if is_step_due(experiment, history, checks, now):
+            return STEP
+        memory = self._memories[experiment.name]
+        if not is_allocation_due(experiment, history, now) or memory.rewards_at == memory.allocated_at:
+            return None
+        memory.allocated_at = memory.rewards_at
+        log = self._log(f"{experiment.name}: shares")
+        try:
+            found = self._rewards.probabilities_of_best(experiment, now=self._wall())
+        except (duckdb.Error, TastemakerError) as error:
+            log.failed(f"{experiment.name}: its shares can't be computed", detail=error)
+            return None
+        log.succeeded()
+        return None if found is None else allocated(experiment.design, found)
 
     def _serving_checks(
         self, experiment: Experiment, guards: Mapping[str, Sequence[MetricGuard]]
@@ -247,11 +271,12 @@ class Guard:
                 reason=decision.reason,
                 evidence=decision.evidence,
                 expected_changes=experiment.changes,
+                design=decision.design,
             )
         except TastemakerError as error:  # also where the plan's file can't be written: others are checked
             logger.error("%s: %s by %s failed: %s", experiment.name, decision.action, decision.actor, error)
             return error.problem
-        logger.warning("%s: %s by %s: %s", experiment.name, decision.action, decision.actor, decision.reason)
+        logger.info("%s: %s by %s: %s", experiment.name, decision.action, decision.actor, decision.reason)
         return None
 
     def _steady_now(self) -> float:

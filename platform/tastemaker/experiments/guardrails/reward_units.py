@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -9,9 +10,11 @@ import numpy as np
 from sqlalchemy import Engine
 
 from tastemaker.data.lake import Lake
+from tastemaker.experiments.allocation import posteriors, probabilities_of_best
 from tastemaker.experiments.analysis.metrics import UnitMetric, find, rewarded_types
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.analysis.units import UnitQuery, read_units
+from tastemaker.experiments.design import Design
 from tastemaker.experiments.guardrails.checks import RewardUnits
 from tastemaker.experiments.guardrails.metric_guards import SERVING_MARGINS
 from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
@@ -53,27 +56,45 @@ class RewardReader:
         Raises:
             TastemakerError: A metric can't be computed.
         """
-        guarded = msgspec.structs.replace(
-            experiment.design,
-            kind="ab",  # of a bandit, too, only the epoch in force is compared
-            secondary=(),
-            slices=(),
-            covariate_days=0,
-            guardrails=tuple(
-                one for one in experiment.design.guardrails if one.metric not in SERVING_MARGINS
-            ),
-        )
-        with self._engine.connect() as connection:
-            unit = require_namespace(connection, experiment.namespace).unit
-        query = UnitQuery.of(guarded, experiment.epoch, unit, self._problem, started_at=started_at)
-        with self._lake.connect() as lake:
-            table = read_units(lake, query, self._problem, datetime.fromtimestamp(now, UTC))
+        guarded = tuple(one for one in experiment.design.guardrails if one.metric not in SERVING_MARGINS)
+        # Of a bandit, too, only the epoch in force is compared.
+        design = msgspec.structs.replace(experiment.design, guardrails=guarded, kind="ab")
+        query = self._query(design, experiment, started_at)
+        table = self._units(query, now)
         if now - table.until > STALE_SECONDS:
             return None
         mature = table.mature()
         return RewardUnits(
             table.counts(), {name: by_variant(mature, metric) for name, metric in query.metrics.items()}
         )
+
+    def probabilities_of_best(self, experiment: Experiment, *, now: float) -> Mapping[str, float] | None:
+        """Return the probability of each variant of a bandit that it is the best by the primary metric.
+
+        Args:
+            experiment: The experiment, of whose epochs all count.
+            now: Seconds since 1970 UTC.
+
+        Returns:
+            Probabilities that add up to 1; None while there are too few matured units.
+
+        Raises:
+            TastemakerError: The metric can't be computed.
+        """
+        design = msgspec.structs.replace(experiment.design, guardrails=())
+        query = self._query(design, experiment, 0.0)
+        found = posteriors(self._units(query, now).mature(), query.metrics[design.primary])
+        return None if found is None else probabilities_of_best(found)
+
+    def _query(self, design: Design, experiment: Experiment, started_at: float) -> UnitQuery:
+        needed = msgspec.structs.replace(design, secondary=(), slices=(), covariate_days=0)
+        with self._engine.connect() as connection:
+            unit = require_namespace(connection, experiment.namespace).unit
+        return UnitQuery.of(needed, experiment.epoch, unit, self._problem, started_at=started_at)
+
+    def _units(self, query: UnitQuery, now: float) -> UnitTable:
+        with self._lake.connect() as lake:
+            return read_units(lake, query, self._problem, datetime.fromtimestamp(now, UTC))
 
 
 def by_variant(table: UnitTable, metric: UnitMetric) -> dict[str, UnitSummary]:

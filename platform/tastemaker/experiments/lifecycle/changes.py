@@ -24,7 +24,7 @@ from tastemaker.experiments.lifecycle.states import (
 from tastemaker.registry.manifest import hash_json
 from tastemaker.storage.tables import experiment_plans, experiments
 
-_WITH_DESIGN: tuple[Action, ...] = ("revise", "new_epoch")
+_WITH_DESIGN: tuple[Action, ...] = ("revise", "new_epoch", "allocate")
 _FIXED = ("name", "namespace", "claim", "kind", "control")
 """What a new epoch keeps: its units are those of the same claim, and are compared with the same variant."""
 _WITHOUT_CLAIM: tuple[State, ...] = ("draft", "stopped", "decided", "archived")
@@ -79,7 +79,7 @@ def require_design(experiment: Experiment, action: Action, design: Design | None
         return
     if action not in _WITH_DESIGN:
         raise ActionRefused(f"{action} of {name} takes no design", fix="revise it, or begin a new epoch")
-    fixed = _FIXED if action == "new_epoch" else ("name",)
+    fixed = ("name",) if action == "revise" else _FIXED
     for key in fixed:
         old, new = getattr(experiment.design, key), getattr(design, key)
         if old != new:

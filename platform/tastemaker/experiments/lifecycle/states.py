@@ -25,6 +25,7 @@ Action = Literal[
     "hold",
     "resume",
     "new_epoch",
+    "allocate",
     "roll_back",
     "kill",
     "stop",
@@ -33,7 +34,7 @@ Action = Literal[
     "archive",
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
-AUTOMATIC_ACTIONS: frozenset[Action] = frozenset({"step", "hold", "roll_back"})
+AUTOMATIC_ACTIONS: frozenset[Action] = frozenset({"step", "hold", "allocate", "roll_back"})
 """What a guardrail or the schedule may do. None of it ends an experiment or undoes what a person did."""
 ACTIVE: frozenset[State] = frozenset({"running", "holding"})
 """States in which units get variants."""
@@ -58,6 +59,7 @@ TRANSITIONS: dict[Action, Transition] = {
     "hold": Transition(("running",), "holding"),
     "resume": Transition(("holding",), "running"),
     "new_epoch": Transition(("running", "holding", "rolled_back"), "running", is_new_epoch=True),
+    "allocate": Transition(("running",), "running", is_new_epoch=True),
     "roll_back": Transition(("running", "holding"), "rolled_back"),
     "kill": Transition(("running", "holding"), "rolled_back"),
     "stop": Transition(("running", "holding"), "stopped"),
@@ -161,7 +163,8 @@ def require_allowed(name: str, standing: Standing, action: str, actor: str, desi
         raise ActionRefused(f"there is no action {action!r}", fix=f"use one of {', '.join(TRANSITIONS)}")
     if is_automatic(actor) and found not in AUTOMATIC_ACTIONS:
         raise ActionRefused(
-            f"{actor} may not {found} {name}: an automatic actor may only step, hold and roll back",
+            f"{actor} may not {found} {name}: an automatic actor may only step, hold and roll back, "
+            "and allocate a bandit's units",
             fix="a person has to do it",
         )
     if standing.state not in TRANSITIONS[found].before:
@@ -169,6 +172,11 @@ def require_allowed(name: str, standing: Standing, action: str, actor: str, desi
         raise ActionRefused(
             f"{name} is {standing.state}, so {found} is not possible; possible: {may}",
             fix=f"tastemaker experiment show {name}",
+        )
+    if found == "allocate" and design.kind != "bandit":
+        raise ActionRefused(
+            f"{name} is of kind {design.kind}, whose shares stay as they are",
+            fix="begin a new epoch, or make an experiment of kind bandit",
         )
     if found == "step" and standing.enrolment >= design.steps[-1]:
         raise ActionRefused(

@@ -196,7 +196,7 @@ class Experiments:
             evidence: Figures that the change rests on; for `ship`, the `variant`.
             expected_changes: The `changes` of the experiment that the actor has seen: it is refused if there
                 were others since. An automatic actor has to say it.
-            design: The new design, of `revise` and `new_epoch`.
+            design: The new design, of `revise`, `new_epoch` and `allocate`.
             confirmed: Names of guards that a person passes by.
 
         Returns:

@@ -53,6 +53,7 @@ class Clickers:
     def __init__(self, n: int = 4_000, **shares: float) -> None:
         self.n, self.shares, self.failure = n, shares or {"a": 0.3, "b": 0.36}, ""
         self.is_stale = False
+        self.best: dict[str, float] | None = None
 
     def is_higher_better(self, metric: str) -> bool:
         return True
@@ -66,6 +67,9 @@ class Clickers:
         }
         counts = dict.fromkeys(self.shares, self.n)
         return None if self.is_stale else RewardUnits(counts, {"reward_per_user": summaries})
+
+    def probabilities_of_best(self, experiment: Experiment, *, now: float) -> dict[str, float] | None:
+        return self.best
 
 
 @pytest.fixture
@@ -393,3 +397,51 @@ def test_a_database_that_is_away_stops_nothing_for_good(
     world.guard.run(stop, lambda reports: stop.set() if world.state == "rolled_back" else None)
     assert world.state == "rolled_back"
     assert "experiments can't be checked" in caplog.text
+
+
+@pytest.fixture
+def bandits(home: ExperimentHome, tmp_path: Path) -> Iterator[World]:
+    home.running(kind="bandit", window_days=1.0, planned_units=10_000)
+    with closing(AssignedRequests(Settings(home=tmp_path))) as requests:
+        yield World(home, tmp_path, requests)
+
+
+def shares(world: World) -> dict[str, int]:
+    design = world.home.experiments.get("ranker-2").design
+    return {name: one.share for name, one in design.variants.items()}
+
+
+def test_a_bandits_shares_follow_the_probabilities_once_a_day(bandits: World) -> None:
+    bandits.users.best = {"a": 0.1, "b": 0.9}
+    bandits.serve()
+    bandits.check()
+    assert shares(bandits) == {"a": 500_000, "b": 500_000}
+    report = bandits.check(after=24 * HOUR)
+    assert report.refusal is None
+    assert last_change(bandits) == ("schedule", "allocate")
+    assert shares(bandits) == {"a": 140_000, "b": 860_000}
+    its = bandits.home.experiments.get("ranker-2")
+    assert (its.epoch, its.state, its.enrolment) == (1, "running", 10_000)
+    evidence = bandits.home.experiments.history("ranker-2")[-1].evidence
+    assert evidence["probabilities"] == {"a": 0.1, "b": 0.9}
+    planned = bandits.home.experiments.publish().experiments[0]
+    assert [(one.start, one.end) for one in planned.variants] == [(0, 140_000), (140_000, 1_000_000)]
+    bandits.users.best = {"a": 0.9, "b": 0.1}
+    bandits.clock.wall = time.time()  # at which the change was made
+    bandits.check(after=HOUR)
+    assert shares(bandits) == {"a": 140_000, "b": 860_000}
+
+
+@pytest.mark.parametrize("best", [None, {"a": 0.505, "b": 0.495}], ids=["too few units", "about equal"])
+def test_shares_stay_without_a_reason_to_change_them(bandits: World, best: dict[str, float] | None) -> None:
+    bandits.users.best = best
+    bandits.check(after=25 * HOUR)
+    assert bandits.home.experiments.get("ranker-2").epoch == 0
+
+
+def test_the_shares_of_another_kind_stay(world: World) -> None:
+    world.users.best = {"a": 0.0, "b": 1.0}
+    world.check(after=25 * HOUR)
+    assert world.home.experiments.get("ranker-2").epoch == 0
+    with pytest.raises(TastemakerError, match="of kind ab, whose shares stay"):
+        world.home.do("ranker-2", "allocate")

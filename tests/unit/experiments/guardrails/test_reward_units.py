@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import norm
 from sqlalchemy import Engine
 
 from support.planned_experiments import plant_experiment, plant_namespace
@@ -107,3 +109,17 @@ def test_directions_are_those_of_the_metrics(reader: RewardReader) -> None:
     assert not reader.is_higher_better("slow_share")
     with pytest.raises(TastemakerError, match="there is no metric"):
         reader.is_higher_better("happiness")
+
+
+def test_probabilities_are_those_of_all_epochs_of_a_bandit(
+    engine: Engine, tmp_path: Path, reader: RewardReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.experiments.allocation.MIN_UNITS", 3)
+    its = experiment(engine, "bandit")
+    assert reader.probabilities_of_best(its, now=NOW.timestamp() + 60) is None
+    write(tmp_path, epoch=3)
+    found = reader.probabilities_of_best(its, now=NOW.timestamp() + 60)
+    assert found is not None
+    error = math.sqrt(2 * (2 / 9) * (3 / 2) / 3)  # of the difference of 1/3 and 2/3, three units each
+    assert found["B"] == pytest.approx(norm.cdf((1 / 3) / error), rel=1e-6)
+    assert sum(found.values()) == pytest.approx(1)
