@@ -46,12 +46,15 @@ _FORMAT = "1"
 _LOGGED = """
     CREATE TEMP TABLE logged AS
     SELECT request_id, occurred_at, user_id, NULL::VARCHAR AS context, model, version, fallback, stage,
-        experiment, epoch, variant, variant_probability, item_ids, latency_ms,
+        CASE WHEN NOT is_forced THEN experiment END AS experiment, epoch,
+        CASE WHEN NOT is_forced THEN variant END AS variant, variant_probability, item_ids, latency_ms,
         NULL::VARCHAR AS variant_served, NULL::VARCHAR AS plan_digest, NULL::VARCHAR AS unit,
         []::VARCHAR[] AS teams, []::FLOAT[] AS scores, []::FLOAT[] AS propensities
-    FROM requests WHERE occurred_at >= $start AND occurred_at < $until
+    FROM (SELECT *, plan_digest IS NOT NULL AND variant_probability IS NULL AS is_forced FROM requests)
+    WHERE occurred_at >= $start AND occurred_at < $until
     QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY occurred_at) = 1
 """
+"""A person who forces a variant to look at it is not one of its users."""
 _REPORTED = """
     CREATE TEMP TABLE reported AS
     WITH recent AS (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import pyarrow.compute as pc
 import pytest
 
 from support.product_homes import (
@@ -23,7 +25,7 @@ from support.product_homes import (
 )
 from support.product_truth import ProductTruth
 from tastemaker.data.lake import Lake
-from tastemaker.event_log.records import FeedbackRecord
+from tastemaker.event_log.records import Assignment, FeedbackRecord
 from tastemaker.privacy.forget import forget
 from tastemaker.problem import load_problem
 from tastemaker.product.cell import Group
@@ -281,6 +283,22 @@ def test_late_feedback_forgotten_users_and_vanished_logs(tmp_path: Path) -> None
     left = stored(settings)
     assert {key[0] for key in left} <= {one.name for one in (*GROWTH, *RETENTION)}
     assert not Lake(settings.product_root).files(ITEM_DAYS)
+
+
+def test_who_forces_a_variant_is_not_one_of_its_users(tmp_path: Path) -> None:
+    world = make_world(20, 4)
+    by_other_system = Assignment(EXPERIMENT, 0, "named by another system")
+    forced = Assignment(EXPERIMENT, 0, "looked at", plan="0123456789abcdef", unit="u")
+    for place, assignment in enumerate((by_other_system, forced)):
+        world.requests[place] = msgspec.structs.replace(world.requests[place], assignment=assignment)
+    settings = write_home(tmp_path, world)
+    measure(settings)
+    found = Lake(settings.product_root).read(USER_DAYS)
+    assert pc.sum(found["lists"]).as_py() == len(world.requests), "the list itself counts"
+    variants = Counter(zip(found["experiment"].to_pylist(), found["variant"].to_pylist(), strict=True))
+    assert variants[EXPERIMENT, "named by another system"] == 1
+    assert variants["", ""] == 1
+    assert {variant for _, variant in variants} == {"", "control", "treatment", "named by another system"}
 
 
 def test_another_time_zone_replaces_all_windows(tmp_path: Path) -> None:
