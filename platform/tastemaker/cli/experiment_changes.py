@@ -145,7 +145,7 @@ def step(
 def hold() -> None:
     """Enrol no more units in NAME; those in it keep their variants.
 
-    Units are those that the drained log has seen: drain it first, by `tastemaker ship` or a run.
+    Units are those that the log of this machine has seen, drained or not.
 
     \b
     Examples:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import file_digest
+from itertools import chain
 from pathlib import Path
 
 from duckdb import ColumnExpression as _column
@@ -14,14 +15,16 @@ from duckdb import ConstantExpression as _value
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
+from tastemaker.event_log import spool_file
 from tastemaker.event_log.exposures import exposures
+from tastemaker.event_log.records import ExposureRecord, Record
 from tastemaker.experiments.enrolled_units import write_enrolled
 from tastemaker.experiments.lifecycle.records import Experiment
 
 FOLDER = "enrolled"
 
 
-def write_units(folder: Path, lake: Lake, experiment: Experiment) -> Path:
+def write_units(folder: Path, lake: Lake, spool: Path, experiment: Experiment) -> Path:
     """Write the units of an experiment's epoch, and return the file.
 
     A later call adds what the log received since; a file that has the same units is not written again.
@@ -29,10 +32,11 @@ def write_units(folder: Path, lake: Lake, experiment: Experiment) -> Path:
     Args:
         folder: The plan's folder.
         lake: The lake with the drained log.
+        spool: The file with the log that is not drained yet.
         experiment: The experiment.
     """
     partial = folder / FOLDER / f".{experiment.name}.npy"
-    write_enrolled(partial, experiment.salt, _units(lake, experiment))
+    write_enrolled(partial, experiment.salt, _units(lake, spool, experiment))
     with partial.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
     path = folder / FOLDER / f"{_prefix(experiment)}{digest[:16]}.npy"
@@ -69,13 +73,29 @@ def remove_unused(folder: Path, named: Iterable[str]) -> None:
             file.unlink(missing_ok=True)
 
 
-def _units(lake: Lake, experiment: Experiment) -> list[str]:
+def _units(lake: Lake, spool: Path, experiment: Experiment) -> set[str]:
+    """Return the units of an epoch. The spool is read first: what is drained meanwhile is in the lake."""
+    waiting = set(_waiting(spool, experiment))
     with lake.connect() as connection:
         mine = (_column("experiment") == _value(experiment.name)) & (
             _column("epoch") == _value(experiment.epoch)
         )
         seen = exposures(connection).filter(mine & _column("unit").isnotnull()).select("unit").distinct()
-        return [unit for (unit,) in seen.fetchall()]
+        return waiting | {unit for (unit,) in seen.fetchall()}
+
+
+def _waiting(spool: Path, experiment: Experiment) -> Iterator[str]:
+    """Yield the units of the exposures that are not drained yet."""
+    records: Iterator[tuple[float, Record | ExposureRecord]] = chain(
+        spool_file.newest(spool, Record), spool_file.newest(spool, ExposureRecord)
+    )
+    for _, record in records:
+        given = record.assignment
+        if given is None or (given.experiment, given.epoch) != (experiment.name, experiment.epoch):
+            continue
+        unit = given.unit or record.user_id
+        if unit and given.probability is not None:
+            yield unit
 
 
 def _prefix(experiment: Experiment) -> str:

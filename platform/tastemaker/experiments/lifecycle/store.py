@@ -12,6 +12,7 @@ from sqlalchemy import Engine, insert, select
 
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
+from tastemaker.event_log import spool_file
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.design_checks import check_design, require_name
 from tastemaker.experiments.lifecycle import audit, changes, kills, namespaces
@@ -50,7 +51,7 @@ class Experiments:
         """
         self.engine, self.problem = engine, problem
         self.folder = home / FOLDER
-        self._lake = Lake(home / "lake")
+        self._lake, self._spool = Lake(home / "lake"), home / "spool" / spool_file.FILE_NAME
         self._registry = Registry(engine, home / "artifacts")
         self._compiler = PlanCompiler(engine, self._registry, self.folder, problem.name)
 
@@ -220,7 +221,7 @@ class Experiments:
             if found in ("ready", "new_epoch"):
                 check_design(proposed, read_known(connection, self._registry, self.problem))
             if found == "hold":
-                write_units(self.folder, self._lake, experiment)
+                write_units(self.folder, self._lake, self._spool, experiment)
             stored = changes.apply(
                 connection,
                 experiment,
@@ -342,7 +343,7 @@ class Experiments:
             TastemakerError: A version is missing, or the file can't be written. The plan in force stays.
         """
         for held in self.list(("holding",)):
-            write_units(self.folder, self._lake, held)
+            write_units(self.folder, self._lake, self._spool, held)
         plan = self._compiler.publish()
         remove_unused(self.folder, (one.enrolled for one in plan.experiments if one.enrolled))
         return plan

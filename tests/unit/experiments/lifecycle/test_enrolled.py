@@ -9,7 +9,7 @@ import pytest
 
 from support import experiment_homes
 from support.experiment_homes import ExperimentHome
-from support.request_logs import fill, request
+from support.request_logs import exposure, fill, request
 from tastemaker.data.lake import Lake
 from tastemaker.errors import TastemakerError
 from tastemaker.event_log.drain import drain
@@ -27,11 +27,21 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExperimentHome:
     return experiment_homes.make(open_engine(f"sqlite:///{tmp_path}/meta.db"), tmp_path, monkeypatch)
 
 
-def expose(home: Path, number: int, unit: str, experiment: str = NAME, epoch: int = 0, **other: Any) -> None:
+def expose(
+    home: Path,
+    number: int,
+    unit: str,
+    experiment: str = NAME,
+    epoch: int = 0,
+    *,
+    drained: bool = True,
+    **other: Any,
+) -> None:
     """Log a request of a unit in an experiment, and drain the log."""
     fields: dict[str, Any] = {"probability": 0.5, "served": "a", "plan": "0" * 16, "unit": unit} | other
     fill(home / "spool", [request(number, assignment=Assignment(experiment, epoch, "a", **fields))])
-    drain(home / "spool", Lake(home / "lake"))
+    if drained:
+        drain(home / "spool", Lake(home / "lake"))
 
 
 def planned(shop: ExperimentHome) -> PlannedExperiment:
@@ -59,13 +69,26 @@ def test_units_of_the_epoch_stay_and_no_others_come(shop: ExperimentHome, tmp_pa
     assert is_assigned(shop, "new")
 
 
-def test_a_unit_whose_exposure_is_drained_late_comes_back(shop: ExperimentHome, tmp_path: Path) -> None:
+def test_a_unit_whose_exposure_is_not_drained_yet_stays(shop: ExperimentHome, tmp_path: Path) -> None:
+    shop.running(steps=(1_000_000,))
+    expose(tmp_path, 1, "ann")
+    expose(tmp_path, 2, "eve", experiment="other", drained=False)
+    expose(tmp_path, 3, "forced", probability=None, drained=False)
+    expose(tmp_path, 4, "old", epoch=1, drained=False)
+    fill(tmp_path / "spool", [exposure(5, experiment=NAME, unit="flag"), request(6)])
+    expose(tmp_path, 7, "ben", drained=False)
+    shop.do(NAME, "hold")
+    assert all(is_assigned(shop, unit) for unit in ("ann", "ben", "flag"))
+    assert not any(is_assigned(shop, unit) for unit in ("eve", "forced", "old"))
+
+
+def test_a_unit_whose_exposure_comes_late_comes_back(shop: ExperimentHome, tmp_path: Path) -> None:
     shop.running(steps=(1_000_000,))
     expose(tmp_path, 1, "ann")
     shop.do(NAME, "hold")
     first = planned(shop).enrolled
     assert not is_assigned(shop, "late")
-    expose(tmp_path, 2, "late")
+    expose(tmp_path, 2, "late", drained=False)
     shop.experiments.publish()
     assert planned(shop).enrolled != first
     assert all(is_assigned(shop, unit) for unit in ("ann", "late"))
