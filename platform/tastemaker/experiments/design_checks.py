@@ -37,6 +37,8 @@ class Known(NamedTuple):
     """Returns what is wrong with the name of a metric; None if it can be computed."""
     version_fault: Callable[[VariantDesign], DesignFault | None]
     """Returns what is wrong with a variant's version; None if it can be served."""
+    has_champion: bool
+    """Whether a version answers users without an experiment."""
 
 
 def check_design(design: Design, known: Known) -> None:
@@ -139,6 +141,11 @@ def _served(design: Design, known: Known) -> Iterator[DesignFault]:
             )
         elif (fault := known.version_fault(variant)) is not None:
             yield DesignFault(f"variant {name}: {fault.problem}", fault.fix)
+    if not known.has_champion and any(one.model for one in design.variants.values()):
+        yield DesignFault(
+            "there is no champion, which answers users without an experiment",
+            "promote a version: tastemaker models promote VERSION",
+        )
     served = [(one.model, one.version, one.recipe) for one in design.variants.values() if one.model]
     different = len(set(served))
     if design.kind == "aa" and different > 1:

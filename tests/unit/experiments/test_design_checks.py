@@ -20,6 +20,7 @@ KNOWN = Known(
     namespaces={"home": "user", "lists": "request"},
     metric_fault=lambda name: None if name.startswith("re") else DesignFault(f"no metric {name}", "use one"),
     version_fault=lambda variant: GONE if variant.version == "v9" else None,
+    has_champion=True,
 )
 
 
@@ -104,6 +105,14 @@ def test_a_good_design_has_no_fault() -> None:
 def test_a_mistake_is_named(fields: dict[str, Any], problem: str) -> None:
     (found,) = faults(**fields)
     assert problem in found
+
+
+def test_versions_need_a_champion_for_the_other_users() -> None:
+    known = KNOWN._replace(has_champion=False)
+    (found,) = design_faults(design("x", "v1", "v2"), known)
+    assert found.problem.startswith("there is no champion")
+    flags = design("x", "v1", "v2", variants={"a": flag(HALF), "b": flag(HALF)})
+    assert list(design_faults(flags, known)) == []
 
 
 def test_all_mistakes_are_said_at_once() -> None:

@@ -35,6 +35,7 @@ def read_known(connection: Connection, registry: Registry, problem: ProblemSpec)
         namespaces={one.name: one.unit for one in list_namespaces(connection)},
         metric_fault=lambda name: _fault_of(lambda: metrics.find(name, types)),
         version_fault=version_fault,
+        has_champion=registry.champion(problem.name) is not None,
     )
 
 
