@@ -17,16 +17,27 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import Engine, update
 
-from support import planned_experiments, request_logs
+from support import operated_homes, planned_experiments, request_logs
 from support.dashboard_homes import DAY, dashboard_server
-from support.dashboard_shops import answers, fill
+from support.dashboard_shops import CHAMPION, answers, fill
 from support.product_homes import FIRST_DAY, ProductWorld, make_world, measure, write_home
 from support.repository import ROOT
+from tastemaker.settings import load_settings
 from tastemaker.storage.tables import measurements
 
 IMAGES = ROOT / "docs" / "images"
-PLANTED = ("today", "models", "alerts", "data", "experiments", "experiments/ranker-v2")
-"""Pages of the shop of `dashboard_shops`, with experiments."""
+PLANTED = (
+    "today",
+    "models",
+    "alerts",
+    "data",
+    "drift",
+    "requests?q=stage!=model",
+    "definitions",
+    "experiments",
+    "experiments/ranker-v2",
+)
+"""Pages of the shop of `dashboard_shops`, with experiments and reports."""
 COMPUTED = ("engagement", "retention", "churn", "catalogue")
 """Pages of the shop of `product_homes`, whose figures are computed from its logs."""
 NOW = datetime(2026, 11, 29, 9, 41, tzinfo=UTC)
@@ -43,6 +54,8 @@ def planted(home: Path) -> Iterator[str]:
     def plant(engine: Engine) -> None:
         fill(engine, NOW)
         planned_experiments.plant_some(engine, NOW)
+        settings = load_settings(home=home)
+        operated_homes.plant_reports(engine, settings, "user_recency_days", version=CHAMPION, at=NOW)
 
     with dashboard_server(home, fill=plant, clock=lambda: NOW) as url:
         yield url
@@ -73,7 +86,7 @@ def text_of(document: str) -> str:
 
 def picture(page: str) -> Path:
     """Return the file with the picture of a page."""
-    return IMAGES / f"dashboard_{page.replace('/', '_')}.png"
+    return IMAGES / f"dashboard_{page.partition('?')[0].replace('/', '_')}.png"
 
 
 def save(drawn: Image.Image, page: str, text: str) -> None:

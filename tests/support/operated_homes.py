@@ -165,14 +165,29 @@ def drift_summary(verdict: str, *columns: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def plant_reports(engine: Engine, settings: Settings, text: str = "plain") -> list[Path]:
-    """Three drift reports about VERSION with documents, the oldest first, and one on data and on ranking."""
-    archive, at = ReportArchive(engine, settings.reports), now()
+def plant_reports(
+    engine: Engine,
+    settings: Settings,
+    text: str = "plain",
+    *,
+    version: str = VERSION,
+    at: datetime | None = None,
+) -> list[Path]:
+    """Three drift reports about a version with documents, the oldest first, and one on data and on ranking.
+
+    Args:
+        engine: The metadata database.
+        settings: Name the folder of reports.
+        text: What has changed, and what else is free text.
+        version: A version of the model `ranker`.
+        at: When the newest ones were made; None: now.
+    """
+    archive, at = ReportArchive(engine, settings.reports), at or now()
     document = (
         f"<html><head><title>{text}</title></head><body><script>document.title += '!'</script></body></html>"
     )
     pages = {PAGE: document, "users-evidently.html": document}
-    subject = ReportSubject("drift", "shop", VERSION, "ranker")
+    subject = ReportSubject("drift", "shop", version, "ranker")
     found = []
     for ago, distance in ((2, 0.1), (1, 0.15), (0, 0.6)):
         said = f"{text} changed." if not ago else "Nothing changed."
@@ -182,7 +197,7 @@ def plant_reports(engine: Engine, settings: Settings, text: str = "plain") -> li
     found.append(
         archive.write(ReportSubject("data_quality", "shop"), quality_summary(text), pages, created_at=at)
     )
-    ranking = ReportSubject("ranking", "shop", VERSION, "ranker")
+    ranking = ReportSubject("ranking", "shop", version, "ranker")
     found.append(archive.write(ranking, ranking_summary(text), pages, created_at=at))
     return found
 
