@@ -6,7 +6,7 @@ What a user has in a window that moves by a day changes only on days when a row 
     last day of the window   0 | 1 | 2  3  | 4 | 5
     rows in the window       - | 1 | 1, 2  | 2 | -
 
-Four windows, but three spans: with windows of 90 days, a row is added up about three times and not 90 times.
+Four windows, but three spans: a row is added up once per span that has its day, and not once per window.
 Windows of one length are numbered from 0 by their last days. Many users have the same totals, such as one
 list and no click: a window's figures are computed from how many users have which.
 """

@@ -55,6 +55,19 @@ def test_groups_are_independent_and_users_without_a_denominator_do_not_count() -
     assert math.isnan(empty.value)
 
 
+def test_users_with_equal_sums_are_counted_together() -> None:
+    rng = np.random.default_rng(3)
+    clicks, shown = sums(rng, 400)
+    group = rng.integers(0, 3, 400)
+    rows = np.column_stack([group, clicks, shown])
+    equal, count = np.unique(rows, axis=0, return_counts=True)
+    assert len(equal) < 200
+    together = ratio_intervals(equal[:, 0].astype(np.int64), 3, equal[:, 1], equal[:, 2], count)
+    for found, alone in zip(together, ratio_intervals(group, 3, clicks, shown), strict=True):
+        assert (found.value, found.users, found.varied) == (alone.value, alone.users, alone.varied)
+        assert (found.low, found.high) == pytest.approx((alone.low, alone.high), rel=1e-12)
+
+
 def test_no_interval_where_nearly_all_users_are_alike() -> None:
     ones = np.ones(500)
     nearly = ones.copy()
