@@ -145,8 +145,8 @@ def _unguarded() -> Rule:
         runbook=Runbook(
             "Nothing. Harm by a variant would only be stopped if its service can't be reached or answers by "
             "fallbacks alone.",
-            "Does `tastemaker experiment guard --follow` run? The controller starts it. Its log says whether "
-            "the database or the log of requests can't be read.",
+            "Does `tastemaker experiment guard --follow` run? Its log says whether the database or the log "
+            "of requests can't be read.",
             "Start it: `tastemaker experiment guard --follow`. It begins with a check of everything. If it "
             "can't run: `tastemaker experiment hold NAME`, or `kill`.",
             "`tastemaker_experiment_checked_timestamp_seconds` is new.",

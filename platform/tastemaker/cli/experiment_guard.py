@@ -32,7 +32,8 @@ def guard(follow: bool, as_json: bool) -> None:
     safe and the step has lasted long enough, the next step is taken. It never ships, and never undoes what a
     person did.
 
-    `tastemaker control` starts it with --follow. A second one in the same home folder waits for the first.
+    Run it with --follow beside `tastemaker control`. A second one in the same home folder waits for the
+    first.
 
     \b
     Examples:
