@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tastemaker.experiments.assignment import forced_key
 from tastemaker.experiments.plan import (
     BUCKETS,
     ControlPlan,
@@ -48,6 +49,11 @@ def plan_of(*experiments: PlannedExperiment, **other: Any) -> ControlPlan:
         "experiments": experiments,
     }
     return ControlPlan(**(fields | other))
+
+
+def forced(unit: str, variant: str, namespace: str = "home") -> dict[str, str]:
+    """What forces a unit into a variant."""
+    return {forced_key(f"ns-{namespace}", unit): variant}
 
 
 def users(count: int) -> list[str]:

@@ -24,13 +24,13 @@ from copy import copy
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from tastemaker.experiments.coordinate import Coordinate, bucket
+from tastemaker.experiments.coordinate import Coordinate, bucket, forced_key
 from tastemaker.experiments.enrolled_units import EnrolledUnits
 from tastemaker.experiments.plan import BUCKETS, ControlPlan, Namespace, PlannedExperiment
 from tastemaker.experiments.plan_checks import check_plan
 from tastemaker.experiments.targeting import Facts, compiled
 
-__all__ = ["Assigned", "Assigner", "AssignmentOutcome", "Reason", "Units", "bucket"]
+__all__ = ["Assigned", "Assigner", "AssignmentOutcome", "Reason", "Units", "bucket", "forced_key"]
 
 Reason = Literal[
     "assigned",
@@ -191,7 +191,7 @@ class Assigner:
             return AssignmentOutcome(experiment.name, "killed")
         if not unit:
             return AssignmentOutcome(experiment.name, "no_unit")
-        forced = surface.forced.get(unit)
+        forced = surface.forced_into(unit)
         if forced is not None and forced.experiment == experiment.name:
             return AssignmentOutcome(experiment.name, "forced", forced)
         if surface.name in held_out:
@@ -231,9 +231,8 @@ class _Compiled:
             one.name: (plan.name, plan.epoch, one.name, (one.end - one.start) / buckets, one.service)
             for one in plan.variants
         }
-        self.forced = {
-            unit: Assigned(*chosen[name], unit)._replace(probability=None)
-            for unit, name in plan.forced.items()
+        self.forced: dict[str, _Chosen] = {
+            key: (plan.name, plan.epoch, name, None, chosen[name][-1]) for key, name in plan.forced.items()
         }
         self._enrolment = Coordinate(f"{plan.salt}/enrol", [(0, plan.enrolment, True)])
         self._enrolled = (
@@ -268,13 +267,13 @@ class _Surface:
     """A namespace: which of its experiments has a unit."""
 
     def __init__(self, namespace: Namespace, experiments: tuple[_Compiled, ...]) -> None:
-        self.name = namespace.name
+        self.name, self.salt = namespace.name, namespace.salt
         self.unit = Units._fields.index(namespace.unit)
         self.running = [one for one in experiments if one.namespace == namespace.name and not one.killed]
         self.claims = Coordinate(
             namespace.salt, [(start, end, one) for one in self.running for start, end in one.claim]
         )
-        self.forced = {unit: forced for one in self.running for unit, forced in one.forced.items()}
+        self.forced = {key: chosen for one in self.running for key, chosen in one.forced.items()}
         self.only = None if self.claims.edges else self.claims.owners[0]
         """The experiment that claims all buckets."""
 
@@ -283,10 +282,15 @@ class _Surface:
         """The experiment that claims and enrols all units of the namespace and forces none."""
         return self.only if self.only and self.only.enrols_all and not self.forced else None
 
+    def forced_into(self, unit: str) -> Assigned | None:
+        """Return what a person forced a unit into; None if it is not forced."""
+        chosen = self.forced.get(forced_key(self.salt, unit)) if self.forced else None
+        return None if chosen is None else Assigned(*chosen, unit)
+
     def assigned(self, unit: str, in_bytes: bytes, facts: Facts, is_held_out: bool) -> Assigned | None:
         """Return what a unit gets in this namespace."""
-        if unit in self.forced:
-            return self.forced[unit]
+        if (forced := self.forced_into(unit)) is not None:
+            return forced
         if is_held_out:
             return None
         experiment = self.only or self.claims.owner(in_bytes)

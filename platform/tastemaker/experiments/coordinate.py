@@ -23,6 +23,16 @@ def unit_hash(salt: str, unit: str) -> int:
     return int.from_bytes(digest[:HASH_BYTES], "big")
 
 
+def forced_key(salt: str, unit: str) -> str:
+    """Return what stands for a forced unit in a plan: 16 hexadecimal digits.
+
+    Args:
+        salt: The namespace's.
+        unit: Its id.
+    """
+    return f"{unit_hash(f'{salt}/forced', unit):016x}"
+
+
 def bucket(salt: str, unit: str) -> int:
     """Return the bucket of a unit, 0 to 999,999.
 

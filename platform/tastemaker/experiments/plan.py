@@ -91,7 +91,8 @@ class PlannedExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """The name of the variant that the others are compared with."""
     targeting: tuple[TargetingRule, ...] = ()
     forced: dict[str, str] = {}
-    """Units that a person forced into a variant, to look at it: logged, not analysed."""
+    """Units that a person forced into a variant, to look at it: logged, not analysed. By their `forced_key`:
+    a plan has no ids."""
     enrolled: str | None = None
     """While the experiment is held: the file of the units that are in it already, relative to the plan."""
     data_diversion: bool = False

@@ -22,6 +22,7 @@ from tastemaker.experiments.plan import (
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}")
 _SALT = re.compile(r"[^/\x00-\x1f\x7f]{1,100}")
+_KEY = re.compile(r"[0-9a-f]{16}")
 _ADDRESS = re.compile(r"unix:/.+|https?://[^/]+/?")
 _LISTS_MIXED = 2
 
@@ -162,9 +163,12 @@ def _variants(who: str, experiment: PlannedExperiment) -> Iterator[PlanFault]:
     if experiment.control not in names:
         yield _unknown(f"the control of {who}", experiment.control, "variant", names)
     yield from _ranges([(one.start, one.end, f"variant {one.name} of {who}") for one in experiment.variants])
-    for unit, name in experiment.forced.items():
-        if not unit:
-            yield PlanFault(f"{who} forces a unit without an id into {name}", "name the unit, or remove it")
+    for key, name in experiment.forced.items():
+        if not _KEY.fullmatch(key):
+            yield PlanFault(
+                f"a forced unit of {who} has no key of 16 hexadecimal digits",
+                "force it by: tastemaker experiment force",
+            )
         if name not in names:
             yield _unknown(f"a forced unit of {who}", name, "variant", names)
 

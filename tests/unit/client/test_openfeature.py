@@ -14,7 +14,7 @@ from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 
 from support.assigned_units import UNITS, rich_plan
-from support.experiment_plans import HALVES, experiment, plan_of, users
+from support.experiment_plans import HALVES, experiment, forced, plan_of, users
 from tastemaker.api.schemas import ExposureReport
 from tastemaker.client.exposures import ExposureQueue
 from tastemaker.client.openfeature import ExperimentProvider
@@ -171,7 +171,7 @@ def test_reasons() -> None:
     gb = (TargetingRule("country", "in", ("GB",)),)
     cases: list[tuple[ControlPlan, dict[str, Any], Reason, str]] = [
         (plan_of(experiment("a")), {}, Reason.SPLIT, "assigned"),
-        (plan_of(experiment("a", forced={"u1": "control"})), {}, Reason.TARGETING_MATCH, "forced"),
+        (plan_of(experiment("a", forced=forced("u1", "control"))), {}, Reason.TARGETING_MATCH, "forced"),
         (plan_of(experiment("a", killed=True)), {}, Reason.DISABLED, "killed"),
         (plan_of(experiment("a", enrolment=0)), {}, Reason.DEFAULT, "not_enrolled"),
         (plan_of(experiment("a", targeting=gb)), {"country": "FR"}, Reason.DEFAULT, "targeting"),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
-from support.experiment_plans import HALVES, ROUTED, SERVICES, experiment, plan_of, users
+from support.experiment_plans import HALVES, ROUTED, SERVICES, experiment, forced, plan_of, users
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.assignment import Assigned, Assigner, Units, bucket
 from tastemaker.experiments.enrolled_units import write_enrolled
@@ -216,7 +216,7 @@ def test_the_order_of_the_questions() -> None:
         "targeting": (TargetingRule("country", "in", ("GB",)),),
     }
     held = (Holdout("all", "user", "held", BUCKETS),)
-    forced = {"u1": "control"}
+    by_hand = forced("u1", "control")
     gb: dict[str, object] = {"country": "GB"}
 
     def reason(
@@ -224,9 +224,9 @@ def test_the_order_of_the_questions() -> None:
     ) -> str:
         return reasons(plan_of(experiment("a", **(obstacles | other)), holdouts=holdouts), units, facts)["a"]
 
-    assert reason(Units(), {}, held, forced=forced, killed=True) == "killed"
-    assert reason(Units(), {}, held, forced=forced) == "no_unit"
-    assert reason(unit, {}, held, forced=forced) == "forced"
+    assert reason(Units(), {}, held, forced=by_hand, killed=True) == "killed"
+    assert reason(Units(), {}, held, forced=by_hand) == "no_unit"
+    assert reason(unit, {}, held, forced=by_hand) == "forced"
     assert reason(unit, {}, held) == "holdout"
     assert reason(unit, {}) == "targeting"
     assert reason(unit, gb) == "elsewhere"
@@ -237,7 +237,7 @@ def test_the_order_of_the_questions() -> None:
 
 def test_a_forced_unit_is_in_one_experiment_of_its_namespace_without_a_probability() -> None:
     plan = plan_of(
-        experiment("a", claim=((0, 1),), forced={"u1": "treatment"}, variants=ROUTED),
+        experiment("a", claim=((0, 1),), forced=forced("u1", "treatment"), variants=ROUTED),
         experiment("b", claim=((1, BUCKETS),), variants=ROUTED),
         services=SERVICES,
         default="champion",
@@ -250,7 +250,7 @@ def test_a_forced_unit_is_in_one_experiment_of_its_namespace_without_a_probabili
 
 def test_a_killed_experiment_gives_the_default_and_forces_no_unit() -> None:
     plan = plan_of(
-        experiment("a", killed=True, forced={"u1": "treatment"}), experiment("b", namespace="cart")
+        experiment("a", killed=True, forced=forced("u1", "treatment")), experiment("b", namespace="cart")
     )
     assert [one.experiment for one in Assigner(plan, NOWHERE).assign(Units("u1"), {})] == ["b"]
     assert reasons(plan, Units("u1")) == {"a": "killed", "b": "assigned"}
@@ -289,7 +289,7 @@ planned = st.builds(
     variants=st.sampled_from([HALVES, (Variant("control", 200_000, 600_000),)]),
     targeting=st.sampled_from([(), (TargetingRule("n", "at_least", (2,)),)]),
     killed=st.booleans(),
-    forced=st.sampled_from([{}, {"u0000001": "control"}]),
+    forced=st.sampled_from([{}, forced("u0000001", "control")]),
 )
 
 
@@ -315,6 +315,6 @@ def test_assign_and_explain_agree(experiments: list[PlannedExperiment], share: i
 
 def test_a_plan_survives_its_file_format() -> None:
     plan = plan_of(
-        experiment("a", targeting=(TargetingRule("n", "in", (1, True, "x")),), forced={"é": "control"})
+        experiment("a", targeting=(TargetingRule("n", "in", (1, True, "x")),), forced=forced("é", "control"))
     )
     assert msgspec.json.decode(msgspec.json.encode(plan), type=ControlPlan) == plan

@@ -29,7 +29,7 @@ def test_good_plans_have_no_fault() -> None:
     check_plan(
         plan_of(
             experiment(
-                "a", claim=((0, 400_000), (600_000, 700_000)), variants=ROUTED, forced={"u": "control"}
+                "a", claim=((0, 400_000), (600_000, 700_000)), variants=ROUTED, forced={"0" * 16: "control"}
             ),
             experiment("b", claim=((400_000, 600_000), (700_000, BUCKETS)), variants=ROUTED, epoch=MAX_EPOCH),
             experiment("shadowed", namespace="copies", kind="shadow", variants=ROUTED),
@@ -155,17 +155,17 @@ FAULTS: dict[str, tuple[ControlPlan, str]] = {
         "the control of experiment a names the variant 'x'",
     ),
     "a forced unit of an unknown variant": (
-        plan_of(experiment("a", forced={"u": "x"})),
+        plan_of(experiment("a", forced={"0" * 16: "x"})),
         "a forced unit of experiment a names the variant 'x'",
     ),
-    "a forced unit without an id": (
-        plan_of(experiment("a", forced={"": "control"})),
-        "forces a unit without an id",
+    "a forced unit by its id": (
+        plan_of(experiment("a", forced={"u1": "control"})),
+        "a forced unit of experiment a has no key of 16 hexadecimal digits",
     ),
     "a unit that is forced twice": (
         plan_of(
-            experiment("a", claim=((0, 5),), forced={"u": "control"}),
-            experiment("b", claim=((5, 9),), forced={"u": "control"}),
+            experiment("a", claim=((0, 5),), forced={"0" * 16: "control"}),
+            experiment("b", claim=((5, 9),), forced={"0" * 16: "control"}),
         ),
         "a unit is forced into experiments a and b of the namespace home",
     ),

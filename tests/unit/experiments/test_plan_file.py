@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.experiment_plans import experiment, plan_of, users
+from support.experiment_plans import experiment, plan_of
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments import plan_file
 from tastemaker.experiments.assignment import Units
@@ -228,7 +228,10 @@ def test_readers_never_see_a_part_of_a_plan(tmp_path: Path, monkeypatch: pytest.
     """Four threads read at each call while two plans replace each other."""
     monkeypatch.setattr(plan_file, "LOOK_SECONDS", 0.0)
     path = tmp_path / "plan.json"
-    plans = [plan_of(experiment("a", forced=dict.fromkeys(users(50), "control"))), plan_of(experiment("b"))]
+    plans = [
+        plan_of(experiment("a", forced={f"{number:016x}": "control" for number in range(50)})),
+        plan_of(experiment("b")),
+    ]
     write_plan(path, plans[0])
     file = PlanFile(path)
     seen, stop = set(), threading.Event()

@@ -18,6 +18,7 @@ from tastemaker.experiments.design import Design
 from tastemaker.experiments.lifecycle import kills
 from tastemaker.experiments.lifecycle.claims import claimed
 from tastemaker.experiments.lifecycle.enrolled import newest_enrolled
+from tastemaker.experiments.lifecycle.forced import read_forced
 from tastemaker.experiments.lifecycle.namespaces import planned_holdouts, planned_namespaces
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiments
 from tastemaker.experiments.lifecycle.services import PinnedServices
@@ -118,6 +119,11 @@ class PlanCompiler:
             variants=planned_variants(design, services),
             control=design.control,
             targeting=design.targeting,
+            forced={
+                key: variant
+                for key, variant in read_forced(self._folder).get(experiment.name, {}).items()
+                if variant in design.variants
+            },
             enrolled=newest_enrolled(self._folder, experiment) if experiment.state == "holding" else None,
             data_diversion=design.data_diversion,
         )
