@@ -99,16 +99,18 @@ class Workspace:
         return Experiments(self.engine, self.settings.home, self.problem)
 
     def publish_experiments(self) -> None:
-        """Compile the experiments' plan again where there is one: its default is the champion.
+        """Compile the experiments' plan again if there is one of this problem: its default is the champion.
 
         What prevents it is logged, as the plan in force stays.
         """
-        from tastemaker.experiments.lifecycle.kills import PLAN
+        from tastemaker.experiments.lifecycle.kills import PLAN, read_plan
 
-        if not (self.settings.experiments_root / PLAN).exists():
+        path = self.settings.experiments_root / PLAN
+        if not path.exists():
             return
         try:
-            self.experiments.publish()
+            if self.experiments.owns(read_plan(path)):
+                self.experiments.publish()
         except TastemakerError as error:
             logger.warning("the experiments' plan is not compiled again: %s", error)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, Engine, insert, update
+from sqlalchemy.exc import IntegrityError
 
+from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design
 from tastemaker.experiments.lifecycle import audit, claims
 from tastemaker.experiments.lifecycle.audit import Change
@@ -27,7 +30,59 @@ from tastemaker.storage.tables import experiment_plans, experiments
 _WITH_DESIGN: tuple[Action, ...] = ("revise", "new_epoch", "allocate")
 _FIXED = ("name", "namespace", "claim", "kind", "control")
 """What a new epoch keeps: its units are those of the same claim, and are compared with the same variant."""
+_MOST_ACTOR = 200
+"""Characters that the database keeps."""
 _WITHOUT_CLAIM: tuple[State, ...] = ("draft", "stopped", "decided", "archived")
+
+
+@contextmanager
+def making(engine: Engine, name: str) -> Iterator[Connection]:
+    """Begin a transaction that makes something with a name of its own.
+
+    Args:
+        engine: The metadata database.
+        name: The name.
+
+    Raises:
+        TastemakerError: Another process made something of this name at the same moment.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except IntegrityError as error:
+        raise TastemakerError(
+            f"{name} or its namespace was made by another process at the same moment", fix="do it again"
+        ) from error
+
+
+def require_person(name: str, actor: str) -> None:
+    """Raise ActionRefused if it is not said who changes an experiment, or too long.
+
+    Args:
+        name: The experiment.
+        actor: Who changes it.
+    """
+    if not actor.strip():
+        raise ActionRefused(f"it is not known who changes {name}", fix="pass --by NAME")
+    if len(actor) > _MOST_ACTOR:
+        raise ActionRefused(
+            f"the name of who changes {name} has {len(actor)} characters, at most {_MOST_ACTOR} are kept",
+            fix="pass a shorter --by NAME",
+        )
+
+
+def require_problem(experiment: Experiment, problem: str) -> None:
+    """Raise ActionRefused if an experiment is of another problem, whose champion its plan would lose.
+
+    Args:
+        experiment: The experiment.
+        problem: The name of the problem in use.
+    """
+    if experiment.problem != problem:
+        raise ActionRefused(
+            f"{experiment.name} is of the problem {experiment.problem!r}, in use is {problem!r}",
+            fix="set TASTEMAKER_PROBLEM to its problem's file",
+        )
 
 
 def require_reason(experiment: Experiment, actor: str, reason: str) -> None:
@@ -38,8 +93,7 @@ def require_reason(experiment: Experiment, actor: str, reason: str) -> None:
         actor: Who changes it.
         reason: Why.
     """
-    if not actor.strip():
-        raise ActionRefused(f"it is not known who changes {experiment.name}", fix="pass --by NAME")
+    require_person(experiment.name, actor)
     if not reason.strip():
         raise ActionRefused(
             f"a change of {experiment.name} needs a reason", fix="say why in a few words: --reason REASON"

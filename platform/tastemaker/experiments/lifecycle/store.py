@@ -78,7 +78,7 @@ class Experiments:
         Raises:
             TastemakerError: As `namespaces.add_holdout`.
         """
-        with self.engine.begin() as connection:
+        with changes.making(self.engine, name) as connection:
             now = datetime.now(UTC)
             namespaces.add_holdout(
                 connection, name, unit=unit, share=share, covers=covers, reason=reason, now=now
@@ -104,8 +104,10 @@ class Experiments:
                 there is no such namespace.
         """
         require_name("experiment", design.name)
+        changes.require_person(design.name, author)
+        changes.require_person(design.name, design.owner)
         now = datetime.now(UTC)
-        with self.engine.begin() as connection:
+        with changes.making(self.engine, design.name) as connection:
             if new_unit is not None:
                 seconds = round(design.window_days * DAY_SECONDS)
                 namespaces.add_namespace(connection, design.namespace, new_unit, seconds, now)
@@ -146,7 +148,7 @@ class Experiments:
         Raises:
             TastemakerError: There is one of this name.
         """
-        with self.engine.begin() as connection:
+        with changes.making(self.engine, name) as connection:
             namespaces.add_namespace(connection, name, unit, cool_down_seconds, datetime.now(UTC))
         self.publish()
 
@@ -211,6 +213,7 @@ class Experiments:
         given = dict(evidence or {}) | ({"confirmed": sorted(confirmed)} if confirmed else {})
         with self.engine.begin() as connection:
             experiment = read_experiment(connection, name)
+            changes.require_problem(experiment, self.problem.name)
             changes.require_reason(experiment, actor, reason)
             changes.require_current(experiment, actor, expected_changes, audit.read(connection, name)[-1])
             proposed = design or experiment.design
@@ -269,6 +272,7 @@ class Experiments:
         self.settle_kills()
         with self.engine.connect() as connection:
             experiment = read_experiment(connection, name)
+            changes.require_problem(experiment, self.problem.name)
             changes.require_current(experiment, actor, expected_changes, audit.read(connection, name)[-1])
             found = require_allowed(name, experiment.standing, action, actor, experiment.design)
             facts = read_facts(connection, experiment)
@@ -332,6 +336,11 @@ class Experiments:
             return
         for one in pending:
             kills.settle(self.folder, one.experiment)
+
+    def owns(self, plan: ControlPlan) -> bool:
+        """Return whether a plan's default is a version of this problem, or it has none."""
+        default = next((one for one in plan.services if one.name == plan.default), None)
+        return default is None or self._registry.get(default.version).problem == self.problem.name
 
     def publish(self) -> ControlPlan:
         """Compile the plan, and write its file if it changes.

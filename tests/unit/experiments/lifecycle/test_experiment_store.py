@@ -14,6 +14,7 @@ from support.experiment_homes import ExperimentHome
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import VariantDesign
 from tastemaker.experiments.lifecycle.states import ActionRefused, fold
+from tastemaker.experiments.lifecycle.store import Experiments
 from tastemaker.experiments.plan import ControlPlan
 from tastemaker.experiments.plan_file import decode_plan
 from tastemaker.storage.engine import open_engine
@@ -262,6 +263,24 @@ def test_verify_finds_a_change_that_was_replaced_with_its_digest(shop: Experimen
         )
     (found,) = shop.experiments.verify(name)
     assert found == "change 3 does not follow the change before it: one was replaced"
+
+
+def test_an_experiment_of_another_problem_is_left_alone(shop: ExperimentHome) -> None:
+    name = shop.running()
+    other = registered_versions.problem(name="other")
+    elsewhere = Experiments(shop.experiments.engine, shop.experiments.folder.parent, other)
+    with pytest.raises(ActionRefused, match="is of the problem 'shop', in use is 'other'"):
+        elsewhere.change(name, "stop", actor="ada", reason="why")
+    assert shop.experiments.owns(plan_of(shop))
+    assert not elsewhere.owns(plan_of(shop))
+
+
+def test_a_name_that_no_database_keeps_is_refused(shop: ExperimentHome) -> None:
+    name = shop.draft()
+    with pytest.raises(ActionRefused, match="has 201 characters, at most 200"):
+        shop.do(name, "ready", actor="a" * 201)
+    with pytest.raises(ActionRefused, match="has 201 characters"):
+        shop.draft("other", owner="a" * 201)
 
 
 def test_unknown_names_are_answered_with_the_nearest(shop: ExperimentHome) -> None:

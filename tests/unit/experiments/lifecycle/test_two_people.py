@@ -6,7 +6,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import Engine, select
@@ -96,3 +96,21 @@ def test_two_claims_at_the_same_moment_do_not_overlap(shop: ExperimentHome) -> N
     with shop.experiments.engine.connect() as connection:
         ranges = sorted((row.start, row.end) for row in connection.execute(select(namespace_claims)))
     assert ranges == [(0, 400_000), (400_000, 800_000)]
+
+
+def test_of_two_drafts_of_a_name_at_the_same_moment_one_is_refused(shop: ExperimentHome) -> None:
+    both = Barrier(2, timeout=30)
+
+    def attempt(unit: Literal["user", "session"]) -> bool:
+        design = shop.design(namespace="basket")
+        both.wait()
+        try:
+            shop.experiments.create(design, "ada", new_unit=unit)
+        except TastemakerError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(attempt, ("user", "session"))) == [False, True]
+    assert [one.name for one in shop.experiments.list()] == ["ranker-2"]
+    assert len(shop.experiments.history("ranker-2")) == 1
