@@ -7,7 +7,7 @@ Which look may decide is in `decision`, its effects are in `effect_rows`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,10 +79,10 @@ def look_at(
             f"{design.name} is of kind {design.kind}: its units have no variant to compare",
             fix="look at an interleaving experiment with `interleaving.look_at_teams`; a shadow has no users",
         )
-    mature, cut = _winsorized(units.mature(), design, metrics[design.primary])
+    mature, primary, cut = _winsorized(units.mature(), design, metrics[design.primary])
     times = decision.timing(design, mature.counts(), past)
     check = sample_check.check_sample(units, shares_of(design))
-    rows = EffectRows(mature, design, metrics, times)
+    rows = EffectRows(mature, design, {**metrics, design.primary: primary}, times)
     deciding = rows.deciding() if len(mature) else {}
     verdict = decision.overall([one.verdict for one in deciding.values()], is_last=times.is_last)
     if check.is_wrong(decides=verdict != "undecided"):
@@ -94,7 +94,7 @@ def look_at(
         every = (*deciding.values(), *rows.others()) if deciding else ()
         effects = tuple(sorted(every, key=lambda one: one.order))
         details = cut | _details(rows, effects, units)
-        words = " ".join(sentence(rows.primary, design, one, times) for one in deciding.values())
+        words = " ".join(sentence(primary, design, one, times) for one in deciding.values())
     until = datetime.fromtimestamp(max(units.until, 0.0), UTC)
     comparisons = len(rows.treatments)
     level = design.alpha / comparisons
@@ -126,15 +126,21 @@ def shares_of(design: Design) -> dict[str, float]:
     return {name: one.share / total for name, one in design.variants.items()}
 
 
-def _winsorized(mature: UnitTable, design: Design, metric: UnitMetric) -> tuple[UnitTable, dict[str, Any]]:
-    """Return the units with the primary metric's values cut as designed, and what that changed."""
+def _winsorized(
+    mature: UnitTable, design: Design, metric: UnitMetric
+) -> tuple[UnitTable, UnitMetric, dict[str, Any]]:
+    """Return units and primary metric with values cut as designed, and what that changed.
+
+    The values are cut in a column of their own: other metrics may use the column, too.
+    """
     limit = design.winsorize_at
     if limit is None or not len(mature):
-        return mature, {}
+        return mature, metric, {}
     raw = mature.columns[metric.over]
     means = {name: float(raw[rows].mean()) for name in mature.variants if len(rows := mature.rows_of(name))}
-    cut = mature.replaced({metric.over: np.minimum(raw, limit)})
-    return cut, {"winsorized_at": limit, "cut_units": int((raw > limit).sum()), "raw_means": means}
+    cut = replace(metric, over=f"{metric.over}_cut")
+    details = {"winsorized_at": limit, "cut_units": int((raw > limit).sum()), "raw_means": means}
+    return mature.replaced({cut.over: np.minimum(raw, limit)}), cut, details
 
 
 def _details(rows: EffectRows, effects: Sequence[LookEffect], units: UnitTable) -> dict[str, Any]:

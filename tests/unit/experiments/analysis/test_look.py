@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -192,6 +193,18 @@ def test_values_are_cut_at_the_fixed_limit() -> None:
     assert effect.value == pytest.approx(np.minimum(reward, 5)[table.rows_of("B")].mean())
     assert look.details["cut_units"] == int((reward > 5).sum())
     assert look.details["raw_means"]["A"] == pytest.approx(reward[table.rows_of("A")].mean())
+
+
+def test_other_metrics_of_the_cut_column_are_not_cut() -> None:
+    plan = design(primary="requests_per_user", secondary=("ctr_list",), covariate_days=0)
+    table = units(seed=8)
+    plain = take(table, plan)
+    cut = take(table, msgspec.structs.replace(plan, winsorize_at=2.0))
+    assert primary(cut, is_adjusted=False).value == pytest.approx(
+        np.minimum(table.columns["lists"], 2)[table.rows_of("B")].mean()
+    )
+    rates = [[one for one in look.effects if one.metric == "ctr_list"] for look in (plain, cut)]
+    assert rates[0] == rates[1]
 
 
 def test_secondary_metrics_are_corrected_for_their_number() -> None:
