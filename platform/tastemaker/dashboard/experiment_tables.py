@@ -88,7 +88,7 @@ def _information(result: ExperimentResult) -> Figure:
     if result.look is None:
         return Figure("", title, None, "share", "", missing="no look was taken", without_value="None")
     return Figure(
-        "", title, result.look.information, "share", f"look {result.look_of}", n=result.mature_units,
+        "", title, result.look.information, "share", f"looks: {result.look_of}", n=result.mature_units,
         counted=f"of {result.design.planned_units:,} planned units",
     )  # fmt: skip
 

@@ -82,8 +82,8 @@ class ExperimentListing:
 
     @property
     def look_of(self) -> str:
-        """The looks, such as `9 of 14`."""
-        return f"{self.looks_taken} of {self.design.looks}"
+        """The looks, such as `9 of at most 14`: one that comes late passes several planned ones at once."""
+        return f"{self.looks_taken} of at most {self.design.looks}"
 
 
 @dataclass(frozen=True)

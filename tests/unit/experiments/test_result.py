@@ -32,7 +32,7 @@ def test_a_result_is_that_of_the_newest_look(engine: Engine) -> None:
     found = read_result(engine, "ranker-v2", NOW)
     assert (found.sentence, found.look_of, found.step) == (
         planned.SENTENCE,
-        "3 of 14",
+        "3 of at most 14",
         "step 2 of 4: 5 % of the units",
     )
     assert [one.number for one in found.looks] == [1, 2, 3]
@@ -52,7 +52,7 @@ def test_looks_that_spend_no_alpha_are_not_counted_as_looks(engine: Engine) -> N
     planned.plant_experiment(engine, NOW, "one")
     planned.plant_look(engine, NOW, "one", is_planned=False, sentence="today")
     found = read_result(engine, "one", NOW)
-    assert (found.look_of, found.sentence) == ("2 of 14", "today")
+    assert (found.look_of, found.sentence) == ("2 of at most 14", "today")
 
 
 def test_slices_are_in_the_order_of_their_numbers(engine: Engine) -> None:
@@ -147,7 +147,7 @@ def test_a_list_has_each_experiment_with_its_newest_look(engine: Engine) -> None
     newer, older = read_listings(engine)
     assert (newer.experiment.name, newer.look, newer.looks_taken) == ("newer", None, 0)
     assert older.look is not None
-    assert (older.experiment.name, older.look.number, older.look_of) == ("ranker-v2", 3, "3 of 14")
+    assert (older.experiment.name, older.look.number, older.look_of) == ("ranker-v2", 3, "3 of at most 14")
 
 
 def test_an_unknown_experiment_is_named(engine: Engine) -> None:

@@ -226,7 +226,7 @@ class TestTheList:
         assert content.answer == "2 experiments: 2 running."
         found = {one["experiment"]: one for one in rows(content, "experiments")}
         assert found["ranker-v2"]["result"] == planned.SENTENCE
-        assert found["ranker-v2"]["look"] == "3 of 14"
+        assert found["ranker-v2"]["look"] == "3 of at most 14"
         assert found["photos"]["step"] == "step 2 of 4: 5 % of the units"
 
     def test_archived_ones_and_other_problems_are_not_listed(self, reader: DashboardReader) -> None:
