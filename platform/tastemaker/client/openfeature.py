@@ -38,6 +38,8 @@ from tastemaker.experiments.plan_file import PlanInForce
 from tastemaker.snapshot.canonical_ids import IdForm, canonical
 
 DIGEST_LENGTH = 16
+RETRY_SECONDS = 3.0
+"""For one report of exposures: what fails waits for the next, and a program that ends does not wait long."""
 _REASONS = {"assigned": Reason.SPLIT, "forced": Reason.TARGETING_MATCH, "killed": Reason.DISABLED}
 
 
@@ -168,7 +170,11 @@ class ExperimentProvider(AbstractProvider):
 
 
 def from_controller(
-    url: str, *, key: str | None = None, pseudonym: Callable[[str], str] | None = None
+    url: str,
+    *,
+    key: str | None = None,
+    pseudonym: Callable[[str], str] | None = None,
+    ids: IdForm = "canonical",
 ) -> ExperimentProvider:
     """Return a provider that gets its plan from a controller, and reports exposures to it.
 
@@ -176,9 +182,10 @@ def from_controller(
         url: Where the controller listens.
         key: An API key with the scopes `recommend` and `feedback`; None where it needs none.
         pseudonym: As in `ExperimentProvider`.
+        ids: As in `ExperimentProvider`.
     """
-    client = Client(url, key=key)
-    return ExperimentProvider(PlanUrl(client), ExposureQueue(client), pseudonym=pseudonym)
+    client = Client(url, key=key, retry_seconds=RETRY_SECONDS)
+    return ExperimentProvider(PlanUrl(client), ExposureQueue(client), pseudonym=pseudonym, ids=ids)
 
 
 def _unit_of(experiment: PlannedExperiment, plan: ControlPlan) -> str:
