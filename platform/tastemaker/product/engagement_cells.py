@@ -41,7 +41,7 @@ _TIMED = f"coalesce(sum(len({P99_MS.values})), 0)"
 _OWN_MEDIANS = f"""
     SELECT {BY_SPAN}, median(one) AS own, count(*)::DOUBLE AS events
     FROM (SELECT {BY_SPAN}, unnest({HOURS_TO_FIRST_CLICK.values}) AS one FROM ({ROWS_OF_SPANS}))
-    GROUP BY {BY_SPAN} ORDER BY own"""  # noqa: S608 - our own
+    GROUP BY {BY_SPAN}"""  # noqa: S608 - our own
 _MILLISECONDS = f"""
     SELECT group_number, day, unnest({P99_MS.values})::DOUBLE AS one FROM ({ROWS_IN_WINDOWS})
     ORDER BY group_number, day"""  # noqa: S608 - our own
