@@ -43,7 +43,7 @@ def guard(follow: bool, as_json: bool) -> None:
     \b
     Exit status without --follow:
       0  no harm was found
-      1  a guardrail found harm
+      1  a guardrail found harm, or an experiment could not be checked
     """
     from tastemaker.settings import load_settings
 
@@ -69,7 +69,8 @@ def _once(settings: Settings, *, as_json: bool) -> None:
             click.echo(line)
         if not reports:
             click.echo("no experiment runs")
-    sys.exit(any(check.found.verdict == "harm" for report in reports for check in report.checks))
+    is_harmed = any(check.found.verdict == "harm" for report in reports for check in report.checks)
+    sys.exit(is_harmed or not all(report.checks for report in reports))
 
 
 def _follow(settings: Settings, *, as_json: bool) -> None:
@@ -172,6 +173,8 @@ def _lines(reports: Sequence[GuardReport]) -> Iterator[str]:
             yield f"  {found.verdict:8}{check.guardrail:22}{check.variant:16}{figures}, {found.units:,} units"
         if report.decision is not None:
             yield f"  {_decided(report)}"
+        elif report.refusal is not None:
+            yield f"  not checked: {report.refusal}"
 
 
 def _decided(report: GuardReport) -> str:

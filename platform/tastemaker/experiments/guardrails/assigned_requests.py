@@ -31,6 +31,8 @@ MODEL_SHORT = "model_short"
 """Why a list is short though the service has no fault: fewer items were allowed."""
 OVERLAP_SECONDS = 60.0
 """How much of what was read is read again: records may be stored while a call reads."""
+FILES_AT_ONCE = 25
+"""Files of the lake that are in memory together."""
 _CREATE = """
     CREATE TABLE assigned (
         request UBIGINT, experiment VARCHAR, epoch BIGINT, unit UBIGINT, variant VARCHAR, asked_at DOUBLE,
@@ -104,9 +106,10 @@ class AssignedRequests:
         paths = [path for path in self._lake.files("requests") if day_of(path) >= first]
         found = {path: (stat.st_mtime_ns, stat.st_size) for path in paths for stat in [path.stat()]}
         changed = [path for path, stamp in found.items() if self._read.get(path) != stamp]
-        rows = self._lake.scan(self.connection, "requests", changed) if changed else None
-        if rows is not None:
-            self._add(rows)
+        for first_file in range(0, len(changed), FILES_AT_ONCE):
+            files = changed[first_file : first_file + FILES_AT_ONCE]
+            if (rows := self._lake.scan(self.connection, "requests", files)) is not None:
+                self._add(rows)
         self._read = found
 
     def _undrained(self, since: float) -> Iterator[Record]:

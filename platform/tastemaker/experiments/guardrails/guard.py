@@ -71,7 +71,7 @@ class GuardReport(NamedTuple):
     """The newest of each guardrail and variant."""
     decision: GuardDecision | None
     refusal: str | None
-    """Why the decision was not carried out; None if it was, or there was none."""
+    """Why the decision was not carried out, or nothing could be checked; None if all was done."""
 
 
 class RewardSource(Protocol):
@@ -128,6 +128,8 @@ class Guard:
         self._wall, self._monotonic = wall, monotonic
         self._ahead = wall() - monotonic()
         self._trips = TripFiles(experiments.folder)
+        self._over: set[tuple[str, int]] = set()
+        """Experiments and epochs whose trips have no effect any more."""
         self._store = CheckStore(experiments.engine)
         self._memories: dict[str, _Memory] = {}
         self._failures: dict[str, FailureLog] = {}
@@ -153,20 +155,45 @@ class Guard:
 
     def check(self) -> list[GuardReport]:
         """Check all experiments that run or are held once, and act on what is found."""
+        self._keep_plan()
         active = [one for one in self._experiments.list(ACTIVE) if one.kind in GUARDED_KINDS]
         histories = {one.name: self._experiments.history(one.name) for one in active}
         is_read = self._read_log(active, histories)
-        return [self._check(one, histories[one.name], is_read=is_read) for one in active]
+        return [self._report(one, histories[one.name], is_read=is_read) for one in active]
+
+    def _report(self, experiment: Experiment, history: Sequence[Change], *, is_read: bool) -> GuardReport:
+        """Check one experiment; what fails does not stop the checks of others."""
+        log = self._log(f"{experiment.name}: checks")
+        try:
+            found = self._check(experiment, history, is_read=is_read)
+            log.succeeded()
+            return found
+        except Exception as error:  # such as a metric that the problem has no more
+            log.failed(f"{experiment.name} can't be checked", detail=error)
+            return GuardReport(experiment.name, experiment.epoch, (), None, str(error))
+
+    def _keep_plan(self) -> None:
+        """Record kills that the database does not have yet, and units that held experiments got late."""
+        log = self._log("plan")
+        try:
+            self._experiments.settle_kills()
+            if self._experiments.list(("holding",)):
+                self._experiments.publish()
+            log.succeeded()
+        except (TastemakerError, OSError) as error:
+            log.failed("the experiments' plan can't be compiled", detail=error)
 
     def act_on_trips(self) -> None:
         """Roll back experiments of which the controller took a variant out of service."""
-        for name, tripped in self._trips.current().items():
-            found = {one.name: one for one in self._experiments.list(ACTIVE)}.get(name)
-            if found is not None and found.epoch == tripped.epoch:
-                variant, trip = next(iter(tripped.trips.items()))
-                refusal = self._act(found, crashed(variant, trip.reason, {"tripped_at": trip.tripped_at}))
-                if refusal is not None:
-                    raise TastemakerError(refusal, fix="look at the experiment")
+        new = [one for one in self._trips.current().values() if (one.experiment, one.epoch) not in self._over]
+        active = {one.name: one for one in self._experiments.list(ACTIVE)} if new else {}
+        for tripped in new:
+            found = active.get(tripped.experiment)
+            variant, trip = next(iter(tripped.trips.items()))
+            decision = crashed(variant, trip.reason, {"tripped_at": trip.tripped_at})
+            is_over = found is None or found.epoch != tripped.epoch
+            if is_over or (found is not None and self._act(found, decision) is None):
+                self._over.add((tripped.experiment, tripped.epoch))
 
     def _check(self, experiment: Experiment, history: Sequence[Change], *, is_read: bool) -> GuardReport:
         memory = self._memories.get(experiment.name)
@@ -263,6 +290,7 @@ class Guard:
 
     def _act(self, experiment: Experiment, decision: GuardDecision) -> str | None:
         """Carry out a decision; return why it was refused, None if it was not."""
+        log = self._log(f"{experiment.name}: {decision.action}")
         try:
             self._experiments.change(
                 experiment.name,
@@ -274,8 +302,9 @@ class Guard:
                 design=decision.design,
             )
         except TastemakerError as error:  # also where the plan's file can't be written: others are checked
-            logger.error("%s: %s by %s failed: %s", experiment.name, decision.action, decision.actor, error)
+            log.failed(f"{experiment.name}: {decision.action} by {decision.actor} failed", detail=error)
             return error.problem
+        log.succeeded()
         logger.info("%s: %s by %s: %s", experiment.name, decision.action, decision.actor, decision.reason)
         return None
 

@@ -26,7 +26,9 @@ from tastemaker.experiments.guardrails.assigned_requests import AssignedRequests
 from tastemaker.experiments.guardrails.checks import RewardUnits
 from tastemaker.experiments.guardrails.guard import REWARD_SECONDS, Guard, GuardReport
 from tastemaker.experiments.guardrails.verdicts import OVER, UNDER
+from tastemaker.experiments.lifecycle.kills import PLAN
 from tastemaker.experiments.lifecycle.records import Experiment
+from tastemaker.experiments.plan_file import decode_plan
 from tastemaker.experiments.tripped import Trip, TripFiles
 from tastemaker.settings import Settings
 from tastemaker.stats.unit_summary import UnitSummary
@@ -147,7 +149,7 @@ class World:
 
 @pytest.fixture
 def world(home: ExperimentHome, tmp_path: Path) -> Iterator[World]:
-    home.running(step_units=50, step_hours=24.0, planned_units=10_000, window_days=1.0)
+    home.running(planned_units=10_000, window_days=1.0, claim=500_000)
     with closing(AssignedRequests(Settings(home=tmp_path))) as requests:
         yield World(home, tmp_path, requests)
 
@@ -344,6 +346,70 @@ def test_what_the_controller_took_out_of_service_is_rolled_back_at_once(world: W
     assert last_change(world) == ("guardrail:crash", "roll_back")
     assert "could not be reached for 10 s" in world.home.experiments.history("ranker-2")[-1].reason
     world.guard.act_on_trips()  # the file stays, and there is nothing left to do
+
+
+def test_a_kill_that_the_database_does_not_have_yet_is_recorded(world: World) -> None:
+    world.home.experiments.kill("ranker-2", actor="ada", reason="it shows sold-out items")
+    assert world.state == "running"
+    assert world.guard.check() == []
+    assert (world.state, last_change(world)) == ("rolled_back", ("ada", "kill"))
+
+
+def test_units_whose_lists_were_logged_late_stay_in_an_experiment_that_is_held(world: World) -> None:
+    def enrolled() -> str | None:
+        plan = decode_plan((world.home.experiments.folder / PLAN).read_bytes())
+        return plan.experiments[0].enrolled
+
+    world.home.do("ranker-2", "hold")
+    before = enrolled()
+    world.serve()
+    world.check()
+    assert None is not enrolled() != before
+
+
+def test_a_plan_that_can_not_be_compiled_does_not_stop_the_checks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise TastemakerError("a version is missing", fix="rebuild it")
+
+    monkeypatch.setattr(world.home.experiments, "settle_kills", broken)
+    world.serve(b=0.3)
+    assert verdicts(world.check())["fallback_share"] == "harm"
+
+
+def test_a_rollback_that_fails_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*words: Any, **more: Any) -> None:
+        raise TastemakerError("the plan can't be written: the disk is full", fix="free it")
+
+    trip(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.home.experiments, "change", full)
+        world.guard.act_on_trips()
+    assert world.state == "running"
+    world.guard.act_on_trips()
+    assert world.state == "rolled_back"
+
+
+def test_an_experiment_that_can_not_be_checked_does_not_stop_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.home.running("other", primary="ctr_list", claim=500_000)
+
+    def is_higher_better(metric: str) -> bool:
+        if metric == "ctr_list":
+            raise TastemakerError("there is no metric 'ctr_list' of units", fix="use another")
+        return True
+
+    monkeypatch.setattr(world.users, "is_higher_better", is_higher_better)
+    world.serve(b=0.3)
+    for _ in range(2):
+        world.clock.pass_by(60)
+        reports = {one.experiment: one for one in world.guard.check()}
+    assert world.state == "rolled_back"
+    assert (reports["other"].checks, reports["other"].decision) == ((), None)
+    assert "there is no metric" in str(reports["other"].refusal)
+    assert "other can't be checked" in caplog.text
 
 
 def test_a_trip_of_an_earlier_epoch_is_over(world: World) -> None:
