@@ -170,8 +170,11 @@ class EffectRows:
                 pair = VariantComparison(self.primary, variant, "exploratory", name, self.is_adjusted, groups)
                 if min(pair.units) >= FEWEST_IN_SLICE:
                     yield pair.row(pair.effect(self.design.alpha))
-        for variant in self.treatments:
-            for pair in novelty.by_day(self.mature, self.primary, variant, self.design.control):
+        for day, found in enumerate(novelty.by_day(self.mature, self.primary)):
+            control = {0: found[self.design.control]}
+            for variant in self.treatments:
+                groups = paired({0: found[variant]}, control)
+                pair = VariantComparison(self.primary, variant, "exploratory", f"day={day}", False, groups)
                 if min(pair.units) >= FEWEST_IN_SLICE:
                     yield pair.row(pair.effect(self.design.alpha))
 

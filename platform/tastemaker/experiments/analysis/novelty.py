@@ -9,16 +9,14 @@ within units and its interval is over units. It is a figure beside a plot, not a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from tastemaker.experiments.analysis.comparison import VariantComparison
 from tastemaker.experiments.analysis.metrics import UnitMetric
-from tastemaker.experiments.analysis.unit_table import Bool, UnitDays, UnitTable
+from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.stats.effects import mean_effect
-from tastemaker.stats.unit_summary import Float64, UnitSummary
+from tastemaker.stats.unit_summary import UnitSummary
 from tastemaker.util.durations import DAY_SECONDS
 
 FEWEST_DAYS = 2
@@ -34,22 +32,44 @@ class NoveltySlope(NamedTuple):
     high: float
 
 
-def by_day(units: UnitTable, metric: UnitMetric, variant: str, control: str) -> Iterator[VariantComparison]:
-    """Yield a variant's comparison on each whole day of the window; the slice is day=0, day=1, ...
+def by_day(units: UnitTable, metric: UnitMetric) -> list[dict[str, UnitSummary]]:
+    """Return the summaries of the variants' units on each whole day of the window.
 
     Args:
-        units: Mature units with figures by day.
+        units: Mature units with figures by day; without them there is no day.
         metric: The primary metric, which these figures are of.
-        variant: The variant.
-        control: The name of control.
+
+    Returns:
+        For each day since first exposure, variant -> summary of the metric's columns.
     """
-    if (days := units.days) is None:
-        return
-    sides = [units.variant == units.variants.index(name) for name in (variant, control)]
-    for day in range(_whole_days(units)):
-        some = days.where(days.day == day)
-        pairs = [_summary(some, side, metric) for side in sides]
-        yield VariantComparison(metric, variant, "exploratory", f"day={day}", False, [(pairs[0], pairs[1])])
+    if units.days is None:
+        return []
+    count, size = _whole_days(units), len(units.variants)
+    days = units.days.where(units.days.day < count)
+    cell = days.day * size + units.variant[days.row]
+    listed = np.bincount(cell, minlength=count * size)
+    n = np.tile(np.bincount(units.variant, minlength=size), count)
+    columns = [days.over, days.under][: len(metric.columns)]
+    mean = np.array([np.bincount(cell, one, count * size) for one in columns]) / np.maximum(n, 1)
+    off = [one - own[cell] for one, own in zip(columns, mean, strict=True)]
+    # A unit without a row has 0 on this day, whose deviation from the mean is its negative.
+    unlisted = n - listed
+    scatter = np.array(
+        [
+            [
+                np.bincount(cell, x * y, count * size) + unlisted * mean_x * mean_y
+                for y, mean_y in zip(off, mean, strict=True)
+            ]
+            for x, mean_x in zip(off, mean, strict=True)
+        ]
+    )
+    return [
+        {
+            name: UnitSummary(metric.columns, int(n[at]), mean[:, at], scatter[:, :, at])
+            for at, name in enumerate(units.variants, day * size)
+        }
+        for day in range(count)
+    ]
 
 
 def slope(
@@ -79,15 +99,3 @@ def slope(
 
 def _whole_days(units: UnitTable) -> int:
     return int(units.window_seconds // DAY_SECONDS)
-
-
-def _summary(days: UnitDays, side: Bool, metric: UnitMetric) -> UnitSummary:
-    """Return the summary of a day over the units of one side; units without a row have 0."""
-    n = int(side.sum())
-    chosen = side[days.row]
-    values: Float64 = np.column_stack([days.over, days.under][: len(metric.columns)])[chosen]
-    mean = values.sum(axis=0) / max(n, 1)
-    # Rows of the units that are not listed are 0, whose deviation from the mean is its negative.
-    off = values - mean
-    scatter = off.T @ off + (n - len(values)) * np.outer(mean, mean)
-    return UnitSummary(metric.columns, n, mean, scatter)

@@ -19,9 +19,11 @@ from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.comparison import LookEffect
 from tastemaker.experiments.analysis.look import Look, look_at
 from tastemaker.experiments.analysis.metrics import METRICS
-from tastemaker.experiments.analysis.unit_table import Stratum, UnitTable
+from tastemaker.experiments.analysis.unit_table import Stratum, UnitDays, UnitTable
 from tastemaker.experiments.design import Design, GuardrailDesign
+from tastemaker.stats.effects import mean_effect, ratio_effect
 from tastemaker.stats.group_sequential import bounds, obrien_fleming
+from tastemaker.stats.unit_summary import Float64, UnitSummary
 
 
 def take(table: UnitTable, plan: Design | None = None, *, past: Sequence[float] = ()) -> Look:
@@ -322,3 +324,28 @@ def test_interval_and_verdict_never_contradict(
                 assert (low > 0, high < 0) == (one.low > 0, one.high < 0)
     if look.verdict == "better":
         assert "better than A" in look.sentence
+
+
+@pytest.mark.parametrize("metric", ["reward_per_user", "ctr_list"])
+def test_effects_by_day_count_units_without_a_row_as_zero(metric: str) -> None:
+    """Against the same figures with a row for every unit and day."""
+    table, rng = units(1_500, seed=13), np.random.default_rng(0)
+    over = rng.exponential(1, (1_500, 3)) * (rng.random((1_500, 3)) < 0.2)
+    under: Float64 = np.where(over > 0, 2.0, 1.0)
+    row, day = np.nonzero(over)
+    dated = replace(table, days=UnitDays(row, day, over[row, day], under[row, day]))
+    look = take(dated, design(primary=metric, planned_units=1_500))
+    found = {one.slice: one for one in look.effects if one.slice.startswith("day=")}
+    assert sorted(found) == ["day=0", "day=1", "day=2"]
+    for at in range(3):
+        listed = over[:, at] > 0
+        columns = {"over": over[:, at], "under": np.where(listed, under[:, at], 0.0)}
+        sides = [UnitSummary.of({k: v[table.rows_of(name)] for k, v in columns.items()}) for name in "BA"]
+        expected = (
+            mean_effect(sides[0], sides[1], "over")
+            if metric == "reward_per_user"
+            else ratio_effect(sides[0], sides[1], "over", "under")
+        )
+        row_found = found[f"day={at}"]
+        assert row_found.difference == pytest.approx(expected.difference)
+        assert (row_found.low, row_found.high) == pytest.approx((expected.low, expected.high))
