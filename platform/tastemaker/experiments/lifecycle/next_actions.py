@@ -92,7 +92,9 @@ def _step(experiment: Experiment) -> str:
 
 
 _EFFECTS: dict[Action, Callable[[Experiment], str]] = {
-    "ready": lambda one: f"checks the design and claims {share_of(one.design.claim)} of {one.namespace}",
+    "ready": lambda one: (
+        f"checks the design and claims {share_of(one.design.claim)} of {one.namespace}; start does it, too"
+    ),
     "start": lambda one: f"enrols {share_of(one.design.steps[0])} of the units",
     "step": _step,
     "ship": lambda one: "makes a variant's version the champion",
