@@ -162,6 +162,16 @@ def power_plan(design: Design, correlation: float) -> PowerPlan:
     )
 
 
+def replayed_units(
+    lake: Lake, problem: ProblemSpec, design: Design, now: datetime | None = None
+) -> UnitTable:
+    """Return the users of the last weeks by their first lists, as if an experiment had begun then.
+
+    Arguments and errors are those of `plan_traffic`.
+    """
+    return _replay(lake, problem, design, now or datetime.now(UTC))[0]
+
+
 def _replay(lake: Lake, problem: ProblemSpec, design: Design, now: datetime) -> tuple[UnitTable, float]:
     """Return the users of the last weeks by their first lists, and when these weeks begin."""
     with lake.connect() as connection:

@@ -1,0 +1,101 @@
+"""An experiment that is run in the simulated shop: who answers, who reacts, and what is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support.shop_homes import CONFIG, make_shop_home, settings
+from tastemaker.errors import TastemakerError
+from tastemaker.experiments.design import Design, VariantDesign
+from tastemaker.registry.artifact import load_version
+from tastemaker.serving.inference.predictor import Predictor
+from tastemaker.settings import SourceSettings
+from tastemaker.simulator.shop.shop import Shop
+from tastemaker.simulator.traffic.audience import Audience, TrafficMix
+from tastemaker.workflows.simulated_experiment import simulate_experiment
+from tastemaker.workflows.simulated_shop_pool import ShopPool
+from tastemaker.workflows.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("shop")
+    make_shop_home(home, ("popularity", "random"))
+    return home
+
+
+@pytest.fixture
+def workspace(shop_home: Path) -> Workspace:
+    options = CONFIG.model_dump(mode="json", exclude_defaults=True)
+    return Workspace(settings(shop_home, source=SourceSettings(name="simulated", options=options)))
+
+
+def _design(workspace: Workspace, control: str, treatment: str, **more: object) -> Design:
+    chosen = {
+        name: VariantDesign(500_000, model=model, version=workspace.registry.newest(model).id)
+        for name, model in (("A", control), ("B", treatment))
+    }
+    given: dict[str, object] = {
+        "name": "shop-test", "namespace": "home", "owner": "ada", "hypothesis": "best sellers sell",
+        "control": "A", "variants": chosen, "primary": "reward_per_user", "minimum_effect": 0.1,
+        "planned_units": 3_000, "window_days": 7.0, "looks": 3,
+    } | more  # fmt: skip
+    return Design(**given)  # type: ignore[arg-type]
+
+
+def test_best_sellers_beat_chance_and_the_other_way_around(workspace: Workspace) -> None:
+    design = _design(workspace, "random", "popularity", planned_units=20_000)
+    found = simulate_experiment(workspace, design, runs=5)
+    assert (found.right, found.truth["B"] > 0.1) == ("better", True), found.truth
+    assert found.share("better").value >= 0.8
+    other = simulate_experiment(workspace, _design(workspace, "popularity", "random"), runs=1)
+    assert other.right == "worse"
+    assert (1 + other.truth["B"]) * (1 + found.truth["B"]) == pytest.approx(1, rel=0.1)
+
+
+def test_a_version_against_itself_is_equal(workspace: Workspace) -> None:
+    found = simulate_experiment(workspace, _design(workspace, "popularity", "popularity", kind="aa"), runs=3)
+    assert found.right == "equal"
+    assert abs(found.truth["B"]) < 0.05
+
+
+def test_clicks_are_those_of_the_simulated_users(workspace: Workspace) -> None:
+    version = workspace.registry.newest("random")
+    pool = ShopPool(
+        Shop(CONFIG),
+        workspace.problem,
+        [lambda ids: Predictor(load_version(version.folder))],
+        control=0,
+        window_days=7.0,
+        users=60,
+    )
+    (lists,) = pool.lists
+    audience = Audience(Shop(CONFIG), TrafficMix())
+    wanted = [
+        audience.expected_clicks(user, items[items >= 0])
+        for user, items in zip(pool.visitors.tolist(), lists.items, strict=True)
+    ]
+    assert lists.chances[0].sum(axis=1) == pytest.approx(np.array(wanted), rel=1e-6)
+    drawn = pool.draw(np.zeros(20_000, np.int64), np.random.default_rng(0))
+    views, visits = drawn["events_view"].sum(), drawn["lists"].sum()
+    assert views / visits == pytest.approx(np.mean(wanted), rel=0.05)
+
+
+def test_an_effect_on_the_log_needs_a_log(workspace: Workspace) -> None:
+    with pytest.raises(TastemakerError, match="the log has no request"):
+        simulate_experiment(workspace, _design(workspace, "popularity", "popularity"), runs=1, effect=0.1)
+
+
+def test_what_the_shop_can_not_answer_is_refused(workspace: Workspace) -> None:
+    flags = {name: VariantDesign(500_000, value=name) for name in "AB"}
+    design = _design(workspace, "popularity", "popularity", variants=flags)
+    with pytest.raises(TastemakerError, match="flag of the shop's own code"):
+        simulate_experiment(workspace, design, runs=1)
+    elsewhere = Workspace(
+        settings(workspace.settings.home, source=SourceSettings(name="table", path="x.csv"))
+    )
+    with pytest.raises(TastemakerError, match="only the users of a simulated shop"):
+        simulate_experiment(elsewhere, _design(workspace, "popularity", "popularity"), runs=1)
