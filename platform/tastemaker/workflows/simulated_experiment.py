@@ -23,7 +23,7 @@ from tastemaker.experiments.analysis.simulated_runs import (
     simulate_runs,
     true_effects,
 )
-from tastemaker.experiments.lifecycle.services import version_of
+from tastemaker.experiments.lifecycle.services import versions_of
 from tastemaker.features.recomputed import recompute
 from tastemaker.registry.artifact import load_version
 from tastemaker.serving.inference.predictor import Predictor
@@ -81,25 +81,21 @@ def simulate_experiment(
 
 def _of_shop(workspace: Workspace, design: Design, seed: int) -> ShopPool:
     shop = shop_of(workspace.settings.source)
-    versions = [_version(workspace, design, name) for name in design.variants]
+    for name, variant in design.variants.items():
+        if variant.model is None:
+            raise TastemakerError(
+                f"{name} of {design.name} is a flag of your own code, which the simulated shop does not have",
+                fix="say what it does to the users of the log: --effect 0.03",
+            )
+    versions = versions_of(workspace.registry, workspace.problem.name, design.variants)
     return ShopPool(
         shop,
         workspace.problem,
-        [partial(_open, workspace, version) for version in versions],
+        [partial(_open, workspace, versions[name]) for name in design.variants],
         control=list(design.variants).index(design.control),
         window_days=design.window_days,
         seed=seed,
     )
-
-
-def _version(workspace: Workspace, design: Design, name: str) -> Version:
-    variant = design.variants[name]
-    if variant.model is None:
-        raise TastemakerError(
-            f"{name} of {design.name} is a flag of the shop's own code: the simulated shop has no such code",
-            fix="say what it does to the users of the log: --effect 0.03",
-        )
-    return version_of(workspace.registry, workspace.problem.name, variant)
 
 
 def _open(workspace: Workspace, version: Version, user_ids: Sequence[str]) -> Predictor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from support.shop_homes import CONFIG, make_shop_home, settings
+from support.shop_homes import CONFIG, environment, make_shop_home, settings
+from tastemaker.cli.experiment_simulate import simulate
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design, VariantDesign
 from tastemaker.registry.artifact import load_version
@@ -92,10 +95,28 @@ def test_an_effect_on_the_log_needs_a_log(workspace: Workspace) -> None:
 def test_what_the_shop_can_not_answer_is_refused(workspace: Workspace) -> None:
     flags = {name: VariantDesign(500_000, value=name) for name in "AB"}
     design = _design(workspace, "popularity", "popularity", variants=flags)
-    with pytest.raises(TastemakerError, match="flag of the shop's own code"):
+    with pytest.raises(TastemakerError, match="is a flag of your own code"):
         simulate_experiment(workspace, design, runs=1)
     elsewhere = Workspace(
         settings(workspace.settings.home, source=SourceSettings(name="table", path="x.csv"))
     )
     with pytest.raises(TastemakerError, match="only the users of a simulated shop"):
         simulate_experiment(elsewhere, _design(workspace, "popularity", "popularity"), runs=1)
+
+
+def test_the_command_says_how_often_the_design_decides_right(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(workspace.settings.home).items():
+        monkeypatch.setenv(name, value)
+    design = _design(workspace, "random", "popularity", name="shop-command", planned_units=200)
+    workspace.experiments.create(design, author="ada", new_unit="user")
+    runner = CliRunner()
+    asked = ["shop-command", "--runs", "2"]
+    found = json.loads(runner.invoke(simulate, [*asked, "--json"], catch_exceptions=False).stdout)
+    assert found["right"] == "better"
+    assert sum(one["value"] for one in found["verdicts"].values()) == pytest.approx(1)
+    said = runner.invoke(simulate, asked, catch_exceptions=False).stdout
+    right = found["right_share"]["value"]
+    assert said.startswith(f"shop-command decided right in {right:.1%} of 2 runs (95 % ")
+    assert f"truth      B {found['truth']['B']:+.2%} of the primary metric" in said
