@@ -83,7 +83,7 @@ class ShopPool:
         self._audience = Audience(shop, TrafficMix())
         self._users, self._visits = _drawn_visits(self._audience, users, window_days, rng)
         self._first = np.concatenate([[0], np.cumsum(self._visits)[:-1]])
-        self.visitors = np.repeat(self._users, self._visits)
+        self.visiting_users = np.repeat(self._users, self._visits)
         """int64[visits]: the numbers of the users."""
         self.lists = [self._answered(one(self._ids())) for one in predictors]
         self._rewards = {name: _reward(problem, name) for name in EVENT_TYPES}
@@ -162,11 +162,11 @@ class ShopPool:
         """Return the lists of a version for all visits, as the service would show them."""
         numbers = {item_id(one): one for one in range(len(self._audience.catalogue))}
         now = predictor.loaded.manifest.created_at.timestamp()
-        items = np.full((len(self.visitors), self._k), -1, np.int64)
+        items = np.full((len(self.visiting_users), self._k), -1, np.int64)
         for start in range(0, len(items), _AT_ONCE):
             asks = [
                 InferenceRequest(Request(f"u{user:07d}", self._k), f"{start + row:032x}", now)
-                for row, user in enumerate(self.visitors[start : start + _AT_ONCE].tolist())
+                for row, user in enumerate(self.visiting_users[start : start + _AT_ONCE].tolist())
             ]
             for row, result in enumerate(predictor.recommend(asks)):
                 found = [numbers[one.item_id] for one in result.answer.items]
@@ -177,7 +177,7 @@ class ShopPool:
         """Return the shop's truth about lists (int64[visits, k], −1 where there is no item)."""
         catalogue, day, known = self._audience.catalogue, self._audience.day, items >= 0
         chosen = np.where(known, items, 0)
-        users = np.repeat(self.visitors, self._k)
+        users = np.repeat(self.visiting_users, self._k)
         affinity = relative_affinity(self._audience.population, catalogue, users, chosen.ravel())
         affinity = affinity.reshape(items.shape)
         later = chances(utility(affinity, (catalogue.prices / catalogue.usual_prices)[chosen]))

@@ -79,7 +79,7 @@ def test_clicks_are_those_of_the_simulated_users(workspace: Workspace) -> None:
     audience = Audience(Shop(CONFIG), TrafficMix())
     wanted = [
         audience.expected_clicks(user, items[items >= 0])
-        for user, items in zip(pool.visitors.tolist(), lists.items, strict=True)
+        for user, items in zip(pool.visiting_users.tolist(), lists.items, strict=True)
     ]
     assert lists.chances[0].sum(axis=1) == pytest.approx(np.array(wanted), rel=1e-6)
     drawn = pool.draw(np.zeros(20_000, np.int64), np.random.default_rng(0))
