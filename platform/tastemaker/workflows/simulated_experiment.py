@@ -58,8 +58,8 @@ def simulate_experiment(
         on_run: Called after each run.
 
     Raises:
-        TastemakerError: The kind can't be simulated, the log or the source has no users for it, a variant is
-            no version, or a metric of the design can't be computed.
+        TastemakerError: The kind can't be simulated, the log or the source has no users for it, a variant
+            has no version, or a metric of the design can't be computed.
     """
     require_simulated_kind(design)
     metrics = find_all(
