@@ -168,7 +168,11 @@ def _between(boxes: Mapping[str, Box], depth: Mapping[str, int], parent: str, ch
     if depth[child] != depth[parent] + 1:
         raise ValueError(f"{child} depends on {parent}, {depth[child] - depth[parent]} layers above it")
     narrow = min(above, below, key=lambda box: box.width)
-    return f'<path class="arrow" d="M{narrow.middle:g} {above.y + above.height:g}V{below.y - 3:g}"/>'
+    start, end = above.y + above.height, below.y - 3
+    if all(box.x <= narrow.middle <= box.x + box.width for box in (above, below)):
+        return f'<path class="arrow" d="M{narrow.middle:g} {start:g}V{end:g}"/>'
+    turn = below.y - BETWEEN / 2  # they are beside each other: the arrow turns between the layers
+    return f'<path class="arrow" d="M{above.middle:g} {start:g}V{turn:g}H{below.middle:g}V{end:g}"/>'
 
 
 def _drawn(box: Box) -> str:

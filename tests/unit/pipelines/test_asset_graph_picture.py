@@ -84,3 +84,20 @@ def test_a_dependency_that_the_layout_has_no_room_for_is_refused(
     skips = graph(("a", "one", []), ("b", "two", ["a"]), ("x", "four", []), ("c", "three", ["b", "x"]))
     with pytest.raises(ValueError, match="three depends on four, 2 layers above it"):
         render(skips)
+
+
+def test_an_arrow_turns_to_a_group_that_is_not_below(render: Callable[[dg.AssetGraph], str]) -> None:
+    """Two groups beside each other, and two below the right one."""
+    drawn = render(
+        graph(
+            ("source", "top", []),
+            ("a", "alone", ["source"]),
+            ("b", "parent", ["source"]),
+            ("c", "first", ["b"]),
+            ("d", "second", ["b"]),
+        )
+    )
+    (turned,) = [line for line in drawn.splitlines() if 'class="arrow"' in line and "H" in line]
+    straight = [line for line in drawn.splitlines() if 'class="arrow"' in line and "H" not in line]
+    assert len(straight) == 3
+    assert turned.index("V") < turned.index("H") < turned.rindex("V")
