@@ -296,7 +296,7 @@ def test_a_new_epoch_begins_without_the_units_of_the_old_one(world: World) -> No
 
 
 def test_the_schedule_steps_when_all_is_safe_and_the_time_is_over(world: World) -> None:
-    world.start_again(step_hours=1e-4)
+    world.start_again(step_hours=1e-9)
     world.serve(units=1_500)
     report = world.check()
     assert set(verdicts(report).values()) == {"safe"}
@@ -307,7 +307,7 @@ def test_the_schedule_steps_when_all_is_safe_and_the_time_is_over(world: World) 
 
 @pytest.mark.parametrize("shares", [{"a": 0.3, "b": 0.3}, {"a": 0.3, "b": 0.24}], ids=["unknown", "harm"])
 def test_no_step_is_taken_while_a_guardrail_is_not_safe(world: World, shares: dict[str, float]) -> None:
-    world.start_again(step_hours=1e-4)
+    world.start_again(step_hours=1e-9)
     world.serve(units=1_500)
     world.users.shares = shares
     world.check()
