@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tastemaker.api import control
 from tastemaker.api.control import ControlHeader
+from tastemaker.event_log.records import Assignment
 
 
 class Received(NamedTuple):
@@ -26,6 +27,19 @@ class Received(NamedTuple):
     def control(self) -> ControlHeader:
         """The controller's header."""
         return control.decode(self.headers["x-tastemaker-control"].encode())
+
+    @property
+    def assignment(self) -> Assignment:
+        """What the controller assigned."""
+        found = self.control.assignment
+        assert found is not None
+        return found
+
+    @property
+    def unit(self) -> str:
+        """The assigned unit."""
+        assert self.assignment.unit is not None
+        return self.assignment.unit
 
 
 class ScriptedService:

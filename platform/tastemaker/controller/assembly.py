@@ -8,10 +8,13 @@ from contextlib import suppress
 from tastemaker.api.schemas import Request
 from tastemaker.controller.control_metrics import ControlMetrics
 from tastemaker.controller.control_worker import ControlWorker
+from tastemaker.controller.list_source import ListSource
+from tastemaker.controller.own_records import OwnRecords
 from tastemaker.controller.service_client import ClientLimits
 from tastemaker.controller.services import Services
-from tastemaker.controller.static_list import StaticList
+from tastemaker.controller.shadows import Shadows
 from tastemaker.errors import TastemakerError
+from tastemaker.experiments.interleaving_checks import interleaving_fault
 from tastemaker.experiments.plan_file import PlanFile
 from tastemaker.experiments.tripped import TripFiles
 from tastemaker.problem import load_problem
@@ -60,12 +63,21 @@ def assemble_control(
     plans, trips = open_plans(settings), TripFiles(settings.home / FOLDER)
     serving = settings.serving
     services = Services(ClientLimits(serving.model_timeout_seconds + MARGIN_SECONDS, serving.max_waiting))
+    fault = interleaving_fault(settings.retrieval)
     all_checks: dict[Reason, Check] = {
-        "plan": lambda: plans.trouble or trips.trouble,
+        "plan": lambda: plans.trouble or trips.trouble or _not_mixed(plans, fault),
         "services": lambda: services.trouble,
     }
     worker = assemble(parts, NoEngines(), shared=place.shared, checks=all_checks | dict(checks))
     with suppress(TastemakerError):  # services have the problem in their versions, and need no file
         parts.metrics.know_events(load_problem(settings.problem).event_weights)
-    static = StaticList(serving.static_items, parts.spool, parts.recent)
-    return ControlWorker(worker, plans, trips, services, ControlMetrics(parts.metrics), static)
+    numbers = ControlMetrics(parts.metrics)
+    records = OwnRecords(serving.static_items, parts.spool, parts.recent)
+    lists, shadows = ListSource(services, numbers, records), Shadows(services, numbers)
+    return ControlWorker(worker, plans, trips, services, numbers, lists, shadows, mixes=fault is None)
+
+
+def _not_mixed(plans: PlanFile, fault: str | None) -> str | None:
+    """Return why experiments of the plan that interleave lists do not run; None if all do."""
+    names = [one.name for one in plans.current().plan.experiments if one.kind == "interleaving"]
+    return None if fault is None or not names else f"{', '.join(names)} does not run: {fault}"

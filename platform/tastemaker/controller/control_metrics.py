@@ -61,7 +61,7 @@ class ControlMetrics:
         self._revision = metrics.gauge(
             "control_plan_revision", "Revision of the plan in force", mode="livemin"
         )
-        self.answers, self.misses = cache(self._answers.labels), cache(self._misses.labels)
+        self.answers, self._missed = cache(self._answers.labels), cache(self._misses.labels)
         self._timed = cache(self._durations.labels)
         self.wrong_versions, self.copies = cache(self._wrong_versions.labels), cache(self._copies.labels)
 
@@ -83,6 +83,10 @@ class ControlMetrics:
                     for outcome in COPIES:
                         self.copies(experiment.name, variant, service, outcome)
 
+    def missed(self, labels: tuple[str, str], service: str, reason: MissReason) -> None:
+        """Count a request that a service did not answer; `labels`: its experiment and variant."""
+        self._missed(*labels, service, reason).inc()
+
     def observe(self, service: str, seconds: float) -> None:
         """Count an answer of a service."""
         self._timed(service).observe(seconds)
@@ -100,4 +104,4 @@ class ControlMetrics:
             self.answers(experiment, variant, service)
             self.wrong_versions(experiment, variant, service)
             for reason in MISSES:
-                self.misses(experiment, variant, service, reason)
+                self._missed(experiment, variant, service, reason)

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
 
-from tastemaker.api.control import ControlHeader, encode
 from tastemaker.api.control_schemas import ControlReady, RunningExperiment
 from tastemaker.api.schemas import HTTPError, Request
-from tastemaker.controller.connection import NoAnswerError, ServiceReply
-from tastemaker.controller.control_metrics import STATIC, ControlMetrics, MissReason
-from tastemaker.controller.controlled_service import ControlledService
+from tastemaker.controller.connection import NoAnswerError
+from tastemaker.controller.control_metrics import ControlMetrics
 from tastemaker.controller.crash_tier import trip_failing, tripped
 from tastemaker.controller.list_request import ListRequest, of_request
-from tastemaker.controller.plan_routes import Candidate, PlannedRoute, PlanRoutes
+from tastemaker.controller.list_source import ListSource
+from tastemaker.controller.plan_routes import PlanRoutes
 from tastemaker.controller.services import PLAIN, Services
-from tastemaker.controller.static_list import NO_VERSION, StaticList
-from tastemaker.event_log.records import Stage
+from tastemaker.controller.shadows import Shadows
 from tastemaker.experiments.assignment import Units
 from tastemaker.experiments.plan_file import PlanFile
 from tastemaker.experiments.tripped import TripFiles
 from tastemaker.serving.http.asgi import Reply
-from tastemaker.serving.inference.fallback_reasons import MODEL_SHORT
 from tastemaker.serving.inference.predictor import new_request_id
 from tastemaker.serving.runtime.metrics import Metrics
 from tastemaker.serving.runtime.serving_process import ServingProcess
@@ -41,18 +37,6 @@ WATCH_SECONDS = 1.0
 logger = logging.getLogger("tastemaker.controller")
 
 
-class AnswerHead(msgspec.Struct, gc=False):
-    """What the controller reads of a service's answer."""
-
-    version: str
-    stage: Stage = "model"
-    fallback: str | None = None
-
-
-_read_head = msgspec.json.Decoder(AnswerHead).decode
-_encode = msgspec.json.Encoder().encode
-
-
 @dataclass(eq=False)
 class ControlWorker:
     """What one process answers with: see `assembly`. Its methods are for the event loop's thread."""
@@ -63,7 +47,10 @@ class ControlWorker:
     trips: TripFiles
     services: Services
     numbers: ControlMetrics
-    static: StaticList
+    lists: ListSource
+    shadows: Shadows
+    mixes: bool
+    """Whether lists may be interleaved."""
 
     def __post_init__(self) -> None:
         """Put the plan in force."""
@@ -85,6 +72,7 @@ class ControlWorker:
 
     def close(self) -> None:
         """Stop answering. Returns when every record is on disk."""
+        self.shadows.close()
         self.services.close()
         self.worker.close()
 
@@ -101,7 +89,7 @@ class ControlWorker:
             await asyncio.sleep(WATCH_SECONDS)
 
     async def answer(self, asked: ListRequest, request_id: str) -> Reply:
-        """Return a list: of the assigned variant's service, else of control's, else the static one.
+        """Return a list, and copy the request to shadow variants.
 
         Args:
             asked: The request.
@@ -111,18 +99,11 @@ class ControlWorker:
         routes = self.routes
         route = routes.route(asked.units, asked.facts, self.trips.current())
         if route.missed is not None:
-            self._missed(route, route.missed, "tripped")
-        for candidate in route.candidates:
-            reply = await self._list_of(candidate, route, asked, request_id)
-            if reply is not None:
-                return reply
-            request_id = new_request_id()
-        model = NO_VERSION
-        if route.candidates:
-            model = self.services.by_name[route.candidates[0].service].pinned.model
-        answer = self.static.answer(asked, request_id, model, route.assignment(None, routes.digest))
-        self.numbers.answers(*route.labels, STATIC).inc()
-        return Reply(HTTPStatus.OK, _encode(answer))
+            self.numbers.missed(route.labels, route.missed.service, "tripped")
+        given = await self.lists.given(routes, route, asked, request_id)
+        for shadow in route.shadows:
+            self.shadows.copy(asked, given.request_id, shadow, routes)
+        return given.reply
 
     async def batch(self, requests: Sequence[Request]) -> Reply:
         """Return the lists of several requests, in their order, each as `answer` would."""
@@ -204,48 +185,15 @@ class ControlWorker:
 
     def _applied(self) -> PlanRoutes:
         """Put the plan in force, and return its routes."""
-        routes = PlanRoutes(self.plans.current())
+        routes = PlanRoutes(self.plans.current(), mixes=self.mixes)
         self.services.apply(routes.plan.services)
         self.numbers.know(routes.plan)
         return routes
 
     async def _one_of_batch(self, request: Request) -> Reply:
         request_id = new_request_id()
-        asked = of_request(self.worker, request, _encode(request), request_id)
+        asked = of_request(self.worker, request, msgspec.json.encode(request), request_id)
         return await self.answer(asked, request_id)
-
-    async def _list_of(
-        self, candidate: Candidate, route: PlannedRoute, asked: ListRequest, request_id: str
-    ) -> Reply | None:
-        """Return a service's list, or its refusal; None if it gave neither."""
-        service = self.services.by_name[candidate.service]
-        if service.is_down:
-            self._missed(route, candidate, "down")
-            return None
-        control = encode(ControlHeader(route.assignment(candidate.variant, self._routes.digest)))
-        start = time.perf_counter()
-        try:
-            reply = await service.ask(asked.target, request_id, control, asked.body)
-        except NoAnswerError as error:
-            service.note(fell_back=True)
-            self._missed(route, candidate, error.reason)
-            return None
-        self.numbers.observe(candidate.service, time.perf_counter() - start)
-        if reply.status == HTTPStatus.OK:
-            self._booked(service, route, reply)
-        return Reply(reply.status, reply.body, reply.content_type)
-
-    def _booked(self, service: ControlledService, route: PlannedRoute, reply: ServiceReply) -> None:
-        """Count a list."""
-        head, pinned = _read_head(reply.body), service.pinned
-        service.answers_with = head.version
-        service.note(fell_back=head.stage != "model" and head.fallback not in (None, MODEL_SHORT))
-        self.numbers.answers(*route.labels, pinned.name).inc()
-        if head.version != pinned.version:
-            self.numbers.wrong_versions(*route.labels, pinned.name).inc()
-
-    def _missed(self, route: PlannedRoute, candidate: Candidate, reason: MissReason) -> None:
-        self.numbers.misses(*route.labels, candidate.service, reason).inc()
 
     async def _first_of(self, names: Iterable[str], target: bytes, request_id: str) -> Reply:
         """Return the first answer of these services that is not "not found". Raises HTTPError (503)."""

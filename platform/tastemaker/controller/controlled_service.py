@@ -14,7 +14,7 @@ from tastemaker.controller.address import parse_address
 from tastemaker.controller.connection import NoAnswerError, ServiceReply
 from tastemaker.controller.service_client import ClientLimits, ServiceClient
 from tastemaker.experiments.plan import PinnedService
-from tastemaker.serving.inference.predictor import new_request_id
+from tastemaker.serving.inference.predictor import copied_request_id
 
 DOWN_SECONDS = 2.0
 """After so long without an answer a service is not asked, but for probes, until it answers one."""
@@ -116,7 +116,8 @@ class ControlledService:
         except NoAnswerError as error:
             if not error.was_idle:
                 raise
-        return await self._client.send(self._request(target, new_request_id(), control, body))
+        same_seed = copied_request_id(request_id)
+        return await self._client.send(self._request(target, same_seed, control, body))
 
     def _request(self, target: bytes, request_id: str, control: bytes, body: bytes | None) -> bytes:
         return b"%bx-request-id: %b\r\nx-tastemaker-control: %b\r\ncontent-length: %d\r\n\r\n%b" % (

@@ -24,7 +24,6 @@ class Candidate(NamedTuple):
 class PlannedRoute(NamedTuple):
     """Where a request goes."""
 
-    experiment: PlannedExperiment | None
     assigned: Assigned | None
     candidates: Sequence[Candidate]
     """The services that may answer, the assigned one first."""
@@ -32,6 +31,8 @@ class PlannedRoute(NamedTuple):
     """The variants that get a copy."""
     missed: Candidate | None = None
     """The assigned service, where its variant lost its traffic."""
+    mixed: Sequence[Candidate] = ()
+    """The two services whose lists are interleaved, control's first."""
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -39,29 +40,27 @@ class PlannedRoute(NamedTuple):
         one = self.assigned
         return ("", "") if one is None else (one.experiment, one.variant)
 
-    def assignment(self, served: str | None, plan: str | None) -> Assignment | None:
-        """Return what is logged; None where no experiment assigned a variant.
-
-        Args:
-            served: The variant whose service answers; None for a list of no variant.
-            plan: The digest of the plan in force.
-        """
-        one = self.assigned
-        if one is None:
-            return None
-        digest = None if plan is None else plan[:16]
-        return Assignment(one.experiment, one.epoch, one.variant, one.probability, served, digest, one.unit)
-
 
 class PlanRoutes:
     """Routes of one plan."""
 
-    def __init__(self, in_force: PlanInForce) -> None:
+    def __init__(self, in_force: PlanInForce, *, mixes: bool = True) -> None:
+        """Compile a plan.
+
+        Args:
+            in_force: The plan.
+            mixes: Whether lists may be interleaved; if not, the units of such experiments are in none.
+        """
         self.in_force, self.plan, self.digest = in_force, in_force.plan, in_force.digest
         self._assigner = in_force.assigner
+        if not mixes:
+            refused = [one.name for one in self.plan.experiments if one.kind == "interleaving"]
+            self._assigner = self._assigner.without(refused)
         self._experiments = {one.name: one for one in self.plan.experiments}
-        self._controls = {one.name: _control(one) for one in self.plan.experiments}
         self._default = () if self.plan.default is None else (Candidate(self.plan.default, None),)
+        self._controls = {
+            one.name: control for one in self.plan.experiments if (control := _control(one)) is not None
+        }
 
     def route(
         self, units: Units, facts: Mapping[str, Any], trips: Mapping[str, TrippedExperiment]
@@ -84,19 +83,35 @@ class PlanRoutes:
             else:
                 chosen = assigned
         if chosen is None:
-            return PlannedRoute(None, None, self._default, shadows)
+            return PlannedRoute(None, self._default, shadows)
+        experiment, control = self._experiments[chosen.experiment], self._controls[chosen.experiment]
         own = Candidate(chosen.service or "", chosen.variant)
-        control = self._controls[chosen.experiment]
-        experiment = self._experiments[chosen.experiment]
         if _is_tripped(trips.get(chosen.experiment), chosen):
-            return PlannedRoute(experiment, chosen, (control,), shadows, missed=own)
+            return PlannedRoute(chosen, (control,), shadows, missed=own)
+        if experiment.kind == "interleaving":
+            others = [one for one in experiment.variants if one.name != experiment.control]
+            mixed = (control, *(Candidate(one.service or "", one.name) for one in others))
+            return PlannedRoute(chosen, (control,), shadows, mixed=mixed)
         candidates = (own,) if own.service == control.service else (own, control)
-        return PlannedRoute(experiment, chosen, candidates, shadows)
+        return PlannedRoute(chosen, candidates, shadows)
+
+    def assignment(self, assigned: Assigned | None, served: str | None) -> Assignment | None:
+        """Return what is logged of an assignment; None for none.
+
+        Args:
+            assigned: The unit's variant.
+            served: The variant whose service answers; None for a list of no variant, or of two.
+        """
+        if assigned is None:
+            return None
+        name, epoch, variant, probability, _, unit = assigned
+        digest = None if self.digest is None else self.digest[:16]
+        return Assignment(name, epoch, variant, probability, served, digest, unit)
 
 
-def _control(experiment: PlannedExperiment) -> Candidate:
+def _control(experiment: PlannedExperiment) -> Candidate | None:
     service = next(one.service for one in experiment.variants if one.name == experiment.control)
-    return Candidate(service or "", experiment.control)
+    return None if service is None else Candidate(service, experiment.control)
 
 
 def _is_tripped(tripped: TrippedExperiment | None, assigned: Assigned) -> bool:

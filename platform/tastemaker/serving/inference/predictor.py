@@ -55,9 +55,9 @@ def new_request_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{_random.getrandbits(80):020x}"
 
 
-def shadow_request_id(shadow_of: str) -> str:
+def copied_request_id(request_id: str) -> str:
     """Return an id for the copy of a request: of its own, and with the same seed."""
-    return new_request_id()[:16] + shadow_of[16:]
+    return new_request_id()[:16] + request_id[16:]
 
 
 class InferenceRequest(NamedTuple):

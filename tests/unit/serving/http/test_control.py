@@ -23,7 +23,7 @@ from tastemaker.serving.http.api_keys import SLOTS, KeyScope, add, changed
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.http.gateway import Gateway, not_found
 from tastemaker.serving.http.routes import SERVICE_ROUTES
-from tastemaker.serving.inference.predictor import new_request_id, shadow_request_id
+from tastemaker.serving.inference.predictor import copied_request_id, new_request_id
 from tastemaker.serving.runtime.assembly import WorkerPlace, assemble_single
 from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.worker import Worker
@@ -116,7 +116,7 @@ def test_a_shadow_has_the_seed_of_what_was_shown_and_a_record_of_its_own_kind(
     other = post(gateway, "/recommend", body).json()
     assert [one["item_id"] for one in shown["items"]] != [one["item_id"] for one in other["items"]]
     control = ControlHeader(ASSIGNED, "shadow", ORIGINAL)
-    copy_id = shadow_request_id(ORIGINAL)
+    copy_id = copied_request_id(ORIGINAL)
     copy = post(gateway, "/recommend", body, control, X_Request_Id=copy_id).json()
     assert copy["items"] == shown["items"]
     assert counted(worker, "answers_total") == 2, "no user sees a shadow"
@@ -223,7 +223,7 @@ def test_a_batch_has_many_units_and_takes_no_assignment(
     worker: Worker, home: Path, control: ControlHeader
 ) -> None:
     gateway, body = gate(worker, home, is_controlled=True), {"requests": [{"user_id": "u"}]}
-    copy_id = shadow_request_id(ORIGINAL)
+    copy_id = copied_request_id(ORIGINAL)
     answer = post(gateway, "/recommend/batch", body, control, X_Request_Id=copy_id)
     assert answer.status_code == 400
     assert "send each to /recommend" in answer.json()["detail"]
