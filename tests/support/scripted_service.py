@@ -1,9 +1,13 @@
-"""A service that answers as a test says, on a Unix socket of the test's own event loop."""
+"""A service that answers as a test says, on a Unix socket of the test's own event loop or as a process.
+
+python scripted_service.py PORT VERSION
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -78,6 +82,11 @@ class ScriptedService:
             server.close()
             path.unlink(missing_ok=True)
 
+    async def serve(self, port: int) -> None:
+        """Listen on a port without end."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        await server.serve_forever()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
@@ -109,3 +118,7 @@ async def _read(reader: asyncio.StreamReader) -> Received | None:
     method, target, _ = first.split(" ")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
     return Received(method, target, headers, await reader.readexactly(int(headers["content-length"])))
+
+
+if __name__ == "__main__":
+    asyncio.run(ScriptedService(sys.argv[2]).serve(int(sys.argv[1])))

@@ -52,9 +52,9 @@ def controller() -> bentoml.Service[Any]:
             _prepare()
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
-        async def load(self) -> None:
+        def load(self) -> None:
             with held_place():
-                tasks.add(asyncio.create_task(_load(process, auth).watch()))
+                tasks.add(asyncio.get_running_loop().create_task(_load(process, auth).watch()))
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         def unload(self) -> None:

@@ -146,6 +146,11 @@ class ControlledService:
         self._fell_back.append(fell_back)
         self._fallbacks += fell_back
 
+    def forget_answers(self) -> None:
+        """Count fallbacks from now on: what a variant did before it was repaired says nothing about it."""
+        self._fell_back.clear()
+        self._fallbacks = 0
+
     def close(self) -> None:
         """Close its connections."""
         self._client.close()

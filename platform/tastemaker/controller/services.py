@@ -35,6 +35,8 @@ class Services:
         before = self._services
         self._services = {one: before.get(one) or self._opened(one) for one in pinned}
         self.by_name = {one.name: service for one, service in self._services.items()}
+        for service in self._services.values():
+            service.forget_answers()
         loop = asyncio.get_running_loop()
         for gone in before.keys() - self._services.keys():
             loop.call_later(CLOSE_SECONDS, before[gone].close)
