@@ -14,3 +14,5 @@ class ExperimentSettings(BaseModel):
 
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}$")] = "home"
     """The namespace of new experiments that name none; it is made, with users as units, by the first one."""
+    service_workers: Annotated[int, Field(ge=1, le=128)] = 1
+    """Processes of each pinned service that `tastemaker control` starts."""

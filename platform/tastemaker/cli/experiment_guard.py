@@ -77,6 +77,9 @@ def _follow(settings: Settings, *, as_json: bool) -> None:
     import logging
     from threading import Event
 
+    from tastemaker.serving.runtime.parent_process import end_with_server
+
+    end_with_server()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("tastemaker").setLevel(logging.INFO)
     stop = Event()

@@ -11,8 +11,8 @@ from typing import NamedTuple, TypeVar
 from tastemaker.errors import TastemakerError
 
 UNIX = "unix:"
-MAX_SOCKET_BYTES = 103
-"""The longest path of a Unix socket that all systems take."""
+MAX_SOCKET_BYTES = 107
+"""The longest path of a Unix socket on Linux."""
 
 _URL = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?/?")
 P = TypeVar("P", bound=asyncio.BaseProtocol)

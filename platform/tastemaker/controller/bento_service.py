@@ -13,7 +13,7 @@ from bentoml.exceptions import BentoMLException
 
 from tastemaker.controller.assembly import assemble_control, open_plans
 from tastemaker.controller.control_worker import ControlWorker
-from tastemaker.controller.pinned_servers import PinnedServers, start_service
+from tastemaker.controller.pinned_servers import PinnedServers, start_guard, start_service
 from tastemaker.controller.routes import CONTROL_ROUTES
 from tastemaker.errors import TastemakerError
 from tastemaker.serving.bento_server import (
@@ -21,7 +21,6 @@ from tastemaker.serving.bento_server import (
     begin_worker,
     check_home,
     clear_away,
-    end_with_server,
     held_place,
     prepare_server,
     stand_before,
@@ -30,6 +29,7 @@ from tastemaker.serving.bento_server import (
 from tastemaker.serving.http.auth import Authenticator
 from tastemaker.serving.runtime.health import Check
 from tastemaker.serving.runtime.metrics import Reason
+from tastemaker.serving.runtime.parent_process import end_with_server
 from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.settings import load_settings
 
@@ -81,7 +81,9 @@ def _prepare() -> None:
     except TastemakerError as error:
         raise BentoMLException(str(error)) from None
     prepare_server(settings)
-    servers = PinnedServers(open_plans(settings), partial(start_service, settings))
+    servers = PinnedServers(
+        open_plans(settings), partial(start_service, settings), partial(start_guard, settings)
+    )
     atexit.register(servers.close)
 
 

@@ -35,16 +35,13 @@ from tastemaker.serving.runtime import parent_process
 from tastemaker.serving.runtime.assembly import WorkerPlace
 from tastemaker.serving.runtime.cpu_affinity import pin_to_core
 from tastemaker.serving.runtime.metrics import UNKNOWN
+from tastemaker.serving.runtime.parent_process import SERVER
 from tastemaker.serving.runtime.serving_process import Loaded, ServingProcess
 from tastemaker.serving.runtime.supervisor import supervise
-from tastemaker.serving.runtime.worker_slots import Workers
+from tastemaker.serving.runtime.worker_slots import METRICS_FOLDER, Workers
 from tastemaker.settings import Settings, load_settings
 from tastemaker.util.rate_limit import RateLimiter
 
-METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
-"""Environment: where the workers of one server share their numbers. Set by the server for its workers."""
-SERVER = "TASTEMAKER_SERVER_PROCESS"
-"""Environment: the server's process id. Set by the server for its workers, which end with it."""
 MEMORY = "/dev/shm"
 """A file system in memory for mapped files: writing to one on a full disk kills the process."""
 SWITCH_SECONDS = 0.0005
@@ -86,12 +83,6 @@ def stand_before(
     """
     made.front = partial(Gateway, routes=routes, process=process, auth=auth)
     made.unread = partial(process.count, UNKNOWN)
-
-
-def end_with_server() -> None:
-    """End this process with the server that started it, if one did."""
-    if SERVER in os.environ:
-        parent_process.end_with(int(os.environ[SERVER]))
 
 
 def check_home(settings: Settings) -> None:

@@ -29,7 +29,6 @@ from tastemaker.serving.bento_server import (
     begin_worker,
     check_home,
     clear_away,
-    end_with_server,
     held_place,
     prepare_server,
     stand_before,
@@ -43,6 +42,7 @@ from tastemaker.serving.runtime.assembly import assemble_single
 from tastemaker.serving.runtime.database_status import DatabaseWatch
 from tastemaker.serving.runtime.health import Check
 from tastemaker.serving.runtime.metrics import Reason
+from tastemaker.serving.runtime.parent_process import end_with_server
 from tastemaker.serving.runtime.running_services import announce
 from tastemaker.serving.runtime.serving_process import ServingProcess
 from tastemaker.serving.runtime.version_selection import (

@@ -12,10 +12,18 @@ import signal
 import threading
 import time
 
+SERVER = "TASTEMAKER_SERVER_PROCESS"
+"""Environment: the process id of the server that a process belongs to."""
 PARENT_POLL_SECONDS = 0.25
 GRACE_SECONDS = 10.0
 """How long an orphan may take to answer the requests that it has and to write its log."""
 _PR_SET_PDEATHSIG = 1
+
+
+def end_with_server() -> None:
+    """End this process with the server that started it, if one did."""
+    if SERVER in os.environ:
+        end_with(int(os.environ[SERVER]))
 
 
 def end_with(server: int) -> None:

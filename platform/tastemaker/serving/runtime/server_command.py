@@ -10,6 +10,9 @@ from pathlib import Path
 from tastemaker.errors import PluginError
 from tastemaker.plugins import discovery
 
+SOCKET = "TASTEMAKER_SOCKET"
+"""Environment: the path of the Unix socket that a server listens on instead of its port."""
+
 
 def service_target(model: str) -> str:
     """Return the import path of the model's BentoML service: `service.py` beside it, named as its class."""

@@ -19,13 +19,12 @@ from typing import Any
 from bentoml._internal.utils import circus
 from circus.sockets import CircusSocket
 
+from tastemaker.serving.runtime.server_command import SOCKET
 from tastemaker.serving.runtime.worker_slots import Workers
 
 WORKER_POLL_SECONDS = 0.25
 MAX_RESTART_SECONDS = 10.0
 """Between the starts of workers that end before they serve: doubled from one to the next, up to this."""
-SOCKET = "TASTEMAKER_SOCKET"
-"""Environment: the path of the Unix socket that the server listens on instead of its port."""
 
 logger = logging.getLogger("tastemaker.serving")
 

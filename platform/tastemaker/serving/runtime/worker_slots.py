@@ -15,6 +15,9 @@ from pathlib import Path
 import msgspec
 import psutil
 
+METRICS_FOLDER = "TASTEMAKER_METRICS_FOLDER"
+"""Environment: where the workers of one server share their numbers. Set by the server for its workers."""
+
 
 class WorkerSlot(msgspec.Struct, frozen=True):
     """The place of a worker and of those that replace it."""
