@@ -34,7 +34,6 @@ from serving_shop import N_USERS, install_plugin, make_home
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.scripted_service import ScriptedService
-from tastemaker.controller.address import Address
 from tastemaker.controller.service_client import ClientLimits, ServiceClient
 from tastemaker.experiments.plan import (
     BUCKETS,
@@ -45,6 +44,7 @@ from tastemaker.experiments.plan import (
     Variant,
 )
 from tastemaker.experiments.plan_file import write_plan
+from tastemaker.experiments.service_address import ServiceAddress
 
 N_ITEMS = 4_000
 MIN_THROUGHPUT, MAX_P50_MS, MAX_P99_MS = 0.5, 1.0, 3.0
@@ -171,7 +171,7 @@ Ask = Callable[[bytes], Awaitable[Any]]
 
 @asynccontextmanager
 async def _own(path: Path) -> AsyncIterator[Ask]:
-    client = ServiceClient(Address(path), ClientLimits(seconds=5.0))
+    client = ServiceClient(ServiceAddress(path), ClientLimits(seconds=5.0))
     head = b"POST /recommend HTTP/1.1\r\nhost: localhost\r\nx-request-id: %s\r\ncontent-length: %d\r\n\r\n%s"
     yield lambda body: client.send(head % (ID.encode(), len(body), body))
     client.close()

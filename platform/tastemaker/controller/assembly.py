@@ -73,7 +73,7 @@ def assemble_control(
         parts.metrics.know_events(load_problem(settings.problem).event_weights)
     numbers = ControlMetrics(parts.metrics)
     records = OwnRecords(serving.static_items, parts.spool, parts.recent)
-    lists, shadows = ListSource(services, numbers, records), Shadows(services, numbers)
+    lists, shadows = ListSource(numbers, records), Shadows(numbers)
     return ControlWorker(worker, plans, trips, services, numbers, lists, shadows, mixes=fault is None)
 
 

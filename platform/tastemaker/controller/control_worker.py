@@ -33,7 +33,6 @@ from tastemaker.util.failure_log import FailureLog
 WATCH_SECONDS = 1.0
 """Between two probes of the services."""
 
-
 logger = logging.getLogger("tastemaker.controller")
 
 
@@ -185,8 +184,9 @@ class ControlWorker:
 
     def _applied(self) -> PlanRoutes:
         """Put the plan in force, and return its routes."""
-        routes = PlanRoutes(self.plans.current(), mixes=self.mixes)
-        self.services.apply(routes.plan.services)
+        in_force = self.plans.current()
+        self.services.apply(in_force.plan.services)
+        routes = PlanRoutes(in_force, self.services.by_name, mixes=self.mixes)
         self.numbers.know(routes.plan)
         return routes
 
@@ -198,9 +198,10 @@ class ControlWorker:
     async def _first_of(self, names: Iterable[str], target: bytes, request_id: str) -> Reply:
         """Return the first answer of these services that is not "not found". Raises HTTPError (503)."""
         missing = None
+        services = self.routes.services
         for name in names:
             try:
-                reply = await self.services.by_name[name].look_up(target, request_id, PLAIN)
+                reply = await services[name].look_up(target, request_id, PLAIN)
             except NoAnswerError:
                 continue
             if reply.status != HTTPStatus.NOT_FOUND:

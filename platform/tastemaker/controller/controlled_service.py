@@ -10,10 +10,10 @@ from http import HTTPStatus
 import msgspec
 
 from tastemaker.api.control_schemas import ControlledServiceStatus
-from tastemaker.controller.address import parse_address
 from tastemaker.controller.connection import NoAnswerError, ServiceReply
 from tastemaker.controller.service_client import ClientLimits, ServiceClient
 from tastemaker.experiments.plan import PinnedService
+from tastemaker.experiments.service_address import parse_address
 from tastemaker.serving.inference.predictor import copied_request_id
 
 DOWN_SECONDS = 2.0
@@ -51,7 +51,6 @@ class ControlledService:
         self._head = lru_cache(MAX_HEADS)(self._new_head)
         self._answered_at: float | None = None
         self._failing_since: float | None = time.monotonic()
-        self._begun_at = time.monotonic()
         self.answers_with = pinned.version
         """The version of its last answer."""
         self._fell_back: deque[bool] = deque(maxlen=WINDOW)

@@ -10,6 +10,7 @@ from tastemaker.event_log.records import Kind
 from tastemaker.experiments.assignment import Units
 from tastemaker.serving.http.parsing import Decoder
 from tastemaker.serving.runtime.worker import Worker, rank_as_request, session_as_request
+from tastemaker.snapshot.canonical_ids import canonical
 
 RECOMMEND, SESSION, RANK = b"/recommend", b"/session", b"/rank"
 _read_request = Decoder(Request)
@@ -58,7 +59,9 @@ def for_session(worker: Worker, body: bytes, request_id: str) -> ListRequest:
     if session is not None and worker.pseudonyms is not None:
         session = worker.pseudonyms.of(session)
     units = Units(None, request.device_id, session, request_id)
-    return ListRequest("session", SESSION, body, request, units, list(asked.items))
+    return ListRequest(
+        "session", SESSION, body, request, units, [canonical(each, worker.ids) for each in asked.items]
+    )
 
 
 def for_ranking(worker: Worker, body: bytes, request_id: str) -> ListRequest:

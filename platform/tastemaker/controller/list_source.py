@@ -11,14 +11,13 @@ import msgspec
 
 from tastemaker.api.control import Booking, ControlHeader, encode
 from tastemaker.api.schemas import Answer
-from tastemaker.controller.connection import NoAnswerError, ServiceReply
+from tastemaker.controller.connection import NoAnswerError
 from tastemaker.controller.control_metrics import STATIC, ControlMetrics
 from tastemaker.controller.controlled_service import ControlledService
 from tastemaker.controller.list_request import ListRequest
 from tastemaker.controller.mixed_list import mixed_answer
 from tastemaker.controller.own_records import OwnRecords
 from tastemaker.controller.plan_routes import Candidate, PlannedRoute, PlanRoutes
-from tastemaker.controller.services import Services
 from tastemaker.event_log.records import Stage
 from tastemaker.serving.http.asgi import Reply
 from tastemaker.serving.inference.fallback_reasons import MODEL_SHORT
@@ -32,6 +31,13 @@ class AnswerHead(msgspec.Struct, gc=False):
     version: str
     stage: Stage = "model"
     fallback: str | None = None
+
+
+class ServiceList(NamedTuple):
+    """A list of a service."""
+
+    reply: Reply
+    head: AnswerHead
 
 
 class GivenList(NamedTuple):
@@ -50,8 +56,8 @@ _encode = msgspec.json.Encoder().encode
 class ListSource:
     """Asks services for lists, in one process."""
 
-    def __init__(self, services: Services, numbers: ControlMetrics, records: OwnRecords) -> None:
-        self._services, self._numbers, self._records = services, numbers, records
+    def __init__(self, numbers: ControlMetrics, records: OwnRecords) -> None:
+        self._numbers, self._records = numbers, records
 
     async def given(
         self, routes: PlanRoutes, route: PlannedRoute, asked: ListRequest, request_id: str
@@ -71,8 +77,10 @@ class ListSource:
             return self._static(routes, route, asked, new_request_id())
         for candidate in route.candidates:
             reply = await self._asked(routes, route, candidate, asked, request_id)
+            if isinstance(reply, ServiceList):
+                return GivenList(reply.reply, reply.head.request_id)
             if reply is not None:
-                return self._as_given(route, candidate, reply, request_id)
+                return GivenList(reply, request_id)
             request_id = new_request_id()
         return self._static(routes, route, asked, request_id)
 
@@ -84,39 +92,36 @@ class ListSource:
         asked: ListRequest,
         request_id: str,
         log: Booking = "request",
-    ) -> ServiceReply | None:
-        """Return a service's answer; None if it gave none, which is counted."""
-        service = self._services.by_name[candidate.service]
+    ) -> ServiceList | Reply | None:
+        """Return a service's list, or its refusal; None if it gave neither, which is counted."""
+        service, name = routes.services[candidate.service], candidate.service
         if service.is_down:
-            self._numbers.missed(route.labels, candidate.service, "down")
+            self._numbers.missed(route.labels, name, "down")
             return None
         control = encode(ControlHeader(routes.assignment(route.assigned, candidate.variant), log))
         start = time.perf_counter()
         try:
             reply = await service.ask(asked.target, request_id, control, asked.body)
-        except NoAnswerError as error:
+            self._numbers.observe(name, time.perf_counter() - start)
+            if reply.status != HTTPStatus.OK:
+                return Reply(*reply)
+            head = _read_head(reply.body)
+        except (NoAnswerError, msgspec.DecodeError) as error:
             service.note(fell_back=True)
-            self._numbers.missed(route.labels, candidate.service, error.reason)
+            reason = error.reason if isinstance(error, NoAnswerError) else "refused"
+            self._numbers.missed(route.labels, name, reason)
             return None
-        self._numbers.observe(candidate.service, time.perf_counter() - start)
-        return reply
+        self._book(service, route, head)
+        return ServiceList(Reply(*reply), head)
 
-    def _as_given(
-        self, route: PlannedRoute, candidate: Candidate, reply: ServiceReply, request_id: str
-    ) -> GivenList:
-        if reply.status == HTTPStatus.OK:
-            request_id = self._booked(self._services.by_name[candidate.service], route, reply).request_id
-        return GivenList(Reply(*reply), request_id)
-
-    def _booked(self, service: ControlledService, route: PlannedRoute, reply: ServiceReply) -> AnswerHead:
+    def _book(self, service: ControlledService, route: PlannedRoute, head: AnswerHead) -> None:
         """Count a service's list."""
-        head, pinned = _read_head(reply.body), service.pinned
+        pinned = service.pinned
         service.answers_with = head.version
         service.note(fell_back=head.stage != "model" and head.fallback not in (None, MODEL_SHORT))
         self._numbers.answers(*route.labels, pinned.name).inc()
         if head.version != pinned.version:
             self._numbers.wrong_versions(*route.labels, pinned.name).inc()
-        return head
 
     async def _mixed(
         self, routes: PlanRoutes, route: PlannedRoute, asked: ListRequest, request_id: str
@@ -128,11 +133,10 @@ class ListSource:
         )
         lists: dict[str, Answer] = {}
         for candidate, reply in zip(route.mixed, replies, strict=True):
-            if reply is not None and reply.status != HTTPStatus.OK:
-                return GivenList(Reply(*reply), request_id)
+            if isinstance(reply, Reply):
+                return GivenList(reply, request_id)
             if reply is not None and candidate.variant is not None:
-                self._booked(self._services.by_name[candidate.service], route, reply)
-                lists[candidate.variant] = _read_answer(reply.body)
+                lists[candidate.variant] = _read_answer(reply.reply.body)
         if not lists:
             return None
         answer, teams = mixed_answer(lists, asked.request.k, request_id)
@@ -145,7 +149,7 @@ class ListSource:
         self, routes: PlanRoutes, route: PlannedRoute, asked: ListRequest, request_id: str
     ) -> GivenList:
         names = [one.service for one in route.candidates]
-        model = self._services.by_name[names[0]].pinned.model if names else None
+        model = routes.services[names[0]].pinned.model if names else None
         assignment = routes.assignment(route.assigned, None)
         answer = self._records.static(asked, request_id, model, assignment)
         self._numbers.answers(*route.labels, STATIC).inc()

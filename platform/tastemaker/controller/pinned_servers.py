@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import partial
 
 from tastemaker.api.control import CONTROLLED
-from tastemaker.controller.address import UNIX, parse_address
 from tastemaker.controller.kept_process import KeptProcess
 from tastemaker.experiments.plan import PinnedService
 from tastemaker.experiments.plan_file import PlanFile
+from tastemaker.experiments.service_address import UNIX, parse_address
 from tastemaker.serving.runtime.parent_process import SERVER
 from tastemaker.serving.runtime.server_command import (
     SOCKET,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tastemaker.controller.controlled_service import ControlledService
 from tastemaker.event_log.records import Assignment
 from tastemaker.experiments.assignment import Assigned, Units
 from tastemaker.experiments.plan import PlannedExperiment
@@ -44,14 +45,18 @@ class PlannedRoute(NamedTuple):
 class PlanRoutes:
     """Routes of one plan."""
 
-    def __init__(self, in_force: PlanInForce, *, mixes: bool = True) -> None:
+    def __init__(
+        self, in_force: PlanInForce, services: Mapping[str, ControlledService], *, mixes: bool
+    ) -> None:
         """Compile a plan.
 
         Args:
             in_force: The plan.
+            services: Its services by name: a request keeps them where the plan changes in the meantime.
             mixes: Whether lists may be interleaved; if not, the units of such experiments are in none.
         """
         self.in_force, self.plan, self.digest = in_force, in_force.plan, in_force.digest
+        self.services = services
         self._assigner = in_force.assigner
         if not mixes:
             refused = [one.name for one in self.plan.experiments if one.kind == "interleaving"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from functools import partial
 from typing import NamedTuple
 
-from tastemaker.controller.address import Address
 from tastemaker.controller.connection import NoAnswerError, Pending, ServiceConnection
+from tastemaker.experiments.service_address import ServiceAddress
 
 MAX_CONNECTIONS = 128
 """To one service, of one worker: twice the largest batch of a model."""
@@ -27,7 +28,7 @@ class ClientLimits(NamedTuple):
 class ServiceClient:
     """Sends requests to one service. All methods are for one event loop's thread."""
 
-    def __init__(self, address: Address, limits: ClientLimits) -> None:
+    def __init__(self, address: ServiceAddress, limits: ClientLimits) -> None:
         self._address, self._limits = address, limits
         self._idle: list[ServiceConnection] = []
         self._open: set[ServiceConnection] = set()
@@ -81,7 +82,7 @@ class ServiceClient:
         """Open a connection for what waits; without one, all that waits fails at once."""
         try:
             async with asyncio.timeout(self._limits.seconds):
-                connection = await self._address.connect(lambda: ServiceConnection(self._freed, self._ended))
+                connection = await self._opened()
         except (OSError, TimeoutError):
             if self._connecting == 1 and not self._open:
                 self._fail_queue()
@@ -91,6 +92,13 @@ class ServiceClient:
         if connection.is_open:
             self._open.add(connection)
             self._freed(connection)
+
+    async def _opened(self) -> ServiceConnection:
+        loop, address = asyncio.get_running_loop(), self._address
+        make = partial(ServiceConnection, self._freed, self._ended)
+        if address.socket is not None:
+            return (await loop.create_unix_connection(make, str(address.socket)))[1]
+        return (await loop.create_connection(make, address.host, address.port, ssl=address.secure or None))[1]
 
     def _freed(self, connection: ServiceConnection) -> None:
         """Send the next request that waits, or keep the connection."""

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterable, Mapping
 
 from tastemaker.api.control import ControlHeader, encode
-from tastemaker.controller.address import UNIX
 from tastemaker.controller.connection import NoAnswerError
 from tastemaker.controller.controlled_service import ControlledService
 from tastemaker.controller.service_client import ClientLimits
 from tastemaker.experiments.plan import PinnedService
+from tastemaker.experiments.service_address import UNIX
 from tastemaker.serving.inference.predictor import new_request_id
 
 KEY = "TASTEMAKER_CONTROL_KEY"

@@ -11,9 +11,9 @@ import asyncio
 from tastemaker.api.control import ControlHeader, encode
 from tastemaker.controller.connection import NoAnswerError
 from tastemaker.controller.control_metrics import ControlMetrics, CopyOutcome
+from tastemaker.controller.controlled_service import ControlledService
 from tastemaker.controller.list_request import ListRequest
 from tastemaker.controller.plan_routes import PlanRoutes
-from tastemaker.controller.services import Services
 from tastemaker.experiments.assignment import Assigned
 from tastemaker.serving.inference.predictor import copied_request_id
 
@@ -23,8 +23,8 @@ MOST_COPIES = 100
 class Shadows:
     """The copies that are on their way in one process."""
 
-    def __init__(self, services: Services, numbers: ControlMetrics) -> None:
-        self._services, self._numbers = services, numbers
+    def __init__(self, numbers: ControlMetrics) -> None:
+        self._numbers = numbers
         self._on_their_way: set[asyncio.Task[None]] = set()
 
     def copy(self, asked: ListRequest, shadow_of: str, shadow: Assigned, routes: PlanRoutes) -> None:
@@ -40,7 +40,7 @@ class Shadows:
             self._count(shadow, "dropped")
             return
         header = ControlHeader(routes.assignment(shadow, shadow.variant), "shadow", shadow_of)
-        task = asyncio.create_task(self._copied(asked, shadow, header))
+        task = asyncio.create_task(self._copied(asked, shadow, header, routes.services[shadow.service or ""]))
         self._on_their_way.add(task)
         task.add_done_callback(self._on_their_way.discard)
 
@@ -49,14 +49,15 @@ class Shadows:
         for task in self._on_their_way:
             task.cancel()
 
-    async def _copied(self, asked: ListRequest, shadow: Assigned, header: ControlHeader) -> None:
+    async def _copied(
+        self, asked: ListRequest, shadow: Assigned, header: ControlHeader, service: ControlledService
+    ) -> None:
         outcome: CopyOutcome = "answered"
         try:
-            service = self._services.by_name[shadow.service or ""]
             await service.ask(
                 asked.target, copied_request_id(header.shadow_of or ""), encode(header), asked.body
             )
-        except (NoAnswerError, KeyError):  # or the service left the plan in the meantime
+        except NoAnswerError:
             outcome = "failed"
         self._count(shadow, outcome)
 

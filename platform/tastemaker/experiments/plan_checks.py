@@ -19,11 +19,11 @@ from tastemaker.experiments.plan import (
     PlannedExperiment,
     TargetingRule,
 )
+from tastemaker.experiments.service_address import parse_address
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}")
 _SALT = re.compile(r"[^/\x00-\x1f\x7f]{1,100}")
 _KEY = re.compile(r"[0-9a-f]{16}")
-_ADDRESS = re.compile(r"unix:/.+|https?://[^/]+/?")
 _LISTS_MIXED = 2
 
 
@@ -102,12 +102,10 @@ def _salts(plan: ControlPlan) -> Iterator[PlanFault]:
 def _services(plan: ControlPlan) -> Iterator[PlanFault]:
     at: dict[str, PinnedService] = {}
     for service in plan.services:
-        if not _ADDRESS.fullmatch(service.address):
-            yield PlanFault(
-                f"service {service.name} has the address {service.address!r}, must be unix:/path or "
-                "http://host:port",
-                "correct its address",
-            )
+        try:
+            parse_address(service.address)
+        except TastemakerError as error:
+            yield PlanFault(f"service {service.name}: {error.problem}", error.fix or "correct its address")
         other = at.setdefault(service.address, service)
         if other is not service:
             yield PlanFault(

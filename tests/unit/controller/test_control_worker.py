@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from support.control_worlds import STATIC, VERSIONS, ControlWorld, changed, routed_plan, within
@@ -95,6 +97,28 @@ def test_users_outside_the_experiment_get_the_default_service_without_an_assignm
         assert all(one.control.assignment is None for one in world.services["champion"].asked)
 
     within(tmp_path, act, plan=changed(routed_plan(tmp_path), enrolment=0))
+
+
+def test_an_answer_that_can_not_be_read_is_no_answer(tmp_path: Path) -> None:
+    async def act(world: ControlWorld) -> None:
+        world.services["challenger"].answer = lambda request: (200, {"hello": "world"})
+        assert {one["version"] for one in await world.lists(USERS)} == {"v1"}
+
+    within(tmp_path, act)
+
+
+def test_a_request_on_its_way_is_answered_though_its_service_leaves_the_plan(tmp_path: Path) -> None:
+    async def act(world: ControlWorld) -> None:
+        world.services["challenger"].delay_seconds = 0.1
+        asked = asyncio.create_task(world.lists(USERS))
+        await asyncio.sleep(0.05)
+        plan = routed_plan(tmp_path)
+        alone = msgspec.structs.replace(plan, services=plan.services[:1], experiments=())
+        write_plan(world.home / "experiments" / "plan.json", alone)
+        assert (await world.client.get("/readyz")).json()["experiments"] == []
+        assert {one["version"] for one in await asked} == {"v1", "v2"}
+
+    within(tmp_path, act)
 
 
 def test_a_killed_experiment_ends_with_the_next_request(tmp_path: Path) -> None:

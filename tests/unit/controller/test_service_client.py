@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.scripted_service import ScriptedService
-from tastemaker.controller.address import Address
 from tastemaker.controller.connection import NoAnswerError, ServiceReply
 from tastemaker.controller.service_client import ClientLimits, ServiceClient
+from tastemaker.experiments.service_address import ServiceAddress
 
 REQUEST = b"POST /recommend HTTP/1.1\r\nhost: localhost\r\nx-request-id: 1\r\ncontent-length: 2\r\n\r\n{}"
 LIMITS = ClientLimits(seconds=0.2, waiting=5, connections=2)
@@ -24,7 +24,7 @@ def against(service: ScriptedService, folder: Path, act: Act, limits: ClientLimi
 
     async def run() -> None:
         path = folder / "socket"
-        client = ServiceClient(Address(path), limits)
+        client = ServiceClient(ServiceAddress(path), limits)
         async with service.listening(path):
             try:
                 await act(client)
@@ -84,7 +84,7 @@ def test_a_late_answer_is_not_waited_for_and_never_given_to_another_request(tmp_
 
 def test_without_a_listener_it_is_unreachable_at_once(tmp_path: Path) -> None:
     async def run() -> None:
-        client = ServiceClient(Address(tmp_path / "missing"), ClientLimits(seconds=60))
+        client = ServiceClient(ServiceAddress(tmp_path / "missing"), ClientLimits(seconds=60))
         assert await reason(client) == "unreachable"
 
     asyncio.run(asyncio.wait_for(run(), 5))
@@ -124,7 +124,7 @@ def test_what_is_not_http_ends_the_connection(tmp_path: Path) -> None:
 
     async def run() -> None:
         server = await asyncio.start_unix_server(nonsense, str(tmp_path / "socket"))
-        client = ServiceClient(Address(tmp_path / "socket"), LIMITS)
+        client = ServiceClient(ServiceAddress(tmp_path / "socket"), LIMITS)
         assert await reason(client) == "lost"
         client.close()
         await asyncio.sleep(0.01)  # so that both ends have closed

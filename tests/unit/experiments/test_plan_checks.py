@@ -79,7 +79,7 @@ FAULTS: dict[str, tuple[ControlPlan, str]] = {
     "an empty salt": (plan_of(experiment("a", salt="")), "a has the salt ''"),
     "an address of another kind": (
         plan_of(services=(PinnedService("s", "m", "1", "file:/x"),)),
-        "service s has the address 'file:/x', must be unix:/path or http",
+        "service s: service address 'file:/x' is neither unix:/path nor http",
     ),
     "an address of two": (
         plan_of(services=(SERVICES[0], PinnedService("other", "m", "1", SERVICES[0].address))),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from tastemaker.errors import TastemakerError
 
@@ -15,10 +13,9 @@ MAX_SOCKET_BYTES = 107
 """The longest path of a Unix socket on Linux."""
 
 _URL = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?/?")
-P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
-class Address(NamedTuple):
+class ServiceAddress(NamedTuple):
     """Where a service listens."""
 
     socket: Path | None
@@ -28,15 +25,8 @@ class Address(NamedTuple):
     secure: bool = False
     """Whether by TLS, with the system's certificates."""
 
-    async def connect(self, make: Callable[[], P]) -> P:
-        """Return the protocol of a new connection. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        if self.socket is not None:
-            return (await loop.create_unix_connection(make, str(self.socket)))[1]
-        return (await loop.create_connection(make, self.host, self.port, ssl=self.secure or None))[1]
 
-
-def parse_address(text: str) -> Address:
+def parse_address(text: str) -> ServiceAddress:
     """Return the address. Raises TastemakerError if it is neither form."""
     if text.startswith(UNIX):
         path = text.removeprefix(UNIX)
@@ -46,7 +36,7 @@ def parse_address(text: str) -> Address:
                 f"{MAX_SOCKET_BYTES} bytes",
                 fix="use a home folder with a shorter path",
             )
-        return Address(Path(path))
+        return ServiceAddress(Path(path))
     found = _URL.fullmatch(text)
     if found is None:
         raise TastemakerError(
@@ -54,4 +44,6 @@ def parse_address(text: str) -> Address:
             fix="name where the pinned service listens, such as http://10.0.0.7:3001",
         )
     secure = found["scheme"] == "https"
-    return Address(None, found["host"].strip("[]"), int(found["port"] or (443 if secure else 80)), secure)
+    return ServiceAddress(
+        None, found["host"].strip("[]"), int(found["port"] or (443 if secure else 80)), secure
+    )
