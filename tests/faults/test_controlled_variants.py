@@ -133,7 +133,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         variant.kill()
 
 
-class Visitors(threading.Thread):
+class ShopUsers(threading.Thread):
     """Asks for lists of one user after the other, until it is stopped."""
 
     def __init__(self, url: str) -> None:
@@ -154,18 +154,18 @@ class Visitors(threading.Thread):
 
 
 def test_twenty_kills_of_a_variant_lose_no_list(world: World) -> None:
-    visitors = [Visitors(world.server.url) for _ in range(4)]
-    for one in visitors:
+    shoppers = [ShopUsers(world.server.url) for _ in range(4)]
+    for one in shoppers:
         one.start()
     for _ in range(KILLS):
         world.variant.kill()
         world.variant.start()
         world.renew()
-    for one in visitors:
+    for one in shoppers:
         one.stopping.set()
         one.join(10)
-    lists = [each for one in visitors for each in one.lists]
-    assert [failure for one in visitors for failure in one.failures] == []
+    lists = [each for one in shoppers for each in one.lists]
+    assert [failure for one in shoppers for failure in one.failures] == []
     assert all(one["items"] for one in lists)
     assert {one["version"] for one in lists} == {world.control.version, "v2"}
     own = [one["request_id"] for one in lists if one["version"] == world.control.version]
