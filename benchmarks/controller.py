@@ -27,9 +27,10 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import click
+import psutil
 from loads import Flood, Paced, flood, paced, ratios
 from serving import BINARIES, HERE, Server, server
-from serving_shop import N_USERS, install_plugin, make_home
+from serving_shop import N_USERS, PROBLEM, install_plugin, make_home
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -103,6 +104,9 @@ def measure(folder: Path, effort: Effort) -> tuple[dict[str, list[Flood]], dict[
     with server(own, environment, folder) as service, server(control, environment, folder) as controller:
         servers = {SERVICE: service, CONTROLLER: controller}
         floods = _floods(servers, folder, *effort.floods)
+        for name, each in servers.items():
+            microseconds = _processor_time(each, folder, effort.floods[1])
+            click.echo(f"{name:12} {microseconds:.0f} us of processor time of its worker per list")
         half = median(one.per_second for one in floods[CONTROLLER]) / 2
         people: dict[str, list[Paced]] = {name: [] for name in servers}
         for _ in range(effort.paced[0]):
@@ -115,6 +119,8 @@ def _prepare(folder: Path) -> dict[str, str]:
     """Make a home with a version and a plan; return the servers' environment."""
     plugins, home = install_plugin(folder / "plugins"), folder / "home"
     make_home(home, N_ITEMS, index=False)
+    problem = PROBLEM.model_dump_json(exclude_defaults=True)  # JSON is YAML; the guard reads it
+    (folder / "problem.yaml").write_text(problem, "utf-8")
     (version,) = (path.name for path in (home / "artifacts" / "factors").iterdir() if path.is_dir())
     services = tuple(
         PinnedService(name, "factors", version, f"unix:{home}/experiments/sockets/{name}.sock")
@@ -149,6 +155,18 @@ def _floods(servers: dict[str, Server], folder: Path, rounds: int, seconds: floa
         for name, each in servers.items():
             found[name].append(flood(each.port, seconds, N_USERS, folder))
     return found
+
+
+def _processor_time(server: Server, folder: Path, seconds: float) -> float:
+    """Return what a list costs the worker in microseconds, whatever else the machine does."""
+    (worker,) = (
+        one
+        for one in psutil.Process(server.process.pid).children()
+        if "_bentoml_impl.worker.service" in one.cmdline()
+    )
+    before = sum(worker.cpu_times()[:2])
+    lists = flood(server.port, seconds, N_USERS, folder).per_second * seconds
+    return float(sum(worker.cpu_times()[:2]) - before) / lists * 1e6
 
 
 def _of(people: list[Paced], what: str) -> float:
