@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tastemaker.simulator.traffic.statistics import Summary
     from tastemaker.workflows.workspace import Workspace
 
-AT_ONCE = 16
 BANDIT = "thompson"
 DELAY_SECONDS = 2.0
 """What a list earns within this time, the bandit learns at once: simulated people answer right away."""
@@ -50,8 +49,8 @@ ALSO = (
 def demo(visits: int) -> None:
     """Run the platform on a simulated shop, with live traffic.
 
-    Data, models, leaderboard, service, live traffic, and learning from it. It lives in the home folder
-    (.tastemaker, or TASTEMAKER_HOME). Running it again does only what changed.
+    Data, models, leaderboard, service, live traffic, learning from it, and an experiment. It lives in the
+    home folder (.tastemaker, or TASTEMAKER_HOME). Running it again does only what changed.
 
     \b
     Examples:
@@ -61,6 +60,7 @@ def demo(visits: int) -> None:
     from rich.console import Console
 
     from tastemaker_pipelines.cli.demo_dashboard import show_dashboard
+    from tastemaker_pipelines.cli.demo_experiment import run_experiment
 
     console = Console(highlight=False)
     workspace = _workspace()
@@ -78,6 +78,8 @@ def demo(visits: int) -> None:
     _compare(before, after, console)
     console.rule("[bold]6. Is it working?", align="left")
     show_dashboard(workspace, console)
+    console.rule("[bold]7. Is the champion worth it? An experiment", align="left")
+    run_experiment(workspace, console)
     _where_to_look(workspace, console, time.monotonic() - started)
 
 
@@ -130,16 +132,10 @@ def _leaderboard(workspace: Workspace, console: Console) -> None:
 
 def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) -> Summary:
     """Serve the champion, and simulate visits to it: the same users in every call."""
-    from uuid import uuid4
-
     from tastemaker.simulator.traffic.audience import TrafficMix
-    from tastemaker.simulator.traffic.plan import Plan
-    from tastemaker.simulator.traffic.simulation import shop_of, simulate
     from tastemaker.simulator.traffic.terminal import show
-    from tastemaker_pipelines.cli.demo_service import ask, service
+    from tastemaker_pipelines.cli.demo_service import ask, service, visit
 
-    plan = Plan(run=uuid4().hex[:8], visits=visits, at_once=AT_ONCE)
-    ledger = workspace.settings.home / "simulate" / f"{plan.run}.jsonl"
     with service(workspace, console) as url:
         if whole:
             question = {"user_id": "u0000000", "k": 10}
@@ -147,9 +143,7 @@ def _visit(workspace: Workspace, console: Console, visits: int, *, whole: bool) 
             console.print(f"[bold]POST /recommend[/] {json.dumps(question)}")
             console.print_json(json.dumps({**answer, "items": answer["items"][:3]}))
         with console.status(f"{visits:,} visits"):
-            summary = simulate(
-                shop_of(workspace.settings.source), url, TrafficMix(anonymous=0.1), plan, ledger
-            )
+            summary = visit(workspace, url, visits, TrafficMix(anonymous=0.1))
     if whole:
         show(summary, console)
     return summary

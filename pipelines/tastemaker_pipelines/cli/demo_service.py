@@ -1,4 +1,4 @@
-"""The demo's prediction service: the champion in a process of its own, and one question to it."""
+"""The demo's service in a process of its own, one question to it, and visits by the simulated users."""
 
 from __future__ import annotations
 
@@ -13,32 +13,49 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from tastemaker.errors import TastemakerError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tastemaker.simulator.traffic.audience import TrafficMix
+    from tastemaker.simulator.traffic.statistics import Summary
     from tastemaker.workflows.workspace import Workspace
 
+AT_ONCE = 16
 STARTUP_SECONDS = 120
 """The ranker's service imports Feast and LightGBM, which takes a while on a cold disk."""
 
 
 @contextmanager
-def service(workspace: Workspace, console: Console) -> Iterator[str]:
-    """Serve the champion on a free port while the block lasts, and yield its URL."""
+def service(workspace: Workspace, console: Console, command: str = "serve") -> Iterator[str]:
+    """Serve the champion, or an experiment, on a free port while the block lasts.
+
+    The service ends with this process, however it ends.
+
+    Args:
+        workspace: Of the demo's home.
+        console: Shows that it starts.
+        command: `serve`, or `control` for the services of an experiment.
+
+    Yields:
+        Its URL.
+    """
+    from tastemaker.serving.runtime.parent_process import SERVER
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = workspace.settings.home / "service.log"
-    command = [sys.executable, "-m", "tastemaker.cli.main", "serve", "--port", str(port)]
-    environment = os.environ | variables(workspace)
+    words = [sys.executable, "-m", "tastemaker.cli.main", command, "--port", str(port)]
+    environment = os.environ | variables(workspace) | {SERVER: str(os.getpid())}
     with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(words, env=environment, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
     try:
-        with console.status("starting the champion's BentoML service"):
+        with console.status(f"tastemaker {command} starts"):
             _wait(url, process, log)
         yield url
     finally:
@@ -66,14 +83,34 @@ def ask(url: str, user_id: str) -> dict[str, Any]:
     return answer
 
 
+def visit(workspace: Workspace, url: str, visits: int, mix: TrafficMix) -> Summary:
+    """Let the simulated users visit a service.
+
+    Args:
+        workspace: Of the demo's home.
+        url: The service.
+        visits: How many visits.
+        mix: Who comes.
+    """
+    from tastemaker.simulator.traffic.plan import Plan
+    from tastemaker.simulator.traffic.simulation import shop_of, simulate
+
+    plan = Plan(run=uuid4().hex[:8], visits=visits, at_once=AT_ONCE)
+    ledger = workspace.settings.home / "simulate" / f"{plan.run}.jsonl"
+    return simulate(shop_of(workspace.settings.source), url, mix, plan, ledger)
+
+
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=1):
-                return
+            with urllib.request.urlopen(f"{url}/readyz", timeout=1) as response:
+                # A controller is ready before the services that it starts.
+                if all(one["up"] for one in json.load(response).get("services", ())):
+                    return
         except OSError:
-            time.sleep(0.2)
+            pass
+        time.sleep(0.2)
     raise TastemakerError(
         f"the service was not ready in {STARTUP_SECONDS} s; it last said: {log.read_text()[-500:].strip()}",
         fix=f"look at {log}",

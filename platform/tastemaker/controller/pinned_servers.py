@@ -105,7 +105,7 @@ def start_service(settings: Settings, pinned: PinnedService) -> subprocess.Popen
     """
     socket = parse_address(pinned.address).socket
     assert socket is not None
-    socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    socket.parent.resolve().mkdir(mode=0o700, parents=True, exist_ok=True)  # a link, if the home is deep
     environment = server_environment(settings.home, pinned.model, settings.experiments.service_workers)
     for name in (METRICS_FOLDER, CHOSEN):
         environment.pop(name, None)

@@ -10,14 +10,13 @@ from pathlib import Path
 from tastemaker.errors import RegistryError, TastemakerError
 from tastemaker.experiments.design import VariantDesign
 from tastemaker.experiments.plan import PinnedService
+from tastemaker.experiments.service_address import MAX_SOCKET_BYTES
 from tastemaker.registry import Registry, Version
 from tastemaker.registry.manifest import hash_json
 from tastemaker.util.atomic_files import plain_path
 
 SOCKETS = "sockets"
 """Folder of the services' Unix sockets, beside the plan file."""
-_SOCKET_PATH_BYTES = 107
-"""The longest path of a Unix socket on Linux."""
 _RECIPE_LENGTH = 12
 _NO_NAME = re.compile(r"[^\w.-]+")
 _NO_PATH = re.compile(r"(?!)")
@@ -142,7 +141,7 @@ def socket_path(folder: Path, service: str) -> Path:
         path = plain_path(folder.absolute() / SOCKETS, plain=_NO_PATH) / name
     if _is_long(path):
         raise TastemakerError(
-            f"{path} is too long for a socket: more than {_SOCKET_PATH_BYTES} bytes",
+            f"{path} is too long for a socket: more than {MAX_SOCKET_BYTES} bytes",
             fix="set TMPDIR or TASTEMAKER_HOME to a shorter path",
         )
     return path
@@ -162,4 +161,4 @@ def _trained(registry: Registry, problem: str, variant: VariantDesign) -> list[V
 
 
 def _is_long(path: Path) -> bool:
-    return len(str(path).encode()) > _SOCKET_PATH_BYTES
+    return len(str(path).encode()) > MAX_SOCKET_BYTES
