@@ -34,7 +34,7 @@ def plan(write: bool, as_json: bool) -> None:
     if write:
         Workspace(settings).experiments.publish()
     if not path.exists() and not as_json:
-        click.echo("no plan: no experiment was started; all users get the champion")
+        click.echo("no plan: no experiment was started; tastemaker experiment plan --write compiles one")
         return
     found = kills.read_plan(path)
     if as_json:

@@ -153,7 +153,7 @@ class ControlWorker:
         routes = self.routes
         plan = routes.plan
         if plan.default is None:
-            detail = "the experiments' plan names no default service; start an experiment"
+            detail = "the experiments' plan names no default service; promote a version"
             raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, detail)
         is_tripped = tripped(plan, self.trips)
         experiments = [

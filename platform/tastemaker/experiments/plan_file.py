@@ -45,7 +45,7 @@ def decode_plan(content: bytes) -> ControlPlan:
     except msgspec.DecodeError as error:
         raise TastemakerError(
             f"the experiments' plan can't be read: {error}",
-            fix="restore it from a copy, or remove it to give every unit the default",
+            fix="compile it again: tastemaker experiment plan --write; or remove it to end all experiments",
         ) from error
 
 
@@ -97,7 +97,8 @@ class LatestPlan:
     """The last good plan of what was read, and why it may not be the last one that was written.
 
     What can't be read, or contradicts itself, leaves the last good plan in force; experiments that such a
-    plan kills get no unit all the same. Without a plan there is no experiment.
+    plan kills get no unit all the same. Without a plan there is no experiment; if it was removed, its default
+    service still answers.
     """
 
     def __init__(self, read: Callable[[], bytes | None], folder: Path | None) -> None:
@@ -140,7 +141,7 @@ class LatestPlan:
         """Put a plan in force if it is a good one."""
         plan = None
         try:
-            plan = EMPTY_PLAN if content is None else decode_plan(content)
+            plan = _without_experiments(self._good.plan) if content is None else decode_plan(content)
             assigner = self._assigner(plan)
         except TastemakerError as error:
             killed = [] if plan is None else [one.name for one in plan.experiments if one.killed]
@@ -177,6 +178,12 @@ class PlanFile(LatestPlan):
             finally:
                 self._lock.release()
         return self._in_force
+
+
+def _without_experiments(plan: ControlPlan) -> ControlPlan:
+    """Return what is left of a plan whose file was removed: its default service, which answers all users."""
+    kept = tuple(one for one in plan.services if one.name == plan.default)
+    return msgspec.structs.replace(EMPTY_PLAN, default=plan.default, services=kept)
 
 
 def _content(path: Path) -> bytes | None:

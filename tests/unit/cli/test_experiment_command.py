@@ -220,6 +220,11 @@ def test_a_kill_acts_while_the_database_does_not_answer(
             "the shares add up to 1.2",
         ),
         (
+            (*NEW, "--flag", "a=1", "--flag", "b=2", "--share", "a=0.3", "--share", "a=0.6"),
+            "a is given twice",
+        ),
+        ((*NEW, "--flag", "a=NaN", "--flag", "b=2"), "variant a has the value nan, which JSON can't hold"),
+        (
             (*NEW, "--flag", "a=1", "--flag", "b=2", "--share", "a=0.3", "--share", "b=0.6"),
             "the shares add up to 0.9, so 0.1 of the units would be in no variant",
         ),
@@ -292,7 +297,9 @@ def test_without_an_experiment_there_are_clear_words(shop: ExperimentHome) -> No
     with pytest.raises(TastemakerError, match="there is no experiment 'x'"):
         run("show", "x")
     (shop.experiments.folder / "plan.json").unlink()
-    assert run("plan").output == "no plan: no experiment was started; all users get the champion\n"
+    assert run("plan").output == (
+        "no plan: no experiment was started; tastemaker experiment plan --write compiles one\n"
+    )
     assert run("plan", "--write").output.endswith("no experiment runs\n")
 
 

@@ -12,7 +12,7 @@ import pytest
 from support.control_worlds import STATIC, VERSIONS, ControlWorld, changed, routed_plan, within
 from tastemaker.experiments import plan_file
 from tastemaker.experiments.assignment import Assigner, Units
-from tastemaker.experiments.plan_file import write_plan
+from tastemaker.experiments.plan_file import EMPTY_PLAN, write_plan
 
 USERS = [f"u{number}" for number in range(40)]
 
@@ -222,11 +222,19 @@ def test_what_every_service_has_the_controller_has_too(tmp_path: Path, path: str
     within(tmp_path, act)
 
 
-def test_without_a_plan_it_is_not_ready(tmp_path: Path) -> None:
+def test_without_a_default_service_it_is_not_ready(tmp_path: Path) -> None:
+    async def act(world: ControlWorld) -> None:
+        assert (await world.client.get("/readyz")).status_code == 503
+        assert "no default service" in (await world.client.get("/")).text
+
+    within(tmp_path, act, plan=EMPTY_PLAN)
+
+
+def test_a_plan_that_is_removed_leaves_the_default_service_to_all_users(tmp_path: Path) -> None:
     async def act(world: ControlWorld) -> None:
         (world.home / "experiments" / "plan.json").unlink()
-        assert (await world.client.get("/readyz")).status_code == 503
+        assert {one["version"] for one in await world.lists(USERS)} == {VERSIONS["champion"]}
+        assert (await world.client.get("/readyz")).status_code == 200
         assert (await world.client.get("/experiments/plan")).status_code == 404
-        assert "no default service" in (await world.client.get("/")).text
 
     within(tmp_path, act)

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from support.experiment_plans import experiment, plan_of
@@ -15,6 +16,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.experiments import plan_file
 from tastemaker.experiments.assignment import Units
 from tastemaker.experiments.enrolled_units import write_enrolled
+from tastemaker.experiments.plan import PinnedService, Variant
 from tastemaker.experiments.plan_file import EMPTY_PLAN, PlanFile, decode_plan, read_archive, write_plan
 
 UNIT = Units("u1")
@@ -161,6 +163,23 @@ def test_a_file_that_disappears_ends_all_experiments(tmp_path: Path, clock: Cloc
     clock.seconds += 1
     assert names(file) == []
     assert (file.current().plan, file.trouble) == (EMPTY_PLAN, None)
+
+
+def test_a_file_that_disappears_leaves_the_default_service(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "plan.json"
+    services = tuple(PinnedService(one, "ease", one, f"unix:/run/{one}") for one in ("champion", "other"))
+    variants = (Variant("a", 0, 1, "champion"), Variant("b", 1, 2, "other"))
+    tried = msgspec.structs.replace(experiment("a"), variants=variants, control="a")
+    write_plan(path, msgspec.structs.replace(plan_of(tried), default="champion", services=services))
+    file = PlanFile(path)
+    path.unlink()
+    for _ in range(2):
+        clock.seconds += 1
+        assert file.current().plan == msgspec.structs.replace(
+            EMPTY_PLAN, default="champion", services=services[:1]
+        )
+    assert (file.current().digest, file.current().content) == (None, None)
+    assert PlanFile(path).current().plan == EMPTY_PLAN
 
 
 def test_a_path_that_can_not_be_read_leaves_the_last_good_plan_in_force(tmp_path: Path, clock: Clock) -> None:
