@@ -30,6 +30,8 @@ def force(name: str, unit: str, variant: str | None, remove: bool) -> None:
     from tastemaker.util.spelling import did_you_mean
     from tastemaker.workflows.workspace import Workspace
 
+    if not unit.strip():
+        raise TastemakerError("the unit has no id", fix="pass the id of a user, device or session")
     if (variant is None) != remove:
         raise TastemakerError("neither or both of VARIANT and --remove are given", fix="give one of them")
     workspace = Workspace.open()

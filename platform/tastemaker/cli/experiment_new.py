@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,10 +163,21 @@ def _from_options(workspace: Workspace, name: str | None, owner: str, given: dic
     )
     if given.pop("recipes"):
         named = experiment_draft.as_recipes(workspace, named)
-    variants = experiment_draft.with_shares(named, dict(_share(one) for one in given.pop("shares")))
+    variants = experiment_draft.with_shares(named, _shares(given.pop("shares")))
     given["minimum_effect"] = given.pop("effect")
     given["claim"] = _claim(buckets(given["claim"]))
     return experiment_draft.draft(workspace, name, variants, owner=owner, **given)
+
+
+def _shares(texts: Sequence[str]) -> dict[str, float]:
+    from tastemaker.errors import TastemakerError
+
+    found: dict[str, float] = {}
+    for name, share in map(_share, texts):
+        if name in found:
+            raise TastemakerError(f"--share of {name} is given twice", fix="give it once")
+        found[name] = share
+    return found
 
 
 def _share(text: str) -> tuple[str, float]:

@@ -6,7 +6,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design, VariantDesign
@@ -53,7 +55,7 @@ def check_design(design: Design, known: Known) -> None:
         raise TastemakerError(
             f"the design of {design.name} is not complete:\n    "
             + "\n    ".join(f"{one.problem}: {one.fix}" for one in faults),
-            fix=f"change it: tastemaker experiment revise {design.name} --from FILE.yaml",
+            fix=f"correct it; a draft by: tastemaker experiment revise {design.name} --from FILE.yaml",
         )
 
 
@@ -135,6 +137,11 @@ def _served(design: Design, known: Known) -> Iterator[DesignFault]:
         if variant.model is None:
             if variant.version or variant.recipe or variant.address:
                 yield DesignFault(f"variant {name} has no model, but a version, recipe or address", "name it")
+            if not _is_json(variant.value):
+                yield DesignFault(
+                    f"variant {name} has the value {variant.value!r}, which JSON can't hold",
+                    "use text, a finite number, true, false, null, or lists and objects of them",
+                )
         elif (variant.version is None) == (variant.recipe is None):
             yield DesignFault(
                 f"variant {name} of {variant.model} needs a version or a recipe, and not both", "name one"
@@ -152,6 +159,14 @@ def _served(design: Design, known: Known) -> Iterator[DesignFault]:
         yield DesignFault("an A/A experiment compares different versions", "name one for all variants")
     elif design.kind in ("ab", "interleaving") and different == 1 < len(served):
         yield DesignFault("all variants have the same version", "name another, or use --kind aa")
+
+
+def _is_json(value: Any) -> bool:
+    """Return whether a plan gives a value back as it is: it would hold null in the place of NaN."""
+    try:
+        return bool(msgspec.json.decode(msgspec.json.encode(value)) == value)
+    except (TypeError, msgspec.MsgspecError):
+        return False
 
 
 def _metrics(design: Design, known: Known) -> Iterator[DesignFault]:

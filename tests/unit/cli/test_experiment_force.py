@@ -96,6 +96,7 @@ def test_pseudonyms_and_canonical_ids_are_those_of_the_service(monkeypatch: pyte
     [
         (("ranker-2", "u1", "onn"), "ranker-2 has no variant 'onn'\n  fix: did you mean on?"),
         (("ranker-3", "u1", "on"), "there is no experiment 'ranker-3'"),
+        (("ranker-2", "", "on"), "the unit has no id"),
         (("ranker-2", "u1"), "neither or both of VARIANT and --remove"),
         (("ranker-2", "u1", "on", "--remove"), "neither or both of VARIANT and --remove"),
     ],

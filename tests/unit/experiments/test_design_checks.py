@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,10 @@ def test_a_good_design_has_no_fault() -> None:
         (
             {"variants": {"a": flag(HALF), "b": flag(HALF, version="v1")}},
             "variant b has no model, but a version, recipe or address",
+        ),
+        *(
+            ({"variants": {"a": flag(HALF), "b": flag(HALF, value=value)}}, "which JSON can't hold")
+            for value in (math.nan, [math.inf], {"at": date(2026, 1, 1)}, {1: "a"}, {1, 2}, object())
         ),
         ({"kind": "aa"}, "an A/A experiment compares different versions"),
         ({"kind": "shadow", "variants": {"a": flag(HALF), "b": flag(HALF)}}, "of kind shadow has no model"),
