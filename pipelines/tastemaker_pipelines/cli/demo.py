@@ -79,8 +79,8 @@ def demo(visits: int) -> None:
     console.rule("[bold]6. Is it working?", align="left")
     show_dashboard(workspace, console)
     console.rule("[bold]7. Is the champion worth it? An experiment", align="left")
-    run_experiment(workspace, console)
-    _where_to_look(workspace, console, time.monotonic() - started)
+    experiment = run_experiment(workspace, console)
+    _where_to_look(workspace, console, time.monotonic() - started, experiment)
 
 
 def _workspace() -> Workspace:
@@ -209,13 +209,17 @@ def _speed(summary: Summary) -> str:
     return f"{latency.p50:.1f} ms, {latency.p99:.1f} ms"
 
 
-def _where_to_look(workspace: Workspace, console: Console, seconds: float) -> None:
+def _where_to_look(workspace: Workspace, console: Console, seconds: float, experiment: str | None) -> None:
     from tastemaker.html import index
     from tastemaker_pipelines.cli.demo_service import variables
 
     console.rule(f"[bold]Done in {seconds:.0f} s", align="left")
     console.print(f"  {index.rewrite(workspace.settings.reports)}    every report")
     home, dashboard = workspace.settings.home.resolve(), workspace.settings.dashboard
+    pages = f"http://{dashboard.host}:{dashboard.port}/"
+    show, page = (
+        ("list", "experiments") if experiment is None else (f"show {experiment}", f"experiments/{experiment}")
+    )
     exports = "\n".join(f"  export {name}='{value}'" for name, value in variables(workspace).items())
     console.print(
         f"\nNext, after\n{exports}\n\n"
@@ -224,6 +228,7 @@ def _where_to_look(workspace: Workspace, console: Console, seconds: float) -> No
         "  tastemaker models list         what is installed\n"
         "  tastemaker serve popularity    any model, by name\n"
         "  tastemaker simulate            the shop's people visit what you serve\n"
-        f"  tastemaker dashboard           the pages: http://{dashboard.host}:{dashboard.port}/\n"
+        f"  tastemaker experiment {show:<9}    the experiment with all its figures\n"
+        f"  tastemaker dashboard           the pages: {pages}, the experiment: {pages}{page}\n"
         f"  DAGSTER_HOME={home / 'dagster'} dagster dev    the asset graph"
     )

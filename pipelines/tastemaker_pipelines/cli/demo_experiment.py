@@ -38,8 +38,16 @@ _DECISIONS = {
 }
 
 
-def run_experiment(workspace: Workspace, console: Console) -> None:
-    """Run an experiment on the shop's simulated users, decide it, and print it beside the truth."""
+def run_experiment(workspace: Workspace, console: Console) -> str | None:
+    """Run an experiment on the shop's simulated users, decide it, and print it beside the truth.
+
+    Args:
+        workspace: Of the demo's home.
+        console: Where it is printed.
+
+    Returns:
+        The experiment's name; None if it could not start.
+    """
     experiments = workspace.experiments
     try:
         design = draft_experiment(workspace)
@@ -47,7 +55,7 @@ def run_experiment(workspace: Workspace, console: Console) -> None:
     except TastemakerError as error:  # such as an experiment of a person's own in this home
         _end(experiments, "it could not start")
         console.print(f"No experiment: {error}")
-        return
+        return None
     control, other = (one.model for one in design.variants.values())
     console.print(
         f"[bold]{design.name}[/]: half of the users get the lists of {control} (control), the others those "
@@ -63,12 +71,7 @@ def run_experiment(workspace: Workspace, console: Console) -> None:
     console.print(f"result    [bold]{look.sentence}[/]")
     console.print(f"decision  {_DECISIONS[look.verdict]}")
     _compare_with_truth(workspace, design, look, console)
-    dashboard = workspace.settings.dashboard
-    page = f"http://{dashboard.host}:{dashboard.port}/experiments/{design.name}"
-    console.print(
-        f"  tastemaker experiment show {design.name}    all figures\n"
-        f"  tastemaker dashboard                 the same as a page: {page}"
-    )
+    return design.name
 
 
 def draft_experiment(workspace: Workspace) -> Design:

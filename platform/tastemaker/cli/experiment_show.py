@@ -80,6 +80,7 @@ def _row(row: Row[Any]) -> dict[str, Any]:
 def _lines(result: ExperimentResult, actions: Sequence[NextAction]) -> Iterator[str]:
     """Yield what is printed for people: the result first, then what casts doubt on it."""
     from tastemaker.experiments.lifecycle.next_actions import share_of
+    from tastemaker.util.durations import in_words
 
     found, design = result.experiment, result.design
     yield result.sentence
@@ -89,7 +90,7 @@ def _lines(result: ExperimentResult, actions: Sequence[NextAction]) -> Iterator[
     yield f"{found.name}: {found.state}{step}{epoch}, {found.changes} changes, {result.look_of} looks"
     yield f"  hypothesis  {design.hypothesis} ({found.owner})"
     yield f"  decided by  {design.primary}: an effect of {100 * design.minimum_effect:g} %"
-    yield f"  planned     {design.planned_units:,} {result.unit}s, each for {design.window_days:g} days"
+    yield f"  planned     {design.planned_units:,} {result.unit}s, each for {in_words(design.window_days)}"
     for name, variant in design.variants.items():
         control = ", control" if name == design.control else ""
         yield f"  {name:<10}  {share_of(variant.share)}, {_served(variant)}{control}"

@@ -17,6 +17,7 @@ from tastemaker.experiments.agreement import ForecastOutcome
 from tastemaker.experiments.analysis.metrics import unit_metric_title
 from tastemaker.experiments.plan import BUCKETS
 from tastemaker.experiments.result import ExperimentResult
+from tastemaker.util.durations import in_words
 
 _SHADOW_TITLES = {
     "overlap": "Common items",
@@ -63,11 +64,11 @@ def _crossed(result: ExperimentResult) -> Figure:
 
 
 def _pending(result: ExperimentResult) -> Figure:
-    title, days = "Pending units", f"{result.design.window_days:g} days"
+    title, window = "Pending units", in_words(result.design.window_days)
     if result.look is None:
         return Figure("", title, None, "units", "", missing="no units yet", without_value="None")
     return Figure(
-        "", title, result.look.pending_units, "units", f"their {days} are not over: they don't count",
+        "", title, result.look.pending_units, "units", f"their {window} are not over: they don't count",
         n=result.mature_units, counted="units count",
     )  # fmt: skip
 
@@ -265,7 +266,7 @@ def plan_table(result: ExperimentResult) -> DataTable:
         "Primary metric": unit_metric_title(design.primary),
         "Smallest effect that matters": number(design.minimum_effect, "share"),
         "Planned units": f"{design.planned_units:,}",
-        "Window": f"{design.window_days:g} days from a unit's first exposure",
+        "Window": f"{in_words(design.window_days)} from a unit's first exposure",
         "Planned looks": f"{design.looks}; alpha {design.alpha:g} over all of them, power {design.power:g}",
         "Enrolment": result.step,
     }

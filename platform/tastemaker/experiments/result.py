@@ -291,7 +291,7 @@ def _concerns(result: ExperimentResult) -> Iterator[str]:
         since = "yet" if result.checked_at is None else f"since {result.checked_at:%Y-%m-%d %H:%M} UTC"
         yield f"No process has checked a guardrail {since}: start tastemaker experiment guard --follow."
         return
-    for check in result.stale:
+    for check in result.stale if result.experiment.is_active else ():
         yield f"The guardrail {check.guardrail} of {check.variant} has no current data: it guards nothing."
 
 

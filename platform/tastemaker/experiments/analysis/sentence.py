@@ -10,6 +10,7 @@ from tastemaker.experiments.analysis.metrics import UnitMetric
 from tastemaker.experiments.analysis.sample_check import SampleCheck
 from tastemaker.experiments.analysis.unit_table import UnitTable
 from tastemaker.experiments.design import Design
+from tastemaker.util.durations import in_words
 
 _DECIDED = {
     "better": "better than {control}",
@@ -36,8 +37,8 @@ def none_mature(design: Design, units: UnitTable) -> str:
     """Return the sentence of a look without mature units."""
     if not len(units):
         return "No unit was exposed yet."
-    days = f"{design.window_days:g} days"
-    return f"None of {len(units):,} units is mature: their windows of {days} are not over in the log."
+    window = in_words(design.window_days)
+    return f"None of {len(units):,} units is mature: their windows of {window} are not over in the log."
 
 
 def divided_wrongly(units: UnitTable, check: SampleCheck) -> str:
