@@ -12,19 +12,21 @@ def look(name: str, as_json: bool) -> None:
     """Look at the result of NAME as of now, and store the look.
 
     The asset experiment_looks does the same every night. A look decides only where the design planned one;
-    looking more often changes nothing. It reads the lake: what is still in a spool counts after the next
-    drain.
+    looking more often changes nothing. It drains the log first, so that what was just answered is in it.
 
     \b
     Examples:
       tastemaker experiment look ranker-2
       tastemaker experiment look ranker-2 --json | jq -r .sentence
     """
+    from tastemaker.event_log.shipping import collect
     from tastemaker.experiments.analysis.summary import as_plain, in_lines
     from tastemaker.util import strict_json
     from tastemaker.workflows.workspace import Workspace
 
-    found = Workspace.open().experiment_looks.take(name)
+    workspace = Workspace.open()
+    collect(workspace.settings, workspace.lake)
+    found = workspace.experiment_looks.take(name)
     if as_json:
         click.echo(strict_json.dumps(as_plain(found), default=lambda moment: moment.isoformat()))
         return

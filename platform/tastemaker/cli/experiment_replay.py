@@ -16,9 +16,9 @@ _SHOWN = 10
 def replay(as_json: bool) -> None:
     """Compute all logged assignments again by their plans.
 
-    Each exposure in the lake names the plan that was in force. Exposures that their plan does not explain are
-    shown with the reason, and the status is 1. Forced units are left out; whether a unit met the targeting is
-    not in the log.
+    The log is drained first. Each exposure names the plan that was in force. Exposures that their plan does
+    not explain are shown with the reason, and the status is 1. Forced units are left out; whether a unit met
+    the targeting is not in the log.
 
     \b
     Examples:
@@ -30,6 +30,7 @@ def replay(as_json: bool) -> None:
     from tastemaker.cli.models import print_json
     from tastemaker.data.lake import Lake
     from tastemaker.event_log.exposures import exposures
+    from tastemaker.event_log.shipping import collect
     from tastemaker.experiments import assignment_sql
     from tastemaker.experiments.plan_file import read_archive
     from tastemaker.settings import load_settings
@@ -37,7 +38,9 @@ def replay(as_json: bool) -> None:
     settings = load_settings()
     folder = settings.experiments_root
     plans = read_archive(folder)
-    with Lake(settings.lake).connect() as connection:
+    lake = Lake(settings.lake)
+    collect(settings, lake)
+    with lake.connect() as connection:
         found = assignment_sql.replay(connection, exposures(connection), plans, folder)
     if as_json:
         print_json(found._asdict() | {"disagreements": [one._asdict() for one in found.disagreements]})

@@ -19,11 +19,14 @@ def size(name: str, as_json: bool) -> None:
       tastemaker experiment size ranker-2
       tastemaker experiment size ranker-2 --json | jq .units
     """
+    from tastemaker.event_log.shipping import collect
     from tastemaker.experiments.analysis.summary import plan_lines
     from tastemaker.util import strict_json
     from tastemaker.workflows.workspace import Workspace
 
-    found = Workspace.open().experiment_looks.plan(name)
+    workspace = Workspace.open()
+    collect(workspace.settings, workspace.lake)
+    found = workspace.experiment_looks.plan(name)
     if as_json:
         by_day = [one._asdict() for one in found.by_day]
         click.echo(strict_json.dumps({**vars(found), "by_day": by_day, "sentence": found.sentence}))

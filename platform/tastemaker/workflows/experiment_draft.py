@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 CONTROL = "control"
 _SUM_TOLERANCE = 1e-6
+_OF_LISTS = ("reward_per_request", "active_share", "ctr_list")
+_OF_FLAGS = ("active_share",)
+"""Secondary metrics that need no list: the shop's own code reports exposures of a flag, not lists."""
 
 
 def named_variants(workspace: Workspace, texts: Sequence[str], kind: Kind) -> dict[str, VariantDesign]:
@@ -142,7 +145,7 @@ def draft(workspace: Workspace, name: str, variants: Mapping[str, VariantDesign]
         "namespace": workspace.settings.experiments.namespace,
         "control": CONTROL if CONTROL in variants else next(iter(variants), CONTROL),
         "primary": "reward_per_user",
-        "secondary": ("reward_per_request", "active_share", "ctr_list"),
+        "secondary": _OF_LISTS if any(one.model for one in variants.values()) else _OF_FLAGS,
         "minimum_effect": 0.02,
         "window_days": window_seconds(workspace.problem) / DAY_SECONDS,
     }

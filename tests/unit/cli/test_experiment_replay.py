@@ -11,8 +11,6 @@ from click.testing import CliRunner, Result
 from support.experiment_plans import ROUTED, SERVICES, experiment, plan_of, users
 from support.request_logs import NOON, exposure, fill, request
 from tastemaker.cli.experiment_replay import replay
-from tastemaker.data.lake import Lake
-from tastemaker.event_log.drain import drain
 from tastemaker.event_log.records import Assignment, Entry
 from tastemaker.experiments.assignment import Assigner, Units
 from tastemaker.experiments.plan_file import write_plan
@@ -54,7 +52,6 @@ def logged(home: Path, *more: Entry) -> int:
                 records.append(request(number, user_id=user, assignment=assignment))
     settings = load_settings()
     fill(settings.spool, [*records, *more])
-    drain(settings.spool, Lake(settings.lake))
     return len(records)
 
 
