@@ -55,7 +55,7 @@ def check_design(design: Design, known: Known) -> None:
         raise TastemakerError(
             f"the design of {design.name} is not complete:\n    "
             + "\n    ".join(f"{one.problem}: {one.fix}" for one in faults),
-            fix=f"correct it; a draft by: tastemaker experiment revise {design.name} --from FILE.yaml",
+            fix=f"correct it; in a draft: tastemaker experiment revise {design.name} --from FILE.yaml",
         )
 
 

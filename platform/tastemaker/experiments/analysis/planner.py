@@ -116,8 +116,13 @@ def plan_traffic(
     query = UnitQuery.of(design, 0, "user", problem)
     assert query.primary is not None
     mature = units.mature()
+    if len(mature) < 2:
+        raise TastemakerError(
+            f"{len(mature)} users of the last {WEEKS} weeks are mature: nothing can be planned",
+            fix=f"wait until users were answered, and {design.window_days:g} days are over for them",
+        )
     mean, variance, rest = _moments(mature, query.primary.over, query.primary.under)
-    if len(mature) < 2 or not variance > 0 or not mean:
+    if not variance > 0 or not mean:
         raise TastemakerError(
             f"{len(mature):,} users of the last {WEEKS} weeks are mature, and their {design.primary} has the "
             f"mean {mean:g} and the variance {variance:g}: nothing can be planned",
