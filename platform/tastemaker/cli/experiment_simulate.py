@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tastemaker.cli.numbers import Number
 from tastemaker.cli.promotion import as_json_option
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--effect",
-    type=click.FloatRange(-1, 100),
+    type=Number(-1, 100),
     help="Relative effect of every treatment on the users of the log, instead of the simulated shop's.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of all runs.")

@@ -93,6 +93,20 @@ def test_every_command_has_a_summary_in_one_line_and_an_example(words: tuple[str
     assert "..." not in listed  # a summary that is cut off says nothing
 
 
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_no_number_may_be_nan(words: tuple[str, ...]) -> None:
+    command: click.Command = main.cli
+    for word in words[1:]:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), word)
+        assert found is not None
+        command = found
+    for one in command.params:
+        if isinstance(one.type, click.FloatRange):
+            with pytest.raises(click.BadParameter, match="not a finite number"):
+                one.type("nan", one, None)
+
+
 def test_the_examples_are_commands_and_options_that_exist() -> None:
     for words in EVERY:
         for line in helped(words).split("\n"):
