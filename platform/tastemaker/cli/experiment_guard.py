@@ -32,7 +32,7 @@ def guard(follow: bool, as_json: bool) -> None:
     safe and the step has lasted long enough, the next step is taken. It never ships, and never undoes what a
     person did.
 
-    Run it with --follow beside `tastemaker control`. A second one in the same home folder waits for the
+    `tastemaker control` keeps one running with --follow. A second one in the same home folder waits for the
     first.
 
     \b
@@ -129,7 +129,7 @@ def _opened(settings: Settings, stop: Event | None = None) -> Iterator[Guard]:
     try:
         with closing(AssignedRequests(settings)) as requests:
             yield Guard(
-                Experiments(engine, settings.home, problem),
+                Experiments(engine, settings.home, problem, settings.retrieval),
                 requests,
                 RewardReader(engine, Lake(settings.lake), problem),
             )

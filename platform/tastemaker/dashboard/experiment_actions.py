@@ -126,7 +126,7 @@ def _kill(reader: DashboardReader, path: Mapping[str, str], fields: Mapping[str,
 
 def _experiments(reader: DashboardReader) -> Experiments:
     settings = reader.settings
-    return Experiments(reader.engine, settings.home, load_problem(settings.problem))
+    return Experiments(reader.engine, settings.home, load_problem(settings.problem), settings.retrieval)
 
 
 ACTIONS: Sequence[PageAction] = (

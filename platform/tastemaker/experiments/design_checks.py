@@ -41,6 +41,8 @@ class Known(NamedTuple):
     """Returns what is wrong with a variant's version; None if it can be served."""
     has_champion: bool
     """Whether a version answers users without an experiment."""
+    mixing_fault: str | None = None
+    """Why the lists of these services may not be interleaved; None if they may."""
 
 
 def check_design(design: Design, known: Known) -> None:
@@ -133,6 +135,10 @@ def _variants(design: Design) -> Iterator[DesignFault]:
 
 
 def _served(design: Design, known: Known) -> Iterator[DesignFault]:
+    if design.kind == "interleaving" and known.mixing_fault is not None:
+        yield DesignFault(
+            f"its lists can't be mixed: {known.mixing_fault}", "change the setting, or use --kind ab"
+        )
     for name, variant in design.variants.items():
         if variant.model is None:
             if variant.version or variant.recipe or variant.address:

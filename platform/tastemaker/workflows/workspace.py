@@ -96,7 +96,7 @@ class Workspace:
         """The experiments of the problem in use. Raises as `problem`."""
         from tastemaker.experiments.lifecycle.store import Experiments
 
-        return Experiments(self.engine, self.settings.home, self.problem)
+        return Experiments(self.engine, self.settings.home, self.problem, self.settings.retrieval)
 
     def publish_experiments(self) -> None:
         """Compile the experiments' plan again if there is one of this problem: its default is the champion.

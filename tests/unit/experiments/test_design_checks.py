@@ -15,7 +15,9 @@ from tastemaker.errors import TastemakerError
 from tastemaker.experiments.design import Design, GuardrailDesign, VariantDesign
 from tastemaker.experiments.design_checks import DesignFault, Known, check_design, design_faults
 from tastemaker.experiments.design_file import design_text, read_design_file
+from tastemaker.experiments.interleaving_checks import interleaving_fault
 from tastemaker.experiments.plan import TargetingRule
+from tastemaker.settings import RetrievalSettings
 
 GONE = DesignFault("version v9 is gone", "name another")
 KNOWN = Known(
@@ -28,6 +30,17 @@ KNOWN = Known(
 
 def faults(**fields: Any) -> list[str]:
     return [one.problem for one in design_faults(design("x", "v1", "v2", **fields), KNOWN)]
+
+
+def test_lists_are_not_mixed_where_an_item_stands_for_its_neighbours() -> None:
+    for setting in ({"diversity": 0.3, "new_items": False}, {"new_items": True}):
+        known = KNOWN._replace(mixing_fault=interleaving_fault(RetrievalSettings(**setting)))
+        mixed = design("x", "v1", "v2", kind="interleaving", namespace="lists")
+        (fault,) = design_faults(mixed, known)
+        assert fault.problem.startswith("its lists can't be mixed: retrieval.")
+        assert list(design_faults(design("x", "v1", "v2"), known)) == []
+    plain = RetrievalSettings(diversity=0, new_items=False)
+    assert interleaving_fault(plain) is None
 
 
 def served(share: int, version: str | None = "v1", **more: Any) -> VariantDesign:

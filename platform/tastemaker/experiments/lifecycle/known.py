@@ -10,20 +10,28 @@ from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis import metrics
 from tastemaker.experiments.design import VariantDesign
 from tastemaker.experiments.design_checks import DesignFault, Known
+from tastemaker.experiments.interleaving_checks import interleaving_fault
 from tastemaker.experiments.lifecycle.namespaces import list_namespaces
 from tastemaker.experiments.lifecycle.services import versions_of
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
 from tastemaker.registry.artifact import verify_version
+from tastemaker.settings import RetrievalSettings
 
 
-def read_known(connection: Connection, registry: Registry, problem: ProblemSpec) -> Known:
+def read_known(
+    connection: Connection,
+    registry: Registry,
+    problem: ProblemSpec,
+    retrieval: RetrievalSettings | None = None,
+) -> Known:
     """Return what a design may name.
 
     Args:
         connection: Of the metadata database.
         registry: The versions.
         problem: The problem, which has the types of events.
+        retrieval: How the services rank; None where that is not known.
     """
 
     types = metrics.rewarded_types(problem)
@@ -36,6 +44,7 @@ def read_known(connection: Connection, registry: Registry, problem: ProblemSpec)
         metric_fault=lambda name: _fault_of(lambda: metrics.find(name, types)),
         version_fault=version_fault,
         has_champion=registry.champion(problem.name) is not None,
+        mixing_fault=None if retrieval is None else interleaving_fault(retrieval),
     )
 
 

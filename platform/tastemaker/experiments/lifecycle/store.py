@@ -29,6 +29,7 @@ from tastemaker.experiments.lifecycle.states import ACTIVE, CLOSING, CREATED, re
 from tastemaker.experiments.plan import ControlPlan, Unit
 from tastemaker.problem import ProblemSpec
 from tastemaker.registry import Registry
+from tastemaker.settings import RetrievalSettings
 from tastemaker.storage.tables import experiments
 from tastemaker.util.durations import DAY_SECONDS
 
@@ -41,15 +42,18 @@ FOLDER = "experiments"
 class Experiments:
     """The experiments of one problem and home folder."""
 
-    def __init__(self, engine: Engine, home: Path, problem: ProblemSpec) -> None:
+    def __init__(
+        self, engine: Engine, home: Path, problem: ProblemSpec, retrieval: RetrievalSettings | None = None
+    ) -> None:
         """Use a database and a home folder.
 
         Args:
             engine: The metadata database.
             home: The home folder, with the artifacts and the lake.
             problem: The problem; its champion answers users without an experiment.
+            retrieval: How the services rank: not all lists may be interleaved. None: it is not checked.
         """
-        self.engine, self.problem = engine, problem
+        self.engine, self.problem, self._retrieval = engine, problem, retrieval
         self.folder = home / FOLDER
         self._lake, self._spool = Lake(home / "lake"), home / "spool" / spool_file.FILE_NAME
         self._registry = Registry(engine, home / "artifacts")
@@ -222,7 +226,7 @@ class Experiments:
             facts = read_facts(connection, experiment)
             changes.require_unobjected(experiment, found, facts, actor, given.get("variant"), confirmed)
             if found in ("ready", "new_epoch"):
-                check_design(proposed, read_known(connection, self._registry, self.problem))
+                check_design(proposed, read_known(connection, self._registry, self.problem, self._retrieval))
             if found == "hold":
                 write_units(self.folder, self._lake, self._spool, experiment)
             stored = changes.apply(
@@ -297,7 +301,7 @@ class Experiments:
             unit: The unit of its namespace, if that is still to be made.
         """
         with self.engine.connect() as connection:
-            known = read_known(connection, self._registry, self.problem)
+            known = read_known(connection, self._registry, self.problem, self._retrieval)
         if unit is not None:
             known = known._replace(namespaces={design.namespace: unit, **known.namespaces})
         check_design(design, known)
