@@ -24,7 +24,7 @@ from tastemaker.storage.tables import (
 )
 
 DAY = timedelta(days=1)
-SENTENCE = "B earned 3.1 % more per user, 95 % 1.1 to 5.1, look 3 of 14: not decided."
+SENTENCE = "B earned 3.1 % more per user, 95 % −1.9 to 8.1, look 3 of 14: not decided."
 INVALID = "Units are not divided as planned (control 821,588, B 815,482; p = 2e-06): no effect is believed."
 
 
@@ -135,15 +135,15 @@ def plant_look(engine: Engine, now: datetime, name: str, number: int = 3, **more
 
 
 def effect(name: str, metric: str, relative: float, **more: Any) -> dict[str, Any]:
-    """Return a row of `look_effects`: B against a control of 2, with an interval of a fiftieth around it."""
+    """Return a row of `look_effects`: B against a control of 2, with an interval of five hundredths around it."""
     control = 2.0
     usual = {
         "experiment": name, "epoch": 0, "number": 3, "metric": metric, "variant": "B", "slice": "",
         "is_adjusted": False, "role": "secondary", "unit": "GBP", "units": 3_030, "control_units": 3_000,
         "value": control * (1 + relative), "control_value": control, "difference": control * relative,
-        "low": control * (relative - 0.02), "high": control * (relative + 0.02), "relative": relative,
-        "relative_low": relative - 0.02, "relative_high": relative + 0.02, "p": 0.024, "p_adjusted": 0.048,
-        "sequence_low": control * (relative - 0.05), "sequence_high": control * (relative + 0.05),
+        "low": control * (relative - 0.05), "high": control * (relative + 0.05), "relative": relative,
+        "relative_low": relative - 0.05, "relative_high": relative + 0.05, "p": 0.224, "p_adjusted": 0.224,
+        "sequence_low": control * (relative - 0.07), "sequence_high": control * (relative + 0.07),
     }  # fmt: skip
     return usual | more
 

@@ -75,7 +75,7 @@ def read_facts(connection: Connection, experiment: Experiment) -> Facts:
         look=look,
         newest_look=taken[0] if taken else None,
         verdicts=_verdicts(connection, look),
-        ratio_p=next((p for one in taken for p in (one.ratio_anytime_p, one.ratio_p) if p is not None), None),
+        ratio_p=next((p for one in taken if (p := _ratio_p(one)) is not None), None),
         checks=_newest_checks(connection, experiment, stepped_at),
         stepped_at=stepped_at,
         has_passed_aa=_has_passed_aa(connection, experiment.namespace),
@@ -85,6 +85,14 @@ def read_facts(connection: Connection, experiment: Experiment) -> Facts:
             if one.is_routed and one.namespace != experiment.namespace
         ],
     )
+
+
+def _ratio_p(look: Row[Any]) -> float | None:
+    """Return the p-value that a step goes by: the anytime one, or the test that made the look invalid."""
+    known = [p for p in (look.ratio_anytime_p, look.ratio_p) if p is not None]
+    if not known:
+        return None
+    return float(min(known) if look.verdict == "invalid" else known[0])
 
 
 def _newest_checks(
