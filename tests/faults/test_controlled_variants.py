@@ -34,7 +34,9 @@ pytestmark = pytest.mark.servers
 KILLS = 20
 STATIC = ("item-00", "item-01")
 USERS = [f"user-{number:02d}" for number in range(40)]
-KILL_SECONDS, TRIP_SECONDS = 2.0, 15.0
+KILL_SECONDS = 2.0
+TRIP_SECONDS, BUSY_SECONDS = 15.0, 60.0
+"""The second is for what is only waited for, on a machine that has other things to do."""
 
 
 class Variant:
@@ -79,7 +81,7 @@ class World:
         """Begin an epoch, in which the variant has its traffic whatever happened to it, and wait for it."""
         self.epoch += 1
         self.put()
-        self.until(lambda: "v2" in self.versions(users=USERS[:8]), 15, "the variant has no traffic")
+        self.until(lambda: "v2" in self.versions(users=USERS[:8]), BUSY_SECONDS, "the variant has no traffic")
 
     def versions(self, *, users: list[str] = USERS) -> set[str]:
         """The versions of all users' lists, each asked on a connection of its own."""
@@ -121,13 +123,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     )
     plan = plan_of(experiment("ranker", variants=ROUTED), default="champion", services=services)
     write_plan(home / "experiments" / "plan.json", plan)
-    environment = {"TASTEMAKER_HOME": str(home), "TASTEMAKER_SERVING__STATIC_ITEMS": json.dumps(STATIC)}
+    problem = home / "problem.yaml"  # JSON is YAML; the guard reads it
+    problem.write_text(served_homes.problem().model_dump_json(exclude_defaults=True), "utf-8")
+    environment = {
+        "TASTEMAKER_HOME": str(home),
+        "TASTEMAKER_PROBLEM": str(problem),
+        "TASTEMAKER_SERVING__STATIC_ITEMS": json.dumps(STATIC),
+    }
     try:
         command = ("tastemaker", "control", "--workers", "2")
         with bento_servers.started(command, home, environment) as server:
             found = World(home, plan, variant, server)
             server.workers(2)
-            found.until(lambda: found.versions() == {version.id, "v2"}, 60, "not both answer")
+            found.until(lambda: found.versions() == {version.id, "v2"}, BUSY_SECONDS, "not both answer")
             yield found
     finally:
         variant.kill()
@@ -184,10 +192,11 @@ def test_twenty_kills_of_a_variant_lose_no_list(world: World) -> None:
 
 def test_a_kill_acts_in_both_workers_within_two_seconds(world: World) -> None:
     world.put(killed=True)
-    asking = 1.0  # 40 users, each on a connection of its own, so that both workers are asked
-    world.until(lambda: world.versions() == {world.control.version}, KILL_SECONDS + asking, "still assigned")
+    time.sleep(KILL_SECONDS)
+    # 40 users, each on a connection of its own: both workers are asked.
+    assert world.versions() == {world.control.version}
     world.put()
-    world.until(lambda: "v2" in world.versions(), 5, "not assigned again")
+    world.until(lambda: "v2" in world.versions(), BUSY_SECONDS, "not assigned again")
 
 
 def test_half_a_plan_changes_nothing(world: World) -> None:
@@ -195,17 +204,19 @@ def test_half_a_plan_changes_nothing(world: World) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     world.until(
-        lambda: any(one.startswith("plan: ") for one in world.ready()["degraded"]), 5, "it is not said"
+        lambda: any(one.startswith("plan: ") for one in world.ready()["degraded"]),
+        BUSY_SECONDS,
+        "it is not said",
     )
     assert world.versions() == {world.control.version, "v2"}
     path.write_bytes(whole)
-    world.until(lambda: not world.ready()["degraded"], 10, "it is still said")
+    world.until(lambda: not world.ready()["degraded"], BUSY_SECONDS, "it is still said")
 
 
 def test_a_variant_that_serves_another_version_is_counted_and_named(world: World) -> None:
     world.variant.kill()
     world.variant.start("v3")
-    world.until(lambda: "v3" in world.versions(), 10, "the variant is not back")
+    world.until(lambda: "v3" in world.versions(), BUSY_SECONDS, "the variant is not back")
     page = httpx.get(f"{world.server.url}/metrics", timeout=10).text
     (line,) = (
         one
@@ -215,7 +226,7 @@ def test_a_variant_that_serves_another_version_is_counted_and_named(world: World
     assert float(line.rpartition(" ")[2]) > 0
     world.until(
         lambda: any("challenger answers with version v3" in one for one in world.ready()["degraded"]),
-        10,
+        BUSY_SECONDS,
         "it is not said",
     )
     world.variant.kill()
@@ -240,7 +251,7 @@ def test_control_that_is_killed_is_started_again_and_users_get_lists_meanwhile(w
     server.send_signal(signal.SIGKILL)
     assert world.versions() <= {"none", "v2", world.control.version}
     psutil.wait_procs(processes, timeout=10)
-    world.until(lambda: world.control.version in world.versions(), 60, "control is not back")
+    world.until(lambda: world.control.version in world.versions(), BUSY_SECONDS, "control is not back")
 
 
 def test_a_service_whose_version_is_gone_takes_no_user_with_it(world: World) -> None:
@@ -253,6 +264,6 @@ def test_a_service_whose_version_is_gone_takes_no_user_with_it(world: World) -> 
         services=(world.control, gone),
     )
     write_plan(world.home / "experiments" / "plan.json", plan)
-    world.until(lambda: world.versions() == {world.control.version}, 10, "not all get control")
+    world.until(lambda: world.versions() == {world.control.version}, BUSY_SECONDS, "not all get control")
     services = {one["name"]: one["up"] for one in world.ready()["services"]}
     assert services == {"champion": True, "gone": False}

@@ -135,7 +135,7 @@ def plant_look(engine: Engine, now: datetime, name: str, number: int = 3, **more
 
 
 def effect(name: str, metric: str, relative: float, **more: Any) -> dict[str, Any]:
-    """Return a row of `look_effects`: B against a control of 2, with an interval of five hundredths around it."""
+    """Return a row of `look_effects`: B against a control of 2, within five hundredths of it."""
     control = 2.0
     usual = {
         "experiment": name, "epoch": 0, "number": 3, "metric": metric, "variant": "B", "slice": "",
