@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine
 
@@ -15,6 +16,11 @@ from support.small_disks import mounted
 from tastemaker.storage.engine import open_engine
 
 pytest_plugins = ["support.migrated_schema", "support.process_tier", "support.servers", "support.small_shop"]
+
+# Speed is measured in benchmarks/: a busy machine must not fail a test.
+hypothesis.settings.register_profile("untimed", deadline=None)
+if "CI" not in os.environ:  # there, Hypothesis' own profile is as patient, and draws the same examples again
+    hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_finish() -> None:

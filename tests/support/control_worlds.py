@@ -73,7 +73,7 @@ async def controlled(
     """A controller of a plan whose services listen, but for those that are `down`."""
     home = folder / "home"
     write_plan(home / "experiments" / "plan.json", plan)
-    serving = ServingSettings(static_items=STATIC, model_timeout_seconds=0.2)
+    serving = ServingSettings(static_items=STATIC, model_timeout_seconds=1.0)
     services = {one.name: ScriptedService(one.version) for one in plan.services}
     async with AsyncExitStack() as kept:
         for one in plan.services:

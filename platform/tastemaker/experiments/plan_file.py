@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -91,6 +92,20 @@ def read_archive(folder: Path) -> dict[str, ControlPlan]:
             raise TastemakerError(f"{path} is not what its name says", fix="restore it from a copy")
         plans[path.stem] = decode_plan(content)
     return plans
+
+
+def newest_archived(folder: Path) -> ControlPlan | None:
+    """Return the last plan that was written beside the plan file and can still be read; None without one."""
+    try:
+        found = sorted((folder / ARCHIVE).glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError:
+        return None
+    for path in found:
+        with suppress(OSError, TastemakerError):
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == path.stem:
+                return decode_plan(content)
+    return None
 
 
 class LatestPlan:

@@ -90,7 +90,7 @@ def look_at_teams(
     times = times._replace(is_due=times.is_due and len(preference) >= decision.FEWEST_UNITS)
     effects, verdict = _effects(preference, design, treatment, times)
     until = datetime.fromtimestamp(max(units.until, 0.0), UTC)
-    words = _sentence(design, effects[0], verdict, times) if effects else none_mature(design, units)
+    words = _sentence(design, effects[0], verdict, times) if effects else none_mature(design, units, epoch)
     return Look(
         experiment=design.name,
         epoch=epoch,

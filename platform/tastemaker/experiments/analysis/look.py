@@ -114,7 +114,7 @@ def look_at(
         ratio_p=check.p,
         ratio_anytime_p=check.anytime_p,
         verdict=verdict,
-        sentence=words or none_mature(design, units),
+        sentence=words or none_mature(design, units, epoch),
         details=details,
         effects=effects,
     )

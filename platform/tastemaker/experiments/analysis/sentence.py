@@ -33,10 +33,10 @@ def sentence(metric: UnitMetric, design: Design, effect: LookEffect, times: Timi
     return f"{_figures(metric, design, effect)}, {place(design, times)}: {decided}."
 
 
-def none_mature(design: Design, units: UnitTable) -> str:
+def none_mature(design: Design, units: UnitTable, epoch: int) -> str:
     """Return the sentence of a look without mature units."""
     if not len(units):
-        return "No unit was exposed yet."
+        return f"No unit was exposed in epoch {epoch} yet." if epoch else "No unit was exposed yet."
     window = in_words(design.window_days)
     return f"None of {len(units):,} units is mature: their windows of {window} are not over in the log."
 

@@ -24,7 +24,7 @@ from tastemaker.experiments.lifecycle.records import Experiment, read_experiment
 from tastemaker.experiments.lifecycle.services import PinnedServices
 from tastemaker.experiments.plan import ControlPlan, PlannedExperiment, Variant
 from tastemaker.experiments.plan_checks import check_plan
-from tastemaker.experiments.plan_file import write_plan
+from tastemaker.experiments.plan_file import newest_archived, write_plan
 from tastemaker.registry import Registry
 from tastemaker.util.file_lock import file_lock
 
@@ -87,12 +87,10 @@ class PlanCompiler:
 
     def _write(self, plan: ControlPlan) -> ControlPlan:
         path = self._folder / kills.PLAN
-        try:
-            before = kills.read_plan(path) if path.exists() else None
-        except TastemakerError:  # damaged: replaced
-            before = None
-        if before is not None and plan == msgspec.structs.replace(before, revision=0, made_at=0):
-            return before
+        current = kills.readable_plan(path)
+        if current is not None and plan == msgspec.structs.replace(current, revision=0, made_at=0):
+            return current
+        before = current or newest_archived(self._folder)
         revision = 1 + (before.revision if before else 0)
         dated = msgspec.structs.replace(plan, revision=revision, made_at=time.time())
         try:

@@ -18,7 +18,7 @@ import msgspec
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.plan import ControlPlan
-from tastemaker.experiments.plan_file import decode_plan, write_plan
+from tastemaker.experiments.plan_file import decode_plan, newest_archived, write_plan
 from tastemaker.util.atomic_files import atomic_write
 from tastemaker.util.file_lock import file_lock
 
@@ -54,10 +54,10 @@ def kill(folder: Path, name: str, actor: str, reason: str) -> None:
         reason: Why, in words.
 
     Raises:
-        TastemakerError: The plan file has no such experiment, or can't be read or written.
+        TastemakerError: The plan file has no such experiment, or can't be written.
     """
     path = folder / PLAN
-    if name not in (running := {one.name for one in read_plan(path).experiments}):
+    if name not in (running := {one.name for one in _in_force(folder).experiments}):
         raise TastemakerError(
             f"{name} does not run: {path} has {', '.join(sorted(running)) or 'no experiment'}",
             fix="tastemaker experiment list",
@@ -65,7 +65,7 @@ def kill(folder: Path, name: str, actor: str, reason: str) -> None:
     with atomic_write(folder / FOLDER / f"{name}.json") as partial:
         partial.write_bytes(msgspec.json.encode(Kill(name, actor, reason, time.time())))
     with _lock_if_free(folder):
-        plan = read_plan(path)
+        plan = _in_force(folder)
         write_plan(path, with_kills(msgspec.structs.replace(plan, revision=plan.revision + 1), {name}))
 
 
@@ -103,6 +103,21 @@ def _lock_if_free(folder: Path) -> Iterator[None]:
                     break
                 time.sleep(0.01)
         yield
+
+
+def readable_plan(path: Path) -> ControlPlan | None:
+    """Return the plan in a file; None if there is none, or it can't be read."""
+    try:
+        return read_plan(path)
+    except TastemakerError:
+        return None
+
+
+def _in_force(folder: Path) -> ControlPlan:
+    """Return the plan that controllers go by: of a damaged file, the last one that was written before."""
+    path = folder / PLAN
+    before = newest_archived(folder) if path.exists() else None
+    return readable_plan(path) or before or read_plan(path)
 
 
 def read_plan(path: Path) -> ControlPlan:

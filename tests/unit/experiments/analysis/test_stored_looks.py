@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from tastemaker.event_log.records import Assignment, Item, Record
 from tastemaker.experiments.analysis.looks import ExperimentLooks, read_looks
 from tastemaker.experiments.design import GuardrailDesign
 from tastemaker.problem import ProblemSpec, load_problem
+from tastemaker.settings import Settings
 from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import experiments, look_effects, looks, namespaces
 from tastemaker.workflows.workspace import Workspace
@@ -145,7 +147,7 @@ def test_a_new_epoch_begins_with_the_first_look(tmp_path: Path, engine: Engine, 
         connection.execute(update(experiments).values(epoch=1))
     look = shop.take(NAME, NOW)
     assert (look.epoch, look.number, look.units) == (1, 1, {"control": 0, "B": 0})
-    assert look.sentence == "No unit was exposed yet."
+    assert look.sentence == "No unit was exposed in epoch 1 yet."
 
 
 def test_an_empty_log_has_no_result(tmp_path: Path, engine: Engine, problem: ProblemSpec) -> None:
@@ -211,12 +213,17 @@ def test_interleaving_only_removes_variants(
         assert "users prefer B, test it against control" in look.sentence
 
 
+def _open_by_commands(shop: ExperimentLooks, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands find these looks, and an empty spool."""
+    opened = SimpleNamespace(experiment_looks=shop, settings=Settings(home=folder), lake=shop.lake)
+    monkeypatch.setattr(Workspace, "open", lambda: opened)
+
+
 def test_the_command_prints_the_sentence_first(
     tmp_path: Path, engine: Engine, problem: ProblemSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = home(tmp_path, engine, problem, world())
-    monkeypatch.setattr(Workspace, "open", classmethod(lambda cls: cls))
-    monkeypatch.setattr(Workspace, "experiment_looks", shop)
+    _open_by_commands(shop, tmp_path, monkeypatch)
     printed = CliRunner().invoke(look_command, [NAME], catch_exceptions=False).output.splitlines()
     (stored,) = read_looks(engine, NAME, 0)
     assert printed[0] == stored.sentence
@@ -238,8 +245,7 @@ def test_a_draft_has_a_plan_from_the_log(
     shop = home(tmp_path, engine, problem, rows, state="draft", minimum_effect=0.5)
     plan = shop.plan(NAME, NOW)
     assert plan.units > 0
-    monkeypatch.setattr(Workspace, "open", classmethod(lambda cls: cls))
-    monkeypatch.setattr(Workspace, "experiment_looks", shop)
+    _open_by_commands(shop, tmp_path, monkeypatch)
     monkeypatch.setattr(ExperimentLooks, "plan", lambda self, name: plan)
     printed = CliRunner().invoke(size_command, [NAME], catch_exceptions=False).output.splitlines()
     assert printed[0] == plan.sentence

@@ -93,13 +93,32 @@ def test_what_does_not_run_can_not_be_killed(shop: ExperimentHome) -> None:
     assert kills.pending(shop.experiments.folder) == []
 
 
-def test_a_plan_that_can_not_be_read_is_named(shop: ExperimentHome) -> None:
+@pytest.mark.parametrize("content", [b"", b'{"revision": 3, "exper', b"\xff"])
+def test_a_damaged_plan_file_does_not_stop_a_kill(shop: ExperimentHome, content: bytes) -> None:
+    """Controllers go on by the last good plan, so it is that one in which the experiment is killed."""
     name = shop.running()
-    (shop.experiments.folder / kills.PLAN).write_bytes(b'{"revision": 3, "exper')
+    before = plan_of(shop)
+    (shop.experiments.folder / kills.PLAN).write_bytes(content)
+    kills.kill(shop.experiments.folder, name, PERSON, "why")
+    after = plan_of(shop)
+    assert [one.killed for one in after.experiments] == [True]
+    assert (after.revision, after.services) == (before.revision + 1, before.services)
+
+
+def test_without_any_plan_nothing_can_be_killed(shop: ExperimentHome) -> None:
+    name = shop.running()
+    (shop.experiments.folder / kills.PLAN).unlink()
     with pytest.raises(TastemakerError, match="can't be read"):
         kills.kill(shop.experiments.folder, name, PERSON, "why")
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_revisions_go_on_after_the_plan_file_was_lost(shop: ExperimentHome, is_removed: bool) -> None:
+    shop.running()
+    before, path = plan_of(shop).revision, shop.experiments.folder / kills.PLAN
+    path.unlink() if is_removed else path.write_bytes(b"{")
     shop.experiments.publish()
-    kills.kill(shop.experiments.folder, name, PERSON, "why")
+    assert plan_of(shop).revision == before + 1
 
 
 def test_a_damaged_kill_is_named(shop: ExperimentHome) -> None:
