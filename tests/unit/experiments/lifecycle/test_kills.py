@@ -95,7 +95,7 @@ def test_what_does_not_run_can_not_be_killed(shop: ExperimentHome) -> None:
 
 @pytest.mark.parametrize("content", [b"", b'{"revision": 3, "exper', b"\xff"])
 def test_a_damaged_plan_file_does_not_stop_a_kill(shop: ExperimentHome, content: bytes) -> None:
-    """Controllers go on by the last good plan, so it is that one in which the experiment is killed."""
+    """Controllers act by the last good plan, so it is that one in which the experiment is killed."""
     name = shop.running()
     before = plan_of(shop)
     (shop.experiments.folder / kills.PLAN).write_bytes(content)
