@@ -264,7 +264,9 @@ def cost(n: int) -> Iterator[str]:
 def main(healthy: int, bad: int, units: int, requests: int, smoke: bool) -> None:
     """Print a line for each kind of life, and what a check costs."""
     healthy, bad, units, requests = (1, 1, 500, 2_000) if smoke else (healthy, bad, units, requests)
-    click.echo(f"{'second variant':<26}{'lives':>6}{'rolled back':>13}{'held':>6}{'days':>8}{'units':>9}  by")
+    click.echo(
+        f"{'second variant':<26}{'lives':>6}{'rolled back':>13}{'held':>6}{'days':>8}{'units':>12}  by"
+    )
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(AssignedRequests(Settings(home=Path(folder)))) as rows,
@@ -273,14 +275,15 @@ def main(healthy: int, bad: int, units: int, requests: int, smoke: bool) -> None
             runs = healthy if name.startswith("healthy") else bad
             ended = [one for one in lives(kind, units, runs, rows) if one is not None]
             back = [one for one in ended if one.decision.action == "roll_back"]
-            days, enrolled = (
-                (float(np.median([one.days for one in back])), float(np.median([one.units for one in back])))
+            medians = (
+                [np.median([one.days for one in back]), np.median([one.units for one in back])]
                 if back
-                else (np.nan, np.nan)
+                else []
             )
+            days, enrolled = (f"{one:,.2f}" for one in medians) if back else ("-", "-")
             by = ", ".join(sorted({one.decision.guardrail for one in ended}))
             counts = f"{runs:>6}{len(back):>13}{len(ended) - len(back):>6}"
-            click.echo(f"{name:<26}{counts}{days:>8.2f}{enrolled:>9,.0f}  {by}")
+            click.echo(f"{name:<26}{counts}{days:>8}{enrolled:>12}  {by}")
     for line in cost(requests):
         click.echo(line)
 

@@ -21,13 +21,13 @@ NAMESPACE = "demo"
 PERSON = "demo"
 METRIC = "ctr_list"
 """Clicks are frequent: few users are enough."""
-WINDOW_SECONDS = 0.5
-"""How long a user's events count: simulated people answer right away."""
+WINDOW_SECONDS = 3.0
+"""How long a user's events count: simulated people answer right away, a busy machine passes it on later."""
 PLANNED_UNITS = 1_000
 LOOKS = 3
 VISITS = 600
 """Between two looks. Some users come several times, and count once."""
-MOST_ROUNDS = 2 * LOOKS
+MOST_ROUNDS = 4 * LOOKS
 """Of visits, if users come so often that there are too few of them."""
 _DECISIONS = {
     "better": "b is shipped and is the champion now, because a planned look found it better than control",
