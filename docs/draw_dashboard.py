@@ -45,6 +45,9 @@ def main() -> None:
         with pictures.computed(Path(folder) / "computed") as url:
             for name in pictures.COMPUTED:
                 draw(browser, url, name)
+        with pictures.reported(Path(folder) / "reported") as url:
+            for name in pictures.REPORTED:
+                draw(browser, url, name)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ Scene = Callable[[Path], AbstractContextManager[str]]
     ("scene", "pages"),
     [
         pytest.param(pictures.planted, pictures.PLANTED, id="planted"),
+        pytest.param(pictures.reported, pictures.REPORTED, id="reported"),
         pytest.param(pictures.computed, pictures.COMPUTED, id="computed", marks=pytest.mark.slow),
     ],
 )
@@ -31,5 +32,5 @@ def test_a_picture_has_the_text_of_its_page(scene: Scene, pages: tuple[str, ...]
 
 
 def test_pictures_are_small() -> None:
-    for page in (*pictures.PLANTED, *pictures.COMPUTED):
+    for page in (*pictures.PLANTED, *pictures.COMPUTED, *pictures.REPORTED):
         assert pictures.picture(page).stat().st_size < 100_000, page

@@ -23,7 +23,7 @@ from support.dashboard_shops import CHAMPION, answers, fill
 from support.product_homes import FIRST_DAY, ProductWorld, make_world, measure, write_home
 from support.repository import ROOT
 from tastemaker.settings import load_settings
-from tastemaker.storage.tables import measurements
+from tastemaker.storage.tables import measurements, report_counts, reported_models
 
 IMAGES = ROOT / "docs" / "images"
 PLANTED = (
@@ -40,6 +40,8 @@ PLANTED = (
 """Pages of the shop of `dashboard_shops`, with experiments and reports."""
 COMPUTED = ("engagement", "retention", "churn", "catalogue")
 """Pages of the shop of `product_homes`, whose figures are computed from its logs."""
+REPORTED = ("foreign-models",)
+"""Pages of a shop whose search reports from another system."""
 NOW = datetime(2026, 11, 29, 9, 41, tzinfo=UTC)
 WORLD_DAYS, PICTURED_DAYS = 112, 56
 """Of the second shop: users begin until the middle of its days, where the pictures are taken."""
@@ -76,6 +78,51 @@ def computed(home: Path) -> Iterator[str]:
 
     with dashboard_server(home, fill=date_back, clock=lambda: now, product=settings.product) as url:
         yield url
+
+
+@contextmanager
+def reported(home: Path) -> Iterator[str]:
+    """The address of the third shop's dashboard."""
+    with dashboard_server(home, fill=plant_reports_of_search, clock=lambda: NOW) as url:
+        yield url
+
+
+def plant_reports_of_search(engine: Engine) -> None:
+    """Write four weeks of reports of a model that is not ours."""
+    model = {"source": "search team", "model": "shop_search"}
+    operated_homes.put(
+        engine,
+        reported_models,
+        {
+            **model, "title": "Search of the shop", "owner": "search team", "kind": "search", "version": "7",
+            "url": "https://search.example/about", "runbook": "https://search.example/runbook",
+            "announced_at": NOW - 30 * DAY, "seen_at": NOW - DAY / 1_440, "health_at": NOW - DAY / 1_440,
+            "p99_seconds": 0.05, "answers": 84_000, "bad": 420,
+        },
+    )  # fmt: skip
+    counts = [("measurements", 28, 0), ("health", 1_440, 0), ("feedback", 9_000, 12)]
+    operated_homes.put(
+        engine,
+        report_counts,
+        *(
+            {**model, "kind": kind, "day": NOW.date(), "accepted": accepted, "rejected": rejected}
+            for kind, accepted, rejected in counts
+        ),
+    )
+    midnight = datetime.combine(NOW.date(), time(), UTC)
+    figure = {"problem": "", "experiment": "", "variant": "", "slice": "", "version": "7", "unit": "share"}
+    operated_homes.put(
+        engine,
+        measurements,
+        *(
+            {
+                **model, **figure, "metric": "ctr_list", "window_start": midnight - (ago + 1) * DAY,
+                "window_end": midnight - ago * DAY, "value": 0.1 + 0.001 * (ago % 7), "low": 0.09,
+                "high": 0.12, "n": 2_000, "is_complete": True, "computed_at": midnight,
+            }
+            for ago in range(28)
+        ),
+    )  # fmt: skip
 
 
 def text_of(document: str) -> str:
