@@ -110,7 +110,7 @@ class Assigner:
         return other
 
     def assign(self, units: Units, facts: Facts) -> tuple[Assigned, ...]:
-        """Return the variants of a request, at most one per namespace.
+        """Return the variants of a request, at most one per namespace, in no particular order.
 
         Args:
             units: The request's ids.
