@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tastemaker.dashboard.access.viewer import Role, Viewer
@@ -28,9 +29,11 @@ from tastemaker.errors import TastemakerError
 from tastemaker.experiments.lifecycle import kills
 from tastemaker.experiments.lifecycle.next_actions import NextAction
 from tastemaker.experiments.lifecycle.states import Action
-from tastemaker.experiments.lifecycle.store import Experiments
 from tastemaker.experiments.result import ExperimentResult
 from tastemaker.problem import load_problem
+
+if TYPE_CHECKING:
+    from tastemaker.experiments.lifecycle.store import Experiments
 
 PATH = "/experiments"
 OFFERED: Mapping[Action, str] = {"hold": "Hold", "stop": "Stop", "kill": "Kill"}
@@ -126,6 +129,8 @@ def _kill(reader: DashboardReader, path: Mapping[str, str], fields: Mapping[str,
 
 def _experiments(reader: DashboardReader) -> Experiments:
     settings = reader.settings
+    from tastemaker.experiments.lifecycle.store import Experiments
+
     return Experiments(reader.engine, settings.home, load_problem(settings.problem), settings.retrieval)
 
 
