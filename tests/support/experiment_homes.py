@@ -14,6 +14,8 @@ from tastemaker.experiments.lifecycle.store import Experiments
 from tastemaker.experiments.plan import Unit
 from tastemaker.plugins import discovery
 from tastemaker.registry import Registry, Version
+from tastemaker.settings import load_settings
+from tastemaker.storage.engine import open_engine
 
 PERSON = "ada"
 
@@ -63,6 +65,16 @@ def make(
     experiments = Experiments(engine, home, registered_versions.problem())
     experiments.add_namespace("home", unit, cool_down_seconds=cool_down_seconds)
     return ExperimentHome(experiments, registry, champion, challenger)
+
+
+def make_for_commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ExperimentHome:
+    """Make such a home in a folder, and have commands find it by the environment."""
+    problem = folder / "problem.yaml"
+    problem.write_text("name: shop\nobjectives: [{name: sales, events: {purchase: {window_days: 3}}}]\n")
+    monkeypatch.setenv("TASTEMAKER_HOME", str(folder / "home"))
+    monkeypatch.setenv("TASTEMAKER_PROBLEM", str(problem))
+    settings = load_settings()
+    return make(open_engine(settings.metadata_url), settings.home, monkeypatch)
 
 
 def design(name: str, champion: str, challenger: str, **fields: Any) -> Design:

@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tastemaker.monitoring.fact_families import FactFamily, FactSources, FactValues
+from tastemaker.stats.mismatch_level import RATIO_ALPHA
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
     from sqlalchemy import Connection
 
 BY_EXPERIMENT = ("experiment",)
-RATIO_ALPHA = 0.001
-"""Units are not divided as planned if the p-value of a look is below this, as in the looks themselves."""
 
 ROLLED_BACK = FactFamily(
     "experiment_rolled_back",

@@ -12,20 +12,13 @@ from support import experiment_homes
 from support.experiment_homes import ExperimentHome
 from tastemaker.cli.control import control
 from tastemaker.experiments.plan_file import decode_plan
-from tastemaker.settings import load_settings
-from tastemaker.storage.engine import open_engine
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExperimentHome:
-    problem = tmp_path / "problem.yaml"
-    problem.write_text("name: shop\nobjectives: [{name: sales, events: {purchase: {window_days: 3}}}]\n")
-    monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TASTEMAKER_PROBLEM", str(problem))
     monkeypatch.setattr(os, "execve", lambda *_: None)
     monkeypatch.setattr("tastemaker.cli.control.require_free", lambda *_: None)
-    settings = load_settings()
-    return experiment_homes.make(open_engine(settings.metadata_url), settings.home, monkeypatch)
+    return experiment_homes.make_for_commands(tmp_path, monkeypatch)
 
 
 def test_without_a_plan_the_champion_answers_all_users(shop: ExperimentHome) -> None:

@@ -18,8 +18,6 @@ from tastemaker.cli.experiment import experiment
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.plan_file import decode_plan
 from tastemaker.registry import champion
-from tastemaker.settings import load_settings
-from tastemaker.storage.engine import open_engine
 from tastemaker.storage.tables import looks
 from tastemaker.workflows.workspace import Workspace
 
@@ -28,12 +26,7 @@ NEW = ("new", "ranker-2", "--hypothesis", "it earns more", "--planned-units", "2
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExperimentHome:
-    problem = tmp_path / "problem.yaml"
-    problem.write_text("name: shop\nobjectives: [{name: sales, events: {purchase: {window_days: 3}}}]\n")
-    monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TASTEMAKER_PROBLEM", str(problem))
-    settings = load_settings()
-    return experiment_homes.make(open_engine(settings.metadata_url), settings.home, monkeypatch)
+    return experiment_homes.make_for_commands(tmp_path, monkeypatch)
 
 
 def run(*words: str) -> Result:

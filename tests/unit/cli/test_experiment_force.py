@@ -16,7 +16,6 @@ from tastemaker.experiments.lifecycle.forced import FILE, read_forced
 from tastemaker.experiments.plan_file import PlanFile
 from tastemaker.privacy.pseudonyms import KEY, Pseudonyms
 from tastemaker.settings import load_settings
-from tastemaker.storage.engine import open_engine
 
 NEW = ("new", "ranker-2", "--hypothesis", "it earns more", "--planned-units", "20000", "--by", "ada")
 START = ("start", "ranker-2", "--confirm", "aa", "--by", "ada")
@@ -24,12 +23,7 @@ START = ("start", "ranker-2", "--confirm", "aa", "--by", "ada")
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExperimentHome:
-    problem = tmp_path / "problem.yaml"
-    problem.write_text("name: shop\nobjectives: [{name: sales, events: {purchase: {window_days: 3}}}]\n")
-    monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TASTEMAKER_PROBLEM", str(problem))
-    settings = load_settings()
-    return experiment_homes.make(open_engine(settings.metadata_url), settings.home, monkeypatch)
+    return experiment_homes.make_for_commands(tmp_path, monkeypatch)
 
 
 def run(*words: str) -> Result:

@@ -14,17 +14,11 @@ from support.request_logs import exposure, fill
 from tastemaker.cli.experiment import experiment
 from tastemaker.experiments.plan_file import PlanFile
 from tastemaker.settings import load_settings
-from tastemaker.storage.engine import open_engine
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExperimentHome:
-    problem = tmp_path / "problem.yaml"
-    problem.write_text("name: shop\nobjectives: [{name: sales, events: {purchase: {window_days: 3}}}]\n")
-    monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TASTEMAKER_PROBLEM", str(problem))
-    settings = load_settings()
-    return experiment_homes.make(open_engine(settings.metadata_url), settings.home, monkeypatch)
+    return experiment_homes.make_for_commands(tmp_path, monkeypatch)
 
 
 def run(*words: str) -> str:

@@ -16,12 +16,11 @@ import numpy as np
 
 from tastemaker.errors import TastemakerError
 from tastemaker.experiments.analysis.unit_table import Int64, Stratum, UnitTable
+from tastemaker.stats.mismatch_level import RATIO_ALPHA
 from tastemaker.stats.sample_ratio import log_bayes_factor, sample_ratio
 from tastemaker.stats.unit_summary import Float64
 from tastemaker.util.durations import DAY_SECONDS
 
-THRESHOLD = 0.001
-"""A smaller p-value makes a result invalid."""
 MOST_REASONS = 5
 """Groups of units that are named where the division is wrong."""
 _TOLERANCE = 1e-6
@@ -37,8 +36,8 @@ class SampleCheck(NamedTuple):
 
     def is_wrong(self, *, decides: bool) -> bool:
         """Return whether the figures can't be believed; `decides`: whether the look has a result."""
-        always = self.anytime_p is not None and self.anytime_p < THRESHOLD
-        return always or (decides and self.p is not None and self.p < THRESHOLD)
+        always = self.anytime_p is not None and self.anytime_p < RATIO_ALPHA
+        return always or (decides and self.p is not None and self.p < RATIO_ALPHA)
 
 
 def check_sample(units: UnitTable, shares: Mapping[str, float]) -> SampleCheck:

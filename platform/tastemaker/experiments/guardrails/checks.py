@@ -20,12 +20,12 @@ from tastemaker.experiments.guardrails.verdicts import (
     Verdict,
     evaluate,
 )
+from tastemaker.stats.mismatch_level import RATIO_ALPHA
 from tastemaker.stats.sample_ratio import log_bayes_factor
 from tastemaker.stats.unit_summary import UnitSummary
 
 SAMPLE_RATIO = "sample_ratio"
 """The guardrail that variants have the units that the plan assigns to them."""
-RATIO_ALPHA = 0.001
 STALE_SECONDS = 600.0
 """How old the newest request may be for figures of the service to say something about now."""
 INCIDENT_SHARE = 0.2

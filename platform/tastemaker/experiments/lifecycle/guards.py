@@ -13,10 +13,9 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from tastemaker.experiments.lifecycle.records import Experiment, read_experiments
 from tastemaker.experiments.lifecycle.states import ACTIVE, Action
+from tastemaker.stats.mismatch_level import RATIO_ALPHA
 from tastemaker.storage.tables import experiment_changes, experiments, guardrail_checks, look_effects, looks
 
-RATIO_ALPHA = 0.001
-"""A sample ratio whose p-value is below this is a mismatch."""
 SHIPPED_KINDS = ("ab", "bandit")
 """Kinds whose result can promote a variant."""
 _ENDED = "stopped", "decided", "archived"
