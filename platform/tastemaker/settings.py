@@ -22,11 +22,13 @@ from pydantic_settings import (
 )
 
 from tastemaker.alert_settings import AlertsSettings
+from tastemaker.automation_settings import AutomationSettings
 from tastemaker.dashboard_settings import DashboardSettings
 from tastemaker.elasticsearch_settings import ElasticsearchSettings
 from tastemaker.errors import TastemakerError
 from tastemaker.experiment_settings import ExperimentSettings
 from tastemaker.product_settings import ProductSettings
+from tastemaker.promotion_settings import PromotionSettings
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
 from tastemaker.util.atomic_files import sqlite_url
 from tastemaker.util.setting_types import Names
@@ -234,14 +236,6 @@ class ModelsSettings(_Section):
         return self.configs.get(name, default)
 
 
-class PromotionSettings(_Section):
-    """Promotion of versions to champion."""
-
-    max_loss: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Non-inferiority margin, as a share of the champion's figure: the 95 % interval of a challenger's paired
-    difference from the champion must not reach below minus this share."""
-
-
 class _TomlFile(TomlConfigSettingsSource):
     """Settings source that reads tastemaker.toml, also with a byte order mark."""
 
@@ -283,6 +277,8 @@ class Settings(BaseSettings):
     """Online learning from logged feedback."""
     promotion: PromotionSettings = PromotionSettings()
     """Promotion of versions to champion."""
+    automation: AutomationSettings = AutomationSettings()
+    """When models are trained again, and with how much memory."""
     alerts: AlertsSettings = AlertsSettings()
     """Alert rules."""
     elasticsearch: ElasticsearchSettings = ElasticsearchSettings()

@@ -10,6 +10,13 @@ from tastemaker.storage.tables.alerts import (
     watch_leases,
     watch_samples,
 )
+from tastemaker.storage.tables.automation import (
+    retraining_decisions,
+    rollout_changes,
+    rollouts,
+    training_requests,
+    trainings,
+)
 from tastemaker.storage.tables.columns import Moment, metadata
 from tastemaker.storage.tables.dashboard import dashboard_sessions, dashboard_users, search_audit
 from tastemaker.storage.tables.digests import digest_deliveries
@@ -108,12 +115,17 @@ __all__ = [
     "reported_health",
     "reported_models",
     "reports",
+    "retraining_decisions",
     "reward_figures",
+    "rollout_changes",
+    "rollouts",
     "search_audit",
     "seed_spreads",
     "shadow_figures",
     "skew_checks",
     "stalenesses",
+    "training_requests",
+    "trainings",
     "versions",
     "watch_beats",
     "watch_leases",
