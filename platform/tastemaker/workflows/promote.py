@@ -1,4 +1,4 @@
-"""Automatic promotion: after a run the best model that is better than the baseline becomes champion."""
+"""Automatic promotion: after a run the best model that is better than the baseline begins its rollout."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tastemaker.evaluation.leaderboard.leaderboard import Leaderboard
     from tastemaker.evaluation.results import Backtest
     from tastemaker.registry import Version
+    from tastemaker.workflows.rollouts.store import Rollout
     from tastemaker.workflows.workspace import Workspace
 
 
@@ -24,12 +25,13 @@ class PromotionResult(NamedTuple):
 
 
 def promote_best(workspace: Workspace) -> PromotionResult:
-    """Promote the best model's newest version, if it is better than the baseline and breaches no guardrail.
+    """Begin the rollout of the best model's newest version, if it is better than the baseline.
 
-    Among models that do not differ significantly, the champion's model is kept, and a version that may be
-    worse than the champion does not replace it. After a forced promotion or a rollback nothing is promoted
-    until someone promotes without force, or ends the freeze. The plan of experiments is compiled again: their
-    recipes may have new versions.
+    A model that breaches a guardrail is left out. Among models that do not differ significantly, the
+    champion's model is kept, and a version that may be worse than the champion does not replace it. On the
+    path offline the version is the champion at the end of the call. After a forced promotion or a rollback
+    nothing is promoted until someone promotes without force, or ends the freeze. The plan of experiments is
+    compiled again: their recipes may have new versions.
     """
     result = _promote_best(workspace)
     workspace.publish_experiments()
@@ -53,10 +55,35 @@ def _promote_best(workspace: Workspace) -> PromotionResult:
         return PromotionResult(current, "unchanged: still the best model's newest version")
     lacking = None if current is None else _evidence(workspace, current)
     try:
-        promotion = workspace.promotion_gate.promote(newest.id)
+        workspace.promotion_gate.require_passed(newest)
     except RegistryError as error:
         return PromotionResult(current, error.problem, lacking)
-    return PromotionResult(newest, promotion.reason)
+    return _rolled_out(workspace, newest, current)
+
+
+def _rolled_out(workspace: Workspace, version: Version, current: Version | None) -> PromotionResult:
+    """Begin the rollout of a version unless another is open; return the champion after its first steps."""
+    from tastemaker.workflows.rollouts import steps, store
+
+    engine = workspace.engine
+    is_open = [one for one in store.open_rollouts(engine, version.problem) if not _is_over(workspace, one)]
+    if is_open:
+        return PromotionResult(current, f"{store.named(is_open[0])}; {version.id} waits for its end")
+    if (before := store.refusal(engine, version.id)) is not None:
+        return PromotionResult(current, f"version {version.id} is not tried again: {before}")
+    rollout = steps.begin(workspace, version.id, store.SCHEDULE, "it is the best model's newest version")
+    rollout = steps.advance(workspace, rollout.id)
+    last = store.read_changes(engine, rollout.id)[-1]
+    if rollout.state == "promoted":
+        return PromotionResult(version, last.reason)
+    return PromotionResult(current, f"{store.named(rollout)}: {last.reason}")
+
+
+def _is_over(workspace: Workspace, rollout: Rollout) -> bool:
+    """Take the steps of a rollout that are due, and return whether it has come to an end."""
+    from tastemaker.workflows.rollouts import steps
+
+    return not steps.advance(workspace, rollout.id).is_open
 
 
 def backtest_of(workspace: Workspace, version: Version) -> Backtest:

@@ -221,9 +221,19 @@ class PromotionGate:
             if not (reason := force_reason.strip()):
                 raise RegistryError("the reason to force a promotion is empty", fix="say why in a few words")
             return self.registry.make_champion(version, reason, forced=True)
+        found = self.require_passed(version)
+        return self.registry.make_champion(version, str(found), forced=False)
+
+    def require_passed(self, version: Version) -> ChallengerTest:
+        """Return the test of a version that passes it.
+
+        Raises:
+            RegistryError: It does not pass, with the figures; or a backtest is missing.
+            ArtifactError: As `test`.
+        """
         found = self.test(version)
         if found.passed:
-            return self.registry.make_champion(version, str(found), forced=False)
+            return found
         evidence = found.champion
         missing = evidence is not None and evidence.difference is None and found.better
         raise RegistryError(
