@@ -12,6 +12,11 @@ DATA_TEAM = "team:data"
 MODEL_TEAM = "team:models"
 PRODUCT_TEAM = "team:product"
 
+TRAINING_POOL = "training"
+"""Steps that fit a model: orchestrator.pool_limit of them at once, over all runs."""
+MEMORY_POOL = "memory-high"
+"""Other steps that may take gigabytes of memory, likewise."""
+
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """For errors that may pass: a busy network, a locked file, a database that restarts."""
 

@@ -27,7 +27,7 @@ from tastemaker_pipelines.monitoring.quality_reports import data_quality_report,
 from tastemaker_pipelines.monitoring.weekly_digest import weekly_digest_schedule
 from tastemaker_pipelines.online_learning.assets import learned_states
 from tastemaker_pipelines.promotion.assets import champion_asset
-from tastemaker_pipelines.resources import LazyWorkspace
+from tastemaker_pipelines.resources import LazyWorkspace, workspace_resource
 from tastemaker_pipelines.training.assets import model_asset
 from tastemaker_pipelines.validation.assets import gate
 
@@ -86,7 +86,7 @@ def assemble(plugins: Plugins, workspace: LazyWorkspace) -> dg.Definitions:
             ranking_report,
             installed_packages,
         ],
-        resources={"workspace": workspace},
+        resources={"workspace": workspace_resource(workspace)},
         executor=dg.in_process_executor,
         jobs=[everything],
         sensors=[ended_runs],

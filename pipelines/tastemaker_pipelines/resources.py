@@ -5,10 +5,13 @@ A plain object and not a ConfigurableResource: its settings may hold passwords, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from tastemaker.settings import Settings
 from tastemaker.workflows.workspace import Workspace
+from tastemaker_pipelines.run_processes import run_process
 
 
 class LazyWorkspace:
@@ -25,6 +28,20 @@ class LazyWorkspace:
         if self._opened is None:
             self._opened = Workspace.open() if self._settings is None else Workspace(self._settings)
         return self._opened
+
+
+def workspace_resource(workspace: LazyWorkspace) -> dg.ResourceDefinition:
+    """Return the workspace as a resource; while a run has it, the run's process shows that it lives."""
+
+    @dg.resource
+    def opened(context: dg.InitResourceContext) -> Iterator[LazyWorkspace]:
+        if context.run is None:
+            yield workspace
+            return
+        with run_process(workspace.open().settings, context.run.run_id):
+            yield workspace
+
+    return opened
 
 
 WorkspaceResource = dg.ResourceParam[LazyWorkspace]

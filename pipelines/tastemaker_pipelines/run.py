@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from tastemaker.errors import TastemakerError
 from tastemaker.monitoring.job_runs import ALL_ASSETS, record_job_run
@@ -17,6 +18,7 @@ from tastemaker.util.os_errors import in_words
 from tastemaker_pipelines.definitions import EVERYTHING, build_defs
 from tastemaker_pipelines.instance import open_instance
 from tastemaker_pipelines.resources import LazyWorkspace
+from tastemaker_pipelines.run_processes import end_lost_runs
 
 
 @dataclass
@@ -79,11 +81,13 @@ def run(
     steps: dict[str, Step] = {}
     run_id = str(uuid.uuid4())
     with open_instance(settings) as instance:
+        end_lost_runs(settings, instance)
         instance.add_event_listener(run_id, lambda entry: _note(entry, steps, on_change))
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
             asset_selection=keys,
+            tags={MAX_RETRIES_TAG: "0"},  # no daemon can start it again
             run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )

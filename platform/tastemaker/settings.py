@@ -27,6 +27,7 @@ from tastemaker.dashboard_settings import DashboardSettings
 from tastemaker.elasticsearch_settings import ElasticsearchSettings
 from tastemaker.errors import TastemakerError
 from tastemaker.experiment_settings import ExperimentSettings
+from tastemaker.orchestrator_settings import OrchestratorSettings
 from tastemaker.product_settings import ProductSettings
 from tastemaker.promotion_settings import PromotionSettings
 from tastemaker.snapshot.canonical_ids import MISSING_IDS, IdForm
@@ -279,6 +280,8 @@ class Settings(BaseSettings):
     """Promotion of versions to champion."""
     automation: AutomationSettings = AutomationSettings()
     """When models are trained again, and with how much memory."""
+    orchestrator: OrchestratorSettings = OrchestratorSettings()
+    """Runs of the asset graph."""
     alerts: AlertsSettings = AlertsSettings()
     """Alert rules."""
     elasticsearch: ElasticsearchSettings = ElasticsearchSettings()

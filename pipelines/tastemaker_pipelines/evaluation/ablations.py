@@ -4,7 +4,7 @@ import dagster as dg
 
 from tastemaker.plugins import Recommender
 from tastemaker.plugins.discovery import Plugin
-from tastemaker_pipelines.common import MODEL_TEAM, readable_failures
+from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
 
 ABLATIONS = "ablations"
@@ -26,6 +26,7 @@ def ablation_asset(plugin: Plugin) -> dg.AssetsDefinition:
         deps=[dg.AssetKey(["backtests", plugin.name])],
         kinds={"html"},
         owners=[MODEL_TEAM],
+        pool=TRAINING_POOL,
         code_version=plugin.version,
         description=(
             f"What each feature of {plugin.name} contributes to the metric and costs per request: the model "

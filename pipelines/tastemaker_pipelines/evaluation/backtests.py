@@ -7,7 +7,7 @@ import dagster as dg
 
 from tastemaker.plugins.discovery import BrokenPlugin, Plugin
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.common import MODEL_TEAM, readable_failures
+from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
 from tastemaker_pipelines.model_checks import (
     Result,
     attempt,
@@ -33,6 +33,7 @@ def backtest_asset(plugin: Plugin) -> dg.AssetsDefinition:
         deps=["events", "items", "users", *_inputs(plugin)],
         kinds={"python"},
         owners=[MODEL_TEAM],
+        pool=TRAINING_POOL,
         code_version=plugin.version,
         check_specs=check_spec(CHECK, "backtests", plugin.name, CHECKED),
         description=(

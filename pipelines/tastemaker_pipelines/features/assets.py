@@ -9,7 +9,7 @@ import dagster as dg
 from tastemaker.errors import GateError
 from tastemaker.features.snapshot_path import Kind
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.common import DATA_TEAM, RETRY, readable_failures
+from tastemaker_pipelines.common import DATA_TEAM, MEMORY_POOL, RETRY, readable_failures
 from tastemaker_pipelines.resources import WorkspaceResource
 
 ASSETS: Final[Mapping[Kind, str]] = {"users": "user_features", "items": "item_features"}
@@ -47,6 +47,7 @@ CHECK = "snapshot_is_sound"
         )
         for asset in ASSETS.values()
     ],
+    pool=MEMORY_POOL,
     retry_policy=RETRY,
 )
 def feature_snapshots(

@@ -1,12 +1,13 @@
 """Days that the source has and the lake lacks."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
 from tastemaker.data.source_period import Period, kept
 from tastemaker.errors import TastemakerError
 from tastemaker_pipelines.common import DATA_TEAM, RETRY, log_progress, readable_failures
+from tastemaker_pipelines.old_runs import delete_old_runs
 from tastemaker_pipelines.resources import WorkspaceResource
 
 
@@ -26,16 +27,20 @@ class IngestConfig(dg.Config):
     kinds={"parquet"},
     owners=[DATA_TEAM],
     retry_policy=RETRY,
-    description="Rows older than the retention periods of the settings, deleted before anything new is read.",
+    description=(
+        "Rows and runs older than the retention periods of the settings, deleted before anything new is read."
+    ),
 )
-def retention(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
-    """Delete expired days."""
+def retention(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+    """Delete expired days and runs."""
     from tastemaker.privacy.retention import expire
 
     with readable_failures():
         opened = workspace.open()
         expired = expire(opened.settings, opened.lake)
-    return dg.MaterializeResult(metadata=expired._asdict())
+        days = opened.settings.orchestrator.runs_days
+        runs_deleted = delete_old_runs(context.instance, days, datetime.now(UTC))
+    return dg.MaterializeResult(metadata={**expired._asdict(), "runs_deleted": runs_deleted})
 
 
 @dg.asset(

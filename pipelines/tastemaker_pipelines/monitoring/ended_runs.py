@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from tastemaker_pipelines.resources import WorkspaceResource
+from tastemaker_pipelines.run_processes import end_lost_runs
 
 FIRST_DAYS = 7
 """How far back the sensor looks when it runs for the first time."""
@@ -28,6 +29,7 @@ def ended_runs(context: dg.SensorEvaluationContext, workspace: WorkspaceResource
     from tastemaker.monitoring.job_runs import RUNS, record_job_run, record_queue_length
 
     engine, instance = workspace.open().engine, context.instance
+    end_lost_runs(workspace.open().settings, instance)
     now = datetime.now(UTC)
     since = datetime.fromisoformat(context.cursor) if context.cursor else now - timedelta(days=FIRST_DAYS)
     ended = instance.get_run_records(dg.RunsFilter(statuses=ENDED, updated_after=since - OVERLAP))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tastemaker._version import __version__
 from tastemaker.errors import TastemakerError
+from tastemaker_pipelines.dagster_yaml import project_config
 
 LISTED = 3
 """How many names of a folder's content an error lists."""
@@ -22,7 +23,6 @@ FILES = {
     "tastemaker.toml": "tastemaker.toml",
     "asset_graph.py": "asset_graph.py",
     "pyproject.toml": "pyproject.toml",
-    "dagster.yaml": "dagster.yaml",
     "requirements.txt": "requirements.txt",
     "gitignore": ".gitignore",
     "models.md": "models/README.md",
@@ -104,7 +104,7 @@ def rendered(project: Project) -> dict[str, str]:
         path: Template((templates / f"{name}.template").read_text("utf-8")).substitute(values)
         for name, path in FILES.items()
     }
-    return texts | {"problem.yaml": project.problem}
+    return texts | {"problem.yaml": project.problem, "dagster.yaml": project_config()}
 
 
 def toml(value: str) -> str:

@@ -8,7 +8,7 @@ import dagster as dg
 from tastemaker.evaluation.failures import reason_of
 from tastemaker.plugins.discovery import Plugin
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.common import MODEL_TEAM, readable_failures
+from tastemaker_pipelines.common import MODEL_TEAM, TRAINING_POOL, readable_failures
 from tastemaker_pipelines.model_checks import Result, attempt, check_spec, failed, headline
 from tastemaker_pipelines.resources import WorkspaceResource
 
@@ -24,6 +24,7 @@ def model_asset(plugin: Plugin) -> dg.AssetsDefinition:
         deps=[["backtests", plugin.name]],
         kinds={"python"},
         owners=[MODEL_TEAM],
+        pool=TRAINING_POOL,
         code_version=plugin.version,
         check_specs=check_spec(CHECK, "models", plugin.name, "A version for the current data is registered."),
         description=f"{headline(plugin)} Fitted on all data until now: a version that may be served.",

@@ -9,7 +9,7 @@ from tastemaker.data.validation.gate import GateCounts
 from tastemaker.errors import GateError, TastemakerError
 from tastemaker.html import index
 from tastemaker.workflows.workspace import Workspace
-from tastemaker_pipelines.common import DATA_TEAM, RETRY, log_progress, readable_failures
+from tastemaker_pipelines.common import DATA_TEAM, MEMORY_POOL, RETRY, log_progress, readable_failures
 from tastemaker_pipelines.ingestion.assets import landed_events
 from tastemaker_pipelines.log.assets import landed_feedback
 from tastemaker_pipelines.resources import WorkspaceResource
@@ -51,6 +51,7 @@ TABLES = {
             description="The data has the events, columns and test period that the problem needs.",
         ),
     ],
+    pool=MEMORY_POOL,
     retry_policy=RETRY,
 )
 def gate(

@@ -1,0 +1,138 @@
+"""Dagster's instance: what its dagster.yaml says, runs whose process is gone, and runs of long ago."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tastemaker.errors import TastemakerError
+from tastemaker.orchestrator_settings import OrchestratorSettings
+from tastemaker.settings import Settings
+from tastemaker_pipelines.dagster_yaml import FORMER, WRITTEN
+from tastemaker_pipelines.instance import dagster_home, open_instance
+from tastemaker_pipelines.old_runs import delete_old_runs
+from tastemaker_pipelines.run_processes import REASON, YOUNG_SECONDS, end_lost_runs, run_process
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # libraries of libraries
+POOL = "training"
+
+
+@dg.asset(pool=POOL)
+def model() -> None:
+    """Nothing."""
+
+
+@dg.asset
+def leaderboard() -> None:
+    """Nothing."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with open_instance(settings) as opened:
+        yield opened
+
+
+def run_of(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> str:
+    job = dg.Definitions([model]).resolve_implicit_global_asset_job_def()
+    return instance.create_run_for_job(job, status=status).run_id
+
+
+def test_the_instance_retries_killed_runs_and_limits_pools(settings: Settings) -> None:
+    settings = settings.model_copy(
+        update={"orchestrator": OrchestratorSettings(max_retries=3, pool_limit=2, max_concurrent_runs=4)}
+    )
+    with open_instance(settings) as instance:
+        assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 3)
+        assert not instance.run_retries_retry_on_asset_or_op_failure
+        assert instance.run_monitoring_enabled
+        assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] > 0
+        limits = instance.get_concurrency_config()
+        assert limits.pool_config.default_pool_limit == 2
+        assert limits.run_queue_config is not None
+        assert limits.run_queue_config.max_concurrent_runs == 4
+        assert not instance.telemetry_enabled
+
+
+@pytest.mark.parametrize(
+    ("before", "is_replaced"),
+    [(FORMER, True), (WRITTEN + "telemetry: {enabled: true}\n", True), ("nux: {enabled: false}\n", False)],
+)
+def test_a_file_that_a_person_changed_stays(settings: Settings, before: str, is_replaced: bool) -> None:
+    config = settings.home / "dagster" / "dagster.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(before)
+    dagster_home(settings)
+    assert (config.read_text() != before) == is_replaced
+    with open_instance(settings) as instance:
+        assert instance.run_retries_enabled == is_replaced
+    assert (settings.home / "dagster" / "history" / "runs.db").exists(), "in the home folder in each case"
+
+
+def test_a_changed_file_needs_no_dagster_home(settings: Settings) -> None:
+    config = dagster_home(settings) / "dagster.yaml"
+    config.write_text(config.read_text().removeprefix(WRITTEN).replace("max_retries: 2", "max_retries: 7"))
+    with open_instance(settings) as instance:
+        assert instance.run_retries_max_retries == 7
+
+
+def test_without_its_variable_there_is_no_postgres(settings: Settings) -> None:
+    orchestrator = OrchestratorSettings(postgres_variable="TASTE_RUNS_URL")
+    with pytest.raises(TastemakerError, match="TASTE_RUNS_URL") as raised:
+        open_instance(settings.model_copy(update={"orchestrator": orchestrator}))
+    assert "postgresql://" in str(raised.value.fix)
+
+
+def test_a_run_whose_process_is_gone_has_failed_and_holds_no_place(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    lost, alive = (run_of(instance, dg.DagsterRunStatus.STARTED) for _ in range(2))
+    storage = instance.event_log_storage
+    storage.initialize_concurrency_limit_to_default(POOL)
+    assert storage.claim_concurrency_slot(POOL, lost, "model").is_claimed
+    long_ago = datetime.now().timestamp() - 2 * YOUNG_SECONDS
+    processes = settings.home / "dagster" / "processes"
+    with run_process(settings, alive):
+        (processes / lost).touch()
+        assert end_lost_runs(settings, instance) == [], "its process may just be starting"
+        for one in (lost, alive):
+            os.utime(processes / one, (long_ago, long_ago))
+        assert end_lost_runs(settings, instance) == [lost]
+        assert end_lost_runs(settings, instance) == []
+    statuses = {one.run_id: one.status for one in instance.get_runs()}
+    assert statuses == {lost: dg.DagsterRunStatus.FAILURE, alive: dg.DagsterRunStatus.STARTED}
+    assert REASON in [entry.message for entry in instance.all_logs(lost)]
+    assert storage.claim_concurrency_slot(POOL, alive, "model").is_claimed
+    assert list(processes.iterdir()) == []
+
+
+@pytest.mark.processes
+def test_old_runs_are_deleted_but_the_newest_of_each_asset(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    both, only_model, newest = (
+        dg.materialize(assets, instance=instance).run_id
+        for assets in ([model, leaderboard], [model], [model])
+    )
+    running = run_of(instance, dg.DagsterRunStatus.STARTED)
+    later = datetime.now(UTC) + timedelta(days=91)
+    assert delete_old_runs(instance, 92, later) == 0
+    assert delete_old_runs(instance, 90, later) == 1
+    assert {one.run_id for one in instance.get_runs()} == {both, newest, running}, only_model
+    for asset, run_id in ((model, newest), (leaderboard, both)):
+        event = instance.get_latest_materialization_event(asset.key)
+        assert event is not None
+        assert event.run_id == run_id
+    stored = [path.name for path in (settings.home / "dagster").rglob(f"*{only_model}*")]
+    assert stored == []
